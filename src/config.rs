@@ -1,0 +1,172 @@
+//! Every limit and timeout by name, with its unit and its reason; and what an operator may choose.
+//!
+//! Bounds of stored forms (attempts kept, sizes of a commit) stand with the contract that they
+//! belong to, in [`crate::journal::port`]; bounds of a message in [`crate::message`]; the numbers of
+//! the rules in [`crate::workspace::policy`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::workspace::Policy;
+
+// Intake and shard.
+
+/// Entries that a shard holds in memory at most. Enough for a window of 32 for 64 workspaces.
+pub const PERMITS: usize = 2_048;
+/// Bytes of entries that a shard holds at most (one entry is always held, however large).
+pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Entries not yet attempted that one workspace may hold.
+pub const ALLOWANCE: usize = 512;
+/// Commands that a shard holds in memory at most: of their own, so that a save never waits for a backlog.
+pub const COMMAND_PERMITS: usize = 64;
+/// Entries of one read at most.
+pub const READ_COUNT_MAX: usize = 64;
+/// The smallest size that an entry is taken to have when a read's count is derived from the byte budget.
+pub const ENTRY_BYTES_ASSUMED: usize = 4 * 1024;
+/// How long a forward read waits for the first entry.
+pub const READ_BLOCK: Duration = Duration::from_secs(2);
+/// How often commands are looked for while no message may be read.
+pub const COMMAND_POLL: Duration = Duration::from_millis(20);
+/// When fewer than [`PERMITS_FREED_MIN`] permits come free within this span, the greatest holder gives back.
+pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(50);
+/// See [`GIVE_BACK_AFTER`].
+pub const PERMITS_FREED_MIN: usize = 64;
+/// Pauses after a failed load, a panic, a reload: doubled from the first to the second.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// How long a workspace without work stays in memory.
+pub const IDLE_AFTER: Duration = Duration::from_secs(60);
+/// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
+pub const ACTIVE_MAX: usize = 16_384;
+
+// Committer and lease.
+
+/// How long a small batch waits for company.
+pub const LINGER: Duration = Duration::from_millis(2);
+/// A batch of so many steps waits no longer.
+pub const LINGER_STEPS: usize = 64;
+/// Attempts of a workspace without a snapshot at most: bounds a load.
+pub const SNAPSHOT_EVERY: usize = 64;
+/// The lease is at least this long; see [`Config::lease`].
+pub const LEASE_MIN: Duration = Duration::from_secs(10);
+/// How often a lease is renewed when nothing is committed.
+pub const RENEW_EVERY: Duration = Duration::from_secs(3);
+/// With a commit or renewal unanswered for so long nothing new is attempted.
+pub const STORE_SILENT_MAX: Duration = Duration::from_secs(1);
+/// How long a drain waits for attempts in flight, beyond their own deadline.
+pub const DRAIN_EXTRA: Duration = Duration::from_secs(5);
+
+// Attempts.
+
+/// Bytes read of a response.
+pub const RESPONSE_READ_MAX: usize = 16 * 1024;
+/// Bytes kept of a response's body.
+pub const RESPONSE_KEPT_MAX: usize = 4 * 1024;
+/// Headers of a response; more is an error of kind `protocol`.
+pub const RESPONSE_HEADERS_MAX: usize = 64;
+/// How long an idle connection is kept: under the 5 s after which Node closes it.
+pub const POOL_IDLE: Duration = Duration::from_secs(4);
+/// Idle connections kept for one host.
+pub const POOL_IDLE_PER_HOST_MAX: usize = 256;
+/// An attempt that our own system could not make (no file descriptor, no port) is tried again after this.
+pub const UNABLE_RETRY: Duration = Duration::from_secs(1);
+/// … and ends as failed `connect` after this.
+pub const UNABLE_MAX: Duration = Duration::from_secs(60);
+
+// Mail.
+
+/// One hand-over to the mail server, greeting to answer.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
+/// Hand-overs at a time, a node.
+pub const MAILS_AT_ONCE: usize = 4;
+/// Pauses between tries of one mail: doubled from the first to the second.
+pub const MAIL_BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30 * 60));
+
+// HTTP facade.
+
+/// Bytes of a request's body: a message and its wrapping.
+pub const REQUEST_BODY_MAX: usize = crate::message::MESSAGE_BYTES_MAX + 1024;
+/// A request's head and body must arrive within this.
+pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests being answered at a time; more get 503.
+pub const REQUESTS_AT_ONCE: usize = 1_024;
+/// The shortest admin token.
+pub const ADMIN_TOKEN_MIN: usize = 32;
+/// A command's answer is waited for this much longer than the lease: a takeover fits in between.
+pub const ANSWER_EXTRA: Duration = Duration::from_secs(5);
+/// How long Redis is waited for at the start.
+pub const START_WAIT: Duration = Duration::from_secs(10);
+
+/// Shards when nothing else is said; fixed at the first start.
+pub const SHARDS_DEFAULT: u16 = 16;
+/// Shards at most: each holds connections and memory.
+pub const SHARDS_MAX: u16 = 1_024;
+
+/// What the service runs with. The command line makes it; `app` takes it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where everything is remembered.
+    pub journal: JournalConfig,
+    /// Node id, lock, admin token, embedded file.
+    pub data_dir: PathBuf,
+    /// Shards to create; `None` takes what is stored, else [`SHARDS_DEFAULT`].
+    pub shards: Option<u16>,
+    /// The rules' numbers.
+    pub policy: Policy,
+    /// One deadline for an attempt, from DNS to the last byte.
+    pub timeout: Duration,
+    /// Attempts in flight on this node.
+    pub in_flight_max: usize,
+    /// Addresses that the egress guard lets through although they are special.
+    pub allow_net: Vec<IpNet>,
+    /// The mail server; without one mails end as `no_mail_server`.
+    pub mail: Option<MailConfig>,
+    /// Where the facade listens.
+    pub listen: std::net::SocketAddr,
+    /// The facade's address as the outside sees it, for links.
+    pub public_url: Option<String>,
+    /// Threads that run shards.
+    pub arbiters: usize,
+}
+
+/// Where everything is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalConfig {
+    /// One file; `None` is `outbound.redb` in the data directory.
+    Embedded(Option<PathBuf>),
+    /// Nowhere but in memory: for tests and the demo's dry runs.
+    Memory,
+    /// One Redis (`redis://`, `rediss://`) or the seeds of a cluster (`redis+cluster://a,b,c`).
+    Redis {
+        /// The URL as given.
+        url: String,
+        /// What every key starts with.
+        prefix: String,
+        /// Run even if Redis may forget (eviction on, no persistence).
+        allow_volatile: bool,
+    },
+}
+
+/// How mails leave.
+#[derive(Debug, Clone)]
+pub struct MailConfig {
+    /// `smtp://`, `smtps://`, with user and password when needed; `?tls=required` for STARTTLS.
+    pub smtp_url: String,
+    /// The sender's address.
+    pub from: String,
+}
+
+impl Config {
+    /// How long a lease lives: an attempt must fit in with room to spare.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        LEASE_MIN.max(self.timeout + Duration::from_secs(5))
+    }
+
+    /// How long a caller waits for a command's answer (CONTRACT section 4).
+    #[must_use]
+    pub fn answer_wait(&self) -> Duration {
+        self.lease() + ANSWER_EXTRA
+    }
+}

@@ -1,0 +1,86 @@
+//! One attempt: a signed POST through the egress guard, and what came of it.
+//!
+//! Architecture invariants: one call of [`Courier::attempt`] writes at most one request to the network;
+//! only this room (and `cli::publish`) knows reqwest; a courier belongs to one thread's runtime.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ipnet::IpNet;
+
+use crate::workspace::event::{AttemptError, Response};
+use crate::workspace::time::Clock;
+
+/// Makes attempts. One for each arbiter: a client per thread is 1.5 times as fast as a shared one
+/// (PERFORMANCE.md) and a client must not be shared between runtimes.
+#[derive(Debug)]
+pub struct Courier {}
+
+/// How a courier works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// One deadline, from DNS to the last byte of the response.
+    pub timeout: Duration,
+    /// Addresses that the egress guard lets through although they are special.
+    pub allow: Vec<IpNet>,
+    /// Reads the wall clock, for `webhook-timestamp`.
+    pub clock: Clock,
+}
+
+/// One POST to make.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// Where to.
+    pub url: Arc<str>,
+    /// The `webhook-id`.
+    pub webhook_id: Arc<str>,
+    /// Secrets to sign with: the present one first, during a rotation the old one too.
+    pub secrets: Vec<Arc<str>>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What became of a POST.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Report {
+    /// It was attempted; the outcome is final.
+    Done(Done),
+    /// Our own system could not make it (no file descriptor, no free port): nothing was attempted.
+    Unable(String),
+}
+
+/// A final outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Done {
+    /// Every header that we set, in order.
+    pub headers: Vec<(String, String)>,
+    /// Why it failed; `None` is delivered.
+    pub error: Option<AttemptError>,
+    /// What came back.
+    pub response: Option<Response>,
+    /// From the start to the last byte that was read.
+    pub duration: Duration,
+}
+
+/// The HTTP client cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client cannot be built")]
+pub struct BuildError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl Courier {
+    /// A courier for the calling thread's runtime.
+    ///
+    /// # Errors
+    /// The TLS roots cannot be loaded.
+    pub fn new(options: &Options) -> Result<Self, BuildError> {
+        let _ = options;
+        unimplemented!()
+    }
+
+    /// Makes the POST and waits for its end, at most [`Options::timeout`].
+    pub async fn attempt(&self, post: &Post) -> Report {
+        let _ = post;
+        unimplemented!()
+    }
+}

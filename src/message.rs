@@ -1,0 +1,376 @@
+//! The inbound message: what a producer appended, checked and otherwise left alone.
+//!
+//! Invariant: what the producer wrote is what the endpoint gets, byte for byte. Nothing here
+//! parses a message into values and writes it again; members are read by looking through the text.
+//! The rules are those of CONTRACT.md section 1.
+
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde_json::value::RawValue;
+
+/// The largest message in bytes (CONTRACT section 1).
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+/// The deepest nesting of a message; serde_json's own limit, so that every endpoint's parser copes.
+pub const MESSAGE_DEPTH_MAX: usize = 128;
+/// The longest workspace id in characters.
+pub const WORKSPACE_ID_MAX: usize = 128;
+
+/// A message that passed [`Message::parse`]. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    raw: RawMessage,
+    message_id: Arc<str>,
+    chat: Chat,
+}
+
+impl Message {
+    /// Checks the producer's text and remembers what ordering and the log need of it.
+    ///
+    /// # Errors
+    /// [`Invalid`] names the member and the rule.
+    pub fn parse(text: Bytes) -> Result<Self, Invalid> {
+        if text.len() > MESSAGE_BYTES_MAX {
+            return Err(Invalid::TooLarge { bytes: text.len() });
+        }
+        let str = std::str::from_utf8(&text).map_err(Invalid::NotUtf8)?;
+        check_depth(str)?;
+        if !str.trim_start().starts_with('{') {
+            // Parsed first, so that broken JSON is reported as broken and not as "not an object".
+            serde_json::from_str::<&RawValue>(str).map_err(Invalid::NotJson)?;
+            return Err(Invalid::NotAnObject);
+        }
+        serde_json::from_str::<&RawValue>(str).map_err(Invalid::NotJson)?;
+        let members: Members<'_> = serde_json::from_str(str).map_err(Invalid::Member)?;
+        let message_id = members.check()?;
+        let chat = members.chat();
+        Ok(Self { message_id: message_id.into(), chat, raw: RawMessage(text) })
+    }
+
+    /// The producer's `message_id`.
+    #[must_use]
+    pub fn message_id(&self) -> &Arc<str> {
+        &self.message_id
+    }
+
+    /// The chat that the message belongs to: the unit of order.
+    #[must_use]
+    pub fn chat(&self) -> Chat {
+        self.chat
+    }
+
+    /// The producer's text.
+    #[must_use]
+    pub fn raw(&self) -> &RawMessage {
+        &self.raw
+    }
+}
+
+/// A message's JSON object exactly as its producer wrote it. Always valid JSON.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawMessage(Bytes);
+
+impl RawMessage {
+    /// The text, as written.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The body that is POSTed: `{"message":` + the producer's object + `}` (CONTRACT section 2).
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        const HEAD: &[u8] = br#"{"message":"#;
+        let mut body = Vec::with_capacity(HEAD.len() + self.0.len() + 1);
+        body.extend_from_slice(HEAD);
+        body.extend_from_slice(&self.0);
+        body.push(b'}');
+        body.into()
+    }
+
+    /// Takes a text that was valid when it was stored.
+    ///
+    /// # Errors
+    /// The text is not one JSON value.
+    pub fn from_stored(text: Bytes) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice::<&RawValue>(&text)?;
+        Ok(Self(text))
+    }
+}
+
+impl fmt::Debug for RawMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl Serialize for RawMessage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = std::str::from_utf8(&self.0).map_err(ser::Error::custom)?;
+        serde_json::from_str::<&RawValue>(text).map_err(ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(Bytes::from(Box::<str>::from(raw).into_string())))
+    }
+}
+
+/// Why an entry is no valid message. Each sentence stands in `_reason` of the rejected entry.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// Over [`MESSAGE_BYTES_MAX`].
+    #[error("the message has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken: send a link instead of the content")]
+    TooLarge { bytes: usize },
+    /// Not UTF-8.
+    #[error("the message is not UTF-8: encode it as UTF-8")]
+    NotUtf8(#[source] std::str::Utf8Error),
+    /// Not JSON.
+    #[error("the message is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    /// JSON, but no object.
+    #[error("the message is JSON but not an object: send {{\"direction\":…}} itself, without a wrapper")]
+    NotAnObject,
+    /// Over [`MESSAGE_DEPTH_MAX`].
+    #[error("the message is nested deeper than {MESSAGE_DEPTH_MAX}: flatten it")]
+    TooDeep,
+    /// A checked member has the wrong type or stands twice.
+    #[error("a member of the message is not as it must be: {0}")]
+    Member(serde_json::Error),
+    /// A checked member is absent, empty or of the wrong kind.
+    #[error("`{member}` must be {rule}")]
+    Rule { member: &'static str, rule: &'static str },
+}
+
+/// Just the members that are checked or decide the chat; everything else is passed over unread.
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow, default)]
+    direction: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    message_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    contact: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "whatsapp account")]
+    account: Option<&'a RawValue>,
+}
+
+impl<'a> Members<'a> {
+    fn check(&self) -> Result<Cow<'a, str>, Invalid> {
+        match text(self.direction).as_deref() {
+            Some("sent" | "received") => {}
+            _ => return Err(Invalid::Rule { member: "direction", rule: "\"sent\" or \"received\"" }),
+        }
+        let non_empty = |value, member| {
+            text(value).filter(|text| !text.is_empty()).ok_or(Invalid::Rule { member, rule: "a non-empty string" })
+        };
+        non_empty(self.timestamp, "timestamp")?;
+        let message_id = non_empty(self.message_id, "message_id")?;
+        if !self.contact.is_some_and(|contact| contact.get().starts_with('{')) {
+            return Err(Invalid::Rule { member: "contact", rule: "an object" });
+        }
+        Ok(message_id)
+    }
+
+    fn chat(&self) -> Chat {
+        let account = party(self.account);
+        let contact = party(self.contact);
+        let mut hasher = DefaultHasher::new();
+        name(account.phone).unwrap_or_default().hash(&mut hasher);
+        match name(contact.phone) {
+            Some(phone) => (0_u8, phone).hash(&mut hasher),
+            None => (1_u8, name(contact.full_name).unwrap_or_default()).hash(&mut hasher),
+        }
+        Chat(hasher.finish())
+    }
+}
+
+/// The two members of an account or contact that name a chat. Of any type: they are not checked.
+#[derive(Deserialize, Default)]
+struct Party<'a> {
+    #[serde(borrow, default)]
+    phone: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "full name")]
+    full_name: Option<&'a RawValue>,
+}
+
+fn party(value: Option<&RawValue>) -> Party<'_> {
+    value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+}
+
+/// A JSON string's value.
+fn text(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    let json = value?.get();
+    match serde_json::from_str::<&str>(json) {
+        Ok(plain) => Some(Cow::Borrowed(plain)),
+        Err(_) => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
+    }
+}
+
+/// What names a party: a string's value, or a number as written, since some producers write phones so.
+fn name(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    let digits = || value.map(RawValue::get).filter(|json| json.starts_with(|c: char| c.is_ascii_digit()));
+    text(value).or_else(|| digits().map(Cow::Borrowed)).filter(|name| !name.is_empty())
+}
+
+/// Counts brackets outside strings. Runs before any parser, so that none can be made to recurse.
+fn check_depth(text: &str) -> Result<(), Invalid> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MESSAGE_DEPTH_MAX {
+                    return Err(Invalid::TooDeep);
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A chat, as the hash of what names it. Two chats that share a hash are attempted one after the
+/// other, which is allowed; messages of one chat always share it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Chat(pub u64);
+
+/// A workspace's id: 1–128 characters of `A–Z a–z 0–9 _ . : -`, except `.` and `..`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkspaceId(Arc<str>);
+
+/// The text is no workspace id.
+#[derive(Debug, thiserror::Error)]
+#[error("a workspace id has 1 to {WORKSPACE_ID_MAX} characters of A-Z a-z 0-9 _ . : - and is not \".\" or \"..\"")]
+pub struct InvalidWorkspaceId;
+
+impl WorkspaceId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The shard of the workspace: CRC32 (IEEE) of the id mod the number of shards (CONTRACT section 1).
+    #[must_use]
+    pub fn shard(&self, shards: u16) -> u16 {
+        let shard = crc32fast::hash(self.0.as_bytes()) % u32::from(shards.max(1));
+        u16::try_from(shard).unwrap_or(0)
+    }
+}
+
+impl FromStr for WorkspaceId {
+    type Err = InvalidWorkspaceId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = (1..=WORKSPACE_ID_MAX).contains(&text.len()) && text != "." && text != "..";
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        if fits && text.bytes().all(allowed) { Ok(Self(text.into())) } else { Err(InvalidWorkspaceId) }
+    }
+}
+
+impl Borrow<str> for WorkspaceId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkspaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for WorkspaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for WorkspaceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for WorkspaceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A Redis Stream entry id, `<milliseconds>-<number>`. Ordered as Redis orders them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct EntryId {
+    /// Unix milliseconds, by Redis' clock.
+    pub ms: u64,
+    /// Counts entries of one millisecond.
+    pub n: u64,
+}
+
+impl EntryId {
+    /// Below every entry: where a forward read starts.
+    pub const ZERO: Self = Self { ms: 0, n: 0 };
+
+    /// The smallest id above this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self.n.checked_add(1) {
+            Some(n) => Self { ms: self.ms, n },
+            None => Self { ms: self.ms.saturating_add(1), n: 0 },
+        }
+    }
+}
+
+/// The text is no entry id.
+#[derive(Debug, thiserror::Error)]
+#[error("an entry id is written <milliseconds>-<number>")]
+pub struct InvalidEntryId;
+
+impl FromStr for EntryId {
+    type Err = InvalidEntryId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (ms, n) = text.split_once('-').ok_or(InvalidEntryId)?;
+        let number = |digits: &str| digits.parse().map_err(|_| InvalidEntryId);
+        Ok(Self { ms: number(ms)?, n: number(n)? })
+    }
+}
+
+impl fmt::Display for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.n)
+    }
+}
+
+impl Serialize for EntryId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EntryId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,117 @@
+//! What an operator may ask for, and what is answered. Both travel through the journal as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use super::state::Summary;
+use super::time::Time;
+use super::view::WebhookView;
+
+/// An imperative from an operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// When it was submitted.
+    pub at: Time,
+    /// When its caller stops waiting; a test that would be sent later is not sent.
+    pub expires_at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+    /// What.
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+/// The imperatives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// Save.
+    Save(Save),
+    /// Save and test, or just test when there is nothing to save.
+    Test {
+        /// Applied first, in the same commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        save: Option<Save>,
+    },
+}
+
+/// What to save. Checked by the facade before it is submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Save {
+    /// Where to POST; absent clears it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Absent means true when there is a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// What to do with the owner's address.
+    #[serde(default)]
+    pub owner_email: Change<String>,
+}
+
+/// What a save does with a member that may be left as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change<T> {
+    /// Leave it.
+    #[default]
+    Keep,
+    /// Remove it.
+    Clear,
+    /// Replace it.
+    Set(T),
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// Applied. `attempt` and `reason` belong to tests.
+    Done {
+        /// The webhook right after the command.
+        webhook: Box<WebhookView>,
+        /// The test's attempt, when one was made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<Box<Summary>>,
+        /// Why a test made no attempt.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<NoAttempt>,
+    },
+    /// Not applied.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// Why a test made no attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoAttempt {
+    /// The workspace has no message yet.
+    NoMessage,
+    /// The webhook has no URL.
+    NoUrl,
+    /// The caller had stopped waiting.
+    Expired,
+}
+
+/// Why a command was not applied: nothing of it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// 409.
+    #[error("a test of this workspace is under way; wait for its answer")]
+    TestUnderWay,
+    /// 429.
+    #[error("one test a second is allowed; wait a second and try again")]
+    TestTooSoon,
+    /// 422.
+    #[error("a webhook without a URL cannot be enabled; send a URL or leave `enabled` out")]
+    EnabledWithoutUrl,
+    /// 503: the workspace's journal cannot be loaded.
+    #[error("this workspace cannot be loaded; nothing was applied, the operator's log says why")]
+    WorkspaceUnavailable,
+    /// 500: deciding the command failed.
+    #[error("the command failed inside the service; nothing was applied, the operator's log says why")]
+    Internal,
+}

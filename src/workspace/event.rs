@@ -1,0 +1,255 @@
+//! Facts about a workspace, in the past tense.
+//!
+//! An event carries decisions, not inputs to be decided again: the counter after an attempt stands
+//! in the attempt, so a later change of policy rewrites no history. The stored form (version, names)
+//! belongs to `journal::record`; members are only ever added, with a default.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Time;
+use crate::message::{EntryId, RawMessage};
+
+/// One fact. The first seven have a seq and an entry in the journal; the rest are recorded by
+/// the snapshot alone, which every commit that holds one writes ([`Event::is_sequenced`]).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// One POST answered 200–209.
+    AttemptDelivered(Box<Attempt>),
+    /// One POST ended in anything else.
+    AttemptFailed(Box<Attempt>),
+    /// An operator saved; holds the whole configuration as it is from now on.
+    WebhookSaved(WebhookSaved),
+    /// More errors in a row than the limit: switched off. One a streak.
+    WebhookDisabled(WebhookDisabled),
+    /// The mail server took the mail that a [`WebhookDisabled`] owed.
+    OwnerNotified(MailEnded),
+    /// The mail was refused for good, or could not be handed over for 24 h.
+    MailGivenUp(MailEnded),
+    /// A save came before the mail's sending had begun.
+    MailDropped(MailEnded),
+    /// Messages whose turn came while the webhook was off.
+    MessagesSkipped(MessagesSkipped),
+    /// A test POST is about to be sent; durable before it is.
+    TestStarted(Box<TestStarted>),
+    /// The caller of a started test had stopped waiting, so nothing was sent.
+    TestDropped(TestDropped),
+    /// The mail server was away or said "later"; the mail is still owed.
+    MailDeferred(MailEnded),
+}
+
+impl Event {
+    /// Whether the event takes a seq and is appended to one of the workspace's two streams.
+    #[must_use]
+    pub fn is_sequenced(&self) -> bool {
+        match self {
+            Self::AttemptDelivered(_)
+            | Self::AttemptFailed(_)
+            | Self::WebhookSaved(_)
+            | Self::WebhookDisabled(_)
+            | Self::OwnerNotified(_)
+            | Self::MailGivenUp(_)
+            | Self::MailDropped(_) => true,
+            Self::MessagesSkipped(_) | Self::TestStarted(_) | Self::TestDropped(_) | Self::MailDeferred(_) => false,
+        }
+    }
+
+    /// The attempt, when the event is one: those go to the `attempts` stream.
+    #[must_use]
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::AttemptDelivered(attempt) | Self::AttemptFailed(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+}
+
+/// What made us POST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A message's turn came.
+    Message,
+    /// An operator asked for a test.
+    Test,
+}
+
+/// One POST and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When the attempt began.
+    pub at: Time,
+    /// What made us POST.
+    pub trigger: Trigger,
+    /// The message's entry in the shard's stream.
+    pub entry: EntryId,
+    /// The producer's `message_id`.
+    pub message_id: Arc<str>,
+    /// The `webhook-id` that was sent.
+    pub webhook_id: Arc<str>,
+    /// The configuration it was attempted with: [`super::state::Webhook::config`] at its start.
+    pub config: u64,
+    /// The error counter after this attempt; absent when it did not move it (a test, an older
+    /// configuration, or a webhook that was off by then).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<u32>,
+    /// From the start to the last byte that was read, in milliseconds.
+    pub duration_ms: u32,
+    /// Why it failed; absent when delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<AttemptError>,
+    /// What was sent.
+    pub request: Request,
+    /// What came back, when anything did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response: Option<Response>,
+}
+
+/// What was sent. The method is always POST.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The URL as configured.
+    pub url: Arc<str>,
+    /// Every header that we set, in order.
+    pub headers: Vec<(String, String)>,
+    /// The message; the body is [`RawMessage::body`] of it.
+    pub message: RawMessage,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// At most 64 headers, in order; bytes that are no UTF-8 are replaced.
+    pub headers: Vec<(String, String)>,
+    /// At most 4 KiB; bytes that are no UTF-8 are replaced.
+    pub body: String,
+    /// Whether the body was longer than what is kept.
+    pub truncated: bool,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptError {
+    /// The class, for programs.
+    pub kind: ErrorKind,
+    /// One sentence, for people; never a resolved address.
+    pub detail: String,
+}
+
+/// The classes of errors (CONTRACT section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The egress guard forbids the address.
+    ForbiddenAddress,
+    /// The host's name did not resolve.
+    Dns,
+    /// No connection.
+    Connect,
+    /// No TLS session, or a certificate that does not hold.
+    Tls,
+    /// The deadline passed.
+    Timeout,
+    /// A status outside 200–209 that is no redirect.
+    HttpStatus,
+    /// A 3xx; it is not followed.
+    Redirect,
+    /// The connection broke, or what came back is no HTTP.
+    Protocol,
+    /// A crash of the service interrupted a test.
+    Interrupted,
+}
+
+/// The configuration after a save.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookSaved {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+    /// Where to POST; absent when cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Arc<str>>,
+    /// Whether messages are attempted from now on.
+    pub enabled: bool,
+    /// Who gets the mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_email: Option<String>,
+    /// The signing secret, `whsec_…`; made at the first save and kept.
+    pub secret: Arc<str>,
+}
+
+/// The automatic switch-off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookDisabled {
+    /// When: the end of the last attempt.
+    pub at: Time,
+    /// How many errors in a row: limit + 1.
+    pub errors: u32,
+    /// What becomes of the mail: `owed`, `limited`, `no_address` or `no_mail_server`.
+    pub mail: MailState,
+}
+
+/// What became of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailState {
+    /// Durable and to be sent.
+    Owed,
+    /// The mail server took it.
+    Sent,
+    /// Refused for good, or not handed over within 24 h.
+    GivenUp,
+    /// A save made it pointless before its sending began.
+    Dropped,
+    /// Ten mails in 24 h were reached.
+    Limited,
+    /// The workspace has no owner_email.
+    NoAddress,
+    /// The service has no mail server configured.
+    NoMailServer,
+}
+
+/// The end, or the delay, of one mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailEnded {
+    /// When.
+    pub at: Time,
+    /// The seq of the [`WebhookDisabled`] that owed it.
+    pub disabled: u64,
+    /// What the mail server said, or why; one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Messages that were settled without an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessagesSkipped {
+    /// When.
+    pub at: Time,
+    /// How many.
+    pub count: u64,
+    /// The greatest entry id among them.
+    pub newest: EntryId,
+}
+
+/// A test that is about to be sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestStarted {
+    /// The command's entry: who waits for the answer.
+    pub command: EntryId,
+    /// The attempt as far as it is known before it; logged as `interrupted` if a crash comes between.
+    pub attempt: Attempt,
+}
+
+/// A test that was not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestDropped {
+    /// When.
+    pub at: Time,
+    /// The command's entry.
+    pub command: EntryId,
+}

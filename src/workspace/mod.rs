@@ -1,0 +1,28 @@
+//! The aggregate: everything that is decided about a workspace, and nothing else.
+//!
+//! Architecture invariant: this room is pure. It does no I/O, reads no clock, draws no randomness;
+//! times, ids, secrets and HTTP outcomes come in as arguments. Commands may be refused; events are
+//! facts, so [`State::evolve`] cannot fail and has no wildcard arm.
+//!
+//! Reading order: what happened ([`event`]), what it adds up to ([`state`]), what may be asked for
+//! ([`command`]), what follows from it ([`decide`], [`evolve`]), which message goes next ([`lanes`]),
+//! and what the outside sees of it ([`view`]).
+
+pub mod time;
+pub mod event;
+pub mod state;
+pub mod command;
+pub mod policy;
+pub mod decide;
+mod evolve;
+pub mod lanes;
+pub mod view;
+
+#[cfg(test)]
+mod scenario;
+
+pub use command::{Answer, Command, Refusal};
+pub use event::Event;
+pub use policy::Policy;
+pub use state::State;
+pub use time::Time;

@@ -1,0 +1,39 @@
+//! The numbers that decisions depend on and that an operator may choose.
+
+use std::time::Duration;
+
+/// Mails a workspace in [`MAIL_LIMIT_SPAN`] (CONTRACT section 3).
+pub const MAILS_PER_DAY_MAX: usize = 10;
+/// The span of [`MAILS_PER_DAY_MAX`], and how long a mail is tried.
+pub const MAIL_LIMIT_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Between two test POSTs of a workspace (CONTRACT section 3).
+pub const TEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What an operator chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Errors that are borne; one more switches the webhook off. 10 by default (the seed).
+    pub error_limit: u32,
+    /// Which errors count.
+    pub counting: Counting,
+    /// Attempts of one workspace in flight at most.
+    pub in_flight_max: u32,
+    /// Whether a mail server is configured.
+    pub mail_server: bool,
+}
+
+/// Which errors count towards the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Counting {
+    /// A success sets the counter to 0.
+    #[default]
+    Consecutive,
+    /// Only a save does.
+    SinceSaved,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { error_limit: 10, counting: Counting::Consecutive, in_flight_max: 32, mail_server: true }
+    }
+}

@@ -1,0 +1,157 @@
+//! What the events of a workspace add up to. Its encoded form is the snapshot.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{AttemptError, ErrorKind, MailState, TestStarted, Trigger};
+use super::time::Time;
+use crate::message::EntryId;
+
+/// Everything that is remembered of a workspace between two messages. Small: it holds no message,
+/// except while a test is under way.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The seq of the last event; 0 before the first.
+    pub seq: u64,
+    /// The configuration.
+    pub webhook: Webhook,
+    /// Errors in a row, as far as they count.
+    pub errors: u32,
+    /// When the present streak began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Time>,
+    /// The last errors that counted, oldest first, at most [`RECENT_ERRORS_MAX`]: the mail tells them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent_errors: Vec<RecentError>,
+    /// Whether an attempt with the present configuration has succeeded: the window may grow.
+    #[serde(default)]
+    pub proven: bool,
+    /// Messages that were settled while the webhook was off.
+    #[serde(default)]
+    pub skipped: Skipped,
+    /// The newest attempt, of either trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempt: Option<Summary>,
+    /// The mail of the last automatic switch-off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<Mail>,
+    /// When mails became owed, oldest first, at most [`super::policy::MAILS_PER_DAY_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mails: Vec<Time>,
+    /// The test that is under way: at most one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Box<TestStarted>>,
+    /// When the last test was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested_at: Option<Time>,
+}
+
+/// How many errors a mail tells.
+pub const RECENT_ERRORS_MAX: usize = 3;
+
+/// The configuration, as the last save or switch-off left it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Webhook {
+    /// Where to POST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Arc<str>>,
+    /// Whether messages are attempted.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Who gets the mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_email: Option<String>,
+    /// The signing secret; absent before the first save.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Arc<str>>,
+    /// Names the configuration: the seq of the last save. An outcome counts only against the
+    /// configuration that it was attempted with.
+    #[serde(default)]
+    pub config: u64,
+    /// Whether it was switched off by errors and not saved since.
+    #[serde(default)]
+    pub disabled_by_errors: bool,
+    /// When it was last switched off; absent while on, and before the first save.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<Time>,
+    /// When it was last saved or switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<Time>,
+}
+
+/// Counts messages since the last switch-off (since the first message if never configured).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Skipped {
+    /// How many.
+    pub count: u64,
+    /// When the first one was skipped.
+    #[serde(default)]
+    pub first_at: Option<Time>,
+    /// When the last one was skipped.
+    #[serde(default)]
+    pub last_at: Option<Time>,
+    /// The newest skipped message ever: its text is kept under `:last:<ws>`. Outlives switch-offs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<EntryId>,
+}
+
+/// One error, as the mail tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentError {
+    /// When the attempt began.
+    pub at: Time,
+    /// The producer's `message_id`.
+    pub message_id: Arc<str>,
+    /// The class.
+    pub kind: ErrorKind,
+    /// One sentence.
+    pub detail: String,
+}
+
+/// The mail of a switch-off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// The seq of the `WebhookDisabled` that it belongs to.
+    pub disabled: u64,
+    /// What became of it.
+    pub state: MailState,
+    /// Since when it is in that state.
+    pub at: Time,
+    /// What the mail server said, or why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// An attempt without request and response (CONTRACT section 4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The seq, as a string.
+    pub id: String,
+    /// When it began.
+    pub at: Time,
+    /// What made us POST.
+    pub trigger: Trigger,
+    /// The producer's `message_id`.
+    pub message_id: Arc<str>,
+    /// The `webhook-id` that was sent.
+    pub webhook_id: Arc<str>,
+    /// What came of it.
+    pub outcome: OutcomeWord,
+    /// The status code, when there was a response.
+    pub status: Option<u16>,
+    /// Why it failed.
+    pub error: Option<AttemptError>,
+    /// From the start to the last byte that was read.
+    pub duration_ms: u32,
+}
+
+/// The two ends of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeWord {
+    /// 200–209.
+    Delivered,
+    /// Anything else.
+    Failed,
+}

@@ -1,0 +1,131 @@
+//! What the outside sees of a workspace's webhook (CONTRACT section 4).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::policy::Policy;
+use super::state::{State, Summary};
+use super::event::MailState;
+use super::time::Time;
+use crate::message::WorkspaceId;
+
+/// The webhook and its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookView {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Where messages go.
+    pub url: Option<Arc<str>>,
+    /// Whether they go.
+    pub enabled: bool,
+    /// Always `new_message`.
+    pub event: NewMessage,
+    /// Who gets the mail.
+    pub owner_email: Option<String>,
+    /// In one word.
+    pub status: Status,
+    /// Errors in a row.
+    pub consecutive_errors: u32,
+    /// One more than this many switches it off.
+    pub error_limit: u32,
+    /// Messages that were not sent while it was off.
+    pub skipped: SkippedView,
+    /// The newest attempt.
+    pub last_attempt: Option<Summary>,
+    /// The mail of the last automatic switch-off.
+    pub mail: Option<MailView>,
+    /// When it was switched off.
+    pub disabled_at: Option<Time>,
+    /// When it was last changed.
+    pub updated_at: Option<Time>,
+}
+
+/// The one event there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewMessage {
+    /// A message was sent or received.
+    #[default]
+    NewMessage,
+}
+
+/// The webhook's state in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// No URL.
+    NotConfigured,
+    /// On.
+    Enabled,
+    /// Switched off by an operator.
+    Disabled,
+    /// Switched off by too many errors.
+    DisabledByErrors,
+}
+
+/// Messages that were not sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedView {
+    /// How many since the last switch-off.
+    pub count: u64,
+    /// When the first one was.
+    pub first_at: Option<Time>,
+    /// When the last one was.
+    pub last_at: Option<Time>,
+}
+
+/// What became of the mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailView {
+    /// In one word.
+    pub state: MailState,
+    /// Since when.
+    pub at: Time,
+    /// What the mail server said.
+    pub detail: Option<String>,
+}
+
+impl WebhookView {
+    /// Shows `state` as the outside sees it.
+    #[must_use]
+    pub fn new(workspace: &WorkspaceId, state: &State, policy: &Policy) -> Self {
+        let webhook = &state.webhook;
+        Self {
+            workspace: workspace.clone(),
+            url: webhook.url.clone(),
+            enabled: webhook.enabled,
+            event: NewMessage::NewMessage,
+            owner_email: webhook.owner_email.clone(),
+            status: state.status(),
+            consecutive_errors: state.errors,
+            error_limit: policy.error_limit,
+            skipped: SkippedView {
+                count: state.skipped.count,
+                first_at: state.skipped.first_at,
+                last_at: state.skipped.last_at,
+            },
+            last_attempt: state.last_attempt.clone(),
+            mail: state.mail.as_ref().map(|mail| MailView {
+                state: mail.state,
+                at: mail.at,
+                detail: mail.detail.clone(),
+            }),
+            disabled_at: webhook.disabled_at,
+            updated_at: webhook.updated_at,
+        }
+    }
+}
+
+impl State {
+    /// The webhook's state in one word.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match (&self.webhook.url, self.webhook.enabled, self.webhook.disabled_by_errors) {
+            (None, _, _) => Status::NotConfigured,
+            (Some(_), true, _) => Status::Enabled,
+            (Some(_), false, true) => Status::DisabledByErrors,
+            (Some(_), false, false) => Status::Disabled,
+        }
+    }
+}
