@@ -40,6 +40,13 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
+/// Entries of the common input that are handed over at a time: few, so that a full store can take them.
+pub const HAND_OVER_COUNT: usize = 64;
+/// How long the hand-over waits for the first entry.
+pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
+/// The pause after a hand-over that failed.
+pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
+
 // Committer and lease.
 
 /// How long a small batch waits for company.

@@ -6,3 +6,4 @@ pub mod sign;
 pub mod deliver;
 pub mod notify;
 pub mod config;
+pub mod actor;
