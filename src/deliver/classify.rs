@@ -183,7 +183,7 @@ fn http(host: &str, error: &hyper::Error) -> Option<String> {
 
 /// What an error of the operating system means.
 fn broken(peer: &Peer, stage: Stage, kind: io::ErrorKind) -> (ErrorKind, String) {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, InvalidInput, UnexpectedEof};
     let Peer { host, port, tls } = peer;
     match stage {
         // TCP answers with "refused"; what breaks off later than that is the handshake.
@@ -193,6 +193,10 @@ fn broken(peer: &Peer, stage: Stage, kind: io::ErrorKind) -> (ErrorKind, String)
             (ErrorKind::Tls, format!("{host}:{port} broke off the TLS handshake"))
         }
         Stage::Connecting => (ErrorKind::Connect, format!("no connection to {host}:{port}: {kind}")),
+        // How hyper reports chunks that are none.
+        Stage::Reading if matches!(kind, InvalidData | InvalidInput) => {
+            (ErrorKind::Protocol, format!("the body that {host} answered is no HTTP/1.1"))
+        }
         Stage::Waiting => (ErrorKind::Protocol, format!("{host} broke the connection without an answer: {kind}")),
         Stage::Reading => (ErrorKind::Protocol, format!("{host} broke off in the middle of its answer: {kind}")),
     }
