@@ -72,6 +72,8 @@ pub const RESPONSE_READ_MAX: usize = 16 * 1024;
 pub const RESPONSE_KEPT_MAX: usize = 4 * 1024;
 /// Headers of a response; more is an error of kind `protocol`.
 pub const RESPONSE_HEADERS_MAX: usize = 64;
+/// Bytes of a response's headers that are kept, names and values.
+pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
