@@ -65,6 +65,8 @@ pub const RESPONSE_READ_MAX: usize = 16 * 1024;
 pub const RESPONSE_KEPT_MAX: usize = 4 * 1024;
 /// Headers of a response; more is an error of kind `protocol`.
 pub const RESPONSE_HEADERS_MAX: usize = 64;
+/// Bytes of a response's headers that are kept, names and values.
+pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
@@ -101,8 +103,6 @@ pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long the facade's drain waits for requests being answered. A command that is not answered by
 /// then is stored and applied all the same.
 pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);
-/// The longest URL in bytes: what the usual servers and browsers still take.
-pub const URL_BYTES_MAX: usize = 2_048;
 /// The longest mail address in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
 pub const EMAIL_BYTES_MAX: usize = 254;
 /// The shortest admin token.

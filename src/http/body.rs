@@ -16,22 +16,26 @@ impl<S: Send + Sync> FromRequest<S> for Body {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let declared_json = declares_json(request.headers());
-        let read = tokio::time::timeout(REQUEST_READ_TIMEOUT, Bytes::from_request(request, state));
-        let bytes = match read.await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                return Err(Problem::new(Kind::BodyTooLarge, format!("send at most {REQUEST_BODY_MAX} bytes")));
-            }
-            Ok(Err(_)) => return Err(Problem::new(Kind::BodyUnreadable, "the body broke off; send it again, whole")),
-            Err(_) => {
-                let limit = REQUEST_READ_TIMEOUT.as_secs();
-                return Err(Problem::new(Kind::BodyTimeout, format!("send the whole body within {limit} s")));
-            }
-        };
+        let bytes = read(request, state).await?;
         if declared_json || bytes.is_empty() {
             Ok(Self(bytes))
         } else {
             Err(Problem::new(Kind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"))
+        }
+    }
+}
+
+/// Reads the whole body: at most what the router's body limit says, within [`REQUEST_READ_TIMEOUT`].
+pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(REQUEST_READ_TIMEOUT, Bytes::from_request(request, state)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(Problem::new(Kind::BodyTooLarge, format!("send at most {REQUEST_BODY_MAX} bytes")))
+        }
+        Ok(Err(_)) => Err(Problem::new(Kind::BodyUnreadable, "the body broke off; send it again, whole")),
+        Err(_) => {
+            let limit = REQUEST_READ_TIMEOUT.as_secs();
+            Err(Problem::new(Kind::BodyTimeout, format!("send the whole body within {limit} s")))
         }
     }
 }

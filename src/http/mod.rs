@@ -12,9 +12,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tokio::sync::Semaphore;
-use url::Url;
 
 use crate::config::{READS_AT_ONCE, REQUEST_BODY_MAX, REQUESTS_AT_ONCE, STORE_ANSWER_MAX};
+use crate::deliver::Guard;
 use crate::journal::port::{Journal, Reading};
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;
@@ -31,7 +31,8 @@ mod command;
 mod health;
 mod limits;
 mod messages;
-pub mod problem;
+mod problem;
+pub mod receiver;
 mod save;
 mod secret;
 mod serve;
@@ -39,10 +40,6 @@ mod test;
 mod webhook;
 
 use problem::Problem;
-
-/// Says whether a URL may be saved; the `Err` is a sentence that says what to do. Looks no name up:
-/// names are checked at each attempt.
-pub type CheckUrl = Arc<dyn Fn(&str) -> Result<Url, String> + Send + Sync>;
 
 /// Says whether this node does its work.
 pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
@@ -55,8 +52,8 @@ pub struct Facade {
     pub admin_token: AdminToken,
     /// The rules' numbers, as far as they are shown.
     pub policy: Policy,
-    /// The egress guard's rule for a URL that is to be saved.
-    pub check_url: CheckUrl,
+    /// Says which URLs may be saved. Names are checked at each attempt, by the courier.
+    pub guard: Guard,
     /// How long a command's answer is waited for: [`crate::config::Config::answer_wait`].
     pub answer_wait: Duration,
     /// An attempt's deadline: a test's answer is waited for this much longer.

@@ -18,7 +18,7 @@ use crate::workspace::command::Refusal;
 
 /// The classes of errors: the last part of `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// No token, or a wrong one.
     Unauthorized,
     /// The path names nothing, or nothing that the token may see.

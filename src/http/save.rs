@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::CheckUrl;
 use super::problem::{Kind, MemberError, Problem};
-use crate::config::{EMAIL_BYTES_MAX, URL_BYTES_MAX};
+use crate::config::EMAIL_BYTES_MAX;
+use crate::deliver::{Guard, parse_endpoint};
 use crate::workspace::command::{Change, Save};
 
 /// Members that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
@@ -13,7 +13,7 @@ const ERRORS_MAX: usize = 20;
 const NAME_SHOWN_MAX: usize = 64;
 
 /// Checks the body of Save.
-pub(super) fn parse(body: &[u8], check_url: &CheckUrl) -> Result<Save, Problem> {
+pub(super) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         let detail = format!("send one JSON object, such as {{\"url\":\"https://example.com/hook\"}}: {error}");
         Problem::new(Kind::InvalidJson, detail)
@@ -22,10 +22,10 @@ pub(super) fn parse(body: &[u8], check_url: &CheckUrl) -> Result<Save, Problem> 
         let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
         return Err(Problem::new(Kind::InvalidWebhook, detail));
     };
-    check(&members, check_url).map_err(Problem::invalid_webhook)
+    check(&members, guard).map_err(Problem::invalid_webhook)
 }
 
-fn check(members: &Map<String, Value>, check_url: &CheckUrl) -> Result<Save, Vec<MemberError>> {
+fn check(members: &Map<String, Value>, guard: &Guard) -> Result<Save, Vec<MemberError>> {
     let mut errors = Vec::new();
     let mut wrong = |member: &str, detail: String| {
         if errors.len() < ERRORS_MAX {
@@ -33,7 +33,7 @@ fn check(members: &Map<String, Value>, check_url: &CheckUrl) -> Result<Save, Vec
             errors.push(MemberError { member, detail });
         }
     };
-    let url = url(members.get("url"), check_url).unwrap_or_else(|detail| {
+    let url = url(members.get("url"), guard).unwrap_or_else(|detail| {
         wrong("url", detail);
         // Whether it may be enabled is judged once there is a URL to judge.
         Some(String::new())
@@ -65,7 +65,7 @@ fn check(members: &Map<String, Value>, check_url: &CheckUrl) -> Result<Save, Vec
 
 /// The URL as typed, without the blanks around it; `None` clears it. It is kept as typed, so that what
 /// is read is what was saved, and therefore must hold nothing that a URL parser would pass over.
-fn url(value: Option<&Value>, check_url: &CheckUrl) -> Result<Option<String>, String> {
+fn url(value: Option<&Value>, guard: &Guard) -> Result<Option<String>, String> {
     let typed = match value {
         None => return Err("is required: send where to POST, or null to clear it".to_owned()),
         Some(Value::Null) => return Ok(None),
@@ -75,13 +75,10 @@ fn url(value: Option<&Value>, check_url: &CheckUrl) -> Result<Option<String>, St
     if typed.is_empty() {
         return Ok(None);
     }
-    if typed.len() > URL_BYTES_MAX {
-        return Err(format!("has {} bytes; use a URL of at most {URL_BYTES_MAX}", typed.len()));
-    }
     if typed.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("holds a blank or a control character; write it percent-encoded".to_owned());
     }
-    check_url(typed).map(|_| Some(typed.to_owned()))
+    parse_endpoint(typed, guard).map(|_| Some(typed.to_owned())).map_err(|error| error.to_string())
 }
 
 fn owner_email(value: Option<&Value>) -> Result<Change<String>, String> {

@@ -28,7 +28,7 @@ pub(super) async fn run(
     scope: Scope,
     Body(body): Body,
 ) -> Result<Json<Tested>, Problem> {
-    let save = if body.is_empty() { None } else { Some(save::parse(&body, &shared.facade.check_url)?) };
+    let save = if body.is_empty() { None } else { Some(save::parse(&body, &shared.facade.guard)?) };
     let applied = shared.submit(&scope, Action::Test { save }).await?;
     Ok(Json(Tested { webhook: applied.webhook, attempt: applied.attempt, reason: applied.reason }))
 }

@@ -22,7 +22,7 @@ pub(super) async fn save(
     scope: Scope,
     Body(body): Body,
 ) -> Result<Json<WebhookView>, Problem> {
-    let save = save::parse(&body, &shared.facade.check_url)?;
+    let save = save::parse(&body, &shared.facade.guard)?;
     let applied = shared.submit(&scope, Action::Save(save)).await?;
     Ok(Json(*applied.webhook))
 }

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use outbound::deliver::Guard;
 use outbound::http::{AdminToken, Facade, Readiness, router};
 use outbound::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError,
@@ -97,18 +98,12 @@ pub fn away() -> StoreError {
     StoreError { what: "reading at redis://user:hunter2@10.0.0.1 failed".to_owned(), source: None }
 }
 
-/// Only `https://endpoint.example/…` may be saved.
-fn check_url(typed: &str) -> Result<url::Url, String> {
-    let url = url::Url::parse(typed).map_err(|error| format!("is no URL: {error}"))?;
-    if url.host_str() == Some("endpoint.example") { Ok(url) } else { Err("is forbidden; use another host".to_owned()) }
-}
-
 pub fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {
     router(Facade {
         journal,
         admin_token: AdminToken::new(TOKEN).unwrap(),
         policy: Policy::default(),
-        check_url: Arc::new(check_url),
+        guard: Guard::default(),
         answer_wait: ANSWER_WAIT,
         timeout: TIMEOUT,
         clock: || NOW,
