@@ -100,6 +100,18 @@ pub const REQUEST_BODY_MAX: usize = crate::message::MESSAGE_BYTES_MAX + 1024;
 pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests being answered at a time; more get 503.
 pub const REQUESTS_AT_ONCE: usize = 1_024;
+/// Connections to the facade at a time; further ones wait in the listener's backlog.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Workspaces being read at a time: each may hold 100 messages of the largest size, 25 MiB. Further
+/// reads wait.
+pub const READS_AT_ONCE: usize = 32;
+/// How long the facade waits for the store to read a workspace or take a message.
+pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long the facade's drain waits for requests being answered. A command that is not answered by
+/// then is stored and applied all the same.
+pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The longest mail address in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
 /// The shortest admin token.
 pub const ADMIN_TOKEN_MIN: usize = 32;
 /// A command's answer is waited for this much longer than the lease: a takeover fits in between.
