@@ -137,7 +137,9 @@ impl Handle {
     /// Takes nothing new up, lets what is under way end and become durable, and releases the shards.
     /// Takes at most an attempt's deadline and [`DRAIN_EXTRA`], after which the rest is left to the next start.
     pub async fn drain(mut self) {
-        drop(self.drain.take().map(|drain| drain.send(())));
+        if let Some(drain) = self.drain.take() {
+            drain.send(()).ok();
+        }
         if let Some(ended) = self.ended.take() {
             drop(ended.await);
         }
@@ -239,7 +241,7 @@ fn start_shards(
         let context = Rc::new(Context {
             policy: options.policy,
             clock: options.clock,
-            fresh_secret: Box::new(|| Secret::generate(&mut rand::rng()).reveal().into()),
+            fresh_secret: Box::new(|| Secret::generate(&mut rand::rng()).expose().into()),
             gate: Rc::clone(&gate),
             #[cfg(test)]
             inspect: super::tests::inspect,

@@ -31,5 +31,7 @@ mod desk;
 mod shard;
 mod throttle;
 mod handle;
+#[cfg(test)]
+mod tests;
 
 pub use handle::{Handle, Options, ShardReport, start};

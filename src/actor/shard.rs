@@ -207,7 +207,7 @@ impl ShardActor {
             Action::Poll(poll) => {
                 // One read at a time, so there is room; with no reader left the reload is under way.
                 if let Some(held) = &self.held {
-                    drop(held.polls.try_send(poll));
+                    held.polls.try_send(poll).ok();
                 }
             }
             Action::Line(call) => self.call(call, ctx),
@@ -323,7 +323,7 @@ impl ShardActor {
         (self.tools.publish)(Status::Released);
         self.workspaces.clear();
         if let Some(released) = self.released.take() {
-            drop(released.send(()));
+            released.send(()).ok();
         }
         ctx.stop();
     }

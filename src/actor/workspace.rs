@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActixContext, Handler};
+use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
 
 use super::core::{Context, Core};
 use super::protocol::{Decided, Seed, Suspects, ToWorkspace};
