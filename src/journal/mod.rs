@@ -6,6 +6,7 @@
 pub mod port;
 pub mod record;
 pub mod fold;
+pub mod rejected;
 pub mod embedded;
 pub mod redis;
 
