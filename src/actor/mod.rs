@@ -34,4 +34,4 @@ mod handle;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Handle, Options, ShardReport, start};
+pub use handle::{Died, Handle, Options, ShardReport, StartError, start};

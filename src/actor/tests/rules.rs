@@ -92,7 +92,7 @@ async fn a_second_test_is_refused_while_the_first_is_under_way_and_within_a_seco
     bench.treat("acme", Treatment { delay: Duration::from_millis(300), ..treatment(200) });
     bench.save("acme").await;
     bench.publish("acme", "+2", "m1").await;
-    bench.until_received("acme", 1).await;
+    bench.until("acme", "its message is logged", |r| r.attempts.len() == 1).await;
     let first = bench.submit("acme", Action::Test { save: None });
     let second = async {
         bench.until("acme", "the test is under way", |r| r.state.test.is_some()).await;
