@@ -34,7 +34,8 @@ pub(super) enum ComposeError {
 /// Composes `mail`, sent by `from`, with a link to `public_url`'s screen of the workspace.
 pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>) -> Result<Composed, ComposeError> {
     let to = recipient(&mail.to)?;
-    let screen = public_url.map(|base| format!("{}/workspaces/{}/outbound", base.trim_end_matches('/'), mail.workspace));
+    let screen =
+        public_url.map(|base| format!("{}/workspaces/{}/outbound", base.trim_end_matches('/'), mail.workspace));
     let Words { subject, text, html } = render(mail, screen.as_deref());
     let message_id = message_id(mail, from);
     // "=_" cannot occur in quoted-printable text, and no line of ours begins with "--".
@@ -143,7 +144,8 @@ mod tests {
     #[test]
     fn an_owner_address_that_is_none_is_refused() {
         let from = "outbound@acme.example".parse().unwrap();
-        for to in ["", "owner", "a@b, c@d", "a@b\r\nRCPT TO:<c@d>", "\"a\r\nDATA\"@b.example", "<a@b>", "a b@c.example"] {
+        for to in ["", "owner", "a@b, c@d", "a@b\r\nRCPT TO:<c@d>", "\"a\r\nDATA\"@b.example", "<a@b>", "a b@c.example"]
+        {
             let error = compose(&owed("acme", to, 0), &from, None).expect_err(to);
             assert!(matches!(error, ComposeError::Address(_)), "{error}");
             assert!(!error.to_string().contains(['\r', '\n']), "{error:?}");

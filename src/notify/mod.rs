@@ -6,10 +6,10 @@
 //!
 //! Reading order: what goes out (`template`, the words; `compose`, the bytes) and how (`relay`, SMTP).
 
-mod template;
-mod text;
 mod compose;
 mod relay;
+mod template;
+mod text;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,9 @@ use lettre::message::Mailbox;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-pub use self::relay::UrlError;
 use self::compose::{Composed, compose};
 use self::relay::Relay;
+pub use self::relay::UrlError;
 use crate::config;
 use crate::journal::port::OwedMail;
 use crate::workspace::decide::MailResult;
@@ -51,7 +51,9 @@ pub enum BuildError {
     #[error(transparent)]
     Url(#[from] UrlError),
     /// The sender is no address, or not one that every mail server takes.
-    #[error("the sender {0:?} is no mail address of ASCII letters; write outbound@example.com or Outbound <outbound@example.com>")]
+    #[error(
+        "the sender {0:?} is no mail address of ASCII letters; write outbound@example.com or Outbound <outbound@example.com>"
+    )]
     From(String),
 }
 

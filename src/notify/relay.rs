@@ -83,7 +83,8 @@ impl Relay {
         if !bare || url.fragment().is_some() {
             return Err(UrlError::Superfluous(url.path().to_owned()));
         }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(UrlError::NoHost)?;
+        let host = host.trim_matches(['[', ']']).to_owned();
         let tls = || tls_parameters(&host, trusted);
         let (security, port) = match (url.scheme(), url.query()) {
             ("smtps", None) => (Security::Implicit(tls()?), 465),
@@ -177,7 +178,9 @@ impl Relay {
         } else if error.status().is_some() {
             MailResult::Later(format!("The mail server {self} did not take {what} yet: {said}"))
         } else {
-            MailResult::Later(format!("The mail server {self} broke off before it said whether it takes {what}: {said}"))
+            MailResult::Later(format!(
+                "The mail server {self} broke off before it said whether it takes {what}: {said}"
+            ))
         }
     }
 }
