@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot be set up ends here")]
 
 mod support {
-    pub mod smtp;
+    pub(crate) mod smtp;
 }
 
 use std::path::Path;

@@ -1,6 +1,8 @@
 //! A mail server in the test process: it speaks enough SMTP for one mail a session, remembers what it
 //! got, and misbehaves as its script says.
 
+#![allow(dead_code, reason = "each test binary that includes this uses another part of it")]
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What goes wrong in one session, and where: at `CONNECT` (the greeting), at a command (`EHLO`,
 /// `AUTH`, `MAIL`, `RCPT`, `DATA`, `QUIT`) or at `.` (the mail has been received as a whole).
 #[derive(Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nothing.
     None,
     /// This reply instead of the good one.
@@ -34,7 +36,7 @@ pub enum Fault {
 
 /// How the server protects a connection.
 #[derive(Clone)]
-pub enum Protection {
+pub(crate) enum Protection {
     /// It does not.
     None,
     /// TLS from the first byte.
@@ -45,16 +47,16 @@ pub enum Protection {
 
 /// A mail that was received as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
-    pub from: String,
-    pub to: Vec<String>,
-    pub data: String,
-    pub secure: bool,
+pub(crate) struct Received {
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) data: String,
+    pub(crate) secure: bool,
 }
 
 /// The running server; it ends when this is dropped.
-pub struct SmtpServer {
-    pub address: SocketAddr,
+pub(crate) struct SmtpServer {
+    pub(crate) address: SocketAddr,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
 }
@@ -70,11 +72,11 @@ struct Shared {
 }
 
 impl SmtpServer {
-    pub async fn start(script: impl IntoIterator<Item = Fault>) -> Self {
+    pub(crate) async fn start(script: impl IntoIterator<Item = Fault>) -> Self {
         Self::start_with(Protection::None, script).await
     }
 
-    pub async fn start_with(protection: Protection, script: impl IntoIterator<Item = Fault>) -> Self {
+    pub(crate) async fn start_with(protection: Protection, script: impl IntoIterator<Item = Fault>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let shared = Arc::new(Shared {
@@ -89,17 +91,17 @@ impl SmtpServer {
     }
 
     /// The mails that were received, in order.
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.shared.received.lock().expect("not poisoned").clone()
     }
 
     /// The command lines that came, in order, over all sessions.
-    pub fn commands(&self) -> Vec<String> {
+    pub(crate) fn commands(&self) -> Vec<String> {
         self.shared.commands.lock().expect("not poisoned").clone()
     }
 
     /// Waits until `wanted` holds for the numbers of open sessions and of sessions in all.
-    pub async fn until(&self, wanted: impl FnMut(&(usize, usize)) -> bool) -> (usize, usize) {
+    pub(crate) async fn until(&self, wanted: impl FnMut(&(usize, usize)) -> bool) -> (usize, usize) {
         let mut sessions = self.shared.sessions.subscribe();
         let reached = tokio::time::timeout(PATIENCE, sessions.wait_for(wanted)).await;
         *reached.unwrap_or_else(|_| panic!("still {:?} sessions", *self.shared.sessions.borrow())).expect("it runs")
