@@ -1,5 +1,5 @@
-# What is checked before anything is merged. `make test` needs a Debian machine with Rust; what else
-# it needs it installs.
+# What is checked before anything is merged. `make test` needs a Debian machine with Rust; what else it
+# needs it installs.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,7 +16,14 @@ TARGETS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/ma
 FIGURES := $(filter figures_%,$(TARGETS))
 RULES := $(filter-out figures_%,$(TARGETS))
 
-NEXTEST := $(shell $(CARGO) nextest --version >/dev/null 2>&1 && echo yes)
+ifneq ($(shell $(CARGO) nextest --version 2>/dev/null),)
+# It ends a test that hangs (.config/nextest.toml) and runs those of all files at once.
+TEST := $(CARGO) nextest run
+ONE_AT_A_TIME := --test-threads=1
+else
+TEST := $(CARGO) test
+ONE_AT_A_TIME := -- --test-threads=1
+endif
 
 say = @printf '\n== %s\n' '$(1)'
 
@@ -49,23 +56,13 @@ lint:
 	$(call say,lints)
 	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
 
-ifeq ($(NEXTEST),yes)
 rules:
 	$(call say,tests)
-	$(CARGO) nextest run $(LOCKED) -E 'not binary(/^figures_/)'
+	$(TEST) $(LOCKED) --lib --bins $(addprefix --test ,$(RULES))
 
 figures:
 	$(call say,tests of times and memory: $(or $(FIGURES),there are none))
-	$(if $(FIGURES),$(CARGO) nextest run $(LOCKED) --test-threads=1 $(addprefix --test ,$(FIGURES)))
-else
-rules:
-	$(call say,tests)
-	$(CARGO) test $(LOCKED) --lib --bins $(addprefix --test ,$(RULES))
-
-figures:
-	$(call say,tests of times and memory: $(or $(FIGURES),there are none))
-	$(if $(FIGURES),$(CARGO) test $(LOCKED) $(addprefix --test ,$(FIGURES)) -- --test-threads=1)
-endif
+	$(if $(FIGURES),$(TEST) $(LOCKED) $(addprefix --test ,$(FIGURES)) $(ONE_AT_A_TIME))
 
 examples:
 	$(call say,examples in the documentation)
