@@ -6,3 +6,5 @@ pub mod sign;
 pub mod deliver;
 pub mod notify;
 pub mod config;
+pub mod cli;
+pub mod telemetry;

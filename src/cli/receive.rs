@@ -1,0 +1,1 @@
+//! `outbound receive`: a receiver that prints and verifies what arrives.
