@@ -65,6 +65,8 @@ pub const RESPONSE_READ_MAX: usize = 16 * 1024;
 pub const RESPONSE_KEPT_MAX: usize = 4 * 1024;
 /// Headers of a response; more is an error of kind `protocol`.
 pub const RESPONSE_HEADERS_MAX: usize = 64;
+/// Bytes of a response's headers that are kept, names and values.
+pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
@@ -91,6 +93,18 @@ pub const REQUEST_BODY_MAX: usize = crate::message::MESSAGE_BYTES_MAX + 1024;
 pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests being answered at a time; more get 503.
 pub const REQUESTS_AT_ONCE: usize = 1_024;
+/// Connections to the facade at a time; further ones wait in the listener's backlog.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Workspaces being read at a time: each may hold 100 messages of the largest size, 25 MiB. Further
+/// reads wait.
+pub const READS_AT_ONCE: usize = 32;
+/// How long the facade waits for the store to read a workspace or take a message.
+pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long the facade's drain waits for requests being answered. A command that is not answered by
+/// then is stored and applied all the same.
+pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The longest mail address in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
 /// The shortest admin token.
 pub const ADMIN_TOKEN_MIN: usize = 32;
 /// A command's answer is waited for this much longer than the lease: a takeover fits in between.

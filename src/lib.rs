@@ -4,6 +4,7 @@ pub mod workspace;
 pub mod journal;
 pub mod sign;
 pub mod deliver;
+pub mod http;
 pub mod notify;
 pub mod config;
 pub mod cli;
