@@ -15,7 +15,13 @@ pub struct Log {
     #[arg(long = "log", env = "OUTBOUND_LOG", value_name = "LEVEL", default_value = "info", global = true)]
     pub filter: String,
     /// The form of a log line: text to read, json to collect (one object a line)
-    #[arg(long = "log-format", env = "OUTBOUND_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    #[arg(
+        long = "log-format",
+        env = "OUTBOUND_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true
+    )]
     pub format: Format,
 }
 
@@ -30,10 +36,17 @@ pub enum Format {
 
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum Error {
     /// The filter is not understood.
-    #[error("--log {filter:?} is not understood: write a level such as info, or levels by module such as info,outbound::actor=debug")]
-    Filter { filter: String, #[source] source: ParseError },
+    #[error(
+        "--log {filter:?} is not understood: write a level such as info, or levels by module such as info,outbound::actor=debug"
+    )]
+    Filter {
+        filter: String,
+        #[source]
+        source: ParseError,
+    },
     /// Somebody else logs already in this process.
     #[error("logging was started twice")]
     Twice(#[source] TryInitError),
@@ -44,8 +57,8 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn start(log: &Log) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|source| Error::Filter { filter: log.filter.clone(), source })?;
+    let filter =
+        EnvFilter::try_new(&log.filter).map_err(|source| Error::Filter { filter: log.filter.clone(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match log.format {
         Format::Text => lines.with_ansi(colours()).finish().try_init(),

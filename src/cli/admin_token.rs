@@ -81,22 +81,31 @@ impl fmt::Display for Origin {
 
 /// Why there is no usable admin token.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum Error {
     /// Below [`ADMIN_TOKEN_MIN`].
-    #[error("the admin token in {from} has {length} characters; it needs at least {ADMIN_TOKEN_MIN}: make one with `openssl rand -base64 32`")]
+    #[error(
+        "the admin token in {from} has {length} characters; it needs at least {ADMIN_TOKEN_MIN}: make one with `openssl rand -base64 32`"
+    )]
     TooShort { from: Origin, length: usize },
     /// Over [`ADMIN_TOKEN_MAX`].
     #[error("the admin token in {from} has more than {ADMIN_TOKEN_MAX} characters: make a shorter one")]
     TooLong { from: Origin },
     /// Characters that no header carries.
-    #[error("the admin token in {from} holds white space or characters outside ASCII: make one with `openssl rand -base64 32`")]
+    #[error(
+        "the admin token in {from} holds white space or characters outside ASCII: make one with `openssl rand -base64 32`"
+    )]
     Characters { from: Origin },
     /// Given twice.
     #[error("both {ADMIN_TOKEN_VARIABLE} and --admin-token-file are set: keep one")]
     Twice,
     /// The file cannot be read.
     #[error("the admin token file {} cannot be read", path.display())]
-    Unreadable { path: PathBuf, #[source] source: io::Error },
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// The facade would be open to others under a token that nobody chose.
     #[error(
         "listening on {listen}, which others can reach, needs an admin token: set {ADMIN_TOKEN_VARIABLE} or \
@@ -104,7 +113,9 @@ pub enum Error {
     )]
     Exposed { listen: std::net::SocketAddr },
     /// A client has none to show.
-    #[error("no admin token: set {ADMIN_TOKEN_VARIABLE} or --admin-token-file, or point --data-dir to the service's data directory")]
+    #[error(
+        "no admin token: set {ADMIN_TOKEN_VARIABLE} or --admin-token-file, or point --data-dir to the service's data directory"
+    )]
     Missing,
 }
 
@@ -157,7 +168,13 @@ mod tests {
 
     #[test]
     fn a_weak_or_unusable_token_is_refused_without_showing_it() {
-        for text in [&GOOD[1..], "short", "0123456789abcdef 0123456789abcdef", "ü123456789abcdef0123456789abcdef", &"x".repeat(1_025)] {
+        for text in [
+            &GOOD[1..],
+            "short",
+            "0123456789abcdef 0123456789abcdef",
+            "ü123456789abcdef0123456789abcdef",
+            &"x".repeat(1_025),
+        ] {
             let error = given(Some(text), None).unwrap_err().to_string();
             assert!(error.contains(ADMIN_TOKEN_VARIABLE), "{error}");
             assert!(!error.contains(text), "{error}");

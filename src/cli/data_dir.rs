@@ -30,19 +30,33 @@ pub struct DataDir {
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum Error {
     /// Not made.
     #[error("the data directory {} cannot be made: choose another with --data-dir", path.display())]
-    Make { path: PathBuf, #[source] source: io::Error },
+    Make {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// Somebody has it.
     #[error("the data directory {} is in use by another process{holder}: stop it, or choose another directory with --data-dir", path.display())]
     InUse { path: PathBuf, holder: String },
     /// A file in it cannot be read or written.
     #[error("{} cannot be {verb}: check the permissions of the data directory and the space on its disk", path.display())]
-    File { path: PathBuf, verb: &'static str, #[source] source: io::Error },
+    File {
+        path: PathBuf,
+        verb: &'static str,
+        #[source]
+        source: io::Error,
+    },
     /// The node id is broken.
     #[error("{} holds no node id: delete it to get a new one", path.display())]
-    NodeId { path: PathBuf, #[source] source: uuid::Error },
+    NodeId {
+        path: PathBuf,
+        #[source]
+        source: uuid::Error,
+    },
     /// The kept token is broken.
     #[error("the kept admin token cannot be used: delete its file to get a new one")]
     AdminToken(#[source] admin_token::Error),
@@ -115,7 +129,10 @@ fn lock(dir: &Path) -> Result<File, Error> {
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
     // The process id is only for the sentence that a second process prints.
-    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(failed)?;
     Ok(file)
 }
 
@@ -187,7 +204,10 @@ mod tests {
         let first = DataDir::open(dir.path(), Uuid::from_u128(1)).unwrap();
         let error = DataDir::open(dir.path(), Uuid::from_u128(2)).unwrap_err();
         let sentence = error.to_string();
-        assert!(sentence.contains(&format!("in use by another process (process {})", std::process::id())), "{sentence}");
+        assert!(
+            sentence.contains(&format!("in use by another process (process {})", std::process::id())),
+            "{sentence}"
+        );
         drop(first);
         DataDir::open(dir.path(), Uuid::from_u128(2)).unwrap();
     }

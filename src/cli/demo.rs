@@ -83,7 +83,8 @@ pub fn print_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     let width = rows.iter().map(|row| row.workspace.as_str().len()).max().unwrap_or(0).max("workspace".len());
     let mut line = |name: &str, counts: [String; 4], status: &str, mail: &str| {
         let [published, delivered, failed, skipped] = counts;
-        let text = format!("{name:width$}  {published:>9}  {delivered:>9}  {failed:>6}  {skipped:>7}  {status:18}  {mail}");
+        let text =
+            format!("{name:width$}  {published:>9}  {delivered:>9}  {failed:>6}  {skipped:>7}  {status:18}  {mail}");
         writeln!(out, "{}", text.trim_end())
     };
     let names = ["published", "delivered", "failed", "skipped"].map(ToOwned::to_owned);

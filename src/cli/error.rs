@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::{admin_token, data_dir, demo, journal, publish, serve};
+use crate::sign::InvalidSecret;
 use crate::telemetry;
 
 /// The exit code of what was tried and failed.
@@ -15,6 +16,7 @@ pub const EXIT_USAGE: u8 = 2;
 
 /// Why a subcommand did not succeed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum Error {
     /// The service's flags contradict each other.
     #[error(transparent)]
@@ -25,6 +27,9 @@ pub enum Error {
     /// There is no usable admin token.
     #[error(transparent)]
     AdminToken(#[from] admin_token::Error),
+    /// `--secret` is none. It is not repeated.
+    #[error("--secret is not understood")]
+    Secret(#[source] InvalidSecret),
     /// The log flags are not understood.
     #[error(transparent)]
     Telemetry(#[from] telemetry::Error),
@@ -45,10 +50,18 @@ pub enum Error {
     Runtime(#[source] io::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: choose another address with --listen")]
-    Listen { address: std::net::SocketAddr, #[source] source: io::Error },
+    Listen {
+        address: std::net::SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     /// The service ended by itself.
     #[error("{what}")]
-    Failed { what: String, #[source] source: Option<Box<dyn StdError + Send + Sync>> },
+    Failed {
+        what: String,
+        #[source]
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
 }
 
 impl Error {
@@ -56,7 +69,9 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         let code = match self {
-            Self::Config(_) | Self::Journal(_) | Self::AdminToken(_) | Self::Telemetry(_) => EXIT_USAGE,
+            Self::Config(_) | Self::Journal(_) | Self::AdminToken(_) | Self::Secret(_) | Self::Telemetry(_) => {
+                EXIT_USAGE
+            }
             Self::Publish(error) => error.exit(),
             Self::DataDir(_)
             | Self::Demo(_)

@@ -24,7 +24,9 @@ pub enum InvalidJournal {
     #[error("--journal embedded: has no path: write `embedded` for the file in the data directory, or `embedded:PATH`")]
     NoPath,
     /// The part after the scheme is no URL.
-    #[error("the Redis URL of --journal cannot be read: write `redis://HOST:PORT`, with `user:password@` before the host if needed")]
+    #[error(
+        "the Redis URL of --journal cannot be read: write `redis://HOST:PORT`, with `user:password@` before the host if needed"
+    )]
     Url(#[source] url::ParseError),
     /// No host.
     #[error("the Redis URL of --journal has no host: write `redis://HOST:PORT`")]
@@ -119,7 +121,19 @@ mod tests {
 
     #[test]
     fn another_form_is_refused_without_repeating_a_password() {
-        for text in ["", "redis", "redis:6379", "memory", "http://x", "embedded:", "redis://", "redis://:hunter2@", "rediss://:hunter2@h:port", "redis+cluster://", "redis+cluster://a,,b"] {
+        for text in [
+            "",
+            "redis",
+            "redis:6379",
+            "memory",
+            "http://x",
+            "embedded:",
+            "redis://",
+            "redis://:hunter2@",
+            "rediss://:hunter2@h:port",
+            "redis+cluster://",
+            "redis+cluster://a,,b",
+        ] {
             let error = parse(text, "outbound", false).unwrap_err();
             let report = crate::cli::Report(&error).to_string();
             assert!(!report.contains("hunter2"), "{report}");

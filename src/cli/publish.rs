@@ -64,6 +64,7 @@ Examples:
 
 /// Why not everything was published.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum Error {
     /// Two ways at once.
     #[error("both --server and --journal are set (by flag or by OUTBOUND_SERVER and OUTBOUND_JOURNAL): keep one")]
@@ -73,19 +74,39 @@ pub enum Error {
     ServerUrl,
     /// There is no input.
     #[error("{} cannot be opened", path.display())]
-    Open { path: PathBuf, #[source] source: io::Error },
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// The input broke off.
     #[error("the input cannot be read after line {line}; {published} messages are published, all that came before")]
-    Read { line: u64, published: u64, #[source] source: io::Error },
+    Read {
+        line: u64,
+        published: u64,
+        #[source]
+        source: io::Error,
+    },
     /// A line is no message.
     #[error(
         "line {line} is no valid message, so it and everything after it is not published; {published} messages \
          before it are: correct the line and publish from there on"
     )]
-    BadLine { line: u64, published: u64, #[source] source: Invalid },
+    BadLine {
+        line: u64,
+        published: u64,
+        #[source]
+        source: Invalid,
+    },
     /// The service or the store took no more.
     #[error("{published} messages are published; not published: {unpublished}, and everything from line {next} on")]
-    Stopped { published: u64, unpublished: LineList, next: u64, #[source] source: SendError },
+    Stopped {
+        published: u64,
+        unpublished: LineList,
+        next: u64,
+        #[source]
+        source: SendError,
+    },
     /// There is no HTTP client.
     #[error("the HTTP client cannot be built")]
     Client(#[source] reqwest::Error),
@@ -176,7 +197,8 @@ impl Way {
                     Some(url) => url.clone(),
                     None => Url::parse(SERVER_DEFAULT).map_err(|_| Error::ServerUrl)?,
                 };
-                let token = token(admin_token::variable().as_deref(), args.admin_token_file.as_deref(), &args.data_dir)?;
+                let token =
+                    token(admin_token::variable().as_deref(), args.admin_token_file.as_deref(), &args.data_dir)?;
                 Ok(Self::Server { url, token })
             }
         }

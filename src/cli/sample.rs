@@ -45,7 +45,10 @@ impl<R: Rng> Traffic<R> {
         let company = &COMPANIES[self.rng.random_range(0..COMPANIES.len())];
         let workspace = company.workspace.parse();
         let message = serde_json::to_vec(&self.message(company, now)).map(Into::into).and_then(RawMessage::from_stored);
-        #[expect(clippy::expect_used, reason = "the companies' names are workspace ids and the message is a plain struct, which serialises")]
+        #[expect(
+            clippy::expect_used,
+            reason = "the companies' names are workspace ids and the message is a plain struct, which serialises"
+        )]
         Sample { workspace: workspace.expect("a workspace id"), message: message.expect("JSON") }
     }
 
@@ -63,10 +66,19 @@ impl<R: Rng> Traffic<R> {
             (false, None) => (them, us),
         };
         let attachment = self.rng.random_ratio(1, 4).then(|| self.attachment(now));
-        let captioned = attachment.as_ref().is_none_or(|attachment| !attachment.is_voice() && self.rng.random_bool(0.5));
+        let captioned =
+            attachment.as_ref().is_none_or(|attachment| !attachment.is_voice() && self.rng.random_bool(0.5));
         Message {
-            account: Account { name: account.name, email: format!("{}@{}.example.com", account.mailbox, company.workspace), phone: account.phone },
-            contact: Contact { name: group.unwrap_or(them).name, is_group: group.is_some(), phone: group.unwrap_or(them).phone },
+            account: Account {
+                name: account.name,
+                email: format!("{}@{}.example.com", account.mailbox, company.workspace),
+                phone: account.phone,
+            },
+            contact: Contact {
+                name: group.unwrap_or(them).name,
+                is_group: group.is_some(),
+                phone: group.unwrap_or(them).phone,
+            },
             direction: if sent { "sent" } else { "received" },
             timestamp: now.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S%z").to_string(),
             message_id: self.id(26),
@@ -187,7 +199,10 @@ const COMPANIES: &[Company] = &[
     Company { workspace: "globex", accounts: &[person("Hank Scorpio", "hank", "+12025550111")] },
     Company {
         workspace: "initech",
-        accounts: &[person("Peter Gibbons", "peter", "+12025550121"), person("Milton Waddams", "milton", "+12025550122")],
+        accounts: &[
+            person("Peter Gibbons", "peter", "+12025550121"),
+            person("Milton Waddams", "milton", "+12025550122"),
+        ],
     },
     Company { workspace: FAILING, accounts: &[person("Alice Abernathy", "alice", "+12025550131")] },
 ];
@@ -262,7 +277,7 @@ mod tests {
     #[test]
     fn traffic_has_every_kind_of_message_in_every_workspace() {
         let mut seen = HashSet::new();
-        for sample in samples(5, 2_000) {
+        for sample in samples(5, 20_000) {
             let message: Value = serde_json::from_slice(sample.message.bytes()).unwrap();
             let text = message.get("text").is_some();
             let file = message.pointer("/attachment/filename").and_then(Value::as_str);

@@ -95,12 +95,15 @@ pub enum ErrorCounting {
 
 /// Flags that are well formed each but cannot hold together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum ConfigError {
     /// Over [`TIMEOUT_MAX`].
     #[error("--timeout {timeout:?} is longer than {TIMEOUT_MAX:?}: no lease and no shutdown should wait that long")]
     Timeout { timeout: Duration },
     /// A workspace's share is greater than the whole.
-    #[error("--max-in-flight-per-workspace {workspace} is greater than --max-in-flight {node}: lower the first or raise the second")]
+    #[error(
+        "--max-in-flight-per-workspace {workspace} is greater than --max-in-flight {node}: lower the first or raise the second"
+    )]
     InFlight { workspace: u32, node: u32 },
     /// Mails would have no sender.
     #[error("--smtp-url needs --mail-from: the address that mails are sent from")]
@@ -230,7 +233,8 @@ fn public_url(url: &Url) -> Result<String, ConfigError> {
 /// # Errors
 /// A sentence that shows how one is written.
 pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
+    text.parse()
+        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
 }
 
 /// Reads a network; a single address is a network of one.
@@ -278,15 +282,42 @@ mod tests {
     #[test]
     fn every_flag_reaches_the_configuration() {
         let config = configured(&[
-            "--journal", "redis://127.0.0.1:6379", "--prefix", "eu", "--allow-volatile-redis", "--shards", "64",
-            "--allow-net", "127.0.0.1/8,10.0.0.7", "--allow-net", "fd00::/8", "--smtp-url", "smtp://localhost:2525",
-            "--mail-from", "outbound@example.com", "--public-url", "https://example.com/outbound/", "--timeout", "1500ms",
-            "--max-in-flight", "100", "--max-in-flight-per-workspace", "7", "--error-limit", "3", "--error-counting", "since-saved",
+            "--journal",
+            "redis://127.0.0.1:6379",
+            "--prefix",
+            "eu",
+            "--allow-volatile-redis",
+            "--shards",
+            "64",
+            "--allow-net",
+            "127.0.0.1/8,10.0.0.7",
+            "--allow-net",
+            "fd00::/8",
+            "--smtp-url",
+            "smtp://localhost:2525",
+            "--mail-from",
+            "outbound@example.com",
+            "--public-url",
+            "https://example.com/outbound/",
+            "--timeout",
+            "1500ms",
+            "--max-in-flight",
+            "100",
+            "--max-in-flight-per-workspace",
+            "7",
+            "--error-limit",
+            "3",
+            "--error-counting",
+            "since-saved",
         ])
         .unwrap();
-        let redis = JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
+        let redis =
+            JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
         assert_eq!(config.journal, redis);
-        assert_eq!(config.allow_net.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.0/8", "10.0.0.7/32", "fd00::/8"]);
+        assert_eq!(
+            config.allow_net.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["127.0.0.0/8", "10.0.0.7/32", "fd00::/8"]
+        );
         assert_eq!(config.public_url.as_deref(), Some("https://example.com/outbound"));
         assert_eq!(config.mail.map(|mail| mail.from).as_deref(), Some("outbound@example.com"));
         assert_eq!((config.shards, config.in_flight_max), (Some(64), 100));
@@ -303,7 +334,7 @@ mod tests {
         refused(&["--max-in-flight", "0"], "--max-in-flight");
         refused(&["--max-in-flight", "8"], "--max-in-flight-per-workspace 32 is greater than --max-in-flight 8");
         refused(&["--error-limit", "4294967295"], "--error-limit");
-        refused(&["--error-limit", "-1"], "--error-limit");
+        refused(&["--error-limit=-1"], "--error-limit");
         refused(&["--listen", "localhost"], "an IP address and a port");
         refused(&["--allow-net", "everything"], "write a network such as");
         refused(&["--prefix", "{x}"], "a prefix has");

@@ -51,7 +51,8 @@ mod tests {
     use super::*;
 
     fn printed(workspace: &str, shards: Option<u16>, prefix: &str) -> String {
-        let args = ShardArgs { workspace: workspace.parse().unwrap(), shards, journal: None, prefix: prefix.to_owned() };
+        let args =
+            ShardArgs { workspace: workspace.parse().unwrap(), shards, journal: None, prefix: prefix.to_owned() };
         let mut out = Vec::new();
         run(&args, &mut out).unwrap();
         String::from_utf8(out).unwrap()

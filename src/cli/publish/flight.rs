@@ -18,6 +18,7 @@ pub(super) const IN_FLIGHT_MAX: usize = 64;
 
 /// Why a message was not published.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum SendError {
     /// The journal refused, or is away.
     #[error(transparent)]
@@ -52,7 +53,8 @@ where
     };
     loop {
         tokio::select! {
-            Some((parcel, result)) = running.next(), if !running.is_empty() => {
+            Some(landed) = running.next(), if !running.is_empty() => {
+                let (parcel, result): (Parcel, Result<(), SendError>) = landed;
                 passed(parcel.length);
                 if let Some(next) = flight.landed(&parcel, result) {
                     running.push(start(next));
@@ -284,7 +286,7 @@ mod tests {
         }
         let error = send_all(&mut receiver, send, &mut |_| ()).await.unwrap_err();
         let Error::Stopped { published, unpublished, next, source } = error else { panic!("{error}") };
-        assert_eq!((published, *sent.borrow()), (1, vec!["a1".to_owned(), "b1".to_owned()]), "{source}");
+        assert_eq!((published, sent.borrow().clone()), (1, vec!["a1".to_owned(), "b1".to_owned()]), "{source}");
         let mut numbers: Vec<u64> = unpublished.0;
         numbers.push(2);
         numbers.sort_unstable();
