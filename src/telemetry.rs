@@ -10,6 +10,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 /// How much is logged, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Logging")]
 pub struct Log {
     /// What is logged: off, error, warn, info, debug or trace, or by module such as `info,outbound::actor=debug`
     #[arg(long = "log", env = "OUTBOUND_LOG", value_name = "LEVEL", default_value = "info", global = true)]

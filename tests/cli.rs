@@ -1,4 +1,5 @@
 //! The program as an operator meets it: arguments and environment in; output and exit code out.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
