@@ -57,6 +57,35 @@ pub const STORE_SILENT_MAX: Duration = Duration::from_secs(1);
 /// How long a drain waits for attempts in flight, beyond their own deadline.
 pub const DRAIN_EXTRA: Duration = Duration::from_secs(5);
 
+// Redis.
+
+/// How long Redis may take for an answer; a blocking read may take so much longer than it blocks.
+/// Under the shortest lease, above the pauses of a fork or an fsync.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connecting and the handshake may take.
+pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often TCP asks a silent Redis whether it is there.
+pub const STORE_KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long sent bytes may stay unacknowledged by TCP before the connection counts as dead.
+pub const STORE_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+/// Pauses between tries to reach Redis: doubled from the first to the second.
+pub const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// A shared connection that was idle for so long is asked for a sign of life first.
+pub const STORE_IDLE_CHECK: Duration = Duration::from_secs(1);
+/// Requests of one line that wait to be sent: one load for every entry and command that a shard
+/// holds, and a few more. Beyond it the line fails.
+pub const LINE_WAITING_MAX: usize = PERMITS + COMMAND_PERMITS + 64;
+/// Requests of one line that are sent and unanswered: bounds the answers under way.
+pub const LINE_UNANSWERED_MAX: usize = 64;
+/// Answers kept of a shard: more than can be waited for at a time.
+pub const ANSWERS_KEPT: usize = 1_000;
+/// How long a listener for answers blocks; without waiters it ends after that.
+pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
+/// Entries of one hand-over at most: small, for it must work on a full Redis.
+pub const HAND_OVER_MAX: usize = 64;
+/// Fields of an entry that is handed over; more is rejected.
+pub const HAND_OVER_FIELDS_MAX: usize = 64;
+
 // Attempts.
 
 /// Bytes read of a response.
