@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::{admin_token, data_dir, demo, journal, publish, serve};
+use crate::journal::redis;
 use crate::sign::InvalidSecret;
 use crate::telemetry;
 
@@ -24,6 +25,9 @@ pub enum Error {
     /// `--journal` is not understood.
     #[error(transparent)]
     Journal(#[from] journal::InvalidJournal),
+    /// The Redis journal is not reachable, or cannot be trusted.
+    #[error(transparent)]
+    Redis(#[from] redis::StartError),
     /// There is no usable admin token.
     #[error(transparent)]
     AdminToken(#[from] admin_token::Error),
@@ -73,6 +77,7 @@ impl Error {
                 EXIT_USAGE
             }
             Self::Publish(error) => error.exit(),
+            Self::Redis(error) => redis_exit(error),
             Self::DataDir(_)
             | Self::Demo(_)
             | Self::Output(_)
@@ -81,6 +86,17 @@ impl Error {
             | Self::Failed { .. } => EXIT_FAILED,
         };
         code.into()
+    }
+}
+
+/// What the URL or the flags say is configuration; what Redis says can be mended there.
+fn redis_exit(error: &redis::StartError) -> u8 {
+    use redis::StartError as E;
+    match error {
+        E::Url(_) | E::Prefix(_) | E::Cluster | E::Shards { .. } | E::ShardsRange(_) => EXIT_USAGE,
+        E::Unreachable(..) | E::Refused(_) | E::Version(_) | E::Evicts(_) | E::Volatile | E::Replica | E::Format(_) => {
+            EXIT_FAILED
+        }
     }
 }
 

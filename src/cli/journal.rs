@@ -1,12 +1,10 @@
 //! `--journal`: where everything is remembered, as it is written on the command line.
 
-use std::sync::Arc;
-
 use url::Url;
 
-use super::Error;
+use super::{Error, now};
 use crate::config::JournalConfig;
-use crate::journal::Journal;
+use crate::journal::redis::{Redis, RedisOptions};
 
 /// The longest `--prefix` in characters.
 pub const PREFIX_MAX: usize = 64;
@@ -78,13 +76,17 @@ pub fn parse_redis(text: &str, prefix: &str) -> Result<JournalConfig, InvalidJou
     }
 }
 
-/// Connects to a Redis journal, for a subcommand that is not the service.
+/// Connects to a Redis journal, for a subcommand that is not the service. One that was never used
+/// gets the default number of shards.
 ///
 /// # Errors
-/// The store is away, or is no journal.
-pub async fn connect(config: &JournalConfig) -> Result<Arc<dyn Journal>, Error> {
-    let _ = config;
-    Err(Error::Failed { what: "this build cannot reach a Redis journal yet: use --server".to_owned(), source: None })
+/// The store is away, or cannot be trusted.
+pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
+    let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
+        return Err(InvalidJournal::Embedded.into());
+    };
+    let options = RedisOptions { url, prefix, shards: None, allow_volatile, clock: now };
+    Ok(Redis::connect(&options).await?)
 }
 
 /// Reads a `--prefix`: what every Redis key starts with.

@@ -10,6 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use url::Url;
 
 use crate::telemetry::Log;
+use crate::workspace::Time;
 
 pub mod demo;
 pub mod publish;
@@ -102,6 +103,11 @@ pub fn run(command: Command, out: &mut dyn Write) -> Result<(), Error> {
 /// Runs a subcommand that needs a runtime but no more than one thread.
 fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?.block_on(future)
+}
+
+/// The wall clock.
+fn now() -> Time {
+    Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
 }
 
 /// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.

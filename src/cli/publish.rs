@@ -3,7 +3,6 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -154,8 +153,8 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), super::Error> 
                 flight::send_all(&mut lines, |message| server.publish(message), &mut passed).await
             }
             Way::Journal(config) => {
-                let journal = journal::connect(&config).await?;
-                let send = |message| append(Arc::clone(&journal), args.workspace.clone(), message);
+                let journal = journal::connect(config).await?;
+                let send = |message| append(journal.clone(), args.workspace.clone(), message);
                 flight::send_all(&mut lines, send, &mut passed).await
             }
         };
@@ -168,7 +167,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), super::Error> 
     writeln!(out, "published {published} {noun} to {} in {took}", args.workspace).map_err(super::Error::Output)
 }
 
-async fn append(journal: Arc<dyn Journal>, workspace: WorkspaceId, message: RawMessage) -> Result<(), SendError> {
+async fn append(journal: impl Journal, workspace: WorkspaceId, message: RawMessage) -> Result<(), SendError> {
     journal.publish(&workspace, &message).await.map(|_| ()).map_err(SendError::Store)
 }
 

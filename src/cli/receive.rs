@@ -12,12 +12,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use super::serve::parse_listen;
-use super::{Error, block_on, duration};
+use super::{Error, block_on, duration, now};
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
 use crate::message::RawMessage;
 use crate::sign::Secret;
-use crate::workspace::time::Time;
 
 /// The flags of `outbound receive`.
 #[derive(Debug, clap::Args)]
@@ -94,10 +93,6 @@ async fn receive(listener: TcpListener, treatment: Treatment, out: &mut dyn Writ
     };
     let ((), printed) = tokio::join!(serve(listener, router, stop), print);
     printed.map_err(Error::Output)
-}
-
-fn now() -> Time {
-    Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
 }
 
 /// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
@@ -221,6 +216,7 @@ mod tests {
 
     use super::*;
     use crate::http::receiver::Refused;
+    use crate::workspace::Time;
 
     fn received(body: &str, signature: Signature) -> Received {
         Received {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::{Error, block_on, journal};
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
+use crate::journal::Journal;
 use crate::message::WorkspaceId;
 
 /// The flags of `outbound shard`.
@@ -40,7 +41,7 @@ pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), Error> {
         (None, None) => SHARDS_DEFAULT,
         (None, Some(text)) => {
             let config = journal::parse_redis(text, &args.prefix)?;
-            block_on(journal::connect(&config))?.shards()
+            block_on(journal::connect(config))?.shards()
         }
     };
     writeln!(out, "{}:{{{}}}:messages", args.prefix, args.workspace.shard(shards)).map_err(Error::Output)
