@@ -148,6 +148,17 @@ pub const ANSWER_EXTRA: Duration = Duration::from_secs(5);
 /// How long Redis is waited for at the start.
 pub const START_WAIT: Duration = Duration::from_secs(10);
 
+/// An attempt's deadline when nothing else is said, as it is written on the command line.
+pub const TIMEOUT_DEFAULT: &str = "5s";
+/// The longest deadline that may be chosen: a lease outlives it, and a drain waits for it.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// Attempts in flight on a node when nothing else is said.
+pub const IN_FLIGHT_DEFAULT: u32 = 4_096;
+/// Attempts in flight that may be chosen at most: about as many ports as one address has.
+pub const IN_FLIGHT_MAX: u32 = 65_536;
+/// The greatest error limit that may be chosen: sums with it cannot overflow.
+pub const ERROR_LIMIT_MAX: u32 = 1_000_000;
+
 /// Shards when nothing else is said; fixed at the first start.
 pub const SHARDS_DEFAULT: u16 = 16;
 /// Shards at most: each holds connections and memory.
