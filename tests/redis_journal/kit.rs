@@ -9,12 +9,12 @@ use outbound::journal::port::{Acquired, Batch, Holder, Step, StoredEvent};
 use outbound::journal::record;
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
+use outbound::workspace::Policy;
 use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use outbound::workspace::event::{Attempt, Event, Request, Trigger, WebhookSaved};
 use outbound::workspace::state::State;
 use outbound::workspace::time::Time;
 use outbound::workspace::view::WebhookView;
-use outbound::workspace::Policy;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
@@ -131,7 +131,11 @@ pub(crate) fn done(skipped: u64) -> Answer {
     let mut state = State::default();
     state.skipped.count = skipped;
     let id: WorkspaceId = "acme".parse().unwrap();
-    Answer::Done { webhook: Box::new(WebhookView::new(&id, &state, &Policy::default())), attempt: None, reason: Some(NoAttempt::NoMessage) }
+    Answer::Done {
+        webhook: Box::new(WebhookView::new(&id, &state, &Policy::default())),
+        attempt: None,
+        reason: Some(NoAttempt::NoMessage),
+    }
 }
 
 /// Waits until `holds`.
