@@ -1,8 +1,8 @@
 //! outbound
-pub mod config;
-pub mod deliver;
-pub mod journal;
 pub mod message;
-pub mod notify;
-pub mod sign;
 pub mod workspace;
+pub mod journal;
+pub mod sign;
+pub mod deliver;
+pub mod notify;
+pub mod config;

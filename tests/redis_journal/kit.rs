@@ -10,7 +10,7 @@ use outbound::journal::record;
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
-use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
+use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Save};
 use outbound::workspace::event::{Attempt, Event, Request, Trigger, WebhookSaved};
 use outbound::workspace::state::State;
 use outbound::workspace::time::Time;
@@ -55,10 +55,6 @@ pub(crate) fn batch(steps: impl IntoIterator<Item = Step>) -> Batch {
 
 pub(crate) fn settle(entries: impl IntoIterator<Item = EntryId>) -> Batch {
     batch([Step { settled: entries.into_iter().collect(), ..Step::default() }])
-}
-
-pub(crate) fn refused() -> Answer {
-    Answer::Refused { refusal: Refusal::Internal }
 }
 
 pub(crate) fn save_command(wait: Duration) -> Command {

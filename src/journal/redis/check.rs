@@ -56,7 +56,12 @@ pub enum StartError {
     #[error(
         "Redis holds {stored} shards but {asked} were asked for: leave --shards out, their number is fixed at the first start"
     )]
-    Shards { stored: u16, asked: u16 },
+    Shards {
+        /// What is stored.
+        stored: u16,
+        /// What was asked for.
+        asked: u16,
+    },
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),

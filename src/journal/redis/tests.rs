@@ -18,7 +18,7 @@ use crate::message::WorkspaceId;
 use crate::workspace::time::Time;
 
 #[path = "../../../tests/support/redis_server.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the integration tests")]
+#[allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, reason = "shared with the integration tests")]
 mod redis_server;
 
 mod laws {
