@@ -98,11 +98,10 @@ pub enum Error {
         source: Invalid,
     },
     /// The service or the store took no more.
-    #[error("{published} messages are published; not published: {unpublished}, and everything from line {next} on")]
+    #[error("{published} messages are published and it stopped; publish again {rest}")]
     Stopped {
         published: u64,
-        unpublished: LineList,
-        next: u64,
+        rest: Rest,
         #[source]
         source: SendError,
     },
@@ -124,14 +123,31 @@ impl Error {
     }
 }
 
-/// Numbers of lines. As many as are in flight at most, so all of them are told.
+/// The lines that were not published: single ones, and everything from one on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LineList(pub Vec<u64>);
+pub struct Rest {
+    /// In order. As many as are in flight at most, so all of them are told.
+    lines: Vec<u64>,
+    from: u64,
+}
 
-impl std::fmt::Display for LineList {
+impl Rest {
+    /// `lines` in any order, and everything from the line `from` on, which comes after them.
+    fn new(mut lines: Vec<u64>, mut from: u64) -> Self {
+        lines.sort_unstable();
+        while lines.pop_if(|last| *last + 1 == from).is_some() {
+            from -= 1;
+        }
+        Self { lines, from }
+    }
+}
+
+impl std::fmt::Display for Rest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let numbers: Vec<String> = self.0.iter().map(u64::to_string).collect();
-        write!(f, "{} {}", if numbers.len() == 1 { "line" } else { "lines" }, numbers.join(", "))
+        for line in &self.lines {
+            write!(f, "line {line}, ")?;
+        }
+        write!(f, "everything from line {} on", self.from)
     }
 }
 
@@ -274,8 +290,9 @@ mod tests {
     }
 
     #[test]
-    fn unpublished_lines_are_told_by_number() {
-        assert_eq!(LineList(vec![12]).to_string(), "line 12");
-        assert_eq!(LineList(vec![12, 15]).to_string(), "lines 12, 15");
+    fn what_is_not_published_is_told_by_line() {
+        assert_eq!(Rest::new(vec![15, 12], 17).to_string(), "line 12, line 15, everything from line 17 on");
+        assert_eq!(Rest::new(vec![11, 9, 10, 7], 12).to_string(), "line 7, everything from line 9 on");
+        assert_eq!(Rest::new(vec![1], 2).to_string(), "everything from line 1 on");
     }
 }
