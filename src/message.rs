@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 /// The largest message in bytes (CONTRACT section 1).
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
-/// The deepest nesting of a message; serde_json's own limit, so that every endpoint's parser copes.
+/// The deepest nesting of a message, itself included (CONTRACT section 1). Common parsers cope with it;
+/// serde_json's `Value` stops a level earlier, so a message is read as `RawValue` wherever it passes.
 pub const MESSAGE_DEPTH_MAX: usize = 128;
 /// The longest workspace id in characters.
 pub const WORKSPACE_ID_MAX: usize = 128;
@@ -400,3 +401,6 @@ impl<'de> Deserialize<'de> for EntryId {
         Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;

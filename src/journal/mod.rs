@@ -6,10 +6,9 @@
 pub mod port;
 pub mod record;
 pub mod fold;
+pub mod rejected;
 pub mod embedded;
 pub mod redis;
 
-#[cfg(test)]
-pub(crate) mod conformance;
 
 pub use port::{Journal, ShardIntake, ShardLine};
