@@ -4,6 +4,8 @@
 //! time (DNS rebinding) gains nothing: what was checked is what is connected to.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -24,9 +26,8 @@ use super::guard::{Forbidden, Guard};
 pub const LOOKUPS_AT_ONCE: usize = 64;
 
 /// The name has no address, or no name server said so.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the name cannot be resolved")]
-pub(super) struct Unresolved(#[source] Arc<io::Error>);
+#[derive(Debug, Clone)]
+pub(super) struct Unresolved(Arc<io::Error>);
 
 /// Too many names are being resolved: our own limit, not the endpoint's fault.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,6 +48,19 @@ type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, LookupError>
 enum LookupError {
     Unresolved(Unresolved),
     Saturated(Saturated),
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name cannot be resolved")
+    }
+}
+
+impl Error for Unresolved {
+    /// By hand, because a derived one would give the `Arc`, in which nobody finds the `io::Error`.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
 }
 
 impl Resolver {

@@ -65,8 +65,8 @@ pub(crate) struct Endpoint {
 enum Opening {
     Plain,
     Tls(TlsAcceptor),
-    /// The connection is closed at once.
-    Slam,
+    /// This is said, and nothing more.
+    Greeting(Vec<u8>),
 }
 
 impl Endpoint {
@@ -82,7 +82,12 @@ impl Endpoint {
 
     /// A receiver that closes every connection before a word is said.
     pub(crate) fn start_slamming() -> Self {
-        Self::open(Vec::new(), Opening::Slam)
+        Self::start_greeting(Vec::new())
+    }
+
+    /// A receiver that speaks first, ends, and does not listen.
+    pub(crate) fn start_greeting(greeting: Vec<u8>) -> Self {
+        Self::open(Vec::new(), Opening::Greeting(greeting))
     }
 
     fn open(script: Vec<Step>, opening: Opening) -> Self {
@@ -150,7 +155,12 @@ async fn connection(stream: TcpStream, script: Arc<Vec<Step>>, opening: Opening,
                 converse(stream, &script, &seen).await;
             }
         }
-        Opening::Slam => drop(stream),
+        Opening::Greeting(greeting) => {
+            let mut stream = stream;
+            drop(stream.write_all(&greeting).await);
+            drop(stream.shutdown().await);
+            drop(stream.read_to_end(&mut Vec::new()).await);
+        }
     }
 }
 
