@@ -50,6 +50,12 @@ enum LookupError {
     Saturated(Saturated),
 }
 
+impl Unresolved {
+    pub(super) fn new(error: io::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name cannot be resolved")
@@ -121,11 +127,53 @@ async fn look_up(host: String, permits: Arc<Semaphore>, wait: Duration) -> Resul
         other => other,
     }
     .map(Arc::from)
-    .map_err(|error| LookupError::Unresolved(Unresolved(Arc::new(error))))
+    .map_err(|error| LookupError::Unresolved(Unresolved::new(error)))
 }
 
 /// The resolver calls it a failed lookup when this machine has no descriptor left for asking; then that is
 /// the error.
 fn blame(error: io::Error) -> io::Error {
     Socket::new(Domain::IPV4, Type::DGRAM, None).err().unwrap_or(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_is_being_looked_up_is_not_looked_up_again() {
+        let resolver = Resolver::new(Guard::default(), Duration::from_secs(5));
+        let first = resolver.lookup("localhost");
+        assert!(resolver.lookup("localhost").ptr_eq(&first));
+        assert!(!resolver.lookup("127.0.0.1").ptr_eq(&first));
+        assert!(first.await.unwrap().iter().all(|address| address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_forgotten() {
+        let resolver = Resolver::new(Guard::default(), Duration::from_secs(5));
+        let waiting = resolver.lookup("a.invalid");
+        drop(resolver.lookup("b.invalid"));
+        let _last = resolver.lookup("c.invalid");
+        let mut left: Vec<String> = resolver.under_way.lock().unwrap().keys().cloned().collect();
+        left.sort_unstable();
+        assert_eq!(left, ["a.invalid", "c.invalid"]);
+        drop(waiting);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_does_not_get_its_turn_is_our_shortage() {
+        let taken = Arc::new(Semaphore::new(0));
+        let found = look_up("localhost".to_owned(), taken, Duration::from_millis(250)).await;
+        assert!(matches!(found, Err(LookupError::Saturated(_))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_lookup_gives_its_permit_back() {
+        let permits = Arc::new(Semaphore::new(1));
+        for _ in 0..2 {
+            look_up("localhost".to_owned(), Arc::clone(&permits), Duration::from_secs(5)).await.unwrap();
+        }
+        assert_eq!(permits.available_permits(), 1);
+    }
 }
