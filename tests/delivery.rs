@@ -1,6 +1,8 @@
 //! Attempts against receivers on real sockets: each gets one request per message, whatever it does, and the
 //! attempt ends in the right kind before its deadline.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its support fails")]
+
 #[path = "support/authority.rs"]
 mod authority;
 #[path = "support/endpoint.rs"]

@@ -1,5 +1,7 @@
 //! A certificate authority for tests.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its support fails")]
+
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -4,6 +4,7 @@
 //! It follows a script: the n-th request is treated by the n-th step, every later one by the last.
 
 #![allow(dead_code, reason = "a test binary uses the part of it that it needs")]
+#![expect(clippy::unwrap_used, reason = "a test ends where its support fails")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
