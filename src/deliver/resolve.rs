@@ -20,10 +20,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::sync::Semaphore;
 
 use super::guard::{Forbidden, Guard};
-
-/// Names that a courier resolves at a time. The system's resolver blocks a thread for as long as a name
-/// server is silent (10 s and more), whether or not the attempt still waits.
-pub const LOOKUPS_AT_ONCE: usize = 64;
+use crate::config::LOOKUPS_AT_ONCE;
 
 /// The name has no address, or no name server said so.
 #[derive(Debug, Clone)]

@@ -98,8 +98,9 @@ impl Endpoint {
         let seen = Arc::<Mutex<Seen>>::default();
         let (stop, stopped) = oneshot::channel();
         let server = serve(listener, Arc::new(script), opening, Arc::clone(&seen));
+        // Made here, so that it is ready when the caller goes on.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 tokio::select! {
                     () = server => {}
