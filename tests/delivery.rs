@@ -396,6 +396,26 @@ async fn a_name_that_leads_to_an_address_that_is_not_public_is_never_connected_t
     assert_eq!(endpoint.seen().connections, 0);
 }
 
+/// A proxy would resolve names itself, out of the guard's sight.
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_not_used() {
+    const ME: &str = "a_proxy_in_the_environment_is_not_used";
+    const URL: &str = "OUTBOUND_TEST_PROXY_URL";
+    if let Ok(url) = std::env::var(URL) {
+        assert!(delivered(&attempt(&courier(), &url).await));
+        return;
+    }
+    let (endpoint, proxy) = (Endpoint::start(vec![Step::Reply(ok())]), Endpoint::start(vec![Step::Reply(ok())]));
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", ME]).env(URL, endpoint.url());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        child.env(name, format!("http://{}", proxy.address));
+    }
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!((endpoint.seen().requests.len(), proxy.seen().connections), (1, 0));
+}
+
 #[tokio::test]
 async fn of_a_names_addresses_the_permitted_ones_are_used() {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
