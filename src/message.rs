@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 /// The largest message in bytes (CONTRACT section 1).
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
-/// The deepest nesting of a message; serde_json's own limit, so that every endpoint's parser copes.
+/// The deepest nesting of a message, itself included (CONTRACT section 1). Common parsers cope with it;
+/// serde_json's `Value` stops a level earlier, so a message is read as `RawValue` wherever it passes.
 pub const MESSAGE_DEPTH_MAX: usize = 128;
 /// The longest workspace id in characters.
 pub const WORKSPACE_ID_MAX: usize = 128;
@@ -40,16 +41,11 @@ impl Message {
         }
         let str = std::str::from_utf8(&text).map_err(Invalid::NotUtf8)?;
         check_depth(str)?;
-        if !str.trim_start().starts_with('{') {
-            // Parsed first, so that broken JSON is reported as broken and not as "not an object".
-            serde_json::from_str::<&RawValue>(str).map_err(Invalid::NotJson)?;
-            return Err(Invalid::NotAnObject);
-        }
-        serde_json::from_str::<&RawValue>(str).map_err(Invalid::NotJson)?;
-        let members: Members<'_> = serde_json::from_str(str).map_err(Invalid::Member)?;
-        let message_id = members.check()?;
+        let members = Members::read(str)?;
+        let message_id = members.check()?.into();
         let chat = members.chat();
-        Ok(Self { message_id: message_id.into(), chat, raw: RawMessage(text) })
+        let raw = RawMessage(text.slice_ref(str.trim_matches(JSON_SPACE).as_bytes()));
+        Ok(Self { message_id, chat, raw })
     }
 
     /// The producer's `message_id`.
@@ -70,6 +66,10 @@ impl Message {
         &self.raw
     }
 }
+
+/// What JSON allows around a value (RFC 8259 section 2). It is no part of the object, and dropping it
+/// when a message comes in keeps what is POSTed now equal to what a journal gives back later.
+const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// A message's JSON object exactly as its producer wrote it. Always valid JSON.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,8 +98,9 @@ impl RawMessage {
     /// # Errors
     /// The text is not one JSON value.
     pub fn from_stored(text: Bytes) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice::<&RawValue>(&text)?;
-        Ok(Self(text))
+        let value = serde_json::from_slice::<&RawValue>(&text)?;
+        let range = text.slice_ref(value.get().as_bytes());
+        Ok(Self(range))
     }
 }
 
@@ -128,7 +129,10 @@ impl<'de> Deserialize<'de> for RawMessage {
 pub enum Invalid {
     /// Over [`MESSAGE_BYTES_MAX`].
     #[error("the message has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken: send a link instead of the content")]
-    TooLarge { bytes: usize },
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
     /// Not UTF-8.
     #[error("the message is not UTF-8: encode it as UTF-8")]
     NotUtf8(#[source] std::str::Utf8Error),
@@ -146,7 +150,12 @@ pub enum Invalid {
     Member(serde_json::Error),
     /// A checked member is absent, empty or of the wrong kind.
     #[error("`{member}` must be {rule}")]
-    Rule { member: &'static str, rule: &'static str },
+    Rule {
+        /// The member's name.
+        member: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
 }
 
 /// Just the members that are checked or decide the chat; everything else is passed over unread.
@@ -165,6 +174,20 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
+    /// One pass in the good case; a second one only finds out what is wrong.
+    fn read(text: &'a str) -> Result<Self, Invalid> {
+        let is_object = text.trim_start_matches(JSON_SPACE).starts_with('{');
+        match serde_json::from_str(text) {
+            Ok(members) if is_object => Ok(members),
+            Ok(_) => Err(Invalid::NotAnObject),
+            Err(member) => Err(match serde_json::from_str::<&RawValue>(text) {
+                Err(syntax) => Invalid::NotJson(syntax),
+                Ok(_) if is_object => Invalid::Member(member),
+                Ok(_) => Invalid::NotAnObject,
+            }),
+        }
+    }
+
     fn check(&self) -> Result<Cow<'a, str>, Invalid> {
         match text(self.direction).as_deref() {
             Some("sent" | "received") => {}
@@ -352,7 +375,11 @@ impl FromStr for EntryId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (ms, n) = text.split_once('-').ok_or(InvalidEntryId)?;
-        let number = |digits: &str| digits.parse().map_err(|_| InvalidEntryId);
+        // The standard parser also takes a sign.
+        let number = |digits: &str| match digits.as_bytes().first() {
+            Some(b'0'..=b'9') => digits.parse().map_err(|_| InvalidEntryId),
+            _ => Err(InvalidEntryId),
+        };
         Ok(Self { ms: number(ms)?, n: number(n)? })
     }
 }
@@ -374,3 +401,6 @@ impl<'de> Deserialize<'de> for EntryId {
         Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests;
