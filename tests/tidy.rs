@@ -408,6 +408,10 @@ mod the_rules_find {
             crates(&one("src/app.rs", "use crate::journal::redis::X; use crate::{journal::{redis::Y}};")).len(),
             0
         );
+        assert_eq!(
+            crates(&one("src/app.rs", "use crate::journal::{port, redis::{self, R}};\nfn f() { redis::open() }")).len(),
+            0
+        );
         assert_eq!(crates(&one("src/journal/redis/script.rs", "use redis::Script;")).len(), 0);
         assert_eq!(crates(&one("src/cli/publisher.rs", "use reqwest::Client;")).len(), 1);
     }
