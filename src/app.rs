@@ -74,6 +74,7 @@ impl App {
     /// # Errors
     /// See [`Error`]; nothing keeps running.
     pub async fn start(config: Config, admin_token: &str, node: &str, mailer: Option<Mailer>) -> Result<Self, Error> {
+        deliver::install_crypto();
         let admin_token = AdminToken::new(admin_token)?;
         let listen = |source| Error::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;

@@ -37,7 +37,7 @@ Examples:
 /// The service cannot start, or with `--messages` the numbers do not add up.
 pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), super::Error> {
     let _ = (args, out);
-    Err(super::Error::Failed { what: "this build has no demo to run yet".to_owned(), source: None })
+    unimplemented!()
 }
 
 /// How one workspace of the demo fared.

@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::{admin_token, data_dir, demo, journal, publish, serve};
+use crate::app;
 use crate::journal::redis;
 use crate::sign::InvalidSecret;
 use crate::telemetry;
@@ -59,13 +60,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The service ended by itself.
-    #[error("{what}")]
-    Failed {
-        what: String,
-        #[source]
-        source: Option<Box<dyn StdError + Send + Sync>>,
-    },
+    /// The service does not start, or ended by itself.
+    #[error(transparent)]
+    App(#[from] app::Error),
 }
 
 impl Error {
@@ -78,14 +75,23 @@ impl Error {
             }
             Self::Publish(error) => error.exit(),
             Self::Redis(error) => redis_exit(error),
+            Self::App(error) => app_exit(error),
             Self::DataDir(_)
             | Self::Demo(_)
             | Self::Output(_)
             | Self::Runtime(_)
-            | Self::Listen { .. }
-            | Self::Failed { .. } => EXIT_FAILED,
+            | Self::Listen { .. } => EXIT_FAILED,
         };
         code.into()
+    }
+}
+
+fn app_exit(error: &app::Error) -> u8 {
+    use app::Error as E;
+    match error {
+        E::Redis(error) => redis_exit(error),
+        E::AdminToken(_) | E::Mail(_) => EXIT_USAGE,
+        E::Listen { .. } | E::Embedded(_) | E::Shards(_) | E::Died(_) => EXIT_FAILED,
     }
 }
 
