@@ -17,21 +17,21 @@
 //! ([`core`], [`test_run`], [`workspace`]), one shard ([`entry`], [`table`], [`slots`], [`intake`], [`committer`],
 //! [`mails`], [`desk`], [`shard`]), what limits both ([`throttle`]), and the way in ([`handle`]).
 
-mod protocol;
-mod entry;
-mod core;
-mod test_run;
-mod workspace;
-mod table;
-mod slots;
-mod intake;
 mod committer;
-mod mails;
+mod core;
 mod desk;
-mod shard;
-mod throttle;
+mod entry;
 mod handle;
+mod intake;
+mod mails;
+mod protocol;
+mod shard;
+mod slots;
+mod table;
+mod test_run;
 #[cfg(test)]
 mod tests;
+mod throttle;
+mod workspace;
 
 pub use handle::{Died, Handle, Options, ShardReport, StartError, start};

@@ -53,9 +53,7 @@ impl Bench {
         let (reports, mut incoming) = mpsc::channel(1_024);
         let treat = {
             let treatments = Arc::clone(&treatments);
-            Arc::new(move |path: &str| {
-                treatments.lock().unwrap().get(path).cloned().unwrap_or(treatment(200))
-            })
+            Arc::new(move |path: &str| treatments.lock().unwrap().get(path).cloned().unwrap_or(treatment(200)))
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -152,7 +150,11 @@ impl Bench {
                 if wanted(&reading) {
                     return reading;
                 }
-                assert!(tokio::time::Instant::now() < give_up, "{workspace}: waited in vain until {what}: {:#?}", reading.state);
+                assert!(
+                    tokio::time::Instant::now() < give_up,
+                    "{workspace}: waited in vain until {what}: {:#?}",
+                    reading.state
+                );
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
