@@ -223,6 +223,19 @@ impl Table {
         held
     }
 
+    /// How many entries each workspace has waiting, and how many in all.
+    #[cfg(test)]
+    pub(super) fn count_by_workspace(&self) -> HashMap<WorkspaceId, (usize, usize)> {
+        let mut counts: HashMap<WorkspaceId, (usize, usize)> = HashMap::new();
+        for held in self.entries.values() {
+            let Some(workspace) = &held.workspace else { continue };
+            let (waiting, all) = counts.entry(workspace.clone()).or_default();
+            *waiting += usize::from(matches!(held.stage, Stage::Waiting(_)));
+            *all += 1;
+        }
+        counts
+    }
+
     /// Whether anything was attempted and is not settled.
     pub(super) fn any_attempted(&self) -> bool {
         self.entries.values().any(|held| matches!(held.stage, Stage::Attempting(_) | Stage::Ended { .. }))
