@@ -228,6 +228,9 @@ impl Desk {
             all_quiet: self.is_all_quiet(),
         };
         if let Some(poll) = self.intake.next_poll(&self.table, situation) {
+            if let Some((start, _)) = poll.messages {
+                self.table.read_begins(start);
+            }
             self.actions.push_back(Action::Poll(poll));
         }
         if self.intake.must_give_back(&self.table, now)

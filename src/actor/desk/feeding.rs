@@ -36,6 +36,7 @@ impl Desk {
         for entry in polled.messages {
             self.take_forward(entry, &mut taken, now);
         }
+        self.table.read_ended();
         self.feed(taken, now);
         for entry in polled.commands {
             self.take_command(&entry, now);

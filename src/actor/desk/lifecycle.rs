@@ -94,6 +94,7 @@ impl Desk {
         }
         let pause = self.pause().min(POLL_PAUSE_MAX);
         self.setbacks += 1;
+        self.table.read_ended();
         self.intake.poll_failed(now, pause);
     }
 
