@@ -179,9 +179,9 @@ impl Slots {
         self.parked.iter().find(|(_, workspace)| self.is_due(workspace, now)).map(|(entry, _)| *entry)
     }
 
-    /// The workspaces that are due now.
-    pub(super) fn due(&self, now: Instant) -> Vec<WorkspaceId> {
-        let due = self.parked.iter().filter(|(_, workspace)| self.is_due(workspace, now));
+    /// The workspaces that are due now and resume at `from` or later.
+    pub(super) fn due_from(&self, from: EntryId, now: Instant) -> Vec<WorkspaceId> {
+        let due = self.parked.iter().filter(|(at, workspace)| *at >= from && self.is_due(workspace, now));
         due.map(|(_, workspace)| workspace.clone()).collect()
     }
 
