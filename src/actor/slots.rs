@@ -42,10 +42,12 @@ pub(super) struct Slot {
     /// It panicked: it is fed one entry at a time, and blamed when it panics again.
     pub(super) suspect: bool,
     pub(super) giving_back: bool,
-    /// Its attempts outlived its last actor.
+    /// Attempts, under way or ended, outlived its last actor.
     pub(super) survivors: bool,
+    /// Something waits for its next life that the desk's books hold.
+    pub(super) wanted: bool,
     pub(super) used_at: Instant,
-    /// What waits for the load or the end of a passivation. Bounded by permits.
+    /// What waits for the load or the end of a passivation and stands nowhere else. Bounded by permits.
     pub(super) buffer: Vec<ToWorkspace>,
 }
 
@@ -77,6 +79,7 @@ impl Slot {
             suspect: false,
             giving_back: false,
             survivors: false,
+            wanted: false,
             used_at: now,
             buffer: Vec::new(),
         }
@@ -90,20 +93,33 @@ impl Slot {
         self.resume_from.is_some()
     }
 
-    /// Whether it may hold another un-attempted entry.
+    /// Whether it may hold another un-attempted entry. While it gives entries back it takes none, for
+    /// those that it gives back come first.
     pub(super) fn has_allowance(&self) -> bool {
-        self.waiting < self.allowance
+        self.waiting < self.allowance && !self.giving_back
     }
 
     /// Whether its parked entries should be fetched: it holds less than half its allowance.
     fn is_due(&self, now: Instant) -> bool {
-        self.is_parked() && self.waiting * 2 < self.allowance && self.not_before.is_none_or(|at| now >= at)
+        self.is_parked()
+            && !self.giving_back
+            && self.waiting * 2 < self.allowance
+            && self.not_before.is_none_or(|at| now >= at)
     }
 
     /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one.
     pub(super) fn widen(&mut self) {
         if !self.suspect {
             self.allowance = (self.allowance + 1).min(self.allowance_max);
+        }
+    }
+
+    /// Ends the suspicion once everything that it was fed has gone through: not when it has merely
+    /// been fed the last entry, which may be the one.
+    pub(super) fn clear_suspicion(&mut self) {
+        if self.held == 0 && !self.is_parked() {
+            self.suspect = false;
+            self.strikes = 0;
         }
     }
 
@@ -164,9 +180,6 @@ impl Slots {
         }
         if let Some(at) = at {
             self.parked.insert((at, workspace.clone()));
-        } else {
-            slot.suspect = false;
-            slot.strikes = 0;
         }
     }
 

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::super::entry::{raw_of, read_command, read_message};
-use super::super::intake::Sweep;
 use super::super::protocol::{Item, ToWorkspace};
 use super::{Desk, HeldCommand};
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
@@ -116,7 +115,7 @@ impl Desk {
                 };
                 self.commands.insert(entry.id, held);
                 self.slots.ensure(&workspace, now).commands += 1;
-                self.deliver(&workspace, ToWorkspace::Command(entry.id, command), now);
+                self.tell(&workspace, ToWorkspace::Command(entry.id, command), now);
             }
             Err(reason) => {
                 warn!(shard = self.place.shard, entry = %entry.id, reason, "A command could not be read and was removed.");
@@ -139,7 +138,7 @@ impl Desk {
             self.take_swept(&entry, &mut due, &mut taken);
         }
         self.table.sweep_ended();
-        self.pass(sweep, reached, &due);
+        self.pass(reached, &due);
         self.feed(taken, now);
     }
 
@@ -162,7 +161,7 @@ impl Desk {
     }
 
     /// Moves on every due workspace that took all there was; un-parks those that passed the cursor.
-    fn pass(&mut self, sweep: Sweep, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
+    fn pass(&mut self, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
         let cursor = self.intake.cursor();
         for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
             let Some(from) = self.slots.get(workspace).and_then(super::super::slots::Slot::resume_from) else {
