@@ -40,6 +40,13 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
+/// Entries of the common input that are handed over at a time: few, so that a full store can take them.
+pub const HAND_OVER_COUNT: usize = 64;
+/// How long the hand-over waits for the first entry.
+pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
+/// The pause after a hand-over that failed.
+pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
+
 // Committer and lease.
 
 /// How long a small batch waits for company.
@@ -94,10 +101,19 @@ pub const RESPONSE_READ_MAX: usize = 16 * 1024;
 pub const RESPONSE_KEPT_MAX: usize = 4 * 1024;
 /// Headers of a response; more is an error of kind `protocol`.
 pub const RESPONSE_HEADERS_MAX: usize = 64;
+/// Bytes of a response's headers that are kept, names and values.
+pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
 pub const POOL_IDLE_PER_HOST_MAX: usize = 256;
+/// How long every request to an endpoint that broke a connection gets a connection of its own.
+pub const UNKEPT_FOR: Duration = Duration::from_secs(10 * 60);
+/// Endpoints that are remembered for [`UNKEPT_FOR`]; what comes on top keeps its connections.
+pub const UNKEPT_MAX: usize = 1_024;
+/// Names that a thread resolves at a time. The system's resolver blocks a thread for as long as a name server
+/// is silent (10 s and more), whether or not the attempt still waits.
+pub const LOOKUPS_AT_ONCE: usize = 64;
 /// An attempt that our own system could not make (no file descriptor, no port) is tried again after this.
 pub const UNABLE_RETRY: Duration = Duration::from_secs(1);
 /// … and ends as failed `connect` after this.
@@ -120,12 +136,35 @@ pub const REQUEST_BODY_MAX: usize = crate::message::MESSAGE_BYTES_MAX + 1024;
 pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests being answered at a time; more get 503.
 pub const REQUESTS_AT_ONCE: usize = 1_024;
+/// Connections to the facade at a time; further ones wait in the listener's backlog.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Workspaces being read at a time: each may hold 100 messages of the largest size, 25 MiB. Further
+/// reads wait.
+pub const READS_AT_ONCE: usize = 32;
+/// How long the facade waits for the store to read a workspace or take a message.
+pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long the facade's drain waits for requests being answered. A command that is not answered by
+/// then is stored and applied all the same.
+pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The longest mail address in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
 /// The shortest admin token.
 pub const ADMIN_TOKEN_MIN: usize = 32;
 /// A command's answer is waited for this much longer than the lease: a takeover fits in between.
 pub const ANSWER_EXTRA: Duration = Duration::from_secs(5);
 /// How long Redis is waited for at the start.
 pub const START_WAIT: Duration = Duration::from_secs(10);
+
+/// An attempt's deadline when nothing else is said, as it is written on the command line.
+pub const TIMEOUT_DEFAULT: &str = "5s";
+/// The longest deadline that may be chosen: a lease outlives it, and a drain waits for it.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// Attempts in flight on a node when nothing else is said.
+pub const IN_FLIGHT_DEFAULT: u32 = 4_096;
+/// Attempts in flight that may be chosen at most: about as many ports as one address has.
+pub const IN_FLIGHT_MAX: u32 = 65_536;
+/// The greatest error limit that may be chosen: sums with it cannot overflow.
+pub const ERROR_LIMIT_MAX: u32 = 1_000_000;
 
 /// Shards when nothing else is said; fixed at the first start.
 pub const SHARDS_DEFAULT: u16 = 16;

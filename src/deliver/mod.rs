@@ -2,6 +2,17 @@
 //!
 //! Architecture invariants: one call of [`Courier::attempt`] writes at most one request to the network;
 //! only this room (and `cli::publish`) knows reqwest; a courier belongs to one thread's runtime.
+//!
+//! Reading order: who makes the POST ([`courier`]), where it may go ([`guard`], `resolve`, `tls`), on which
+//! connection (`reuse`), and what its end means (`answer`, `classify`).
+
+mod answer;
+mod classify;
+pub mod courier;
+pub mod guard;
+mod resolve;
+mod reuse;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +23,9 @@ use ipnet::IpNet;
 use crate::workspace::event::{AttemptError, Response};
 use crate::workspace::time::Clock;
 
-/// Makes attempts. One for each arbiter: a client per thread is 1.5 times as fast as a shared one
-/// (PERFORMANCE.md) and a client must not be shared between runtimes.
-#[derive(Debug)]
-pub struct Courier {}
+pub use courier::Courier;
+pub use guard::{Forbidden, Guard, InvalidUrl, parse_endpoint};
+pub use tls::install_crypto;
 
 /// How a courier works.
 #[derive(Debug, Clone)]
@@ -53,7 +63,7 @@ pub enum Report {
 /// A final outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
-    /// Every header that we set, in order.
+    /// Every header that we set, in order. `host` and `content-length` follow from the URL and the body.
     pub headers: Vec<(String, String)>,
     /// Why it failed; `None` is delivered.
     pub error: Option<AttemptError>,
@@ -67,20 +77,3 @@ pub struct Done {
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be built")]
 pub struct BuildError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
-
-impl Courier {
-    /// A courier for the calling thread's runtime.
-    ///
-    /// # Errors
-    /// The TLS roots cannot be loaded.
-    pub fn new(options: &Options) -> Result<Self, BuildError> {
-        let _ = options;
-        unimplemented!()
-    }
-
-    /// Makes the POST and waits for its end, at most [`Options::timeout`].
-    pub async fn attempt(&self, post: &Post) -> Report {
-        let _ = post;
-        unimplemented!()
-    }
-}

@@ -3,12 +3,12 @@
 //! [`port`] is the contract; [`conformance`] holds its laws; [`redis`] and [`embedded`] keep them.
 //! [`record`] is the stored form of events and snapshots, [`fold`] what they add up to.
 
+pub mod embedded;
+pub mod fold;
 pub mod port;
 pub mod record;
-pub mod fold;
-pub mod rejected;
-pub mod embedded;
 pub mod redis;
+pub mod rejected;
 
 #[cfg(test)]
 pub(crate) mod conformance;

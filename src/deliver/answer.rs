@@ -1,0 +1,119 @@
+//! What came back, as far as it is kept: an endpoint decides neither how much we read nor how much we store.
+
+use reqwest::header::{HeaderMap, LOCATION};
+
+use crate::config::{RESPONSE_HEADER_BYTES_KEPT_MAX, RESPONSE_KEPT_MAX, RESPONSE_READ_MAX};
+use crate::workspace::event::Response;
+
+/// An answer that is being read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The status code.
+    pub(super) status: u16,
+    headers: Vec<(String, String)>,
+    location: Option<String>,
+    body: Vec<u8>,
+    read: usize,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, headers: &HeaderMap) -> Self {
+        let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        Self { status, headers: kept(headers), location, body: Vec::new(), read: 0 }
+    }
+
+    /// Where a redirect points to.
+    pub(super) fn location(&self) -> Option<&str> {
+        self.location.as_deref()
+    }
+
+    /// Whether the next bytes of the body should be read.
+    pub(super) fn wants_more(&self) -> bool {
+        self.read < RESPONSE_READ_MAX
+    }
+
+    /// Takes in the next bytes of the body.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let room = RESPONSE_KEPT_MAX - self.body.len();
+        self.body.extend_from_slice(&bytes[..room.min(bytes.len())]);
+        self.read = self.read.saturating_add(bytes.len());
+    }
+
+    pub(super) fn into_response(self) -> Response {
+        let mut body = String::from_utf8_lossy(&self.body).into_owned();
+        // A replaced byte takes three, so the text may be longer than the bytes were.
+        let truncated = self.read > RESPONSE_KEPT_MAX || body.len() > RESPONSE_KEPT_MAX;
+        body.truncate(body.floor_char_boundary(RESPONSE_KEPT_MAX));
+        Response { status: self.status, headers: self.headers, body, truncated }
+    }
+}
+
+/// The headers that fit into [`RESPONSE_HEADER_BYTES_KEPT_MAX`]; one that does not is left out.
+fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut room = RESPONSE_HEADER_BYTES_KEPT_MAX;
+    let mut kept = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        if let Some(left) = room.checked_sub(name.as_str().len() + value.len()) {
+            room = left;
+            kept.push((name.as_str().to_owned(), value.into_owned()));
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn answer(body: &[&[u8]]) -> Answer {
+        let mut answer = Answer::new(200, &HeaderMap::new());
+        for bytes in body {
+            answer.push(bytes);
+        }
+        answer
+    }
+
+    #[test]
+    fn four_kib_are_kept_and_one_more_byte_is_cut() {
+        let whole = answer(&[&[b'x'; RESPONSE_KEPT_MAX - 1], b"y"]).into_response();
+        assert_eq!((whole.body.len(), whole.truncated), (RESPONSE_KEPT_MAX, false));
+        assert!(whole.body.ends_with("xy"));
+        let cut = answer(&[&[b'x'; RESPONSE_KEPT_MAX - 1], b"yz", b"more"]).into_response();
+        assert_eq!((cut.body.as_str(), cut.truncated), (whole.body.as_str(), true));
+    }
+
+    #[test]
+    fn replaced_bytes_do_not_make_more_of_it() {
+        let response = answer(&[&[0xff; RESPONSE_KEPT_MAX]]).into_response();
+        assert_eq!(response.body, "\u{fffd}".repeat(RESPONSE_KEPT_MAX / 3));
+        assert!(response.truncated);
+        let response = answer(&[b"a\xffb"]).into_response();
+        assert_eq!((response.body.as_str(), response.truncated), ("a\u{fffd}b", false));
+    }
+
+    #[test]
+    fn sixteen_kib_are_read() {
+        assert!(answer(&[&[b'x'; RESPONSE_READ_MAX - 1]]).wants_more());
+        assert!(!answer(&[&[b'x'; RESPONSE_READ_MAX - 1], b"x"]).wants_more());
+        assert!(!answer(&[&[b'x'; RESPONSE_READ_MAX * 2]]).wants_more());
+    }
+
+    #[test]
+    fn headers_are_kept_as_long_as_they_fit() {
+        let headers: HeaderMap = [
+            ("a", "x".repeat(RESPONSE_HEADER_BYTES_KEPT_MAX - 5)),
+            ("b", "long".to_owned()),
+            ("c", "fit".to_owned()),
+            ("d", String::new()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap()))
+        .collect();
+        let names =
+            |answer: Answer| answer.into_response().headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(Answer::new(200, &headers)), ["a", "c"]);
+    }
+}

@@ -1,0 +1,208 @@
+//! What the end of an attempt means: its kind, and one sentence for the people who run the endpoint.
+//!
+//! Architecture invariant: pure. No sentence names a resolved address, or the path or query of the
+//! configured URL, which may hold a token; the Location of a redirect is the endpoint's own and is quoted.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustls::{CertificateError, Error as TlsError};
+use url::Url;
+
+use super::guard::Forbidden;
+use super::resolve::{Saturated, Unresolved};
+use crate::config::RESPONSE_HEADERS_MAX;
+use crate::workspace::event::{AttemptError, ErrorKind};
+
+#[cfg(test)]
+mod tests;
+
+/// Characters of a Location that a sentence quotes at most.
+const LOCATION_QUOTED_MAX: usize = 1_000;
+
+/// Whom the attempt talked to.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Host and port.
+    pub(super) authority: String,
+    host: String,
+    tls: bool,
+}
+
+/// How far the attempt had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Resolving, connecting, TLS: nothing of the request was written.
+    Connecting,
+    /// The request was on its way, no status had come.
+    Waiting,
+    /// A status had come, not all of the body.
+    Reading,
+}
+
+/// Whose fault it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The endpoint's, as far as we can tell: this is the outcome.
+    Failed(AttemptError),
+    /// This machine's: nothing was attempted.
+    Unable(String),
+}
+
+impl Peer {
+    /// The host and port of `url`.
+    pub(super) fn of(url: &Url) -> Self {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+        Self { authority, host, tls: url.scheme() == "https" }
+    }
+}
+
+/// What a status means: `None` is delivered (200–209, CONTRACT section 2).
+pub(super) fn status(peer: &Peer, status: u16, location: Option<&str>) -> Option<AttemptError> {
+    let host = &peer.host;
+    match (status, location) {
+        (200..=209, _) => None,
+        (300..=399, Some(location)) => {
+            let location: String = location.chars().take(LOCATION_QUOTED_MAX).collect();
+            let detail = format!("{host} answered {status} and points to {location}; save that address instead");
+            Some(AttemptError { kind: ErrorKind::Redirect, detail })
+        }
+        (300..=399, None) => {
+            let detail = format!("{host} answered {status}, a redirect that does not say where to");
+            Some(AttemptError { kind: ErrorKind::Redirect, detail })
+        }
+        _ => Some(AttemptError { kind: ErrorKind::HttpStatus, detail: format!("{host} answered {status}") }),
+    }
+}
+
+/// The deadline, `limit` after the start, passed.
+pub(super) fn late(peer: &Peer, stage: Stage, limit: Duration) -> AttemptError {
+    let host = &peer.host;
+    let detail = match stage {
+        Stage::Connecting | Stage::Waiting => format!("{host} did not answer within {limit:?}"),
+        Stage::Reading => format!("{host} did not finish its answer within {limit:?}"),
+    };
+    AttemptError { kind: ErrorKind::Timeout, detail }
+}
+
+/// What an error of the client means, by the one of its causes that says most.
+pub(super) fn failure(peer: &Peer, stage: Stage, error: &(dyn Error + 'static)) -> Verdict {
+    let causes: Vec<_> = causes(error).collect();
+    if stage == Stage::Connecting
+        && let Some(reason) = causes.iter().find_map(|cause| shortage(*cause))
+    {
+        return Verdict::Unable(reason);
+    }
+    let named = causes.iter().find_map(|cause| named(peer, *cause));
+    let (kind, detail) = named.unwrap_or_else(|| {
+        // The innermost one is what the system said.
+        let io = causes.iter().rev().find_map(|cause| cause.downcast_ref::<io::Error>());
+        broken(peer, stage, io.map_or(io::ErrorKind::Other, io::Error::kind))
+    });
+    Verdict::Failed(AttemptError { kind, detail })
+}
+
+/// An error and what caused it, outermost first. An `io::Error` hides the error that it wraps from
+/// `source`, so it is asked separately.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}
+
+/// Why this machine could not open a connection, if that is what `cause` says.
+fn shortage(cause: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(saturated) = cause.downcast_ref::<Saturated>() {
+        return Some(saturated.to_string());
+    }
+    let error = cause.downcast_ref::<io::Error>()?;
+    let errno = Errno::from_io_error(error)?;
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL]
+        .contains(&errno)
+        .then(|| format!("this machine can open no further connection: {error}"))
+}
+
+/// The causes that name themselves.
+fn named(peer: &Peer, cause: &(dyn Error + 'static)) -> Option<(ErrorKind, String)> {
+    let host = &peer.host;
+    if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
+        Some((ErrorKind::ForbiddenAddress, forbidden.to_string()))
+    } else if cause.is::<Unresolved>() {
+        let detail = format!("the name {host} cannot be resolved; check its spelling and its DNS records");
+        Some((ErrorKind::Dns, detail))
+    } else if let Some(error) = cause.downcast_ref::<TlsError>() {
+        Some((ErrorKind::Tls, tls(peer, error)))
+    } else {
+        let detail = http(host, cause.downcast_ref::<hyper::Error>()?)?;
+        Some((ErrorKind::Protocol, detail))
+    }
+}
+
+fn tls(peer: &Peer, error: &TlsError) -> String {
+    let host = &peer.host;
+    match error {
+        TlsError::InvalidCertificate(error) => certificate(host, error),
+        TlsError::InvalidMessage(_) => format!("{} does not speak TLS; check the port", peer.authority),
+        TlsError::AlertReceived(alert) => format!("{host} refused the TLS session ({alert:?})"),
+        TlsError::PeerIncompatible(_) => {
+            format!("{host} offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite")
+        }
+        error => format!("no TLS session with {host}: {error}"),
+    }
+}
+
+fn certificate(host: &str, error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate of {host} has expired; renew it")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet; check its dates")
+        }
+        CertificateError::UnknownIssuer => format!(
+            "the certificate of {host} comes from an authority that we do not know; \
+             it is self-signed, or the server does not send the whole chain"
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("the certificate of {host} is made out to another name")
+        }
+        error => format!("the certificate of {host} does not hold: {error}"),
+    }
+}
+
+fn http(host: &str, error: &hyper::Error) -> Option<String> {
+    if error.is_parse_too_large() {
+        Some(format!("{host} sent more than {RESPONSE_HEADERS_MAX} headers, or far too long ones"))
+    } else if error.is_parse() {
+        Some(format!("what {host} answered is no HTTP/1.1"))
+    } else if error.is_incomplete_message() {
+        Some(format!("{host} closed the connection without an answer"))
+    } else {
+        None
+    }
+}
+
+/// What an error of the operating system means.
+fn broken(peer: &Peer, stage: Stage, kind: io::ErrorKind) -> (ErrorKind, String) {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, InvalidInput, UnexpectedEof};
+    let Peer { authority, host, tls } = peer;
+    match stage {
+        // TCP answers with "refused"; what breaks off later than that is the handshake.
+        Stage::Connecting
+            if *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe) =>
+        {
+            (ErrorKind::Tls, format!("{authority} broke off the TLS handshake"))
+        }
+        Stage::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
+        // How hyper reports chunks that are none.
+        Stage::Reading if matches!(kind, InvalidData | InvalidInput) => {
+            (ErrorKind::Protocol, format!("the body that {host} answered is no HTTP/1.1"))
+        }
+        Stage::Waiting => (ErrorKind::Protocol, format!("{host} broke the connection without an answer: {kind}")),
+        Stage::Reading => (ErrorKind::Protocol, format!("{host} broke off in the middle of its answer: {kind}")),
+    }
+}
