@@ -63,6 +63,7 @@ pub(crate) async fn a_renewed_lease_lives_on(subject: &mut impl Subject) {
             let held = matches!(refused, Some(AcquireError::Held { .. }));
             assert!(held || Instant::now() >= until, "{refused:?} while the lease lives");
         }
+        // Only so that the loop does not spin: it runs until two leases have passed.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -118,6 +119,7 @@ async fn acquired(journal: &dyn Journal, shard: u16, node: &str) -> Acquired {
     loop {
         match journal.acquire(shard, &holder(node)).await {
             Ok(acquired) => return acquired,
+            // The answer says how long to wait before it is asked again.
             Err(AcquireError::Held { remaining, .. }) => tokio::time::sleep(remaining.min(PATIENCE)).await,
             Err(error) => panic!("{error}"),
         }
