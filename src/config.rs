@@ -40,6 +40,13 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
+/// Entries of the common input that are handed over at a time: few, so that a full store can take them.
+pub const HAND_OVER_COUNT: usize = 64;
+/// How long the hand-over waits for the first entry.
+pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
+/// The pause after a hand-over that failed.
+pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
+
 // Committer and lease.
 
 /// How long a small batch waits for company.
@@ -56,6 +63,35 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 pub const STORE_SILENT_MAX: Duration = Duration::from_secs(1);
 /// How long a drain waits for attempts in flight, beyond their own deadline.
 pub const DRAIN_EXTRA: Duration = Duration::from_secs(5);
+
+// Redis.
+
+/// How long Redis may take for an answer; a blocking read may take so much longer than it blocks.
+/// Under the shortest lease, above the pauses of a fork or an fsync.
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connecting and the handshake may take.
+pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often TCP asks a silent Redis whether it is there.
+pub const STORE_KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long sent bytes may stay unacknowledged by TCP before the connection counts as dead.
+pub const STORE_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
+/// Pauses between tries to reach Redis: doubled from the first to the second.
+pub const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// A shared connection that was idle for so long is asked for a sign of life first.
+pub const STORE_IDLE_CHECK: Duration = Duration::from_secs(1);
+/// Requests of one line that wait to be sent: one load for every entry and command that a shard
+/// holds, and a few more. Beyond it the line fails.
+pub const LINE_WAITING_MAX: usize = PERMITS + COMMAND_PERMITS + 64;
+/// Requests of one line that are sent and unanswered: bounds the answers under way.
+pub const LINE_UNANSWERED_MAX: usize = 64;
+/// Answers kept of a shard: more than can be waited for at a time.
+pub const ANSWERS_KEPT: usize = 1_000;
+/// How long a listener for answers blocks; without waiters it ends after that.
+pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
+/// Entries of one hand-over at most: small, for it must work on a full Redis.
+pub const HAND_OVER_MAX: usize = 64;
+/// Fields of an entry that is handed over; more is rejected.
+pub const HAND_OVER_FIELDS_MAX: usize = 64;
 
 // Attempts.
 
@@ -100,12 +136,35 @@ pub const REQUEST_BODY_MAX: usize = crate::message::MESSAGE_BYTES_MAX + 1024;
 pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests being answered at a time; more get 503.
 pub const REQUESTS_AT_ONCE: usize = 1_024;
+/// Connections to the facade at a time; further ones wait in the listener's backlog.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Workspaces being read at a time: each may hold 100 messages of the largest size, 25 MiB. Further
+/// reads wait.
+pub const READS_AT_ONCE: usize = 32;
+/// How long the facade waits for the store to read a workspace or take a message.
+pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long the facade's drain waits for requests being answered. A command that is not answered by
+/// then is stored and applied all the same.
+pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);
+/// The longest mail address in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
 /// The shortest admin token.
 pub const ADMIN_TOKEN_MIN: usize = 32;
 /// A command's answer is waited for this much longer than the lease: a takeover fits in between.
 pub const ANSWER_EXTRA: Duration = Duration::from_secs(5);
 /// How long Redis is waited for at the start.
 pub const START_WAIT: Duration = Duration::from_secs(10);
+
+/// An attempt's deadline when nothing else is said, as it is written on the command line.
+pub const TIMEOUT_DEFAULT: &str = "5s";
+/// The longest deadline that may be chosen: a lease outlives it, and a drain waits for it.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// Attempts in flight on a node when nothing else is said.
+pub const IN_FLIGHT_DEFAULT: u32 = 4_096;
+/// Attempts in flight that may be chosen at most: about as many ports as one address has.
+pub const IN_FLIGHT_MAX: u32 = 65_536;
+/// The greatest error limit that may be chosen: sums with it cannot overflow.
+pub const ERROR_LIMIT_MAX: u32 = 1_000_000;
 
 /// Shards when nothing else is said; fixed at the first start.
 pub const SHARDS_DEFAULT: u16 = 16;

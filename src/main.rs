@@ -1,1 +1,31 @@
-fn main(){}
+//! The program: arguments → telemetry → the subcommand. Everything else is in the library.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use outbound::cli::{self, Cli};
+use outbound::telemetry;
+
+fn main() -> ExitCode {
+    let cli = match Cli::from_arguments(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ended = telemetry::start(&cli.log)
+        .map_err(cli::Error::from)
+        .and_then(|()| cli::run(cli.command, &mut std::io::stdout()));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With nobody left to read it, the exit code still says it.
+            write!(std::io::stderr(), "{}", cli::Report(&error)).ok();
+            error.exit_code()
+        }
+    }
+}
+
+/// Prints what clap has to say: help and version end with 0, anything else is bad usage and ends with 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    error.print().ok();
+    if error.use_stderr() { cli::EXIT_USAGE.into() } else { ExitCode::SUCCESS }
+}

@@ -4,22 +4,24 @@
 //! parses a message into values and writes it again; members are read by looking through the text.
 //! The rules are those of CONTRACT.md section 1.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
+
+mod id;
+
+pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 
 /// The largest message in bytes (CONTRACT section 1).
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
-/// The deepest nesting of a message; serde_json's own limit, so that every endpoint's parser copes.
+/// The deepest nesting of a message, itself included (CONTRACT section 1). Common parsers cope with it;
+/// serde_json's `Value` stops a level earlier, so a message is read as `RawValue` wherever it passes.
 pub const MESSAGE_DEPTH_MAX: usize = 128;
-/// The longest workspace id in characters.
-pub const WORKSPACE_ID_MAX: usize = 128;
 
 /// A message that passed [`Message::parse`]. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,16 +42,11 @@ impl Message {
         }
         let str = std::str::from_utf8(&text).map_err(Invalid::NotUtf8)?;
         check_depth(str)?;
-        if !str.trim_start().starts_with('{') {
-            // Parsed first, so that broken JSON is reported as broken and not as "not an object".
-            serde_json::from_str::<&RawValue>(str).map_err(Invalid::NotJson)?;
-            return Err(Invalid::NotAnObject);
-        }
-        serde_json::from_str::<&RawValue>(str).map_err(Invalid::NotJson)?;
-        let members: Members<'_> = serde_json::from_str(str).map_err(Invalid::Member)?;
-        let message_id = members.check()?;
+        let members = Members::read(str)?;
+        let message_id = members.check()?.into();
         let chat = members.chat();
-        Ok(Self { message_id: message_id.into(), chat, raw: RawMessage(text) })
+        let raw = RawMessage(text.slice_ref(str.trim_matches(JSON_SPACE).as_bytes()));
+        Ok(Self { message_id, chat, raw })
     }
 
     /// The producer's `message_id`.
@@ -70,6 +67,10 @@ impl Message {
         &self.raw
     }
 }
+
+/// What JSON allows around a value (RFC 8259 section 2). It is no part of the object, and dropping it
+/// when a message comes in keeps what is POSTed now equal to what a journal gives back later.
+const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// A message's JSON object exactly as its producer wrote it. Always valid JSON.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,8 +99,9 @@ impl RawMessage {
     /// # Errors
     /// The text is not one JSON value.
     pub fn from_stored(text: Bytes) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice::<&RawValue>(&text)?;
-        Ok(Self(text))
+        let value = serde_json::from_slice::<&RawValue>(&text)?;
+        let range = text.slice_ref(value.get().as_bytes());
+        Ok(Self(range))
     }
 }
 
@@ -128,7 +130,10 @@ impl<'de> Deserialize<'de> for RawMessage {
 pub enum Invalid {
     /// Over [`MESSAGE_BYTES_MAX`].
     #[error("the message has {bytes} bytes; at most {MESSAGE_BYTES_MAX} are taken: send a link instead of the content")]
-    TooLarge { bytes: usize },
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
     /// Not UTF-8.
     #[error("the message is not UTF-8: encode it as UTF-8")]
     NotUtf8(#[source] std::str::Utf8Error),
@@ -146,7 +151,12 @@ pub enum Invalid {
     Member(serde_json::Error),
     /// A checked member is absent, empty or of the wrong kind.
     #[error("`{member}` must be {rule}")]
-    Rule { member: &'static str, rule: &'static str },
+    Rule {
+        /// The member's name.
+        member: &'static str,
+        /// What it must be.
+        rule: &'static str,
+    },
 }
 
 /// Just the members that are checked or decide the chat; everything else is passed over unread.
@@ -165,6 +175,20 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
+    /// One pass in the good case; a second one only finds out what is wrong.
+    fn read(text: &'a str) -> Result<Self, Invalid> {
+        let is_object = text.trim_start_matches(JSON_SPACE).starts_with('{');
+        match serde_json::from_str(text) {
+            Ok(members) if is_object => Ok(members),
+            Ok(_) => Err(Invalid::NotAnObject),
+            Err(member) => Err(match serde_json::from_str::<&RawValue>(text) {
+                Err(syntax) => Invalid::NotJson(syntax),
+                Ok(_) if is_object => Invalid::Member(member),
+                Ok(_) => Invalid::NotAnObject,
+            }),
+        }
+    }
+
     fn check(&self) -> Result<Cow<'a, str>, Invalid> {
         match text(self.direction).as_deref() {
             Some("sent" | "received") => {}
@@ -255,122 +279,5 @@ fn check_depth(text: &str) -> Result<(), Invalid> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Chat(pub u64);
 
-/// A workspace's id: 1–128 characters of `A–Z a–z 0–9 _ . : -`, except `.` and `..`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkspaceId(Arc<str>);
-
-/// The text is no workspace id.
-#[derive(Debug, thiserror::Error)]
-#[error("a workspace id has 1 to {WORKSPACE_ID_MAX} characters of A-Z a-z 0-9 _ . : - and is not \".\" or \"..\"")]
-pub struct InvalidWorkspaceId;
-
-impl WorkspaceId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The shard of the workspace: CRC32 (IEEE) of the id mod the number of shards (CONTRACT section 1).
-    #[must_use]
-    pub fn shard(&self, shards: u16) -> u16 {
-        let shard = crc32fast::hash(self.0.as_bytes()) % u32::from(shards.max(1));
-        u16::try_from(shard).unwrap_or(0)
-    }
-}
-
-impl FromStr for WorkspaceId {
-    type Err = InvalidWorkspaceId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=WORKSPACE_ID_MAX).contains(&text.len()) && text != "." && text != "..";
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-        if fits && text.bytes().all(allowed) { Ok(Self(text.into())) } else { Err(InvalidWorkspaceId) }
-    }
-}
-
-impl Borrow<str> for WorkspaceId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WorkspaceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for WorkspaceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for WorkspaceId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for WorkspaceId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// A Redis Stream entry id, `<milliseconds>-<number>`. Ordered as Redis orders them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct EntryId {
-    /// Unix milliseconds, by Redis' clock.
-    pub ms: u64,
-    /// Counts entries of one millisecond.
-    pub n: u64,
-}
-
-impl EntryId {
-    /// Below every entry: where a forward read starts.
-    pub const ZERO: Self = Self { ms: 0, n: 0 };
-
-    /// The smallest id above this one.
-    #[must_use]
-    pub fn next(self) -> Self {
-        match self.n.checked_add(1) {
-            Some(n) => Self { ms: self.ms, n },
-            None => Self { ms: self.ms.saturating_add(1), n: 0 },
-        }
-    }
-}
-
-/// The text is no entry id.
-#[derive(Debug, thiserror::Error)]
-#[error("an entry id is written <milliseconds>-<number>")]
-pub struct InvalidEntryId;
-
-impl FromStr for EntryId {
-    type Err = InvalidEntryId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (ms, n) = text.split_once('-').ok_or(InvalidEntryId)?;
-        let number = |digits: &str| digits.parse().map_err(|_| InvalidEntryId);
-        Ok(Self { ms: number(ms)?, n: number(n)? })
-    }
-}
-
-impl fmt::Display for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ms, self.n)
-    }
-}
-
-impl Serialize for EntryId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EntryId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+#[cfg(test)]
+mod tests;

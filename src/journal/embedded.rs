@@ -1,1 +1,140 @@
-//! The embedded adapter: one redb file.
+//! The journal in one file, with nothing to install: the default, and in memory what fast tests use.
+//!
+//! One [`engine`] owns all writing. In a file it runs on a thread of its own ([`writer`]) that takes
+//! whatever waits, from all shards, into one transaction and one sync; in memory it runs inside the
+//! call. Either way calls take effect in the order in which they were made. Reads that need no place
+//! in that order (polls, the facade) see the last durable transaction.
+//!
+//! Reading order: [`tables`] (what the file holds), [`file`] (opening it), [`transaction`] (what one
+//! call does to the tables), [`engine`], [`writer`], then the port's faces [`line`] and [`intake`].
+//!
+//! The file's lock keeps every other process out, so leases live in memory: whoever held a shard
+//! before this process began is gone.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::fold;
+use super::port::{AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError};
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::command::{Answer, Command};
+use crate::workspace::time::Clock;
+
+mod engine;
+mod file;
+mod intake;
+mod lease;
+mod line;
+mod store;
+mod tables;
+mod transaction;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::OpenError;
+
+use engine::Job;
+use store::Store;
+
+/// A journal in one file, or in memory. Dropping it makes everything that was called durable, ends
+/// the writer and frees the file; lines and intakes that outlive it answer errors.
+pub struct Embedded {
+    store: Arc<Store>,
+    clock: Clock,
+}
+
+impl Embedded {
+    /// Opens the file, or makes it with `shards` shards (16 when `None`).
+    ///
+    /// # Errors
+    /// See [`OpenError`]: the file is in use, has another number of shards, or cannot be read.
+    pub fn open(path: &Path, shards: Option<u16>, clock: Clock) -> Result<Self, OpenError> {
+        let (db, shards) = file::open(path, shards)?;
+        Ok(Self { store: Store::on_thread(db, shards, clock)?, clock })
+    }
+
+    /// A journal that forgets everything when it is dropped. Calls take effect before they return,
+    /// so a test with paused time sees no thread but its own.
+    ///
+    /// # Errors
+    /// `shards` is 0 or above the maximum.
+    pub fn in_memory(shards: u16, clock: Clock) -> Result<Self, OpenError> {
+        let (db, shards) = file::on(redb::backends::InMemoryBackend::new(), Some(shards))?;
+        Ok(Self { store: Store::in_call(db, shards, clock)?, clock })
+    }
+
+    /// Rejected entries that were deleted because a shard had
+    /// [`REJECTED_KEPT`](super::port::REJECTED_KEPT), since the start.
+    #[must_use]
+    pub fn rejected_deleted(&self) -> u64 {
+        self.store.rejected_deleted()
+    }
+}
+
+#[async_trait]
+impl Journal for Embedded {
+    fn shards(&self) -> u16 {
+        self.store.shards()
+    }
+
+    async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {
+        let now = Instant::now();
+        let (reply, answer) = oneshot::channel();
+        self.store.call(Job::Acquire { shard, holder: holder.clone(), now, reply });
+        let (nonce, outbox) = answer.await.map_err(|_| self.store.gone("acquiring a shard"))??;
+        Ok(Acquired {
+            intake: Box::new(intake::Intake::new(&self.store, shard)),
+            line: Box::new(line::Line::new(&self.store, shard, nonce, holder.lease)),
+            outbox,
+            lease_until: now + holder.lease,
+        })
+    }
+
+    async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
+        let wait = wait.min(command.expires_at.since((self.clock)()));
+        let deadline = Instant::now() + wait;
+        let command = serde_json::to_vec(command).map_err(|error| StoreError {
+            what: "a command cannot be written".into(),
+            source: Some(Box::new(error)),
+        })?;
+        let (reply, stored) = oneshot::channel();
+        let (answer, answered) = oneshot::channel();
+        let shard = workspace.shard(self.shards());
+        let permit = self.store.permit().await;
+        self.store.call(Job::Submit { shard, workspace: workspace.clone(), command: command.into(), reply, answer });
+        stored.await.map_err(|_| self.store.gone("storing a command"))??;
+        drop(permit);
+        match tokio::time::timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(SubmitError::OutcomeUnknown),
+        }
+    }
+
+    async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        let _permit = self.store.permit().await;
+        let (reply, stored) = oneshot::channel();
+        let shard = workspace.shard(self.shards());
+        self.store.call(Job::Publish { shard, workspace: workspace.clone(), message: message.clone(), reply });
+        stored.await.map_err(|_| self.store.gone("storing a message"))?
+    }
+
+    async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        let stored = self.store.stored(workspace).map_err(|error| store::failed("reading a workspace", error))?;
+        Ok(fold::read(workspace, &stored)?)
+    }
+
+    async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.check()
+    }
+}

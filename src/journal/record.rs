@@ -1,1 +1,256 @@
-//! The stored form of events and snapshots.
+//! The stored form of what a journal keeps: JSON that begins with its version.
+//!
+//! # Events
+//! `{"v":1,"seq":7,"type":"attempt_failed","at":"2026-01-31T12:00:00.000Z",…}`. Only sequenced events
+//! are stored ([`Event::is_sequenced`]). Members in brackets may be absent; a reader passes over
+//! members that it does not know.
+//!
+//! | type | members |
+//! |---|---|
+//! | `attempt_delivered`, `attempt_failed` | `at`, `trigger` (`message` or `test`), `entry`, `message_id`, `webhook_id`, `config`, [`errors`], `duration_ms`, [`error`: `kind`, `detail`], `request`: `url`, `headers`, `message`, [`response`: `status`, `headers`, `body`, `truncated`] |
+//! | `webhook_saved` | `at`, `by`, [`url`], `enabled`, [`owner_email`], `secret` |
+//! | `webhook_disabled` | `at`, `errors`, `mail` |
+//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`, [`detail`] |
+//!
+//! Headers are an array of `[name, value]`. `message` is the producer's object, byte for byte.
+//!
+//! # The rest
+//! - Snapshot: `{"v":1,"seq":…,"webhook":{…},…}`, the members of [`State`].
+//! - Newest skipped message: `{"v":1,"entry":…,"message":{…}}`.
+//! - Mail that is owed: `{"v":1,"workspace":…,"disabled":…,…}`, the members of [`OwedMail`].
+//!
+//! # Compatibility
+//! Members are only added, with a default; a name never gets a new meaning. What cannot be added so
+//! gets a new version, which older programs refuse. `tests/golden/` pins the bytes of every form.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::port::{LoadError, Newest, OwedMail};
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::event::Event;
+use crate::workspace::state::State;
+
+#[cfg(test)]
+mod golden;
+
+/// The version that is written, and the only one that is read.
+pub const VERSION: u64 = 1;
+
+/// Why a stored form cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Written by another version of the program.
+    #[error("the version of a stored {what} is {found}, this program reads up to {known}: start the newer program")]
+    UnknownVersion {
+        /// The form: `event`, `snapshot`, `newest message` or `mail`.
+        what: &'static str,
+        /// The version found.
+        found: u64,
+        /// The greatest version that this program reads.
+        known: u64,
+    },
+    /// An event of a type that this version does not have.
+    #[error("an event has the type `{found}`, which version {known} does not have: start the newer program")]
+    UnknownType {
+        /// The type found.
+        found: String,
+        /// The greatest version that this program reads.
+        known: u64,
+    },
+    /// Not the JSON that it must be.
+    #[error("a stored {what} cannot be read")]
+    Malformed {
+        /// The form.
+        what: &'static str,
+        /// Where it breaks.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl RecordError {
+    /// The same, as what it means for loading `workspace`.
+    #[must_use]
+    pub fn of(self, workspace: &WorkspaceId) -> LoadError {
+        let corrupt = |detail| LoadError::Corrupt { workspace: workspace.clone(), detail };
+        match self {
+            Self::UnknownVersion { what, found, known } => {
+                LoadError::UnknownVersion { workspace: workspace.clone(), what, found, known }
+            }
+            Self::UnknownType { .. } => corrupt(self.to_string()),
+            Self::Malformed { what, source } => corrupt(format!("a stored {what} cannot be read: {source}")),
+        }
+    }
+}
+
+/// Writes an event. `None` for one that is not sequenced: its record is the snapshot alone.
+#[must_use]
+pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
+    let (kind, body): (_, &dyn Body) = match event {
+        Event::AttemptDelivered(attempt) => ("attempt_delivered", attempt.as_ref()),
+        Event::AttemptFailed(attempt) => ("attempt_failed", attempt.as_ref()),
+        Event::WebhookSaved(saved) => ("webhook_saved", saved),
+        Event::WebhookDisabled(disabled) => ("webhook_disabled", disabled),
+        Event::OwnerNotified(ended) => ("owner_notified", ended),
+        Event::MailGivenUp(ended) => ("mail_given_up", ended),
+        Event::MailDropped(ended) => ("mail_dropped", ended),
+        Event::MessagesSkipped(_) | Event::TestStarted(_) | Event::TestDropped(_) | Event::MailDeferred(_) => {
+            return None;
+        }
+    };
+    Some(encode(&format!(r#","seq":{seq},"type":"{kind}""#), body))
+}
+
+/// Reads an event and its seq.
+///
+/// # Errors
+/// See [`RecordError`].
+pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
+    #[derive(Deserialize)]
+    struct Head {
+        seq: u64,
+        #[serde(rename = "type")]
+        kind: String,
+    }
+    const WHAT: &str = "event";
+    check_version(WHAT, json)?;
+    // Two steps, head then body: serde's tagged enums buffer the body, and a raw value cannot be
+    // read from their buffer.
+    let Head { seq, kind } = parse(WHAT, json)?;
+    let event = match kind.as_str() {
+        "attempt_delivered" => Event::AttemptDelivered(parse(WHAT, json)?),
+        "attempt_failed" => Event::AttemptFailed(parse(WHAT, json)?),
+        "webhook_saved" => Event::WebhookSaved(parse(WHAT, json)?),
+        "webhook_disabled" => Event::WebhookDisabled(parse(WHAT, json)?),
+        "owner_notified" => Event::OwnerNotified(parse(WHAT, json)?),
+        "mail_given_up" => Event::MailGivenUp(parse(WHAT, json)?),
+        "mail_dropped" => Event::MailDropped(parse(WHAT, json)?),
+        _ => return Err(RecordError::UnknownType { found: kind, known: VERSION }),
+    };
+    Ok((seq, event))
+}
+
+/// The entry that a stored attempt names, without reading the rest of it.
+///
+/// # Errors
+/// See [`RecordError`].
+pub fn attempt_entry(json: &[u8]) -> Result<EntryId, RecordError> {
+    #[derive(Deserialize)]
+    struct Named {
+        entry: EntryId,
+    }
+    check_version("event", json)?;
+    parse::<Named>("event", json).map(|named| named.entry)
+}
+
+/// Writes a snapshot.
+#[must_use]
+pub fn encode_snapshot(state: &State) -> Bytes {
+    encode("", state)
+}
+
+/// Reads a snapshot.
+///
+/// # Errors
+/// See [`RecordError`].
+pub fn decode_snapshot(json: &[u8]) -> Result<State, RecordError> {
+    check_version("snapshot", json)?;
+    parse("snapshot", json)
+}
+
+/// The seq of a snapshot, without reading the rest of it.
+///
+/// # Errors
+/// See [`RecordError`].
+pub fn snapshot_seq(json: &[u8]) -> Result<u64, RecordError> {
+    #[derive(Deserialize)]
+    struct Head {
+        seq: u64,
+    }
+    check_version("snapshot", json)?;
+    parse::<Head>("snapshot", json).map(|head| head.seq)
+}
+
+/// Writes a workspace's newest skipped message.
+#[must_use]
+pub fn encode_newest(newest: &Newest) -> Bytes {
+    encode("", &StoredNewest { entry: newest.entry, message: newest.message.clone() })
+}
+
+/// Reads a workspace's newest skipped message.
+///
+/// # Errors
+/// See [`RecordError`].
+pub fn decode_newest(json: &[u8]) -> Result<Newest, RecordError> {
+    check_version("newest message", json)?;
+    let StoredNewest { entry, message } = parse("newest message", json)?;
+    Ok(Newest { entry, message })
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredNewest {
+    entry: EntryId,
+    message: RawMessage,
+}
+
+/// Writes a mail that is owed.
+#[must_use]
+pub fn encode_mail(mail: &OwedMail) -> Bytes {
+    encode("", mail)
+}
+
+/// Reads a mail that is owed.
+///
+/// # Errors
+/// See [`RecordError`].
+pub fn decode_mail(json: &[u8]) -> Result<OwedMail, RecordError> {
+    check_version("mail", json)?;
+    parse("mail", json)
+}
+
+/// A body of any stored type: lets one function write all of them.
+trait Body {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
+}
+
+impl<T: Serialize> Body for T {
+    fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(out, self)
+    }
+}
+
+/// `{"v":1` + `head` + the members of `body` + `}`.
+#[expect(
+    clippy::expect_used,
+    reason = "a Vec takes every byte; no stored type has a map with other keys than strings, \
+    and a RawMessage is JSON by its invariant"
+)]
+fn encode(head: &str, body: &dyn Body) -> Bytes {
+    let mut json = Vec::with_capacity(1024);
+    write!(json, r#"{{"v":{VERSION}{head}"#).expect("writing to a Vec");
+    let brace = json.len();
+    body.write(&mut json).expect("every stored type is written as a JSON object");
+    // No body is empty, so its opening brace can become the comma that continues the head.
+    json[brace] = b',';
+    json.into()
+}
+
+fn check_version(what: &'static str, json: &[u8]) -> Result<(), RecordError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u64,
+    }
+    match parse::<Version>(what, json)?.v {
+        VERSION => Ok(()),
+        found => Err(RecordError::UnknownVersion { what, found, known: VERSION }),
+    }
+}
+
+fn parse<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, RecordError> {
+    serde_json::from_slice(json).map_err(|source| RecordError::Malformed { what, source })
+}

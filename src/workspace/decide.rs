@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
-use super::command::{Refusal, Save};
-use super::event::{Attempt, Event};
-use super::policy::Policy;
+use super::command::{Change, Refusal, Save};
+use super::event::{
+    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, MessagesSkipped, Trigger, WebhookDisabled,
+    WebhookSaved,
+};
+use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, Policy, TEST_INTERVAL};
 use super::state::State;
 use super::time::Time;
 use crate::message::EntryId;
@@ -30,8 +33,33 @@ pub struct SaveContext<'a> {
 /// # Errors
 /// [`Refusal::EnabledWithoutUrl`].
 pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec<Event>, Refusal> {
-    let _ = (state, save, context);
-    unimplemented!()
+    let webhook = &state.webhook;
+    let enabled = save.enabled.unwrap_or(save.url.is_some());
+    if enabled && save.url.is_none() {
+        return Err(Refusal::EnabledWithoutUrl);
+    }
+    let owner_email = match &save.owner_email {
+        Change::Keep => webhook.owner_email.clone(),
+        Change::Clear => None,
+        Change::Set(address) => Some(address.clone()),
+    };
+    let saved = Event::WebhookSaved(WebhookSaved {
+        at: context.at,
+        by: context.by.to_owned(),
+        url: save.url.as_deref().map(Arc::from),
+        enabled,
+        owner_email,
+        secret: Arc::clone(webhook.secret.as_ref().unwrap_or(context.fresh_secret)),
+    });
+    let owed = state.mail.as_ref().filter(|mail| mail.state == MailState::Owed && !context.mail_begun);
+    let dropped = owed.map(|mail| {
+        Event::MailDropped(MailEnded {
+            at: context.at,
+            disabled: mail.disabled,
+            detail: Some("the webhook was saved before the mail was sent".to_owned()),
+        })
+    });
+    Ok(std::iter::once(saved).chain(dropped).collect())
 }
 
 /// Whether a test may begin now; asked before anything of the command is applied.
@@ -39,31 +67,81 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
 /// # Errors
 /// [`Refusal::TestUnderWay`], [`Refusal::TestTooSoon`].
 pub fn test_allowed(state: &State, now: Time) -> Result<(), Refusal> {
-    let _ = (state, now);
-    unimplemented!()
+    if state.test.is_some() {
+        return Err(Refusal::TestUnderWay);
+    }
+    // A clock that was set back must not lock tests out until it has caught up.
+    match state.tested_at {
+        Some(last) if last <= now && now.since(last) < TEST_INTERVAL => Err(Refusal::TestTooSoon),
+        _ => Ok(()),
+    }
 }
 
 /// The outcome of an attempt, of either trigger. `attempt.errors` comes in empty and is decided
 /// here; the 11th error in a row adds `WebhookDisabled`. `now` is when the outcome was known.
+///
+/// Nothing for a test that is not under way: a load has already logged it as interrupted.
 #[must_use]
-pub fn outcome(state: &State, attempt: Attempt, now: Time, policy: &Policy) -> Vec<Event> {
-    let _ = (state, attempt, now, policy);
-    unimplemented!()
+pub fn outcome(state: &State, mut attempt: Attempt, now: Time, policy: &Policy) -> Vec<Event> {
+    let webhook = &state.webhook;
+    let counts = match attempt.trigger {
+        Trigger::Message => webhook.enabled && attempt.config == webhook.config,
+        Trigger::Test => {
+            if state.test.as_ref().is_none_or(|test| test.attempt.webhook_id != attempt.webhook_id) {
+                return Vec::new();
+            }
+            false
+        }
+    };
+    if attempt.error.is_none() {
+        let after = match policy.counting {
+            Counting::Consecutive => 0,
+            Counting::SinceSaved => state.errors,
+        };
+        attempt.errors = counts.then_some(after);
+        return vec![Event::AttemptDelivered(Box::new(attempt))];
+    }
+    attempt.errors = counts.then(|| state.errors.saturating_add(1));
+    let too_many = attempt.errors.filter(|errors| *errors > policy.error_limit);
+    let disabled = too_many.map(|errors| {
+        Event::WebhookDisabled(WebhookDisabled { at: now, errors, mail: mail_of_disable(state, now, policy) })
+    });
+    std::iter::once(Event::AttemptFailed(Box::new(attempt))).chain(disabled).collect()
+}
+
+/// What becomes of the mail of a switch-off. What no change of the workspace could mend comes first.
+fn mail_of_disable(state: &State, now: Time, policy: &Policy) -> MailState {
+    let recent = state.mails.iter().filter(|owed| now.since(**owed) < MAIL_LIMIT_SPAN).count();
+    if !policy.mail_server {
+        MailState::NoMailServer
+    } else if state.webhook.owner_email.is_none() {
+        MailState::NoAddress
+    } else if recent >= MAILS_PER_DAY_MAX {
+        MailState::Limited
+    } else {
+        MailState::Owed
+    }
 }
 
 /// A test that a crash interrupted: asked once after a load. The attempt is logged as failed,
 /// kind `interrupted`.
 #[must_use]
 pub fn interrupted(state: &State, now: Time) -> Option<Event> {
-    let _ = (state, now);
-    unimplemented!()
+    let test = state.test.as_ref()?;
+    let mut attempt = test.attempt.clone();
+    attempt.error = Some(AttemptError {
+        kind: ErrorKind::Interrupted,
+        detail: format!("the service stopped during this test and came back at {now}; whether it was sent is unknown"),
+    });
+    Some(Event::AttemptFailed(Box::new(attempt)))
 }
 
 /// Messages whose turn came while the webhook was off. `entries` is not empty.
 #[must_use]
 pub fn skip(entries: &[EntryId], now: Time) -> Option<Event> {
-    let _ = (entries, now);
-    unimplemented!()
+    let newest = *entries.iter().max()?;
+    let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+    Some(Event::MessagesSkipped(MessagesSkipped { at: now, count, newest }))
 }
 
 /// What the mail server made of a mail.
@@ -79,8 +157,23 @@ pub enum MailResult {
 
 /// The end, or the delay, of the mail that the `WebhookDisabled` with seq `disabled` owed. Nothing
 /// when that mail is not owed any more.
+///
+/// A mail that was on its way when a save came is recorded as it ended; it is not tried again, since
+/// that save would have dropped it (CONTRACT section 3).
 #[must_use]
 pub fn mail(state: &State, disabled: u64, result: MailResult, now: Time) -> Option<Event> {
-    let _ = (state, disabled, result, now);
-    unimplemented!()
+    // A mail of an earlier streak is known here only while it is on its way, so it is still owed.
+    let mail = state.mail.as_ref().filter(|mail| match mail.disabled.cmp(&disabled) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Equal => mail.state == MailState::Owed,
+        std::cmp::Ordering::Greater => true,
+    })?;
+    let ended = |detail| MailEnded { at: now, disabled, detail };
+    Some(match result {
+        MailResult::Sent => Event::OwnerNotified(ended(None)),
+        MailResult::Refused(why) => Event::MailGivenUp(ended(Some(why))),
+        MailResult::Later(why) if state.webhook.config > disabled => Event::MailDropped(ended(Some(why))),
+        MailResult::Later(why) if now.since(mail.at) >= MAIL_LIMIT_SPAN => Event::MailGivenUp(ended(Some(why))),
+        MailResult::Later(why) => Event::MailDeferred(ended(Some(why))),
+    })
 }

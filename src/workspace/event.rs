@@ -163,6 +163,18 @@ pub enum ErrorKind {
     Interrupted,
 }
 
+impl ErrorKind {
+    /// Whether the endpoint certainly noticed something of the attempt: only such a test counts
+    /// towards one a second, and an interrupted one frees the next at once (CONTRACT section 3).
+    #[must_use]
+    pub fn endpoint_contacted(self) -> bool {
+        match self {
+            Self::ForbiddenAddress | Self::Dns | Self::Interrupted => false,
+            Self::Connect | Self::Tls | Self::Timeout | Self::HttpStatus | Self::Redirect | Self::Protocol => true,
+        }
+    }
+}
+
 /// The configuration after a save.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WebhookSaved {

@@ -1,13 +1,138 @@
 //! Folding events into state. Total: no error, no wildcard arm, no clock.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use super::event::Event;
-use super::state::State;
+use std::sync::Arc;
+
+use super::event::{
+    Attempt, Event, MailEnded, MailState, MessagesSkipped, TestStarted, Trigger, WebhookDisabled, WebhookSaved,
+};
+use super::policy::MAILS_PER_DAY_MAX;
+use super::state::{Mail, RECENT_ERRORS_MAX, RecentError, Skipped, State, Summary, Webhook};
 
 impl State {
     /// Takes one event in. A sequenced event moves `seq` by one, so that afterwards `seq` is its seq.
     pub fn evolve(&mut self, event: &Event) {
-        let _ = event;
-        unimplemented!()
+        if event.is_sequenced() {
+            self.seq += 1;
+        }
+        match event {
+            Event::AttemptDelivered(attempt) | Event::AttemptFailed(attempt) => self.attempted(attempt),
+            Event::WebhookSaved(saved) => self.saved(saved),
+            Event::WebhookDisabled(disabled) => self.disabled(disabled),
+            Event::OwnerNotified(ended) => self.mail_ended(ended, MailState::Sent),
+            Event::MailGivenUp(ended) => self.mail_ended(ended, MailState::GivenUp),
+            Event::MailDropped(ended) => self.mail_ended(ended, MailState::Dropped),
+            Event::MailDeferred(ended) => self.mail_deferred(ended),
+            Event::MessagesSkipped(skipped) => self.skipped.add(skipped),
+            Event::TestStarted(started) => self.test = Some(TestStarted::clone(started).into()),
+            Event::TestDropped(dropped) => {
+                self.test.take_if(|test| test.command == dropped.command);
+            }
+        }
+    }
+
+    fn attempted(&mut self, attempt: &Attempt) {
+        self.last_attempt = Some(Summary::new(self.seq, attempt));
+        if attempt.trigger == Trigger::Test {
+            self.test = None;
+            if attempt.error.as_ref().is_none_or(|error| error.kind.endpoint_contacted()) {
+                self.tested_at = Some(attempt.at);
+            }
+        }
+        let Some(errors) = attempt.errors else { return };
+        self.errors = errors;
+        match &attempt.error {
+            Some(error) => {
+                self.failing_since.get_or_insert(attempt.at);
+                if self.recent_errors.len() >= RECENT_ERRORS_MAX {
+                    self.recent_errors.remove(0);
+                }
+                self.recent_errors.push(RecentError {
+                    at: attempt.at,
+                    message_id: Arc::clone(&attempt.message_id),
+                    kind: error.kind,
+                    detail: error.detail.clone(),
+                });
+            }
+            None => {
+                self.proven = true;
+                if errors == 0 {
+                    self.end_streak();
+                }
+            }
+        }
+    }
+
+    fn saved(&mut self, saved: &WebhookSaved) {
+        if self.webhook.enabled && !saved.enabled {
+            self.skipped.restart();
+        }
+        let off_since = self.webhook.disabled_at.unwrap_or(saved.at);
+        self.webhook = Webhook {
+            url: saved.url.clone(),
+            enabled: saved.enabled,
+            owner_email: saved.owner_email.clone(),
+            secret: Some(Arc::clone(&saved.secret)),
+            config: self.seq,
+            disabled_by_errors: false,
+            disabled_at: (!saved.enabled).then_some(off_since),
+            updated_at: Some(saved.at),
+        };
+        self.errors = 0;
+        self.proven = false;
+        self.end_streak();
+    }
+
+    fn disabled(&mut self, disabled: &WebhookDisabled) {
+        self.skipped.restart();
+        self.webhook.enabled = false;
+        self.webhook.disabled_by_errors = true;
+        self.webhook.disabled_at = Some(disabled.at);
+        self.webhook.updated_at = Some(disabled.at);
+        self.mail = Some(Mail { disabled: self.seq, state: disabled.mail, at: disabled.at, detail: None });
+        if disabled.mail == MailState::Owed {
+            if self.mails.len() >= MAILS_PER_DAY_MAX {
+                self.mails.remove(0);
+            }
+            self.mails.push(disabled.at);
+        }
+    }
+
+    /// A mail of an earlier streak may end after a later one became owed: then it is only history.
+    fn mail_of(&mut self, disabled: u64) -> Option<&mut Mail> {
+        self.mail.as_mut().filter(|mail| mail.disabled == disabled)
+    }
+
+    fn mail_ended(&mut self, ended: &MailEnded, state: MailState) {
+        if let Some(mail) = self.mail_of(ended.disabled) {
+            *mail = Mail { disabled: ended.disabled, state, at: ended.at, detail: ended.detail.clone() };
+        }
+    }
+
+    /// `at` stays: the 24 h run from when the mail became owed.
+    fn mail_deferred(&mut self, deferred: &MailEnded) {
+        if let Some(mail) = self.mail_of(deferred.disabled) {
+            mail.detail.clone_from(&deferred.detail);
+        }
+    }
+
+    fn end_streak(&mut self) {
+        self.failing_since = None;
+        self.recent_errors.clear();
+    }
+}
+
+impl Skipped {
+    fn add(&mut self, skipped: &MessagesSkipped) {
+        self.count = self.count.saturating_add(skipped.count);
+        self.first_at.get_or_insert(skipped.at);
+        self.last_at = Some(skipped.at);
+        self.newest = self.newest.max(Some(skipped.newest));
+    }
+
+    /// Counts anew from a switch-off; the newest message stays, since a test may send it.
+    fn restart(&mut self) {
+        let newest = self.newest;
+        *self = Self { newest, ..Self::default() };
     }
 }

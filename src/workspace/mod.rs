@@ -8,18 +8,22 @@
 //! ([`command`]), what follows from it ([`decide`], [`evolve`]), which message goes next ([`lanes`]),
 //! and what the outside sees of it ([`view`]).
 
-pub mod time;
-pub mod event;
-pub mod state;
 pub mod command;
-pub mod policy;
 pub mod decide;
+pub mod event;
 mod evolve;
 pub mod lanes;
+pub mod policy;
+pub mod state;
+pub mod time;
 pub mod view;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod scenario;
+#[cfg(test)]
+mod tests;
 
 pub use command::{Answer, Command, Refusal};
 pub use event::Event;

@@ -22,6 +22,15 @@ pub struct Policy {
     pub mail_server: bool,
 }
 
+impl Policy {
+    /// How many more errors switch the webhook off: `limit + 1 − errors`. At least 1, so that a limit
+    /// that was lowered below the counter does not leave a webhook on that is never attempted.
+    #[must_use]
+    pub fn errors_left(&self, errors: u32) -> u32 {
+        self.error_limit.saturating_add(1).saturating_sub(errors).max(1)
+    }
+}
+
 /// Which errors count towards the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Counting {

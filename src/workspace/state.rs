@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{AttemptError, ErrorKind, MailState, TestStarted, Trigger};
+use super::event::{Attempt, AttemptError, ErrorKind, MailState, TestStarted, Trigger};
 use super::time::Time;
 use crate::message::EntryId;
 
@@ -144,6 +144,24 @@ pub struct Summary {
     pub error: Option<AttemptError>,
     /// From the start to the last byte that was read.
     pub duration_ms: u32,
+}
+
+impl Summary {
+    /// Sums up the attempt that was recorded under `seq`.
+    #[must_use]
+    pub fn new(seq: u64, attempt: &Attempt) -> Self {
+        Self {
+            id: seq.to_string(),
+            at: attempt.at,
+            trigger: attempt.trigger,
+            message_id: Arc::clone(&attempt.message_id),
+            webhook_id: Arc::clone(&attempt.webhook_id),
+            outcome: if attempt.error.is_none() { OutcomeWord::Delivered } else { OutcomeWord::Failed },
+            status: attempt.response.as_ref().map(|response| response.status),
+            error: attempt.error.clone(),
+            duration_ms: attempt.duration_ms,
+        }
+    }
 }
 
 /// The two ends of an attempt.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::event::MailState;
 use super::policy::Policy;
 use super::state::{State, Summary};
-use super::event::MailState;
 use super::time::Time;
 use crate::message::WorkspaceId;
 

@@ -1,0 +1,97 @@
+#!lua flags=allow-oom
+-- Makes a batch durable and renews the lease. allow-oom: on balance a commit frees memory.
+--
+-- KEYS: 1 owner, 2 messages, 3 commands, 4 answers, 5 outbox, 6 rejected, 7… the workspaces' keys
+-- ARGV: 1 nonce, 2 head expected, 3 head afterwards, 4 lease in ms, 5 attempts kept,
+--       6 events kept, 7 answers kept, 8 rejected kept, then operations, each a name and its arguments
+-- Answers {'OK', entries that were gone already, rejected entries that were deleted}, or
+-- {'DONE'} when this commit was applied before, {'FENCED', node}, {'HEAD', head}: nothing written.
+--
+-- Lua has no rollback. Everything is checked before the first write, and no operation can fail
+-- unless a key is of another type. Events come before snapshots and settled entries, the head is
+-- last: what a torn commit leaves behind is found when the workspace is loaded.
+local owner = redis.call('HMGET', KEYS[1], 'nonce', 'head', 'node')
+if not owner[1] then
+  return {'HEAD', '0'}
+end
+if owner[1] ~= ARGV[1] then
+  return {'FENCED', owner[3]}
+end
+-- As numbers: a head counts commits and stays far below 2^53.
+local head, expected = tonumber(owner[2]), tonumber(ARGV[2])
+if head < expected then
+  return {'HEAD', owner[2]}
+end
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local expiry = string.format('%.0f', now + tonumber(ARGV[4]))
+if head > expected then
+  -- Only the holder of this nonce writes, and in order, so it was this very commit.
+  redis.call('HSET', KEYS[1], 'expiry', expiry)
+  return {'DONE'}
+end
+
+local vanished, dropped = 0, 0
+
+local operations = {
+  -- key, id, event
+  attempt = function(i)
+    redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[5], ARGV[i + 1], 'e', ARGV[i + 2])
+    return i + 3
+  end,
+  -- key, id, event
+  event = function(i)
+    redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[6], ARGV[i + 1], 'e', ARGV[i + 2])
+    return i + 3
+  end,
+  -- key, value
+  set = function(i)
+    redis.call('SET', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
+    return i + 2
+  end,
+  -- field, mail
+  owe = function(i)
+    redis.call('HSET', KEYS[5], ARGV[i], ARGV[i + 1])
+    return i + 2
+  end,
+  -- field
+  pay = function(i)
+    redis.call('HDEL', KEYS[5], ARGV[i])
+    return i + 1
+  end,
+  -- command, answer
+  answer = function(i)
+    redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[7], '*', 'command', ARGV[i], 'answer', ARGV[i + 1])
+    return i + 2
+  end,
+  -- count of names and values, names and values
+  reject = function(i)
+    local last = i + tonumber(ARGV[i])
+    redis.call('XADD', KEYS[6], '*', unpack(ARGV, i + 1, last))
+    return last + 1
+  end,
+  -- key, count of ids, ids
+  settle = function(i)
+    local count = tonumber(ARGV[i + 1])
+    local last = i + 1 + count
+    vanished = vanished + count - redis.call('XDEL', KEYS[tonumber(ARGV[i])], unpack(ARGV, i + 2, last))
+    return last + 1
+  end,
+}
+
+local i = 9
+while i <= #ARGV do
+  i = operations[ARGV[i]](i + 1)
+end
+
+-- Never XTRIM what is also XDELed: a Redis bug made such streams unloadable.
+local over = math.min(redis.call('XLEN', KEYS[6]) - tonumber(ARGV[8]), 1000)
+if over > 0 then
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[6], '-', '+', 'COUNT', over)) do
+    dropped = dropped + redis.call('XDEL', KEYS[6], entry[1])
+  end
+end
+
+redis.call('HSET', KEYS[1], 'head', ARGV[3], 'expiry', expiry)
+return {'OK', vanished, dropped}

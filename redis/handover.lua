@@ -1,0 +1,44 @@
+#!lua flags=allow-oom
+-- Hands entries of a source over to a shard, each once: only those above the greatest id that was
+-- handed over before. allow-oom: a full source must drain; batches are small.
+--
+-- KEYS: 1 sources, 2 messages, 3 rejected
+-- ARGV: 1 source, 2 rejected kept, then by entry, in order: its id, 'append' or 'reject',
+--       count of names and values, names and values
+-- Answers {appended, set aside, rejected entries that were deleted}.
+local function below(a, b)
+  local a_ms, a_n = string.match(a, '^(%d+)-(%d+)$')
+  local b_ms, b_n = string.match(b, '^(%d+)-(%d+)$')
+  -- As text: halves are u64, beyond what a Lua number holds. Redis writes no leading zeros.
+  if a_ms ~= b_ms then
+    return #a_ms < #b_ms or (#a_ms == #b_ms and a_ms < b_ms)
+  end
+  return #a_n < #b_n or (#a_n == #b_n and a_n < b_n)
+end
+
+local reached = redis.call('HGET', KEYS[1], ARGV[1]) or '0-0'
+local appended, rejected, dropped = 0, 0, 0
+local i = 3
+while i <= #ARGV do
+  local id, last = ARGV[i], i + 2 + tonumber(ARGV[i + 2])
+  if below(reached, id) then
+    if ARGV[i + 1] == 'append' then
+      redis.call('XADD', KEYS[2], '*', unpack(ARGV, i + 3, last))
+      appended = appended + 1
+    else
+      redis.call('XADD', KEYS[3], '*', unpack(ARGV, i + 3, last))
+      rejected = rejected + 1
+    end
+    reached = id
+  end
+  i = last + 1
+end
+redis.call('HSET', KEYS[1], ARGV[1], reached)
+
+local over = math.min(redis.call('XLEN', KEYS[3]) - tonumber(ARGV[2]), 1000)
+if over > 0 then
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', over)) do
+    dropped = dropped + redis.call('XDEL', KEYS[3], entry[1])
+  end
+end
+return {appended, rejected, dropped}

@@ -1,0 +1,195 @@
+//! The admin token: where it comes from, and what is refused. It is never printed, logged or taken
+//! from the arguments, which other users of a machine can read.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::CryptoRng;
+
+use crate::config::ADMIN_TOKEN_MIN;
+
+/// The environment variable that holds the admin token itself.
+pub const ADMIN_TOKEN_VARIABLE: &str = "OUTBOUND_ADMIN_TOKEN";
+/// The longest admin token in bytes: it must fit into one header.
+pub const ADMIN_TOKEN_MAX: usize = 1_024;
+
+/// The admin token as text, for who must send it or hand it on. Shows itself to nobody; the facade
+/// keeps only its digest.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenText(Box<str>);
+
+impl TokenText {
+    /// Takes a token that somebody chose. White space around it, such as a file's last line end, is dropped.
+    ///
+    /// # Errors
+    /// Too short, too long, or of characters that no header carries; `from` says where it was found.
+    pub fn parse(text: &str, from: &Origin) -> Result<Self, Error> {
+        let token = text.trim();
+        if token.len() < ADMIN_TOKEN_MIN {
+            return Err(Error::TooShort { from: from.clone(), length: token.len() });
+        }
+        if token.len() > ADMIN_TOKEN_MAX {
+            return Err(Error::TooLong { from: from.clone() });
+        }
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Error::Characters { from: from.clone() });
+        }
+        Ok(Self(token.into()))
+    }
+
+    /// Makes a token of 256 random bits.
+    pub fn random(rng: &mut impl CryptoRng) -> Self {
+        let mut bytes = [0; 32];
+        rng.fill_bytes(&mut bytes);
+        Self(URL_SAFE_NO_PAD.encode(bytes).into())
+    }
+
+    /// The token, for whoever compares or sends it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenText(***)")
+    }
+}
+
+/// Where a token was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// In [`ADMIN_TOKEN_VARIABLE`].
+    Environment,
+    /// In a file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment => f.write_str(ADMIN_TOKEN_VARIABLE),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Why there is no usable admin token.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum Error {
+    /// Below [`ADMIN_TOKEN_MIN`].
+    #[error(
+        "the admin token in {from} has {length} characters; it needs at least {ADMIN_TOKEN_MIN}: make one with `openssl rand -base64 32`"
+    )]
+    TooShort { from: Origin, length: usize },
+    /// Over [`ADMIN_TOKEN_MAX`].
+    #[error("the admin token in {from} has more than {ADMIN_TOKEN_MAX} characters: make a shorter one")]
+    TooLong { from: Origin },
+    /// Characters that no header carries.
+    #[error(
+        "the admin token in {from} holds white space or characters outside ASCII: make one with `openssl rand -base64 32`"
+    )]
+    Characters { from: Origin },
+    /// Given twice.
+    #[error("both {ADMIN_TOKEN_VARIABLE} and --admin-token-file are set: keep one")]
+    Twice,
+    /// The file cannot be read.
+    #[error("the admin token file {} cannot be read", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// The facade would be open to others under a token that nobody chose.
+    #[error(
+        "listening on {listen}, which others can reach, needs an admin token: set {ADMIN_TOKEN_VARIABLE} or \
+         --admin-token-file (at least {ADMIN_TOKEN_MIN} characters), or listen on 127.0.0.1"
+    )]
+    Exposed { listen: std::net::SocketAddr },
+    /// A client has none to show.
+    #[error(
+        "no admin token: set {ADMIN_TOKEN_VARIABLE} or --admin-token-file, or point --data-dir to the service's data directory"
+    )]
+    Missing,
+}
+
+/// The token that an operator gave, if any.
+///
+/// # Errors
+/// See [`Error`].
+pub fn given(variable: Option<&str>, file: Option<&Path>) -> Result<Option<TokenText>, Error> {
+    match (variable.filter(|text| !text.is_empty()), file) {
+        (Some(_), Some(_)) => Err(Error::Twice),
+        (Some(text), None) => TokenText::parse(text, &Origin::Environment).map(Some),
+        (None, Some(path)) => read(path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Reads a token's file.
+///
+/// # Errors
+/// See [`Error`].
+pub fn read(path: &Path) -> Result<TokenText, Error> {
+    let mut text = String::new();
+    File::open(path)
+        // Bounded, in case the path names a device; white space around the token may add a little.
+        .and_then(|file| file.take(2 * ADMIN_TOKEN_MAX as u64).read_to_string(&mut text))
+        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
+    TokenText::parse(&text, &Origin::File(path.to_owned()))
+}
+
+/// The variable's value in this process.
+#[must_use]
+pub fn variable() -> Option<String> {
+    std::env::var_os(ADMIN_TOKEN_VARIABLE).map(|value| value.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    const GOOD: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_token_of_32_characters_is_taken_without_its_line_end() {
+        let token = given(Some(&format!("{GOOD}\n")), None).unwrap().unwrap();
+        assert_eq!(token.as_str(), GOOD);
+        assert!(!format!("{token:?}").contains(GOOD));
+    }
+
+    #[test]
+    fn a_weak_or_unusable_token_is_refused_without_showing_it() {
+        for text in [
+            &GOOD[1..],
+            "short",
+            "0123456789abcdef 0123456789abcdef",
+            "ü123456789abcdef0123456789abcdef",
+            &"x".repeat(1_025),
+        ] {
+            let error = given(Some(text), None).unwrap_err().to_string();
+            assert!(error.contains(ADMIN_TOKEN_VARIABLE), "{error}");
+            assert!(!error.contains(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_no_token_and_two_tokens_are_too_many() {
+        assert_eq!(given(Some(""), None).unwrap(), None);
+        assert!(matches!(given(Some(GOOD), Some(Path::new("file"))), Err(Error::Twice)));
+    }
+
+    #[test]
+    fn a_made_token_passes_its_own_check() {
+        let token = TokenText::random(&mut rand::rngs::StdRng::seed_from_u64(7));
+        assert_eq!(TokenText::parse(token.as_str(), &Origin::Environment).unwrap(), token);
+    }
+}

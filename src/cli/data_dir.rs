@@ -1,0 +1,229 @@
+//! The data directory: who this node is, and that it is only one process.
+//!
+//! It holds `lock` (held while the process lives), `node-id`, `admin-token` when the service made
+//! one, and the embedded journal's file. The directory is made with mode 0700, its files with 0600.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rand::CryptoRng;
+use uuid::Uuid;
+
+use super::admin_token::{self, TokenText};
+
+const LOCK: &str = "lock";
+const NODE_ID: &str = "node-id";
+const ADMIN_TOKEN: &str = "admin-token";
+/// More than any of the small files holds.
+const SMALL_FILE_MAX: u64 = 4_096;
+
+/// An open data directory. It is this process' alone until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    node: String,
+    /// The lock lives as long as the file is open; the system lets it go when the process dies.
+    _lock: File,
+}
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum Error {
+    /// Not made.
+    #[error("the data directory {} cannot be made: choose another with --data-dir", path.display())]
+    Make {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody has it.
+    #[error("the data directory {} is in use by another process{holder}: stop it, or choose another directory with --data-dir", path.display())]
+    InUse { path: PathBuf, holder: String },
+    /// A file in it cannot be read or written.
+    #[error("{} cannot be {verb}: check the permissions of the data directory and the space on its disk", path.display())]
+    File {
+        path: PathBuf,
+        verb: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    /// The node id is broken.
+    #[error("{} holds no node id: delete it to get a new one", path.display())]
+    NodeId {
+        path: PathBuf,
+        #[source]
+        source: uuid::Error,
+    },
+    /// The kept token is broken.
+    #[error("the kept admin token cannot be used: delete its file to get a new one")]
+    AdminToken(#[source] admin_token::Error),
+}
+
+impl DataDir {
+    /// Makes the directory if need be, locks it and reads who this node is; `new_id` is the node's
+    /// id if it has none yet.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn open(path: &Path, new_id: Uuid) -> Result<Self, Error> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(|source| Error::Make { path: path.to_owned(), source })?;
+        let lock = lock(path)?;
+        let node = node_id(&path.join(NODE_ID), new_id)?;
+        Ok(Self { path: path.to_owned(), node: node.to_string(), _lock: lock })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The node's id: the same at every start on this directory.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The kept admin token, made now if there is none, and the file that holds it.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or what it holds is no token.
+    pub fn admin_token(&self, rng: &mut impl CryptoRng) -> Result<(TokenText, PathBuf), Error> {
+        let path = admin_token_file(&self.path);
+        if path.exists() {
+            return Ok((admin_token::read(&path).map_err(Error::AdminToken)?, path));
+        }
+        let token = TokenText::random(rng);
+        write_whole(&path, token.as_str())?;
+        Ok((token, path))
+    }
+}
+
+/// Where a service on the data directory `path` keeps the admin token that it made.
+#[must_use]
+pub fn admin_token_file(path: &Path) -> PathBuf {
+    path.join(ADMIN_TOKEN)
+}
+
+fn lock(dir: &Path) -> Result<File, Error> {
+    let path = dir.join(LOCK);
+    let failed = |source| Error::File { path: path.clone(), verb: "locked", source };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: dir.to_owned(), holder: holder(&file) }),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    // The process id is only for the sentence that a second process prints.
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(failed)?;
+    Ok(file)
+}
+
+/// ` (process 123)`, or nothing if the holder has not written it yet.
+fn holder(file: &File) -> String {
+    let mut text = String::new();
+    let read = file.take(SMALL_FILE_MAX).read_to_string(&mut text);
+    match (read, text.trim().parse::<u32>()) {
+        (Ok(_), Ok(id)) => format!(" (process {id})"),
+        _ => String::new(),
+    }
+}
+
+fn node_id(path: &Path, new_id: Uuid) -> Result<Uuid, Error> {
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(SMALL_FILE_MAX).read_to_string(&mut text)) {
+        Ok(_) => text.trim().parse().map_err(|source| Error::NodeId { path: path.to_owned(), source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            write_whole(path, &new_id.to_string())?;
+            Ok(new_id)
+        }
+        Err(source) => Err(Error::File { path: path.to_owned(), verb: "read", source }),
+    }
+}
+
+/// Writes a file that is there whole or not at all, even if the machine dies meanwhile.
+fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
+    let new = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        writeln!(file, "{text}")?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    };
+    write().map_err(|source| Error::File { path: path.to_owned(), verb: "written", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_node_keeps_its_id_and_its_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b");
+        let first = DataDir::open(&path, Uuid::from_u128(1)).unwrap();
+        let (token, file) = first.admin_token(&mut StdRng::seed_from_u64(1)).unwrap();
+        assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
+        drop(first);
+
+        let again = DataDir::open(&path, Uuid::from_u128(2)).unwrap();
+        assert_eq!(again.node(), Uuid::from_u128(1).to_string());
+        assert_eq!(again.admin_token(&mut StdRng::seed_from_u64(2)).unwrap(), (token, file));
+    }
+
+    #[test]
+    fn a_directory_in_use_is_refused_until_it_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataDir::open(dir.path(), Uuid::from_u128(1)).unwrap();
+        let error = DataDir::open(dir.path(), Uuid::from_u128(2)).unwrap_err();
+        let sentence = error.to_string();
+        assert!(
+            sentence.contains(&format!("in use by another process (process {})", std::process::id())),
+            "{sentence}"
+        );
+        drop(first);
+        DataDir::open(dir.path(), Uuid::from_u128(2)).unwrap();
+    }
+
+    #[test]
+    fn a_broken_node_id_is_not_replaced_in_silence() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(NODE_ID), "").unwrap();
+        assert!(matches!(DataDir::open(dir.path(), Uuid::from_u128(1)), Err(Error::NodeId { .. })));
+    }
+
+    #[test]
+    fn a_path_that_is_a_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(matches!(DataDir::open(&file, Uuid::from_u128(1)), Err(Error::Make { .. })));
+    }
+}

@@ -1,0 +1,182 @@
+//! `outbound demo`: everything in one process, with nothing installed.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use super::client::SendError;
+use super::serve::parse_listen;
+use crate::message::WorkspaceId;
+use crate::workspace::event::MailState;
+use crate::workspace::view::Status;
+
+mod play;
+mod stage;
+
+/// The flags of `outbound demo`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct DemoArgs {
+    /// End after so many messages and print a table; without it the demo goes on until Ctrl-C
+    #[arg(long, env = "OUTBOUND_MESSAGES", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MESSAGES_MAX))]
+    pub messages: Option<u64>,
+    /// Where the HTTP facade listens; port 0 takes any free port
+    #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_listen)]
+    pub listen: SocketAddr,
+}
+
+/// Messages of one demo at most: it remembers the id of each.
+pub const MESSAGES_MAX: u64 = 10_000_000;
+
+const AFTER_HELP: &str = "\
+The demo needs nothing installed: an embedded journal, a receiver that verifies what arrives, sample
+traffic of four workspaces, one of them with an endpoint that fails until it is switched off.
+
+Examples:
+  outbound demo
+  outbound demo --messages 1000";
+
+/// Runs the demo.
+///
+/// # Errors
+/// The service cannot start, or with `--messages` the numbers do not add up.
+pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), super::Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(super::Error::Runtime)?;
+    runtime.block_on(play::run(args, out))
+}
+
+/// How one workspace of the demo fared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Messages that were published.
+    pub published: u64,
+    /// Distinct message ids that the receiver got and verified.
+    pub delivered: u64,
+    /// Messages whose attempt failed, as the API tells.
+    pub failed: u64,
+    /// Messages that were not sent because the webhook was off, as the API tells.
+    pub skipped: u64,
+    /// The webhook at the end.
+    pub status: Status,
+    /// The mail to its owner, if one was owed.
+    pub mail: Option<MailState>,
+}
+
+/// Why the demo failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The service's API did not do what the demo asked for.
+    #[error(transparent)]
+    Api(SendError),
+    /// The numbers do not add up.
+    #[error(transparent)]
+    Disagreement(Disagreement),
+}
+
+/// What the receiver got, what the API tells and what was published do not add up.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "the numbers of workspace {workspace} do not add up: {delivered} delivered, {failed} failed and {skipped} \
+     skipped are not the {published} published: please report this"
+)]
+pub struct Disagreement {
+    workspace: WorkspaceId,
+    published: u64,
+    delivered: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Prints `delivered D of N` and a line for each workspace.
+///
+/// # Errors
+/// Nobody takes the output.
+pub fn print_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
+    let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
+    let (published, delivered) = (sum(|row| row.published), sum(|row| row.delivered));
+    let width = rows.iter().map(|row| row.workspace.as_str().len()).max().unwrap_or(0).max("workspace".len());
+    let mut line = |name: &str, counts: [String; 4], status: &str, mail: &str| {
+        let [published, delivered, failed, skipped] = counts;
+        let text =
+            format!("{name:width$}  {published:>9}  {delivered:>9}  {failed:>6}  {skipped:>7}  {status:18}  {mail}");
+        writeln!(out, "{}", text.trim_end())
+    };
+    let names = ["published", "delivered", "failed", "skipped"].map(ToOwned::to_owned);
+    line("workspace", names, "webhook", "mail")?;
+    for row in rows {
+        let counts = [row.published, row.delivered, row.failed, row.skipped].map(|count| count.to_string());
+        line(row.workspace.as_str(), counts, &word(&row.status), &row.mail.as_ref().map_or("-".to_owned(), word))?;
+    }
+    let sums = [published, delivered, sum(|row| row.failed), sum(|row| row.skipped)].map(|count| count.to_string());
+    line("all", sums, "", "")?;
+    writeln!(out, "\ndelivered {delivered} of {published}")
+}
+
+/// Whether every message of every workspace has exactly one outcome.
+///
+/// # Errors
+/// The first workspace for which that is not so.
+pub fn agree(rows: &[Row]) -> Result<(), Disagreement> {
+    match rows.iter().find(|row| row.delivered + row.failed + row.skipped != row.published) {
+        None => Ok(()),
+        Some(&Row { ref workspace, published, delivered, failed, skipped, .. }) => {
+            Err(Disagreement { workspace: workspace.clone(), published, delivered, failed, skipped })
+        }
+    }
+}
+
+/// The word that the API uses.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => "?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let row = |workspace: &str, delivered, failed, skipped, status, mail| Row {
+            workspace: workspace.parse().unwrap(),
+            published: 250,
+            delivered,
+            failed,
+            skipped,
+            status,
+            mail,
+        };
+        vec![
+            row("acme", 250, 0, 0, Status::Enabled, None),
+            row("umbrella", 0, 11, 239, Status::DisabledByErrors, Some(MailState::Sent)),
+        ]
+    }
+
+    #[test]
+    fn the_table_says_how_each_workspace_fared_and_the_last_line_the_sum() {
+        let mut out = Vec::new();
+        print_table(&rows(), &mut out).unwrap();
+        let expected = "\
+workspace  published  delivered  failed  skipped  webhook             mail
+acme             250        250       0        0  enabled             -
+umbrella         250          0      11      239  disabled_by_errors  sent
+all              500        250      11      239
+
+delivered 250 of 500
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_message_without_exactly_one_outcome_is_a_disagreement() {
+        assert_eq!(agree(&rows()), Ok(()));
+        for change in [|row: &mut Row| row.delivered += 1, |row: &mut Row| row.skipped -= 1] {
+            let mut rows = rows();
+            change(&mut rows[1]);
+            let error = agree(&rows).unwrap_err().to_string();
+            assert!(error.contains("umbrella"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Durations as they are written on the command line: `500ms`, `2s`, `5m`, `1h`.
+
+use std::time::Duration;
+
+/// The longest duration that is taken: no wait of this program is meant to outlast a day, and sums
+/// of a few of them cannot overflow.
+pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The text is no duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDuration {
+    /// No number, no unit, or another unit.
+    #[error("write a whole number and a unit, such as 500ms, 2s, 5m or 1h")]
+    Form,
+    /// Over [`DURATION_MAX`].
+    #[error("it is longer than {} hours", DURATION_MAX.as_secs() / 3600)]
+    TooLong,
+    /// Zero where nothing could ever happen in time.
+    #[error("it must be longer than 0")]
+    Zero,
+}
+
+/// Reads a duration, zero too.
+///
+/// # Errors
+/// The form, or longer than [`DURATION_MAX`].
+pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60 * 1_000,
+        "h" => 60 * 60 * 1_000,
+        _ => return Err(InvalidDuration::Form),
+    };
+    if number.is_empty() {
+        return Err(InvalidDuration::Form);
+    }
+    // Digits alone fail to parse only when they are too many.
+    let number: u64 = number.parse().map_err(|_| InvalidDuration::TooLong)?;
+    let ms = number.checked_mul(unit_ms).ok_or(InvalidDuration::TooLong)?;
+    Some(Duration::from_millis(ms)).filter(|duration| *duration <= DURATION_MAX).ok_or(InvalidDuration::TooLong)
+}
+
+/// Reads a duration that must not be zero.
+///
+/// # Errors
+/// As [`parse`], or zero.
+pub fn parse_positive(text: &str) -> Result<Duration, InvalidDuration> {
+    parse(text).and_then(|duration| if duration.is_zero() { Err(InvalidDuration::Zero) } else { Ok(duration) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_four_units_are_read() {
+        assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(parse("24h"), Ok(DURATION_MAX));
+    }
+
+    #[test]
+    fn a_number_without_a_unit_and_a_unit_without_a_number_are_refused() {
+        for text in ["", "5", "s", "ms", "5 s", " 5s", "5S", "1.5s", "-1s", "+1s", "5sec", "5d", "٣s"] {
+            assert_eq!(parse(text), Err(InvalidDuration::Form), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_overflows_is_too_long_and_not_short() {
+        for text in ["25h", "86400001ms", "18446744073709551615s", "99999999999999999999999s"] {
+            assert_eq!(parse(text), Err(InvalidDuration::TooLong), "{text}");
+        }
+    }
+
+    #[test]
+    fn zero_is_refused_where_it_is_senseless() {
+        assert_eq!(parse("0s"), Ok(Duration::ZERO));
+        assert_eq!(parse_positive("0ms"), Err(InvalidDuration::Zero));
+        assert_eq!(parse_positive("1ms"), Ok(Duration::from_millis(1)));
+    }
+}

@@ -1,0 +1,154 @@
+//! `--journal`: where everything is remembered, as it is written on the command line.
+
+use url::Url;
+
+use super::Error;
+use crate::app::now;
+use crate::config::JournalConfig;
+use crate::journal::redis::{Redis, RedisOptions};
+
+/// The longest `--prefix` in characters.
+pub const PREFIX_MAX: usize = 64;
+
+/// `--journal` is not understood. The text is never repeated, since it may hold a password.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidJournal {
+    /// Another scheme.
+    #[error(
+        "--journal must be `embedded`, `embedded:PATH`, `redis://HOST:PORT`, `rediss://HOST:PORT` or \
+         `redis+cluster://HOST:PORT,HOST:PORT`"
+    )]
+    Form,
+    /// `embedded:` without a path.
+    #[error("--journal embedded: has no path: write `embedded` for the file in the data directory, or `embedded:PATH`")]
+    NoPath,
+    /// The part after the scheme is no URL.
+    #[error(
+        "the Redis URL of --journal cannot be read: write `redis://HOST:PORT`, with `user:password@` before the host if needed"
+    )]
+    Url(#[source] url::ParseError),
+    /// No host.
+    #[error("the Redis URL of --journal has no host: write `redis://HOST:PORT`")]
+    NoHost,
+    /// An empty seed.
+    #[error("a node in --journal redis+cluster:// is empty: write `redis+cluster://HOST:PORT,HOST:PORT`")]
+    NoNode,
+    /// An embedded journal where only a Redis can be meant.
+    #[error("only a Redis can be given with --journal here: the embedded journal belongs to its running service")]
+    Embedded,
+}
+
+/// Reads `--journal`.
+///
+/// # Errors
+/// See [`InvalidJournal`].
+pub fn parse(text: &str, prefix: &str, allow_volatile: bool) -> Result<JournalConfig, InvalidJournal> {
+    if text == "embedded" {
+        return Ok(JournalConfig::Embedded(None));
+    }
+    if let Some(path) = text.strip_prefix("embedded:") {
+        return if path.is_empty() {
+            Err(InvalidJournal::NoPath)
+        } else {
+            Ok(JournalConfig::Embedded(Some(path.into())))
+        };
+    }
+    if let Some(nodes) = text.strip_prefix("redis+cluster://") {
+        if nodes.split(',').any(|node| node.trim().is_empty()) {
+            return Err(InvalidJournal::NoNode);
+        }
+    } else if text.starts_with("redis://") || text.starts_with("rediss://") {
+        let url = Url::parse(text).map_err(InvalidJournal::Url)?;
+        url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidJournal::NoHost)?;
+    } else {
+        return Err(InvalidJournal::Form);
+    }
+    Ok(JournalConfig::Redis { url: text.to_owned(), prefix: prefix.to_owned(), allow_volatile })
+}
+
+/// Reads a `--journal` that must be a Redis, for a subcommand that is not the service.
+///
+/// # Errors
+/// See [`InvalidJournal`].
+pub fn parse_redis(text: &str, prefix: &str) -> Result<JournalConfig, InvalidJournal> {
+    match parse(text, prefix, true)? {
+        config @ JournalConfig::Redis { .. } => Ok(config),
+        JournalConfig::Embedded(_) | JournalConfig::Memory => Err(InvalidJournal::Embedded),
+    }
+}
+
+/// Connects to a Redis journal, for a subcommand that is not the service. One that was never used
+/// gets the default number of shards.
+///
+/// # Errors
+/// The store is away, or cannot be trusted.
+pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
+    let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
+        return Err(InvalidJournal::Embedded.into());
+    };
+    let options = RedisOptions { url, prefix, shards: None, allow_volatile, clock: now };
+    Ok(Redis::connect(&options).await?)
+}
+
+/// Reads a `--prefix`: what every Redis key starts with.
+///
+/// # Errors
+/// A sentence that says what a prefix is.
+pub fn parse_prefix(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if (1..=PREFIX_MAX).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        // A brace would move the hash tag, and with it the shard's keys, to another cluster node.
+        Err(format!("a prefix has 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redis(url: &str) -> JournalConfig {
+        JournalConfig::Redis { url: url.to_owned(), prefix: "outbound".to_owned(), allow_volatile: false }
+    }
+
+    #[test]
+    fn every_documented_form_is_read() {
+        let read = |text| parse(text, "outbound", false).unwrap();
+        assert_eq!(read("embedded"), JournalConfig::Embedded(None));
+        assert_eq!(read("embedded:/var/lib/x.redb"), JournalConfig::Embedded(Some("/var/lib/x.redb".into())));
+        for url in ["redis://127.0.0.1:6379", "rediss://user:pw@redis.example.com/0", "redis+cluster://a:1,b:2,c"] {
+            assert_eq!(read(url), redis(url));
+        }
+    }
+
+    #[test]
+    fn another_form_is_refused_without_repeating_a_password() {
+        for text in [
+            "",
+            "redis",
+            "redis:6379",
+            "memory",
+            "http://x",
+            "embedded:",
+            "redis://",
+            "redis://:hunter2@",
+            "rediss://:hunter2@h:port",
+            "redis+cluster://",
+            "redis+cluster://a,,b",
+        ] {
+            let error = parse(text, "outbound", false).unwrap_err();
+            let report = crate::cli::Report(&error).to_string();
+            assert!(!report.contains("hunter2"), "{report}");
+            assert!(report.contains("--journal"), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_cannot_carry_a_hash_tag() {
+        assert_eq!(parse_prefix("eu-1.outbound").as_deref(), Ok("eu-1.outbound"));
+        for text in ["", "{a}", "a:b", "a b", "a\n", &"x".repeat(65)] {
+            assert!(parse_prefix(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The command line (CONTRACT section 5): one file per subcommand.
+//!
+//! Every flag has an environment variable `OUTBOUND_<FLAG>`; a variable that is set to nothing
+//! counts as not set. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use url::Url;
+
+use crate::telemetry::Log;
+
+pub mod demo;
+pub mod publish;
+pub mod receive;
+pub mod serve;
+pub mod shard;
+
+pub mod admin_token;
+pub mod client;
+pub mod data_dir;
+pub mod duration;
+pub mod error;
+pub mod journal;
+pub mod sample;
+
+pub use error::{EXIT_FAILED, EXIT_USAGE, Error, Report};
+
+/// What was asked for.
+#[derive(Debug, Parser)]
+#[command(name = "outbound", version, about, max_term_width = 110, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What the program logs.
+    #[command(flatten)]
+    pub log: Log,
+    /// What the program does.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See everything work, in one process, with nothing installed
+    Demo(demo::DemoArgs),
+    /// Run the service
+    Serve(Box<serve::ServeArgs>),
+    /// Append messages for a workspace, one JSON object a line
+    Publish(publish::PublishArgs),
+    /// Run a receiver that prints and verifies every POST that arrives
+    Receive(receive::ReceiveArgs),
+    /// Print the stream that a workspace's messages belong to
+    Shard(shard::ShardArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  outbound demo --messages 1000
+  outbound serve --journal redis://127.0.0.1:6379
+  outbound publish --workspace acme messages.jsonl
+  outbound receive --listen 127.0.0.1:9000
+  outbound shard acme
+
+Every flag can be set by the environment variable that its help names; the command line goes first.
+Exit codes: 0 done, 1 failed, 2 usage or configuration.";
+
+impl Cli {
+    /// Reads arguments (the first is the program's name) and the environment.
+    ///
+    /// # Errors
+    /// Help, version, or what is wrong with the arguments, ready to print.
+    pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = without_empty_variables(Self::command()).try_get_matches_from(arguments)?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+/// Compose files and unit files set a variable to nothing when they mean "not set".
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(clap::builder::Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// Does it. `out` gets what the subcommand prints.
+///
+/// # Errors
+/// [`Error::exit_code`] tells usage from failure.
+pub fn run(command: Command, out: &mut dyn Write) -> Result<(), Error> {
+    match command {
+        Command::Demo(args) => demo::run(&args, out),
+        Command::Serve(args) => serve::run(&args, out),
+        Command::Publish(args) => publish::run(&args, out),
+        Command::Receive(args) => receive::run(&args, out),
+        Command::Shard(args) => shard::run(&args, out),
+    }
+}
+
+/// Runs a subcommand that needs a runtime but no more than one thread.
+fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?.block_on(future)
+}
+
+/// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "signals cannot be waited for");
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+    }
+}
+
+/// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.
+fn is_plain_http(url: &Url) -> bool {
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    bare && matches!(url.scheme(), "http" | "https")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn visit(command: &clap::Command, check: &mut dyn FnMut(&clap::Command, &clap::Arg)) {
+        for arg in command.get_arguments() {
+            check(command, arg);
+        }
+        for command in command.get_subcommands() {
+            visit(command, check);
+        }
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction_in_the_commands() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable_of_its_own_name() {
+        visit(&Cli::command(), &mut |command, arg| {
+            let Some(flag) = arg.get_long() else { return };
+            let name = format!("OUTBOUND_{}", flag.to_uppercase().replace('-', "_"));
+            assert_eq!(
+                arg.get_env().and_then(|name| name.to_str()),
+                Some(name.as_str()),
+                "{} --{flag}",
+                command.get_name()
+            );
+        });
+    }
+
+    #[test]
+    fn every_flag_has_a_help_text_and_what_may_hold_a_password_is_not_shown_there() {
+        visit(&Cli::command(), &mut |command, arg| {
+            let name = format!("{} {}", command.get_name(), arg.get_id());
+            assert!(arg.get_help().is_some(), "{name}");
+            let secret = ["journal", "smtp_url", "secret", "server"].contains(&arg.get_id().as_str());
+            assert_eq!(arg.is_hide_env_values_set(), secret, "{name}");
+        });
+    }
+
+    #[test]
+    fn every_subcommand_gives_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("outbound {}", command.get_name())), "{help}");
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! `outbound serve`: the service. Its flags become a [`Config`]; the rest is `app`'s.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+use uuid::Uuid;
+
+use super::admin_token::{self, TokenText};
+use super::data_dir::DataDir;
+use super::{Error, duration, is_plain_http, journal, stop_signal};
+use crate::app::{self, App};
+use crate::config::{
+    Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MailConfig, SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX,
+};
+use crate::workspace::Policy;
+use crate::workspace::policy::Counting;
+
+/// The flags of `outbound serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct ServeArgs {
+    /// Where everything is remembered: embedded, embedded:PATH, redis://HOST:PORT, rediss://HOST:PORT or
+    /// redis+cluster://HOST:PORT,HOST:PORT
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", default_value = "embedded", hide_env_values = true)]
+    pub journal: String,
+    /// What every Redis key starts with
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
+    pub prefix: String,
+    /// Node id, lock, admin token and the embedded journal's file
+    #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
+    pub data_dir: PathBuf,
+    /// Where the HTTP facade listens
+    #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
+    pub listen: SocketAddr,
+    /// Shards to create at the first start, 16 if not given; a different value later is refused
+    #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    pub shards: Option<u16>,
+    /// Networks that webhooks may reach although they are private or local; repeat it or separate by commas
+    #[arg(long, env = "OUTBOUND_ALLOW_NET", value_name = "CIDR", value_delimiter = ',', value_parser = parse_net)]
+    pub allow_net: Vec<IpNet>,
+    /// The mail server: smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ if needed; `?tls=required` for STARTTLS
+    #[arg(long, env = "OUTBOUND_SMTP_URL", value_name = "URL", hide_env_values = true)]
+    pub smtp_url: Option<String>,
+    /// The sender of mails
+    #[arg(long, env = "OUTBOUND_MAIL_FROM", value_name = "EMAIL")]
+    pub mail_from: Option<String>,
+    /// The facade's address as the outside sees it, for the link in mails
+    #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<Url>,
+    /// One deadline for an attempt, from DNS to the last byte of the response
+    #[arg(long, env = "OUTBOUND_TIMEOUT", value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse_positive)]
+    pub timeout: Duration,
+    /// Attempts in flight on this node at most
+    #[arg(long, env = "OUTBOUND_MAX_IN_FLIGHT", value_name = "N", default_value_t = IN_FLIGHT_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(IN_FLIGHT_MAX)))]
+    pub max_in_flight: u32,
+    /// Attempts of one workspace in flight at most
+    #[arg(long, env = "OUTBOUND_MAX_IN_FLIGHT_PER_WORKSPACE", value_name = "N", default_value_t = Policy::default().in_flight_max, value_parser = clap::value_parser!(u32).range(1..=i64::from(IN_FLIGHT_MAX)))]
+    pub max_in_flight_per_workspace: u32,
+    /// Errors that a webhook may have; one more switches it off
+    #[arg(long, env = "OUTBOUND_ERROR_LIMIT", value_name = "N", default_value_t = Policy::default().error_limit, value_parser = clap::value_parser!(u32).range(0..=i64::from(ERROR_LIMIT_MAX)))]
+    pub error_limit: u32,
+    /// Which errors count
+    #[arg(long, env = "OUTBOUND_ERROR_COUNTING", value_name = "WHICH", default_value = "consecutive")]
+    pub error_counting: ErrorCounting,
+    /// Run although Redis may forget: eviction on, or no persistence
+    #[arg(long, env = "OUTBOUND_ALLOW_VOLATILE_REDIS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_volatile_redis: bool,
+    /// A file that holds the admin token
+    #[arg(long, env = "OUTBOUND_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+const AFTER_HELP: &str = "\
+The admin token has at least 32 characters and comes from OUTBOUND_ADMIN_TOKEN or --admin-token-file.
+Without one, and only on a loopback address, it is made and kept in DIR/admin-token.
+
+Examples:
+  outbound serve
+  outbound serve --journal redis://127.0.0.1:6379 --allow-net 127.0.0.0/8
+  OUTBOUND_ADMIN_TOKEN=… outbound serve --listen 0.0.0.0:8080 --journal rediss://redis.example.com:6379 \\
+    --smtp-url smtp://mail.example.com:587?tls=required --mail-from outbound@example.com \\
+    --public-url https://outbound.example.com";
+
+/// Which errors count towards the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ErrorCounting {
+    /// A success sets the counter to 0
+    Consecutive,
+    /// Only a save sets the counter to 0
+    SinceSaved,
+}
+
+/// Flags that are well formed each but cannot hold together.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum ConfigError {
+    /// Over [`TIMEOUT_MAX`].
+    #[error("--timeout {timeout:?} is longer than {TIMEOUT_MAX:?}: no lease and no shutdown should wait that long")]
+    Timeout { timeout: Duration },
+    /// A workspace's share is greater than the whole.
+    #[error(
+        "--max-in-flight-per-workspace {workspace} is greater than --max-in-flight {node}: lower the first or raise the second"
+    )]
+    InFlight { workspace: u32, node: u32 },
+    /// Mails would have no sender.
+    #[error("--smtp-url needs --mail-from: the address that mails are sent from")]
+    NoSender,
+    /// Mails would have no way out.
+    #[error("--mail-from needs --smtp-url: without a mail server no mail is ever sent")]
+    NoMailServer,
+    /// The mail server's URL has another scheme. It may hold a password and is not repeated.
+    #[error("--smtp-url must be smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ before the host if needed")]
+    SmtpUrl,
+    /// The sender is no address.
+    #[error("--mail-from {from:?} is no mail address: write name@example.com")]
+    Sender { from: String },
+    /// The public URL cannot carry a link.
+    #[error("--public-url {url} must be http:// or https:// with a host, without user info, query or fragment")]
+    PublicUrl { url: String },
+}
+
+/// Everything that the service needs before it starts.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What it runs with.
+    pub config: Config,
+    /// What opens its facade.
+    pub admin_token: TokenText,
+    /// The file that holds the token, when the service keeps it itself.
+    pub admin_token_file: Option<PathBuf>,
+    /// Who this node is. Held for as long as the service runs.
+    pub data_dir: DataDir,
+}
+
+/// Runs the service until it is told to stop.
+///
+/// # Errors
+/// Configuration, data directory, or why the service ended.
+pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let Prepared { config, admin_token, admin_token_file, data_dir } = prepare(args)?;
+    if let Some(file) = &admin_token_file {
+        writeln!(out, "admin token: kept in {}", file.display()).map_err(Error::Output)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    runtime.block_on(async {
+        let listener = app::bind(config.listen).await?;
+        let app = App::start(config, listener, admin_token.as_str(), data_dir.node(), None).await?;
+        writeln!(out, "listening on http://{}/", app.address()).and_then(|()| out.flush()).map_err(Error::Output)?;
+        Ok(app.run(stop_signal()).await?)
+    })
+}
+
+/// Turns the flags into what the service needs. Nothing is written before everything is found valid.
+///
+/// # Errors
+/// Configuration (exit code 2) or data directory (1).
+pub fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
+    let config = config(args)?;
+    let variable = admin_token::variable();
+    let given = admin_token::given(variable.as_deref(), args.admin_token_file.as_deref())?;
+    if given.is_none() && !config.listen.ip().is_loopback() {
+        return Err(admin_token::Error::Exposed { listen: config.listen }.into());
+    }
+    let data_dir = DataDir::open(&config.data_dir, Uuid::new_v4())?;
+    let (admin_token, admin_token_file) = match given {
+        Some(token) => (token, None),
+        None => data_dir.admin_token(&mut rand::rng()).map(|(token, file)| (token, Some(file)))?,
+    };
+    Ok(Prepared { config, admin_token, admin_token_file, data_dir })
+}
+
+fn config(args: &ServeArgs) -> Result<Config, Error> {
+    let mail = mail(args.smtp_url.as_deref(), args.mail_from.as_deref())?;
+    if args.timeout > TIMEOUT_MAX {
+        return Err(ConfigError::Timeout { timeout: args.timeout }.into());
+    }
+    let (workspace, node) = (args.max_in_flight_per_workspace, args.max_in_flight);
+    if workspace > node {
+        return Err(ConfigError::InFlight { workspace, node }.into());
+    }
+    let policy = Policy {
+        error_limit: args.error_limit,
+        counting: match args.error_counting {
+            ErrorCounting::Consecutive => Counting::Consecutive,
+            ErrorCounting::SinceSaved => Counting::SinceSaved,
+        },
+        in_flight_max: workspace,
+        mail_server: mail.is_some(),
+    };
+    Ok(Config {
+        journal: journal::parse(&args.journal, &args.prefix, args.allow_volatile_redis)?,
+        data_dir: args.data_dir.clone(),
+        shards: args.shards,
+        policy,
+        timeout: args.timeout,
+        in_flight_max: usize::try_from(node).unwrap_or(usize::MAX),
+        allow_net: args.allow_net.clone(),
+        mail,
+        listen: args.listen,
+        public_url: args.public_url.as_ref().map(public_url).transpose()?,
+        arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+    })
+}
+
+fn mail(smtp_url: Option<&str>, from: Option<&str>) -> Result<Option<MailConfig>, ConfigError> {
+    let (smtp_url, from) = match (smtp_url, from) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err(ConfigError::NoSender),
+        (None, Some(_)) => return Err(ConfigError::NoMailServer),
+        (Some(smtp_url), Some(from)) => (smtp_url, from),
+    };
+    let url = Url::parse(smtp_url).map_err(|_| ConfigError::SmtpUrl)?;
+    if !matches!(url.scheme(), "smtp" | "smtps") || url.host_str().is_none_or(str::is_empty) {
+        return Err(ConfigError::SmtpUrl);
+    }
+    // Only its shape; the mailer reads it fully.
+    let shaped = from.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    if !shaped || from.chars().any(char::is_control) {
+        return Err(ConfigError::Sender { from: from.to_owned() });
+    }
+    Ok(Some(MailConfig { smtp_url: smtp_url.to_owned(), from: from.to_owned() }))
+}
+
+/// Without a slash at its end, so that a path can be put behind it.
+fn public_url(url: &Url) -> Result<String, ConfigError> {
+    if !is_plain_http(url) {
+        let mut shown = url.clone();
+        shown.set_password(None).ok();
+        return Err(ConfigError::PublicUrl { url: shown.into() });
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Reads an address to listen on.
+///
+/// # Errors
+/// A sentence that shows how one is written.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
+}
+
+/// Reads a network; a single address is a network of one.
+fn parse_net(text: &str) -> Result<IpNet, String> {
+    let net = text.trim().parse::<IpNet>().or_else(|_| text.trim().parse::<std::net::IpAddr>().map(IpNet::from));
+    net.map(|net| net.trunc()).map_err(|_| "write a network such as 10.0.0.0/8 or fd00::/8, or one address".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::config::JournalConfig;
+
+    fn args(flags: &[&str]) -> Result<ServeArgs, String> {
+        let line = ["outbound", "serve"].iter().chain(flags).map(Into::into);
+        match Cli::from_arguments(line).map_err(|error| error.to_string())?.command {
+            Command::Serve(args) => Ok(*args),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    fn configured(flags: &[&str]) -> Result<Config, String> {
+        config(&args(flags)?).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn refused(flags: &[&str], because: &str) {
+        let error = configured(flags).unwrap_err();
+        assert!(error.contains(because), "{error}");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = configured(&[]).unwrap();
+        assert_eq!(config.journal, JournalConfig::Embedded(None));
+        assert_eq!(config.data_dir, PathBuf::from("./outbound-data"));
+        assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+        assert_eq!((config.shards, config.in_flight_max), (None, 4_096));
+        assert_eq!(config.timeout, Duration::from_secs(5));
+        assert_eq!(config.policy, Policy { mail_server: false, ..Policy::default() });
+        assert_eq!(config.policy.error_limit, 10);
+    }
+
+    #[test]
+    fn every_flag_reaches_the_configuration() {
+        let config = configured(&[
+            "--journal",
+            "redis://127.0.0.1:6379",
+            "--prefix",
+            "eu",
+            "--allow-volatile-redis",
+            "--shards",
+            "64",
+            "--allow-net",
+            "127.0.0.1/8,10.0.0.7",
+            "--allow-net",
+            "fd00::/8",
+            "--smtp-url",
+            "smtp://localhost:2525",
+            "--mail-from",
+            "outbound@example.com",
+            "--public-url",
+            "https://example.com/outbound/",
+            "--timeout",
+            "1500ms",
+            "--max-in-flight",
+            "100",
+            "--max-in-flight-per-workspace",
+            "7",
+            "--error-limit",
+            "3",
+            "--error-counting",
+            "since-saved",
+        ])
+        .unwrap();
+        let redis =
+            JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
+        assert_eq!(config.journal, redis);
+        assert_eq!(
+            config.allow_net.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["127.0.0.0/8", "10.0.0.7/32", "fd00::/8"]
+        );
+        assert_eq!(config.public_url.as_deref(), Some("https://example.com/outbound"));
+        assert_eq!(config.mail.map(|mail| mail.from).as_deref(), Some("outbound@example.com"));
+        assert_eq!((config.shards, config.in_flight_max), (Some(64), 100));
+        let policy = Policy { error_limit: 3, counting: Counting::SinceSaved, in_flight_max: 7, mail_server: true };
+        assert_eq!((config.policy, config.timeout), (policy, Duration::from_millis(1_500)));
+    }
+
+    #[test]
+    fn flags_that_cannot_hold_are_refused_with_a_sentence() {
+        refused(&["--timeout", "0s"], "must be longer than 0");
+        refused(&["--timeout", "6m"], "--timeout 360s is longer than 300s");
+        refused(&["--shards", "0"], "--shards");
+        refused(&["--shards", "1025"], "--shards");
+        refused(&["--max-in-flight", "0"], "--max-in-flight");
+        refused(&["--max-in-flight", "8"], "--max-in-flight-per-workspace 32 is greater than --max-in-flight 8");
+        refused(&["--error-limit", "4294967295"], "--error-limit");
+        refused(&["--error-limit=-1"], "--error-limit");
+        refused(&["--listen", "localhost"], "an IP address and a port");
+        refused(&["--allow-net", "everything"], "write a network such as");
+        refused(&["--prefix", "{x}"], "a prefix has");
+        refused(&["--journal", "memory"], "--journal must be");
+        refused(&["--public-url", "ftp://example.com"], "--public-url");
+    }
+
+    #[test]
+    fn a_mail_server_needs_a_sender_and_a_sender_a_mail_server() {
+        refused(&["--smtp-url", "smtp://localhost"], "needs --mail-from");
+        refused(&["--mail-from", "a@example.com"], "needs --smtp-url");
+        refused(&["--smtp-url", "smtp://localhost", "--mail-from", "nobody"], "is no mail address");
+        refused(&["--smtp-url", "localhost:25", "--mail-from", "a@example.com"], "--smtp-url must be");
+    }
+
+    #[test]
+    fn no_refusal_repeats_a_password() {
+        for flags in [
+            ["--smtp-url", "http://u:hunter2@h", "--mail-from", "a@example.com"].as_slice(),
+            &["--public-url", "https://u:hunter2@example.com"],
+            &["--journal", "http://:hunter2@h"],
+        ] {
+            let error = configured(flags).unwrap_err();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refused_configuration_leaves_no_data_directory_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let args = args(&["--data-dir", path.to_str().unwrap(), "--listen", "0.0.0.0:0"]).unwrap();
+        let error = prepare(&args).unwrap_err();
+        assert!(matches!(error, Error::AdminToken(admin_token::Error::Exposed { .. })), "{error}");
+        assert!(!path.exists());
+    }
+}

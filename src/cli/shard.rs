@@ -1,0 +1,69 @@
+//! `outbound shard`: the key of the stream that a workspace's messages belong to.
+
+use std::io::Write;
+
+use super::{Error, block_on, journal};
+use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
+use crate::journal::Journal;
+use crate::message::WorkspaceId;
+
+/// The flags of `outbound shard`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct ShardArgs {
+    /// The workspace's id
+    #[arg(value_name = "WORKSPACE")]
+    pub workspace: WorkspaceId,
+    /// The number of shards; else the one stored in --journal, else 16
+    #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    pub shards: Option<u16>,
+    /// The Redis that holds the number of shards
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
+    pub journal: Option<String>,
+    /// What every Redis key starts with
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
+    pub prefix: String,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  outbound shard acme
+  outbound shard acme --shards 64
+  redis-cli XADD \"$(outbound shard acme)\" '*' workspace acme message '{…}'";
+
+/// Prints the key.
+///
+/// # Errors
+/// The journal is not understood or not reachable, or nobody takes the output.
+pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let shards = match (args.shards, &args.journal) {
+        (Some(shards), _) => shards,
+        (None, None) => SHARDS_DEFAULT,
+        (None, Some(text)) => {
+            let config = journal::parse_redis(text, &args.prefix)?;
+            block_on(journal::connect(config))?.shards()
+        }
+    };
+    writeln!(out, "{}:{{{}}}:messages", args.prefix, args.workspace.shard(shards)).map_err(Error::Output)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(workspace: &str, shards: Option<u16>, prefix: &str) -> String {
+        let args =
+            ShardArgs { workspace: workspace.parse().unwrap(), shards, journal: None, prefix: prefix.to_owned() };
+        let mut out = Vec::new();
+        run(&args, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_key_follows_the_crc32_of_the_workspace() {
+        // The CRC32 of "123456789" is 0xCBF43926 in every description of the checksum: 6 mod 16, 38 mod 64.
+        assert_eq!(printed("123456789", None, "outbound"), "outbound:{6}:messages\n");
+        assert_eq!(printed("123456789", Some(64), "eu"), "eu:{38}:messages\n");
+        assert_eq!(printed("123456789", Some(1), "outbound"), "outbound:{0}:messages\n");
+    }
+}

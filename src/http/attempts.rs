@@ -1,0 +1,133 @@
+//! `/v1/workspaces/{ws}/attempts`: the last 100 attempts, short and (as the log) whole.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_DISPOSITION;
+use axum::response::{IntoResponse, Response};
+use serde::ser::{Error as _, SerializeMap};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::Shared;
+use super::auth::Scope;
+use super::problem::{Kind, Problem};
+use crate::message::RawMessage;
+use crate::workspace::event::{self, Attempt};
+use crate::workspace::state::{OutcomeWord, Summary};
+
+/// The short form.
+#[derive(Serialize)]
+pub(super) struct Attempts {
+    attempts: Vec<Summary>,
+}
+
+pub(super) async fn list(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<Attempts>, Problem> {
+    let reading = shared.read(&scope.workspace).await?;
+    let attempts = reading.attempts.iter().map(|(seq, attempt)| summary(*seq, attempt)).collect();
+    Ok(Json(Attempts { attempts }))
+}
+
+/// Download log: the same attempts with request and response, as a file.
+pub(super) async fn log(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Response, Problem> {
+    let reading = shared.read(&scope.workspace).await?;
+    let now = (shared.facade.clock)().to_string();
+    let date = now.split('T').next().unwrap_or_default();
+    let name = format!("attachment; filename=\"outbound-log-{}-{date}.json\"", scope.workspace);
+    let disposition = HeaderValue::from_str(&name).map_err(|_| {
+        Problem::new(Kind::Internal, "the log's file name is no header value; the workspace id should forbid that")
+    })?;
+    let entries: Vec<LogEntry<'_>> =
+        reading.attempts.iter().map(|(seq, attempt)| LogEntry::new(*seq, attempt)).collect();
+    Ok(([(CONTENT_DISPOSITION, disposition)], Json(entries)).into_response())
+}
+
+fn summary(seq: u64, attempt: &Attempt) -> Summary {
+    Summary {
+        id: seq.to_string(),
+        at: attempt.at,
+        trigger: attempt.trigger,
+        message_id: attempt.message_id.clone(),
+        webhook_id: attempt.webhook_id.clone(),
+        outcome: if attempt.error.is_none() { OutcomeWord::Delivered } else { OutcomeWord::Failed },
+        status: attempt.response.as_ref().map(|response| response.status),
+        error: attempt.error.clone(),
+        duration_ms: attempt.duration_ms,
+    }
+}
+
+/// One attempt with what was sent and what came back (CONTRACT section 4).
+#[derive(Serialize)]
+struct LogEntry<'a> {
+    #[serde(flatten)]
+    summary: Summary,
+    request: LoggedRequest<'a>,
+    response: Option<LoggedResponse<'a>>,
+}
+
+#[derive(Serialize)]
+struct LoggedRequest<'a> {
+    method: &'static str,
+    url: &'a str,
+    headers: Headers<'a>,
+    body: Body<'a>,
+}
+
+#[derive(Serialize)]
+struct LoggedResponse<'a> {
+    status: u16,
+    headers: Headers<'a>,
+    body: &'a str,
+    truncated: bool,
+}
+
+impl<'a> LogEntry<'a> {
+    fn new(seq: u64, attempt: &'a Attempt) -> Self {
+        let event::Request { url, headers, message } = &attempt.request;
+        let response = attempt.response.as_ref().map(|response| LoggedResponse {
+            status: response.status,
+            headers: Headers(&response.headers),
+            body: &response.body,
+            truncated: response.truncated,
+        });
+        let request = LoggedRequest { method: "POST", url, headers: Headers(headers), body: Body(message) };
+        Self { summary: summary(seq, attempt), request, response }
+    }
+}
+
+/// Headers as an object, in the order of their first appearance; the values of a repeated name are
+/// joined with `, ` (RFC 9110 section 5.3).
+struct Headers<'a>(&'a [(String, String)]);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut merged: Vec<(&str, String)> = Vec::with_capacity(self.0.len());
+        for (name, value) in self.0 {
+            match merged.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                Some((_, values)) => {
+                    values.push_str(", ");
+                    values.push_str(value);
+                }
+                None => merged.push((name, value.clone())),
+            }
+        }
+        let mut object = serializer.serialize_map(Some(merged.len()))?;
+        for (name, value) in &merged {
+            object.serialize_entry(name, value)?;
+        }
+        object.end()
+    }
+}
+
+/// The body that was POSTed, byte for byte: it is JSON, so it stands in the log as it is.
+struct Body<'a>(&'a RawMessage);
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let body = self.0.body();
+        let json: &RawValue = serde_json::from_slice(&body).map_err(S::Error::custom)?;
+        json.serialize(serializer)
+    }
+}

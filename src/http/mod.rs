@@ -1,0 +1,108 @@
+//! The facade: a thin HTTP front over the journal (CONTRACT section 4).
+//!
+//! Architecture invariants: this is the only room that names axum; it never talks to an actor. A
+//! command is *submitted* to the journal and its answer waited for; what is shown is *read* from the
+//! journal. So every node answers for every workspace. Every error is a [`problem`] document.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use tokio::sync::Semaphore;
+
+use crate::config::{READS_AT_ONCE, REQUEST_BODY_MAX, REQUESTS_AT_ONCE, STORE_ANSWER_MAX};
+use crate::deliver::Guard;
+use crate::journal::port::{Journal, Reading};
+use crate::message::WorkspaceId;
+use crate::workspace::Policy;
+use crate::workspace::time::Clock;
+
+pub use auth::{AdminToken, TokenTooShort};
+pub use health::Readiness;
+pub use serve::serve;
+
+mod attempts;
+mod auth;
+mod body;
+mod command;
+mod health;
+mod limits;
+mod messages;
+mod problem;
+pub mod receiver;
+mod save;
+mod secret;
+mod serve;
+mod test;
+mod webhook;
+
+use problem::Problem;
+
+/// Says whether this node does its work.
+pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
+
+/// What the facade is made of.
+pub struct Facade {
+    /// Takes commands and messages, and is read.
+    pub journal: Arc<dyn Journal>,
+    /// Opens every workspace.
+    pub admin_token: AdminToken,
+    /// The rules' numbers, as far as they are shown.
+    pub policy: Policy,
+    /// Says which URLs may be saved. Names are checked at each attempt, by the courier.
+    pub guard: Guard,
+    /// How long a command's answer is waited for: [`crate::config::Config::answer_wait`].
+    pub answer_wait: Duration,
+    /// An attempt's deadline: a test's answer is waited for this much longer.
+    pub timeout: Duration,
+    /// Reads the wall clock.
+    pub clock: Clock,
+    /// Asked by `/readyz`.
+    pub readiness: ReadReadiness,
+}
+
+/// The routes. Each file of this room that is named like a resource holds its handlers.
+pub fn router(facade: Facade) -> Router {
+    let shared = Arc::new(Shared { facade, reads: Semaphore::new(READS_AT_ONCE) });
+    let gate = limits::Gate::new(REQUESTS_AT_ONCE);
+    let workspaces = Router::new()
+        .route("/v1/workspaces/{workspace}/webhook", get(webhook::show).put(webhook::save))
+        .route("/v1/workspaces/{workspace}/webhook/test", axum::routing::post(test::run))
+        .route("/v1/workspaces/{workspace}/webhook/secret", get(secret::show))
+        .route("/v1/workspaces/{workspace}/attempts", get(attempts::list))
+        .route("/v1/workspaces/{workspace}/attempts/log", get(attempts::log))
+        .route("/v1/workspaces/{workspace}/messages", axum::routing::post(messages::publish))
+        .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
+        .layer(from_fn_with_state(gate, limits::admit));
+    let probes = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    workspaces
+        .merge(probes)
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(limits::harden))
+        .with_state(shared)
+}
+
+/// What the handlers share.
+struct Shared {
+    facade: Facade,
+    reads: Semaphore,
+}
+
+impl Shared {
+    /// Reads what is durable of a workspace, within [`STORE_ANSWER_MAX`].
+    async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, Problem> {
+        let read = async {
+            // The semaphore is never closed; without a permit the read would only be unbounded.
+            let _permit = self.reads.acquire().await;
+            self.facade.journal.read(workspace).await
+        };
+        match tokio::time::timeout(STORE_ANSWER_MAX, read).await {
+            Ok(read) => Ok(read?),
+            Err(_) => Err(Problem::store_away("the store did not answer in time; try again in a few seconds")),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Every error as a problem document (RFC 9457).
+//!
+//! `type` is `urn:outbound:problem:<name>`: absolute, as RFC 9457 section 3.1.1 asks, and the same
+//! wherever the service runs. Programs decide by `type` and `status`; `detail` is one sentence for
+//! people that says what to do. What is wrong with members of the body stands in `errors`, all of it
+//! at once. Causes go to the log, never to the caller.
+
+use std::error::Error;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::journal::port::{PublishError, ReadError, SubmitError};
+use crate::message::{Invalid, InvalidWorkspaceId};
+use crate::workspace::command::Refusal;
+
+/// The classes of errors: the last part of `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// The path names nothing, or nothing that the token may see.
+    NotFound,
+    /// The path has no such method; `Allow` tells which it has.
+    MethodNotAllowed,
+    /// The workspace id breaks its rule (CONTRACT section 1).
+    InvalidWorkspace,
+    /// The body is not JSON.
+    InvalidJson,
+    /// The body is not declared as JSON.
+    NotDeclaredJson,
+    /// The body is larger than a message may be.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body broke off.
+    BodyUnreadable,
+    /// The webhook's new configuration breaks a rule; `errors` tells which. Nothing is saved.
+    InvalidWebhook,
+    /// The message breaks a rule (CONTRACT section 1). Nothing is stored.
+    InvalidMessage,
+    /// The webhook was never saved, so it has no secret.
+    NoSecret,
+    /// One test at a time a workspace. Nothing is saved.
+    TestUnderWay,
+    /// One test a second a workspace. Nothing is saved.
+    TestTooSoon,
+    /// Too many commands wait on the workspace's shard. Nothing is stored.
+    TooManyCommands,
+    /// The workspace's journal cannot be read. Nothing is applied.
+    WorkspaceUnavailable,
+    /// Stored, but not answered in time.
+    OutcomeUnknown,
+    /// The store is out of memory. Nothing is stored.
+    StoreFull,
+    /// The store is away; the detail says whether anything may have been stored.
+    StoreAway,
+    /// Too many requests at a time.
+    Overloaded,
+    /// A fault of ours.
+    Internal,
+}
+
+impl Kind {
+    /// Status, last part of `type`, title, and `Retry-After` in seconds where trying again helps.
+    const fn row(self) -> (StatusCode, &'static str, &'static str, Option<u32>) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "No valid token", None),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Nothing here", None),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", None)
+            }
+            Self::InvalidWorkspace => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-workspace", "Invalid workspace id", None)
+            }
+            Self::InvalidJson => (StatusCode::BAD_REQUEST, "invalid-json", "The body is not JSON", None),
+            Self::NotDeclaredJson => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not declared as JSON", None)
+            }
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", None),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body came too slowly", None),
+            Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body-unreadable", "The body broke off", None),
+            Self::InvalidWebhook => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-webhook", "Invalid webhook, nothing was saved", None)
+            }
+            Self::InvalidMessage => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-message", "Invalid message, nothing was stored", None)
+            }
+            Self::NoSecret => (StatusCode::NOT_FOUND, "no-secret", "No signing secret yet", None),
+            Self::TestUnderWay => (StatusCode::CONFLICT, "test-under-way", "A test is under way", None),
+            Self::TestTooSoon => (StatusCode::TOO_MANY_REQUESTS, "test-too-soon", "One test a second", Some(1)),
+            Self::TooManyCommands => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-commands", "Too many commands wait", Some(2))
+            }
+            Self::WorkspaceUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "workspace-unavailable", "Workspace unavailable", None)
+            }
+            Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", "Outcome unknown", None),
+            Self::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "store-full", "The store is full", Some(5)),
+            Self::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store-away", "The store is away", Some(2)),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many requests at a time", Some(1)),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the service", None),
+        }
+    }
+}
+
+/// One error, ready to be answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    kind: Kind,
+    detail: String,
+    errors: Vec<MemberError>,
+}
+
+/// What is wrong with one member of the body.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub(super) struct MemberError {
+    /// The member's name.
+    pub(super) member: String,
+    /// One sentence that says what to do.
+    pub(super) detail: String,
+}
+
+impl Problem {
+    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// The webhook's new configuration is refused for these reasons.
+    pub(super) fn invalid_webhook(errors: Vec<MemberError>) -> Self {
+        let detail = "nothing was saved: correct each member that stands in `errors` and send it again";
+        Self { kind: Kind::InvalidWebhook, detail: detail.to_owned(), errors }
+    }
+
+    pub(super) fn store_away(detail: &str) -> Self {
+        Self::new(Kind::StoreAway, detail)
+    }
+
+    /// The store was away while a message was published.
+    pub(super) fn publish_unknown() -> Self {
+        Self::store_away("the store is away, the message may have been stored; published again it may be sent twice")
+    }
+}
+
+/// The document's members, in the order of RFC 9457 section 3.1.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [MemberError],
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, name, title, retry_after) = self.kind.row();
+        let document = Document {
+            r#type: format!("urn:outbound:problem:{name}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            errors: &self.errors,
+        };
+        let mut response = (status, axum::Json(document)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.kind == Kind::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"outbound\""));
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal {
+            Refusal::TestUnderWay => Kind::TestUnderWay,
+            Refusal::TestTooSoon => Kind::TestTooSoon,
+            Refusal::EnabledWithoutUrl => {
+                return Self::invalid_webhook(vec![MemberError {
+                    member: "enabled".to_owned(),
+                    detail: refusal.to_string(),
+                }]);
+            }
+            Refusal::WorkspaceUnavailable => Kind::WorkspaceUnavailable,
+            Refusal::Internal => Kind::Internal,
+        };
+        Self::new(kind, refusal.to_string())
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        match &error {
+            // CONTRACT section 4 gives the sentence.
+            SubmitError::OutcomeUnknown => {
+                Self::new(Kind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
+            }
+            SubmitError::TooMany => Self::new(Kind::TooManyCommands, error.to_string()),
+            SubmitError::Full => Self::new(Kind::StoreFull, error.to_string()),
+            SubmitError::Store(cause) => {
+                log(cause, "a command could not be submitted");
+                Self::store_away(
+                    "the store is away, the command may have been stored; read the webhook before you try again",
+                )
+            }
+        }
+    }
+}
+
+impl From<PublishError> for Problem {
+    fn from(error: PublishError) -> Self {
+        match &error {
+            PublishError::Full => Self::new(Kind::StoreFull, error.to_string()),
+            PublishError::Store(cause) => {
+                log(cause, "a message could not be published");
+                Self::publish_unknown()
+            }
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match &error {
+            ReadError::Load(cause) => {
+                log(cause, "a workspace cannot be read");
+                Self::new(Kind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why")
+            }
+            ReadError::Store(cause) => {
+                log(cause, "a workspace could not be read");
+                Self::store_away("the store is away, nothing was changed; try again in a few seconds")
+            }
+        }
+    }
+}
+
+impl From<InvalidWorkspaceId> for Problem {
+    fn from(error: InvalidWorkspaceId) -> Self {
+        Self::new(Kind::InvalidWorkspace, error.to_string())
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(error: Invalid) -> Self {
+        let kind = if matches!(error, Invalid::TooLarge { .. }) { Kind::BodyTooLarge } else { Kind::InvalidMessage };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// The answer where no route leads.
+pub(super) async fn no_such_path(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(PATH_SHOWN_MAX).collect();
+    Problem::new(
+        Kind::NotFound,
+        format!("there is nothing at {path}; GET /v1/workspaces/<id>/webhook is the place to start"),
+    )
+}
+
+/// Characters of a wrong path that are shown at most.
+const PATH_SHOWN_MAX: usize = 200;
+
+/// The answer where a route leads, but not for this method. The router adds `Allow`.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(PATH_SHOWN_MAX).collect();
+    Problem::new(Kind::MethodNotAllowed, format!("{path} does not take {method}; use a method of the Allow header"))
+}
+
+/// Tells the operator the cause that the caller is not told.
+fn log(cause: &(dyn Error + 'static), what: &'static str) {
+    tracing::warn!(error = cause, "{what}");
+}

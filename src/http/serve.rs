@@ -1,0 +1,76 @@
+//! Listening: connections bounded in number, heads bounded in time, and a drain with an end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::config::{CONNECTIONS_MAX, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT};
+
+/// How long nothing is accepted after an error that is not the caller's, such as too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Answers with `router` until `shutdown` is done. Then it accepts nothing more, closes idle
+/// connections at once, waits for requests being answered for at most [`FACADE_DRAIN_MAX`], and
+/// cuts what is left.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (drain, draining) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accept = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => {}
+            (place, accepted) = accept => match accepted {
+                Ok((stream, _)) => {
+                    let connection = converse(stream, router.clone(), draining.clone());
+                    connections.spawn(async move {
+                        let _place = place;
+                        connection.await;
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    drain.send_replace(true);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(FACADE_DRAIN_MAX, drained).await.is_err() {
+        tracing::warn!("requests were still being answered at the end of the drain; their connections are cut");
+    }
+}
+
+/// One connection to its end. Errors on it are the peer's affair: it went away or broke the protocol.
+async fn converse(stream: TcpStream, router: Router, mut draining: watch::Receiver<bool>) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_READ_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = draining.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+    }
+}

@@ -1,0 +1,141 @@
+//! Opening the file: whose it is, which format, how many shards.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, TableHandle as _};
+
+use super::tables::{EVENTS, FORMAT, HISTORIES, META, Names, OUTBOX, SKIPPED, TOPS, WORKSPACES};
+use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
+
+/// Memory for pages of the file. The input and the tails of busy workspaces fit; the rest is read again.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why the file was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another journal of this one, has it open.
+    #[error("{path} is in use by another process: stop it, or choose another file or data directory")]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The number of shards is fixed at the first start.
+    #[error("the journal has {stored} shards, which cannot be changed; {asked} were asked for: leave --shards out")]
+    Shards {
+        /// In the file.
+        stored: u64,
+        /// Asked for.
+        asked: u16,
+    },
+    /// No such number of shards.
+    #[error("a journal has 1 to {SHARDS_MAX} shards, not {asked}")]
+    ShardsOutOfRange {
+        /// Asked for.
+        asked: u64,
+    },
+    /// Written by another version of the program.
+    #[error("the journal has format {found}, this program reads format {FORMAT}: start the newer program")]
+    UnknownFormat {
+        /// In the file.
+        found: u64,
+    },
+    /// A database of something else.
+    #[error("the file holds something else than a journal: choose another file")]
+    NotAJournal,
+    /// It cannot be opened or read.
+    #[error("the journal {path} cannot be opened: check that the directory exists and may be written to")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: DatabaseError,
+    },
+    /// It cannot be read or written.
+    #[error("the journal cannot be read or written")]
+    Storage(#[source] redb::Error),
+}
+
+impl<E: Into<redb::Error>> From<E> for OpenError {
+    fn from(error: E) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+/// Opens or makes the file. Answers with the number of shards.
+pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(Database, u16), OpenError> {
+    let db = builder().create(path).map_err(|source| match source {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.into() },
+        source => OpenError::File { path: path.into(), source },
+    })?;
+    let shards = prepare(&db, shards)?;
+    Ok((db, shards))
+}
+
+/// The same on any storage.
+pub(super) fn on(backend: impl StorageBackend, shards: Option<u16>) -> Result<(Database, u16), OpenError> {
+    let db = builder().create_with_backend(backend).map_err(redb::Error::from)?;
+    let shards = prepare(&db, shards)?;
+    Ok((db, shards))
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, OpenError> {
+    let txn = db.begin_read()?;
+    let mut tables = txn.list_tables()?;
+    let is_ours = tables.any(|table| table.name() == META.name());
+    let is_new = !is_ours && txn.list_tables()?.next().is_none();
+    if is_new {
+        return create(db, asked.unwrap_or(SHARDS_DEFAULT));
+    }
+    if !is_ours {
+        return Err(OpenError::NotAJournal);
+    }
+    let meta = txn.open_table(META)?;
+    let number = |name: &str| meta.get(name).map(|value| value.map(|value| value.value()));
+    match number("format")? {
+        Some(FORMAT) => {}
+        Some(found) => return Err(OpenError::UnknownFormat { found }),
+        None => return Err(OpenError::NotAJournal),
+    }
+    let stored = number("shards")?.ok_or(OpenError::NotAJournal)?;
+    match asked {
+        Some(asked) if u64::from(asked) != stored => Err(OpenError::Shards { stored, asked }),
+        _ => in_range(stored),
+    }
+}
+
+fn create(db: &Database, shards: u16) -> Result<u16, OpenError> {
+    let shards = in_range(shards.into())?;
+    let mut txn = db.begin_write()?;
+    txn.set_quick_repair(true);
+    {
+        let mut meta = txn.open_table(META)?;
+        meta.insert("format", FORMAT)?;
+        meta.insert("shards", u64::from(shards))?;
+        txn.open_table(EVENTS)?;
+        txn.open_table(WORKSPACES)?;
+        txn.open_table(HISTORIES)?;
+        txn.open_table(SKIPPED)?;
+        txn.open_table(OUTBOX)?;
+        txn.open_table(TOPS)?;
+        for shard in 0..shards {
+            let names = Names::of(shard);
+            txn.open_table(names.messages())?;
+            txn.open_table(names.commands())?;
+            txn.open_table(names.rejected())?;
+        }
+    }
+    txn.commit()?;
+    Ok(shards)
+}
+
+fn in_range(shards: u64) -> Result<u16, OpenError> {
+    let found = u16::try_from(shards).ok().filter(|shards| (1..=SHARDS_MAX).contains(shards));
+    found.ok_or(OpenError::ShardsOutOfRange { asked: shards })
+}

@@ -1,0 +1,166 @@
+//! What Redis must be before anything is trusted to it.
+
+use std::time::Duration;
+
+use redis::RedisError;
+use tokio::time::Instant;
+
+use super::connect::{Backoff, Connection, Server};
+use super::error::{Verdict, timed_out, unexpected, verdict};
+use super::keys::Keys;
+use super::reply;
+use super::script::Script;
+use crate::config::{SHARDS_DEFAULT, SHARDS_MAX, STORE_TIMEOUT};
+
+/// The version of the format of the keys.
+const FORMAT: &str = "1";
+/// Streams' and scripts' behaviour that we rely on came with it.
+const VERSION_MIN: u32 = 7;
+
+/// Why the service does not start on this Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The URL cannot be read.
+    #[error("the journal's URL is not one of redis://, rediss:// or redis+cluster://a,b,c")]
+    Url(#[source] RedisError),
+    /// The prefix cannot be used.
+    #[error("the prefix {0:?} cannot begin a key: use 1 to 64 characters of A-Z a-z 0-9 _ . -")]
+    Prefix(String),
+    /// Nobody answered.
+    #[error("Redis did not answer within {0:?}: check the URL and that it runs")]
+    Unreachable(Duration, #[source] RedisError),
+    /// Refused what we must know.
+    #[error("Redis refused a command that the start needs: allow it to this user")]
+    Refused(#[source] RedisError),
+    /// Too old.
+    #[error("Redis has version {0}: upgrade it to {VERSION_MIN}.0 or newer")]
+    Version(String),
+    /// May delete what we keep.
+    #[error("Redis' maxmemory-policy is {0}, under which it deletes what must be kept: set it to noeviction")]
+    Evicts(String),
+    /// Forgets at a restart.
+    #[error(
+        "Redis keeps nothing over a restart: set appendonly yes (or save points), or start with --allow-volatile-redis"
+    )]
+    Volatile,
+    /// Not the one that takes writes.
+    #[error("this Redis is a replica: give the URL of its primary")]
+    Replica,
+    /// One node of a cluster given as a single Redis.
+    #[error("this Redis is a node of a cluster: give its URL as redis+cluster://host:port,…")]
+    Cluster,
+    /// Written by another program version.
+    #[error("the keys in Redis have format {0}, this program knows format {FORMAT}: start the program that wrote them")]
+    Format(String),
+    /// Another number of shards.
+    #[error(
+        "Redis holds {stored} shards but {asked} were asked for: leave --shards out, their number is fixed at the first start"
+    )]
+    Shards {
+        /// What is stored.
+        stored: u16,
+        /// What was asked for.
+        asked: u16,
+    },
+    /// Not a number of shards.
+    #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
+    ShardsRange(u16),
+}
+
+/// Connects, waiting at most `wait`, and checks. Answers the number of shards.
+pub(super) async fn check(
+    server: &Server,
+    keys: &Keys,
+    shards: Option<u16>,
+    allow_volatile: bool,
+    wait: Duration,
+) -> Result<u16, StartError> {
+    if let Some(asked) = shards.filter(|asked| !(1..=SHARDS_MAX).contains(asked)) {
+        return Err(StartError::ShardsRange(asked));
+    }
+    let mut connection = first_connection(server, &keys.meta(), wait).await?;
+    check_server(&mut connection, server.is_cluster(), allow_volatile).await?;
+    fix_meta(&mut connection, server, keys, shards).await
+}
+
+async fn first_connection(server: &Server, key: &str, wait: Duration) -> Result<Connection, StartError> {
+    let deadline = Instant::now() + wait;
+    let mut backoff = Backoff::default();
+    loop {
+        let attempt = tokio::time::timeout_at(deadline, server.connect_for_scripts(key)).await;
+        match attempt.unwrap_or_else(|_| Err(timed_out())) {
+            Ok(connection) => return Ok(connection),
+            Err(error) if Instant::now() >= deadline => return Err(StartError::Unreachable(wait, error)),
+            Err(error) if verdict(&error) == Verdict::Refused => return Err(StartError::Refused(error)),
+            Err(_) => backoff.pause().await,
+        }
+    }
+}
+
+async fn check_server(connection: &mut Connection, cluster: bool, allow_volatile: bool) -> Result<(), StartError> {
+    let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text);
+    let info = info.map_err(StartError::Refused)?;
+    let value = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
+    };
+    let version = value("redis_version");
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < VERSION_MIN) {
+        return Err(StartError::Version(version.to_owned()));
+    }
+    if value("role") != "master" {
+        return Err(StartError::Replica);
+    }
+    if value("cluster_enabled") == "1" && !cluster {
+        return Err(StartError::Cluster);
+    }
+    if allow_volatile {
+        return Ok(());
+    }
+    if value("maxmemory_policy") != "noeviction" {
+        return Err(StartError::Evicts(value("maxmemory_policy").to_owned()));
+    }
+    if value("aof_enabled") != "1" && !has_save_points(connection).await {
+        return Err(StartError::Volatile);
+    }
+    Ok(())
+}
+
+/// Whether snapshots are taken. Where CONFIG is forbidden nobody can tell, which counts as no.
+async fn has_save_points(connection: &mut Connection) -> bool {
+    let mut cmd = redis::cmd("CONFIG");
+    cmd.arg("GET").arg("save");
+    let answer = connection.call(&cmd, STORE_TIMEOUT).await.and_then(reply::list);
+    let save = answer.ok().and_then(|pair| pair.into_iter().nth(1)).map(reply::text);
+    save.is_some_and(|save| save.is_ok_and(|save| !save.is_empty()))
+}
+
+async fn fix_meta(
+    connection: &mut Connection,
+    server: &Server,
+    keys: &Keys,
+    asked: Option<u16>,
+) -> Result<u16, StartError> {
+    let mut stored = redis::cmd("HMGET");
+    stored.arg(keys.meta()).arg("format").arg("shards");
+    // Read first: the script that creates it is refused by a full Redis, on which we must start.
+    let mut known =
+        connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)?;
+    if known.contains(&redis::Value::Nil) {
+        let mut create = server.script(Script::Meta, &[keys.meta()]);
+        create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));
+        known = connection.call(&create, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)?;
+    }
+    let [format, shards] = known;
+    let format = reply::text(format).map_err(StartError::Refused)?;
+    if format != FORMAT {
+        return Err(StartError::Format(format));
+    }
+    let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
+    let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
+    let stored = stored.ok_or_else(|| StartError::Refused(unexpected("no number of shards in the meta key")))?;
+    match asked {
+        Some(asked) if asked != stored => Err(StartError::Shards { stored, asked }),
+        _ => Ok(stored),
+    }
+}

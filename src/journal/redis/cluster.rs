@@ -1,0 +1,87 @@
+//! Redis Cluster: which node holds a key. All keys of a shard lie in one slot, so a connection
+//! straight to the slot's primary is all that a shard needs; the library's cluster client would send
+//! a commit again by itself and put blocking reads before commits on one socket.
+
+use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
+
+use super::connect::open;
+use super::error::unexpected;
+use super::reply;
+use crate::config;
+
+/// The URLs of the seeds, if the URL names a cluster.
+pub(super) fn seeds(url: &str) -> Option<Vec<String>> {
+    let (scheme, rest) = url.split_once("+cluster://")?;
+    let (user, hosts) = match rest.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), rest),
+    };
+    Some(hosts.split(',').map(|host| format!("{scheme}://{user}{}", host.trim_end_matches('/'))).collect())
+}
+
+/// The primary of the slot of `key`, asked of the first seed that answers.
+///
+/// # Errors
+/// No seed answers, or nobody holds the slot.
+pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<ConnectionInfo, RedisError> {
+    let mut last = unexpected("no seed of the cluster is named");
+    for seed in seeds {
+        match primary_by(seed, key).await {
+            Ok(primary) => return Ok(primary),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn primary_by(seed: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
+    let mut connection = open(seed).await?;
+    let mut ask = redis::pipe();
+    ask.cmd("CLUSTER").arg("KEYSLOT").arg(key).cmd("CLUSTER").arg("SLOTS");
+    let answers = connection.call_all(&ask, config::STORE_TIMEOUT).await?;
+    let [slot, ranges] = reply::tuple(Value::Array(answers))?;
+    let slot = reply::number(slot)?;
+    for range in reply::list(ranges)? {
+        let mut range = reply::list(range)?.into_iter();
+        let mut next = || range.next().ok_or_else(|| unexpected("a short range of slots"));
+        let (first, last) = (reply::number(next()?)?, reply::number(next()?)?);
+        if (first..=last).contains(&slot) {
+            let mut node = reply::list(next()?)?.into_iter();
+            let host = node.next().map(reply::text).transpose().unwrap_or_default().unwrap_or_default();
+            let port = reply::number(node.next().ok_or_else(|| unexpected("a node without a port"))?)?;
+            let port = u16::try_from(port).map_err(|_| unexpected("a port out of range"))?;
+            return Ok(seed.clone().set_addr(address(seed.addr(), host, port)));
+        }
+    }
+    // A cluster that is being set up or repaired: the same as one that is away.
+    Err(std::io::Error::other("no node of the cluster holds the slot of the key").into())
+}
+
+/// The node's address, reached as the seed is. A node that does not know its own name is the seed's host.
+fn address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    match seed {
+        ConnectionAddr::TcpTls { host: own, insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+            host: if host.is_empty() { own.clone() } else { host },
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
+        ConnectionAddr::Tcp(own, _) => ConnectionAddr::Tcp(if host.is_empty() { own.clone() } else { host }, port),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_url_names_its_seeds_and_one_password_for_all() {
+        assert_eq!(
+            seeds("redis+cluster://me:secret@a:7000,b:7001/").unwrap(),
+            ["redis://me:secret@a:7000", "redis://me:secret@b:7001"]
+        );
+        assert_eq!(seeds("rediss+cluster://a,b").unwrap(), ["rediss://a", "rediss://b"]);
+        assert_eq!(seeds("redis://a"), None);
+    }
+}

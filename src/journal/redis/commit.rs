@@ -1,0 +1,154 @@
+//! A batch as one call of `commit.lua`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::Cmd;
+
+use super::connect::Server;
+use super::keys::{ShardKeys, WorkspaceKey};
+use super::script::Script;
+use crate::config::ANSWERS_KEPT;
+use crate::journal::port::{ATTEMPTS_KEPT, Batch, HISTORY_KEPT, REJECTED_KEPT, Step};
+use crate::journal::record;
+use crate::message::{EntryId, WorkspaceId};
+
+/// Ids in one XDEL at most: Lua cannot spread a list without a bound over a call's arguments.
+const SETTLE_AT_ONCE: usize = 500;
+/// Where the script expects the keys that every commit has.
+const MESSAGES: usize = 2;
+const COMMANDS: usize = 3;
+
+/// What a commit is sent under.
+#[derive(Debug, Clone)]
+pub(super) struct Fence {
+    /// The acquisition's nonce.
+    pub(super) nonce: String,
+    /// How long the lease lives from the commit on.
+    pub(super) lease: Duration,
+}
+
+/// The call that makes `batch` the commit after `expected`.
+pub(super) fn command(server: &Server, keys: &ShardKeys, fence: &Fence, expected: u64, batch: &Batch) -> Cmd {
+    let mut operations = Operations::new(keys);
+    // Events of all steps come before what presupposes them: see commit.lua.
+    batch.steps.iter().for_each(|step| operations.events(step));
+    batch.steps.iter().for_each(|step| operations.states(step));
+    operations.write_states();
+    batch.steps.iter().for_each(|step| operations.entries(step));
+
+    let mut cmd = server.script(Script::Commit, &operations.keys);
+    cmd.arg(&fence.nonce)
+        .arg(expected.to_string())
+        .arg((expected + 1).to_string())
+        .arg(fence.lease.as_millis().to_string())
+        .arg(ATTEMPTS_KEPT)
+        .arg(HISTORY_KEPT)
+        .arg(ANSWERS_KEPT)
+        .arg(REJECTED_KEPT);
+    for argument in &operations.arguments {
+        cmd.arg(argument.as_ref());
+    }
+    cmd
+}
+
+/// Collects keys and arguments: the script's keys stand before its arguments.
+struct Operations<'a> {
+    shard: &'a ShardKeys,
+    keys: Vec<String>,
+    places: HashMap<(WorkspaceId, WorkspaceKey), usize>,
+    /// By key: of several values the last holds, so only that is written.
+    values: HashMap<usize, Bytes>,
+    arguments: Vec<Bytes>,
+}
+
+impl<'a> Operations<'a> {
+    fn new(shard: &'a ShardKeys) -> Self {
+        let keys =
+            vec![shard.owner(), shard.messages(), shard.commands(), shard.answers(), shard.outbox(), shard.rejected()];
+        Self { shard, keys, places: HashMap::new(), values: HashMap::new(), arguments: Vec::new() }
+    }
+
+    fn events(&mut self, step: &Step) {
+        let Some(workspace) = &step.workspace else { return };
+        let streams =
+            [("attempt", WorkspaceKey::Attempts, &step.attempts), ("event", WorkspaceKey::Journal, &step.history)];
+        for (operation, key, events) in streams {
+            for event in events {
+                let place = self.place(workspace, key);
+                self.push(operation, [number(place), Bytes::from(format!("{}-0", event.seq)), event.json.clone()]);
+            }
+        }
+        for mail in &step.mails_owed {
+            self.push("owe", [mail_field(&mail.workspace, mail.disabled), record::encode_mail(mail)]);
+        }
+        for disabled in &step.mails_ended {
+            self.push("pay", [mail_field(workspace, *disabled)]);
+        }
+    }
+
+    fn states(&mut self, step: &Step) {
+        let Some(workspace) = &step.workspace else { return };
+        if let Some(snapshot) = &step.snapshot {
+            let place = self.place(workspace, WorkspaceKey::Snapshot);
+            self.values.insert(place, snapshot.clone());
+        }
+        if let Some(newest) = &step.last_skipped {
+            let place = self.place(workspace, WorkspaceKey::Last);
+            self.values.insert(place, record::encode_newest(newest));
+        }
+    }
+
+    fn write_states(&mut self) {
+        for (place, value) in std::mem::take(&mut self.values) {
+            self.push("set", [number(place), value]);
+        }
+    }
+
+    fn entries(&mut self, step: &Step) {
+        for rejected in &step.rejected {
+            self.push("reject", [number(rejected.fields.len() * 2)]);
+            let fields = rejected.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
+            self.arguments.extend(fields);
+        }
+        for (command, answer) in &step.answers {
+            self.push("answer", [Bytes::from(command.to_string()), encode_answer(answer)]);
+        }
+        self.settle(MESSAGES, &step.settled);
+        self.settle(COMMANDS, &step.settled_commands);
+    }
+
+    fn settle(&mut self, stream: usize, entries: &[EntryId]) {
+        for entries in entries.chunks(SETTLE_AT_ONCE) {
+            self.push("settle", [number(stream), number(entries.len())]);
+            self.arguments.extend(entries.iter().map(|entry| Bytes::from(entry.to_string())));
+        }
+    }
+
+    fn push<const N: usize>(&mut self, operation: &'static str, arguments: [Bytes; N]) {
+        self.arguments.push(Bytes::from_static(operation.as_bytes()));
+        self.arguments.extend(arguments);
+    }
+
+    /// The place of a workspace's key among the script's keys, counted from 1 as Lua does.
+    fn place(&mut self, workspace: &WorkspaceId, key: WorkspaceKey) -> usize {
+        *self.places.entry((workspace.clone(), key)).or_insert_with(|| {
+            self.keys.push(self.shard.of(workspace, key));
+            self.keys.len()
+        })
+    }
+}
+
+fn number(number: usize) -> Bytes {
+    Bytes::from(number.to_string())
+}
+
+fn mail_field(workspace: &WorkspaceId, disabled: u64) -> Bytes {
+    Bytes::from(format!("{workspace}:{disabled}"))
+}
+
+#[expect(clippy::expect_used, reason = "an answer has only members that JSON can hold")]
+fn encode_answer(answer: &crate::workspace::command::Answer) -> Bytes {
+    serde_json::to_vec(answer).expect("an answer is written as JSON").into()
+}

@@ -1,0 +1,100 @@
+//! What an error of Redis means for the one who sent the command.
+
+use redis::{ErrorKind, RedisError, Value};
+
+use crate::journal::port::StoreError;
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Refused before anything ran, by a Redis that is not itself at the moment: sending it again is
+    /// safe, later and on a new connection.
+    NotRun,
+    /// The connection failed; whether the command ran is unknown.
+    Unknown,
+    /// Redis is out of memory; nothing ran.
+    Full,
+    /// An error that stays.
+    Refused,
+}
+
+/// Judges an error.
+pub(super) fn verdict(error: &RedisError) -> Verdict {
+    match error.code() {
+        Some(
+            "NOSCRIPT" | "LOADING" | "BUSY" | "READONLY" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
+            | "TRYAGAIN" | "MOVED" | "ASK",
+        ) => Verdict::NotRun,
+        Some("OOM") => Verdict::Full,
+        Some(_) => Verdict::Refused,
+        None if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) => Verdict::Unknown,
+        None => Verdict::Refused,
+    }
+}
+
+/// An error for the caller, which says what was being done.
+pub(super) fn store_error(what: &str, error: RedisError) -> StoreError {
+    let advice = match verdict(&error) {
+        Verdict::NotRun | Verdict::Unknown => "Redis is away; it is tried again",
+        Verdict::Full => "Redis is full; free memory or raise maxmemory",
+        Verdict::Refused => "Redis refused; see the cause",
+    };
+    StoreError { what: format!("{what}: {advice}"), source: Some(Box::new(error)) }
+}
+
+/// An answer that this program does not understand.
+pub(super) fn unexpected(what: &'static str) -> RedisError {
+    RedisError::from((
+        ErrorKind::UnexpectedReturnType,
+        "an answer of Redis has another form than expected",
+        what.into(),
+    ))
+}
+
+/// No answer in time. The connection must be dropped: the answer may still come.
+pub(super) fn timed_out() -> RedisError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "Redis did not answer in time").into()
+}
+
+/// The same answer with an error of the server as an error.
+pub(super) fn checked(answer: Result<Value, RedisError>) -> Result<Value, RedisError> {
+    match answer? {
+        Value::ServerError(error) => Err(error.into()),
+        value => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_before_the_script_ran_is_sent_again_and_a_script_error_is_not() {
+        let server = |text: &str| {
+            let line = format!("-{text}\r\n");
+            let Ok(Value::ServerError(error)) = redis::parse_redis_value(line.as_bytes()) else {
+                panic!("{text} is an error of the server");
+            };
+            verdict(&error.into())
+        };
+        for text in [
+            "NOSCRIPT No matching script",
+            "LOADING Redis is loading the dataset in memory",
+            "BUSY Redis is busy running a script",
+            "READONLY You can't write against a read only replica.",
+            "MISCONF Redis is configured to save RDB snapshots",
+            "NOREPLICAS Not enough good replicas to write.",
+            "MASTERDOWN Link with MASTER is down",
+            "CLUSTERDOWN The cluster is down",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "MOVED 3999 127.0.0.1:6381",
+            "ASK 3999 127.0.0.1:6381",
+        ] {
+            assert_eq!(server(text), Verdict::NotRun, "{text}");
+        }
+        assert_eq!(server("OOM command not allowed when used memory > 'maxmemory'."), Verdict::Full);
+        assert_eq!(server("WRONGTYPE Operation against a key"), Verdict::Refused);
+        assert_eq!(server("ERR The ID specified in XADD is equal or smaller"), Verdict::Refused);
+        assert_eq!(verdict(&timed_out()), Verdict::Unknown);
+    }
+}

@@ -1,0 +1,83 @@
+//! What any node may do for any workspace: append commands and messages, and read.
+
+use std::time::Duration;
+
+use redis::{RedisError, Value};
+
+use super::Inner;
+use super::error::{Verdict, store_error, unexpected, verdict};
+use super::script::Script;
+use super::{read, reply};
+use crate::journal::fold;
+use crate::journal::port::{COMMANDS_WAITING_MAX, PublishError, ReadError, Reading, SubmitError};
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::command::{Answer, Command};
+
+impl Inner {
+    pub(super) async fn submit_command(
+        &self,
+        workspace: &WorkspaceId,
+        command: &Command,
+        wait: Duration,
+    ) -> Result<Answer, SubmitError> {
+        const WHAT: &str = "storing a command";
+        let wait = wait.min(command.expires_at.since((self.clock)()));
+        let shard = workspace.shard(self.shards);
+        let keys = self.keys.shard(shard);
+        let mut cmd = self.server.script(Script::Submit, &[keys.commands(), keys.answers()]);
+        cmd.arg(COMMANDS_WAITING_MAX).arg(workspace.as_str()).arg(encode(command));
+        let submitted = self.shared.call(&keys.owner(), &cmd).await.and_then(submitted);
+        let Some((id, position)) = submitted.map_err(|error| match verdict(&error) {
+            Verdict::Full => SubmitError::Full,
+            _ => SubmitError::Store(store_error(WHAT, error)),
+        })?
+        else {
+            return Err(SubmitError::TooMany);
+        };
+        let answer = async { self.listener(shard).wait(&self.shared, id, position).await.answer().await };
+        match tokio::time::timeout(wait, answer).await {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) | Err(_) => Err(SubmitError::OutcomeUnknown),
+        }
+    }
+
+    pub(super) async fn publish_message(
+        &self,
+        workspace: &WorkspaceId,
+        message: &RawMessage,
+    ) -> Result<EntryId, PublishError> {
+        let keys = self.keys.shard(workspace.shard(self.shards));
+        let mut cmd = redis::cmd("XADD");
+        cmd.arg(keys.messages()).arg("*");
+        cmd.arg("workspace").arg(workspace.as_str()).arg("message").arg(message.bytes().as_ref());
+        let answer = self.shared.call(&keys.owner(), &cmd).await.and_then(reply::id);
+        answer.map_err(|error| match verdict(&error) {
+            Verdict::Full => PublishError::Full,
+            _ => PublishError::Store(store_error("appending a message", error)),
+        })
+    }
+
+    pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        let keys = self.keys.shard(workspace.shard(self.shards));
+        let cmd = read::command(&self.server, &keys, workspace, read::Attempts::Last);
+        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
+        let (stored, _) = answer.map_err(|error| store_error("reading a workspace", error))?;
+        Ok(fold::read(workspace, &stored)?)
+    }
+}
+
+/// The command's id and the answer before its own; `None` when too many wait.
+fn submitted(answer: Value) -> Result<Option<(EntryId, EntryId)>, RedisError> {
+    let mut values = reply::list(answer)?.into_iter();
+    let mut next = || values.next().ok_or_else(|| unexpected("a short answer"));
+    match reply::text(next()?)?.as_str() {
+        "OK" => Ok(Some((reply::id(next()?)?, reply::id(next()?)?))),
+        "FULL" => Ok(None),
+        _ => Err(unexpected("an unknown word from submit.lua")),
+    }
+}
+
+#[expect(clippy::expect_used, reason = "a command has only members that JSON can hold")]
+fn encode(command: &Command) -> Vec<u8> {
+    serde_json::to_vec(command).expect("a command is written as JSON")
+}

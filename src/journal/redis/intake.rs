@@ -1,0 +1,130 @@
+//! Reads a held shard's streams forward, on a connection of its own: a blocking read holds up
+//! whatever stands behind it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redis::{Cmd, RedisError, Value};
+
+use super::connect::{Connection, Server};
+use super::error::store_error;
+use super::keys::ShardKeys;
+use super::reply;
+use crate::config;
+use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
+use crate::message::EntryId;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Intake {
+    server: Arc<Server>,
+    keys: ShardKeys,
+    /// Taken out while it is used: a poll that is dropped or fails drops the connection too, so no
+    /// later one waits behind its blocking read or takes its answer.
+    connection: Option<Connection>,
+}
+
+impl Intake {
+    pub(super) fn new(server: Arc<Server>, keys: ShardKeys) -> Self {
+        Self { server, keys, connection: None }
+    }
+
+    async fn read(&mut self, request: &Poll) -> Result<Polled, RedisError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.server.connect(&self.keys.owner()).await?,
+        };
+        // Redis takes one COUNT for all streams of a read and answers a blocked one with the first
+        // entry alone. So what is there is read first, each stream with its own count.
+        let mut polled = self.read_now(&mut connection, request).await?;
+        let empty = polled.messages.is_empty() && polled.commands.is_empty();
+        if empty && !request.probe && !request.block.is_zero() {
+            polled = self.read_blocking(&mut connection, request).await?;
+        }
+        self.connection = Some(connection);
+        Ok(polled)
+    }
+
+    async fn read_now(&self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
+        let mut reads = redis::pipe();
+        if request.probe {
+            reads.atomic();
+        }
+        for (stream, after, count) in self.wanted(request) {
+            reads.add_command(xread(count, None, &[(stream, after)]));
+        }
+        if request.probe {
+            reads.cmd("XLEN").arg(self.keys.messages());
+        }
+        if reads.is_empty() {
+            return Ok(Polled::default());
+        }
+        let mut answers = connection.call_all(&reads, config::STORE_TIMEOUT).await?;
+        if request.probe {
+            let [all] = reply::tuple(Value::Array(answers))?;
+            answers = reply::list(all)?;
+        }
+        let length = if request.probe { answers.pop().map(reply::number).transpose()? } else { None };
+        let mut polled = Polled { length, ..Polled::default() };
+        for answer in answers {
+            self.sort(answer, &mut polled)?;
+        }
+        Ok(polled)
+    }
+
+    async fn read_blocking(&self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
+        let wanted = self.wanted(request).collect::<Vec<_>>();
+        let Some(count) = wanted.iter().map(|(_, _, count)| *count).min() else {
+            tokio::time::sleep(request.block).await;
+            return Ok(Polled::default());
+        };
+        let streams = wanted.into_iter().map(|(stream, after, _)| (stream, after)).collect::<Vec<_>>();
+        let cmd = xread(count, Some(request.block), &streams);
+        let answer = connection.call(&cmd, request.block + config::STORE_TIMEOUT).await?;
+        let mut polled = Polled::default();
+        self.sort(answer, &mut polled)?;
+        Ok(polled)
+    }
+
+    /// The streams to read, from where and how much.
+    fn wanted(&self, request: &Poll) -> impl Iterator<Item = (String, EntryId, usize)> {
+        let messages = request.messages.map(|(after, count)| (self.keys.messages(), after, count));
+        let commands = request.commands.map(|(after, count)| (self.keys.commands(), after, count));
+        // COUNT 0 would mean without a limit.
+        [messages, commands].into_iter().flatten().filter(|(_, _, count)| *count > 0)
+    }
+
+    fn sort(&self, answer: Value, polled: &mut Polled) -> Result<(), RedisError> {
+        let messages = self.keys.messages();
+        for (stream, entries) in reply::streams(answer)? {
+            let to: &mut Vec<RawEntry> = if stream == messages { &mut polled.messages } else { &mut polled.commands };
+            *to = entries;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ShardIntake for Intake {
+    async fn poll(&mut self, request: &Poll) -> Result<Polled, StoreError> {
+        self.read(request).await.map_err(|error| store_error("reading a shard's streams", error))
+    }
+}
+
+/// A read of everything after an entry, without a consumer group.
+pub(super) fn xread(count: usize, block: Option<std::time::Duration>, streams: &[(String, EntryId)]) -> Cmd {
+    let mut cmd = redis::cmd("XREAD");
+    cmd.arg("COUNT").arg(count);
+    if let Some(block) = block {
+        // BLOCK 0 would mean forever.
+        cmd.arg("BLOCK").arg(block.as_millis().max(1).to_string());
+    }
+    cmd.arg("STREAMS");
+    for (stream, _) in streams {
+        cmd.arg(stream);
+    }
+    for (_, after) in streams {
+        cmd.arg(after.to_string());
+    }
+    cmd
+}

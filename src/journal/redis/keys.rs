@@ -1,0 +1,119 @@
+//! The names of the keys, as CONTRACT section 6 fixes them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::message::WorkspaceId;
+
+/// Makes the names that begin with one prefix.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: Arc<str>,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The format and the number of shards.
+    pub(super) fn meta(&self) -> String {
+        format!("{}:meta", self.prefix)
+    }
+
+    /// The common input, whose entries are handed over to the shards.
+    pub(super) fn source(&self) -> String {
+        format!("{}:messages", self.prefix)
+    }
+
+    /// The keys of one shard. The braces are the hash tag of Redis Cluster: all lie in one slot.
+    pub(super) fn shard(&self, shard: u16) -> ShardKeys {
+        ShardKeys { base: format!("{}:{{{shard}}}:", self.prefix).into() }
+    }
+}
+
+/// Makes the names of one shard's keys.
+#[derive(Debug, Clone)]
+pub(super) struct ShardKeys {
+    base: Arc<str>,
+}
+
+impl ShardKeys {
+    pub(super) fn messages(&self) -> String {
+        self.name("messages")
+    }
+
+    pub(super) fn commands(&self) -> String {
+        self.name("commands")
+    }
+
+    pub(super) fn answers(&self) -> String {
+        self.name("answers")
+    }
+
+    pub(super) fn outbox(&self) -> String {
+        self.name("outbox")
+    }
+
+    pub(super) fn owner(&self) -> String {
+        self.name("owner")
+    }
+
+    pub(super) fn sources(&self) -> String {
+        self.name("sources")
+    }
+
+    pub(super) fn rejected(&self) -> String {
+        self.name("rejected")
+    }
+
+    pub(super) fn of(&self, workspace: &WorkspaceId, what: WorkspaceKey) -> String {
+        format!("{}{what}:{workspace}", self.base)
+    }
+
+    fn name(&self, what: &str) -> String {
+        format!("{}{what}", self.base)
+    }
+}
+
+/// What is kept for each workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum WorkspaceKey {
+    /// Attempts, by seq.
+    Attempts,
+    /// Other events, by seq.
+    Journal,
+    /// The state at a seq.
+    Snapshot,
+    /// The newest message, when it was skipped.
+    Last,
+}
+
+impl fmt::Display for WorkspaceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attempts => "attempts",
+            Self::Journal => "journal",
+            Self::Snapshot => "snapshot",
+            Self::Last => "last",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        let keys = Keys::new("outbound");
+        let shard = keys.shard(7);
+        let acme: WorkspaceId = "acme".parse().unwrap();
+        assert_eq!(keys.meta(), "outbound:meta");
+        assert_eq!(keys.source(), "outbound:messages");
+        assert_eq!(shard.messages(), "outbound:{7}:messages");
+        assert_eq!(shard.owner(), "outbound:{7}:owner");
+        assert_eq!(shard.of(&acme, WorkspaceKey::Attempts), "outbound:{7}:attempts:acme");
+        assert_eq!(shard.of(&acme, WorkspaceKey::Last), "outbound:{7}:last:acme");
+    }
+}

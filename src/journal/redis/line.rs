@@ -1,0 +1,282 @@
+//! A held shard's line: one task with one connection, so that what is asked in an order takes
+//! effect in that order.
+//!
+//! Requests are pipelined. The oldest unanswered one is awaited; when its answer is unknown, the
+//! connection is dropped with everything on it, and all unanswered requests are sent again in order
+//! on a new one. A commit that was applied already then answers DONE. So HEAD can only be the answer
+//! to the oldest unanswered commit, where it means what it says: answers behind an unknown one are
+//! never looked at.
+
+mod request;
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use redis::{Cmd, RedisError, Value};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::commit::Fence;
+use super::connect::{Backoff, Connection, Server};
+use super::error::{Verdict, timed_out, verdict};
+use super::keys::ShardKeys;
+use super::script::Script;
+use crate::config;
+use crate::journal::port::{Batch, LineError, LoadError, Loaded, Newest, RawEntry, ShardLine};
+use crate::message::{EntryId, WorkspaceId};
+use request::{Outcome, Request, Sent};
+
+/// The holder's end of a line.
+#[derive(Debug)]
+pub(super) struct Line {
+    queue: mpsc::Sender<Request>,
+    dead: Arc<OnceLock<LineError>>,
+    shard: u16,
+}
+
+/// What a line needs to know of its acquisition.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) shard: u16,
+    pub(super) keys: ShardKeys,
+    pub(super) fence: Fence,
+    /// The number of commits before the first of this line.
+    pub(super) head: u64,
+}
+
+impl Line {
+    /// Starts the task on the runtime of the caller.
+    pub(super) fn start(server: Arc<Server>, held: Held) -> Self {
+        let (queue, requests) = mpsc::channel(config::LINE_WAITING_MAX);
+        let dead = Arc::new(OnceLock::new());
+        let shard = held.shard;
+        let task = Task {
+            server,
+            next: held.head,
+            acknowledged: held.head,
+            held,
+            requests,
+            closed: false,
+            unanswered: VecDeque::new(),
+            backoff: Backoff::default(),
+            dead: Arc::clone(&dead),
+        };
+        tokio::spawn(task.run());
+        Self { queue, dead, shard }
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> BoxFuture<'static, Result<T, LineError>> {
+        let (reply, answer) = oneshot::channel();
+        if self.dead.get().is_none()
+            && let Err(TrySendError::Full(_)) = self.queue.try_send(request(reply))
+        {
+            let detail = format!("more than {} requests wait on its line", config::LINE_WAITING_MAX);
+            self.dead.get_or_init(|| LineError::Failed { shard: self.shard, detail });
+        }
+        let (dead, shard) = (Arc::clone(&self.dead), self.shard);
+        async move {
+            let ended = || LineError::Failed { shard, detail: "its line has ended".to_owned() };
+            answer.await.map_err(|_| dead.get().cloned().unwrap_or_else(ended))
+        }
+        .boxed()
+    }
+}
+
+impl ShardLine for Line {
+    fn commit(&self, batch: Batch) -> BoxFuture<'static, Result<Instant, LineError>> {
+        self.ask(|reply| Request::Commit { batch, reply })
+    }
+
+    fn load(&self, workspace: &WorkspaceId) -> BoxFuture<'static, Result<Result<Loaded, LoadError>, LineError>> {
+        self.ask(|reply| Request::Load { workspace: workspace.clone(), reply })
+    }
+
+    fn newest(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, LineError>> {
+        self.ask(|reply| Request::Newest { workspace: workspace.clone(), reply })
+    }
+
+    fn sweep(&self, from: EntryId, to: EntryId, count: usize) -> BoxFuture<'static, Result<Vec<RawEntry>, LineError>> {
+        self.ask(|reply| Request::Sweep { from, to, count, reply })
+    }
+
+    fn present(&self, entries: Vec<EntryId>) -> BoxFuture<'static, Result<Vec<EntryId>, LineError>> {
+        self.ask(|reply| Request::Present { entries, reply })
+    }
+
+    fn release(&self) -> BoxFuture<'static, Result<(), LineError>> {
+        self.ask(|reply| Request::Release { reply })
+    }
+}
+
+struct Task {
+    server: Arc<Server>,
+    held: Held,
+    requests: mpsc::Receiver<Request>,
+    /// Whether the holder has dropped its end.
+    closed: bool,
+    /// Sent and not answered, oldest first; at most [`config::LINE_UNANSWERED_MAX`].
+    unanswered: VecDeque<Sent>,
+    /// The head that the next commit expects.
+    next: u64,
+    /// The head after the last commit that was answered.
+    acknowledged: u64,
+    backoff: Backoff,
+    dead: Arc<OnceLock<LineError>>,
+}
+
+/// Why a connection is given up.
+enum End {
+    /// The holder is gone and everything is answered.
+    Closed,
+    /// Nothing is ever sent again.
+    Dead(LineError),
+    /// To be continued on a new connection.
+    Away(RedisError),
+}
+
+impl Task {
+    async fn run(mut self) {
+        loop {
+            match self.connected().await {
+                End::Closed => return,
+                End::Dead(error) => {
+                    // Before the waiting callers are told, which dropping their senders does.
+                    self.dead.get_or_init(|| error);
+                    return;
+                }
+                End::Away(error) => {
+                    warn!(shard = self.held.shard, %error, unanswered = self.unanswered.len(), "Redis is away; reconnecting");
+                    self.backoff.pause().await;
+                }
+            }
+            if let Some(error) = self.dead.get() {
+                info!(shard = self.held.shard, %error, "the line is dead");
+                return;
+            }
+        }
+    }
+
+    /// Works on one connection until that is lost or the line ends.
+    async fn connected(&mut self) -> End {
+        let connection = match self.connect().await {
+            Ok(connection) => connection,
+            Err(end) => return end,
+        };
+        for sent in &mut self.unanswered {
+            sent.send(&connection);
+        }
+        let mut last_answer = Instant::now();
+        loop {
+            if let Some(error) = self.dead.get() {
+                return End::Dead(error.clone());
+            }
+            if self.closed && self.unanswered.is_empty() {
+                return End::Closed;
+            }
+            let room = !self.closed && self.unanswered.len() < config::LINE_UNANSWERED_MAX;
+            tokio::select! {
+                biased;
+                answer = oldest(&mut self.unanswered, last_answer) => {
+                    last_answer = Instant::now();
+                    if let Some(end) = self.take(answer) {
+                        return end;
+                    }
+                }
+                request = self.requests.recv(), if room => match request {
+                    Some(request) => {
+                        let mut sent = self.prepare(request);
+                        sent.send(&connection);
+                        self.unanswered.push_back(sent);
+                    }
+                    None => self.closed = true,
+                },
+            }
+        }
+    }
+
+    /// Connects, and asks whether the shard is still ours: a line that lost its connection may have
+    /// lost the shard, or its commits.
+    async fn connect(&mut self) -> Result<Connection, End> {
+        let owner = self.held.keys.owner();
+        let mut connection = self.server.connect_for_scripts(&owner).await.map_err(End::Away)?;
+        let mut ask = self.server.script(Script::Owner, &[owner]);
+        ask.arg(&self.held.fence.nonce).arg(self.acknowledged.to_string());
+        let answer = connection.call(&ask, config::STORE_TIMEOUT).await;
+        match request::judge(answer, self.held.shard, self.acknowledged) {
+            Outcome::Applied(_) => Ok(connection),
+            Outcome::Away(error) => Err(End::Away(error)),
+            Outcome::Dead(error) => Err(End::Dead(error)),
+        }
+    }
+
+    fn prepare(&mut self, request: Request) -> Sent {
+        let expected = self.next;
+        if matches!(request, Request::Commit { .. }) {
+            self.next += 1;
+        }
+        Sent::new(request, expected, &self.server, &self.held)
+    }
+
+    /// Takes the answer to the oldest unanswered request.
+    fn take(&mut self, answer: Result<Value, RedisError>) -> Option<End> {
+        if let Err(error) = &answer
+            && matches!(verdict(error), Verdict::NotRun | Verdict::Unknown)
+        {
+            // The futures hold the connection; without them it closes.
+            self.unanswered.iter_mut().for_each(Sent::forget);
+            return answer.err().map(End::Away);
+        }
+        let sent = self.unanswered.pop_front()?;
+        self.backoff.reset();
+        match sent.answer(answer, &self.held) {
+            Ok(Some(head)) => self.acknowledged = head,
+            Ok(None) => {}
+            Err(error) => return Some(End::Dead(error)),
+        }
+        None
+    }
+}
+
+/// Waits for the answer to the oldest request; forever when there is none.
+async fn oldest(unanswered: &mut VecDeque<Sent>, last_answer: Instant) -> Result<Value, RedisError> {
+    match unanswered.front_mut() {
+        Some(sent) => {
+            // Those before it took their time, which is not its own.
+            let deadline = sent.at.max(last_answer) + config::STORE_TIMEOUT;
+            let answer = std::future::poll_fn(|cx| sent.poll(cx));
+            tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(timed_out()))
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// An answer that is under way.
+type Answer = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>;
+
+/// Puts a command on the connection now, in its place, and returns its answer.
+///
+/// The connection's queue is taken in the order of first polls. It has room for every request that
+/// may be unanswered, so one poll is enough; it must not yield for the sake of other tasks, else a
+/// later request could overtake.
+fn send(connection: &Connection, cmd: Arc<Cmd>) -> Answer {
+    let connection = connection.clone();
+    let mut answer: Answer = Box::pin(async move { connection.send(&cmd).await });
+    let mut first = tokio::task::unconstrained(answer.as_mut());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match Pin::new(&mut first).poll(&mut context) {
+        Poll::Ready(done) => Box::pin(std::future::ready(done)),
+        Poll::Pending => answer,
+    }
+}

@@ -1,0 +1,183 @@
+//! The Redis adapter: streams, scripts and one lease a shard. Production runs on it.
+//!
+//! # Keys
+//! CONTRACT section 6 names them. All keys of a shard share the hash tag `{k}`. What a value holds:
+//!
+//! | key | value |
+//! |---|---|
+//! | `…:meta` | `format` (1), `shards` |
+//! | `…:{k}:owner` | `node`, `nonce`, `head`, `expiry` (Unix ms by Redis' clock; 0 once released) |
+//! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
+//! | `…:{k}:commands` | `workspace`, `command` (JSON) |
+//! | `…:{k}:answers` | `command` (its entry id), `answer` (JSON) |
+//! | `…:{k}:attempts:<ws>`, `…:journal:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`] |
+//! | `…:{k}:snapshot:<ws>` | [`super::record::encode_snapshot`] |
+//! | `…:{k}:last:<ws>` | [`super::record::encode_newest`]: entry id and text |
+//! | `…:{k}:outbox` | `<ws>:<seq>` → [`super::record::encode_mail`] |
+//! | `…:{k}:sources` | source → greatest entry id handed over |
+//! | `…:{k}:rejected` | see [`super::rejected`] |
+//!
+//! # Ways in
+//! [`lease`] takes a shard and starts a [`line`](self::line) (commits, loads, in order) and an
+//! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`source`] hands the
+//! common input over. Each kind of work has connections of its own: answers come in the order of
+//! questions, so nothing may stand behind a blocking read.
+
+mod answers;
+mod check;
+mod cluster;
+mod commit;
+mod connect;
+mod error;
+mod facade;
+mod intake;
+mod keys;
+mod lease;
+mod line;
+mod read;
+mod reply;
+mod script;
+mod shared;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use self::answers::Listener;
+use self::commit::Fence;
+use self::connect::Server;
+use self::intake::Intake;
+use self::keys::Keys;
+use self::line::{Held, Line};
+use self::shared::Shared;
+use self::source::Source;
+use super::port::{AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError};
+use crate::config::START_WAIT;
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::command::{Answer, Command};
+use crate::workspace::time::Clock;
+
+pub use self::check::StartError;
+
+/// How to reach Redis and what to expect there.
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// `redis://`, `rediss://`, or `redis+cluster://a,b,c`.
+    pub url: String,
+    /// What every key begins with.
+    pub prefix: String,
+    /// Shards to create; `None` takes what is stored, else [`crate::config::SHARDS_DEFAULT`].
+    pub shards: Option<u16>,
+    /// Accept a Redis that evicts keys or forgets them at a restart.
+    pub allow_volatile: bool,
+    /// The wall clock, for the time of rejected entries and for how long a command is waited for.
+    pub clock: Clock,
+}
+
+/// A journal in Redis. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    server: Arc<Server>,
+    keys: Keys,
+    shards: u16,
+    shared: Shared,
+    listeners: Mutex<HashMap<u16, Listener>>,
+    source: Source,
+    /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
+    /// though its own lease on it lives.
+    run: String,
+    clock: Clock,
+}
+
+impl Redis {
+    /// Connects, waiting at most [`START_WAIT`], and checks that this Redis keeps what it is given.
+    ///
+    /// # Errors
+    /// [`StartError`]; each says what to do.
+    pub async fn connect(options: &RedisOptions) -> Result<Self, StartError> {
+        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        if !(1..=64).contains(&options.prefix.len()) || !options.prefix.bytes().all(usable) {
+            return Err(StartError::Prefix(options.prefix.clone()));
+        }
+        let server = Arc::new(Server::parse(&options.url).map_err(StartError::Url)?);
+        let keys = Keys::new(&options.prefix);
+        let shards = check::check(&server, &keys, options.shards, options.allow_volatile, START_WAIT).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                shared: Shared::new(Arc::clone(&server)),
+                source: Source::default(),
+                listeners: Mutex::default(),
+                run: Uuid::new_v4().to_string(),
+                clock: options.clock,
+                server,
+                keys,
+                shards,
+            }),
+        })
+    }
+}
+
+impl Inner {
+    /// The listener for a shard's answers. One a shard, so their number is bounded.
+    fn listener(&self, shard: u16) -> Listener {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Listener::new(Arc::clone(&self.server), self.keys.shard(shard));
+        listeners.entry(shard).or_insert_with(new).clone()
+    }
+}
+
+#[async_trait]
+impl Journal for Redis {
+    fn shards(&self) -> u16 {
+        self.inner.shards
+    }
+
+    async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {
+        let inner = &self.inner;
+        let fence = Fence { nonce: format!("{}.{}", inner.run, Uuid::new_v4()), lease: holder.lease };
+        let lease = lease::acquire(inner, shard, holder, &fence.nonce).await?;
+        let keys = inner.keys.shard(shard);
+        let held = Held { shard, keys: keys.clone(), fence, head: lease.head };
+        Ok(Acquired {
+            intake: Box::new(Intake::new(Arc::clone(&inner.server), keys)),
+            line: Box::new(Line::start(Arc::clone(&inner.server), held)),
+            outbox: lease.outbox,
+            lease_until: lease.until,
+        })
+    }
+
+    async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
+        self.inner.submit_command(workspace, command, wait).await
+    }
+
+    async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        self.inner.publish_message(workspace, message).await
+    }
+
+    async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        self.inner.read_workspace(workspace).await
+    }
+
+    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
+        let moved = source::hand_over(&self.inner, max, block).await;
+        moved.map_err(|error| error::store_error("handing messages over to their shards", error))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let meta = self.inner.keys.shard(0).owner();
+        let answer = self.inner.shared.call_repeatable(&meta, &redis::cmd("PING")).await;
+        answer.map(drop).map_err(|error| error::store_error("asking Redis for a sign of life", error))
+    }
+}

@@ -1,0 +1,55 @@
+//! What is stored of a workspace, as one call of `read.lua`.
+
+use bytes::Bytes;
+use redis::{Cmd, RedisError, Value};
+
+use super::connect::Server;
+use super::error::unexpected;
+use super::keys::{ShardKeys, WorkspaceKey};
+use super::reply;
+use super::script::Script;
+use crate::journal::fold::Stored;
+use crate::journal::port::{ATTEMPTS_KEPT, RawEntry, StoredEvent};
+use crate::message::WorkspaceId;
+
+/// Which attempts to read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Attempts {
+    /// Those above the snapshot, at most so many.
+    Above(usize),
+    /// The last [`ATTEMPTS_KEPT`].
+    Last,
+}
+
+/// What is stored, and the newest skipped message as stored.
+pub(super) type Answered = (Stored, Option<Bytes>);
+
+/// The call.
+pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId, attempts: Attempts) -> Cmd {
+    use WorkspaceKey::{Attempts as AttemptsKey, Journal, Last, Snapshot};
+    let keys = [Snapshot, AttemptsKey, Journal, Last].map(|key| keys.of(workspace, key));
+    let (count, which) = match attempts {
+        Attempts::Above(count) => (count, "above"),
+        Attempts::Last => (ATTEMPTS_KEPT, "last"),
+    };
+    let mut cmd = server.script(Script::Read, &keys);
+    cmd.arg(count).arg(which);
+    cmd
+}
+
+/// Its answer.
+///
+/// # Errors
+/// The answer has another form.
+pub(super) fn parse(answer: Value) -> Result<Answered, RedisError> {
+    let [snapshot, attempts, attempts_top, journal_top, last] = reply::tuple(answer)?;
+    let attempts = reply::entries(attempts)?.into_iter().map(event).collect::<Result<_, _>>()?;
+    let top = reply::id(attempts_top)?.ms.max(reply::id(journal_top)?.ms);
+    Ok((Stored { snapshot: reply::bytes(snapshot)?, attempts, top }, reply::bytes(last)?))
+}
+
+/// An entry `<seq>-0` with one field.
+fn event(entry: RawEntry) -> Result<StoredEvent, RedisError> {
+    let json = entry.field("e").cloned().ok_or_else(|| unexpected("an event without the field e"))?;
+    Ok(StoredEvent { seq: entry.id.ms, json })
+}

@@ -1,0 +1,81 @@
+//! Answers of Redis, taken apart by hand: the library's stream types lose the order of fields and
+//! copy every value.
+
+use bytes::Bytes;
+use redis::{RedisError, Value};
+
+use super::error::unexpected;
+use crate::journal::port::RawEntry;
+use crate::message::EntryId;
+
+/// A list.
+pub(super) fn list(value: Value) -> Result<Vec<Value>, RedisError> {
+    match value {
+        Value::Array(items) => Ok(items),
+        Value::Nil => Ok(Vec::new()),
+        _ => Err(unexpected("not a list")),
+    }
+}
+
+/// A list of exactly so many.
+pub(super) fn tuple<const N: usize>(value: Value) -> Result<[Value; N], RedisError> {
+    list(value)?.try_into().map_err(|_| unexpected("a list of another length"))
+}
+
+/// Bytes, or `None` when there is nothing.
+pub(super) fn bytes(value: Value) -> Result<Option<Bytes>, RedisError> {
+    match value {
+        Value::BulkString(bytes) => Ok(Some(bytes.into())),
+        Value::SimpleString(text) => Ok(Some(text.into_bytes().into())),
+        Value::Okay => Ok(Some(Bytes::from_static(b"OK"))),
+        Value::Nil => Ok(None),
+        _ => Err(unexpected("not a string")),
+    }
+}
+
+/// A text.
+pub(super) fn text(value: Value) -> Result<String, RedisError> {
+    let bytes = bytes(value)?.ok_or_else(|| unexpected("nothing where a string is due"))?;
+    String::from_utf8(bytes.into()).map_err(|_| unexpected("a string that is not UTF-8"))
+}
+
+/// A number, as such or as text.
+pub(super) fn number(value: Value) -> Result<u64, RedisError> {
+    let wrong = || unexpected("not a number");
+    match value {
+        Value::Int(number) => u64::try_from(number).map_err(|_| wrong()),
+        other => text(other)?.parse().map_err(|_| wrong()),
+    }
+}
+
+/// An entry id.
+pub(super) fn id(value: Value) -> Result<EntryId, RedisError> {
+    text(value)?.parse().map_err(|_| unexpected("not an entry id"))
+}
+
+/// The entries of one stream, as XRANGE answers them.
+pub(super) fn entries(value: Value) -> Result<Vec<RawEntry>, RedisError> {
+    list(value)?.into_iter().map(entry).collect()
+}
+
+/// The entries of several streams by name, as XREAD answers them.
+pub(super) fn streams(value: Value) -> Result<Vec<(String, Vec<RawEntry>)>, RedisError> {
+    let stream = |value| {
+        let [name, found] = tuple(value)?;
+        Ok((text(name)?, entries(found)?))
+    };
+    list(value)?.into_iter().map(stream).collect()
+}
+
+fn entry(value: Value) -> Result<RawEntry, RedisError> {
+    let [name, flat] = tuple(value)?;
+    let id = id(name)?;
+    let mut flat = list(flat)?.into_iter();
+    let mut fields = Vec::with_capacity(flat.len() / 2);
+    while let Some(field) = flat.next() {
+        let value = flat.next().ok_or_else(|| unexpected("a field without a value"))?;
+        let pair = bytes(field)?.zip(bytes(value)?);
+        fields.push(pair.ok_or_else(|| unexpected("nothing where a field is due"))?);
+    }
+    Ok(RawEntry { id, fields })
+}

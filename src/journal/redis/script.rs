@@ -1,0 +1,49 @@
+//! The scripts that run inside Redis, each atomic. Their texts are in `redis/`.
+//!
+//! A script is sent by the hash of its text. Redis forgets texts when it restarts, so every new
+//! connection that runs scripts loads them first.
+
+use redis::Cmd;
+
+/// One script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    Acquire,
+    Commit,
+    Handover,
+    Meta,
+    Owner,
+    Present,
+    Read,
+    Release,
+    Submit,
+}
+
+/// Every text, in the order of [`Script`].
+pub(super) const TEXTS: [&str; 9] = [
+    include_str!("../../../redis/acquire.lua"),
+    include_str!("../../../redis/commit.lua"),
+    include_str!("../../../redis/handover.lua"),
+    include_str!("../../../redis/meta.lua"),
+    include_str!("../../../redis/owner.lua"),
+    include_str!("../../../redis/present.lua"),
+    include_str!("../../../redis/read.lua"),
+    include_str!("../../../redis/release.lua"),
+    include_str!("../../../redis/submit.lua"),
+];
+
+/// The hashes of [`TEXTS`], as Redis answered them.
+#[derive(Debug, Clone)]
+pub(super) struct Hashes(pub(super) Vec<String>);
+
+impl Hashes {
+    /// A call of `script` with `keys`; the arguments follow.
+    pub(super) fn call(&self, script: Script, keys: &[String]) -> Cmd {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&self.0[script as usize]).arg(keys.len());
+        for key in keys {
+            cmd.arg(key);
+        }
+        cmd
+    }
+}

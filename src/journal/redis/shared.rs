@@ -1,0 +1,101 @@
+//! Connections that many callers use for short calls: one in all, or with a cluster one a shard.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::{Cmd, RedisError, Value};
+use tokio::time::Instant;
+
+use super::connect::{Connection, Server};
+use super::error::{Verdict, verdict};
+use crate::config;
+
+/// See the module. Bounded by the number of shards.
+#[derive(Debug)]
+pub(super) struct Shared {
+    server: Arc<Server>,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// One connection, when there is one. Held while connecting, so that callers wait for one attempt
+/// and do not make one each.
+type Slot = tokio::sync::Mutex<Option<Live>>;
+
+#[derive(Debug)]
+struct Live {
+    connection: Connection,
+    made: Instant,
+    used: Instant,
+}
+
+impl Shared {
+    pub(super) fn new(server: Arc<Server>) -> Self {
+        Self { server, slots: Mutex::default() }
+    }
+
+    /// Runs a command on the node that holds `key`. Sent again, once, only when Redis says that it
+    /// did not run it.
+    ///
+    /// # Errors
+    /// Redis is away or refuses. With [`Verdict::Unknown`] it may have run.
+    pub(super) async fn call(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
+        match self.try_call(key, cmd).await {
+            Err(error) if verdict(&error) == Verdict::NotRun => self.try_call(key, cmd).await,
+            answer => answer,
+        }
+    }
+
+    /// The same for a command that may run twice: sent again, once, when the connection failed.
+    ///
+    /// # Errors
+    /// Redis is away or refuses.
+    pub(super) async fn call_repeatable(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
+        match self.try_call(key, cmd).await {
+            Err(error) if matches!(verdict(&error), Verdict::NotRun | Verdict::Unknown) => {
+                self.try_call(key, cmd).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn try_call(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
+        let slot = self.slot(key);
+        let (mut connection, made) = self.connection(&slot, key).await?;
+        let answer = connection.call(cmd, config::STORE_TIMEOUT).await;
+        if let Err(error) = &answer
+            && matches!(verdict(error), Verdict::NotRun | Verdict::Unknown)
+        {
+            let mut slot = slot.lock().await;
+            if slot.as_ref().is_some_and(|live| live.made == made) {
+                *slot = None;
+            }
+        }
+        answer
+    }
+
+    async fn connection(&self, slot: &Slot, key: &str) -> Result<(Connection, Instant), RedisError> {
+        let mut slot = slot.lock().await;
+        if let Some(live) = slot.as_mut() {
+            // One that died unnoticed while nobody used it would make a command's fate unknown.
+            let idle = live.used.elapsed() > config::STORE_IDLE_CHECK;
+            if !idle || live.connection.call(&redis::cmd("PING"), config::STORE_TIMEOUT).await.is_ok() {
+                live.used = Instant::now();
+                return Ok((live.connection.clone(), live.made));
+            }
+            *slot = None;
+        }
+        let connection = self.server.connect_for_scripts(key).await?;
+        let now = Instant::now();
+        *slot = Some(Live { connection: connection.clone(), made: now, used: now });
+        Ok((connection, now))
+    }
+
+    fn slot(&self, key: &str) -> Arc<Slot> {
+        let name = if self.server.is_cluster() { key } else { "" };
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get(name) {
+            return Arc::clone(slot);
+        }
+        Arc::clone(slots.entry(name.to_owned()).or_default())
+    }
+}

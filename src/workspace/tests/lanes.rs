@@ -1,0 +1,277 @@
+use crate::message::{Chat, EntryId};
+use crate::workspace::event::Event;
+use crate::workspace::lanes::Lanes;
+use crate::workspace::policy::{Counting, Policy};
+use crate::workspace::scenario::*;
+use crate::workspace::state::State;
+
+const ANNA: Chat = Chat(1);
+const BORIS: Chat = Chat(2);
+
+/// The policy of most tests, with room for 100.
+const WIDE: Policy = Policy { error_limit: 10, counting: Counting::Consecutive, in_flight_max: 100, mail_server: true };
+
+fn on(errors: u32) -> State {
+    let mut state = state_of(&[switched_on()]);
+    state.errors = errors;
+    state
+}
+
+fn proven(errors: u32) -> State {
+    State { proven: true, ..on(errors) }
+}
+
+fn offered(entries: &[(u64, Chat)]) -> Lanes {
+    let mut lanes = Lanes::default();
+    for (n, chat) in entries {
+        lanes.offer(entry(*n), *chat);
+    }
+    lanes
+}
+
+/// One entry each of so many chats.
+fn crowd(count: u64) -> Lanes {
+    offered(&(1..=count).map(|n| (n, Chat(n))).collect::<Vec<_>>())
+}
+
+/// Begins whatever may begin, in the state's configuration; returns it.
+fn begin_all(lanes: &mut Lanes, state: &State, policy: &Policy) -> Vec<EntryId> {
+    let mut begun = Vec::new();
+    while let Some(next) = lanes.next().filter(|_| lanes.has_room(state, policy)) {
+        lanes.begin(next, state.webhook.config);
+        begun.push(next);
+    }
+    begun
+}
+
+/// How many [`begin_all`] begins.
+fn fill(lanes: &mut Lanes, state: &State, policy: &Policy) -> usize {
+    begin_all(lanes, state, policy).len()
+}
+
+/// Takes every entry as soon as it may go, one at a time; returns the order.
+fn drain(lanes: &mut Lanes) -> Vec<EntryId> {
+    let mut order = Vec::new();
+    while let Some(next) = lanes.next() {
+        lanes.begin(next, 1);
+        lanes.end(next, true, true, &on(0), &WIDE);
+        order.push(next);
+    }
+    order
+}
+
+#[test]
+fn the_oldest_goes_first_whatever_the_order_of_arrival() {
+    let mut lanes = offered(&[(3, ANNA), (1, BORIS), (4, BORIS), (2, ANNA)]);
+    assert_eq!((lanes.waiting(), lanes.in_flight()), (4, 0));
+    assert_eq!(drain(&mut lanes), [entry(1), entry(2), entry(3), entry(4)]);
+    assert_eq!((lanes.waiting(), lanes.in_flight()), (0, 0));
+}
+
+#[test]
+fn a_chat_has_one_in_flight_and_chats_do_not_wait_for_one_another() {
+    let mut lanes = offered(&[(1, ANNA), (2, ANNA), (3, BORIS)]);
+    lanes.begin(entry(1), 1);
+    assert_eq!(lanes.next(), Some(entry(3)));
+    lanes.begin(entry(3), 1);
+    assert_eq!((lanes.next(), lanes.waiting(), lanes.in_flight()), (None, 1, 2));
+    lanes.end(entry(1), true, true, &on(0), &WIDE);
+    assert_eq!((lanes.next(), lanes.in_flight()), (Some(entry(2)), 1));
+}
+
+#[test]
+fn an_entry_that_arrives_late_still_goes_before_the_later_ones_of_its_chat() {
+    let mut lanes = offered(&[(5, ANNA), (7, ANNA)]);
+    lanes.begin(entry(5), 1);
+    lanes.offer(entry(6), ANNA);
+    assert_eq!(lanes.next(), None);
+    lanes.end(entry(5), false, true, &on(1), &WIDE);
+    assert_eq!(drain(&mut lanes), [entry(6), entry(7)]);
+    lanes.offer(entry(9), ANNA);
+    lanes.offer(entry(8), ANNA);
+    assert_eq!(drain(&mut lanes), [entry(8), entry(9)]);
+}
+
+#[test]
+fn an_entry_is_taken_up_once() {
+    let mut lanes = offered(&[(1, ANNA), (1, ANNA)]);
+    assert_eq!(lanes.waiting(), 1);
+    lanes.begin(entry(1), 1);
+    lanes.offer(entry(1), ANNA);
+    lanes.adopt(entry(1), ANNA, 1);
+    assert_eq!((lanes.waiting(), lanes.in_flight()), (0, 1));
+    assert!(lanes.has_room(&on(9), &WIDE), "it takes one of two places");
+    lanes.end(entry(1), true, true, &on(0), &WIDE);
+    lanes.end(entry(1), true, true, &on(0), &WIDE);
+    assert_eq!((lanes.next(), lanes.in_flight()), (None, 0));
+}
+
+#[test]
+fn a_skipped_entry_lets_its_chat_go_on() {
+    let mut lanes = offered(&[(1, ANNA), (2, ANNA)]);
+    lanes.skip(entry(1));
+    assert_eq!((lanes.next(), lanes.waiting()), (Some(entry(2)), 1));
+}
+
+#[test]
+fn an_attempt_that_was_not_made_waits_again_first_of_its_chat() {
+    let mut lanes = offered(&[(1, ANNA), (2, ANNA), (3, BORIS)]);
+    lanes.begin(entry(1), 1);
+    lanes.put_back(entry(1));
+    assert_eq!((lanes.waiting(), lanes.in_flight()), (3, 0));
+    assert_eq!(drain(&mut lanes), [entry(1), entry(2), entry(3)]);
+}
+
+#[test]
+fn an_adopted_attempt_holds_its_chat_and_its_place_in_the_window() {
+    let mut lanes = Lanes::default();
+    lanes.offer(entry(1), ANNA);
+    lanes.adopt(entry(1), ANNA, 1);
+    lanes.offer(entry(2), ANNA);
+    assert_eq!((lanes.next(), lanes.waiting(), lanes.in_flight()), (None, 1, 1));
+    assert!(!lanes.has_room(&on(10), &WIDE) && lanes.has_room(&on(9), &WIDE));
+    lanes.end(entry(1), true, true, &on(0), &WIDE);
+    assert_eq!(lanes.next(), Some(entry(2)));
+}
+
+#[test]
+fn all_but_the_oldest_are_given_back() {
+    let mut lanes = offered(&[(1, ANNA), (2, ANNA), (3, BORIS), (4, ANNA), (5, BORIS)]);
+    lanes.begin(entry(1), 1);
+    assert_eq!(lanes.give_back(2), [entry(4), entry(5)]);
+    assert_eq!((lanes.waiting(), lanes.in_flight()), (2, 1));
+    assert_eq!(lanes.give_back(2), []);
+    assert_eq!(lanes.give_back(0), [entry(2), entry(3)]);
+    assert_eq!((lanes.next(), lanes.waiting()), (None, 0));
+    lanes.offer(entry(2), ANNA);
+    lanes.end(entry(1), true, true, &on(0), &WIDE);
+    assert_eq!(lanes.next(), Some(entry(2)));
+}
+
+#[test]
+fn until_its_first_success_a_webhook_has_as_many_in_flight_as_it_may_have_errors() {
+    for errors in 0..=10 {
+        let room = 11 - usize::try_from(errors).unwrap();
+        let mut lanes = crowd(20);
+        assert_eq!(lanes.window(&on(errors), &WIDE), room);
+        assert_eq!(fill(&mut lanes, &on(errors), &WIDE), room);
+    }
+}
+
+#[test]
+fn the_maximum_of_the_workspace_bounds_every_window() {
+    let policy = Policy { in_flight_max: 4, ..WIDE };
+    assert_eq!(fill(&mut crowd(20), &on(0), &policy), 4);
+    assert_eq!(fill(&mut crowd(20), &on(8), &policy), 3);
+    assert_eq!(fill(&mut crowd(20), &proven(0), &policy), 4);
+    let none = Policy { in_flight_max: 0, ..WIDE };
+    assert_eq!(fill(&mut crowd(20), &proven(0), &none), 1, "a webhook that is on always gets on");
+}
+
+#[test]
+fn a_limit_lowered_below_the_counter_leaves_room_for_one() {
+    let policy = Policy { error_limit: 3, ..WIDE };
+    assert_eq!(fill(&mut crowd(20), &on(8), &policy), 1);
+    let huge = Policy { error_limit: u32::MAX, ..WIDE };
+    assert_eq!(Lanes::default().window(&on(0), &huge), 100);
+}
+
+#[test]
+fn a_dead_endpoint_gets_11_attempts_however_their_outcomes_are_spread() {
+    for answer_newest_first in [true, false] {
+        let (mut lanes, mut state, mut flying, mut begun) = (crowd(40), on(0), Vec::new(), 0);
+        while state.errors < 11 {
+            let more = begin_all(&mut lanes, &state, &WIDE);
+            begun += more.len();
+            flying.extend(more);
+            let ended = flying.remove(if answer_newest_first { flying.len() - 1 } else { 0 });
+            state.errors += 1;
+            lanes.end(ended, false, true, &state, &WIDE);
+        }
+        assert_eq!((begun, flying.len()), (11, 0));
+    }
+}
+
+/// Ends one attempt of its own chat with the counter at `errors` afterwards.
+fn end_one(lanes: &mut Lanes, n: u64, delivered: bool, state: &State) -> usize {
+    lanes.offer(entry(n), Chat(n));
+    lanes.begin(entry(n), state.webhook.config);
+    lanes.end(entry(n), delivered, true, state, &WIDE);
+    lanes.window(state, &WIDE)
+}
+
+#[test]
+fn a_success_adds_one_up_to_the_maximum() {
+    let mut lanes = Lanes::default();
+    assert_eq!(lanes.window(&proven(0), &WIDE), 11, "a window is not remembered over a load");
+    assert_eq!(end_one(&mut lanes, 1, true, &proven(0)), 12);
+    assert_eq!(end_one(&mut lanes, 2, true, &proven(0)), 13);
+    for n in 3..=89 {
+        end_one(&mut lanes, n, true, &proven(0));
+    }
+    assert_eq!(lanes.window(&proven(0), &WIDE), 100);
+    assert_eq!(end_one(&mut lanes, 90, true, &proven(0)), 100);
+    assert_eq!(end_one(&mut lanes, 91, false, &proven(1)), 50, "successes at the maximum are not saved up");
+}
+
+#[test]
+fn an_error_halves_the_window_but_not_below_what_may_still_fail() {
+    let mut lanes = Lanes::default();
+    for n in 1..=29 {
+        end_one(&mut lanes, n, true, &proven(0));
+    }
+    assert_eq!(lanes.window(&proven(0), &WIDE), 40);
+    let windows: Vec<usize> =
+        (1..=10).map(|errors| end_one(&mut lanes, 100 + u64::from(errors), false, &proven(errors))).collect();
+    assert_eq!(windows, [20, 10, 8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(end_one(&mut lanes, 200, true, &proven(0)), 12);
+}
+
+#[test]
+fn outcomes_that_do_not_count_leave_the_window() {
+    let mut lanes = Lanes::default();
+    end_one(&mut lanes, 1, true, &proven(0));
+    for delivered in [true, false] {
+        lanes.offer(entry(2), ANNA);
+        lanes.begin(entry(2), 1);
+        lanes.end(entry(2), delivered, false, &proven(0), &WIDE);
+        assert_eq!((lanes.window(&proven(0), &WIDE), lanes.in_flight()), (12, 0));
+    }
+    lanes.end(entry(77), false, true, &proven(1), &WIDE);
+    assert_eq!(lanes.window(&proven(0), &WIDE), 12, "an entry that is not in flight has no outcome");
+}
+
+#[test]
+fn before_the_first_success_errors_leave_no_mark_on_the_window() {
+    let mut lanes = Lanes::default();
+    assert_eq!(end_one(&mut lanes, 1, false, &on(1)), 10);
+    assert_eq!(end_one(&mut lanes, 2, false, &on(2)), 9);
+    assert_eq!(end_one(&mut lanes, 3, true, &proven(0)), 12);
+}
+
+#[test]
+fn a_new_configuration_starts_a_fresh_window() {
+    let mut lanes = Lanes::default();
+    for n in 1..=9 {
+        end_one(&mut lanes, n, true, &proven(0));
+    }
+    assert_eq!(lanes.window(&proven(0), &WIDE), 20);
+    let again = state_of(&[switched_on(), counted(success(1), 0), Event::WebhookSaved(saved())]);
+    assert_eq!(lanes.window(&again, &WIDE), 11);
+    let again = State { proven: true, ..again };
+    assert_eq!(lanes.window(&again, &WIDE), 11, "the old window is not taken up by the first success");
+    assert_eq!(end_one(&mut lanes, 10, true, &again), 12);
+}
+
+#[test]
+fn attempts_of_an_older_configuration_take_no_room() {
+    let mut lanes = crowd(40);
+    assert_eq!(fill(&mut lanes, &on(0), &WIDE), 11);
+    let again = state_of(&[switched_on(), switched_on()]);
+    assert_eq!(fill(&mut lanes, &again, &WIDE), 11);
+    assert_eq!((lanes.in_flight(), lanes.waiting()), (22, 18));
+    lanes.end(entry(1), false, false, &again, &WIDE);
+    assert_eq!(fill(&mut lanes, &again, &WIDE), 0);
+    lanes.end(entry(12), true, true, &State { proven: true, ..again.clone() }, &WIDE);
+    assert_eq!(fill(&mut lanes, &State { proven: true, ..again }, &WIDE), 2);
+}

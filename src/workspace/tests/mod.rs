@@ -1,0 +1,9 @@
+//! The rules of CONTRACT section 3 that are decided here, one scenario each.
+
+mod lanes;
+mod mail;
+mod outcome;
+mod save;
+mod skip;
+mod testing;
+mod view;

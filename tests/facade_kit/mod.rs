@@ -1,0 +1,159 @@
+//! A journal that answers what a test told it, and a caller of the facade's router.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use outbound::deliver::Guard;
+use outbound::http::{AdminToken, Facade, Readiness, router};
+use outbound::journal::port::{
+    AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError,
+};
+use outbound::message::{EntryId, RawMessage, WorkspaceId};
+use outbound::workspace::command::{Answer, Command, Refusal};
+use outbound::workspace::{Policy, State, Time};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+/// 2026-01-31T12:00:00.000Z.
+pub const NOW: Time = Time::from_unix_ms(1_769_860_800_000);
+/// What opens the facade under test.
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const ANSWER_WAIT: Duration = Duration::from_secs(15);
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+type Scripted<T, E> = Box<dyn Fn() -> Result<T, E> + Send + Sync>;
+
+/// Answers as scripted and notes what it was asked.
+pub struct FakeJournal {
+    pub submit: Scripted<Answer, SubmitError>,
+    pub publish: Scripted<EntryId, PublishError>,
+    pub read: Scripted<Reading, ReadError>,
+    /// Never answers a read or a publish.
+    pub hangs: bool,
+    /// A submit takes one before it answers: a test that holds them back holds answers back.
+    pub gate: Semaphore,
+    pub submitted: Mutex<Vec<(WorkspaceId, Command, Duration)>>,
+    pub published: Mutex<Vec<(WorkspaceId, Vec<u8>)>>,
+    pub answered: Mutex<usize>,
+}
+
+impl Default for FakeJournal {
+    fn default() -> Self {
+        Self {
+            submit: Box::new(|| Ok(Answer::Refused { refusal: Refusal::Internal })),
+            publish: Box::new(|| Ok(EntryId { ms: 1_769_860_800_000, n: 3 })),
+            read: Box::new(|| Ok(Reading { state: State::default(), attempts: Vec::new() })),
+            hangs: false,
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            submitted: Mutex::default(),
+            published: Mutex::default(),
+            answered: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for FakeJournal {
+    fn shards(&self) -> u16 {
+        1
+    }
+
+    async fn acquire(&self, _shard: u16, _holder: &Holder) -> Result<Acquired, AcquireError> {
+        Err(AcquireError::Store(away()))
+    }
+
+    async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
+        self.submitted.lock().unwrap().push((workspace.clone(), command.clone(), wait));
+        self.gate.acquire().await.unwrap().forget();
+        *self.answered.lock().unwrap() += 1;
+        (self.submit)()
+    }
+
+    async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        self.published.lock().unwrap().push((workspace.clone(), message.bytes().to_vec()));
+        if self.hangs { std::future::pending().await } else { (self.publish)() }
+    }
+
+    async fn read(&self, _workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        if self.hangs { std::future::pending().await } else { (self.read)() }
+    }
+
+    async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A store that is away, with a cause that no caller may see.
+pub fn away() -> StoreError {
+    StoreError { what: "reading at redis://user:hunter2@10.0.0.1 failed".to_owned(), source: None }
+}
+
+pub fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {
+    router(Facade {
+        journal,
+        admin_token: AdminToken::new(TOKEN).unwrap(),
+        policy: Policy::default(),
+        guard: Guard::default(),
+        answer_wait: ANSWER_WAIT,
+        timeout: TIMEOUT,
+        clock: || NOW,
+        readiness: Arc::new(move || readiness.clone()),
+    })
+}
+
+pub fn working() -> Readiness {
+    Readiness { ready: true, reasons: Vec::new(), unavailable_workspaces: 0 }
+}
+
+/// What came back.
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The last part of the problem's `type`; checks what holds for every problem.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        let document = self.json();
+        assert_eq!(document["status"], self.status.as_u16(), "{document}");
+        for member in ["title", "detail"] {
+            assert!(document[member].as_str().is_some_and(|text| text.len() > 5), "{document}");
+        }
+        document["type"].as_str().unwrap().strip_prefix("urn:outbound:problem:").unwrap().to_owned()
+    }
+}
+
+/// A request with the admin token and, if it has a body, the JSON content type.
+pub fn request(method: &str, path: &str, body: &str) -> Request<Body> {
+    let builder = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("Bearer {TOKEN}"));
+    let builder = if body.is_empty() { builder } else { builder.header(header::CONTENT_TYPE, "application/json") };
+    builder.body(Body::from(body.to_owned())).unwrap()
+}
+
+pub async fn call(router: &Router, request: Request<Body>) -> Reply {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    Reply { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+}
