@@ -77,6 +77,6 @@ docs:
 mutants:
 	$(call say,mutants)
 	@$(CARGO) mutants --version || $(CARGO) install --locked cargo-mutants
-	$(CARGO) mutants --timeout 300 \
+	$(CARGO) mutants --timeout 300 --output target \
 	  --file 'src/workspace/**/*.rs' --file 'src/deliver/classify*.rs' --file 'src/deliver/guard*.rs' \
 	  -- $(LOCKED) --lib $(addprefix --test ,$(filter deliver%,$(RULES)))
