@@ -50,7 +50,7 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("axum", &["http"]),
     ("redis", &["journal/redis"]),
     ("redb", &["journal/embedded"]),
-    ("reqwest", &["deliver", "cli/publish"]),
+    ("reqwest", &["deliver", "cli/client"]),
     ("lettre", &["notify"]),
 ];
 
@@ -413,7 +413,7 @@ mod the_rules_find {
             0
         );
         assert_eq!(crates(&one("src/journal/redis/script.rs", "use redis::Script;")).len(), 0);
-        assert_eq!(crates(&one("src/cli/publisher.rs", "use reqwest::Client;")).len(), 1);
+        assert_eq!(crates(&one("src/cli/clients.rs", "use reqwest::Client;")).len(), 1);
     }
 
     #[test]
