@@ -68,10 +68,10 @@ examples:
 	$(call say,examples in the documentation)
 	$(CARGO) test $(LOCKED) --doc
 
-# With the private items: its readers are those who change the code.
+# With the private items, so links to them are welcome: its readers are those who change the code.
 docs:
 	$(call say,documentation)
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must
 # turn a test red. Takes hours on two cores.
