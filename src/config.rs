@@ -40,6 +40,13 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
+/// Entries of the common input that are handed over at a time: few, so that a full store can take them.
+pub const HAND_OVER_COUNT: usize = 64;
+/// How long the hand-over waits for the first entry.
+pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
+/// The pause after a hand-over that failed.
+pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
+
 // Committer and lease.
 
 /// How long a small batch waits for company.
@@ -100,6 +107,13 @@ pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
 pub const POOL_IDLE_PER_HOST_MAX: usize = 256;
+/// How long every request to an endpoint that broke a connection gets a connection of its own.
+pub const UNKEPT_FOR: Duration = Duration::from_secs(10 * 60);
+/// Endpoints that are remembered for [`UNKEPT_FOR`]; what comes on top keeps its connections.
+pub const UNKEPT_MAX: usize = 1_024;
+/// Names that a thread resolves at a time. The system's resolver blocks a thread for as long as a name server
+/// is silent (10 s and more), whether or not the attempt still waits.
+pub const LOOKUPS_AT_ONCE: usize = 64;
 /// An attempt that our own system could not make (no file descriptor, no port) is tried again after this.
 pub const UNABLE_RETRY: Duration = Duration::from_secs(1);
 /// … and ends as failed `connect` after this.

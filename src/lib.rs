@@ -1,11 +1,65 @@
-//! outbound
+//! `outbound` POSTs every new WhatsApp message of a workspace once, as JSON, to the URL that the
+//! workspace configured. This page is the map: the way of a message, the rooms in reading order, and
+//! what is always true.
+//!
+//! # The way of a message
+//!
+//! ```text
+//!  producer ─XADD─▶ source ─hand-over─▶ {k}:messages ─┐
+//!  producer ─XADD───────────────────────▶             ├─▶ Intake ─▶ Shard ─▶ Workspace actor ─▶ Courier ─POST─▶ endpoint
+//!  facade ──submit──▶ {k}:commands ───────────────────┘  permits    route       decide              │
+//!     ▲  ▲                                                            ▲         │                   │ outcome
+//!     │  └─ answer ── {k}:answers ◀──┐                                └─────────┼───────────────────┘
+//!     │ reads                        │                                          │ events, settled entries
+//!     └── snapshot + attempts + journal ◀── one atomic commit ── Committer ◀────┘      then: Mailer
+//! ```
+//!
+//! One direction: input → decision → attempt → outcome → decision → commit. The facade never talks to
+//! an actor: it submits a command durably and waits for the answer that the commit writes which
+//! settles the command. Reads come straight from the journal.
+//!
+//! # Rooms, in reading order
+//!
+//! - [`message`]: the inbound message, checked and otherwise left byte for byte.
+//! - [`workspace`]: the aggregate. Pure: state, events, commands, what follows from what.
+//! - [`journal`]: the port with its written contract, its conformance laws, and the two adapters,
+//!   Redis and one embedded file.
+//! - [`actor`]: the running shards: intake, permits, the table, workspace actors, the committer. The
+//!   only room that names actix.
+//! - [`sign`]: Standard Webhooks, sign and verify.
+//! - [`deliver`]: one attempt: courier, egress guard, classification of outcomes.
+//! - [`notify`]: the mail to the owner of a webhook that was switched off.
+//! - [`http`]: the thin facade, and the built-in receiver. The only room that names axum.
+//! - [`cli`]: one file a subcommand.
+//! - [`app`]: wiring, start order, drain order.
+//! - [`config`]: every limit and timeout by name.
+//! - [`telemetry`]: what is logged, and how.
+//!
+//! Imports point one way: `message` ← `workspace` ← `journal` ← `actor` → `deliver`, `notify`;
+//! `http` → `journal`, `workspace`, `deliver::Guard`; `app` → all; `cli` → `app`. `tests/tidy.rs`
+//! keeps this true.
+//!
+//! # Invariants
+//!
+//! - `workspace` does no I/O, reads no clock and draws no randomness; `evolve` cannot fail.
+//! - An entry is settled in the same atomic commit as the events that it caused, and stays in its
+//!   stream until then. So a crash loses nothing, and repeats at most what was not yet durable.
+//! - An entry in a shard's table is never taken up a second time, whoever reads it.
+//! - A POST is made at most once for each entry between two crashes; an error is never sent again.
+//! - A mail goes out only after the event that owes it is durable.
+//! - Loads and sweeps travel behind every commit made before them.
+//! - Memory is a cache of the stream: permits bound it, not the backlog.
+//! - Every queue, map, body and wait has a bound with a name.
+
 pub mod message;
 pub mod workspace;
 pub mod journal;
+pub mod actor;
 pub mod sign;
 pub mod deliver;
-pub mod http;
 pub mod notify;
-pub mod config;
+pub mod http;
 pub mod cli;
+pub mod app;
+pub mod config;
 pub mod telemetry;

@@ -138,3 +138,153 @@ pub fn verify(
     let matches = |given: &str| bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
     if header.split(' ').any(matches) { Ok(()) } else { Err(VerifyError::Mismatch) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use reqwest::header::{HeaderMap, HeaderValue};
+    use standardwebhooks::Webhook;
+
+    use super::*;
+
+    // The published vector (libraries/rust of the specification's repository).
+    const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    const ID: &str = "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk";
+    const AT: i64 = 1_649_367_553;
+    const BODY: &[u8] = br#"{"email":"test@example.com","username":"test_user"}"#;
+    const SIGNATURE: &str = "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=";
+
+    fn secret() -> Secret {
+        SECRET.parse().unwrap()
+    }
+
+    fn other() -> Secret {
+        Secret::generate(&mut StdRng::seed_from_u64(2))
+    }
+
+    fn check(header: &str) -> Result<(), VerifyError> {
+        verify(&secret(), ID, AT, BODY, header, AT)
+    }
+
+    #[test]
+    fn signs_the_published_vector() {
+        assert_eq!(sign(&[secret()], ID, AT, BODY), SIGNATURE);
+    }
+
+    #[test]
+    fn verifies_the_published_vector() {
+        assert_eq!(check(SIGNATURE), Ok(()));
+    }
+
+    #[test]
+    fn during_a_rotation_either_secret_verifies() {
+        let header = sign(&[other(), secret()], ID, AT, BODY);
+        assert_eq!(header.split(' ').count(), 2);
+        assert_eq!(verify(&secret(), ID, AT, BODY, &header, AT), Ok(()));
+        assert_eq!(verify(&other(), ID, AT, BODY, &header, AT), Ok(()));
+    }
+
+    #[test]
+    fn a_signature_counts_only_whole() {
+        for cut in 0..SIGNATURE.len() {
+            assert_eq!(check(&SIGNATURE[..cut]), Err(VerifyError::Mismatch), "first {cut} characters");
+        }
+        assert_eq!(check(&format!("{SIGNATURE}x")), Err(VerifyError::Mismatch));
+        assert_eq!(check(&SIGNATURE.replace("v1,", "v1a,")), Err(VerifyError::Mismatch));
+    }
+
+    #[test]
+    fn another_id_time_body_or_secret_does_not_verify() {
+        let mismatch = Err(VerifyError::Mismatch);
+        assert_eq!(verify(&secret(), "msg_2", AT, BODY, SIGNATURE, AT), mismatch);
+        assert_eq!(verify(&secret(), ID, AT + 1, BODY, SIGNATURE, AT), mismatch);
+        assert_eq!(verify(&secret(), ID, AT, b"{}", SIGNATURE, AT), mismatch);
+        assert_eq!(verify(&other(), ID, AT, BODY, SIGNATURE, AT), mismatch);
+    }
+
+    #[test]
+    fn five_minutes_either_way_are_tolerated_and_no_second_more() {
+        for (now, expected) in [
+            (AT + 300, Ok(())),
+            (AT - 300, Ok(())),
+            (AT + 301, Err(VerifyError::TooOld)),
+            (AT - 301, Err(VerifyError::TooNew)),
+            (i64::MAX, Err(VerifyError::TooOld)),
+            (i64::MIN, Err(VerifyError::TooNew)),
+        ] {
+            assert_eq!(verify(&secret(), ID, AT, BODY, SIGNATURE, now), expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn a_secret_has_its_prefix_and_24_to_64_bytes() {
+        let text = |bytes: usize| format!("whsec_{}", STANDARD.encode(vec![7; bytes]));
+        for (text, valid) in [
+            (text(23), false),
+            (text(24), true),
+            (text(64), true),
+            (text(65), false),
+            (text(32).replace("whsec_", ""), false),
+            (text(32).replace("whsec_", "whpk_"), false),
+            ("whsec_?".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(text.parse::<Secret>().is_ok(), valid, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_generated_secret_is_a_secret_and_never_the_same() {
+        let mut random = StdRng::seed_from_u64(1);
+        let (first, second) = (Secret::generate(&mut random), Secret::generate(&mut random));
+        assert_ne!(first.expose(), second.expose());
+        let read: Secret = first.expose().parse().unwrap();
+        assert_eq!(sign(&[read], ID, AT, BODY), sign(&[first], ID, AT, BODY));
+    }
+
+    #[test]
+    fn debug_does_not_print_the_secret() {
+        assert_eq!(format!("{:?}", secret()), "Secret(whsec_…)");
+    }
+
+    fn now() -> i64 {
+        let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        i64::try_from(elapsed.as_secs()).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn the_published_library_verifies_what_we_sign(
+            body in ".*", id in "msg_[a-z0-9_-]{1,40}", key in vec(any::<u8>(), KEY_BYTES),
+        ) {
+            let text = format!("{PREFIX}{}", STANDARD.encode(key));
+            let at = now();
+            let header = sign(&[other(), text.parse().unwrap()], &id, at, body.as_bytes());
+            let mut headers = HeaderMap::new();
+            headers.insert(ID_HEADER, HeaderValue::from_str(&id).unwrap());
+            headers.insert(TIMESTAMP_HEADER, HeaderValue::from(at));
+            headers.insert(SIGNATURE_HEADER, HeaderValue::from_str(&header).unwrap());
+            Webhook::new(&text).unwrap().verify(body.as_bytes(), &headers).unwrap();
+        }
+
+        #[test]
+        fn we_verify_what_the_published_library_signs(
+            body in ".*", id in "msg_[a-z0-9_-]{1,40}", at: i64, key in vec(any::<u8>(), KEY_BYTES),
+        ) {
+            let text = format!("{PREFIX}{}", STANDARD.encode(key));
+            let header = Webhook::new(&text).unwrap().sign(&id, at, body.as_bytes()).unwrap();
+            prop_assert_eq!(verify(&text.parse().unwrap(), &id, at, body.as_bytes(), &header, at), Ok(()));
+        }
+
+        #[test]
+        fn what_is_no_text_is_signed_too(body in vec(any::<u8>(), 0..2_000)) {
+            let header = sign(&[secret()], ID, AT, &body);
+            prop_assert_eq!(verify(&secret(), ID, AT, &body, &header, AT), Ok(()));
+        }
+    }
+}

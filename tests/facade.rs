@@ -1,4 +1,5 @@
 //! What the facade shows and does, as CONTRACT section 4 says.
+#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
 
 use std::sync::Arc;
 use std::time::Duration;

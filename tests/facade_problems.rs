@@ -1,4 +1,5 @@
 //! Every way in which a request fails, with its status and the `type` of its problem document.
+#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! The built-in receiver, signed to by the published library.
+#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The facade on a socket: what is bounded, what outlives a caller, how it ends.
+#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
 
 use std::future::Future;
 use std::net::SocketAddr;

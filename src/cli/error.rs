@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::{admin_token, data_dir, demo, journal, publish, serve};
+use crate::app;
 use crate::journal::redis;
 use crate::sign::InvalidSecret;
 use crate::telemetry;
@@ -43,9 +44,12 @@ pub enum Error {
     /// Not everything was published.
     #[error(transparent)]
     Publish(#[from] publish::Error),
-    /// The demo's numbers do not add up.
+    /// The demo failed.
     #[error(transparent)]
-    Demo(#[from] demo::Disagreement),
+    Demo(#[from] demo::DemoError),
+    /// There is no temporary folder.
+    #[error("a temporary folder cannot be made: set TMPDIR to a folder that can be written")]
+    Folder(#[source] io::Error),
     /// Nobody takes what is printed.
     #[error("the output cannot be written")]
     Output(#[source] io::Error),
@@ -59,13 +63,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The service ended by itself.
-    #[error("{what}")]
-    Failed {
-        what: String,
-        #[source]
-        source: Option<Box<dyn StdError + Send + Sync>>,
-    },
+    /// The service does not start, or ended by itself.
+    #[error(transparent)]
+    App(#[from] app::Error),
 }
 
 impl Error {
@@ -78,14 +78,24 @@ impl Error {
             }
             Self::Publish(error) => error.exit(),
             Self::Redis(error) => redis_exit(error),
+            Self::App(error) => app_exit(error),
             Self::DataDir(_)
             | Self::Demo(_)
+            | Self::Folder(_)
             | Self::Output(_)
             | Self::Runtime(_)
-            | Self::Listen { .. }
-            | Self::Failed { .. } => EXIT_FAILED,
+            | Self::Listen { .. } => EXIT_FAILED,
         };
         code.into()
+    }
+}
+
+fn app_exit(error: &app::Error) -> u8 {
+    use app::Error as E;
+    match error {
+        E::Redis(error) => redis_exit(error),
+        E::AdminToken(_) | E::Mail(_) => EXIT_USAGE,
+        E::Listen { .. } | E::Embedded(_) | E::Shards(_) | E::Died(_) => EXIT_FAILED,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use url::Url;
 
-use super::{Error, now};
+use super::Error;
+use crate::app::now;
 use crate::config::JournalConfig;
 use crate::journal::redis::{Redis, RedisOptions};
 

@@ -10,7 +10,6 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use url::Url;
 
 use crate::telemetry::Log;
-use crate::workspace::Time;
 
 pub mod demo;
 pub mod publish;
@@ -19,6 +18,7 @@ pub mod serve;
 pub mod shard;
 
 pub mod admin_token;
+pub mod client;
 pub mod data_dir;
 pub mod duration;
 pub mod error;
@@ -105,9 +105,22 @@ fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Erro
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?.block_on(future)
 }
 
-/// The wall clock.
-fn now() -> Time {
-    Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
+/// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "signals cannot be waited for");
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+    }
 }
 
 /// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.

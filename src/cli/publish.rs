@@ -10,16 +10,14 @@ use url::Url;
 
 use super::admin_token::{self, TokenText};
 use super::data_dir::admin_token_file;
+use super::client::{BuildError, Client, SendError};
 use super::{EXIT_FAILED, EXIT_USAGE, block_on, journal};
 use crate::config::JournalConfig;
 use crate::journal::Journal;
 use crate::message::{Invalid, RawMessage, WorkspaceId};
 
-mod flight;
-mod lines;
-mod server;
-
-pub use flight::SendError;
+pub(super) mod flight;
+pub(super) mod lines;
 
 /// The server when neither `--server` nor a Redis is given.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -68,9 +66,9 @@ pub enum Error {
     /// Two ways at once.
     #[error("both --server and --journal are set (by flag or by OUTBOUND_SERVER and OUTBOUND_JOURNAL): keep one")]
     TwoWays,
-    /// The server's URL cannot be used.
-    #[error("--server must be http://HOST:PORT or https://HOST:PORT, without user info, query or fragment")]
-    ServerUrl,
+    /// There is no client for the server.
+    #[error(transparent)]
+    Client(#[from] BuildError),
     /// There is no input.
     #[error("{} cannot be opened", path.display())]
     Open {
@@ -105,9 +103,6 @@ pub enum Error {
         #[source]
         source: SendError,
     },
-    /// There is no HTTP client.
-    #[error("the HTTP client cannot be built")]
-    Client(#[source] reqwest::Error),
 }
 
 impl Error {
@@ -115,10 +110,12 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> u8 {
         match self {
-            Self::TwoWays | Self::ServerUrl => EXIT_USAGE,
-            Self::Open { .. } | Self::Read { .. } | Self::BadLine { .. } | Self::Stopped { .. } | Self::Client(_) => {
-                EXIT_FAILED
-            }
+            Self::TwoWays | Self::Client(BuildError::ServerUrl) => EXIT_USAGE,
+            Self::Open { .. }
+            | Self::Read { .. }
+            | Self::BadLine { .. }
+            | Self::Stopped { .. }
+            | Self::Client(BuildError::Http(_)) => EXIT_FAILED,
         }
     }
 }
@@ -165,7 +162,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), super::Error> 
         let mut passed = |bytes: u64| bar.inc(bytes);
         let sent = match way {
             Way::Server { url, token } => {
-                let server = server::Server::new(&url, &args.workspace, &token)?;
+                let server = Client::new(&url, &args.workspace, &token).map_err(Error::from)?;
                 flight::send_all(&mut lines, |message| server.publish(message), &mut passed).await
             }
             Way::Journal(config) => {
@@ -210,7 +207,7 @@ impl Way {
             (server, None) => {
                 let url = match server {
                     Some(url) => url.clone(),
-                    None => Url::parse(SERVER_DEFAULT).map_err(|_| Error::ServerUrl)?,
+                    None => Url::parse(SERVER_DEFAULT).map_err(|_| Error::from(BuildError::ServerUrl))?,
                 };
                 let token =
                     token(admin_token::variable().as_deref(), args.admin_token_file.as_deref(), &args.data_dir)?;

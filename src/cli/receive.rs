@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
 use super::serve::parse_listen;
-use super::{Error, block_on, duration, now};
+use super::{Error, block_on, duration, stop_signal};
+use crate::app::now;
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
 use crate::message::RawMessage;
@@ -93,24 +94,6 @@ async fn receive(listener: TcpListener, treatment: Treatment, out: &mut dyn Writ
     };
     let ((), printed) = tokio::join!(serve(listener, router, stop), print);
     printed.map_err(Error::Output)
-}
-
-/// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "signals cannot be waited for");
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-    }
 }
 
 #[derive(Debug, Default)]

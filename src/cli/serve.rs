@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::admin_token::{self, TokenText};
 use super::data_dir::DataDir;
-use super::{Error, duration, is_plain_http, journal};
+use super::{Error, duration, is_plain_http, journal, stop_signal};
+use crate::app::{self, App};
 use crate::config::{
     Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MailConfig, SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX,
 };
@@ -140,11 +141,17 @@ pub struct Prepared {
 /// # Errors
 /// Configuration, data directory, or why the service ended.
 pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
-    let prepared = prepare(args)?;
-    if let Some(file) = &prepared.admin_token_file {
+    let Prepared { config, admin_token, admin_token_file, data_dir } = prepare(args)?;
+    if let Some(file) = &admin_token_file {
         writeln!(out, "admin token: kept in {}", file.display()).map_err(Error::Output)?;
     }
-    Err(Error::Failed { what: "this build has no service to run yet".to_owned(), source: None })
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
+    runtime.block_on(async {
+        let listener = app::bind(config.listen).await?;
+        let app = App::start(config, listener, admin_token.as_str(), data_dir.node(), None).await?;
+        writeln!(out, "listening on http://{}/", app.address()).and_then(|()| out.flush()).map_err(Error::Output)?;
+        Ok(app.run(stop_signal()).await?)
+    })
 }
 
 /// Turns the flags into what the service needs. Nothing is written before everything is found valid.

@@ -137,6 +137,11 @@ impl Problem {
     pub(super) fn store_away(detail: &str) -> Self {
         Self::new(Kind::StoreAway, detail)
     }
+
+    /// The store was away while a message was published.
+    pub(super) fn publish_unknown() -> Self {
+        Self::store_away("the store is away, the message may have been stored; published again it may be sent twice")
+    }
 }
 
 /// The document's members, in the order of RFC 9457 section 3.1.
@@ -194,7 +199,10 @@ impl From<Refusal> for Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match &error {
-            SubmitError::OutcomeUnknown => Self::outcome_unknown(),
+            // CONTRACT section 4 gives the sentence.
+            SubmitError::OutcomeUnknown => {
+                Self::new(Kind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
+            }
             SubmitError::TooMany => Self::new(Kind::TooManyCommands, error.to_string()),
             SubmitError::Full => Self::new(Kind::StoreFull, error.to_string()),
             SubmitError::Store(cause) => {
@@ -207,13 +215,6 @@ impl From<SubmitError> for Problem {
     }
 }
 
-impl Problem {
-    /// CONTRACT section 4 gives the sentence.
-    pub(super) fn outcome_unknown() -> Self {
-        Self::new(Kind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
-    }
-}
-
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         match &error {
@@ -223,12 +224,6 @@ impl From<PublishError> for Problem {
                 Self::publish_unknown()
             }
         }
-    }
-}
-
-impl Problem {
-    pub(super) fn publish_unknown() -> Self {
-        Self::store_away("the store is away, the message may have been stored; published again it may be sent twice")
     }
 }
 

@@ -344,6 +344,7 @@ pub struct StoreError {
 
 /// Why a shard was not acquired.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each field stands in the sentence above it")]
 pub enum AcquireError {
     /// Another holder's lease lives.
     #[error("shard {shard} is held by node {node} for another {remaining:?}; it is taken when the lease ends")]
@@ -355,6 +356,7 @@ pub enum AcquireError {
 
 /// Why a line is dead.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field stands in the sentence above it")]
 pub enum LineError {
     /// Somebody acquired the shard after this holder.
     #[error("shard {shard} is held by node {by} now")]
@@ -369,6 +371,7 @@ pub enum LineError {
 
 /// Why a workspace cannot be loaded.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field stands in the sentence above it")]
 pub enum LoadError {
     /// The journal contradicts itself.
     #[error("the journal of workspace {workspace} is corrupt: {detail}")]

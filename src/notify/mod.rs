@@ -1,17 +1,181 @@
 //! The mail to the owner of a webhook that was switched off.
+//!
+//! Architecture invariants: only this room knows lettre; a mail is handed over only after the event
+//! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox keeps it; the same owed
+//! mail is always the same bytes with the same Message-ID, so a repetition can be recognised.
+//!
+//! Reading order: what goes out (`template`, the words; `compose`, the bytes) and how (`relay`, SMTP).
 
+mod compose;
+mod relay;
+mod template;
+mod text;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use self::compose::{Composed, compose};
+use self::relay::Relay;
+pub use self::relay::UrlError;
+use crate::config;
 use crate::journal::port::OwedMail;
 use crate::workspace::decide::MailResult;
 
-/// Hands mails to the mail server. Cheap to clone; bounds how many at a time.
+/// The sender of mails that are only shown.
+const CAPTURE_FROM: &str = "outbound@localhost";
+
+/// How mails leave.
 #[derive(Debug, Clone)]
-pub struct Mailer {}
+pub struct Options {
+    /// `smtps://user:password@host`, `smtp://host?tls=required` (STARTTLS), `smtp://localhost`
+    /// (unprotected, this machine only) or `smtp://host?tls=none` (unprotected).
+    pub smtp_url: String,
+    /// The sender: `outbound@acme.example` or `Outbound <outbound@acme.example>`.
+    pub from: String,
+    /// The facade's address as the outside sees it: with it the mail links to the webhook's screen.
+    pub public_url: Option<String>,
+    /// One hand-over, from the connecting to the answer ([`config::MAIL_TIMEOUT`]).
+    pub timeout: Duration,
+    /// Hand-overs at a time ([`config::MAILS_AT_ONCE`]).
+    pub at_once: usize,
+}
+
+/// A mailer cannot be made of the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The mail server's URL cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The sender is no address, or not one that every mail server takes.
+    #[error(
+        "the sender {0:?} is no mail address of ASCII letters; write outbound@example.com or Outbound <outbound@example.com>"
+    )]
+    From(String),
+}
+
+/// Hands mails to the mail server. Cheap to clone; bounds how many at a time over all clones. Keeps no
+/// connection, so its clones may be used on several threads' runtimes at once.
+#[derive(Debug, Clone)]
+pub struct Mailer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    outlet: Outlet,
+    from: Mailbox,
+    public_url: Option<String>,
+    timeout: Duration,
+    turns: Semaphore,
+}
+
+/// Where mails go.
+#[derive(Debug)]
+enum Outlet {
+    /// To a mail server.
+    Relay(Relay),
+    /// To whoever shows them: they are sent to nobody.
+    Capture(mpsc::Sender<CapturedMail>),
+}
+
+/// A mail as it would have been handed to a mail server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedMail {
+    /// Its recipient's address.
+    pub to: String,
+    /// Its Message-ID, in angle brackets.
+    pub message_id: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its words as plain text.
+    pub text: String,
+    /// Its words as HTML.
+    pub html: String,
+    /// All of it: headers and both forms, as RFC 5322 text.
+    pub raw: Vec<u8>,
+}
 
 impl Mailer {
-    /// Hands one mail over and says what the server made of it, at most `config::MAIL_TIMEOUT` later.
-    /// A repeated call for the same mail carries the same Message-ID.
+    /// A mailer that hands mails to the mail server that `options` name. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// The mail server's URL or the sender cannot be used.
+    pub fn new(options: &Options) -> Result<Self, BuildError> {
+        Self::to_relay(options, Relay::new(&options.smtp_url, None)?)
+    }
+
+    /// As [`Mailer::new`], for a mail server whose certificate comes from an authority of its own:
+    /// the certificates in `trusted` (PEM) are trusted beside those of the web.
+    ///
+    /// # Errors
+    /// As [`Mailer::new`]; or `trusted` holds something else than certificates.
+    pub fn trusting(options: &Options, trusted: &[u8]) -> Result<Self, BuildError> {
+        Self::to_relay(options, Relay::new(&options.smtp_url, Some(trusted))?)
+    }
+
+    /// A mailer that needs no mail server: each mail is composed as for one and then given to
+    /// `shown`. The demo shows mails this way.
+    #[must_use]
+    pub fn capture(shown: mpsc::Sender<CapturedMail>, public_url: Option<String>) -> Self {
+        #[expect(clippy::expect_used, reason = "a constant, and a test sends a mail with it")]
+        let from = CAPTURE_FROM.parse().expect("the constant is a mail address");
+        Self(Arc::new(Inner {
+            outlet: Outlet::Capture(shown),
+            from,
+            public_url,
+            timeout: config::MAIL_TIMEOUT,
+            turns: Semaphore::new(config::MAILS_AT_ONCE),
+        }))
+    }
+
+    fn to_relay(options: &Options, relay: Relay) -> Result<Self, BuildError> {
+        let no_sender = || BuildError::From(options.from.clone());
+        let from: Mailbox = options.from.parse().map_err(|_| no_sender())?;
+        if !from.email.to_string().is_ascii() {
+            return Err(no_sender());
+        }
+        Ok(Self(Arc::new(Inner {
+            outlet: Outlet::Relay(relay),
+            from,
+            public_url: options.public_url.clone(),
+            timeout: options.timeout,
+            turns: Semaphore::new(options.at_once.max(1)),
+        })))
+    }
+
+    /// Hands one mail over and says what the mail server made of it: at most [`Options::timeout`]
+    /// later, and as much again when it must wait for its turn. `mail` is what the outbox keeps: a
+    /// repeated call with it carries the same Message-ID.
     pub async fn send(&self, mail: &OwedMail) -> MailResult {
-        let _ = mail;
-        unimplemented!()
+        let inner = &*self.0;
+        let composed = match compose(mail, &inner.from, inner.public_url.as_deref()) {
+            Ok(composed) => composed,
+            Err(error) => return MailResult::Refused(format!("{error}.")),
+        };
+        let Ok(Ok(_turn)) = timeout(inner.timeout, inner.turns.acquire()).await else {
+            return MailResult::Later("Other mails are still being handed over.".to_owned());
+        };
+        match timeout(inner.timeout, inner.hand_over(composed)).await {
+            Ok(result) => result,
+            Err(_) => MailResult::Later(format!(
+                "The mail server did not answer within {:?}; whether it took the mail is unknown.",
+                inner.timeout
+            )),
+        }
+    }
+}
+
+impl Inner {
+    async fn hand_over(&self, Composed { to, mail }: Composed) -> MailResult {
+        match &self.outlet {
+            // A quarter, so that an address that does not answer leaves time for the host's next one.
+            Outlet::Relay(relay) => relay.hand_over(&self.from.email, &to, &mail.raw, self.timeout / 4).await,
+            Outlet::Capture(shown) => match shown.send(mail).await {
+                Ok(()) => MailResult::Sent,
+                Err(_) => MailResult::Later("Nobody looks at the captured mails any more.".to_owned()),
+            },
+        }
     }
 }

@@ -19,6 +19,8 @@ pub mod time;
 pub mod view;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod scenario;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! A journal that answers what a test told it, and a caller of the facade's router.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

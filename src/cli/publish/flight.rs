@@ -8,38 +8,20 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use super::lines::Line;
+use crate::cli::client::SendError;
 use super::{Error, Rest};
-use crate::journal::port::PublishError;
 use crate::message::{Chat, Invalid, Message, RawMessage};
 
 /// Messages that are read but not yet answered, at most. Enough to fill a store's group commits;
 /// with the largest messages 16 MiB.
 pub(super) const IN_FLIGHT_MAX: usize = 64;
 
-/// Why a message was not published.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence shows what each field holds")]
-pub enum SendError {
-    /// The journal refused, or is away.
-    #[error(transparent)]
-    Store(PublishError),
-    /// The service refused.
-    #[error("the service answered {status}: {detail}")]
-    Refused { status: u16, detail: String },
-    /// Nobody is there.
-    #[error("the service cannot be reached: is `outbound serve` running, and is --server right?")]
-    Unreachable(#[source] reqwest::Error),
-    /// The connection broke before an answer.
-    #[error("the service gave no answer; whether the message was stored is unknown")]
-    NoAnswer(#[source] reqwest::Error),
-}
-
 /// Sends every line until the input ends, a line is bad or a message is refused; then waits for what
 /// is under way. `passed` gets the length of each line that is done. Returns how many were published.
-pub(super) async fn send_all<S, F>(
+pub(in crate::cli) async fn send_all<S, F>(
     lines: &mut mpsc::Receiver<io::Result<Line>>,
     send: S,
-    passed: &mut dyn FnMut(u64),
+    passed: &mut (dyn FnMut(u64) + Send),
 ) -> Result<u64, Error>
 where
     S: Fn(RawMessage) -> F,

@@ -83,7 +83,7 @@ pub(super) struct Engine {
     clock: Clock,
     signals: Arc<Signals>,
     leases: Leases,
-    /// Who waits for the answer to a command: never more than commands are stored.
+    /// Who waits for the answer to a command. Those that stopped waiting are dropped at the next submit.
     waiting: HashMap<(u16, EntryId), oneshot::Sender<Answer>>,
     next_event: u64,
 }
@@ -138,6 +138,7 @@ impl Engine {
                 let fields = [("workspace", workspace.as_str().as_bytes()), ("command", command.as_ref())];
                 let id = tables.submit(shard, &fields.map(|(name, value)| (name.as_bytes(), value)))?;
                 if let Some(id) = id {
+                    self.waiting.retain(|_, waiting| !waiting.is_closed());
                     self.waiting.insert((shard, id), answer);
                 }
                 Ok(answered(reply, id.ok_or(SubmitError::TooMany)))
@@ -183,16 +184,13 @@ impl Engine {
         })
     }
 
-    /// Who waits for the batch's answers, with the answers. Who waits for a command that is settled
-    /// without one learns that too.
+    /// Who waits for the batch's answers, with the answers. A command may be settled before it is
+    /// answered (a test), so only its answer ends the wait.
     fn take_waiting(&mut self, shard: u16, batch: Batch) -> Vec<(oneshot::Sender<Answer>, Answer)> {
         let mut waiting = Vec::new();
         for step in batch.steps {
             let answers = step.answers.into_iter();
             waiting.extend(answers.filter_map(|(id, answer)| Some((self.waiting.remove(&(shard, id))?, answer))));
-            for id in step.settled_commands {
-                self.waiting.remove(&(shard, id));
-            }
         }
         waiting
     }

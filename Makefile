@@ -1,0 +1,82 @@
+# What is checked before anything is merged. `make test` needs a Debian machine with Rust; what else it
+# needs it installs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.DEFAULT_GOAL := test
+
+CARGO := cargo
+# Nothing may be resolved anew: what is tested is what Cargo.lock says.
+LOCKED := --locked
+
+# Every integration test is a file in tests/ or a folder with a main.rs. Those whose names begin with
+# figures_ assert times or memory, so they run one at a time with the machine for themselves.
+TARGETS := $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs)))
+FIGURES := $(filter figures_%,$(TARGETS))
+RULES := $(filter-out figures_%,$(TARGETS))
+
+ifneq ($(shell $(CARGO) nextest --version 2>/dev/null),)
+# It ends a test that hangs (.config/nextest.toml) and runs those of all files at once.
+TEST := $(CARGO) nextest run
+ONE_AT_A_TIME := --test-threads=1
+else
+TEST := $(CARGO) test
+ONE_AT_A_TIME := -- --test-threads=1
+endif
+
+say = @printf '\n== %s\n' '$(1)'
+
+.PHONY: test tools format lint rules figures examples docs mutants
+
+test: tools format lint rules figures examples docs
+	$(call say,all is well)
+
+# redis-server for the tests against a real Redis; a C compiler for the crates that bring C code.
+tools:
+	$(call say,tools that the tests need)
+	@missing=(); \
+	command -v redis-server >/dev/null || missing+=(redis-server); \
+	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  as_root=(); [ "$$(id -u)" = 0 ] || as_root=(sudo); \
+	  echo "installing $${missing[*]}"; \
+	  "$${as_root[@]}" apt-get update -q; \
+	  "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
+	fi
+	@redis-server --version
+	@$(CARGO) fmt --version || rustup component add rustfmt
+	@$(CARGO) clippy --version || rustup component add clippy
+
+format:
+	$(call say,format)
+	$(CARGO) fmt --check
+
+lint:
+	$(call say,lints)
+	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+
+rules:
+	$(call say,tests)
+	$(TEST) $(LOCKED) --lib --bins $(addprefix --test ,$(RULES))
+
+figures:
+	$(call say,tests of times and memory: $(or $(FIGURES),there are none))
+	$(if $(FIGURES),$(TEST) $(LOCKED) $(addprefix --test ,$(FIGURES)) $(ONE_AT_A_TIME))
+
+examples:
+	$(call say,examples in the documentation)
+	$(CARGO) test $(LOCKED) --doc
+
+docs:
+	$(call say,documentation)
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps
+
+# Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must
+# turn a test red. Takes hours on two cores.
+mutants:
+	$(call say,mutants)
+	@$(CARGO) mutants --version || $(CARGO) install --locked cargo-mutants
+	$(CARGO) mutants --timeout 300 \
+	  --file 'src/workspace/**/*.rs' --file 'src/deliver/classify*.rs' --file 'src/deliver/guard*.rs' \
+	  -- $(LOCKED) --lib $(addprefix --test ,$(filter deliver%,$(RULES)))

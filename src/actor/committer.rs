@@ -1,0 +1,152 @@
+//! Gathers what was decided into commits, and keeps everything on the line in order.
+//!
+//! Loads and sweeps wait in the same queue as the steps before them, so that none is asked for before
+//! those steps are in a commit that was made (port contract "Order").
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::config::{LINGER, LINGER_STEPS, RENEW_EVERY};
+use crate::journal::port::{
+    Batch, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, OwedMail, Step,
+};
+use crate::message::{EntryId, WorkspaceId};
+
+/// The queue before the line. Bounded by permits: each step settles entries or commands that the
+/// shard holds, or belongs to the one mail or test that a workspace may have under way.
+#[derive(Debug, Default)]
+pub(super) struct Committer {
+    queue: VecDeque<Queued>,
+    in_flight: VecDeque<Made>,
+    /// When the first step of the queue came.
+    gathering_since: Option<Instant>,
+    last_made: Option<Instant>,
+    number: u64,
+}
+
+#[derive(Debug)]
+enum Queued {
+    Step(Box<Step>, Option<EntryId>),
+    Ask(Ask),
+}
+
+/// What goes over the line besides commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Ask {
+    Load(WorkspaceId),
+    Newest(WorkspaceId, EntryId),
+    Sweep { from: EntryId, to: EntryId, count: usize },
+}
+
+/// What to do on the line next.
+#[derive(Debug)]
+pub(super) enum Call {
+    Commit(u64, Batch),
+    Ask(Ask),
+}
+
+/// A commit that was made and is not answered, and what its answer makes true.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) number: u64,
+    at: Option<Instant>,
+    pub(super) settled: Vec<EntryId>,
+    pub(super) answered: Vec<EntryId>,
+    pub(super) mails_owed: Vec<OwedMail>,
+    pub(super) tests_started: Vec<(WorkspaceId, EntryId)>,
+}
+
+impl Committer {
+    /// Queues a step. `test` names the test whose `TestStarted` it holds.
+    pub(super) fn push(&mut self, step: Step, test: Option<EntryId>, now: Instant) {
+        self.gathering_since.get_or_insert(now);
+        self.queue.push_back(Queued::Step(Box::new(step), test));
+    }
+
+    pub(super) fn ask(&mut self, ask: Ask) {
+        self.queue.push_back(Queued::Ask(ask));
+    }
+
+    /// The next call, if one may be made now.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Call> {
+        if let Some(Queued::Ask(_)) = self.queue.front() {
+            let Some(Queued::Ask(ask)) = self.queue.pop_front() else { return None };
+            return Some(Call::Ask(ask));
+        }
+        if self.in_flight.len() >= COMMITS_IN_FLIGHT_MAX || !(self.is_ripe(now) || self.renewal_is_due(now)) {
+            return None;
+        }
+        Some(self.make(now))
+    }
+
+    fn is_ripe(&self, now: Instant) -> bool {
+        let Some(since) = self.gathering_since else { return false };
+        let behind = self.queue.iter().any(|queued| matches!(queued, Queued::Ask(_)));
+        !self.queue.is_empty() && (behind || self.queue.len() >= LINGER_STEPS || now >= since + LINGER)
+    }
+
+    fn renewal_is_due(&self, now: Instant) -> bool {
+        self.in_flight.is_empty() && self.last_made.is_none_or(|at| now >= at + RENEW_EVERY)
+    }
+
+    fn make(&mut self, now: Instant) -> Call {
+        let mut batch = Batch::default();
+        let mut made = Made { number: self.number, at: Some(now), ..Made::default() };
+        let (mut events, mut settled, mut bytes) = (0, 0, 0);
+        while let Some(Queued::Step(step, _)) = self.queue.front() {
+            events += step.events();
+            settled += step.settled.len() + step.settled_commands.len();
+            bytes += step.bytes();
+            let full = events > COMMIT_EVENTS_MAX || settled > COMMIT_SETTLED_MAX || bytes > COMMIT_BYTES_MAX;
+            if full && !batch.steps.is_empty() {
+                break;
+            }
+            let Some(Queued::Step(step, test)) = self.queue.pop_front() else { break };
+            made.take(&step, test);
+            batch.steps.push(*step);
+        }
+        self.gathering_since = self.queue.iter().any(|queued| matches!(queued, Queued::Step(..))).then_some(now);
+        self.last_made = Some(now);
+        self.number += 1;
+        let number = made.number;
+        self.in_flight.push_back(made);
+        Call::Commit(number, batch)
+    }
+
+    /// The oldest commit was answered.
+    pub(super) fn answered(&mut self, number: u64) -> Option<Made> {
+        debug_assert_eq!(self.in_flight.front().map(|made| made.number), Some(number));
+        self.in_flight.pop_front()
+    }
+
+    /// When the oldest unanswered commit was made.
+    pub(super) fn unanswered_since(&self) -> Option<Instant> {
+        self.in_flight.front().and_then(|made| made.at)
+    }
+
+    /// Nothing waits and nothing is unanswered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// When [`Committer::next`] may have something that it has not now.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        if self.in_flight.len() >= COMMITS_IN_FLIGHT_MAX {
+            return None;
+        }
+        let renewal = if self.in_flight.is_empty() { self.last_made.map(|at| at + RENEW_EVERY) } else { None };
+        [self.gathering_since.map(|since| since + LINGER), renewal].into_iter().flatten().min()
+    }
+}
+
+impl Made {
+    fn take(&mut self, step: &Step, test: Option<EntryId>) {
+        self.settled.extend(&step.settled);
+        self.answered.extend(step.answers.iter().map(|(id, _)| *id));
+        self.mails_owed.extend(step.mails_owed.iter().cloned());
+        if let (Some(workspace), Some(id)) = (&step.workspace, test) {
+            self.tests_started.push((workspace.clone(), id));
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! One workspace: what it holds, what it decides, and what has to be committed for it.
+//!
+//! Plain and synchronous. Events are folded into the state as soon as they are decided; the shard
+//! makes them durable in the order in which they are reported.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
+use super::test_run::TestRun;
+use super::throttle::{Busy, Gate};
+use crate::config::{SNAPSHOT_EVERY, UNABLE_MAX, UNABLE_RETRY};
+use crate::deliver::Done;
+use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
+use crate::journal::record;
+use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::command::{Action, Answer, Command, Refusal, Save};
+use crate::workspace::decide::{self, MailResult, SaveContext};
+use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailState, Request, Trigger};
+use crate::workspace::lanes::Lanes;
+use crate::workspace::time::{Clock, Time};
+use crate::workspace::view::WebhookView;
+use crate::workspace::{Policy, State};
+
+/// What all workspaces of a shard share.
+pub(super) struct Context {
+    pub(super) policy: Policy,
+    pub(super) clock: Clock,
+    /// Makes a signing secret.
+    pub(super) fresh_secret: Box<dyn Fn() -> Arc<str>>,
+    pub(super) gate: Rc<Gate>,
+    /// Looks at each message before it is judged; tests make it panic.
+    #[cfg(test)]
+    pub(super) inspect: fn(&Item),
+}
+
+pub(super) struct Core {
+    pub(super) id: WorkspaceId,
+    pub(super) context: Rc<Context>,
+    pub(super) state: State,
+    lanes: Lanes,
+    /// Waiting entries.
+    items: HashMap<EntryId, Arc<Item>>,
+    /// Entries that the loaded attempts name: settled without another attempt.
+    attempted: HashSet<EntryId>,
+    since_snapshot: usize,
+    mail_begun: Option<u64>,
+    pub(super) test: TestRun,
+    /// Entries that our own system could not attempt, and since when.
+    unable: HashMap<EntryId, Time>,
+    /// Nothing starts before this.
+    unable_until: Option<Instant>,
+    busy: Busy,
+}
+
+impl Core {
+    /// A workspace as it was loaded. What it decides at once (an interrupted test) is in the result.
+    pub(super) fn new(id: WorkspaceId, seed: Seed, context: Rc<Context>) -> (Self, Decided) {
+        let mut core = Self {
+            id,
+            state: seed.loaded.state,
+            lanes: Lanes::default(),
+            items: HashMap::new(),
+            attempted: seed.loaded.attempted.into_iter().collect(),
+            since_snapshot: seed.loaded.since_snapshot,
+            mail_begun: seed.mail_begun,
+            test: TestRun::default(),
+            unable: HashMap::new(),
+            unable_until: None,
+            busy: context.gate.busy(),
+            context,
+        };
+        for (entry, chat, config) in seed.attempting {
+            core.lanes.adopt(entry, chat, config);
+        }
+        let mut out = Decided::default();
+        if seed.test_in_flight {
+            core.test.adopt(&core.state);
+        } else {
+            core.report_interrupted_test(&mut out);
+        }
+        (core, out)
+    }
+
+    pub(super) fn handle(&mut self, mail: ToWorkspace) -> Decided {
+        let mut out = Decided::default();
+        match mail {
+            ToWorkspace::Entries(items) => self.entries(items, &mut out),
+            ToWorkspace::Outcomes(list) => list.into_iter().for_each(|end| self.outcome(end, &mut out)),
+            ToWorkspace::Command(id, command) => self.command(id, command, &mut out),
+            ToWorkspace::Newest(id, newest) => self.newest(id, newest, &mut out),
+            ToWorkspace::TestDurable(id) => self.test_durable(id, &mut out),
+            ToWorkspace::Wake => self.send_test(&mut out),
+            ToWorkspace::GiveBack => self.give_back(&mut out),
+            ToWorkspace::MailTurn(disabled) => self.mail_turn(disabled, &mut out),
+            ToWorkspace::MailResult(disabled, result) => self.mail_result(disabled, result, &mut out),
+            ToWorkspace::Retire => {}
+        }
+        self.start_what_may(&mut out);
+        self.busy.set(self.lanes.waiting() + self.lanes.in_flight() > 0);
+        out
+    }
+
+    fn entries(&mut self, items: Vec<Arc<Item>>, out: &mut Decided) {
+        for item in items {
+            #[cfg(test)]
+            (self.context.inspect)(&item);
+            if self.attempted.contains(&item.entry) {
+                out.steps.push(Step { settled: vec![item.entry], ..self.empty_step() });
+            } else {
+                self.lanes.offer(item.entry, item.message.chat());
+                self.items.insert(item.entry, item);
+            }
+        }
+    }
+
+    /// Judges every message whose turn has come: attempts it, or skips it while the webhook is off.
+    fn start_what_may(&mut self, out: &mut Decided) {
+        let now = Instant::now();
+        let mut skipped = Vec::new();
+        while let Some(entry) = self.lanes.next() {
+            let webhook = &self.state.webhook;
+            let url = webhook.url.as_ref().filter(|_| webhook.enabled);
+            let Some(url) = url else {
+                self.lanes.skip(entry);
+                skipped.extend(self.items.remove(&entry));
+                if skipped.len() >= COMMIT_SETTLED_MAX {
+                    self.skip(std::mem::take(&mut skipped), out);
+                }
+                continue;
+            };
+            if !self.lanes.has_room(&self.state, &self.context.policy) {
+                break;
+            }
+            let rested = self.unable_until.is_none_or(|until| now >= until);
+            let place = if rested { self.context.gate.try_start(self.lanes.in_flight(), now) } else { None };
+            let (Some(in_flight), Some(item)) = (place, self.items.remove(&entry)) else {
+                out.starved = true;
+                break;
+            };
+            let start = Start {
+                workspace: self.id.clone(),
+                url: Arc::clone(url),
+                secret: webhook.secret.clone(),
+                config: webhook.config,
+                trigger: Trigger::Message,
+                webhook_id: Arc::clone(&item.webhook_id),
+                item,
+            };
+            self.lanes.begin(entry, start.config);
+            out.starts.push((start, in_flight));
+        }
+        if !skipped.is_empty() {
+            self.skip(skipped, out);
+        }
+    }
+
+    fn skip(&mut self, items: Vec<Arc<Item>>, out: &mut Decided) {
+        let entries: Vec<EntryId> = items.iter().map(|item| item.entry).collect();
+        let event = decide::skip(&entries, (self.context.clock)());
+        let mut step = self.record(event.into_iter().collect());
+        let newest = items.into_iter().max_by_key(|item| item.entry);
+        step.last_skipped = newest
+            .filter(|item| self.state.skipped.newest == Some(item.entry))
+            .map(|item| Newest { entry: item.entry, message: item.message.raw().clone() });
+        step.settled = entries;
+        out.steps.push(step);
+    }
+
+    fn outcome(&mut self, finished: Finished, out: &mut Decided) {
+        if finished.start.trigger == Trigger::Test {
+            return self.test_outcome(&finished, out);
+        }
+        let entry = finished.start.item.entry;
+        let done = match &finished.end {
+            End::Done(done) => Arc::clone(done),
+            End::Unable(why) => match self.bear_inability(&finished, why, out) {
+                Some(done) => Arc::new(done),
+                None => return,
+            },
+        };
+        self.unable.remove(&entry);
+        let attempt = attempt_of(&finished, &done);
+        let delivered = attempt.error.is_none();
+        let policy = self.context.policy;
+        let mut step = if self.attempted.contains(&entry) {
+            self.empty_step()
+        } else {
+            let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &policy);
+            let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
+            let step = self.record(events);
+            self.lanes.end(entry, delivered, counted, &self.state, &policy);
+            step
+        };
+        step.settled = vec![entry];
+        out.steps.push(step);
+    }
+
+    /// Puts an entry back that our own system could not attempt; after [`UNABLE_MAX`] it has failed.
+    fn bear_inability(&mut self, finished: &Finished, why: &str, out: &mut Decided) -> Option<Done> {
+        let item = &finished.start.item;
+        let now = (self.context.clock)();
+        let since = *self.unable.entry(item.entry).or_insert(finished.began);
+        if now.since(since) >= UNABLE_MAX {
+            return Some(unable_for_good(why));
+        }
+        self.lanes.put_back(item.entry);
+        self.items.insert(item.entry, Arc::clone(item));
+        self.unable_until = Some(Instant::now() + UNABLE_RETRY);
+        out.starved = true;
+        None
+    }
+
+    pub(super) fn command(&mut self, id: EntryId, command: Arc<Command>, out: &mut Decided) {
+        if self.test.is_looking() {
+            self.test.queue(id, command);
+            return;
+        }
+        match &command.action {
+            Action::Save(save) => {
+                let step = match self.save(&command, save) {
+                    Ok(events) => {
+                        let mut step = self.record(events);
+                        step.answers.push((id, self.done()));
+                        step
+                    }
+                    Err(refusal) => self.refusal(id, refusal),
+                };
+                out.steps.push(Step { settled_commands: vec![id], ..step });
+            }
+            Action::Test { .. } => self.begin_test(id, command, out),
+        }
+    }
+
+    pub(super) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {
+        let context = SaveContext {
+            at: (self.context.clock)(),
+            by: &command.by,
+            fresh_secret: &(self.context.fresh_secret)(),
+            mail_begun: self.mail_begun.is_some(),
+        };
+        decide::save(&self.state, save, &context)
+    }
+
+    fn give_back(&mut self, out: &mut Decided) {
+        let window = self.lanes.window(&self.state, &self.context.policy);
+        let entries = self.lanes.give_back(window);
+        for entry in &entries {
+            self.items.remove(entry);
+            self.unable.remove(entry);
+        }
+        out.given_back = Some(entries);
+    }
+
+    fn mail_turn(&mut self, disabled: u64, out: &mut Decided) {
+        let owed = self.state.mail.as_ref().is_some_and(|mail| mail.disabled == disabled && mail.state == MailState::Owed);
+        if owed {
+            self.mail_begun = Some(disabled);
+            out.mail = Some((disabled, MailNext::Send));
+        } else {
+            out.steps.push(Step { mails_ended: vec![disabled], ..self.empty_step() });
+            out.mail = Some((disabled, MailNext::Over));
+        }
+    }
+
+    fn mail_result(&mut self, disabled: u64, result: MailResult, out: &mut Decided) {
+        self.mail_begun = None;
+        let event = decide::mail(&self.state, disabled, result, (self.context.clock)());
+        let next = if matches!(event, Some(Event::MailDeferred(_))) { MailNext::Later } else { MailNext::Over };
+        let mut step = self.record(event.into_iter().collect());
+        if next == MailNext::Over && step.mails_ended.is_empty() {
+            step.mails_ended.push(disabled);
+        }
+        out.steps.push(step);
+        out.mail = Some((disabled, next));
+    }
+
+    pub(super) fn empty_step(&self) -> Step {
+        Step { workspace: Some(self.id.clone()), ..Step::default() }
+    }
+
+    pub(super) fn refusal(&self, id: EntryId, refusal: Refusal) -> Step {
+        Step { answers: vec![(id, Answer::Refused { refusal })], ..self.empty_step() }
+    }
+
+    pub(super) fn done(&self) -> Answer {
+        Answer::Done { webhook: Box::new(self.view()), attempt: None, reason: None }
+    }
+
+    pub(super) fn view(&self) -> WebhookView {
+        WebhookView::new(&self.id, &self.state, &self.context.policy)
+    }
+
+    /// Folds events into the state and brings them into their stored form. The snapshot is written
+    /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one.
+    pub(super) fn record(&mut self, events: Vec<Event>) -> Step {
+        debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
+        let mut step = self.empty_step();
+        let mut due = false;
+        for event in events {
+            self.state.evolve(&event);
+            let stored = record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
+            if event.attempt().is_some() {
+                self.since_snapshot += 1;
+                due |= self.since_snapshot >= SNAPSHOT_EVERY;
+                step.attempts.extend(stored);
+            } else {
+                due = true;
+                step.history.extend(stored);
+            }
+            match &event {
+                Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed => {
+                    step.mails_owed.extend(self.owed_mail());
+                }
+                Event::OwnerNotified(mail) | Event::MailGivenUp(mail) | Event::MailDropped(mail) => {
+                    step.mails_ended.push(mail.disabled);
+                }
+                _ => {}
+            }
+        }
+        if due {
+            step.snapshot = Some(record::encode_snapshot(&self.state));
+            self.since_snapshot = 0;
+        }
+        step
+    }
+
+    /// The mail that the `WebhookDisabled` just folded owes.
+    fn owed_mail(&self) -> Option<OwedMail> {
+        let mail = self.state.mail.as_ref()?;
+        Some(OwedMail {
+            workspace: self.id.clone(),
+            disabled: mail.disabled,
+            at: mail.at,
+            to: self.state.webhook.owner_email.clone()?,
+            url: self.state.webhook.url.as_deref().unwrap_or_default().to_owned(),
+            errors: self.state.errors,
+            failing_since: self.state.failing_since.unwrap_or(mail.at),
+            recent: self.state.recent_errors.clone(),
+        })
+    }
+}
+
+/// The attempt that a finished POST was. What it does to the counter is decided later.
+pub(super) fn attempt_of(finished: &Finished, done: &Done) -> Attempt {
+    let start = &finished.start;
+    Attempt {
+        at: finished.began,
+        trigger: start.trigger,
+        entry: start.item.entry,
+        message_id: Arc::clone(start.item.message.message_id()),
+        webhook_id: Arc::clone(&start.webhook_id),
+        config: start.config,
+        errors: None,
+        duration_ms: u32::try_from(done.duration.as_millis()).unwrap_or(u32::MAX),
+        error: done.error.clone(),
+        request: Request {
+            url: Arc::clone(&start.url),
+            headers: done.headers.clone(),
+            message: start.item.message.raw().clone(),
+        },
+        response: done.response.clone(),
+    }
+}
+
+/// The outcome of an attempt that our own system could not make for too long.
+pub(super) fn unable_for_good(why: &str) -> Done {
+    Done {
+        headers: Vec::new(),
+        error: Some(AttemptError { kind: ErrorKind::Connect, detail: format!("no connection could be made: {why}") }),
+        response: None,
+        duration: Duration::ZERO,
+    }
+}

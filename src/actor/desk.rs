@@ -1,0 +1,302 @@
+//! One shard: what it holds and what happens next. Plain and synchronous: events go in, [`Action`]s
+//! come out; the actor around it ([`super::shard`]) does the I/O.
+//!
+//! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
+//! a workspace, parking and sweeps), [`reports`] (what workspaces decided, or why they died).
+
+mod feeding;
+mod lifecycle;
+mod reports;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::committer::{Ask, Call, Committer};
+use super::entry::Place;
+use super::intake::{Intake, Situation};
+use super::mails::Mails;
+use super::protocol::{Seed, Start, ToWorkspace};
+use super::slots::{Phase, Slots};
+use super::table::Table;
+use super::throttle::{Gate, InFlight};
+use crate::config::{ACTIVE_MAX, IDLE_AFTER};
+use crate::journal::port::{OwedMail, Poll};
+use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::Command;
+use crate::workspace::time::Clock;
+
+/// What the shard's actor is to do.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Acquire the shard after a pause, then ask which of these entries still exist.
+    Acquire { after: Duration, attempted: Vec<EntryId> },
+    /// Read forward.
+    Poll(Poll),
+    /// Use the line.
+    Line(Call),
+    /// Start the workspace's actor.
+    Activate { workspace: WorkspaceId, life: u64, seed: Box<Seed> },
+    /// Send a mail to the workspace's actor.
+    Tell(WorkspaceId, ToWorkspace),
+    /// Forget the workspace's actor.
+    Forget(WorkspaceId),
+    /// Make a POST, holding its place under the node's cap until it is over.
+    Post(Arc<Start>, InFlight),
+    /// Hand a mail over.
+    SendMail(OwedMail),
+    /// The drain is over: release the lease and stop.
+    Release,
+}
+
+/// Whether the shard works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// The lease is being acquired.
+    Acquiring,
+    Running,
+    /// Nothing new is taken up; what is under way ends.
+    Draining,
+    Released,
+}
+
+/// A command between its read and its durable answer.
+#[derive(Debug)]
+struct HeldCommand {
+    workspace: WorkspaceId,
+    command: Arc<Command>,
+    /// A step settles it; only its answer (a test's) may be owed still.
+    decided: bool,
+    /// Its workspace panicked over it once.
+    blamed: bool,
+}
+
+/// Counts that an operator sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Workspaces that cannot be loaded.
+    pub(super) unavailable: usize,
+    /// Attempts that our own system could not make lately.
+    pub(super) unable: usize,
+    /// The store does not answer, so nothing is attempted.
+    pub(super) store_is_silent: bool,
+}
+
+pub(super) struct Desk {
+    place: Place,
+    clock: Clock,
+    gate: Rc<Gate>,
+    mode: Mode,
+    /// Failed acquisitions and reloads in a row.
+    setbacks: u32,
+    table: Table,
+    slots: Slots,
+    intake: Intake,
+    committer: Committer,
+    mails: Mails,
+    /// Bounded by the command permits.
+    commands: HashMap<EntryId, HeldCommand>,
+    /// Test POSTs under way. Bounded by the command permits.
+    tests: HashMap<WorkspaceId, EntryId>,
+    /// Workspaces that could start something but for the node's cap or the gate, first come first.
+    starved: VecDeque<WorkspaceId>,
+    is_starved: HashSet<WorkspaceId>,
+    /// Workspaces that died with something undone, which is given to them again after their pause.
+    fallen: HashSet<WorkspaceId>,
+    /// Workspaces whose journal cannot be loaded.
+    unavailable: HashSet<WorkspaceId>,
+    /// Entries that our own system could not attempt.
+    unable: HashSet<EntryId>,
+    /// A number for every actor's life.
+    lives: u64,
+    /// When idle workspaces are looked for next.
+    tidy_at: Instant,
+    actions: VecDeque<Action>,
+}
+
+/// How often starved workspaces are woken and idle ones looked for.
+const STARVED_EVERY: Duration = Duration::from_millis(10);
+const TIDY_EVERY: Duration = Duration::from_secs(5);
+
+impl Desk {
+    pub(super) fn new(place: Place, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
+        let mut desk = Self {
+            place,
+            clock,
+            gate,
+            mode: Mode::Acquiring,
+            setbacks: 0,
+            table: Table::default(),
+            slots: Slots::default(),
+            intake: Intake::default(),
+            committer: Committer::default(),
+            mails: Mails::default(),
+            commands: HashMap::new(),
+            tests: HashMap::new(),
+            starved: VecDeque::new(),
+            is_starved: HashSet::new(),
+            fallen: HashSet::new(),
+            unavailable: HashSet::new(),
+            unable: HashSet::new(),
+            lives: 0,
+            tidy_at: now + TIDY_EVERY,
+            actions: VecDeque::new(),
+        };
+        desk.actions.push_back(Action::Acquire { after: Duration::ZERO, attempted: Vec::new() });
+        desk
+    }
+
+    /// The next thing to do; asked again after every event until there is none.
+    pub(super) fn next_action(&mut self, now: Instant) -> Option<Action> {
+        if self.actions.is_empty() {
+            self.plan(now);
+        }
+        self.actions.pop_front()
+    }
+
+    /// When [`Desk::tick`] is to be called at the latest.
+    pub(super) fn wake_at(&self, now: Instant) -> Instant {
+        let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
+        let fallen = self.fallen.iter().filter_map(|fallen| self.slots.get(fallen)?.not_before).min();
+        let due = [self.committer.wake_at(), self.mails.wake_at(), self.intake.wake_at(), starved, fallen];
+        due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
+    }
+
+    pub(super) fn counts(&self, now: Instant) -> Counts {
+        let store_is_silent = self.mode == Mode::Running && !self.gate.is_open(now);
+        Counts { unavailable: self.unavailable.len(), unable: self.unable.len(), store_is_silent }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.mode == Mode::Running
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if now >= self.tidy_at {
+            self.tidy_at = now + TIDY_EVERY;
+            self.retire_idle(now);
+        }
+        let ready = |fallen: &&WorkspaceId| {
+            self.slots.get(*fallen).is_none_or(|slot| slot.not_before.is_none_or(|at| now >= at))
+        };
+        let ready: Vec<WorkspaceId> = self.fallen.iter().filter(ready).cloned().collect();
+        for workspace in ready {
+            self.fallen.remove(&workspace);
+            self.resume_orphans(&workspace, now);
+        }
+        let n = self.starved.len();
+        self.wake_starved(n);
+    }
+
+    fn plan(&mut self, now: Instant) {
+        if matches!(self.mode, Mode::Acquiring | Mode::Released) {
+            return;
+        }
+        while let Some(call) = self.committer.next(now) {
+            self.actions.push_back(Action::Line(call));
+        }
+        self.gate.set_unanswered(self.committer.unanswered_since());
+        if self.mode == Mode::Draining {
+            return self.end_drain_when_idle();
+        }
+        if let Some((workspace, disabled)) = self.mails.next_due(now) {
+            self.deliver(&workspace, ToWorkspace::MailTurn(disabled), now);
+        }
+        self.plan_reads(now);
+    }
+
+    fn plan_reads(&mut self, now: Instant) {
+        if let Some(from) = self.slots.sweep_from(now)
+            && let Some(sweep) = self.intake.next_sweep(from, &self.table)
+        {
+            self.table.sweep_begins();
+            self.committer.ask(Ask::Sweep { from: sweep.from, to: sweep.to, count: sweep.count });
+            self.actions.extend(self.committer.next(now).map(Action::Line));
+        }
+        let situation = Situation {
+            now,
+            commands: self.commands.len(),
+            sweep_wanted: self.slots.sweep_from(now).is_some() || self.intake.is_sweeping(),
+            all_quiet: self.is_all_quiet(),
+        };
+        if let Some(poll) = self.intake.next_poll(&self.table, situation) {
+            self.actions.push_back(Action::Poll(poll));
+        }
+        if self.intake.must_give_back(&self.table, now)
+            && let Some(workspace) = self.slots.greediest()
+            && let Some(slot) = self.slots.get_mut(&workspace)
+        {
+            slot.giving_back = true;
+            self.deliver(&workspace, ToWorkspace::GiveBack, now);
+        }
+    }
+
+    /// Nothing is held, parked or unanswered: the stream must be empty behind the cursor.
+    fn is_all_quiet(&self) -> bool {
+        self.table.is_empty() && !self.slots.any_parked() && self.committer.is_idle()
+    }
+
+    /// Sends a mail to the workspace, loading it first if it is not in memory.
+    fn deliver(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
+        let slot = self.slots.ensure(workspace, now);
+        slot.used_at = now;
+        match slot.phase {
+            Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
+            Phase::Loading | Phase::Retiring => slot.buffer.push(mail),
+            Phase::Passive => {
+                slot.buffer.push(mail);
+                self.load(workspace);
+            }
+        }
+    }
+
+    fn load(&mut self, workspace: &WorkspaceId) {
+        if let Some(slot) = self.slots.get_mut(workspace) {
+            slot.phase = Phase::Loading;
+            self.committer.ask(Ask::Load(workspace.clone()));
+        }
+    }
+
+    /// Wakes up to `n` starved workspaces, the longest starved first.
+    fn wake_starved(&mut self, n: usize) {
+        for _ in 0..n.min(self.starved.len()) {
+            let Some(workspace) = self.starved.pop_front() else { break };
+            self.is_starved.remove(&workspace);
+            if self.slots.get(&workspace).is_some_and(|slot| slot.phase == Phase::Active) {
+                self.actions.push_back(Action::Tell(workspace, ToWorkspace::Wake));
+            }
+        }
+    }
+
+    /// Lets workspaces go that had no work for a while, and more of them above [`ACTIVE_MAX`].
+    fn retire_idle(&mut self, now: Instant) {
+        let mut idle: Vec<(Instant, WorkspaceId)> = self
+            .slots
+            .iter()
+            .filter(|(workspace, slot)| {
+                let busy = self.tests.contains_key(*workspace) || self.mails.has_begun(workspace);
+                slot.phase == Phase::Active && slot.held == 0 && slot.commands == 0 && !busy
+            })
+            .map(|(workspace, slot)| (slot.used_at, workspace.clone()))
+            .collect();
+        idle.sort_unstable();
+        let excess = self.slots.len().saturating_sub(ACTIVE_MAX);
+        for (n, (used_at, workspace)) in idle.into_iter().enumerate() {
+            if n >= excess && now < used_at + IDLE_AFTER {
+                break;
+            }
+            self.retire(&workspace);
+        }
+    }
+
+    fn retire(&mut self, workspace: &WorkspaceId) {
+        if let Some(slot) = self.slots.get_mut(workspace) {
+            slot.phase = Phase::Retiring;
+            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Retire));
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! From a read to a workspace: what is taken up, what is set aside, what is parked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::super::entry::{raw_of, read_command, read_message};
+use super::super::intake::Sweep;
+use super::super::protocol::{Item, ToWorkspace};
+use super::{Desk, HeldCommand};
+use crate::journal::port::{Polled, RawEntry, Rejected, Step};
+use crate::journal::rejected::rejected_fields;
+use crate::message::{EntryId, WorkspaceId};
+
+/// What was taken up, by workspace, in stream order.
+type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
+
+impl Desk {
+    /// A forward read was answered.
+    pub(in super::super) fn polled(&mut self, polled: Polled, now: Instant) {
+        self.setbacks = 0;
+        let quiet = self.is_all_quiet();
+        if self.intake.polled(&polled, quiet) {
+            warn!(shard = self.place.shard, rewinds = self.intake.rewinds, "Entries lie behind the cursor; the stream is read again from its start.");
+        }
+        if !self.is_running() {
+            return;
+        }
+        let mut taken = Taken::new();
+        for entry in polled.messages {
+            self.take_forward(entry, &mut taken, now);
+        }
+        self.feed(taken, now);
+        for entry in polled.commands {
+            self.take_command(&entry, now);
+        }
+    }
+
+    fn take_forward(&mut self, entry: RawEntry, taken: &mut Taken, now: Instant) {
+        if self.table.knows(entry.id) {
+            return;
+        }
+        let bytes = entry.bytes();
+        let (workspace, item) = match read_message(&entry, &self.place) {
+            Ok(read) => read,
+            Err(reason) => return self.reject(&entry, &reason, now),
+        };
+        let slot = self.slots.ensure(&workspace, now);
+        if slot.is_parked() {
+            return;
+        }
+        if !slot.has_allowance() {
+            return self.slots.park(&workspace, item.entry);
+        }
+        self.take(&workspace, Arc::new(item), bytes, taken);
+    }
+
+    fn take(&mut self, workspace: &WorkspaceId, item: Arc<Item>, bytes: usize, taken: &mut Taken) {
+        if let Some(slot) = self.slots.get_mut(workspace) {
+            slot.waiting += 1;
+            slot.held += 1;
+            self.table.take(workspace, Arc::clone(&item), bytes);
+            taken.entry(workspace.clone()).or_default().push(item);
+        }
+    }
+
+    fn feed(&mut self, taken: Taken, now: Instant) {
+        for (workspace, items) in taken {
+            self.deliver(&workspace, ToWorkspace::Entries(items), now);
+        }
+    }
+
+    /// Sets an entry aside that is no valid message.
+    fn reject(&mut self, entry: &RawEntry, reason: &str, now: Instant) {
+        self.table.take_rejected(entry.id, entry.bytes());
+        self.push_rejection(entry, reason, now);
+    }
+
+    fn push_rejection(&mut self, entry: &RawEntry, reason: &str, now: Instant) {
+        warn!(shard = self.place.shard, entry = %entry.id, reason, "An entry was rejected.");
+        let fields = rejected_fields(entry, reason, (self.clock)());
+        let rejected = vec![Rejected { id: entry.id, fields }];
+        self.committer.push(Step { settled: vec![entry.id], rejected, ..Step::default() }, None, now);
+    }
+
+    /// Sets an entry aside over which its workspace panicked twice; if it was attempted, it stays so.
+    pub(super) fn reject_poison(&mut self, workspace: &WorkspaceId, entry: EntryId, now: Instant) {
+        let Some((item, _)) = self.table.item(entry) else { return };
+        if self.table.settling(entry)
+            && let Some(slot) = self.slots.get_mut(workspace)
+        {
+            slot.waiting = slot.waiting.saturating_sub(1);
+        }
+        self.push_rejection(&raw_of(workspace, &item), "the service failed twice over this message", now);
+    }
+
+    fn take_command(&mut self, entry: &RawEntry, now: Instant) {
+        if self.commands.contains_key(&entry.id) {
+            return;
+        }
+        match read_command(entry) {
+            Ok((workspace, command)) => {
+                let command = Arc::new(command);
+                let held =
+                    HeldCommand { workspace: workspace.clone(), command: Arc::clone(&command), decided: false, blamed: false };
+                self.commands.insert(entry.id, held);
+                self.slots.ensure(&workspace, now).commands += 1;
+                self.deliver(&workspace, ToWorkspace::Command(entry.id, command), now);
+            }
+            Err(reason) => {
+                warn!(shard = self.place.shard, entry = %entry.id, reason, "A command could not be read and was removed.");
+                self.committer.push(Step { settled_commands: vec![entry.id], ..Step::default() }, None, now);
+            }
+        }
+    }
+
+    /// A sweep was answered: due workspaces take up what they may, each up to its allowance.
+    pub(in super::super) fn swept(&mut self, entries: Vec<RawEntry>, now: Instant) {
+        let Some(sweep) = self.intake.swept(&entries) else { return };
+        // What each due workspace has passed by now; `None` once its allowance is used up.
+        let mut due: HashMap<WorkspaceId, bool> = self.slots.due(now).into_iter().map(|w| (w, true)).collect();
+        let reached = if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
+        let mut taken = Taken::new();
+        for entry in entries {
+            self.take_swept(&entry, &mut due, &mut taken);
+        }
+        self.table.sweep_ended();
+        self.pass(sweep, reached, &due);
+        self.feed(taken, now);
+    }
+
+    fn take_swept(&mut self, entry: &RawEntry, due: &mut HashMap<WorkspaceId, bool>, taken: &mut Taken) {
+        if self.table.knows(entry.id) {
+            return;
+        }
+        let Ok((workspace, item)) = read_message(entry, &self.place) else { return };
+        let Some(open) = due.get_mut(&workspace).filter(|open| **open) else { return };
+        let Some(slot) = self.slots.get(&workspace) else { return };
+        if slot.resume_from().is_none_or(|from| entry.id < from) {
+            return;
+        }
+        if slot.has_allowance() {
+            self.take(&workspace, Arc::new(item), entry.bytes(), taken);
+        } else {
+            *open = false;
+            self.slots.resume_at(&workspace, Some(entry.id));
+        }
+    }
+
+    /// Moves on every due workspace that took all there was; un-parks those that passed the cursor.
+    fn pass(&mut self, sweep: Sweep, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
+        let cursor = self.intake.cursor();
+        for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
+            let Some(from) = self.slots.get(workspace).and_then(super::super::slots::Slot::resume_from) else { continue };
+            // One that resumes above what the sweep reached was not looked at.
+            if from < sweep.from || from > reached {
+                continue;
+            }
+            let at = reached.next();
+            self.slots.resume_at(workspace, (at <= cursor).then_some(at));
+        }
+    }
+}

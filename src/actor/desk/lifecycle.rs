@@ -1,0 +1,203 @@
+//! From the acquisition of the shard to its release.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::super::committer::Committer;
+use super::super::intake::Intake;
+use super::super::protocol::ToWorkspace;
+use super::super::slots::{Phase, Slot};
+use super::{Action, Desk, Mode};
+use crate::config::BACKOFF;
+use crate::journal::port::{AcquireError, LineError, OwedMail, StoreError};
+use crate::message::{EntryId, WorkspaceId};
+
+/// The longest pause between two tries to read.
+const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+impl Desk {
+    /// The shard is held. Of the attempted entries in the table those that are gone from the stream
+    /// were settled before the reload.
+    pub(in super::super) fn acquired(
+        &mut self,
+        outbox: Vec<OwedMail>,
+        present: &HashSet<EntryId>,
+        lease_until: Instant,
+        now: Instant,
+    ) {
+        for entry in self.table.ids() {
+            if !present.contains(&entry) {
+                self.table.settled(entry);
+            }
+        }
+        self.mode = Mode::Running;
+        self.setbacks = 0;
+        self.gate.set_lease(Some(lease_until));
+        self.committer = Committer::default();
+        self.intake = Intake::default();
+        for mail in outbox {
+            self.mails.owe(mail, now);
+        }
+        self.take_up_survivors(now);
+        info!(shard = self.place.shard, kept = self.table.len(), "The shard is held.");
+    }
+
+    /// Routes what was attempted before the reload: outcomes are decided again, attempts go on.
+    fn take_up_survivors(&mut self, now: Instant) {
+        for (workspace, held) in self.table.by_workspace() {
+            let slot = self.slots.ensure(&workspace, now);
+            slot.held = held;
+            slot.survivors = true;
+            self.resume_orphans(&workspace, now);
+        }
+    }
+
+    /// The shard was not acquired: tried again after a pause.
+    pub(in super::super) fn not_acquired(&mut self, error: &AcquireError) {
+        if self.mode == Mode::Draining {
+            return self.give_up();
+        }
+        let pause = match error {
+            AcquireError::Held { remaining, .. } => (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1)),
+            AcquireError::Store(_) => self.pause(),
+        };
+        if self.setbacks == 0 {
+            warn!(shard = self.place.shard, error = %error, "The shard is not held yet.");
+        }
+        self.setbacks += 1;
+        self.acquire_after(pause);
+    }
+
+    fn acquire_after(&mut self, after: Duration) {
+        self.mode = Mode::Acquiring;
+        self.actions.push_back(Action::Acquire { after, attempted: self.table.ids() });
+    }
+
+    fn pause(&self) -> Duration {
+        let (first, most) = BACKOFF;
+        first.saturating_mul(2_u32.saturating_pow(self.setbacks.min(16))).min(most)
+    }
+
+    /// A forward read failed: the store is away. Read again after a pause.
+    pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
+        if self.setbacks == 0 {
+            warn!(shard = self.place.shard, error = %error, "The streams cannot be read; they are tried again.");
+        }
+        let pause = self.pause().min(POLL_PAUSE_MAX);
+        self.setbacks += 1;
+        self.intake.poll_failed(now, pause);
+    }
+
+    /// The line is dead: everything that is not durable is decided again after a new acquisition.
+    pub(in super::super) fn line_failed(&mut self, error: &LineError) {
+        if !matches!(self.mode, Mode::Running | Mode::Draining) {
+            return;
+        }
+        warn!(shard = self.place.shard, error = %error, "The shard is loaded again.");
+        let draining = self.mode == Mode::Draining;
+        self.reset();
+        if matches!(error, LineError::Fenced { .. }) {
+            self.table.clear();
+        }
+        if draining {
+            return self.give_up();
+        }
+        let pause = if matches!(error, LineError::Failed { .. }) { self.pause() } else { Duration::ZERO };
+        self.setbacks += 1;
+        self.acquire_after(pause);
+    }
+
+    /// Forgets everything but what was attempted.
+    fn reset(&mut self) {
+        let active: Vec<WorkspaceId> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| matches!(slot.phase, Phase::Active | Phase::Retiring))
+            .map(|(workspace, _)| workspace.clone())
+            .collect();
+        self.actions.clear();
+        for workspace in active {
+            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Retire));
+            self.actions.push_back(Action::Forget(workspace));
+        }
+        self.gate.set_lease(None);
+        self.gate.set_unanswered(None);
+        self.table.keep_attempted();
+        self.slots.clear();
+        self.intake = Intake::default();
+        self.committer = Committer::default();
+        self.mails.reload();
+        self.commands.clear();
+        self.starved.clear();
+        self.is_starved.clear();
+        self.fallen.clear();
+        self.unable.clear();
+    }
+
+    /// A commit is durable.
+    pub(in super::super) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
+        let Some(made) = self.committer.answered(number) else { return };
+        self.gate.set_lease(Some(lease_until));
+        self.gate.set_unanswered(self.committer.unanswered_since());
+        self.intake.freed(made.settled.len());
+        for entry in &made.settled {
+            if let Some(workspace) = self.table.settled(*entry) {
+                self.let_go(&workspace, |slot| {
+                    slot.held = slot.held.saturating_sub(1);
+                    slot.widen();
+                }, now);
+            }
+        }
+        for id in &made.answered {
+            if let Some(held) = self.commands.remove(id) {
+                self.let_go(&held.workspace, |slot| slot.commands = slot.commands.saturating_sub(1), now);
+            }
+        }
+        for mail in made.mails_owed {
+            info!(workspace = %mail.workspace, errors = mail.errors, "A webhook was switched off by errors; its owner gets a mail.");
+            self.mails.owe(mail, now);
+        }
+        for (workspace, id) in made.tests_started {
+            self.deliver(&workspace, ToWorkspace::TestDurable(id), now);
+        }
+    }
+
+    fn let_go(&mut self, workspace: &WorkspaceId, change: impl FnOnce(&mut Slot), now: Instant) {
+        if let Some(slot) = self.slots.get_mut(workspace) {
+            change(slot);
+            slot.used_at = now;
+        }
+        self.slots.forget_unused(workspace);
+    }
+
+    /// Takes nothing new up; ends with [`Action::Release`] when what is under way has ended.
+    pub(in super::super) fn drain(&mut self) {
+        match self.mode {
+            Mode::Acquiring => self.give_up(),
+            Mode::Running => {
+                self.mode = Mode::Draining;
+                self.gate.set_lease(None);
+            }
+            Mode::Draining | Mode::Released => {}
+        }
+    }
+
+    pub(super) fn end_drain_when_idle(&mut self) {
+        let attempting = self.table.any_attempted() || !self.tests.is_empty() || self.mails.any_sending();
+        if !attempting && self.committer.is_idle() {
+            self.give_up();
+        }
+    }
+
+    /// Releases the shard as it is: what is not durable is decided again by whoever holds it next.
+    pub(in super::super) fn give_up(&mut self) {
+        if self.mode != Mode::Released {
+            self.mode = Mode::Released;
+            self.actions.clear();
+            self.actions.push_back(Action::Release);
+        }
+    }
+}

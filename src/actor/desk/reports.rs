@@ -1,0 +1,299 @@
+//! What workspaces decided, and what is done about those that died.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::super::committer::Ask;
+use super::super::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, ToWorkspace};
+use super::super::slots::Phase;
+use super::super::workspace::{Report, What};
+use super::{Action, Desk};
+use crate::journal::port::{LoadError, Loaded, Newest, Step};
+use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::command::{Answer, Refusal};
+use crate::workspace::decide::MailResult;
+use crate::workspace::event::Trigger;
+
+impl Desk {
+    /// A workspace reported.
+    pub(in super::super) fn report(&mut self, report: Report, now: Instant) {
+        let Report { workspace, life, what } = report;
+        if self.slots.get(&workspace).is_none_or(|slot| slot.life != life) {
+            return;
+        }
+        match what {
+            What::Decided(decided) => self.decided(&workspace, decided, now),
+            What::Retired => self.retired(&workspace),
+            What::Panicked(suspects) => self.panicked(&workspace, &suspects, now),
+        }
+    }
+
+    fn decided(&mut self, workspace: &WorkspaceId, decided: Decided, now: Instant) {
+        let last = decided.steps.len().saturating_sub(1);
+        for (n, step) in decided.steps.into_iter().enumerate() {
+            self.push_step(workspace, step, decided.test_started.filter(|_| n == last), now);
+        }
+        for (start, in_flight) in decided.starts {
+            let start = Arc::new(start);
+            self.table.attempting(&start);
+            if let Some(slot) = self.slots.get_mut(workspace) {
+                slot.waiting = slot.waiting.saturating_sub(1);
+            }
+            self.actions.push_back(Action::Post(start, in_flight));
+        }
+        if let Some((id, start, in_flight)) = decided.test {
+            self.tests.insert(workspace.clone(), id);
+            self.actions.push_back(Action::Post(Arc::new(start), in_flight));
+        }
+        if let Some(id) = decided.newest_for {
+            self.committer.ask(Ask::Newest(workspace.clone(), id));
+        }
+        if let Some(entries) = decided.given_back {
+            self.take_back(workspace, &entries);
+        }
+        if decided.starved && self.is_starved.insert(workspace.clone()) {
+            self.starved.push_back(workspace.clone());
+        }
+        if let Some((disabled, next)) = decided.mail {
+            self.mail_goes_on(workspace, disabled, next, now);
+        }
+    }
+
+    fn push_step(&mut self, workspace: &WorkspaceId, step: Step, test: Option<EntryId>, now: Instant) {
+        for entry in &step.settled {
+            let waited = self.table.settling(*entry);
+            self.unable.remove(entry);
+            if waited && let Some(slot) = self.slots.get_mut(workspace) {
+                slot.waiting = slot.waiting.saturating_sub(1);
+            }
+        }
+        for id in &step.settled_commands {
+            if let Some(held) = self.commands.get_mut(id) {
+                held.decided = true;
+            }
+        }
+        self.committer.push(step, test, now);
+    }
+
+    fn mail_goes_on(&mut self, workspace: &WorkspaceId, disabled: u64, next: MailNext, now: Instant) {
+        match next {
+            MailNext::Send => self.actions.extend(self.mails.send(workspace, disabled).map(Action::SendMail)),
+            MailNext::Later => self.mails.later(workspace, disabled, now),
+            MailNext::Over => self.mails.over(workspace, disabled),
+        }
+    }
+
+    /// Entries that the workspace gave back: it is parked at the first, and what it kept is its allowance.
+    fn take_back(&mut self, workspace: &WorkspaceId, entries: &[EntryId]) {
+        for entry in entries {
+            self.table.give_back(*entry);
+        }
+        if let Some(slot) = self.slots.get_mut(workspace) {
+            slot.giving_back = false;
+            slot.held = slot.held.saturating_sub(entries.len());
+            slot.waiting = slot.waiting.saturating_sub(entries.len());
+            if !entries.is_empty() {
+                slot.allowance = slot.waiting.max(1);
+            }
+        }
+        if let Some(first) = entries.iter().min() {
+            self.slots.park(workspace, *first);
+        }
+        self.intake.freed(entries.len());
+    }
+
+    fn retired(&mut self, workspace: &WorkspaceId) {
+        self.actions.push_back(Action::Forget(workspace.clone()));
+        let Some(slot) = self.slots.get_mut(workspace) else { return };
+        slot.phase = Phase::Passive;
+        if slot.buffer.is_empty() {
+            self.slots.forget_unused(workspace);
+        } else {
+            self.load(workspace);
+        }
+    }
+
+    /// A workspace panicked. Its state is gone; it is loaded again after a pause and fed one entry at
+    /// a time. What it panics over a second time is set aside.
+    fn panicked(&mut self, workspace: &WorkspaceId, suspects: &Suspects, now: Instant) {
+        error!(%workspace, shard = self.place.shard, "A workspace failed and is loaded again.");
+        self.actions.push_back(Action::Forget(workspace.clone()));
+        let Some(was_suspect) = self.slots.get(workspace).map(|slot| slot.suspect) else { return };
+        self.blame(workspace, suspects, was_suspect, now);
+        self.park_whole(workspace, now);
+        self.mails.unasked(workspace, now);
+        if let Some(slot) = self.slots.get_mut(workspace) {
+            slot.suspect = true;
+            slot.allowance = 1;
+        }
+    }
+
+    fn blame(&mut self, workspace: &WorkspaceId, suspects: &Suspects, was_suspect: bool, now: Instant) {
+        match suspects {
+            Suspects::Entries(entries) => {
+                if let ([entry], true) = (entries.as_slice(), was_suspect) {
+                    self.reject_poison(workspace, *entry, now);
+                }
+            }
+            Suspects::Command(id) => {
+                let Some(held) = self.commands.get_mut(id) else { return };
+                if std::mem::replace(&mut held.blamed, true) {
+                    self.refuse(workspace, *id, Refusal::Internal, now);
+                }
+            }
+            Suspects::None => {}
+        }
+    }
+
+    /// Leaves a workspace's un-attempted entries in the stream, from the oldest on, for a while.
+    fn park_whole(&mut self, workspace: &WorkspaceId, now: Instant) {
+        let oldest = self.table.drop_waiting_of(workspace);
+        let survivors = !self.table.attempts_of(workspace).is_empty();
+        let Some(slot) = self.slots.get_mut(workspace) else { return };
+        slot.phase = Phase::Passive;
+        slot.life = 0;
+        slot.held = slot.held.saturating_sub(slot.waiting);
+        slot.waiting = 0;
+        slot.giving_back = false;
+        slot.survivors = survivors;
+        slot.buffer.clear();
+        slot.strike(now);
+        self.fallen.insert(workspace.clone());
+        if let Some(oldest) = oldest {
+            self.slots.park(workspace, oldest);
+        }
+    }
+
+    /// Gives a workspace that died what its last life left undone: outcomes first, then commands.
+    pub(super) fn resume_orphans(&mut self, workspace: &WorkspaceId, now: Instant) {
+        for finished in self.table.undecided_of(workspace) {
+            self.deliver(workspace, ToWorkspace::Outcomes(vec![finished]), now);
+        }
+        let mut commands: Vec<(EntryId, Arc<crate::workspace::Command>)> = self
+            .commands
+            .iter()
+            .filter(|(_, held)| held.workspace == *workspace && !held.decided)
+            .map(|(id, held)| (*id, Arc::clone(&held.command)))
+            .collect();
+        commands.sort_by_key(|(id, _)| *id);
+        for (id, command) in commands {
+            self.deliver(workspace, ToWorkspace::Command(id, command), now);
+        }
+    }
+
+    fn refuse(&mut self, workspace: &WorkspaceId, id: EntryId, refusal: Refusal, now: Instant) {
+        if let Some(held) = self.commands.get_mut(&id) {
+            held.decided = true;
+        }
+        let answers = vec![(id, Answer::Refused { refusal })];
+        let step = Step { workspace: Some(workspace.clone()), settled_commands: vec![id], answers, ..Step::default() };
+        self.committer.push(step, None, now);
+    }
+
+    /// A load was answered.
+    pub(in super::super) fn loaded(&mut self, workspace: &WorkspaceId, loaded: Result<Loaded, LoadError>, now: Instant) {
+        match loaded {
+            Ok(loaded) => self.activate(workspace, loaded),
+            Err(error) => self.not_loaded(workspace, &error, now),
+        }
+    }
+
+    fn activate(&mut self, workspace: &WorkspaceId, loaded: Loaded) {
+        self.unavailable.remove(workspace);
+        self.lives += 1;
+        let life = self.lives;
+        let test_in_flight = self.tests.contains_key(workspace);
+        let mail_begun = self.mails.sending(workspace);
+        let Some(slot) = self.slots.get_mut(workspace) else { return };
+        slot.phase = Phase::Active;
+        slot.life = life;
+        let buffer = std::mem::take(&mut slot.buffer);
+        let starts = if std::mem::take(&mut slot.survivors) { self.table.attempts_of(workspace) } else { Vec::new() };
+        let attempting =
+            starts.iter().map(|start| (start.item.entry, start.item.message.chat(), start.config)).collect();
+        let seed = Box::new(Seed { loaded, attempting, test_in_flight, mail_begun });
+        self.actions.push_back(Action::Activate { workspace: workspace.clone(), life, seed });
+        self.actions.extend(buffer.into_iter().map(|mail| Action::Tell(workspace.clone(), mail)));
+    }
+
+    /// The workspace cannot be loaded: its entries stay in the stream, its commands are refused.
+    fn not_loaded(&mut self, workspace: &WorkspaceId, error: &LoadError, now: Instant) {
+        if self.unavailable.insert(workspace.clone()) {
+            error!(%workspace, shard = self.place.shard, error = %error, "A workspace cannot be loaded; it is parked and tried again.");
+        }
+        let ids: Vec<EntryId> = self
+            .commands
+            .iter()
+            .filter(|(_, held)| held.workspace == *workspace && !held.decided)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.refuse(workspace, id, Refusal::WorkspaceUnavailable, now);
+        }
+        self.park_whole(workspace, now);
+        self.mails.unasked(workspace, now);
+    }
+
+    /// A workspace's newest message was looked up.
+    pub(in super::super) fn newest(&mut self, workspace: &WorkspaceId, id: EntryId, newest: Result<Option<Newest>, LoadError>, now: Instant) {
+        match newest {
+            Ok(newest) => self.deliver(workspace, ToWorkspace::Newest(id, newest), now),
+            Err(error) => {
+                warn!(%workspace, error = %error, "The newest message of a workspace cannot be read.");
+                self.deliver(workspace, ToWorkspace::Newest(id, None), now);
+            }
+        }
+    }
+
+    /// Attempts have ended.
+    pub(in super::super) fn finished(&mut self, list: Vec<Finished>, now: Instant) {
+        let mut by_workspace: Vec<(WorkspaceId, Vec<Finished>)> = Vec::new();
+        let n = list.len();
+        for finished in list {
+            if !self.accept(&finished) {
+                continue;
+            }
+            let workspace = &finished.start.workspace;
+            let lone = self.slots.get(workspace).is_some_and(|slot| slot.suspect);
+            match by_workspace.iter_mut().find(|(known, _)| known == workspace && !lone) {
+                Some((_, list)) => list.push(finished),
+                None => by_workspace.push((workspace.clone(), vec![finished])),
+            }
+        }
+        if self.is_running() || self.mode == super::Mode::Draining {
+            for (workspace, list) in by_workspace {
+                self.deliver(&workspace, ToWorkspace::Outcomes(list), now);
+            }
+        }
+        self.wake_starved(n);
+    }
+
+    /// Notes the end of an attempt. Says whether somebody still has to decide on it.
+    fn accept(&mut self, finished: &Finished) -> bool {
+        if finished.start.trigger == Trigger::Test {
+            return self.tests.remove(&finished.start.workspace).is_some();
+        }
+        let entry = finished.start.item.entry;
+        if !self.table.ended(finished) {
+            return false;
+        }
+        if let End::Unable(why) = &finished.end {
+            if self.unable.is_empty() {
+                warn!(shard = self.place.shard, why, "Attempts cannot be made on this machine; they are tried again.");
+            }
+            self.unable.insert(entry);
+            self.table.waits_again(entry);
+            if let Some(slot) = self.slots.get_mut(&finished.start.workspace) {
+                slot.waiting += 1;
+            }
+        }
+        true
+    }
+
+    /// A mail was handed over, or not.
+    pub(in super::super) fn mail_sent(&mut self, workspace: &WorkspaceId, disabled: u64, result: MailResult, now: Instant) {
+        self.deliver(workspace, ToWorkspace::MailResult(disabled, result), now);
+    }
+}

@@ -1,0 +1,79 @@
+//! From a raw stream entry to a message or a command, or to the reason why it is neither.
+
+use std::sync::Arc;
+
+use super::protocol::Item;
+use crate::journal::port::RawEntry;
+use crate::message::{EntryId, Message, WorkspaceId};
+use crate::workspace::Command;
+
+/// Which shard reads, out of how many, and what its keys start with.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) shard: u16,
+    pub(super) shards: u16,
+    pub(super) prefix: Arc<str>,
+}
+
+/// Reads a message entry.
+///
+/// # Errors
+/// The sentence that stands in `_reason`.
+pub(super) fn read_message(entry: &RawEntry, place: &Place) -> Result<(WorkspaceId, Item), String> {
+    let Some(workspace) = entry.field("workspace") else {
+        return Err("the entry has no field `workspace`: XADD … workspace <id> message <json>".to_owned());
+    };
+    let Some(message) = entry.field("message") else {
+        return Err("the entry has no field `message`: XADD … workspace <id> message <json>".to_owned());
+    };
+    let workspace: WorkspaceId = std::str::from_utf8(workspace)
+        .map_err(|_| "the field `workspace` is not UTF-8".to_owned())?
+        .parse()
+        .map_err(|error| format!("the field `workspace` is not valid: {error}"))?;
+    let right = workspace.shard(place.shards);
+    if right != place.shard {
+        return Err(format!("workspace {workspace} belongs to {}:{{{right}}}:messages", place.prefix));
+    }
+    let message = Message::parse(message.clone()).map_err(|error| error.to_string())?;
+    let origin = entry.field("origin").cloned();
+    let webhook_id = webhook_id(place.shard, entry.id, origin.as_deref());
+    Ok((workspace, Item { entry: entry.id, message, webhook_id, origin }))
+}
+
+/// `msg_<shard>_<entry id>`, or `msg_s<crc32 of the source's name, 8 hex digits>_<entry id there>` for
+/// an entry with `origin` `<source>/<entry id>` (CONTRACT section 2).
+fn webhook_id(shard: u16, entry: EntryId, origin: Option<&[u8]>) -> Arc<str> {
+    let handed_over = origin
+        .and_then(|origin| std::str::from_utf8(origin).ok())
+        .and_then(|origin| origin.rsplit_once('/'))
+        .and_then(|(source, id)| Some((source, id.parse::<EntryId>().ok()?)));
+    match handed_over {
+        Some((source, id)) => format!("msg_s{:08x}_{id}", crc32fast::hash(source.as_bytes())).into(),
+        None => format!("msg_{shard}_{entry}").into(),
+    }
+}
+
+/// The entry as it stood in the stream, for the rejected stream.
+pub(super) fn raw_of(workspace: &WorkspaceId, item: &Item) -> RawEntry {
+    let mut fields = vec![
+        ("workspace".into(), workspace.as_str().to_owned().into()),
+        ("message".into(), item.message.raw().bytes().clone()),
+    ];
+    if let Some(origin) = &item.origin {
+        fields.push(("origin".into(), origin.clone()));
+    }
+    RawEntry { id: item.entry, fields }
+}
+
+/// Reads a command entry.
+///
+/// # Errors
+/// The sentence for the log.
+pub(super) fn read_command(entry: &RawEntry) -> Result<(WorkspaceId, Command), String> {
+    let workspace = entry.field("workspace").ok_or("no field `workspace`")?;
+    let workspace = std::str::from_utf8(workspace).map_err(|error| error.to_string())?;
+    let workspace = workspace.parse::<WorkspaceId>().map_err(|error| error.to_string())?;
+    let command = entry.field("command").ok_or("no field `command`")?;
+    let command = serde_json::from_slice(command).map_err(|error| error.to_string())?;
+    Ok((workspace, command))
+}

@@ -1,0 +1,296 @@
+//! The way in: starts the actix system on a thread of its own, and drains it.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use actix_rt::{Arbiter, System};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::core::Context;
+use super::desk::Desk;
+use super::entry::Place;
+use super::shard::{News, ShardActor, Status, Tools};
+use super::throttle::{Gate, NodeCap};
+use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_COUNT, HAND_OVER_RETRY};
+use crate::deliver::{self, Courier};
+use crate::journal::port::{Holder, Journal};
+use crate::notify::Mailer;
+use crate::sign::Secret;
+use crate::workspace::Policy;
+use crate::workspace::time::Clock;
+
+/// What the shards run with.
+#[derive(Clone)]
+pub struct Options {
+    /// Where everything is remembered.
+    pub journal: Arc<dyn Journal>,
+    /// What the journal's keys start with; named in the reason of an entry in the wrong shard.
+    pub prefix: Arc<str>,
+    /// Hands mails over; without one nothing is owed.
+    pub mailer: Option<Mailer>,
+    /// How attempts are made.
+    pub deliver: deliver::Options,
+    /// The rules' numbers.
+    pub policy: Policy,
+    /// Attempts in flight on this node.
+    pub in_flight_max: usize,
+    /// This node's id.
+    pub node: String,
+    /// How long a lease lives.
+    pub lease: Duration,
+    /// Threads that run shards.
+    pub arbiters: usize,
+    /// Reads the wall clock.
+    pub clock: Clock,
+}
+
+/// The running shards. Draining is asked for, not implied by dropping.
+pub struct Handle {
+    board: Arc<Board>,
+    drain: Option<oneshot::Sender<()>>,
+    ended: Option<oneshot::Receiver<End>>,
+}
+
+/// How each shard is.
+struct Board(Mutex<Vec<Status>>);
+
+/// How the shards are, for readyz.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardReport {
+    /// One sentence for each shard that does not work; empty when all do.
+    pub reasons: Vec<String>,
+    /// Workspaces that cannot be loaded.
+    pub unavailable: usize,
+}
+
+enum End {
+    Drained,
+    Died,
+}
+
+/// The shards stopped by themselves.
+#[derive(Debug, thiserror::Error)]
+#[error("a shard failed and stopped; the log says why, start the service again")]
+pub struct Died;
+
+/// The shards cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No HTTP client.
+    #[error(transparent)]
+    Courier(#[from] deliver::BuildError),
+    /// No thread.
+    #[error("the thread of the shards cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Starts every shard of the journal.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn start(options: Options) -> Result<Handle, StartError> {
+    // Built once here so that a broken trust store is an error at the start and not in a thread.
+    drop(Courier::new(&options.deliver)?);
+    let shards = usize::from(options.journal.shards());
+    let board = Arc::new(Board(Mutex::new(vec![Status::Waiting("starting".to_owned()); shards])));
+    let (drain, drained) = oneshot::channel();
+    let (end, ended) = oneshot::channel();
+    let seen = Arc::clone(&board);
+    std::thread::Builder::new()
+        .name("shards".to_owned())
+        .spawn(move || {
+            let end_of_run = System::new().block_on(run(options, seen, drained));
+            drop(end.send(end_of_run));
+        })
+        .map_err(StartError::Thread)?;
+    Ok(Handle { board, drain: Some(drain), ended: Some(ended) })
+}
+
+impl Handle {
+    /// How the shards are.
+    #[must_use]
+    pub fn report(&self) -> ShardReport {
+        self.board.report()
+    }
+
+    /// A function that reports how the shards are, for the facade.
+    #[must_use]
+    pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
+        let board = Arc::clone(&self.board);
+        Arc::new(move || board.report())
+    }
+
+    /// Waits until the shards stop by themselves, which they only do when one failed.
+    pub async fn died(&mut self) -> Died {
+        if let Some(ended) = &mut self.ended {
+            match ended.await {
+                Ok(End::Died) | Err(_) => {}
+                Ok(End::Drained) => std::future::pending().await,
+            }
+        }
+        Died
+    }
+
+    /// Takes nothing new up, lets what is under way end and become durable, and releases the shards.
+    /// Takes at most an attempt's deadline and [`DRAIN_EXTRA`], after which the rest is left to the next start.
+    pub async fn drain(mut self) {
+        if let Some(drain) = self.drain.take() {
+            drain.send(()).ok();
+        }
+        if let Some(ended) = self.ended.take() {
+            drop(ended.await);
+        }
+    }
+}
+
+impl Board {
+    fn set(&self, shard: usize, status: Status) {
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = board.get_mut(shard) {
+            *place = status;
+        }
+    }
+
+    fn report(&self) -> ShardReport {
+        let board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut report = ShardReport::default();
+        for (shard, status) in board.iter().enumerate() {
+            match status {
+                Status::Waiting(why) => report.reasons.push(format!("shard {shard} is not held: {why}")),
+                Status::Released => report.reasons.push(format!("shard {shard} is released: the service is stopping")),
+                Status::Held(counts) => {
+                    report.unavailable += counts.unavailable;
+                    if counts.store_is_silent {
+                        report.reasons.push(format!("shard {shard}: the store does not answer; nothing is attempted"));
+                    }
+                    if counts.unable > 0 {
+                        report.reasons.push(format!(
+                            "shard {shard}: {} attempts cannot be made on this machine (file descriptors or ports are used up)",
+                            counts.unable
+                        ));
+                    }
+                }
+            }
+        }
+        report
+    }
+}
+
+async fn run(options: Options, board: Arc<Board>, drain: oneshot::Receiver<()>) -> End {
+    let cap = NodeCap::new(options.in_flight_max);
+    let arbiters: Vec<Arbiter> = (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
+    let mut released = Vec::new();
+    let mut addresses = Vec::new();
+    for (n, arbiter) in arbiters.iter().enumerate() {
+        let shards = (0..options.journal.shards()).filter(|shard| usize::from(*shard) % arbiters.len() == n);
+        let (tell, addrs) = oneshot::channel();
+        let mut here = Vec::new();
+        for shard in shards {
+            let (tell_released, is_released) = oneshot::channel();
+            released.push(is_released);
+            here.push((shard, tell_released));
+        }
+        let (options, cap, board) = (options.clone(), Arc::clone(&cap), Arc::clone(&board));
+        arbiter.spawn_fn(move || drop(tell.send(start_shards(here, &options, &cap, &board))));
+        addresses.extend(addrs.await.unwrap_or_default());
+    }
+    let hand_over = actix_rt::spawn(hand_over(Arc::clone(&options.journal)));
+    let mut all_released = Box::pin(futures_util::future::join_all(released));
+    let end = tokio::select! {
+        _ = drain => {
+            info!("Draining: nothing new is taken up.");
+            addresses.iter().for_each(|shard| shard.do_send(News::Drain));
+            let patience = options.deliver.timeout + DRAIN_EXTRA;
+            if tokio::time::timeout(patience, &mut all_released).await.is_err() {
+                warn!("Some attempts did not end in time; they are decided again at the next start.");
+                addresses.iter().for_each(|shard| shard.do_send(News::GiveUp));
+                drop(tokio::time::timeout(DRAIN_EXTRA, &mut all_released).await);
+            }
+            End::Drained
+        }
+        died = first_death(addresses.clone(), &board) => died,
+    };
+    hand_over.abort();
+    for arbiter in arbiters {
+        arbiter.stop();
+        drop(arbiter.join());
+    }
+    end
+}
+
+/// Starts the shards of one arbiter, on its thread.
+fn start_shards(
+    shards: Vec<(u16, oneshot::Sender<()>)>,
+    options: &Options,
+    cap: &Arc<NodeCap>,
+    board: &Arc<Board>,
+) -> Vec<Addr<ShardActor>> {
+    let courier = match Courier::new(&options.deliver) {
+        Ok(courier) => Rc::new(courier),
+        Err(error) => {
+            error!(error = %error, "An arbiter has no HTTP client; its shards do not start.");
+            return Vec::new();
+        }
+    };
+    let start_one = |(shard, released): (u16, oneshot::Sender<()>)| {
+        let place = Place { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
+        let gate = Gate::new(Arc::clone(cap), options.deliver.timeout);
+        let context = Rc::new(Context {
+            policy: options.policy,
+            clock: options.clock,
+            fresh_secret: Box::new(|| Secret::generate(&mut rand::rng()).expose().into()),
+            gate: Rc::clone(&gate),
+            #[cfg(test)]
+            inspect: super::tests::inspect,
+        });
+        let desk = Desk::new(place, options.clock, gate, tokio::time::Instant::now());
+        let board = Arc::clone(board);
+        let tools = Tools {
+            journal: Arc::clone(&options.journal),
+            courier: Rc::clone(&courier),
+            mailer: options.mailer.clone(),
+            context,
+            clock: options.clock,
+            holder: Holder { node: options.node.clone(), first: true, lease: options.lease },
+            shard,
+            publish: Box::new(move |status| board.set(usize::from(shard), status)),
+        };
+        ShardActor::new(desk, tools, released).start()
+    };
+    shards.into_iter().map(start_one).collect()
+}
+
+/// Ends when a shard's actor has died.
+async fn first_death(addresses: Vec<Addr<ShardActor>>, board: &Board) -> End {
+    loop {
+        tokio::time::sleep(DEATH_CHECK).await;
+        if let Some(shard) = addresses.iter().position(|shard| !shard.connected()) {
+            board.set(shard, Status::Waiting("its actor failed".to_owned()));
+            error!("A shard failed inside the service; the service stops.");
+            return End::Died;
+        }
+    }
+}
+
+/// How often the shards' actors are looked at.
+const DEATH_CHECK: Duration = Duration::from_millis(500);
+
+/// Hands the common input over to the shards, for as long as the service runs.
+async fn hand_over(journal: Arc<dyn Journal>) {
+    let mut failing = false;
+    loop {
+        match journal.hand_over(HAND_OVER_COUNT, HAND_OVER_BLOCK).await {
+            Ok(_) => failing = false,
+            Err(error) => {
+                if !failing {
+                    warn!(error = %error, "The common input cannot be handed over; it is tried again.");
+                }
+                failing = true;
+                tokio::time::sleep(HAND_OVER_RETRY).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! How far the shard has read, and what it may read next.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::table::Table;
+use crate::config::{
+    COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_BLOCK,
+    READ_COUNT_MAX,
+};
+use crate::journal::port::{Poll, Polled, RawEntry};
+use crate::message::EntryId;
+
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    /// The last message entry that was read forward: behind it lie only entries held or parked.
+    cursor: EntryId,
+    command_cursor: EntryId,
+    /// The read under way, and the permits that it has in hand.
+    polling: Option<usize>,
+    sweeping: Option<Sweep>,
+    /// The largest entry of the last read, in bytes.
+    largest: usize,
+    /// The last read found nothing.
+    found_nothing: bool,
+    /// The last read was a probe; the next one waits for entries.
+    probed: bool,
+    /// Sweep and forward read take free permits in turn; the forward read is next.
+    forward_is_next: bool,
+    /// Since when no permit is free, and how many came free meanwhile.
+    exhausted: Option<(Instant, usize)>,
+    /// When commands may be looked for again while no message may be read.
+    poll_again_at: Option<Instant>,
+    /// How often the cursor went back to the start of the stream.
+    pub(super) rewinds: u64,
+}
+
+/// A sweep under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sweep {
+    pub(super) from: EntryId,
+    pub(super) to: EntryId,
+    pub(super) count: usize,
+}
+
+/// What else decides about the next read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Situation {
+    pub(super) now: Instant,
+    /// Commands that are held.
+    pub(super) commands: usize,
+    /// A parked workspace is due for a sweep, or one is under way.
+    pub(super) sweep_wanted: bool,
+    /// Nothing is held, parked or unanswered.
+    pub(super) all_quiet: bool,
+}
+
+impl Intake {
+    pub(super) fn cursor(&self) -> EntryId {
+        self.cursor
+    }
+
+    /// Permits that neither an entry nor a read under way has.
+    fn free(&self, table: &Table) -> usize {
+        let reading = self.polling.unwrap_or(0) + self.sweeping.map_or(0, |sweep| sweep.count);
+        let entries = PERMITS.saturating_sub(table.len() + reading);
+        let size = self.largest.max(ENTRY_BYTES_ASSUMED);
+        let bytes = HELD_BYTES_MAX.saturating_sub(table.bytes()) / size;
+        let by_bytes = bytes.saturating_sub(reading);
+        let at_least = usize::from(table.is_empty() && reading == 0);
+        entries.min(by_bytes).max(at_least).min(READ_COUNT_MAX)
+    }
+
+    /// The next forward read, if one may be made now.
+    pub(super) fn next_poll(&mut self, table: &Table, situation: Situation) -> Option<Poll> {
+        if self.polling.is_some() || self.poll_again_at.is_some_and(|at| situation.now < at) {
+            return None;
+        }
+        let sweep_first = situation.sweep_wanted && self.sweeping.is_none() && !self.forward_is_next;
+        let count = if sweep_first { 0 } else { self.free(table) };
+        let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
+        let may_wait = count > 0 && !situation.sweep_wanted;
+        let probe = count > 0 && self.found_nothing && !self.probed && situation.all_quiet;
+        let pause = count == 0 || (self.found_nothing && situation.sweep_wanted);
+        if pause {
+            // Without a permit, or with nothing ahead and a sweep under way, the read only looks.
+            self.poll_again_at = Some(situation.now + crate::config::COMMAND_POLL);
+        }
+        if count == 0 && commands == 0 {
+            return None;
+        }
+        self.polling = Some(count);
+        self.probed = probe;
+        self.forward_is_next = false;
+        Some(Poll {
+            messages: (count > 0).then_some((self.cursor, count)),
+            commands: (commands > 0).then_some((self.command_cursor, commands)),
+            block: if may_wait && !probe { READ_BLOCK } else { Duration::ZERO },
+            probe,
+        })
+    }
+
+    /// Takes the answer of a forward read in: moves the cursors. Says whether the stream was found to
+    /// have gone back behind the cursor, which then starts again.
+    pub(super) fn polled(&mut self, polled: &Polled, all_quiet: bool) -> bool {
+        self.polling = None;
+        self.found_nothing = polled.messages.is_empty();
+        self.measure(&polled.messages);
+        if let Some(last) = polled.messages.last() {
+            self.cursor = last.id;
+        }
+        if let Some(last) = polled.commands.last() {
+            self.command_cursor = last.id;
+        }
+        let behind = polled.length.is_some_and(|length| length > 0) && polled.messages.is_empty() && all_quiet;
+        if behind {
+            self.cursor = EntryId::ZERO;
+            self.rewinds += 1;
+        }
+        behind
+    }
+
+    /// The forward read failed; the next one is made after a pause.
+    pub(super) fn poll_failed(&mut self, now: Instant, pause: Duration) {
+        self.polling = None;
+        self.poll_again_at = Some(now + pause);
+    }
+
+    /// The next sweep from `from`, if one may be made now.
+    pub(super) fn next_sweep(&mut self, from: EntryId, table: &Table) -> Option<Sweep> {
+        if self.sweeping.is_some() {
+            return None;
+        }
+        let count = self.free(table);
+        if count == 0 {
+            return None;
+        }
+        self.forward_is_next = true;
+        self.sweeping = Some(Sweep { from, to: self.cursor, count });
+        self.sweeping
+    }
+
+    pub(super) fn is_sweeping(&self) -> bool {
+        self.sweeping.is_some()
+    }
+
+    /// The sweep was answered.
+    pub(super) fn swept(&mut self, entries: &[RawEntry]) -> Option<Sweep> {
+        self.measure(entries);
+        self.sweeping.take()
+    }
+
+    fn measure(&mut self, entries: &[RawEntry]) {
+        if let Some(largest) = entries.iter().map(RawEntry::bytes).max() {
+            self.largest = largest;
+        }
+    }
+
+    /// Permits came free.
+    pub(super) fn freed(&mut self, n: usize) {
+        if let Some((_, freed)) = &mut self.exhausted {
+            *freed += n;
+        }
+        if n > 0 {
+            self.poll_again_at = None;
+        }
+    }
+
+    /// Whether somebody must give back: no permit is free, and too few came free for too long.
+    pub(super) fn must_give_back(&mut self, table: &Table, now: Instant) -> bool {
+        if self.free(table) > 0 || self.polling.is_some_and(|count| count > 0) {
+            self.exhausted = None;
+            return false;
+        }
+        let (since, freed) = *self.exhausted.get_or_insert((now, 0));
+        if now < since + GIVE_BACK_AFTER {
+            return false;
+        }
+        self.exhausted = Some((now, 0));
+        freed < PERMITS_FREED_MIN
+    }
+
+    /// When [`Intake::next_poll`] or [`Intake::must_give_back`] may have something that it has not now.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        let give_back = self.exhausted.map(|(since, _)| since + GIVE_BACK_AFTER);
+        let poll = if self.polling.is_none() { self.poll_again_at } else { None };
+        [give_back, poll].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,124 @@
+//! The mails that a shard owes: when each is tried next, and a bound on how many at a time.
+//!
+//! A mail comes here when it is durable: from the outbox at the acquisition, or from the answer of
+//! the commit that owes it. It is handed over only after its workspace has said that it is still owed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::time::Instant;
+
+use crate::config::{MAIL_BACKOFF, MAILS_AT_ONCE};
+use crate::journal::port::OwedMail;
+use crate::message::WorkspaceId;
+
+/// Bounded by the outbox: at most ten mails a workspace in 24 h.
+#[derive(Debug, Default)]
+pub(super) struct Mails {
+    owed: BTreeMap<Key, Owed>,
+    /// Asked for or under way, and which of both.
+    begun: HashMap<Key, Stage>,
+}
+
+type Key = (WorkspaceId, u64);
+
+#[derive(Debug)]
+struct Owed {
+    mail: OwedMail,
+    due: Instant,
+    tries: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The workspace was asked whether the mail is still owed.
+    Asked,
+    /// It is with the mail server.
+    Sending,
+}
+
+impl Mails {
+    pub(super) fn owe(&mut self, mail: OwedMail, now: Instant) {
+        let key = (mail.workspace.clone(), mail.disabled);
+        self.owed.entry(key).or_insert(Owed { mail, due: now, tries: 0 });
+    }
+
+    /// The next mail whose workspace is to be asked; it counts as begun from now on.
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<(WorkspaceId, u64)> {
+        if self.begun.len() >= MAILS_AT_ONCE {
+            return None;
+        }
+        let key = self.owed.iter().find(|(key, owed)| owed.due <= now && !self.begun.contains_key(*key))?.0.clone();
+        self.begun.insert(key.clone(), Stage::Asked);
+        Some(key)
+    }
+
+    /// The workspace said that it is owed: the mail to hand over, unless that is under way already.
+    pub(super) fn send(&mut self, workspace: &WorkspaceId, disabled: u64) -> Option<OwedMail> {
+        let key = (workspace.clone(), disabled);
+        let mail = self.owed.get(&key)?.mail.clone();
+        (self.begun.insert(key, Stage::Sending) != Some(Stage::Sending)).then_some(mail)
+    }
+
+    /// The mail server, or the workspace, said "later".
+    pub(super) fn later(&mut self, workspace: &WorkspaceId, disabled: u64, now: Instant) {
+        let key = (workspace.clone(), disabled);
+        self.begun.remove(&key);
+        if let Some(owed) = self.owed.get_mut(&key) {
+            let (first, most) = MAIL_BACKOFF;
+            owed.due = now + first.saturating_mul(2_u32.saturating_pow(owed.tries.min(16))).min(most);
+            owed.tries += 1;
+        }
+    }
+
+    /// The mail is owed no more.
+    pub(super) fn over(&mut self, workspace: &WorkspaceId, disabled: u64) {
+        let key = (workspace.clone(), disabled);
+        self.begun.remove(&key);
+        self.owed.remove(&key);
+    }
+
+    /// The workspace died or could not be loaded before it answered: it is asked again later.
+    pub(super) fn unasked(&mut self, workspace: &WorkspaceId, now: Instant) {
+        let asked: Vec<Key> = self
+            .begun
+            .iter()
+            .filter(|(key, stage)| key.0 == *workspace && **stage == Stage::Asked)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for (workspace, disabled) in asked {
+            self.later(&workspace, disabled, now);
+        }
+    }
+
+    /// The mail of this workspace that is with the mail server.
+    pub(super) fn sending(&self, workspace: &WorkspaceId) -> Option<u64> {
+        self.begun
+            .iter()
+            .find(|(key, stage)| key.0 == *workspace && **stage == Stage::Sending)
+            .map(|(key, _)| key.1)
+    }
+
+    /// Whether any mail is with the mail server.
+    pub(super) fn any_sending(&self) -> bool {
+        self.begun.values().any(|stage| *stage == Stage::Sending)
+    }
+
+    /// Whether a mail of this workspace is begun.
+    pub(super) fn has_begun(&self, workspace: &WorkspaceId) -> bool {
+        self.begun.keys().any(|key| key.0 == *workspace)
+    }
+
+    /// When the next mail is due; `None` while none can begin.
+    pub(super) fn wake_at(&self) -> Option<Instant> {
+        if self.begun.len() >= MAILS_AT_ONCE {
+            return None;
+        }
+        self.owed.iter().filter(|(key, _)| !self.begun.contains_key(*key)).map(|(_, owed)| owed.due).min()
+    }
+
+    /// After a reload of the shard the outbox is read again; what is with the mail server stays begun.
+    pub(super) fn reload(&mut self) {
+        self.owed.retain(|key, _| self.begun.get(key) == Some(&Stage::Sending));
+        self.begun.retain(|_, stage| *stage == Stage::Sending);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a shard and its workspaces say to each other.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::throttle::InFlight;
+use crate::deliver::Done;
+use crate::journal::port::{Loaded, Newest, Step};
+use crate::message::{Chat, EntryId, Message, WorkspaceId};
+use crate::workspace::Command;
+use crate::workspace::decide::MailResult;
+use crate::workspace::event::Trigger;
+use crate::workspace::time::Time;
+
+/// A message in memory, between its read and the commit that settles it.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub(super) entry: EntryId,
+    pub(super) message: Message,
+    /// The same after every crash (CONTRACT section 2).
+    pub(super) webhook_id: Arc<str>,
+    /// Where it was handed over from.
+    pub(super) origin: Option<Bytes>,
+}
+
+/// One POST that was decided on.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub(super) workspace: WorkspaceId,
+    pub(super) item: Arc<Item>,
+    pub(super) url: Arc<str>,
+    pub(super) secret: Option<Arc<str>>,
+    pub(super) config: u64,
+    pub(super) trigger: Trigger,
+    /// The `webhook-id`: the item's, or that of a test.
+    pub(super) webhook_id: Arc<str>,
+}
+
+/// What became of a [`Start`].
+#[derive(Debug, Clone)]
+pub(super) struct Finished {
+    pub(super) start: Arc<Start>,
+    /// When the attempt began.
+    pub(super) began: Time,
+    pub(super) end: End,
+}
+
+/// The two ends of a POST.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// There is an outcome.
+    Done(Arc<Done>),
+    /// Our own system could not make it; nothing was attempted.
+    Unable(String),
+}
+
+/// What a workspace starts from.
+#[derive(Debug)]
+pub(super) struct Seed {
+    pub(super) loaded: Loaded,
+    /// Attempts that began before this load and have no outcome yet.
+    pub(super) attempting: Vec<(EntryId, Chat, u64)>,
+    /// Whether this process is making the test POST that the state says is under way.
+    pub(super) test_in_flight: bool,
+    /// The mail that is being handed over right now.
+    pub(super) mail_begun: Option<u64>,
+}
+
+/// What a shard says to a workspace.
+#[derive(Debug)]
+pub(super) enum ToWorkspace {
+    /// Messages, in stream order.
+    Entries(Vec<Arc<Item>>),
+    /// Ends of attempts.
+    Outcomes(Vec<Finished>),
+    /// An operator's command and its entry.
+    Command(EntryId, Arc<Command>),
+    /// The answer to [`Decided::newest_for`].
+    Newest(EntryId, Option<Newest>),
+    /// The `TestStarted` of this command is durable.
+    TestDurable(EntryId),
+    /// Attempts may be possible again.
+    Wake,
+    /// Give back all un-attempted entries but one window.
+    GiveBack,
+    /// The mail's turn has come: is it still owed?
+    MailTurn(u64),
+    /// What the mail server made of it.
+    MailResult(u64, MailResult),
+    /// Report and stop.
+    Retire,
+}
+
+impl ToWorkspace {
+    /// What to blame when handling it panics.
+    pub(super) fn suspects(&self) -> Suspects {
+        match self {
+            Self::Entries(items) => Suspects::Entries(items.iter().map(|item| item.entry).collect()),
+            Self::Outcomes(list) => Suspects::Entries(list.iter().map(|end| end.start.item.entry).collect()),
+            Self::Command(id, _) | Self::Newest(id, _) | Self::TestDurable(id) => Suspects::Command(*id),
+            Self::Wake | Self::GiveBack | Self::MailTurn(_) | Self::MailResult(..) | Self::Retire => Suspects::None,
+        }
+    }
+}
+
+/// What a workspace was handling when it panicked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Suspects {
+    Entries(Vec<EntryId>),
+    Command(EntryId),
+    None,
+}
+
+/// What a workspace says to its shard after each mail.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    /// To be committed, in order.
+    pub(super) steps: Vec<Step>,
+    /// To be attempted now, each with its place under the node's cap.
+    pub(super) starts: Vec<(Start, InFlight)>,
+    /// The test POST to make now, and the command that asked for it.
+    pub(super) test: Option<(EntryId, Start, InFlight)>,
+    /// A test wants the workspace's newest message.
+    pub(super) newest_for: Option<EntryId>,
+    /// A test waits for the commit of its `TestStarted`, the last of `steps`.
+    pub(super) test_started: Option<EntryId>,
+    /// The answer to [`ToWorkspace::GiveBack`], oldest first.
+    pub(super) given_back: Option<Vec<EntryId>>,
+    /// Something could start but for the node's cap or the lease: wake it later.
+    pub(super) starved: bool,
+    /// The answer to [`ToWorkspace::MailTurn`] and [`ToWorkspace::MailResult`].
+    pub(super) mail: Option<(u64, MailNext)>,
+}
+
+/// What the shard does with a mail next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MailNext {
+    /// Hand it over now.
+    Send,
+    /// Try again later.
+    Later,
+    /// Nothing: it is not owed any more.
+    Over,
+}

@@ -1,0 +1,417 @@
+//! The shard actor: does what its [`Desk`] says and brings it what comes of it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActixContext, Handler, SpawnHandle};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::committer::{Ask, Call};
+use super::core::{Context, unable_for_good};
+use super::desk::{Action, Counts, Desk};
+use super::protocol::{End, Finished, Seed, Start, Suspects};
+use super::throttle::InFlight;
+use super::workspace::{Report, What, WorkspaceActor};
+use crate::deliver::{Courier, Post, Report as Delivery};
+use crate::journal::port::{
+    AcquireError, Acquired, Holder, Journal, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry,
+    ShardIntake, ShardLine, StoreError,
+};
+use crate::message::{EntryId, WorkspaceId};
+use crate::notify::Mailer;
+use crate::workspace::decide::MailResult;
+use crate::workspace::time::Clock;
+
+/// What a shard actor works with.
+pub(super) struct Tools {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) courier: Rc<Courier>,
+    pub(super) mailer: Option<Mailer>,
+    pub(super) context: Rc<Context>,
+    pub(super) clock: Clock,
+    pub(super) holder: Holder,
+    pub(super) shard: u16,
+    /// Tells the handle how the shard is.
+    pub(super) publish: Box<dyn Fn(Status)>,
+}
+
+/// How a shard is, for readyz.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Status {
+    /// Not held, and why.
+    Waiting(String),
+    Held(Counts),
+    Released,
+}
+
+pub(super) struct ShardActor {
+    desk: Desk,
+    tools: Tools,
+    held: Option<HeldShard>,
+    /// Names the acquisition: answers of an earlier one are ignored.
+    term: u64,
+    /// This process has held the shard before.
+    held_before: bool,
+    workspaces: HashMap<WorkspaceId, Addr<WorkspaceActor>>,
+    inbox: Rc<Inbox>,
+    timer: Option<(SpawnHandle, Instant)>,
+    /// Told when the shard is released; dropped untold when the actor dies.
+    released: Option<oneshot::Sender<()>>,
+    status: Status,
+}
+
+struct HeldShard {
+    line: Box<dyn ShardLine>,
+    /// Where reads are asked for; the task behind it owns the intake and ends with this sender.
+    polls: mpsc::Sender<Poll>,
+}
+
+/// Ends of attempts that the shard has not looked at. Bounded by the attempts in flight.
+#[derive(Default)]
+struct Inbox {
+    list: RefCell<Vec<Finished>>,
+    announced: Cell<bool>,
+}
+
+/// What happens to a shard.
+pub(super) enum News {
+    /// Something of the acquisition with this number.
+    Term(u64, TermNews),
+    /// The inbox is not empty.
+    Finished,
+    MailSent(WorkspaceId, u64, MailResult),
+    Tick,
+    Drain,
+    /// The drain took too long.
+    GiveUp,
+    Released,
+}
+
+/// What is void after a reload.
+pub(super) enum TermNews {
+    Acquired(Result<(Acquired, HashSet<EntryId>), AcquireError>),
+    Polled(Result<Polled, StoreError>),
+    Line(Result<LineNews, LineError>),
+}
+
+/// What the line answered.
+pub(super) enum LineNews {
+    Committed(u64, Instant),
+    Loaded(WorkspaceId, Result<Loaded, LoadError>),
+    Newest(WorkspaceId, EntryId, Result<Option<Newest>, LoadError>),
+    Swept(Vec<RawEntry>),
+}
+
+impl actix::Message for News {
+    type Result = ();
+}
+
+impl ShardActor {
+    pub(super) fn new(desk: Desk, tools: Tools, released: oneshot::Sender<()>) -> Self {
+        Self {
+            desk,
+            tools,
+            held: None,
+            term: 0,
+            held_before: false,
+            workspaces: HashMap::new(),
+            inbox: Rc::default(),
+            timer: None,
+            released: Some(released),
+            status: Status::Waiting("not acquired yet".to_owned()),
+        }
+    }
+
+    fn take(&mut self, news: News, now: Instant, ctx: &mut ActixContext<Self>) {
+        match news {
+            News::Term(term, news) if term == self.term => self.take_of_term(news, now, ctx),
+            News::Term(..) => {}
+            News::Finished => {
+                self.inbox.announced.set(false);
+                let list = self.inbox.list.take();
+                self.desk.finished(list, now);
+            }
+            News::MailSent(workspace, disabled, result) => self.desk.mail_sent(&workspace, disabled, result, now),
+            News::Tick => self.desk.tick(now),
+            News::Drain => self.desk.drain(),
+            News::GiveUp => self.desk.give_up(),
+            News::Released => self.end(ctx),
+        }
+    }
+
+    fn take_of_term(&mut self, news: TermNews, now: Instant, ctx: &mut ActixContext<Self>) {
+        match news {
+            TermNews::Acquired(Ok((acquired, present))) => {
+                self.held_before = true;
+                self.held = Some(HeldShard { line: acquired.line, polls: self.read_with(acquired.intake, ctx) });
+                self.desk.acquired(acquired.outbox, &present, acquired.lease_until, now);
+            }
+            TermNews::Acquired(Err(error)) => {
+                self.status = Status::Waiting(error.to_string());
+                (self.tools.publish)(self.status.clone());
+                self.desk.not_acquired(&error);
+            }
+            TermNews::Polled(Ok(polled)) => self.desk.polled(polled, now),
+            TermNews::Polled(Err(error)) => self.desk.poll_failed(&error, now),
+            TermNews::Line(Ok(LineNews::Committed(number, until))) => self.desk.committed(number, until, now),
+            TermNews::Line(Ok(LineNews::Loaded(workspace, loaded))) => self.desk.loaded(&workspace, loaded, now),
+            TermNews::Line(Ok(LineNews::Newest(workspace, id, newest))) => self.desk.newest(&workspace, id, newest, now),
+            TermNews::Line(Ok(LineNews::Swept(entries))) => self.desk.swept(entries, now),
+            TermNews::Line(Err(error)) => {
+                self.held = None;
+                self.term += 1;
+                self.status = Status::Waiting(error.to_string());
+                (self.tools.publish)(self.status.clone());
+                self.desk.line_failed(&error);
+            }
+        }
+    }
+
+    /// Reads in a task of its own, one read at a time.
+    fn read_with(&self, mut intake: Box<dyn ShardIntake>, ctx: &ActixContext<Self>) -> mpsc::Sender<Poll> {
+        let (sender, mut polls) = mpsc::channel(1);
+        let (shard, term) = (ctx.address(), self.term);
+        actix_rt::spawn(async move {
+            while let Some(poll) = polls.recv().await {
+                let polled = intake.poll(&poll).await;
+                shard.do_send(News::Term(term, TermNews::Polled(polled)));
+            }
+        });
+        sender
+    }
+
+    fn work(&mut self, ctx: &mut ActixContext<Self>) {
+        while let Some(action) = self.desk.next_action(Instant::now()) {
+            self.act(action, ctx);
+        }
+        self.arm_timer(ctx);
+        if self.desk.is_running() {
+            let status = Status::Held(self.desk.counts(Instant::now()));
+            if status != self.status {
+                self.status = status;
+                (self.tools.publish)(self.status.clone());
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action, ctx: &mut ActixContext<Self>) {
+        match action {
+            Action::Acquire { after, attempted } => self.acquire(after, attempted, ctx),
+            Action::Poll(poll) => {
+                // One read at a time, so there is room; with no reader left the reload is under way.
+                if let Some(held) = &self.held {
+                    held.polls.try_send(poll).ok();
+                }
+            }
+            Action::Line(call) => self.call(call, ctx),
+            Action::Activate { workspace, life, seed } => self.activate(workspace, life, *seed, ctx),
+            Action::Tell(workspace, mail) => {
+                if let Some(actor) = self.workspaces.get(&workspace) {
+                    actor.do_send(mail);
+                }
+            }
+            Action::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
+            Action::Post(start, in_flight) => self.post(start, in_flight, ctx),
+            Action::SendMail(mail) => self.send_mail(mail, ctx),
+            Action::Release => self.release(ctx),
+        }
+    }
+
+    fn acquire(&self, after: Duration, attempted: Vec<EntryId>, ctx: &ActixContext<Self>) {
+        let (shard, term) = (ctx.address(), self.term);
+        let journal = Arc::clone(&self.tools.journal);
+        let holder = Holder { first: !self.held_before, ..self.tools.holder.clone() };
+        let number = self.tools.shard;
+        actix_rt::spawn(async move {
+            tokio::time::sleep(after).await;
+            let result = acquire(&*journal, number, &holder, attempted).await;
+            shard.do_send(News::Term(term, TermNews::Acquired(result)));
+        });
+    }
+
+    fn call(&self, call: Call, ctx: &ActixContext<Self>) {
+        let Some(HeldShard { line, .. }) = &self.held else { return };
+        match call {
+            Call::Commit(number, batch) => {
+                self.answer(line.commit(batch), move |until| LineNews::Committed(number, until), ctx);
+            }
+            Call::Ask(Ask::Load(workspace)) => {
+                self.answer(line.load(&workspace), move |loaded| LineNews::Loaded(workspace, loaded), ctx);
+            }
+            Call::Ask(Ask::Newest(workspace, id)) => {
+                self.answer(line.newest(&workspace), move |newest| LineNews::Newest(workspace, id, newest), ctx);
+            }
+            Call::Ask(Ask::Sweep { from, to, count }) => {
+                self.answer(line.sweep(from, to, count), LineNews::Swept, ctx);
+            }
+        }
+    }
+
+    /// Reports what the line answers.
+    fn answer<T: 'static>(
+        &self,
+        answer: BoxFuture<'static, Result<T, LineError>>,
+        news: impl FnOnce(T) -> LineNews + 'static,
+        ctx: &ActixContext<Self>,
+    ) {
+        let (shard, term) = (ctx.address(), self.term);
+        actix_rt::spawn(async move {
+            let answer = answer.await.map(news);
+            shard.do_send(News::Term(term, TermNews::Line(answer)));
+        });
+    }
+
+    fn activate(&mut self, workspace: WorkspaceId, life: u64, seed: Seed, ctx: &ActixContext<Self>) {
+        let context = Rc::clone(&self.tools.context);
+        let shard = ctx.address();
+        let id = workspace.clone();
+        match catch_unwind(AssertUnwindSafe(|| WorkspaceActor::new(id, life, seed, context, shard).start())) {
+            Ok(actor) => drop(self.workspaces.insert(workspace, actor)),
+            Err(_) => ctx.address().do_send(Report { workspace, life, what: What::Panicked(Suspects::None) }),
+        }
+    }
+
+    /// Makes a POST in a task of its own; its end goes to the inbox, announced once a turn.
+    fn post(&self, start: Arc<Start>, in_flight: InFlight, ctx: &ActixContext<Self>) {
+        let courier = Rc::clone(&self.tools.courier);
+        let (inbox, clock, shard) = (Rc::clone(&self.inbox), self.tools.clock, ctx.address());
+        actix_rt::spawn(async move {
+            let began = clock();
+            let end = attempt(&courier, &start).await;
+            drop(in_flight);
+            inbox.list.borrow_mut().push(Finished { start, began, end });
+            if !inbox.announced.replace(true) {
+                shard.do_send(News::Finished);
+            }
+        });
+    }
+
+    fn send_mail(&self, mail: OwedMail, ctx: &ActixContext<Self>) {
+        let (mailer, shard) = (self.tools.mailer.clone(), ctx.address());
+        actix_rt::spawn(async move {
+            let result = match &mailer {
+                Some(mailer) => AssertUnwindSafe(mailer.send(&mail)).catch_unwind().await.unwrap_or_else(|_| {
+                    MailResult::Later("handing the mail over failed inside the service".to_owned())
+                }),
+                None => MailResult::Later("no mail server is configured: set --smtp-url".to_owned()),
+            };
+            shard.do_send(News::MailSent(mail.workspace, mail.disabled, result));
+        });
+    }
+
+    fn release(&mut self, ctx: &ActixContext<Self>) {
+        let shard = ctx.address();
+        let held = self.held.take();
+        self.term += 1;
+        actix_rt::spawn(async move {
+            if let Some(held) = held {
+                // Whatever comes of it, the lease ends by itself.
+                drop(tokio::time::timeout(RELEASE_TIMEOUT, held.line.release()).await);
+            }
+            shard.do_send(News::Released);
+        });
+    }
+
+    fn end(&mut self, ctx: &mut ActixContext<Self>) {
+        (self.tools.publish)(Status::Released);
+        self.workspaces.clear();
+        if let Some(released) = self.released.take() {
+            released.send(()).ok();
+        }
+        ctx.stop();
+    }
+
+    /// One timer, armed again when something is due earlier.
+    fn arm_timer(&mut self, ctx: &mut ActixContext<Self>) {
+        let now = Instant::now();
+        let at = self.desk.wake_at(now);
+        if let Some((handle, armed)) = self.timer.take() {
+            if armed <= at && armed > now {
+                self.timer = Some((handle, armed));
+                return;
+            }
+            ctx.cancel_future(handle);
+        }
+        let handle = ctx.run_later(at.saturating_duration_since(now), |shard, ctx| {
+            shard.timer = None;
+            shard.take(News::Tick, Instant::now(), ctx);
+            shard.work(ctx);
+        });
+        self.timer = Some((handle, at));
+    }
+}
+
+/// How long a release may take.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+async fn acquire(
+    journal: &dyn Journal,
+    shard: u16,
+    holder: &Holder,
+    attempted: Vec<EntryId>,
+) -> Result<(Acquired, HashSet<EntryId>), AcquireError> {
+    let acquired = journal.acquire(shard, holder).await?;
+    if attempted.is_empty() {
+        return Ok((acquired, HashSet::new()));
+    }
+    match acquired.line.present(attempted).await {
+        Ok(present) => Ok((acquired, present.into_iter().collect())),
+        Err(error) => Err(AcquireError::Store(StoreError {
+            what: format!("shard {shard} was lost right after it was acquired"),
+            source: Some(Box::new(error)),
+        })),
+    }
+}
+
+async fn attempt(courier: &Courier, start: &Start) -> End {
+    let post = Post {
+        url: Arc::clone(&start.url),
+        webhook_id: Arc::clone(&start.webhook_id),
+        secrets: start.secret.iter().cloned().collect(),
+        body: start.item.message.raw().body(),
+    };
+    match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {
+        Ok(Delivery::Done(done)) => End::Done(Arc::new(done)),
+        Ok(Delivery::Unable(why)) => End::Unable(why),
+        // Whether a byte was written is unknown, so this is an outcome: it is never sent again.
+        Err(_) => End::Done(Arc::new(unable_for_good("the attempt failed inside the service"))),
+    }
+}
+
+impl Actor for ShardActor {
+    type Context = ActixContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_HINT);
+        self.work(ctx);
+    }
+}
+
+/// Mails are bounded by permits; this only spares actix from parking senders.
+const MAILBOX_HINT: usize = 8_192;
+
+impl Handler<News> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, news: News, ctx: &mut Self::Context) {
+        self.take(news, Instant::now(), ctx);
+        self.work(ctx);
+    }
+}
+
+impl Handler<Report> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, report: Report, ctx: &mut Self::Context) {
+        self.desk.report(report, Instant::now());
+        self.work(ctx);
+    }
+}
+

@@ -1,0 +1,197 @@
+//! What a shard knows of each workspace that is in memory or parked.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::time::Instant;
+
+use super::protocol::ToWorkspace;
+use crate::config::{ALLOWANCE, BACKOFF};
+use crate::message::{EntryId, WorkspaceId};
+
+/// Bounded: a workspace is here while it is in memory (`config::ACTIVE_MAX`), holds entries (permits),
+/// or is parked (one id each).
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    slots: HashMap<WorkspaceId, Slot>,
+    /// The parked ones by where they resume.
+    parked: BTreeSet<(EntryId, WorkspaceId)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) phase: Phase,
+    /// Names the actor's life; reports of an earlier one are ignored.
+    pub(super) life: u64,
+    /// Un-attempted entries that are held.
+    pub(super) waiting: usize,
+    /// Message entries in the table, in any stage.
+    pub(super) held: usize,
+    /// Commands that are not answered durably.
+    pub(super) commands: usize,
+    /// How many un-attempted entries it may hold.
+    pub(super) allowance: usize,
+    /// Where its further entries begin in the stream.
+    resume_from: Option<EntryId>,
+    /// After a panic or a failed load: not before this.
+    pub(super) not_before: Option<Instant>,
+    /// Panics and failed loads in a row.
+    pub(super) strikes: u32,
+    /// It panicked: it is fed one entry at a time, and blamed when it panics again.
+    pub(super) suspect: bool,
+    pub(super) giving_back: bool,
+    /// Its attempts outlived its last actor.
+    pub(super) survivors: bool,
+    pub(super) used_at: Instant,
+    /// What waits for the load or the end of a passivation. Bounded by permits.
+    pub(super) buffer: Vec<ToWorkspace>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Not in memory.
+    Passive,
+    /// Its journal is being loaded.
+    Loading,
+    /// It has an actor.
+    Active,
+    /// Its actor was asked to retire.
+    Retiring,
+}
+
+impl Slot {
+    fn new(now: Instant) -> Self {
+        Self {
+            phase: Phase::Passive,
+            life: 0,
+            waiting: 0,
+            held: 0,
+            commands: 0,
+            allowance: ALLOWANCE,
+            resume_from: None,
+            not_before: None,
+            strikes: 0,
+            suspect: false,
+            giving_back: false,
+            survivors: false,
+            used_at: now,
+            buffer: Vec::new(),
+        }
+    }
+
+    pub(super) fn resume_from(&self) -> Option<EntryId> {
+        self.resume_from
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.resume_from.is_some()
+    }
+
+    /// Whether it may hold another un-attempted entry.
+    pub(super) fn has_allowance(&self) -> bool {
+        self.waiting < self.allowance
+    }
+
+    /// Whether its parked entries should be fetched: it holds less than half its allowance.
+    fn is_due(&self, now: Instant) -> bool {
+        self.is_parked() && self.waiting * 2 < self.allowance && self.not_before.is_none_or(|at| now >= at)
+    }
+
+    /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one.
+    pub(super) fn widen(&mut self) {
+        if !self.suspect {
+            self.allowance = (self.allowance + 1).min(ALLOWANCE);
+        }
+    }
+
+    /// Nothing is held, asked for or owed.
+    fn is_unused(&self) -> bool {
+        self.phase == Phase::Passive && self.held == 0 && self.commands == 0 && !self.is_parked() && self.buffer.is_empty()
+    }
+
+    /// Notes a panic or a failed load; returns when to go on.
+    pub(super) fn strike(&mut self, now: Instant) {
+        let (first, most) = BACKOFF;
+        self.not_before = Some(now + first.saturating_mul(2_u32.saturating_pow(self.strikes.min(16))).min(most));
+        self.strikes += 1;
+    }
+}
+
+impl Slots {
+    pub(super) fn get(&self, workspace: &WorkspaceId) -> Option<&Slot> {
+        self.slots.get(workspace)
+    }
+
+    pub(super) fn get_mut(&mut self, workspace: &WorkspaceId) -> Option<&mut Slot> {
+        self.slots.get_mut(workspace)
+    }
+
+    pub(super) fn ensure(&mut self, workspace: &WorkspaceId, now: Instant) -> &mut Slot {
+        self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(now))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkspaceId, &Slot)> {
+        self.slots.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Parks the workspace at `entry`, or earlier if it is parked earlier already.
+    pub(super) fn park(&mut self, workspace: &WorkspaceId, entry: EntryId) {
+        let Some(slot) = self.slots.get_mut(workspace) else { return };
+        let at = slot.resume_from.map_or(entry, |before| before.min(entry));
+        self.resume_at(workspace, Some(at));
+    }
+
+    /// Moves the point where the workspace resumes; `None` un-parks it.
+    pub(super) fn resume_at(&mut self, workspace: &WorkspaceId, at: Option<EntryId>) {
+        let Some(slot) = self.slots.get_mut(workspace) else { return };
+        if let Some(before) = std::mem::replace(&mut slot.resume_from, at) {
+            self.parked.remove(&(before, workspace.clone()));
+        }
+        if let Some(at) = at {
+            self.parked.insert((at, workspace.clone()));
+        } else {
+            slot.suspect = false;
+            slot.strikes = 0;
+        }
+    }
+
+    pub(super) fn any_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
+    /// Where the next sweep begins: the lowest point of a workspace that is due.
+    pub(super) fn sweep_from(&self, now: Instant) -> Option<EntryId> {
+        self.parked.iter().find(|(_, workspace)| self.is_due(workspace, now)).map(|(entry, _)| *entry)
+    }
+
+    /// The workspaces that are due now.
+    pub(super) fn due(&self, now: Instant) -> Vec<WorkspaceId> {
+        let due = self.parked.iter().filter(|(_, workspace)| self.is_due(workspace, now));
+        due.map(|(_, workspace)| workspace.clone()).collect()
+    }
+
+    fn is_due(&self, workspace: &WorkspaceId, now: Instant) -> bool {
+        self.slots.get(workspace).is_some_and(|slot| slot.is_due(now))
+    }
+
+    /// The active workspace with the most un-attempted entries.
+    pub(super) fn greediest(&self) -> Option<WorkspaceId> {
+        let active = self.slots.iter().filter(|(_, slot)| slot.phase == Phase::Active && !slot.giving_back);
+        let (workspace, slot) = active.max_by_key(|(_, slot)| slot.waiting)?;
+        (slot.waiting > 1).then(|| workspace.clone())
+    }
+
+    /// Forgets the workspace if nothing is known of it that matters.
+    pub(super) fn forget_unused(&mut self, workspace: &WorkspaceId) {
+        if self.slots.get(workspace).is_some_and(Slot::is_unused) {
+            self.slots.remove(workspace);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,8 @@
+//! The shards as a whole, over the embedded journal in memory and a real receiver: from `publish` to
+//! the POST and back to what the journal says.
+
+mod bench;
+mod rules;
+mod trouble;
+
+pub(super) use bench::inspect;

@@ -1,0 +1,189 @@
+//! A running service without a facade, and a receiver that records what it gets.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::actor::protocol::Item;
+use crate::actor::{Handle, Options, start};
+use crate::deliver;
+use crate::http;
+use crate::http::receiver::{Received, Treatment, receiver};
+use crate::journal::embedded::Embedded;
+use crate::journal::port::{Journal, Reading};
+use crate::message::{Message, WorkspaceId};
+use crate::workspace::command::{Action, Answer, Change, Command, Save};
+use crate::workspace::{Policy, Time};
+
+/// Panics over messages whose id begins with `poison`.
+pub(in crate::actor) fn inspect(item: &Item) {
+    assert!(!item.message.message_id().starts_with("poison"), "this message is poison");
+}
+
+pub(super) fn now() -> Time {
+    Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
+}
+
+/// How long a condition is waited for before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct Bench {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) handle: Option<Handle>,
+    pub(super) options: Options,
+    pub(super) receiver: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    treatments: Arc<Mutex<HashMap<String, Treatment>>>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Bench {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut Options)) -> Self {
+        let journal: Arc<dyn Journal> = Arc::new(Embedded::in_memory(2, now).unwrap());
+        let treatments: Arc<Mutex<HashMap<String, Treatment>>> = Arc::default();
+        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
+        let (reports, mut incoming) = mpsc::channel(1_024);
+        let treat = {
+            let treatments = Arc::clone(&treatments);
+            Arc::new(move |path: &str| {
+                treatments.lock().unwrap().get(path).cloned().unwrap_or(treatment(200))
+            })
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(http::serve(listener, receiver(treat, reports, now), async {
+            stopped.await.ok();
+        }));
+        let sink = Arc::clone(&received);
+        tokio::spawn(async move {
+            while let Some(one) = incoming.recv().await {
+                sink.lock().unwrap().push(one);
+            }
+        });
+        let mut options = Options {
+            journal: Arc::clone(&journal),
+            prefix: "outbound".into(),
+            mailer: None,
+            deliver: deliver::Options {
+                timeout: Duration::from_secs(2),
+                allow: vec!["127.0.0.0/8".parse().unwrap()],
+                clock: now,
+            },
+            policy: Policy { mail_server: false, ..Policy::default() },
+            in_flight_max: 64,
+            node: "node".to_owned(),
+            lease: Duration::from_secs(10),
+            arbiters: 2,
+            clock: now,
+        };
+        change(&mut options);
+        let handle = Some(start(options.clone()).unwrap());
+        Self { journal, handle, options, receiver: address, received, treatments, _stop: stop }
+    }
+
+    pub(super) async fn restart(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.drain().await;
+        }
+        self.handle = Some(start(self.options.clone()).unwrap());
+    }
+
+    pub(super) fn treat(&self, workspace: &str, treatment: Treatment) {
+        self.treatments.lock().unwrap().insert(format!("/{workspace}"), treatment);
+    }
+
+    pub(super) fn url(&self, workspace: &str) -> String {
+        format!("http://{}/{workspace}", self.receiver)
+    }
+
+    pub(super) async fn submit(&self, workspace: &str, action: Action) -> Answer {
+        let at = now();
+        let wait = Duration::from_secs(15);
+        let command = Command { at, expires_at: at.plus(wait), by: "tester".to_owned(), action };
+        self.journal.submit(&id(workspace), &command, wait).await.unwrap()
+    }
+
+    /// Saves the receiver's URL for the workspace.
+    pub(super) async fn save(&self, workspace: &str) -> Answer {
+        let url = Some(self.url(workspace));
+        self.submit(workspace, Action::Save(Save { url, enabled: None, owner_email: Change::Keep })).await
+    }
+
+    pub(super) async fn publish(&self, workspace: &str, chat: &str, message_id: &str) {
+        let text = message(chat, message_id);
+        let message = Message::parse(text.into()).unwrap();
+        self.journal.publish(&id(workspace), message.raw()).await.unwrap();
+    }
+
+    pub(super) fn received(&self, workspace: &str) -> Vec<Received> {
+        let path = format!("/{workspace}");
+        self.received.lock().unwrap().iter().filter(|one| one.path == path).cloned().collect()
+    }
+
+    pub(super) fn message_ids(&self, workspace: &str) -> Vec<String> {
+        self.received(workspace).iter().map(message_id_of).collect()
+    }
+
+    pub(super) async fn read(&self, workspace: &str) -> Reading {
+        self.journal.read(&id(workspace)).await.unwrap()
+    }
+
+    /// Waits until the workspace reads as `wanted`.
+    #[track_caller]
+    pub(super) fn until<'a>(
+        &'a self,
+        workspace: &'a str,
+        what: &'a str,
+        wanted: impl Fn(&Reading) -> bool + 'a,
+    ) -> impl Future<Output = Reading> + 'a {
+        async move {
+            let give_up = tokio::time::Instant::now() + PATIENCE;
+            loop {
+                let reading = self.read(workspace).await;
+                if wanted(&reading) {
+                    return reading;
+                }
+                assert!(tokio::time::Instant::now() < give_up, "{workspace}: waited in vain until {what}: {:#?}", reading.state);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// Waits until the workspace's receiver got `n` requests.
+    pub(super) async fn until_received(&self, workspace: &str, n: usize) {
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        while self.received(workspace).len() < n {
+            let got = self.received(workspace).len();
+            assert!(tokio::time::Instant::now() < give_up, "{workspace}: {got} of {n} requests came");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+pub(super) fn id(workspace: &str) -> WorkspaceId {
+    workspace.parse().unwrap()
+}
+
+pub(super) fn treatment(status: u16) -> Treatment {
+    Treatment { secret: None, status, delay: Duration::ZERO }
+}
+
+pub(super) fn message(chat: &str, message_id: &str) -> String {
+    format!(
+        r#"{{"whatsapp account":{{"phone":"+1"}},"contact":{{"phone":"{chat}"}},"direction":"sent","timestamp":"2021-02-24T06:25:29+0000","message_id":"{message_id}","text":"lorem"}}"#
+    )
+}
+
+pub(super) fn message_id_of(received: &Received) -> String {
+    let body: serde_json::Value = serde_json::from_slice(&received.body).unwrap();
+    body["message"]["message_id"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,150 @@
+//! The rules of CONTRACT section 3, seen from outside the shards.
+
+use std::time::Duration;
+
+use super::bench::{Bench, treatment};
+use crate::http::receiver::Treatment;
+use crate::workspace::command::{Action, Answer, Change, NoAttempt, Refusal, Save};
+use crate::workspace::event::{ErrorKind, Trigger};
+use crate::workspace::view::Status;
+
+#[tokio::test]
+async fn a_published_message_is_posted_once_and_logged() {
+    let bench = Bench::new().await;
+    bench.save("acme").await;
+    bench.publish("acme", "+2", "m1").await;
+    let reading = bench.until("acme", "one attempt is logged", |r| r.attempts.len() == 1).await;
+    assert_eq!(bench.message_ids("acme"), ["m1"]);
+    let (seq, attempt) = &reading.attempts[0];
+    assert_eq!((*seq, attempt.error.as_ref(), attempt.response.as_ref().unwrap().status), (2, None, 200));
+}
+
+#[tokio::test]
+async fn messages_of_a_chat_arrive_in_order_and_chats_do_not_wait_for_one_another() {
+    let bench = Bench::new().await;
+    bench.save("acme").await;
+    for n in 0..60 {
+        bench.publish("acme", &format!("+{}", n % 3), &format!("{}-{:02}", n % 3, n)).await;
+    }
+    bench.until_received("acme", 60).await;
+    let ids = bench.message_ids("acme");
+    for chat in ["0-", "1-", "2-"] {
+        let of_chat: Vec<&String> = ids.iter().filter(|id| id.starts_with(chat)).collect();
+        assert_eq!(of_chat.len(), 20);
+        assert!(of_chat.is_sorted(), "chat {chat} came as {of_chat:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_gets_exactly_eleven_posts_and_the_rest_is_skipped() {
+    let bench = Bench::new().await;
+    bench.treat("acme", treatment(500));
+    bench.save("acme").await;
+    for n in 0..200 {
+        bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;
+    }
+    let reading = bench.until("acme", "all others are skipped", |r| r.state.skipped.count == 189).await;
+    assert_eq!(bench.received("acme").len(), 11);
+    assert_eq!(reading.state.status(), Status::DisabledByErrors);
+    assert_eq!(reading.state.errors, 11);
+}
+
+#[tokio::test]
+async fn messages_while_off_are_skipped_counted_and_never_sent() {
+    let bench = Bench::new().await;
+    for n in 0..5 {
+        bench.publish("acme", "+2", &format!("m{n}")).await;
+    }
+    bench.until("acme", "five are skipped", |r| r.state.skipped.count == 5).await;
+    bench.save("acme").await;
+    bench.publish("acme", "+2", "m5").await;
+    bench.until_received("acme", 1).await;
+    assert_eq!(bench.message_ids("acme"), ["m5"]);
+}
+
+#[tokio::test]
+async fn save_and_test_sends_the_newest_message_even_while_off() {
+    let bench = Bench::new().await;
+    bench.publish("acme", "+2", "m1").await;
+    bench.publish("acme", "+2", "m2").await;
+    bench.until("acme", "two are skipped", |r| r.state.skipped.count == 2).await;
+    let save = Save { url: Some(bench.url("acme")), enabled: Some(false), owner_email: Change::Keep };
+    let answer = bench.submit("acme", Action::Test { save: Some(save) }).await;
+    let Answer::Done { webhook, attempt: Some(attempt), reason: None } = answer else { panic!("{answer:?}") };
+    assert_eq!((webhook.status, attempt.trigger, attempt.status), (Status::Disabled, Trigger::Test, Some(200)));
+    assert_eq!(bench.message_ids("acme"), ["m2"]);
+}
+
+#[tokio::test]
+async fn a_test_without_a_message_or_url_says_why_and_the_save_holds() {
+    let bench = Bench::new().await;
+    let answer = bench.submit("acme", Action::Test { save: None }).await;
+    assert!(matches!(answer, Answer::Done { reason: Some(NoAttempt::NoUrl), attempt: None, .. }), "{answer:?}");
+    let save = Save { url: Some(bench.url("acme")), ..Save::default() };
+    let answer = bench.submit("acme", Action::Test { save: Some(save) }).await;
+    let Answer::Done { webhook, reason: Some(NoAttempt::NoMessage), attempt: None } = answer else { panic!("{answer:?}") };
+    assert_eq!(webhook.status, Status::Enabled);
+}
+
+#[tokio::test]
+async fn a_second_test_is_refused_while_the_first_is_under_way_and_within_a_second() {
+    let bench = Bench::new().await;
+    bench.treat("acme", Treatment { delay: Duration::from_millis(300), ..treatment(200) });
+    bench.save("acme").await;
+    bench.publish("acme", "+2", "m1").await;
+    bench.until("acme", "its message is logged", |r| r.attempts.len() == 1).await;
+    let first = bench.submit("acme", Action::Test { save: None });
+    let second = async {
+        bench.until("acme", "the test is under way", |r| r.state.test.is_some()).await;
+        let save = Save { url: None, ..Save::default() };
+        bench.submit("acme", Action::Test { save: Some(save) }).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert!(matches!(first, Answer::Done { attempt: Some(_), .. }), "{first:?}");
+    assert_eq!(second, Answer::Refused { refusal: Refusal::TestUnderWay });
+    let third = bench.submit("acme", Action::Test { save: None }).await;
+    assert_eq!(third, Answer::Refused { refusal: Refusal::TestTooSoon });
+    assert_eq!(bench.read("acme").await.state.status(), Status::Enabled);
+}
+
+#[tokio::test]
+async fn a_save_is_answered_while_a_backlog_waits() {
+    let bench = Bench::with(|options| options.policy.in_flight_max = 1).await;
+    bench.treat("acme", Treatment { delay: Duration::from_millis(200), ..treatment(200) });
+    bench.save("acme").await;
+    for n in 0..3_000 {
+        bench.publish("acme", "+2", &format!("m{n}")).await;
+    }
+    let began = tokio::time::Instant::now();
+    let off = Save { url: Some(bench.url("acme")), enabled: Some(false), owner_email: Change::Keep };
+    bench.submit("acme", Action::Save(off)).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "the save took {:?}", began.elapsed());
+    let reading = bench.until("acme", "the backlog is skipped", |r| r.state.skipped.count > 2_900).await;
+    let attempted = reading.attempts.len() as u64;
+    bench.until("acme", "all is accounted for", |r| r.state.skipped.count + attempted >= 3_000).await;
+}
+
+#[tokio::test]
+async fn a_timeout_is_an_error_and_nothing_is_sent_again() {
+    let bench = Bench::with(|options| options.deliver.timeout = Duration::from_millis(200)).await;
+    bench.treat("acme", Treatment { delay: Duration::from_secs(3), ..treatment(200) });
+    bench.save("acme").await;
+    bench.publish("acme", "+2", "m1").await;
+    let reading = bench.until("acme", "the attempt is logged", |r| r.attempts.len() == 1).await;
+    assert_eq!(reading.attempts[0].1.error.as_ref().unwrap().kind, ErrorKind::Timeout);
+    assert_eq!(bench.received("acme").len(), 1);
+}
+
+#[tokio::test]
+async fn a_drained_service_has_settled_what_it_attempted() {
+    let mut bench = Bench::new().await;
+    bench.treat("acme", Treatment { delay: Duration::from_millis(100), ..treatment(200) });
+    bench.save("acme").await;
+    for n in 0..40 {
+        bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;
+    }
+    bench.until_received("acme", 5).await;
+    bench.restart().await;
+    bench.until("acme", "all are logged", |r| r.attempts.len() == 40).await;
+    assert_eq!(bench.received("acme").len(), 40, "no message is attempted twice");
+}

@@ -1,0 +1,120 @@
+//! What limits attempts beyond a workspace's window: the node's cap, shared by all shards, and the
+//! shard's gate, which is shut while the lease or the store is in doubt.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::STORE_SILENT_MAX;
+
+/// Attempts in flight on this node, over all shards and threads.
+#[derive(Debug)]
+pub(super) struct NodeCap {
+    cap: usize,
+    in_flight: AtomicUsize,
+    /// Workspaces that have entries waiting or in flight.
+    busy: AtomicUsize,
+}
+
+impl NodeCap {
+    pub(super) fn new(cap: usize) -> Arc<Self> {
+        Arc::new(Self { cap: cap.max(1), in_flight: AtomicUsize::new(0), busy: AtomicUsize::new(0) })
+    }
+
+    /// Takes a place for a workspace that has `own` attempts in flight. Above three quarters of the cap
+    /// a workspace gets at most cap ÷ busy workspaces, so that none starves (DESIGN "Window").
+    fn try_take(self: &Arc<Self>, own: usize) -> Option<InFlight> {
+        let total = self.in_flight.load(Ordering::Relaxed);
+        let share = (self.cap / self.busy.load(Ordering::Relaxed).max(1)).max(1);
+        if total * 4 >= self.cap * 3 && own >= share {
+            return None;
+        }
+        self.in_flight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < self.cap).then_some(n + 1))
+            .ok()
+            .map(|_| InFlight(Arc::clone(self)))
+    }
+
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        Busy { cap: Arc::clone(self), on: Cell::new(false) }
+    }
+}
+
+/// A place under the node's cap, free again when dropped.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<NodeCap>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether one workspace counts as busy; does not when dropped.
+#[derive(Debug)]
+pub(super) struct Busy {
+    cap: Arc<NodeCap>,
+    on: Cell<bool>,
+}
+
+impl Busy {
+    pub(super) fn set(&self, on: bool) {
+        match (self.on.replace(on), on) {
+            (false, true) => drop(self.cap.busy.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => drop(self.cap.busy.fetch_sub(1, Ordering::Relaxed)),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+/// A shard's gate. Open while an attempt that starts now ends within the lease and the store answers.
+#[derive(Debug)]
+pub(super) struct Gate {
+    cap: Arc<NodeCap>,
+    /// An attempt's deadline.
+    timeout: Duration,
+    lease_until: Cell<Option<Instant>>,
+    /// When the oldest unanswered commit was made.
+    unanswered_since: Cell<Option<Instant>>,
+}
+
+impl Gate {
+    pub(super) fn new(cap: Arc<NodeCap>, timeout: Duration) -> Rc<Self> {
+        Rc::new(Self { cap, timeout, lease_until: Cell::new(None), unanswered_since: Cell::new(None) })
+    }
+
+    /// The lease lives until then; `None` shuts the gate.
+    pub(super) fn set_lease(&self, until: Option<Instant>) {
+        self.lease_until.set(until);
+    }
+
+    pub(super) fn set_unanswered(&self, since: Option<Instant>) {
+        self.unanswered_since.set(since);
+    }
+
+    /// Whether an attempt may start at `now`.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        let leased = self.lease_until.get().is_some_and(|until| now + self.timeout <= until);
+        let answered = self.unanswered_since.get().is_none_or(|since| now < since + STORE_SILENT_MAX);
+        leased && answered
+    }
+
+    /// Takes a place for one more attempt of a workspace with `own` in flight.
+    pub(super) fn try_start(&self, own: usize, now: Instant) -> Option<InFlight> {
+        if self.is_open(now) { self.cap.try_take(own) } else { None }
+    }
+
+    pub(super) fn busy(&self) -> Busy {
+        self.cap.busy()
+    }
+}

@@ -1,0 +1,90 @@
+//! The workspace actor: a thin shell around [`Core`] that catches its panics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
+
+use super::core::{Context, Core};
+use super::protocol::{Decided, Seed, Suspects, ToWorkspace};
+use super::shard::ShardActor;
+use crate::message::WorkspaceId;
+
+/// One workspace in memory.
+pub(super) struct WorkspaceActor {
+    core: Core,
+    /// Decided at the load, before the first mail.
+    first: Option<Decided>,
+    /// Names this life of the workspace: reports of an earlier life are ignored.
+    life: u64,
+    shard: Addr<ShardActor>,
+}
+
+impl WorkspaceActor {
+    pub(super) fn new(id: WorkspaceId, life: u64, seed: Seed, context: Rc<Context>, shard: Addr<ShardActor>) -> Self {
+        let (core, first) = Core::new(id, seed, context);
+        Self { core, first: Some(first), life, shard }
+    }
+
+    fn report(&self, what: What) {
+        self.shard.do_send(Report { workspace: self.core.id.clone(), life: self.life, what });
+    }
+}
+
+impl Actor for WorkspaceActor {
+    type Context = ActixContext<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX_HINT);
+        if let Some(first) = self.first.take() {
+            self.report(What::Decided(first));
+        }
+    }
+}
+
+/// Mails are bounded by permits; this only spares actix from parking senders.
+const MAILBOX_HINT: usize = 1_024;
+
+impl actix::Message for ToWorkspace {
+    type Result = ();
+}
+
+impl Handler<ToWorkspace> for WorkspaceActor {
+    type Result = ();
+
+    fn handle(&mut self, mail: ToWorkspace, ctx: &mut Self::Context) {
+        if matches!(mail, ToWorkspace::Retire) {
+            self.report(What::Retired);
+            return ctx.stop();
+        }
+        let suspects = mail.suspects();
+        match catch_unwind(AssertUnwindSafe(|| self.core.handle(mail))) {
+            Ok(decided) => self.report(What::Decided(decided)),
+            // The state may be half changed: it is dropped with this actor and loaded again.
+            Err(_) => {
+                self.report(What::Panicked(suspects));
+                ctx.stop();
+            }
+        }
+    }
+}
+
+/// What a workspace reports to its shard.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) workspace: WorkspaceId,
+    pub(super) life: u64,
+    pub(super) what: What,
+}
+
+/// See [`Report`].
+#[derive(Debug)]
+pub(super) enum What {
+    Decided(Decided),
+    Retired,
+    Panicked(Suspects),
+}
+
+impl actix::Message for Report {
+    type Result = ();
+}

@@ -1,0 +1,199 @@
+//! Wiring: what is started in which order, and how it ends.
+//!
+//! Start: listening socket (a port in use is the most common mistake and the cheapest to find),
+//! journal, mailer, shards, facade. End: the facade stops taking requests and finishes those it has,
+//! while the shards still answer their commands; then the shards drain; the journal closes last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::actor::{self, Handle};
+use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, SHARDS_DEFAULT};
+use crate::deliver::{self, Guard};
+use crate::http::{self, AdminToken, Facade, Readiness};
+use crate::journal::Journal;
+use crate::journal::embedded::{self, Embedded};
+use crate::journal::redis::{self, Redis, RedisOptions};
+use crate::notify::{self, Mailer};
+use crate::workspace::Time;
+
+/// The service, started and listening, but not answering requests yet.
+pub struct App {
+    config: Config,
+    admin_token: AdminToken,
+    journal: Arc<dyn Journal>,
+    shards: Handle,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why the service does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address to listen on cannot be had.
+    #[error("cannot listen on {address}: stop what uses the port, or choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The admin token is too short.
+    #[error(transparent)]
+    AdminToken(#[from] http::TokenTooShort),
+    /// The embedded journal cannot be opened.
+    #[error(transparent)]
+    Embedded(#[from] embedded::OpenError),
+    /// Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] redis::StartError),
+    /// The mail settings cannot be used.
+    #[error(transparent)]
+    Mail(#[from] notify::BuildError),
+    /// The shards cannot be started.
+    #[error(transparent)]
+    Shards(#[from] actor::StartError),
+    /// The shards stopped by themselves.
+    #[error(transparent)]
+    Died(#[from] actor::Died),
+}
+
+/// The wall clock.
+#[must_use]
+pub fn now() -> Time {
+    Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Takes the address that the facade is to listen on; done first, since it fails most often.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let listen = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
+}
+
+impl App {
+    /// Starts the service as node `node` on a bound listener. `mailer` takes the place of the
+    /// configured one.
+    ///
+    /// # Errors
+    /// See [`Error`]; nothing keeps running.
+    pub async fn start(
+        config: Config,
+        (listener, address): (TcpListener, SocketAddr),
+        admin_token: &str,
+        node: &str,
+        mailer: Option<Mailer>,
+    ) -> Result<Self, Error> {
+        deliver::install_crypto();
+        let admin_token = AdminToken::new(admin_token)?;
+        let mailer = match mailer {
+            Some(mailer) => Some(mailer),
+            None => configured_mailer(&config)?,
+        };
+        let (journal, prefix) = open(&config).await?;
+        let shards = actor::start(actor::Options {
+            journal: Arc::clone(&journal),
+            prefix: prefix.into(),
+            mailer,
+            deliver: deliver::Options { timeout: config.timeout, allow: config.allow_net.clone(), clock: now },
+            policy: config.policy,
+            in_flight_max: config.in_flight_max,
+            node: node.to_owned(),
+            lease: config.lease(),
+            arbiters: config.arbiters,
+            clock: now,
+        })?;
+        info!(%address, shards = journal.shards(), node, "The service has started.");
+        Ok(Self { config, admin_token, journal, shards, listener, address })
+    }
+
+    /// Where the facade listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `shutdown`, then drains.
+    ///
+    /// # Errors
+    /// [`Error::Died`]: a shard failed inside the service.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+        let Self { config, admin_token, journal, mut shards, listener, .. } = self;
+        let report = shards.reporter();
+        let readiness = move || {
+            let report = report();
+            Readiness {
+                ready: report.reasons.is_empty(),
+                reasons: report.reasons,
+                unavailable_workspaces: u64::try_from(report.unavailable).unwrap_or(u64::MAX),
+            }
+        };
+        let facade = Facade {
+            journal: Arc::clone(&journal),
+            admin_token,
+            policy: config.policy,
+            guard: Guard::new(config.allow_net.clone()),
+            answer_wait: config.answer_wait(),
+            timeout: config.timeout,
+            clock: now,
+            readiness: Arc::new(readiness),
+        };
+        let mut died = None;
+        let stop = async {
+            tokio::select! {
+                () = shutdown => {}
+                why = shards.died() => died = Some(why),
+            }
+        };
+        http::serve(listener, http::router(facade), stop).await;
+        shards.drain().await;
+        drop(journal);
+        info!("The service has stopped.");
+        died.map_or(Ok(()), |died| Err(died.into()))
+    }
+}
+
+/// The mailer that the configuration asks for.
+fn configured_mailer(config: &Config) -> Result<Option<Mailer>, Error> {
+    let Some(mail) = &config.mail else { return Ok(None) };
+    let options = notify::Options {
+        smtp_url: mail.smtp_url.clone(),
+        from: mail.from.clone(),
+        public_url: config.public_url.clone(),
+        timeout: MAIL_TIMEOUT,
+        at_once: MAILS_AT_ONCE,
+    };
+    Ok(Some(Mailer::new(&options)?))
+}
+
+/// Opens the journal; the second value is what its keys start with.
+async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), Error> {
+    Ok(match &config.journal {
+        JournalConfig::Embedded(path) => {
+            let path = path.clone().unwrap_or_else(|| config.data_dir.join("outbound.redb"));
+            (Arc::new(Embedded::open(&path, config.shards, now)?), "outbound".to_owned())
+        }
+        JournalConfig::Memory => {
+            let shards = config.shards.unwrap_or(SHARDS_DEFAULT);
+            (Arc::new(Embedded::in_memory(shards, now)?), "outbound".to_owned())
+        }
+        JournalConfig::Redis { url, prefix, allow_volatile } => {
+            let options = RedisOptions {
+                url: url.clone(),
+                prefix: prefix.clone(),
+                shards: config.shards,
+                allow_volatile: *allow_volatile,
+                clock: now,
+            };
+            (Arc::new(Redis::connect(&options).await?), prefix.clone())
+        }
+    })
+}

@@ -1,0 +1,296 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// The message of CONTRACT section 2.
+const SAMPLE: &str = r#"{
+  "whatsapp account": {"full name": "John Doe", "email": "john.doe@acme.com", "phone": "+972540000000"},
+  "contact": {"full name": "Jane Smith", "is_group": false, "phone": "+972550000000"},
+  "direction": "sent",
+  "timestamp": "2021-02-24T06:25:29+0000",
+  "message_id": "ddfskhsd76dsfs6dsd5skjsdhf",
+  "sender": {"full name": "John Doe", "phone": "+972540000000"},
+  "receiver": {"full name": "Jane Smith", "phone": "+972550000000"},
+  "text": "lorem ipsum"
+}"#;
+
+fn parse(text: &str) -> Result<Message, Invalid> {
+    Message::parse(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+/// A valid message with `members` added in front.
+fn with(members: &str) -> String {
+    format!(r#"{{{members}"direction":"sent","timestamp":"t","message_id":"m","contact":{{}}}}"#)
+}
+
+#[track_caller]
+fn refused(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_contracts_sample_is_taken() {
+    let message = parse(SAMPLE).unwrap();
+    assert_eq!(message.message_id().as_ref(), "ddfskhsd76dsfs6dsd5skjsdhf");
+    assert_eq!(message.raw().bytes(), SAMPLE.as_bytes());
+    assert_eq!(message.raw().body(), format!("{{\"message\":{SAMPLE}}}"));
+}
+
+#[test]
+fn what_the_producer_wrote_goes_out_byte_for_byte() {
+    let written = with(
+        "\"b\" :1.0e+2 ,\"a\":\"\\u00e9\\/\u{e9}\u{1f600}\",\"a\":12345678901234567890123,\n\"\":[ ],\"\\ud800\\udc00\":\"\\ud800\",",
+    );
+    let message = parse(&written).unwrap();
+    assert_eq!(message.raw().body(), format!("{{\"message\":{written}}}"));
+    let stored = serde_json::to_string(message.raw()).unwrap();
+    assert_eq!(stored, written);
+    assert_eq!(&serde_json::from_str::<RawMessage>(&stored).unwrap(), message.raw());
+    assert_eq!(&RawMessage::from_stored(stored.into()).unwrap(), message.raw());
+}
+
+#[test]
+fn the_space_around_the_object_is_no_part_of_it() {
+    let message = parse(&format!(" \t\r\n{SAMPLE} \t\r\n")).unwrap();
+    assert_eq!(message, parse(SAMPLE).unwrap());
+    assert_eq!(&RawMessage::from_stored(format!(" {SAMPLE}\n").into()).unwrap(), message.raw());
+}
+
+#[test]
+fn a_stored_text_that_is_not_one_json_value_is_refused() {
+    for text in ["", "{", "{}{}", "{} x"] {
+        assert!(RawMessage::from_stored(text.into()).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn members_may_be_written_with_escapes() {
+    let message =
+        parse(r#"{"direc\u0074ion":"s\u0065nt","timestamp":"t","m\u0065ssage_id":"a\n\"b","contact":{}}"#).unwrap();
+    assert_eq!(message.message_id().as_ref(), "a\n\"b");
+}
+
+#[test]
+fn direction_is_sent_or_received() {
+    assert!(parse(&with("").replace("sent", "received")).is_ok());
+    for direction in ["\"Sent\"", "\"\"", "1", "null", "[\"sent\"]"] {
+        let reason = refused(&with("").replace("\"sent\"", direction));
+        assert_eq!(reason, "`direction` must be \"sent\" or \"received\"", "{direction}");
+    }
+}
+
+#[test]
+fn timestamp_and_message_id_are_non_empty_strings() {
+    for (member, value) in [("timestamp", "\"t\""), ("message_id", "\"m\"")] {
+        for bad in ["\"\"", "7", "null", "{}"] {
+            let reason = refused(&with("").replace(value, bad));
+            assert_eq!(reason, format!("`{member}` must be a non-empty string"), "{bad}");
+        }
+    }
+}
+
+#[test]
+fn contact_is_an_object() {
+    for bad in ["[]", "\"{}\"", "null"] {
+        assert_eq!(refused(&with("").replace("{}", bad)), "`contact` must be an object", "{bad}");
+    }
+}
+
+#[test]
+fn an_absent_member_is_named() {
+    assert_eq!(refused("{}"), "`direction` must be \"sent\" or \"received\"");
+    assert_eq!(refused(r#"{"direction":"sent"}"#), "`timestamp` must be a non-empty string");
+    assert_eq!(refused(r#"{"direction":"sent","timestamp":"t"}"#), "`message_id` must be a non-empty string");
+    assert_eq!(refused(r#"{"direction":"sent","timestamp":"t","message_id":"m"}"#), "`contact` must be an object");
+}
+
+#[test]
+fn a_checked_member_that_stands_twice_is_refused_and_others_pass() {
+    let reason = refused(&with("\"message_id\":\"other\","));
+    assert!(
+        reason.starts_with("a member of the message is not as it must be: duplicate field `message_id`"),
+        "{reason}"
+    );
+    assert!(parse(&with("\"text\":\"a\",\"text\":\"b\",")).is_ok());
+}
+
+#[test]
+fn json_that_is_no_object_is_told_from_broken_json() {
+    for text in ["[]", "\"{\"", "1", "null", "[\"sent\",\"t\",\"m\",{},{}]"] {
+        assert!(matches!(parse(text), Err(Invalid::NotAnObject)), "{text}");
+    }
+    for text in
+        ["", " ", "{", "[1", "{\"a\":}", "{} {}", "nul", "{'a':1}", "\u{feff}{}", "{\"a\":\"\n\"}", "{\"a\":1,}"]
+    {
+        assert!(matches!(parse(text), Err(Invalid::NotJson(_))), "{text}");
+    }
+    assert!(matches!(parse(&format!("{SAMPLE},")), Err(Invalid::NotJson(_))));
+}
+
+#[test]
+fn a_message_is_utf_8() {
+    let mut bytes = with("\"text\":\"x\",").into_bytes();
+    *bytes.iter_mut().find(|byte| **byte == b'x').unwrap() = 0xff;
+    let last = bytes.iter().rposition(|byte| *byte == 0xff).unwrap();
+    assert!(matches!(Message::parse(bytes.into()), Err(Invalid::NotUtf8(error)) if error.valid_up_to() == last));
+}
+
+#[test]
+fn a_message_has_at_most_256_kib() {
+    let sized = |bytes: usize| {
+        let text = with("\"text\":\"\",");
+        text.replace("\"text\":\"\"", &format!("\"text\":\"{}\"", "x".repeat(bytes - text.len())))
+    };
+    assert_eq!(sized(262_144).len(), 262_144);
+    assert!(parse(&sized(262_144)).is_ok());
+    assert!(matches!(parse(&sized(262_145)), Err(Invalid::TooLarge { bytes: 262_145 })));
+}
+
+#[test]
+fn a_message_is_nested_at_most_128_deep() {
+    // The object itself is the first level.
+    let nested = |depth: usize| with(&format!("\"x\":{}{},", "[".repeat(depth - 1), "]".repeat(depth - 1)));
+    assert!(parse(&nested(128)).is_ok());
+    assert!(matches!(parse(&nested(129)), Err(Invalid::TooDeep)));
+    let objects = |depth: usize| with(&format!("\"x\":{}1{},", "{\"x\":".repeat(depth - 1), "}".repeat(depth - 1)));
+    assert!(parse(&objects(128)).is_ok());
+    assert!(matches!(parse(&objects(129)), Err(Invalid::TooDeep)));
+    assert!(serde_json::from_str::<serde_json::Value>(&nested(128)).is_err(), "why nothing here may read into a Value");
+}
+
+#[test]
+fn brackets_in_strings_and_side_by_side_are_no_depth() {
+    let strings = format!("\"x\":\"\\\"{}\\\\\",", "[{".repeat(200));
+    assert!(parse(&with(&strings)).is_ok());
+    let flat = format!("\"x\":[{}[]],", "[],{},".repeat(200));
+    assert!(parse(&with(&flat)).is_ok());
+    // A string that ends in an escaped backslash is over; what follows it counts.
+    let after = format!("\"x\":[\"\\\\\",{}{}],", "[".repeat(127), "]".repeat(127));
+    assert!(matches!(parse(&with(&after)), Err(Invalid::TooDeep)));
+}
+
+#[test]
+fn no_depth_overflows_the_stack() {
+    assert!(matches!(parse(&"[".repeat(200_000)), Err(Invalid::TooDeep)));
+    assert!(matches!(parse(&"{\"a\":".repeat(50_000)), Err(Invalid::TooDeep)));
+}
+
+/// The chat of a message with this account and contact.
+fn chat(account: &str, contact: &str) -> Chat {
+    let account = if account.is_empty() { String::new() } else { format!("\"whatsapp account\":{account},") };
+    parse(&with(&account).replace("\"contact\":{}", &format!("\"contact\":{contact}"))).unwrap().chat()
+}
+
+#[test]
+fn a_chat_is_an_account_and_a_contact() {
+    let jane = chat(r#"{"phone":"+1"}"#, r#"{"phone":"+2","full name":"Jane"}"#);
+    assert_eq!(jane, chat(r#"{"full name":"John","phone":"+1"}"#, r#"{"full name":"J. Smith","phone":"\u002b2"}"#));
+    assert_ne!(jane, chat(r#"{"phone":"+1"}"#, r#"{"phone":"+3","full name":"Jane"}"#));
+    assert_ne!(jane, chat(r#"{"phone":"+9"}"#, r#"{"phone":"+2","full name":"Jane"}"#));
+    assert_ne!(chat(r#"{"phone":"+1"}"#, r#"{"phone":"+2"}"#), chat(r#"{"phone":"+2"}"#, r#"{"phone":"+1"}"#));
+}
+
+#[test]
+fn a_group_without_a_phone_is_known_by_its_name() {
+    let family = chat("", r#"{"full name":"Family","is_group":true}"#);
+    assert_eq!(family, chat("", r#"{"is_group":true,"phone":null,"full name":"Family"}"#));
+    assert_eq!(family, chat("", r#"{"phone":"","full name":"Fam\u0069ly"}"#));
+    assert_ne!(family, chat("", r#"{"full name":"Work","is_group":true}"#));
+    assert_ne!(family, chat("", r#"{"phone":"Family"}"#), "a name is no phone");
+    assert_ne!(family, chat(r#"{"phone":"+1"}"#, r#"{"full name":"Family"}"#));
+}
+
+#[test]
+fn an_account_without_a_phone_counts_as_an_empty_one() {
+    let expected = chat("", r#"{"phone":"+2"}"#);
+    for account in ["{}", r#"{"phone":""}"#, r#"{"phone":null}"#, r#"{"full name":"John"}"#, "null", "7"] {
+        assert_eq!(chat(account, r#"{"phone":"+2"}"#), expected, "{account}");
+    }
+}
+
+#[test]
+fn a_phone_may_be_written_as_a_number() {
+    assert_eq!(chat("", r#"{"phone":972550000000}"#), chat("", r#"{"phone":"972550000000","full name":"Jane"}"#));
+    assert_ne!(chat("", r#"{"phone":1}"#), chat("", r#"{"phone":2}"#));
+    assert_eq!(chat("", r#"{"phone":true,"full name":"Jane"}"#), chat("", r#"{"full name":"Jane"}"#));
+}
+
+#[test]
+fn the_shard_is_the_crc32_of_zlib() {
+    // python3 -c 'import zlib; print(zlib.crc32(b"acme"))' and so on.
+    for (workspace, crc) in CRC32 {
+        let id: WorkspaceId = workspace.parse().unwrap();
+        for shards in [1_u16, 7, 16, 1_024] {
+            assert_eq!(u32::from(id.shard(shards)), crc % u32::from(shards), "{workspace} of {shards}");
+        }
+        assert_eq!(id.shard(0), 0);
+    }
+}
+
+const CRC32: [(&str, u32); 4] =
+    [("acme", 0x05c4_ba3e), ("a", 0xe8b7_be43), ("workspace-1", 0xab2d_6ca6), ("T.e_s:t-9", 0x0c2e_3d61)];
+
+#[test]
+fn a_workspace_id_has_1_to_128_characters_of_its_alphabet() {
+    for id in ["a", "0", "_", "...", "-", ":", "acme", "A.b_C:d-9", &"x".repeat(128)] {
+        assert_eq!(id.parse::<WorkspaceId>().unwrap().as_str(), id);
+    }
+    for id in ["", ".", "..", "a b", "a/b", "a{b", "é", "a\n", "a\0", "a@b", "a[b", "a`b", &"x".repeat(129)] {
+        assert!(id.parse::<WorkspaceId>().is_err(), "{id:?}");
+        assert!(serde_json::from_value::<WorkspaceId>(id.into()).is_err(), "{id:?}");
+    }
+}
+
+#[test]
+fn a_workspace_id_is_shown_and_stored_as_it_is() {
+    let id: WorkspaceId = "acme".parse().unwrap();
+    assert_eq!((format!("{id}"), format!("{id:?}")), ("acme".to_owned(), "acme".to_owned()));
+    assert_eq!(serde_json::to_string(&id).unwrap(), "\"acme\"");
+    assert_eq!(serde_json::from_str::<WorkspaceId>("\"acme\"").unwrap(), id);
+    assert_eq!(std::collections::HashMap::from([(id, 1)]).get("acme"), Some(&1));
+}
+
+#[test]
+fn entry_ids_are_ordered_as_redis_orders_them() {
+    let id = |text: &str| text.parse::<EntryId>().unwrap();
+    assert!(EntryId::ZERO < id("0-1") && id("0-1") < id("1-0") && id("9-9") < id("10-0") && id("5-9") < id("5-10"));
+    assert_eq!(id("5-9").next(), id("5-10"));
+    assert_eq!(id("5-18446744073709551615").next(), id("6-0"));
+    let last = id("18446744073709551615-18446744073709551615");
+    assert_eq!(last.next(), EntryId { ms: u64::MAX, n: 0 }, "there is none above the greatest");
+}
+
+#[test]
+fn an_entry_id_is_two_numbers() {
+    for text in ["", "-", "5", "5-", "-5", "5-5-5", "+5-1", "5-+1", " 5-1", "5-1 ", "a-1", "18446744073709551616-0"] {
+        assert!(text.parse::<EntryId>().is_err(), "{text:?}");
+    }
+    let id = EntryId { ms: 1_700_000_000_000, n: 7 };
+    assert_eq!(serde_json::to_string(&id).unwrap(), "\"1700000000000-7\"");
+    assert_eq!(serde_json::from_str::<EntryId>("\"1700000000000-7\"").unwrap(), id);
+    assert_eq!(serde_json::from_str::<EntryId>("\"1700000000000\\u002d7\"").unwrap(), id);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(Message::parse(bytes.into()).is_err());
+    }
+
+    #[test]
+    fn any_json_passes_through_unchanged(name in ".{0,8}", text in ".{0,40}", number in any::<f64>(), space in "[ \t\r\n]{0,4}") {
+        let value = serde_json::json!([{ "x": { name: text } }, number]);
+        let written = with(&format!("\"x\":{space}{value}{space},"));
+        let message = parse(&format!("{space}{written}{space}")).unwrap();
+        prop_assert_eq!(message.raw().body(), format!("{{\"message\":{written}}}"));
+        let stored = serde_json::to_vec(message.raw()).unwrap();
+        prop_assert_eq!(&serde_json::from_slice::<RawMessage>(&stored).unwrap(), message.raw());
+    }
+
+    #[test]
+    fn entry_ids_round_trip(ms: u64, n: u64) {
+        let id = EntryId { ms, n };
+        prop_assert_eq!(id.to_string().parse::<EntryId>().unwrap(), id);
+        prop_assert!(id.next() > id || ms == u64::MAX && n == u64::MAX);
+    }
+}

@@ -1,0 +1,355 @@
+//! Laws that hold whatever happens: random operators, producers, endpoints and mail servers drive
+//! [`State`] and [`Lanes`] as the workspace actor does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::command::{Change, Save};
+use super::decide::{self, MailResult, SaveContext};
+use super::event::{Attempt, Event, MailState};
+use super::lanes::Lanes;
+use super::policy::{Counting, Policy};
+use super::scenario::*;
+use super::state::State;
+use crate::message::{Chat, EntryId};
+
+/// What may happen next.
+#[derive(Debug, Clone)]
+enum Op {
+    /// The producer appends messages of these chats.
+    Append(Vec<u8>),
+    /// So many of the oldest entries in the stream that are not in memory arrive, backwards or not.
+    Arrive { count: usize, backwards: bool },
+    /// So many entries have their turn.
+    Turns(usize),
+    /// An attempt in flight ends.
+    End { which: Index, delivered: bool },
+    /// Our own system could not make an attempt.
+    PutBack(Index),
+    /// Memory is short.
+    GiveBack(usize),
+    /// The actor is made anew; what is in flight goes on.
+    Reload,
+    /// An operator saves.
+    Save { enabled: bool, mail_begun: bool, owner: bool },
+    /// An operator tests, and the test ends or the service stops meanwhile.
+    Test { delivered: bool, interrupted: bool },
+    /// The mail server says something about the oldest mail.
+    Mail(u8),
+    /// Time passes.
+    Wait(u32),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        4 => vec(0..4_u8, 1..8).prop_map(Op::Append),
+        4 => (1..12_usize, any::<bool>()).prop_map(|(count, backwards)| Op::Arrive { count, backwards }),
+        6 => (1..40_usize).prop_map(Op::Turns),
+        10 => (any::<Index>(), prop::bool::weighted(0.15))
+            .prop_map(|(which, delivered)| Op::End { which, delivered }),
+        1 => any::<Index>().prop_map(Op::PutBack),
+        1 => (0..6_usize).prop_map(Op::GiveBack),
+        1 => Just(Op::Reload),
+        1 => (prop::bool::weighted(0.8), any::<bool>(), prop::bool::weighted(0.8))
+            .prop_map(|(enabled, mail_begun, owner)| Op::Save { enabled, mail_begun, owner }),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(delivered, interrupted)| Op::Test { delivered, interrupted }),
+        1 => (0..3_u8).prop_map(Op::Mail),
+        1 => prop_oneof![0..2_000_u32, Just(12 * 60 * 60 * 1_000)].prop_map(Op::Wait),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    (prop_oneof![Just(10_u32), 0..4_u32], any::<bool>(), 1..40_u32, prop::bool::weighted(0.9)).prop_map(
+        |(error_limit, since_saved, in_flight_max, mail_server)| Policy {
+            error_limit,
+            counting: if since_saved { Counting::SinceSaved } else { Counting::Consecutive },
+            in_flight_max,
+            mail_server,
+        },
+    )
+}
+
+/// One workspace with its stream, and what its laws need to remember.
+struct World {
+    policy: Policy,
+    now: i64,
+    /// The stream: every entry that is not settled.
+    stream: BTreeMap<EntryId, Chat>,
+    appended: u64,
+    held: BTreeSet<EntryId>,
+    flying: Vec<Attempt>,
+    /// The last settled entry of each chat.
+    settled: BTreeMap<Chat, EntryId>,
+    settled_count: u64,
+    lanes: Lanes,
+    state: State,
+    events: Vec<Event>,
+    /// Attempts with the present configuration, and whether one has succeeded.
+    attempts_since_save: u32,
+    success_since_save: bool,
+    disabled_since_save: u32,
+    /// Mails that became owed and have not ended.
+    owed: BTreeSet<u64>,
+}
+
+impl World {
+    fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            now: 0,
+            stream: BTreeMap::new(),
+            appended: 0,
+            held: BTreeSet::new(),
+            flying: Vec::new(),
+            settled: BTreeMap::new(),
+            settled_count: 0,
+            lanes: Lanes::default(),
+            state: State::default(),
+            events: Vec::new(),
+            attempts_since_save: 0,
+            success_since_save: false,
+            disabled_since_save: 0,
+            owed: BTreeSet::new(),
+        }
+    }
+
+    fn step(&mut self, op: Op) {
+        self.now += 1;
+        match op {
+            Op::Append(chats) => self.append(&chats),
+            Op::Arrive { count, backwards } => self.arrive(count, backwards),
+            Op::Turns(count) => (0..count).for_each(|_| self.turn()),
+            Op::End { which, delivered } if !self.flying.is_empty() => {
+                self.end(which.index(self.flying.len()), delivered);
+            }
+            Op::PutBack(which) if !self.flying.is_empty() => self.put_back(which.index(self.flying.len())),
+            Op::End { .. } | Op::PutBack(_) => {}
+            Op::GiveBack(keep) => self.give_back(keep),
+            Op::Reload => self.reload(),
+            Op::Save { enabled, mail_begun, owner } => self.save(enabled, mail_begun, owner),
+            Op::Test { delivered, interrupted } => self.test(delivered, interrupted),
+            Op::Mail(result) => self.mail(result),
+            Op::Wait(ms) => self.now += i64::from(ms),
+        }
+        self.check();
+    }
+
+    fn append(&mut self, chats: &[u8]) {
+        for chat in chats {
+            self.appended += 1;
+            self.stream.insert(entry(self.appended), Chat(u64::from(*chat)));
+        }
+    }
+
+    fn arrive(&mut self, count: usize, backwards: bool) {
+        let missing = self.stream.iter().filter(|(entry, _)| !self.held.contains(entry)).take(count);
+        let mut arrived: Vec<(EntryId, Chat)> = missing.map(|(entry, chat)| (*entry, *chat)).collect();
+        if backwards {
+            arrived.reverse();
+        }
+        for (entry, chat) in arrived {
+            self.held.insert(entry);
+            self.lanes.offer(entry, chat);
+        }
+    }
+
+    fn turn(&mut self) {
+        let Some(next) = self.lanes.next() else { return };
+        let chat = self.stream[&next];
+        let oldest = self.held.iter().find(|held| self.stream[*held] == chat);
+        assert_eq!(oldest, Some(&next), "the oldest of its chat, with none before it in flight");
+        if !self.state.webhook.enabled {
+            self.lanes.skip(next);
+            let skipped = decide::skip(&[next], at(self.now));
+            self.take(skipped);
+            self.settle(next);
+        } else if self.lanes.has_room(&self.state, &self.policy) {
+            let config = self.state.webhook.config;
+            self.lanes.begin(next, config);
+            self.attempts_since_save += 1;
+            self.flying.push(Attempt { at: at(self.now), entry: next, config, ..success(1) });
+        }
+    }
+
+    fn end(&mut self, which: usize, delivered: bool) {
+        let flown = self.flying.remove(which);
+        let entry = flown.entry;
+        let config = flown.config;
+        let attempt = if delivered { flown } else { Attempt { error: failure(1).error, ..flown } };
+        let before = self.state.clone();
+        let events = decide::outcome(&self.state, attempt, at(self.now), &self.policy);
+        let counted = events[0].attempt().is_some_and(|attempt| attempt.errors.is_some());
+        assert_eq!(counted, before.webhook.enabled && before.webhook.config == config);
+        self.success_since_save |= counted && delivered;
+        self.take(events);
+        if !counted {
+            let after = State { seq: before.seq, last_attempt: before.last_attempt.clone(), ..self.state.clone() };
+            assert_eq!(after, before, "an outcome that does not count is only logged");
+        }
+        self.lanes.end(entry, delivered, counted, &self.state, &self.policy);
+        self.settle(entry);
+    }
+
+    fn put_back(&mut self, which: usize) {
+        let attempt = self.flying.remove(which);
+        self.lanes.put_back(attempt.entry);
+        if attempt.config == self.state.webhook.config {
+            self.attempts_since_save -= 1;
+        }
+    }
+
+    fn give_back(&mut self, keep: usize) {
+        let given = self.lanes.give_back(keep);
+        assert!(given.is_sorted() && self.lanes.waiting() <= keep);
+        given.iter().for_each(|entry| assert!(self.held.remove(entry)));
+    }
+
+    fn reload(&mut self) {
+        self.lanes = Lanes::default();
+        self.held.clear();
+        for attempt in &self.flying {
+            self.held.insert(attempt.entry);
+            self.lanes.adopt(attempt.entry, self.stream[&attempt.entry], attempt.config);
+        }
+    }
+
+    fn save(&mut self, enabled: bool, mail_begun: bool, owner: bool) {
+        let owner_email = if owner { Change::Set(OWNER.to_owned()) } else { Change::Keep };
+        let save = Save { url: Some(URL.to_owned()), enabled: Some(enabled), owner_email };
+        let context = SaveContext { at: at(self.now), by: "ops", fresh_secret: &fresh_secret(), mail_begun };
+        let events = decide::save(&self.state, &save, &context).unwrap();
+        self.take(events);
+        (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
+        assert_eq!((self.state.errors, self.state.webhook.enabled), (0, enabled));
+    }
+
+    fn test(&mut self, delivered: bool, interrupted: bool) {
+        if decide::test_allowed(&self.state, at(self.now)).is_err() {
+            return;
+        }
+        let before = self.state.clone();
+        self.take([test_started(self.now)]);
+        if interrupted {
+            let interrupted = decide::interrupted(&self.state, at(self.now));
+            self.take(interrupted);
+        }
+        let ended = test_at(self.now).attempt;
+        let ended = if delivered { ended } else { Attempt { error: failure(1).error, ..ended } };
+        let events = decide::outcome(&self.state, ended, at(self.now), &self.policy);
+        self.take(events);
+        assert_eq!(self.state.seq, before.seq + 1, "a test is logged once");
+        let State { seq, last_attempt, tested_at, .. } = before.clone();
+        assert_eq!(State { seq, last_attempt, tested_at, ..self.state.clone() }, before);
+    }
+
+    fn mail(&mut self, result: u8) {
+        let Some(mail) = self.state.mail.clone() else { return };
+        let result = match result {
+            0 => MailResult::Sent,
+            1 => MailResult::Refused("no".to_owned()),
+            _ => MailResult::Later("busy".to_owned()),
+        };
+        let disabled = self.owed.first().copied().unwrap_or(mail.disabled);
+        let event = decide::mail(&self.state, disabled, result, at(self.now));
+        assert_eq!(event.is_some(), self.owed.contains(&disabled));
+        self.take(event);
+    }
+
+    /// Folds events in as the actor does, by way of a snapshot.
+    fn take(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.state = through_snapshot(&self.state);
+            self.state.evolve(&event);
+            match &event {
+                Event::WebhookDisabled(disabled) => {
+                    self.disabled_since_save += 1;
+                    if disabled.mail == MailState::Owed {
+                        self.owed.insert(self.state.seq);
+                    }
+                }
+                Event::OwnerNotified(ended) | Event::MailGivenUp(ended) | Event::MailDropped(ended) => {
+                    assert!(self.owed.remove(&ended.disabled), "a mail that was owed ends once");
+                }
+                _ => {}
+            }
+            self.events.push(event);
+        }
+    }
+
+    fn settle(&mut self, entry: EntryId) {
+        let chat = self.stream.remove(&entry).expect("an entry is settled once");
+        self.held.remove(&entry);
+        self.settled_count += 1;
+        let before = self.settled.insert(chat, entry);
+        assert!(before < Some(entry), "a chat is settled in stream order");
+    }
+
+    fn check(&self) {
+        let limit = self.policy.error_limit + 1;
+        if !self.success_since_save {
+            assert!(self.attempts_since_save <= limit, "{} attempts, only errors", self.attempts_since_save);
+            assert!(self.disabled_since_save == 0 || self.attempts_since_save == limit);
+        }
+        let switched_off = self.state.webhook.disabled_by_errors;
+        assert_eq!(self.disabled_since_save, u32::from(switched_off), "one switch-off a streak");
+        assert!(!self.state.webhook.enabled || self.state.errors < limit);
+        assert_eq!(self.lanes.in_flight(), self.flying.len());
+        assert_eq!(self.lanes.waiting() + self.flying.len(), self.held.len());
+        let chats: BTreeSet<Chat> = self.flying.iter().map(|attempt| self.stream[&attempt.entry]).collect();
+        assert_eq!(chats.len(), self.flying.len(), "one attempt of a chat at a time");
+        let window = self.lanes.window(&self.state, &self.policy);
+        let floor = self.policy.errors_left(self.state.errors).min(self.policy.in_flight_max);
+        assert!(window >= floor as usize && window <= self.policy.in_flight_max as usize);
+        let present = self.flying.iter().filter(|attempt| attempt.config == self.state.webhook.config).count();
+        assert_eq!(self.lanes.has_room(&self.state, &self.policy), present < window);
+    }
+
+    /// Lets everything come to its end; nothing may be lost.
+    fn drain(&mut self) {
+        while !self.stream.is_empty() {
+            let left = (self.stream.len(), self.flying.len());
+            self.arrive(usize::MAX, false);
+            (0..self.stream.len()).for_each(|_| self.turn());
+            (0..self.flying.len()).for_each(|_| self.end(0, false));
+            assert_ne!((self.stream.len(), self.flying.len()), left, "the workspace is stuck");
+            self.check();
+        }
+        assert_eq!(self.settled_count, self.appended);
+        assert_eq!((self.lanes.waiting(), self.lanes.in_flight(), self.lanes.next()), (0, 0, None));
+    }
+}
+
+proptest! {
+    /// See the assertions of [`World`].
+    #[test]
+    fn whatever_happens_the_laws_hold(policy in policy(), ops in vec(op(), 0..120)) {
+        let mut world = World::new(policy);
+        world.save(true, false, true);
+        ops.into_iter().for_each(|op| world.step(op));
+        world.drain();
+        prop_assert_eq!(state_of(&world.events), world.state);
+    }
+
+    /// As above with an endpoint that only fails, so that the bound is reached every time.
+    #[test]
+    fn a_dead_endpoint_gets_limit_plus_1_attempts(policy in policy(), ops in vec(op(), 0..60)) {
+        let mut world = World::new(policy);
+        world.save(true, false, true);
+        world.append(&(0..64).map(|n| n % 16).collect::<Vec<_>>());
+        for op in ops {
+            match op {
+                Op::Save { .. } => {}
+                Op::End { which, .. } => world.step(Op::End { which, delivered: false }),
+                other => world.step(other),
+            }
+        }
+        world.drain();
+        prop_assert_eq!(world.attempts_since_save, policy.error_limit + 1);
+        prop_assert_eq!(world.disabled_since_save, 1);
+        let owed = world.events.iter().filter(|event| matches!(event, Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed)).count();
+        prop_assert_eq!(owed, usize::from(policy.mail_server));
+    }
+}
