@@ -12,10 +12,10 @@ local owner = redis.call('HMGET', KEYS[1], 'node', 'nonce', 'head', 'expiry')
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
 local remaining = tonumber(owner[4] or '0') - now
-local own = owner[2] and string.sub(owner[2], 1, #ARGV[4]) == ARGV[4]
-local predecessor = ARGV[5] == '1' and owner[1] == ARGV[1]
+local same_node = owner[1] == ARGV[1]
+local same_process = owner[2] and string.sub(owner[2], 1, #ARGV[4]) == ARGV[4]
 
-if remaining > 0 and not own and not predecessor then
+if remaining > 0 and not (same_node and (same_process or ARGV[5] == '1')) then
   return {'HELD', owner[1], string.format('%.0f', remaining)}
 end
 

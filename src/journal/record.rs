@@ -45,7 +45,7 @@ pub const VERSION: u64 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Written by another version of the program.
-    #[error("a {what} has version {found}, this program reads up to {known}: start the newer program")]
+    #[error("the version of a stored {what} is {found}, this program reads up to {known}: start the newer program")]
     UnknownVersion {
         /// The form: `event`, `snapshot`, `newest message` or `mail`.
         what: &'static str,
@@ -63,7 +63,7 @@ pub enum RecordError {
         known: u64,
     },
     /// Not the JSON that it must be.
-    #[error("a {what} cannot be read")]
+    #[error("a stored {what} cannot be read")]
     Malformed {
         /// The form.
         what: &'static str,
@@ -83,7 +83,7 @@ impl RecordError {
                 LoadError::UnknownVersion { workspace: workspace.clone(), what, found, known }
             }
             Self::UnknownType { .. } => corrupt(self.to_string()),
-            Self::Malformed { what, source } => corrupt(format!("a {what} cannot be read: {source}")),
+            Self::Malformed { what, source } => corrupt(format!("a stored {what} cannot be read: {source}")),
         }
     }
 }

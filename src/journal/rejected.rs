@@ -75,9 +75,11 @@ mod tests {
 
     #[test]
     fn a_value_over_the_limit_keeps_its_first_64_kib_and_its_length_is_told() {
-        let whole = rejected_fields(&entry(vec![("m".into(), vec![b'x'; VALUE_BYTES_MAX].into())]), "", Time::default());
+        let whole =
+            rejected_fields(&entry(vec![("m".into(), vec![b'x'; VALUE_BYTES_MAX].into())]), "", Time::default());
         assert_eq!(whole[0].1.len(), VALUE_BYTES_MAX);
-        let kept = rejected_fields(&entry(vec![("m".into(), vec![b'x'; VALUE_BYTES_MAX + 1].into())]), "", Time::default());
+        let kept =
+            rejected_fields(&entry(vec![("m".into(), vec![b'x'; VALUE_BYTES_MAX + 1].into())]), "", Time::default());
         assert_eq!(kept[0].1.len(), VALUE_BYTES_KEPT);
         assert_eq!(*kept.last().unwrap(), ("_bytes".into(), (VALUE_BYTES_MAX + 2).to_string().into()));
     }

@@ -1,1 +1,263 @@
-//! stub
+//! The bytes of every stored form, in both directions. A file here is a promise to every journal
+//! that exists: a form may gain members with a default (add a file), but no file is ever edited.
+
+use super::*;
+use crate::workspace::event::{
+    Attempt, AttemptError, ErrorKind, MailEnded, MailState, MessagesSkipped, Request, Response, TestDropped,
+    TestStarted, Trigger, WebhookDisabled, WebhookSaved,
+};
+use crate::workspace::state::{Mail, OutcomeWord, RecentError, Skipped, Summary, Webhook};
+use crate::workspace::time::Time;
+
+/// The file's one line.
+macro_rules! golden {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/journal/v1/", $name, ".json")).trim_end()
+    };
+}
+
+#[track_caller]
+fn event_is(file: &str, seq: u64, event: &Event) {
+    assert_eq!(std::str::from_utf8(&encode_event(seq, event).unwrap()).unwrap(), file);
+    assert_eq!(decode_event(file.as_bytes()).unwrap(), (seq, event.clone()));
+}
+
+#[test]
+fn every_sequenced_event_has_its_bytes() {
+    event_is(golden!("attempt_delivered"), 7, &Event::AttemptDelivered(delivered().into()));
+    event_is(golden!("attempt_failed"), 8, &Event::AttemptFailed(failed().into()));
+    event_is(golden!("attempt_failed_bare"), 9, &Event::AttemptFailed(bare().into()));
+    event_is(golden!("webhook_saved"), 1, &Event::WebhookSaved(saved()));
+    let cleared = WebhookSaved { url: None, enabled: false, owner_email: None, ..saved() };
+    event_is(golden!("webhook_cleared"), 2, &Event::WebhookSaved(cleared));
+    let disabled = WebhookDisabled { at: at(1), errors: 11, mail: MailState::NoAddress };
+    event_is(golden!("webhook_disabled"), 12, &Event::WebhookDisabled(disabled));
+    let detail = |detail: &str| MailEnded { at: at(2), disabled: 12, detail: Some(detail.to_owned()) };
+    event_is(golden!("owner_notified"), 13, &Event::OwnerNotified(detail("250 2.0.0 Ok: queued")));
+    event_is(golden!("mail_given_up"), 14, &Event::MailGivenUp(detail("550 5.1.1 no such user")));
+    let silent = MailEnded { at: at(2), disabled: 12, detail: None };
+    event_is(golden!("mail_dropped"), u64::MAX, &Event::MailDropped(silent));
+}
+
+#[test]
+fn an_event_without_a_seq_has_no_stored_form() {
+    let entry = EntryId { ms: 5, n: 0 };
+    let events = [
+        Event::MessagesSkipped(MessagesSkipped { at: at(0), count: 1, newest: entry }),
+        Event::TestStarted(Box::new(TestStarted { command: entry, attempt: bare() })),
+        Event::TestDropped(TestDropped { at: at(0), command: entry }),
+        Event::MailDeferred(MailEnded { at: at(0), disabled: 12, detail: None }),
+    ];
+    for event in events {
+        assert!(!event.is_sequenced());
+        assert_eq!(encode_event(1, &event), None);
+    }
+}
+
+#[test]
+fn a_snapshot_has_its_bytes() {
+    for (file, state) in [(golden!("snapshot"), state()), (golden!("snapshot_empty"), State::default())] {
+        assert_eq!(std::str::from_utf8(&encode_snapshot(&state)).unwrap(), file);
+        assert_eq!(decode_snapshot(file.as_bytes()).unwrap(), state);
+        assert_eq!(snapshot_seq(file.as_bytes()).unwrap(), state.seq);
+    }
+}
+
+#[test]
+fn the_newest_skipped_message_has_its_bytes() {
+    let (file, newest) = (golden!("newest"), Newest { entry: EntryId { ms: 1_769_860_800_000, n: 3 }, message: message() });
+    assert_eq!(std::str::from_utf8(&encode_newest(&newest)).unwrap(), file);
+    assert_eq!(decode_newest(file.as_bytes()).unwrap(), newest);
+}
+
+#[test]
+fn a_mail_that_is_owed_has_its_bytes() {
+    let mail = OwedMail {
+        workspace: "acme".parse().unwrap(),
+        disabled: 12,
+        at: at(1),
+        to: "owner@acme.com".to_owned(),
+        url: "https://crm.acme.com/hook".to_owned(),
+        errors: 11,
+        failing_since: at(0),
+        recent: vec![recent()],
+    };
+    let file = golden!("mail");
+    assert_eq!(std::str::from_utf8(&encode_mail(&mail)).unwrap(), file);
+    assert_eq!(decode_mail(file.as_bytes()).unwrap(), mail);
+}
+
+#[test]
+fn a_message_is_stored_byte_for_byte() {
+    let attempt = Event::AttemptDelivered(delivered().into());
+    let json = encode_event(7, &attempt).unwrap();
+    let text = std::str::from_utf8(message().bytes()).unwrap().to_owned();
+    assert!(std::str::from_utf8(&json).unwrap().contains(&text));
+    assert_eq!(attempt_entry(&json).unwrap(), delivered().entry);
+}
+
+#[test]
+fn a_message_may_be_nested_as_deep_as_is_allowed() {
+    let depth = crate::message::MESSAGE_DEPTH_MAX;
+    let text = format!("{}{}", r#"{"a":"#.repeat(depth - 1) + "{}", "}".repeat(depth - 1));
+    let deep = RawMessage::from_stored(text.into()).unwrap();
+    let attempt = Attempt { request: Request { message: deep, ..delivered().request }, ..delivered() };
+    let event = Event::AttemptDelivered(attempt.clone().into());
+    assert_eq!(decode_event(&encode_event(7, &event).unwrap()).unwrap(), (7, event));
+    let test = TestStarted { command: EntryId { ms: 5, n: 1 }, attempt };
+    let state = State { test: Some(test.into()), ..state() };
+    assert_eq!(decode_snapshot(&encode_snapshot(&state)).unwrap(), state);
+}
+
+#[test]
+fn members_that_are_not_known_are_passed_over() {
+    let newer = golden!("webhook_disabled").replace(r#""errors":11"#, r#""errors":11,"new":{"a":[1]}"#);
+    decode_event(newer.as_bytes()).unwrap();
+    let newer = golden!("snapshot").replace(r#""seq":20"#, r#""seq":20,"new":{"a":[1]}"#);
+    decode_snapshot(newer.as_bytes()).unwrap();
+}
+
+#[test]
+fn another_version_is_refused_by_name() {
+    // Nothing but the version need be as this program knows it.
+    let error = decode_event(br#"{"v":3,"no":"seq"}"#).unwrap_err();
+    assert_eq!(error.to_string(), "the version of a stored event is 3, this program reads up to 1: start the newer program");
+    let workspace: WorkspaceId = "acme".parse().unwrap();
+    let expected = LoadError::UnknownVersion { workspace: workspace.clone(), what: "event", found: 3, known: 1 };
+    assert_eq!(error.of(&workspace), expected);
+    assert!(matches!(decode_snapshot(br#"{"v":2}"#), Err(RecordError::UnknownVersion { found: 2, known: 1, .. })));
+}
+
+#[test]
+fn another_type_is_refused_by_name() {
+    let error = decode_event(br#"{"v":1,"seq":4,"type":"webhook_sung","at":1}"#).unwrap_err();
+    let workspace: WorkspaceId = "acme".parse().unwrap();
+    let LoadError::Corrupt { detail, .. } = error.of(&workspace) else { panic!("corrupt") };
+    assert_eq!(
+        detail,
+        "an event has the type `webhook_sung`, which version 1 does not have: start the newer program"
+    );
+}
+
+#[test]
+fn what_is_cut_off_is_refused() {
+    let whole = golden!("attempt_failed").as_bytes();
+    for end in 0..whole.len() {
+        assert!(matches!(decode_event(&whole[..end]), Err(RecordError::Malformed { .. })), "cut at {end}");
+    }
+}
+
+fn at(seconds: i64) -> Time {
+    Time::from_unix_ms(1_769_860_800_007 + seconds * 1_000)
+}
+
+/// Spaces, an escape that need not be one, a trailing zero, a member that stands twice.
+fn message() -> RawMessage {
+    let text = r#"{ "message_id":"m-1", "text":"caf\u00e9 \/ ☕","n":1.50,"x":1,"x":2 }"#;
+    RawMessage::from_stored(Bytes::from(text)).unwrap()
+}
+
+fn delivered() -> Attempt {
+    Attempt {
+        at: at(0),
+        trigger: Trigger::Message,
+        entry: EntryId { ms: 1_769_860_800_000, n: 0 },
+        message_id: "m-1".into(),
+        webhook_id: "msg_7_1769860800000-0".into(),
+        config: 1,
+        errors: Some(0),
+        duration_ms: 42,
+        error: None,
+        request: Request {
+            url: "https://crm.acme.com/hook".into(),
+            headers: vec![
+                ("content-type".to_owned(), "application/json".to_owned()),
+                ("webhook-id".to_owned(), "msg_7_1769860800000-0".to_owned()),
+            ],
+            message: message(),
+        },
+        response: Some(Response {
+            status: 200,
+            headers: vec![("content-type".to_owned(), "text/plain; charset=\"utf-8\"".to_owned())],
+            body: "ok\r\n\u{fffd}".to_owned(),
+            truncated: false,
+        }),
+    }
+}
+
+fn failed() -> Attempt {
+    Attempt {
+        trigger: Trigger::Test,
+        errors: Some(1),
+        error: Some(AttemptError { kind: ErrorKind::HttpStatus, detail: "it answered 503".to_owned() }),
+        response: Some(Response { status: 503, headers: Vec::new(), body: String::new(), truncated: true }),
+        ..delivered()
+    }
+}
+
+/// Only what every attempt has.
+fn bare() -> Attempt {
+    let error = AttemptError { kind: ErrorKind::ForbiddenAddress, detail: "crm.acme.com is not public".to_owned() };
+    Attempt { errors: None, error: Some(error), response: None, ..delivered() }
+}
+
+fn saved() -> WebhookSaved {
+    WebhookSaved {
+        at: at(0),
+        by: "admin".to_owned(),
+        url: Some("https://crm.acme.com/hook".into()),
+        enabled: true,
+        owner_email: Some("owner@acme.com".to_owned()),
+        secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into(),
+    }
+}
+
+fn recent() -> RecentError {
+    RecentError {
+        at: at(0),
+        message_id: "m-1".into(),
+        kind: ErrorKind::Timeout,
+        detail: "no answer within 5 s".to_owned(),
+    }
+}
+
+fn state() -> State {
+    State {
+        seq: 20,
+        webhook: Webhook {
+            url: Some("https://crm.acme.com/hook".into()),
+            enabled: false,
+            owner_email: Some("owner@acme.com".to_owned()),
+            secret: Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
+            config: 1,
+            disabled_by_errors: true,
+            disabled_at: Some(at(3)),
+            updated_at: Some(at(3)),
+        },
+        errors: 11,
+        failing_since: Some(at(0)),
+        recent_errors: vec![recent()],
+        proven: true,
+        skipped: Skipped {
+            count: 3,
+            first_at: Some(at(4)),
+            last_at: Some(at(5)),
+            newest: Some(EntryId { ms: 1_769_860_800_000, n: 3 }),
+        },
+        last_attempt: Some(Summary {
+            id: "19".to_owned(),
+            at: at(2),
+            trigger: Trigger::Message,
+            message_id: "m-1".into(),
+            webhook_id: "msg_7_1769860800000-0".into(),
+            outcome: OutcomeWord::Failed,
+            status: Some(503),
+            error: Some(AttemptError { kind: ErrorKind::HttpStatus, detail: "it answered 503".to_owned() }),
+            duration_ms: 42,
+        }),
+        mail: Some(Mail { disabled: 20, state: MailState::Owed, at: at(3), detail: Some("421 try later".to_owned()) }),
+        mails: vec![at(3)],
+        test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
+        tested_at: Some(at(6)),
+    }
+}

@@ -6,7 +6,7 @@ use redis::RedisError;
 use tokio::time::Instant;
 
 use super::connect::{Backoff, Connection, Server};
-use super::error::unexpected;
+use super::error::{Verdict, timed_out, unexpected, verdict};
 use super::keys::Keys;
 use super::reply;
 use super::script::Script;
@@ -39,7 +39,9 @@ pub enum StartError {
     #[error("Redis' maxmemory-policy is {0}, under which it deletes what must be kept: set it to noeviction")]
     Evicts(String),
     /// Forgets at a restart.
-    #[error("Redis keeps nothing over a restart: set appendonly yes (or save points), or start with --allow-volatile-redis")]
+    #[error(
+        "Redis keeps nothing over a restart: set appendonly yes (or save points), or start with --allow-volatile-redis"
+    )]
     Volatile,
     /// Not the one that takes writes.
     #[error("this Redis is a replica: give the URL of its primary")]
@@ -51,8 +53,15 @@ pub enum StartError {
     #[error("the keys in Redis have format {0}, this program knows format {FORMAT}: start the program that wrote them")]
     Format(String),
     /// Another number of shards.
-    #[error("Redis holds {stored} shards but {asked} were asked for: leave --shards out, their number is fixed at the first start")]
-    Shards { stored: u16, asked: u16 },
+    #[error(
+        "Redis holds {stored} shards but {asked} were asked for: leave --shards out, their number is fixed at the first start"
+    )]
+    Shards {
+        /// What is stored.
+        stored: u16,
+        /// What was asked for.
+        asked: u16,
+    },
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),
@@ -79,10 +88,10 @@ async fn first_connection(server: &Server, key: &str, wait: Duration) -> Result<
     let mut backoff = Backoff::default();
     loop {
         let attempt = tokio::time::timeout_at(deadline, server.connect_for_scripts(key)).await;
-        match attempt.unwrap_or_else(|_| Err(super::error::timed_out())) {
+        match attempt.unwrap_or_else(|_| Err(timed_out())) {
             Ok(connection) => return Ok(connection),
             Err(error) if Instant::now() >= deadline => return Err(StartError::Unreachable(wait, error)),
-            Err(error) if error.kind() == redis::ErrorKind::AuthenticationFailed => return Err(StartError::Refused(error)),
+            Err(error) if verdict(&error) == Verdict::Refused => return Err(StartError::Refused(error)),
             Err(_) => backoff.pause().await,
         }
     }
@@ -135,7 +144,8 @@ async fn fix_meta(
     let mut stored = redis::cmd("HMGET");
     stored.arg(keys.meta()).arg("format").arg("shards");
     // Read first: the script that creates it is refused by a full Redis, on which we must start.
-    let mut known = connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)?;
+    let mut known =
+        connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)?;
     if known.contains(&redis::Value::Nil) {
         let mut create = server.script(Script::Meta, &[keys.meta()]);
         create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));

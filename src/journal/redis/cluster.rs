@@ -53,7 +53,8 @@ async fn primary_by(seed: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, 
             return Ok(seed.clone().set_addr(address(seed.addr(), host, port)));
         }
     }
-    Err(unexpected("no node holds the slot of the key"))
+    // A cluster that is being set up or repaired: the same as one that is away.
+    Err(std::io::Error::other("no node of the cluster holds the slot of the key").into())
 }
 
 /// The node's address, reached as the seed is. A node that does not know its own name is the seed's host.

@@ -72,7 +72,8 @@ impl<'a> Operations<'a> {
 
     fn events(&mut self, step: &Step) {
         let Some(workspace) = &step.workspace else { return };
-        let streams = [("attempt", WorkspaceKey::Attempts, &step.attempts), ("event", WorkspaceKey::Journal, &step.history)];
+        let streams =
+            [("attempt", WorkspaceKey::Attempts, &step.attempts), ("event", WorkspaceKey::Journal, &step.history)];
         for (operation, key, events) in streams {
             for event in events {
                 let place = self.place(workspace, key);

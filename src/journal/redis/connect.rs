@@ -114,11 +114,8 @@ impl Connection {
 /// What the URL says, with what every connection of ours needs.
 fn info(url: &str) -> Result<ConnectionInfo, RedisError> {
     let info = url.into_connection_info()?;
-    let keepalive =
-        TcpKeepalive::new().with_time(config::STORE_KEEPALIVE).with_interval(config::STORE_KEEPALIVE);
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(keepalive);
+    let keepalive = TcpKeepalive::new().with_time(config::STORE_KEEPALIVE).with_interval(config::STORE_KEEPALIVE);
+    let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(config::STORE_UNACKNOWLEDGED_MAX);
     // RESP2 is what every Redis, Valkey and proxy in between speaks, and we need nothing of RESP3.

@@ -44,7 +44,11 @@ pub(super) fn store_error(what: &str, error: RedisError) -> StoreError {
 
 /// An answer that this program does not understand.
 pub(super) fn unexpected(what: &'static str) -> RedisError {
-    RedisError::from((ErrorKind::UnexpectedReturnType, "an answer of Redis has another form than expected", what.into()))
+    RedisError::from((
+        ErrorKind::UnexpectedReturnType,
+        "an answer of Redis has another form than expected",
+        what.into(),
+    ))
 }
 
 /// No answer in time. The connection must be dropped: the answer may still come.

@@ -100,7 +100,10 @@ impl ShardLine for Line {
         self.ask(|reply| Request::Load { workspace: workspace.clone(), reply })
     }
 
-    fn newest(&self, workspace: &WorkspaceId) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, LineError>> {
+    fn newest(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, LineError>> {
         self.ask(|reply| Request::Newest { workspace: workspace.clone(), reply })
     }
 

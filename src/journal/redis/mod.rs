@@ -58,9 +58,7 @@ use self::keys::Keys;
 use self::line::{Held, Line};
 use self::shared::Shared;
 use self::source::Source;
-use super::port::{
-    AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError,
-};
+use super::port::{AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError};
 use crate::config::START_WAIT;
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};

@@ -27,6 +27,7 @@ pub(super) fn bytes(value: Value) -> Result<Option<Bytes>, RedisError> {
     match value {
         Value::BulkString(bytes) => Ok(Some(bytes.into())),
         Value::SimpleString(text) => Ok(Some(text.into_bytes().into())),
+        Value::Okay => Ok(Some(Bytes::from_static(b"OK"))),
         Value::Nil => Ok(None),
         _ => Err(unexpected("not a string")),
     }

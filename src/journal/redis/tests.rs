@@ -1,0 +1,96 @@
+//! The Redis adapter keeps the laws of every journal. What is about Redis itself is asked in
+//! `tests/redis_journal`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::Value;
+
+use self::redis_server::RedisServer;
+use super::{Redis, RedisOptions, StartError, check, reply};
+use crate::journal::conformance::{Damage, SHARDS, Subject};
+use crate::journal::port::Journal;
+use crate::journal::redis::connect::Server;
+use crate::journal::redis::keys::Keys;
+use crate::message::WorkspaceId;
+use crate::workspace::time::Time;
+
+#[path = "../../../tests/support/redis_server.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, reason = "shared with the integration tests")]
+mod redis_server;
+
+mod laws {
+    crate::journal::conformance::laws!(super::OnRedis);
+}
+
+/// A journal on a Redis of its own.
+struct OnRedis {
+    server: RedisServer,
+    journal: Arc<Redis>,
+}
+
+impl OnRedis {
+    async fn connected(server: &RedisServer) -> Arc<Redis> {
+        let options = RedisOptions {
+            url: server.url(),
+            prefix: "outbound".to_owned(),
+            shards: Some(SHARDS),
+            allow_volatile: false,
+            clock: || Time::from_unix_ms(jiff::Timestamp::now().as_millisecond()),
+        };
+        Arc::new(Redis::connect(&options).await.unwrap())
+    }
+
+    fn key(workspace: &WorkspaceId, what: &str) -> String {
+        format!("outbound:{{{}}}:{what}:{workspace}", workspace.shard(SHARDS))
+    }
+}
+
+#[async_trait]
+impl Subject for OnRedis {
+    async fn fresh() -> Self {
+        let server = RedisServer::start();
+        let journal = Self::connected(&server).await;
+        Self { server, journal }
+    }
+
+    fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.journal) as Arc<dyn Journal>
+    }
+
+    async fn restart(&mut self) {
+        self.server.restart();
+        self.journal = Self::connected(&self.server).await;
+    }
+
+    async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize) {
+        let length = |what| self.server.call(&["XLEN", &Self::key(workspace, what)]);
+        (length("attempts"), length("journal"))
+    }
+
+    async fn rejected(&self, shard: u16) -> Vec<Vec<(Bytes, Bytes)>> {
+        let entries: Value = self.server.call(&["XRANGE", &format!("outbound:{{{shard}}}:rejected"), "-", "+"]);
+        reply::entries(entries).unwrap().into_iter().map(|entry| entry.fields).collect()
+    }
+
+    async fn damage(&self, workspace: &WorkspaceId, damage: Damage) {
+        let (attempts, journal) = (Self::key(workspace, "attempts"), Self::key(workspace, "journal"));
+        let gone: u64 = match damage {
+            Damage::Attempt(seq) => self.server.call(&["XDEL", &attempts, &format!("{seq}-0")]),
+            Damage::Snapshot => self.server.call(&["DEL", &Self::key(workspace, "snapshot")]),
+            Damage::Events => self.server.call(&["DEL", &attempts, &journal]),
+        };
+        assert!(gone > 0, "there was something to damage");
+    }
+}
+
+#[tokio::test]
+async fn a_start_without_redis_ends_after_its_wait_and_says_what_to_check() {
+    let server = Server::parse("redis://127.0.0.1:1").unwrap();
+    let wait = Duration::from_millis(100);
+    let refused = check::check(&server, &Keys::new("outbound"), None, false, wait).await.unwrap_err();
+    assert!(matches!(refused, StartError::Unreachable(..)));
+    assert_eq!(refused.to_string(), "Redis did not answer within 100ms: check the URL and that it runs");
+}

@@ -63,9 +63,10 @@ impl Sent {
             Request::Commit { batch, reply } => {
                 (commit::command(server, keys, &held.fence, expected, &batch), Kind::Commit { expected, reply })
             }
-            Request::Load { workspace, reply } => {
-                (read::command(server, keys, &workspace, read::Attempts::Above(LOADED_MAX)), Kind::Load { workspace, reply })
-            }
+            Request::Load { workspace, reply } => (
+                read::command(server, keys, &workspace, read::Attempts::Above(LOADED_MAX)),
+                Kind::Load { workspace, reply },
+            ),
             Request::Newest { workspace, reply } => {
                 (read::command(server, keys, &workspace, read::Attempts::Last), Kind::Newest { workspace, reply })
             }
@@ -187,8 +188,12 @@ fn tell(held: &Held, counts: Vec<Value>) -> Result<(), RedisError> {
     let Ok([vanished, dropped]) = <[Value; 2]>::try_from(counts) else { return Ok(()) };
     let (vanished, dropped) = (reply::number(vanished)?, reply::number(dropped)?);
     if vanished > 0 {
-        error!(shard = held.shard, vanished, "entries vanished: they were gone before they were settled; \
-            nobody but this service may delete or trim entries");
+        error!(
+            shard = held.shard,
+            vanished,
+            "entries vanished: they were gone before they were settled; \
+            nobody but this service may delete or trim entries"
+        );
     }
     if dropped > 0 {
         warn!(shard = held.shard, dropped, "the rejected stream is full: its oldest entries were deleted");

@@ -1,0 +1,168 @@
+//! The laws of the port. Every adapter runs all of them.
+//!
+//! A law is a function over a [`Subject`]: a fresh store and what a test may do to it from outside.
+//! `laws!(MySubject)` in an adapter's test module makes one test of each. Laws say what [`super::port`]
+//! promises and nothing about how it is kept; what only one adapter can do is tested there.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::port::{Acquired, Batch, Holder, Journal, Poll, RawEntry, Step};
+use crate::message::{EntryId, WorkspaceId};
+
+pub(crate) mod commands;
+pub(crate) mod commits;
+pub(crate) mod damage;
+pub(crate) mod holders;
+pub(crate) mod input;
+pub(crate) mod kept;
+pub(crate) mod restart;
+pub(crate) mod story;
+
+/// An adapter under test: one store, made for one law.
+#[async_trait]
+pub(crate) trait Subject: Send + Sync + Sized {
+    /// An empty store with [`SHARDS`] shards.
+    async fn fresh() -> Self;
+
+    /// The journal on it, as one process has it.
+    fn journal(&self) -> Arc<dyn Journal>;
+
+    /// The process ends and another one starts on the same store. Lines and intakes of the earlier
+    /// journal are gone. A store that lives in the process may stay as it is.
+    async fn restart(&mut self);
+
+    /// How many attempts and how many other events of the workspace stand in the store.
+    async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize);
+
+    /// The fields of the shard's rejected entries, oldest first.
+    async fn rejected(&self, shard: u16) -> Vec<Vec<(Bytes, Bytes)>>;
+
+    /// Damages what is stored of the workspace, behind the journal's back.
+    async fn damage(&self, workspace: &WorkspaceId, damage: Damage);
+}
+
+/// What may be lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Damage {
+    /// The attempt with this seq.
+    Attempt(u64),
+    /// The snapshot.
+    Snapshot,
+    /// Both streams of events, with the memory of how far they went.
+    Events,
+}
+
+/// Shards of a subject.
+pub(crate) const SHARDS: u16 = 4;
+/// A lease that no law outlives.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+/// Longer than anything takes that a law waits for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Makes a test of every law for the subject. Use once in a module.
+macro_rules! laws {
+    ($subject:ty) => {
+        $crate::journal::conformance::laws! { @each $subject;
+            input::messages_are_read_in_order_as_they_were_written,
+            input::a_read_begins_after_its_cursor_and_ends_at_its_count,
+            input::reading_takes_nothing_away,
+            input::a_waiting_read_is_woken_by_a_message,
+            input::a_waiting_read_is_woken_by_a_command,
+            input::a_read_without_entries_ends_after_its_block,
+            input::messages_and_commands_are_read_apart,
+            input::a_probe_tells_the_length_without_waiting,
+            input::a_sweep_has_both_its_ends_and_at_most_its_count,
+            input::a_sweep_sees_the_commits_made_before_it,
+            input::entries_that_still_exist_are_present,
+            commits::a_commit_settles_its_entries_and_no_others,
+            commits::what_was_committed_is_read_newest_first,
+            commits::a_load_is_the_snapshot_with_the_attempts_after_it,
+            commits::a_load_sees_the_commits_made_before_it_and_none_made_after,
+            commits::two_commits_in_flight_land_in_order,
+            commits::of_several_snapshots_the_last_holds,
+            commits::a_dropped_answer_is_a_commit_all_the_same,
+            commits::a_workspace_never_seen_is_the_default,
+            commits::a_skip_is_remembered_by_the_snapshot_alone,
+            commits::workspaces_do_not_see_each_other,
+            commits::the_newest_message_has_the_greatest_entry_id,
+            kept::a_read_shows_the_last_100_attempts,
+            kept::the_last_400_of_the_history_stay,
+            kept::a_rejected_entry_keeps_its_fields,
+            kept::beyond_the_cap_the_oldest_rejected_entry_goes,
+            kept::a_mail_is_owed_until_it_ended,
+            kept::mails_are_found_in_their_own_shard,
+            holders::a_later_holder_fences_the_earlier_one,
+            holders::another_node_waits_until_the_lease_ends,
+            holders::a_renewed_lease_lives_on,
+            holders::a_crashed_process_is_followed_at_once_by_its_own_node,
+            holders::the_holder_itself_may_acquire_again_at_once,
+            holders::a_released_shard_is_free_at_once,
+            holders::shards_are_held_apart,
+            commands::a_command_gets_the_answer_of_the_commit_that_settles_it,
+            commands::answers_reach_their_own_callers,
+            commands::a_command_without_an_answer_is_stored_and_unknown,
+            commands::nobody_waits_longer_than_the_command_lives,
+            commands::more_than_1000_waiting_commands_are_refused,
+            damage::a_lost_attempt_above_the_snapshot_is_corrupt,
+            damage::a_lost_attempt_below_the_snapshot_is_not_missed,
+            damage::used_events_without_a_snapshot_are_corrupt,
+            damage::events_that_end_below_the_snapshot_are_corrupt,
+            damage::a_snapshot_of_another_version_is_named,
+            damage::a_corrupt_workspace_harms_no_other,
+            restart::what_was_answered_is_there_after_a_restart,
+            restart::ids_after_a_restart_are_greater,
+            restart::the_seq_goes_on_after_a_restart,
+        }
+    };
+    (@each $subject:ty; $($room:ident::$law:ident,)*) => {$(
+        #[tokio::test]
+        async fn $law() {
+            let mut subject = <$subject as $crate::journal::conformance::Subject>::fresh().await;
+            $crate::journal::conformance::$room::$law(&mut subject).await;
+        }
+    )*};
+}
+pub(crate) use laws;
+
+/// A holder of that name with a lease that lives long.
+pub(crate) fn holder(node: &str) -> Holder {
+    Holder { node: node.to_owned(), first: true, lease: LONG }
+}
+
+/// Acquires the workspace's shard for a long time.
+pub(crate) async fn hold(journal: &Arc<dyn Journal>, workspace: &WorkspaceId) -> Acquired {
+    journal.acquire(workspace.shard(journal.shards()), &holder("node-a")).await.unwrap()
+}
+
+/// Fails the test when `what` takes longer than anything should.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("it takes too long")
+}
+
+/// A batch of these steps.
+pub(crate) fn batch(steps: impl IntoIterator<Item = Step>) -> Batch {
+    Batch { steps: steps.into_iter().collect() }
+}
+
+/// Reads all messages after the cursor, without waiting.
+pub(crate) async fn messages(held: &mut Acquired) -> Vec<RawEntry> {
+    let poll = Poll { messages: Some((EntryId::ZERO, 1_000)), probe: true, ..Poll::default() };
+    soon(held.intake.poll(&poll)).await.unwrap().messages
+}
+
+/// The length of the message stream.
+pub(crate) async fn length(held: &mut Acquired) -> u64 {
+    let poll = Poll { probe: true, ..Poll::default() };
+    soon(held.intake.poll(&poll)).await.unwrap().length.unwrap()
+}
+
+/// Workspaces of the same shard as the first of them.
+pub(crate) fn neighbours(count: usize) -> Vec<WorkspaceId> {
+    let all = (0..).map(|n| format!("ws-{n}").parse::<WorkspaceId>().unwrap());
+    all.filter(|workspace| workspace.shard(SHARDS) == 1).take(count).collect()
+}

@@ -1,0 +1,115 @@
+//! Commands and their answers.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::story::AT;
+use super::{Subject, batch, hold, neighbours, soon};
+use crate::journal::port::{Acquired, COMMANDS_WAITING_MAX, Poll, RawEntry, Step, SubmitError};
+use crate::message::EntryId;
+use crate::workspace::command::{Action, Answer, Change, Command, Refusal, Save};
+use crate::workspace::time::Time;
+
+/// A save that lives long.
+pub(crate) fn save() -> Command {
+    let far = Time::from_unix_ms(4_000_000_000_000);
+    let save = Save {
+        url: Some("https://example.com/hook".to_owned()),
+        enabled: None,
+        owner_email: Change::Set("owner@example.com".to_owned()),
+    };
+    Command { at: AT, expires_at: far, by: "admin".to_owned(), action: Action::Save(save) }
+}
+
+pub(crate) async fn a_command_gets_the_answer_of_the_commit_that_settles_it(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let mut held = hold(&journal, workspace).await;
+    let command = save();
+    let submit = journal.submit(workspace, &command, Duration::from_secs(3600));
+    let settle = async {
+        let [entry] = &commands(&mut held, 1).await[..] else { panic!("one command") };
+        soon(held.line.commit(batch([answered(entry, Refusal::Internal)]))).await.unwrap();
+    };
+    let (answer, ()) = soon(async { tokio::join!(submit, settle) }).await;
+    assert_eq!(answer.unwrap(), Answer::Refused { refusal: Refusal::Internal });
+    assert_eq!(waiting(&mut held).await, []);
+}
+
+pub(crate) async fn answers_reach_their_own_callers(subject: &mut impl Subject) {
+    let (journal, spaces) = (subject.journal(), neighbours(2));
+    let mut held = hold(&journal, &spaces[0]).await;
+    let command = save();
+    let submit = |n: usize| journal.submit(&spaces[n], &command, Duration::from_secs(3600));
+    let settle = async {
+        let entries = commands(&mut held, 2).await;
+        let steps = entries.iter().rev().map(|entry| {
+            let first = entry.field("workspace").unwrap() == spaces[0].as_str().as_bytes();
+            answered(entry, if first { Refusal::TestTooSoon } else { Refusal::TestUnderWay })
+        });
+        soon(held.line.commit(batch(steps))).await.unwrap();
+    };
+    let (first, second, ()) = soon(async { tokio::join!(submit(0), submit(1), settle) }).await;
+    assert_eq!(first.unwrap(), Answer::Refused { refusal: Refusal::TestTooSoon });
+    assert_eq!(second.unwrap(), Answer::Refused { refusal: Refusal::TestUnderWay });
+}
+
+pub(crate) async fn a_command_without_an_answer_is_stored_and_unknown(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let answer = soon(journal.submit(workspace, &save(), Duration::from_millis(50))).await;
+    assert!(matches!(answer, Err(SubmitError::OutcomeUnknown)), "{answer:?}");
+    assert_eq!(waiting(&mut hold(&journal, workspace).await).await.len(), 1);
+}
+
+pub(crate) async fn nobody_waits_longer_than_the_command_lives(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let expired = Command { expires_at: AT, ..save() };
+    let begun = Instant::now();
+    let answer = soon(journal.submit(workspace, &expired, Duration::from_secs(3600))).await;
+    assert!(matches!(answer, Err(SubmitError::OutcomeUnknown)), "{answer:?} after {:?}", begun.elapsed());
+    assert_eq!(waiting(&mut hold(&journal, workspace).await).await.len(), 1);
+}
+
+pub(crate) async fn more_than_1000_waiting_commands_are_refused(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let command = save();
+    let submits = (0..COMMANDS_WAITING_MAX).map(|_| journal.submit(workspace, &command, Duration::ZERO));
+    for answer in soon(join_all(submits)).await {
+        assert!(matches!(answer, Err(SubmitError::OutcomeUnknown)), "{answer:?}");
+    }
+    let answer = soon(journal.submit(workspace, &command, Duration::ZERO)).await;
+    assert!(matches!(answer, Err(SubmitError::TooMany)), "{answer:?}");
+
+    let mut held = hold(&journal, workspace).await;
+    let entries = waiting(&mut held).await;
+    assert_eq!(entries.len(), COMMANDS_WAITING_MAX);
+    soon(held.line.commit(batch([answered(&entries[0], Refusal::Internal)]))).await.unwrap();
+    let answer = soon(journal.submit(workspace, &command, Duration::ZERO)).await;
+    assert!(matches!(answer, Err(SubmitError::OutcomeUnknown)), "{answer:?}");
+    assert_eq!(waiting(&mut held).await.len(), COMMANDS_WAITING_MAX);
+}
+
+/// A step that settles a command.
+fn answered(entry: &RawEntry, refusal: Refusal) -> Step {
+    let answers = vec![(entry.id, Answer::Refused { refusal })];
+    Step { settled_commands: vec![entry.id], answers, ..Step::default() }
+}
+
+/// Waits until so many commands are there.
+async fn commands(held: &mut Acquired, count: usize) -> Vec<RawEntry> {
+    let mut entries: Vec<RawEntry> = Vec::new();
+    while entries.len() < count {
+        let after = entries.last().map_or(EntryId::ZERO, |entry| entry.id);
+        let block = Duration::from_secs(1);
+        let poll = Poll { commands: Some((after, count)), block, ..Poll::default() };
+        entries.extend(held.intake.poll(&poll).await.unwrap().commands);
+    }
+    entries
+}
+
+/// The commands that are there.
+pub(crate) async fn waiting(held: &mut Acquired) -> Vec<RawEntry> {
+    let poll = Poll { commands: Some((EntryId::ZERO, 2_000)), probe: true, ..Poll::default() };
+    soon(held.intake.poll(&poll)).await.unwrap().commands
+}

@@ -1,0 +1,173 @@
+//! Steps that hang together: a workspace's life, told one step at a time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::journal::port::{Newest, OwedMail, Rejected, Step, StoredEvent};
+use crate::journal::record::{encode_event, encode_snapshot};
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::event::{
+    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, MessagesSkipped, Request, Response, Trigger,
+    WebhookDisabled, WebhookSaved,
+};
+use crate::workspace::state::State;
+use crate::workspace::time::Time;
+
+/// When everything happens: 2026-01-31T12:00:00.000Z.
+pub(crate) const AT: Time = Time::from_unix_ms(1_769_860_800_000);
+
+/// A message with what a careless writer would change: spaces, an escaped slash, a number with a
+/// trailing zero, a member that stands twice, an escape that need not be one.
+pub(crate) fn message(id: &str) -> RawMessage {
+    let text = format!(
+        r#"{{ "message_id": "{id}","direction":"sent",  "timestamp":"2021-02-24T06:25:29+0000","contact":{{"phone":"+972550000000"}},"price":1.50,"x":1,"x":2,"text":"caf\u00e9 \/ ☕" }}"#
+    );
+    RawMessage::from_stored(text.into()).unwrap()
+}
+
+/// An attempt at that message.
+pub(crate) fn attempt(entry: EntryId, message: RawMessage, error: Option<ErrorKind>) -> Attempt {
+    Attempt {
+        at: AT,
+        trigger: Trigger::Message,
+        entry,
+        message_id: "m-1".into(),
+        webhook_id: format!("msg_1_{entry}").into(),
+        config: 1,
+        errors: Some(u32::from(error.is_some())),
+        duration_ms: 12,
+        error: error.map(|kind| AttemptError { kind, detail: "503 Service Unavailable".to_owned() }),
+        request: Request {
+            url: "https://example.com/hook".into(),
+            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            message,
+        },
+        response: Some(Response {
+            status: if error.is_some() { 503 } else { 200 },
+            headers: vec![("server".to_owned(), "\"x\"".to_owned())],
+            body: "ok\n".to_owned(),
+            truncated: false,
+        }),
+    }
+}
+
+/// One workspace's life so far.
+#[derive(Debug, Clone)]
+pub(crate) struct Story {
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) state: State,
+}
+
+impl Story {
+    pub(crate) fn of(workspace: &WorkspaceId) -> Self {
+        Self { workspace: workspace.clone(), state: State::default() }
+    }
+
+    /// A save, with its snapshot.
+    pub(crate) fn save(&mut self) -> Step {
+        let saved = WebhookSaved {
+            at: AT,
+            by: "admin".to_owned(),
+            url: Some("https://example.com/hook".into()),
+            enabled: true,
+            owner_email: Some("owner@example.com".to_owned()),
+            secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into(),
+        };
+        let step = self.step([Event::WebhookSaved(saved)]);
+        self.with_snapshot(step)
+    }
+
+    /// A delivery that settles the entry, without a snapshot.
+    pub(crate) fn deliver(&mut self, entry: EntryId, message: &RawMessage) -> Step {
+        let attempt = attempt(entry, message.clone(), None);
+        Step { settled: vec![entry], ..self.step([Event::AttemptDelivered(attempt.into())]) }
+    }
+
+    /// Deliveries of entries that nobody published, without a snapshot.
+    pub(crate) fn deliver_many(&mut self, count: u64) -> Step {
+        let first = self.state.seq;
+        let events = (1..=count).map(|n| {
+            let id = format!("m-{}", first + n);
+            let attempt = attempt(EntryId { ms: 1, n: first + n }, message(&id), None);
+            Event::AttemptDelivered(Box::new(Attempt { message_id: id.into(), ..attempt }))
+        });
+        self.step(events)
+    }
+
+    /// An automatic switch-off that owes a mail, with its snapshot.
+    pub(crate) fn disable(&mut self) -> Step {
+        let failed = attempt(EntryId { ms: 1, n: 1 }, message("m-11"), Some(ErrorKind::HttpStatus));
+        let failed = Attempt { errors: Some(11), ..failed };
+        let disabled = WebhookDisabled { at: AT, errors: 11, mail: MailState::Owed };
+        let mut step = self.step([Event::AttemptFailed(Box::new(failed)), Event::WebhookDisabled(disabled)]);
+        step.mails_owed.push(OwedMail {
+            workspace: self.workspace.clone(),
+            disabled: self.state.seq,
+            at: AT,
+            to: "owner@example.com".to_owned(),
+            url: "https://example.com/hook".to_owned(),
+            errors: 11,
+            failing_since: AT,
+            recent: self.state.recent_errors.clone(),
+        });
+        self.with_snapshot(step)
+    }
+
+    /// The mail of the switch-off at `disabled` was taken.
+    pub(crate) fn notified(&mut self, disabled: u64) -> Step {
+        let ended = MailEnded { at: AT, disabled, detail: Some("250 2.0.0 queued".to_owned()) };
+        let step = Step { mails_ended: vec![disabled], ..self.step([Event::OwnerNotified(ended)]) };
+        self.with_snapshot(step)
+    }
+
+    /// A skip that settles the entry: no event with a seq, but a snapshot.
+    pub(crate) fn skip(&mut self, entry: EntryId, message: &RawMessage) -> Step {
+        let skipped = MessagesSkipped { at: AT, count: 1, newest: entry };
+        let step = Step {
+            settled: vec![entry],
+            last_skipped: Some(Newest { entry, message: message.clone() }),
+            ..self.step([Event::MessagesSkipped(skipped)])
+        };
+        self.with_snapshot(step)
+    }
+
+    /// The step with the present state as its snapshot.
+    pub(crate) fn with_snapshot(&self, step: Step) -> Step {
+        Step { snapshot: Some(encode_snapshot(&self.state)), ..step }
+    }
+
+    fn step(&mut self, events: impl IntoIterator<Item = Event>) -> Step {
+        let mut step = Step { workspace: Some(self.workspace.clone()), ..Step::default() };
+        for event in events {
+            self.state.evolve(&event);
+            if let Some(json) = encode_event(self.state.seq, &event) {
+                let stored = StoredEvent { seq: self.state.seq, json };
+                if event.attempt().is_some() { step.attempts.push(stored) } else { step.history.push(stored) }
+            }
+        }
+        step
+    }
+}
+
+/// A step that sets an entry aside.
+pub(crate) fn reject(entry: EntryId) -> Step {
+    let field = |name: &'static str, value: &str| (Bytes::from(name), Bytes::from(value.to_owned()));
+    let fields = vec![
+        field("message", "{\u{fe}\n"),
+        (Bytes::from_static(b"\xff"), Bytes::from_static(b"\x00\xfe")),
+        field("_id", &entry.to_string()),
+        field("_reason", "the message is not JSON"),
+        field("_at", &AT.to_string()),
+    ];
+    Step { settled: vec![entry], rejected: vec![Rejected { id: entry, fields }], ..Step::default() }
+}
+
+/// What a message entry of that workspace must hold.
+pub(crate) fn fields(workspace: &WorkspaceId, message: &RawMessage) -> Vec<(Bytes, Bytes)> {
+    let workspace = Arc::<str>::from(workspace.as_str());
+    vec![
+        (Bytes::from("workspace"), Bytes::copy_from_slice(workspace.as_bytes())),
+        (Bytes::from("message"), message.bytes().clone()),
+    ]
+}

@@ -1,0 +1,150 @@
+//! Makes journals, and steps that continue a workspace.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use outbound::journal::Journal;
+use outbound::journal::port::{Acquired, Batch, Holder, Step, StoredEvent};
+use outbound::journal::record;
+use outbound::journal::redis::{Redis, RedisOptions};
+use outbound::message::{EntryId, RawMessage, WorkspaceId};
+use outbound::workspace::Policy;
+use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Save};
+use outbound::workspace::event::{Attempt, Event, Request, Trigger, WebhookSaved};
+use outbound::workspace::state::State;
+use outbound::workspace::time::Time;
+use outbound::workspace::view::WebhookView;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
+
+pub(crate) fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Time::from_unix_ms(i64::try_from(since.as_millis()).unwrap())
+}
+
+pub(crate) fn options(url: &str) -> RedisOptions {
+    RedisOptions {
+        url: url.to_owned(),
+        prefix: "outbound".to_owned(),
+        shards: Some(1),
+        allow_volatile: false,
+        clock: now,
+    }
+}
+
+pub(crate) async fn journal(url: &str) -> Redis {
+    Redis::connect(&options(url)).await.unwrap()
+}
+
+pub(crate) fn holder(node: &str) -> Holder {
+    Holder { node: node.to_owned(), first: true, lease: LEASE }
+}
+
+pub(crate) async fn acquire(journal: &Redis) -> Acquired {
+    journal.acquire(0, &holder("node-a")).await.unwrap()
+}
+
+pub(crate) fn message(text: &str) -> RawMessage {
+    RawMessage::from_stored(Bytes::from(format!(r#"{{"text":"{text}"}}"#))).unwrap()
+}
+
+pub(crate) fn batch(steps: impl IntoIterator<Item = Step>) -> Batch {
+    Batch { steps: steps.into_iter().collect() }
+}
+
+pub(crate) fn settle(entries: impl IntoIterator<Item = EntryId>) -> Batch {
+    batch([Step { settled: entries.into_iter().collect(), ..Step::default() }])
+}
+
+pub(crate) fn save_command(wait: Duration) -> Command {
+    let at = now();
+    Command { at, expires_at: at.plus(wait), by: "admin".to_owned(), action: Action::Save(Save::default()) }
+}
+
+/// A workspace whose journal a test writes.
+pub(crate) struct Workspace {
+    pub(crate) id: WorkspaceId,
+    pub(crate) state: State,
+}
+
+impl Workspace {
+    pub(crate) fn new(id: &str) -> Self {
+        Self { id: id.parse().unwrap(), state: State::default() }
+    }
+
+    /// A save, with the snapshot that every commit of anything but attempts has.
+    pub(crate) fn saved(&mut self) -> Step {
+        let event = self.event(Event::WebhookSaved(WebhookSaved {
+            at: Time::from_unix_ms(1_000),
+            by: "admin".to_owned(),
+            url: Some("https://example.com/hook".into()),
+            enabled: true,
+            owner_email: None,
+            secret: "whsec_c2VjcmV0".into(),
+        }));
+        let snapshot = Some(record::encode_snapshot(&self.state));
+        Step { workspace: Some(self.id.clone()), history: vec![event], snapshot, ..Step::default() }
+    }
+
+    /// A delivered attempt, which settles its entry.
+    pub(crate) fn attempted(&mut self, entry: EntryId) -> Step {
+        let event = self.event(Event::AttemptDelivered(Box::new(Attempt {
+            at: Time::from_unix_ms(2_000),
+            trigger: Trigger::Message,
+            entry,
+            message_id: "m".into(),
+            webhook_id: format!("msg_0_{entry}").into(),
+            config: 1,
+            errors: Some(0),
+            duration_ms: 3,
+            error: None,
+            request: Request { url: "https://example.com/hook".into(), headers: Vec::new(), message: message("hello") },
+            response: None,
+        })));
+        Step { workspace: Some(self.id.clone()), attempts: vec![event], settled: vec![entry], ..Step::default() }
+    }
+
+    /// The same with a snapshot.
+    pub(crate) fn attempted_with_snapshot(&mut self, entry: EntryId) -> Step {
+        let step = self.attempted(entry);
+        Step { snapshot: Some(record::encode_snapshot(&self.state)), ..step }
+    }
+
+    fn event(&mut self, event: Event) -> StoredEvent {
+        self.state.evolve(&event);
+        let json = record::encode_event(self.state.seq, &event).unwrap();
+        StoredEvent { seq: self.state.seq, json }
+    }
+}
+
+pub(crate) const fn entry(ms: u64) -> EntryId {
+    EntryId { ms, n: 0 }
+}
+
+/// An answer that a test can tell from others.
+pub(crate) fn done(skipped: u64) -> Answer {
+    let mut state = State::default();
+    state.skipped.count = skipped;
+    let id: WorkspaceId = "acme".parse().unwrap();
+    Answer::Done {
+        webhook: Box::new(WebhookView::new(&id, &state, &Policy::default())),
+        attempt: None,
+        reason: Some(NoAttempt::NoMessage),
+    }
+}
+
+/// Waits until `holds`.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    let wait = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the condition within 20 s");
+}
+
+/// Shares a journal between tasks.
+pub(crate) fn shared(journal: &Redis) -> Arc<dyn Journal> {
+    Arc::new(journal.clone())
+}

@@ -1,0 +1,149 @@
+//! A TCP proxy inside the test that fails as networks do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What happens to bytes from now on, on every connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They pass.
+    Forward,
+    /// Requests pass. After this many more bytes of answers the next answer is swallowed and its
+    /// connection cut; then it is [`Mode::Forward`] again.
+    LoseAnswer { after: usize },
+    /// They wait until the mode changes.
+    Stall,
+    /// They are read and lost, in both directions.
+    BlackHole,
+    /// Connections are cut, and new ones closed at once.
+    Refuse,
+}
+
+/// A running proxy. Ends when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    mode: watch::Sender<Mode>,
+    /// Counts the cuts: a connection ends when it changes.
+    cuts: watch::Sender<usize>,
+    accepted: AtomicUsize,
+}
+
+/// A connection's two directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Request,
+    Answer,
+}
+
+impl Proxy {
+    /// Starts one in front of a port of this machine.
+    pub async fn start(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port for the proxy");
+        let address = listener.local_addr().expect("its number");
+        let state = Arc::new(State {
+            mode: watch::Sender::new(Mode::Forward),
+            cuts: watch::Sender::new(0),
+            accepted: AtomicUsize::new(0),
+        });
+        let accepting = tokio::spawn(accept(listener, port, Arc::clone(&state)));
+        Self { address, state, accepting }
+    }
+
+    /// The URL of a Redis behind it.
+    pub fn redis_url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.state.mode.send_replace(mode);
+        if mode == Mode::Refuse {
+            self.cut();
+        }
+    }
+
+    /// Cuts every connection that is open now.
+    pub fn cut(&self) {
+        self.state.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Connections accepted so far.
+    pub fn accepted(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until an answer was lost, see [`Mode::LoseAnswer`].
+    pub async fn answer_lost(&self) {
+        let mut mode = self.state.mode.subscribe();
+        mode.wait_for(|mode| *mode == Mode::Forward).await.expect("the proxy runs");
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn accept(listener: TcpListener, port: u16, state: Arc<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        state.accepted.fetch_add(1, Ordering::SeqCst);
+        if *state.mode.borrow() != Mode::Refuse {
+            tokio::spawn(connection(client, port, Arc::clone(&state)));
+        }
+    }
+}
+
+async fn connection(client: TcpStream, port: u16, state: Arc<State>) {
+    let mut cuts = state.cuts.subscribe();
+    cuts.mark_unchanged();
+    let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+    client.set_nodelay(true).expect("no delay");
+    server.set_nodelay(true).expect("no delay");
+    let (client_reads, client_writes) = client.into_split();
+    let (server_reads, server_writes) = server.into_split();
+    // Whichever ends first drops both ends of both.
+    tokio::select! {
+        () = pump(client_reads, server_writes, Direction::Request, &state) => {}
+        () = pump(server_reads, client_writes, Direction::Answer, &state) => {}
+        _ = cuts.changed() => {}
+    }
+}
+
+async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, direction: Direction, state: &State) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
+        let mut mode = state.mode.subscribe();
+        let mode = *mode.wait_for(|mode| *mode != Mode::Stall).await.expect("the proxy runs");
+        let pass = match mode {
+            Mode::LoseAnswer { after } if direction == Direction::Answer => {
+                if count > after {
+                    to.write_all(&buffer[..after]).await.ok();
+                    state.mode.send_replace(Mode::Forward);
+                    return;
+                }
+                state.mode.send_replace(Mode::LoseAnswer { after: after - count });
+                true
+            }
+            Mode::BlackHole => false,
+            _ => true,
+        };
+        if pass && to.write_all(&buffer[..count]).await.is_err() {
+            return;
+        }
+    }
+}

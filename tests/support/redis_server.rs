@@ -1,0 +1,198 @@
+//! A Redis of one test's own: on a free port, with its files in a folder of its own.
+//!
+//! Needs `redis-server` 7.0 or newer on the path.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use redis::{Connection, FromRedisValue, Value};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long a server may take to start, or to load what it has.
+const START_MAX: Duration = Duration::from_secs(20);
+
+/// A running server. Killed and removed when dropped.
+#[derive(Debug)]
+pub struct RedisServer {
+    folder: TempDir,
+    port: u16,
+    config: Vec<String>,
+    child: Option<Child>,
+}
+
+/// The files of a server as they were.
+#[derive(Debug)]
+pub struct DataCopy(TempDir);
+
+impl RedisServer {
+    /// Starts one that keeps what it is given (an append-only file) and evicts nothing.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with further configuration: `&["--maxmemory", "20mb"]`. The last of several holds.
+    pub fn start_with(config: &[&str]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for Redis");
+        let config = config.iter().map(|&word| word.to_owned()).collect();
+        let mut server = Self { folder, port: 0, config, child: None };
+        // Another program may take the free port between our look and Redis' bind.
+        let started = (0..5).any(|_| {
+            server.port = free_port();
+            server.launch()
+        });
+        assert!(started, "redis-server did not start: {}", server.log());
+        server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The process id; 0 while it is down.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Kills it without warning, as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().expect("waiting for the killed Redis");
+        }
+    }
+
+    /// Starts it again on the same port with the files that it has.
+    pub fn restart(&mut self) {
+        self.kill();
+        assert!(self.launch(), "redis-server did not start again: {}", self.log());
+    }
+
+    /// Stops it from running without closing anything: it answers nobody until [`Self::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it run on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Copies the files that a restart would read.
+    pub fn copy_data(&self) -> DataCopy {
+        let copy = tempfile::tempdir().expect("a folder for the copy");
+        copy_folder(self.folder.path(), copy.path());
+        DataCopy(copy)
+    }
+
+    /// Kills it, puts the files back as they were, and starts it: a Redis that lost what it had
+    /// acknowledged since.
+    pub fn roll_back(&mut self, to: &DataCopy) {
+        self.kill();
+        let fresh = tempfile::tempdir().expect("a folder for Redis");
+        copy_folder(to.0.path(), fresh.path());
+        self.folder = fresh;
+        self.restart();
+    }
+
+    /// Runs one command.
+    pub fn call<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let (name, arguments) = words.split_first().expect("a command");
+        let mut cmd = redis::cmd(name);
+        for argument in arguments {
+            cmd.arg(*argument);
+        }
+        cmd.query(&mut self.connection()).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    }
+
+    /// Every key, sorted.
+    pub fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.call(&["KEYS", "*"]);
+        keys.sort();
+        keys
+    }
+
+    fn connection(&self) -> Connection {
+        let client = redis::Client::open(self.url()).expect("the URL of Redis");
+        client.get_connection_with_timeout(Duration::from_secs(5)).expect("a connection to Redis")
+    }
+
+    /// Whether it came up on its port.
+    fn launch(&mut self) -> bool {
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
+            .args(["--appendonly", "yes", "--save", "", "--loglevel", "notice", "--logfile", "redis.log"])
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(&self.config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = self.child.insert(child.expect("redis-server 7 must be installed"));
+        let deadline = Instant::now() + START_MAX;
+        while Instant::now() < deadline {
+            if child.try_wait().expect("the state of Redis").is_some() {
+                self.child = None;
+                return false;
+            }
+            if answers(self.port) {
+                return true;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        self.kill();
+        false
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a running Redis");
+        kill_process(pid, signal).expect("a signal to our own Redis");
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Whether a Redis on the port is ready: one that loads answers PING with an error.
+fn answers(port: u16) -> bool {
+    let ready = || {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
+        let mut connection = client.get_connection_with_timeout(Duration::from_millis(500))?;
+        redis::cmd("PING").query::<Value>(&mut connection)
+    };
+    ready().is_ok()
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its number").port()
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a folder to copy") {
+        let entry = entry.expect("an entry of the folder");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("its type").is_dir() {
+            fs::create_dir(&target).expect("a folder in the copy");
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file in the copy");
+        }
+    }
+}
