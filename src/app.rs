@@ -68,17 +68,32 @@ pub fn now() -> Time {
     Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
 }
 
+/// Takes the address that the facade is to listen on; done first, since it fails most often.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let listen = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = listener.local_addr().map_err(listen)?;
+    Ok((listener, bound))
+}
+
 impl App {
-    /// Starts the service as node `node`. `mailer` takes the place of the configured one.
+    /// Starts the service as node `node` on a bound listener. `mailer` takes the place of the
+    /// configured one.
     ///
     /// # Errors
     /// See [`Error`]; nothing keeps running.
-    pub async fn start(config: Config, admin_token: &str, node: &str, mailer: Option<Mailer>) -> Result<Self, Error> {
+    pub async fn start(
+        config: Config,
+        (listener, address): (TcpListener, SocketAddr),
+        admin_token: &str,
+        node: &str,
+        mailer: Option<Mailer>,
+    ) -> Result<Self, Error> {
         deliver::install_crypto();
         let admin_token = AdminToken::new(admin_token)?;
-        let listen = |source| Error::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
-        let address = listener.local_addr().map_err(listen)?;
         let mailer = match mailer {
             Some(mailer) => Some(mailer),
             None => configured_mailer(&config)?,

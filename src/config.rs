@@ -107,6 +107,13 @@ pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
 pub const POOL_IDLE_PER_HOST_MAX: usize = 256;
+/// How long every request to an endpoint that broke a connection gets a connection of its own.
+pub const UNKEPT_FOR: Duration = Duration::from_secs(10 * 60);
+/// Endpoints that are remembered for [`UNKEPT_FOR`]; what comes on top keeps its connections.
+pub const UNKEPT_MAX: usize = 1_024;
+/// Names that a thread resolves at a time. The system's resolver blocks a thread for as long as a name server
+/// is silent (10 s and more), whether or not the attempt still waits.
+pub const LOOKUPS_AT_ONCE: usize = 64;
 /// An attempt that our own system could not make (no file descriptor, no port) is tried again after this.
 pub const UNABLE_RETRY: Duration = Duration::from_secs(1);
 /// … and ends as failed `connect` after this.

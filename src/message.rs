@@ -4,23 +4,24 @@
 //! parses a message into values and writes it again; members are read by looking through the text.
 //! The rules are those of CONTRACT.md section 1.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
+
+mod id;
+
+pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 
 /// The largest message in bytes (CONTRACT section 1).
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// The deepest nesting of a message, itself included (CONTRACT section 1). Common parsers cope with it;
 /// serde_json's `Value` stops a level earlier, so a message is read as `RawValue` wherever it passes.
 pub const MESSAGE_DEPTH_MAX: usize = 128;
-/// The longest workspace id in characters.
-pub const WORKSPACE_ID_MAX: usize = 128;
 
 /// A message that passed [`Message::parse`]. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -277,130 +278,6 @@ fn check_depth(text: &str) -> Result<(), Invalid> {
 /// other, which is allowed; messages of one chat always share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Chat(pub u64);
-
-/// A workspace's id: 1–128 characters of `A–Z a–z 0–9 _ . : -`, except `.` and `..`. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkspaceId(Arc<str>);
-
-/// The text is no workspace id.
-#[derive(Debug, thiserror::Error)]
-#[error("a workspace id has 1 to {WORKSPACE_ID_MAX} characters of A-Z a-z 0-9 _ . : - and is not \".\" or \"..\"")]
-pub struct InvalidWorkspaceId;
-
-impl WorkspaceId {
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The shard of the workspace: CRC32 (IEEE) of the id mod the number of shards (CONTRACT section 1).
-    #[must_use]
-    pub fn shard(&self, shards: u16) -> u16 {
-        let shard = crc32fast::hash(self.0.as_bytes()) % u32::from(shards.max(1));
-        u16::try_from(shard).unwrap_or(0)
-    }
-}
-
-impl FromStr for WorkspaceId {
-    type Err = InvalidWorkspaceId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = (1..=WORKSPACE_ID_MAX).contains(&text.len()) && text != "." && text != "..";
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
-        if fits && text.bytes().all(allowed) { Ok(Self(text.into())) } else { Err(InvalidWorkspaceId) }
-    }
-}
-
-impl Borrow<str> for WorkspaceId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WorkspaceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for WorkspaceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Serialize for WorkspaceId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for WorkspaceId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
-
-/// A Redis Stream entry id, `<milliseconds>-<number>`. Ordered as Redis orders them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct EntryId {
-    /// Unix milliseconds, by Redis' clock.
-    pub ms: u64,
-    /// Counts entries of one millisecond.
-    pub n: u64,
-}
-
-impl EntryId {
-    /// Below every entry: where a forward read starts.
-    pub const ZERO: Self = Self { ms: 0, n: 0 };
-
-    /// The smallest id above this one.
-    #[must_use]
-    pub fn next(self) -> Self {
-        match self.n.checked_add(1) {
-            Some(n) => Self { ms: self.ms, n },
-            None => Self { ms: self.ms.saturating_add(1), n: 0 },
-        }
-    }
-}
-
-/// The text is no entry id.
-#[derive(Debug, thiserror::Error)]
-#[error("an entry id is written <milliseconds>-<number>")]
-pub struct InvalidEntryId;
-
-impl FromStr for EntryId {
-    type Err = InvalidEntryId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (ms, n) = text.split_once('-').ok_or(InvalidEntryId)?;
-        // The standard parser also takes a sign.
-        let number = |digits: &str| match digits.as_bytes().first() {
-            Some(b'0'..=b'9') => digits.parse().map_err(|_| InvalidEntryId),
-            _ => Err(InvalidEntryId),
-        };
-        Ok(Self { ms: number(ms)?, n: number(n)? })
-    }
-}
-
-impl fmt::Display for EntryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.ms, self.n)
-    }
-}
-
-impl Serialize for EntryId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for EntryId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
 
 #[cfg(test)]
 mod tests;

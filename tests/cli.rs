@@ -11,6 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use clap::CommandFactory;
+use outbound::cli::Cli;
 use outbound::cli::data_dir::{DataDir, admin_token_file};
 use outbound::sign::{self, Secret};
 use rustix::process::{Pid, Signal, kill_process};
@@ -75,6 +77,23 @@ fn help_names_the_environment_variable_of_each_flag() {
     for subcommand in ["demo", "publish", "receive", "shard"] {
         let output = outbound(&[subcommand, "--help"]).output().unwrap();
         assert!(output.status.success() && stdout(&output).contains("[env: OUTBOUND_"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn the_readme_tells_every_flag_of_serve_and_its_default() {
+    let readme = include_str!("../README.md");
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let flags = serve.get_arguments().chain(command.get_arguments()).filter(|arg| arg.get_env().is_some());
+    for arg in flags {
+        let start = format!("| `--{}` | `{}` | ", arg.get_long().unwrap(), arg.get_env().unwrap().display());
+        let row = readme.lines().find(|line| line.starts_with(&start)).expect(&start);
+        let default = arg.get_default_values().first().filter(|_| arg.get_action().takes_values());
+        if let Some(default) = default {
+            let told = row[start.len()..].split('|').next().unwrap().trim().trim_matches('`');
+            assert_eq!(told, default.to_str().unwrap(), "{start}");
+        }
     }
 }
 
@@ -151,7 +170,10 @@ fn publish_without_a_token_or_a_service_says_what_to_do() {
     let publish = ["publish", "--workspace", "acme", "--server", "http://127.0.0.1:1", "--data-dir", data];
     fails(&mut outbound(&publish), 2, &["error: no admin token: set OUTBOUND_ADMIN_TOKEN"]);
     let file = file_of(dir.path(), &[&line("a", 1)]);
-    let parts = ["0 messages are published; not published: line 1", "is `outbound serve` running"];
+    let parts = [
+        "0 messages are published and it stopped; publish again everything from line 1 on",
+        "is `outbound serve` running",
+    ];
     fails(outbound(&publish).arg(file).env("OUTBOUND_ADMIN_TOKEN", TOKEN), 1, &parts);
 }
 
@@ -196,8 +218,11 @@ async fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
     let output = child.wait_with_output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.starts_with("error: 2 messages are published; not published: line"), "{error}");
-    assert!(error.contains("3") && error.contains("caused by: the service answered 503: the store is full"), "{error}");
+    assert!(
+        error.contains("2 messages are published and it stopped; publish again everything from line 3 on"),
+        "{error}"
+    );
+    assert!(error.contains("caused by: the service answered 503: the store is full"), "{error}");
 }
 
 #[test]

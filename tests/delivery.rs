@@ -1,12 +1,17 @@
 //! Attempts against receivers on real sockets: each gets one request per message, whatever it does, and the
 //! attempt ends in the right kind before its deadline.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its support fails")]
+
+#[path = "support/authority.rs"]
+mod authority;
 #[path = "support/endpoint.rs"]
 mod endpoint;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use authority::Authority;
 use bytes::Bytes;
 use endpoint::{Endpoint, Step, answer};
 use outbound::deliver::{Courier, Done, Options, Post, Report};
@@ -287,17 +292,20 @@ async fn a_request_that_a_kept_connection_took_up_is_never_sent_again() {
 
 /// The race of a kept connection: the receiver closes it, unannounced, while the next request is under way.
 #[tokio::test]
-async fn in_the_race_with_an_unannounced_close_no_message_is_sent_twice() {
+async fn in_the_race_with_an_unannounced_close_no_message_is_sent_twice_and_at_most_one_is_lost() {
     const MESSAGES: usize = 300;
     let endpoint = Endpoint::start(vec![Step::ReplyAndClose(ok())]);
     let courier = courier();
+    let mut lost = 0;
     for n in 0..MESSAGES {
         let report = courier.attempt(&post(&endpoint.url(), &format!("msg_{n}"))).await;
         let Report::Done(done) = report else { panic!("{report:?}") };
         if let Some(error) = done.error {
             assert_eq!(error.kind, ErrorKind::Protocol, "{}", error.detail);
+            lost += 1;
         }
     }
+    assert!(lost <= 1, "after the first loss every message gets a connection of its own, but {lost} were lost");
     drop(courier);
     endpoint.until(|seen| seen.closed == seen.connections).await;
     let mut ids: Vec<String> = endpoint.seen().requests.iter().map(|request| webhook_id(request)).collect();
@@ -306,6 +314,32 @@ async fn in_the_race_with_an_unannounced_close_no_message_is_sent_twice() {
     ids.dedup();
     assert_eq!(ids.len(), received, "a message came twice");
     assert!(received <= MESSAGES);
+}
+
+#[tokio::test]
+async fn after_a_break_before_the_answer_connections_are_not_kept() {
+    let endpoint = Endpoint::start(vec![Step::Close, Step::Reply(ok())]);
+    let courier = courier();
+    attempt(&courier, &endpoint.url()).await;
+    for _ in 0..2 {
+        assert!(delivered(&attempt(&courier, &endpoint.url()).await));
+    }
+    assert_eq!(endpoint.seen().connections, 3);
+    endpoint.until(|seen| seen.closed == 2).await;
+}
+
+#[tokio::test]
+async fn after_any_other_failure_connections_are_kept() {
+    let broken = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab".to_vec();
+    for step in [Step::Reply(answer("500 No", "", "")), Step::ReplyAndStall(Vec::new()), Step::ReplyAndClose(broken)] {
+        let endpoint = Endpoint::start(vec![step, Step::Reply(ok())]);
+        let courier = courier();
+        assert!(!delivered(&attempt(&courier, &endpoint.url()).await));
+        attempt(&courier, &endpoint.url()).await;
+        let connections = endpoint.seen().connections;
+        assert!(delivered(&attempt(&courier, &endpoint.url()).await));
+        assert_eq!(endpoint.seen().connections, connections);
+    }
 }
 
 fn webhook_id(request: &[u8]) -> String {
@@ -362,6 +396,26 @@ async fn a_name_that_leads_to_an_address_that_is_not_public_is_never_connected_t
     assert_eq!(endpoint.seen().connections, 0);
 }
 
+/// A proxy would resolve names itself, out of the guard's sight.
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_not_used() {
+    const ME: &str = "a_proxy_in_the_environment_is_not_used";
+    const URL: &str = "OUTBOUND_TEST_PROXY_URL";
+    if let Ok(url) = std::env::var(URL) {
+        assert!(delivered(&attempt(&courier(), &url).await));
+        return;
+    }
+    let (endpoint, proxy) = (Endpoint::start(vec![Step::Reply(ok())]), Endpoint::start(vec![Step::Reply(ok())]));
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", ME]).env(URL, endpoint.url());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        child.env(name, format!("http://{}", proxy.address));
+    }
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!((endpoint.seen().requests.len(), proxy.seen().connections), (1, 0));
+}
+
 #[tokio::test]
 async fn of_a_names_addresses_the_permitted_ones_are_used() {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
@@ -374,7 +428,7 @@ async fn one_name_is_asked_for_once_by_many_attempts_and_serves_all() {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
     let courier = courier();
     let url = format!("http://localhost:{}/", endpoint.address.port());
-    let many = outbound::deliver::LOOKUPS_AT_ONCE * 2;
+    let many = outbound::config::LOOKUPS_AT_ONCE * 2;
     let all = futures_util::future::join_all((0..many).map(|_| attempt(&courier, &url))).await;
     assert!(all.iter().all(delivered), "{all:?}");
     assert_eq!(endpoint.seen().requests.len(), many);
@@ -388,4 +442,72 @@ async fn without_a_readable_secret_nothing_is_sent() {
     let sentence = "the request cannot be signed: a signing secret is whsec_ followed by the Base64 of 24 to 64 bytes";
     assert_eq!(report, Report::Unable(sentence.to_owned()));
     assert_eq!(endpoint.seen().connections, 0);
+}
+
+fn trusting(authority: &Authority) -> Courier {
+    Courier::with_roots(&options(&["127.0.0.1/32"]), authority.roots()).unwrap()
+}
+
+/// One attempt at a receiver behind TLS, which must not have got the request if the attempt failed.
+async fn once_tls(courier: &Courier, config: rustls::ServerConfig) -> Done {
+    let endpoint = Endpoint::start_tls(vec![Step::Reply(ok())], config);
+    let done = attempt(courier, &endpoint.url().replace("http:", "https:")).await;
+    assert_eq!(endpoint.seen().requests.len(), usize::from(delivered(&done)));
+    assert_eq!(endpoint.seen().connections, 1);
+    done
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_trusted_authority_holds() {
+    let authority = Authority::new();
+    let done = once_tls(&trusting(&authority), authority.server("127.0.0.1", 2000..4000)).await;
+    assert!(delivered(&done), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_is_a_tls_error() {
+    let authority = Authority::new();
+    let unknown = "the certificate of 127.0.0.1 comes from an authority that we do not know; \
+                   it is self-signed, or the server does not send the whole chain";
+    for (courier, config, sentence) in [
+        (courier(), Authority::self_signed("127.0.0.1"), unknown),
+        (courier(), authority.server("127.0.0.1", 2000..4000), unknown),
+        (
+            trusting(&authority),
+            authority.server("127.0.0.1", 2000..2001),
+            "the certificate of 127.0.0.1 has expired; renew it",
+        ),
+        (
+            trusting(&authority),
+            authority.server("127.0.0.1", 3000..4000),
+            "the certificate of 127.0.0.1 is not valid yet; check its dates",
+        ),
+        (
+            trusting(&authority),
+            authority.server("other.example", 2000..4000),
+            "the certificate of 127.0.0.1 is made out to another name",
+        ),
+    ] {
+        assert_failed(&once_tls(&courier, config).await, ErrorKind::Tls, sentence);
+    }
+}
+
+#[tokio::test]
+async fn a_plain_receiver_behind_an_https_url_is_a_tls_error() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let slamming = Endpoint::start_slamming();
+    let speaking_plain = Endpoint::start_greeting(ok());
+    let address = speaking_plain.address;
+    for (endpoint, sentence) in
+        [(speaking_plain, format!("{address} does not speak TLS; check the port")), (slamming, String::new())]
+    {
+        let address = endpoint.address;
+        let done = attempt(&courier(), &format!("https://{address}/")).await;
+        let sentence = if sentence.is_empty() { format!("{address} broke off the TLS handshake") } else { sentence };
+        assert_failed(&done, ErrorKind::Tls, &sentence);
+    }
+    // One that waits for a request that it understands is just silent.
+    let done = attempt(&courier(), &format!("https://{}/", endpoint.address)).await;
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
+    assert_eq!(endpoint.seen().requests.len(), 0);
 }

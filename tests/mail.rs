@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use outbound::journal::port::OwedMail;
 use outbound::notify::{CapturedMail, Mailer, Options};
 use outbound::workspace::Time;
@@ -165,9 +166,11 @@ async fn what_is_the_operators_fault_does_not_give_the_mail_up() {
     );
 
     let server = SmtpServer::start([Fault::Reply("AUTH", "535 5.7.8 wrong password")]).await;
-    let url = format!("smtp://user:pass%20word@{}", server.address);
+    let url = format!("smtp://us%40er:pass%20word@{}", server.address);
     let mailer = Mailer::new(&options(url)).expect("good options");
     assert_later(&mailer.send(&owed()).await, "wrong password");
+    let login = base64::prelude::BASE64_STANDARD.encode("\0us@er\0pass word");
+    assert!(server.commands().contains(&format!("AUTH PLAIN {login}")), "{:?}", server.commands());
     assert!(!server.commands().iter().any(|line| line.starts_with("MAIL")), "{:?}", server.commands());
 }
 

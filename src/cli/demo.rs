@@ -3,10 +3,14 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
+use super::client::SendError;
 use super::serve::parse_listen;
 use crate::message::WorkspaceId;
 use crate::workspace::event::MailState;
 use crate::workspace::view::Status;
+
+mod play;
+mod stage;
 
 /// The flags of `outbound demo`.
 #[derive(Debug, clap::Args)]
@@ -36,8 +40,8 @@ Examples:
 /// # Errors
 /// The service cannot start, or with `--messages` the numbers do not add up.
 pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), super::Error> {
-    let _ = (args, out);
-    unimplemented!()
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(super::Error::Runtime)?;
+    runtime.block_on(play::run(args, out))
 }
 
 /// How one workspace of the demo fared.
@@ -57,6 +61,17 @@ pub struct Row {
     pub status: Status,
     /// The mail to its owner, if one was owed.
     pub mail: Option<MailState>,
+}
+
+/// Why the demo failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The service's API did not do what the demo asked for.
+    #[error(transparent)]
+    Api(SendError),
+    /// The numbers do not add up.
+    #[error(transparent)]
+    Disagreement(Disagreement),
 }
 
 /// What the receiver got, what the API tells and what was published do not add up.

@@ -44,9 +44,12 @@ pub enum Error {
     /// Not everything was published.
     #[error(transparent)]
     Publish(#[from] publish::Error),
-    /// The demo's numbers do not add up.
+    /// The demo failed.
     #[error(transparent)]
-    Demo(#[from] demo::Disagreement),
+    Demo(#[from] demo::DemoError),
+    /// There is no temporary folder.
+    #[error("a temporary folder cannot be made: set TMPDIR to a folder that can be written")]
+    Folder(#[source] io::Error),
     /// Nobody takes what is printed.
     #[error("the output cannot be written")]
     Output(#[source] io::Error),
@@ -78,6 +81,7 @@ impl Error {
             Self::App(error) => app_exit(error),
             Self::DataDir(_)
             | Self::Demo(_)
+            | Self::Folder(_)
             | Self::Output(_)
             | Self::Runtime(_)
             | Self::Listen { .. } => EXIT_FAILED,

@@ -18,6 +18,7 @@ pub mod serve;
 pub mod shard;
 
 pub mod admin_token;
+pub mod client;
 pub mod data_dir;
 pub mod duration;
 pub mod error;

@@ -10,16 +10,14 @@ use url::Url;
 
 use super::admin_token::{self, TokenText};
 use super::data_dir::admin_token_file;
+use super::client::{BuildError, Client, SendError};
 use super::{EXIT_FAILED, EXIT_USAGE, block_on, journal};
 use crate::config::JournalConfig;
 use crate::journal::Journal;
 use crate::message::{Invalid, RawMessage, WorkspaceId};
 
-mod flight;
-mod lines;
-mod server;
-
-pub use flight::SendError;
+pub(super) mod flight;
+pub(super) mod lines;
 
 /// The server when neither `--server` nor a Redis is given.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -68,9 +66,9 @@ pub enum Error {
     /// Two ways at once.
     #[error("both --server and --journal are set (by flag or by OUTBOUND_SERVER and OUTBOUND_JOURNAL): keep one")]
     TwoWays,
-    /// The server's URL cannot be used.
-    #[error("--server must be http://HOST:PORT or https://HOST:PORT, without user info, query or fragment")]
-    ServerUrl,
+    /// There is no client for the server.
+    #[error(transparent)]
+    Client(#[from] BuildError),
     /// There is no input.
     #[error("{} cannot be opened", path.display())]
     Open {
@@ -98,17 +96,13 @@ pub enum Error {
         source: Invalid,
     },
     /// The service or the store took no more.
-    #[error("{published} messages are published; not published: {unpublished}, and everything from line {next} on")]
+    #[error("{published} messages are published and it stopped; publish again {rest}")]
     Stopped {
         published: u64,
-        unpublished: LineList,
-        next: u64,
+        rest: Rest,
         #[source]
         source: SendError,
     },
-    /// There is no HTTP client.
-    #[error("the HTTP client cannot be built")]
-    Client(#[source] reqwest::Error),
 }
 
 impl Error {
@@ -116,22 +110,41 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> u8 {
         match self {
-            Self::TwoWays | Self::ServerUrl => EXIT_USAGE,
-            Self::Open { .. } | Self::Read { .. } | Self::BadLine { .. } | Self::Stopped { .. } | Self::Client(_) => {
-                EXIT_FAILED
-            }
+            Self::TwoWays | Self::Client(BuildError::ServerUrl) => EXIT_USAGE,
+            Self::Open { .. }
+            | Self::Read { .. }
+            | Self::BadLine { .. }
+            | Self::Stopped { .. }
+            | Self::Client(BuildError::Http(_)) => EXIT_FAILED,
         }
     }
 }
 
-/// Numbers of lines. As many as are in flight at most, so all of them are told.
+/// The lines that were not published: single ones, and everything from one on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LineList(pub Vec<u64>);
+pub struct Rest {
+    /// In order. As many as are in flight at most, so all of them are told.
+    lines: Vec<u64>,
+    from: u64,
+}
 
-impl std::fmt::Display for LineList {
+impl Rest {
+    /// `lines` in any order, and everything from the line `from` on, which comes after them.
+    fn new(mut lines: Vec<u64>, mut from: u64) -> Self {
+        lines.sort_unstable();
+        while lines.pop_if(|last| *last + 1 == from).is_some() {
+            from -= 1;
+        }
+        Self { lines, from }
+    }
+}
+
+impl std::fmt::Display for Rest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let numbers: Vec<String> = self.0.iter().map(u64::to_string).collect();
-        write!(f, "{} {}", if numbers.len() == 1 { "line" } else { "lines" }, numbers.join(", "))
+        for line in &self.lines {
+            write!(f, "line {line}, ")?;
+        }
+        write!(f, "everything from line {} on", self.from)
     }
 }
 
@@ -149,7 +162,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), super::Error> 
         let mut passed = |bytes: u64| bar.inc(bytes);
         let sent = match way {
             Way::Server { url, token } => {
-                let server = server::Server::new(&url, &args.workspace, &token)?;
+                let server = Client::new(&url, &args.workspace, &token).map_err(Error::from)?;
                 flight::send_all(&mut lines, |message| server.publish(message), &mut passed).await
             }
             Way::Journal(config) => {
@@ -194,7 +207,7 @@ impl Way {
             (server, None) => {
                 let url = match server {
                     Some(url) => url.clone(),
-                    None => Url::parse(SERVER_DEFAULT).map_err(|_| Error::ServerUrl)?,
+                    None => Url::parse(SERVER_DEFAULT).map_err(|_| Error::from(BuildError::ServerUrl))?,
                 };
                 let token =
                     token(admin_token::variable().as_deref(), args.admin_token_file.as_deref(), &args.data_dir)?;
@@ -274,8 +287,9 @@ mod tests {
     }
 
     #[test]
-    fn unpublished_lines_are_told_by_number() {
-        assert_eq!(LineList(vec![12]).to_string(), "line 12");
-        assert_eq!(LineList(vec![12, 15]).to_string(), "lines 12, 15");
+    fn what_is_not_published_is_told_by_line() {
+        assert_eq!(Rest::new(vec![15, 12], 17).to_string(), "line 12, line 15, everything from line 17 on");
+        assert_eq!(Rest::new(vec![11, 9, 10, 7], 12).to_string(), "line 7, everything from line 9 on");
+        assert_eq!(Rest::new(vec![1], 2).to_string(), "everything from line 1 on");
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::admin_token::{self, TokenText};
 use super::data_dir::DataDir;
 use super::{Error, duration, is_plain_http, journal, stop_signal};
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::{
     Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MailConfig, SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX,
 };
@@ -147,7 +147,8 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
-        let app = App::start(config, admin_token.as_str(), data_dir.node(), None).await?;
+        let listener = app::bind(config.listen).await?;
+        let app = App::start(config, listener, admin_token.as_str(), data_dir.node(), None).await?;
         writeln!(out, "listening on http://{}/", app.address()).and_then(|()| out.flush()).map_err(Error::Output)?;
         Ok(app.run(stop_signal()).await?)
     })

@@ -61,3 +61,59 @@ fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
     }
     kept
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn answer(body: &[&[u8]]) -> Answer {
+        let mut answer = Answer::new(200, &HeaderMap::new());
+        for bytes in body {
+            answer.push(bytes);
+        }
+        answer
+    }
+
+    #[test]
+    fn four_kib_are_kept_and_one_more_byte_is_cut() {
+        let whole = answer(&[&[b'x'; RESPONSE_KEPT_MAX - 1], b"y"]).into_response();
+        assert_eq!((whole.body.len(), whole.truncated), (RESPONSE_KEPT_MAX, false));
+        assert!(whole.body.ends_with("xy"));
+        let cut = answer(&[&[b'x'; RESPONSE_KEPT_MAX - 1], b"yz", b"more"]).into_response();
+        assert_eq!((cut.body.as_str(), cut.truncated), (whole.body.as_str(), true));
+    }
+
+    #[test]
+    fn replaced_bytes_do_not_make_more_of_it() {
+        let response = answer(&[&[0xff; RESPONSE_KEPT_MAX]]).into_response();
+        assert_eq!(response.body, "\u{fffd}".repeat(RESPONSE_KEPT_MAX / 3));
+        assert!(response.truncated);
+        let response = answer(&[b"a\xffb"]).into_response();
+        assert_eq!((response.body.as_str(), response.truncated), ("a\u{fffd}b", false));
+    }
+
+    #[test]
+    fn sixteen_kib_are_read() {
+        assert!(answer(&[&[b'x'; RESPONSE_READ_MAX - 1]]).wants_more());
+        assert!(!answer(&[&[b'x'; RESPONSE_READ_MAX - 1], b"x"]).wants_more());
+        assert!(!answer(&[&[b'x'; RESPONSE_READ_MAX * 2]]).wants_more());
+    }
+
+    #[test]
+    fn headers_are_kept_as_long_as_they_fit() {
+        let headers: HeaderMap = [
+            ("a", "x".repeat(RESPONSE_HEADER_BYTES_KEPT_MAX - 5)),
+            ("b", "long".to_owned()),
+            ("c", "fit".to_owned()),
+            ("d", String::new()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap()))
+        .collect();
+        let names =
+            |answer: Answer| answer.into_response().headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(Answer::new(200, &headers)), ["a", "c"]);
+    }
+}

@@ -16,14 +16,18 @@ use super::resolve::{Saturated, Unresolved};
 use crate::config::RESPONSE_HEADERS_MAX;
 use crate::workspace::event::{AttemptError, ErrorKind};
 
+#[cfg(test)]
+mod tests;
+
 /// Characters of a Location that a sentence quotes at most.
 const LOCATION_QUOTED_MAX: usize = 1_000;
 
 /// Whom the attempt talked to.
 #[derive(Debug)]
 pub(super) struct Peer {
+    /// Host and port.
+    pub(super) authority: String,
     host: String,
-    port: u16,
     tls: bool,
 }
 
@@ -51,7 +55,8 @@ impl Peer {
     /// The host and port of `url`.
     pub(super) fn of(url: &Url) -> Self {
         let host = url.host_str().unwrap_or_default().to_owned();
-        Self { host, port: url.port_or_known_default().unwrap_or_default(), tls: url.scheme() == "https" }
+        let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
+        Self { authority, host, tls: url.scheme() == "https" }
     }
 }
 
@@ -141,7 +146,7 @@ fn tls(peer: &Peer, error: &TlsError) -> String {
     let host = &peer.host;
     match error {
         TlsError::InvalidCertificate(error) => certificate(host, error),
-        TlsError::InvalidMessage(_) => format!("{host}:{} does not speak TLS; check the port", peer.port),
+        TlsError::InvalidMessage(_) => format!("{} does not speak TLS; check the port", peer.authority),
         TlsError::AlertReceived(alert) => format!("{host} refused the TLS session ({alert:?})"),
         TlsError::PeerIncompatible(_) => {
             format!("{host} offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite")
@@ -184,15 +189,15 @@ fn http(host: &str, error: &hyper::Error) -> Option<String> {
 /// What an error of the operating system means.
 fn broken(peer: &Peer, stage: Stage, kind: io::ErrorKind) -> (ErrorKind, String) {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, InvalidInput, UnexpectedEof};
-    let Peer { host, port, tls } = peer;
+    let Peer { authority, host, tls } = peer;
     match stage {
         // TCP answers with "refused"; what breaks off later than that is the handshake.
         Stage::Connecting
             if *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe) =>
         {
-            (ErrorKind::Tls, format!("{host}:{port} broke off the TLS handshake"))
+            (ErrorKind::Tls, format!("{authority} broke off the TLS handshake"))
         }
-        Stage::Connecting => (ErrorKind::Connect, format!("no connection to {host}:{port}: {kind}")),
+        Stage::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
         // How hyper reports chunks that are none.
         Stage::Reading if matches!(kind, InvalidData | InvalidInput) => {
             (ErrorKind::Protocol, format!("the body that {host} answered is no HTTP/1.1"))

@@ -5,11 +5,12 @@
 //! only what hyper hands back, which is a request that its connection never took up; from the moment it is
 //! taken up to be written, the outcome is what becomes of that connection. `tests/delivery.rs` holds this.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue, USER_AGENT};
 use reqwest::{Client, Method, Request};
-use rustls::RootCertStore;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -17,6 +18,7 @@ use super::answer::Answer;
 use super::classify::{self, Peer, Stage, Verdict};
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
 use super::resolve::Resolver;
+use super::reuse::{Clients, Unkept};
 use super::{BuildError, Done, Options, Post, Report, tls};
 use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, RESPONSE_HEADERS_MAX};
 use crate::sign::{self, InvalidSecret, Secret};
@@ -29,7 +31,7 @@ const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
 /// (PERFORMANCE.md) and a client must not be shared between runtimes.
 #[derive(Debug)]
 pub struct Courier {
-    client: Client,
+    clients: Clients,
     guard: Guard,
     timeout: Duration,
     clock: Clock,
@@ -60,21 +62,12 @@ impl Courier {
     pub fn with_roots(options: &Options, roots: RootCertStore) -> Result<Self, BuildError> {
         let tls = tls::client_config(roots).map_err(|error| BuildError(error.into()))?;
         let guard = Guard::new(options.allow.clone());
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(Resolver::new(guard.clone(), options.timeout / 2))
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .http1_only()
-            .http1_max_headers(RESPONSE_HEADERS_MAX)
-            .connect_timeout(options.timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_IDLE_PER_HOST_MAX)
-            .build()
-            .map_err(|error| BuildError(error.into()))?;
-        Ok(Self { client, guard, timeout: options.timeout, clock: options.clock })
+        let resolver = Arc::new(Resolver::new(guard.clone(), options.timeout / 2));
+        let build = |kept: usize| {
+            client(options, tls.clone(), Arc::clone(&resolver), kept).map_err(|error| BuildError(error.into()))
+        };
+        let clients = Clients { keeping: build(POOL_IDLE_PER_HOST_MAX)?, single: build(0)?, unkept: Unkept::default() };
+        Ok(Self { clients, guard, timeout: options.timeout, clock: options.clock })
     }
 
     /// Makes the POST and waits for its end, at most [`Options::timeout`].
@@ -94,8 +87,9 @@ impl Courier {
             Err(invalid) => return done(Some(refused(&invalid)), None),
         };
         let peer = Peer::of(&url);
+        let client = self.clients.pick(&peer.authority);
         let mut answer = None;
-        let ended = timeout(self.timeout, self.exchange(request(url, headers, post), &mut answer)).await;
+        let ended = timeout(self.timeout, exchange(client, request(url, headers, post), &mut answer)).await;
         // A status that is an error stays the reason, whatever happens to the rest of the answer.
         if let Some(error) =
             answer.as_ref().and_then(|answer| classify::status(&peer, answer.status, answer.location()))
@@ -112,22 +106,14 @@ impl Courier {
             Err(_elapsed) => late(stage),
         };
         match verdict {
-            Verdict::Failed(error) => done(Some(error), answer),
+            Verdict::Failed(error) => {
+                if answer.is_none() && error.kind == ErrorKind::Protocol {
+                    self.clients.unkept.insert(&peer.authority, Instant::now());
+                }
+                done(Some(error), answer)
+            }
             Verdict::Unable(reason) => Report::Unable(reason),
         }
-    }
-
-    /// Sends the request and reads its answer into `answer`, which holds what came so far if this is dropped.
-    async fn exchange(&self, request: Request, answer: &mut Option<Answer>) -> reqwest::Result<()> {
-        let mut response = self.client.execute(request).await?;
-        let answer = answer.insert(Answer::new(response.status().as_u16(), response.headers()));
-        while answer.wants_more() {
-            match response.chunk().await? {
-                Some(bytes) => answer.push(&bytes),
-                None => break,
-            }
-        }
-        Ok(())
     }
 
     /// Every header of the request but `host` and `content-length`.
@@ -144,6 +130,36 @@ impl Courier {
         headers.insert(HeaderName::from_static(sign::SIGNATURE_HEADER), HeaderValue::from_str(&signature)?);
         Ok(headers)
     }
+}
+
+/// Sends the request and reads its answer into `answer`, which holds what came so far if this is dropped.
+async fn exchange(client: &Client, request: Request, answer: &mut Option<Answer>) -> reqwest::Result<()> {
+    let mut response = client.execute(request).await?;
+    let answer = answer.insert(Answer::new(response.status().as_u16(), response.headers()));
+    while answer.wants_more() {
+        match response.chunk().await? {
+            Some(bytes) => answer.push(&bytes),
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// A client that keeps so many idle connections a host.
+fn client(options: &Options, tls: ClientConfig, resolver: Arc<Resolver>, kept: usize) -> reqwest::Result<Client> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(resolver)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .http1_max_headers(RESPONSE_HEADERS_MAX)
+        .connect_timeout(options.timeout)
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(kept)
+        .build()
 }
 
 fn request(url: Url, headers: HeaderMap, post: &Post) -> Request {

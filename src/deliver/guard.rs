@@ -6,8 +6,8 @@
 //! without what is listed here.
 //!
 //! Architecture invariant: this module is pure. Literal addresses are checked here, by [`parse_endpoint`], on
-//! every attempt and at every save; names are resolved by [`super::resolve`], which asks [`Guard::permits`] about every
-//! address that a connection could use.
+//! every attempt and at every save; names are resolved in `resolve`, which asks [`Guard::permits`] about
+//! every address that a connection could use.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -41,6 +41,9 @@ pub enum InvalidUrl {
     /// There is nobody to connect to.
     #[error("the URL has no host: write it in full, like https://crm.example/hooks/whatsapp")]
     NoHost,
+    /// Its host is none that a request can be made to.
+    #[error("the URL's host holds a character that no host name has")]
+    HostCharacter,
     /// Some other scheme.
     #[error("the URL must start with https:// or http://")]
     Scheme,
@@ -73,6 +76,10 @@ pub fn parse_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(InvalidUrl::UserInfo);
+    }
+    // A URL may hold hosts (with a quote, a brace) that an HTTP request may not.
+    if url.as_str().parse::<hyper::Uri>().is_err() {
+        return Err(InvalidUrl::HostCharacter);
     }
     guard.check_url(&url)?;
     Ok(url)
@@ -311,6 +318,8 @@ mod tests {
                 "https://:pass@crm.example/",
                 "the URL must not contain a user name or password: put a token into its path or query instead",
             ),
+            ("https://crm\"quoted.example/", "the URL's host holds a character that no host name has"),
+            ("https://{host}/hook", "the URL's host holds a character that no host name has"),
             (&too_long, "the URL must not be longer than 8000 bytes"),
         ] {
             let error = parse_endpoint(text, &Guard::default()).unwrap_err();

@@ -3,14 +3,15 @@
 //! Architecture invariants: one call of [`Courier::attempt`] writes at most one request to the network;
 //! only this room (and `cli::publish`) knows reqwest; a courier belongs to one thread's runtime.
 //!
-//! Reading order: who makes the POST ([`courier`]), where it may go ([`guard`], `resolve`, `tls`), and what
-//! its end means (`answer`, `classify`).
+//! Reading order: who makes the POST ([`courier`]), where it may go ([`guard`], `resolve`, `tls`), on which
+//! connection (`reuse`), and what its end means (`answer`, `classify`).
 
 mod answer;
 mod classify;
 pub mod courier;
 pub mod guard;
 mod resolve;
+mod reuse;
 mod tls;
 
 use std::sync::Arc;
@@ -24,7 +25,6 @@ use crate::workspace::time::Clock;
 
 pub use courier::Courier;
 pub use guard::{Forbidden, Guard, InvalidUrl, parse_endpoint};
-pub use resolve::LOOKUPS_AT_ONCE;
 pub use tls::install_crypto;
 
 /// How a courier works.

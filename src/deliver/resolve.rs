@@ -4,6 +4,8 @@
 //! time (DNS rebinding) gains nothing: what was checked is what is connected to.
 
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -18,15 +20,11 @@ use socket2::{Domain, Socket, Type};
 use tokio::sync::Semaphore;
 
 use super::guard::{Forbidden, Guard};
-
-/// Names that a courier resolves at a time. The system's resolver blocks a thread for as long as a name
-/// server is silent (10 s and more), whether or not the attempt still waits.
-pub const LOOKUPS_AT_ONCE: usize = 64;
+use crate::config::LOOKUPS_AT_ONCE;
 
 /// The name has no address, or no name server said so.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the name cannot be resolved")]
-pub(super) struct Unresolved(#[source] Arc<io::Error>);
+#[derive(Debug, Clone)]
+pub(super) struct Unresolved(Arc<io::Error>);
 
 /// Too many names are being resolved: our own limit, not the endpoint's fault.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -47,6 +45,25 @@ type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, LookupError>
 enum LookupError {
     Unresolved(Unresolved),
     Saturated(Saturated),
+}
+
+impl Unresolved {
+    pub(super) fn new(error: io::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name cannot be resolved")
+    }
+}
+
+impl Error for Unresolved {
+    /// By hand, because a derived one would give the `Arc`, in which nobody finds the `io::Error`.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
 }
 
 impl Resolver {
@@ -107,11 +124,53 @@ async fn look_up(host: String, permits: Arc<Semaphore>, wait: Duration) -> Resul
         other => other,
     }
     .map(Arc::from)
-    .map_err(|error| LookupError::Unresolved(Unresolved(Arc::new(error))))
+    .map_err(|error| LookupError::Unresolved(Unresolved::new(error)))
 }
 
 /// The resolver calls it a failed lookup when this machine has no descriptor left for asking; then that is
 /// the error.
 fn blame(error: io::Error) -> io::Error {
     Socket::new(Domain::IPV4, Type::DGRAM, None).err().unwrap_or(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_is_being_looked_up_is_not_looked_up_again() {
+        let resolver = Resolver::new(Guard::default(), Duration::from_secs(5));
+        let first = resolver.lookup("localhost");
+        assert!(resolver.lookup("localhost").ptr_eq(&first));
+        assert!(!resolver.lookup("127.0.0.1").ptr_eq(&first));
+        assert!(first.await.unwrap().iter().all(|address| address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_is_forgotten() {
+        let resolver = Resolver::new(Guard::default(), Duration::from_secs(5));
+        let waiting = resolver.lookup("a.invalid");
+        drop(resolver.lookup("b.invalid"));
+        let _last = resolver.lookup("c.invalid");
+        let mut left: Vec<String> = resolver.under_way.lock().unwrap().keys().cloned().collect();
+        left.sort_unstable();
+        assert_eq!(left, ["a.invalid", "c.invalid"]);
+        drop(waiting);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_does_not_get_its_turn_is_our_shortage() {
+        let taken = Arc::new(Semaphore::new(0));
+        let found = look_up("localhost".to_owned(), taken, Duration::from_millis(250)).await;
+        assert!(matches!(found, Err(LookupError::Saturated(_))), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_lookup_gives_its_permit_back() {
+        let permits = Arc::new(Semaphore::new(1));
+        for _ in 0..2 {
+            look_up("localhost".to_owned(), Arc::clone(&permits), Duration::from_secs(5)).await.unwrap();
+        }
+        assert_eq!(permits.available_permits(), 1);
+    }
 }

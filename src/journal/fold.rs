@@ -150,3 +150,66 @@ fn check_top(workspace: &WorkspaceId, state: &State, top: u64) -> Result<(), Loa
 fn corrupt(workspace: &WorkspaceId, detail: String) -> LoadError {
     LoadError::Corrupt { workspace: workspace.clone(), detail }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::conformance::neighbours;
+    use crate::journal::conformance::story::Story;
+    use crate::journal::port::Step;
+
+    /// A save at seq 1 with its snapshot, then attempts up to seq 6.
+    fn stored() -> (WorkspaceId, Stored) {
+        let workspace = neighbours(1).remove(0);
+        let mut story = Story::of(&workspace);
+        let Step { snapshot, .. } = story.save();
+        let attempts = story.deliver_many(5).attempts;
+        (workspace, Stored { snapshot, attempts, top: 6 })
+    }
+
+    #[track_caller]
+    fn corrupt(workspace: &WorkspaceId, stored: &Stored, expected: &str) {
+        let error = load(workspace, stored).unwrap_err();
+        assert_eq!(read(workspace, stored).unwrap_err(), error);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn a_hole_is_told_even_when_the_top_agrees() {
+        let (workspace, mut stored) = stored();
+        stored.attempts.remove(1);
+        stored.top = 5;
+        corrupt(&workspace, &stored, "seq 2 is followed by 4");
+    }
+
+    #[test]
+    fn an_event_must_stand_where_it_says() {
+        let (workspace, mut stored) = stored();
+        stored.attempts[2].json = stored.attempts[1].json.clone();
+        corrupt(&workspace, &stored, "the event at seq 4 says that it is 3");
+    }
+
+    #[test]
+    fn only_attempts_stand_among_attempts() {
+        let (workspace, mut stored) = stored();
+        let mut story = Story::of(&workspace);
+        story.state.seq = 3;
+        stored.attempts[2].json = story.save().history[0].json.clone();
+        corrupt(&workspace, &stored, "the event at seq 4 is no attempt");
+    }
+
+    #[test]
+    fn attempts_without_a_snapshot_are_corrupt() {
+        let (workspace, stored) = stored();
+        corrupt(&workspace, &Stored { snapshot: None, ..stored }, "no snapshot");
+    }
+
+    #[test]
+    fn attempts_below_the_snapshot_change_nothing() {
+        let (workspace, stored) = stored();
+        let all = load(&workspace, &stored).unwrap();
+        let snapshot = Some(record::encode_snapshot(&all.state));
+        let later = load(&workspace, &Stored { snapshot, ..stored }).unwrap();
+        assert_eq!((later.state, later.since_snapshot), (all.state, 0));
+    }
+}

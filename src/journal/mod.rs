@@ -10,5 +10,7 @@ pub mod rejected;
 pub mod embedded;
 pub mod redis;
 
+#[cfg(test)]
+pub(crate) mod conformance;
 
 pub use port::{Journal, ShardIntake, ShardLine};

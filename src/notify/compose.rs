@@ -11,6 +11,9 @@ use super::template::{Words, render};
 use super::text::one_line;
 use crate::journal::port::OwedMail;
 
+/// Characters of a wrong address that an error repeats.
+const ADDRESS_SHOWN_MAX: usize = 120;
+
 /// A mail that is ready to be handed over.
 #[derive(Debug)]
 pub(super) struct Composed {
@@ -33,7 +36,7 @@ pub(super) enum ComposeError {
 
 /// Composes `mail`, sent by `from`, with a link to `public_url`'s screen of the workspace.
 pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>) -> Result<Composed, ComposeError> {
-    let to = recipient(&mail.to)?;
+    let to: Address = mail.to.parse().map_err(|_| ComposeError::Address(one_line(&mail.to, ADDRESS_SHOWN_MAX)))?;
     let screen =
         public_url.map(|base| format!("{}/workspaces/{}/outbound", base.trim_end_matches('/'), mail.workspace));
     let Words { subject, text, html } = render(mail, screen.as_deref());
@@ -54,13 +57,6 @@ pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>)
         .multipart(parts)?;
     let mail = CapturedMail { to: mail.to.clone(), message_id, subject, text, html, raw: message.formatted() };
     Ok(Composed { to, mail })
-}
-
-fn recipient(to: &str) -> Result<Address, ComposeError> {
-    // A quoted local part may hold anything; a line end in it would end the SMTP command.
-    let one_line_only = (!to.contains(char::is_control)).then_some(to);
-    let address = one_line_only.and_then(|to| to.parse().ok());
-    address.ok_or_else(|| ComposeError::Address(one_line(to, 120)))
 }
 
 /// The same for every hand-over of one mail, so that a receiver recognises a repetition after an
@@ -144,8 +140,18 @@ mod tests {
     #[test]
     fn an_owner_address_that_is_none_is_refused() {
         let from = "outbound@acme.example".parse().unwrap();
-        for to in ["", "owner", "a@b, c@d", "a@b\r\nRCPT TO:<c@d>", "\"a\r\nDATA\"@b.example", "<a@b>", "a b@c.example"]
-        {
+        for to in [
+            "",
+            "owner",
+            "a@b, c@d",
+            "a@b\r\nRCPT TO:<c@d>",
+            "\"a\r\nDATA\"@b.example",
+            "\"\\\r\n\"@b.example",
+            "\"\n\"@b.example",
+            "\"\u{0}\"@b.example",
+            "<a@b>",
+            "a b@c.example",
+        ] {
             let error = compose(&owed("acme", to, 0), &from, None).expect_err(to);
             assert!(matches!(error, ComposeError::Address(_)), "{error}");
             assert!(!error.to_string().contains(['\r', '\n']), "{error:?}");

@@ -129,8 +129,6 @@ fn mail_of_disable(state: &State, now: Time, policy: &Policy) -> MailState {
 pub fn interrupted(state: &State, now: Time) -> Option<Event> {
     let test = state.test.as_ref()?;
     let mut attempt = test.attempt.clone();
-    attempt.errors = None;
-    attempt.response = None;
     attempt.error = Some(AttemptError {
         kind: ErrorKind::Interrupted,
         detail: format!("the service stopped during this test and came back at {now}; whether it was sent is unknown"),

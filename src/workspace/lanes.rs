@@ -26,8 +26,9 @@ pub struct Lanes {
     busy: HashSet<Chat>,
     /// How many of `flights` each configuration has.
     by_config: HashMap<u64, usize>,
-    /// What outcomes made of the window, and of which configuration. Not part of a snapshot: after a
-    /// load the window starts at its floor again.
+    /// What outcomes made of the window of one configuration. Errors before its first success halve the
+    /// floor, which stays at or below the next floor, so only successes lift the window off it. Not part
+    /// of a snapshot: after a load the window starts at its floor again.
     grown: Option<Grown>,
 }
 
@@ -86,7 +87,7 @@ impl Lanes {
     #[must_use]
     pub fn window(&self, state: &State, policy: &Policy) -> usize {
         let floor = size(policy.errors_left(state.errors));
-        let grown = self.grown.filter(|grown| state.proven && grown.config == state.webhook.config);
+        let grown = self.grown.filter(|grown| grown.config == state.webhook.config);
         grown.map_or(floor, |grown| grown.size.max(floor)).min(size(policy.in_flight_max.max(1)))
     }
 
@@ -114,7 +115,7 @@ impl Lanes {
     /// configuration and moved the window: a success adds one, an error halves it, never below
     /// `limit + 1 − errors`. Called after the outcome was folded into `state`.
     pub fn end(&mut self, entry: EntryId, delivered: bool, counted: bool, state: &State, policy: &Policy) {
-        if self.land(entry).is_none() || !counted || !state.proven {
+        if self.land(entry).is_none() || !counted {
             return;
         }
         let before = self.window(state, policy);

@@ -323,8 +323,6 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     /// See the assertions of [`World`].
     #[test]
     fn whatever_happens_the_laws_hold(policy in policy(), ops in vec(op(), 0..120)) {

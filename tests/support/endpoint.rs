@@ -4,6 +4,7 @@
 //! It follows a script: the n-th request is treated by the n-th step, every later one by the last.
 
 #![allow(dead_code, reason = "a test binary uses the part of it that it needs")]
+#![expect(clippy::unwrap_used, reason = "a test ends where its support fails")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -65,8 +66,8 @@ pub(crate) struct Endpoint {
 enum Opening {
     Plain,
     Tls(TlsAcceptor),
-    /// The connection is closed at once.
-    Slam,
+    /// This is said, and nothing more.
+    Greeting(Vec<u8>),
 }
 
 impl Endpoint {
@@ -82,7 +83,12 @@ impl Endpoint {
 
     /// A receiver that closes every connection before a word is said.
     pub(crate) fn start_slamming() -> Self {
-        Self::open(Vec::new(), Opening::Slam)
+        Self::start_greeting(Vec::new())
+    }
+
+    /// A receiver that speaks first, ends, and does not listen.
+    pub(crate) fn start_greeting(greeting: Vec<u8>) -> Self {
+        Self::open(Vec::new(), Opening::Greeting(greeting))
     }
 
     fn open(script: Vec<Step>, opening: Opening) -> Self {
@@ -92,8 +98,9 @@ impl Endpoint {
         let seen = Arc::<Mutex<Seen>>::default();
         let (stop, stopped) = oneshot::channel();
         let server = serve(listener, Arc::new(script), opening, Arc::clone(&seen));
+        // Made here, so that it is ready when the caller goes on.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 tokio::select! {
                     () = server => {}
@@ -150,7 +157,12 @@ async fn connection(stream: TcpStream, script: Arc<Vec<Step>>, opening: Opening,
                 converse(stream, &script, &seen).await;
             }
         }
-        Opening::Slam => drop(stream),
+        Opening::Greeting(greeting) => {
+            let mut stream = stream;
+            drop(stream.write_all(&greeting).await);
+            drop(stream.shutdown().await);
+            drop(stream.read_to_end(&mut Vec::new()).await);
+        }
     }
 }
 

@@ -231,6 +231,8 @@ fn use_tree(tokens: &[Token], mut at: usize, prefix: &[String], paths: &mut Vec<
                 return at + 1;
             }
             "as" => at += 2,
+            // In a group it means what stands before the group.
+            "self" if !segments.is_empty() => at += 1,
             name if name == "*" || name.starts_with(is_name) => {
                 segments.push(name.to_owned());
                 at += 1;

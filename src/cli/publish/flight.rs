@@ -8,38 +8,20 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use super::lines::Line;
-use super::{Error, LineList};
-use crate::journal::port::PublishError;
+use crate::cli::client::SendError;
+use super::{Error, Rest};
 use crate::message::{Chat, Invalid, Message, RawMessage};
 
 /// Messages that are read but not yet answered, at most. Enough to fill a store's group commits;
 /// with the largest messages 16 MiB.
 pub(super) const IN_FLIGHT_MAX: usize = 64;
 
-/// Why a message was not published.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence shows what each field holds")]
-pub enum SendError {
-    /// The journal refused, or is away.
-    #[error(transparent)]
-    Store(PublishError),
-    /// The service refused.
-    #[error("the service answered {status}: {detail}")]
-    Refused { status: u16, detail: String },
-    /// Nobody is there.
-    #[error("the service cannot be reached: is `outbound serve` running, and is --server right?")]
-    Unreachable(#[source] reqwest::Error),
-    /// The connection broke before an answer.
-    #[error("the service gave no answer; whether the message was stored is unknown")]
-    NoAnswer(#[source] reqwest::Error),
-}
-
 /// Sends every line until the input ends, a line is bad or a message is refused; then waits for what
 /// is under way. `passed` gets the length of each line that is done. Returns how many were published.
-pub(super) async fn send_all<S, F>(
+pub(in crate::cli) async fn send_all<S, F>(
     lines: &mut mpsc::Receiver<io::Result<Line>>,
     send: S,
-    passed: &mut dyn FnMut(u64),
+    passed: &mut (dyn FnMut(u64) + Send),
 ) -> Result<u64, Error>
 where
     S: Fn(RawMessage) -> F,
@@ -170,15 +152,14 @@ impl Flight {
         next
     }
 
-    fn ended(mut self) -> Result<u64, Error> {
+    fn ended(self) -> Result<u64, Error> {
         let (line, published) = (self.line, self.published);
         match self.end {
             None | Some(End::Input) => Ok(published),
             Some(End::Unreadable(source)) => Err(Error::Read { line, published, source }),
             Some(End::BadLine(source)) => Err(Error::BadLine { line, published, source }),
             Some(End::Refused(source)) => {
-                self.unpublished.sort_unstable();
-                Err(Error::Stopped { published, unpublished: LineList(self.unpublished), next: line + 1, source })
+                Err(Error::Stopped { published, rest: Rest::new(self.unpublished, line + 1), source })
             }
         }
     }
@@ -187,7 +168,6 @@ impl Flight {
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
-    use std::rc::Rc;
 
     use tokio::sync::Semaphore;
 
@@ -250,7 +230,7 @@ mod tests {
         let bad = Ok(Line { text: "{}".into(), length: 3 });
         let blank = Ok(Line { text: " ".into(), length: 2 });
         let lines = vec![line("a", 1), blank, line("a", 2), bad, line("b", 1)];
-        let sent = Rc::new(RefCell::new(Vec::new()));
+        let sent = RefCell::new(Vec::new());
         let send = |message: RawMessage| {
             sent.borrow_mut().push(id(&message));
             std::future::ready(Ok(()))
@@ -263,34 +243,30 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_stops_everything_and_tells_each_line_that_is_not_published() {
         let lines = vec![line("a", 1), line("b", 1), line("a", 2), line("b", 2), line("a", 3)];
-        // b1 is answered only when a1 has been refused; what waits behind it must not go any more.
-        let a1_refused = Rc::new(Semaphore::new(0));
-        let sent = Rc::new(RefCell::new(Vec::new()));
+        // a1 is refused when b1 is under way, and b1 is answered after that: what waits behind them must not go any more.
+        let (b1_started, a1_refused) = (Semaphore::new(0), Semaphore::new(0));
+        let sent = RefCell::new(Vec::new());
         let send = |message: RawMessage| {
-            let (refused, sent) = (Rc::clone(&a1_refused), Rc::clone(&sent));
+            let (started, refused, sent) = (&b1_started, &a1_refused, &sent);
             async move {
                 let id = id(&message);
                 sent.borrow_mut().push(id.clone());
                 if id == "a1" {
-                    tokio::task::yield_now().await;
+                    started.acquire().await.unwrap().forget();
                     refused.add_permits(1);
                     return Err(SendError::Store(PublishError::Full));
                 }
-                drop(refused.acquire().await.unwrap());
+                started.add_permits(1);
+                refused.acquire().await.unwrap().forget();
                 Ok(())
             }
         };
-        let (sender, mut receiver) = mpsc::channel(8);
-        for line in lines {
-            sender.try_send(line).unwrap();
-        }
-        let error = send_all(&mut receiver, send, &mut |_| ()).await.unwrap_err();
-        let Error::Stopped { published, unpublished, next, source } = error else { panic!("{error}") };
-        assert_eq!((published, sent.borrow().clone()), (1, vec!["a1".to_owned(), "b1".to_owned()]), "{source}");
-        let mut numbers: Vec<u64> = unpublished.0;
-        numbers.push(2);
-        numbers.sort_unstable();
-        assert_eq!(numbers, (1..next).collect::<Vec<_>>(), "every line taken is either published or told");
+        let error = send_all(&mut input(lines), send, &mut |_| ()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "1 messages are published and it stopped; publish again line 1, everything from line 3 on"
+        );
+        assert_eq!(*sent.borrow(), ["a1", "b1"]);
     }
 
     #[tokio::test]

@@ -16,11 +16,11 @@ const READ_AHEAD_MAX: usize = 16;
 
 /// One line of the input, without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::cli) struct Line {
     /// Its text. Of a line that no message can have, just more than a message may have.
-    pub(super) text: Bytes,
+    pub(in crate::cli) text: Bytes,
     /// Its length in the input, with its end.
-    pub(super) length: u64,
+    pub(in crate::cli) length: u64,
 }
 
 /// Opens a file, or the standard input for `-`; tells the length when it is known.

@@ -14,6 +14,11 @@ use crate::journal::port::Journal;
 use crate::message::WorkspaceId;
 use crate::workspace::time::Time;
 
+mod crash;
+mod disk;
+mod faults;
+mod opening;
+
 mod file {
     crate::journal::conformance::laws!(super::InFile);
 }

@@ -100,6 +100,7 @@ fn an_entry_is_taken_up_once() {
     lanes.offer(entry(1), ANNA);
     lanes.adopt(entry(1), ANNA, 1);
     assert_eq!((lanes.waiting(), lanes.in_flight()), (0, 1));
+    assert!(lanes.has_room(&on(9), &WIDE), "it takes one of two places");
     lanes.end(entry(1), true, true, &on(0), &WIDE);
     lanes.end(entry(1), true, true, &on(0), &WIDE);
     assert_eq!((lanes.next(), lanes.in_flight()), (None, 0));

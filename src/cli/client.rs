@@ -1,0 +1,173 @@
+//! A client of the service's own HTTP facade, for the subcommands that talk to a running service.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Response, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::admin_token::TokenText;
+use super::is_plain_http;
+use crate::journal::port::PublishError;
+use crate::message::{RawMessage, WorkspaceId};
+
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take: longer than the service waits for a command.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes read of a refusal.
+const REFUSAL_MAX: usize = 16 * 1024;
+
+/// One workspace at one service.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    workspace: Url,
+    token: HeaderValue,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The server's URL cannot be used.
+    #[error("--server must be http://HOST:PORT or https://HOST:PORT, without user info, query or fragment")]
+    ServerUrl,
+    /// The HTTP library refuses.
+    #[error("the HTTP client cannot be built")]
+    Http(#[source] reqwest::Error),
+}
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum SendError {
+    /// The journal refused, or is away.
+    #[error(transparent)]
+    Store(PublishError),
+    /// The service refused.
+    #[error("the service answered {status}: {detail}")]
+    Refused { status: u16, detail: String },
+    /// Nobody is there.
+    #[error("the service cannot be reached: is `outbound serve` running, and is --server right?")]
+    Unreachable(#[source] reqwest::Error),
+    /// The connection broke before an answer.
+    #[error("the service gave no answer; whether the request was carried out is unknown")]
+    NoAnswer(#[source] reqwest::Error),
+    /// The answer is not what was asked for.
+    #[error("the answer cannot be read: is --server right?")]
+    Unreadable(#[source] reqwest::Error),
+}
+
+impl Client {
+    /// A client for `workspace` at `base`.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn new(base: &Url, workspace: &WorkspaceId, token: &TokenText) -> Result<Self, BuildError> {
+        crate::deliver::install_crypto();
+        // The token goes to the server that was named and nowhere else.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .build()
+            .map_err(BuildError::Http)?;
+        let mut token =
+            HeaderValue::from_str(&format!("Bearer {}", token.as_str())).map_err(|_| BuildError::ServerUrl)?;
+        token.set_sensitive(true);
+        Ok(Self { http, workspace: workspace_url(base, workspace).ok_or(BuildError::ServerUrl)?, token })
+    }
+
+    /// Publishes one message; `Ok` is durable.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn publish(&self, message: RawMessage) -> Result<(), SendError> {
+        self.call(Method::POST, &["messages"], Some(message.bytes().clone())).await.map(drop)
+    }
+
+    /// Reads `path` below the workspace.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, SendError> {
+        self.call(Method::GET, path, None).await?.json().await.map_err(SendError::Unreadable)
+    }
+
+    /// Writes `path` below the workspace.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn put(&self, path: &[&str], body: Bytes) -> Result<(), SendError> {
+        self.call(Method::PUT, path, Some(body)).await.map(drop)
+    }
+
+    async fn call(&self, method: Method, path: &[&str], body: Option<Bytes>) -> Result<Response, SendError> {
+        let mut url = self.workspace.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(path);
+        }
+        let mut request = self.http.request(method, url).header(AUTHORIZATION, self.token.clone());
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| {
+            let error = error.without_url();
+            if error.is_connect() { SendError::Unreachable(error) } else { SendError::NoAnswer(error) }
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(SendError::Refused { status: status.as_u16(), detail: detail(response).await })
+    }
+}
+
+fn workspace_url(base: &Url, workspace: &WorkspaceId) -> Option<Url> {
+    if !is_plain_http(base) {
+        return None;
+    }
+    let mut url = base.clone();
+    url.path_segments_mut().ok()?.pop_if_empty().extend(["v1", "workspaces", workspace.as_str()]);
+    Some(url)
+}
+
+/// The sentence of a problem document (RFC 9457), or what to make of an answer that has none.
+async fn detail(mut response: Response) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: String,
+    }
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_MAX - body.len())]);
+        if body.len() == REFUSAL_MAX {
+            break;
+        }
+    }
+    match serde_json::from_slice(&Bytes::from(body)) {
+        Ok(Problem { detail }) => detail,
+        Err(_) => "that is no answer of this service: is --server right?".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_put_behind_a_base_with_and_without_a_slash() {
+        let workspace = "eu:acme-1".parse().unwrap();
+        for base in ["https://example.com/outbound", "https://example.com/outbound/"] {
+            let url = workspace_url(&base.parse().unwrap(), &workspace).unwrap();
+            assert_eq!(url.as_str(), "https://example.com/outbound/v1/workspaces/eu:acme-1");
+        }
+        for base in ["ftp://example.com", "http://u:p@example.com", "http://example.com?a=b", "mailto:a@example.com"] {
+            assert_eq!(workspace_url(&base.parse().unwrap(), &workspace), None, "{base}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What the demo is played on: the service with an embedded journal in a temporary folder, and a
+//! receiver that verifies every body and signature.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::super::admin_token::TokenText;
+use super::super::client::{Client, SendError};
+use super::super::sample::{FAILING, workspaces};
+use super::super::{Error, publish};
+use crate::app::{self, App, now};
+use crate::config::{Config, IN_FLIGHT_DEFAULT, JournalConfig};
+use crate::http::receiver::{Received, Signature, Treatment, receiver};
+use crate::http::serve;
+use crate::message::WorkspaceId;
+use crate::notify::{CapturedMail, Mailer};
+use crate::sign::Secret;
+use crate::workspace::Policy;
+
+/// An attempt's deadline in the demo.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Requests and mails that are not yet looked at; while so many wait, the receiver waits.
+const REPORTS_MAX: usize = 1_024;
+
+/// Everything that runs.
+pub(super) struct Stage {
+    /// Where the facade listens.
+    pub(super) address: SocketAddr,
+    /// Where the receiver listens.
+    pub(super) receiver: SocketAddr,
+    pub(super) token: TokenText,
+    pub(super) clients: HashMap<WorkspaceId, Client>,
+    pub(super) reports: mpsc::Receiver<Received>,
+    pub(super) mails: mpsc::Receiver<CapturedMail>,
+    stop: watch::Sender<bool>,
+    service: JoinHandle<Result<(), app::Error>>,
+    endpoint: JoinHandle<()>,
+    /// Removed with everything in it when the stage is.
+    _folder: TempDir,
+}
+
+/// Secrets by path, as the receiver needs them.
+type Secrets = Arc<Mutex<HashMap<String, Secret>>>;
+
+impl Stage {
+    /// Starts the service and the receiver, and saves a webhook for every workspace.
+    pub(super) async fn set(listen: SocketAddr) -> Result<Self, Error> {
+        let folder = tempfile::tempdir().map_err(Error::Folder)?;
+        let token = TokenText::random(&mut rand::rng());
+        let (stop, stopped) = watch::channel(false);
+        let secrets = Secrets::default();
+        let (reports_sender, reports) = mpsc::channel(REPORTS_MAX);
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (endpoint_listener, receiver_address) = app::bind(local).await?;
+        let endpoint = tokio::spawn(receive(endpoint_listener, Arc::clone(&secrets), reports_sender, stopped.clone()));
+
+        let (listener, address) = app::bind(listen).await?;
+        let (mail_sender, mails) = mpsc::channel(REPORTS_MAX);
+        let mailer = Mailer::capture(mail_sender, Some(format!("http://{address}")));
+        let config = config(&folder, address);
+        let app = App::start(config, (listener, address), token.as_str(), "demo", Some(mailer)).await?;
+        let service = tokio::spawn(app.run(until(stopped)));
+
+        let mut stage = Self {
+            address,
+            receiver: receiver_address,
+            token,
+            clients: HashMap::new(),
+            reports,
+            mails,
+            stop,
+            service,
+            endpoint,
+            _folder: folder,
+        };
+        stage.configure(&secrets).await?;
+        Ok(stage)
+    }
+
+    async fn configure(&mut self, secrets: &Secrets) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct SecretAnswer {
+            secret: String,
+        }
+        let base = base(self.address);
+        for workspace in workspaces() {
+            let client = Client::new(&base, &workspace, &self.token).map_err(publish::Error::from)?;
+            let path = format!("/{workspace}");
+            let webhook = json!({
+                "url": format!("http://{}{path}", self.receiver),
+                "owner_email": format!("owner@{workspace}.example.com"),
+            });
+            client.put(&["webhook"], webhook.to_string().into()).await?;
+            let SecretAnswer { secret } = client.get(&["webhook", "secret"]).await?;
+            let secret = secret.parse().map_err(Error::Secret)?;
+            secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(path, secret);
+            self.clients.insert(workspace, client);
+        }
+        Ok(())
+    }
+
+    /// Lets everything end in order: the service drains, then the receiver closes.
+    pub(super) async fn strike(self) -> Result<(), Error> {
+        self.stop.send_replace(true);
+        // The receiver waits while nobody takes its reports; they are of no interest any more.
+        drop(self.reports);
+        let ended = self.service.await.unwrap_or(Ok(()));
+        self.endpoint.await.ok();
+        ended.map_err(Error::from)
+    }
+}
+
+pub(super) fn base(address: SocketAddr) -> Url {
+    #[expect(clippy::expect_used, reason = "an address and a port always make a URL")]
+    format!("http://{address}/").parse().expect("a URL")
+}
+
+fn config(folder: &TempDir, listen: SocketAddr) -> Config {
+    Config {
+        journal: JournalConfig::Embedded(Some(folder.path().join("outbound.redb"))),
+        data_dir: folder.path().to_owned(),
+        shards: None,
+        policy: Policy::default(),
+        timeout: TIMEOUT,
+        in_flight_max: usize::try_from(IN_FLIGHT_DEFAULT).unwrap_or(usize::MAX),
+        allow_net: vec![IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))],
+        mail: None,
+        listen,
+        public_url: None,
+        arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+/// Receives until the stage is struck. The endpoint of [`FAILING`] answers 500.
+async fn receive(
+    listener: TcpListener,
+    secrets: Secrets,
+    reports: mpsc::Sender<Received>,
+    stopped: watch::Receiver<bool>,
+) {
+    let failing = format!("/{FAILING}");
+    let treat = move |path: &str| Treatment {
+        secret: secrets.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned(),
+        status: if path == failing { 500 } else { 200 },
+        delay: Duration::ZERO,
+    };
+    serve(listener, receiver(Arc::new(treat), reports, now), until(stopped)).await;
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // Without a sender nobody can stop it any more, so it ends too.
+    stopped.wait_for(|stopped| *stopped).await.ok();
+}
+
+/// What the receiver has verified, by workspace.
+#[derive(Debug, Default)]
+pub(super) struct Verified {
+    ids: HashMap<String, HashSet<String>>,
+}
+
+impl Verified {
+    /// Notes a request. Says whether it counts as a delivery: verified, and answered with success.
+    pub(super) fn note(&mut self, received: &Received) -> bool {
+        #[derive(Deserialize)]
+        struct Body {
+            message: Shown,
+        }
+        #[derive(Deserialize)]
+        struct Shown {
+            message_id: String,
+        }
+        let workspace = received.path.trim_start_matches('/');
+        let body: Result<Body, _> = serde_json::from_slice(&received.body);
+        match (body, received.signature == Signature::Verified && workspace != FAILING) {
+            (Ok(body), true) => self.ids.entry(workspace.to_owned()).or_default().insert(body.message.message_id),
+            _ => false,
+        }
+    }
+
+    /// Distinct message ids of a workspace.
+    pub(super) fn count(&self, workspace: &WorkspaceId) -> u64 {
+        let count = self.ids.get(workspace.as_str()).map_or(0, HashSet::len);
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        Self::Demo(super::DemoError::Api(error))
+    }
+}

@@ -1,0 +1,205 @@
+//! Every sentence, pinned.
+
+use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+
+use super::*;
+
+fn peer(url: &str) -> Peer {
+    Peer::of(&Url::parse(url).unwrap())
+}
+
+fn https() -> Peer {
+    peer("https://crm.example/hook?token=secret")
+}
+
+/// What a client wraps around an error.
+#[derive(Debug, thiserror::Error)]
+#[error("outer")]
+struct Outer(#[source] Box<dyn Error + Send + Sync>);
+
+fn wrapped(error: impl Into<Box<dyn Error + Send + Sync>>) -> Outer {
+    Outer(Box::new(Outer(io::Error::other(error).into())))
+}
+
+#[track_caller]
+fn assert_failed(verdict: &Verdict, kind: ErrorKind, sentence: &str) {
+    let detail = sentence.to_owned();
+    assert_eq!(*verdict, Verdict::Failed(AttemptError { kind, detail }));
+}
+
+#[test]
+fn statuses() {
+    for (code, location, expected) in [
+        (199, None, Some((ErrorKind::HttpStatus, "crm.example answered 199"))),
+        (200, None, None),
+        (209, Some("https://x.example/"), None),
+        (210, None, Some((ErrorKind::HttpStatus, "crm.example answered 210"))),
+        (299, Some("https://x.example/"), Some((ErrorKind::HttpStatus, "crm.example answered 299"))),
+        (300, None, Some((ErrorKind::Redirect, "crm.example answered 300, a redirect that does not say where to"))),
+        (
+            301,
+            Some("https://x.example/?a"),
+            Some((
+                ErrorKind::Redirect,
+                "crm.example answered 301 and points to https://x.example/?a; save that address instead",
+            )),
+        ),
+        (399, None, Some((ErrorKind::Redirect, "crm.example answered 399, a redirect that does not say where to"))),
+        (400, None, Some((ErrorKind::HttpStatus, "crm.example answered 400"))),
+        (599, None, Some((ErrorKind::HttpStatus, "crm.example answered 599"))),
+    ] {
+        let error = status(&https(), code, location);
+        let expected = expected.map(|(kind, detail)| AttemptError { kind, detail: detail.to_owned() });
+        assert_eq!(error, expected, "{code}");
+    }
+}
+
+#[test]
+fn a_long_location_is_quoted_in_part() {
+    let error = status(&https(), 302, Some(&"é".repeat(LOCATION_QUOTED_MAX + 1))).unwrap();
+    assert_eq!(error.detail.matches('é').count(), LOCATION_QUOTED_MAX);
+}
+
+#[test]
+fn deadlines() {
+    for (stage, sentence) in [
+        (Stage::Connecting, "crm.example did not answer within 5s"),
+        (Stage::Waiting, "crm.example did not answer within 5s"),
+        (Stage::Reading, "crm.example did not finish its answer within 5s"),
+    ] {
+        let error = late(&https(), stage, Duration::from_secs(5));
+        assert_eq!((error.kind, error.detail.as_str()), (ErrorKind::Timeout, sentence));
+    }
+}
+
+#[test]
+fn certificates_and_handshakes() {
+    for (error, sentence) in [
+        (
+            TlsError::InvalidCertificate(CertificateError::Expired),
+            "the certificate of crm.example has expired; renew it",
+        ),
+        (
+            TlsError::InvalidCertificate(CertificateError::NotValidYet),
+            "the certificate of crm.example is not valid yet; check its dates",
+        ),
+        (
+            TlsError::InvalidCertificate(CertificateError::UnknownIssuer),
+            "the certificate of crm.example comes from an authority that we do not know; \
+             it is self-signed, or the server does not send the whole chain",
+        ),
+        (
+            TlsError::InvalidCertificate(CertificateError::NotValidForName),
+            "the certificate of crm.example is made out to another name",
+        ),
+        (
+            TlsError::InvalidCertificate(CertificateError::BadSignature),
+            "the certificate of crm.example does not hold: BadSignature",
+        ),
+        (
+            TlsError::InvalidMessage(InvalidMessage::InvalidContentType),
+            "crm.example:443 does not speak TLS; check the port",
+        ),
+        (
+            TlsError::AlertReceived(AlertDescription::HandshakeFailure),
+            "crm.example refused the TLS session (HandshakeFailure)",
+        ),
+        (
+            TlsError::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
+            "crm.example offers nothing that we accept; \
+             it must support TLS 1.2 or 1.3 with a current cipher suite",
+        ),
+        (TlsError::DecryptError, "no TLS session with crm.example: cannot decrypt peer's message"),
+    ] {
+        for stage in [Stage::Connecting, Stage::Waiting, Stage::Reading] {
+            let verdict = failure(&https(), stage, &wrapped(error.clone()));
+            assert_failed(&verdict, ErrorKind::Tls, sentence);
+        }
+    }
+}
+
+#[test]
+fn our_own_markers_are_found_in_what_the_client_wraps_around_them() {
+    let forbidden = Forbidden { host: "crm.example".to_owned() };
+    let sentence = forbidden.to_string();
+    assert_failed(&failure(&https(), Stage::Connecting, &wrapped(forbidden)), ErrorKind::ForbiddenAddress, &sentence);
+    let unresolved = Unresolved::new(io::Error::other("no such name"));
+    assert_failed(
+        &failure(&https(), Stage::Connecting, &wrapped(unresolved)),
+        ErrorKind::Dns,
+        "the name crm.example cannot be resolved; check its spelling and its DNS records",
+    );
+}
+
+#[test]
+fn a_shortage_of_this_machine_is_not_the_endpoints_failure() {
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL] {
+        let error = || io::Error::from_raw_os_error(errno.raw_os_error());
+        let sentence = format!("this machine can open no further connection: {}", error());
+        let expected = Verdict::Unable(sentence);
+        assert_eq!(failure(&https(), Stage::Connecting, &wrapped(error())), expected);
+        let looking_up = wrapped(Unresolved::new(error()));
+        assert_eq!(failure(&https(), Stage::Connecting, &looking_up), expected);
+        // Once the request may have been written it is an outcome.
+        assert!(matches!(failure(&https(), Stage::Waiting, &wrapped(error())), Verdict::Failed(_)));
+    }
+    let saturated = failure(&https(), Stage::Connecting, &wrapped(Saturated));
+    assert_eq!(saturated, Verdict::Unable("64 names are being resolved already".to_owned()));
+}
+
+#[test]
+fn what_the_system_says_while_connecting() {
+    for (errno, sentence) in [
+        (Errno::CONNREFUSED, "no connection to crm.example:8080: connection refused"),
+        (Errno::NETUNREACH, "no connection to crm.example:8080: network unreachable"),
+        (Errno::NETDOWN, "no connection to crm.example:8080: network down"),
+        (Errno::HOSTUNREACH, "no connection to crm.example:8080: host unreachable"),
+        (Errno::CONNRESET, "no connection to crm.example:8080: connection reset"),
+    ] {
+        let error = wrapped(io::Error::from_raw_os_error(errno.raw_os_error()));
+        let verdict = failure(&peer("http://crm.example:8080/x"), Stage::Connecting, &error);
+        assert_failed(&verdict, ErrorKind::Connect, sentence);
+    }
+}
+
+#[test]
+fn a_handshake_that_breaks_off_is_a_tls_error_and_a_refusal_is_not() {
+    for (kind, expected, sentence) in [
+        (io::ErrorKind::UnexpectedEof, ErrorKind::Tls, "crm.example:443 broke off the TLS handshake"),
+        (io::ErrorKind::ConnectionReset, ErrorKind::Tls, "crm.example:443 broke off the TLS handshake"),
+        (io::ErrorKind::ConnectionAborted, ErrorKind::Tls, "crm.example:443 broke off the TLS handshake"),
+        (io::ErrorKind::BrokenPipe, ErrorKind::Tls, "crm.example:443 broke off the TLS handshake"),
+        (io::ErrorKind::ConnectionRefused, ErrorKind::Connect, "no connection to crm.example:443: connection refused"),
+    ] {
+        let verdict = failure(&https(), Stage::Connecting, &wrapped(io::Error::from(kind)));
+        assert_failed(&verdict, expected, sentence);
+    }
+}
+
+#[test]
+fn what_breaks_after_connecting_is_a_protocol_error() {
+    for (stage, kind, sentence) in [
+        (Stage::Waiting, io::ErrorKind::BrokenPipe, "crm.example broke the connection without an answer: broken pipe"),
+        (
+            Stage::Reading,
+            io::ErrorKind::ConnectionReset,
+            "crm.example broke off in the middle of its answer: connection reset",
+        ),
+        (Stage::Reading, io::ErrorKind::InvalidData, "the body that crm.example answered is no HTTP/1.1"),
+        (Stage::Reading, io::ErrorKind::InvalidInput, "the body that crm.example answered is no HTTP/1.1"),
+    ] {
+        assert_failed(&failure(&https(), stage, &wrapped(io::Error::from(kind))), ErrorKind::Protocol, sentence);
+    }
+}
+
+#[test]
+fn what_nobody_knows_gets_the_kind_of_its_stage() {
+    let unknown = Outer("something".into());
+    for (stage, kind, sentence) in [
+        (Stage::Connecting, ErrorKind::Connect, "no connection to crm.example:443: other error"),
+        (Stage::Waiting, ErrorKind::Protocol, "crm.example broke the connection without an answer: other error"),
+        (Stage::Reading, ErrorKind::Protocol, "crm.example broke off in the middle of its answer: other error"),
+    ] {
+        assert_failed(&failure(&https(), stage, &unknown), kind, sentence);
+    }
+}

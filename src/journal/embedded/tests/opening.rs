@@ -1,0 +1,112 @@
+//! Opening the file, and refusing to.
+
+use std::path::PathBuf;
+
+use redb::{Database, TableDefinition};
+use tempfile::TempDir;
+
+use super::super::tables::{META, Places, Record, decode_entry, encode_fields};
+use super::super::OpenError;
+use super::{Embedded, wall};
+use crate::journal::port::{Journal as _, RawEntry};
+use crate::message::EntryId;
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("outbound.redb");
+    (dir, path)
+}
+
+fn error(path: &std::path::Path, shards: Option<u16>) -> OpenError {
+    Embedded::open(path, shards, wall).err().expect("it is refused")
+}
+
+#[test]
+fn the_number_of_shards_is_fixed_at_the_first_start() {
+    let (_dir, path) = place();
+    assert_eq!(Embedded::open(&path, Some(3), wall).unwrap().shards(), 3);
+    assert_eq!(Embedded::open(&path, None, wall).unwrap().shards(), 3);
+    assert_eq!(Embedded::open(&path, Some(3), wall).unwrap().shards(), 3);
+    assert!(matches!(error(&path, Some(4)), OpenError::Shards { stored: 3, asked: 4 }));
+}
+
+#[test]
+fn there_are_16_shards_unless_told_otherwise() {
+    let (_dir, path) = place();
+    assert_eq!(Embedded::open(&path, None, wall).unwrap().shards(), 16);
+}
+
+#[test]
+fn no_shards_or_too_many_are_refused() {
+    for shards in [0, 1_025] {
+        assert!(matches!(error(&place().1, Some(shards)), OpenError::ShardsOutOfRange { .. }));
+        assert!(Embedded::in_memory(shards, wall).is_err());
+    }
+}
+
+#[test]
+fn a_file_in_use_is_refused_by_name() {
+    let (_dir, path) = place();
+    let _open = Embedded::open(&path, None, wall).unwrap();
+    let error = error(&path, None);
+    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(error.to_string().contains("outbound.redb is in use"), "{error}");
+}
+
+#[test]
+fn another_format_is_refused_by_name() {
+    let (_dir, path) = place();
+    drop(Embedded::open(&path, None, wall).unwrap());
+    let db = Database::open(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(META).unwrap().insert("format", 2).unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    assert!(matches!(error(&path, None), OpenError::UnknownFormat { found: 2 }));
+}
+
+#[test]
+fn a_database_of_something_else_is_left_alone() {
+    let (_dir, path) = place();
+    let db = Database::create(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(TableDefinition::<u64, u64>::new("birds")).unwrap().insert(1, 1).unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    assert!(matches!(error(&path, None), OpenError::NotAJournal));
+}
+
+#[test]
+fn a_file_that_is_no_database_is_left_alone() {
+    let (dir, path) = place();
+    let text = b"not a database, but a letter".repeat(1_000);
+    std::fs::write(&path, &text).unwrap();
+    assert!(matches!(error(&path, None), OpenError::File { .. }));
+    assert_eq!(std::fs::read(&path).unwrap(), text);
+    assert!(matches!(error(&dir.path().join("no/such/directory"), None), OpenError::File { .. }));
+}
+
+#[test]
+fn records_and_entries_have_their_bytes() {
+    let record = Record { top: 3, snapshot: Some("s".into()), attempts: Places::from([(2, 256)]) };
+    let bytes = [&[3, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, b's'][..], &pair()].concat();
+    assert_eq!(record.encode(), bytes);
+    assert_eq!(Record::decode(&bytes).unwrap(), record);
+    assert_eq!(Record::decode(&Record::default().encode()).unwrap(), Record::default());
+    for end in (0..16).chain(17..33) {
+        // A cut just behind the snapshot leaves a record without attempts, which only the fold can tell.
+        assert!(end == 17 || Record::decode(&bytes[..end]).is_err(), "cut at {end}");
+    }
+
+    let fields = encode_fields([(&b"ab"[..], &b""[..])]);
+    assert_eq!(fields, [2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b', 0, 0, 0, 0, 0, 0, 0, 0]);
+    let entry = RawEntry { id: EntryId { ms: 7, n: 1 }, fields: vec![("ab".into(), "".into())] };
+    assert_eq!(decode_entry((7, 1), &fields).unwrap(), entry);
+    for end in 1..fields.len() {
+        assert!(decode_entry((7, 1), &fields[..end]).is_err(), "cut at {end}");
+    }
+}
+
+fn pair() -> [u8; 16] {
+    [2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+}

@@ -1,0 +1,46 @@
+//! This machine has no file descriptor left. A test binary of its own with one test, as the limit holds for
+//! the whole process.
+
+#[path = "support/endpoint.rs"]
+mod endpoint;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use endpoint::{Endpoint, Step, answer};
+use outbound::deliver::{Courier, Options, Post, Report};
+use outbound::workspace::Time;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+#[tokio::test]
+async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
+    let endpoint = Endpoint::start(vec![Step::Reply(answer("200 OK", "", ""))]);
+    let options = Options {
+        timeout: Duration::from_secs(5),
+        allow: vec!["127.0.0.1/32".parse().unwrap()],
+        clock: || Time::from_unix_ms(0),
+    };
+    let courier = Courier::new(&options).unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    for host in ["127.0.0.1", "localhost"] {
+        let post = Post {
+            url: Arc::from(format!("http://{host}:{}/", endpoint.address.port())),
+            webhook_id: Arc::from("msg_7_1-0"),
+            secrets: vec![Arc::from("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")],
+            body: Bytes::from("{}"),
+        };
+        let requests = endpoint.seen().requests.len();
+
+        setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..limit }).unwrap();
+        let report = courier.attempt(&post).await;
+        setrlimit(Resource::Nofile, limit).unwrap();
+        let Report::Unable(reason) = report else { panic!("{host}: {report:?}") };
+        assert_eq!(reason, "this machine can open no further connection: Too many open files (os error 24)");
+        assert_eq!(endpoint.seen().requests.len(), requests);
+
+        let report = courier.attempt(&post).await;
+        assert!(matches!(&report, Report::Done(done) if done.error.is_none()), "{host}: {report:?}");
+        assert_eq!(endpoint.seen().requests.len(), requests + 1);
+    }
+}
