@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::super::committer::Committer;
+use super::super::committer::{Committer, Made};
 use super::super::intake::Intake;
 use super::super::protocol::ToWorkspace;
 use super::super::slots::{Phase, Slot};
@@ -137,11 +137,20 @@ impl Desk {
         self.unable.clear();
     }
 
-    /// A commit is durable.
+    /// A commit is durable, and with it every one before it.
     pub(in super::super) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
-        let Some(made) = self.committer.answered(number) else { return };
+        let durable = self.committer.answered(number);
+        if durable.is_empty() {
+            return;
+        }
         self.gate.set_lease(Some(lease_until));
         self.gate.set_unanswered(self.committer.unanswered_since());
+        for made in durable {
+            self.made_durable(made, now);
+        }
+    }
+
+    fn made_durable(&mut self, made: Made, now: Instant) {
         self.intake.freed(made.settled.len());
         for entry in &made.settled {
             if let Some(workspace) = self.table.settled(*entry) {
