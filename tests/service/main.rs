@@ -1,0 +1,15 @@
+//! The program as a process of its own, on both journals: what it keeps over crashes, what it refuses
+//! to start with, what its facade does, and how it ends.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
+
+mod bench;
+mod crash;
+#[path = "../support"]
+mod support {
+    pub(crate) mod receiver;
+    #[allow(dead_code, unreachable_pub, reason = "each test binary uses the part of it that it needs")]
+    pub(crate) mod redis_server;
+    pub(crate) mod service;
+    pub(crate) mod smtp;
+}
