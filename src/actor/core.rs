@@ -20,7 +20,7 @@ use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Action, Answer, Command, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, SaveContext};
-use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailState, Request, Trigger};
+use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Trigger};
 use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
@@ -188,6 +188,7 @@ impl Core {
         let delivered = attempt.error.is_none();
         let policy = self.context.policy;
         let mut step = if self.attempted.contains(&entry) {
+            self.lanes.end(entry, delivered, false, &self.state, &policy);
             self.empty_step()
         } else {
             let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &policy);
@@ -241,7 +242,8 @@ impl Core {
             at: (self.context.clock)(),
             by: &command.by,
             fresh_secret: &(self.context.fresh_secret)(),
-            mail_begun: self.mail_begun.is_some(),
+            mail_begun: self.mail_begun.is_some()
+                && self.mail_begun == self.state.mail.as_ref().map(|mail| mail.disabled),
         };
         decide::save(&self.state, save, &context)
     }
@@ -257,12 +259,17 @@ impl Core {
     }
 
     fn mail_turn(&mut self, disabled: u64, out: &mut Decided) {
-        let owed = self.state.mail.as_ref().is_some_and(|mail| mail.disabled == disabled && mail.state == MailState::Owed);
+        let owed =
+            self.state.mail.as_ref().is_some_and(|mail| mail.disabled == disabled && mail.state == MailState::Owed);
         if owed {
             self.mail_begun = Some(disabled);
             out.mail = Some((disabled, MailNext::Send));
         } else {
-            out.steps.push(Step { mails_ended: vec![disabled], ..self.empty_step() });
+            // A crash left it in the outbox behind a later one, whose end its own would hide.
+            let detail = Some("a later mail took its place".to_owned());
+            let event = Event::MailDropped(MailEnded { at: (self.context.clock)(), disabled, detail });
+            let step = self.record(vec![event]);
+            out.steps.push(step);
             out.mail = Some((disabled, MailNext::Over));
         }
     }
@@ -303,7 +310,8 @@ impl Core {
         let mut due = false;
         for event in events {
             self.state.evolve(&event);
-            let stored = record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
+            let stored =
+                record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
             if event.attempt().is_some() {
                 self.since_snapshot += 1;
                 due |= self.since_snapshot >= SNAPSHOT_EVERY;

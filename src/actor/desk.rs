@@ -181,7 +181,7 @@ impl Desk {
             self.retire_idle(now);
         }
         let ready = |fallen: &&WorkspaceId| {
-            self.slots.get(*fallen).is_none_or(|slot| slot.not_before.is_none_or(|at| now >= at))
+            self.slots.get(fallen).is_none_or(|slot| slot.not_before.is_none_or(|at| now >= at))
         };
         let ready: Vec<WorkspaceId> = self.fallen.iter().filter(ready).cloned().collect();
         for workspace in ready {

@@ -151,8 +151,13 @@ impl Handle {
 impl Board {
     fn set(&self, shard: usize, status: Status) {
         let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all_held = |board: &[Status]| board.iter().all(|status| matches!(status, Status::Held(_)));
+        let were_held = all_held(&board);
         if let Some(place) = board.get_mut(shard) {
             *place = status;
+        }
+        if all_held(&board) && !were_held {
+            info!(shards = board.len(), "All shards are held.");
         }
     }
 

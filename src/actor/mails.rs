@@ -92,10 +92,7 @@ impl Mails {
 
     /// The mail of this workspace that is with the mail server.
     pub(super) fn sending(&self, workspace: &WorkspaceId) -> Option<u64> {
-        self.begun
-            .iter()
-            .find(|(key, stage)| key.0 == *workspace && **stage == Stage::Sending)
-            .map(|(key, _)| key.1)
+        self.begun.iter().find(|(key, stage)| key.0 == *workspace && **stage == Stage::Sending).map(|(key, _)| key.1)
     }
 
     /// Whether any mail is with the mail server.

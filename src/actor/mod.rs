@@ -1,9 +1,9 @@
 //! The running shards: actors that read, decide, attempt and commit.
 //!
 //! Architecture invariants: only this room names actix. Nothing outside holds an address of an
-//! actor; [`handle::start`] owns the actix system and the rest of the crate sees a [`Handle`].
-//! Every actix handler is a few lines around a plain struct: [`core`] decides for one workspace,
-//! [`desk`] for one shard; both are synchronous and know no I/O.
+//! actor; `handle::start` owns the actix system and the rest of the crate sees a [`Handle`].
+//! Every actix handler is a few lines around a plain struct: `core` decides for one workspace,
+//! `desk` for one shard; both are synchronous and know no I/O.
 //!
 //! House rules, learnt from actix 0.13's source:
 //! 1. A mailbox bounds nothing; permits do. No permit, no read.
@@ -13,25 +13,25 @@
 //! 5. Stopping discards mail silently, so passivation is a protocol with the shard.
 //! 6. A panic kills an actor silently, so it is caught where it happens and reported.
 //!
-//! Reading order: what shard and workspace say to each other ([`protocol`]), one workspace
-//! ([`core`], [`test_run`], [`workspace`]), one shard ([`entry`], [`table`], [`slots`], [`intake`], [`committer`],
-//! [`mails`], [`desk`], [`shard`]), what limits both ([`throttle`]), and the way in ([`handle`]).
+//! Reading order: what shard and workspace say to each other (`protocol`), one workspace
+//! (`core`, `test_run`, `workspace`), one shard (`entry`, `table`, `slots`, `intake`, `committer`,
+//! `mails`, `desk`, `shard`), what limits both (`throttle`), and the way in (`handle`).
 
-mod protocol;
-mod entry;
-mod core;
-mod test_run;
-mod workspace;
-mod table;
-mod slots;
-mod intake;
 mod committer;
-mod mails;
+mod core;
 mod desk;
-mod shard;
-mod throttle;
+mod entry;
 mod handle;
+mod intake;
+mod mails;
+mod protocol;
+mod shard;
+mod slots;
+mod table;
+mod test_run;
 #[cfg(test)]
 mod tests;
+mod throttle;
+mod workspace;
 
 pub use handle::{Died, Handle, Options, ShardReport, StartError, start};

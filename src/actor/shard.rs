@@ -96,7 +96,7 @@ pub(super) enum News {
 
 /// What is void after a reload.
 pub(super) enum TermNews {
-    Acquired(Result<(Acquired, HashSet<EntryId>), AcquireError>),
+    Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
     Polled(Result<Polled, StoreError>),
     Line(Result<LineNews, LineError>),
 }
@@ -104,7 +104,7 @@ pub(super) enum TermNews {
 /// What the line answered.
 pub(super) enum LineNews {
     Committed(u64, Instant),
-    Loaded(WorkspaceId, Result<Loaded, LoadError>),
+    Loaded(WorkspaceId, Box<Result<Loaded, LoadError>>),
     Newest(WorkspaceId, EntryId, Result<Option<Newest>, LoadError>),
     Swept(Vec<RawEntry>),
 }
@@ -148,29 +148,47 @@ impl ShardActor {
 
     fn take_of_term(&mut self, news: TermNews, now: Instant, ctx: &mut ActixContext<Self>) {
         match news {
-            TermNews::Acquired(Ok((acquired, present))) => {
-                self.held_before = true;
-                self.held = Some(HeldShard { line: acquired.line, polls: self.read_with(acquired.intake, ctx) });
-                self.desk.acquired(acquired.outbox, &present, acquired.lease_until, now);
-            }
-            TermNews::Acquired(Err(error)) => {
-                self.status = Status::Waiting(error.to_string());
-                (self.tools.publish)(self.status.clone());
-                self.desk.not_acquired(&error);
-            }
+            TermNews::Acquired(result) => self.acquired(*result, now, ctx),
             TermNews::Polled(Ok(polled)) => self.desk.polled(polled, now),
             TermNews::Polled(Err(error)) => self.desk.poll_failed(&error, now),
             TermNews::Line(Ok(LineNews::Committed(number, until))) => self.desk.committed(number, until, now),
-            TermNews::Line(Ok(LineNews::Loaded(workspace, loaded))) => self.desk.loaded(&workspace, loaded, now),
-            TermNews::Line(Ok(LineNews::Newest(workspace, id, newest))) => self.desk.newest(&workspace, id, newest, now),
+            TermNews::Line(Ok(LineNews::Loaded(workspace, loaded))) => self.desk.loaded(&workspace, *loaded, now),
+            TermNews::Line(Ok(LineNews::Newest(workspace, id, newest))) => {
+                self.desk.newest(&workspace, id, newest, now)
+            }
             TermNews::Line(Ok(LineNews::Swept(entries))) => self.desk.swept(entries, now),
             TermNews::Line(Err(error)) => {
                 self.held = None;
                 self.term += 1;
-                self.status = Status::Waiting(error.to_string());
-                (self.tools.publish)(self.status.clone());
+                self.show(Status::Waiting(error.to_string()));
                 self.desk.line_failed(&error);
             }
+        }
+    }
+
+    fn acquired(
+        &mut self,
+        result: Result<(Acquired, HashSet<EntryId>), AcquireError>,
+        now: Instant,
+        ctx: &ActixContext<Self>,
+    ) {
+        match result {
+            Ok((acquired, present)) => {
+                self.held_before = true;
+                self.held = Some(HeldShard { line: acquired.line, polls: self.read_with(acquired.intake, ctx) });
+                self.desk.acquired(acquired.outbox, &present, acquired.lease_until, now);
+            }
+            Err(error) => {
+                self.show(Status::Waiting(error.to_string()));
+                self.desk.not_acquired(&error);
+            }
+        }
+    }
+
+    fn show(&mut self, status: Status) {
+        if status != self.status {
+            self.status = status;
+            (self.tools.publish)(self.status.clone());
         }
     }
 
@@ -193,11 +211,7 @@ impl ShardActor {
         }
         self.arm_timer(ctx);
         if self.desk.is_running() {
-            let status = Status::Held(self.desk.counts(Instant::now()));
-            if status != self.status {
-                self.status = status;
-                (self.tools.publish)(self.status.clone());
-            }
+            self.show(Status::Held(self.desk.counts(Instant::now())));
         }
     }
 
@@ -232,7 +246,7 @@ impl ShardActor {
         actix_rt::spawn(async move {
             tokio::time::sleep(after).await;
             let result = acquire(&*journal, number, &holder, attempted).await;
-            shard.do_send(News::Term(term, TermNews::Acquired(result)));
+            shard.do_send(News::Term(term, TermNews::Acquired(Box::new(result))));
         });
     }
 
@@ -243,7 +257,7 @@ impl ShardActor {
                 self.answer(line.commit(batch), move |until| LineNews::Committed(number, until), ctx);
             }
             Call::Ask(Ask::Load(workspace)) => {
-                self.answer(line.load(&workspace), move |loaded| LineNews::Loaded(workspace, loaded), ctx);
+                self.answer(line.load(&workspace), move |loaded| LineNews::Loaded(workspace, Box::new(loaded)), ctx);
             }
             Call::Ask(Ask::Newest(workspace, id)) => {
                 self.answer(line.newest(&workspace), move |newest| LineNews::Newest(workspace, id, newest), ctx);
@@ -320,7 +334,7 @@ impl ShardActor {
     }
 
     fn end(&mut self, ctx: &mut ActixContext<Self>) {
-        (self.tools.publish)(Status::Released);
+        self.show(Status::Released);
         self.workspaces.clear();
         if let Some(released) = self.released.take() {
             released.send(()).ok();
@@ -414,4 +428,3 @@ impl Handler<Report> for ShardActor {
         self.work(ctx);
     }
 }
-

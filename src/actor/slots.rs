@@ -105,7 +105,11 @@ impl Slot {
 
     /// Nothing is held, asked for or owed.
     fn is_unused(&self) -> bool {
-        self.phase == Phase::Passive && self.held == 0 && self.commands == 0 && !self.is_parked() && self.buffer.is_empty()
+        self.phase == Phase::Passive
+            && self.held == 0
+            && self.commands == 0
+            && !self.is_parked()
+            && self.buffer.is_empty()
     }
 
     /// Notes a panic or a failed load; returns when to go on.

@@ -147,20 +147,26 @@ impl Table {
 
     /// Attempts of a workspace that have no outcome yet.
     pub(super) fn attempts_of(&self, workspace: &WorkspaceId) -> Vec<Arc<Start>> {
-        let mut starts: Vec<Arc<Start>> = self.of(workspace).filter_map(|(_, held)| match &held.stage {
-            Stage::Attempting(start) => Some(Arc::clone(start)),
-            _ => None,
-        }).collect();
+        let mut starts: Vec<Arc<Start>> = self
+            .of(workspace)
+            .filter_map(|(_, held)| match &held.stage {
+                Stage::Attempting(start) => Some(Arc::clone(start)),
+                _ => None,
+            })
+            .collect();
         starts.sort_by_key(|start| start.item.entry);
         starts
     }
 
     /// Outcomes of a workspace that no step settles yet, in stream order.
     pub(super) fn undecided_of(&self, workspace: &WorkspaceId) -> Vec<Finished> {
-        let mut list: Vec<Finished> = self.of(workspace).filter_map(|(_, held)| match &held.stage {
-            Stage::Ended { finished, decided: false } => Some(finished.clone()),
-            _ => None,
-        }).collect();
+        let mut list: Vec<Finished> = self
+            .of(workspace)
+            .filter_map(|(_, held)| match &held.stage {
+                Stage::Ended { finished, decided: false } => Some(finished.clone()),
+                _ => None,
+            })
+            .collect();
         list.sort_by_key(|finished| finished.start.item.entry);
         list
     }

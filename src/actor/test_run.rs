@@ -118,7 +118,14 @@ impl Core {
         Ok(Arc::new(Item { entry: newest.entry, message, webhook_id: format!("test_{id}").into(), origin: None }))
     }
 
-    fn commit_test_start(&mut self, id: EntryId, command: &Command, item: Arc<Item>, step: &mut Step, out: &mut Decided) {
+    fn commit_test_start(
+        &mut self,
+        id: EntryId,
+        command: &Command,
+        item: Arc<Item>,
+        step: &mut Step,
+        out: &mut Decided,
+    ) {
         let attempt = Attempt {
             at: (self.context.clock)(),
             trigger: Trigger::Test,

@@ -37,7 +37,7 @@ impl Actor for WorkspaceActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_HINT);
         if let Some(first) = self.first.take() {
-            self.report(What::Decided(first));
+            self.report(What::Decided(Box::new(first)));
         }
     }
 }
@@ -59,7 +59,7 @@ impl Handler<ToWorkspace> for WorkspaceActor {
         }
         let suspects = mail.suspects();
         match catch_unwind(AssertUnwindSafe(|| self.core.handle(mail))) {
-            Ok(decided) => self.report(What::Decided(decided)),
+            Ok(decided) => self.report(What::Decided(Box::new(decided))),
             // The state may be half changed: it is dropped with this actor and loaded again.
             Err(_) => {
                 self.report(What::Panicked(suspects));
@@ -80,7 +80,7 @@ pub(super) struct Report {
 /// See [`Report`].
 #[derive(Debug)]
 pub(super) enum What {
-    Decided(Decided),
+    Decided(Box<Decided>),
     Retired,
     Panicked(Suspects),
 }

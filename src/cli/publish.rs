@@ -9,8 +9,8 @@ use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use url::Url;
 
 use super::admin_token::{self, TokenText};
-use super::data_dir::admin_token_file;
 use super::client::{BuildError, Client, SendError};
+use super::data_dir::admin_token_file;
 use super::{EXIT_FAILED, EXIT_USAGE, block_on, journal};
 use crate::config::JournalConfig;
 use crate::journal::Journal;

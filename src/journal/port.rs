@@ -197,7 +197,10 @@ pub trait ShardLine: Send {
 
     /// The newest message of a workspace: of its last 100 attempts' and the newest skipped one, that
     /// with the greatest entry id.
-    fn newest(&self, workspace: &WorkspaceId) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, LineError>>;
+    fn newest(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, LineError>>;
 
     /// Reads message entries from `from` to `to`, both inclusive, at most `count`.
     fn sweep(&self, from: EntryId, to: EntryId, count: usize) -> BoxFuture<'static, Result<Vec<RawEntry>, LineError>>;
@@ -288,8 +291,12 @@ impl Step {
         let events = self.attempts.iter().chain(&self.history).map(|event| event.json.len()).sum::<usize>();
         let snapshot = self.snapshot.as_ref().map_or(0, Bytes::len);
         let last = self.last_skipped.as_ref().map_or(0, |newest| newest.message.bytes().len());
-        let rejected =
-            self.rejected.iter().flat_map(|entry| &entry.fields).map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        let rejected = self
+            .rejected
+            .iter()
+            .flat_map(|entry| &entry.fields)
+            .map(|(key, value)| key.len() + value.len())
+            .sum::<usize>();
         events + snapshot + last + rejected
     }
 }
@@ -377,7 +384,9 @@ pub enum LoadError {
     #[error("the journal of workspace {workspace} is corrupt: {detail}")]
     Corrupt { workspace: WorkspaceId, detail: String },
     /// Written by another version of the program.
-    #[error("the journal of workspace {workspace} has a {what} of version {found}, this program reads up to {known}: start the newer program")]
+    #[error(
+        "the journal of workspace {workspace} has a {what} of version {found}, this program reads up to {known}: start the newer program"
+    )]
     UnknownVersion { workspace: WorkspaceId, what: &'static str, found: u64, known: u64 },
 }
 

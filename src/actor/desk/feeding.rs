@@ -23,7 +23,11 @@ impl Desk {
         self.setbacks = 0;
         let quiet = self.is_all_quiet();
         if self.intake.polled(&polled, quiet) {
-            warn!(shard = self.place.shard, rewinds = self.intake.rewinds, "Entries lie behind the cursor; the stream is read again from its start.");
+            warn!(
+                shard = self.place.shard,
+                rewinds = self.intake.rewinds,
+                "Entries lie behind the cursor; the stream is read again from its start."
+            );
         }
         if !self.is_running() {
             return;
@@ -103,8 +107,12 @@ impl Desk {
         match read_command(entry) {
             Ok((workspace, command)) => {
                 let command = Arc::new(command);
-                let held =
-                    HeldCommand { workspace: workspace.clone(), command: Arc::clone(&command), decided: false, blamed: false };
+                let held = HeldCommand {
+                    workspace: workspace.clone(),
+                    command: Arc::clone(&command),
+                    decided: false,
+                    blamed: false,
+                };
                 self.commands.insert(entry.id, held);
                 self.slots.ensure(&workspace, now).commands += 1;
                 self.deliver(&workspace, ToWorkspace::Command(entry.id, command), now);
@@ -121,7 +129,8 @@ impl Desk {
         let Some(sweep) = self.intake.swept(&entries) else { return };
         // What each due workspace has passed by now; `None` once its allowance is used up.
         let mut due: HashMap<WorkspaceId, bool> = self.slots.due(now).into_iter().map(|w| (w, true)).collect();
-        let reached = if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
+        let reached =
+            if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
         let mut taken = Taken::new();
         for entry in entries {
             self.take_swept(&entry, &mut due, &mut taken);
@@ -153,7 +162,9 @@ impl Desk {
     fn pass(&mut self, sweep: Sweep, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
         let cursor = self.intake.cursor();
         for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
-            let Some(from) = self.slots.get(workspace).and_then(super::super::slots::Slot::resume_from) else { continue };
+            let Some(from) = self.slots.get(workspace).and_then(super::super::slots::Slot::resume_from) else {
+                continue;
+            };
             // One that resumes above what the sweep reached was not looked at.
             if from < sweep.from || from > reached {
                 continue;

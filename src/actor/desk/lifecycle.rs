@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::super::committer::{Committer, Made};
 use super::super::intake::Intake;
@@ -33,6 +33,11 @@ impl Desk {
                 self.table.settled(entry);
             }
         }
+        if self.setbacks == 0 {
+            debug!(shard = self.place.shard, "The shard is held.");
+        } else {
+            info!(shard = self.place.shard, kept = self.table.len(), "The shard is held again.");
+        }
         self.mode = Mode::Running;
         self.setbacks = 0;
         self.gate.set_lease(Some(lease_until));
@@ -42,7 +47,6 @@ impl Desk {
             self.mails.owe(mail, now);
         }
         self.take_up_survivors(now);
-        info!(shard = self.place.shard, kept = self.table.len(), "The shard is held.");
     }
 
     /// Routes what was attempted before the reload: outcomes are decided again, attempts go on.
@@ -61,7 +65,9 @@ impl Desk {
             return self.give_up();
         }
         let pause = match error {
-            AcquireError::Held { remaining, .. } => (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1)),
+            AcquireError::Held { remaining, .. } => {
+                (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1))
+            }
             AcquireError::Store(_) => self.pause(),
         };
         if self.setbacks == 0 {
@@ -154,10 +160,14 @@ impl Desk {
         self.intake.freed(made.settled.len());
         for entry in &made.settled {
             if let Some(workspace) = self.table.settled(*entry) {
-                self.let_go(&workspace, |slot| {
-                    slot.held = slot.held.saturating_sub(1);
-                    slot.widen();
-                }, now);
+                self.let_go(
+                    &workspace,
+                    |slot| {
+                        slot.held = slot.held.saturating_sub(1);
+                        slot.widen();
+                    },
+                    now,
+                );
             }
         }
         for id in &made.answered {

@@ -24,7 +24,7 @@ impl Desk {
             return;
         }
         match what {
-            What::Decided(decided) => self.decided(&workspace, decided, now),
+            What::Decided(decided) => self.decided(&workspace, *decided, now),
             What::Retired => self.retired(&workspace),
             What::Panicked(suspects) => self.panicked(&workspace, &suspects, now),
         }
@@ -193,7 +193,12 @@ impl Desk {
     }
 
     /// A load was answered.
-    pub(in super::super) fn loaded(&mut self, workspace: &WorkspaceId, loaded: Result<Loaded, LoadError>, now: Instant) {
+    pub(in super::super) fn loaded(
+        &mut self,
+        workspace: &WorkspaceId,
+        loaded: Result<Loaded, LoadError>,
+        now: Instant,
+    ) {
         match loaded {
             Ok(loaded) => self.activate(workspace, loaded),
             Err(error) => self.not_loaded(workspace, &error, now),
@@ -237,7 +242,13 @@ impl Desk {
     }
 
     /// A workspace's newest message was looked up.
-    pub(in super::super) fn newest(&mut self, workspace: &WorkspaceId, id: EntryId, newest: Result<Option<Newest>, LoadError>, now: Instant) {
+    pub(in super::super) fn newest(
+        &mut self,
+        workspace: &WorkspaceId,
+        id: EntryId,
+        newest: Result<Option<Newest>, LoadError>,
+        now: Instant,
+    ) {
         match newest {
             Ok(newest) => self.deliver(workspace, ToWorkspace::Newest(id, newest), now),
             Err(error) => {
@@ -293,7 +304,13 @@ impl Desk {
     }
 
     /// A mail was handed over, or not.
-    pub(in super::super) fn mail_sent(&mut self, workspace: &WorkspaceId, disabled: u64, result: MailResult, now: Instant) {
+    pub(in super::super) fn mail_sent(
+        &mut self,
+        workspace: &WorkspaceId,
+        disabled: u64,
+        result: MailResult,
+        now: Instant,
+    ) {
         self.deliver(workspace, ToWorkspace::MailResult(disabled, result), now);
     }
 }

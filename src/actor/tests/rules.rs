@@ -82,7 +82,9 @@ async fn a_test_without_a_message_or_url_says_why_and_the_save_holds() {
     assert!(matches!(answer, Answer::Done { reason: Some(NoAttempt::NoUrl), attempt: None, .. }), "{answer:?}");
     let save = Save { url: Some(bench.url("acme")), ..Save::default() };
     let answer = bench.submit("acme", Action::Test { save: Some(save) }).await;
-    let Answer::Done { webhook, reason: Some(NoAttempt::NoMessage), attempt: None } = answer else { panic!("{answer:?}") };
+    let Answer::Done { webhook, reason: Some(NoAttempt::NoMessage), attempt: None } = answer else {
+        panic!("{answer:?}")
+    };
     assert_eq!(webhook.status, Status::Enabled);
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -54,7 +54,11 @@ fn introduce(stage: &Stage, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "workspaces: {}; the endpoint of {FAILING} answers 500", names.join(", "))?;
     writeln!(out, "receiver:   http://{}/<workspace>, verifies every body and signature", stage.receiver)?;
     writeln!(out, "service:    {base}")?;
-    writeln!(out, "look:       curl -H 'Authorization: Bearer {}' {base}v1/workspaces/acme/webhook", stage.token.as_str())?;
+    writeln!(
+        out,
+        "look:       curl -H 'Authorization: Bearer {}' {base}v1/workspaces/acme/webhook",
+        stage.token.as_str()
+    )?;
     writeln!(out, "            … and /v1/workspaces/{FAILING}/attempts/log\n")
 }
 
@@ -111,7 +115,9 @@ async fn count(stage: &mut Stage, n: u64, out: &mut dyn Write) -> Result<(), Err
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = n as f64 / seconds;
     print_table(&rows, out)
-        .and_then(|()| writeln!(out, "in {seconds:.1} s: {rate:.0} messages a second, from publish to the last outcome"))
+        .and_then(|()| {
+            writeln!(out, "in {seconds:.1} s: {rate:.0} messages a second, from publish to the last outcome")
+        })
         .map_err(Error::Output)?;
     agree(&rows).map_err(|error| DemoError::Disagreement(error).into())
 }
@@ -134,7 +140,9 @@ fn publish(stage: &Stage, n: u64) -> Published {
         taken.insert(workspace.clone(), Arc::clone(&count));
         let client = client.clone();
         work.spawn(async move {
-            let mut passed = |_| drop(count.fetch_add(1, Ordering::Relaxed));
+            let mut passed = |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            };
             send_all(&mut lines, |message| client.publish(message), &mut passed).await?;
             Ok(())
         });
@@ -164,7 +172,13 @@ struct Played {
 
 impl Played {
     /// Watches until every message has an outcome and the mail is sent, or nothing moves any more.
-    async fn follow(&mut self, stage: &mut Stage, published: &mut Published, n: u64, bar: &ProgressBar) -> Result<Vec<Row>, Error> {
+    async fn follow(
+        &mut self,
+        stage: &mut Stage,
+        published: &mut Published,
+        n: u64,
+        bar: &ProgressBar,
+    ) -> Result<Vec<Row>, Error> {
         let mut clock = tokio::time::interval(ASK_EVERY);
         let stop = stop_signal();
         tokio::pin!(stop);
@@ -198,7 +212,11 @@ impl Played {
         for workspace in workspaces() {
             let Some(client) = stage.clients.get(&workspace) else { continue };
             let webhook: WebhookView = client.get(&["webhook"]).await?;
-            let failed = if webhook.status == Status::Enabled && webhook.consecutive_errors == 0 { 0 } else { failed(client).await? };
+            let failed = if webhook.status == Status::Enabled && webhook.consecutive_errors == 0 {
+                0
+            } else {
+                failed(client).await?
+            };
             rows.push(Row {
                 published: published.taken.get(&workspace).map_or(0, |taken| taken.load(Ordering::Relaxed)),
                 delivered: self.verified.count(&workspace),

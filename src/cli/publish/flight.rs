@@ -8,8 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
 use super::lines::Line;
-use crate::cli::client::SendError;
 use super::{Error, Rest};
+use crate::cli::client::SendError;
 use crate::message::{Chat, Invalid, Message, RawMessage};
 
 /// Messages that are read but not yet answered, at most. Enough to fill a store's group commits;
@@ -172,6 +172,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::journal::port::PublishError;
 
     fn line(chat: &str, id: u32) -> io::Result<Line> {
         let text = format!(
@@ -216,9 +217,9 @@ mod tests {
                 Ok(())
             }
         };
-        let passed = Cell::new(0);
-        let published = send_all(&mut input(lines), send, &mut |_| passed.set(passed.get() + 1)).await.unwrap();
-        assert_eq!((published, passed.get(), most.get()), (150, 150, 3));
+        let mut passed = 0;
+        let published = send_all(&mut input(lines), send, &mut |_| passed += 1).await.unwrap();
+        assert_eq!((published, passed, most.get()), (150, 150, 3));
         for chat in ["a", "b", "c"] {
             let of_chat: Vec<String> = sent.borrow().iter().filter(|id| id.starts_with(chat)).cloned().collect();
             assert_eq!(of_chat, (0..50).map(|n| format!("{chat}{n}")).collect::<Vec<_>>());
@@ -253,7 +254,7 @@ mod tests {
                 sent.borrow_mut().push(id.clone());
                 if id == "a1" {
                     started.acquire().await.unwrap().forget();
-                    refused.add_permits(1);
+                    refused.add_permits(8);
                     return Err(SendError::Store(PublishError::Full));
                 }
                 started.add_permits(1);

@@ -65,7 +65,8 @@ fn a_snapshot_has_its_bytes() {
 
 #[test]
 fn the_newest_skipped_message_has_its_bytes() {
-    let (file, newest) = (golden!("newest"), Newest { entry: EntryId { ms: 1_769_860_800_000, n: 3 }, message: message() });
+    let (file, newest) =
+        (golden!("newest"), Newest { entry: EntryId { ms: 1_769_860_800_000, n: 3 }, message: message() });
     assert_eq!(std::str::from_utf8(&encode_newest(&newest)).unwrap(), file);
     assert_eq!(decode_newest(file.as_bytes()).unwrap(), newest);
 }
@@ -121,7 +122,10 @@ fn members_that_are_not_known_are_passed_over() {
 fn another_version_is_refused_by_name() {
     // Nothing but the version need be as this program knows it.
     let error = decode_event(br#"{"v":3,"no":"seq"}"#).unwrap_err();
-    assert_eq!(error.to_string(), "the version of a stored event is 3, this program reads up to 1: start the newer program");
+    assert_eq!(
+        error.to_string(),
+        "the version of a stored event is 3, this program reads up to 1: start the newer program"
+    );
     let workspace: WorkspaceId = "acme".parse().unwrap();
     let expected = LoadError::UnknownVersion { workspace: workspace.clone(), what: "event", found: 3, known: 1 };
     assert_eq!(error.of(&workspace), expected);
@@ -133,10 +137,7 @@ fn another_type_is_refused_by_name() {
     let error = decode_event(br#"{"v":1,"seq":4,"type":"webhook_sung","at":1}"#).unwrap_err();
     let workspace: WorkspaceId = "acme".parse().unwrap();
     let LoadError::Corrupt { detail, .. } = error.of(&workspace) else { panic!("corrupt") };
-    assert_eq!(
-        detail,
-        "an event has the type `webhook_sung`, which version 1 does not have: start the newer program"
-    );
+    assert_eq!(detail, "an event has the type `webhook_sung`, which version 1 does not have: start the newer program");
 }
 
 #[test]

@@ -18,7 +18,7 @@
 //! | `…:{k}:rejected` | see [`super::rejected`] |
 //!
 //! # Ways in
-//! [`lease`] takes a shard and starts a [`line`](self::line) (commits, loads, in order) and an
+//! [`lease`] takes a shard and starts a [`mod@line`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`source`] hands the
 //! common input over. Each kind of work has connections of its own: answers come in the order of
 //! questions, so nothing may stand behind a blocking read.

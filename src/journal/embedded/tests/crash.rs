@@ -74,7 +74,8 @@ async fn run(workspace: &WorkspaceId) -> Run {
     let journal: Arc<dyn Journal> = Arc::new(disk.journal().unwrap());
     let (mut story, mut ids, mut answers) = (Story::of(workspace), Vec::new(), Vec::new());
     let held = hold(&journal, workspace).await;
-    let answered = |published: &Vec<EntryId>, seq| Answered { changes: disk.changed(), published: published.len(), seq };
+    let answered =
+        |published: &Vec<EntryId>, seq| Answered { changes: disk.changed(), published: published.len(), seq };
     answers.push(answered(&ids, 0));
     soon(held.line.commit(batch([story.save()]))).await.unwrap();
     answers.push(answered(&ids, 1));

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
-use super::super::tables::{META, Places, Record, decode_entry, encode_fields};
 use super::super::OpenError;
+use super::super::tables::{META, Places, Record, decode_entry, encode_fields};
 use super::{Embedded, wall};
 use crate::journal::port::{Journal as _, RawEntry};
 use crate::message::EntryId;
