@@ -149,7 +149,10 @@ impl Desk {
         if durable.is_empty() {
             return;
         }
-        self.gate.set_lease(Some(lease_until));
+        // A drain has shut the gate for good.
+        if self.is_running() {
+            self.gate.set_lease(Some(lease_until));
+        }
         self.gate.set_unanswered(self.committer.unanswered_since());
         for made in durable {
             self.made_durable(made, now);
