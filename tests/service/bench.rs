@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::receiver::Receiver;
 use crate::support::redis_server::RedisServer;
-use crate::support::service::{Api, PATIENCE, Service};
+use crate::support::service::{Api, PATIENCE, Service, message};
 
 /// Shards of every service here: few, so that they start quickly, and enough to have neighbours.
 pub(crate) const SHARDS: u16 = 4;
@@ -99,6 +99,13 @@ impl Bench {
         }
     }
 
+    /// Publishes messages of one chat with these ids.
+    pub(crate) async fn publish_ids(&self, workspace: &str, chat: &str, ids: &[&str]) {
+        let parcels: Vec<Parcel> = ids.iter().map(|id| parcel(workspace, chat, id)).collect();
+        let published = self.publish(&parcels).await;
+        assert_eq!(published.acknowledged.len(), ids.len());
+    }
+
     /// Publishes to the common input.
     pub(crate) fn publish_to_source(&self, parcels: &[Parcel]) -> Published {
         add(self.redis(), parcels, |_| "outbound:messages".to_owned())
@@ -112,6 +119,16 @@ impl Bench {
             None => owed_in_file(&self.service.data_dir().join("outbound.redb")).await,
         };
         messages.iter().map(|message| message_id(message)).collect()
+    }
+}
+
+/// A message of a chat.
+pub(crate) fn parcel(workspace: &str, chat: &str, message_id: &str) -> Parcel {
+    Parcel {
+        workspace: workspace.to_owned(),
+        chat: chat.to_owned(),
+        message_id: message_id.to_owned(),
+        message: message(chat, message_id),
     }
 }
 
@@ -151,7 +168,8 @@ pub(crate) async fn post_all(api: &Api, parcels: &[Parcel]) -> Published {
         callers.spawn(async move {
             let mut published = Published::default();
             for parcel in parcels {
-                let list = if post(&api, &parcel).await { &mut published.acknowledged } else { &mut published.uncertain };
+                let list =
+                    if post(&api, &parcel).await { &mut published.acknowledged } else { &mut published.uncertain };
                 list.insert(parcel.message_id);
             }
             published
@@ -189,9 +207,11 @@ async fn post(api: &Api, parcel: &Parcel) -> bool {
 async fn owed_in_redis(redis: &RedisServer) -> Vec<String> {
     let began = Instant::now();
     // What a killed process wrote to its sockets is still carried out; then its connections end.
-    while redis.call::<String>(&["INFO", "clients"]).lines().any(|line| {
-        line.strip_prefix("connected_clients:").is_some_and(|n| n.trim() != "1")
-    }) {
+    while redis
+        .call::<String>(&["INFO", "clients"])
+        .lines()
+        .any(|line| line.strip_prefix("connected_clients:").is_some_and(|n| n.trim() != "1"))
+    {
         assert!(began.elapsed() < PATIENCE, "the connections of the killed service do not end");
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }

@@ -5,6 +5,12 @@
 
 mod bench;
 mod crash;
+mod drain;
+mod facade;
+mod input;
+mod mail;
+mod start;
+mod survive;
 #[path = "../support"]
 mod support {
     pub(crate) mod receiver;

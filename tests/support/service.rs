@@ -28,6 +28,7 @@ const LOG_SHOWN: usize = 60;
 /// A service, running or not, with what it remembers. Killed and forgotten when dropped.
 pub(crate) struct Service {
     folder: TempDir,
+    data_dir: PathBuf,
     arguments: Vec<String>,
     child: Option<Child>,
     api: Api,
@@ -58,7 +59,7 @@ impl Service {
                 .map(str::to_owned)
                 .into();
         arguments.extend(more.iter().map(|&word| word.to_owned()));
-        Self { folder, arguments, child: None, api: Api::new() }
+        Self { data_dir: folder.path().join("data"), folder, arguments, child: None, api: Api::new() }
     }
 
     /// Starts it on the data that it has, and waits until it is ready.
@@ -133,7 +134,12 @@ impl Service {
 
     /// Its data directory.
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data_dir.clone()
+    }
+
+    /// Starts on that data directory from now on.
+    pub(crate) fn share_data_dir(&mut self, with: &Self) {
+        self.data_dir = with.data_dir();
     }
 
     /// Changes the value of a flag for the next start.
@@ -164,7 +170,7 @@ impl Service {
 
     fn command(&self) -> Command {
         let mut command = program();
-        command.args(&self.arguments).arg("--data-dir").arg(self.data_dir()).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
+        command.args(&self.arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
         command
     }
 
@@ -196,11 +202,8 @@ pub(crate) fn program() -> Command {
 fn run(mut command: Command, folder: &Path) -> Ended {
     let (stdout, stderr) = (folder.join("refused.stdout"), folder.join("refused.stderr"));
     let began = Instant::now();
-    let mut child = command
-        .stdout(File::create(&stdout).unwrap())
-        .stderr(File::create(&stderr).unwrap())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap()).spawn().unwrap();
     let mut status = None;
     while status.is_none() && began.elapsed() < PATIENCE {
         std::thread::sleep(Duration::from_millis(5));
