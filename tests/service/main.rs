@@ -9,6 +9,7 @@ mod drain;
 mod facade;
 mod input;
 mod mail;
+mod reload;
 mod start;
 mod survive;
 #[path = "../support"]
