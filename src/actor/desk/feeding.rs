@@ -20,7 +20,6 @@ type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
 impl Desk {
     /// A forward read was answered.
     pub(in super::super) fn polled(&mut self, polled: Polled, now: Instant) {
-        self.setbacks = 0;
         let quiet = self.is_all_quiet();
         if self.intake.polled(&polled, quiet) {
             warn!(
