@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use outbound::config::BACKOFF;
 use serde_json::json;
 
 use crate::bench::{Bench, Kind, Parcel, parcel, shard};
@@ -48,6 +49,29 @@ async fn commits_that_break_off_repeat_nothing_and_stop_no_other_workspace() {
         assert!(began.elapsed() < PATIENCE, "the stream is not settled");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test]
+async fn a_shard_whose_commits_are_all_refused_is_loaded_again_ever_more_slowly_until_they_are_not() {
+    let bench = Bench::start(Kind::Redis, &[]).await;
+    bench.save("acme", json!({})).await;
+    let rejected = format!("outbound:{{{}}}:rejected", shard("acme"));
+    // Every commit looks at its length.
+    bench.redis().call::<()>(&["SET", &rejected, "in the way"]);
+    let parcels: Vec<Parcel> = (0..100).map(|n| parcel("acme", &format!("+{}", n % 12), &format!("a{n:03}"))).collect();
+    bench.publish(&parcels).await;
+    let began = Instant::now();
+    while bench.service.log().matches("The shard is loaded again.").count() < 5 {
+        assert!(began.elapsed() < PATIENCE, "the shard is not loaded again: {}", bench.service.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Doubled each time, from the first to the fifth.
+    assert!(began.elapsed() >= BACKOFF.0 * (1 + 2 + 4 + 8), "five loads within {:?}", began.elapsed());
+    bench.redis().call::<()>(&["DEL", &rejected]);
+    until_logged(&bench, "acme", 100).await;
+    let ids: BTreeSet<String> = parcels.into_iter().map(|parcel| parcel.message_id).collect();
+    let came = bench.receiver.ids("acme");
+    assert_eq!((came.len(), came.into_iter().collect()), (ids.len(), ids));
 }
 
 /// A message for acme, and every so often one for the broken workspace.
