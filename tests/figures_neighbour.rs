@@ -2,7 +2,7 @@
 //!
 //! Asserts times and memory, so it runs with the machine for itself (Makefile, "figures").
 
-#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
 mod support {
     pub(crate) mod receiver;
@@ -43,6 +43,7 @@ const PASSED_MAX: Duration = Duration::from_secs(5);
 const P99_MAX: Duration = Duration::from_millis(50);
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
 async fn a_slow_endpoint_with_20000_messages_owed_costs_little_memory_and_its_neighbour_no_time() {
     let redis = RedisServer::start();
     let receiver = Receiver::start();

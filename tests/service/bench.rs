@@ -1,7 +1,7 @@
 //! A service, its journal, and a receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outbound::app::now;
 use outbound::journal::Journal;
@@ -193,7 +193,7 @@ async fn post(api: &Api, parcel: &Parcel) -> bool {
             Err(error) if error.is_connect() => {
                 assert!(began.elapsed() < PATIENCE, "nobody listens any more");
                 // Until somebody listens again.
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             Ok(reply) => {
                 assert_eq!(reply.problem(), (503, "store-away"), "{}", reply.body);
@@ -205,15 +205,12 @@ async fn post(api: &Api, parcel: &Parcel) -> bool {
 }
 
 async fn owed_in_redis(redis: &RedisServer) -> Vec<String> {
-    let began = Instant::now();
     // What a killed process wrote to its sockets is still carried out; then its connections end.
-    while redis
-        .call::<String>(&["INFO", "clients"])
-        .lines()
-        .any(|line| line.strip_prefix("connected_clients:").is_some_and(|n| n.trim() != "1"))
-    {
+    let only_ours = |clients: String| clients.lines().any(|line| line == "connected_clients:1");
+    let began = Instant::now();
+    while !only_ours(redis.call(&["INFO", "clients"])) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
         assert!(began.elapsed() < PATIENCE, "the connections of the killed service do not end");
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
     let mut streams: Vec<String> = (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages")).collect();
     streams.push("outbound:messages".to_owned());
@@ -229,7 +226,7 @@ async fn owed_in_file(path: &std::path::Path) -> Vec<String> {
     let journal = Embedded::open(path, None, now).unwrap();
     let mut messages = Vec::new();
     for shard in 0..SHARDS {
-        let holder = Holder { node: "test".to_owned(), first: true, lease: std::time::Duration::from_secs(10) };
+        let holder = Holder { node: "test".to_owned(), first: true, lease: Duration::from_secs(10) };
         let mut acquired = journal.acquire(shard, &holder).await.unwrap();
         let mut cursor = EntryId::ZERO;
         loop {

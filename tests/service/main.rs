@@ -1,7 +1,7 @@
 //! The program as a process of its own, on both journals: what it keeps over crashes, what it refuses
 //! to start with, what its facade does, and how it ends.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
 mod bench;
 mod crash;

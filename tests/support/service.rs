@@ -181,13 +181,14 @@ impl Service {
 }
 
 impl Drop for Service {
+    #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure, and only then")]
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            // The test harness shows it with the failure.
-            eprintln!("the end of the service's log:\n{}", lines[lines.len().saturating_sub(LOG_SHOWN)..].join("\n"));
+            let end = &lines[lines.len().saturating_sub(LOG_SHOWN)..];
+            eprintln!("the end of the service's log:\n{}", end.join("\n"));
         }
     }
 }
