@@ -41,7 +41,7 @@ impl Desk {
         self.mode = Mode::Running;
         self.gate.set_lease(Some(lease_until));
         self.committer = Committer::default();
-        self.intake = Intake::default();
+        self.intake = Intake::new(self.limits);
         for mail in outbox {
             self.mails.owe(mail, now);
         }
@@ -93,6 +93,7 @@ impl Desk {
         }
         let pause = self.pause().min(POLL_PAUSE_MAX);
         self.setbacks += 1;
+        self.table.read_ended();
         self.intake.poll_failed(now, pause);
     }
 
@@ -132,7 +133,7 @@ impl Desk {
         self.gate.set_unanswered(None);
         self.table.keep_attempted();
         self.slots.clear();
-        self.intake = Intake::default();
+        self.intake = Intake::new(self.limits);
         self.committer = Committer::default();
         self.mails.reload();
         self.commands.clear();
@@ -142,7 +143,7 @@ impl Desk {
         self.unable.clear();
     }
 
-    /// A commit is durable, and with it every one before it.
+    /// A commit is durable, and every one before it.
     pub(in super::super) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
         let durable = self.committer.answered(number);
         if durable.is_empty() {
@@ -150,17 +151,17 @@ impl Desk {
         }
         // Not before: a shard whose every commit is refused is acquired and read without trouble.
         self.setbacks = 0;
-        // A drain has shut the gate for good.
+        // A drain shuts the gate for good.
         if self.is_running() {
             self.gate.set_lease(Some(lease_until));
         }
         self.gate.set_unanswered(self.committer.unanswered_since());
         for made in durable {
-            self.made_durable(made, now);
+            self.take_durable(made, now);
         }
     }
 
-    fn made_durable(&mut self, made: Made, now: Instant) {
+    fn take_durable(&mut self, made: Made, now: Instant) {
         self.intake.freed(made.settled.len());
         for entry in &made.settled {
             if let Some(workspace) = self.table.settled(*entry) {
