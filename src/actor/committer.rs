@@ -114,11 +114,11 @@ impl Committer {
         Call::Commit(number, batch)
     }
 
-    /// Commit `number` was answered. Commits take effect in order, so those before it have too, though
-    /// their answers may be reported later; those then find nothing here.
+    /// A commit was answered. Commits take effect in order, so with it are all before it: their own
+    /// answers, each brought by a task of its own, may come later and then say nothing new.
     pub(super) fn answered(&mut self, number: u64) -> Vec<Made> {
-        let durable = self.in_flight.partition_point(|made| made.number <= number);
-        self.in_flight.drain(..durable).collect()
+        let known = self.in_flight.iter().take_while(|made| made.number <= number).count();
+        self.in_flight.drain(..known).collect()
     }
 
     /// When the oldest unanswered commit was made.

@@ -251,7 +251,10 @@ impl Reply {
 impl Api {
     fn new() -> Self {
         outbound::deliver::install_crypto();
-        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+        // Idle connections go well before the service closes them (`config::REQUEST_READ_TIMEOUT`): a request
+        // on one that is closed at that moment fails.
+        let idle = Duration::from_secs(2);
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_idle_timeout(idle).build().unwrap();
         let nowhere = Arc::new(Mutex::new(([127, 0, 0, 1], 0).into()));
         Self { client, address: nowhere, token: Some(TOKEN.to_owned()) }
     }
