@@ -254,6 +254,17 @@ fn shard_asks_redis_for_the_number_of_shards() {
 }
 
 #[test]
+fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
+    let redis = RedisServer::start();
+    let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stdout(&output), "outbound:{6}:messages\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("note: no service has started on this Redis yet"), "{error}");
+    assert_eq!(redis.keys(), Vec::<String>::new());
+}
+
+#[test]
 fn receive_prints_and_verifies_what_arrives_until_it_is_told_to_end() {
     let secret: Secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
     let receive = ["receive", "--listen", "127.0.0.1:0", "--status", "204", "--secret", secret.expose()];
