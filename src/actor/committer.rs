@@ -114,10 +114,11 @@ impl Committer {
         Call::Commit(number, batch)
     }
 
-    /// The oldest commit was answered.
-    pub(super) fn answered(&mut self, number: u64) -> Option<Made> {
-        debug_assert_eq!(self.in_flight.front().map(|made| made.number), Some(number));
-        self.in_flight.pop_front()
+    /// A commit was answered. Commits take effect in order, so with it are all before it: their own
+    /// answers, each brought by a task of its own, may come later and then say nothing new.
+    pub(super) fn answered(&mut self, number: u64) -> Vec<Made> {
+        let known = self.in_flight.iter().take_while(|made| made.number <= number).count();
+        self.in_flight.drain(..known).collect()
     }
 
     /// When the oldest unanswered commit was made.

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 use super::core::Context;
 use super::desk::Desk;
 use super::entry::Place;
+use super::intake::Limits;
 use super::shard::{News, ShardActor, Status, Tools};
 use super::throttle::{Gate, NodeCap};
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_COUNT, HAND_OVER_RETRY};
@@ -251,7 +252,7 @@ fn start_shards(
             #[cfg(test)]
             inspect: super::tests::inspect,
         });
-        let desk = Desk::new(place, options.clock, gate, tokio::time::Instant::now());
+        let desk = Desk::new(place, Limits::default(), options.clock, gate, tokio::time::Instant::now());
         let board = Arc::clone(board);
         let tools = Tools {
             journal: Arc::clone(&options.journal),

@@ -36,6 +36,7 @@ impl Desk {
         for entry in polled.messages {
             self.take_forward(entry, &mut taken, now);
         }
+        self.table.read_ended();
         self.feed(taken, now);
         for entry in polled.commands {
             self.take_command(&entry, now);
@@ -127,8 +128,10 @@ impl Desk {
     /// A sweep was answered: due workspaces take up what they may, each up to its allowance.
     pub(in super::super) fn swept(&mut self, entries: Vec<RawEntry>, now: Instant) {
         let Some(sweep) = self.intake.swept(&entries) else { return };
-        // What each due workspace has passed by now; `None` once its allowance is used up.
-        let mut due: HashMap<WorkspaceId, bool> = self.slots.due(now).into_iter().map(|w| (w, true)).collect();
+        // Whether each due workspace can take more. One that became due meanwhile and resumes below
+        // this sweep is not due for it: its next entry is not here.
+        let due = self.slots.due_from(sweep.from, now);
+        let mut due: HashMap<WorkspaceId, bool> = due.into_iter().map(|workspace| (workspace, true)).collect();
         let reached =
             if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
         let mut taken = Taken::new();
@@ -166,7 +169,7 @@ impl Desk {
                 continue;
             };
             // One that resumes above what the sweep reached was not looked at.
-            if from < sweep.from || from > reached {
+            if from > reached {
                 continue;
             }
             let at = reached.next();

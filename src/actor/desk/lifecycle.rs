@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::super::committer::Committer;
+use super::super::committer::{Committer, Made};
 use super::super::intake::Intake;
 use super::super::protocol::ToWorkspace;
 use super::super::slots::{Phase, Slot};
@@ -42,7 +42,7 @@ impl Desk {
         self.setbacks = 0;
         self.gate.set_lease(Some(lease_until));
         self.committer = Committer::default();
-        self.intake = Intake::default();
+        self.intake = Intake::new(self.limits);
         for mail in outbox {
             self.mails.owe(mail, now);
         }
@@ -94,6 +94,7 @@ impl Desk {
         }
         let pause = self.pause().min(POLL_PAUSE_MAX);
         self.setbacks += 1;
+        self.table.read_ended();
         self.intake.poll_failed(now, pause);
     }
 
@@ -133,7 +134,7 @@ impl Desk {
         self.gate.set_unanswered(None);
         self.table.keep_attempted();
         self.slots.clear();
-        self.intake = Intake::default();
+        self.intake = Intake::new(self.limits);
         self.committer = Committer::default();
         self.mails.reload();
         self.commands.clear();
@@ -143,11 +144,23 @@ impl Desk {
         self.unable.clear();
     }
 
-    /// A commit is durable.
+    /// A commit is durable, and every one before it.
     pub(in super::super) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
-        let Some(made) = self.committer.answered(number) else { return };
-        self.gate.set_lease(Some(lease_until));
+        let durable = self.committer.answered(number);
+        if durable.is_empty() {
+            return;
+        }
+        // A drain shuts the gate for good.
+        if self.is_running() {
+            self.gate.set_lease(Some(lease_until));
+        }
         self.gate.set_unanswered(self.committer.unanswered_since());
+        for made in durable {
+            self.take_durable(made, now);
+        }
+    }
+
+    fn take_durable(&mut self, made: Made, now: Instant) {
         self.intake.freed(made.settled.len());
         for entry in &made.settled {
             if let Some(workspace) = self.table.settled(*entry) {
