@@ -342,7 +342,10 @@ impl Core {
     #[cfg(test)]
     pub(super) fn describe(&self) -> String {
         let unable = self.unable_until.map(|until| until.saturating_duration_since(Instant::now()));
-        format!("{}: {:?}, enabled {}, errors {}, unable for {unable:?}", self.id, self.lanes, self.state.webhook.enabled, self.state.errors)
+        format!(
+            "{}: {:?}, enabled {}, errors {}, unable for {unable:?}",
+            self.id, self.lanes, self.state.webhook.enabled, self.state.errors
+        )
     }
 
     /// The mail that the `WebhookDisabled` just folded owes.

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::super::entry::{raw_of, read_command, read_message};
-use super::super::intake::Sweep;
 use super::super::protocol::{Item, ToWorkspace};
 use super::{Desk, HeldCommand};
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
@@ -20,7 +19,6 @@ type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
 impl Desk {
     /// A forward read was answered.
     pub(in super::super) fn polled(&mut self, polled: Polled, now: Instant) {
-        self.setbacks = 0;
         let quiet = self.is_all_quiet();
         if self.intake.polled(&polled, quiet) {
             warn!(
@@ -139,7 +137,7 @@ impl Desk {
             self.take_swept(&entry, &mut due, &mut taken);
         }
         self.table.sweep_ended();
-        self.pass(sweep, reached, &due);
+        self.pass(reached, &due);
         self.feed(taken, now);
     }
 
@@ -162,7 +160,7 @@ impl Desk {
     }
 
     /// Moves on every due workspace that took all there was; un-parks those that passed the cursor.
-    fn pass(&mut self, sweep: Sweep, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
+    fn pass(&mut self, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
         let cursor = self.intake.cursor();
         for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
             let Some(from) = self.slots.get(workspace).and_then(super::super::slots::Slot::resume_from) else {

@@ -39,10 +39,7 @@ impl Desk {
             info!(shard = self.place.shard, kept = self.table.len(), "The shard is held again.");
         }
         self.mode = Mode::Running;
-        self.setbacks = 0;
         self.gate.set_lease(Some(lease_until));
-        self.committer = Committer::default();
-        self.intake = Intake::new(self.limits);
         for mail in outbox {
             self.mails.owe(mail, now);
         }
@@ -144,23 +141,25 @@ impl Desk {
         self.unable.clear();
     }
 
-    /// A commit is durable, and every one before it.
+    /// A commit is durable, and with it every one before it.
     pub(in super::super) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
         let durable = self.committer.answered(number);
         if durable.is_empty() {
             return;
         }
-        // A drain shuts the gate for good.
+        // Not before: a shard whose every commit is refused is acquired and read without trouble.
+        self.setbacks = 0;
+        // A drain has shut the gate for good.
         if self.is_running() {
             self.gate.set_lease(Some(lease_until));
         }
         self.gate.set_unanswered(self.committer.unanswered_since());
         for made in durable {
-            self.take_durable(made, now);
+            self.made_durable(made, now);
         }
     }
 
-    fn take_durable(&mut self, made: Made, now: Instant) {
+    fn made_durable(&mut self, made: Made, now: Instant) {
         self.intake.freed(made.settled.len());
         for entry in &made.settled {
             if let Some(workspace) = self.table.settled(*entry) {
