@@ -66,7 +66,7 @@ use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::time::Clock;
 
-pub use self::check::StartError;
+pub use self::check::{StartError, stored_shards};
 
 /// How to reach Redis and what to expect there.
 #[derive(Debug, Clone)]
