@@ -68,15 +68,16 @@ examples:
 	$(call say,examples in the documentation)
 	$(CARGO) test $(LOCKED) --doc
 
+# With the private items, so links to them are welcome: its readers are those who change the code.
 docs:
 	$(call say,documentation)
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(LOCKED) --no-deps
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must
 # turn a test red. Takes hours on two cores.
 mutants:
 	$(call say,mutants)
 	@$(CARGO) mutants --version || $(CARGO) install --locked cargo-mutants
-	$(CARGO) mutants --timeout 300 \
+	$(CARGO) mutants --timeout 300 --output target \
 	  --file 'src/workspace/**/*.rs' --file 'src/deliver/classify*.rs' --file 'src/deliver/guard*.rs' \
 	  -- $(LOCKED) --lib $(addprefix --test ,$(filter deliver%,$(RULES)))

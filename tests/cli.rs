@@ -18,6 +18,10 @@ use outbound::sign::{self, Secret};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
+use support::redis_server::RedisServer;
+
+mod support;
+
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Nothing here takes long; this only turns a hang into a failure.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -74,6 +78,7 @@ fn help_names_the_environment_variable_of_each_flag() {
         let variable = format!("[env: OUTBOUND_{}", flag.to_uppercase().replace('-', "_"));
         assert!(serve.contains(&format!("--{flag}")) && serve.contains(&variable), "{flag}: {serve}");
     }
+    assert!(serve.contains("[default: info; of the demo: warn]"), "{serve}");
     for subcommand in ["demo", "publish", "receive", "shard"] {
         let output = outbound(&[subcommand, "--help"]).output().unwrap();
         assert!(output.status.success() && stdout(&output).contains("[env: OUTBOUND_"), "{}", stdout(&output));
@@ -223,6 +228,72 @@ async fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
         "{error}"
     );
     assert!(error.contains("caused by: the service answered 503: the store is full"), "{error}");
+}
+
+#[test]
+fn publish_and_shard_reach_a_redis_without_a_service() {
+    let redis = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = (0..40).map(|n| line("a", n)).collect();
+    let file = file_of(dir.path(), &lines);
+    let journal = ["--journal", &redis.url()];
+    let output = outbound(&["publish", "--workspace", "acme"]).args(journal).arg(file).output().unwrap();
+    assert!(stdout(&output).starts_with("published 40 messages to acme in "), "{output:?}");
+    let key = stdout(&outbound(&["shard", "acme"]).args(journal).output().unwrap());
+    let entries: Vec<(String, Vec<String>)> = redis.call(&["XRANGE", key.trim_end(), "-", "+"]);
+    let stored: Vec<Vec<String>> = entries.into_iter().map(|(_, fields)| fields).collect();
+    let expected = lines.iter().map(|line| ["workspace", "acme", "message", line].map(str::to_owned).to_vec());
+    assert_eq!(stored, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn shard_asks_redis_for_the_number_of_shards() {
+    let redis = RedisServer::start();
+    let _: i64 = redis.call(&["HSET", "outbound:meta", "format", "1", "shards", "64"]);
+    let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
+    assert_eq!(stdout(&output), "outbound:{38}:messages\n", "{output:?}");
+}
+
+#[test]
+fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
+    let demo = ["demo", "--messages", "60"];
+    let output = outbound(&demo).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // Whoever watches sees the messages alone, unless a log was asked for.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let printed = stdout(&output);
+    assert!(printed.starts_with("look:       curl -H 'Authorization: Bearer "), "{printed}");
+    let row = printed.lines().find(|line| line.starts_with("all ")).expect(&printed);
+    let counts: Vec<u64> = row.split_whitespace().skip(1).map(|count| count.parse().unwrap()).collect();
+    assert_eq!(counts[0], 60);
+    assert_eq!(counts[1..].iter().sum::<u64>(), 60, "{printed}");
+    assert!(printed.contains(&format!("\ndelivered {} of 60\n", counts[1])), "{printed}");
+
+    let logged = outbound(&demo).env("OUTBOUND_LOG", "info").output().unwrap();
+    assert!(String::from_utf8_lossy(&logged.stderr).contains("The service has started."), "{logged:?}");
+}
+
+#[test]
+fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
+    let mut demo = outbound(&["demo", "--messages", "1000000"]);
+    let mut running = Running::start(demo.stderr(Stdio::piped()));
+    assert!(running.line().starts_with("look:"));
+    running.signal(Signal::INT);
+    let mut error = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(1), "{error}");
+    assert!(error.starts_with("error: stopped before every message had an outcome"), "{error}");
+}
+
+#[test]
+fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
+    let redis = RedisServer::start();
+    let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stdout(&output), "outbound:{6}:messages\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("note: no service has started on this Redis yet"), "{error}");
+    assert_eq!(redis.keys(), Vec::<String>::new());
 }
 
 #[test]

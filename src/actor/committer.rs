@@ -151,3 +151,22 @@ impl Made {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_later_commit_makes_the_earlier_one_durable_too() {
+        let (mut committer, mut now) = (Committer::default(), Instant::now());
+        for entry in 1..=2 {
+            let settled = vec![EntryId { ms: entry, n: 0 }];
+            committer.push(Step { settled, ..Step::default() }, None, now);
+            now += LINGER;
+            assert!(matches!(committer.next(now), Some(Call::Commit(..))));
+        }
+        let settled: Vec<u64> = committer.answered(1).iter().flat_map(|made| &made.settled).map(|id| id.ms).collect();
+        assert_eq!(settled, [1, 2]);
+        assert!(committer.answered(0).is_empty() && committer.is_idle());
+    }
+}

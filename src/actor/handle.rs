@@ -127,9 +127,11 @@ impl Handle {
     /// Waits until the shards stop by themselves, which they only do when one failed.
     pub async fn died(&mut self) -> Died {
         if let Some(ended) = &mut self.ended {
-            match ended.await {
-                Ok(End::Died) | Err(_) => {}
-                Ok(End::Drained) => std::future::pending().await,
+            let end = ended.await;
+            // They have ended, so a drain has nothing to wait for.
+            self.ended = None;
+            if matches!(end, Ok(End::Drained)) {
+                std::future::pending().await
             }
         }
         Died
@@ -298,5 +300,20 @@ async fn hand_over(journal: Arc<dyn Journal>) {
                 tokio::time::sleep(HAND_OVER_RETRY).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shards_that_stopped_by_themselves_can_still_be_drained() {
+        let (end, ended) = oneshot::channel();
+        let board = Arc::new(Board(Mutex::default()));
+        let mut handle = Handle { board, drain: None, ended: Some(ended) };
+        drop(end.send(End::Died));
+        handle.died().await;
+        handle.drain().await;
     }
 }

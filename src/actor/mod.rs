@@ -1,9 +1,9 @@
 //! The running shards: actors that read, decide, attempt and commit.
 //!
 //! Architecture invariants: only this room names actix. Nothing outside holds an address of an
-//! actor; [`handle::start`] owns the actix system and the rest of the crate sees a [`Handle`].
-//! Every actix handler is a few lines around a plain struct: [`core`] decides for one workspace,
-//! [`desk`] for one shard; both are synchronous and know no I/O.
+//! actor; `handle::start` owns the actix system and the rest of the crate sees a [`Handle`].
+//! Every actix handler is a few lines around a plain struct: `core` decides for one workspace,
+//! `desk` for one shard; both are synchronous and know no I/O.
 //!
 //! House rules, learnt from actix 0.13's source:
 //! 1. A mailbox bounds nothing; permits do. No permit, no read.
@@ -13,9 +13,9 @@
 //! 5. Stopping discards mail silently, so passivation is a protocol with the shard.
 //! 6. A panic kills an actor silently, so it is caught where it happens and reported.
 //!
-//! Reading order: what shard and workspace say to each other ([`protocol`]), one workspace
-//! ([`core`], [`test_run`], [`workspace`]), one shard ([`entry`], [`table`], [`slots`], [`intake`], [`committer`],
-//! [`mails`], [`desk`], [`shard`]), what limits both ([`throttle`]), and the way in ([`handle`]).
+//! Reading order: what shard and workspace say to each other (`protocol`), one workspace
+//! (`core`, `test_run`, `workspace`), one shard (`entry`, `table`, `slots`, `intake`, `committer`,
+//! `mails`, `desk`, `shard`), what limits both (`throttle`), and the way in (`handle`).
 
 mod committer;
 mod core;

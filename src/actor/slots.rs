@@ -41,6 +41,7 @@ pub(super) struct Slot {
     pub(super) strikes: u32,
     /// It panicked: it is fed one entry at a time, and blamed when it panics again.
     pub(super) suspect: bool,
+    /// It was asked to give back and has not answered.
     pub(super) giving_back: bool,
     /// Attempts, under way or ended, outlived its last actor.
     pub(super) survivors: bool,
@@ -93,10 +94,10 @@ impl Slot {
         self.resume_from.is_some()
     }
 
-    /// Whether it may hold another un-attempted entry. While it gives entries back it takes none, for
-    /// those that it gives back come first.
+    /// Whether it may hold another un-attempted entry. Not while it is giving back: what it got after
+    /// the entries that it gives back would be ahead of them.
     pub(super) fn has_allowance(&self) -> bool {
-        self.waiting < self.allowance && !self.giving_back
+        !self.giving_back && self.waiting < self.allowance
     }
 
     /// Whether its parked entries should be fetched: it holds less than half its allowance.

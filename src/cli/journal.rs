@@ -5,7 +5,7 @@ use url::Url;
 use super::Error;
 use crate::app::now;
 use crate::config::JournalConfig;
-use crate::journal::redis::{Redis, RedisOptions};
+use crate::journal::redis::{self, Redis, RedisOptions};
 
 /// The longest `--prefix` in characters.
 pub const PREFIX_MAX: usize = 64;
@@ -88,6 +88,17 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
     };
     let options = RedisOptions { url, prefix, shards: None, allow_volatile, clock: now };
     Ok(Redis::connect(&options).await?)
+}
+
+/// The number of shards that a Redis journal has; `None` before the first start of a service on it.
+///
+/// # Errors
+/// The store is away, or holds another format.
+pub async fn stored_shards(config: JournalConfig) -> Result<Option<u16>, Error> {
+    match config {
+        JournalConfig::Redis { url, prefix, .. } => Ok(redis::stored_shards(&url, &prefix).await?),
+        JournalConfig::Embedded(_) | JournalConfig::Memory => Err(InvalidJournal::Embedded.into()),
+    }
 }
 
 /// Reads a `--prefix`: what every Redis key starts with.

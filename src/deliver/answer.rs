@@ -81,7 +81,9 @@ mod tests {
         let whole = answer(&[&[b'x'; RESPONSE_KEPT_MAX - 1], b"y"]).into_response();
         assert_eq!((whole.body.len(), whole.truncated), (RESPONSE_KEPT_MAX, false));
         assert!(whole.body.ends_with("xy"));
-        let cut = answer(&[&[b'x'; RESPONSE_KEPT_MAX - 1], b"yz", b"more"]).into_response();
+        let held = answer(&[&[b'x'; RESPONSE_KEPT_MAX - 1], b"yz", b"more"]);
+        assert_eq!(held.body.len(), RESPONSE_KEPT_MAX);
+        let cut = held.into_response();
         assert_eq!((cut.body.as_str(), cut.truncated), (whole.body.as_str(), true));
     }
 

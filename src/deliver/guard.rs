@@ -127,7 +127,7 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-const SPECIAL_V4: [Ipv4Net; 16] = [
+const SPECIAL_V4: [Ipv4Net; 15] = [
     v4([0, 0, 0, 0], 8),        // this network
     v4([10, 0, 0, 0], 8),       // private use
     v4([100, 64, 0, 0], 10),    // shared address space (carrier NAT); Alibaba's metadata service
@@ -142,8 +142,7 @@ const SPECIAL_V4: [Ipv4Net; 16] = [
     v4([198, 18, 0, 0], 15),    // benchmarking
     v4([198, 51, 100, 0], 24),  // documentation
     v4([203, 0, 113, 0], 24),   // documentation
-    v4([224, 0, 0, 0], 4),      // multicast
-    v4([240, 0, 0, 0], 4),      // reserved, and limited broadcast
+    v4([224, 0, 0, 0], 3),      // multicast, and above it what is reserved
 ];
 
 const GLOBAL_UNICAST_V6: Ipv6Net = v6([0x2000, 0], 3);
@@ -190,7 +189,7 @@ mod tests {
             ("198.51.99.255", "198.51.100.0", "198.51.100.255", "198.51.101.0"),
             ("203.0.112.255", "203.0.113.0", "203.0.113.255", "203.0.114.0"),
             ("223.255.255.255", "224.0.0.0", "239.255.255.255", ""),
-            ("", "240.0.0.0", "255.255.255.255", ""),
+            ("", "240.0.0.0", "255.255.255.255", ""), // the broadcast address too
         ] {
             assert_edges(before, first, last, after);
             // Mapped into IPv6 they are the same addresses.

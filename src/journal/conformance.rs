@@ -104,6 +104,7 @@ macro_rules! laws {
             holders::a_released_shard_is_free_at_once,
             holders::shards_are_held_apart,
             commands::a_command_gets_the_answer_of_the_commit_that_settles_it,
+            commands::an_answer_may_come_after_the_commit_that_settles_its_command,
             commands::answers_reach_their_own_callers,
             commands::a_command_without_an_answer_is_stored_and_unknown,
             commands::nobody_waits_longer_than_the_command_lives,

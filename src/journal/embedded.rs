@@ -5,8 +5,8 @@
 //! call. Either way calls take effect in the order in which they were made. Reads that need no place
 //! in that order (polls, the facade) see the last durable transaction.
 //!
-//! Reading order: [`tables`] (what the file holds), [`file`] (opening it), [`transaction`] (what one
-//! call does to the tables), [`engine`], [`writer`], then the port's faces [`line`] and [`intake`].
+//! Reading order: [`tables`] (what the file holds), [`mod@file`] (opening it), [`transaction`] (what one
+//! call does to the tables), [`engine`], [`writer`], then the port's faces [`mod@line`] and [`intake`].
 //!
 //! The file's lock keeps every other process out, so leases live in memory: whoever held a shard
 //! before this process began is gone.

@@ -1,6 +1,6 @@
 //! What is remembered, and the streams that messages and commands arrive on.
 //!
-//! [`port`] is the contract; [`conformance`] holds its laws; [`redis`] and [`embedded`] keep them.
+//! [`port`] is the contract; `conformance` holds its laws; [`redis`] and [`embedded`] keep them.
 //! [`record`] is the stored form of events and snapshots, [`fold`] what they add up to.
 
 pub mod embedded;

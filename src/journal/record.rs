@@ -2,15 +2,15 @@
 //!
 //! # Events
 //! `{"v":1,"seq":7,"type":"attempt_failed","at":"2026-01-31T12:00:00.000Z",…}`. Only sequenced events
-//! are stored ([`Event::is_sequenced`]). Members in brackets may be absent; a reader passes over
+//! are stored ([`Event::is_sequenced`]). Members in parentheses may be absent; a reader passes over
 //! members that it does not know.
 //!
 //! | type | members |
 //! |---|---|
-//! | `attempt_delivered`, `attempt_failed` | `at`, `trigger` (`message` or `test`), `entry`, `message_id`, `webhook_id`, `config`, [`errors`], `duration_ms`, [`error`: `kind`, `detail`], `request`: `url`, `headers`, `message`, [`response`: `status`, `headers`, `body`, `truncated`] |
-//! | `webhook_saved` | `at`, `by`, [`url`], `enabled`, [`owner_email`], `secret` |
+//! | `attempt_delivered`, `attempt_failed` | `at`, `trigger` (`message` or `test`), `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`: `kind`, `detail`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
+//! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
-//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`, [`detail`] |
+//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`, (`detail`) |
 //!
 //! Headers are an array of `[name, value]`. `message` is the producer's object, byte for byte.
 //!

@@ -6,10 +6,10 @@
 //!
 //! Reading order: what goes out (`template`, the words; `compose`, the bytes) and how (`relay`, SMTP).
 
-mod compose;
-mod relay;
 mod template;
 mod text;
+mod compose;
+mod relay;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -133,6 +133,7 @@ async fn a_broken_idle_connection_is_not_noticed_by_the_next_caller() {
     acquire(&journal).await.line.commit(batch([acme.saved()])).await.unwrap();
     journal.publish(&acme.id, &message("one")).await.unwrap();
     server.restart();
+    // The shared connection is looked after once it was idle for so long.
     tokio::time::sleep(outbound::config::STORE_IDLE_CHECK).await;
     journal.publish(&acme.id, &message("two")).await.unwrap();
     assert_eq!(journal.read(&acme.id).await.unwrap().state, acme.state);

@@ -114,6 +114,7 @@ async fn the_oldest_rejected_entry_makes_room_by_deletion() {
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:rejected"]), 10_000);
     let first: Entries = server.call(&["XRANGE", "outbound:{0}:rejected", "-", "+", "COUNT", "1"]);
     assert_eq!(first[0].1[3], "3-0");
+    assert_eq!(journal.rejected_deleted(), 2);
 }
 
 #[tokio::test]
@@ -126,7 +127,11 @@ async fn a_settled_entry_leaves_the_stream_and_a_thousand_are_settled_at_once() 
     }
     line.commit(settle((1..=1_000).map(entry))).await.unwrap();
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:messages"]), 1);
+    assert_eq!(journal.entries_vanished(), 0);
     assert_eq!(line.present((1..=1_001).map(entry).collect()).await.unwrap(), [entry(1_001)]);
     let left = line.sweep(entry(1), entry(u64::MAX), 10).await.unwrap();
     assert_eq!(left.iter().map(|left| left.id).collect::<Vec<_>>(), [entry(1_001)]);
+    let () = server.call(&["DEL", "outbound:{0}:messages"]);
+    line.commit(settle([entry(1_001)])).await.unwrap();
+    assert_eq!(journal.entries_vanished(), 1, "somebody else deleted it");
 }

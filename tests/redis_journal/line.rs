@@ -232,6 +232,20 @@ async fn hundreds_of_loads_between_commits_all_see_what_was_committed_before_the
 }
 
 #[tokio::test]
+async fn a_line_on_which_too_much_waits_fails_instead_of_growing() {
+    let mut server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let line = acquire(&journal).await.line;
+    server.kill();
+    let acme = Workspace::new("acme");
+    let bound = outbound::config::LINE_WAITING_MAX + outbound::config::LINE_UNANSWERED_MAX;
+    let loads = (0..=bound).map(|_| line.load(&acme.id)).collect::<Vec<_>>();
+    let all = tokio::time::timeout(Duration::from_secs(20), futures_util::future::join_all(loads)).await.unwrap();
+    assert!(all.iter().all(|load| matches!(load, Err(LineError::Failed { .. }))));
+    assert!(matches!(line.commit(batch([])).await, Err(LineError::Failed { .. })));
+}
+
+#[tokio::test]
 async fn a_dropped_future_changes_nothing_about_its_commit() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;

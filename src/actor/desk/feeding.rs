@@ -19,7 +19,6 @@ type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
 impl Desk {
     /// A forward read was answered.
     pub(in super::super) fn polled(&mut self, polled: Polled, now: Instant) {
-        self.setbacks = 0;
         let quiet = self.is_all_quiet();
         if self.intake.polled(&polled, quiet) {
             warn!(
@@ -174,5 +173,47 @@ impl Desk {
             let at = reached.next();
             self.slots.resume_at(workspace, (at <= cursor).then_some(at));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::super::entry::Place;
+    use super::super::super::intake::Limits;
+    use super::super::super::protocol::Decided;
+    use super::super::super::throttle::{Gate, NodeCap};
+    use super::super::super::workspace::{Report, What};
+    use super::*;
+    use crate::journal::port::Loaded;
+    use crate::workspace::{State, Time};
+
+    fn entry(ms: u64) -> RawEntry {
+        let message = r#"{"contact":{},"direction":"sent","timestamp":"t","message_id":"m"}"#;
+        let fields = vec![("workspace".into(), "acme".into()), ("message".into(), message.into())];
+        RawEntry { id: EntryId { ms, n: 0 }, fields }
+    }
+
+    #[test]
+    fn what_comes_while_a_workspace_gives_back_stays_behind_what_it_gives_back() {
+        let now = Instant::now();
+        let acme: WorkspaceId = "acme".parse().unwrap();
+        let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
+        let gate = Gate::new(NodeCap::new(1), std::time::Duration::ZERO);
+        let mut desk = Desk::new(place, Limits::default(), || Time::from_unix_ms(0), gate, now);
+        desk.acquired(Vec::new(), &HashSet::new(), now, now);
+        desk.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
+        let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
+        desk.loaded(&acme, Ok(loaded), now);
+        let slot = desk.slots.get_mut(&acme).unwrap();
+        slot.giving_back = true;
+        let life = slot.life;
+
+        desk.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
+        assert!(!desk.table.knows(EntryId { ms: 2, n: 0 }));
+        let decided = Decided { given_back: Some(vec![EntryId { ms: 1, n: 0 }]), ..Decided::default() };
+        desk.report(Report { workspace: acme.clone(), life, what: What::Decided(Box::new(decided)) }, now);
+        assert_eq!(desk.slots.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
     }
 }

@@ -39,10 +39,7 @@ impl Desk {
             info!(shard = self.place.shard, kept = self.table.len(), "The shard is held again.");
         }
         self.mode = Mode::Running;
-        self.setbacks = 0;
         self.gate.set_lease(Some(lease_until));
-        self.committer = Committer::default();
-        self.intake = Intake::new(self.limits);
         for mail in outbox {
             self.mails.owe(mail, now);
         }
@@ -156,6 +153,8 @@ impl Desk {
         if durable.is_empty() {
             return;
         }
+        // Not before: a shard whose every commit is refused is acquired and read without trouble.
+        self.setbacks = 0;
         // A drain shuts the gate for good.
         if self.is_running() {
             self.gate.set_lease(Some(lease_until));

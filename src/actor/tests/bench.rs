@@ -136,27 +136,16 @@ impl Bench {
     }
 
     /// Waits until the workspace reads as `wanted`.
-    #[track_caller]
-    pub(super) fn until<'a>(
-        &'a self,
-        workspace: &'a str,
-        what: &'a str,
-        wanted: impl Fn(&Reading) -> bool + 'a,
-    ) -> impl Future<Output = Reading> + 'a {
-        async move {
-            let give_up = tokio::time::Instant::now() + PATIENCE;
-            loop {
-                let reading = self.read(workspace).await;
-                if wanted(&reading) {
-                    return reading;
-                }
-                assert!(
-                    tokio::time::Instant::now() < give_up,
-                    "{workspace}: waited in vain until {what}: {:#?}",
-                    reading.state
-                );
-                tokio::time::sleep(Duration::from_millis(5)).await;
+    pub(super) async fn until(&self, workspace: &str, what: &str, wanted: impl Fn(&Reading) -> bool) -> Reading {
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let reading = self.read(workspace).await;
+            if wanted(&reading) {
+                return reading;
             }
+            let waited = tokio::time::Instant::now() < give_up;
+            assert!(waited, "{workspace}: waited in vain until {what}: {:#?}", reading.state);
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -254,7 +254,7 @@ mod tests {
                 sent.borrow_mut().push(id.clone());
                 if id == "a1" {
                     started.acquire().await.unwrap().forget();
-                    refused.add_permits(1);
+                    refused.add_permits(8);
                     return Err(SendError::Store(PublishError::Full));
                 }
                 started.add_permits(1);

@@ -55,6 +55,23 @@ pub(crate) async fn answers_reach_their_own_callers(subject: &mut impl Subject) 
     assert_eq!(second.unwrap(), Answer::Refused { refusal: Refusal::TestUnderWay });
 }
 
+pub(crate) async fn an_answer_may_come_after_the_commit_that_settles_its_command(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let mut held = hold(&journal, workspace).await;
+    let command = save();
+    let submit = journal.submit(workspace, &command, Duration::from_secs(3600));
+    let settle = async {
+        let [entry] = &commands(&mut held, 1).await[..] else { panic!("one command") };
+        // As a test does: settled with its start, answered with its end.
+        let settled = Step { settled_commands: vec![entry.id], ..Step::default() };
+        soon(held.line.commit(batch([settled]))).await.unwrap();
+        let later = Step { settled_commands: Vec::new(), ..answered(entry, Refusal::Internal) };
+        soon(held.line.commit(batch([later]))).await.unwrap();
+    };
+    let (answer, ()) = soon(async { tokio::join!(submit, settle) }).await;
+    assert_eq!(answer.unwrap(), Answer::Refused { refusal: Refusal::Internal });
+}
+
 pub(crate) async fn a_command_without_an_answer_is_stored_and_unknown(subject: &mut impl Subject) {
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let answer = soon(journal.submit(workspace, &save(), Duration::from_millis(50))).await;

@@ -49,7 +49,7 @@ pub(crate) async fn another_node_waits_until_the_lease_ends(subject: &mut impl S
 
 pub(crate) async fn a_renewed_lease_lives_on(subject: &mut impl Subject) {
     let (journal, shard) = (subject.journal(), 1);
-    let lease = Duration::from_millis(600);
+    let lease = Duration::from_secs(1);
     let held = soon(journal.acquire(shard, &Holder { lease, ..holder("node-a") })).await.unwrap();
     let begun = Instant::now();
     let mut until = held.lease_until;
@@ -58,11 +58,12 @@ pub(crate) async fn a_renewed_lease_lives_on(subject: &mut impl Subject) {
         let renewed = soon(held.line.commit(Batch::default())).await.unwrap();
         assert!(renewed >= until && renewed <= Instant::now() + lease);
         until = renewed;
-        if Instant::now() < until {
-            let refused = soon(journal.acquire(shard, &holder("node-b"))).await.err();
-            let held = matches!(refused, Some(AcquireError::Held { .. }));
-            assert!(held || Instant::now() >= until, "{refused:?} while the lease lives");
+        if soon(journal.acquire(shard, &holder("node-b"))).await.is_ok() {
+            // A machine that stands still for a whole lease loses it, and rightly so.
+            assert!(Instant::now() >= until, "the shard was taken while the lease lived");
+            return;
         }
+        // Only so that the loop does not spin: it runs until two leases have passed.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -118,6 +119,7 @@ async fn acquired(journal: &dyn Journal, shard: u16, node: &str) -> Acquired {
     loop {
         match journal.acquire(shard, &holder(node)).await {
             Ok(acquired) => return acquired,
+            // The answer says how long to wait before it is asked again.
             Err(AcquireError::Held { remaining, .. }) => tokio::time::sleep(remaining.min(PATIENCE)).await,
             Err(error) => panic!("{error}"),
         }

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use super::commit::Fence;
 use super::connect::{Backoff, Connection, Server};
+use super::counts::Counts;
 use super::error::{Verdict, timed_out, verdict};
 use super::keys::ShardKeys;
 use super::script::Script;
@@ -48,6 +49,8 @@ pub(super) struct Held {
     pub(super) fence: Fence,
     /// The number of commits before the first of this line.
     pub(super) head: u64,
+    /// Where its findings are counted.
+    pub(super) counts: Arc<Counts>,
 }
 
 impl Line {
@@ -239,9 +242,12 @@ impl Task {
             return answer.err().map(End::Away);
         }
         let sent = self.unanswered.pop_front()?;
-        self.backoff.reset();
         match sent.answer(answer, &self.held) {
-            Ok(Some(head)) => self.acknowledged = head,
+            Ok(Some(head)) => {
+                self.acknowledged = head;
+                // Only a commit proves that Redis takes writes: a replica answers loads.
+                self.backoff.reset();
+            }
             Ok(None) => {}
             Err(error) => return Some(End::Dead(error)),
         }

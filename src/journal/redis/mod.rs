@@ -18,7 +18,7 @@
 //! | `…:{k}:rejected` | see [`super::rejected`] |
 //!
 //! # Ways in
-//! [`lease`] takes a shard and starts a [`line`](self::line) (commits, loads, in order) and an
+//! [`lease`] takes a shard and starts a [`mod@line`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`source`] hands the
 //! common input over. Each kind of work has connections of its own: answers come in the order of
 //! questions, so nothing may stand behind a blocking read.
@@ -28,6 +28,7 @@ mod check;
 mod cluster;
 mod commit;
 mod connect;
+mod counts;
 mod error;
 mod facade;
 mod intake;
@@ -53,6 +54,7 @@ use uuid::Uuid;
 use self::answers::Listener;
 use self::commit::Fence;
 use self::connect::Server;
+use self::counts::Counts;
 use self::intake::Intake;
 use self::keys::Keys;
 use self::line::{Held, Line};
@@ -64,7 +66,7 @@ use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::time::Clock;
 
-pub use self::check::StartError;
+pub use self::check::{StartError, stored_shards};
 
 /// How to reach Redis and what to expect there.
 #[derive(Debug, Clone)]
@@ -95,6 +97,7 @@ struct Inner {
     shared: Shared,
     listeners: Mutex<HashMap<u16, Listener>>,
     source: Source,
+    counts: Arc<Counts>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.
     run: String,
@@ -118,6 +121,7 @@ impl Redis {
             inner: Arc::new(Inner {
                 shared: Shared::new(Arc::clone(&server)),
                 source: Source::default(),
+                counts: Arc::default(),
                 listeners: Mutex::default(),
                 run: Uuid::new_v4().to_string(),
                 clock: options.clock,
@@ -126,6 +130,21 @@ impl Redis {
                 shards,
             }),
         })
+    }
+}
+
+impl Redis {
+    /// Rejected entries that this process deleted because a shard had
+    /// [`REJECTED_KEPT`](super::port::REJECTED_KEPT).
+    #[must_use]
+    pub fn rejected_deleted(&self) -> u64 {
+        self.inner.counts.rejected_deleted()
+    }
+
+    /// Entries that were gone before this process settled them: somebody else deleted or trimmed them.
+    #[must_use]
+    pub fn entries_vanished(&self) -> u64 {
+        self.inner.counts.entries_vanished()
     }
 }
 
@@ -149,7 +168,8 @@ impl Journal for Redis {
         let fence = Fence { nonce: format!("{}.{}", inner.run, Uuid::new_v4()), lease: holder.lease };
         let lease = lease::acquire(inner, shard, holder, &fence.nonce).await?;
         let keys = inner.keys.shard(shard);
-        let held = Held { shard, keys: keys.clone(), fence, head: lease.head };
+        let counts = Arc::clone(&inner.counts);
+        let held = Held { shard, keys: keys.clone(), fence, head: lease.head, counts };
         Ok(Acquired {
             intake: Box::new(Intake::new(Arc::clone(&inner.server), keys)),
             line: Box::new(Line::start(Arc::clone(&inner.server), held)),

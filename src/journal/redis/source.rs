@@ -110,7 +110,9 @@ async fn hand_to_shard(
         batch.iter().for_each(|entry| add(&mut cmd, entry));
         let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
         let [_, rejected, dropped] = reply::tuple(answer)?;
-        tell(shard, reply::number(rejected)?, reply::number(dropped)?);
+        let dropped = reply::number(dropped)?;
+        inner.counts.add(0, dropped);
+        tell(shard, reply::number(rejected)?, dropped);
 
         let mut delete = redis::cmd("XDEL");
         delete.arg(source);

@@ -14,7 +14,7 @@ use crate::journal::conformance::{Damage, SHARDS, Subject};
 use crate::journal::port::Journal;
 use crate::journal::redis::connect::Server;
 use crate::journal::redis::keys::Keys;
-use crate::message::WorkspaceId;
+use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Time;
 
 #[path = "../../../tests/support/redis_server.rs"]
@@ -84,6 +84,25 @@ impl Subject for OnRedis {
         };
         assert!(gone > 0, "there was something to damage");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
+    let subject = OnRedis::fresh().await;
+    let inner = &subject.journal.inner;
+    let answer = r#"{"answer":"refused","refusal":"internal"}"#;
+    let add = |command: &str| {
+        subject.server.call::<String>(&["XADD", "outbound:{0}:answers", "*", "command", command, "answer", answer])
+    };
+    // Two wait, so that the task goes on after the first of them was answered.
+    let mut early = inner.listener(0).wait(&inner.shared, EntryId { ms: 1, n: 0 }, EntryId::ZERO).await;
+    let _never = inner.listener(0).wait(&inner.shared, EntryId { ms: 9, n: 0 }, EntryId::ZERO).await;
+    add("2-0");
+    add("1-0");
+    let wait = Duration::from_secs(20);
+    assert!(tokio::time::timeout(wait, early.answer()).await.unwrap().is_some());
+    let mut late = inner.listener(0).wait(&inner.shared, EntryId { ms: 2, n: 0 }, EntryId::ZERO).await;
+    assert!(tokio::time::timeout(wait, late.answer()).await.unwrap().is_some());
 }
 
 #[tokio::test]

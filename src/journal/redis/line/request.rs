@@ -187,6 +187,7 @@ fn applied(answer: Result<Value, RedisError>, held: &Held, expected: u64) -> Res
 fn tell(held: &Held, counts: Vec<Value>) -> Result<(), RedisError> {
     let Ok([vanished, dropped]) = <[Value; 2]>::try_from(counts) else { return Ok(()) };
     let (vanished, dropped) = (reply::number(vanished)?, reply::number(dropped)?);
+    held.counts.add(vanished, dropped);
     if vanished > 0 {
         error!(
             shard = held.shard,

@@ -1,0 +1,90 @@
+//! Where an attempt may go.
+
+use crate::*;
+
+#[tokio::test]
+async fn a_refused_connection_is_a_connect_error() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let done = attempt(&courier(), &format!("http://{free}/")).await;
+    assert_failed(&done, ErrorKind::Connect, &format!("no connection to {free}: connection refused"));
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_a_dns_error() {
+    // A label of more than 63 characters is refused by the resolver itself, so nobody is asked.
+    let host = format!("{}.invalid", "x".repeat(64));
+    let done = attempt(&courier(), &format!("http://{host}/")).await;
+    let sentence = format!("the name {host} cannot be resolved; check its spelling and its DNS records");
+    assert_failed(&done, ErrorKind::Dns, &sentence);
+}
+
+#[tokio::test]
+async fn a_literal_address_that_is_not_public_is_never_connected_to() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let courier = Courier::new(&options(&[])).unwrap();
+    let port = endpoint.address.port();
+    for host in ["127.0.0.1", "127.1", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"] {
+        let done = attempt(&courier, &format!("http://{host}:{port}/")).await;
+        assert_eq!(done.error.unwrap().kind, ErrorKind::ForbiddenAddress, "{host}");
+    }
+    assert_eq!(endpoint.seen().connections, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_an_address_that_is_not_public_is_never_connected_to() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let courier = Courier::new(&options(&[])).unwrap();
+    let done = attempt(&courier, &format!("http://localhost:{}/", endpoint.address.port())).await;
+    let sentence = "localhost leads to an address that is not public; \
+                    use a public one or have the operator allow it (--allow-net)";
+    assert_failed(&done, ErrorKind::ForbiddenAddress, sentence);
+    assert_eq!(endpoint.seen().connections, 0);
+}
+
+/// A proxy would resolve names itself, out of the guard's sight.
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_not_used() {
+    const ME: &str = "addresses::a_proxy_in_the_environment_is_not_used";
+    const URL: &str = "OUTBOUND_TEST_PROXY_URL";
+    if let Ok(url) = std::env::var(URL) {
+        assert!(delivered(&attempt(&courier(), &url).await));
+        return;
+    }
+    let (endpoint, proxy) = (Endpoint::start(vec![Step::Reply(ok())]), Endpoint::start(vec![Step::Reply(ok())]));
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", ME]).env(URL, endpoint.url());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        child.env(name, format!("http://{}", proxy.address));
+    }
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!((endpoint.seen().requests.len(), proxy.seen().connections), (1, 0));
+}
+
+#[tokio::test]
+async fn of_a_names_addresses_the_permitted_ones_are_used() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let done = attempt(&courier(), &format!("http://localhost:{}/", endpoint.address.port())).await;
+    assert!(delivered(&done), "{done:?}");
+}
+
+#[tokio::test]
+async fn one_name_is_asked_for_once_by_many_attempts_and_serves_all() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let courier = courier();
+    let url = format!("http://localhost:{}/", endpoint.address.port());
+    let many = outbound::config::LOOKUPS_AT_ONCE * 2;
+    let all = futures_util::future::join_all((0..many).map(|_| attempt(&courier, &url))).await;
+    assert!(all.iter().all(delivered), "{all:?}");
+    assert_eq!(endpoint.seen().requests.len(), many);
+}
+
+#[tokio::test]
+async fn without_a_readable_secret_nothing_is_sent() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let unsigned = Post { secrets: vec![Arc::from("whsec_short")], ..post(&endpoint.url(), "msg_1") };
+    let report = courier().attempt(&unsigned).await;
+    let sentence = "the request cannot be signed: a signing secret is whsec_ followed by the Base64 of 24 to 64 bytes";
+    assert_eq!(report, Report::Unable(sentence.to_owned()));
+    assert_eq!(endpoint.seen().connections, 0);
+}

@@ -1,0 +1,165 @@
+//! What the receiver does with the request, and what the attempt makes of it.
+
+use crate::*;
+
+#[tokio::test]
+async fn the_request_is_what_the_contract_says_and_the_recorded_headers_are_the_sent_ones() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let done = attempt(&courier(), &endpoint.url()).await;
+    let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, BODY);
+    let mut lines = head.lines();
+    assert_eq!(lines.next(), Some("POST /hook?token=secret HTTP/1.1"));
+    let sent: Vec<(String, String)> = lines
+        .map(|line| line.split_once(": ").unwrap())
+        .filter(|(name, _)| !["host", "content-length"].contains(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    assert_eq!(sent, done.headers);
+    let expected = [
+        ("content-type", "application/json"),
+        ("accept", "*/*"),
+        ("user-agent", concat!("outbound/", env!("CARGO_PKG_VERSION"))),
+        ("webhook-id", "msg_7_1-0"),
+        ("webhook-timestamp", "1649367553"),
+        ("webhook-signature", "v1,7oQivsaW2/dfDsJxxW9Eqr1lKvcnSlkQuCTZDTy8F14="),
+    ];
+    assert_eq!(done.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[tokio::test]
+async fn a_status_from_200_to_209_is_delivered_and_any_other_is_not() {
+    for (status, expected) in
+        [(200, true), (204, true), (209, true), (210, false), (299, false), (404, false), (503, false)]
+    {
+        let done = once(vec![Step::Reply(answer(&format!("{status} x"), "", ""))]).await;
+        assert_eq!(delivered(&done), expected, "{status}");
+        assert_eq!(done.response.as_ref().unwrap().status, status);
+        if !expected {
+            assert_failed(&done, ErrorKind::HttpStatus, &format!("127.0.0.1 answered {status}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_came_back_is_kept() {
+    let done = once(vec![Step::Reply(answer("200 OK", "x-b: 1\r\nX-A: \u{fc}\r\nx-b: 2\r\n", "thanks"))]).await;
+    let response = done.response.unwrap();
+    let expected = [("x-b", "1"), ("x-b", "2"), ("x-a", "\u{fc}"), ("content-length", "6")];
+    assert_eq!(response.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(response.body, "thanks");
+    assert!(!response.truncated);
+    assert!(done.duration > Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_redirect_is_reported_and_not_followed() {
+    let elsewhere = Endpoint::start(vec![Step::Reply(ok())]);
+    let location = format!("location: {}\r\n", elsewhere.url());
+    let done = once(vec![Step::Reply(answer("308 Permanent Redirect", &location, ""))]).await;
+    let sentence = format!("127.0.0.1 answered 308 and points to {}; save that address instead", elsewhere.url());
+    assert_failed(&done, ErrorKind::Redirect, &sentence);
+    assert_eq!(elsewhere.seen().connections, 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_answer_is_a_protocol_error() {
+    let closed = "127.0.0.1 closed the connection without an answer";
+    let reset = "127.0.0.1 broke the connection without an answer: connection reset";
+    for (step, sentence) in [
+        (Step::Close, closed),
+        (Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()), closed),
+        (Step::Reset, reset),
+        (Step::ResetUnread, reset),
+    ] {
+        assert_failed(&once(vec![step]).await, ErrorKind::Protocol, sentence);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_protocol_error() {
+    let step = Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab".to_vec());
+    let done = once(vec![step]).await;
+    let sentence = "127.0.0.1 broke off in the middle of its answer: unexpected end of file";
+    assert_failed(&done, ErrorKind::Protocol, sentence);
+    assert_eq!(done.response.unwrap().body, "ab");
+}
+
+#[tokio::test]
+async fn an_error_status_stays_the_reason_when_the_rest_of_the_answer_fails() {
+    for step in [Step::ReplyAndClose, Step::ReplyAndStall] {
+        let done = once(vec![step(b"HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nab".to_vec())]).await;
+        assert_failed(&done, ErrorKind::HttpStatus, "127.0.0.1 answered 500");
+        assert_eq!(done.response.unwrap().body, "ab");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_a_protocol_error() {
+    let done = once(vec![Step::Reply(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())]).await;
+    assert_failed(&done, ErrorKind::Protocol, "what 127.0.0.1 answered is no HTTP/1.1");
+    let chunks = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n".to_vec();
+    let done = once(vec![Step::Reply(chunks)]).await;
+    assert_failed(&done, ErrorKind::Protocol, "the body that 127.0.0.1 answered is no HTTP/1.1");
+}
+
+#[tokio::test]
+async fn up_to_64_headers_are_taken() {
+    // With content-length.
+    let done = once(vec![Step::Reply(answer("200 OK", &"a: b\r\n".repeat(63), ""))]).await;
+    assert!(delivered(&done));
+    assert_eq!(done.response.unwrap().headers.len(), 64);
+    let done = once(vec![Step::Reply(answer("200 OK", &"a: b\r\n".repeat(64), ""))]).await;
+    assert_failed(&done, ErrorKind::Protocol, "127.0.0.1 sent more than 64 headers, or far too long ones");
+}
+
+#[tokio::test]
+async fn silence_is_a_timeout() {
+    let done = once(vec![Step::ReplyAndStall(Vec::new())]).await;
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
+    assert!(done.duration >= DEADLINE);
+    assert_eq!(done.response, None);
+}
+
+#[tokio::test]
+async fn headers_without_the_promised_body_are_a_timeout() {
+    let done = once(vec![Step::ReplyAndStall(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n".to_vec())]).await;
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not finish its answer within 500ms");
+    assert_eq!(done.response.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_trickle_does_not_extend_the_deadline() {
+    let pause = Duration::from_millis(20);
+    let done =
+        once(vec![Step::Trickle(Vec::new(), [b"HTTP/1.1 200 OK\r\n", &b"a: b\r\n".repeat(60)[..]].concat(), pause)])
+            .await;
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
+    let done =
+        once(vec![Step::Trickle(answer("200 OK", "", &"x".repeat(1_000))[..50].to_vec(), vec![b'x'; 900], pause)])
+            .await;
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not finish its answer within 500ms");
+    assert!(done.response.unwrap().body.len() > 1);
+}
+
+#[tokio::test]
+async fn a_large_answer_is_cut_and_no_error() {
+    let done = once(vec![Step::Reply(answer("200 OK", "", &"x".repeat(2 * 1024 * 1024)))]).await;
+    assert!(delivered(&done));
+    let response = done.response.unwrap();
+    assert_eq!(response.body, "x".repeat(4 * 1024));
+    assert!(response.truncated);
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_and_the_connection_dropped() {
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    let chunk = [b"400\r\n", &[b'x'; 0x400][..], b"\r\n"].concat();
+    let endpoint = Endpoint::start(vec![Step::Flood(head, chunk)]);
+    let done = attempt(&courier(), &endpoint.url()).await;
+    assert!(delivered(&done));
+    assert!(done.response.unwrap().truncated);
+    endpoint.until(|seen| seen.closed == 1).await;
+    assert_eq!(endpoint.seen().requests.len(), 1);
+}

@@ -1,0 +1,123 @@
+//! Kept connections: used again, replaced when found closed, and never a reason to send twice.
+
+use crate::*;
+
+#[tokio::test]
+async fn an_answer_that_is_read_to_its_end_keeps_the_connection() {
+    let endpoint = Endpoint::start(vec![Step::Reply(answer("200 OK", "", &"x".repeat(10_000)))]);
+    let courier = courier();
+    for _ in 0..3 {
+        assert!(delivered(&attempt(&courier, &endpoint.url()).await));
+    }
+    assert_eq!(endpoint.seen().connections, 1);
+    assert_eq!(endpoint.seen().requests.len(), 3);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_meanwhile_is_replaced() {
+    let endpoint = Endpoint::start(vec![Step::ReplyAndClose(ok())]);
+    let courier = courier();
+    for n in 1..=3 {
+        assert!(delivered(&attempt(&courier, &endpoint.url()).await));
+        // The client has seen the end and closed its side.
+        endpoint.until(|seen| seen.closed == n).await;
+    }
+    assert_eq!(endpoint.seen().connections, 3);
+    assert_eq!(endpoint.seen().requests.len(), 3);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_given_up_before_node_closes_it() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let courier = courier();
+    attempt(&courier, &endpoint.url()).await;
+    let started = Instant::now();
+    endpoint.until(|seen| seen.closed == 1).await;
+    // The pool sweeps once a span, so it may take two; a connection that is too old is not used in between.
+    assert!((4..9).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_request_that_a_kept_connection_took_up_is_never_sent_again() {
+    for (step, sentence) in [
+        (Step::Close, "127.0.0.1 closed the connection without an answer"),
+        (Step::Reset, "127.0.0.1 broke the connection without an answer: connection reset"),
+        (Step::ResetUnread, "127.0.0.1 broke the connection without an answer: connection reset"),
+    ] {
+        // A third request would be answered.
+        let endpoint = Endpoint::start(vec![Step::Reply(ok()), step, Step::Reply(ok())]);
+        let courier = courier();
+        assert!(delivered(&attempt(&courier, &endpoint.url()).await));
+        let done = attempt(&courier, &endpoint.url()).await;
+        assert_failed(&done, ErrorKind::Protocol, sentence);
+        assert_eq!(endpoint.seen().requests.len(), 2);
+        assert_eq!(endpoint.seen().connections, 1);
+    }
+}
+
+/// The race of a kept connection: the receiver closes it, unannounced, while the next request is under way.
+#[tokio::test]
+async fn in_the_race_with_an_unannounced_close_no_message_is_sent_twice_and_at_most_one_is_lost() {
+    const MESSAGES: usize = 300;
+    let endpoint = Endpoint::start(vec![Step::ReplyAndClose(ok())]);
+    let courier = courier();
+    let mut lost = 0;
+    for n in 0..MESSAGES {
+        let report = courier.attempt(&post(&endpoint.url(), &format!("msg_{n}"))).await;
+        let Report::Done(done) = report else { panic!("{report:?}") };
+        if let Some(error) = done.error {
+            assert_eq!(error.kind, ErrorKind::Protocol, "{}", error.detail);
+            lost += 1;
+        }
+    }
+    assert!(lost <= 1, "after the first loss every message gets a connection of its own, but {lost} were lost");
+    drop(courier);
+    endpoint.until(|seen| seen.closed == seen.connections).await;
+    let mut ids: Vec<String> = endpoint.seen().requests.iter().map(|request| webhook_id(request)).collect();
+    let received = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), received, "a message came twice");
+    assert!(received <= MESSAGES);
+}
+
+#[tokio::test]
+async fn after_a_break_before_the_answer_connections_are_not_kept() {
+    let endpoint = Endpoint::start(vec![Step::Close, Step::Reply(ok())]);
+    let courier = courier();
+    attempt(&courier, &endpoint.url()).await;
+    for _ in 0..2 {
+        assert!(delivered(&attempt(&courier, &endpoint.url()).await));
+    }
+    assert_eq!(endpoint.seen().connections, 3);
+    endpoint.until(|seen| seen.closed == 2).await;
+}
+
+#[tokio::test]
+async fn after_any_other_failure_connections_are_kept() {
+    let broken = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab".to_vec();
+    for step in [Step::Reply(answer("500 No", "", "")), Step::ReplyAndStall(Vec::new()), Step::ReplyAndClose(broken)] {
+        let endpoint = Endpoint::start(vec![step, Step::Reply(ok())]);
+        let courier = courier();
+        assert!(!delivered(&attempt(&courier, &endpoint.url()).await));
+        attempt(&courier, &endpoint.url()).await;
+        let connections = endpoint.seen().connections;
+        assert!(delivered(&attempt(&courier, &endpoint.url()).await));
+        assert_eq!(endpoint.seen().connections, connections);
+    }
+}
+
+fn webhook_id(request: &[u8]) -> String {
+    let text = String::from_utf8_lossy(request);
+    text.lines().find_map(|line| line.strip_prefix("webhook-id: ")).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_given_up_at_its_deadline_sends_nothing_later() {
+    let endpoint = Endpoint::start(vec![Step::ReplyAndStall(Vec::new())]);
+    let courier = courier();
+    attempt(&courier, &endpoint.url()).await;
+    // The connection goes with the attempt.
+    endpoint.until(|seen| seen.closed == 1).await;
+    assert_eq!(endpoint.seen().requests.len(), 1);
+}

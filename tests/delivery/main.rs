@@ -1,0 +1,80 @@
+//! Attempts against receivers on real sockets: each gets one request per message, whatever it does, and the
+//! attempt ends in the right kind before its deadline.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its support fails")]
+
+#[path = "../support/authority.rs"]
+mod authority;
+#[path = "../support/endpoint.rs"]
+mod endpoint;
+
+mod addresses;
+mod answers;
+mod connections;
+mod tls;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use endpoint::{Endpoint, Step, answer};
+use outbound::deliver::{Courier, Done, Options, Post, Report};
+use outbound::workspace::Time;
+use outbound::workspace::event::ErrorKind;
+
+const DEADLINE: Duration = Duration::from_millis(500);
+/// What a busy machine may add to a deadline.
+const SLACK: Duration = Duration::from_millis(500);
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const BODY: &str = r#"{"message":{"direction":"sent"}}"#;
+
+fn options(allow: &[&str]) -> Options {
+    Options {
+        timeout: DEADLINE,
+        allow: allow.iter().map(|network| network.parse().unwrap()).collect(),
+        clock: || Time::from_unix_ms(1_649_367_553_000),
+    }
+}
+
+fn courier() -> Courier {
+    Courier::new(&options(&["127.0.0.1/32"])).unwrap()
+}
+
+fn post(url: &str, id: &str) -> Post {
+    Post { url: Arc::from(url), webhook_id: Arc::from(id), secrets: vec![Arc::from(SECRET)], body: Bytes::from(BODY) }
+}
+
+async fn attempt(courier: &Courier, url: &str) -> Done {
+    let started = Instant::now();
+    let report = courier.attempt(&post(url, "msg_7_1-0")).await;
+    assert!(started.elapsed() < DEADLINE + SLACK, "took {:?}", started.elapsed());
+    match report {
+        Report::Done(done) => done,
+        Report::Unable(reason) => panic!("unable: {reason}"),
+    }
+}
+
+/// One attempt at a receiver that follows `script`; it must have got exactly one request.
+async fn once(script: Vec<Step>) -> Done {
+    let endpoint = Endpoint::start(script);
+    let done = attempt(&courier(), &endpoint.url()).await;
+    endpoint.until(|seen| !seen.requests.is_empty()).await;
+    assert_eq!(endpoint.seen().requests.len(), 1);
+    assert_eq!(endpoint.seen().connections, 1);
+    done
+}
+
+#[track_caller]
+fn assert_failed(done: &Done, kind: ErrorKind, sentence: &str) {
+    let error = done.error.as_ref().expect("failed");
+    assert_eq!(error.kind, kind, "{}", error.detail);
+    assert_eq!(error.detail, sentence);
+}
+
+fn ok() -> Vec<u8> {
+    answer("200 OK", "", "")
+}
+
+fn delivered(done: &Done) -> bool {
+    done.error.is_none()
+}

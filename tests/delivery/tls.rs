@@ -1,0 +1,72 @@
+//! Certificates and handshakes.
+
+use crate::*;
+use authority::Authority;
+
+fn trusting(authority: &Authority) -> Courier {
+    Courier::with_roots(&options(&["127.0.0.1/32"]), authority.roots()).unwrap()
+}
+
+/// One attempt at a receiver behind TLS, which must not have got the request if the attempt failed.
+async fn once_tls(courier: &Courier, config: rustls::ServerConfig) -> Done {
+    let endpoint = Endpoint::start_tls(vec![Step::Reply(ok())], config);
+    let done = attempt(courier, &endpoint.url().replace("http:", "https:")).await;
+    assert_eq!(endpoint.seen().requests.len(), usize::from(delivered(&done)));
+    assert_eq!(endpoint.seen().connections, 1);
+    done
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_trusted_authority_holds() {
+    let authority = Authority::new();
+    let done = once_tls(&trusting(&authority), authority.server("127.0.0.1", 2000..4000)).await;
+    assert!(delivered(&done), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_is_a_tls_error() {
+    let authority = Authority::new();
+    let unknown = "the certificate of 127.0.0.1 comes from an authority that we do not know; \
+                   it is self-signed, or the server does not send the whole chain";
+    for (courier, config, sentence) in [
+        (courier(), Authority::self_signed("127.0.0.1"), unknown),
+        (courier(), authority.server("127.0.0.1", 2000..4000), unknown),
+        (
+            trusting(&authority),
+            authority.server("127.0.0.1", 2000..2001),
+            "the certificate of 127.0.0.1 has expired; renew it",
+        ),
+        (
+            trusting(&authority),
+            authority.server("127.0.0.1", 3000..4000),
+            "the certificate of 127.0.0.1 is not valid yet; check its dates",
+        ),
+        (
+            trusting(&authority),
+            authority.server("other.example", 2000..4000),
+            "the certificate of 127.0.0.1 is made out to another name",
+        ),
+    ] {
+        assert_failed(&once_tls(&courier, config).await, ErrorKind::Tls, sentence);
+    }
+}
+
+#[tokio::test]
+async fn a_plain_receiver_behind_an_https_url_is_a_tls_error() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let slamming = Endpoint::start_slamming();
+    let speaking_plain = Endpoint::start_greeting(ok());
+    let address = speaking_plain.address;
+    for (endpoint, sentence) in
+        [(speaking_plain, format!("{address} does not speak TLS; check the port")), (slamming, String::new())]
+    {
+        let address = endpoint.address;
+        let done = attempt(&courier(), &format!("https://{address}/")).await;
+        let sentence = if sentence.is_empty() { format!("{address} broke off the TLS handshake") } else { sentence };
+        assert_failed(&done, ErrorKind::Tls, &sentence);
+    }
+    // One that waits for a request that it understands is just silent.
+    let done = attempt(&courier(), &format!("https://{}/", endpoint.address)).await;
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
+    assert_eq!(endpoint.seen().requests.len(), 0);
+}
