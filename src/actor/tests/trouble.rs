@@ -30,17 +30,24 @@ async fn a_poison_message_is_set_aside_and_everything_else_goes_on() {
 #[tokio::test]
 async fn a_drain_starts_nothing_new() {
     let mut bench = Bench::with(|options| options.policy.in_flight_max = 2).await;
-    bench.treat("acme", Treatment { delay: Duration::from_millis(100), ..treatment(200) });
-    bench.save("acme").await;
-    for n in 0..40 {
-        bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;
+    // One whose attempt keeps the drain waiting, and a quick one with a backlog.
+    bench.treat("slow", Treatment { delay: Duration::from_secs(1), ..treatment(200) });
+    bench.save("slow").await;
+    let quick = (0..).map(|n| format!("n{n}")).find(|w| shard(w) == shard("slow")).unwrap();
+    bench.treat(&quick, Treatment { delay: Duration::from_millis(20), ..treatment(200) });
+    bench.save(&quick).await;
+    bench.publish("slow", "+2", "m1").await;
+    for n in 0..100 {
+        bench.publish(&quick, &format!("+{n}"), &format!("m{n}")).await;
     }
-    bench.until_received("acme", 2).await;
+    bench.until_received("slow", 1).await;
+    let before = bench.received(&quick).len();
     bench.handle.take().unwrap().drain().await;
-    // Those in flight when it began, and as many as may have begun before it was heard of.
-    let received = bench.received("acme").len();
-    assert!(received <= 6, "{received} requests came");
-    assert_eq!(bench.read("acme").await.attempts.len(), received, "all that was attempted is settled");
+    // Those in flight when it was asked for, and as many that began before it was heard of.
+    let received = bench.received(&quick).len();
+    assert!(received <= before + 8, "{before} requests before the drain, {received} after it");
+    assert_eq!(bench.read(&quick).await.attempts.len(), received, "all that was attempted is settled");
+    assert_eq!(bench.read("slow").await.attempts.len(), 1);
 }
 
 #[tokio::test]
