@@ -64,7 +64,9 @@ pub trait Journal: Send + Sync + 'static {
     /// The number of shards, fixed at the first start.
     fn shards(&self) -> u16;
 
-    /// Takes the shard, fencing whoever held it under the same node id or let the lease expire.
+    /// Takes the shard, fencing whoever let the lease expire or held it under the same node id. A live
+    /// lease of the same node id is taken when this process made it, or (a crashed predecessor's) when
+    /// this process never held the shard; else two processes share a node id, and it is waited for.
     ///
     /// # Errors
     /// [`AcquireError::Held`] while another holder's lease lives. A store that is away is waited for.
@@ -108,9 +110,6 @@ pub trait Journal: Send + Sync + 'static {
 pub struct Holder {
     /// The node's id, kept in its data directory.
     pub node: String,
-    /// Whether this process has not held this shard before: then a live lease of the same node id is
-    /// that of a crashed predecessor and is taken at once.
-    pub first: bool,
     /// How long the lease lives without a renewal.
     pub lease: Duration,
 }

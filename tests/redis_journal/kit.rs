@@ -38,7 +38,7 @@ pub(crate) async fn journal(url: &str) -> Redis {
 }
 
 pub(crate) fn holder(node: &str) -> Holder {
-    Holder { node: node.to_owned(), first: true, lease: LEASE }
+    Holder { node: node.to_owned(), lease: LEASE }
 }
 
 pub(crate) async fn acquire(journal: &Redis) -> Acquired {

@@ -36,12 +36,13 @@ pub(super) async fn acquire(inner: &Inner, shard: u16, holder: &Holder, nonce: &
         .arg(nonce)
         .arg(holder.lease.as_millis().to_string())
         .arg(&inner.run)
-        .arg(i32::from(holder.first));
+        .arg(i32::from(!inner.has_held(shard)));
     let mut backoff = Backoff::default();
     loop {
         let asked = Instant::now();
         match inner.shared.call(&keys.owner(), &cmd).await.and_then(parse) {
             Ok(Answer::Taken { head, outbox }) => {
+                inner.note_held(shard);
                 return Ok(Lease { head, outbox: mails(shard, outbox), until: asked + holder.lease });
             }
             Ok(Answer::Held { node, remaining }) => return Err(AcquireError::Held { shard, node, remaining }),
