@@ -203,8 +203,6 @@ pub struct Config {
 pub enum JournalConfig {
     /// One file; `None` is `outbound.redb` in the data directory.
     Embedded(Option<PathBuf>),
-    /// Nowhere but in memory: for tests and the demo's dry runs.
-    Memory,
     /// One Redis (`redis://`, `rediss://`) or the seeds of a cluster (`redis+cluster://a,b,c`).
     Redis {
         /// The URL as given.

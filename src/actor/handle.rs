@@ -110,12 +110,6 @@ pub fn start(options: Options) -> Result<Handle, StartError> {
 }
 
 impl Handle {
-    /// How the shards are.
-    #[must_use]
-    pub fn report(&self) -> ShardReport {
-        self.board.report()
-    }
-
     /// A function that reports how the shards are, for the facade.
     #[must_use]
     pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
@@ -259,7 +253,7 @@ fn start_shards(
             mailer: options.mailer.clone(),
             context,
             clock: options.clock,
-            holder: Holder { node: options.node.clone(), first: true, lease: options.lease },
+            holder: Holder { node: options.node.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
         };

@@ -73,7 +73,7 @@ pub fn parse(text: &str, prefix: &str, allow_volatile: bool) -> Result<JournalCo
 pub fn parse_redis(text: &str, prefix: &str) -> Result<JournalConfig, InvalidJournal> {
     match parse(text, prefix, true)? {
         config @ JournalConfig::Redis { .. } => Ok(config),
-        JournalConfig::Embedded(_) | JournalConfig::Memory => Err(InvalidJournal::Embedded),
+        JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded),
     }
 }
 
