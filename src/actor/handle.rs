@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::entry::Place;
 use super::shard::{News, ShardActor, Status, Tools};
 use super::throttle::{Gate, NodeCap};
-use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_COUNT, HAND_OVER_RETRY};
+use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
 use crate::journal::port::{Holder, Journal};
 use crate::notify::Mailer;
@@ -281,7 +281,7 @@ const DEATH_CHECK: Duration = Duration::from_millis(500);
 async fn hand_over(journal: Arc<dyn Journal>) {
     let mut failing = false;
     loop {
-        match journal.hand_over(HAND_OVER_COUNT, HAND_OVER_BLOCK).await {
+        match journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await {
             Ok(_) => failing = false,
             Err(error) => {
                 if !failing {

@@ -9,7 +9,7 @@ use tracing::{error, warn};
 
 use super::Inner;
 use super::connect::Backoff;
-use super::error::{Verdict, store_error, unexpected, verdict};
+use super::error::{is_away, store_error, unexpected};
 use super::reply;
 use super::script::Script;
 use crate::journal::port::{AcquireError, Holder, OwedMail};
@@ -46,7 +46,7 @@ pub(super) async fn acquire(inner: &Inner, shard: u16, holder: &Holder, nonce: &
                 return Ok(Lease { head, outbox: mails(shard, outbox), until: asked + holder.lease });
             }
             Ok(Answer::Held { node, remaining }) => return Err(AcquireError::Held { shard, node, remaining }),
-            Err(error) if matches!(verdict(&error), Verdict::NotRun | Verdict::Unknown) => {
+            Err(error) if is_away(&error) => {
                 warn!(shard, %error, "Redis is away; the shard is acquired when it is back");
                 backoff.pause().await;
             }
