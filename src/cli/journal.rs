@@ -5,10 +5,7 @@ use url::Url;
 use super::Error;
 use crate::app::now;
 use crate::config::JournalConfig;
-use crate::journal::redis::{Redis, RedisOptions};
-
-/// The longest `--prefix` in characters.
-pub const PREFIX_MAX: usize = 64;
+use crate::journal::redis::{PREFIX_MAX, Redis, RedisOptions, is_prefix};
 
 /// `--journal` is not understood. The text is never repeated, since it may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +92,9 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
 /// # Errors
 /// A sentence that says what a prefix is.
 pub fn parse_prefix(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if (1..=PREFIX_MAX).contains(&text.len()) && text.bytes().all(allowed) {
+    if is_prefix(text) {
         Ok(text.to_owned())
     } else {
-        // A brace would move the hash tag, and with it the shard's keys, to another cluster node.
         Err(format!("a prefix has 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -"))
     }
 }

@@ -67,6 +67,7 @@ use crate::workspace::command::{Answer, Command};
 use crate::workspace::time::Clock;
 
 pub use self::check::StartError;
+pub use self::keys::{PREFIX_MAX, is_prefix};
 
 /// How to reach Redis and what to expect there.
 #[derive(Debug, Clone)]
@@ -113,8 +114,7 @@ impl Redis {
     /// # Errors
     /// [`StartError`]; each says what to do.
     pub async fn connect(options: &RedisOptions) -> Result<Self, StartError> {
-        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        if !(1..=64).contains(&options.prefix.len()) || !options.prefix.bytes().all(usable) {
+        if !is_prefix(&options.prefix) {
             return Err(StartError::Prefix(options.prefix.clone()));
         }
         let server = Arc::new(Server::parse(&options.url).map_err(StartError::Url)?);
