@@ -112,7 +112,7 @@ impl Slot {
             && self.buffer.is_empty()
     }
 
-    /// Notes a panic or a failed load; returns when to go on.
+    /// Notes a panic or a failed load, after which there is a pause.
     pub(super) fn strike(&mut self, now: Instant) {
         self.not_before = Some(now + BACKOFF.after(self.strikes));
         self.strikes += 1;
