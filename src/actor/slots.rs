@@ -5,13 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use tokio::time::Instant;
 
 use super::protocol::ToWorkspace;
-use crate::config::{ALLOWANCE, BACKOFF};
+use crate::config::BACKOFF;
 use crate::message::{EntryId, WorkspaceId};
 
 /// Bounded: a workspace is here while it is in memory (`config::ACTIVE_MAX`), holds entries (permits),
 /// or is parked (one id each).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
+    /// How many un-attempted entries a workspace may hold.
+    allowance: usize,
     slots: HashMap<WorkspaceId, Slot>,
     /// The parked ones by where they resume.
     parked: BTreeSet<(EntryId, WorkspaceId)>,
@@ -28,8 +30,9 @@ pub(super) struct Slot {
     pub(super) held: usize,
     /// Commands that are not answered durably.
     pub(super) commands: usize,
-    /// How many un-attempted entries it may hold.
+    /// How many un-attempted entries it may hold now.
     pub(super) allowance: usize,
+    allowance_max: usize,
     /// Where its further entries begin in the stream.
     resume_from: Option<EntryId>,
     /// After a panic or a failed load: not before this.
@@ -59,14 +62,15 @@ pub(super) enum Phase {
 }
 
 impl Slot {
-    fn new(now: Instant) -> Self {
+    fn new(allowance: usize, now: Instant) -> Self {
         Self {
             phase: Phase::Passive,
             life: 0,
             waiting: 0,
             held: 0,
             commands: 0,
-            allowance: ALLOWANCE,
+            allowance,
+            allowance_max: allowance,
             resume_from: None,
             not_before: None,
             strikes: 0,
@@ -99,7 +103,7 @@ impl Slot {
     /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one.
     pub(super) fn widen(&mut self) {
         if !self.suspect {
-            self.allowance = (self.allowance + 1).min(ALLOWANCE);
+            self.allowance = (self.allowance + 1).min(self.allowance_max);
         }
     }
 
@@ -120,6 +124,10 @@ impl Slot {
 }
 
 impl Slots {
+    pub(super) fn new(allowance: usize) -> Self {
+        Self { allowance, slots: HashMap::new(), parked: BTreeSet::new() }
+    }
+
     pub(super) fn get(&self, workspace: &WorkspaceId) -> Option<&Slot> {
         self.slots.get(workspace)
     }
@@ -129,7 +137,7 @@ impl Slots {
     }
 
     pub(super) fn ensure(&mut self, workspace: &WorkspaceId, now: Instant) -> &mut Slot {
-        self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(now))
+        self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(self.allowance, now))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkspaceId, &Slot)> {
@@ -170,9 +178,9 @@ impl Slots {
         self.parked.iter().find(|(_, workspace)| self.is_due(workspace, now)).map(|(entry, _)| *entry)
     }
 
-    /// The workspaces that are due now.
-    pub(super) fn due(&self, now: Instant) -> Vec<WorkspaceId> {
-        let due = self.parked.iter().filter(|(_, workspace)| self.is_due(workspace, now));
+    /// The workspaces that are due now and resume at `from` or later.
+    pub(super) fn due_from(&self, from: EntryId, now: Instant) -> Vec<WorkspaceId> {
+        let due = self.parked.iter().filter(|(at, workspace)| *at >= from && self.is_due(workspace, now));
         due.map(|(_, workspace)| workspace.clone()).collect()
     }
 
@@ -195,6 +203,6 @@ impl Slots {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.allowance);
     }
 }
