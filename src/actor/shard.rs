@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::committer::{Ask, Call};
 use super::core::{Context, unable_for_good};
@@ -157,6 +158,12 @@ impl ShardActor {
             TermNews::Line(Err(error)) => {
                 self.held = None;
                 self.term += 1;
+                if matches!(&error, LineError::Fenced { by, .. } if *by == self.tools.holder.node) {
+                    warn!(
+                        shard = self.tools.shard,
+                        "Another process has this node's id: two processes share a data directory; stop one of them."
+                    );
+                }
                 self.show(Status::Waiting(error.to_string()));
                 self.desk.line_failed(&error);
             }
