@@ -15,7 +15,7 @@ use super::entry::Place;
 use super::intake::Limits;
 use super::shard::{News, ShardActor, Status, Tools};
 use super::throttle::{Gate, NodeCap};
-use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_COUNT, HAND_OVER_RETRY};
+use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
 use crate::journal::port::{Holder, Journal};
 use crate::notify::Mailer;
@@ -111,12 +111,6 @@ pub fn start(options: Options) -> Result<Handle, StartError> {
 }
 
 impl Handle {
-    /// How the shards are.
-    #[must_use]
-    pub fn report(&self) -> ShardReport {
-        self.board.report()
-    }
-
     /// A function that reports how the shards are, for the facade.
     #[must_use]
     pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
@@ -262,7 +256,7 @@ fn start_shards(
             mailer: options.mailer.clone(),
             context,
             clock: options.clock,
-            holder: Holder { node: options.node.clone(), first: true, lease: options.lease },
+            holder: Holder { node: options.node.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
         };
@@ -290,7 +284,7 @@ const DEATH_CHECK: Duration = Duration::from_millis(500);
 async fn hand_over(journal: Arc<dyn Journal>) {
     let mut failing = false;
     loop {
-        match journal.hand_over(HAND_OVER_COUNT, HAND_OVER_BLOCK).await {
+        match journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await {
             Ok(_) => failing = false,
             Err(error) => {
                 if !failing {

@@ -118,10 +118,9 @@ impl Slot {
             && self.buffer.is_empty()
     }
 
-    /// Notes a panic or a failed load; returns when to go on.
+    /// Notes a panic or a failed load, after which there is a pause.
     pub(super) fn strike(&mut self, now: Instant) {
-        let (first, most) = BACKOFF;
-        self.not_before = Some(now + first.saturating_mul(2_u32.saturating_pow(self.strikes.min(16))).min(most));
+        self.not_before = Some(now + BACKOFF.after(self.strikes));
         self.strikes += 1;
     }
 }

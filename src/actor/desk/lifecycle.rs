@@ -65,7 +65,7 @@ impl Desk {
             AcquireError::Held { remaining, .. } => {
                 (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1))
             }
-            AcquireError::Store(_) => self.pause(),
+            AcquireError::Store(_) => BACKOFF.after(self.setbacks),
         };
         if self.setbacks == 0 {
             warn!(shard = self.place.shard, error = %error, "The shard is not held yet.");
@@ -79,17 +79,12 @@ impl Desk {
         self.actions.push_back(Action::Acquire { after, attempted: self.table.ids() });
     }
 
-    fn pause(&self) -> Duration {
-        let (first, most) = BACKOFF;
-        first.saturating_mul(2_u32.saturating_pow(self.setbacks.min(16))).min(most)
-    }
-
     /// A forward read failed: the store is away. Read again after a pause.
     pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
             warn!(shard = self.place.shard, error = %error, "The streams cannot be read; they are tried again.");
         }
-        let pause = self.pause().min(POLL_PAUSE_MAX);
+        let pause = BACKOFF.after(self.setbacks).min(POLL_PAUSE_MAX);
         self.setbacks += 1;
         self.table.read_ended();
         self.intake.poll_failed(now, pause);
@@ -109,7 +104,8 @@ impl Desk {
         if draining {
             return self.give_up();
         }
-        let pause = if matches!(error, LineError::Failed { .. }) { self.pause() } else { Duration::ZERO };
+        let pause =
+            if matches!(error, LineError::Failed { .. }) { BACKOFF.after(self.setbacks) } else { Duration::ZERO };
         self.setbacks += 1;
         self.acquire_after(pause);
     }
