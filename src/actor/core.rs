@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::log;
 use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
 use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
@@ -315,6 +316,7 @@ impl Core {
         let mut due = false;
         for event in events {
             self.state.evolve(&event);
+            log::tell(&self.id, &event);
             let stored =
                 record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
             if event.attempt().is_some() {

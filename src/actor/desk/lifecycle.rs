@@ -1,6 +1,7 @@
 //! From the acquisition of the shard to its release.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -69,7 +70,7 @@ impl Desk {
             AcquireError::Store(_) => BACKOFF.after(self.setbacks),
         };
         if self.setbacks == 0 {
-            warn!(shard = self.place.shard, error = %error, "The shard is not held yet.");
+            warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is not held yet.");
         }
         self.setbacks += 1;
         self.acquire_after(pause);
@@ -83,7 +84,11 @@ impl Desk {
     /// A forward read failed: the store is away. Read again after a pause.
     pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
-            warn!(shard = self.place.shard, error = %error, "The streams cannot be read; they are tried again.");
+            warn!(
+                shard = self.place.shard,
+                error = error as &dyn Error,
+                "The streams cannot be read; they are tried again."
+            );
         }
         let pause = BACKOFF.after(self.setbacks).min(POLL_PAUSE_MAX);
         self.setbacks += 1;
@@ -96,7 +101,7 @@ impl Desk {
         if !matches!(self.mode, Mode::Running | Mode::Draining) {
             return;
         }
-        warn!(shard = self.place.shard, error = %error, "The shard is loaded again.");
+        warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is loaded again.");
         let draining = self.mode == Mode::Draining;
         self.reset();
         if matches!(error, LineError::Fenced { .. }) {
@@ -182,7 +187,6 @@ impl Desk {
             }
         }
         for mail in made.mails_owed {
-            info!(workspace = %mail.workspace, errors = mail.errors, "A webhook was switched off by errors; its owner gets a mail.");
             self.mails.owe(mail, now);
         }
         for (workspace, id) in made.tests_started {
