@@ -309,11 +309,13 @@ impl Core {
     }
 
     /// Folds events into the state and brings them into their stored form. The snapshot is written
-    /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one.
+    /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one; and
+    /// with a journal's first event, whatever it is: after a store that went back behind the first save
+    /// that is the attempt of before, and nobody folds from the middle.
     pub(super) fn record(&mut self, events: Vec<Event>) -> Step {
         debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
         let mut step = self.empty_step();
-        let mut due = false;
+        let mut due = self.state.seq == 0 && !events.is_empty();
         for event in events {
             self.state.evolve(&event);
             log::tell(&self.id, &event);

@@ -48,13 +48,18 @@ impl Desk {
         self.take_up_survivors(now);
     }
 
-    /// Routes what was attempted before the reload: outcomes are decided again, attempts go on.
+    /// Loads whoever has something undone from before the reload: outcomes are decided again, attempts go on.
     fn take_up_survivors(&mut self, now: Instant) {
+        let mut undone: HashSet<WorkspaceId> = self.tests.keys().cloned().chain(self.mails.undecided()).collect();
         for (workspace, held) in self.table.by_workspace() {
             let slot = self.slots.ensure(&workspace, now);
             slot.held = held;
             slot.survivors = true;
-            self.resume_orphans(&workspace, now);
+            undone.insert(workspace);
+        }
+        for workspace in undone {
+            self.slots.ensure(&workspace, now);
+            self.load(&workspace);
         }
     }
 
@@ -106,6 +111,7 @@ impl Desk {
         self.reset();
         if matches!(error, LineError::Fenced { .. }) {
             self.table.clear();
+            self.tests.clear();
         }
         if draining {
             return self.give_up();
@@ -122,7 +128,7 @@ impl Desk {
         self.acquire_after(after);
     }
 
-    /// Forgets everything but what was attempted.
+    /// Forgets everything but what was sent: attempts, tests, mails.
     fn reset(&mut self) {
         let active: Vec<WorkspaceId> = self
             .slots
@@ -197,6 +203,7 @@ impl Desk {
     fn let_go(&mut self, workspace: &WorkspaceId, change: impl FnOnce(&mut Slot), now: Instant) {
         if let Some(slot) = self.slots.get_mut(workspace) {
             change(slot);
+            slot.clear_suspicion();
             slot.used_at = now;
         }
         self.slots.forget_unused(workspace);
