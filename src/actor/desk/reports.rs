@@ -78,6 +78,9 @@ impl Desk {
         if self.tests.get(workspace).is_some_and(|test| step.answers.iter().any(|(id, _)| *id == test.command)) {
             self.tests.remove(workspace);
         }
+        for disabled in &step.mails_ended {
+            self.mails.over(workspace, *disabled);
+        }
         self.committer.push(step, test, now);
     }
 
