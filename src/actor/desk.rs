@@ -224,7 +224,10 @@ impl Desk {
     }
 
     fn plan_reads(&mut self, now: Instant) {
-        if let Some(from) = self.slots.sweep_from(now)
+        // Above the cursor there is nothing to sweep yet.
+        let cursor = self.intake.cursor();
+        let from = self.slots.sweep_from(now).filter(|from| *from <= cursor);
+        if let Some(from) = from
             && let Some(sweep) = self.intake.next_sweep(from, &self.table)
         {
             self.table.sweep_begins();
@@ -234,7 +237,7 @@ impl Desk {
         let situation = Situation {
             now,
             commands: self.commands.len(),
-            sweep_wanted: self.slots.sweep_from(now).is_some() || self.intake.is_sweeping(),
+            sweep_wanted: from.is_some() || self.intake.is_sweeping(),
             all_quiet: self.is_all_quiet(),
         };
         if let Some(poll) = self.intake.next_poll(&self.table, situation) {
