@@ -173,7 +173,9 @@ impl Desk {
     pub(super) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
         let fallen = self.fallen.iter().filter_map(|fallen| self.slots.get(fallen)?.not_before).min();
-        let due = [self.committer.wake_at(), self.mails.wake_at(), self.intake.wake_at(), starved, fallen];
+        // A drain begins no mail and no read, so none of them is waited for.
+        let new = if self.is_running() { [self.mails.wake_at(), self.intake.wake_at()] } else { [None, None] };
+        let due = [self.committer.wake_at(), new[0], new[1], starved, fallen];
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }
 
@@ -210,15 +212,17 @@ impl Desk {
         if matches!(self.mode, Mode::Acquiring | Mode::Released) {
             return;
         }
+        if self.is_running() {
+            while let Some((workspace, disabled)) = self.mails.next_due(now) {
+                self.deliver(&workspace, ToWorkspace::MailTurn(disabled), now);
+            }
+        }
         while let Some(call) = self.committer.next(now) {
             self.actions.push_back(Action::Line(call));
         }
         self.gate.set_unanswered(self.committer.unanswered_since());
         if self.mode == Mode::Draining {
             return self.end_drain_when_idle();
-        }
-        if let Some((workspace, disabled)) = self.mails.next_due(now) {
-            self.deliver(&workspace, ToWorkspace::MailTurn(disabled), now);
         }
         self.plan_reads(now);
     }
