@@ -101,8 +101,13 @@ pub(super) struct Desk {
     clock: Clock,
     gate: Rc<Gate>,
     mode: Mode,
-    /// Failed acquisitions and reloads in a row.
+    /// Failed acquisitions, reloads or reads in a row.
     setbacks: u32,
+    /// Failed commits that the shard was reloaded for, none of them `proven_at` or later.
+    failures: u32,
+    /// When the present acquisition has held for long enough that a failure is a new one. That it
+    /// was acquired, reads and renews its lease proves nothing: the next commit may fail again.
+    proven_at: Instant,
     table: Table,
     slots: Slots,
     intake: Intake,
@@ -141,6 +146,8 @@ impl Desk {
             gate,
             mode: Mode::Acquiring,
             setbacks: 0,
+            failures: 0,
+            proven_at: now,
             table: Table::default(),
             slots: Slots::new(limits.allowance),
             intake: Intake::new(limits),

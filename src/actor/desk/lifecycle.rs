@@ -40,6 +40,7 @@ impl Desk {
         }
         self.mode = Mode::Running;
         self.setbacks = 0;
+        self.proven_at = now + BACKOFF.1;
         self.gate.set_lease(Some(lease_until));
         self.committer = Committer::default();
         self.intake = Intake::new(self.limits);
@@ -73,7 +74,7 @@ impl Desk {
             AcquireError::Held { remaining, .. } => {
                 (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1))
             }
-            AcquireError::Store(_) => self.pause(),
+            AcquireError::Store(_) => pause(self.setbacks),
         };
         if self.setbacks == 0 {
             warn!(shard = self.place.shard, error = %error, "The shard is not held yet.");
@@ -87,17 +88,12 @@ impl Desk {
         self.actions.push_back(Action::Acquire { after, attempted: self.table.ids() });
     }
 
-    fn pause(&self) -> Duration {
-        let (first, most) = BACKOFF;
-        first.saturating_mul(2_u32.saturating_pow(self.setbacks.min(16))).min(most)
-    }
-
     /// A forward read failed: the store is away. Read again after a pause.
     pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
             warn!(shard = self.place.shard, error = %error, "The streams cannot be read; they are tried again.");
         }
-        let pause = self.pause().min(POLL_PAUSE_MAX);
+        let pause = pause(self.setbacks).min(POLL_PAUSE_MAX);
         self.setbacks += 1;
         self.table.read_ended();
         self.intake.poll_failed(now, pause);
@@ -118,9 +114,13 @@ impl Desk {
         if draining {
             return self.give_up();
         }
-        let pause = if matches!(error, LineError::Failed { .. }) { self.pause() } else { Duration::ZERO };
         self.setbacks += 1;
-        self.acquire_after(pause);
+        let mut after = Duration::ZERO;
+        if matches!(error, LineError::Failed { .. }) {
+            after = pause(self.failures);
+            self.failures += 1;
+        }
+        self.acquire_after(after);
     }
 
     /// Forgets everything but what was sent: attempts, tests, mails.
@@ -230,4 +230,10 @@ impl Desk {
             self.actions.push_back(Action::Release);
         }
     }
+}
+
+/// The pause after so many failures in a row.
+fn pause(failures: u32) -> Duration {
+    let (first, most) = BACKOFF;
+    first.saturating_mul(2_u32.saturating_pow(failures.min(16))).min(most)
 }
