@@ -189,6 +189,9 @@ impl Desk {
             info!(workspace = %mail.workspace, errors = mail.errors, "A webhook was switched off by errors; its owner gets a mail.");
             self.mails.owe(mail, now);
         }
+        for (workspace, disabled) in made.mails_ended {
+            self.mails.over(&workspace, disabled);
+        }
         for (workspace, id) in made.tests_started {
             self.deliver(&workspace, ToWorkspace::TestDurable(id), now);
         }
