@@ -382,7 +382,7 @@ impl Service {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/v1/workspaces/acme/messages", post(take));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        tokio::spawn(outbound::http::serve(listener, router, std::future::pending()));
         Self { address, taken }
     }
 

@@ -1,5 +1,6 @@
 //! The way in: starts the actix system on a thread of its own, and drains it.
 
+use std::error::Error;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::entry::Place;
 use super::intake::Limits;
 use super::shard::{News, ShardActor, Status, Tools};
 use super::throttle::{Gate, NodeCap};
-use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_COUNT, HAND_OVER_RETRY};
+use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
 use crate::journal::port::{Holder, Journal};
 use crate::notify::Mailer;
@@ -111,12 +112,6 @@ pub fn start(options: Options) -> Result<Handle, StartError> {
 }
 
 impl Handle {
-    /// How the shards are.
-    #[must_use]
-    pub fn report(&self) -> ShardReport {
-        self.board.report()
-    }
-
     /// A function that reports how the shards are, for the facade.
     #[must_use]
     pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
@@ -239,7 +234,7 @@ fn start_shards(
     let courier = match Courier::new(&options.deliver) {
         Ok(courier) => Rc::new(courier),
         Err(error) => {
-            error!(error = %error, "An arbiter has no HTTP client; its shards do not start.");
+            error!(error = &error as &dyn Error, "An arbiter has no HTTP client; its shards do not start.");
             return Vec::new();
         }
     };
@@ -262,7 +257,7 @@ fn start_shards(
             mailer: options.mailer.clone(),
             context,
             clock: options.clock,
-            holder: Holder { node: options.node.clone(), first: true, lease: options.lease },
+            holder: Holder { node: options.node.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
         };
@@ -290,11 +285,11 @@ const DEATH_CHECK: Duration = Duration::from_millis(500);
 async fn hand_over(journal: Arc<dyn Journal>) {
     let mut failing = false;
     loop {
-        match journal.hand_over(HAND_OVER_COUNT, HAND_OVER_BLOCK).await {
+        match journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await {
             Ok(_) => failing = false,
             Err(error) => {
                 if !failing {
-                    warn!(error = %error, "The common input cannot be handed over; it is tried again.");
+                    warn!(error = &error as &dyn Error, "The common input cannot be handed over; it is tried again.");
                 }
                 failing = true;
                 tokio::time::sleep(HAND_OVER_RETRY).await;

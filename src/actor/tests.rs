@@ -5,5 +5,6 @@ mod bench;
 mod rules;
 mod simulation;
 mod trouble;
+mod waiting;
 
 pub(super) use bench::inspect;

@@ -198,7 +198,7 @@ impl Way {
         let redis = match &args.journal {
             Some(text) => match journal::parse(text, &args.prefix, true)? {
                 config @ JournalConfig::Redis { .. } => Some(config),
-                JournalConfig::Embedded(_) | JournalConfig::Memory => None,
+                JournalConfig::Embedded(_) => None,
             },
             None => None,
         };

@@ -27,6 +27,8 @@
 //!
 //! All methods may be called from any thread; connections live on the runtime that acquired.
 
+mod errors;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,6 +42,8 @@ use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Attempt;
 use crate::workspace::state::{RecentError, State};
 use crate::workspace::time::Time;
+
+pub use errors::{AcquireError, LineError, LoadError, PublishError, ReadError, StoreError, SubmitError};
 
 /// Unanswered commits of one line at most.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 2;
@@ -64,7 +68,9 @@ pub trait Journal: Send + Sync + 'static {
     /// The number of shards, fixed at the first start.
     fn shards(&self) -> u16;
 
-    /// Takes the shard, fencing whoever held it under the same node id or let the lease expire.
+    /// Takes the shard, fencing whoever let the lease expire or held it under the same node id. A live
+    /// lease of the same node id is taken when this process made it, or (a crashed predecessor's) when
+    /// this process never held the shard; else two processes share a node id, and it is waited for.
     ///
     /// # Errors
     /// [`AcquireError::Held`] while another holder's lease lives. A store that is away is waited for.
@@ -108,9 +114,6 @@ pub trait Journal: Send + Sync + 'static {
 pub struct Holder {
     /// The node's id, kept in its data directory.
     pub node: String,
-    /// Whether this process has not held this shard before: then a live lease of the same node id is
-    /// that of a crashed predecessor and is taken at once.
-    pub first: bool,
     /// How long the lease lives without a renewal.
     pub lease: Duration,
 }
@@ -272,7 +275,8 @@ pub struct Step {
     pub settled: Vec<EntryId>,
     /// Command entries that are settled.
     pub settled_commands: Vec<EntryId>,
-    /// Answers to commands.
+    /// Answers to commands: in the step that settles the command, or for a test, which is settled when it
+    /// starts, in that of its outcome.
     pub answers: Vec<(EntryId, Answer)>,
     /// Message entries that are set aside; each also stands in `settled`.
     pub rejected: Vec<Rejected>,
@@ -336,95 +340,4 @@ pub struct OwedMail {
     pub failing_since: Time,
     /// The last errors, oldest first.
     pub recent: Vec<RecentError>,
-}
-
-/// The store is away or refused.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}")]
-pub struct StoreError {
-    /// What was being done and what to do, one sentence.
-    pub what: String,
-    /// The cause.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-/// Why a shard was not acquired.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each field stands in the sentence above it")]
-pub enum AcquireError {
-    /// Another holder's lease lives.
-    #[error("shard {shard} is held by node {node} for another {remaining:?}; it is taken when the lease ends")]
-    Held { shard: u16, node: String, remaining: Duration },
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a line is dead.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field stands in the sentence above it")]
-pub enum LineError {
-    /// Somebody acquired the shard after this holder.
-    #[error("shard {shard} is held by node {by} now")]
-    Fenced { shard: u16, by: String },
-    /// The store lost commits that it had acknowledged.
-    #[error("shard {shard} is at commit {found}, below {expected}: the store lost acknowledged writes")]
-    Lost { shard: u16, expected: u64, found: u64 },
-    /// The store refused a commit for good.
-    #[error("a commit of shard {shard} failed: {detail}")]
-    Failed { shard: u16, detail: String },
-}
-
-/// Why a workspace cannot be loaded.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field stands in the sentence above it")]
-pub enum LoadError {
-    /// The journal contradicts itself.
-    #[error("the journal of workspace {workspace} is corrupt: {detail}")]
-    Corrupt { workspace: WorkspaceId, detail: String },
-    /// Written by another version of the program.
-    #[error(
-        "the journal of workspace {workspace} has a {what} of version {found}, this program reads up to {known}: start the newer program"
-    )]
-    UnknownVersion { workspace: WorkspaceId, what: &'static str, found: u64, known: u64 },
-}
-
-/// Why a read failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The workspace's journal cannot be read.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The store is away.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a command has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// Stored; nobody answered in time.
-    #[error("the command is stored but was not answered in time; read the webhook to see whether it was applied")]
-    OutcomeUnknown,
-    /// [`COMMANDS_WAITING_MAX`] wait already; this one is not stored.
-    #[error("more than {COMMANDS_WAITING_MAX} commands wait on this shard; try again in a few seconds")]
-    TooMany,
-    /// The store is out of memory; not stored.
-    #[error("the store is full, nothing was stored; free memory or raise its limit")]
-    Full,
-    /// The store is away. Whether the command was stored is unknown.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a message was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// The store is out of memory; not stored.
-    #[error("the store is full, the message was not stored; free memory or raise its limit, then publish again")]
-    Full,
-    /// The store is away. Whether the message was stored is unknown.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }

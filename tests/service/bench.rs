@@ -226,7 +226,7 @@ async fn owed_in_file(path: &std::path::Path) -> Vec<String> {
     let journal = Embedded::open(path, None, now).unwrap();
     let mut messages = Vec::new();
     for shard in 0..SHARDS {
-        let holder = Holder { node: "test".to_owned(), first: true, lease: Duration::from_secs(10) };
+        let holder = Holder { node: "test".to_owned(), lease: Duration::from_secs(10) };
         let mut acquired = journal.acquire(shard, &holder).await.unwrap();
         let mut cursor = EntryId::ZERO;
         loop {

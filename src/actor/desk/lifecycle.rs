@@ -1,6 +1,7 @@
 //! From the acquisition of the shard to its release.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -39,6 +40,7 @@ impl Desk {
             info!(shard = self.place.shard, kept = self.table.len(), "The shard is held again.");
         }
         self.mode = Mode::Running;
+        self.proven_at = now + BACKOFF.most;
         self.gate.set_lease(Some(lease_until));
         for mail in outbox {
             self.mails.owe(mail, now);
@@ -70,10 +72,10 @@ impl Desk {
             AcquireError::Held { remaining, .. } => {
                 (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1))
             }
-            AcquireError::Store(_) => self.pause(),
+            AcquireError::Store(_) => BACKOFF.after(self.setbacks),
         };
         if self.setbacks == 0 {
-            warn!(shard = self.place.shard, error = %error, "The shard is not held yet.");
+            warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is not held yet.");
         }
         self.setbacks += 1;
         self.acquire_after(pause);
@@ -84,28 +86,27 @@ impl Desk {
         self.actions.push_back(Action::Acquire { after, attempted: self.table.ids() });
     }
 
-    fn pause(&self) -> Duration {
-        let (first, most) = BACKOFF;
-        first.saturating_mul(2_u32.saturating_pow(self.setbacks.min(16))).min(most)
-    }
-
     /// A forward read failed: the store is away. Read again after a pause.
     pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
-            warn!(shard = self.place.shard, error = %error, "The streams cannot be read; they are tried again.");
+            warn!(
+                shard = self.place.shard,
+                error = error as &dyn Error,
+                "The streams cannot be read; they are tried again."
+            );
         }
-        let pause = self.pause().min(POLL_PAUSE_MAX);
+        let pause = BACKOFF.after(self.setbacks).min(POLL_PAUSE_MAX);
         self.setbacks += 1;
         self.table.read_ended();
         self.intake.poll_failed(now, pause);
     }
 
     /// The line is dead: everything that is not durable is decided again after a new acquisition.
-    pub(in super::super) fn line_failed(&mut self, error: &LineError) {
+    pub(in super::super) fn line_failed(&mut self, error: &LineError, now: Instant) {
         if !matches!(self.mode, Mode::Running | Mode::Draining) {
             return;
         }
-        warn!(shard = self.place.shard, error = %error, "The shard is loaded again.");
+        warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is loaded again.");
         let draining = self.mode == Mode::Draining;
         self.reset();
         if matches!(error, LineError::Fenced { .. }) {
@@ -115,9 +116,16 @@ impl Desk {
         if draining {
             return self.give_up();
         }
-        let pause = if matches!(error, LineError::Failed { .. }) { self.pause() } else { Duration::ZERO };
         self.setbacks += 1;
-        self.acquire_after(pause);
+        let mut after = Duration::ZERO;
+        if matches!(error, LineError::Failed { .. }) {
+            if now >= self.proven_at {
+                self.failures = 0;
+            }
+            after = BACKOFF.after(self.failures);
+            self.failures += 1;
+        }
+        self.acquire_after(after);
     }
 
     /// Forgets everything but what was sent: attempts, tests, mails.
@@ -185,8 +193,10 @@ impl Desk {
             }
         }
         for mail in made.mails_owed {
-            info!(workspace = %mail.workspace, errors = mail.errors, "A webhook was switched off by errors; its owner gets a mail.");
             self.mails.owe(mail, now);
+        }
+        for (workspace, disabled) in made.mails_ended {
+            self.mails.over(&workspace, disabled);
         }
         for (workspace, id) in made.tests_started {
             self.deliver(&workspace, ToWorkspace::TestDurable(id), now);

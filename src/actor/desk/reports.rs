@@ -1,5 +1,6 @@
 //! What workspaces decided, and what is done about those that died.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -85,7 +86,8 @@ impl Desk {
         match next {
             MailNext::Send => self.actions.extend(self.mails.send(workspace, disabled).map(Action::SendMail)),
             MailNext::Later => self.mails.later(workspace, disabled, now),
-            MailNext::Over => self.mails.over(workspace, disabled),
+            // Once that is durable: till then a reload would find it owed and send it again.
+            MailNext::Over => {}
         }
     }
 
@@ -246,7 +248,7 @@ impl Desk {
     /// The workspace cannot be loaded: its entries stay in the stream, its commands are refused.
     fn not_loaded(&mut self, workspace: &WorkspaceId, error: &LoadError, now: Instant) {
         if self.unavailable.insert(workspace.clone()) {
-            error!(%workspace, shard = self.place.shard, error = %error, "A workspace cannot be loaded; it is parked and tried again.");
+            error!(%workspace, shard = self.place.shard, error = error as &dyn Error, "A workspace cannot be loaded; it is parked and tried again.");
         }
         let ids: Vec<EntryId> = self
             .commands
@@ -272,7 +274,7 @@ impl Desk {
         match newest {
             Ok(newest) => self.deliver(workspace, ToWorkspace::Newest(id, newest), now),
             Err(error) => {
-                warn!(%workspace, error = %error, "The newest message of a workspace cannot be read.");
+                warn!(%workspace, error = &error as &dyn Error, "The newest message of a workspace cannot be read.");
                 self.deliver(workspace, ToWorkspace::Newest(id, None), now);
             }
         }

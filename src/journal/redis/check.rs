@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::connect::{Backoff, Connection, Server};
 use super::error::{Verdict, timed_out, unexpected, verdict};
-use super::keys::Keys;
+use super::keys::{Keys, PREFIX_MAX};
 use super::reply;
 use super::script::Script;
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
@@ -24,7 +24,7 @@ pub enum StartError {
     #[error("the journal's URL is not one of redis://, rediss:// or redis+cluster://a,b,c")]
     Url(#[source] RedisError),
     /// The prefix cannot be used.
-    #[error("the prefix {0:?} cannot begin a key: use 1 to 64 characters of A-Z a-z 0-9 _ . -")]
+    #[error("the prefix {0:?} cannot begin a key: use 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -")]
     Prefix(String),
     /// Nobody answered.
     #[error("Redis did not answer within {0:?}: check the URL and that it runs")]

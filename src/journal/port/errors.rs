@@ -1,0 +1,97 @@
+//! What may go wrong, as the port's contract names it.
+
+use std::time::Duration;
+
+use super::COMMANDS_WAITING_MAX;
+use crate::message::WorkspaceId;
+
+/// The store is away or refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct StoreError {
+    /// What was being done and what to do, one sentence.
+    pub what: String,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Why a shard was not acquired.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each field stands in the sentence above it")]
+pub enum AcquireError {
+    /// Another holder's lease lives.
+    #[error("shard {shard} is held by node {node} for another {remaining:?}; it is taken when the lease ends")]
+    Held { shard: u16, node: String, remaining: Duration },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a line is dead.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field stands in the sentence above it")]
+pub enum LineError {
+    /// Somebody acquired the shard after this holder.
+    #[error("shard {shard} is held by node {by} now")]
+    Fenced { shard: u16, by: String },
+    /// The store lost commits that it had acknowledged.
+    #[error("shard {shard} is at commit {found}, below {expected}: the store lost acknowledged writes")]
+    Lost { shard: u16, expected: u64, found: u64 },
+    /// The store refused a commit for good.
+    #[error("a commit of shard {shard} failed: {detail}")]
+    Failed { shard: u16, detail: String },
+}
+
+/// Why a workspace cannot be loaded.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field stands in the sentence above it")]
+pub enum LoadError {
+    /// The journal contradicts itself.
+    #[error("the journal of workspace {workspace} is corrupt: {detail}")]
+    Corrupt { workspace: WorkspaceId, detail: String },
+    /// Written by another version of the program.
+    #[error(
+        "the journal of workspace {workspace} has a {what} of version {found}, this program reads up to {known}: start the newer program"
+    )]
+    UnknownVersion { workspace: WorkspaceId, what: &'static str, found: u64, known: u64 },
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The workspace's journal cannot be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The store is away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Stored; nobody answered in time.
+    #[error("the command is stored but was not answered in time; read the webhook to see whether it was applied")]
+    OutcomeUnknown,
+    /// [`COMMANDS_WAITING_MAX`] wait already; this one is not stored.
+    #[error("more than {COMMANDS_WAITING_MAX} commands wait on this shard; try again in a few seconds")]
+    TooMany,
+    /// The store is out of memory; not stored.
+    #[error("the store is full, nothing was stored; free memory or raise its limit")]
+    Full,
+    /// The store is away. Whether the command was stored is unknown.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a message was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The store is out of memory; not stored.
+    #[error("the store is full, the message was not stored; free memory or raise its limit, then publish again")]
+    Full,
+    /// The store is away. Whether the message was stored is unknown.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
