@@ -53,10 +53,11 @@ async fn a_commit_whose_answer_is_lost_is_applied_once_however_often_that_happen
     let load = chaos.load(parcels(&workspaces, "m", MESSAGES, CHATS), Duration::from_millis(4));
     let mut lost = 0;
     while !load.is_finished() {
-        // Sometimes the first answer, sometimes a later one, sometimes one that is torn in the middle.
-        proxy.set(Mode::LoseAnswer { after: (lost * 37) % 400 });
+        // Whole or torn. The pause lets the service connect again and commit: else only that is lost.
+        proxy.set(Mode::LoseAnswer { after: [0, 7, 0, 150][lost % 4] });
         proxy.answer_lost().await;
         lost += 1;
+        tokio::time::sleep(Duration::from_millis(60)).await;
     }
     let published = load.finish();
     chaos.check_each_came_once(&workspaces, &published).await;
