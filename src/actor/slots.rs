@@ -127,6 +127,13 @@ impl Slot {
         }
     }
 
+    /// After a panic: whether its cause is still to be found, by feeding one entry at a time. With the
+    /// cause set aside, the backlog behind it is fed as any other.
+    pub(super) fn suspect_more(&mut self, suspect: bool) {
+        self.suspect = suspect;
+        self.allowance = if suspect { 1 } else { self.allowance_max };
+    }
+
     /// Ends the suspicion once everything that it was fed has gone through: not when it has merely
     /// been fed the last entry, which may be the one.
     pub(super) fn clear_suspicion(&mut self) {

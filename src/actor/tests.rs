@@ -1,6 +1,7 @@
 //! The shards as a whole, over the embedded journal in memory and a real receiver: from `publish` to
 //! the POST and back to what the journal says.
 
+mod backlog;
 mod bench;
 mod rules;
 mod simulation;

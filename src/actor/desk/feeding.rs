@@ -90,14 +90,16 @@ impl Desk {
     }
 
     /// Sets an entry aside over which its workspace panicked twice; if it was attempted, it stays so.
-    pub(super) fn reject_poison(&mut self, workspace: &WorkspaceId, entry: EntryId, now: Instant) {
-        let Some((item, _)) = self.table.item(entry) else { return };
+    /// Says whether it was there.
+    pub(super) fn reject_poison(&mut self, workspace: &WorkspaceId, entry: EntryId, now: Instant) -> bool {
+        let Some((item, _)) = self.table.item(entry) else { return false };
         if self.table.settling(entry)
             && let Some(slot) = self.slots.get_mut(workspace)
         {
             slot.waiting = slot.waiting.saturating_sub(1);
         }
         self.push_rejection(&raw_of(workspace, &item), "the service failed twice over this message", now);
+        true
     }
 
     fn take_command(&mut self, entry: &RawEntry, now: Instant) {

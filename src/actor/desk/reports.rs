@@ -127,30 +127,31 @@ impl Desk {
         error!(%workspace, shard = self.place.shard, "A workspace failed and is loaded again.");
         self.actions.push_back(Action::Forget(workspace.clone()));
         let Some(was_suspect) = self.slots.get(workspace).map(|slot| slot.suspect) else { return };
-        self.blame(workspace, suspects, was_suspect, now);
+        let found = self.blame(workspace, suspects, was_suspect, now);
         self.park_whole(workspace, now);
         self.mails.unasked(workspace, now);
         if let Some(slot) = self.slots.get_mut(workspace) {
-            slot.suspect = true;
-            slot.allowance = 1;
+            slot.suspect_more(!found);
         }
     }
 
-    fn blame(&mut self, workspace: &WorkspaceId, suspects: &Suspects, was_suspect: bool, now: Instant) {
+    /// Sets aside what it panicked over for the second time. Says whether there was such a thing.
+    fn blame(&mut self, workspace: &WorkspaceId, suspects: &Suspects, was_suspect: bool, now: Instant) -> bool {
         match suspects {
-            Suspects::Entries(entries) => {
-                if let ([entry], true) = (entries.as_slice(), was_suspect) {
-                    self.reject_poison(workspace, *entry, now);
-                }
-            }
+            Suspects::Entries(entries) => match (entries.as_slice(), was_suspect) {
+                ([entry], true) => self.reject_poison(workspace, *entry, now),
+                _ => false,
+            },
             Suspects::Command(id) => {
                 // One that is decided is settled already; its answer comes when its test is given up.
-                let Some(held) = self.commands.get_mut(id).filter(|held| !held.decided) else { return };
-                if std::mem::replace(&mut held.blamed, true) {
+                let Some(held) = self.commands.get_mut(id).filter(|held| !held.decided) else { return false };
+                let again = std::mem::replace(&mut held.blamed, true);
+                if again {
                     self.refuse(workspace, *id, Refusal::Internal, now);
                 }
+                again
             }
-            Suspects::None => {}
+            Suspects::None => false,
         }
     }
 
