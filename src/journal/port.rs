@@ -27,6 +27,8 @@
 //!
 //! All methods may be called from any thread; connections live on the runtime that acquired.
 
+mod error;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,6 +42,10 @@ use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Attempt;
 use crate::workspace::state::{RecentError, State};
 use crate::workspace::time::Time;
+
+pub use self::error::{
+    AcquireError, LineError, LoadError, PublishError, ReadError, RequeueError, StoreError, SubmitError,
+};
 
 /// Unanswered commits of one line at most.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 2;
@@ -95,6 +101,28 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away or refuses; try again after a pause.
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError>;
+
+    /// The shard's rejected entries from the id `from` on, oldest first, at most `count`: each as
+    /// [`super::rejected::rejected_fields`] made it, under an id of its own. An id is never given twice.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError>;
+
+    /// How many entries each shard has set aside.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError>;
+
+    /// Checks a rejected entry again and moves it to the end of the input stream that it belongs to,
+    /// which may be another shard's ([`super::rejected::requeued`]). Within a shard it moves in one
+    /// step. To another shard it is appended first and deleted after: who loses the store in between
+    /// finds it at both places, and both have one `origin`, so one `webhook-id`.
+    ///
+    /// # Errors
+    /// See [`RequeueError`]; what is not valid stays.
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError>;
 
     /// Answers when the store does.
     ///
@@ -317,6 +345,17 @@ pub struct Rejected {
     pub fields: Vec<(Bytes, Bytes)>,
 }
 
+/// A rejected entry that is a message again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeued {
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// The shard that it belongs to.
+    pub shard: u16,
+    /// Its entry in that shard's stream.
+    pub entry: EntryId,
+}
+
 /// A mail that is owed, as the outbox keeps it: everything that its text needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwedMail {
@@ -336,95 +375,4 @@ pub struct OwedMail {
     pub failing_since: Time,
     /// The last errors, oldest first.
     pub recent: Vec<RecentError>,
-}
-
-/// The store is away or refused.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}")]
-pub struct StoreError {
-    /// What was being done and what to do, one sentence.
-    pub what: String,
-    /// The cause.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-/// Why a shard was not acquired.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each field stands in the sentence above it")]
-pub enum AcquireError {
-    /// Another holder's lease lives.
-    #[error("shard {shard} is held by node {node} for another {remaining:?}; it is taken when the lease ends")]
-    Held { shard: u16, node: String, remaining: Duration },
-    /// The store cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a line is dead.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field stands in the sentence above it")]
-pub enum LineError {
-    /// Somebody acquired the shard after this holder.
-    #[error("shard {shard} is held by node {by} now")]
-    Fenced { shard: u16, by: String },
-    /// The store lost commits that it had acknowledged.
-    #[error("shard {shard} is at commit {found}, below {expected}: the store lost acknowledged writes")]
-    Lost { shard: u16, expected: u64, found: u64 },
-    /// The store refused a commit for good.
-    #[error("a commit of shard {shard} failed: {detail}")]
-    Failed { shard: u16, detail: String },
-}
-
-/// Why a workspace cannot be loaded.
-#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field stands in the sentence above it")]
-pub enum LoadError {
-    /// The journal contradicts itself.
-    #[error("the journal of workspace {workspace} is corrupt: {detail}")]
-    Corrupt { workspace: WorkspaceId, detail: String },
-    /// Written by another version of the program.
-    #[error(
-        "the journal of workspace {workspace} has a {what} of version {found}, this program reads up to {known}: start the newer program"
-    )]
-    UnknownVersion { workspace: WorkspaceId, what: &'static str, found: u64, known: u64 },
-}
-
-/// Why a read failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The workspace's journal cannot be read.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The store is away.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a command has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// Stored; nobody answered in time.
-    #[error("the command is stored but was not answered in time; read the webhook to see whether it was applied")]
-    OutcomeUnknown,
-    /// [`COMMANDS_WAITING_MAX`] wait already; this one is not stored.
-    #[error("more than {COMMANDS_WAITING_MAX} commands wait on this shard; try again in a few seconds")]
-    TooMany,
-    /// The store is out of memory; not stored.
-    #[error("the store is full, nothing was stored; free memory or raise its limit")]
-    Full,
-    /// The store is away. Whether the command was stored is unknown.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// Why a message was not published.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// The store is out of memory; not stored.
-    #[error("the store is full, the message was not stored; free memory or raise its limit, then publish again")]
-    Full,
-    /// The store is away. Whether the message was stored is unknown.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }

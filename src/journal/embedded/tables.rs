@@ -15,7 +15,7 @@ use crate::message::EntryId;
 
 /// The version of everything below.
 pub(super) const FORMAT: u64 = 1;
-/// `format` and `shards`.
+/// `format` and `shards`, and by shard the number that its next rejected entry gets.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Event number over all workspaces → the event's JSON.
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -61,6 +61,7 @@ impl Names {
         TableDefinition::new(&self.commands)
     }
 
+    /// Also the name of the next number in [`META`].
     pub(super) fn rejected(&self) -> RejectedEntries<'_> {
         TableDefinition::new(&self.rejected)
     }
@@ -72,6 +73,11 @@ pub(super) fn id(entry: EntryId) -> Id {
 
 pub(super) fn entry((ms, n): Id) -> EntryId {
     EntryId { ms, n }
+}
+
+/// A rejected entry's number, as an id.
+pub(super) fn rejected_id(number: u64) -> Id {
+    (number, 0)
 }
 
 /// Where a workspace's events stand: (seq, event number), oldest first.

@@ -19,8 +19,8 @@
 //!
 //! # Ways in
 //! [`lease`] takes a shard and starts a [`mod@line`] (commits, loads, in order) and an
-//! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`source`] hands the
-//! common input over. Each kind of work has connections of its own: answers come in the order of
+//! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
+//! set aside; [`source`] hands the common input over. Each kind of work has connections of its own: answers come in the order of
 //! questions, so nothing may stand behind a blocking read.
 
 mod answers;
@@ -36,6 +36,7 @@ mod keys;
 mod lease;
 mod line;
 mod read;
+mod rejected;
 mod reply;
 mod script;
 mod shared;
@@ -60,7 +61,10 @@ use self::keys::Keys;
 use self::line::{Held, Line};
 use self::shared::Shared;
 use self::source::Source;
-use super::port::{AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError};
+use super::port::{
+    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    StoreError, SubmitError,
+};
 use crate::config::START_WAIT;
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -193,6 +197,18 @@ impl Journal for Redis {
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))
+    }
+
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
+        self.inner.rejected_entries(shard, from, count).await
+    }
+
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
+        self.inner.count_rejected().await
+    }
+
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
+        self.inner.requeue_entry(shard, id).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
