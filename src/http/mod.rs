@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{READS_AT_ONCE, REQUEST_BODY_MAX, REQUESTS_AT_ONCE, STORE_ANSWER_MAX};
 use crate::deliver::Guard;
-use crate::journal::port::{Journal, Reading};
+use crate::journal::port::{Journal, ReadError, Reading};
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;
 use crate::workspace::time::Clock;
@@ -29,6 +29,7 @@ mod auth;
 mod body;
 mod command;
 mod health;
+mod history;
 mod limits;
 mod messages;
 mod problem;
@@ -76,6 +77,7 @@ pub fn router(facade: Facade) -> Router {
         .route("/v1/workspaces/{workspace}/webhook/secret", get(secret::show))
         .route("/v1/workspaces/{workspace}/attempts", get(attempts::list))
         .route("/v1/workspaces/{workspace}/attempts/log", get(attempts::log))
+        .route("/v1/workspaces/{workspace}/history", get(history::list))
         .route("/v1/workspaces/{workspace}/messages", axum::routing::post(messages::publish))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/{shard}/{id}", get(rejected::show))
@@ -101,10 +103,18 @@ struct Shared {
 impl Shared {
     /// Reads what is durable of a workspace, within [`STORE_ANSWER_MAX`].
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, Problem> {
+        self.within_reads(self.facade.journal.read(workspace)).await
+    }
+
+    /// Reads from the store, one of [`READS_AT_ONCE`], within [`STORE_ANSWER_MAX`].
+    async fn within_reads<T, E>(&self, read: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
+    where
+        ReadError: From<E>,
+    {
         let read = async {
             // The semaphore is never closed; without a permit the read would only be unbounded.
             let _permit = self.reads.acquire().await;
-            self.facade.journal.read(workspace).await
+            read.await.map_err(ReadError::from)
         };
         match tokio::time::timeout(STORE_ANSWER_MAX, read).await {
             Ok(read) => Ok(read?),

@@ -114,13 +114,12 @@ pub(super) async fn list(
         Place::parse(text).ok_or_else(|| wrong("`after` must be the `next` of an earlier answer".to_owned()))
     });
     let after = after.transpose()?;
-    let listed = within(shared.list_rejected(wanted.shard, after)).await?;
+    let listed = shared.within_reads(shared.list_rejected(wanted.shard, after)).await?;
     Ok(Json(listed))
 }
 
 impl Shared {
     async fn list_rejected(&self, only: Option<u16>, after: Option<Place>) -> Result<Listed, StoreError> {
-        let _permit = self.reads.acquire().await;
         let journal = &self.facade.journal;
         let first = after.map_or(0, |after| after.shard);
         let mut rejected = Vec::new();
@@ -165,10 +164,7 @@ struct Field {
 
 pub(super) async fn show(State(shared): State<Arc<Shared>>, Scope(place): Scope) -> Result<Json<Shown>, Problem> {
     let Place { shard, id } = place;
-    let entries = within(async {
-        let _permit = shared.reads.acquire().await;
-        shared.facade.journal.rejected(shard, id, 1).await
-    });
+    let entries = shared.within_reads(shared.facade.journal.rejected(shard, id, 1));
     let found = entries.await?.pop().filter(|entry: &RawEntry| entry.id == id).ok_or_else(|| {
         let detail = format!("shard {shard} has no rejected entry {id}: it was requeued, or deleted to make room");
         Problem::new(Kind::NotFound, detail)
@@ -196,12 +192,4 @@ pub(super) async fn requeue(
     let moved = Moved { workspace: requeued.workspace, shard: requeued.shard, id: requeued.entry };
     tracing::info!(from = shard, %id, workspace = %moved.workspace, to = moved.shard, entry = %moved.id, "requeued");
     Ok((StatusCode::ACCEPTED, Json(moved)))
-}
-
-/// Reads from the store within [`STORE_ANSWER_MAX`].
-async fn within<T>(read: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
-    match tokio::time::timeout(STORE_ANSWER_MAX, read).await {
-        Ok(read) => Ok(read.map_err(crate::journal::port::ReadError::from)?),
-        Err(_) => Err(Problem::store_away("the store did not answer in time; try again in a few seconds")),
-    }
 }

@@ -17,6 +17,7 @@ use crate::message::{EntryId, WorkspaceId};
 pub(crate) mod commands;
 pub(crate) mod commits;
 pub(crate) mod damage;
+pub(crate) mod history;
 pub(crate) mod holders;
 pub(crate) mod input;
 pub(crate) mod kept;
@@ -97,6 +98,9 @@ macro_rules! laws {
             kept::beyond_the_cap_the_oldest_rejected_entry_goes,
             kept::a_mail_is_owed_until_it_ended,
             kept::mails_are_found_in_their_own_shard,
+            history::the_history_is_read_oldest_first_without_attempts,
+            history::the_last_100_changes_are_known_whatever_else_happened,
+            history::a_history_that_cannot_be_read_is_told,
             rejected::rejected_entries_are_listed_a_page_at_a_time,
             rejected::rejected_entries_are_counted_by_shard,
             rejected::a_requeued_entry_is_a_message_again,

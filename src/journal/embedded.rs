@@ -26,6 +26,7 @@ use super::port::{
 use super::{fold, rejected};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
+use crate::workspace::event::Event;
 use crate::workspace::time::Clock;
 
 mod engine;
@@ -131,6 +132,11 @@ impl Journal for Embedded {
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let stored = self.store.stored(workspace).map_err(|error| store::failed("reading a workspace", error))?;
         Ok(fold::read(workspace, &stored)?)
+    }
+
+    async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        let events = self.store.history(workspace).map_err(|error| store::failed("reading a history", error))?;
+        Ok(fold::history(workspace, &events)?)
     }
 
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {

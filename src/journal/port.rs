@@ -39,7 +39,7 @@ use tokio::time::Instant;
 
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
-use crate::workspace::event::Attempt;
+use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::{RecentError, State};
 use crate::workspace::time::Time;
 
@@ -93,6 +93,13 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError>;
+
+    /// Reads the workspace's events that are no attempts with their seqs, oldest first: the last
+    /// [`HISTORY_KEPT`].
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError>;
 
     /// Moves up to `max` entries of the common input `outbound:messages` to their shards' streams,
     /// in order, each once whatever is repeated, and waits up to `block` for the first. Returns how

@@ -17,6 +17,7 @@ use outbound::journal::port::{
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
+use outbound::workspace::event::Event;
 use outbound::workspace::{Policy, State, Time};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -36,6 +37,7 @@ pub struct FakeJournal {
     pub submit: Scripted<Answer, SubmitError>,
     pub publish: Scripted<EntryId, PublishError>,
     pub read: Scripted<Reading, ReadError>,
+    pub history: Scripted<Vec<(u64, Event)>, ReadError>,
     pub requeue: Box<dyn Fn(u16, EntryId) -> Result<Requeued, RequeueError> + Send + Sync>,
     /// Rejected entries by shard and id.
     pub rejected: Vec<(u16, RawEntry)>,
@@ -54,6 +56,7 @@ impl Default for FakeJournal {
             submit: Box::new(|| Ok(Answer::Refused { refusal: Refusal::Internal })),
             publish: Box::new(|| Ok(EntryId { ms: 1_769_860_800_000, n: 3 })),
             read: Box::new(|| Ok(Reading { state: State::default(), attempts: Vec::new() })),
+            history: Box::new(|| Ok(Vec::new())),
             requeue: Box::new(|shard, id| Err(RequeueError::Gone { shard, id })),
             rejected: Vec::new(),
             hangs: false,
@@ -89,6 +92,10 @@ impl Journal for FakeJournal {
 
     async fn read(&self, _workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         if self.hangs { std::future::pending().await } else { (self.read)() }
+    }
+
+    async fn history(&self, _workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        if self.hangs { std::future::pending().await } else { (self.history)() }
     }
 
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {

@@ -8,11 +8,11 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::engine::{Engine, Job};
 use super::file::OpenError;
-use super::tables::{self, EVENTS, Names, Record, WORKSPACES};
+use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
 use super::transaction::Done;
 use super::writer::{Failure, Writer};
 use crate::journal::fold::Stored;
-use crate::journal::port::{RawEntry, StoreError};
+use crate::journal::port::{RawEntry, StoreError, StoredEvent};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Clock;
 
@@ -114,6 +114,14 @@ impl Store {
         let record = txn.open_table(WORKSPACES)?.get(workspace.as_str())?.map(|bytes| Record::decode(bytes.value()));
         let record = record.transpose()?.unwrap_or_default();
         Ok(record.stored(&txn.open_table(EVENTS)?, 0)?)
+    }
+
+    /// A workspace's events that are no attempts, as of the last durable transaction.
+    pub(super) fn history(&self, workspace: &WorkspaceId) -> Done<Vec<StoredEvent>> {
+        let txn = self.db.begin_read()?;
+        let places = txn.open_table(HISTORIES)?.get(workspace.as_str())?;
+        let places = places.map(|bytes| tables::decode_places(bytes.value())).transpose()?.unwrap_or_default();
+        Ok(tables::events_at(&txn.open_table(EVENTS)?, &places, 0)?)
     }
 
     /// Rejected entries as of the last durable transaction.

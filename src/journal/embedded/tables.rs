@@ -124,15 +124,25 @@ impl Record {
         events: &impl ReadableTable<u64, &'static [u8]>,
         from: usize,
     ) -> Result<Stored, StorageError> {
-        let mut attempts = Vec::with_capacity(self.attempts.len().saturating_sub(from));
-        for &(seq, number) in self.attempts.range(from.min(self.attempts.len())..) {
-            // An event that is not there leaves a hole, which the fold reports.
-            if let Some(json) = events.get(number)? {
-                attempts.push(StoredEvent { seq, json: Bytes::copy_from_slice(json.value()) });
-            }
-        }
+        let attempts = events_at(events, &self.attempts, from)?;
         Ok(Stored { snapshot: self.snapshot.clone(), attempts, top: self.top })
     }
+}
+
+/// The events at `places`, from the `from`th on.
+pub(super) fn events_at(
+    events: &impl ReadableTable<u64, &'static [u8]>,
+    places: &Places,
+    from: usize,
+) -> Result<Vec<StoredEvent>, StorageError> {
+    let mut found = Vec::with_capacity(places.len().saturating_sub(from));
+    for &(seq, number) in places.range(from.min(places.len())..) {
+        // An attempt that is not there leaves a hole, which the fold reports.
+        if let Some(json) = events.get(number)? {
+            found.push(StoredEvent { seq, json: Bytes::copy_from_slice(json.value()) });
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn encode_places(places: &Places) -> Vec<u8> {

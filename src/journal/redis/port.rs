@@ -16,6 +16,7 @@ use crate::journal::port::{
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
+use crate::workspace::event::Event;
 
 #[async_trait]
 impl Journal for Redis {
@@ -48,6 +49,10 @@ impl Journal for Redis {
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         self.inner.read_workspace(workspace).await
+    }
+
+    async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        self.inner.read_history(workspace).await
     }
 
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
