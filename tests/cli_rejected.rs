@@ -126,9 +126,9 @@ fn rejected_entries_are_listed_shown_and_requeued_through_the_service() {
     assert!(!printed.contains('\u{1b}') && !listed.contains('\u{1b}'), "no control character is printed");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("2 of 3 were not requeued; each line above says why"), "{error}");
-    assert_eq!(service.rejected(6, 1), [broken.clone()]);
+    assert_eq!(service.rejected(6, 1), std::slice::from_ref(broken));
     let began = Instant::now();
-    while service.redis.call::<bool>(&["EXISTS", "outbound:{3}:last:a"]) != true {
+    while !service.redis.call::<bool>(&["EXISTS", "outbound:{3}:last:a"]) {
         assert!(began.elapsed() < WAIT_MAX, "the requeued message was not skipped");
         std::thread::sleep(Duration::from_millis(20));
     }
