@@ -4,7 +4,7 @@
 --
 -- KEYS: 1 owner, 2 outbox
 -- ARGV: 1 node, 2 nonce (new), 3 lease in ms, 4 what this process' nonces begin with,
---       5 '1' when a live lease of the same node is a crashed predecessor's
+--       5 '1' when this process never held the shard: a live lease of its node is a crashed predecessor's
 -- Answers {'OK', head, outbox} or {'HELD', node, remaining ms}.
 --
 -- Taking it twice with one nonce is taking it once, so a lost answer is asked for again.

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, SHARDS_DEFAULT};
+use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
 use crate::deliver::{self, Guard};
 use crate::http::{self, AdminToken, Facade, Readiness};
 use crate::journal::Journal;
@@ -180,10 +180,6 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), Error> {
         JournalConfig::Embedded(path) => {
             let path = path.clone().unwrap_or_else(|| config.data_dir.join("outbound.redb"));
             (Arc::new(Embedded::open(&path, config.shards, now)?), "outbound".to_owned())
-        }
-        JournalConfig::Memory => {
-            let shards = config.shards.unwrap_or(SHARDS_DEFAULT);
-            (Arc::new(Embedded::in_memory(shards, now)?), "outbound".to_owned())
         }
         JournalConfig::Redis { url, prefix, allow_volatile } => {
             let options = RedisOptions {

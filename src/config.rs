@@ -33,15 +33,13 @@ pub const COMMAND_POLL: Duration = Duration::from_millis(20);
 pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(50);
 /// See [`GIVE_BACK_AFTER`].
 pub const PERMITS_FREED_MIN: usize = 64;
-/// Pauses after a failed load, a panic, a reload: doubled from the first to the second.
-pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// Pauses after a failed load, a panic, a reload.
+pub const BACKOFF: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(30) };
 /// How long a workspace without work stays in memory.
 pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
-/// Entries of the common input that are handed over at a time: few, so that a full store can take them.
-pub const HAND_OVER_COUNT: usize = 64;
 /// How long the hand-over waits for the first entry.
 pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
 /// The pause after a hand-over that failed.
@@ -75,8 +73,8 @@ pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub const STORE_KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long sent bytes may stay unacknowledged by TCP before the connection counts as dead.
 pub const STORE_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
-/// Pauses between tries to reach Redis: doubled from the first to the second.
-pub const STORE_BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Pauses between tries to reach Redis.
+pub const STORE_BACKOFF: Pauses = Pauses { first: Duration::from_millis(20), most: Duration::from_secs(1) };
 /// A shared connection that was idle for so long is asked for a sign of life first.
 pub const STORE_IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Requests of one line that wait to be sent: one load for every entry and command that a shard
@@ -88,7 +86,7 @@ pub const LINE_UNANSWERED_MAX: usize = 64;
 pub const ANSWERS_KEPT: usize = 1_000;
 /// How long a listener for answers blocks; without waiters it ends after that.
 pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
-/// Entries of one hand-over at most: small, for it must work on a full Redis.
+/// Entries of the common input that are handed over at a time: few, for it must work on a full store.
 pub const HAND_OVER_MAX: usize = 64;
 /// Fields of an entry that is handed over; more is rejected.
 pub const HAND_OVER_FIELDS_MAX: usize = 64;
@@ -125,8 +123,8 @@ pub const UNABLE_MAX: Duration = Duration::from_secs(60);
 pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Hand-overs at a time, a node.
 pub const MAILS_AT_ONCE: usize = 4;
-/// Pauses between tries of one mail: doubled from the first to the second.
-pub const MAIL_BACKOFF: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30 * 60));
+/// Pauses between tries of one mail.
+pub const MAIL_BACKOFF: Pauses = Pauses { first: Duration::from_secs(5), most: Duration::from_secs(30 * 60) };
 
 // HTTP facade.
 
@@ -175,6 +173,23 @@ pub const SHARDS_DEFAULT: u16 = 16;
 /// Shards at most: each holds connections and memory.
 pub const SHARDS_MAX: u16 = 1_024;
 
+/// Pauses between tries: each twice as long as the one before, up to a bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Pauses {
+    /// The pause after the first failure.
+    pub first: Duration,
+    /// The longest pause.
+    pub most: Duration,
+}
+
+impl Pauses {
+    /// The pause after a failure that `before` others in a row came before.
+    #[must_use]
+    pub fn after(self, before: u32) -> Duration {
+        self.first.saturating_mul(2_u32.saturating_pow(before)).min(self.most)
+    }
+}
+
 /// What the service runs with. The command line makes it; `app` takes it.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -207,8 +222,6 @@ pub struct Config {
 pub enum JournalConfig {
     /// One file; `None` is `outbound.redb` in the data directory.
     Embedded(Option<PathBuf>),
-    /// Nowhere but in memory: for tests and the demo's dry runs.
-    Memory,
     /// One Redis (`redis://`, `rediss://`) or the seeds of a cluster (`redis+cluster://a,b,c`).
     Redis {
         /// The URL as given.

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! One direction: input → decision → attempt → outcome → decision → commit. The facade never talks to
-//! an actor: it submits a command durably and waits for the answer that the commit writes which
-//! settles the command. Reads come straight from the journal.
+//! an actor: it submits a command durably and waits for its answer, which stands in the commit of what
+//! the command did. Reads come straight from the journal.
 //!
 //! # Rooms, in reading order
 //!

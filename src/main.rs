@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let ended = telemetry::start(&cli.log)
+    let ended = telemetry::start(&cli.log, cli.command.log_default())
         .map_err(cli::Error::from)
         .and_then(|()| cli::run(cli.command, &mut std::io::stdout()));
     match ended {

@@ -12,9 +12,10 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Logging")]
 pub struct Log {
-    /// What is logged: off, error, warn, info, debug or trace, or by module such as `info,outbound::actor=debug`
-    #[arg(long = "log", env = "OUTBOUND_LOG", value_name = "LEVEL", default_value = "info", global = true)]
-    pub filter: String,
+    /// What is logged: off, error, warn, info, debug or trace, or by module such as
+    /// `info,outbound::actor=debug` [default: info; of the demo: warn]
+    #[arg(long = "log", env = "OUTBOUND_LOG", value_name = "LEVEL", global = true)]
+    pub filter: Option<String>,
     /// The form of a log line: text to read, json to collect (one object a line)
     #[arg(
         long = "log-format",
@@ -53,13 +54,13 @@ pub enum Error {
     Twice(#[source] TryInitError),
 }
 
-/// Starts logging, for the whole process and once.
+/// Starts logging, for the whole process and once. `default` is the filter when none is set.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn start(log: &Log) -> Result<(), Error> {
-    let filter =
-        EnvFilter::try_new(&log.filter).map_err(|source| Error::Filter { filter: log.filter.clone(), source })?;
+pub fn start(log: &Log, default: &str) -> Result<(), Error> {
+    let filter = log.filter.as_deref().unwrap_or(default);
+    let filter = EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match log.format {
         Format::Text => lines.with_ansi(colours()).finish().try_init(),

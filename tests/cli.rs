@@ -78,6 +78,7 @@ fn help_names_the_environment_variable_of_each_flag() {
         let variable = format!("[env: OUTBOUND_{}", flag.to_uppercase().replace('-', "_"));
         assert!(serve.contains(&format!("--{flag}")) && serve.contains(&variable), "{flag}: {serve}");
     }
+    assert!(serve.contains("[default: info; of the demo: warn]"), "{serve}");
     for subcommand in ["demo", "publish", "receive", "shard"] {
         let output = outbound(&[subcommand, "--help"]).output().unwrap();
         assert!(output.status.success() && stdout(&output).contains("[env: OUTBOUND_"), "{}", stdout(&output));
@@ -254,6 +255,48 @@ fn shard_asks_redis_for_the_number_of_shards() {
 }
 
 #[test]
+fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
+    let demo = ["demo", "--messages", "60"];
+    let output = outbound(&demo).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // Whoever watches sees the messages alone, unless a log was asked for.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let printed = stdout(&output);
+    assert!(printed.starts_with("look:       curl -H 'Authorization: Bearer "), "{printed}");
+    let row = printed.lines().find(|line| line.starts_with("all ")).expect(&printed);
+    let counts: Vec<u64> = row.split_whitespace().skip(1).map(|count| count.parse().unwrap()).collect();
+    assert_eq!(counts[0], 60);
+    assert_eq!(counts[1..].iter().sum::<u64>(), 60, "{printed}");
+    assert!(printed.contains(&format!("\ndelivered {} of 60\n", counts[1])), "{printed}");
+
+    let logged = outbound(&demo).env("OUTBOUND_LOG", "info").output().unwrap();
+    assert!(String::from_utf8_lossy(&logged.stderr).contains("The service has started."), "{logged:?}");
+}
+
+#[test]
+fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
+    let mut demo = outbound(&["demo", "--messages", "1000000"]);
+    let mut running = Running::start(demo.stderr(Stdio::piped()));
+    assert!(running.line().starts_with("look:"));
+    running.signal(Signal::INT);
+    let mut error = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(1), "{error}");
+    assert!(error.starts_with("error: stopped before every message had an outcome"), "{error}");
+}
+
+#[test]
+fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
+    let redis = RedisServer::start();
+    let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stdout(&output), "outbound:{6}:messages\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("note: no service has started on this Redis yet"), "{error}");
+    assert_eq!(redis.keys(), Vec::<String>::new());
+}
+
+#[test]
 fn receive_prints_and_verifies_what_arrives_until_it_is_told_to_end() {
     let secret: Secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
     let receive = ["receive", "--listen", "127.0.0.1:0", "--status", "204", "--secret", secret.expose()];
@@ -339,7 +382,7 @@ impl Service {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/v1/workspaces/acme/messages", post(take));
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        tokio::spawn(outbound::http::serve(listener, router, std::future::pending()));
         Self { address, taken }
     }
 

@@ -279,6 +279,12 @@ async fn a_test_without_an_attempt_says_why() {
 }
 
 #[tokio::test]
+async fn a_test_that_the_shard_found_too_late_is_told_as_an_unknown_outcome() {
+    let reply = call(&facade(done(None, Some(NoAttempt::Expired)), working()), request("POST", TEST, "")).await;
+    assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (503, "outcome-unknown"));
+}
+
+#[tokio::test]
 async fn a_message_is_published_byte_for_byte() {
     let journal = Arc::<FakeJournal>::default();
     let reply = call(&facade(journal.clone(), working()), request("POST", MESSAGES, MESSAGE)).await;

@@ -161,7 +161,11 @@ async fn a_body_that_breaks_off_is_refused() {
 
 /// The members that a PUT body is refused for.
 async fn wrong_members(body: &Value) -> Vec<String> {
-    let reply = refused(request("PUT", WEBHOOK, &body.to_string())).await;
+    wrong_members_of_text(&body.to_string()).await
+}
+
+async fn wrong_members_of_text(body: &str) -> Vec<String> {
+    let reply = refused(request("PUT", WEBHOOK, body)).await;
     assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (422, "invalid-webhook"), "{body}");
     let document = reply.json();
     let errors = document["errors"].as_array().unwrap();
@@ -212,6 +216,14 @@ async fn all_breaches_are_reported_together_and_their_number_is_bounded() {
     assert_eq!(wrong_members(&body).await, ["url", "enabled", "event", "owner_email", "zzz"]);
     let many: serde_json::Map<String, Value> = (0..1_000).map(|n| (format!("m{n}"), json!(0))).collect();
     assert_eq!(wrong_members(&many.into()).await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_member_that_stands_twice_is_refused_since_either_could_be_meant() {
+    let twice = r#"{"url":"https://a.example/","enabled":false,"url":"https://b.example/"}"#;
+    assert_eq!(wrong_members_of_text(twice).await, ["url"]);
+    // An escaped name is the same name.
+    assert_eq!(wrong_members_of_text(r#"{"url":null,"\u0075rl":null}"#).await, ["url"]);
 }
 
 #[tokio::test]

@@ -114,10 +114,11 @@ impl Committer {
         Call::Commit(number, batch)
     }
 
-    /// The oldest commit was answered.
-    pub(super) fn answered(&mut self, number: u64) -> Option<Made> {
-        debug_assert_eq!(self.in_flight.front().map(|made| made.number), Some(number));
-        self.in_flight.pop_front()
+    /// A commit was answered. Commits take effect in order, so with it are all before it: their own
+    /// answers, each brought by a task of its own, may come later and then say nothing new.
+    pub(super) fn answered(&mut self, number: u64) -> Vec<Made> {
+        let known = self.in_flight.iter().take_while(|made| made.number <= number).count();
+        self.in_flight.drain(..known).collect()
     }
 
     /// When the oldest unanswered commit was made.
@@ -148,5 +149,24 @@ impl Made {
         if let (Some(workspace), Some(id)) = (&step.workspace, test) {
             self.tests_started.push((workspace.clone(), id));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_to_a_later_commit_makes_the_earlier_one_durable_too() {
+        let (mut committer, mut now) = (Committer::default(), Instant::now());
+        for entry in 1..=2 {
+            let settled = vec![EntryId { ms: entry, n: 0 }];
+            committer.push(Step { settled, ..Step::default() }, None, now);
+            now += LINGER;
+            assert!(matches!(committer.next(now), Some(Call::Commit(..))));
+        }
+        let settled: Vec<u64> = committer.answered(1).iter().flat_map(|made| &made.settled).map(|id| id.ms).collect();
+        assert_eq!(settled, [1, 2]);
+        assert!(committer.answered(0).is_empty() && committer.is_idle());
     }
 }

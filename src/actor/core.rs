@@ -138,7 +138,8 @@ impl Core {
             }
             let rested = self.unable_until.is_none_or(|until| now >= until);
             let place = if rested { self.context.gate.try_start(self.lanes.in_flight(), now) } else { None };
-            let (Some(in_flight), Some(item)) = (place, self.items.remove(&entry)) else {
+            // The item is taken only with a place in hand: without it the message would never be sent.
+            let Some((in_flight, item)) = place.and_then(|place| Some((place, self.items.remove(&entry)?))) else {
                 out.starved = true;
                 break;
             };
@@ -335,6 +336,16 @@ impl Core {
             self.since_snapshot = 0;
         }
         step
+    }
+
+    /// What a failed test prints.
+    #[cfg(test)]
+    pub(super) fn describe(&self) -> String {
+        let unable = self.unable_until.map(|until| until.saturating_duration_since(Instant::now()));
+        format!(
+            "{}: {:?}, enabled {}, errors {}, unable for {unable:?}",
+            self.id, self.lanes, self.state.webhook.enabled, self.state.errors
+        )
     }
 
     /// The mail that the `WebhookDisabled` just folded owes.

@@ -4,6 +4,8 @@
 //! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
 //! a workspace, parking and sweeps), [`reports`] (what workspaces decided, or why they died).
 
+#[cfg(test)]
+mod audit;
 mod feeding;
 mod lifecycle;
 mod reports;
@@ -17,7 +19,7 @@ use tokio::time::Instant;
 
 use super::committer::{Ask, Call, Committer};
 use super::entry::Place;
-use super::intake::{Intake, Situation};
+use super::intake::{Intake, Limits, Situation};
 use super::mails::Mails;
 use super::protocol::{Seed, Start, ToWorkspace};
 use super::slots::{Phase, Slots};
@@ -87,6 +89,7 @@ pub(super) struct Counts {
 
 pub(super) struct Desk {
     place: Place,
+    limits: Limits,
     clock: Clock,
     gate: Rc<Gate>,
     mode: Mode,
@@ -122,16 +125,17 @@ const STARVED_EVERY: Duration = Duration::from_millis(10);
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 impl Desk {
-    pub(super) fn new(place: Place, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
+    pub(super) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
         let mut desk = Self {
             place,
+            limits,
             clock,
             gate,
             mode: Mode::Acquiring,
             setbacks: 0,
             table: Table::default(),
-            slots: Slots::default(),
-            intake: Intake::default(),
+            slots: Slots::new(limits.allowance),
+            intake: Intake::new(limits),
             committer: Committer::default(),
             mails: Mails::default(),
             commands: HashMap::new(),
@@ -224,6 +228,9 @@ impl Desk {
             all_quiet: self.is_all_quiet(),
         };
         if let Some(poll) = self.intake.next_poll(&self.table, situation) {
+            if let Some((start, _)) = poll.messages {
+                self.table.read_begins(start);
+            }
             self.actions.push_back(Action::Poll(poll));
         }
         if self.intake.must_give_back(&self.table, now)

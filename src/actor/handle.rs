@@ -12,9 +12,10 @@ use tracing::{error, info, warn};
 use super::core::Context;
 use super::desk::Desk;
 use super::entry::Place;
+use super::intake::Limits;
 use super::shard::{News, ShardActor, Status, Tools};
 use super::throttle::{Gate, NodeCap};
-use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_COUNT, HAND_OVER_RETRY};
+use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
 use crate::journal::port::{Holder, Journal};
 use crate::notify::Mailer;
@@ -110,12 +111,6 @@ pub fn start(options: Options) -> Result<Handle, StartError> {
 }
 
 impl Handle {
-    /// How the shards are.
-    #[must_use]
-    pub fn report(&self) -> ShardReport {
-        self.board.report()
-    }
-
     /// A function that reports how the shards are, for the facade.
     #[must_use]
     pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
@@ -126,9 +121,11 @@ impl Handle {
     /// Waits until the shards stop by themselves, which they only do when one failed.
     pub async fn died(&mut self) -> Died {
         if let Some(ended) = &mut self.ended {
-            match ended.await {
-                Ok(End::Died) | Err(_) => {}
-                Ok(End::Drained) => std::future::pending().await,
+            let end = ended.await;
+            // They have ended, so a drain has nothing to wait for.
+            self.ended = None;
+            if matches!(end, Ok(End::Drained)) {
+                std::future::pending().await
             }
         }
         Died
@@ -251,7 +248,7 @@ fn start_shards(
             #[cfg(test)]
             inspect: super::tests::inspect,
         });
-        let desk = Desk::new(place, options.clock, gate, tokio::time::Instant::now());
+        let desk = Desk::new(place, Limits::default(), options.clock, gate, tokio::time::Instant::now());
         let board = Arc::clone(board);
         let tools = Tools {
             journal: Arc::clone(&options.journal),
@@ -259,7 +256,7 @@ fn start_shards(
             mailer: options.mailer.clone(),
             context,
             clock: options.clock,
-            holder: Holder { node: options.node.clone(), first: true, lease: options.lease },
+            holder: Holder { node: options.node.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
         };
@@ -287,7 +284,7 @@ const DEATH_CHECK: Duration = Duration::from_millis(500);
 async fn hand_over(journal: Arc<dyn Journal>) {
     let mut failing = false;
     loop {
-        match journal.hand_over(HAND_OVER_COUNT, HAND_OVER_BLOCK).await {
+        match journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await {
             Ok(_) => failing = false,
             Err(error) => {
                 if !failing {
@@ -297,5 +294,20 @@ async fn hand_over(journal: Arc<dyn Journal>) {
                 tokio::time::sleep(HAND_OVER_RETRY).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shards_that_stopped_by_themselves_can_still_be_drained() {
+        let (end, ended) = oneshot::channel();
+        let board = Arc::new(Board(Mutex::default()));
+        let mut handle = Handle { board, drain: None, ended: Some(ended) };
+        drop(end.send(End::Died));
+        handle.died().await;
+        handle.drain().await;
     }
 }

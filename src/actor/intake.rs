@@ -6,14 +6,32 @@ use tokio::time::Instant;
 
 use super::table::Table;
 use crate::config::{
-    COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_BLOCK,
-    READ_COUNT_MAX,
+    ALLOWANCE, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN,
+    READ_BLOCK, READ_COUNT_MAX,
 };
 use crate::journal::port::{Poll, Polled, RawEntry};
 use crate::message::EntryId;
 
+/// How much a shard may hold. Tests make it small.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Entries.
+    pub(super) permits: usize,
+    /// Bytes of entries.
+    pub(super) bytes: usize,
+    /// Entries of one workspace that are not attempted yet.
+    pub(super) allowance: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { permits: PERMITS, bytes: HELD_BYTES_MAX, allowance: ALLOWANCE }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Intake {
+    limits: Limits,
     /// The last message entry that was read forward: behind it lie only entries held or parked.
     cursor: EntryId,
     command_cursor: EntryId,
@@ -57,6 +75,10 @@ pub(super) struct Situation {
 }
 
 impl Intake {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     pub(super) fn cursor(&self) -> EntryId {
         self.cursor
     }
@@ -64,9 +86,9 @@ impl Intake {
     /// Permits that neither an entry nor a read under way has.
     fn free(&self, table: &Table) -> usize {
         let reading = self.polling.unwrap_or(0) + self.sweeping.map_or(0, |sweep| sweep.count);
-        let entries = PERMITS.saturating_sub(table.len() + reading);
+        let entries = self.limits.permits.saturating_sub(table.len() + reading);
         let size = self.largest.max(ENTRY_BYTES_ASSUMED);
-        let bytes = HELD_BYTES_MAX.saturating_sub(table.bytes()) / size;
+        let bytes = self.limits.bytes.saturating_sub(table.bytes()) / size;
         let by_bytes = bytes.saturating_sub(reading);
         let at_least = usize::from(table.is_empty() && reading == 0);
         entries.min(by_bytes).max(at_least).min(READ_COUNT_MAX)

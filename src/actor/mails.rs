@@ -64,8 +64,7 @@ impl Mails {
         let key = (workspace.clone(), disabled);
         self.begun.remove(&key);
         if let Some(owed) = self.owed.get_mut(&key) {
-            let (first, most) = MAIL_BACKOFF;
-            owed.due = now + first.saturating_mul(2_u32.saturating_pow(owed.tries.min(16))).min(most);
+            owed.due = now + MAIL_BACKOFF.after(owed.tries);
             owed.tries += 1;
         }
     }

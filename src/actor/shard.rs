@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::committer::{Ask, Call};
 use super::core::{Context, unable_for_good};
@@ -57,8 +58,6 @@ pub(super) struct ShardActor {
     held: Option<HeldShard>,
     /// Names the acquisition: answers of an earlier one are ignored.
     term: u64,
-    /// This process has held the shard before.
-    held_before: bool,
     workspaces: HashMap<WorkspaceId, Addr<WorkspaceActor>>,
     inbox: Rc<Inbox>,
     timer: Option<(SpawnHandle, Instant)>,
@@ -120,7 +119,6 @@ impl ShardActor {
             tools,
             held: None,
             term: 0,
-            held_before: false,
             workspaces: HashMap::new(),
             inbox: Rc::default(),
             timer: None,
@@ -160,6 +158,12 @@ impl ShardActor {
             TermNews::Line(Err(error)) => {
                 self.held = None;
                 self.term += 1;
+                if matches!(&error, LineError::Fenced { by, .. } if *by == self.tools.holder.node) {
+                    warn!(
+                        shard = self.tools.shard,
+                        "Another process has this node's id: two processes share a data directory; stop one of them."
+                    );
+                }
                 self.show(Status::Waiting(error.to_string()));
                 self.desk.line_failed(&error);
             }
@@ -174,7 +178,6 @@ impl ShardActor {
     ) {
         match result {
             Ok((acquired, present)) => {
-                self.held_before = true;
                 self.held = Some(HeldShard { line: acquired.line, polls: self.read_with(acquired.intake, ctx) });
                 self.desk.acquired(acquired.outbox, &present, acquired.lease_until, now);
             }
@@ -241,7 +244,7 @@ impl ShardActor {
     fn acquire(&self, after: Duration, attempted: Vec<EntryId>, ctx: &ActixContext<Self>) {
         let (shard, term) = (ctx.address(), self.term);
         let journal = Arc::clone(&self.tools.journal);
-        let holder = Holder { first: !self.held_before, ..self.tools.holder.clone() };
+        let holder = self.tools.holder.clone();
         let number = self.tools.shard;
         actix_rt::spawn(async move {
             tokio::time::sleep(after).await;

@@ -5,13 +5,15 @@ use std::collections::{BTreeSet, HashMap};
 use tokio::time::Instant;
 
 use super::protocol::ToWorkspace;
-use crate::config::{ALLOWANCE, BACKOFF};
+use crate::config::BACKOFF;
 use crate::message::{EntryId, WorkspaceId};
 
 /// Bounded: a workspace is here while it is in memory (`config::ACTIVE_MAX`), holds entries (permits),
 /// or is parked (one id each).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slots {
+    /// How many un-attempted entries a workspace may hold.
+    allowance: usize,
     slots: HashMap<WorkspaceId, Slot>,
     /// The parked ones by where they resume.
     parked: BTreeSet<(EntryId, WorkspaceId)>,
@@ -28,8 +30,9 @@ pub(super) struct Slot {
     pub(super) held: usize,
     /// Commands that are not answered durably.
     pub(super) commands: usize,
-    /// How many un-attempted entries it may hold.
+    /// How many un-attempted entries it may hold now.
     pub(super) allowance: usize,
+    allowance_max: usize,
     /// Where its further entries begin in the stream.
     resume_from: Option<EntryId>,
     /// After a panic or a failed load: not before this.
@@ -38,6 +41,7 @@ pub(super) struct Slot {
     pub(super) strikes: u32,
     /// It panicked: it is fed one entry at a time, and blamed when it panics again.
     pub(super) suspect: bool,
+    /// It was asked to give back and has not answered.
     pub(super) giving_back: bool,
     /// Its attempts outlived its last actor.
     pub(super) survivors: bool,
@@ -59,14 +63,15 @@ pub(super) enum Phase {
 }
 
 impl Slot {
-    fn new(now: Instant) -> Self {
+    fn new(allowance: usize, now: Instant) -> Self {
         Self {
             phase: Phase::Passive,
             life: 0,
             waiting: 0,
             held: 0,
             commands: 0,
-            allowance: ALLOWANCE,
+            allowance,
+            allowance_max: allowance,
             resume_from: None,
             not_before: None,
             strikes: 0,
@@ -86,9 +91,10 @@ impl Slot {
         self.resume_from.is_some()
     }
 
-    /// Whether it may hold another un-attempted entry.
+    /// Whether it may hold another un-attempted entry. Not while it is giving back: what it got after
+    /// the entries that it gives back would be ahead of them.
     pub(super) fn has_allowance(&self) -> bool {
-        self.waiting < self.allowance
+        !self.giving_back && self.waiting < self.allowance
     }
 
     /// Whether its parked entries should be fetched: it holds less than half its allowance.
@@ -99,7 +105,7 @@ impl Slot {
     /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one.
     pub(super) fn widen(&mut self) {
         if !self.suspect {
-            self.allowance = (self.allowance + 1).min(ALLOWANCE);
+            self.allowance = (self.allowance + 1).min(self.allowance_max);
         }
     }
 
@@ -112,15 +118,18 @@ impl Slot {
             && self.buffer.is_empty()
     }
 
-    /// Notes a panic or a failed load; returns when to go on.
+    /// Notes a panic or a failed load, after which there is a pause.
     pub(super) fn strike(&mut self, now: Instant) {
-        let (first, most) = BACKOFF;
-        self.not_before = Some(now + first.saturating_mul(2_u32.saturating_pow(self.strikes.min(16))).min(most));
+        self.not_before = Some(now + BACKOFF.after(self.strikes));
         self.strikes += 1;
     }
 }
 
 impl Slots {
+    pub(super) fn new(allowance: usize) -> Self {
+        Self { allowance, slots: HashMap::new(), parked: BTreeSet::new() }
+    }
+
     pub(super) fn get(&self, workspace: &WorkspaceId) -> Option<&Slot> {
         self.slots.get(workspace)
     }
@@ -130,7 +139,7 @@ impl Slots {
     }
 
     pub(super) fn ensure(&mut self, workspace: &WorkspaceId, now: Instant) -> &mut Slot {
-        self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(now))
+        self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(self.allowance, now))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkspaceId, &Slot)> {
@@ -171,9 +180,9 @@ impl Slots {
         self.parked.iter().find(|(_, workspace)| self.is_due(workspace, now)).map(|(entry, _)| *entry)
     }
 
-    /// The workspaces that are due now.
-    pub(super) fn due(&self, now: Instant) -> Vec<WorkspaceId> {
-        let due = self.parked.iter().filter(|(_, workspace)| self.is_due(workspace, now));
+    /// The workspaces that are due now and resume at `from` or later.
+    pub(super) fn due_from(&self, from: EntryId, now: Instant) -> Vec<WorkspaceId> {
+        let due = self.parked.iter().filter(|(at, workspace)| *at >= from && self.is_due(workspace, now));
         due.map(|(_, workspace)| workspace.clone()).collect()
     }
 
@@ -196,6 +205,6 @@ impl Slots {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.allowance);
     }
 }

@@ -14,6 +14,9 @@ pub(super) struct Table {
     /// While a sweep is under way: what was settled since it was asked for. Its answer may still
     /// show these. Bounded by the commits that are answered during one sweep.
     settled_meanwhile: Option<HashSet<EntryId>>,
+    /// The same while a forward read is under way, for what lies above its start: only after a
+    /// reload, which reads from the start of the stream again, is anything held there.
+    settled_ahead: Option<(EntryId, HashSet<EntryId>)>,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,7 @@ impl Table {
     pub(super) fn knows(&self, entry: EntryId) -> bool {
         self.entries.contains_key(&entry)
             || self.settled_meanwhile.as_ref().is_some_and(|settled| settled.contains(&entry))
+            || self.settled_ahead.as_ref().is_some_and(|(_, settled)| settled.contains(&entry))
     }
 
     pub(super) fn take(&mut self, workspace: &WorkspaceId, item: Arc<Item>, bytes: usize) {
@@ -76,9 +80,13 @@ impl Table {
         }
     }
 
-    /// Takes an outcome. Says whether the entry is still held: else nobody is to decide on it.
+    /// Takes an outcome. Says whether this very attempt is still held: else nobody is to decide on
+    /// it. One that outlived the loss of the shard may end while its entry waits for another.
     pub(super) fn ended(&mut self, finished: &Finished) -> bool {
         let Some(held) = self.entries.get_mut(&finished.start.item.entry) else { return false };
+        if !matches!(&held.stage, Stage::Attempting(start) if Arc::ptr_eq(start, &finished.start)) {
+            return false;
+        }
         held.stage = Stage::Ended { finished: finished.clone(), decided: false };
         true
     }
@@ -113,6 +121,11 @@ impl Table {
         if let Some(settled) = &mut self.settled_meanwhile {
             settled.insert(entry);
         }
+        if let Some((start, settled)) = &mut self.settled_ahead
+            && *start < entry
+        {
+            settled.insert(entry);
+        }
         self.remove(entry).and_then(|held| held.workspace)
     }
 
@@ -133,6 +146,15 @@ impl Table {
 
     pub(super) fn sweep_ended(&mut self) {
         self.settled_meanwhile = None;
+    }
+
+    /// A forward read after `start` begins.
+    pub(super) fn read_begins(&mut self, start: EntryId) {
+        self.settled_ahead = Some((start, HashSet::new()));
+    }
+
+    pub(super) fn read_ended(&mut self) {
+        self.settled_ahead = None;
     }
 
     /// The item of an entry in any stage that has one, and whether it was attempted.
@@ -204,7 +226,8 @@ impl Table {
                 *decided = false;
             }
         }
-        self.settled_meanwhile = None;
+        self.sweep_ended();
+        self.read_ended();
     }
 
     /// Every entry that was attempted, after [`Table::keep_attempted`].
@@ -221,6 +244,19 @@ impl Table {
             *held.entry(workspace.clone()).or_insert(0) += 1;
         }
         held
+    }
+
+    /// How many entries each workspace has waiting, and how many in all.
+    #[cfg(test)]
+    pub(super) fn count_by_workspace(&self) -> HashMap<WorkspaceId, (usize, usize)> {
+        let mut counts: HashMap<WorkspaceId, (usize, usize)> = HashMap::new();
+        for held in self.entries.values() {
+            let Some(workspace) = &held.workspace else { continue };
+            let (waiting, all) = counts.entry(workspace.clone()).or_default();
+            *waiting += usize::from(matches!(held.stage, Stage::Waiting(_)));
+            *all += 1;
+        }
+        counts
     }
 
     /// Whether anything was attempted and is not settled.

@@ -29,7 +29,8 @@ pub const MESSAGES_MAX: u64 = 10_000_000;
 
 const AFTER_HELP: &str = "\
 The demo needs nothing installed: an embedded journal, a receiver that verifies what arrives, sample
-traffic of four workspaces, one of them with an endpoint that fails until it is switched off.
+traffic of four workspaces, one of them with an endpoint that fails until it is switched off. It ends
+with 0 only if the messages that were delivered, failed and skipped are the N that were published.
 
 Examples:
   outbound demo
@@ -72,6 +73,17 @@ pub enum DemoError {
     /// The numbers do not add up.
     #[error(transparent)]
     Disagreement(Disagreement),
+    /// Not all of the messages that were asked for were published.
+    #[error("only {published} of {n} messages were published before nothing moved any more: please report this")]
+    Unpublished {
+        /// How many were.
+        published: u64,
+        /// How many were asked for.
+        n: u64,
+    },
+    /// Ctrl-C, or a supervisor's wish to end.
+    #[error("stopped before every message had an outcome; the table tells how far it came")]
+    Stopped,
 }
 
 /// What the receiver got, what the API tells and what was published do not add up.
@@ -113,17 +125,18 @@ pub fn print_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\ndelivered {delivered} of {published}")
 }
 
-/// Whether every message of every workspace has exactly one outcome.
+/// Whether `n` messages were published and every one has exactly one outcome.
 ///
 /// # Errors
-/// The first workspace for which that is not so.
-pub fn agree(rows: &[Row]) -> Result<(), Disagreement> {
-    match rows.iter().find(|row| row.delivered + row.failed + row.skipped != row.published) {
-        None => Ok(()),
-        Some(&Row { ref workspace, published, delivered, failed, skipped, .. }) => {
-            Err(Disagreement { workspace: workspace.clone(), published, delivered, failed, skipped })
-        }
+/// The first workspace for which that is not so, or how many messages are missing.
+pub fn agree(rows: &[Row], n: u64) -> Result<(), DemoError> {
+    if let Some(row) = rows.iter().find(|row| row.delivered + row.failed + row.skipped != row.published) {
+        let &Row { ref workspace, published, delivered, failed, skipped, .. } = row;
+        let workspace = workspace.clone();
+        return Err(DemoError::Disagreement(Disagreement { workspace, published, delivered, failed, skipped }));
     }
+    let published = rows.iter().map(|row| row.published).sum();
+    if published == n { Ok(()) } else { Err(DemoError::Unpublished { published, n }) }
 }
 
 /// The word that the API uses.
@@ -171,12 +184,18 @@ delivered 250 of 500
 
     #[test]
     fn a_message_without_exactly_one_outcome_is_a_disagreement() {
-        assert_eq!(agree(&rows()), Ok(()));
+        agree(&rows(), 500).unwrap();
         for change in [|row: &mut Row| row.delivered += 1, |row: &mut Row| row.skipped -= 1] {
             let mut rows = rows();
             change(&mut rows[1]);
-            let error = agree(&rows).unwrap_err().to_string();
+            let error = agree(&rows, 500).unwrap_err().to_string();
             assert!(error.contains("umbrella"), "{error}");
         }
+    }
+
+    #[test]
+    fn messages_that_were_never_published_are_missing_though_the_rest_agrees() {
+        let error = agree(&rows(), 501).unwrap_err().to_string();
+        assert!(error.starts_with("only 500 of 501 messages were published"), "{error}");
     }
 }

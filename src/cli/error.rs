@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve};
 use crate::app;
+use crate::journal::embedded::OpenError;
 use crate::journal::redis;
 use crate::sign::InvalidSecret;
 use crate::telemetry;
@@ -103,7 +104,9 @@ fn app_exit(error: &app::Error) -> u8 {
     use app::Error as E;
     match error {
         E::Redis(error) => redis_exit(error),
-        E::AdminToken(_) | E::Mail(_) => EXIT_USAGE,
+        E::AdminToken(_) | E::Mail(_) | E::Embedded(OpenError::Shards { .. } | OpenError::ShardsOutOfRange { .. }) => {
+            EXIT_USAGE
+        }
         E::Listen { .. } | E::Embedded(_) | E::Shards(_) | E::Died(_) => EXIT_FAILED,
     }
 }

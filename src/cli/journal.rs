@@ -5,10 +5,7 @@ use url::Url;
 use super::Error;
 use crate::app::now;
 use crate::config::JournalConfig;
-use crate::journal::redis::{Redis, RedisOptions};
-
-/// The longest `--prefix` in characters.
-pub const PREFIX_MAX: usize = 64;
+use crate::journal::redis::{self, PREFIX_MAX, Redis, RedisOptions, is_prefix};
 
 /// `--journal` is not understood. The text is never repeated, since it may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +70,7 @@ pub fn parse(text: &str, prefix: &str, allow_volatile: bool) -> Result<JournalCo
 pub fn parse_redis(text: &str, prefix: &str) -> Result<JournalConfig, InvalidJournal> {
     match parse(text, prefix, true)? {
         config @ JournalConfig::Redis { .. } => Ok(config),
-        JournalConfig::Embedded(_) | JournalConfig::Memory => Err(InvalidJournal::Embedded),
+        JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded),
     }
 }
 
@@ -90,16 +87,25 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
     Ok(Redis::connect(&options).await?)
 }
 
+/// The number of shards that a Redis journal has; `None` before the first start of a service on it.
+///
+/// # Errors
+/// The store is away, or holds another format.
+pub async fn stored_shards(config: JournalConfig) -> Result<Option<u16>, Error> {
+    match config {
+        JournalConfig::Redis { url, prefix, .. } => Ok(redis::stored_shards(&url, &prefix).await?),
+        JournalConfig::Embedded(_) | JournalConfig::Memory => Err(InvalidJournal::Embedded.into()),
+    }
+}
+
 /// Reads a `--prefix`: what every Redis key starts with.
 ///
 /// # Errors
 /// A sentence that says what a prefix is.
 pub fn parse_prefix(text: &str) -> Result<String, String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if (1..=PREFIX_MAX).contains(&text.len()) && text.bytes().all(allowed) {
+    if is_prefix(text) {
         Ok(text.to_owned())
     } else {
-        // A brace would move the hash tag, and with it the shard's keys, to another cluster node.
         Err(format!("a prefix has 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -"))
     }
 }

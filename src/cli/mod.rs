@@ -58,6 +58,17 @@ pub enum Command {
     Shard(shard::ShardArgs),
 }
 
+impl Command {
+    /// What is logged when nothing else is said. Whoever watches the demo watches the messages.
+    #[must_use]
+    pub fn log_default(&self) -> &'static str {
+        match self {
+            Self::Demo(_) => "warn",
+            Self::Serve(_) | Self::Publish(_) | Self::Receive(_) | Self::Rejected(_) | Self::Shard(_) => "info",
+        }
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   outbound demo --messages 1000
@@ -112,20 +123,28 @@ fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Erro
 }
 
 /// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
-async fn stop_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => {
-            signal.recv().await;
+///
+/// Signals are caught from this call on, not only from when its future is first awaited: whoever calls
+/// it before it says that it is up ends in order from then on.
+fn stop_signal() -> impl Future<Output = ()> + Send {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+    async fn wait(caught: std::io::Result<Signal>) {
+        match caught {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "signals cannot be waited for");
+                std::future::pending::<()>().await;
+            }
         }
-        Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "signals cannot be waited for");
-            std::future::pending::<()>().await;
+    }
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        tokio::select! {
+            () = wait(interrupt) => {}
+            () = wait(terminate) => {}
         }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
     }
 }
 

@@ -42,6 +42,7 @@ const AFTER_HELP: &str = "\
 Each line is checked before it is sent. At the first bad line publishing stops: everything before it
 is published, nothing after it. Messages of one chat stay in the order of their lines.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
+On a Redis on which no service has started yet, --journal fixes the number of shards at 16.
 
 Examples:
   outbound publish --workspace acme messages.jsonl
@@ -179,7 +180,7 @@ impl Way {
         let redis = match &args.journal {
             Some(text) => match journal::parse(text, &args.prefix, true)? {
                 config @ JournalConfig::Redis { .. } => Some(config),
-                JournalConfig::Embedded(_) | JournalConfig::Memory => None,
+                JournalConfig::Embedded(_) => None,
             },
             None => None,
         };

@@ -59,6 +59,7 @@ pub fn run(args: &ReceiveArgs, out: &mut dyn Write) -> Result<(), Error> {
         let failed = |source| Error::Listen { address: args.listen, source };
         let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let stop = stop_signal();
         let checks = if treatment.secret.is_some() { "checks" } else { "does not check" };
         writeln!(
             out,
@@ -66,17 +67,22 @@ pub fn run(args: &ReceiveArgs, out: &mut dyn Write) -> Result<(), Error> {
             args.status
         )
         .map_err(Error::Output)?;
-        receive(listener, treatment, out).await
+        receive(listener, treatment, stop, out).await
     })
 }
 
-async fn receive(listener: TcpListener, treatment: Treatment, out: &mut dyn Write) -> Result<(), Error> {
+async fn receive(
+    listener: TcpListener,
+    treatment: Treatment,
+    stop: impl Future<Output = ()> + Send,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
     let router = receiver(Arc::new(move |_: &str| treatment.clone()), sender, now);
     let output_gone = Notify::new();
     let stop = async {
         tokio::select! {
-            () = stop_signal() => {}
+            () = stop => {}
             () = output_gone.notified() => {}
         }
     };

@@ -149,8 +149,9 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
     runtime.block_on(async {
         let listener = app::bind(config.listen).await?;
         let app = App::start(config, listener, admin_token.as_str(), data_dir.node(), None).await?;
+        let stop = stop_signal();
         writeln!(out, "listening on http://{}/", app.address()).and_then(|()| out.flush()).map_err(Error::Output)?;
-        Ok(app.run(stop_signal()).await?)
+        Ok(app.run(stop).await?)
     })
 }
 

@@ -1,10 +1,9 @@
 //! `outbound shard`: the key of the stream that a workspace's messages belong to.
 
-use std::io::Write;
+use std::io::{Write, stderr};
 
 use super::{Error, block_on, journal};
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
-use crate::journal::Journal;
 use crate::message::WorkspaceId;
 
 /// The flags of `outbound shard`.
@@ -31,7 +30,7 @@ Examples:
   outbound shard acme --shards 64
   redis-cli XADD \"$(outbound shard acme)\" '*' workspace acme message '{…}'";
 
-/// Prints the key.
+/// Prints the key. Nothing is written to the journal.
 ///
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
@@ -41,7 +40,12 @@ pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), Error> {
         (None, None) => SHARDS_DEFAULT,
         (None, Some(text)) => {
             let config = journal::parse_redis(text, &args.prefix)?;
-            block_on(journal::connect(config))?.shards()
+            block_on(journal::stored_shards(config))?.unwrap_or_else(|| {
+                // The key is right all the same unless the first start chooses another number.
+                let told = "no service has started on this Redis yet";
+                writeln!(stderr(), "note: {told}: the key is for {SHARDS_DEFAULT} shards, the default").ok();
+                SHARDS_DEFAULT
+            })
         }
     };
     writeln!(out, "{}:{{{}}}:messages", args.prefix, args.workspace.shard(shards)).map_err(Error::Output)

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +16,6 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use socket2::{Domain, Socket, Type};
 use tokio::sync::Semaphore;
 
 use super::guard::{Forbidden, Guard};
@@ -130,7 +129,7 @@ async fn look_up(host: String, permits: Arc<Semaphore>, wait: Duration) -> Resul
 /// The resolver calls it a failed lookup when this machine has no descriptor left for asking; then that is
 /// the error.
 fn blame(error: io::Error) -> io::Error {
-    Socket::new(Domain::IPV4, Type::DGRAM, None).err().unwrap_or(error)
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().unwrap_or(error)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::auth::Scope;
 use super::problem::{Kind, Problem};
 use crate::message::RawMessage;
 use crate::workspace::event::{self, Attempt};
-use crate::workspace::state::{OutcomeWord, Summary};
+use crate::workspace::state::Summary;
 
 /// The short form.
 #[derive(Serialize)]
@@ -26,7 +26,7 @@ pub(super) struct Attempts {
 
 pub(super) async fn list(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<Attempts>, Problem> {
     let reading = shared.read(&scope.workspace).await?;
-    let attempts = reading.attempts.iter().map(|(seq, attempt)| summary(*seq, attempt)).collect();
+    let attempts = reading.attempts.iter().map(|(seq, attempt)| Summary::new(*seq, attempt)).collect();
     Ok(Json(Attempts { attempts }))
 }
 
@@ -42,20 +42,6 @@ pub(super) async fn log(State(shared): State<Arc<Shared>>, scope: Scope) -> Resu
     let entries: Vec<LogEntry<'_>> =
         reading.attempts.iter().map(|(seq, attempt)| LogEntry::new(*seq, attempt)).collect();
     Ok(([(CONTENT_DISPOSITION, disposition)], Json(entries)).into_response())
-}
-
-fn summary(seq: u64, attempt: &Attempt) -> Summary {
-    Summary {
-        id: seq.to_string(),
-        at: attempt.at,
-        trigger: attempt.trigger,
-        message_id: attempt.message_id.clone(),
-        webhook_id: attempt.webhook_id.clone(),
-        outcome: if attempt.error.is_none() { OutcomeWord::Delivered } else { OutcomeWord::Failed },
-        status: attempt.response.as_ref().map(|response| response.status),
-        error: attempt.error.clone(),
-        duration_ms: attempt.duration_ms,
-    }
 }
 
 /// One attempt with what was sent and what came back (CONTRACT section 4).
@@ -93,7 +79,7 @@ impl<'a> LogEntry<'a> {
             truncated: response.truncated,
         });
         let request = LoggedRequest { method: "POST", url, headers: Headers(headers), body: Body(message) };
-        Self { summary: summary(seq, attempt), request, response }
+        Self { summary: Summary::new(seq, attempt), request, response }
     }
 }
 

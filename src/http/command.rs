@@ -28,6 +28,9 @@ impl Shared {
         let by = scope.caller.subject().to_owned();
         let command = Command { at, expires_at: at.plus(wait), by, action };
         match facade.journal.submit(&scope.workspace, &command, wait).await {
+            // Our own wait may end a moment after the shard's, whose clock is another: the caller is told
+            // the same as when it ends a moment earlier. CONTRACT section 4 has no other reason for it.
+            Ok(Answer::Done { reason: Some(NoAttempt::Expired), .. }) => Err(SubmitError::OutcomeUnknown.into()),
             Ok(Answer::Done { webhook, attempt, reason }) => Ok(Applied { webhook, attempt, reason }),
             Ok(Answer::Refused { refusal }) => Err(refusal.into()),
             Err(error) => Err(SubmitError::into(error)),

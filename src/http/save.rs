@@ -1,6 +1,10 @@
 //! The body of Save: every rule of CONTRACT section 4, all breaches reported at once.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use super::problem::{Kind, MemberError, Problem};
 use crate::config::EMAIL_BYTES_MAX;
@@ -14,18 +18,51 @@ const NAME_SHOWN_MAX: usize = 64;
 
 /// Checks the body of Save.
 pub(super) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
-    let value: Value = serde_json::from_slice(body).map_err(|error| {
-        let detail = format!("send one JSON object, such as {{\"url\":\"https://example.com/hook\"}}: {error}");
-        Problem::new(Kind::InvalidJson, detail)
+    let members: Members = serde_json::from_slice(body).map_err(|error| {
+        if error.is_data() {
+            let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
+            Problem::new(Kind::InvalidWebhook, detail)
+        } else {
+            let detail = format!("send one JSON object, such as {{\"url\":\"https://example.com/hook\"}}: {error}");
+            Problem::new(Kind::InvalidJson, detail)
+        }
     })?;
-    let Value::Object(members) = value else {
-        let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
-        return Err(Problem::new(Kind::InvalidWebhook, detail));
-    };
     check(&members, guard).map_err(Problem::invalid_webhook)
 }
 
-fn check(members: &Map<String, Value>, guard: &Guard) -> Result<Save, Vec<MemberError>> {
+/// The members of the body. Programs differ in which of two members of one name they take (RFC 8259
+/// section 4), so whoever stands between the caller and us may have checked another URL than the one
+/// that we would save: a name that stands twice is a breach.
+struct Members {
+    by_name: serde_json::Map<String, Value>,
+    repeated: BTreeSet<String>,
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
+                let mut members = Members { by_name: serde_json::Map::new(), repeated: BTreeSet::new() };
+                while let Some((name, value)) = object.next_entry::<String, Value>()? {
+                    if members.by_name.insert(name.clone(), value).is_some() {
+                        members.repeated.insert(name);
+                    }
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+fn check(Members { by_name: members, repeated }: &Members, guard: &Guard) -> Result<Save, Vec<MemberError>> {
     let mut errors = Vec::new();
     let mut wrong = |member: &str, detail: String| {
         if errors.len() < ERRORS_MAX {
@@ -57,6 +94,9 @@ fn check(members: &Map<String, Value>, guard: &Guard) -> Result<Save, Vec<Member
         wrong("owner_email", detail);
         Change::Keep
     });
+    for name in repeated {
+        wrong(name, "stands more than once; send it once".to_owned());
+    }
     for name in members.keys().filter(|name| !["url", "enabled", "event", "owner_email"].contains(&name.as_str())) {
         wrong(name, "is not known; take it out. Known are url, enabled, event, owner_email".to_owned());
     }

@@ -143,7 +143,7 @@ pub(crate) use laws;
 
 /// A holder of that name with a lease that lives long.
 pub(crate) fn holder(node: &str) -> Holder {
-    Holder { node: node.to_owned(), first: true, lease: LONG }
+    Holder { node: node.to_owned(), lease: LONG }
 }
 
 /// Acquires the workspace's shard for a long time.

@@ -27,7 +27,7 @@
 //!
 //! All methods may be called from any thread; connections live on the runtime that acquired.
 
-mod error;
+mod errors;
 
 use std::time::Duration;
 
@@ -43,9 +43,7 @@ use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::{RecentError, State};
 use crate::workspace::time::Time;
 
-pub use self::error::{
-    AcquireError, LineError, LoadError, PublishError, ReadError, RequeueError, StoreError, SubmitError,
-};
+pub use errors::{AcquireError, LineError, LoadError, PublishError, ReadError, RequeueError, StoreError, SubmitError};
 
 /// Unanswered commits of one line at most.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 2;
@@ -70,7 +68,9 @@ pub trait Journal: Send + Sync + 'static {
     /// The number of shards, fixed at the first start.
     fn shards(&self) -> u16;
 
-    /// Takes the shard, fencing whoever held it under the same node id or let the lease expire.
+    /// Takes the shard, fencing whoever let the lease expire or held it under the same node id. A live
+    /// lease of the same node id is taken when this process made it, or (a crashed predecessor's) when
+    /// this process never held the shard; else two processes share a node id, and it is waited for.
     ///
     /// # Errors
     /// [`AcquireError::Held`] while another holder's lease lives. A store that is away is waited for.
@@ -143,9 +143,6 @@ pub trait Journal: Send + Sync + 'static {
 pub struct Holder {
     /// The node's id, kept in its data directory.
     pub node: String,
-    /// Whether this process has not held this shard before: then a live lease of the same node id is
-    /// that of a crashed predecessor and is taken at once.
-    pub first: bool,
     /// How long the lease lives without a renewal.
     pub lease: Duration,
 }
@@ -307,7 +304,8 @@ pub struct Step {
     pub settled: Vec<EntryId>,
     /// Command entries that are settled.
     pub settled_commands: Vec<EntryId>,
-    /// Answers to commands.
+    /// Answers to commands: in the step that settles the command, or for a test, which is settled when it
+    /// starts, in that of its outcome.
     pub answers: Vec<(EntryId, Answer)>,
     /// Message entries that are set aside; each also stands in `settled`.
     pub rejected: Vec<Rejected>,

@@ -54,12 +54,8 @@ impl State {
                     detail: error.detail.clone(),
                 });
             }
-            None => {
-                self.proven = true;
-                if errors == 0 {
-                    self.end_streak();
-                }
-            }
+            None if errors == 0 => self.end_streak(),
+            None => {}
         }
     }
 
@@ -79,7 +75,6 @@ impl State {
             updated_at: Some(saved.at),
         };
         self.errors = 0;
-        self.proven = false;
         self.end_streak();
     }
 

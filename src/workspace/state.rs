@@ -24,9 +24,6 @@ pub struct State {
     /// The last errors that counted, oldest first, at most [`RECENT_ERRORS_MAX`]: the mail tells them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent_errors: Vec<RecentError>,
-    /// Whether an attempt with the present configuration has succeeded: the window may grow.
-    #[serde(default)]
-    pub proven: bool,
     /// Messages that were settled while the webhook was off.
     #[serde(default)]
     pub skipped: Skipped,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use outbound::journal::Journal as _;
-use outbound::journal::port::Holder;
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::WorkspaceId;
 
@@ -79,7 +78,7 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
     }
     let mut handed = 0;
     for shard in 0..4 {
-        let acquired = journal.acquire(shard, &Holder { ..holder("node-a") }).await.unwrap();
+        let acquired = journal.acquire(shard, &holder("node-a")).await.unwrap();
         let from = Default::default();
         let to = outbound::message::EntryId { ms: u64::MAX, n: u64::MAX };
         handed += acquired.line.sweep(from, to, 100).await.unwrap().len();

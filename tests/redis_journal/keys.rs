@@ -6,7 +6,7 @@ use outbound::journal::port::{Newest, OwedMail, Rejected, Step};
 use outbound::journal::record;
 use outbound::workspace::time::Time;
 
-use crate::kit::{Workspace, acquire, batch, done, entry, journal, message, settle};
+use crate::kit::{Workspace, acquire, batch, begun, done, entry, journal, message, settle};
 use crate::support::redis_server::RedisServer;
 
 type Entries = Vec<(String, Vec<String>)>;
@@ -85,10 +85,7 @@ async fn the_outbox_comes_with_the_acquisition_and_a_mail_that_cannot_be_read_st
 #[tokio::test]
 async fn trimming_keeps_at_least_the_last_100_attempts_and_removes_most_of_the_rest() {
     let server = RedisServer::start();
-    let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (journal, line, mut acme) = begun(&server.url()).await;
     for round in 0..20_u64 {
         let steps = (0..50).map(|n| acme.attempted_with_snapshot(entry(round * 50 + n + 1)));
         let steps = steps.collect::<Vec<_>>();

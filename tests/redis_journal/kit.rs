@@ -1,11 +1,12 @@
 //! Makes journals, and steps that continue a workspace.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
+use outbound::app::now;
 use outbound::journal::Journal;
-use outbound::journal::port::{Acquired, Batch, Holder, Step, StoredEvent};
+use outbound::journal::port::{Acquired, Batch, Holder, ShardLine, Step, StoredEvent};
 use outbound::journal::record;
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
@@ -17,11 +18,6 @@ use outbound::workspace::time::Time;
 use outbound::workspace::view::WebhookView;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
-
-pub(crate) fn now() -> Time {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    Time::from_unix_ms(i64::try_from(since.as_millis()).unwrap())
-}
 
 pub(crate) fn options(url: &str) -> RedisOptions {
     RedisOptions {
@@ -38,11 +34,20 @@ pub(crate) async fn journal(url: &str) -> Redis {
 }
 
 pub(crate) fn holder(node: &str) -> Holder {
-    Holder { node: node.to_owned(), first: true, lease: LEASE }
+    Holder { node: node.to_owned(), lease: LEASE }
 }
 
 pub(crate) async fn acquire(journal: &Redis) -> Acquired {
     journal.acquire(0, &holder("node-a")).await.unwrap()
+}
+
+/// A journal with shard 0 held, and a workspace there whose first commit, a save, is durable.
+pub(crate) async fn begun(url: &str) -> (Redis, Box<dyn ShardLine>, Workspace) {
+    let journal = journal(url).await;
+    let line = acquire(&journal).await.line;
+    let mut acme = Workspace::new("acme");
+    line.commit(batch([acme.saved()])).await.unwrap();
+    (journal, line, acme)
 }
 
 pub(crate) fn message(text: &str) -> RawMessage {

@@ -6,7 +6,7 @@ use outbound::journal::Journal as _;
 use outbound::journal::port::{LineError, LoadError, Step};
 use tokio::time::Instant;
 
-use crate::kit::{LEASE, Workspace, acquire, batch, done, entry, holder, journal, message, settle, until};
+use crate::kit::{LEASE, Workspace, acquire, batch, begun, done, entry, holder, journal, message, settle, until};
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::redis_server::RedisServer;
 
@@ -30,10 +30,7 @@ fn answered(workspace: &mut Workspace, command: u64) -> Step {
 async fn an_answer_lost_after_the_script_ran_is_asked_for_again_and_nothing_is_applied_twice() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let journal = journal(&proxy.redis_url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (_journal, line, mut acme) = begun(&proxy.redis_url()).await;
     // The answer is `*3 $2 OK :0 :0`, 20 bytes: before the first, inside it, between the two, inside the second.
     for (round, after) in [0, 5, 20, 25].into_iter().enumerate() {
         let base = 10 * (round as u64 + 1);
@@ -53,10 +50,7 @@ async fn an_answer_lost_after_the_script_ran_is_asked_for_again_and_nothing_is_a
 #[tokio::test]
 async fn commits_wait_for_a_redis_that_restarts_and_are_applied_once() {
     let mut server = RedisServer::start();
-    let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (_journal, line, mut acme) = begun(&server.url()).await;
     server.kill();
     let first = line.commit(batch([answered(&mut acme, 1)]));
     let second = line.commit(batch([answered(&mut acme, 2)]));
@@ -73,10 +67,7 @@ async fn commits_wait_for_a_redis_that_restarts_and_are_applied_once() {
 async fn a_redis_that_answers_nobody_is_left_for_a_new_connection() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let journal = journal(&proxy.redis_url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (_journal, line, mut acme) = begun(&proxy.redis_url()).await;
     proxy.set(Mode::BlackHole);
     let commit = tokio::spawn(line.commit(batch([answered(&mut acme, 1)])));
     let connections = proxy.accepted();
@@ -89,10 +80,7 @@ async fn a_redis_that_answers_nobody_is_left_for_a_new_connection() {
 #[tokio::test]
 async fn a_redis_that_lost_acknowledged_commits_ends_the_line_and_the_next_one_works() {
     let mut server = RedisServer::start();
-    let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (journal, line, mut acme) = begun(&server.url()).await;
     let durable = acme.state.clone();
     let copy = server.copy_data();
     line.commit(batch([acme.attempted(entry(1))])).await.unwrap();
@@ -109,10 +97,7 @@ async fn a_redis_that_lost_acknowledged_commits_ends_the_line_and_the_next_one_w
 #[tokio::test]
 async fn a_commit_below_the_head_it_expects_is_refused_and_nothing_is_written() {
     let server = RedisServer::start();
-    let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (_journal, line, mut acme) = begun(&server.url()).await;
     // As after a failover that the connection survived.
     let () = server.call(&["HSET", "outbound:{0}:owner", "head", "0"]);
     let commit = line.commit(batch([acme.attempted(entry(1))]));
@@ -146,10 +131,7 @@ async fn a_line_fenced_by_a_later_acquisition_changes_nothing_any_more() {
 #[tokio::test]
 async fn scripts_that_redis_forgot_are_loaded_again() {
     let server = RedisServer::start();
-    let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (journal, line, mut acme) = begun(&server.url()).await;
     let () = server.call(&["SCRIPT", "FLUSH"]);
     line.commit(batch([answered(&mut acme, 1)])).await.unwrap();
     let () = server.call(&["SCRIPT", "FLUSH"]);
@@ -160,10 +142,7 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
 #[tokio::test]
 async fn a_redis_that_refuses_before_running_is_asked_again() {
     let server = RedisServer::start();
-    let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
-    let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
+    let (_journal, line, mut acme) = begun(&server.url()).await;
     // READONLY, as from a primary that a failover demoted.
     let () = server.call(&["REPLICAOF", "127.0.0.1", "1"]);
     let first = tokio::spawn(line.commit(batch([answered(&mut acme, 1)])));

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -148,7 +147,7 @@ async fn serve(listener: std::net::TcpListener, script: Arc<Vec<Step>>, opening:
 async fn connection(stream: TcpStream, script: Arc<Vec<Step>>, opening: Opening, seen: Arc<Mutex<Seen>>) {
     stream.set_nodelay(true).unwrap();
     if script.iter().any(|step| matches!(step, Step::Reset | Step::ResetUnread)) {
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        stream.set_zero_linger().unwrap();
     }
     match opening {
         Opening::Plain => converse(stream, &script, &seen).await,

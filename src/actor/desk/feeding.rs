@@ -7,7 +7,6 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::super::entry::{raw_of, read_command, read_message};
-use super::super::intake::Sweep;
 use super::super::protocol::{Item, ToWorkspace};
 use super::{Desk, HeldCommand};
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
@@ -20,7 +19,6 @@ type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
 impl Desk {
     /// A forward read was answered.
     pub(in super::super) fn polled(&mut self, polled: Polled, now: Instant) {
-        self.setbacks = 0;
         let quiet = self.is_all_quiet();
         if self.intake.polled(&polled, quiet) {
             warn!(
@@ -36,6 +34,7 @@ impl Desk {
         for entry in polled.messages {
             self.take_forward(entry, &mut taken, now);
         }
+        self.table.read_ended();
         self.feed(taken, now);
         for entry in polled.commands {
             self.take_command(&entry, now);
@@ -127,8 +126,10 @@ impl Desk {
     /// A sweep was answered: due workspaces take up what they may, each up to its allowance.
     pub(in super::super) fn swept(&mut self, entries: Vec<RawEntry>, now: Instant) {
         let Some(sweep) = self.intake.swept(&entries) else { return };
-        // What each due workspace has passed by now; `None` once its allowance is used up.
-        let mut due: HashMap<WorkspaceId, bool> = self.slots.due(now).into_iter().map(|w| (w, true)).collect();
+        // Whether each due workspace can take more. One that became due meanwhile and resumes below
+        // this sweep is not due for it: its next entry is not here.
+        let due = self.slots.due_from(sweep.from, now);
+        let mut due: HashMap<WorkspaceId, bool> = due.into_iter().map(|workspace| (workspace, true)).collect();
         let reached =
             if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
         let mut taken = Taken::new();
@@ -136,7 +137,7 @@ impl Desk {
             self.take_swept(&entry, &mut due, &mut taken);
         }
         self.table.sweep_ended();
-        self.pass(sweep, reached, &due);
+        self.pass(reached, &due);
         self.feed(taken, now);
     }
 
@@ -159,18 +160,60 @@ impl Desk {
     }
 
     /// Moves on every due workspace that took all there was; un-parks those that passed the cursor.
-    fn pass(&mut self, sweep: Sweep, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
+    fn pass(&mut self, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
         let cursor = self.intake.cursor();
         for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
             let Some(from) = self.slots.get(workspace).and_then(super::super::slots::Slot::resume_from) else {
                 continue;
             };
             // One that resumes above what the sweep reached was not looked at.
-            if from < sweep.from || from > reached {
+            if from > reached {
                 continue;
             }
             let at = reached.next();
             self.slots.resume_at(workspace, (at <= cursor).then_some(at));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::super::super::entry::Place;
+    use super::super::super::intake::Limits;
+    use super::super::super::protocol::Decided;
+    use super::super::super::throttle::{Gate, NodeCap};
+    use super::super::super::workspace::{Report, What};
+    use super::*;
+    use crate::journal::port::Loaded;
+    use crate::workspace::{State, Time};
+
+    fn entry(ms: u64) -> RawEntry {
+        let message = r#"{"contact":{},"direction":"sent","timestamp":"t","message_id":"m"}"#;
+        let fields = vec![("workspace".into(), "acme".into()), ("message".into(), message.into())];
+        RawEntry { id: EntryId { ms, n: 0 }, fields }
+    }
+
+    #[test]
+    fn what_comes_while_a_workspace_gives_back_stays_behind_what_it_gives_back() {
+        let now = Instant::now();
+        let acme: WorkspaceId = "acme".parse().unwrap();
+        let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
+        let gate = Gate::new(NodeCap::new(1), std::time::Duration::ZERO);
+        let mut desk = Desk::new(place, Limits::default(), || Time::from_unix_ms(0), gate, now);
+        desk.acquired(Vec::new(), &HashSet::new(), now, now);
+        desk.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
+        let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
+        desk.loaded(&acme, Ok(loaded), now);
+        let slot = desk.slots.get_mut(&acme).unwrap();
+        slot.giving_back = true;
+        let life = slot.life;
+
+        desk.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
+        assert!(!desk.table.knows(EntryId { ms: 2, n: 0 }));
+        let decided = Decided { given_back: Some(vec![EntryId { ms: 1, n: 0 }]), ..Decided::default() };
+        desk.report(Report { workspace: acme.clone(), life, what: What::Decided(Box::new(decided)) }, now);
+        assert_eq!(desk.slots.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::super::committer::Committer;
+use super::super::committer::{Committer, Made};
 use super::super::intake::Intake;
 use super::super::protocol::ToWorkspace;
 use super::super::slots::{Phase, Slot};
@@ -39,10 +39,7 @@ impl Desk {
             info!(shard = self.place.shard, kept = self.table.len(), "The shard is held again.");
         }
         self.mode = Mode::Running;
-        self.setbacks = 0;
         self.gate.set_lease(Some(lease_until));
-        self.committer = Committer::default();
-        self.intake = Intake::default();
         for mail in outbox {
             self.mails.owe(mail, now);
         }
@@ -68,7 +65,7 @@ impl Desk {
             AcquireError::Held { remaining, .. } => {
                 (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1))
             }
-            AcquireError::Store(_) => self.pause(),
+            AcquireError::Store(_) => BACKOFF.after(self.setbacks),
         };
         if self.setbacks == 0 {
             warn!(shard = self.place.shard, error = %error, "The shard is not held yet.");
@@ -82,18 +79,14 @@ impl Desk {
         self.actions.push_back(Action::Acquire { after, attempted: self.table.ids() });
     }
 
-    fn pause(&self) -> Duration {
-        let (first, most) = BACKOFF;
-        first.saturating_mul(2_u32.saturating_pow(self.setbacks.min(16))).min(most)
-    }
-
     /// A forward read failed: the store is away. Read again after a pause.
     pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
             warn!(shard = self.place.shard, error = %error, "The streams cannot be read; they are tried again.");
         }
-        let pause = self.pause().min(POLL_PAUSE_MAX);
+        let pause = BACKOFF.after(self.setbacks).min(POLL_PAUSE_MAX);
         self.setbacks += 1;
+        self.table.read_ended();
         self.intake.poll_failed(now, pause);
     }
 
@@ -111,7 +104,8 @@ impl Desk {
         if draining {
             return self.give_up();
         }
-        let pause = if matches!(error, LineError::Failed { .. }) { self.pause() } else { Duration::ZERO };
+        let pause =
+            if matches!(error, LineError::Failed { .. }) { BACKOFF.after(self.setbacks) } else { Duration::ZERO };
         self.setbacks += 1;
         self.acquire_after(pause);
     }
@@ -133,7 +127,7 @@ impl Desk {
         self.gate.set_unanswered(None);
         self.table.keep_attempted();
         self.slots.clear();
-        self.intake = Intake::default();
+        self.intake = Intake::new(self.limits);
         self.committer = Committer::default();
         self.mails.reload();
         self.commands.clear();
@@ -143,11 +137,25 @@ impl Desk {
         self.unable.clear();
     }
 
-    /// A commit is durable.
+    /// A commit is durable, and every one before it.
     pub(in super::super) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
-        let Some(made) = self.committer.answered(number) else { return };
-        self.gate.set_lease(Some(lease_until));
+        let durable = self.committer.answered(number);
+        if durable.is_empty() {
+            return;
+        }
+        // Not before: a shard whose every commit is refused is acquired and read without trouble.
+        self.setbacks = 0;
+        // A drain shuts the gate for good.
+        if self.is_running() {
+            self.gate.set_lease(Some(lease_until));
+        }
         self.gate.set_unanswered(self.committer.unanswered_since());
+        for made in durable {
+            self.take_durable(made, now);
+        }
+    }
+
+    fn take_durable(&mut self, made: Made, now: Instant) {
         self.intake.freed(made.settled.len());
         for entry in &made.settled {
             if let Some(workspace) = self.table.settled(*entry) {

@@ -10,22 +10,19 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::actor::protocol::Item;
 use crate::actor::{Handle, Options, start};
+use crate::app::now;
 use crate::deliver;
 use crate::http;
 use crate::http::receiver::{Received, Treatment, receiver};
 use crate::journal::embedded::Embedded;
 use crate::journal::port::{Journal, Reading};
 use crate::message::{Message, WorkspaceId};
+use crate::workspace::Policy;
 use crate::workspace::command::{Action, Answer, Change, Command, Save};
-use crate::workspace::{Policy, Time};
 
 /// Panics over messages whose id begins with `poison`.
 pub(in crate::actor) fn inspect(item: &Item) {
     assert!(!item.message.message_id().starts_with("poison"), "this message is poison");
-}
-
-pub(super) fn now() -> Time {
-    Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
 }
 
 /// How long a condition is waited for before a test fails.

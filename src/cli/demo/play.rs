@@ -50,25 +50,25 @@ pub(super) async fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Erro
 
 fn introduce(stage: &Stage, out: &mut dyn Write) -> std::io::Result<()> {
     let names: Vec<String> = workspaces().iter().map(ToString::to_string).collect();
-    let base = base(stage.address);
-    writeln!(out, "workspaces: {}; the endpoint of {FAILING} answers 500", names.join(", "))?;
+    let look = format!(
+        "curl -H 'Authorization: Bearer {}' {}v1/workspaces/{FAILING}",
+        stage.token.as_str(),
+        base(stage.address)
+    );
+    writeln!(out, "look:       {look}/webhook")?;
+    writeln!(out, "            {look}/attempts/log")?;
     writeln!(out, "receiver:   http://{}/<workspace>, verifies every body and signature", stage.receiver)?;
-    writeln!(out, "service:    {base}")?;
-    writeln!(
-        out,
-        "look:       curl -H 'Authorization: Bearer {}' {base}v1/workspaces/acme/webhook",
-        stage.token.as_str()
-    )?;
-    writeln!(out, "            … and /v1/workspaces/{FAILING}/attempts/log\n")
+    writeln!(out, "workspaces: {}", names.join(", "))?;
+    writeln!(out, "            the endpoint of {FAILING} answers 500 until its webhook is switched off\n")
 }
 
 /// Messages at an easy pace, each shown, until Ctrl-C.
 async fn watch(stage: &mut Stage, out: &mut dyn Write) -> Result<(), Error> {
+    let stop = stop_signal();
+    tokio::pin!(stop);
     introduce(stage, out).and_then(|()| writeln!(out, "Ctrl-C ends it.\n")).map_err(Error::Output)?;
     let mut traffic = Traffic::new(StdRng::from_rng(&mut rand::rng()));
     let mut clock = tokio::time::interval(PACE);
-    let stop = stop_signal();
-    tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
@@ -100,17 +100,22 @@ fn show_mail(mail: &CapturedMail, out: &mut dyn Write) -> std::io::Result<()> {
 
 /// `n` messages as fast as they go, then the table.
 async fn count(stage: &mut Stage, n: u64, out: &mut dyn Write) -> Result<(), Error> {
+    let stop = stop_signal();
     introduce(stage, out).map_err(Error::Output)?;
     let started = Instant::now();
     let bar = progress_bar(n);
     let mut published = publish(stage, n);
-    let mut played = Played { mails: Vec::new(), verified: Verified::default() };
-    let rows = played.follow(stage, &mut published, n, &bar).await;
+    let mut played = Played { mails: Vec::new(), verified: Verified::default(), stopped: false };
+    let rows = played.follow(stage, &mut published, &bar, stop).await;
     bar.finish_and_clear();
     for mail in &played.mails {
         show_mail(mail, out).map_err(Error::Output)?;
     }
     let rows = rows?;
+    if played.stopped {
+        print_table(&rows, out).map_err(Error::Output)?;
+        return Err(DemoError::Stopped.into());
+    }
     let seconds = started.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = n as f64 / seconds;
@@ -119,11 +124,13 @@ async fn count(stage: &mut Stage, n: u64, out: &mut dyn Write) -> Result<(), Err
             writeln!(out, "in {seconds:.1} s: {rate:.0} messages a second, from publish to the last outcome")
         })
         .map_err(Error::Output)?;
-    agree(&rows).map_err(|error| DemoError::Disagreement(error).into())
+    Ok(agree(&rows, n)?)
 }
 
 /// The publishers at work, and how many messages of each workspace were taken.
 struct Published {
+    /// How many there are to be.
+    n: u64,
     taken: HashMap<WorkspaceId, Arc<AtomicU64>>,
     work: JoinSet<Result<(), Error>>,
 }
@@ -162,12 +169,21 @@ fn publish(stage: &Stage, n: u64) -> Published {
         }
         Ok(())
     });
-    Published { taken, work }
+    Published { n, taken, work }
+}
+
+impl Published {
+    /// Messages that were taken so far.
+    fn taken(&self) -> u64 {
+        self.taken.values().map(|taken| taken.load(Ordering::Relaxed)).sum()
+    }
 }
 
 struct Played {
     mails: Vec<CapturedMail>,
     verified: Verified,
+    /// Ctrl-C came before the end.
+    stopped: bool,
 }
 
 impl Played {
@@ -176,11 +192,11 @@ impl Played {
         &mut self,
         stage: &mut Stage,
         published: &mut Published,
-        n: u64,
         bar: &ProgressBar,
+        stop: impl Future<Output = ()> + Send,
     ) -> Result<Vec<Row>, Error> {
+        let n = published.n;
         let mut clock = tokio::time::interval(ASK_EVERY);
-        let stop = stop_signal();
         tokio::pin!(stop);
         let mut moved = (0, Instant::now());
         loop {
@@ -190,16 +206,21 @@ impl Played {
                 }
                 Some(mail) = stage.mails.recv() => self.mails.push(mail),
                 Some(joined) = published.work.join_next() => joined.unwrap_or(Ok(()))?,
-                () = &mut stop => return self.rows(stage, published).await,
+                () = &mut stop => {
+                    self.stopped = true;
+                    return self.rows(stage, published).await;
+                }
                 _ = clock.tick() => {
                     let rows = self.rows(stage, published).await?;
+                    // A message may have its outcome before its publisher has heard that it was taken.
+                    let taken = rows.iter().map(|row| row.published).sum::<u64>();
                     let ended = rows.iter().map(|row| row.delivered + row.failed + row.skipped).sum::<u64>();
                     bar.set_position(ended);
                     let mail_is_out = rows.iter().all(|row| row.mail != Some(MailState::Owed));
                     if ended != moved.0 {
                         moved = (ended, Instant::now());
                     }
-                    if (ended >= n && mail_is_out) || moved.1.elapsed() > PATIENCE {
+                    if (ended >= n && taken >= n && mail_is_out) || moved.1.elapsed() > PATIENCE {
                         return Ok(rows);
                     }
                 }
@@ -208,15 +229,15 @@ impl Played {
     }
 
     async fn rows(&self, stage: &Stage, published: &Published) -> Result<Vec<Row>, Error> {
+        // A success sets the counter of errors to 0, so it does not tell of errors before it. While messages
+        // are still published that is near enough; at the end every workspace's attempts are asked for.
+        let all_taken = published.taken() >= published.n;
         let mut rows = Vec::new();
         for workspace in workspaces() {
             let Some(client) = stage.clients.get(&workspace) else { continue };
             let webhook: WebhookView = client.get(&["webhook"]).await?;
-            let failed = if webhook.status == Status::Enabled && webhook.consecutive_errors == 0 {
-                0
-            } else {
-                failed(client).await?
-            };
+            let errors = webhook.status != Status::Enabled || webhook.consecutive_errors > 0;
+            let failed = if all_taken || errors { failed(client).await? } else { 0 };
             rows.push(Row {
                 published: published.taken.get(&workspace).map_or(0, |taken| taken.load(Ordering::Relaxed)),
                 delivered: self.verified.count(&workspace),

@@ -81,8 +81,7 @@ pub(crate) async fn the_holder_itself_may_acquire_again_at_once(subject: &mut im
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let early = hold(&journal, workspace).await;
     // A reload: the process has held the shard before, and nobody else has since.
-    let again = Holder { first: false, ..holder("node-a") };
-    let late = soon(journal.acquire(workspace.shard(SHARDS), &again)).await.unwrap();
+    let late = soon(journal.acquire(workspace.shard(SHARDS), &holder("node-a"))).await.unwrap();
     assert!(soon(early.line.commit(Batch::default())).await.is_err());
     soon(late.line.commit(Batch::default())).await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use super::story::{Story, message, reject};
 use super::{SHARDS, Subject, batch, hold, holder, length, neighbours, soon};
-use crate::journal::port::{ATTEMPTS_KEPT, HISTORY_KEPT, Holder, REJECTED_KEPT, Step};
+use crate::journal::port::{ATTEMPTS_KEPT, HISTORY_KEPT, REJECTED_KEPT, Step};
 use crate::message::EntryId;
 
 pub(crate) async fn a_read_shows_the_last_100_attempts(subject: &mut impl Subject) {
@@ -65,7 +65,6 @@ pub(crate) async fn beyond_the_cap_the_oldest_rejected_entry_goes(subject: &mut 
 pub(crate) async fn a_mail_is_owed_until_it_ended(subject: &mut impl Subject) {
     let (journal, spaces) = (subject.journal(), neighbours(2));
     let shard = spaces[0].shard(SHARDS);
-    let again = Holder { first: false, ..holder("node-a") };
     let held = hold(&journal, &spaces[0]).await;
     assert_eq!(held.outbox, []);
     let mut stories = [Story::of(&spaces[0]), Story::of(&spaces[1])];
@@ -82,13 +81,13 @@ pub(crate) async fn a_mail_is_owed_until_it_ended(subject: &mut impl Subject) {
         mails
     };
     owed = sorted(owed);
-    let held = soon(journal.acquire(shard, &again)).await.unwrap();
+    let held = soon(journal.acquire(shard, &holder("node-a"))).await.unwrap();
     assert_eq!(sorted(held.outbox), owed);
 
     // Only the second mail of the first workspace ends.
     let ended = owed.remove(1);
     soon(held.line.commit(batch([stories[0].notified(ended.disabled)]))).await.unwrap();
-    let held = soon(journal.acquire(shard, &again)).await.unwrap();
+    let held = soon(journal.acquire(shard, &holder("node-a"))).await.unwrap();
     assert_eq!(sorted(held.outbox), owed);
 }
 

@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use super::Embedded;
 use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
+use crate::app::now as wall;
 use crate::journal::conformance::{Damage, SHARDS, Subject};
 use crate::journal::port::Journal;
 use crate::message::WorkspaceId;
-use crate::workspace::time::Time;
 
 mod crash;
 mod disk;
@@ -25,10 +25,6 @@ mod file {
 
 mod memory {
     crate::journal::conformance::laws!(super::InMemory);
-}
-
-fn wall() -> Time {
-    Time::from_unix_ms(jiff::Timestamp::now().as_millisecond())
 }
 
 /// A journal in a file of its own.

@@ -238,7 +238,6 @@ fn state() -> State {
         errors: 11,
         failing_since: Some(at(0)),
         recent_errors: vec![recent()],
-        proven: true,
         skipped: Skipped {
             count: 3,
             first_at: Some(at(4)),

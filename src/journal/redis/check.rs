@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::connect::{Backoff, Connection, Server};
 use super::error::{Verdict, timed_out, unexpected, verdict};
-use super::keys::Keys;
+use super::keys::{Keys, PREFIX_MAX};
 use super::reply;
 use super::script::Script;
-use crate::config::{SHARDS_DEFAULT, SHARDS_MAX, STORE_TIMEOUT};
+use crate::config::{SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 
 /// The version of the format of the keys.
 const FORMAT: &str = "1";
@@ -24,7 +24,7 @@ pub enum StartError {
     #[error("the journal's URL is not one of redis://, rediss:// or redis+cluster://a,b,c")]
     Url(#[source] RedisError),
     /// The prefix cannot be used.
-    #[error("the prefix {0:?} cannot begin a key: use 1 to 64 characters of A-Z a-z 0-9 _ . -")]
+    #[error("the prefix {0:?} cannot begin a key: use 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -")]
     Prefix(String),
     /// Nobody answered.
     #[error("Redis did not answer within {0:?}: check the URL and that it runs")]
@@ -65,6 +65,19 @@ pub enum StartError {
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),
+}
+
+/// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
+/// for whoever is not the service: the number is fixed by the first start. Waits at most [`START_WAIT`].
+///
+/// # Errors
+/// [`StartError`]: not reachable, or what is stored is of another format.
+pub async fn stored_shards(url: &str, prefix: &str) -> Result<Option<u16>, StartError> {
+    let server = Server::parse(url).map_err(StartError::Url)?;
+    let keys = Keys::new(prefix);
+    let mut connection = first_connection(&server, &keys.meta(), START_WAIT).await?;
+    let known = read_meta(&mut connection, &keys).await?;
+    if known.contains(&redis::Value::Nil) { Ok(None) } else { shards_of(known).map(Some) }
 }
 
 /// Connects, waiting at most `wait`, and checks. Answers the number of shards.
@@ -135,30 +148,37 @@ async fn has_save_points(connection: &mut Connection) -> bool {
     save.is_some_and(|save| save.is_ok_and(|save| !save.is_empty()))
 }
 
-async fn fix_meta(
-    connection: &mut Connection,
-    server: &Server,
-    keys: &Keys,
-    asked: Option<u16>,
-) -> Result<u16, StartError> {
+/// Format and number of shards, as stored.
+async fn read_meta(connection: &mut Connection, keys: &Keys) -> Result<[redis::Value; 2], StartError> {
     let mut stored = redis::cmd("HMGET");
     stored.arg(keys.meta()).arg("format").arg("shards");
-    // Read first: the script that creates it is refused by a full Redis, on which we must start.
-    let mut known =
-        connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)?;
-    if known.contains(&redis::Value::Nil) {
-        let mut create = server.script(Script::Meta, &[keys.meta()]);
-        create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));
-        known = connection.call(&create, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)?;
-    }
-    let [format, shards] = known;
+    connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)
+}
+
+fn shards_of([format, shards]: [redis::Value; 2]) -> Result<u16, StartError> {
     let format = reply::text(format).map_err(StartError::Refused)?;
     if format != FORMAT {
         return Err(StartError::Format(format));
     }
     let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
     let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
-    let stored = stored.ok_or_else(|| StartError::Refused(unexpected("no number of shards in the meta key")))?;
+    stored.ok_or_else(|| StartError::Refused(unexpected("no number of shards in the meta key")))
+}
+
+async fn fix_meta(
+    connection: &mut Connection,
+    server: &Server,
+    keys: &Keys,
+    asked: Option<u16>,
+) -> Result<u16, StartError> {
+    // Read first: the script that creates it is refused by a full Redis, on which we must start.
+    let mut known = read_meta(connection, keys).await?;
+    if known.contains(&redis::Value::Nil) {
+        let mut create = server.script(Script::Meta, &[keys.meta()]);
+        create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));
+        known = connection.call(&create, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(StartError::Refused)?;
+    }
+    let stored = shards_of(known)?;
     match asked {
         Some(asked) if asked != stored => Err(StartError::Shards { stored, asked }),
         _ => Ok(stored),

@@ -134,23 +134,17 @@ pub(super) async fn open(info: &ConnectionInfo) -> Result<Connection, RedisError
     Ok(Connection(client.get_multiplexed_async_connection_with_config(&settings).await?))
 }
 
-/// Pauses between tries, each twice as long as the one before, up to a bound.
-#[derive(Debug)]
+/// The pauses of [`config::STORE_BACKOFF`], counted.
+#[derive(Debug, Default)]
 pub(super) struct Backoff {
-    next: Duration,
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { next: config::STORE_BACKOFF.0 }
-    }
+    failures: u32,
 }
 
 impl Backoff {
     /// Waits for the next pause.
     pub(super) async fn pause(&mut self) {
-        tokio::time::sleep(self.next).await;
-        self.next = (self.next * 2).min(config::STORE_BACKOFF.1);
+        tokio::time::sleep(config::STORE_BACKOFF.after(self.failures)).await;
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// The next pause is the shortest again.

@@ -32,6 +32,11 @@ pub(super) fn verdict(error: &RedisError) -> Verdict {
     }
 }
 
+/// Whether the connection is to be given up and a new one tried after a pause.
+pub(super) fn is_away(error: &RedisError) -> bool {
+    matches!(verdict(error), Verdict::NotRun | Verdict::Unknown)
+}
+
 /// An error for the caller, which says what was being done.
 pub(super) fn store_error(what: &str, error: RedisError) -> StoreError {
     let advice = match verdict(&error) {

@@ -5,6 +5,17 @@ use std::sync::Arc;
 
 use crate::message::WorkspaceId;
 
+/// The longest prefix in characters.
+pub const PREFIX_MAX: usize = 64;
+
+/// Whether keys may begin with `text`. A brace would move the hash tag, and with it the shard's keys,
+/// to another cluster node.
+#[must_use]
+pub fn is_prefix(text: &str) -> bool {
+    let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=PREFIX_MAX).contains(&text.len()) && text.bytes().all(usable)
+}
+
 /// Makes the names that begin with one prefix.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {

@@ -9,7 +9,7 @@ use tracing::{error, warn};
 
 use super::Inner;
 use super::connect::Backoff;
-use super::error::{Verdict, store_error, unexpected, verdict};
+use super::error::{is_away, store_error, unexpected};
 use super::reply;
 use super::script::Script;
 use crate::journal::port::{AcquireError, Holder, OwedMail};
@@ -36,16 +36,17 @@ pub(super) async fn acquire(inner: &Inner, shard: u16, holder: &Holder, nonce: &
         .arg(nonce)
         .arg(holder.lease.as_millis().to_string())
         .arg(&inner.run)
-        .arg(i32::from(holder.first));
+        .arg(i32::from(!inner.has_held(shard)));
     let mut backoff = Backoff::default();
     loop {
         let asked = Instant::now();
         match inner.shared.call(&keys.owner(), &cmd).await.and_then(parse) {
             Ok(Answer::Taken { head, outbox }) => {
+                inner.note_held(shard);
                 return Ok(Lease { head, outbox: mails(shard, outbox), until: asked + holder.lease });
             }
             Ok(Answer::Held { node, remaining }) => return Err(AcquireError::Held { shard, node, remaining }),
-            Err(error) if matches!(verdict(&error), Verdict::NotRun | Verdict::Unknown) => {
+            Err(error) if is_away(&error) => {
                 warn!(shard, %error, "Redis is away; the shard is acquired when it is back");
                 backoff.pause().await;
             }

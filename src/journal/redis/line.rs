@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use super::commit::Fence;
 use super::connect::{Backoff, Connection, Server};
 use super::counts::Counts;
-use super::error::{Verdict, timed_out, verdict};
+use super::error::{is_away, timed_out};
 use super::keys::ShardKeys;
 use super::script::Script;
 use crate::config;
@@ -235,7 +235,7 @@ impl Task {
     /// Takes the answer to the oldest unanswered request.
     fn take(&mut self, answer: Result<Value, RedisError>) -> Option<End> {
         if let Err(error) = &answer
-            && matches!(verdict(error), Verdict::NotRun | Verdict::Unknown)
+            && is_away(error)
         {
             // The futures hold the connection; without them it closes.
             self.unanswered.iter_mut().for_each(Sent::forget);

@@ -46,7 +46,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
@@ -60,7 +60,8 @@ use self::source::Source;
 use crate::config::START_WAIT;
 use crate::workspace::time::Clock;
 
-pub use self::check::StartError;
+pub use self::check::{StartError, stored_shards};
+pub use self::keys::{PREFIX_MAX, is_prefix};
 
 /// How to reach Redis and what to expect there.
 #[derive(Debug, Clone)]
@@ -95,6 +96,9 @@ struct Inner {
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.
     run: String,
+    /// The shards that this process has held: a live lease of its node on another one is that of a
+    /// crashed predecessor.
+    held: Mutex<HashSet<u16>>,
     clock: Clock,
 }
 
@@ -104,8 +108,7 @@ impl Redis {
     /// # Errors
     /// [`StartError`]; each says what to do.
     pub async fn connect(options: &RedisOptions) -> Result<Self, StartError> {
-        let usable = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-        if !(1..=64).contains(&options.prefix.len()) || !options.prefix.bytes().all(usable) {
+        if !is_prefix(&options.prefix) {
             return Err(StartError::Prefix(options.prefix.clone()));
         }
         let server = Arc::new(Server::parse(&options.url).map_err(StartError::Url)?);
@@ -118,6 +121,7 @@ impl Redis {
                 counts: Arc::default(),
                 listeners: Mutex::default(),
                 run: Uuid::new_v4().to_string(),
+                held: Mutex::default(),
                 clock: options.clock,
                 server,
                 keys,
@@ -148,5 +152,13 @@ impl Inner {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Listener::new(Arc::clone(&self.server), self.keys.shard(shard));
         listeners.entry(shard).or_insert_with(new).clone()
+    }
+
+    fn has_held(&self, shard: u16) -> bool {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard)
+    }
+
+    fn note_held(&self, shard: u16) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
     }
 }

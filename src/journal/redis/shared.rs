@@ -7,7 +7,7 @@ use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
 use super::connect::{Connection, Server};
-use super::error::{Verdict, verdict};
+use super::error::{Verdict, is_away, verdict};
 use crate::config;
 
 /// See the module. Bounded by the number of shards.
@@ -51,9 +51,7 @@ impl Shared {
     /// Redis is away or refuses.
     pub(super) async fn call_repeatable(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
         match self.try_call(key, cmd).await {
-            Err(error) if matches!(verdict(&error), Verdict::NotRun | Verdict::Unknown) => {
-                self.try_call(key, cmd).await
-            }
+            Err(error) if is_away(&error) => self.try_call(key, cmd).await,
             answer => answer,
         }
     }
@@ -63,7 +61,7 @@ impl Shared {
         let (mut connection, made) = self.connection(&slot, key).await?;
         let answer = connection.call(cmd, config::STORE_TIMEOUT).await;
         if let Err(error) = &answer
-            && matches!(verdict(error), Verdict::NotRun | Verdict::Unknown)
+            && is_away(error)
         {
             let mut slot = slot.lock().await;
             if slot.as_ref().is_some_and(|live| live.made == made) {

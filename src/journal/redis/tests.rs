@@ -15,7 +15,6 @@ use crate::journal::port::Journal;
 use crate::journal::redis::connect::Server;
 use crate::journal::redis::keys::Keys;
 use crate::message::{EntryId, WorkspaceId};
-use crate::workspace::time::Time;
 
 #[path = "../../../tests/support/redis_server.rs"]
 #[allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, reason = "shared with the integration tests")]
@@ -38,7 +37,7 @@ impl OnRedis {
             prefix: "outbound".to_owned(),
             shards: Some(SHARDS),
             allow_volatile: false,
-            clock: || Time::from_unix_ms(jiff::Timestamp::now().as_millisecond()),
+            clock: crate::app::now,
         };
         Arc::new(Redis::connect(&options).await.unwrap())
     }

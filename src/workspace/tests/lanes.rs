@@ -17,10 +17,6 @@ fn on(errors: u32) -> State {
     state
 }
 
-fn proven(errors: u32) -> State {
-    State { proven: true, ..on(errors) }
-}
-
 fn offered(entries: &[(u64, Chat)]) -> Lanes {
     let mut lanes = Lanes::default();
     for (n, chat) in entries {
@@ -163,9 +159,9 @@ fn the_maximum_of_the_workspace_bounds_every_window() {
     let policy = Policy { in_flight_max: 4, ..WIDE };
     assert_eq!(fill(&mut crowd(20), &on(0), &policy), 4);
     assert_eq!(fill(&mut crowd(20), &on(8), &policy), 3);
-    assert_eq!(fill(&mut crowd(20), &proven(0), &policy), 4);
+    assert_eq!(fill(&mut crowd(20), &on(0), &policy), 4);
     let none = Policy { in_flight_max: 0, ..WIDE };
-    assert_eq!(fill(&mut crowd(20), &proven(0), &none), 1, "a webhook that is on always gets on");
+    assert_eq!(fill(&mut crowd(20), &on(0), &none), 1, "a webhook that is on always gets on");
 }
 
 #[test]
@@ -203,42 +199,42 @@ fn end_one(lanes: &mut Lanes, n: u64, delivered: bool, state: &State) -> usize {
 #[test]
 fn a_success_adds_one_up_to_the_maximum() {
     let mut lanes = Lanes::default();
-    assert_eq!(lanes.window(&proven(0), &WIDE), 11, "a window is not remembered over a load");
-    assert_eq!(end_one(&mut lanes, 1, true, &proven(0)), 12);
-    assert_eq!(end_one(&mut lanes, 2, true, &proven(0)), 13);
+    assert_eq!(lanes.window(&on(0), &WIDE), 11, "a window is not remembered over a load");
+    assert_eq!(end_one(&mut lanes, 1, true, &on(0)), 12);
+    assert_eq!(end_one(&mut lanes, 2, true, &on(0)), 13);
     for n in 3..=89 {
-        end_one(&mut lanes, n, true, &proven(0));
+        end_one(&mut lanes, n, true, &on(0));
     }
-    assert_eq!(lanes.window(&proven(0), &WIDE), 100);
-    assert_eq!(end_one(&mut lanes, 90, true, &proven(0)), 100);
-    assert_eq!(end_one(&mut lanes, 91, false, &proven(1)), 50, "successes at the maximum are not saved up");
+    assert_eq!(lanes.window(&on(0), &WIDE), 100);
+    assert_eq!(end_one(&mut lanes, 90, true, &on(0)), 100);
+    assert_eq!(end_one(&mut lanes, 91, false, &on(1)), 50, "successes at the maximum are not saved up");
 }
 
 #[test]
 fn an_error_halves_the_window_but_not_below_what_may_still_fail() {
     let mut lanes = Lanes::default();
     for n in 1..=29 {
-        end_one(&mut lanes, n, true, &proven(0));
+        end_one(&mut lanes, n, true, &on(0));
     }
-    assert_eq!(lanes.window(&proven(0), &WIDE), 40);
+    assert_eq!(lanes.window(&on(0), &WIDE), 40);
     let windows: Vec<usize> =
-        (1..=10).map(|errors| end_one(&mut lanes, 100 + u64::from(errors), false, &proven(errors))).collect();
+        (1..=10).map(|errors| end_one(&mut lanes, 100 + u64::from(errors), false, &on(errors))).collect();
     assert_eq!(windows, [20, 10, 8, 7, 6, 5, 4, 3, 2, 1]);
-    assert_eq!(end_one(&mut lanes, 200, true, &proven(0)), 12);
+    assert_eq!(end_one(&mut lanes, 200, true, &on(0)), 12);
 }
 
 #[test]
 fn outcomes_that_do_not_count_leave_the_window() {
     let mut lanes = Lanes::default();
-    end_one(&mut lanes, 1, true, &proven(0));
+    end_one(&mut lanes, 1, true, &on(0));
     for delivered in [true, false] {
         lanes.offer(entry(2), ANNA);
         lanes.begin(entry(2), 1);
-        lanes.end(entry(2), delivered, false, &proven(0), &WIDE);
-        assert_eq!((lanes.window(&proven(0), &WIDE), lanes.in_flight()), (12, 0));
+        lanes.end(entry(2), delivered, false, &on(0), &WIDE);
+        assert_eq!((lanes.window(&on(0), &WIDE), lanes.in_flight()), (12, 0));
     }
-    lanes.end(entry(77), false, true, &proven(1), &WIDE);
-    assert_eq!(lanes.window(&proven(0), &WIDE), 12, "an entry that is not in flight has no outcome");
+    lanes.end(entry(77), false, true, &on(1), &WIDE);
+    assert_eq!(lanes.window(&on(0), &WIDE), 12, "an entry that is not in flight has no outcome");
 }
 
 #[test]
@@ -246,21 +242,19 @@ fn before_the_first_success_errors_leave_no_mark_on_the_window() {
     let mut lanes = Lanes::default();
     assert_eq!(end_one(&mut lanes, 1, false, &on(1)), 10);
     assert_eq!(end_one(&mut lanes, 2, false, &on(2)), 9);
-    assert_eq!(end_one(&mut lanes, 3, true, &proven(0)), 12);
+    assert_eq!(end_one(&mut lanes, 3, true, &on(0)), 12);
 }
 
 #[test]
 fn a_new_configuration_starts_a_fresh_window() {
     let mut lanes = Lanes::default();
     for n in 1..=9 {
-        end_one(&mut lanes, n, true, &proven(0));
+        end_one(&mut lanes, n, true, &on(0));
     }
-    assert_eq!(lanes.window(&proven(0), &WIDE), 20);
+    assert_eq!(lanes.window(&on(0), &WIDE), 20);
     let again = state_of(&[switched_on(), counted(success(1), 0), Event::WebhookSaved(saved())]);
     assert_eq!(lanes.window(&again, &WIDE), 11);
-    let again = State { proven: true, ..again };
-    assert_eq!(lanes.window(&again, &WIDE), 11, "the old window is not taken up by the first success");
-    assert_eq!(end_one(&mut lanes, 10, true, &again), 12);
+    assert_eq!(end_one(&mut lanes, 10, true, &again), 12, "the old window is not taken up by the first success");
 }
 
 #[test]
@@ -272,6 +266,6 @@ fn attempts_of_an_older_configuration_take_no_room() {
     assert_eq!((lanes.in_flight(), lanes.waiting()), (22, 18));
     lanes.end(entry(1), false, false, &again, &WIDE);
     assert_eq!(fill(&mut lanes, &again, &WIDE), 0);
-    lanes.end(entry(12), true, true, &State { proven: true, ..again.clone() }, &WIDE);
-    assert_eq!(fill(&mut lanes, &State { proven: true, ..again }, &WIDE), 2);
+    lanes.end(entry(12), true, true, &again, &WIDE);
+    assert_eq!(fill(&mut lanes, &again, &WIDE), 2);
 }

@@ -12,7 +12,7 @@ use super::{Answer, Held, send};
 use crate::journal::fold;
 use crate::journal::port::{ATTEMPTS_KEPT, Batch, COMMIT_EVENTS_MAX, LineError, LoadError, Loaded, Newest, RawEntry};
 use crate::journal::redis::connect::{Connection, Server};
-use crate::journal::redis::error::{Verdict, verdict};
+use crate::journal::redis::error::is_away;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
 use crate::message::{EntryId, WorkspaceId};
@@ -160,7 +160,7 @@ pub(super) fn judge(answer: Result<Value, RedisError>, shard: u16, expected: u64
     });
     let (word, mut values) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) if matches!(verdict(&error), Verdict::NotRun | Verdict::Unknown) => return Outcome::Away(error),
+        Err(error) if is_away(&error) => return Outcome::Away(error),
         Err(error) => return Outcome::Dead(LineError::Failed { shard, detail: error.to_string() }),
     };
     let detail = values.pop().unwrap_or_default();

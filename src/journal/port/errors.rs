@@ -1,4 +1,4 @@
-//! Why a journal did not do what it was asked for. Each sentence says what to do.
+//! What may go wrong, as the port's contract names it.
 
 use std::time::Duration;
 

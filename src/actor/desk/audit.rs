@@ -1,0 +1,35 @@
+//! What tests look at: whether the desk's books agree with one another.
+
+use super::{Desk, Mode};
+use crate::message::EntryId;
+
+impl Desk {
+    /// Panics when a counter contradicts the table.
+    pub(in super::super) fn audit(&self) {
+        let counted = self.table.count_by_workspace();
+        for (workspace, slot) in self.slots.iter() {
+            let (waiting, held) = counted.get(workspace).copied().unwrap_or_default();
+            assert_eq!((slot.waiting, slot.held), (waiting, held), "{workspace}: counters (waiting, held)");
+            let commands = self.commands.values().filter(|held| held.workspace == *workspace).count();
+            assert_eq!(slot.commands, commands, "{workspace}: commands");
+        }
+        for (workspace, (_, held)) in counted {
+            let forgotten = self.slots.get(&workspace).is_none() && self.mode != Mode::Acquiring;
+            assert!(!forgotten, "{workspace} holds {held} entries but has no slot");
+        }
+    }
+
+    /// Whether the table knows of an attempt of the entry.
+    pub(in super::super) fn holds_attempted(&self, entry: EntryId) -> bool {
+        self.table.item(entry).is_some_and(|(_, attempted)| attempted)
+    }
+
+    /// Whether nothing is held, parked, unanswered or owed.
+    pub(in super::super) fn is_at_rest(&self) -> bool {
+        self.is_all_quiet()
+            && self.commands.is_empty()
+            && self.tests.is_empty()
+            && !self.mails.any_sending()
+            && self.mode == Mode::Running
+    }
+}

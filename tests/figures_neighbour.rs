@@ -1,0 +1,141 @@
+//! What one slow endpoint with a long backlog costs: no memory to speak of, and its neighbours nothing.
+//!
+//! Asserts times and memory, so it runs with the machine for itself (Makefile, "figures").
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
+
+mod support {
+    pub(crate) mod receiver;
+    #[allow(dead_code, unreachable_pub, reason = "each test binary uses the part of it that it needs")]
+    pub(crate) mod redis_server;
+    pub(crate) mod service;
+}
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use outbound::message::WorkspaceId;
+use redis::Connection;
+use serde_json::json;
+
+use support::receiver::{Arrival, Receiver};
+use support::redis_server::RedisServer;
+use support::service::{Service, message, message_with};
+
+/// Shards of a service when nothing else is said.
+const SHARDS: u16 = 16;
+const SLOW: &str = "slow";
+/// Messages that the slow endpoint is owed, each of about 4 KiB: 80 MiB in all. The service may hold
+/// 16 MiB of them (`config::HELD_BYTES_MAX`), and 512 of one workspace (`config::ALLOWANCE`).
+const OWED: usize = 20_000;
+const TEXT_BYTES: usize = 4_000;
+/// Messages of the neighbour while the slow one drags on, one every [`PAUSE`].
+const NEIGHBOURS: usize = 1_500;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Half of what is owed: well above what may be held, well below what would be if it were all held.
+const GROWTH_MAX: u64 = 40 * 1024 * 1024;
+/// Between the two halves of the time: a page here and there, but nothing that grows with the time.
+const LATE_GROWTH_MAX: u64 = 2 * 1024 * 1024;
+/// To read past what is owed: 20,000 entries of 4 KiB, unoptimized.
+const PASSED_MAX: Duration = Duration::from_secs(5);
+/// From the append to the arrival at the receiver, 99 of 100.
+const P99_MAX: Duration = Duration::from_millis(50);
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
+async fn a_slow_endpoint_with_20000_messages_owed_costs_little_memory_and_its_neighbour_no_time() {
+    let redis = RedisServer::start();
+    let receiver = Receiver::start();
+    let service = Service::start(&redis.url(), &[]).await;
+    let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let neighbour = (0..).map(|n| format!("near-{n}")).find(|name| stream(name) == stream(SLOW)).unwrap();
+    for workspace in [SLOW, neighbour.as_str()] {
+        service.api().save(workspace, &json!({"url": receiver.url(workspace)})).await.ok();
+    }
+    // Until everything has run once: what is idle then is the measure.
+    add(&mut connection, &neighbour, (0..200).map(|n| message(&chat(n), &format!("first-{n}"))));
+    receiver.until("the first messages came", |arrivals| arrivals.len() == 200).await;
+    let idle = service.resident();
+
+    receiver.treat(SLOW, |manner| manner.delay = Duration::from_secs(1));
+    let text = "x".repeat(TEXT_BYTES);
+    add(&mut connection, SLOW, (0..OWED).map(|n| message_with(&chat(n), &format!("{SLOW}-{n}"), &text)));
+    // A stream is read in order: what stands behind the backlog is found when that has been passed once.
+    let appended = Instant::now();
+    add(&mut connection, &neighbour, [message("+0", "passed")].into_iter());
+    receiver.until("the backlog is passed", |arrivals| arrivals.iter().any(|one| one.message_id == "passed")).await;
+    let passed = appended.elapsed();
+
+    let (sent, resident) = publish_beside(&service, &mut connection, &neighbour).await;
+    let of_neighbour = |arrivals: &[Arrival]| arrivals.iter().filter(|one| one.workspace == neighbour).count();
+    receiver.until("the neighbour's came", |arrivals| of_neighbour(arrivals) == 200 + 1 + NEIGHBOURS).await;
+    let owed: usize = redis.call(&["XLEN", &stream(SLOW)]);
+    assert!(owed > OWED * 9 / 10, "only {owed} were owed at the end: the slow endpoint was not slow");
+
+    let mut times: Vec<Duration> = receiver
+        .arrivals()
+        .iter()
+        .filter_map(|one| Some(one.at.saturating_duration_since(*sent.get(&one.message_id)?)))
+        .collect();
+    times.sort_unstable();
+    let (half, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    let peak = |some: &[u64]| some.iter().max().copied().unwrap();
+    let (early, late) = resident.split_at(resident.len() / 2);
+    let mib = |bytes: u64| bytes / 1024 / 1024;
+    let figures = format!(
+        "backlog passed after {passed:?}; neighbour: median {half:?}, p99 {p99:?}, most {:?}; \
+         resident: idle {} MiB, then at most {} MiB, later {} MiB",
+        times.last().unwrap(),
+        mib(idle),
+        mib(peak(early)),
+        mib(peak(late)),
+    );
+    println!("{figures}");
+    assert!(passed < PASSED_MAX, "{figures}");
+    assert!(p99 < P99_MAX, "{figures}");
+    assert!(peak(&resident) < idle + GROWTH_MAX, "{figures}");
+    assert!(peak(late) < peak(early) + LATE_GROWTH_MAX, "{figures}");
+}
+
+/// Publishes the neighbour's messages one by one. Answers with when each was, and with the service's
+/// memory meanwhile.
+async fn publish_beside(
+    service: &Service,
+    connection: &mut Connection,
+    neighbour: &str,
+) -> (HashMap<String, Instant>, Vec<u64>) {
+    let (mut sent, mut resident) = (HashMap::new(), Vec::new());
+    for n in 0..NEIGHBOURS {
+        let id = format!("near-{n}");
+        sent.insert(id.clone(), Instant::now());
+        add(connection, neighbour, [message(&chat(n), &id)].into_iter());
+        if n % 10 == 0 {
+            resident.push(service.resident());
+        }
+        tokio::time::sleep(PAUSE).await; // The rate is what is wanted.
+    }
+    (sent, resident)
+}
+
+/// Twenty chats, so that a chat's order is not what is measured.
+fn chat(n: usize) -> String {
+    format!("+{}", n % 20)
+}
+
+fn stream(workspace: &str) -> String {
+    let shard = workspace.parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    format!("outbound:{{{shard}}}:messages")
+}
+
+fn add(connection: &mut Connection, workspace: &str, messages: impl Iterator<Item = String>) {
+    let stream = stream(workspace);
+    let messages: Vec<String> = messages.collect();
+    for some in messages.chunks(500) {
+        let mut pipe = redis::pipe();
+        for message in some {
+            pipe.xadd(&stream, "*", &[("workspace", workspace), ("message", message)]).ignore();
+        }
+        pipe.query::<()>(connection).unwrap();
+    }
+}

@@ -1,0 +1,45 @@
+//! SIGTERM: what is under way ends, the rest waits for the next start.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::bench::{Bench, Kind, Parcel, parcel};
+
+#[tokio::test]
+async fn sigterm_lets_attempts_end_and_repeats_none_on_the_embedded_journal() {
+    sigterm_repeats_nothing(Kind::Embedded).await;
+}
+
+#[tokio::test]
+async fn sigterm_lets_attempts_end_and_repeats_none_on_redis() {
+    sigterm_repeats_nothing(Kind::Redis).await;
+}
+
+async fn sigterm_repeats_nothing(kind: Kind) {
+    const CHATS: usize = 8;
+    const MESSAGES: usize = 80;
+    let mut bench = Bench::start(kind, &[]).await;
+    bench.save("acme", json!({})).await;
+    bench.receiver.treat("acme", |manner| manner.delay = Duration::from_millis(300));
+    let parcels: Vec<Parcel> =
+        (0..MESSAGES).map(|n| parcel("acme", &format!("+{}", n % CHATS), &format!("m{n:02}"))).collect();
+    bench.publish(&parcels).await;
+    bench.receiver.until("some are in flight", |arrivals| arrivals.len() >= CHATS + 3).await;
+    assert_eq!(bench.service.terminate().await.code(), Some(0));
+
+    let came: BTreeSet<String> = bench.receiver.ids("acme").into_iter().collect();
+    let all: BTreeSet<String> = parcels.iter().map(|parcel| parcel.message_id.clone()).collect();
+    assert!(came.len() < MESSAGES, "all were attempted before the end");
+    assert_eq!(bench.owed().await, all.difference(&came).cloned().collect(), "what came is settled, the rest is owed");
+
+    bench.receiver.treat("acme", |manner| manner.delay = Duration::ZERO);
+    bench.service.launch().await;
+    let last = (1 + MESSAGES).to_string();
+    bench.api().until("acme", "all is logged", |webhook| webhook["last_attempt"]["id"] == last).await;
+    let ids = bench.receiver.ids("acme");
+    assert_eq!((ids.len(), ids.into_iter().collect::<BTreeSet<_>>()), (MESSAGES, all));
+    let log = bench.api().log("acme").await;
+    assert!(log.iter().all(|entry| entry["outcome"] == "delivered"), "{log:?}");
+}

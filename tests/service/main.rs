@@ -1,0 +1,22 @@
+//! The program as a process of its own, on both journals: what it keeps over crashes, what it refuses
+//! to start with, what its facade does, and how it ends.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
+
+mod bench;
+mod crash;
+mod drain;
+mod facade;
+mod input;
+mod mail;
+mod reload;
+mod start;
+mod survive;
+#[path = "../support"]
+mod support {
+    pub(crate) mod receiver;
+    #[allow(dead_code, unreachable_pub, reason = "each test binary uses the part of it that it needs")]
+    pub(crate) mod redis_server;
+    pub(crate) mod service;
+    pub(crate) mod smtp;
+}
