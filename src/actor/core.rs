@@ -260,19 +260,23 @@ impl Core {
     }
 
     fn mail_turn(&mut self, disabled: u64, out: &mut Decided) {
-        let owed =
-            self.state.mail.as_ref().is_some_and(|mail| mail.disabled == disabled && mail.state == MailState::Owed);
-        if owed {
+        let mail = self.state.mail.as_ref().filter(|mail| mail.disabled == disabled);
+        if mail.is_some_and(|mail| mail.state == MailState::Owed) {
             self.mail_begun = Some(disabled);
             out.mail = Some((disabled, MailNext::Send));
-        } else {
-            // A crash left it in the outbox behind a later one, whose end its own would hide.
-            let detail = Some("a later mail took its place".to_owned());
-            let event = Event::MailDropped(MailEnded { at: (self.context.clock)(), disabled, detail });
-            let step = self.record(vec![event]);
-            out.steps.push(step);
-            out.mail = Some((disabled, MailNext::Over));
+            return;
         }
+        // What ended it is recorded, unless a crash left it in the outbox behind a later one.
+        let events = if mail.is_some() {
+            Vec::new()
+        } else {
+            let detail = Some("a later mail took its place".to_owned());
+            vec![Event::MailDropped(MailEnded { at: (self.context.clock)(), disabled, detail })]
+        };
+        let mut step = self.record(events);
+        step.mails_ended = vec![disabled];
+        out.steps.push(step);
+        out.mail = Some((disabled, MailNext::Over));
     }
 
     fn mail_result(&mut self, disabled: u64, result: MailResult, out: &mut Decided) {

@@ -93,8 +93,13 @@ pub(super) struct Desk {
     clock: Clock,
     gate: Rc<Gate>,
     mode: Mode,
-    /// Failed acquisitions and reloads in a row.
+    /// Failed acquisitions, reloads or reads in a row.
     setbacks: u32,
+    /// Failed commits that the shard was reloaded for, none of them `proven_at` or later.
+    failures: u32,
+    /// When the present acquisition has held for long enough that a failure is a new one. That it
+    /// was acquired, reads and renews its lease proves nothing: the next commit may fail again.
+    proven_at: Instant,
     table: Table,
     slots: Slots,
     intake: Intake,
@@ -133,6 +138,8 @@ impl Desk {
             gate,
             mode: Mode::Acquiring,
             setbacks: 0,
+            failures: 0,
+            proven_at: now,
             table: Table::default(),
             slots: Slots::new(limits.allowance),
             intake: Intake::new(limits),
@@ -165,7 +172,9 @@ impl Desk {
     pub(super) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
         let fallen = self.fallen.iter().filter_map(|fallen| self.slots.get(fallen)?.not_before).min();
-        let due = [self.committer.wake_at(), self.mails.wake_at(), self.intake.wake_at(), starved, fallen];
+        // A drain begins no mail and no read, so none of them is waited for.
+        let new = if self.is_running() { [self.mails.wake_at(), self.intake.wake_at()] } else { [None, None] };
+        let due = [self.committer.wake_at(), new[0], new[1], starved, fallen];
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }
 
@@ -200,6 +209,11 @@ impl Desk {
         if matches!(self.mode, Mode::Acquiring | Mode::Released) {
             return;
         }
+        if self.is_running() {
+            while let Some((workspace, disabled)) = self.mails.next_due(now) {
+                self.deliver(&workspace, ToWorkspace::MailTurn(disabled), now);
+            }
+        }
         while let Some(call) = self.committer.next(now) {
             self.actions.push_back(Action::Line(call));
         }
@@ -207,14 +221,14 @@ impl Desk {
         if self.mode == Mode::Draining {
             return self.end_drain_when_idle();
         }
-        if let Some((workspace, disabled)) = self.mails.next_due(now) {
-            self.deliver(&workspace, ToWorkspace::MailTurn(disabled), now);
-        }
         self.plan_reads(now);
     }
 
     fn plan_reads(&mut self, now: Instant) {
-        if let Some(from) = self.slots.sweep_from(now)
+        // Above the cursor there is nothing to sweep yet.
+        let cursor = self.intake.cursor();
+        let from = self.slots.sweep_from(now).filter(|from| *from <= cursor);
+        if let Some(from) = from
             && let Some(sweep) = self.intake.next_sweep(from, &self.table)
         {
             self.table.sweep_begins();
@@ -224,7 +238,7 @@ impl Desk {
         let situation = Situation {
             now,
             commands: self.commands.len(),
-            sweep_wanted: self.slots.sweep_from(now).is_some() || self.intake.is_sweeping(),
+            sweep_wanted: from.is_some() || self.intake.is_sweeping(),
             all_quiet: self.is_all_quiet(),
         };
         if let Some(poll) = self.intake.next_poll(&self.table, situation) {

@@ -165,7 +165,7 @@ impl ShardActor {
                     );
                 }
                 self.show(Status::Waiting(error.to_string()));
-                self.desk.line_failed(&error);
+                self.desk.line_failed(&error, now);
             }
         }
     }

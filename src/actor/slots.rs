@@ -102,8 +102,13 @@ impl Slot {
         self.is_parked() && self.waiting * 2 < self.allowance && self.not_before.is_none_or(|at| now >= at)
     }
 
-    /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one.
+    /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one. With the
+    /// last one it has got over its panics and failed loads; that all are fed proves nothing yet.
     pub(super) fn widen(&mut self) {
+        if self.held == 0 && !self.is_parked() {
+            self.suspect = false;
+            self.strikes = 0;
+        }
         if !self.suspect {
             self.allowance = (self.allowance + 1).min(self.allowance_max);
         }
@@ -165,9 +170,6 @@ impl Slots {
         }
         if let Some(at) = at {
             self.parked.insert((at, workspace.clone()));
-        } else {
-            slot.suspect = false;
-            slot.strikes = 0;
         }
     }
 

@@ -4,5 +4,6 @@
 mod bench;
 mod rules;
 mod trouble;
+mod waiting;
 
 pub(super) use bench::inspect;

@@ -94,7 +94,7 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
 pub async fn stored_shards(config: JournalConfig) -> Result<Option<u16>, Error> {
     match config {
         JournalConfig::Redis { url, prefix, .. } => Ok(redis::stored_shards(&url, &prefix).await?),
-        JournalConfig::Embedded(_) | JournalConfig::Memory => Err(InvalidJournal::Embedded.into()),
+        JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded.into()),
     }
 }
 

@@ -51,10 +51,11 @@ impl Desk {
             Err(reason) => return self.reject(&entry, &reason, now),
         };
         let slot = self.slots.ensure(&workspace, now);
-        if slot.is_parked() {
+        // After a reload it may be parked above the cursor: at an entry that was being attempted.
+        if slot.resume_from().is_some_and(|from| from <= item.entry) {
             return;
         }
-        if !slot.has_allowance() {
+        if slot.is_parked() || !slot.has_allowance() {
             return self.slots.park(&workspace, item.entry);
         }
         self.take(&workspace, Arc::new(item), bytes, taken);

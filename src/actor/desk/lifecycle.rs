@@ -39,6 +39,7 @@ impl Desk {
             info!(shard = self.place.shard, kept = self.table.len(), "The shard is held again.");
         }
         self.mode = Mode::Running;
+        self.proven_at = now + BACKOFF.most;
         self.gate.set_lease(Some(lease_until));
         for mail in outbox {
             self.mails.owe(mail, now);
@@ -91,7 +92,7 @@ impl Desk {
     }
 
     /// The line is dead: everything that is not durable is decided again after a new acquisition.
-    pub(in super::super) fn line_failed(&mut self, error: &LineError) {
+    pub(in super::super) fn line_failed(&mut self, error: &LineError, now: Instant) {
         if !matches!(self.mode, Mode::Running | Mode::Draining) {
             return;
         }
@@ -104,10 +105,16 @@ impl Desk {
         if draining {
             return self.give_up();
         }
-        let pause =
-            if matches!(error, LineError::Failed { .. }) { BACKOFF.after(self.setbacks) } else { Duration::ZERO };
         self.setbacks += 1;
-        self.acquire_after(pause);
+        let mut after = Duration::ZERO;
+        if matches!(error, LineError::Failed { .. }) {
+            if now >= self.proven_at {
+                self.failures = 0;
+            }
+            after = BACKOFF.after(self.failures);
+            self.failures += 1;
+        }
+        self.acquire_after(after);
     }
 
     /// Forgets everything but what was attempted.

@@ -74,6 +74,9 @@ impl Desk {
                 held.decided = true;
             }
         }
+        for disabled in &step.mails_ended {
+            self.mails.over(workspace, *disabled);
+        }
         self.committer.push(step, test, now);
     }
 

@@ -1,0 +1,241 @@
+//! What has to wait goes on when it may, and nothing turns in circles meanwhile.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::bench::{Bench, id, now, treatment};
+use crate::actor::committer::{Ask, Call};
+use crate::actor::core::{Context, Core};
+use crate::actor::desk::{Action, Desk};
+use crate::actor::entry::Place;
+use crate::actor::intake::Limits;
+use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Start, ToWorkspace};
+use crate::actor::throttle::{Gate, NodeCap};
+use crate::actor::workspace::{Report, What};
+use crate::http::receiver::Treatment;
+use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
+use crate::message::EntryId;
+use crate::workspace::command::{Action as Imperative, Change, Command, Save};
+use crate::workspace::event::{Event, MailState, Trigger, WebhookDisabled};
+use crate::workspace::{Policy, State};
+
+#[tokio::test]
+async fn what_waits_for_a_place_under_the_nodes_cap_is_attempted_in_the_end() {
+    let bench = Bench::with(|options| options.in_flight_max = 2).await;
+    for workspace in ["acme", "globex", "initech"] {
+        bench.treat(workspace, Treatment { delay: Duration::from_millis(20), ..treatment(200) });
+        bench.save(workspace).await;
+        for n in 0..10 {
+            bench.publish(workspace, &format!("+{n}"), &format!("m{n}")).await;
+        }
+    }
+    for workspace in ["acme", "globex", "initech"] {
+        bench.until(workspace, "all are logged", |r| r.attempts.len() == 10).await;
+    }
+}
+
+#[tokio::test]
+async fn a_poison_message_is_set_aside_though_nothing_comes_after_it() {
+    let mut bench = Bench::new().await;
+    bench.save("acme").await;
+    bench.publish("acme", "+2", "poison").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    bench.handle.take().unwrap().drain().await;
+    let holder = Holder { node: "node".to_owned(), first: true, lease: Duration::from_secs(10) };
+    let mut acquired = bench.journal.acquire(id("acme").shard(2), &holder).await.unwrap();
+    let all = Poll { messages: Some((EntryId::ZERO, 10)), ..Poll::default() };
+    assert_eq!(acquired.intake.poll(&all).await.unwrap().messages, []);
+}
+
+fn gate() -> Rc<Gate> {
+    Gate::new(NodeCap::new(8), Duration::from_secs(5))
+}
+
+fn desk(gate: Rc<Gate>) -> Desk {
+    let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
+    Desk::new(place, Limits::default(), now, gate, Instant::now())
+}
+
+fn actions(desk: &mut Desk) -> Vec<Action> {
+    std::iter::from_fn(|| desk.next_action(Instant::now())).collect()
+}
+
+fn acquire(desk: &mut Desk, outbox: Vec<OwedMail>) -> Vec<Action> {
+    let until = Instant::now() + Duration::from_secs(10);
+    desk.acquired(outbox, &HashSet::new(), until, Instant::now());
+    actions(desk)
+}
+
+fn owed() -> OwedMail {
+    OwedMail {
+        workspace: id("acme"),
+        disabled: 2,
+        at: now(),
+        to: "owner@example.com".to_owned(),
+        url: "http://127.0.0.1:1/".to_owned(),
+        errors: 11,
+        failing_since: now(),
+        recent: Vec::new(),
+    }
+}
+
+/// A mail that is due again while nothing else happens.
+async fn desk_with_a_mail_to_come() -> Desk {
+    let mut desk = desk(gate());
+    actions(&mut desk);
+    acquire(&mut desk, vec![owed()]);
+    let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
+    desk.loaded(&id("acme"), Err(error), Instant::now());
+    actions(&mut desk);
+    desk
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
+    let mut desk = desk_with_a_mail_to_come().await;
+    tokio::time::advance(Duration::from_secs(6)).await;
+    desk.tick(Instant::now());
+    let done = actions(&mut desk);
+    let loaded = done.iter().any(|action| matches!(action, Action::Line(Call::Ask(Ask::Load(_)))));
+    assert!(loaded, "{done:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_shard_does_not_turn_in_circles() {
+    let mut desk = desk_with_a_mail_to_come().await;
+    desk.drain();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    desk.tick(Instant::now());
+    actions(&mut desk);
+    assert!(desk.wake_at(Instant::now()) > Instant::now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_that_a_save_dropped_is_not_asked_about() {
+    let mut desk = desk_with_a_mail_to_come().await;
+    desk.polled(Polled { commands: vec![test_command()], ..Polled::default() }, Instant::now());
+    actions(&mut desk);
+    desk.loaded(&id("acme"), Ok(loaded()), Instant::now());
+    actions(&mut desk);
+    let step = Step { workspace: Some(id("acme")), mails_ended: vec![2], ..Step::default() };
+    let decided = Decided { steps: vec![step], ..Decided::default() };
+    desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, Instant::now());
+    tokio::time::advance(Duration::from_secs(6)).await;
+    desk.tick(Instant::now());
+    let asked = actions(&mut desk).iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
+    assert!(!asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
+    let mut desk = desk(gate());
+    actions(&mut desk);
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        acquire(&mut desk, Vec::new());
+        // The lease is renewed and the streams are read before the commit that fails.
+        desk.committed(0, Instant::now() + Duration::from_secs(10), Instant::now());
+        desk.polled(Polled::default(), Instant::now());
+        desk.line_failed(&LineError::Failed { shard: 0, detail: "a key of another type".to_owned() }, Instant::now());
+        pauses.extend(actions(&mut desk).into_iter().filter_map(|action| match action {
+            Action::Acquire { after, .. } => Some(after),
+            _ => None,
+        }));
+    }
+    assert!(pauses.is_sorted_by(|a, b| a < b), "{pauses:?}");
+}
+
+#[tokio::test]
+async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
+    let context = Rc::new(Context {
+        policy: Policy::default(),
+        clock: now,
+        fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
+        gate: gate(),
+        inspect: |_| {},
+    });
+    let mut state = State::default();
+    state.evolve(&Event::WebhookDisabled(WebhookDisabled { at: now(), errors: 11, mail: MailState::Owed }));
+    let loaded = Loaded { state, since_snapshot: 0, attempted: Vec::new() };
+    let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mail_begun: None };
+    let (mut core, _) = Core::new(id("acme"), seed, context);
+    let url = Some("http://127.0.0.1:1/".to_owned());
+    let action = Imperative::Save(Save { url, enabled: None, owner_email: Change::Keep });
+    let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
+    let saved = core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
+    assert_eq!(saved.steps[0].mails_ended, [1]);
+    let dropped = core.state.mail.clone();
+    let asked = core.handle(ToWorkspace::MailTurn(1));
+    assert_eq!(asked.mail, Some((1, MailNext::Over)));
+    assert_eq!(core.state.mail, dropped, "the reason stays");
+    assert!(asked.steps.iter().all(|step| step.history.is_empty()), "history tells of it once");
+}
+
+fn entry(ms: u64) -> RawEntry {
+    let text = super::bench::message(&format!("+{ms}"), "m");
+    let fields = vec![("workspace".into(), "acme".into()), ("message".into(), text.into())];
+    RawEntry { id: EntryId { ms, n: 0 }, fields }
+}
+
+fn test_command() -> RawEntry {
+    let command =
+        Command { at: now(), expires_at: now(), by: "test".to_owned(), action: Imperative::Test { save: None } };
+    let text = serde_json::to_vec(&command).unwrap();
+    let fields = vec![("workspace".into(), "acme".into()), ("command".into(), text.into())];
+    RawEntry { id: EntryId { ms: 1, n: 0 }, fields }
+}
+
+fn loaded() -> Loaded {
+    Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() }
+}
+
+/// After a reload the stream is read from its start, below what outlived the reload.
+#[tokio::test(start_paused = true)]
+async fn what_is_parked_above_the_cursor_hides_nothing_below() {
+    let gate = gate();
+    let mut desk = desk(Rc::clone(&gate));
+    actions(&mut desk);
+    acquire(&mut desk, Vec::new());
+    let now = Instant::now();
+    desk.polled(Polled { messages: vec![entry(50), entry(100)], ..Polled::default() }, now);
+    actions(&mut desk);
+    desk.loaded(&id("acme"), Ok(loaded()), now);
+    let items = actions(&mut desk).into_iter().find_map(|action| match action {
+        Action::Tell(_, ToWorkspace::Entries(items)) => Some(items),
+        _ => None,
+    });
+    let item = items.unwrap().pop().unwrap();
+    let webhook_id = std::sync::Arc::clone(&item.webhook_id);
+    let (url, trigger) = ("http://127.0.0.1:1/".into(), Trigger::Message);
+    let start = Start { workspace: id("acme"), item, url, secret: None, config: 1, trigger, webhook_id };
+    let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
+    desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
+    let posts = actions(&mut desk).into_iter().find_map(|action| match action {
+        Action::Post(start, _) => Some(start),
+        _ => None,
+    });
+    let start = posts.unwrap();
+
+    desk.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
+    actions(&mut desk);
+    desk.acquired(Vec::new(), &HashSet::from([EntryId { ms: 100, n: 0 }]), now + Duration::from_secs(10), now);
+    actions(&mut desk);
+    let end = End::Unable("no port is left".to_owned());
+    desk.finished(vec![Finished { start, began: super::bench::now(), end }], now);
+    actions(&mut desk);
+    let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
+    desk.loaded(&id("acme"), Err(error), now);
+    actions(&mut desk);
+    desk.polled(Polled { messages: vec![entry(50), entry(100)], ..Polled::default() }, now);
+    actions(&mut desk);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    desk.tick(Instant::now());
+    let sweep = actions(&mut desk).into_iter().find_map(|action| match action {
+        Action::Line(Call::Ask(Ask::Sweep { from, .. })) => Some(from),
+        _ => None,
+    });
+    assert_eq!(sweep, Some(EntryId { ms: 50, n: 0 }));
+}
