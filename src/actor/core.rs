@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::log;
 use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
 use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
@@ -308,13 +309,16 @@ impl Core {
     }
 
     /// Folds events into the state and brings them into their stored form. The snapshot is written
-    /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one.
+    /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one; and
+    /// with a journal's first event, whatever it is: after a store that went back behind the first save
+    /// that is the attempt of before, and nobody folds from the middle.
     pub(super) fn record(&mut self, events: Vec<Event>) -> Step {
         debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
         let mut step = self.empty_step();
-        let mut due = false;
+        let mut due = self.state.seq == 0 && !events.is_empty();
         for event in events {
             self.state.evolve(&event);
+            log::tell(&self.id, &event);
             let stored =
                 record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
             if event.attempt().is_some() {

@@ -21,7 +21,7 @@ use super::committer::{Ask, Call, Committer};
 use super::entry::Place;
 use super::intake::{Intake, Limits, Situation};
 use super::mails::Mails;
-use super::protocol::{Seed, Start, ToWorkspace};
+use super::protocol::{Finished, Seed, Start, ToWorkspace};
 use super::slots::{Phase, Slots};
 use super::table::Table;
 use super::throttle::{Gate, InFlight};
@@ -76,6 +76,14 @@ struct HeldCommand {
     blamed: bool,
 }
 
+/// A test's POST, until its workspace has decided on its end.
+#[derive(Debug)]
+struct TestPost {
+    command: EntryId,
+    start: Arc<Start>,
+    end: Option<Finished>,
+}
+
 /// Counts that an operator sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
@@ -107,12 +115,12 @@ pub(super) struct Desk {
     mails: Mails,
     /// Bounded by the command permits.
     commands: HashMap<EntryId, HeldCommand>,
-    /// Test POSTs under way. Bounded by the command permits.
-    tests: HashMap<WorkspaceId, EntryId>,
+    /// Bounded by the command permits.
+    tests: HashMap<WorkspaceId, TestPost>,
     /// Workspaces that could start something but for the node's cap or the gate, first come first.
     starved: VecDeque<WorkspaceId>,
     is_starved: HashSet<WorkspaceId>,
-    /// Workspaces that died with something undone, which is given to them again after their pause.
+    /// Workspaces that died and are loaded again after their pause if anything is undone.
     fallen: HashSet<WorkspaceId>,
     /// Workspaces whose journal cannot be loaded.
     unavailable: HashSet<WorkspaceId>,
@@ -199,10 +207,12 @@ impl Desk {
         let ready: Vec<WorkspaceId> = self.fallen.iter().filter(ready).cloned().collect();
         for workspace in ready {
             self.fallen.remove(&workspace);
-            self.resume_orphans(&workspace, now);
+            self.rise(&workspace, now);
         }
-        let n = self.starved.len();
-        self.wake_starved(n);
+        // While the gate is shut they would only say so again.
+        if self.gate.is_open(now) {
+            self.wake_starved(self.starved.len());
+        }
     }
 
     fn plan(&mut self, now: Instant) {
@@ -259,6 +269,40 @@ impl Desk {
     /// Nothing is held, parked or unanswered: the stream must be empty behind the cursor.
     fn is_all_quiet(&self) -> bool {
         self.table.is_empty() && !self.slots.any_parked() && self.committer.is_idle()
+    }
+
+    /// Tells the workspace what the desk's books hold anyway: one that is not in memory gets it with
+    /// everything else that is undone when it is loaded, so nothing is told twice to one life.
+    fn tell(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
+        let slot = self.slots.ensure(workspace, now);
+        slot.used_at = now;
+        match slot.phase {
+            Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
+            Phase::Loading => {}
+            Phase::Retiring => slot.wanted = true,
+            // One that died lies still for its pause, but no command waits for that.
+            Phase::Passive => {
+                let rests = self.fallen.contains(workspace) && !matches!(mail, ToWorkspace::Command(..));
+                if !rests {
+                    self.load(workspace);
+                }
+            }
+        }
+    }
+
+    /// Loads a workspace for which something is undone.
+    fn rise(&mut self, workspace: &WorkspaceId, now: Instant) {
+        let slot = self.slots.ensure(workspace, now);
+        let undone = slot.held > 0
+            || slot.commands > 0
+            || !slot.buffer.is_empty()
+            || self.tests.contains_key(workspace)
+            || self.mails.has_begun(workspace);
+        if slot.phase == Phase::Passive && undone {
+            self.load(workspace);
+        } else {
+            self.slots.forget_unused(workspace);
+        }
     }
 
     /// Sends a mail to the workspace, loading it first if it is not in memory.

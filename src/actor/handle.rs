@@ -1,5 +1,6 @@
 //! The way in: starts the actix system on a thread of its own, and drains it.
 
+use std::error::Error;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -233,7 +234,7 @@ fn start_shards(
     let courier = match Courier::new(&options.deliver) {
         Ok(courier) => Rc::new(courier),
         Err(error) => {
-            error!(error = %error, "An arbiter has no HTTP client; its shards do not start.");
+            error!(error = &error as &dyn Error, "An arbiter has no HTTP client; its shards do not start.");
             return Vec::new();
         }
     };
@@ -288,7 +289,7 @@ async fn hand_over(journal: Arc<dyn Journal>) {
             Ok(_) => failing = false,
             Err(error) => {
                 if !failing {
-                    warn!(error = %error, "The common input cannot be handed over; it is tried again.");
+                    warn!(error = &error as &dyn Error, "The common input cannot be handed over; it is tried again.");
                 }
                 failing = true;
                 tokio::time::sleep(HAND_OVER_RETRY).await;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::config::{MAIL_BACKOFF, MAILS_AT_ONCE};
 use crate::journal::port::OwedMail;
 use crate::message::WorkspaceId;
+use crate::workspace::decide::MailResult;
 
 /// Bounded by the outbox: at most ten mails a workspace in 24 h.
 #[derive(Debug, Default)]
@@ -28,12 +29,14 @@ struct Owed {
     tries: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
     /// The workspace was asked whether the mail is still owed.
     Asked,
     /// It is with the mail server.
     Sending,
+    /// The mail server has answered; the workspace has not yet decided what follows.
+    Answered(MailResult),
 }
 
 impl Mails {
@@ -56,7 +59,35 @@ impl Mails {
     pub(super) fn send(&mut self, workspace: &WorkspaceId, disabled: u64) -> Option<OwedMail> {
         let key = (workspace.clone(), disabled);
         let mail = self.owed.get(&key)?.mail.clone();
-        (self.begun.insert(key, Stage::Sending) != Some(Stage::Sending)).then_some(mail)
+        if !matches!(self.begun.get(&key), None | Some(Stage::Asked)) {
+            return None;
+        }
+        self.begun.insert(key, Stage::Sending);
+        Some(mail)
+    }
+
+    /// The mail server has answered.
+    pub(super) fn answered(&mut self, workspace: &WorkspaceId, disabled: u64, result: MailResult) {
+        if let Some(stage) = self.begun.get_mut(&(workspace.clone(), disabled)) {
+            *stage = Stage::Answered(result);
+        }
+    }
+
+    /// What the mail server made of this workspace's mails, as far as it has not decided on it.
+    pub(super) fn undecided_of(&self, workspace: &WorkspaceId) -> Vec<(u64, MailResult)> {
+        let of_workspace = self.begun.iter().filter(|(key, _)| key.0 == *workspace);
+        of_workspace
+            .filter_map(|(key, stage)| match stage {
+                Stage::Answered(result) => Some((key.1, result.clone())),
+                Stage::Asked | Stage::Sending => None,
+            })
+            .collect()
+    }
+
+    /// The workspaces of [`Mails::undecided_of`].
+    pub(super) fn undecided(&self) -> Vec<WorkspaceId> {
+        let answered = self.begun.iter().filter(|(_, stage)| matches!(stage, Stage::Answered(_)));
+        answered.map(|(key, _)| key.0.clone()).collect()
     }
 
     /// The mail server, or the workspace, said "later".
@@ -89,14 +120,14 @@ impl Mails {
         }
     }
 
-    /// The mail of this workspace that is with the mail server.
+    /// The mail of this workspace that is with the mail server, or comes from there.
     pub(super) fn sending(&self, workspace: &WorkspaceId) -> Option<u64> {
-        self.begun.iter().find(|(key, stage)| key.0 == *workspace && **stage == Stage::Sending).map(|(key, _)| key.1)
+        self.begun.iter().find(|(key, stage)| key.0 == *workspace && **stage != Stage::Asked).map(|(key, _)| key.1)
     }
 
-    /// Whether any mail is with the mail server.
+    /// Whether any mail is with the mail server, or its answer is not decided on.
     pub(super) fn any_sending(&self) -> bool {
-        self.begun.values().any(|stage| *stage == Stage::Sending)
+        self.begun.values().any(|stage| *stage != Stage::Asked)
     }
 
     /// Whether a mail of this workspace is begun.
@@ -112,9 +143,9 @@ impl Mails {
         self.owed.iter().filter(|(key, _)| !self.begun.contains_key(*key)).map(|(_, owed)| owed.due).min()
     }
 
-    /// After a reload of the shard the outbox is read again; what is with the mail server stays begun.
+    /// After a reload of the shard the outbox is read again; what the mail server was given stays begun.
     pub(super) fn reload(&mut self) {
-        self.owed.retain(|key, _| self.begun.get(key) == Some(&Stage::Sending));
-        self.begun.retain(|_, stage| *stage == Stage::Sending);
+        self.begun.retain(|_, stage| *stage != Stage::Asked);
+        self.owed.retain(|key, _| self.begun.contains_key(key));
     }
 }

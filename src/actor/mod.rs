@@ -18,6 +18,7 @@
 //! `mails`, `desk`, `shard`), what limits both (`throttle`), and the way in (`handle`).
 
 mod committer;
+mod log;
 mod core;
 mod desk;
 mod entry;

@@ -43,10 +43,12 @@ pub(super) struct Slot {
     pub(super) suspect: bool,
     /// It was asked to give back and has not answered.
     pub(super) giving_back: bool,
-    /// Its attempts outlived its last actor.
+    /// Attempts, under way or ended, outlived its last actor.
     pub(super) survivors: bool,
+    /// Something waits for its next life that the desk's books hold.
+    pub(super) wanted: bool,
     pub(super) used_at: Instant,
-    /// What waits for the load or the end of a passivation. Bounded by permits.
+    /// What waits for the load or the end of a passivation and stands nowhere else. Bounded by permits.
     pub(super) buffer: Vec<ToWorkspace>,
 }
 
@@ -78,6 +80,7 @@ impl Slot {
             suspect: false,
             giving_back: false,
             survivors: false,
+            wanted: false,
             used_at: now,
             buffer: Vec::new(),
         }
@@ -99,7 +102,10 @@ impl Slot {
 
     /// Whether its parked entries should be fetched: it holds less than half its allowance.
     fn is_due(&self, now: Instant) -> bool {
-        self.is_parked() && self.waiting * 2 < self.allowance && self.not_before.is_none_or(|at| now >= at)
+        self.is_parked()
+            && !self.giving_back
+            && self.waiting * 2 < self.allowance
+            && self.not_before.is_none_or(|at| now >= at)
     }
 
     /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one. With the
@@ -111,6 +117,15 @@ impl Slot {
         }
         if !self.suspect {
             self.allowance = (self.allowance + 1).min(self.allowance_max);
+        }
+    }
+
+    /// Ends the suspicion once everything that it was fed has gone through: not when it has merely
+    /// been fed the last entry, which may be the one.
+    pub(super) fn clear_suspicion(&mut self) {
+        if self.held == 0 && !self.is_parked() {
+            self.suspect = false;
+            self.strikes = 0;
         }
     }
 

@@ -92,11 +92,9 @@ impl Table {
     }
 
     /// An attempt that was not made: the entry waits again.
-    pub(super) fn waits_again(&mut self, entry: EntryId) {
-        if let Some(held) = self.entries.get_mut(&entry)
-            && let Stage::Ended { finished, decided: false } = &held.stage
-        {
-            held.stage = Stage::Waiting(Arc::clone(&finished.start.item));
+    pub(super) fn waits_again(&mut self, item: &Arc<Item>) {
+        if let Some(held) = self.entries.get_mut(&item.entry) {
+            held.stage = Stage::Waiting(Arc::clone(item));
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod rules;
+mod simulation;
 mod trouble;
 mod waiting;
 

@@ -33,3 +33,22 @@ impl Desk {
             && self.mode == Mode::Running
     }
 }
+
+impl Desk {
+    /// What a failed test prints.
+    pub(in super::super) fn describe(&self) -> String {
+        format!(
+            "mode {:?}, starved {:?} {:?}, fallen {:?}, {:#?}",
+            self.mode, self.starved, self.is_starved, self.fallen, self.slots
+        )
+    }
+
+    /// Where each parked workspace resumes.
+    pub(in super::super) fn parked(&self) -> Vec<String> {
+        let parked = self.slots.iter().filter_map(|(workspace, slot)| {
+            let at = slot.resume_from()?;
+            Some(format!("{workspace}@{} waiting {} allowance {}", at.ms, slot.waiting, slot.allowance))
+        });
+        parked.collect()
+    }
+}

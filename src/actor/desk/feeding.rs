@@ -115,7 +115,7 @@ impl Desk {
                 };
                 self.commands.insert(entry.id, held);
                 self.slots.ensure(&workspace, now).commands += 1;
-                self.deliver(&workspace, ToWorkspace::Command(entry.id, command), now);
+                self.tell(&workspace, ToWorkspace::Command(entry.id, command), now);
             }
             Err(reason) => {
                 warn!(shard = self.place.shard, entry = %entry.id, reason, "A command could not be read and was removed.");

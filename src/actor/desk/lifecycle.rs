@@ -1,6 +1,7 @@
 //! From the acquisition of the shard to its release.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -47,13 +48,18 @@ impl Desk {
         self.take_up_survivors(now);
     }
 
-    /// Routes what was attempted before the reload: outcomes are decided again, attempts go on.
+    /// Loads whoever has something undone from before the reload: outcomes are decided again, attempts go on.
     fn take_up_survivors(&mut self, now: Instant) {
+        let mut undone: HashSet<WorkspaceId> = self.tests.keys().cloned().chain(self.mails.undecided()).collect();
         for (workspace, held) in self.table.by_workspace() {
             let slot = self.slots.ensure(&workspace, now);
             slot.held = held;
             slot.survivors = true;
-            self.resume_orphans(&workspace, now);
+            undone.insert(workspace);
+        }
+        for workspace in undone {
+            self.slots.ensure(&workspace, now);
+            self.load(&workspace);
         }
     }
 
@@ -69,7 +75,7 @@ impl Desk {
             AcquireError::Store(_) => BACKOFF.after(self.setbacks),
         };
         if self.setbacks == 0 {
-            warn!(shard = self.place.shard, error = %error, "The shard is not held yet.");
+            warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is not held yet.");
         }
         self.setbacks += 1;
         self.acquire_after(pause);
@@ -83,7 +89,11 @@ impl Desk {
     /// A forward read failed: the store is away. Read again after a pause.
     pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
-            warn!(shard = self.place.shard, error = %error, "The streams cannot be read; they are tried again.");
+            warn!(
+                shard = self.place.shard,
+                error = error as &dyn Error,
+                "The streams cannot be read; they are tried again."
+            );
         }
         let pause = BACKOFF.after(self.setbacks).min(POLL_PAUSE_MAX);
         self.setbacks += 1;
@@ -96,11 +106,12 @@ impl Desk {
         if !matches!(self.mode, Mode::Running | Mode::Draining) {
             return;
         }
-        warn!(shard = self.place.shard, error = %error, "The shard is loaded again.");
+        warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is loaded again.");
         let draining = self.mode == Mode::Draining;
         self.reset();
         if matches!(error, LineError::Fenced { .. }) {
             self.table.clear();
+            self.tests.clear();
         }
         if draining {
             return self.give_up();
@@ -117,7 +128,7 @@ impl Desk {
         self.acquire_after(after);
     }
 
-    /// Forgets everything but what was attempted.
+    /// Forgets everything but what was sent: attempts, tests, mails.
     fn reset(&mut self) {
         let active: Vec<WorkspaceId> = self
             .slots
@@ -182,7 +193,6 @@ impl Desk {
             }
         }
         for mail in made.mails_owed {
-            info!(workspace = %mail.workspace, errors = mail.errors, "A webhook was switched off by errors; its owner gets a mail.");
             self.mails.owe(mail, now);
         }
         for (workspace, id) in made.tests_started {
@@ -193,6 +203,7 @@ impl Desk {
     fn let_go(&mut self, workspace: &WorkspaceId, change: impl FnOnce(&mut Slot), now: Instant) {
         if let Some(slot) = self.slots.get_mut(workspace) {
             change(slot);
+            slot.clear_suspicion();
             slot.used_at = now;
         }
         self.slots.forget_unused(workspace);

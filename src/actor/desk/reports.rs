@@ -1,5 +1,6 @@
 //! What workspaces decided, and what is done about those that died.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -9,7 +10,7 @@ use super::super::committer::Ask;
 use super::super::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, ToWorkspace};
 use super::super::slots::Phase;
 use super::super::workspace::{Report, What};
-use super::{Action, Desk};
+use super::{Action, Desk, TestPost};
 use crate::journal::port::{LoadError, Loaded, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Answer, Refusal};
@@ -43,9 +44,10 @@ impl Desk {
             }
             self.actions.push_back(Action::Post(start, in_flight));
         }
-        if let Some((id, start, in_flight)) = decided.test {
-            self.tests.insert(workspace.clone(), id);
-            self.actions.push_back(Action::Post(Arc::new(start), in_flight));
+        if let Some((command, start, in_flight)) = decided.test {
+            let start = Arc::new(start);
+            self.tests.insert(workspace.clone(), TestPost { command, start: Arc::clone(&start), end: None });
+            self.actions.push_back(Action::Post(start, in_flight));
         }
         if let Some(id) = decided.newest_for {
             self.committer.ask(Ask::Newest(workspace.clone(), id));
@@ -76,6 +78,9 @@ impl Desk {
         }
         for disabled in &step.mails_ended {
             self.mails.over(workspace, *disabled);
+        }
+        if self.tests.get(workspace).is_some_and(|test| step.answers.iter().any(|(id, _)| *id == test.command)) {
+            self.tests.remove(workspace);
         }
         self.committer.push(step, test, now);
     }
@@ -111,10 +116,10 @@ impl Desk {
         self.actions.push_back(Action::Forget(workspace.clone()));
         let Some(slot) = self.slots.get_mut(workspace) else { return };
         slot.phase = Phase::Passive;
-        if slot.buffer.is_empty() {
-            self.slots.forget_unused(workspace);
-        } else {
+        if std::mem::take(&mut slot.wanted) || !slot.buffer.is_empty() {
             self.load(workspace);
+        } else {
+            self.slots.forget_unused(workspace);
         }
     }
 
@@ -141,7 +146,8 @@ impl Desk {
                 }
             }
             Suspects::Command(id) => {
-                let Some(held) = self.commands.get_mut(id) else { return };
+                // One that is decided is settled already; its answer comes when its test is given up.
+                let Some(held) = self.commands.get_mut(id).filter(|held| !held.decided) else { return };
                 if std::mem::replace(&mut held.blamed, true) {
                     self.refuse(workspace, *id, Refusal::Internal, now);
                 }
@@ -153,14 +159,14 @@ impl Desk {
     /// Leaves a workspace's un-attempted entries in the stream, from the oldest on, for a while.
     fn park_whole(&mut self, workspace: &WorkspaceId, now: Instant) {
         let oldest = self.table.drop_waiting_of(workspace);
-        let survivors = !self.table.attempts_of(workspace).is_empty();
         let Some(slot) = self.slots.get_mut(workspace) else { return };
         slot.phase = Phase::Passive;
         slot.life = 0;
         slot.held = slot.held.saturating_sub(slot.waiting);
         slot.waiting = 0;
         slot.giving_back = false;
-        slot.survivors = survivors;
+        slot.survivors = true;
+        slot.wanted = false;
         slot.buffer.clear();
         slot.strike(now);
         self.fallen.insert(workspace.clone());
@@ -169,21 +175,18 @@ impl Desk {
         }
     }
 
-    /// Gives a workspace that died what its last life left undone: outcomes first, then commands.
-    pub(super) fn resume_orphans(&mut self, workspace: &WorkspaceId, now: Instant) {
-        for finished in self.table.undecided_of(workspace) {
-            self.deliver(workspace, ToWorkspace::Outcomes(vec![finished]), now);
-        }
-        let mut commands: Vec<(EntryId, Arc<crate::workspace::Command>)> = self
-            .commands
-            .iter()
-            .filter(|(_, held)| held.workspace == *workspace && !held.decided)
-            .map(|(id, held)| (*id, Arc::clone(&held.command)))
-            .collect();
+    /// What the last life of a workspace left undone, and what came since: outcomes first.
+    fn undone_of(&self, workspace: &WorkspaceId, survivors: bool) -> Vec<ToWorkspace> {
+        let outcomes = if survivors { self.table.undecided_of(workspace) } else { Vec::new() };
+        let test = self.tests.get(workspace).and_then(|test| test.end.clone());
+        let outcomes = outcomes.into_iter().chain(test).map(|finished| ToWorkspace::Outcomes(vec![finished]));
+        let undecided = self.commands.iter().filter(|(_, held)| held.workspace == *workspace && !held.decided);
+        let mut commands: Vec<_> = undecided.map(|(id, held)| (*id, Arc::clone(&held.command))).collect();
         commands.sort_by_key(|(id, _)| *id);
-        for (id, command) in commands {
-            self.deliver(workspace, ToWorkspace::Command(id, command), now);
-        }
+        let commands = commands.into_iter().map(|(id, command)| ToWorkspace::Command(id, command));
+        let mails = self.mails.undecided_of(workspace).into_iter();
+        let mails = mails.map(|(disabled, result)| ToWorkspace::MailResult(disabled, result));
+        outcomes.chain(commands).chain(mails).collect()
     }
 
     fn refuse(&mut self, workspace: &WorkspaceId, id: EntryId, refusal: Refusal, now: Instant) {
@@ -210,26 +213,44 @@ impl Desk {
 
     fn activate(&mut self, workspace: &WorkspaceId, loaded: Loaded) {
         self.unavailable.remove(workspace);
-        self.lives += 1;
-        let life = self.lives;
-        let test_in_flight = self.tests.contains_key(workspace);
+        self.fallen.remove(workspace);
+        let test_in_flight = self.go_on_with_test(workspace, &loaded);
         let mail_begun = self.mails.sending(workspace);
         let Some(slot) = self.slots.get_mut(workspace) else { return };
+        self.lives += 1;
         slot.phase = Phase::Active;
-        slot.life = life;
+        slot.life = self.lives;
+        if !slot.suspect {
+            slot.strikes = 0;
+        }
+        let life = slot.life;
         let buffer = std::mem::take(&mut slot.buffer);
-        let starts = if std::mem::take(&mut slot.survivors) { self.table.attempts_of(workspace) } else { Vec::new() };
+        let survivors = std::mem::take(&mut slot.survivors);
+        let starts = if survivors { self.table.attempts_of(workspace) } else { Vec::new() };
         let attempting =
             starts.iter().map(|start| (start.item.entry, start.item.message.chat(), start.config)).collect();
         let seed = Box::new(Seed { loaded, attempting, test_in_flight, mail_begun });
+        let mails = self.undone_of(workspace, survivors).into_iter().chain(buffer);
         self.actions.push_back(Action::Activate { workspace: workspace.clone(), life, seed });
-        self.actions.extend(buffer.into_iter().map(|mail| Action::Tell(workspace.clone(), mail)));
+        self.actions.extend(mails.map(|mail| Action::Tell(workspace.clone(), mail)));
+    }
+
+    /// Whether the test POST of this process is the one that the workspace knows of. Else a store
+    /// that went back has forgotten it, and so do we.
+    fn go_on_with_test(&mut self, workspace: &WorkspaceId, loaded: &Loaded) -> bool {
+        let known = loaded.state.test.as_ref().map(|test| test.command);
+        let Some(test) = self.tests.get(workspace) else { return false };
+        let same = known == Some(test.command);
+        if !same {
+            self.tests.remove(workspace);
+        }
+        same
     }
 
     /// The workspace cannot be loaded: its entries stay in the stream, its commands are refused.
     fn not_loaded(&mut self, workspace: &WorkspaceId, error: &LoadError, now: Instant) {
         if self.unavailable.insert(workspace.clone()) {
-            error!(%workspace, shard = self.place.shard, error = %error, "A workspace cannot be loaded; it is parked and tried again.");
+            error!(%workspace, shard = self.place.shard, error = error as &dyn Error, "A workspace cannot be loaded; it is parked and tried again.");
         }
         let ids: Vec<EntryId> = self
             .commands
@@ -255,7 +276,7 @@ impl Desk {
         match newest {
             Ok(newest) => self.deliver(workspace, ToWorkspace::Newest(id, newest), now),
             Err(error) => {
-                warn!(%workspace, error = %error, "The newest message of a workspace cannot be read.");
+                warn!(%workspace, error = &error as &dyn Error, "The newest message of a workspace cannot be read.");
                 self.deliver(workspace, ToWorkspace::Newest(id, None), now);
             }
         }
@@ -266,7 +287,7 @@ impl Desk {
         let mut by_workspace: Vec<(WorkspaceId, Vec<Finished>)> = Vec::new();
         let n = list.len();
         for finished in list {
-            if !self.accept(&finished) {
+            if !self.accept(&finished, now) {
                 continue;
             }
             let workspace = &finished.start.workspace;
@@ -278,32 +299,53 @@ impl Desk {
         }
         if self.is_running() || self.mode == super::Mode::Draining {
             for (workspace, list) in by_workspace {
-                self.deliver(&workspace, ToWorkspace::Outcomes(list), now);
+                self.tell(&workspace, ToWorkspace::Outcomes(list), now);
             }
         }
         self.wake_starved(n);
     }
 
-    /// Notes the end of an attempt. Says whether somebody still has to decide on it.
-    fn accept(&mut self, finished: &Finished) -> bool {
+    /// Notes the end of an attempt. Says whether its workspace has to decide on it.
+    fn accept(&mut self, finished: &Finished, now: Instant) -> bool {
         if finished.start.trigger == Trigger::Test {
-            return self.tests.remove(&finished.start.workspace).is_some();
+            let test = self.tests.get_mut(&finished.start.workspace);
+            let Some(test) = test.filter(|test| Arc::ptr_eq(&test.start, &finished.start)) else { return false };
+            test.end = Some(finished.clone());
+            return true;
         }
-        let entry = finished.start.item.entry;
         if !self.table.ended(finished) {
             return false;
         }
-        if let End::Unable(why) = &finished.end {
-            if self.unable.is_empty() {
-                warn!(shard = self.place.shard, why, "Attempts cannot be made on this machine; they are tried again.");
-            }
-            self.unable.insert(entry);
-            self.table.waits_again(entry);
-            if let Some(slot) = self.slots.get_mut(&finished.start.workspace) {
-                slot.waiting += 1;
-            }
+        match &finished.end {
+            End::Done(_) => true,
+            End::Unable(why) => self.accept_inability(finished, why, now),
         }
-        true
+    }
+
+    /// An attempt was not made: its entry waits again, in the workspace, or for its next life.
+    fn accept_inability(&mut self, finished: &Finished, why: &str, now: Instant) -> bool {
+        let item = &finished.start.item;
+        if self.unable.is_empty() {
+            warn!(shard = self.place.shard, why, "Attempts cannot be made on this machine; they are tried again.");
+        }
+        let Some(slot) = self.slots.get_mut(&finished.start.workspace) else {
+            // The shard is being loaded again: it is read with all others that were not attempted.
+            self.table.give_back(item.entry);
+            return false;
+        };
+        self.unable.insert(item.entry);
+        self.table.waits_again(item);
+        slot.waiting += 1;
+        if slot.phase == Phase::Active {
+            return true;
+        }
+        // First, for it is older than whatever else of its chat waits there.
+        slot.buffer.insert(0, ToWorkspace::Entries(vec![Arc::clone(item)]));
+        let workspace = finished.start.workspace.clone();
+        if !self.fallen.contains(&workspace) {
+            self.rise(&workspace, now);
+        }
+        false
     }
 
     /// A mail was handed over, or not.
@@ -314,6 +356,9 @@ impl Desk {
         result: MailResult,
         now: Instant,
     ) {
-        self.deliver(workspace, ToWorkspace::MailResult(disabled, result), now);
+        self.mails.answered(workspace, disabled, result.clone());
+        if self.is_running() || self.mode == super::Mode::Draining {
+            self.tell(workspace, ToWorkspace::MailResult(disabled, result), now);
+        }
     }
 }

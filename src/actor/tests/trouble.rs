@@ -28,6 +28,60 @@ async fn a_poison_message_is_set_aside_and_everything_else_goes_on() {
 }
 
 #[tokio::test]
+async fn a_drain_starts_nothing_new() {
+    let mut bench = Bench::with(|options| options.policy.in_flight_max = 2).await;
+    // One whose attempt keeps the drain waiting, and a quick one with a backlog.
+    bench.treat("slow", Treatment { delay: Duration::from_secs(1), ..treatment(200) });
+    bench.save("slow").await;
+    let quick = (0..).map(|n| format!("n{n}")).find(|w| shard(w) == shard("slow")).unwrap();
+    bench.treat(&quick, Treatment { delay: Duration::from_millis(20), ..treatment(200) });
+    bench.save(&quick).await;
+    bench.publish("slow", "+2", "m1").await;
+    for n in 0..100 {
+        bench.publish(&quick, &format!("+{n}"), &format!("m{n}")).await;
+    }
+    bench.until_received("slow", 1).await;
+    let before = bench.received(&quick).len();
+    bench.handle.take().unwrap().drain().await;
+    // Those in flight when it was asked for, and as many that began before it was heard of.
+    let received = bench.received(&quick).len();
+    assert!(received <= before + 8, "{before} requests before the drain, {received} after it");
+    assert_eq!(bench.read(&quick).await.attempts.len(), received, "all that was attempted is settled");
+    assert_eq!(bench.read("slow").await.attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_poison_message_at_the_end_of_the_stream_is_set_aside_too() {
+    let bench = Bench::new().await;
+    bench.save("acme").await;
+    bench.publish("acme", "+2", "poison").await;
+    bench.publish("acme", "+3", "m1").await;
+    bench.publish("acme", "+2", "poison too").await;
+    bench.until("acme", "the other one is logged", |r| r.attempts.len() == 1).await;
+    // Whoever is set aside does not hold up what comes next.
+    let began = tokio::time::Instant::now();
+    bench.publish("acme", "+2", "m2").await;
+    bench.until("acme", "the next one is logged", |r| r.attempts.len() == 2).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn workspaces_that_wait_for_a_place_get_one() {
+    let bench = Bench::with(|options| options.in_flight_max = 3).await;
+    let workspaces: Vec<String> = (0..12).map(|n| format!("w{n}")).collect();
+    for workspace in &workspaces {
+        bench.treat(workspace, Treatment { delay: Duration::from_millis(20), ..treatment(200) });
+        bench.save(workspace).await;
+        for n in 0..10 {
+            bench.publish(workspace, &format!("+{}", n % 3), &format!("m{n}")).await;
+        }
+    }
+    for workspace in &workspaces {
+        bench.until(workspace, "all are logged", |r| r.attempts.len() == 10).await;
+    }
+}
+
+#[tokio::test]
 async fn a_slow_workspace_does_not_hold_up_its_neighbour() {
     let bench = Bench::new().await;
     bench.treat("slow", Treatment { delay: Duration::from_millis(500), ..treatment(200) });

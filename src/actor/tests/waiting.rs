@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::bench::{Bench, id, now, treatment};
+use super::bench::{Bench, id, treatment};
 use crate::actor::committer::{Ask, Call};
 use crate::actor::core::{Context, Core};
 use crate::actor::desk::{Action, Desk};
@@ -15,6 +15,7 @@ use crate::actor::intake::Limits;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Start, ToWorkspace};
 use crate::actor::throttle::{Gate, NodeCap};
 use crate::actor::workspace::{Report, What};
+use crate::app::now;
 use crate::http::receiver::Treatment;
 use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::message::EntryId;
@@ -44,7 +45,7 @@ async fn a_poison_message_is_set_aside_though_nothing_comes_after_it() {
     bench.publish("acme", "+2", "poison").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     bench.handle.take().unwrap().drain().await;
-    let holder = Holder { node: "node".to_owned(), first: true, lease: Duration::from_secs(10) };
+    let holder = Holder { node: "node".to_owned(), lease: Duration::from_secs(10) };
     let mut acquired = bench.journal.acquire(id("acme").shard(2), &holder).await.unwrap();
     let all = Poll { messages: Some((EntryId::ZERO, 10)), ..Poll::default() };
     assert_eq!(acquired.intake.poll(&all).await.unwrap().messages, []);
@@ -224,7 +225,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     desk.acquired(Vec::new(), &HashSet::from([EntryId { ms: 100, n: 0 }]), now + Duration::from_secs(10), now);
     actions(&mut desk);
     let end = End::Unable("no port is left".to_owned());
-    desk.finished(vec![Finished { start, began: super::bench::now(), end }], now);
+    desk.finished(vec![Finished { start, began: crate::app::now(), end }], now);
     actions(&mut desk);
     let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
     desk.loaded(&id("acme"), Err(error), now);

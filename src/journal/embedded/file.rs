@@ -64,12 +64,20 @@ impl<E: Into<redb::Error>> From<E> for OpenError {
 
 /// Opens or makes the file. Answers with the number of shards.
 pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(Database, u16), OpenError> {
+    make_private(path);
     let db = builder().create(path).map_err(|source| match source {
         DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.into() },
         source => OpenError::File { path: path.into(), source },
     })?;
     let shards = prepare(&db, shards)?;
     Ok((db, shards))
+}
+
+/// Makes the file readable by its owner only: it holds messages and signing secrets. What goes wrong
+/// here goes wrong again, and is told, when the file is opened.
+fn make_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).ok();
 }
 
 /// The same on any storage.

@@ -1,0 +1,31 @@
+//! One line for each change of a workspace that an operator cares about, and none for a message.
+
+use tracing::{info, warn};
+
+use crate::message::WorkspaceId;
+use crate::workspace::Event;
+
+/// Logs an event that was decided, if it is one of those. URLs and addresses stay out: they may hold secrets.
+pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
+    match event {
+        Event::WebhookSaved(saved) => {
+            let has_url = saved.url.is_some();
+            info!(%workspace, by = saved.by, enabled = saved.enabled, has_url, "A webhook was saved.");
+        }
+        Event::WebhookDisabled(disabled) => {
+            let (errors, mail) = (disabled.errors, disabled.mail);
+            warn!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
+        }
+        Event::OwnerNotified(_) => info!(%workspace, "The owner of a webhook was told by mail."),
+        Event::MailDropped(_) => info!(%workspace, "A mail was dropped: its webhook was saved before it was sent."),
+        Event::MailDeferred(mail) => {
+            warn!(%workspace, detail = mail.detail, "A mail could not be handed over; it is tried again.");
+        }
+        Event::MailGivenUp(mail) => warn!(%workspace, detail = mail.detail, "A mail was given up."),
+        Event::AttemptDelivered(_)
+        | Event::AttemptFailed(_)
+        | Event::MessagesSkipped(_)
+        | Event::TestStarted(_)
+        | Event::TestDropped(_) => {}
+    }
+}

@@ -1,0 +1,301 @@
+//! What the desk wants done, what comes of it, and what must never happen meanwhile.
+
+use super::*;
+
+impl World {
+    /// Takes the next mail of the shard's mailbox, as the shard actor does.
+    pub(super) fn take_mail(&mut self) {
+        let Some(news) = self.mailbox.pop_front() else { return };
+        let now = Instant::now();
+        match news {
+            News::Acquired(term, result) if term == self.term => match result {
+                Ok((outbox, present)) => {
+                    self.line = true;
+                    self.desk.acquired(outbox, &present, now + LEASE, now);
+                }
+                Err(error) => self.desk.not_acquired(&error),
+            },
+            News::Polled(term, Ok(polled)) if term == self.term => self.desk.polled(polled, now),
+            News::Polled(term, Err(error)) if term == self.term => self.desk.poll_failed(&error, now),
+            News::Committed(term, number, until) if term == self.term => self.desk.committed(number, until, now),
+            News::Loaded(term, workspace, loaded) if term == self.term => self.desk.loaded(&workspace, loaded, now),
+            News::Newest(term, workspace, id, newest) if term == self.term => {
+                self.desk.newest(&workspace, id, newest, now);
+            }
+            News::Swept(term, entries) if term == self.term => self.desk.swept(entries, now),
+            News::LineFailed(term, error) if term == self.term => self.line_failed(&error),
+            News::Report(report) => self.desk.report(report, now),
+            News::Finished => {
+                self.announced = false;
+                let ended = std::mem::take(&mut self.ended);
+                self.desk.finished(ended, now);
+            }
+            News::MailSent(workspace, disabled, result) => self.desk.mail_sent(&workspace, disabled, result, now),
+            News::Tick => self.desk.tick(now),
+            _ => {}
+        }
+        self.work();
+    }
+
+    fn line_failed(&mut self, error: &LineError) {
+        self.term += 1;
+        self.line = false;
+        self.calls.clear();
+        self.answers.clear();
+        self.poll = None;
+        match error {
+            // What the store gave back may be attempted again, but nothing that is known to be attempted.
+            LineError::Lost { .. } => {
+                self.attempted.retain(|entry| self.desk.holds_attempted(*entry));
+                let lost = |flight: &Flight| !self.store.messages.contains_key(&flight.start.item.entry);
+                self.flights.iter_mut().for_each(|flight| flight.stale |= lost(flight));
+            }
+            LineError::Fenced { .. } => {
+                self.attempted.clear();
+                self.flights.iter_mut().for_each(|flight| flight.stale = true);
+            }
+            LineError::Failed { .. } => {}
+        }
+        self.desk.line_failed(error);
+    }
+
+    pub(super) fn work(&mut self) {
+        while let Some(action) = self.desk.next_action(Instant::now()) {
+            self.act(action);
+        }
+        let parked = self.desk.parked();
+        if parked != self.was_parked {
+            self.was_parked = parked.clone();
+            self.note(|| format!("parked {parked:?}"));
+        }
+        let audit = std::panic::AssertUnwindSafe(|| self.desk.audit());
+        if let Err(panic) = std::panic::catch_unwind(audit) {
+            self.tell();
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    pub(super) fn tell(&self) {
+        use std::io::Write as _;
+        let actors: Vec<String> = self.actors.iter().map(|actor| actor.core.describe()).collect();
+        writeln!(
+            std::io::stderr(),
+            "{}\n{}\n{}",
+            self.history(),
+            actors.join("\n"),
+            format!("{:?}, now {:?}\n{}", self.context.gate, Instant::now(), self.desk.describe())
+        )
+        .ok();
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Acquire { after, attempted } => self.acquiring = Some((Instant::now() + after, attempted)),
+            Action::Poll(poll) => {
+                if self.line {
+                    assert!(self.poll.is_none(), "one read at a time");
+                    self.poll = Some((poll, None));
+                }
+            }
+            Action::Line(call) => {
+                if self.line {
+                    self.calls.push_back(call);
+                }
+            }
+            Action::Activate { workspace, life, seed } => self.activate(workspace, life, *seed),
+            Action::Tell(workspace, mail) => {
+                if let Some(actor) = self.actors.iter_mut().find(|actor| actor.id == workspace && !actor.forgotten) {
+                    actor.inbox.push_back(mail);
+                }
+            }
+            Action::Forget(workspace) => {
+                self.note(|| format!("{workspace} is forgotten"));
+                self.actors.iter_mut().filter(|actor| actor.id == workspace).for_each(|actor| actor.forgotten = true);
+                self.actors.retain(|actor| !(actor.forgotten && actor.inbox.is_empty()));
+            }
+            Action::Post(start, in_flight) => self.post(start, in_flight),
+            Action::SendMail(mail) => self.mails.push(mail),
+            Action::Release => panic!("nobody drains"),
+        }
+    }
+
+    fn activate(&mut self, id: WorkspaceId, life: u64, seed: Seed) {
+        self.note(|| format!("{id} lives again ({life}), adopts {:?}", seed.attempting));
+        let living = self.actors.iter().any(|actor| actor.id == id && !actor.forgotten);
+        assert!(!living, "{id} has two actors");
+        let (core, first) = Core::new(id.clone(), seed, Rc::clone(&self.context));
+        let report = Report { workspace: id.clone(), life, what: What::Decided(Box::new(first)) };
+        self.mailbox.push_back(News::Report(report));
+        self.actors.push(Actor { id, life, core, inbox: VecDeque::new(), forgotten: false });
+    }
+
+    fn post(&mut self, start: Arc<Start>, in_flight: InFlight) {
+        let entry = start.item.entry;
+        let chat = (start.workspace.clone(), start.item.message.chat());
+        let first = !self.appeared.contains(&entry);
+        self.note(|| format!("post {entry} of {} ({:?})", start.workspace, start.trigger));
+        if start.trigger == Trigger::Message {
+            let again = !self.attempted.insert(entry);
+            let settled = self.store.outcomes.get(&entry).copied();
+            let busy = self.flights.iter().find(|flight| {
+                let other = (flight.start.workspace.clone(), flight.start.item.message.chat());
+                flight.start.trigger == Trigger::Message && !flight.stale && other == chat
+            });
+            let busy = busy.map(|flight| flight.start.item.entry);
+            let behind = self.reached.get(&chat).copied().filter(|reached| first && *reached > entry);
+            if again || settled.is_some() || busy.is_some() || behind.is_some() {
+                self.tell();
+                panic!(
+                    "post of {entry}: again {again}, settled {settled:?}, chat busy {busy:?}, chat reached {behind:?}"
+                );
+            }
+            self.appeared.insert(entry);
+            let reached = self.reached.entry(chat).or_insert(entry);
+            *reached = entry.max(*reached);
+        }
+        self.flights.push(Flight { start, in_flight, began: clock(), stale: false, first });
+    }
+
+    /// Lets an actor handle one mail, or die over it.
+    pub(super) fn act_in(&mut self, n: usize) {
+        let panics = self.trouble.panics && self.rng.random_range(0..150) == 0;
+        let actor = &mut self.actors[n];
+        let Some(mail) = actor.inbox.pop_front() else { return };
+        let (id, life) = (actor.id.clone(), actor.life);
+        let suspects = mail.suspects();
+        let poisoned = match &mail {
+            ToWorkspace::Entries(items) => items.iter().any(|item| is_poison(item)),
+            _ => false,
+        };
+        let (what, ends) = if matches!(mail, ToWorkspace::Retire) {
+            (What::Retired, true)
+        } else if poisoned || panics {
+            (What::Panicked(suspects), true)
+        } else {
+            (What::Decided(Box::new(actor.core.handle(mail))), false)
+        };
+        if let What::Decided(decided) = &what {
+            self.appeared.extend(decided.steps.iter().flat_map(|step| &step.settled));
+        }
+        if let What::Decided(decided) = &what
+            && let Some(entries) = &decided.given_back
+        {
+            let entries = entries.clone();
+            self.note(|| format!("{id} gives back {entries:?}"));
+        }
+        let actor = &self.actors[n];
+        let over = ends || (actor.forgotten && actor.inbox.is_empty());
+        if over {
+            self.actors.remove(n);
+        }
+        if let What::Panicked(suspects) = &what {
+            let suspects = suspects.clone();
+            self.note(|| format!("{id} ({life}) panics over {suspects:?}"));
+        }
+        self.mailbox.push_back(News::Report(Report { workspace: id, life, what }));
+    }
+
+    /// The store takes the next call of the line.
+    pub(super) fn apply_call(&mut self) {
+        let Some(call) = self.calls.pop_front() else { return };
+        let term = self.term;
+        let news = match call {
+            Call::Commit(number, batch) => {
+                let settled: Vec<_> = batch.steps.iter().flat_map(|step| step.settled.clone()).collect();
+                self.note(|| format!("commit {number} settles {settled:?}"));
+                self.appeared.extend(&settled);
+                let store = &mut self.store;
+                let applied = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.commit(&batch)));
+                if let Err(panic) = applied {
+                    self.tell();
+                    std::panic::resume_unwind(panic);
+                }
+                News::Committed(term, number, Instant::now() + LEASE)
+            }
+            Call::Ask(Ask::Load(workspace)) => {
+                let loaded = self.store.load(&workspace);
+                if let Err(error) = &loaded {
+                    let error = error.to_string();
+                    self.note(|| error);
+                }
+                News::Loaded(term, workspace, loaded)
+            }
+            Call::Ask(Ask::Newest(workspace, id)) => {
+                let newest = self.store.newest(&workspace);
+                News::Newest(term, workspace, id, newest)
+            }
+            Call::Ask(Ask::Sweep { from, to, count }) => {
+                let entries = self.store.sweep(from, to, count);
+                self.note(|| format!("sweep from {from} to {to}, {} of at most {count}", entries.len()));
+                News::Swept(term, entries)
+            }
+        };
+        self.answers.push_back(news);
+    }
+
+    /// An answer reaches the shard's mailbox. Each comes by a task of its own, so one may overtake another.
+    pub(super) fn pass_answer(&mut self) {
+        let overtakes = self.answers.len() > 1
+            && !matches!(self.answers[1], News::LineFailed(..))
+            && self.rng.random_range(0..10) == 0;
+        if let Some(news) = self.answers.remove(usize::from(overtakes)) {
+            self.mailbox.push_back(news);
+        }
+    }
+
+    pub(super) fn acquire(&mut self) {
+        let Some((_, attempted)) = self.acquiring.take() else { return };
+        let result = if self.rng.random_range(0..4) == 0 {
+            let remaining = Duration::from_millis(300);
+            Err(AcquireError::Held { shard: 0, node: "another".to_owned(), remaining })
+        } else {
+            let present = attempted.into_iter().filter(|entry| self.store.messages.contains_key(entry)).collect();
+            Ok((self.store.owed(), present))
+        };
+        self.note(|| format!("acquired: {}", result.is_ok()));
+        self.mailbox.push_back(News::Acquired(self.term, result));
+    }
+
+    /// A POST ends.
+    pub(super) fn land(&mut self, n: usize) {
+        let Flight { start, in_flight, began, first, .. } = self.flights.swap_remove(n);
+        let end = match self.rng.random_range(0..10) {
+            0 | 1 if self.trouble.unable => {
+                if start.trigger == Trigger::Message {
+                    self.attempted.remove(&start.item.entry);
+                    if first {
+                        self.appeared.remove(&start.item.entry);
+                    }
+                }
+                End::Unable("a test".to_owned())
+            }
+            2..4 => End::Done(done(Some("refused"))),
+            _ => End::Done(done(None)),
+        };
+        self.note(|| format!("post {} ends: {}", start.item.entry, matches!(end, End::Done(_))));
+        drop(in_flight);
+        self.ended.push(Finished { start, began, end });
+        if !std::mem::replace(&mut self.announced, true) {
+            self.mailbox.push_back(News::Finished);
+        }
+    }
+
+    pub(super) fn end_mail(&mut self) {
+        let mail = self.mails.swap_remove(self.rng.random_range(0..self.mails.len()));
+        let result = match self.rng.random_range(0..3) {
+            0 => MailResult::Later("busy".to_owned()),
+            1 => MailResult::Refused("no such box".to_owned()),
+            _ => MailResult::Sent,
+        };
+        self.mailbox.push_back(News::MailSent(mail.workspace, mail.disabled, result));
+    }
+}
+
+fn is_poison(item: &Item) -> bool {
+    item.message.message_id().starts_with("poison")
+}
+
+fn done(error: Option<&str>) -> Arc<Done> {
+    let error = error.map(|detail| AttemptError { kind: ErrorKind::Connect, detail: detail.to_owned() });
+    Arc::new(Done { headers: Vec::new(), error, response: None, duration: Duration::from_millis(1) })
+}
