@@ -54,6 +54,7 @@ pub(super) struct Made {
     pub(super) settled: Vec<EntryId>,
     pub(super) answered: Vec<EntryId>,
     pub(super) mails_owed: Vec<OwedMail>,
+    pub(super) mails_ended: Vec<(WorkspaceId, u64)>,
     pub(super) tests_started: Vec<(WorkspaceId, EntryId)>,
 }
 
@@ -146,6 +147,9 @@ impl Made {
         self.settled.extend(&step.settled);
         self.answered.extend(step.answers.iter().map(|(id, _)| *id));
         self.mails_owed.extend(step.mails_owed.iter().cloned());
+        if let Some(workspace) = &step.workspace {
+            self.mails_ended.extend(step.mails_ended.iter().map(|disabled| (workspace.clone(), *disabled)));
+        }
         if let (Some(workspace), Some(id)) = (&step.workspace, test) {
             self.tests_started.push((workspace.clone(), id));
         }

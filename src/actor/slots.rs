@@ -1,6 +1,6 @@
 //! What a shard knows of each workspace that is in memory or parked.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use tokio::time::Instant;
 
@@ -17,6 +17,13 @@ pub(super) struct Slots {
     slots: HashMap<WorkspaceId, Slot>,
     /// The parked ones by where they resume.
     parked: BTreeSet<(EntryId, WorkspaceId)>,
+    /// Those of them that were due when they were last looked at.
+    due: BTreeSet<(EntryId, WorkspaceId)>,
+    /// Those that are looked at again at some time.
+    resting: BTreeSet<(Instant, WorkspaceId)>,
+    /// Those that may have changed and were not looked at since. After every event the next sweep is
+    /// asked for, so not all that are parked can be looked at each time.
+    touched: HashSet<WorkspaceId>,
 }
 
 #[derive(Debug)]
@@ -147,7 +154,14 @@ impl Slot {
 
 impl Slots {
     pub(super) fn new(allowance: usize) -> Self {
-        Self { allowance, slots: HashMap::new(), parked: BTreeSet::new() }
+        Self {
+            allowance,
+            slots: HashMap::new(),
+            parked: BTreeSet::new(),
+            due: BTreeSet::new(),
+            resting: BTreeSet::new(),
+            touched: HashSet::new(),
+        }
     }
 
     pub(super) fn get(&self, workspace: &WorkspaceId) -> Option<&Slot> {
@@ -155,11 +169,19 @@ impl Slots {
     }
 
     pub(super) fn get_mut(&mut self, workspace: &WorkspaceId) -> Option<&mut Slot> {
-        self.slots.get_mut(workspace)
+        let slot = self.slots.get_mut(workspace)?;
+        if slot.is_parked() {
+            self.touched.insert(workspace.clone());
+        }
+        Some(slot)
     }
 
     pub(super) fn ensure(&mut self, workspace: &WorkspaceId, now: Instant) -> &mut Slot {
-        self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(self.allowance, now))
+        let slot = self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(self.allowance, now));
+        if slot.is_parked() {
+            self.touched.insert(workspace.clone());
+        }
+        slot
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkspaceId, &Slot)> {
@@ -185,6 +207,7 @@ impl Slots {
         }
         if let Some(at) = at {
             self.parked.insert((at, workspace.clone()));
+            self.touched.insert(workspace.clone());
         }
     }
 
@@ -193,8 +216,25 @@ impl Slots {
     }
 
     /// Where the next sweep begins: the lowest point of a workspace that is due.
-    pub(super) fn sweep_from(&self, now: Instant) -> Option<EntryId> {
-        self.parked.iter().find(|(_, workspace)| self.is_due(workspace, now)).map(|(entry, _)| *entry)
+    pub(super) fn sweep_from(&mut self, now: Instant) -> Option<EntryId> {
+        while self.resting.first().is_some_and(|(at, _)| *at <= now) {
+            self.touched.extend(self.resting.pop_first().map(|(_, workspace)| workspace));
+        }
+        for workspace in std::mem::take(&mut self.touched) {
+            let Some(slot) = self.slots.get(&workspace) else { continue };
+            if let Some(from) = slot.resume_from.filter(|_| slot.is_due(now)) {
+                self.due.insert((from, workspace));
+            } else if let Some(at) = slot.not_before.filter(|at| slot.is_parked() && *at > now) {
+                self.resting.insert((at, workspace));
+            }
+        }
+        while let Some((from, workspace)) = self.due.first() {
+            if self.slots.get(workspace).is_some_and(|slot| slot.resume_from == Some(*from) && slot.is_due(now)) {
+                return Some(*from);
+            }
+            self.due.pop_first();
+        }
+        None
     }
 
     /// The workspaces that are due now and resume at `from` or later.

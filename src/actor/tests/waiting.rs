@@ -16,10 +16,12 @@ use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Start, ToWo
 use crate::actor::throttle::{Gate, NodeCap};
 use crate::actor::workspace::{Report, What};
 use crate::app::now;
+use crate::config::LINGER;
 use crate::http::receiver::Treatment;
 use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::message::EntryId;
 use crate::workspace::command::{Action as Imperative, Change, Command, Save};
+use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Event, MailState, Trigger, WebhookDisabled};
 use crate::workspace::{Policy, State};
 
@@ -84,7 +86,7 @@ fn owed() -> OwedMail {
 }
 
 /// A mail that is due again while nothing else happens.
-async fn desk_with_a_mail_to_come() -> Desk {
+fn desk_with_a_mail_to_come() -> Desk {
     let mut desk = desk(gate());
     actions(&mut desk);
     acquire(&mut desk, vec![owed()]);
@@ -96,7 +98,7 @@ async fn desk_with_a_mail_to_come() -> Desk {
 
 #[tokio::test(start_paused = true)]
 async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
-    let mut desk = desk_with_a_mail_to_come().await;
+    let mut desk = desk_with_a_mail_to_come();
     tokio::time::advance(Duration::from_secs(6)).await;
     desk.tick(Instant::now());
     let done = actions(&mut desk);
@@ -106,7 +108,7 @@ async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_draining_shard_does_not_turn_in_circles() {
-    let mut desk = desk_with_a_mail_to_come().await;
+    let mut desk = desk_with_a_mail_to_come();
     desk.drain();
     tokio::time::advance(Duration::from_secs(6)).await;
     desk.tick(Instant::now());
@@ -116,7 +118,7 @@ async fn a_draining_shard_does_not_turn_in_circles() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mail_that_a_save_dropped_is_not_asked_about() {
-    let mut desk = desk_with_a_mail_to_come().await;
+    let mut desk = desk_with_a_mail_to_come();
     desk.polled(Polled { commands: vec![test_command()], ..Polled::default() }, Instant::now());
     actions(&mut desk);
     desk.loaded(&id("acme"), Ok(loaded()), Instant::now());
@@ -124,10 +126,37 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![2], ..Step::default() };
     let decided = Decided { steps: vec![step], ..Decided::default() };
     desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, Instant::now());
+    tokio::time::advance(LINGER).await;
+    actions(&mut desk);
+    desk.committed(1, Instant::now() + Duration::from_secs(10), Instant::now());
     tokio::time::advance(Duration::from_secs(6)).await;
     desk.tick(Instant::now());
     let asked = actions(&mut desk).iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
     assert!(!asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
+    let mut desk = desk(gate());
+    actions(&mut desk);
+    acquire(&mut desk, vec![owed()]);
+    let now = Instant::now();
+    desk.loaded(&id("acme"), Ok(loaded()), now);
+    let report = |decided| Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) };
+    desk.report(report(Decided { mail: Some((2, MailNext::Send)), ..Decided::default() }), now);
+    assert!(actions(&mut desk).iter().any(|action| matches!(action, Action::SendMail(_))));
+    desk.mail_sent(&id("acme"), 2, MailResult::Sent, now);
+    let step = Step { workspace: Some(id("acme")), mails_ended: vec![2], ..Step::default() };
+    desk.report(report(Decided { steps: vec![step], mail: Some((2, MailNext::Over)), ..Decided::default() }), now);
+    desk.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
+    actions(&mut desk);
+    acquire(&mut desk, vec![owed()]);
+    desk.loaded(&id("acme"), Ok(loaded()), now);
+    let told = actions(&mut desk);
+    let asked = told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
+    let known =
+        told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailResult(2, MailResult::Sent))));
+    assert!(known && !asked, "{told:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,6 +51,7 @@ pub(super) struct Trouble {
 }
 
 /// What waits in the shard's mailbox.
+#[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
 enum News {
     Acquired(u64, Result<(Vec<OwedMail>, HashSet<EntryId>), AcquireError>),
     Polled(u64, Result<Polled, StoreError>),

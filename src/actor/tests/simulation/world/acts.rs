@@ -56,7 +56,7 @@ impl World {
             }
             LineError::Failed { .. } => {}
         }
-        self.desk.line_failed(error);
+        self.desk.line_failed(error, Instant::now());
     }
 
     pub(super) fn work(&mut self) {
@@ -80,10 +80,12 @@ impl World {
         let actors: Vec<String> = self.actors.iter().map(|actor| actor.core.describe()).collect();
         writeln!(
             std::io::stderr(),
-            "{}\n{}\n{}",
+            "{}\n{}\n{:?}, now {:?}\n{}",
             self.history(),
             actors.join("\n"),
-            format!("{:?}, now {:?}\n{}", self.context.gate, Instant::now(), self.desk.describe())
+            self.context.gate,
+            Instant::now(),
+            self.desk.describe()
         )
         .ok();
     }
