@@ -15,24 +15,32 @@ const CHATS: usize = 3;
 async fn a_redis_that_went_back_is_loaded_again_and_only_what_it_lost_is_lost() {
     let mut chaos = Chaos::start().await;
     let workspaces = workspaces("w", WORKSPACES);
-    workspaces.iter().for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(100)));
+    workspaces
+        .iter()
+        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(100)));
     chaos.save(&workspaces).await;
     let before = chaos.publish(&parcels(&workspaces, "a", MESSAGES, CHATS)).acknowledged;
     chaos.until_received(60).await;
     let copy = copy(&chaos);
     let after = chaos.publish(&parcels(&workspaces, "b", MESSAGES, CHATS)).acknowledged;
-    chaos.receiver.until("some of the second phase came", |arrivals| {
-        arrivals.iter().filter(|one| after.contains(&one.message_id)).count() >= 20
-    }).await;
+    chaos
+        .receiver
+        .until("some of the second phase came", |arrivals| {
+            arrivals.iter().filter(|one| after.contains(&one.message_id)).count() >= 20
+        })
+        .await;
 
     chaos.redis.roll_back(&copy);
     chaos.until_logged("the store lost acknowledged writes", 0).await;
     chaos.until_readyz(200, "the service is ready again", |_| true).await;
     let then = chaos.publish(&parcels(&workspaces, "c", MESSAGES, CHATS)).acknowledged;
-    chaos.receiver.until("the first and the third phase came", |arrivals| {
-        let came: BTreeSet<&String> = arrivals.iter().map(|one| &one.message_id).collect();
-        before.iter().chain(&then).all(|id| came.contains(id))
-    }).await;
+    chaos
+        .receiver
+        .until("the first and the third phase came", |arrivals| {
+            let came: BTreeSet<&String> = arrivals.iter().map(|one| &one.message_id).collect();
+            before.iter().chain(&then).all(|id| came.contains(id))
+        })
+        .await;
     chaos.until_settled().await;
 
     let arrivals = chaos.receiver.arrivals();
@@ -66,10 +74,13 @@ async fn a_redis_that_went_back_behind_the_first_save_leaves_workspaces_that_wor
     // Nobody has saved them now, as far as Redis knows.
     chaos.save(&workspaces).await;
     let published = chaos.publish(&parcels(&workspaces, "b", 6, CHATS)).acknowledged;
-    chaos.receiver.until("what was published since came", |arrivals| {
-        let came: BTreeSet<&String> = arrivals.iter().map(|one| &one.message_id).collect();
-        published.iter().all(|id| came.contains(id))
-    }).await;
+    chaos
+        .receiver
+        .until("what was published since came", |arrivals| {
+            let came: BTreeSet<&String> = arrivals.iter().map(|one| &one.message_id).collect();
+            published.iter().all(|id| came.contains(id))
+        })
+        .await;
     chaos.until_settled().await;
     assert_eq!(repeated(&chaos.receiver.arrivals()), BTreeSet::new());
     chaos.until_readyz(200, "all workspaces are loaded", |body| body["unavailable_workspaces"] == 0).await;

@@ -15,7 +15,9 @@ use crate::chaos::{Chaos, SHARDS, check_arrivals, parcels, repeated, workspaces}
 async fn a_service_whose_shards_were_taken_waits_for_the_lease_to_end_and_takes_them_again() {
     let chaos = Chaos::start().await;
     let workspaces = workspaces("w", 8);
-    workspaces.iter().for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(60)));
+    workspaces
+        .iter()
+        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(60)));
     chaos.save(&workspaces).await;
     let published = chaos.publish(&parcels(&workspaces, "m", 60, 3)).acknowledged;
     chaos.until_received(100).await;
