@@ -135,6 +135,8 @@ pub(super) struct Desk {
 
 /// How often starved workspaces are woken and idle ones looked for.
 const STARVED_EVERY: Duration = Duration::from_millis(10);
+/// Starved workspaces woken at a time; the others' turn comes next.
+const STARVED_AT_ONCE: usize = 256;
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 impl Desk {
@@ -211,7 +213,7 @@ impl Desk {
         }
         // While the gate is shut they would only say so again.
         if self.gate.is_open(now) {
-            self.wake_starved(self.starved.len());
+            self.wake_starved(STARVED_AT_ONCE);
         }
     }
 
