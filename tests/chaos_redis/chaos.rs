@@ -86,6 +86,17 @@ impl Chaos {
         self.load(parcels.to_vec(), Duration::ZERO).finish()
     }
 
+    /// Publishes messages to the common input, at once.
+    pub(crate) fn publish_to_source(&self, parcels: &[Parcel]) {
+        let mut connection = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
+        let mut pipe = redis::pipe();
+        for parcel in parcels {
+            let entry = [("workspace", &parcel.workspace), ("message", &parcel.message)];
+            pipe.xadd("outbound:messages", "*", &entry).ignore();
+        }
+        pipe.query::<()>(&mut connection).unwrap();
+    }
+
     /// Begins to publish messages, with a pause after each.
     pub(crate) fn load(&self, parcels: Vec<Parcel>, pause: Duration) -> Load {
         let sent = Arc::new(AtomicUsize::new(0));
