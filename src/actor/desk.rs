@@ -113,7 +113,7 @@ pub(super) struct Desk {
     intake: Intake,
     committer: Committer,
     mails: Mails,
-    /// Bounded by the command permits.
+    /// Undecided ones are bounded by the command permits, decided ones by one test a workspace.
     commands: HashMap<EntryId, HeldCommand>,
     /// Bounded by the command permits.
     tests: HashMap<WorkspaceId, TestPost>,
@@ -249,7 +249,8 @@ impl Desk {
         }
         let situation = Situation {
             now,
-            commands: self.commands.len(),
+            // A decided one waits for nothing but its test's end, which may take an attempt's deadline.
+            commands: self.commands.values().filter(|held| !held.decided).count(),
             sweep_wanted: from.is_some() || self.intake.is_sweeping(),
             all_quiet: self.is_all_quiet(),
         };
