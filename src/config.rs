@@ -141,6 +141,10 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub const READS_AT_ONCE: usize = 32;
 /// How long the facade waits for the store to read a workspace or take a message.
 pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How old the number of rejected entries may be that readyz tells.
+pub const REJECTED_COUNT_MAX_AGE: Duration = Duration::from_secs(5);
+/// How long readyz waits for that number: far below what a probe bears.
+pub const REJECTED_COUNT_WAIT: Duration = Duration::from_millis(250);
 /// How long the facade's drain waits for requests being answered. A command that is not answered by
 /// then is stored and applied all the same.
 pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);

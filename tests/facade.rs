@@ -12,7 +12,9 @@ use outbound::journal::port::Reading;
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Action, Answer, Change, Command, NoAttempt, Save};
 use outbound::workspace::event::Request as Sent;
-use outbound::workspace::event::{Attempt, AttemptError, ErrorKind, MailState, Response, Trigger};
+use outbound::workspace::event::{
+    Attempt, AttemptError, ErrorKind, Event, MailState, Response, Trigger, WebhookDisabled, WebhookSaved,
+};
 use outbound::workspace::state::{Mail, OutcomeWord, Skipped, Summary, Webhook};
 use outbound::workspace::view::WebhookView;
 use outbound::workspace::{Policy, State, Time};
@@ -25,6 +27,7 @@ mod facade_kit;
 const WEBHOOK: &str = "/v1/workspaces/acme/webhook";
 const TEST: &str = "/v1/workspaces/acme/webhook/test";
 const LOG: &str = "/v1/workspaces/acme/attempts/log";
+const HISTORY: &str = "/v1/workspaces/acme/history";
 const MESSAGES: &str = "/v1/workspaces/acme/messages";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MESSAGE: &str =
@@ -179,6 +182,37 @@ async fn the_log_of_a_workspace_never_seen_is_empty() {
 }
 
 #[tokio::test]
+async fn the_history_says_who_changed_what_and_shows_no_secret() {
+    let events = || {
+        let saved = |at, by: &str, url: Option<&str>, enabled, owner_email: Option<&str>| {
+            Event::WebhookSaved(WebhookSaved {
+                at: Time::from_unix_ms(NOW.unix_ms() + at),
+                by: by.to_owned(),
+                url: url.map(Into::into),
+                enabled,
+                owner_email: owner_email.map(str::to_owned),
+                secret: SECRET.into(),
+            })
+        };
+        let url = "https://endpoint.example/hook";
+        let disabled = WebhookDisabled { at: NOW, errors: 11, mail: MailState::NoAddress };
+        Ok(vec![
+            (1, saved(-2_000, "admin", Some(url), true, None)),
+            (15, Event::WebhookDisabled(disabled)),
+            (16, saved(1_000, "ops@acme.com", Some(url), true, Some("owner@acme.com"))),
+            (17, saved(2_000, "admin", None, false, Some("owner@acme.com"))),
+        ])
+    };
+    let journal = Arc::new(FakeJournal { history: Box::new(events), ..FakeJournal::default() });
+    let reply = call(&facade(journal, working()), request("GET", HISTORY, "")).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.json(), golden(include_str!("facade_golden/history.json")));
+    assert!(!reply.text.contains("whsec_"), "the history must not hold the signing secret");
+    let reply = call(&facade(Arc::default(), working()), request("GET", HISTORY, "")).await;
+    assert_eq!(reply.json(), json!({"history": []}));
+}
+
+#[tokio::test]
 async fn the_secret_is_shown_once_it_was_made() {
     let path = "/v1/workspaces/acme/webhook/secret";
     let reply = call(&facade(with_reading(), working()), request("GET", path, "")).await;
@@ -267,7 +301,8 @@ async fn probes_need_no_token() {
     assert_eq!(call(&router, probe("/healthz")).await.status, 200);
     let reply = call(&router, probe("/readyz")).await;
     assert_eq!(reply.status, 503);
-    let expected = json!({"ready": false, "reasons": ["shard 3 is held by n2"], "unavailable_workspaces": 2});
+    let expected =
+        json!({"ready": false, "reasons": ["shard 3 is held by n2"], "unavailable_workspaces": 2, "rejected": 0});
     assert_eq!(reply.json(), expected);
     let reply = call(&facade(Arc::default(), working()), probe("/readyz")).await;
     assert_eq!((reply.status.as_u16(), reply.json()["ready"].clone()), (200, json!(true)));
@@ -278,7 +313,7 @@ async fn a_store_that_does_not_answer_is_not_waited_for_without_limit() {
     let journal = Arc::new(FakeJournal { hangs: true, ..FakeJournal::default() });
     let router = facade(journal, working());
     let before = tokio::time::Instant::now();
-    for (method, path, body) in [("GET", WEBHOOK, ""), ("POST", MESSAGES, MESSAGE)] {
+    for (method, path, body) in [("GET", WEBHOOK, ""), ("GET", HISTORY, ""), ("POST", MESSAGES, MESSAGE)] {
         let reply = call(&router, request(method, path, body)).await;
         assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (503, "store-away"));
     }

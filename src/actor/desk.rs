@@ -113,7 +113,7 @@ pub(super) struct Desk {
     intake: Intake,
     committer: Committer,
     mails: Mails,
-    /// Bounded by the command permits.
+    /// Undecided ones are bounded by the command permits, decided ones by one test a workspace.
     commands: HashMap<EntryId, HeldCommand>,
     /// Bounded by the command permits.
     tests: HashMap<WorkspaceId, TestPost>,
@@ -135,6 +135,8 @@ pub(super) struct Desk {
 
 /// How often starved workspaces are woken and idle ones looked for.
 const STARVED_EVERY: Duration = Duration::from_millis(10);
+/// Starved workspaces woken at a time; the others' turn comes next.
+const STARVED_AT_ONCE: usize = 256;
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 impl Desk {
@@ -211,7 +213,7 @@ impl Desk {
         }
         // While the gate is shut they would only say so again.
         if self.gate.is_open(now) {
-            self.wake_starved(self.starved.len());
+            self.wake_starved(STARVED_AT_ONCE);
         }
     }
 
@@ -247,7 +249,8 @@ impl Desk {
         }
         let situation = Situation {
             now,
-            commands: self.commands.len(),
+            // A decided one waits for nothing but its test's end, which may take an attempt's deadline.
+            commands: self.commands.values().filter(|held| !held.decided).count(),
             sweep_wanted: from.is_some() || self.intake.is_sweeping(),
             all_quiet: self.is_all_quiet(),
         };

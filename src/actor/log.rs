@@ -14,7 +14,7 @@ pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
         }
         Event::WebhookDisabled(disabled) => {
             let (errors, mail) = (disabled.errors, disabled.mail);
-            warn!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
+            info!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
         }
         Event::OwnerNotified(_) => info!(%workspace, "The owner of a webhook was told by mail."),
         Event::MailDropped(_) => info!(%workspace, "A mail was dropped: its webhook was saved before it was sent."),

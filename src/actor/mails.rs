@@ -3,7 +3,7 @@
 //! A mail comes here when it is durable: from the outbox at the acquisition, or from the answer of
 //! the commit that owes it. It is handed over only after its workspace has said that it is still owed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use tokio::time::Instant;
 
@@ -15,7 +15,9 @@ use crate::workspace::decide::MailResult;
 /// Bounded by the outbox: at most ten mails a workspace in 24 h.
 #[derive(Debug, Default)]
 pub(super) struct Mails {
-    owed: BTreeMap<Key, Owed>,
+    owed: HashMap<Key, Owed>,
+    /// Those that are not begun, by when they are due.
+    waiting: BTreeSet<(Instant, Key)>,
     /// Asked for or under way, and which of both.
     begun: HashMap<Key, Stage>,
 }
@@ -42,7 +44,10 @@ enum Stage {
 impl Mails {
     pub(super) fn owe(&mut self, mail: OwedMail, now: Instant) {
         let key = (mail.workspace.clone(), mail.disabled);
-        self.owed.entry(key).or_insert(Owed { mail, due: now, tries: 0 });
+        self.owed.entry(key.clone()).or_insert_with(|| {
+            self.waiting.insert((now, key));
+            Owed { mail, due: now, tries: 0 }
+        });
     }
 
     /// The next mail whose workspace is to be asked; it counts as begun from now on.
@@ -50,7 +55,8 @@ impl Mails {
         if self.begun.len() >= MAILS_AT_ONCE {
             return None;
         }
-        let key = self.owed.iter().find(|(key, owed)| owed.due <= now && !self.begun.contains_key(*key))?.0.clone();
+        self.waiting.first().filter(|(due, _)| *due <= now)?;
+        let (_, key) = self.waiting.pop_first()?;
         self.begun.insert(key.clone(), Stage::Asked);
         Some(key)
     }
@@ -58,10 +64,12 @@ impl Mails {
     /// The workspace said that it is owed: the mail to hand over, unless that is under way already.
     pub(super) fn send(&mut self, workspace: &WorkspaceId, disabled: u64) -> Option<OwedMail> {
         let key = (workspace.clone(), disabled);
-        let mail = self.owed.get(&key)?.mail.clone();
+        let owed = self.owed.get(&key)?;
         if !matches!(self.begun.get(&key), None | Some(Stage::Asked)) {
             return None;
         }
+        self.waiting.remove(&(owed.due, key.clone()));
+        let mail = owed.mail.clone();
         self.begun.insert(key, Stage::Sending);
         Some(mail)
     }
@@ -95,8 +103,10 @@ impl Mails {
         let key = (workspace.clone(), disabled);
         self.begun.remove(&key);
         if let Some(owed) = self.owed.get_mut(&key) {
+            self.waiting.remove(&(owed.due, key.clone()));
             owed.due = now + MAIL_BACKOFF.after(owed.tries);
             owed.tries += 1;
+            self.waiting.insert((owed.due, key));
         }
     }
 
@@ -104,7 +114,9 @@ impl Mails {
     pub(super) fn over(&mut self, workspace: &WorkspaceId, disabled: u64) {
         let key = (workspace.clone(), disabled);
         self.begun.remove(&key);
-        self.owed.remove(&key);
+        if let Some(owed) = self.owed.remove(&key) {
+            self.waiting.remove(&(owed.due, key));
+        }
     }
 
     /// The workspace died or could not be loaded before it answered: it is asked again later.
@@ -140,12 +152,13 @@ impl Mails {
         if self.begun.len() >= MAILS_AT_ONCE {
             return None;
         }
-        self.owed.iter().filter(|(key, _)| !self.begun.contains_key(*key)).map(|(_, owed)| owed.due).min()
+        self.waiting.first().map(|(due, _)| *due)
     }
 
     /// After a reload of the shard the outbox is read again; what the mail server was given stays begun.
     pub(super) fn reload(&mut self) {
         self.begun.retain(|_, stage| *stage != Stage::Asked);
         self.owed.retain(|key, _| self.begun.contains_key(key));
+        self.waiting.clear();
     }
 }

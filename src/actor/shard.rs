@@ -183,7 +183,9 @@ impl ShardActor {
             }
             Err(error) => {
                 self.show(Status::Waiting(error.to_string()));
-                self.desk.not_acquired(&error);
+                let ours = &self.tools.holder.node;
+                let elsewhere = matches!(&error, AcquireError::Held { node, .. } if node != ours);
+                self.desk.not_acquired(&error, elsewhere);
             }
         }
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::admin_token::TokenText;
 use super::is_plain_http;
+use super::server::Server;
 use crate::journal::port::PublishError;
 use crate::message::{RawMessage, WorkspaceId};
 
@@ -21,11 +22,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes read of a refusal.
 const REFUSAL_MAX: usize = 16 * 1024;
 
-/// One workspace at one service.
+/// A service, or one workspace of it.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    workspace: Url,
+    root: Url,
     token: HeaderValue,
 }
 
@@ -59,6 +60,9 @@ pub enum SendError {
     /// The answer is not what was asked for.
     #[error("the answer cannot be read: is --server right?")]
     Unreadable(#[source] reqwest::Error),
+    /// A part of the answer is not what was asked for.
+    #[error("the answer cannot be read: is the service of another version?")]
+    Strange(#[source] serde_json::Error),
 }
 
 impl Client {
@@ -67,6 +71,18 @@ impl Client {
     /// # Errors
     /// See [`BuildError`].
     pub fn new(base: &Url, workspace: &WorkspaceId, token: &TokenText) -> Result<Self, BuildError> {
+        Self::below(base, &["workspaces", workspace.as_str()], token)
+    }
+
+    /// A client for what belongs to no workspace.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn of_service(server: &Server) -> Result<Self, BuildError> {
+        Self::below(&server.url, &[], &server.token)
+    }
+
+    fn below(base: &Url, path: &[&str], token: &TokenText) -> Result<Self, BuildError> {
         crate::deliver::install_crypto();
         // The token goes to the server that was named and nowhere else.
         let http = reqwest::Client::builder()
@@ -79,7 +95,7 @@ impl Client {
         let mut token =
             HeaderValue::from_str(&format!("Bearer {}", token.as_str())).map_err(|_| BuildError::ServerUrl)?;
         token.set_sensitive(true);
-        Ok(Self { http, workspace: workspace_url(base, workspace).ok_or(BuildError::ServerUrl)?, token })
+        Ok(Self { http, root: api_url(base, path).ok_or(BuildError::ServerUrl)?, token })
     }
 
     /// Publishes one message; `Ok` is durable.
@@ -87,30 +103,58 @@ impl Client {
     /// # Errors
     /// See [`SendError`].
     pub async fn publish(&self, message: RawMessage) -> Result<(), SendError> {
-        self.call(Method::POST, &["messages"], Some(message.bytes().clone())).await.map(drop)
+        self.call(Method::POST, self.url(&["messages"]), Some(message.bytes().clone())).await.map(drop)
     }
 
-    /// Reads `path` below the workspace.
+    /// Reads `path` below the service or workspace.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, SendError> {
-        self.call(Method::GET, path, None).await?.json().await.map_err(SendError::Unreadable)
+        self.get_with(path, []).await
     }
 
-    /// Writes `path` below the workspace.
+    /// The same with parameters behind the `?`.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn get_with<'a, T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<T, SendError> {
+        let mut url = self.url(path);
+        for (name, value) in parameters {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        self.call(Method::GET, url, None).await?.json().await.map_err(SendError::Unreadable)
+    }
+
+    /// Does what `path` below the service or workspace names.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, SendError> {
+        self.call(Method::POST, self.url(path), None).await?.json().await.map_err(SendError::Unreadable)
+    }
+
+    /// Writes `path` below the service or workspace.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn put(&self, path: &[&str], body: Bytes) -> Result<(), SendError> {
-        self.call(Method::PUT, path, Some(body)).await.map(drop)
+        self.call(Method::PUT, self.url(path), Some(body)).await.map(drop)
     }
 
-    async fn call(&self, method: Method, path: &[&str], body: Option<Bytes>) -> Result<Response, SendError> {
-        let mut url = self.workspace.clone();
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.root.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(path);
         }
+        url
+    }
+
+    async fn call(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Response, SendError> {
         let mut request = self.http.request(method, url).header(AUTHORIZATION, self.token.clone());
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -127,12 +171,12 @@ impl Client {
     }
 }
 
-fn workspace_url(base: &Url, workspace: &WorkspaceId) -> Option<Url> {
+fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
     if !is_plain_http(base) {
         return None;
     }
     let mut url = base.clone();
-    url.path_segments_mut().ok()?.pop_if_empty().extend(["v1", "workspaces", workspace.as_str()]);
+    url.path_segments_mut().ok()?.pop_if_empty().push("v1").extend(path);
     Some(url)
 }
 
@@ -161,13 +205,13 @@ mod tests {
 
     #[test]
     fn the_path_is_put_behind_a_base_with_and_without_a_slash() {
-        let workspace = "eu:acme-1".parse().unwrap();
+        let path = ["workspaces", "eu:acme-1"];
         for base in ["https://example.com/outbound", "https://example.com/outbound/"] {
-            let url = workspace_url(&base.parse().unwrap(), &workspace).unwrap();
+            let url = api_url(&base.parse().unwrap(), &path).unwrap();
             assert_eq!(url.as_str(), "https://example.com/outbound/v1/workspaces/eu:acme-1");
         }
         for base in ["ftp://example.com", "http://u:p@example.com", "http://example.com?a=b", "mailto:a@example.com"] {
-            assert_eq!(workspace_url(&base.parse().unwrap(), &workspace), None, "{base}");
+            assert_eq!(api_url(&base.parse().unwrap(), &path), None, "{base}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use super::{admin_token, data_dir, demo, journal, publish, serve};
+use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -39,12 +39,18 @@ pub enum Error {
     /// The log flags are not understood.
     #[error(transparent)]
     Telemetry(#[from] telemetry::Error),
+    /// There is no client for the server.
+    #[error(transparent)]
+    Client(#[from] client::BuildError),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] data_dir::Error),
     /// Not everything was published.
     #[error(transparent)]
     Publish(#[from] publish::Error),
+    /// Not everything was done with the rejected entries.
+    #[error(transparent)]
+    Rejected(#[from] rejected::Error),
     /// The demo failed.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -77,10 +83,13 @@ impl Error {
             Self::Config(_) | Self::Journal(_) | Self::AdminToken(_) | Self::Secret(_) | Self::Telemetry(_) => {
                 EXIT_USAGE
             }
+            Self::Client(client::BuildError::ServerUrl) => EXIT_USAGE,
             Self::Publish(error) => error.exit(),
+            Self::Rejected(error) => error.exit(),
             Self::Redis(error) => redis_exit(error),
             Self::App(error) => app_exit(error),
             Self::DataDir(_)
+            | Self::Client(client::BuildError::Http(_))
             | Self::Demo(_)
             | Self::Folder(_)
             | Self::Output(_)

@@ -14,6 +14,7 @@ use crate::telemetry::Log;
 pub mod demo;
 pub mod publish;
 pub mod receive;
+pub mod rejected;
 pub mod serve;
 pub mod shard;
 
@@ -24,6 +25,7 @@ pub mod duration;
 pub mod error;
 pub mod journal;
 pub mod sample;
+pub mod server;
 
 pub use error::{EXIT_FAILED, EXIT_USAGE, Error, Report};
 
@@ -50,6 +52,8 @@ pub enum Command {
     Publish(publish::PublishArgs),
     /// Run a receiver that prints and verifies every POST that arrives
     Receive(receive::ReceiveArgs),
+    /// List, show and requeue what was set aside
+    Rejected(rejected::RejectedArgs),
     /// Print the stream that a workspace's messages belong to
     Shard(shard::ShardArgs),
 }
@@ -60,7 +64,7 @@ impl Command {
     pub fn log_default(&self) -> &'static str {
         match self {
             Self::Demo(_) => "warn",
-            Self::Serve(_) | Self::Publish(_) | Self::Receive(_) | Self::Shard(_) => "info",
+            Self::Serve(_) | Self::Publish(_) | Self::Receive(_) | Self::Rejected(_) | Self::Shard(_) => "info",
         }
     }
 }
@@ -72,6 +76,7 @@ Examples:
   outbound publish --workspace acme messages.jsonl
   outbound receive --listen 127.0.0.1:9000
   outbound shard acme
+  outbound rejected list
 
 Every flag can be set by the environment variable that its help names; the command line goes first.
 Exit codes: 0 done, 1 failed, 2 usage or configuration.";
@@ -107,6 +112,7 @@ pub fn run(command: Command, out: &mut dyn Write) -> Result<(), Error> {
         Command::Serve(args) => serve::run(&args, out),
         Command::Publish(args) => publish::run(&args, out),
         Command::Receive(args) => receive::run(&args, out),
+        Command::Rejected(args) => rejected::run(&args, out),
         Command::Shard(args) => shard::run(&args, out),
     }
 }

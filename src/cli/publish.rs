@@ -2,15 +2,13 @@
 //! straight to a Redis journal.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
-use url::Url;
 
-use super::admin_token::{self, TokenText};
-use super::client::{BuildError, Client, SendError};
-use super::data_dir::admin_token_file;
+use super::client::{Client, SendError};
+use super::server::{Server, ServerArgs};
 use super::{EXIT_FAILED, EXIT_USAGE, block_on, journal};
 use crate::config::JournalConfig;
 use crate::journal::Journal;
@@ -18,9 +16,6 @@ use crate::message::{Invalid, RawMessage, WorkspaceId};
 
 pub(super) mod flight;
 pub(super) mod lines;
-
-/// The server when neither `--server` nor a Redis is given.
-pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
 
 /// The flags of `outbound publish`.
 #[derive(Debug, clap::Args)]
@@ -32,21 +27,15 @@ pub struct PublishArgs {
     /// A file with one message a line; - is the standard input
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
-    /// The service to publish through [default: http://127.0.0.1:8080]
-    #[arg(long, env = "OUTBOUND_SERVER", value_name = "URL", hide_env_values = true)]
-    pub server: Option<Url>,
     /// Publish straight to this Redis instead of through a service
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
     /// What every Redis key starts with
     #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
     pub prefix: String,
-    /// The data directory of the service, for its admin token
-    #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
-    pub data_dir: PathBuf,
-    /// A file that holds the admin token
-    #[arg(long, env = "OUTBOUND_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    pub admin_token_file: Option<PathBuf>,
+    /// The service to publish through
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -67,9 +56,6 @@ pub enum Error {
     /// Two ways at once.
     #[error("both --server and --journal are set (by flag or by OUTBOUND_SERVER and OUTBOUND_JOURNAL): keep one")]
     TwoWays,
-    /// There is no client for the server.
-    #[error(transparent)]
-    Client(#[from] BuildError),
     /// There is no input.
     #[error("{} cannot be opened", path.display())]
     Open {
@@ -111,12 +97,8 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> u8 {
         match self {
-            Self::TwoWays | Self::Client(BuildError::ServerUrl) => EXIT_USAGE,
-            Self::Open { .. }
-            | Self::Read { .. }
-            | Self::BadLine { .. }
-            | Self::Stopped { .. }
-            | Self::Client(BuildError::Http(_)) => EXIT_FAILED,
+            Self::TwoWays => EXIT_USAGE,
+            Self::Open { .. } | Self::Read { .. } | Self::BadLine { .. } | Self::Stopped { .. } => EXIT_FAILED,
         }
     }
 }
@@ -162,8 +144,8 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), super::Error> 
         let mut lines = lines::read(input);
         let mut passed = |bytes: u64| bar.inc(bytes);
         let sent = match way {
-            Way::Server { url, token } => {
-                let server = Client::new(&url, &args.workspace, &token).map_err(Error::from)?;
+            Way::Server(Server { url, token }) => {
+                let server = Client::new(&url, &args.workspace, &token)?;
                 flight::send_all(&mut lines, |message| server.publish(message), &mut passed).await
             }
             Way::Journal(config) => {
@@ -188,7 +170,7 @@ async fn append(journal: impl Journal, workspace: WorkspaceId, message: RawMessa
 /// How the messages travel.
 #[derive(Debug)]
 enum Way {
-    Server { url: Url, token: TokenText },
+    Server(Server),
     Journal(JournalConfig),
 }
 
@@ -202,28 +184,11 @@ impl Way {
             },
             None => None,
         };
-        match (&args.server, redis) {
+        match (&args.server.server, redis) {
             (Some(_), Some(_)) => Err(Error::TwoWays.into()),
             (None, Some(config)) => Ok(Self::Journal(config)),
-            (server, None) => {
-                let url = match server {
-                    Some(url) => url.clone(),
-                    None => Url::parse(SERVER_DEFAULT).map_err(|_| Error::from(BuildError::ServerUrl))?,
-                };
-                let token =
-                    token(admin_token::variable().as_deref(), args.admin_token_file.as_deref(), &args.data_dir)?;
-                Ok(Self::Server { url, token })
-            }
+            (_, None) => args.server.chosen().map(Self::Server),
         }
-    }
-}
-
-fn token(variable: Option<&str>, file: Option<&Path>, data_dir: &Path) -> Result<TokenText, admin_token::Error> {
-    let kept = admin_token_file(data_dir);
-    match admin_token::given(variable, file)? {
-        Some(token) => Ok(token),
-        None if kept.exists() => admin_token::read(&kept),
-        None => Err(admin_token::Error::Missing),
     }
 }
 
@@ -263,11 +228,13 @@ mod tests {
         PublishArgs {
             workspace: "acme".parse().unwrap(),
             file: "-".into(),
-            server: server.map(|url| url.parse().unwrap()),
+            server: ServerArgs {
+                server: server.map(|url| url.parse().unwrap()),
+                data_dir: "/nonexistent".into(),
+                admin_token_file: None,
+            },
             journal: journal.map(ToOwned::to_owned),
             prefix: "outbound".to_owned(),
-            data_dir: "/nonexistent".into(),
-            admin_token_file: None,
         }
     }
 
@@ -276,15 +243,6 @@ mod tests {
         assert!(matches!(Way::chosen(&args(None, Some("redis://h:1"))), Ok(Way::Journal(_))));
         let both = Way::chosen(&args(Some("http://h"), Some("redis://h:1"))).unwrap_err();
         assert!(both.to_string().contains("keep one"), "{both}");
-    }
-
-    #[test]
-    fn an_embedded_journal_is_reached_through_its_service_with_the_kept_token() {
-        let dir = tempfile::tempdir().unwrap();
-        let kept = "0123456789abcdef0123456789abcdef";
-        std::fs::write(admin_token_file(dir.path()), format!("{kept}\n")).unwrap();
-        assert_eq!(token(None, None, dir.path()).unwrap().as_str(), kept);
-        assert!(matches!(token(None, None, Path::new("/nonexistent")), Err(admin_token::Error::Missing)));
     }
 
     #[test]

@@ -92,6 +92,19 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     }
 }
 
+/// Whoever holds the admin token: for what belongs to no workspace.
+pub(super) struct Admin;
+
+impl FromRequestParts<Arc<Shared>> for Admin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, shared).await? {
+            Caller::Admin => Ok(Self),
+        }
+    }
+}
+
 /// The token of a `Bearer` header; the scheme's name is case-insensitive (RFC 9110 section 11.1).
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.split_once(' ')?;

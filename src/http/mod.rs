@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{READS_AT_ONCE, REQUEST_BODY_MAX, REQUESTS_AT_ONCE, STORE_ANSWER_MAX};
 use crate::deliver::Guard;
-use crate::journal::port::{Journal, Reading};
+use crate::journal::port::{Journal, ReadError, Reading};
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;
 use crate::workspace::time::Clock;
@@ -29,16 +29,19 @@ mod auth;
 mod body;
 mod command;
 mod health;
+mod history;
 mod limits;
 mod messages;
 mod problem;
 pub mod receiver;
+mod rejected;
 mod save;
 mod secret;
 mod serve;
 mod test;
 mod webhook;
 
+use health::RejectedTotal;
 use problem::Problem;
 
 /// Says whether this node does its work.
@@ -66,19 +69,23 @@ pub struct Facade {
 
 /// The routes. Each file of this room that is named like a resource holds its handlers.
 pub fn router(facade: Facade) -> Router {
-    let shared = Arc::new(Shared { facade, reads: Semaphore::new(READS_AT_ONCE) });
+    let shared = Arc::new(Shared { facade, reads: Semaphore::new(READS_AT_ONCE), rejected: RejectedTotal::default() });
     let gate = limits::Gate::new(REQUESTS_AT_ONCE);
-    let workspaces = Router::new()
+    let resources = Router::new()
         .route("/v1/workspaces/{workspace}/webhook", get(webhook::show).put(webhook::save))
         .route("/v1/workspaces/{workspace}/webhook/test", axum::routing::post(test::run))
         .route("/v1/workspaces/{workspace}/webhook/secret", get(secret::show))
         .route("/v1/workspaces/{workspace}/attempts", get(attempts::list))
         .route("/v1/workspaces/{workspace}/attempts/log", get(attempts::log))
+        .route("/v1/workspaces/{workspace}/history", get(history::list))
         .route("/v1/workspaces/{workspace}/messages", axum::routing::post(messages::publish))
+        .route("/v1/rejected", get(rejected::list))
+        .route("/v1/rejected/{shard}/{id}", get(rejected::show))
+        .route("/v1/rejected/{shard}/{id}/requeue", axum::routing::post(rejected::requeue))
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
         .layer(from_fn_with_state(gate, limits::admit));
     let probes = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
-    workspaces
+    resources
         .merge(probes)
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
@@ -90,15 +97,24 @@ pub fn router(facade: Facade) -> Router {
 struct Shared {
     facade: Facade,
     reads: Semaphore,
+    rejected: RejectedTotal,
 }
 
 impl Shared {
     /// Reads what is durable of a workspace, within [`STORE_ANSWER_MAX`].
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, Problem> {
+        self.within_reads(self.facade.journal.read(workspace)).await
+    }
+
+    /// Reads from the store, one of [`READS_AT_ONCE`], within [`STORE_ANSWER_MAX`].
+    async fn within_reads<T, E>(&self, read: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
+    where
+        ReadError: From<E>,
+    {
         let read = async {
             // The semaphore is never closed; without a permit the read would only be unbounded.
             let _permit = self.reads.acquire().await;
-            self.facade.journal.read(workspace).await
+            read.await.map_err(ReadError::from)
         };
         match tokio::time::timeout(STORE_ANSWER_MAX, read).await {
             Ok(read) => Ok(read?),

@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::journal::port::{PublishError, ReadError, SubmitError};
+use crate::journal::port::{PublishError, ReadError, RequeueError, SubmitError};
 use crate::message::{Invalid, InvalidWorkspaceId};
 use crate::workspace::command::Refusal;
 
@@ -41,6 +41,10 @@ pub(super) enum Kind {
     InvalidWebhook,
     /// The message breaks a rule (CONTRACT section 1). Nothing is stored.
     InvalidMessage,
+    /// A rejected entry is still not valid. It stays where it is.
+    StillInvalid,
+    /// A parameter behind the `?` breaks a rule.
+    InvalidQuery,
     /// The webhook was never saved, so it has no secret.
     NoSecret,
     /// One test at a time a workspace. Nothing is saved.
@@ -88,6 +92,10 @@ impl Kind {
             Self::InvalidMessage => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-message", "Invalid message, nothing was stored", None)
             }
+            Self::StillInvalid => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "still-invalid", "Still not valid, nothing was requeued", None)
+            }
+            Self::InvalidQuery => (StatusCode::BAD_REQUEST, "invalid-query", "Invalid parameters", None),
             Self::NoSecret => (StatusCode::NOT_FOUND, "no-secret", "No signing secret yet", None),
             Self::TestUnderWay => (StatusCode::CONFLICT, "test-under-way", "A test is under way", None),
             Self::TestTooSoon => (StatusCode::TOO_MANY_REQUESTS, "test-too-soon", "One test a second", Some(1)),
@@ -136,6 +144,11 @@ impl Problem {
 
     pub(super) fn store_away(detail: &str) -> Self {
         Self::new(Kind::StoreAway, detail)
+    }
+
+    /// The store was away while an entry was requeued.
+    pub(super) fn requeue_unknown() -> Self {
+        Self::store_away("the store is away, the entry may have been requeued; list the rejected entries to see")
     }
 
     /// The store was away while a message was published.
@@ -227,6 +240,20 @@ impl From<PublishError> for Problem {
     }
 }
 
+impl From<RequeueError> for Problem {
+    fn from(error: RequeueError) -> Self {
+        match &error {
+            RequeueError::Gone { .. } => Self::new(Kind::NotFound, error.to_string()),
+            RequeueError::Invalid { .. } => Self::new(Kind::StillInvalid, error.to_string()),
+            RequeueError::Full => Self::new(Kind::StoreFull, error.to_string()),
+            RequeueError::Store(cause) => {
+                log(cause, "a rejected entry could not be requeued");
+                Self::requeue_unknown()
+            }
+        }
+    }
+}
+
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match &error {
@@ -235,7 +262,7 @@ impl From<ReadError> for Problem {
                 Self::new(Kind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why")
             }
             ReadError::Store(cause) => {
-                log(cause, "a workspace could not be read");
+                log(cause, "the store could not be read");
                 Self::store_away("the store is away, nothing was changed; try again in a few seconds")
             }
         }

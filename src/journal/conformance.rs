@@ -17,9 +17,11 @@ use crate::message::{EntryId, WorkspaceId};
 pub(crate) mod commands;
 pub(crate) mod commits;
 pub(crate) mod damage;
+pub(crate) mod history;
 pub(crate) mod holders;
 pub(crate) mod input;
 pub(crate) mod kept;
+pub(crate) mod rejected;
 pub(crate) mod restart;
 pub(crate) mod story;
 
@@ -96,6 +98,15 @@ macro_rules! laws {
             kept::beyond_the_cap_the_oldest_rejected_entry_goes,
             kept::a_mail_is_owed_until_it_ended,
             kept::mails_are_found_in_their_own_shard,
+            history::the_history_is_read_oldest_first_without_attempts,
+            history::the_last_100_changes_are_known_whatever_else_happened,
+            history::a_history_that_cannot_be_read_is_told,
+            rejected::rejected_entries_are_listed_a_page_at_a_time,
+            rejected::rejected_entries_are_counted_by_shard,
+            rejected::a_requeued_entry_is_a_message_again,
+            rejected::a_requeued_entry_goes_to_the_shard_of_its_workspace,
+            rejected::what_is_still_not_valid_stays_rejected,
+            rejected::an_entry_is_requeued_once_and_its_id_is_not_given_again,
             holders::a_later_holder_fences_the_earlier_one,
             holders::another_node_waits_until_the_lease_ends,
             holders::a_renewed_lease_lives_on,

@@ -19,10 +19,14 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::fold;
-use super::port::{AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError};
+use super::port::{
+    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    StoreError, SubmitError,
+};
+use super::{fold, rejected};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
+use crate::workspace::event::Event;
 use crate::workspace::time::Clock;
 
 mod engine;
@@ -130,8 +134,36 @@ impl Journal for Embedded {
         Ok(fold::read(workspace, &stored)?)
     }
 
+    async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        let events = self.store.history(workspace).map_err(|error| store::failed("reading a history", error))?;
+        Ok(fold::history(workspace, &events)?)
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         std::future::pending().await
+    }
+
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
+        let entries = self.store.rejected(shard, from, count);
+        entries.map_err(|error| store::failed("reading rejected entries", error))
+    }
+
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
+        self.store.rejected_counts().map_err(|error| store::failed("counting rejected entries", error))
+    }
+
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
+        let found = self.rejected(shard, id, 1).await?.pop().filter(|found| found.id == id);
+        let found = found.ok_or(RequeueError::Gone { shard, id })?;
+        let stream = format!("outbound:{{{shard}}}:messages");
+        let (workspace, fields) =
+            rejected::requeued(&found, &stream).map_err(|reason| RequeueError::Invalid { reason })?;
+        let to = workspace.shard(self.shards());
+        let _permit = self.store.permit().await;
+        let (reply, moved) = oneshot::channel();
+        self.store.call(Job::Requeue { shard, id, to, fields, reply });
+        let entry = moved.await.map_err(|_| self.store.gone("requeueing a rejected entry"))??;
+        Ok(Requeued { workspace, shard: to, entry })
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

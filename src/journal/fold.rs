@@ -99,6 +99,21 @@ pub fn newest(
         .map(|attempt| Newest { entry, message: attempt.request.message.clone() }))
 }
 
+/// The events that are no attempts, as they are stored (by seq, oldest first).
+///
+/// # Errors
+/// A form cannot be read, or does not stand where it says.
+pub fn history(workspace: &WorkspaceId, events: &[StoredEvent]) -> Result<Vec<(u64, Event)>, LoadError> {
+    let decode = |event: &StoredEvent| {
+        let (seq, decoded) = record::decode_event(&event.json).map_err(|error| error.of(workspace))?;
+        if seq != event.seq {
+            return Err(corrupt(workspace, format!("the event at seq {} says that it is {seq}", event.seq)));
+        }
+        Ok((seq, decoded))
+    };
+    events.iter().map(decode).collect()
+}
+
 /// The state that the attempts are folded into.
 fn base(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
     let Some(snapshot) = &stored.snapshot else {

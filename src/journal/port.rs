@@ -39,11 +39,11 @@ use tokio::time::Instant;
 
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
-use crate::workspace::event::Attempt;
+use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::{RecentError, State};
 use crate::workspace::time::Time;
 
-pub use errors::{AcquireError, LineError, LoadError, PublishError, ReadError, StoreError, SubmitError};
+pub use errors::{AcquireError, LineError, LoadError, PublishError, ReadError, RequeueError, StoreError, SubmitError};
 
 /// Unanswered commits of one line at most.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 2;
@@ -94,6 +94,13 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`ReadError`].
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError>;
 
+    /// Reads the workspace's events that are no attempts with their seqs, oldest first: the last
+    /// [`HISTORY_KEPT`].
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError>;
+
     /// Moves up to `max` entries of the common input `outbound:messages` to their shards' streams,
     /// in order, each once whatever is repeated, and waits up to `block` for the first. Returns how
     /// many were moved. A journal without a common input waits forever.
@@ -101,6 +108,28 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away or refuses; try again after a pause.
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError>;
+
+    /// The shard's rejected entries from the id `from` on, oldest first, at most `count`: each as
+    /// [`super::rejected::rejected_fields`] made it, under an id of its own. An id is never given twice.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError>;
+
+    /// How many entries each shard has set aside.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError>;
+
+    /// Checks a rejected entry again and moves it to the end of the input stream that it belongs to,
+    /// which may be another shard's ([`super::rejected::requeued`]). Within a shard it moves in one
+    /// step. To another shard it is appended first and deleted after: who loses the store in between
+    /// finds it at both places, and both have one `origin`, so one `webhook-id`.
+    ///
+    /// # Errors
+    /// See [`RequeueError`]; what is not valid stays.
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError>;
 
     /// Answers when the store does.
     ///
@@ -319,6 +348,17 @@ pub struct Rejected {
     pub id: EntryId,
     /// The fields to keep: the original ones (cut), then `_id`, `_reason`, `_at`.
     pub fields: Vec<(Bytes, Bytes)>,
+}
+
+/// A rejected entry that is a message again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeued {
+    /// Whose.
+    pub workspace: WorkspaceId,
+    /// The shard that it belongs to.
+    pub shard: u16,
+    /// Its entry in that shard's stream.
+    pub entry: EntryId,
 }
 
 /// A mail that is owed, as the outbox keeps it: everything that its text needs.

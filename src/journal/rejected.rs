@@ -1,8 +1,11 @@
-//! What is kept of an entry that is no valid message (CONTRACT section 1).
+//! What is kept of an entry that is no valid message (CONTRACT section 1), and how it becomes one again.
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
 use super::port::RawEntry;
+use crate::message::{Message, WorkspaceId};
 use crate::workspace::time::Time;
 
 /// A longer value is cut …
@@ -45,6 +48,81 @@ pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, 
         own("_bytes", entry.bytes().to_string());
     }
     fields
+}
+
+/// A rejected entry, taken apart: what the producer wrote, and what was noted about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// The original fields, as far as they are kept.
+    pub fields: &'a [(Bytes, Bytes)],
+    /// Its id in the stream that it was read from.
+    pub entry: Cow<'a, str>,
+    /// Why it was set aside.
+    pub reason: Cow<'a, str>,
+    /// When.
+    pub at: Cow<'a, str>,
+    /// Bytes of all its names and values before anything was cut.
+    pub bytes: u64,
+    /// Whether something was cut.
+    pub cut: bool,
+}
+
+impl<'a> Kept<'a> {
+    /// Takes apart what [`rejected_fields`] made. What is missing is shown as empty: somebody else may
+    /// have written to the stream.
+    #[must_use]
+    pub fn of(entry: &'a RawEntry) -> Self {
+        // The producer may have used our names too; ours stand at the end, and `_id` begins them.
+        let own = entry.fields.iter().rposition(|(name, _)| name == "_id").unwrap_or(entry.fields.len());
+        let (fields, own) = entry.fields.split_at(own);
+        let noted = |wanted: &str| own.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_ref());
+        let text = |name| noted(name).map_or(Cow::Borrowed(""), String::from_utf8_lossy);
+        let size = text("_bytes").parse().ok();
+        let kept = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        Self {
+            fields,
+            entry: text("_id"),
+            reason: text("_reason"),
+            at: text("_at"),
+            bytes: size.unwrap_or(kept as u64),
+            cut: size.is_some(),
+        }
+    }
+
+    /// The original field of that name, as text.
+    #[must_use]
+    pub fn text(&self, wanted: &str) -> Option<&'a str> {
+        let (_, value) = self.fields.iter().find(|(name, _)| name == wanted)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+/// The workspace of a rejected entry that is valid after all, and the fields to append to its shard's
+/// stream: the original ones, and an `origin` that names where it stood in `stream`, unless it came
+/// from a source and has one. So however often it is appended, it has one `webhook-id`.
+///
+/// # Errors
+/// Why it is still not valid, one sentence. The shard that it stood in is no reason.
+pub fn requeued(entry: &RawEntry, stream: &str) -> Result<(WorkspaceId, Vec<(Bytes, Bytes)>), String> {
+    let kept = Kept::of(entry);
+    if kept.cut {
+        // A workspace's name that was cut may be another workspace's name.
+        return Err(format!("it had {} bytes and was cut when it was set aside: publish it again, whole", kept.bytes));
+    }
+    let field = |wanted: &str| kept.fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let missing = |name| format!("the entry has no field `{name}`: publish it again with it");
+    let workspace = field("workspace").ok_or_else(|| missing("workspace"))?;
+    let message = field("message").ok_or_else(|| missing("message"))?;
+    let workspace = std::str::from_utf8(workspace)
+        .map_err(|_| "the field `workspace` is not UTF-8".to_owned())?
+        .parse::<WorkspaceId>()
+        .map_err(|error| format!("the field `workspace` is not valid: {error}"))?;
+    Message::parse(message.clone()).map_err(|error| error.to_string())?;
+    let mut fields = kept.fields.to_vec();
+    if field("origin").is_none() && !kept.entry.is_empty() {
+        fields.push((Bytes::from_static(b"origin"), format!("{stream}/{}", kept.entry).into()));
+    }
+    Ok((workspace, fields))
 }
 
 #[cfg(test)]
@@ -92,5 +170,53 @@ mod tests {
         assert_eq!(names(&kept)[0], "f0");
         let names_alone = (0..12).map(|_| (vec![b'n'; VALUE_BYTES_KEPT].into(), Bytes::new())).collect();
         assert!(bytes(&rejected_fields(&entry(names_alone), "", Time::default())) <= BYTES_MAX);
+    }
+    const MESSAGE: &str = r#"{"direction":"sent","timestamp":"t","message_id":"m","contact":{}}"#;
+
+    fn kept(fields: &[(&str, &str)]) -> RawEntry {
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
+        let read = entry(fields.collect());
+        RawEntry { id: EntryId { ms: 9, n: 0 }, fields: rejected_fields(&read, "not valid", Time::default()) }
+    }
+
+    #[test]
+    fn what_was_kept_is_taken_apart_even_when_the_producer_used_our_names() {
+        let entry = kept(&[("_id", "theirs"), ("workspace", "acme"), ("_bytes", "7")]);
+        let kept = Kept::of(&entry);
+        assert_eq!(names(kept.fields), ["_id", "workspace", "_bytes"]);
+        assert_eq!((&*kept.entry, &*kept.reason, &*kept.at), ("5-1", "not valid", "1970-01-01T00:00:00.000Z"));
+        assert_eq!((kept.bytes, kept.cut, kept.text("workspace")), (29, false, Some("acme")));
+        let strange = RawEntry { id: EntryId::ZERO, fields: vec![("x".into(), "y".into())] };
+        assert_eq!((Kept::of(&strange).fields, &*Kept::of(&strange).entry), (&strange.fields[..], ""));
+    }
+
+    #[test]
+    fn a_valid_entry_gets_back_its_fields_and_an_origin_once() {
+        let (workspace, fields) =
+            requeued(&kept(&[("extra", "e"), ("workspace", "acme"), ("message", MESSAGE)]), "outbound:{3}:messages")
+                .unwrap();
+        assert_eq!(workspace.as_str(), "acme");
+        assert_eq!(names(&fields), ["extra", "workspace", "message", "origin"]);
+        assert_eq!(fields[3].1, "outbound:{3}:messages/5-1");
+        let from_source = kept(&[("origin", "mine/1-0"), ("workspace", "acme"), ("message", MESSAGE)]);
+        let (_, fields) = requeued(&from_source, "outbound:{3}:messages").unwrap();
+        assert_eq!((names(&fields), &fields[0].1), (vec!["origin", "workspace", "message"], &Bytes::from("mine/1-0")));
+    }
+
+    #[test]
+    fn what_is_still_not_valid_is_told() {
+        let reason = |fields: &[(&str, &str)]| requeued(&kept(fields), "s").unwrap_err();
+        assert!(reason(&[("message", MESSAGE)]).contains("no field `workspace`"));
+        assert!(reason(&[("workspace", "acme")]).contains("no field `message`"));
+        assert!(reason(&[("workspace", "no spaces"), ("message", MESSAGE)]).contains("a workspace id has"));
+        assert!(reason(&[("workspace", "acme"), ("message", "{}")]).contains("`direction`"));
+    }
+
+    #[test]
+    fn an_entry_that_was_cut_is_never_requeued_though_what_is_left_is_valid() {
+        let pad = "x".repeat(VALUE_BYTES_MAX + 1);
+        let entry = kept(&[("workspace", "acme"), ("message", MESSAGE), ("pad", &pad)]);
+        assert!(Kept::of(&entry).cut);
+        assert!(requeued(&entry, "s").unwrap_err().contains("was cut"));
     }
 }

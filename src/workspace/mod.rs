@@ -6,12 +6,13 @@
 //!
 //! Reading order: what happened ([`event`]), what it adds up to ([`state`]), what may be asked for
 //! ([`command`]), what follows from it ([`decide`], [`evolve`]), which message goes next ([`lanes`]),
-//! and what the outside sees of it ([`view`]).
+//! and what the outside sees of it ([`view`], [`history`]).
 
 pub mod command;
 pub mod decide;
 pub mod event;
 mod evolve;
+pub mod history;
 pub mod lanes;
 pub mod policy;
 pub mod state;

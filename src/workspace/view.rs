@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::MailState;
 use super::policy::Policy;
-use super::state::{State, Summary};
+use super::state::{State, Summary, Webhook};
 use super::time::Time;
 use crate::message::WorkspaceId;
 
@@ -121,7 +121,15 @@ impl State {
     /// The webhook's state in one word.
     #[must_use]
     pub fn status(&self) -> Status {
-        match (&self.webhook.url, self.webhook.enabled, self.webhook.disabled_by_errors) {
+        self.webhook.status()
+    }
+}
+
+impl Webhook {
+    /// Its state in one word.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match (&self.url, self.enabled, self.disabled_by_errors) {
             (None, _, _) => Status::NotConfigured,
             (Some(_), true, _) => Status::Enabled,
             (Some(_), false, true) => Status::DisabledByErrors,

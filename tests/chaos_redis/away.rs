@@ -126,6 +126,7 @@ async fn hang(span: Duration) {
     chaos.until_received(200).await;
     let paused = Instant::now();
     chaos.redis.pause();
+    // The silence itself is what is tried: it must last this long.
     tokio::time::sleep(span).await;
     let resumed = Instant::now();
     chaos.redis.resume();

@@ -12,10 +12,12 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
 use outbound::http::{AdminToken, Facade, Readiness, router};
 use outbound::journal::port::{
-    AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError,
+    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    StoreError, SubmitError,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
+use outbound::workspace::event::Event;
 use outbound::workspace::{Policy, State, Time};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -35,6 +37,10 @@ pub struct FakeJournal {
     pub submit: Scripted<Answer, SubmitError>,
     pub publish: Scripted<EntryId, PublishError>,
     pub read: Scripted<Reading, ReadError>,
+    pub history: Scripted<Vec<(u64, Event)>, ReadError>,
+    pub requeue: Box<dyn Fn(u16, EntryId) -> Result<Requeued, RequeueError> + Send + Sync>,
+    /// Rejected entries by shard and id.
+    pub rejected: Vec<(u16, RawEntry)>,
     /// Never answers a read or a publish.
     pub hangs: bool,
     /// A submit takes one before it answers: a test that holds them back holds answers back.
@@ -50,6 +56,9 @@ impl Default for FakeJournal {
             submit: Box::new(|| Ok(Answer::Refused { refusal: Refusal::Internal })),
             publish: Box::new(|| Ok(EntryId { ms: 1_769_860_800_000, n: 3 })),
             read: Box::new(|| Ok(Reading { state: State::default(), attempts: Vec::new() })),
+            history: Box::new(|| Ok(Vec::new())),
+            requeue: Box::new(|shard, id| Err(RequeueError::Gone { shard, id })),
+            rejected: Vec::new(),
             hangs: false,
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             submitted: Mutex::default(),
@@ -62,7 +71,7 @@ impl Default for FakeJournal {
 #[async_trait]
 impl Journal for FakeJournal {
     fn shards(&self) -> u16 {
-        1
+        3
     }
 
     async fn acquire(&self, _shard: u16, _holder: &Holder) -> Result<Acquired, AcquireError> {
@@ -85,8 +94,29 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { (self.read)() }
     }
 
+    async fn history(&self, _workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        if self.hangs { std::future::pending().await } else { (self.history)() }
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         Ok(0)
+    }
+
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
+        let from = self.rejected.iter().filter(|(of, entry)| *of == shard && entry.id >= from);
+        Ok(from.map(|(_, entry)| entry.clone()).take(count).collect())
+    }
+
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
+        if self.hangs {
+            std::future::pending().await
+        }
+        let count = |shard| self.rejected.iter().filter(|(of, _)| *of == shard).count() as u64;
+        Ok((0..self.shards()).map(count).collect())
+    }
+
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
+        (self.requeue)(shard, id)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

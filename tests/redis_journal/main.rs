@@ -12,5 +12,6 @@ mod keys;
 mod kit;
 mod lease;
 mod line;
+mod rejected;
 mod source;
 mod start;

@@ -1,7 +1,7 @@
 //! The mail about a switch-off goes out once, whoever is away or killed meanwhile.
 
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
+use tokio::net::TcpSocket;
 
 use crate::bench::{Bench, Kind, shard};
 use crate::support::smtp::SmtpServer;
@@ -18,7 +18,7 @@ async fn an_owed_mail_goes_out_once_after_a_kill_on_redis() {
 
 async fn an_owed_mail_goes_out_once(kind: Kind) {
     let away = port_that_refuses();
-    let address = away.local_addr().unwrap().as_socket().unwrap();
+    let address = away.local_addr().unwrap();
     let flags = ["--smtp-url", &format!("smtp://{address}"), "--mail-from", "outbound@example.com"];
     let mut bench = Bench::start(kind, &flags).await;
     switch_off(&bench, "globex").await;
@@ -59,8 +59,8 @@ async fn switch_off(bench: &Bench, workspace: &str) {
 }
 
 /// A port that nobody else gets and that refuses connections: bound, but not listened on.
-pub(crate) fn port_that_refuses() -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+pub(crate) fn port_that_refuses() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
     socket
 }

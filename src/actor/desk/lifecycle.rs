@@ -64,7 +64,12 @@ impl Desk {
     }
 
     /// The shard was not acquired: tried again after a pause.
-    pub(in super::super) fn not_acquired(&mut self, error: &AcquireError) {
+    /// With `elsewhere` another node holds it: what was attempted here is that node's to decide now.
+    pub(in super::super) fn not_acquired(&mut self, error: &AcquireError, elsewhere: bool) {
+        if elsewhere {
+            self.table.clear();
+            self.tests.clear();
+        }
         if self.mode == Mode::Draining {
             return self.give_up();
         }

@@ -1,5 +1,6 @@
 //! What workspaces decided, and what is done about those that died.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -94,6 +95,7 @@ impl Desk {
     /// Entries that the workspace gave back: it is parked at the first, and what it kept is its allowance.
     fn take_back(&mut self, workspace: &WorkspaceId, entries: &[EntryId]) {
         for entry in entries {
+            self.unable.remove(entry);
             self.table.give_back(*entry);
         }
         if let Some(slot) = self.slots.get_mut(workspace) {
@@ -158,6 +160,7 @@ impl Desk {
     /// Leaves a workspace's un-attempted entries in the stream, from the oldest on, for a while.
     fn park_whole(&mut self, workspace: &WorkspaceId, now: Instant) {
         let oldest = self.table.drop_waiting_of(workspace);
+        self.unable.retain(|entry| self.table.item(*entry).is_some());
         let Some(slot) = self.slots.get_mut(workspace) else { return };
         slot.phase = Phase::Passive;
         slot.life = 0;
@@ -283,23 +286,26 @@ impl Desk {
 
     /// Attempts have ended.
     pub(in super::super) fn finished(&mut self, list: Vec<Finished>, now: Instant) {
-        let mut by_workspace: Vec<(WorkspaceId, Vec<Finished>)> = Vec::new();
+        let mut by_workspace: HashMap<WorkspaceId, Vec<Finished>> = HashMap::new();
         let n = list.len();
+        let working = self.is_running() || self.mode == super::Mode::Draining;
         for finished in list {
             if !self.accept(&finished, now) {
                 continue;
             }
-            let workspace = &finished.start.workspace;
-            let lone = self.slots.get(workspace).is_some_and(|slot| slot.suspect);
-            match by_workspace.iter_mut().find(|(known, _)| known == workspace && !lone) {
-                Some((_, list)) => list.push(finished),
-                None => by_workspace.push((workspace.clone(), vec![finished])),
+            let workspace = finished.start.workspace.clone();
+            let is_suspect = self.slots.get(&workspace).is_some_and(|slot| slot.suspect);
+            if !working {
+                continue;
+            }
+            if is_suspect {
+                self.tell(&workspace, ToWorkspace::Outcomes(vec![finished]), now);
+            } else {
+                by_workspace.entry(workspace).or_default().push(finished);
             }
         }
-        if self.is_running() || self.mode == super::Mode::Draining {
-            for (workspace, list) in by_workspace {
-                self.tell(&workspace, ToWorkspace::Outcomes(list), now);
-            }
+        for (workspace, list) in by_workspace {
+            self.tell(&workspace, ToWorkspace::Outcomes(list), now);
         }
         self.wake_starved(n);
     }

@@ -45,7 +45,10 @@ async fn a_poison_message_is_set_aside_though_nothing_comes_after_it() {
     let mut bench = Bench::new().await;
     bench.save("acme").await;
     bench.publish("acme", "+2", "poison").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let set_aside = async || bench.journal.rejected_counts().await.unwrap().into_iter().sum::<u64>();
+    while set_aside().await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     bench.handle.take().unwrap().drain().await;
     let holder = Holder { node: "node".to_owned(), lease: Duration::from_secs(10) };
     let mut acquired = bench.journal.acquire(id("acme").shard(2), &holder).await.unwrap();

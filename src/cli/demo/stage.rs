@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::super::Error;
 use super::super::admin_token::TokenText;
 use super::super::client::{Client, SendError};
 use super::super::sample::{FAILING, workspaces};
-use super::super::{Error, publish};
 use crate::app::{self, App, now};
 use crate::config::{Config, IN_FLIGHT_DEFAULT, JournalConfig};
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
@@ -95,7 +95,7 @@ impl Stage {
         }
         let base = base(self.address);
         for workspace in workspaces() {
-            let client = Client::new(&base, &workspace, &self.token).map_err(publish::Error::from)?;
+            let client = Client::new(&base, &workspace, &self.token)?;
             let path = format!("/{workspace}");
             let webhook = json!({
                 "url": format!("http://{}{path}", self.receiver),

@@ -14,7 +14,8 @@ use super::store::Signals;
 use super::tables::EVENTS;
 use super::transaction::{Done, Transaction};
 use crate::journal::port::{
-    AcquireError, Batch, Holder, LineError, LoadError, Loaded, Newest, OwedMail, PublishError, RawEntry, SubmitError,
+    AcquireError, Batch, Holder, LineError, LoadError, Loaded, Newest, OwedMail, PublishError, RawEntry, RequeueError,
+    SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
@@ -37,6 +38,13 @@ pub(super) enum Job {
         command: Bytes,
         reply: Reply<EntryId, SubmitError>,
         answer: oneshot::Sender<Answer>,
+    },
+    Requeue {
+        shard: u16,
+        id: EntryId,
+        to: u16,
+        fields: Vec<(Bytes, Bytes)>,
+        reply: Reply<EntryId, RequeueError>,
     },
     Acquire {
         shard: u16,
@@ -67,6 +75,7 @@ impl Job {
         match self {
             Self::Publish { message, .. } => message.bytes().len(),
             Self::Submit { command, .. } => command.len(),
+            Self::Requeue { fields, .. } => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
             Self::Line { call: Call::Commit { batch, .. }, .. } => batch.steps.iter().map(|step| step.bytes()).sum(),
             Self::Acquire { .. } | Self::Line { .. } => 0,
         }
@@ -109,7 +118,7 @@ impl Engine {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut appended = Vec::new();
         for job in jobs {
-            if let Job::Publish { shard, .. } | Job::Submit { shard, .. } = &job {
+            if let Job::Publish { shard, .. } | Job::Submit { shard, .. } | Job::Requeue { to: shard, .. } = &job {
                 appended.push(*shard);
             }
             answers.push(self.apply(&mut tables, job)?);
@@ -142,6 +151,10 @@ impl Engine {
                     self.waiting.insert((shard, id), answer);
                 }
                 Ok(answered(reply, id.ok_or(SubmitError::TooMany)))
+            }
+            Job::Requeue { shard, id, to, fields, reply } => {
+                let moved = tables.requeue(shard, id, to, &fields)?;
+                Ok(answered(reply, moved.ok_or(RequeueError::Gone { shard, id })))
             }
             Job::Acquire { shard, holder, now, reply } => {
                 let acquired = match self.leases.acquire(shard, &holder, now) {

@@ -3,17 +3,17 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use redb::{Database, ReadableDatabase as _};
+use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::engine::{Engine, Job};
 use super::file::OpenError;
-use super::tables::{EVENTS, Record, WORKSPACES};
+use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
 use super::transaction::Done;
 use super::writer::{Failure, Writer};
 use crate::journal::fold::Stored;
-use crate::journal::port::StoreError;
-use crate::message::WorkspaceId;
+use crate::journal::port::{RawEntry, StoreError, StoredEvent};
+use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Clock;
 
 /// Messages and commands that wait to be stored at most; the next caller waits.
@@ -114,6 +114,32 @@ impl Store {
         let record = txn.open_table(WORKSPACES)?.get(workspace.as_str())?.map(|bytes| Record::decode(bytes.value()));
         let record = record.transpose()?.unwrap_or_default();
         Ok(record.stored(&txn.open_table(EVENTS)?, 0)?)
+    }
+
+    /// A workspace's events that are no attempts, as of the last durable transaction.
+    pub(super) fn history(&self, workspace: &WorkspaceId) -> Done<Vec<StoredEvent>> {
+        let txn = self.db.begin_read()?;
+        let places = txn.open_table(HISTORIES)?.get(workspace.as_str())?;
+        let places = places.map(|bytes| tables::decode_places(bytes.value())).transpose()?.unwrap_or_default();
+        Ok(tables::events_at(&txn.open_table(EVENTS)?, &places, 0)?)
+    }
+
+    /// Rejected entries as of the last durable transaction.
+    pub(super) fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Done<Vec<RawEntry>> {
+        let table = self.db.begin_read()?.open_table(Names::of(shard).rejected())?;
+        let first = from.ms.saturating_add(u64::from(from.n > 0));
+        let mut entries = Vec::new();
+        for item in table.range(first..)?.take(count) {
+            let (number, fields) = item?;
+            entries.push(tables::decode_entry(tables::rejected_id(number.value()), fields.value())?);
+        }
+        Ok(entries)
+    }
+
+    /// How many each shard has.
+    pub(super) fn rejected_counts(&self) -> Done<Vec<u64>> {
+        let txn = self.db.begin_read()?;
+        (0..self.shards()).map(|shard| Ok(txn.open_table(Names::of(shard).rejected())?.len()?)).collect()
     }
 
     /// Whether the journal works.

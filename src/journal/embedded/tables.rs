@@ -15,7 +15,7 @@ use crate::message::EntryId;
 
 /// The version of everything below.
 pub(super) const FORMAT: u64 = 1;
-/// `format` and `shards`.
+/// `format` and `shards`, and by shard the number that its next rejected entry gets.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Event number over all workspaces → the event's JSON.
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -61,6 +61,7 @@ impl Names {
         TableDefinition::new(&self.commands)
     }
 
+    /// Also the name of the next number in [`META`].
     pub(super) fn rejected(&self) -> RejectedEntries<'_> {
         TableDefinition::new(&self.rejected)
     }
@@ -72,6 +73,11 @@ pub(super) fn id(entry: EntryId) -> Id {
 
 pub(super) fn entry((ms, n): Id) -> EntryId {
     EntryId { ms, n }
+}
+
+/// A rejected entry's number, as an id.
+pub(super) fn rejected_id(number: u64) -> Id {
+    (number, 0)
 }
 
 /// Where a workspace's events stand: (seq, event number), oldest first.
@@ -118,15 +124,25 @@ impl Record {
         events: &impl ReadableTable<u64, &'static [u8]>,
         from: usize,
     ) -> Result<Stored, StorageError> {
-        let mut attempts = Vec::with_capacity(self.attempts.len().saturating_sub(from));
-        for &(seq, number) in self.attempts.range(from.min(self.attempts.len())..) {
-            // An event that is not there leaves a hole, which the fold reports.
-            if let Some(json) = events.get(number)? {
-                attempts.push(StoredEvent { seq, json: Bytes::copy_from_slice(json.value()) });
-            }
-        }
+        let attempts = events_at(events, &self.attempts, from)?;
         Ok(Stored { snapshot: self.snapshot.clone(), attempts, top: self.top })
     }
+}
+
+/// The events at `places`, from the `from`th on.
+pub(super) fn events_at(
+    events: &impl ReadableTable<u64, &'static [u8]>,
+    places: &Places,
+    from: usize,
+) -> Result<Vec<StoredEvent>, StorageError> {
+    let mut found = Vec::with_capacity(places.len().saturating_sub(from));
+    for &(seq, number) in places.range(from.min(places.len())..) {
+        // An attempt that is not there leaves a hole, which the fold reports.
+        if let Some(json) = events.get(number)? {
+            found.push(StoredEvent { seq, json: Bytes::copy_from_slice(json.value()) });
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn encode_places(places: &Places) -> Vec<u8> {

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
+use bytes::Bytes;
+use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, TableHandle as _, WriteTransaction};
 
-use super::tables::{self, EVENTS, HISTORIES, Id, Names, OUTBOX, Places, Record, SKIPPED, TOPS, WORKSPACES, entry, id};
+use super::tables::{
+    self, EVENTS, HISTORIES, Id, META, Names, OUTBOX, Places, Record, SKIPPED, TOPS, WORKSPACES, entry, id,
+};
 use crate::journal::port::{
     ATTEMPTS_KEPT, Batch, COMMANDS_WAITING_MAX, HISTORY_KEPT, LoadError, Loaded, Newest, OwedMail, REJECTED_KEPT,
     RawEntry, Rejected, Step, StoredEvent,
@@ -212,15 +215,45 @@ impl<'t> Transaction<'t> {
         for settled in &step.settled_commands {
             tables.commands.remove(id(*settled))?;
         }
+        if step.rejected.is_empty() { Ok(()) } else { self.reject(shard, &step.rejected) }
+    }
+
+    /// Keeps rejected entries, and deletes the oldest ones when there are too many.
+    fn reject(&mut self, shard: u16, all: &[Rejected]) -> Done<()> {
+        let names = Names::of(shard);
+        let mut meta = self.txn.open_table(META)?;
+        let table = &mut self.shard(shard)?.rejected;
+        // Remembered apart from the entries: a number must not come again when the last entry is requeued.
+        let above_last = table.last()?.map_or(0, |(number, _)| number.value() + 1);
+        let mut number = meta.get(names.rejected().name())?.map_or(0, |next| next.value()).max(above_last);
         let mut deleted = 0;
-        for rejected in &step.rejected {
-            deleted += tables.reject(rejected)?;
+        for rejected in all {
+            let fields = rejected.fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+            table.insert(number, tables::encode_fields(fields).as_slice())?;
+            number += 1;
+            deleted += u64::from(table.len()? > REJECTED_KEPT as u64 && table.pop_first()?.is_some());
         }
+        meta.insert(names.rejected().name(), number)?;
         if deleted > 0 {
             tracing::warn!(shard, deleted, "rejected entries were deleted: the shard keeps the last {REJECTED_KEPT}");
             self.rejected_deleted += deleted;
         }
         Ok(())
+    }
+
+    /// Moves a rejected entry to the end of the messages of `to`. `None` when it is gone.
+    pub(super) fn requeue(
+        &mut self,
+        shard: u16,
+        id: EntryId,
+        to: u16,
+        fields: &[(Bytes, Bytes)],
+    ) -> Done<Option<EntryId>> {
+        if self.shard(shard)?.rejected.remove(id.ms)?.is_none() {
+            return Ok(None);
+        }
+        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect::<Vec<_>>();
+        self.publish(to, &fields).map(Some)
     }
 
     /// A workspace with the attempts above its snapshot.
@@ -312,15 +345,6 @@ impl Shard<'_> {
         *top = if now_ms > top.0 { (now_ms, 0) } else { id(entry(*top).next()) };
         self.topped = true;
         *top
-    }
-
-    /// Keeps a rejected entry, and deletes the oldest one when there are too many. Answers how many it deleted.
-    fn reject(&mut self, rejected: &Rejected) -> Done<u64> {
-        let number = self.rejected.last()?.map_or(0, |(number, _)| number.value() + 1);
-        let fields = rejected.fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
-        self.rejected.insert(number, tables::encode_fields(fields).as_slice())?;
-        let over = self.rejected.len()? > REJECTED_KEPT as u64;
-        Ok(u64::from(over && self.rejected.pop_first()?.is_some()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::COMMANDS_WAITING_MAX;
-use crate::message::WorkspaceId;
+use crate::message::{EntryId, WorkspaceId};
 
 /// The store is away or refused.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,24 @@ pub enum PublishError {
     #[error("the store is full, the message was not stored; free memory or raise its limit, then publish again")]
     Full,
     /// The store is away. Whether the message was stored is unknown.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a rejected entry was not requeued.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each field stands in the sentence above it")]
+pub enum RequeueError {
+    /// It is not there, or not any more.
+    #[error("shard {shard} has no rejected entry {id}: it was requeued before, or deleted to make room")]
+    Gone { shard: u16, id: EntryId },
+    /// It would only be rejected again, so it stays where it is.
+    #[error("the entry is still not valid: {reason}")]
+    Invalid { reason: String },
+    /// The store is out of memory; the entry stays where it is.
+    #[error("the store is full, nothing was requeued; free memory or raise its limit, then try again")]
+    Full,
+    /// The store is away. Whether the entry was requeued is unknown.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

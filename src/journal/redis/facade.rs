@@ -6,12 +6,16 @@ use redis::{RedisError, Value};
 
 use super::Inner;
 use super::error::{Verdict, store_error, unexpected, verdict};
+use super::keys::WorkspaceKey;
 use super::script::Script;
 use super::{read, reply};
 use crate::journal::fold;
-use crate::journal::port::{COMMANDS_WAITING_MAX, PublishError, ReadError, Reading, SubmitError};
+use crate::journal::port::{
+    COMMANDS_WAITING_MAX, HISTORY_KEPT, PublishError, ReadError, Reading, StoredEvent, SubmitError,
+};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
+use crate::workspace::event::Event;
 
 impl Inner {
     pub(super) async fn submit_command(
@@ -63,6 +67,18 @@ impl Inner {
         let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
         let (stored, _) = answer.map_err(|error| store_error("reading a workspace", error))?;
         Ok(fold::read(workspace, &stored)?)
+    }
+
+    pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        let keys = self.keys.shard(workspace.shard(self.shards));
+        let mut cmd = redis::cmd("XREVRANGE");
+        cmd.arg(keys.of(workspace, WorkspaceKey::Journal)).arg("+").arg("-").arg("COUNT").arg(HISTORY_KEPT);
+        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::entries);
+        let newest_first = answer.and_then(|entries| entries.into_iter().map(read::event).collect::<Result<_, _>>());
+        let mut events: Vec<StoredEvent> =
+            newest_first.map_err(|error| store_error("reading a workspace's history", error))?;
+        events.reverse();
+        Ok(fold::history(workspace, &events)?)
     }
 }
 

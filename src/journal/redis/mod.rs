@@ -19,8 +19,8 @@
 //!
 //! # Ways in
 //! [`lease`] takes a shard and starts a [`mod@line`] (commits, loads, in order) and an
-//! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`source`] hands the
-//! common input over. Each kind of work has connections of its own: answers come in the order of
+//! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
+//! set aside; [`source`] hands the common input over. Each kind of work has connections of its own: answers come in the order of
 //! questions, so nothing may stand behind a blocking read.
 
 mod answers;
@@ -35,7 +35,9 @@ mod intake;
 mod keys;
 mod lease;
 mod line;
+mod port;
 mod read;
+mod rejected;
 mod reply;
 mod script;
 mod shared;
@@ -46,24 +48,16 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use uuid::Uuid;
 
 use self::answers::Listener;
-use self::commit::Fence;
 use self::connect::Server;
 use self::counts::Counts;
-use self::intake::Intake;
 use self::keys::Keys;
-use self::line::{Held, Line};
 use self::shared::Shared;
 use self::source::Source;
-use super::port::{AcquireError, Acquired, Holder, Journal, PublishError, ReadError, Reading, StoreError, SubmitError};
 use crate::config::START_WAIT;
-use crate::message::{EntryId, RawMessage, WorkspaceId};
-use crate::workspace::command::{Answer, Command};
 use crate::workspace::time::Clock;
 
 pub use self::check::{StartError, stored_shards};
@@ -166,50 +160,5 @@ impl Inner {
 
     fn note_held(&self, shard: u16) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
-    }
-}
-
-#[async_trait]
-impl Journal for Redis {
-    fn shards(&self) -> u16 {
-        self.inner.shards
-    }
-
-    async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {
-        let inner = &self.inner;
-        let fence = Fence { nonce: format!("{}.{}", inner.run, Uuid::new_v4()), lease: holder.lease };
-        let lease = lease::acquire(inner, shard, holder, &fence.nonce).await?;
-        let keys = inner.keys.shard(shard);
-        let counts = Arc::clone(&inner.counts);
-        let held = Held { shard, keys: keys.clone(), fence, head: lease.head, counts };
-        Ok(Acquired {
-            intake: Box::new(Intake::new(Arc::clone(&inner.server), keys)),
-            line: Box::new(Line::start(Arc::clone(&inner.server), held)),
-            outbox: lease.outbox,
-            lease_until: lease.until,
-        })
-    }
-
-    async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
-        self.inner.submit_command(workspace, command, wait).await
-    }
-
-    async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
-        self.inner.publish_message(workspace, message).await
-    }
-
-    async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
-        self.inner.read_workspace(workspace).await
-    }
-
-    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
-        let moved = source::hand_over(&self.inner, max, block).await;
-        moved.map_err(|error| error::store_error("handing messages over to their shards", error))
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        let meta = self.inner.keys.shard(0).owner();
-        let answer = self.inner.shared.call_repeatable(&meta, &redis::cmd("PING")).await;
-        answer.map(drop).map_err(|error| error::store_error("asking Redis for a sign of life", error))
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn parse(answer: Value) -> Result<Answered, RedisError> {
 }
 
 /// An entry `<seq>-0` with one field.
-fn event(entry: RawEntry) -> Result<StoredEvent, RedisError> {
+pub(super) fn event(entry: RawEntry) -> Result<StoredEvent, RedisError> {
     let json = entry.field("e").cloned().ok_or_else(|| unexpected("an event without the field e"))?;
     Ok(StoredEvent { seq: entry.id.ms, json })
 }

@@ -16,11 +16,12 @@ pub(super) enum Script {
     Present,
     Read,
     Release,
+    Requeue,
     Submit,
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 9] = [
+pub(super) const TEXTS: [&str; 10] = [
     include_str!("../../../redis/acquire.lua"),
     include_str!("../../../redis/commit.lua"),
     include_str!("../../../redis/handover.lua"),
@@ -29,6 +30,7 @@ pub(super) const TEXTS: [&str; 9] = [
     include_str!("../../../redis/present.lua"),
     include_str!("../../../redis/read.lua"),
     include_str!("../../../redis/release.lua"),
+    include_str!("../../../redis/requeue.lua"),
     include_str!("../../../redis/submit.lua"),
 ];
 

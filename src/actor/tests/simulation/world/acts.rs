@@ -13,7 +13,7 @@ impl World {
                     self.line = true;
                     self.desk.acquired(outbox, &present, now + LEASE, now);
                 }
-                Err(error) => self.desk.not_acquired(&error),
+                Err(error) => self.desk.not_acquired(&error, false),
             },
             News::Polled(term, Ok(polled)) if term == self.term => self.desk.polled(polled, now),
             News::Polled(term, Err(error)) if term == self.term => self.desk.poll_failed(&error, now),

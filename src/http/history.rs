@@ -1,0 +1,22 @@
+//! `/v1/workspaces/{ws}/history`: the last 100 changes of the configuration, newest first.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::Shared;
+use super::auth::Scope;
+use super::problem::Problem;
+use crate::workspace::history::{self, Change};
+
+#[derive(Serialize)]
+pub(super) struct History {
+    history: Vec<Change>,
+}
+
+pub(super) async fn list(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<History>, Problem> {
+    let events = shared.within_reads(shared.facade.journal.history(&scope.workspace)).await?;
+    Ok(Json(History { history: history::changes(&events) }))
+}

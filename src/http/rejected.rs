@@ -1,0 +1,195 @@
+//! `/v1/rejected`: what the shards set aside; admin only, for an entry may name any workspace or none.
+//!
+//! | call | does |
+//! |---|---|
+//! | `GET /v1/rejected?shard=K&after=K/ID` | `{"rejected":[…],"next":"K/ID"\|null}`, by shard and oldest first, at most [`LISTED_MAX`]; both parameters may be left out, `next` is the next call's `after` |
+//! | `GET /v1/rejected/{shard}/{id}` | one entry with its fields |
+//! | `POST /v1/rejected/{shard}/{id}/requeue` | checks it again and moves it to the stream of its workspace → 202 `{"workspace","shard","id"}` once durable |
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+use super::auth::Admin;
+use super::problem::{Kind, Problem};
+use crate::config::STORE_ANSWER_MAX;
+use crate::journal::port::{RawEntry, StoreError};
+use crate::journal::rejected::Kept;
+use crate::message::{EntryId, WorkspaceId};
+
+/// Entries in one answer at most.
+const LISTED_MAX: usize = 100;
+/// Entries read at a time: each may hold 512 KiB, of which only a line is listed.
+const READ_AT_ONCE: usize = 16;
+
+/// An entry's place, written `<shard>/<id>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    shard: u16,
+    id: EntryId,
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        let (shard, id) = text.split_once('/')?;
+        Some(Self { shard: shard.parse().ok()?, id: id.parse().ok()? })
+    }
+}
+
+/// Taken from the path; whoever may not look at it learns nothing.
+pub(super) struct Scope(Place);
+
+impl FromRequestParts<Arc<Shared>> for Scope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let Admin = Admin::from_request_parts(parts, shared).await?;
+        let path = Path::<(String, String)>::from_request_parts(parts, shared).await;
+        let place = path.ok().and_then(|Path((shard, id))| Place::parse(&format!("{shard}/{id}")));
+        let shards = shared.facade.journal.shards();
+        place.filter(|place| place.shard < shards).map(Self).ok_or_else(|| {
+            let last = shards - 1;
+            let detail = format!("an entry is named /v1/rejected/<shard>/<id>, with a shard from 0 to {last}");
+            Problem::new(Kind::NotFound, detail)
+        })
+    }
+}
+
+/// Where a list begins and ends.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    shard: Option<u16>,
+    after: Option<String>,
+}
+
+/// One entry in a list.
+#[derive(Serialize)]
+struct Line {
+    shard: u16,
+    id: EntryId,
+    entry: String,
+    at: String,
+    reason: String,
+    workspace: Option<String>,
+    bytes: u64,
+}
+
+impl Line {
+    fn new(shard: u16, id: EntryId, kept: &Kept<'_>) -> Self {
+        // What was cut may be the beginning of another workspace's name.
+        let workspace = kept.text("workspace").filter(|_| !kept.cut);
+        let workspace = workspace.and_then(|text| text.parse::<WorkspaceId>().ok());
+        Self {
+            shard,
+            id,
+            entry: kept.entry.to_string(),
+            at: kept.at.to_string(),
+            reason: kept.reason.to_string(),
+            workspace: workspace.map(|workspace| workspace.to_string()),
+            bytes: kept.bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    rejected: Vec<Line>,
+    next: Option<String>,
+}
+
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    _: Admin,
+    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Listed>, Problem> {
+    let wrong = |detail: String| Problem::new(Kind::InvalidQuery, detail);
+    let Query(wanted) = wanted.map_err(|error| wrong(format!("send at most `shard` and `after`: {error}")))?;
+    let after = wanted.after.as_deref().map(|text| {
+        Place::parse(text).ok_or_else(|| wrong("`after` must be the `next` of an earlier answer".to_owned()))
+    });
+    let after = after.transpose()?;
+    let listed = shared.within_reads(shared.list_rejected(wanted.shard, after)).await?;
+    Ok(Json(listed))
+}
+
+impl Shared {
+    async fn list_rejected(&self, only: Option<u16>, after: Option<Place>) -> Result<Listed, StoreError> {
+        let journal = &self.facade.journal;
+        let first = after.map_or(0, |after| after.shard);
+        let mut rejected = Vec::new();
+        for (shard, count) in (0_u16..).zip(journal.rejected_counts().await?) {
+            if shard < first || count == 0 || only.is_some_and(|only| only != shard) {
+                continue;
+            }
+            let mut from = after.filter(|after| after.shard == shard).map_or(EntryId::ZERO, |after| after.id.next());
+            loop {
+                let entries = journal.rejected(shard, from, READ_AT_ONCE).await?;
+                for entry in &entries {
+                    if rejected.len() == LISTED_MAX {
+                        let next = rejected.last().map(|line: &Line| format!("{}/{}", line.shard, line.id));
+                        return Ok(Listed { rejected, next });
+                    }
+                    rejected.push(Line::new(shard, entry.id, &Kept::of(entry)));
+                }
+                match entries.last() {
+                    Some(last) if entries.len() == READ_AT_ONCE => from = last.id.next(),
+                    _ => break,
+                }
+            }
+        }
+        Ok(Listed { rejected, next: None })
+    }
+}
+
+/// One entry, whole. Bytes that are no UTF-8 are replaced.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    #[serde(flatten)]
+    line: Line,
+    truncated: bool,
+    fields: Vec<Field>,
+}
+
+#[derive(Serialize)]
+struct Field {
+    name: String,
+    value: String,
+}
+
+pub(super) async fn show(State(shared): State<Arc<Shared>>, Scope(place): Scope) -> Result<Json<Shown>, Problem> {
+    let Place { shard, id } = place;
+    let entries = shared.within_reads(shared.facade.journal.rejected(shard, id, 1));
+    let found = entries.await?.pop().filter(|entry: &RawEntry| entry.id == id).ok_or_else(|| {
+        let detail = format!("shard {shard} has no rejected entry {id}: it was requeued, or deleted to make room");
+        Problem::new(Kind::NotFound, detail)
+    })?;
+    let kept = Kept::of(&found);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let fields = kept.fields.iter().map(|(name, value)| Field { name: text(name), value: text(value) }).collect();
+    Ok(Json(Shown { line: Line::new(shard, id, &kept), truncated: kept.cut, fields }))
+}
+
+/// A requeued entry's new place.
+#[derive(Serialize)]
+pub(super) struct Moved {
+    workspace: WorkspaceId,
+    shard: u16,
+    id: EntryId,
+}
+
+pub(super) async fn requeue(
+    State(shared): State<Arc<Shared>>,
+    Scope(Place { shard, id }): Scope,
+) -> Result<(StatusCode, Json<Moved>), Problem> {
+    let requeue = shared.facade.journal.requeue(shard, id);
+    let requeued = tokio::time::timeout(STORE_ANSWER_MAX, requeue).await.map_err(|_| Problem::requeue_unknown())??;
+    let moved = Moved { workspace: requeued.workspace, shard: requeued.shard, id: requeued.entry };
+    tracing::info!(from = shard, %id, workspace = %moved.workspace, to = moved.shard, entry = %moved.id, "requeued");
+    Ok((StatusCode::ACCEPTED, Json(moved)))
+}

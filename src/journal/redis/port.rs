@@ -1,0 +1,80 @@
+//! What the port asks for, and who does it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::commit::Fence;
+use super::intake::Intake;
+use super::line::{Held, Line};
+use super::{Redis, error, lease, source};
+use crate::journal::port::{
+    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    StoreError, SubmitError,
+};
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::command::{Answer, Command};
+use crate::workspace::event::Event;
+
+#[async_trait]
+impl Journal for Redis {
+    fn shards(&self) -> u16 {
+        self.inner.shards
+    }
+
+    async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {
+        let inner = &self.inner;
+        let fence = Fence { nonce: format!("{}.{}", inner.run, Uuid::new_v4()), lease: holder.lease };
+        let lease = lease::acquire(inner, shard, holder, &fence.nonce).await?;
+        let keys = inner.keys.shard(shard);
+        let counts = Arc::clone(&inner.counts);
+        let held = Held { shard, keys: keys.clone(), fence, head: lease.head, counts };
+        Ok(Acquired {
+            intake: Box::new(Intake::new(Arc::clone(&inner.server), keys)),
+            line: Box::new(Line::start(Arc::clone(&inner.server), held)),
+            outbox: lease.outbox,
+            lease_until: lease.until,
+        })
+    }
+
+    async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
+        self.inner.submit_command(workspace, command, wait).await
+    }
+
+    async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        self.inner.publish_message(workspace, message).await
+    }
+
+    async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        self.inner.read_workspace(workspace).await
+    }
+
+    async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        self.inner.read_history(workspace).await
+    }
+
+    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
+        let moved = source::hand_over(&self.inner, max, block).await;
+        moved.map_err(|error| error::store_error("handing messages over to their shards", error))
+    }
+
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
+        self.inner.rejected_entries(shard, from, count).await
+    }
+
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
+        self.inner.count_rejected().await
+    }
+
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
+        self.inner.requeue_entry(shard, id).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let meta = self.inner.keys.shard(0).owner();
+        let answer = self.inner.shared.call_repeatable(&meta, &redis::cmd("PING")).await;
+        answer.map(drop).map_err(|error| error::store_error("asking Redis for a sign of life", error))
+    }
+}

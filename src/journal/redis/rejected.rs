@@ -1,0 +1,100 @@
+//! What was set aside: looking at it, and moving it back.
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use redis::{Cmd, RedisError};
+
+use super::Inner;
+use super::error::{Verdict, store_error, verdict};
+use super::reply;
+use super::script::Script;
+use crate::journal::port::{RawEntry, RequeueError, Requeued, StoreError};
+use crate::journal::rejected;
+use crate::message::EntryId;
+
+impl Inner {
+    pub(super) async fn rejected_entries(
+        &self,
+        shard: u16,
+        from: EntryId,
+        count: usize,
+    ) -> Result<Vec<RawEntry>, StoreError> {
+        let keys = self.keys.shard(shard);
+        let mut cmd = redis::cmd("XRANGE");
+        cmd.arg(keys.rejected()).arg(from.to_string()).arg("+").arg("COUNT").arg(count);
+        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::entries);
+        answer.map_err(|error| store_error("reading rejected entries", error))
+    }
+
+    pub(super) async fn count_rejected(&self) -> Result<Vec<u64>, StoreError> {
+        let counts = (0..self.shards).map(async |shard| {
+            let keys = self.keys.shard(shard);
+            let mut cmd = redis::cmd("XLEN");
+            cmd.arg(keys.rejected());
+            self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::number)
+        });
+        try_join_all(counts).await.map_err(|error| store_error("counting rejected entries", error))
+    }
+
+    pub(super) async fn requeue_entry(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
+        let found = self.rejected_entries(shard, id, 1).await?.pop().filter(|found| found.id == id);
+        let found = found.ok_or(RequeueError::Gone { shard, id })?;
+        let stream = self.keys.shard(shard).messages();
+        let (workspace, fields) =
+            rejected::requeued(&found, &stream).map_err(|reason| RequeueError::Invalid { reason })?;
+        let to = workspace.shard(self.shards);
+        let entry = if to == shard {
+            self.move_within(shard, id, &fields).await?.ok_or(RequeueError::Gone { shard, id })?
+        } else {
+            self.move_across(shard, id, to, &fields).await?
+        };
+        Ok(Requeued { workspace, shard: to, entry })
+    }
+
+    async fn move_within(
+        &self,
+        shard: u16,
+        id: EntryId,
+        fields: &[(Bytes, Bytes)],
+    ) -> Result<Option<EntryId>, RequeueError> {
+        let keys = self.keys.shard(shard);
+        let mut cmd = self.server.script(Script::Requeue, &[keys.rejected(), keys.messages()]);
+        cmd.arg(id.to_string());
+        add(&mut cmd, fields);
+        let answer = self.shared.call(&keys.owner(), &cmd).await.map_err(refused)?;
+        Ok(if answer == redis::Value::Nil { None } else { Some(reply::id(answer).map_err(refused)?) })
+    }
+
+    /// Two shards may lie on two nodes of a cluster, so this is two steps.
+    async fn move_across(
+        &self,
+        shard: u16,
+        id: EntryId,
+        to: u16,
+        fields: &[(Bytes, Bytes)],
+    ) -> Result<EntryId, RequeueError> {
+        let (from, to) = (self.keys.shard(shard), self.keys.shard(to));
+        let mut append = redis::cmd("XADD");
+        append.arg(to.messages()).arg("*");
+        add(&mut append, fields);
+        let entry = self.shared.call(&to.owner(), &append).await.and_then(reply::id).map_err(refused)?;
+        let mut delete = redis::cmd("XDEL");
+        delete.arg(from.rejected()).arg(id.to_string());
+        let deleted = self.shared.call_repeatable(&from.owner(), &delete).await;
+        deleted.map_err(|error| store_error("deleting a rejected entry, which is requeued by now", error))?;
+        Ok(entry)
+    }
+}
+
+fn add(cmd: &mut Cmd, fields: &[(Bytes, Bytes)]) {
+    for (name, value) in fields {
+        cmd.arg(name.as_ref()).arg(value.as_ref());
+    }
+}
+
+fn refused(error: RedisError) -> RequeueError {
+    match verdict(&error) {
+        Verdict::Full => RequeueError::Full,
+        _ => RequeueError::Store(store_error("requeueing a rejected entry", error)),
+    }
+}

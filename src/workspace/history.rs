@@ -1,0 +1,100 @@
+//! The change history: who made the configuration what it is, when, from what, to what.
+//!
+//! It is read off the events that are no attempts, of which a journal keeps at least the last 400. The
+//! last 100 changes are always among those, each with what was before it. A change is a save or an
+//! automatic switch-off; every other such event is the end of a mail. A switch-off needs a save before
+//! it that switched on, and a mail needs its switch-off. So about a third of any 400 such events are
+//! saves, fewer only by the mails that were owed before the first of them. A further type of event
+//! that a save may bring about has to leave it at more than 100.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::event::{Event, WebhookSaved};
+use super::state::Webhook;
+use super::time::Time;
+use super::view::{NewMessage, Status};
+
+/// Changes that are shown.
+pub const CHANGES_SHOWN: usize = 100;
+/// Who switches off after too many errors.
+const SERVICE: &str = "outbound";
+
+/// One change of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The event's seq, as a string.
+    pub id: String,
+    /// When.
+    pub at: Time,
+    /// The subject of the token, or `outbound` for an automatic switch-off.
+    pub by: Arc<str>,
+    /// What it was before; absent before the first save.
+    pub from: Option<Configuration>,
+    /// What it is since.
+    pub to: Configuration,
+}
+
+/// What an operator configures, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Configuration {
+    /// Where messages go.
+    pub url: Option<Arc<str>>,
+    /// Whether they go.
+    pub enabled: bool,
+    /// Always `new_message`.
+    pub event: NewMessage,
+    /// Who gets the mail.
+    pub owner_email: Option<String>,
+    /// In one word, as the webhook showed it then.
+    pub status: Status,
+}
+
+/// The last [`CHANGES_SHOWN`] changes, newest first. `events` are those that are no attempts, with
+/// their seqs, oldest first; those that change no configuration are passed over.
+#[must_use]
+pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
+    let mut present: Option<Configuration> = None;
+    let mut changes = Vec::new();
+    for (seq, event) in events {
+        let (at, by, to) = match event {
+            Event::WebhookSaved(saved) => (saved.at, saved.by.as_str(), Configuration::saved(saved)),
+            Event::WebhookDisabled(disabled) => {
+                // Without the save before it there is nothing to tell: it is older than what is kept.
+                let Some(before) = present.clone() else { continue };
+                (disabled.at, SERVICE, before.switched_off())
+            }
+            Event::AttemptDelivered(_)
+            | Event::AttemptFailed(_)
+            | Event::OwnerNotified(_)
+            | Event::MailGivenUp(_)
+            | Event::MailDropped(_)
+            | Event::MessagesSkipped(_)
+            | Event::TestStarted(_)
+            | Event::TestDropped(_)
+            | Event::MailDeferred(_) => continue,
+        };
+        let from = present.replace(to.clone());
+        changes.push(Change { id: seq.to_string(), at, by: by.into(), from, to });
+    }
+    changes.reverse();
+    changes.truncate(CHANGES_SHOWN);
+    changes
+}
+
+impl Configuration {
+    fn saved(saved: &WebhookSaved) -> Self {
+        Self::new(saved.url.clone(), saved.enabled, saved.owner_email.clone(), false)
+    }
+
+    fn switched_off(self) -> Self {
+        Self::new(self.url, false, self.owner_email, true)
+    }
+
+    fn new(url: Option<Arc<str>>, enabled: bool, owner_email: Option<String>, disabled_by_errors: bool) -> Self {
+        let webhook = Webhook { url, enabled, owner_email, disabled_by_errors, ..Webhook::default() };
+        let status = webhook.status();
+        Self { url: webhook.url, enabled, event: NewMessage::NewMessage, owner_email: webhook.owner_email, status }
+    }
+}

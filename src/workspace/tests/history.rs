@@ -1,0 +1,77 @@
+//! The change history.
+
+use crate::workspace::Time;
+use crate::workspace::event::{Event, MailEnded, MailState, WebhookDisabled, WebhookSaved};
+use crate::workspace::history::{CHANGES_SHOWN, changes};
+use crate::workspace::view::Status;
+
+fn saved(by: &str, url: Option<&str>, enabled: bool) -> Event {
+    Event::WebhookSaved(WebhookSaved {
+        at: Time::from_unix_ms(1),
+        by: by.to_owned(),
+        url: url.map(Into::into),
+        enabled,
+        owner_email: Some("owner@example.com".to_owned()),
+        secret: "whsec_c2VjcmV0".into(),
+    })
+}
+
+fn disabled() -> Event {
+    Event::WebhookDisabled(WebhookDisabled { at: Time::from_unix_ms(2), errors: 11, mail: MailState::Owed })
+}
+
+fn notified(disabled: u64) -> Event {
+    Event::OwnerNotified(MailEnded { at: Time::from_unix_ms(3), disabled, detail: None })
+}
+
+const URL: Option<&str> = Some("https://example.com/hook");
+
+#[test]
+fn each_change_says_who_and_from_what_to_what() {
+    let events =
+        [(1, saved("admin", URL, true)), (15, disabled()), (16, notified(15)), (17, saved("ops", None, false))];
+    let changes = changes(&events);
+    let told: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            (
+                &*change.id,
+                &*change.by,
+                change.from.as_ref().map(|from| from.status),
+                change.to.status,
+                change.to.enabled,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("17", "ops", Some(Status::DisabledByErrors), Status::NotConfigured, false),
+            ("15", "outbound", Some(Status::Enabled), Status::DisabledByErrors, false),
+            ("1", "admin", None, Status::Enabled, true),
+        ]
+    );
+    assert_eq!(changes[1].to.url.as_deref(), URL, "a switch-off forgets nothing");
+    assert_eq!((changes[0].from.as_ref(), changes[1].from.as_ref()), (Some(&changes[1].to), Some(&changes[2].to)));
+}
+
+#[test]
+fn the_last_100_are_shown_each_with_what_was_before() {
+    let events: Vec<_> = (1..=150).map(|seq| (seq, saved("admin", URL, seq % 2 == 0))).collect();
+    let changes = changes(&events);
+    assert_eq!((changes.len(), &*changes[0].id, &*changes[99].id), (CHANGES_SHOWN, "150", "51"));
+    assert!(changes.iter().all(|change| change.from.as_ref().is_some_and(|from| from.status != change.to.status)));
+}
+
+#[test]
+fn what_begins_with_a_switch_off_begins_in_the_middle() {
+    let events = [(15, disabled()), (16, notified(15)), (17, saved("admin", URL, true))];
+    let changes = changes(&events);
+    assert_eq!(changes.iter().map(|change| &*change.id).collect::<Vec<_>>(), ["17"]);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let shown = serde_json::to_string(&changes(&[(1, saved("admin", URL, true))])).unwrap();
+    assert!(!shown.contains("whsec_") && !shown.contains("secret"), "{shown}");
+}
