@@ -66,6 +66,26 @@ async fn a_commit_whose_answer_is_lost_is_applied_once_however_often_that_happen
     assert_eq!(chaos.logged("is loaded again"), 0, "a lost answer is no reason to load anything again");
 }
 
+/// Nothing tells that a connection is dead but the answer that does not come.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_on_which_nothing_arrives_any_more_are_given_up() {
+    let chaos = Chaos::start_behind_proxy().await;
+    let proxy = chaos.proxy.as_ref().unwrap();
+    let workspaces = workspaces("w", WORKSPACES);
+    workspaces.iter().for_each(|one| chaos.receiver.treat(one, |how| how.delay = Duration::from_millis(100)));
+    chaos.save(&workspaces).await;
+    let published = chaos.publish(&parcels(&workspaces, "m", MESSAGES, CHATS));
+    for received in [100, 400] {
+        chaos.until_received(received).await;
+        proxy.set(Mode::BlackHole);
+        chaos.until_readyz(503, "the store is missed", |body| body.to_string().contains("does not answer")).await;
+        proxy.set(Mode::Forward);
+        chaos.until_readyz(200, "the service is ready again", |_| true).await;
+    }
+    chaos.check_each_came_once(&workspaces, &published).await;
+    assert_eq!(chaos.receiver.count(), WORKSPACES * MESSAGES);
+}
+
 #[tokio::test]
 async fn forgotten_scripts_are_sent_again() {
     let chaos = Chaos::start().await;

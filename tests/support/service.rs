@@ -111,6 +111,16 @@ impl Service {
         kill_process(self.process(), Signal::TERM).unwrap();
     }
 
+    /// Stops it from running, as a machine that sleeps would, until [`Service::resume`].
+    pub(crate) fn pause(&self) {
+        kill_process(self.process(), Signal::STOP).unwrap();
+    }
+
+    /// Lets it run on.
+    pub(crate) fn resume(&self) {
+        kill_process(self.process(), Signal::CONT).unwrap();
+    }
+
     /// Waits for the end of the process.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let began = Instant::now();
