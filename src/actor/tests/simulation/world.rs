@@ -380,6 +380,8 @@ impl World {
         let store = &self.store;
         self.published.retain(|entry| store.messages.contains_key(entry) || store.outcomes.contains_key(entry));
         self.submitted.retain(|id| store.commands.contains_key(id) || store.answers.contains_key(id));
+        // What the store gave back may be read and attempted again from now on, before the loss is noticed.
+        self.attempted.retain(|entry| self.desk.holds_attempted(*entry) || !store.messages.contains_key(entry));
         if let Some((_, read)) = &mut self.poll {
             *read = None;
         }
