@@ -168,11 +168,13 @@ pub fn mail(state: &State, disabled: u64, result: MailResult, now: Time) -> Opti
         std::cmp::Ordering::Equal => mail.state == MailState::Owed,
         std::cmp::Ordering::Greater => true,
     })?;
+    // A save and a switch-off never share a seq.
+    let saved_since = state.webhook.config.cmp(&disabled).is_gt();
     let ended = |detail| MailEnded { at: now, disabled, detail };
     Some(match result {
         MailResult::Sent => Event::OwnerNotified(ended(None)),
         MailResult::Refused(why) => Event::MailGivenUp(ended(Some(why))),
-        MailResult::Later(why) if state.webhook.config > disabled => Event::MailDropped(ended(Some(why))),
+        MailResult::Later(why) if saved_since => Event::MailDropped(ended(Some(why))),
         MailResult::Later(why) if now.since(mail.at) >= MAIL_LIMIT_SPAN => Event::MailGivenUp(ended(Some(why))),
         MailResult::Later(why) => Event::MailDeferred(ended(Some(why))),
     })
