@@ -76,7 +76,7 @@ struct HeldCommand {
     blamed: bool,
 }
 
-/// A test's POST, until its workspace has decided on its end.
+/// A test's POST, until what its workspace decided on its end is durable.
 #[derive(Debug)]
 struct TestPost {
     command: EntryId,

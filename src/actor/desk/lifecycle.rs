@@ -193,6 +193,7 @@ impl Desk {
             }
         }
         for id in &made.answered {
+            self.tests.retain(|_, test| test.command != *id);
             if let Some(held) = self.commands.remove(id) {
                 self.let_go(&held.workspace, |slot| slot.commands = slot.commands.saturating_sub(1), now);
             }

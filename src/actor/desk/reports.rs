@@ -77,9 +77,6 @@ impl Desk {
                 held.decided = true;
             }
         }
-        if self.tests.get(workspace).is_some_and(|test| step.answers.iter().any(|(id, _)| *id == test.command)) {
-            self.tests.remove(workspace);
-        }
         self.committer.push(step, test, now);
     }
 

@@ -57,7 +57,7 @@ fn reloads_of_the_shard_lose_nothing_and_repeat_nothing() {
 #[test]
 fn all_trouble_at_once_loses_nothing_and_repeats_only_what_it_may() {
     let all = Trouble { panics: true, corruption: true, reloads: true, rollbacks: true, fences: true, unable: true };
-    simulate(0..80, 4_000, all);
+    simulate(0..40, 4_000, all);
 }
 
 #[test]
