@@ -80,3 +80,24 @@ impl<'de> Deserialize<'de> for Time {
         Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_milliseconds_and_in_whole_seconds_rounded_down() {
+        let time = Time::from_unix_ms(1_614_147_929_999);
+        assert_eq!((time.unix_ms(), time.unix_seconds()), (1_614_147_929_999, 1_614_147_929));
+        assert_eq!(Time::from_unix_ms(-1).unix_seconds(), -1);
+    }
+
+    #[test]
+    fn a_span_later_and_the_span_between_are_the_same() {
+        let time = Time::from_unix_ms(5);
+        let later = time.plus(Duration::from_millis(1_500));
+        assert_eq!(later, Time::from_unix_ms(1_505));
+        assert_eq!(later.since(time), Duration::from_millis(1_500));
+        assert_eq!(time.since(later), Duration::ZERO);
+    }
+}
