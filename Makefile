@@ -73,11 +73,12 @@ docs:
 	$(call say,documentation)
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
-# Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must
-# turn a test red. Takes hours on two cores.
+# Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must turn
+# a test red. The rooms that only use them are left out, so that it takes an hour on two cores and not a
+# day; what their tests alone would notice counts as missed.
 mutants:
 	$(call say,mutants)
 	@$(CARGO) mutants --version || $(CARGO) install --locked cargo-mutants
 	$(CARGO) mutants --timeout 300 --output target \
 	  --file 'src/workspace/**/*.rs' --file 'src/deliver/classify*.rs' --file 'src/deliver/guard*.rs' \
-	  -- $(LOCKED) --lib $(addprefix --test ,$(filter deliver%,$(RULES)))
+	  -- $(LOCKED) --lib --test delivery -- --skip actor:: --skip journal:: --skip cli:: --skip http::
