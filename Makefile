@@ -82,6 +82,7 @@ OTHER_ROOMS := $(addprefix --skip ,actor:: journal:: cli:: http:: notify::)
 mutants:
 	$(call say,mutants)
 	@$(CARGO) mutants --version || $(CARGO) install --locked cargo-mutants
+	@mkdir -p target/mutants
 	$(MUTANTS) --output target/mutants/workspace --file 'src/workspace/**/*.rs' \
 	  -- $(LOCKED) --lib -- $(OTHER_ROOMS)
 	$(MUTANTS) --output target/mutants/deliver --file 'src/deliver/classify*.rs' --file 'src/deliver/guard*.rs' \
