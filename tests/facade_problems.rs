@@ -68,6 +68,7 @@ async fn requests_that_cannot_be_taken_are_refused_with_a_problem() {
 #[tokio::test]
 async fn a_method_that_a_path_does_not_take_is_refused_with_those_it_takes() {
     let allowed = [
+        ("GET", "/v1/workspaces/acme", "DELETE"),
         ("DELETE", WEBHOOK, "GET,HEAD,PUT"),
         ("GET", TEST, "POST"),
         ("POST", SECRET, "GET,HEAD"),
