@@ -25,14 +25,14 @@ use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailEnded
 use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
-use crate::workspace::{Policy, State};
+use crate::workspace::{Confidential, Policy, State};
 
 /// What all workspaces of a shard share.
 pub(super) struct Context {
     pub(super) policy: Policy,
     pub(super) clock: Clock,
     /// Makes a signing secret.
-    pub(super) fresh_secret: Box<dyn Fn() -> Arc<str>>,
+    pub(super) fresh_secret: Box<dyn Fn() -> Confidential>,
     pub(super) gate: Rc<Gate>,
     /// Looks at each message before it is judged; tests make it panic.
     #[cfg(test)]
@@ -147,7 +147,7 @@ impl Core {
             let start = Start {
                 workspace: self.id.clone(),
                 url: Arc::clone(url),
-                secret: webhook.secret.clone(),
+                secrets: webhook.secrets((self.context.clock)()),
                 config: webhook.config,
                 trigger: Trigger::Message,
                 webhook_id: Arc::clone(&item.webhook_id),
@@ -223,21 +223,26 @@ impl Core {
             self.test.queue(id, command);
             return;
         }
-        match &command.action {
-            Action::Save(save) => {
-                let step = match self.save(&command, save) {
-                    Ok(events) => {
-                        let mut step = self.record(events);
-                        step.answers.push((id, self.done()));
-                        step
-                    }
-                    Err(refusal) => self.refusal(id, refusal),
-                };
-                out.steps.push(Step { settled_commands: vec![id], ..step });
+        let decided = match &command.action {
+            Action::Save(save) => self.save(&command, save),
+            Action::RotateSecret => self.rotate(&command),
+            Action::Test { .. } => return self.begin_test(id, command, out),
+            Action::Forget => return self.forget(id, &command.by, out),
+        };
+        let step = match decided {
+            Ok(events) => {
+                let mut step = self.record(events);
+                step.answers.push((id, self.done()));
+                step
             }
-            Action::Test { .. } => self.begin_test(id, command, out),
-            Action::Forget => self.forget(id, &command.by, out),
-        }
+            Err(refusal) => self.refusal(id, refusal),
+        };
+        out.steps.push(Step { settled_commands: vec![id], ..step });
+    }
+
+    fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let fresh = (self.context.fresh_secret)();
+        decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh)
     }
 
     /// Attempts under way go on; what comes of them is settled without a trace. A test's caller is told

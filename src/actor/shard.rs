@@ -393,7 +393,7 @@ async fn attempt(courier: &Courier, start: &Start) -> End {
     let post = Post {
         url: Arc::clone(&start.url),
         webhook_id: Arc::clone(&start.webhook_id),
-        secrets: start.secret.iter().cloned().collect(),
+        secrets: start.secrets.clone(),
         body: start.item.message.raw().body(),
     };
     match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {

@@ -243,7 +243,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let item = items.unwrap().pop().unwrap();
     let webhook_id = std::sync::Arc::clone(&item.webhook_id);
     let (url, trigger) = ("http://127.0.0.1:1/".into(), Trigger::Message);
-    let start = Start { workspace: id("acme"), item, url, secret: None, config: 1, trigger, webhook_id };
+    let start = Start { workspace: id("acme"), item, url, secrets: Vec::new(), config: 1, trigger, webhook_id };
     let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
     desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
     let posts = actions(&mut desk).into_iter().find_map(|action| match action {
