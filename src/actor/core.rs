@@ -3,7 +3,6 @@
 //! Plain and synchronous. Events are folded into the state as soon as they are decided; the shard
 //! makes them durable in the order in which they are reported.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::log;
 use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
 use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
+use crate::actor::maps::{HashMap, HashSet};
 use crate::config::{SNAPSHOT_EVERY, UNABLE_MAX, UNABLE_RETRY};
 use crate::deliver::Done;
 use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
@@ -65,12 +65,12 @@ impl Core {
             id,
             state: seed.loaded.state,
             lanes: Lanes::default(),
-            items: HashMap::new(),
+            items: HashMap::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
             mail_begun: seed.mail_begun,
             test: TestRun::default(),
-            unable: HashMap::new(),
+            unable: HashMap::default(),
             unable_until: None,
             busy: context.gate.busy(),
             context,
