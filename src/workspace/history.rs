@@ -95,7 +95,8 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
             | Event::MessagesSkipped(_)
             | Event::TestStarted(_)
             | Event::TestDropped(_)
-            | Event::MailDeferred(_) => continue,
+            | Event::MailDeferred(_)
+            | Event::Forgotten(_) => continue,
         };
         let changed_headers = match event {
             Event::WebhookSaved(saved) => saved.changed_headers.clone(),
