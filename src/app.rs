@@ -108,6 +108,7 @@ impl App {
             in_flight_max: config.in_flight_max,
             node: node.to_owned(),
             lease: config.lease(),
+            keyring: Arc::clone(&config.keyring),
             arbiters: config.arbiters,
             clock: now,
         })?;
@@ -143,6 +144,7 @@ impl App {
             guard: Guard::new(config.allow_net.clone()),
             answer_wait: config.answer_wait(),
             timeout: config.timeout,
+            keyring: config.keyring,
             clock: now,
             readiness: Arc::new(readiness),
         };

@@ -25,6 +25,7 @@ pub mod duration;
 pub mod error;
 pub mod journal;
 pub mod sample;
+pub mod secret_key;
 pub mod server;
 
 pub use error::{EXIT_FAILED, EXIT_USAGE, Error, Report};

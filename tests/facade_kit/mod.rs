@@ -137,6 +137,7 @@ pub fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {
         guard: Guard::default(),
         answer_wait: ANSWER_WAIT,
         timeout: TIMEOUT,
+        keyring: Arc::default(),
         clock: || NOW,
         readiness: Arc::new(move || readiness.clone()),
     })
