@@ -50,6 +50,7 @@ mod serve;
 mod session;
 mod test;
 mod webhook;
+mod workspace;
 
 use failures::Failures;
 use health::RejectedTotal;
@@ -91,6 +92,7 @@ pub fn router(facade: Facade) -> Router {
     });
     let gate = limits::Gate::new(REQUESTS_AT_ONCE);
     let resources = Router::new()
+        .route("/v1/workspaces/{workspace}", axum::routing::delete(workspace::forget))
         .route("/v1/workspaces/{workspace}/webhook", get(webhook::show).put(webhook::save))
         .route("/v1/workspaces/{workspace}/webhook/test", post(test::run))
         .route("/v1/workspaces/{workspace}/webhook/secret", get(secret::show))
