@@ -52,11 +52,6 @@ pub struct State {
     pub token_generation: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
@@ -67,7 +62,7 @@ impl State {
     /// The streams' ids never fall back, so neither may the seq.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        Self { seq: self.seq, forgotten: self.seq, ..Self::default() }
+        Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
     }
 }
 
