@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use super::{admin_token, client, data_dir, demo, journal, publish, rejected, secret_key, serve};
+use super::{admin_token, client, data_dir, demo, journal, publish, rejected, secret_key, serve, token_key};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -33,6 +33,9 @@ pub enum Error {
     /// There is no usable admin token.
     #[error(transparent)]
     AdminToken(#[from] admin_token::Error),
+    /// The token key cannot be used.
+    #[error(transparent)]
+    TokenKey(#[from] token_key::Error),
     /// The secret keys cannot be used.
     #[error(transparent)]
     SecretKey(#[from] secret_key::Error),
@@ -86,6 +89,7 @@ impl Error {
             Self::Config(_)
             | Self::Journal(_)
             | Self::AdminToken(_)
+            | Self::TokenKey(_)
             | Self::SecretKey(_)
             | Self::Secret(_)
             | Self::Telemetry(_) => EXIT_USAGE,
@@ -110,9 +114,10 @@ fn app_exit(error: &app::Error) -> u8 {
     use app::Error as E;
     match error {
         E::Redis(error) => redis_exit(error),
-        E::AdminToken(_) | E::Mail(_) | E::Embedded(OpenError::Shards { .. } | OpenError::ShardsOutOfRange { .. }) => {
-            EXIT_USAGE
-        }
+        E::AdminToken(_)
+        | E::TokenKey(_)
+        | E::Mail(_)
+        | E::Embedded(OpenError::Shards { .. } | OpenError::ShardsOutOfRange { .. }) => EXIT_USAGE,
         E::Listen { .. } | E::Embedded(_) | E::Shards(_) | E::Died(_) => EXIT_FAILED,
     }
 }

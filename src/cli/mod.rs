@@ -27,6 +27,7 @@ pub mod journal;
 pub mod sample;
 pub mod secret_key;
 pub mod server;
+pub mod token_key;
 
 pub use error::{EXIT_FAILED, EXIT_USAGE, Error, Report};
 
