@@ -5,13 +5,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::Scope;
 use super::problem::{Kind, Problem};
 
-#[derive(Serialize)]
+/// What signatures are verified with.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Secret)]
 pub(super) struct SecretView {
+    /// `whsec_` and the key as base64.
+    #[schema(pattern = "^whsec_[A-Za-z0-9+/=]+$")]
     secret: Arc<str>,
 }
 

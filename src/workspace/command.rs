@@ -1,6 +1,7 @@
 //! What an operator may ask for, and what is answered. Both travel through the journal as JSON.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::state::Summary;
 use super::time::Time;
@@ -84,7 +85,7 @@ pub enum Answer {
 }
 
 /// Why a test made no attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoAttempt {
     /// The workspace has no message yet.

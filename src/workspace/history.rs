@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::event::{Event, WebhookSaved};
 use super::state::Webhook;
@@ -22,7 +23,7 @@ pub const CHANGES_SHOWN: usize = 100;
 const SERVICE: &str = "outbound";
 
 /// One change of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Change {
     /// The event's seq, as a string.
     pub id: String,
@@ -37,7 +38,7 @@ pub struct Change {
 }
 
 /// What an operator configures, without the secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Configuration {
     /// Where messages go.
     pub url: Option<Arc<str>>,

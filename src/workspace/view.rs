@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::event::MailState;
 use super::policy::Policy;
@@ -11,7 +12,8 @@ use super::time::Time;
 use crate::message::WorkspaceId;
 
 /// The webhook and its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Webhook)]
 pub struct WebhookView {
     /// The workspace.
     pub workspace: WorkspaceId,
@@ -42,7 +44,8 @@ pub struct WebhookView {
 }
 
 /// The one event there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = Event)]
 #[serde(rename_all = "snake_case")]
 pub enum NewMessage {
     /// A message was sent or received.
@@ -51,7 +54,7 @@ pub enum NewMessage {
 }
 
 /// The webhook's state in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// No URL.
@@ -65,7 +68,8 @@ pub enum Status {
 }
 
 /// Messages that were not sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Skipped)]
 pub struct SkippedView {
     /// How many since the last switch-off.
     pub count: u64,
@@ -76,7 +80,8 @@ pub struct SkippedView {
 }
 
 /// What became of the mail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Mail)]
 pub struct MailView {
     /// In one word.
     pub state: MailState,
