@@ -3,7 +3,6 @@
 //! Plain and synchronous. Events are folded into the state as soon as they are decided; the shard
 //! makes them durable in the order in which they are reported.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,25 +13,26 @@ use super::log;
 use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
 use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
+use crate::actor::maps::{HashMap, HashSet};
 use crate::config::{SNAPSHOT_EVERY, UNABLE_MAX, UNABLE_RETRY};
 use crate::deliver::Done;
 use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
-use crate::workspace::command::{Action, Answer, Command, Refusal, Save};
+use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, SaveContext};
 use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Trigger};
 use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
-use crate::workspace::{Policy, State};
+use crate::workspace::{Confidential, Policy, State};
 
 /// What all workspaces of a shard share.
 pub(super) struct Context {
     pub(super) policy: Policy,
     pub(super) clock: Clock,
     /// Makes a signing secret.
-    pub(super) fresh_secret: Box<dyn Fn() -> Arc<str>>,
+    pub(super) fresh_secret: Box<dyn Fn() -> Confidential>,
     pub(super) gate: Rc<Gate>,
     /// Looks at each message before it is judged; tests make it panic.
     #[cfg(test)]
@@ -65,12 +65,12 @@ impl Core {
             id,
             state: seed.loaded.state,
             lanes: Lanes::default(),
-            items: HashMap::new(),
+            items: HashMap::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
             mail_begun: seed.mail_begun,
             test: TestRun::default(),
-            unable: HashMap::new(),
+            unable: HashMap::default(),
             unable_until: None,
             busy: context.gate.busy(),
             context,
@@ -147,7 +147,7 @@ impl Core {
             let start = Start {
                 workspace: self.id.clone(),
                 url: Arc::clone(url),
-                secret: webhook.secret.clone(),
+                secrets: webhook.secrets((self.context.clock)()),
                 config: webhook.config,
                 trigger: Trigger::Message,
                 webhook_id: Arc::clone(&item.webhook_id),
@@ -223,20 +223,37 @@ impl Core {
             self.test.queue(id, command);
             return;
         }
-        match &command.action {
-            Action::Save(save) => {
-                let step = match self.save(&command, save) {
-                    Ok(events) => {
-                        let mut step = self.record(events);
-                        step.answers.push((id, self.done()));
-                        step
-                    }
-                    Err(refusal) => self.refusal(id, refusal),
-                };
-                out.steps.push(Step { settled_commands: vec![id], ..step });
+        let decided = match &command.action {
+            Action::Save(save) => self.save(&command, save),
+            Action::RotateSecret => self.rotate(&command),
+            Action::Test { .. } => return self.begin_test(id, command, out),
+            Action::Forget => return self.forget(id, &command.by, out),
+        };
+        let step = match decided {
+            Ok(events) => {
+                let mut step = self.record(events);
+                step.answers.push((id, self.done()));
+                step
             }
-            Action::Test { .. } => self.begin_test(id, command, out),
-        }
+            Err(refusal) => self.refusal(id, refusal),
+        };
+        out.steps.push(Step { settled_commands: vec![id], ..step });
+    }
+
+    fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let fresh = (self.context.fresh_secret)();
+        decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh)
+    }
+
+    /// Attempts under way go on; what comes of them is settled without a trace. A test's caller is told
+    /// at once. What waits is judged as a message of a workspace that was never configured.
+    fn forget(&mut self, id: EntryId, by: &str, out: &mut Decided) {
+        let event = decide::forget(&self.state, by, (self.context.clock)());
+        let mut step = self.record(event.into_iter().collect());
+        let test = self.test.give_up();
+        step.answers.extend(test.map(|test| (test, self.untested(NoAttempt::Forgotten))));
+        step.answers.push((id, self.done()));
+        out.steps.push(Step { settled_commands: vec![id], ..step });
     }
 
     pub(super) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {
@@ -267,8 +284,8 @@ impl Core {
             out.mail = Some((disabled, MailNext::Send));
             return;
         }
-        // What ended it is recorded, unless a crash left it in the outbox behind a later one.
-        let events = if mail.is_some() {
+        // What ended it is recorded or forgotten, unless a crash left it in the outbox behind a later one.
+        let events = if mail.is_some() || disabled <= self.state.forgotten {
             Vec::new()
         } else {
             let detail = Some("a later mail took its place".to_owned());
@@ -336,6 +353,7 @@ impl Core {
                 Event::OwnerNotified(mail) | Event::MailGivenUp(mail) | Event::MailDropped(mail) => {
                     step.mails_ended.push(mail.disabled);
                 }
+                Event::Forgotten(_) => step.forget = true,
                 _ => {}
             }
         }

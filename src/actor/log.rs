@@ -12,6 +12,7 @@ pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
             let has_url = saved.url.is_some();
             info!(%workspace, by = saved.by, enabled = saved.enabled, has_url, "A webhook was saved.");
         }
+        Event::SecretRotated(rotated) => info!(%workspace, by = rotated.by, "A signing secret was rotated."),
         Event::WebhookDisabled(disabled) => {
             let (errors, mail) = (disabled.errors, disabled.mail);
             info!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
@@ -22,6 +23,7 @@ pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
             warn!(%workspace, detail = mail.detail, "A mail could not be handed over; it is tried again.");
         }
         Event::MailGivenUp(mail) => warn!(%workspace, detail = mail.detail, "A mail was given up."),
+        Event::Forgotten(forgotten) => info!(%workspace, by = forgotten.by, "A workspace was forgotten."),
         Event::AttemptDelivered(_)
         | Event::AttemptFailed(_)
         | Event::MessagesSkipped(_)

@@ -51,6 +51,14 @@ impl TestRun {
         matches!(self.stage, Stage::Looking { .. })
     }
 
+    /// Ends the test that is started or under way: names it when its caller is still to be answered.
+    pub(super) fn give_up(&mut self) -> Option<EntryId> {
+        let (Stage::Started { id, .. } | Stage::Posting { id }) = &self.stage else { return None };
+        let id = *id;
+        self.stage = Stage::Idle;
+        Some(id)
+    }
+
     pub(super) fn queue(&mut self, id: EntryId, command: Arc<Command>) {
         self.waiting.push_back((id, command));
     }
@@ -173,7 +181,7 @@ impl Core {
         let start = Start {
             workspace: self.id.clone(),
             url,
-            secret: webhook.secret.clone(),
+            secrets: webhook.secrets(now),
             config: webhook.config,
             trigger: Trigger::Test,
             webhook_id: Arc::clone(&item.webhook_id),
@@ -208,7 +216,7 @@ impl Core {
         Answer::Done { webhook: Box::new(self.view()), attempt, reason: None }
     }
 
-    fn untested(&self, reason: NoAttempt) -> Answer {
+    pub(super) fn untested(&self, reason: NoAttempt) -> Answer {
         Answer::Done { webhook: Box::new(self.view()), attempt: None, reason: Some(reason) }
     }
 }

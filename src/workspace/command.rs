@@ -33,6 +33,10 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         save: Option<Save>,
     },
+    /// Forget everything that is known of the workspace.
+    Forget,
+    /// Make a new signing secret.
+    RotateSecret,
 }
 
 /// What to save. Checked by the facade before it is submitted.
@@ -94,6 +98,8 @@ pub enum NoAttempt {
     NoUrl,
     /// The caller had stopped waiting.
     Expired,
+    /// The workspace was forgotten before the test ended: whether it was sent is not known any more.
+    Forgotten,
 }
 
 /// Why a command was not applied: nothing of it was.
@@ -109,6 +115,9 @@ pub enum Refusal {
     /// 422.
     #[error("a webhook without a URL cannot be enabled; send a URL or leave `enabled` out")]
     EnabledWithoutUrl,
+    /// 404.
+    #[error("the secret is made by the first save; PUT the webhook first")]
+    NoSecret,
     /// 503: the workspace's journal cannot be loaded.
     #[error("this workspace cannot be loaded; nothing was applied, the operator's log says why")]
     WorkspaceUnavailable,

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::confidential::Confidential;
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
 
-/// One fact. The first seven have a seq and an entry in the journal; the rest are recorded by
+/// One fact. The first eight have a seq and an entry in the journal; the rest are recorded by
 /// the snapshot alone, which every commit that holds one writes ([`Event::is_sequenced`]).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -22,6 +23,8 @@ pub enum Event {
     AttemptFailed(Box<Attempt>),
     /// An operator saved; holds the whole configuration as it is from now on.
     WebhookSaved(WebhookSaved),
+    /// An operator asked for a new signing secret; the configuration stays as it is.
+    SecretRotated(SecretRotated),
     /// More errors in a row than the limit: switched off. One a streak.
     WebhookDisabled(WebhookDisabled),
     /// The mail server took the mail that a [`WebhookDisabled`] owed.
@@ -38,6 +41,8 @@ pub enum Event {
     TestDropped(TestDropped),
     /// The mail server was away or said "later"; the mail is still owed.
     MailDeferred(MailEnded),
+    /// An operator had everything forgotten that came before.
+    Forgotten(Forgotten),
 }
 
 impl Event {
@@ -48,11 +53,16 @@ impl Event {
             Self::AttemptDelivered(_)
             | Self::AttemptFailed(_)
             | Self::WebhookSaved(_)
+            | Self::SecretRotated(_)
             | Self::WebhookDisabled(_)
             | Self::OwnerNotified(_)
             | Self::MailGivenUp(_)
             | Self::MailDropped(_) => true,
-            Self::MessagesSkipped(_) | Self::TestStarted(_) | Self::TestDropped(_) | Self::MailDeferred(_) => false,
+            Self::MessagesSkipped(_)
+            | Self::TestStarted(_)
+            | Self::TestDropped(_)
+            | Self::MailDeferred(_)
+            | Self::Forgotten(_) => false,
         }
     }
 
@@ -191,8 +201,21 @@ pub struct WebhookSaved {
     /// Who gets the mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_email: Option<String>,
-    /// The signing secret, `whsec_…`; made at the first save and kept.
-    pub secret: Arc<str>,
+    /// The signing secret, `whsec_…`; made at the first save, kept until it is rotated.
+    pub secret: Confidential,
+}
+
+/// A new signing secret, and the end of the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRotated {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+    /// The signing secret from now on.
+    pub secret: Confidential,
+    /// From then on nothing is signed with the secret before it.
+    pub previous_until: Time,
 }
 
 /// The automatic switch-off.
@@ -265,4 +288,14 @@ pub struct TestDropped {
     pub at: Time,
     /// The command's entry.
     pub command: EntryId,
+}
+
+/// The end of everything that is known of a workspace. It takes no seq: a stream that is trimmed to
+/// nothing has no place for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
 }

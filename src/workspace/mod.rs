@@ -9,6 +9,7 @@
 //! and what the outside sees of it ([`view`], [`history`]).
 
 pub mod command;
+pub mod confidential;
 pub mod decide;
 pub mod event;
 mod evolve;
@@ -27,6 +28,7 @@ mod scenario;
 mod tests;
 
 pub use command::{Answer, Command, Refusal};
+pub use confidential::Confidential;
 pub use event::Event;
 pub use policy::Policy;
 pub use state::State;

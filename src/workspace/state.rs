@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::confidential::Confidential;
 use super::event::{Attempt, AttemptError, ErrorKind, MailState, TestStarted, Trigger};
 use super::time::Time;
 use crate::message::EntryId;
@@ -15,6 +16,10 @@ use crate::message::EntryId;
 pub struct State {
     /// The seq of the last event; 0 before the first.
     pub seq: u64,
+    /// The seq at which the workspace was last forgotten; 0 if it never was. Nothing that began at or
+    /// before it leaves a trace.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgotten: u64,
     /// The configuration.
     pub webhook: Webhook,
     /// Errors in a row, as far as they count.
@@ -45,6 +50,20 @@ pub struct State {
     pub tested_at: Option<Time>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl State {
+    /// What is left of it once the workspace is forgotten: only what keeps the past from coming back.
+    /// The streams' ids never fall back, so neither may the seq.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { seq: self.seq, forgotten: self.seq, ..Self::default() }
+    }
+}
+
 /// How many errors a mail tells.
 pub const RECENT_ERRORS_MAX: usize = 3;
 
@@ -62,7 +81,11 @@ pub struct Webhook {
     pub owner_email: Option<String>,
     /// The signing secret; absent before the first save.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<Arc<str>>,
+    pub secret: Option<Confidential>,
+    /// The secret before the last rotation. One at most: a rotation within the overlap ends the
+    /// secret that was the previous one until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_secret: Option<PreviousSecret>,
     /// Names the configuration: the seq of the last save. An outcome counts only against the
     /// configuration that it was attempted with.
     #[serde(default)]
@@ -76,6 +99,31 @@ pub struct Webhook {
     /// When it was last saved or switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
+}
+
+/// A secret that was rotated out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousSecret {
+    /// The secret.
+    pub secret: Confidential,
+    /// From then on nothing is signed with it.
+    pub valid_until: Time,
+}
+
+impl Webhook {
+    /// The secrets that an attempt at `now` is signed with: the present one first, and the previous one
+    /// while it is valid.
+    #[must_use]
+    pub fn secrets(&self, now: Time) -> Vec<Confidential> {
+        let previous = self.valid_previous_secret(now).map(|previous| &previous.secret);
+        self.secret.iter().chain(previous).cloned().collect()
+    }
+
+    /// The previous secret while it is valid.
+    #[must_use]
+    pub fn valid_previous_secret(&self, now: Time) -> Option<&PreviousSecret> {
+        self.previous_secret.as_ref().filter(|previous| now < previous.valid_until)
+    }
 }
 
 /// Counts messages since the last switch-off (since the first message if never configured).

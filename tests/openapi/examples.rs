@@ -107,6 +107,9 @@ async fn of_a_workspace(examples: &mut Examples) {
     let body = examples.body("test", &endpoint);
     examples.shows("tested", &told(api.call(Method::POST, &at("acme", "webhook/test"), Some(&body)).await.unwrap()));
 
+    let rotate = api.call(Method::POST, &at("acme", "webhook/secret/rotate"), None).await.unwrap();
+    examples.shows("secret-rotated", &told(rotate));
+
     for (name, path) in [("alive", "/healthz"), ("ready", "/readyz")] {
         examples.shows(name, &told(api.get(path).await));
     }

@@ -86,6 +86,22 @@ impl RedisServer {
         self.signal(Signal::CONT);
     }
 
+    /// Has it write its append-only file anew, as it does by itself when that has grown.
+    pub fn rewrite_log(&self) {
+        let () = self.call(&["BGREWRITEAOF"]);
+        let wait = Instant::now() + START_MAX;
+        loop {
+            let info: String = self.call(&["INFO", "persistence"]);
+            let is = |line: &str| info.lines().any(|one| one == line);
+            if is("aof_rewrite_in_progress:0") && is("aof_rewrite_scheduled:0") {
+                assert!(is("aof_last_bgrewrite_status:ok"), "the rewrite failed: {}", self.log());
+                return;
+            }
+            assert!(Instant::now() < wait, "the rewrite does not end: {}", self.log());
+            sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Copies the files that a restart would read.
     pub fn copy_data(&self) -> DataCopy {
         let copy = tempfile::tempdir().expect("a folder for the copy");
@@ -182,9 +198,12 @@ fn answers(port: u16) -> bool {
     ready().is_ok()
 }
 
+/// Below the ports that the system gives to outgoing connections: one of those could take the port while
+/// the server is down.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its number").port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let some = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
+    some.take(100).find(is_free).expect("a free port")
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -101,6 +101,12 @@ impl Call {
         call.answers_with(status, description, "application/json", content)
     }
 
+    /// An answer without a body.
+    pub(super) fn answers_nothing(mut self, status: u16, description: &str) -> Self {
+        self.answers.insert(status, Response::new(description));
+        self
+    }
+
     /// An answer of any type.
     pub(super) fn answers_with(mut self, status: u16, description: &str, media: &str, content: Content) -> Self {
         let mut response = Response::new(description);

@@ -35,6 +35,11 @@ compute HMAC-SHA256 with the secret's key (what follows `whsec_`, decoded from b
 signatures in `webhook-signature` must be `v1,` and that. Refuse a timestamp that is more than 5 minutes off. The \
 libraries of standardwebhooks.com do all of this.";
 
+const ID: &str = "The POST's id: the same when it is sent again after a crash, new for every test";
+const SIGNATURE: &str = "`v1,` and the signature; for 24 hours after a rotation that of the new secret and that of the \
+    one before it, separated by a space";
+const SUCCESS: &str = "Taken. Any status from 200 to 209 says so; the body is shown in the log and decides nothing";
+
 /// Described as the document's `webhooks` entry.
 pub(super) fn operation(schemas: &mut Schemas) -> Operation {
     let content = json::<NewMessage>(schemas, &[sample!("new-message", "A message with text and attachment")]);
@@ -45,12 +50,12 @@ pub(super) fn operation(schemas: &mut Schemas) -> Operation {
         .summary(Some("A new message"))
         .description(Some(SAYS))
         .security(SecurityRequirement::default())
-        .parameter(header(ID_HEADER, "The POST's id: the same when it is sent again after a crash, new for every test", "^(msg_(\\d+|s\\d+)|test)_\\d+-\\d+$"))
-        .parameter(header(TIMESTAMP_HEADER, "Unix seconds of the attempt", "^\\d+$"))
-        .parameter(header(SIGNATURE_HEADER, "`v1,` and the signature; while a secret is rotated that of the new and of the old one, separated by a space", "^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"))
+        .parameter(header(ID_HEADER, ID, r"^(msg_s?\d+|test)_\d+-\d+$"))
+        .parameter(header(TIMESTAMP_HEADER, "Unix seconds of the attempt", r"^\d+$"))
+        .parameter(header(SIGNATURE_HEADER, SIGNATURE, r"^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"))
         .parameter(header("user-agent", "`outbound/` and the version", "^outbound/"))
         .request_body(Some(body.build()))
-        .response("200", Response::new("Taken. Any status from 200 to 209 says so; the body is shown in the log and otherwise of no account"))
+        .response("200", Response::new(SUCCESS))
         .response("default", Response::new("An error: any other status, a redirect too. The message is not sent again"))
         .build()
 }

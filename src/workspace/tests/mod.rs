@@ -1,9 +1,11 @@
 //! The rules of CONTRACT section 3 that are decided here, one scenario each.
 
+mod forget;
 mod history;
 mod lanes;
 mod mail;
 mod outcome;
+mod rotate;
 mod save;
 mod skip;
 mod testing;
