@@ -12,6 +12,7 @@ use super::super::rejected;
 use super::call::Schemas;
 use crate::config::SHARDS_MAX;
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::headers::HeaderName;
 use crate::workspace::time::Time;
 
 /// What to save. A member that is not known is refused.
@@ -32,6 +33,11 @@ pub(super) struct Save {
     /// Who gets the mail when errors switch the webhook off. Left out it stays, null clears it.
     #[schema(max_length = 254, pattern = r#"^[^\s<>()\[\]\\,;:"@]+@[^\s<>()\[\]\\,;:"@]+$"#)]
     owner_email: Option<String>,
+    /// Headers that go with every POST: at most 20, at most 4 KiB of names and values. Left out they stay, null clears
+    /// them, and `***` as a value keeps the value that is stored. Some names are refused: those of the connection, of the
+    /// body and of the signature.
+    #[schema(value_type = Option<HashMap<String, String>>, example = json!({"x-api-key": "3f7c"}))]
+    headers: Value,
 }
 
 /// A message as its producer writes it. Checked are the four members that must be there; whatever else
@@ -142,3 +148,11 @@ impl PartialSchema for EntryId {
 }
 
 impl ToSchema for EntryId {}
+
+impl PartialSchema for HeaderName {
+    fn schema() -> RefOr<Schema> {
+        pattern("The name of a custom header, in lower case", r"^[a-z0-9!#$%&'*+.^_`|~-]+$").into()
+    }
+}
+
+impl ToSchema for HeaderName {}

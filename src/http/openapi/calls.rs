@@ -21,7 +21,9 @@ pub(super) const TAGS: &[(&str, &str)] = &[
 ];
 
 /// Every call that needs a token.
-const TOKEN: &[Kind] = &[Kind::Unauthorized, Kind::Overloaded, Kind::Internal];
+const TOKEN: &[Kind] = &[Kind::Unauthorized, Kind::TooManyFailures, Kind::Overloaded, Kind::Internal];
+/// Calls that a workspace's token does not open.
+const ADMIN: &[Kind] = &[Kind::AdminOnly];
 /// Every call that names a workspace.
 const WORKSPACE: &[Kind] = &[Kind::InvalidWorkspace, Kind::NotFound];
 /// Reads of a workspace.
@@ -118,7 +120,7 @@ fn workspace() -> Vec<Call> {
                  mails that are owed. A message that comes later finds a workspace that was never seen.",
             )
             .answers_nothing(204, "Nothing is kept any more; the same when nothing was")
-            .refuses(&[TOKEN, WORKSPACE, COMMAND]),
+            .refuses(&[TOKEN, ADMIN, WORKSPACE, COMMAND]),
     ]
 }
 
@@ -153,7 +155,7 @@ fn messages() -> Vec<Call> {
             )
             .takes::<Message>(Required::True, "The message", &[sample!("message", "With text and attachment")])
             .answers::<messages::Published>(202, "Durable; it will be sent", &[sample!("published", "Published")])
-            .refuses(&[TOKEN, WORKSPACE, BODY, &[Kind::InvalidMessage, Kind::StoreFull, Kind::StoreAway]]),
+            .refuses(&[TOKEN, ADMIN, WORKSPACE, BODY, &[Kind::InvalidMessage, Kind::StoreFull, Kind::StoreAway]]),
     ]
 }
 
@@ -171,17 +173,17 @@ fn rejected() -> Vec<Call> {
                 "The entries; `next` is null at the end",
                 &[sample!("rejected", "Two entries")],
             )
-            .refuses(&[TOKEN, &[Kind::InvalidQuery, Kind::StoreAway]]),
+            .refuses(&[TOKEN, ADMIN, &[Kind::InvalidQuery, Kind::StoreAway]]),
         at(HttpMethod::Get, "/v1/rejected/{shard}/{id}", "showRejected", "One entry with its fields")
             .answers::<rejected::Shown>(200, "The entry", &[entry])
-            .refuses(&[TOKEN, &[Kind::NotFound, Kind::StoreAway]]),
+            .refuses(&[TOKEN, ADMIN, &[Kind::NotFound, Kind::StoreAway]]),
         at(HttpMethod::Post, "/v1/rejected/{shard}/{id}/requeue", "requeueRejected", "Check it again and send it on")
             .says(
                 "A valid message goes behind everything that waits for its workspace; what is still not valid stays \
                  where it is.",
             )
             .answers::<rejected::Moved>(202, "Durable in the stream of its workspace", &[moved])
-            .refuses(&[TOKEN, &[Kind::NotFound, Kind::StillInvalid, Kind::StoreFull, Kind::StoreAway]]),
+            .refuses(&[TOKEN, ADMIN, &[Kind::NotFound, Kind::StillInvalid, Kind::StoreFull, Kind::StoreAway]]),
     ]
 }
 

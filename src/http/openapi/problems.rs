@@ -12,7 +12,12 @@ use super::call::text;
 
 /// Every class, with what an example's `detail` says.
 const KINDS: &[(Kind, &str)] = &[
-    (Kind::Unauthorized, "send `Authorization: Bearer <token>` with the admin token"),
+    (Kind::Unauthorized, "send `Authorization: Bearer <token>` with the admin token or a token of the workspace"),
+    (Kind::AdminOnly, "this call needs the admin token"),
+    (
+        Kind::TooManyFailures,
+        "the token is wrong; send the admin token or a token of this workspace; too many wrong ones came from your address, wait a minute",
+    ),
     (Kind::NotFound, "shard 2 has no rejected entry 1769860801012-0: it was requeued, or deleted to make room"),
     (Kind::MethodNotAllowed, "/v1/workspaces/acme/webhook does not take DELETE; use a method of the Allow header"),
     (
