@@ -1,7 +1,7 @@
 //! The change history.
 
 use crate::workspace::Time;
-use crate::workspace::event::{Event, MailEnded, MailState, WebhookDisabled, WebhookSaved};
+use crate::workspace::event::{Event, MailEnded, MailId, MailState, WebhookDisabled, WebhookSaved};
 use crate::workspace::history::{CHANGES_SHOWN, Done, changes};
 use crate::workspace::scenario::{at, rotated};
 use crate::workspace::view::Status;
@@ -22,7 +22,7 @@ fn disabled() -> Event {
 }
 
 fn notified(disabled: u64) -> Event {
-    Event::OwnerNotified(MailEnded { at: Time::from_unix_ms(3), disabled, detail: None })
+    Event::OwnerNotified(MailEnded { at: Time::from_unix_ms(3), mail: MailId::disabled(disabled), detail: None })
 }
 
 const URL: Option<&str> = Some("https://example.com/hook");
