@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidential::Confidential;
 use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
+use super::headers::Headers;
 use super::time::Time;
 use crate::message::EntryId;
 
@@ -121,6 +122,9 @@ pub struct Webhook {
     /// secret that was the previous one until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<PreviousSecret>,
+    /// The custom headers.
+    #[serde(default, skip_serializing_if = "Headers::is_empty")]
+    pub headers: Headers,
     /// Names the configuration: the seq of the last save. An outcome counts only against the
     /// configuration that it was attempted with.
     #[serde(default)]
