@@ -57,6 +57,9 @@ pub struct State {
     /// When the last test was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested_at: Option<Time>,
+    /// How often the workspace's tokens were revoked: only those of this generation open it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub token_generation: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -69,7 +72,7 @@ impl State {
     /// The streams' ids never fall back, so neither may the seq.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        Self { seq: self.seq, forgotten: self.seq, ..Self::default() }
+        Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
     }
 
     /// The last mail of that kind.
