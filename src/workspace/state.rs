@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::confidential::Confidential;
 use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
@@ -212,8 +213,9 @@ pub struct Mail {
     pub detail: Option<String>,
 }
 
-/// An attempt without request and response (CONTRACT section 4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An attempt without request and response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AttemptSummary)]
 pub struct Summary {
     /// The seq, as a string.
     pub id: String,
@@ -254,7 +256,8 @@ impl Summary {
 }
 
 /// The two ends of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Outcome)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeWord {
     /// 200–209.
