@@ -92,6 +92,7 @@ impl Confidences for Event {
             Self::AttemptDelivered(_)
             | Self::AttemptFailed(_)
             | Self::WebhookDisabled(_)
+            | Self::MailOwed(_)
             | Self::OwnerNotified(_)
             | Self::MailGivenUp(_)
             | Self::MailDropped(_)
