@@ -6,7 +6,7 @@
 //!
 //! Reading order: what happened ([`event`]), what it adds up to ([`state`]), what may be asked for
 //! ([`command`]), what follows from it ([`decide`], [`evolve`]), which message goes next ([`lanes`]),
-//! and what the outside sees of it ([`view`], [`history`]).
+//! and what the outside sees of it ([`view`], [`history`], [`sentence`]).
 
 pub mod command;
 pub mod decide;
@@ -15,6 +15,7 @@ mod evolve;
 pub mod history;
 pub mod lanes;
 pub mod policy;
+pub mod sentence;
 pub mod state;
 pub mod time;
 pub mod view;
