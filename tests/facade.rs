@@ -8,14 +8,14 @@ use axum::body::Body;
 use axum::http::Request;
 use bytes::Bytes;
 use outbound::http::Readiness;
-use outbound::journal::port::Reading;
+use outbound::journal::port::{ReadError, Reading};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
-use outbound::workspace::command::{Action, Answer, Change, Command, NoAttempt, Save};
+use outbound::workspace::command::{Action, Answer, Change, Command, NoAttempt, Refusal, Save};
 use outbound::workspace::event::Request as Sent;
 use outbound::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Event, MailState, Response, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, MailState, Response, SecretRotated, Trigger, WebhookDisabled, WebhookSaved,
 };
-use outbound::workspace::state::{Mail, OutcomeWord, Skipped, Summary, Webhook};
+use outbound::workspace::state::{Mail, OutcomeWord, PreviousSecret, Skipped, Summary, Webhook};
 use outbound::workspace::view::WebhookView;
 use outbound::workspace::{Policy, State, Time};
 use serde_json::{Value, json};
@@ -29,6 +29,8 @@ const TEST: &str = "/v1/workspaces/acme/webhook/test";
 const LOG: &str = "/v1/workspaces/acme/attempts/log";
 const HISTORY: &str = "/v1/workspaces/acme/history";
 const MESSAGES: &str = "/v1/workspaces/acme/messages";
+const SECRET_PATH: &str = "/v1/workspaces/acme/webhook/secret";
+const ROTATE: &str = "/v1/workspaces/acme/webhook/secret/rotate";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MESSAGE: &str =
     r#" {"direction":"sent", "timestamp":"t","message_id":"m-1","contact":{},"n":1.50,"é":"\u00e9"} "#;
@@ -59,6 +61,7 @@ fn disabled_state() -> State {
             url: Some("https://endpoint.example/hook".into()),
             owner_email: Some("owner@acme.com".to_owned()),
             secret: Some(SECRET.into()),
+            previous_secret: None,
             config: 1,
             disabled_by_errors: true,
             disabled_at: Some(NOW),
@@ -196,11 +199,15 @@ async fn the_history_says_who_changed_what_and_shows_no_secret() {
         };
         let url = "https://endpoint.example/hook";
         let disabled = WebhookDisabled { at: NOW, errors: 11, mail: MailState::NoAddress };
+        let at = Time::from_unix_ms(NOW.unix_ms() + 3_000);
+        let by = "ops@acme.com".to_owned();
+        let rotated = SecretRotated { at, by, secret: SECRET.into(), previous_until: at };
         Ok(vec![
             (1, saved(-2_000, "admin", Some(url), true, None)),
             (15, Event::WebhookDisabled(disabled)),
             (16, saved(1_000, "ops@acme.com", Some(url), true, Some("owner@acme.com"))),
             (17, saved(2_000, "admin", None, false, Some("owner@acme.com"))),
+            (18, Event::SecretRotated(rotated)),
         ])
     };
     let journal = Arc::new(FakeJournal { history: Box::new(events), ..FakeJournal::default() });
@@ -214,12 +221,63 @@ async fn the_history_says_who_changed_what_and_shows_no_secret() {
 
 #[tokio::test]
 async fn the_secret_is_shown_once_it_was_made() {
-    let path = "/v1/workspaces/acme/webhook/secret";
-    let reply = call(&facade(with_reading(), working()), request("GET", path, "")).await;
-    assert_eq!((reply.status.as_u16(), reply.json()), (200, json!({"secret": SECRET})));
+    let reply = call(&facade(with_reading(), working()), request("GET", SECRET_PATH, "")).await;
+    assert_eq!((reply.status.as_u16(), reply.json()), (200, json!({"secret": SECRET, "previous": null})));
     assert_eq!(reply.header("cache-control"), "no-store");
-    let reply = call(&facade(Arc::default(), working()), request("GET", path, "")).await;
+    let reply = call(&facade(Arc::default(), working()), request("GET", SECRET_PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (404, "no-secret"));
+}
+
+/// What is read once the secret was rotated, `ms` before the one before it ends.
+fn rotated(ms: i64) -> Reading {
+    let mut reading = reading();
+    let valid_until = Time::from_unix_ms(NOW.unix_ms() + ms);
+    let secret = reading.state.webhook.secret.replace("whsec_bmV3ZXIuLi5uZXdlci4uLm5ld2Vy".into()).unwrap();
+    reading.state.webhook.previous_secret = Some(PreviousSecret { secret, valid_until });
+    reading
+}
+
+#[tokio::test]
+async fn a_rotation_answers_the_new_secret_and_the_end_of_the_one_before_it() {
+    let done = done(None, None);
+    let journal = Arc::new(FakeJournal { read: Box::new(|| Ok(rotated(1))), ..Arc::into_inner(done).unwrap() });
+    let router = facade(journal.clone(), working());
+    let expected = json!({
+        "secret": "whsec_bmV3ZXIuLi5uZXdlci4uLm5ld2Vy", "previous": {"valid_until": "2026-01-31T12:00:00.001Z"}
+    });
+    for (method, path) in [("POST", ROTATE), ("GET", SECRET_PATH)] {
+        let reply = call(&router, request(method, path, "")).await;
+        assert_eq!((reply.status.as_u16(), reply.json()), (200, expected.clone()));
+        assert_eq!(reply.header("cache-control"), "no-store");
+    }
+    let action = Action::RotateSecret;
+    let command = Command { at: NOW, expires_at: NOW.plus(ANSWER_WAIT), by: "admin".to_owned(), action };
+    assert_eq!(*journal.submitted.lock().unwrap(), [("acme".parse().unwrap(), command, ANSWER_WAIT)]);
+}
+
+#[tokio::test]
+async fn a_secret_that_has_ended_is_not_told() {
+    let journal = FakeJournal { read: Box::new(|| Ok(rotated(0))), ..FakeJournal::default() };
+    let reply = call(&facade(Arc::new(journal), working()), request("GET", SECRET_PATH, "")).await;
+    assert_eq!(reply.json()["previous"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_rotation_before_the_first_save_finds_no_secret() {
+    let submit = Box::new(|| Ok(Answer::Refused { refusal: Refusal::NoSecret }));
+    let router = facade(Arc::new(FakeJournal { submit, ..FakeJournal::default() }), working());
+    let reply = call(&router, request("POST", ROTATE, "")).await;
+    assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (404, "no-secret"));
+}
+
+#[tokio::test]
+async fn a_rotation_that_cannot_be_read_back_says_that_it_took_place() {
+    let done = done(None, None);
+    let read = Box::new(|| Err(ReadError::Store(facade_kit::away())));
+    let journal = FakeJournal { read, ..Arc::into_inner(done).unwrap() };
+    let reply = call(&facade(Arc::new(journal), working()), request("POST", ROTATE, "")).await;
+    assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (503, "store-away"));
+    assert!(reply.json()["detail"].as_str().unwrap().contains("do not rotate again"), "{}", reply.text);
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 //! Plain and synchronous. Events are folded into the state as soon as they are decided; the shard
 //! makes them durable in the order in which they are reported.
 
-use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::log;
 use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
 use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
+use crate::actor::maps::{HashMap, HashSet};
 use crate::config::{SNAPSHOT_EVERY, UNABLE_MAX, UNABLE_RETRY};
 use crate::deliver::Done;
 use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
@@ -25,14 +25,14 @@ use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailEnded
 use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
-use crate::workspace::{Policy, State};
+use crate::workspace::{Confidential, Policy, State};
 
 /// What all workspaces of a shard share.
 pub(super) struct Context {
     pub(super) policy: Policy,
     pub(super) clock: Clock,
     /// Makes a signing secret.
-    pub(super) fresh_secret: Box<dyn Fn() -> Arc<str>>,
+    pub(super) fresh_secret: Box<dyn Fn() -> Confidential>,
     pub(super) gate: Rc<Gate>,
     /// Looks at each message before it is judged; tests make it panic.
     #[cfg(test)]
@@ -65,12 +65,12 @@ impl Core {
             id,
             state: seed.loaded.state,
             lanes: Lanes::default(),
-            items: HashMap::new(),
+            items: HashMap::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
             mail_begun: seed.mail_begun,
             test: TestRun::default(),
-            unable: HashMap::new(),
+            unable: HashMap::default(),
             unable_until: None,
             busy: context.gate.busy(),
             context,
@@ -147,7 +147,7 @@ impl Core {
             let start = Start {
                 workspace: self.id.clone(),
                 url: Arc::clone(url),
-                secret: webhook.secret.clone(),
+                secrets: webhook.secrets((self.context.clock)()),
                 config: webhook.config,
                 trigger: Trigger::Message,
                 webhook_id: Arc::clone(&item.webhook_id),
@@ -223,20 +223,25 @@ impl Core {
             self.test.queue(id, command);
             return;
         }
-        match &command.action {
-            Action::Save(save) => {
-                let step = match self.save(&command, save) {
-                    Ok(events) => {
-                        let mut step = self.record(events);
-                        step.answers.push((id, self.done()));
-                        step
-                    }
-                    Err(refusal) => self.refusal(id, refusal),
-                };
-                out.steps.push(Step { settled_commands: vec![id], ..step });
+        let decided = match &command.action {
+            Action::Save(save) => self.save(&command, save),
+            Action::RotateSecret => self.rotate(&command),
+            Action::Test { .. } => return self.begin_test(id, command, out),
+        };
+        let step = match decided {
+            Ok(events) => {
+                let mut step = self.record(events);
+                step.answers.push((id, self.done()));
+                step
             }
-            Action::Test { .. } => self.begin_test(id, command, out),
-        }
+            Err(refusal) => self.refusal(id, refusal),
+        };
+        out.steps.push(Step { settled_commands: vec![id], ..step });
+    }
+
+    fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+        let fresh = (self.context.fresh_secret)();
+        decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh)
     }
 
     pub(super) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {

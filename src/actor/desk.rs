@@ -10,7 +10,7 @@ mod feeding;
 mod lifecycle;
 mod reports;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use super::protocol::{Finished, Seed, Start, ToWorkspace};
 use super::slots::{Phase, Slots};
 use super::table::Table;
 use super::throttle::{Gate, InFlight};
+use crate::actor::maps::{HashMap, HashSet};
 use crate::config::{ACTIVE_MAX, IDLE_AFTER};
 use crate::journal::port::{OwedMail, Poll};
 use crate::message::{EntryId, WorkspaceId};
@@ -155,13 +156,13 @@ impl Desk {
             intake: Intake::new(limits),
             committer: Committer::default(),
             mails: Mails::default(),
-            commands: HashMap::new(),
-            tests: HashMap::new(),
+            commands: HashMap::default(),
+            tests: HashMap::default(),
             starved: VecDeque::new(),
-            is_starved: HashSet::new(),
-            fallen: HashSet::new(),
-            unavailable: HashSet::new(),
-            unable: HashSet::new(),
+            is_starved: HashSet::default(),
+            fallen: HashSet::default(),
+            unavailable: HashSet::default(),
+            unable: HashSet::default(),
             lives: 0,
             tidy_at: now + TIDY_EVERY,
             actions: VecDeque::new(),

@@ -12,6 +12,7 @@ pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
             let has_url = saved.url.is_some();
             info!(%workspace, by = saved.by, enabled = saved.enabled, has_url, "A webhook was saved.");
         }
+        Event::SecretRotated(rotated) => info!(%workspace, by = rotated.by, "A signing secret was rotated."),
         Event::WebhookDisabled(disabled) => {
             let (errors, mail) = (disabled.errors, disabled.mail);
             info!(%workspace, errors, ?mail, "A webhook was switched off by errors.");

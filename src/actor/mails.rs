@@ -3,10 +3,11 @@
 //! A mail comes here when it is durable: from the outbox at the acquisition, or from the answer of
 //! the commit that owes it. It is handed over only after its workspace has said that it is still owed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
+use crate::actor::maps::HashMap;
 use crate::config::{MAIL_BACKOFF, MAILS_AT_ONCE};
 use crate::journal::port::OwedMail;
 use crate::message::WorkspaceId;

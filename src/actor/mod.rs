@@ -25,6 +25,7 @@ mod entry;
 mod handle;
 mod intake;
 mod mails;
+mod maps;
 mod protocol;
 mod shard;
 mod slots;

@@ -8,10 +8,10 @@ use super::throttle::InFlight;
 use crate::deliver::Done;
 use crate::journal::port::{Loaded, Newest, Step};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
-use crate::workspace::Command;
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::Trigger;
 use crate::workspace::time::Time;
+use crate::workspace::{Command, Confidential};
 
 /// A message in memory, between its read and the commit that settles it.
 #[derive(Debug)]
@@ -30,7 +30,8 @@ pub(super) struct Start {
     pub(super) workspace: WorkspaceId,
     pub(super) item: Arc<Item>,
     pub(super) url: Arc<str>,
-    pub(super) secret: Option<Arc<str>>,
+    /// What it is signed with, the present one first.
+    pub(super) secrets: Vec<Confidential>,
     pub(super) config: u64,
     pub(super) trigger: Trigger,
     /// The `webhook-id`: the item's, or that of a test.

@@ -1,7 +1,6 @@
 //! The shard actor: does what its [`Desk`] says and brings it what comes of it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use super::desk::{Action, Counts, Desk};
 use super::protocol::{End, Finished, Seed, Start, Suspects};
 use super::throttle::InFlight;
 use super::workspace::{Report, What, WorkspaceActor};
+use crate::actor::maps::{HashMap, HashSet};
 use crate::deliver::{Courier, Post, Report as Delivery};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry,
@@ -119,7 +119,7 @@ impl ShardActor {
             tools,
             held: None,
             term: 0,
-            workspaces: HashMap::new(),
+            workspaces: HashMap::default(),
             inbox: Rc::default(),
             timer: None,
             released: Some(released),
@@ -378,7 +378,7 @@ async fn acquire(
 ) -> Result<(Acquired, HashSet<EntryId>), AcquireError> {
     let acquired = journal.acquire(shard, holder).await?;
     if attempted.is_empty() {
-        return Ok((acquired, HashSet::new()));
+        return Ok((acquired, HashSet::default()));
     }
     match acquired.line.present(attempted).await {
         Ok(present) => Ok((acquired, present.into_iter().collect())),
@@ -393,7 +393,7 @@ async fn attempt(courier: &Courier, start: &Start) -> End {
     let post = Post {
         url: Arc::clone(&start.url),
         webhook_id: Arc::clone(&start.webhook_id),
-        secrets: start.secret.iter().cloned().collect(),
+        secrets: start.secrets.clone(),
         body: start.item.message.raw().body(),
     };
     match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {

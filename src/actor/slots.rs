@@ -1,10 +1,11 @@
 //! What a shard knows of each workspace that is in memory or parked.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
 use super::protocol::ToWorkspace;
+use crate::actor::maps::{HashMap, HashSet};
 use crate::config::BACKOFF;
 use crate::message::{EntryId, WorkspaceId};
 
@@ -163,11 +164,11 @@ impl Slots {
     pub(super) fn new(allowance: usize) -> Self {
         Self {
             allowance,
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             parked: BTreeSet::new(),
             due: BTreeSet::new(),
             resting: BTreeSet::new(),
-            touched: HashSet::new(),
+            touched: HashSet::default(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! The table: every message entry that the shard holds, from its read until the commit that settles
 //! it is answered. An entry in the table is never taken up a second time, whoever reads it.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::protocol::{Finished, Item, Start};
+use crate::actor::maps::{HashMap, HashSet};
 use crate::message::{EntryId, WorkspaceId};
 
 #[derive(Debug, Default)]
@@ -139,7 +139,7 @@ impl Table {
     }
 
     pub(super) fn sweep_begins(&mut self) {
-        self.settled_meanwhile = Some(HashSet::new());
+        self.settled_meanwhile = Some(HashSet::default());
     }
 
     pub(super) fn sweep_ended(&mut self) {
@@ -148,7 +148,7 @@ impl Table {
 
     /// A forward read after `start` begins.
     pub(super) fn read_begins(&mut self, start: EntryId) {
-        self.settled_ahead = Some((start, HashSet::new()));
+        self.settled_ahead = Some((start, HashSet::default()));
     }
 
     pub(super) fn read_ended(&mut self) {
@@ -237,7 +237,7 @@ impl Table {
 
     /// How many entries each workspace holds.
     pub(super) fn by_workspace(&self) -> HashMap<WorkspaceId, usize> {
-        let mut held = HashMap::new();
+        let mut held = HashMap::default();
         for workspace in self.entries.values().filter_map(|held| held.workspace.as_ref()) {
             *held.entry(workspace.clone()).or_insert(0) += 1;
         }
@@ -247,7 +247,7 @@ impl Table {
     /// How many entries each workspace has waiting, and how many in all.
     #[cfg(test)]
     pub(super) fn count_by_workspace(&self) -> HashMap<WorkspaceId, (usize, usize)> {
-        let mut counts: HashMap<WorkspaceId, (usize, usize)> = HashMap::new();
+        let mut counts: HashMap<WorkspaceId, (usize, usize)> = HashMap::default();
         for held in self.entries.values() {
             let Some(workspace) = &held.workspace else { continue };
             let (waiting, all) = counts.entry(workspace.clone()).or_default();

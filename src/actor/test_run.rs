@@ -173,7 +173,7 @@ impl Core {
         let start = Start {
             workspace: self.id.clone(),
             url,
-            secret: webhook.secret.clone(),
+            secrets: webhook.secrets(now),
             config: webhook.config,
             trigger: Trigger::Test,
             webhook_id: Arc::clone(&item.webhook_id),

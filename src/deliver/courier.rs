@@ -118,7 +118,7 @@ impl Courier {
 
     /// Every header of the request but `host` and `content-length`.
     fn headers(&self, post: &Post) -> Result<HeaderMap, Unsendable> {
-        let secrets = post.secrets.iter().map(|secret| secret.parse()).collect::<Result<Vec<Secret>, _>>()?;
+        let secrets = post.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<Vec<Secret>, _>>()?;
         let timestamp = (self.clock)().unix_seconds();
         let signature = sign::sign(&secrets, &post.webhook_id, timestamp, &post.body);
         let mut headers = HeaderMap::with_capacity(6);

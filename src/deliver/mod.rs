@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ipnet::IpNet;
 
+use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, Response};
 use crate::workspace::time::Clock;
 
@@ -46,7 +47,7 @@ pub struct Post {
     /// The `webhook-id`.
     pub webhook_id: Arc<str>,
     /// Secrets to sign with: the present one first, during a rotation the old one too.
-    pub secrets: Vec<Arc<str>>,
+    pub secrets: Vec<Confidential>,
     /// The body.
     pub body: Bytes,
 }

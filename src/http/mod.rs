@@ -75,6 +75,7 @@ pub fn router(facade: Facade) -> Router {
         .route("/v1/workspaces/{workspace}/webhook", get(webhook::show).put(webhook::save))
         .route("/v1/workspaces/{workspace}/webhook/test", axum::routing::post(test::run))
         .route("/v1/workspaces/{workspace}/webhook/secret", get(secret::show))
+        .route("/v1/workspaces/{workspace}/webhook/secret/rotate", axum::routing::post(secret::rotate))
         .route("/v1/workspaces/{workspace}/attempts", get(attempts::list))
         .route("/v1/workspaces/{workspace}/attempts/log", get(attempts::log))
         .route("/v1/workspaces/{workspace}/history", get(history::list))

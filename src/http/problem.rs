@@ -202,6 +202,7 @@ impl From<Refusal> for Problem {
                     detail: refusal.to_string(),
                 }]);
             }
+            Refusal::NoSecret => Kind::NoSecret,
             Refusal::WorkspaceUnavailable => Kind::WorkspaceUnavailable,
             Refusal::Internal => Kind::Internal,
         };

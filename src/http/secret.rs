@@ -1,4 +1,4 @@
-//! `/v1/workspaces/{ws}/webhook/secret`: what the endpoint verifies our signatures with.
+//! `/v1/workspaces/{ws}/webhook/secret`: what the endpoint verifies our signatures with, and its rotation.
 
 use std::sync::Arc;
 
@@ -8,16 +8,40 @@ use serde::Serialize;
 
 use super::Shared;
 use super::auth::Scope;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
+use crate::workspace::Confidential;
+use crate::workspace::command::{Action, Refusal};
+use crate::workspace::time::Time;
 
+/// The signing secret, and the end of the one before it.
 #[derive(Serialize)]
 pub(super) struct SecretView {
-    secret: Arc<str>,
+    secret: Confidential,
+    previous: Option<PreviousView>,
+}
+
+/// A secret that was rotated out and is still signed with. It is not shown again: whoever verifies with
+/// it has it already, and the new one verifies everything that is sent from now on.
+#[derive(Serialize)]
+struct PreviousView {
+    valid_until: Time,
 }
 
 pub(super) async fn show(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
-    match shared.read(&scope.workspace).await?.state.webhook.secret {
-        Some(secret) => Ok(Json(SecretView { secret })),
-        None => Err(Problem::new(Kind::NoSecret, "the secret is made by the first save; PUT the webhook first")),
+    let webhook = shared.read(&scope.workspace).await?.state.webhook;
+    let previous = webhook.valid_previous_secret((shared.facade.clock)());
+    let previous = previous.map(|previous| PreviousView { valid_until: previous.valid_until });
+    match webhook.secret {
+        Some(secret) => Ok(Json(SecretView { secret, previous })),
+        None => Err(Refusal::NoSecret.into()),
     }
+}
+
+/// Rotates. The answer to the command holds no secret, so that none rests among the answers: what is
+/// shown is read back.
+pub(super) async fn rotate(shared: State<Arc<Shared>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
+    shared.submit(&scope, Action::RotateSecret).await?;
+    // Whoever is told that nothing happened rotates again, and that ends the secret that the endpoint knows.
+    let unread = "the secret was rotated, but the store was away when it was read; GET it, do not rotate again";
+    show(shared, scope).await.map_err(|_| Problem::store_away(unread))
 }

@@ -32,6 +32,8 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         save: Option<Save>,
     },
+    /// Make a new signing secret.
+    RotateSecret,
 }
 
 /// What to save. Checked by the facade before it is submitted.
@@ -108,6 +110,9 @@ pub enum Refusal {
     /// 422.
     #[error("a webhook without a URL cannot be enabled; send a URL or leave `enabled` out")]
     EnabledWithoutUrl,
+    /// 404.
+    #[error("the secret is made by the first save; PUT the webhook first")]
+    NoSecret,
     /// 503: the workspace's journal cannot be loaded.
     #[error("this workspace cannot be loaded; nothing was applied, the operator's log says why")]
     WorkspaceUnavailable,

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use super::command::{Change, Refusal, Save};
+use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, MessagesSkipped, Trigger, WebhookDisabled,
-    WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, MessagesSkipped, SecretRotated, Trigger,
+    WebhookDisabled, WebhookSaved,
 };
-use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, Policy, TEST_INTERVAL};
+use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL};
 use super::state::State;
 use super::time::Time;
 use crate::message::EntryId;
@@ -23,7 +24,7 @@ pub struct SaveContext<'a> {
     /// Who: the subject of the token.
     pub by: &'a str,
     /// Taken as the signing secret when there is none yet.
-    pub fresh_secret: &'a Arc<str>,
+    pub fresh_secret: &'a Confidential,
     /// Whether the owed mail is being handed to the mail server right now: then it is not dropped.
     pub mail_begun: bool,
 }
@@ -49,7 +50,7 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         url: save.url.as_deref().map(Arc::from),
         enabled,
         owner_email,
-        secret: Arc::clone(webhook.secret.as_ref().unwrap_or(context.fresh_secret)),
+        secret: webhook.secret.as_ref().unwrap_or(context.fresh_secret).clone(),
     });
     let owed = state.mail.as_ref().filter(|mail| mail.state == MailState::Owed && !context.mail_begun);
     let dropped = owed.map(|mail| {
@@ -60,6 +61,20 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         })
     });
     Ok(std::iter::once(saved).chain(dropped).collect())
+}
+
+/// A new signing secret, `fresh`. The present one is signed with too for [`SECRET_OVERLAP`], so that the
+/// endpoint can take the new one up meanwhile; one that was rotated out before is not signed with any more.
+/// Neither the counter, the window nor the configuration's number moves.
+///
+/// # Errors
+/// [`Refusal::NoSecret`].
+pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Result<Vec<Event>, Refusal> {
+    if state.webhook.secret.is_none() {
+        return Err(Refusal::NoSecret);
+    }
+    let previous_until = now.plus(SECRET_OVERLAP);
+    Ok(vec![Event::SecretRotated(SecretRotated { at: now, by: by.to_owned(), secret: fresh.clone(), previous_until })])
 }
 
 /// Whether a test may begin now; asked before anything of the command is applied.

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::confidential::Confidential;
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
 
-/// One fact. The first seven have a seq and an entry in the journal; the rest are recorded by
+/// One fact. The first eight have a seq and an entry in the journal; the rest are recorded by
 /// the snapshot alone, which every commit that holds one writes ([`Event::is_sequenced`]).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -21,6 +22,8 @@ pub enum Event {
     AttemptFailed(Box<Attempt>),
     /// An operator saved; holds the whole configuration as it is from now on.
     WebhookSaved(WebhookSaved),
+    /// An operator asked for a new signing secret; the configuration stays as it is.
+    SecretRotated(SecretRotated),
     /// More errors in a row than the limit: switched off. One a streak.
     WebhookDisabled(WebhookDisabled),
     /// The mail server took the mail that a [`WebhookDisabled`] owed.
@@ -47,6 +50,7 @@ impl Event {
             Self::AttemptDelivered(_)
             | Self::AttemptFailed(_)
             | Self::WebhookSaved(_)
+            | Self::SecretRotated(_)
             | Self::WebhookDisabled(_)
             | Self::OwnerNotified(_)
             | Self::MailGivenUp(_)
@@ -190,8 +194,21 @@ pub struct WebhookSaved {
     /// Who gets the mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_email: Option<String>,
-    /// The signing secret, `whsec_…`; made at the first save and kept.
-    pub secret: Arc<str>,
+    /// The signing secret, `whsec_…`; made at the first save, kept until it is rotated.
+    pub secret: Confidential,
+}
+
+/// A new signing secret, and the end of the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRotated {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+    /// The signing secret from now on.
+    pub secret: Confidential,
+    /// From then on nothing is signed with the secret before it.
+    pub previous_until: Time,
 }
 
 /// The automatic switch-off.

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use super::event::{
-    Attempt, Event, MailEnded, MailState, MessagesSkipped, TestStarted, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, Event, MailEnded, MailState, MessagesSkipped, SecretRotated, TestStarted, Trigger, WebhookDisabled,
+    WebhookSaved,
 };
 use super::policy::MAILS_PER_DAY_MAX;
-use super::state::{Mail, RECENT_ERRORS_MAX, RecentError, Skipped, State, Summary, Webhook};
+use super::state::{Mail, PreviousSecret, RECENT_ERRORS_MAX, RecentError, Skipped, State, Summary, Webhook};
 
 impl State {
     /// Takes one event in. A sequenced event moves `seq` by one, so that afterwards `seq` is its seq.
@@ -18,6 +19,7 @@ impl State {
         match event {
             Event::AttemptDelivered(attempt) | Event::AttemptFailed(attempt) => self.attempted(attempt),
             Event::WebhookSaved(saved) => self.saved(saved),
+            Event::SecretRotated(rotated) => self.webhook.rotated(rotated),
             Event::WebhookDisabled(disabled) => self.disabled(disabled),
             Event::OwnerNotified(ended) => self.mail_ended(ended, MailState::Sent),
             Event::MailGivenUp(ended) => self.mail_ended(ended, MailState::GivenUp),
@@ -68,7 +70,8 @@ impl State {
             url: saved.url.clone(),
             enabled: saved.enabled,
             owner_email: saved.owner_email.clone(),
-            secret: Some(Arc::clone(&saved.secret)),
+            secret: Some(saved.secret.clone()),
+            previous_secret: self.webhook.valid_previous_secret(saved.at).cloned(),
             config: self.seq,
             disabled_by_errors: false,
             disabled_at: (!saved.enabled).then_some(off_since),
@@ -114,6 +117,13 @@ impl State {
     fn end_streak(&mut self) {
         self.failing_since = None;
         self.recent_errors.clear();
+    }
+}
+
+impl Webhook {
+    fn rotated(&mut self, rotated: &SecretRotated) {
+        let previous = self.secret.replace(rotated.secret.clone());
+        self.previous_secret = previous.map(|secret| PreviousSecret { secret, valid_until: rotated.previous_until });
     }
 }
 

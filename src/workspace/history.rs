@@ -1,8 +1,8 @@
 //! The change history: who made the configuration what it is, when, from what, to what.
 //!
 //! It is read off the events that are no attempts, of which a journal keeps at least the last 400. The
-//! last 100 changes are always among those, each with what was before it. A change is a save or an
-//! automatic switch-off; every other such event is the end of a mail. A switch-off needs a save before
+//! last 100 changes are always among those, each with what was before it. A change is a save, a rotation
+//! of the secret or an automatic switch-off; every other such event is the end of a mail. A switch-off needs a save before
 //! it that switched on, and a mail needs its switch-off. So about a third of any 400 such events are
 //! saves, fewer only by the mails that were owed before the first of them. A further type of event
 //! that a save may bring about has to leave it at more than 100.
@@ -30,10 +30,24 @@ pub struct Change {
     pub at: Time,
     /// The subject of the token, or `outbound` for an automatic switch-off.
     pub by: Arc<str>,
+    /// What was done.
+    pub action: Done,
     /// What it was before; absent before the first save.
     pub from: Option<Configuration>,
     /// What it is since.
     pub to: Configuration,
+}
+
+/// What a change was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Done {
+    /// An operator saved.
+    Saved,
+    /// Too many errors in a row.
+    SwitchedOff,
+    /// An operator asked for a new signing secret; the configuration is the same before and after.
+    SecretRotated,
 }
 
 /// What an operator configures, without the secret.
@@ -58,12 +72,16 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
     let mut present: Option<Configuration> = None;
     let mut changes = Vec::new();
     for (seq, event) in events {
-        let (at, by, to) = match event {
-            Event::WebhookSaved(saved) => (saved.at, saved.by.as_str(), Configuration::saved(saved)),
+        let (at, by, action, to) = match event {
+            Event::WebhookSaved(saved) => (saved.at, saved.by.as_str(), Done::Saved, Configuration::saved(saved)),
+            Event::SecretRotated(rotated) => {
+                let Some(before) = present.clone() else { continue };
+                (rotated.at, rotated.by.as_str(), Done::SecretRotated, before)
+            }
             Event::WebhookDisabled(disabled) => {
                 // Without the save before it there is nothing to tell: it is older than what is kept.
                 let Some(before) = present.clone() else { continue };
-                (disabled.at, SERVICE, before.switched_off())
+                (disabled.at, SERVICE, Done::SwitchedOff, before.switched_off())
             }
             Event::AttemptDelivered(_)
             | Event::AttemptFailed(_)
@@ -76,7 +94,7 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
             | Event::MailDeferred(_) => continue,
         };
         let from = present.replace(to.clone());
-        changes.push(Change { id: seq.to_string(), at, by: by.into(), from, to });
+        changes.push(Change { id: seq.to_string(), at, by: by.into(), action, from, to });
     }
     changes.reverse();
     changes.truncate(CHANGES_SHOWN);

@@ -9,6 +9,7 @@
 //! and what the outside sees of it ([`view`], [`history`], [`sentence`]).
 
 pub mod command;
+pub mod confidential;
 pub mod decide;
 pub mod event;
 mod evolve;
@@ -28,6 +29,7 @@ mod scenario;
 mod tests;
 
 pub use command::{Answer, Command, Refusal};
+pub use confidential::Confidential;
 pub use event::Event;
 pub use policy::Policy;
 pub use state::State;

@@ -9,6 +9,10 @@ pub const MAIL_LIMIT_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two test POSTs of a workspace (CONTRACT section 3).
 pub const TEST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the secret before a rotation is signed with too: a day, in which the endpoint takes up the
+/// new one.
+pub const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// What an operator chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {

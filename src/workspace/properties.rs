@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::command::{Change, Save};
+use super::confidential::Confidential;
 use super::decide::{self, MailResult, SaveContext};
 use super::event::{Attempt, Event, MailState};
 use super::lanes::Lanes;
 use super::policy::{Counting, Policy};
 use super::scenario::*;
-use super::state::State;
+use super::state::{State, Webhook};
 use crate::message::{Chat, EntryId};
 
 /// What may happen next.
@@ -35,6 +36,8 @@ enum Op {
     Reload,
     /// An operator saves.
     Save { enabled: bool, mail_begun: bool, owner: bool },
+    /// An operator rotates the secret.
+    Rotate,
     /// An operator tests, and the test ends or the service stops meanwhile.
     Test { delivered: bool, interrupted: bool },
     /// The mail server says something about the oldest mail.
@@ -55,6 +58,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Reload),
         1 => (prop::bool::weighted(0.8), any::<bool>(), prop::bool::weighted(0.8))
             .prop_map(|(enabled, mail_begun, owner)| Op::Save { enabled, mail_begun, owner }),
+        1 => Just(Op::Rotate),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(delivered, interrupted)| Op::Test { delivered, interrupted }),
         1 => (0..3_u8).prop_map(Op::Mail),
         1 => prop_oneof![0..2_000_u32, Just(12 * 60 * 60 * 1_000)].prop_map(Op::Wait),
@@ -130,6 +134,7 @@ impl World {
             Op::GiveBack(keep) => self.give_back(keep),
             Op::Reload => self.reload(),
             Op::Save { enabled, mail_begun, owner } => self.save(enabled, mail_begun, owner),
+            Op::Rotate => self.rotate(),
             Op::Test { delivered, interrupted } => self.test(delivered, interrupted),
             Op::Mail(result) => self.mail(result),
             Op::Wait(ms) => self.now += i64::from(ms),
@@ -224,6 +229,18 @@ impl World {
         self.take(events);
         (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
         assert_eq!((self.state.errors, self.state.webhook.enabled), (0, enabled));
+    }
+
+    fn rotate(&mut self) {
+        let before = self.state.clone();
+        let fresh = Confidential::from(format!("whsec_{}", before.seq));
+        let events = decide::rotate(&self.state, at(self.now), "ops", &fresh).expect("it was saved");
+        self.take(events);
+        let Webhook { secret, previous_secret, .. } = self.state.webhook.clone();
+        let webhook = Webhook { secret, previous_secret, ..before.webhook.clone() };
+        assert_eq!(State { seq: before.seq + 1, webhook, ..before.clone() }, self.state);
+        let expected = [fresh].into_iter().chain(before.webhook.secret).collect::<Vec<_>>();
+        assert_eq!(self.state.webhook.secrets(at(self.now)), expected);
     }
 
     fn test(&mut self, delivered: bool, interrupted: bool) {

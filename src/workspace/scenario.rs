@@ -4,14 +4,14 @@
 //! it was, and a snapshot taken after any of them and read back changes nothing of what comes next.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::command::Refusal;
+use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Response, TestStarted, Trigger,
-    WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Response, SecretRotated, TestStarted,
+    Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::state::State;
 use super::time::Time;
@@ -161,6 +161,12 @@ pub(super) fn switched_off_at(ms: i64) -> Event {
     Event::WebhookSaved(WebhookSaved { at: at(ms), enabled: false, ..saved() })
 }
 
+/// A rotation at `ms`, after which the secret before it is valid for a day.
+pub(super) fn rotated(ms: i64, secret: &str) -> Event {
+    let secret = secret.into();
+    Event::SecretRotated(SecretRotated { at: at(ms), by: "ops".to_owned(), secret, previous_until: at(ms + DAY_MS) })
+}
+
 /// A POST of message `n`, begun at `n` ms with configuration 1 and answered with 200.
 pub(super) fn success(n: u64) -> Attempt {
     Attempt {
@@ -240,6 +246,6 @@ pub(super) fn test_started(ms: i64) -> Event {
 }
 
 /// A secret that was never used before.
-pub(super) fn fresh_secret() -> Arc<str> {
+pub(super) fn fresh_secret() -> Confidential {
     "whsec_fresh".into()
 }

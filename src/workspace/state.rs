@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::confidential::Confidential;
 use super::event::{Attempt, AttemptError, ErrorKind, MailState, TestStarted, Trigger};
 use super::time::Time;
 use crate::message::EntryId;
@@ -61,7 +62,11 @@ pub struct Webhook {
     pub owner_email: Option<String>,
     /// The signing secret; absent before the first save.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<Arc<str>>,
+    pub secret: Option<Confidential>,
+    /// The secret before the last rotation. One at most: a rotation within the overlap ends the
+    /// secret that was the previous one until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_secret: Option<PreviousSecret>,
     /// Names the configuration: the seq of the last save. An outcome counts only against the
     /// configuration that it was attempted with.
     #[serde(default)]
@@ -75,6 +80,31 @@ pub struct Webhook {
     /// When it was last saved or switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
+}
+
+/// A secret that was rotated out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousSecret {
+    /// The secret.
+    pub secret: Confidential,
+    /// From then on nothing is signed with it.
+    pub valid_until: Time,
+}
+
+impl Webhook {
+    /// The secrets that an attempt at `now` is signed with: the present one first, and the previous one
+    /// while it is valid.
+    #[must_use]
+    pub fn secrets(&self, now: Time) -> Vec<Confidential> {
+        let previous = self.valid_previous_secret(now).map(|previous| &previous.secret);
+        self.secret.iter().chain(previous).cloned().collect()
+    }
+
+    /// The previous secret while it is valid.
+    #[must_use]
+    pub fn valid_previous_secret(&self, now: Time) -> Option<&PreviousSecret> {
+        self.previous_secret.as_ref().filter(|previous| now < previous.valid_until)
+    }
 }
 
 /// Counts messages since the last switch-off (since the first message if never configured).

@@ -11,6 +11,7 @@ mod endpoint;
 mod addresses;
 mod answers;
 mod connections;
+mod signatures;
 mod tls;
 
 use std::sync::Arc;
@@ -41,7 +42,7 @@ fn courier() -> Courier {
 }
 
 fn post(url: &str, id: &str) -> Post {
-    Post { url: Arc::from(url), webhook_id: Arc::from(id), secrets: vec![Arc::from(SECRET)], body: Bytes::from(BODY) }
+    Post { url: Arc::from(url), webhook_id: Arc::from(id), secrets: vec![SECRET.into()], body: Bytes::from(BODY) }
 }
 
 async fn attempt(courier: &Courier, url: &str) -> Done {

@@ -1,6 +1,5 @@
 //! From a read to a workspace: what is taken up, what is set aside, what is parked.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -9,6 +8,7 @@ use tracing::warn;
 use super::super::entry::{raw_of, read_command, read_message};
 use super::super::protocol::{Item, ToWorkspace};
 use super::{Desk, HeldCommand};
+use crate::actor::maps::HashMap;
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::rejected_fields;
 use crate::message::{EntryId, WorkspaceId};
@@ -30,7 +30,7 @@ impl Desk {
         if !self.is_running() {
             return;
         }
-        let mut taken = Taken::new();
+        let mut taken = Taken::default();
         for entry in polled.messages {
             self.take_forward(entry, &mut taken, now);
         }
@@ -135,7 +135,7 @@ impl Desk {
         let mut due: HashMap<WorkspaceId, bool> = due.into_iter().map(|workspace| (workspace, true)).collect();
         let reached =
             if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
-        let mut taken = Taken::new();
+        let mut taken = Taken::default();
         for entry in entries {
             self.take_swept(&entry, &mut due, &mut taken);
         }
@@ -181,7 +181,7 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use crate::actor::maps::HashSet;
 
     use super::super::super::entry::Place;
     use super::super::super::intake::Limits;
@@ -205,7 +205,7 @@ mod tests {
         let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
         let gate = Gate::new(NodeCap::new(1), std::time::Duration::ZERO);
         let mut desk = Desk::new(place, Limits::default(), || Time::from_unix_ms(0), gate, now);
-        desk.acquired(Vec::new(), &HashSet::new(), now, now);
+        desk.acquired(Vec::new(), &HashSet::default(), now, now);
         desk.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
         desk.loaded(&acme, Ok(loaded), now);

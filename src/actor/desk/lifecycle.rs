@@ -1,6 +1,5 @@
 //! From the acquisition of the shard to its release.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::super::intake::Intake;
 use super::super::protocol::ToWorkspace;
 use super::super::slots::{Phase, Slot};
 use super::{Action, Desk, Mode};
+use crate::actor::maps::HashSet;
 use crate::config::BACKOFF;
 use crate::journal::port::{AcquireError, LineError, OwedMail, StoreError};
 use crate::message::{EntryId, WorkspaceId};

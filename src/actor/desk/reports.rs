@@ -1,6 +1,5 @@
 //! What workspaces decided, and what is done about those that died.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::super::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, T
 use super::super::slots::Phase;
 use super::super::workspace::{Report, What};
 use super::{Action, Desk, TestPost};
+use crate::actor::maps::HashMap;
 use crate::journal::port::{LoadError, Loaded, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Answer, Refusal};
@@ -283,7 +283,7 @@ impl Desk {
 
     /// Attempts have ended.
     pub(in super::super) fn finished(&mut self, list: Vec<Finished>, now: Instant) {
-        let mut by_workspace: HashMap<WorkspaceId, Vec<Finished>> = HashMap::new();
+        let mut by_workspace: HashMap<WorkspaceId, Vec<Finished>> = HashMap::default();
         let n = list.len();
         let working = self.is_running() || self.mode == super::Mode::Draining;
         for finished in list {

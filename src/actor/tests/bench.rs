@@ -1,6 +1,5 @@
 //! A running service without a facade, and a receiver that records what it gets.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::actor::maps::HashMap;
 use crate::actor::protocol::Item;
 use crate::actor::{Handle, Options, start};
 use crate::app::now;

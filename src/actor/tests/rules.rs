@@ -1,11 +1,15 @@
 //! The rules of CONTRACT section 3, seen from outside the shards.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::bench::{Bench, treatment};
-use crate::http::receiver::Treatment;
+use crate::app::now;
+use crate::http::receiver::{Signature, Treatment};
 use crate::workspace::command::{Action, Answer, Change, NoAttempt, Refusal, Save};
 use crate::workspace::event::{ErrorKind, Trigger};
+use crate::workspace::policy::SECRET_OVERLAP;
+use crate::workspace::time::Time;
 use crate::workspace::view::Status;
 
 #[tokio::test]
@@ -149,4 +153,40 @@ async fn a_drained_service_has_settled_what_it_attempted() {
     bench.restart().await;
     bench.until("acme", "all are logged", |r| r.attempts.len() == 40).await;
     assert_eq!(bench.received("acme").len(), 40, "no message is attempted twice");
+}
+
+/// How far the actors' clock is ahead of the machine's, in milliseconds.
+static AHEAD_MS: AtomicU64 = AtomicU64::new(0);
+
+fn ahead() -> Time {
+    now().plus(Duration::from_millis(AHEAD_MS.load(Ordering::Relaxed)))
+}
+
+#[tokio::test]
+async fn messages_are_signed_with_the_rotated_secret_too_until_a_day_has_passed() {
+    let bench = Bench::with(|options| options.clock = ahead).await;
+    bench.save("acme").await;
+    let old = bench.read("acme").await.state.webhook.secret.unwrap();
+    bench.submit("acme", Action::RotateSecret).await;
+    let new = bench.read("acme").await.state.webhook.secret.unwrap();
+    assert_ne!(old, new);
+    let mut told = Vec::new();
+    for passed in [Duration::ZERO, SECRET_OVERLAP] {
+        AHEAD_MS.store(u64::try_from(passed.as_millis()).unwrap(), Ordering::Relaxed);
+        for secret in [&old, &new] {
+            let secret = Some(secret.expose().parse().unwrap());
+            bench.treat("acme", Treatment { secret, ..treatment(200) });
+            bench.publish("acme", "+2", "m").await;
+            bench.until_received("acme", told.len() + 1).await;
+            told.push(bench.received("acme").last().unwrap().signature == Signature::Verified);
+        }
+    }
+    assert_eq!(told, [true, true, false, true]);
+}
+
+#[tokio::test]
+async fn a_rotation_before_the_first_save_is_refused() {
+    let bench = Bench::new().await;
+    let answer = bench.submit("acme", Action::RotateSecret).await;
+    assert_eq!(answer, Answer::Refused { refusal: Refusal::NoSecret });
 }

@@ -14,24 +14,29 @@ use rand::rngs::StdRng;
 
 use world::{Trouble, World};
 
+const ALL: Trouble =
+    Trouble { panics: true, corruption: true, reloads: true, rollbacks: true, fences: true, unable: true };
+
 /// Runs `steps` random events and then lets everything end, for each of `seeds`.
 fn simulate(seeds: std::ops::Range<u64>, steps: usize, trouble: Trouble) {
     for seed in seeds {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let run = std::panic::AssertUnwindSafe(|| {
-            runtime.block_on(async {
-                let mut world = World::new(StdRng::seed_from_u64(seed), trouble);
-                for _ in 0..steps {
-                    world.step().await;
-                }
-                world.end().await;
-            });
-        });
+        let run = std::panic::AssertUnwindSafe(|| runtime.block_on(live(seed, steps, trouble)));
         if let Err(panic) = std::panic::catch_unwind(run) {
             eprintln_seed(seed);
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// What happened in the world of a seed.
+async fn live(seed: u64, steps: usize, trouble: Trouble) -> String {
+    let mut world = World::new(StdRng::seed_from_u64(seed), trouble);
+    for _ in 0..steps {
+        world.step().await;
+    }
+    world.end().await;
+    world.history()
 }
 
 fn eprintln_seed(seed: u64) {
@@ -56,11 +61,17 @@ fn reloads_of_the_shard_lose_nothing_and_repeat_nothing() {
 
 #[test]
 fn all_trouble_at_once_loses_nothing_and_repeats_only_what_it_may() {
-    let all = Trouble { panics: true, corruption: true, reloads: true, rollbacks: true, fences: true, unable: true };
-    simulate(0..40, 4_000, all);
+    simulate(0..40, 4_000, ALL);
+    // Short lives end amid their trouble more often.
+    simulate(1_000..1_600, 200, ALL);
 }
 
 #[test]
 fn attempts_that_cannot_be_made_here_are_made_later() {
     simulate(0..40, 3_000, Trouble { unable: true, panics: true, reloads: true, ..Trouble::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seed_repeats_what_it_did() {
+    assert_eq!(live(7, 2_000, ALL).await, live(7, 2_000, ALL).await);
 }

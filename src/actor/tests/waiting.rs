@@ -1,6 +1,5 @@
 //! What has to wait goes on when it may, and nothing turns in circles meanwhile.
 
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::actor::core::{Context, Core};
 use crate::actor::desk::{Action, Desk};
 use crate::actor::entry::Place;
 use crate::actor::intake::Limits;
+use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Start, ToWorkspace};
 use crate::actor::throttle::{Gate, NodeCap};
 use crate::actor::workspace::{Report, What};
@@ -71,7 +71,7 @@ fn actions(desk: &mut Desk) -> Vec<Action> {
 
 fn acquire(desk: &mut Desk, outbox: Vec<OwedMail>) -> Vec<Action> {
     let until = Instant::now() + Duration::from_secs(10);
-    desk.acquired(outbox, &HashSet::new(), until, Instant::now());
+    desk.acquired(outbox, &HashSet::default(), until, Instant::now());
     actions(desk)
 }
 
@@ -243,7 +243,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let item = items.unwrap().pop().unwrap();
     let webhook_id = std::sync::Arc::clone(&item.webhook_id);
     let (url, trigger) = ("http://127.0.0.1:1/".into(), Trigger::Message);
-    let start = Start { workspace: id("acme"), item, url, secret: None, config: 1, trigger, webhook_id };
+    let start = Start { workspace: id("acme"), item, url, secrets: Vec::new(), config: 1, trigger, webhook_id };
     let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
     desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
     let posts = actions(&mut desk).into_iter().find_map(|action| match action {
@@ -254,7 +254,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
 
     desk.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
     actions(&mut desk);
-    desk.acquired(Vec::new(), &HashSet::from([EntryId { ms: 100, n: 0 }]), now + Duration::from_secs(10), now);
+    desk.acquired(Vec::new(), &[EntryId { ms: 100, n: 0 }].into_iter().collect(), now + Duration::from_secs(10), now);
     actions(&mut desk);
     let end = End::Unable("no port is left".to_owned());
     desk.finished(vec![Finished { start, began: crate::app::now(), end }], now);

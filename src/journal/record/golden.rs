@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, MailEnded, MailState, MessagesSkipped, Request, Response, TestDropped,
-    TestStarted, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, MailEnded, MailState, MessagesSkipped, Request, Response, SecretRotated,
+    TestDropped, TestStarted, Trigger, WebhookDisabled, WebhookSaved,
 };
-use crate::workspace::state::{Mail, OutcomeWord, RecentError, Skipped, Summary, Webhook};
+use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
 use crate::workspace::time::Time;
 
 /// The file's one line.
@@ -30,6 +30,7 @@ fn every_sequenced_event_has_its_bytes() {
     event_is(golden!("webhook_saved"), 1, &Event::WebhookSaved(saved()));
     let cleared = WebhookSaved { url: None, enabled: false, owner_email: None, ..saved() };
     event_is(golden!("webhook_cleared"), 2, &Event::WebhookSaved(cleared));
+    event_is(golden!("secret_rotated"), 3, &Event::SecretRotated(rotated()));
     let disabled = WebhookDisabled { at: at(1), errors: 11, mail: MailState::NoAddress };
     event_is(golden!("webhook_disabled"), 12, &Event::WebhookDisabled(disabled));
     let detail = |detail: &str| MailEnded { at: at(2), disabled: 12, detail: Some(detail.to_owned()) };
@@ -56,7 +57,13 @@ fn an_event_without_a_seq_has_no_stored_form() {
 
 #[test]
 fn a_snapshot_has_its_bytes() {
-    for (file, state) in [(golden!("snapshot"), state()), (golden!("snapshot_empty"), State::default())] {
+    let previous = PreviousSecret { secret: saved().secret, valid_until: rotated().previous_until };
+    let webhook = Webhook { secret: Some(rotated().secret), previous_secret: Some(previous), ..state().webhook };
+    for (file, state) in [
+        (golden!("snapshot"), state()),
+        (golden!("snapshot_empty"), State::default()),
+        (golden!("snapshot_rotated"), State { webhook, ..state() }),
+    ] {
         assert_eq!(std::str::from_utf8(&encode_snapshot(&state)).unwrap(), file);
         assert_eq!(decode_snapshot(file.as_bytes()).unwrap(), state);
         assert_eq!(snapshot_seq(file.as_bytes()).unwrap(), state.seq);
@@ -213,6 +220,15 @@ fn saved() -> WebhookSaved {
     }
 }
 
+fn rotated() -> SecretRotated {
+    SecretRotated {
+        at: at(1),
+        by: "ops@acme.com".to_owned(),
+        secret: "whsec_ZW5kIG9mIG92ZXJsYXAgaXMgYWZ0ZXIgYSBkYXkuLi4=".into(),
+        previous_until: at(24 * 60 * 60 + 1),
+    }
+}
+
 fn recent() -> RecentError {
     RecentError {
         at: at(0),
@@ -230,6 +246,7 @@ fn state() -> State {
             enabled: false,
             owner_email: Some("owner@acme.com".to_owned()),
             secret: Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
+            previous_secret: None,
             config: 1,
             disabled_by_errors: true,
             disabled_at: Some(at(3)),

@@ -2,7 +2,8 @@
 
 use crate::workspace::Time;
 use crate::workspace::event::{Event, MailEnded, MailState, WebhookDisabled, WebhookSaved};
-use crate::workspace::history::{CHANGES_SHOWN, changes};
+use crate::workspace::history::{CHANGES_SHOWN, Done, changes};
+use crate::workspace::scenario::{at, rotated};
 use crate::workspace::view::Status;
 
 fn saved(by: &str, url: Option<&str>, enabled: bool) -> Event {
@@ -64,6 +65,14 @@ fn the_last_100_are_shown_each_with_what_was_before() {
 }
 
 #[test]
+fn a_rotation_is_shown_with_who_and_when_and_changes_no_configuration() {
+    let events = [(1, saved("admin", URL, true)), (2, rotated(5, "whsec_b3RoZXI="))];
+    let shown = changes(&events);
+    assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), Done::SecretRotated));
+    assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
+}
+
+#[test]
 fn what_begins_with_a_switch_off_begins_in_the_middle() {
     let events = [(15, disabled()), (16, notified(15)), (17, saved("admin", URL, true))];
     let changes = changes(&events);
@@ -72,6 +81,7 @@ fn what_begins_with_a_switch_off_begins_in_the_middle() {
 
 #[test]
 fn no_secret_is_shown() {
-    let shown = serde_json::to_string(&changes(&[(1, saved("admin", URL, true))])).unwrap();
-    assert!(!shown.contains("whsec_") && !shown.contains("secret"), "{shown}");
+    let shown =
+        serde_json::to_string(&changes(&[(1, saved("admin", URL, true)), (2, rotated(5, "whsec_b3RoZXI="))])).unwrap();
+    assert!(!shown.contains("whsec_") && !shown.contains("\"secret\""), "{shown}");
 }

@@ -4,6 +4,7 @@ mod history;
 mod lanes;
 mod mail;
 mod outcome;
+mod rotate;
 mod save;
 mod skip;
 mod testing;

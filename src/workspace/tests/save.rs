@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::decide::{self, SaveContext};
 use crate::workspace::event::{Event, MailState, MessagesSkipped, WebhookSaved};
@@ -41,6 +39,7 @@ fn the_first_save_switches_on_and_takes_the_fresh_secret() {
         enabled: true,
         owner_email: None,
         secret: Some(fresh_secret()),
+        previous_secret: None,
         config: 1,
         disabled_by_errors: false,
         disabled_at: None,
@@ -53,7 +52,7 @@ fn the_first_save_switches_on_and_takes_the_fresh_secret() {
 fn a_later_save_keeps_secret_and_owner() {
     let state = given([switched_on()]).when(save(with_url())).then([Event::WebhookSaved(saved_again())]);
     assert_eq!(state.webhook.config, 2);
-    assert_eq!(state.webhook.secret, Some(Arc::from("whsec_first")));
+    assert_eq!(state.webhook.secret, Some("whsec_first".into()));
     assert_eq!(state.webhook.owner_email.as_deref(), Some(OWNER));
 }
 
@@ -82,7 +81,7 @@ fn enabled_false_switches_off_without_forgetting() {
 fn a_save_without_url_clears_and_switches_off_but_keeps_secret_and_owner() {
     let cleared = WebhookSaved { url: None, enabled: false, ..saved_again() };
     let state = given([switched_on()]).when(save(Save::default())).then([Event::WebhookSaved(cleared)]);
-    assert_eq!(state.webhook.secret, Some(Arc::from("whsec_first")));
+    assert_eq!(state.webhook.secret, Some("whsec_first".into()));
     assert_eq!(state.webhook.disabled_at, Some(at(5_000)));
     assert_eq!(state.webhook.updated_at, Some(at(5_000)));
 }
@@ -169,7 +168,7 @@ fn skipped_counts_anew_from_every_switch_off_and_the_newest_message_stays() {
     let off = Save { enabled: Some(false), ..with_url() };
     for (change, url) in [(off, Some(URL)), (Save::default(), None)] {
         let past = [skipped(2, 20, 7), switched_on()];
-        let expected = WebhookSaved { url: url.map(Arc::from), enabled: false, ..saved_again() };
+        let expected = WebhookSaved { url: url.map(Into::into), enabled: false, ..saved_again() };
         let state = given(past).when(save(change)).then([Event::WebhookSaved(expected)]);
         assert_eq!((state.skipped.count, state.skipped.first_at, state.skipped.last_at), (0, None, None));
         assert_eq!(state.skipped.newest, Some(entry(7)));

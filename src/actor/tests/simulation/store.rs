@@ -1,9 +1,10 @@
 //! What is durable, in memory: a model of the port's contract that notices every breach of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::actor::maps::{HashMap, HashSet};
 use crate::journal::fold::{self, Stored};
 use crate::journal::port::{Batch, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::journal::record;

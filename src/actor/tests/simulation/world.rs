@@ -1,6 +1,7 @@
 //! Everything around the desk, as slow, as unordered and as broken as it may be.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::actor::core::{Context, Core};
 use crate::actor::desk::{Action, Desk};
 use crate::actor::entry::Place;
 use crate::actor::intake::Limits;
+use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
 use crate::actor::throttle::{Gate, InFlight, NodeCap};
 use crate::actor::workspace::{Report, What};
@@ -120,11 +122,12 @@ pub(super) struct World {
 }
 
 thread_local! {
-    static BEGAN: Instant = Instant::now();
+    /// When this thread's present world began: each has a clock that starts at the same time.
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 fn clock() -> Time {
-    let ms = i64::try_from(BEGAN.with(|began| began.elapsed()).as_millis()).unwrap();
+    let ms = i64::try_from(BEGAN.get().unwrap().elapsed().as_millis()).unwrap();
     Time::from_unix_ms(1_800_000_000_000 + ms)
 }
 
@@ -134,6 +137,7 @@ fn workspace(n: usize) -> WorkspaceId {
 
 impl World {
     pub(super) fn new(rng: StdRng, trouble: Trouble) -> Self {
+        BEGAN.set(Some(Instant::now()));
         let gate = Gate::new(NodeCap::new(12), TIMEOUT);
         let context = Rc::new(Context {
             policy: Policy { in_flight_max: 4, ..Policy::default() },
@@ -164,9 +168,9 @@ impl World {
             ended: Vec::new(),
             announced: false,
             mails: Vec::new(),
-            attempted: HashSet::new(),
-            appeared: HashSet::new(),
-            reached: HashMap::new(),
+            attempted: HashSet::default(),
+            appeared: HashSet::default(),
+            reached: HashMap::default(),
             published: Vec::new(),
             submitted: Vec::new(),
             log: VecDeque::new(),
@@ -180,7 +184,10 @@ impl World {
     pub(super) async fn step(&mut self) {
         match self.rng.random_range(0..100) {
             0..12 => self.publish(),
-            12..14 => self.submit(),
+            12..14 => {
+                let workspace = workspace(self.rng.random_range(0..WORKSPACES));
+                self.submit(workspace);
+            }
             14..15 => self.make_trouble(),
             _ => self.go_on().await,
         }
@@ -190,6 +197,8 @@ impl World {
     pub(super) async fn end(&mut self) {
         self.trouble = Trouble::default();
         self.store.corrupt.clear();
+        // A test that another holder's end interrupted is answered when its workspace is loaded next.
+        (0..WORKSPACES).for_each(|n| self.submit(workspace(n)));
         let give_up = Instant::now() + END_MAX;
         while !(self.desk.is_at_rest() && self.store.messages.is_empty() && self.store.commands.is_empty()) {
             if Instant::now() > give_up {
@@ -208,7 +217,7 @@ impl World {
         }
     }
 
-    fn history(&self) -> String {
+    pub(super) fn history(&self) -> String {
         self.log.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
@@ -316,10 +325,9 @@ impl World {
         self.published.push(id);
     }
 
-    fn submit(&mut self) {
+    fn submit(&mut self, workspace: WorkspaceId) {
         self.last_id += 1;
         let id = EntryId { ms: self.last_id, n: 0 };
-        let workspace = workspace(self.rng.random_range(0..WORKSPACES));
         let save = Save {
             url: Some("http://127.0.0.1:1/".to_owned()),
             enabled: Some(self.rng.random_range(0..4) != 0),

@@ -1,0 +1,12 @@
+//! The maps and sets of this room.
+//!
+//! Their order is random in the service, so that nobody who chooses workspace ids can slow a map
+//! down, and fixed in tests, so that a seed of the simulation repeats what it did.
+
+#[cfg(test)]
+type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+#[cfg(not(test))]
+type Hashing = std::hash::RandomState;
+
+pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, Hashing>;
+pub(super) type HashSet<K> = std::collections::HashSet<K, Hashing>;
