@@ -30,6 +30,11 @@ pub(super) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
     check(&members, guard).map_err(Problem::invalid_webhook)
 }
 
+/// Checks the same members from a form, where each stands once.
+pub(super) fn from_form(members: serde_json::Map<String, Value>, guard: &Guard) -> Result<Save, Problem> {
+    check(&Members { by_name: members, repeated: BTreeSet::new() }, guard).map_err(Problem::invalid_webhook)
+}
+
 /// The members of the body. Programs differ in which of two members of one name they take (RFC 8259
 /// section 4), so whoever stands between the caller and us may have checked another URL than the one
 /// that we would save: a name that stands twice is a breach.
