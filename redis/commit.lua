@@ -45,10 +45,29 @@ local operations = {
     redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[6], ARGV[i + 1], 'e', ARGV[i + 2])
     return i + 3
   end,
+  -- key of attempts, key of events, what the fields of the workspace's mails begin with
+  forget = function(i)
+    -- Trimmed and not deleted: the last ids stay, so no seq is given twice.
+    redis.call('XTRIM', KEYS[tonumber(ARGV[i])], 'MAXLEN', '0')
+    redis.call('XTRIM', KEYS[tonumber(ARGV[i + 1])], 'MAXLEN', '0')
+    local begin = ARGV[i + 2]
+    for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
+      -- A workspace id may hold colons, so what follows must be nothing but the seq.
+      if string.sub(field, 1, #begin) == begin and string.find(field, '^%d+$', #begin + 1) then
+        redis.call('HDEL', KEYS[5], field)
+      end
+    end
+    return i + 3
+  end,
   -- key, value
   set = function(i)
     redis.call('SET', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
     return i + 2
+  end,
+  -- key
+  unset = function(i)
+    redis.call('DEL', KEYS[tonumber(ARGV[i])])
+    return i + 1
   end,
   -- field, mail
   owe = function(i)

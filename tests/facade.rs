@@ -24,6 +24,7 @@ use facade_kit::{ANSWER_WAIT, FakeJournal, NOW, TIMEOUT, call, facade, request, 
 
 mod facade_kit;
 
+const WORKSPACE: &str = "/v1/workspaces/acme";
 const WEBHOOK: &str = "/v1/workspaces/acme/webhook";
 const TEST: &str = "/v1/workspaces/acme/webhook/test";
 const LOG: &str = "/v1/workspaces/acme/attempts/log";
@@ -376,4 +377,16 @@ async fn a_store_that_does_not_answer_is_not_waited_for_without_limit() {
         assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (503, "store-away"));
     }
     assert!(before.elapsed() < Duration::from_secs(20));
+}
+
+#[tokio::test]
+async fn a_forgotten_workspace_answers_without_a_body() {
+    let journal = done(None, None);
+    let router = facade(journal.clone(), working());
+    let reply = call(&router, request("DELETE", WORKSPACE, "")).await;
+    assert_eq!((reply.status.as_u16(), reply.text.as_str()), (204, ""));
+    let submitted = journal.submitted.lock().unwrap();
+    let [(workspace, command, wait)] = &submitted[..] else { panic!("{submitted:?}") };
+    assert_eq!((workspace.as_str(), command.by.as_str(), &command.action), ("acme", "admin", &Action::Forget));
+    assert_eq!(*wait, ANSWER_WAIT);
 }

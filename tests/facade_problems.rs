@@ -40,7 +40,7 @@ async fn requests_that_cannot_be_taken_are_refused_with_a_problem() {
     let long_message = format!(r#"{{"text":"{}"}}"#, "x".repeat(256 * 1024));
     let cases = [
         ("GET", "/", "", 404, "not-found"),
-        ("GET", "/v1/workspaces/acme", "", 404, "not-found"),
+        ("GET", "/v1/workspaces", "", 404, "not-found"),
         ("GET", "/v1/workspaces//webhook", "", 422, "invalid-workspace"),
         ("PUT", WEBHOOK, "{", 400, "invalid-json"),
         ("PUT", WEBHOOK, "", 400, "invalid-json"),
@@ -68,6 +68,7 @@ async fn requests_that_cannot_be_taken_are_refused_with_a_problem() {
 #[tokio::test]
 async fn a_method_that_a_path_does_not_take_is_refused_with_those_it_takes() {
     let allowed = [
+        ("GET", "/v1/workspaces/acme", "DELETE"),
         ("DELETE", WEBHOOK, "GET,HEAD,PUT"),
         ("GET", TEST, "POST"),
         ("POST", SECRET, "GET,HEAD"),
@@ -89,6 +90,7 @@ async fn without_the_token_every_workspace_path_answers_401() {
     let basic = format!("Basic {TOKEN}");
     let headers = [None, Some("Bearer "), Some("Bearer"), Some(almost.as_str()), Some(basic.as_str()), Some(TOKEN)];
     let paths = [
+        ("DELETE", "/v1/workspaces/acme"),
         ("GET", WEBHOOK),
         ("PUT", WEBHOOK),
         ("POST", TEST),

@@ -19,7 +19,7 @@ use crate::deliver::Done;
 use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
-use crate::workspace::command::{Action, Answer, Command, Refusal, Save};
+use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, SaveContext};
 use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Trigger};
 use crate::workspace::lanes::Lanes;
@@ -227,6 +227,7 @@ impl Core {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
             Action::Test { .. } => return self.begin_test(id, command, out),
+            Action::Forget => return self.forget(id, &command.by, out),
         };
         let step = match decided {
             Ok(events) => {
@@ -242,6 +243,17 @@ impl Core {
     fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         let fresh = (self.context.fresh_secret)();
         decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh)
+    }
+
+    /// Attempts under way go on; what comes of them is settled without a trace. A test's caller is told
+    /// at once. What waits is judged as a message of a workspace that was never configured.
+    fn forget(&mut self, id: EntryId, by: &str, out: &mut Decided) {
+        let event = decide::forget(&self.state, by, (self.context.clock)());
+        let mut step = self.record(event.into_iter().collect());
+        let test = self.test.give_up();
+        step.answers.extend(test.map(|test| (test, self.untested(NoAttempt::Forgotten))));
+        step.answers.push((id, self.done()));
+        out.steps.push(Step { settled_commands: vec![id], ..step });
     }
 
     pub(super) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {
@@ -272,8 +284,8 @@ impl Core {
             out.mail = Some((disabled, MailNext::Send));
             return;
         }
-        // What ended it is recorded, unless a crash left it in the outbox behind a later one.
-        let events = if mail.is_some() {
+        // What ended it is recorded or forgotten, unless a crash left it in the outbox behind a later one.
+        let events = if mail.is_some() || disabled <= self.state.forgotten {
             Vec::new()
         } else {
             let detail = Some("a later mail took its place".to_owned());
@@ -341,6 +353,7 @@ impl Core {
                 Event::OwnerNotified(mail) | Event::MailGivenUp(mail) | Event::MailDropped(mail) => {
                     step.mails_ended.push(mail.disabled);
                 }
+                Event::Forgotten(_) => step.forget = true,
                 _ => {}
             }
         }

@@ -23,6 +23,7 @@ pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
             warn!(%workspace, detail = mail.detail, "A mail could not be handed over; it is tried again.");
         }
         Event::MailGivenUp(mail) => warn!(%workspace, detail = mail.detail, "A mail was given up."),
+        Event::Forgotten(forgotten) => info!(%workspace, by = forgotten.by, "A workspace was forgotten."),
         Event::AttemptDelivered(_)
         | Event::AttemptFailed(_)
         | Event::MessagesSkipped(_)

@@ -51,6 +51,14 @@ impl TestRun {
         matches!(self.stage, Stage::Looking { .. })
     }
 
+    /// Ends the test that is started or under way: names it when its caller is still to be answered.
+    pub(super) fn give_up(&mut self) -> Option<EntryId> {
+        let (Stage::Started { id, .. } | Stage::Posting { id }) = &self.stage else { return None };
+        let id = *id;
+        self.stage = Stage::Idle;
+        Some(id)
+    }
+
     pub(super) fn queue(&mut self, id: EntryId, command: Arc<Command>) {
         self.waiting.push_back((id, command));
     }
@@ -208,7 +216,7 @@ impl Core {
         Answer::Done { webhook: Box::new(self.view()), attempt, reason: None }
     }
 
-    fn untested(&self, reason: NoAttempt) -> Answer {
+    pub(super) fn untested(&self, reason: NoAttempt) -> Answer {
         Answer::Done { webhook: Box::new(self.view()), attempt: None, reason: Some(reason) }
     }
 }

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod bench;
+mod forget;
 mod rules;
 mod simulation;
 mod trouble;

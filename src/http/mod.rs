@@ -40,6 +40,7 @@ mod secret;
 mod serve;
 mod test;
 mod webhook;
+mod workspace;
 
 use health::RejectedTotal;
 use problem::Problem;
@@ -72,6 +73,7 @@ pub fn router(facade: Facade) -> Router {
     let shared = Arc::new(Shared { facade, reads: Semaphore::new(READS_AT_ONCE), rejected: RejectedTotal::default() });
     let gate = limits::Gate::new(REQUESTS_AT_ONCE);
     let resources = Router::new()
+        .route("/v1/workspaces/{workspace}", axum::routing::delete(workspace::forget))
         .route("/v1/workspaces/{workspace}/webhook", get(webhook::show).put(webhook::save))
         .route("/v1/workspaces/{workspace}/webhook/test", axum::routing::post(test::run))
         .route("/v1/workspaces/{workspace}/webhook/secret", get(secret::show))

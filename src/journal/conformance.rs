@@ -17,6 +17,7 @@ use crate::message::{EntryId, WorkspaceId};
 pub(crate) mod commands;
 pub(crate) mod commits;
 pub(crate) mod damage;
+pub(crate) mod forget;
 pub(crate) mod history;
 pub(crate) mod holders;
 pub(crate) mod input;
@@ -37,6 +38,12 @@ pub(crate) trait Subject: Send + Sync + Sized {
     /// The process ends and another one starts on the same store. Lines and intakes of the earlier
     /// journal are gone. A store that lives in the process may stay as it is.
     async fn restart(&mut self);
+
+    /// The store writes its files anew, as it does now and then, and a process starts on what it wrote. A
+    /// store that does not may only restart.
+    async fn rewrite(&mut self) {
+        self.restart().await;
+    }
 
     /// How many attempts and how many other events of the workspace stand in the store.
     async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize);
@@ -101,6 +108,11 @@ macro_rules! laws {
             history::the_history_is_read_oldest_first_without_attempts,
             history::the_last_100_changes_are_known_whatever_else_happened,
             history::a_history_that_cannot_be_read_is_told,
+            forget::a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on,
+            forget::what_is_forgotten_stays_so_in_files_that_are_written_anew,
+            forget::what_follows_in_the_same_commit_is_kept,
+            forget::a_workspace_never_seen_may_be_forgotten,
+            forget::others_are_not_forgotten,
             rejected::rejected_entries_are_listed_a_page_at_a_time,
             rejected::rejected_entries_are_counted_by_shard,
             rejected::a_requeued_entry_is_a_message_again,

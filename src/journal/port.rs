@@ -288,6 +288,9 @@ pub struct StoredEvent {
 pub struct Step {
     /// The workspace; `None` for a step that only rejects or settles.
     pub workspace: Option<WorkspaceId>,
+    /// Forget the workspace first: its events, its newest skipped message and the mails that it owes, as
+    /// the steps before this one left them. Its seq goes on where it was.
+    pub forget: bool,
     /// Attempts, by seq.
     pub attempts: Vec<StoredEvent>,
     /// Other sequenced events, by seq.

@@ -101,9 +101,11 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         Event::OwnerNotified(ended) => ("owner_notified", ended),
         Event::MailGivenUp(ended) => ("mail_given_up", ended),
         Event::MailDropped(ended) => ("mail_dropped", ended),
-        Event::MessagesSkipped(_) | Event::TestStarted(_) | Event::TestDropped(_) | Event::MailDeferred(_) => {
-            return None;
-        }
+        Event::MessagesSkipped(_)
+        | Event::TestStarted(_)
+        | Event::TestDropped(_)
+        | Event::MailDeferred(_)
+        | Event::Forgotten(_) => return None,
     };
     Some(encode(&format!(r#","seq":{seq},"type":"{kind}""#), body))
 }

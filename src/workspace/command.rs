@@ -32,6 +32,8 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         save: Option<Save>,
     },
+    /// Forget everything that is known of the workspace.
+    Forget,
     /// Make a new signing secret.
     RotateSecret,
 }
@@ -95,6 +97,8 @@ pub enum NoAttempt {
     NoUrl,
     /// The caller had stopped waiting.
     Expired,
+    /// The workspace was forgotten before the test ended: whether it was sent is not known any more.
+    Forgotten,
 }
 
 /// Why a command was not applied: nothing of it was.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, MessagesSkipped, SecretRotated, Trigger,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailState, MessagesSkipped, SecretRotated, Trigger,
     WebhookDisabled, WebhookSaved,
 };
 use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL};
@@ -77,6 +77,13 @@ pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Resul
     Ok(vec![Event::SecretRotated(SecretRotated { at: now, by: by.to_owned(), secret: fresh.clone(), previous_until })])
 }
 
+/// Forget: nothing when there is nothing to forget.
+#[must_use]
+pub fn forget(state: &State, by: &str, now: Time) -> Option<Event> {
+    let holds_anything = *state != state.emptied();
+    holds_anything.then(|| Event::Forgotten(Forgotten { at: now, by: by.to_owned() }))
+}
+
 /// Whether a test may begin now; asked before anything of the command is applied.
 ///
 /// # Errors
@@ -95,10 +102,14 @@ pub fn test_allowed(state: &State, now: Time) -> Result<(), Refusal> {
 /// The outcome of an attempt, of either trigger. `attempt.errors` comes in empty and is decided
 /// here; the 11th error in a row adds `WebhookDisabled`. `now` is when the outcome was known.
 ///
-/// Nothing for a test that is not under way: a load has already logged it as interrupted.
+/// Nothing for a test that is not under way: a load has already logged it as interrupted. Nothing for
+/// an attempt that began before the workspace was forgotten.
 #[must_use]
 pub fn outcome(state: &State, mut attempt: Attempt, now: Time, policy: &Policy) -> Vec<Event> {
     let webhook = &state.webhook;
+    if attempt.config <= state.forgotten {
+        return Vec::new();
+    }
     let counts = match attempt.trigger {
         Trigger::Message => webhook.enabled && attempt.config == webhook.config,
         Trigger::Test => {
@@ -171,12 +182,15 @@ pub enum MailResult {
 }
 
 /// The end, or the delay, of the mail that the `WebhookDisabled` with seq `disabled` owed. Nothing
-/// when that mail is not owed any more.
+/// when that mail is not owed any more, or the workspace was forgotten meanwhile.
 ///
 /// A mail that was on its way when a save came is recorded as it ended; it is not tried again, since
 /// that save would have dropped it (CONTRACT section 3).
 #[must_use]
 pub fn mail(state: &State, disabled: u64, result: MailResult, now: Time) -> Option<Event> {
+    if disabled <= state.forgotten {
+        return None;
+    }
     // A mail of an earlier streak is known here only while it is on its way, so it is still owed.
     let mail = state.mail.as_ref().filter(|mail| match mail.disabled.cmp(&disabled) {
         std::cmp::Ordering::Less => false,

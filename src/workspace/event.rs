@@ -40,6 +40,8 @@ pub enum Event {
     TestDropped(TestDropped),
     /// The mail server was away or said "later"; the mail is still owed.
     MailDeferred(MailEnded),
+    /// An operator had everything forgotten that came before.
+    Forgotten(Forgotten),
 }
 
 impl Event {
@@ -55,7 +57,11 @@ impl Event {
             | Self::OwnerNotified(_)
             | Self::MailGivenUp(_)
             | Self::MailDropped(_) => true,
-            Self::MessagesSkipped(_) | Self::TestStarted(_) | Self::TestDropped(_) | Self::MailDeferred(_) => false,
+            Self::MessagesSkipped(_)
+            | Self::TestStarted(_)
+            | Self::TestDropped(_)
+            | Self::MailDeferred(_)
+            | Self::Forgotten(_) => false,
         }
     }
 
@@ -281,4 +287,14 @@ pub struct TestDropped {
     pub at: Time,
     /// The command's entry.
     pub command: EntryId,
+}
+
+/// The end of everything that is known of a workspace. It takes no seq: a stream that is trimmed to
+/// nothing has no place for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
 }

@@ -30,6 +30,7 @@ impl State {
             Event::TestDropped(dropped) => {
                 self.test.take_if(|test| test.command == dropped.command);
             }
+            Event::Forgotten(_) => *self = self.emptied(),
         }
     }
 

@@ -91,7 +91,8 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
             | Event::MessagesSkipped(_)
             | Event::TestStarted(_)
             | Event::TestDropped(_)
-            | Event::MailDeferred(_) => continue,
+            | Event::MailDeferred(_)
+            | Event::Forgotten(_) => continue,
         };
         let from = present.replace(to.clone());
         changes.push(Change { id: seq.to_string(), at, by: by.into(), action, from, to });

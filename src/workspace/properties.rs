@@ -10,7 +10,7 @@ use proptest::sample::Index;
 use super::command::{Change, Save};
 use super::confidential::Confidential;
 use super::decide::{self, MailResult, SaveContext};
-use super::event::{Attempt, Event, MailState};
+use super::event::{Attempt, Event, MailState, TestStarted};
 use super::lanes::Lanes;
 use super::policy::{Counting, Policy};
 use super::scenario::*;
@@ -40,6 +40,8 @@ enum Op {
     Rotate,
     /// An operator tests, and the test ends or the service stops meanwhile.
     Test { delivered: bool, interrupted: bool },
+    /// An operator has the workspace forgotten.
+    Forget,
     /// The mail server says something about the oldest mail.
     Mail(u8),
     /// Time passes.
@@ -60,6 +62,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(enabled, mail_begun, owner)| Op::Save { enabled, mail_begun, owner }),
         1 => Just(Op::Rotate),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(delivered, interrupted)| Op::Test { delivered, interrupted }),
+        1 => Just(Op::Forget),
         1 => (0..3_u8).prop_map(Op::Mail),
         1 => prop_oneof![0..2_000_u32, Just(12 * 60 * 60 * 1_000)].prop_map(Op::Wait),
     ]
@@ -97,6 +100,7 @@ struct World {
     disabled_since_save: u32,
     /// Mails that became owed and have not ended.
     owed: BTreeSet<u64>,
+    last_owed: Option<u64>,
 }
 
 impl World {
@@ -117,6 +121,7 @@ impl World {
             success_since_save: false,
             disabled_since_save: 0,
             owed: BTreeSet::new(),
+            last_owed: None,
         }
     }
 
@@ -136,6 +141,7 @@ impl World {
             Op::Save { enabled, mail_begun, owner } => self.save(enabled, mail_begun, owner),
             Op::Rotate => self.rotate(),
             Op::Test { delivered, interrupted } => self.test(delivered, interrupted),
+            Op::Forget => self.forget(),
             Op::Mail(result) => self.mail(result),
             Op::Wait(ms) => self.now += i64::from(ms),
         }
@@ -186,7 +192,8 @@ impl World {
         let attempt = if delivered { flown } else { Attempt { error: failure(1).error, ..flown } };
         let before = self.state.clone();
         let events = decide::outcome(&self.state, attempt, at(self.now), &self.policy);
-        let counted = events[0].attempt().is_some_and(|attempt| attempt.errors.is_some());
+        let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
+        assert_eq!(events.is_empty(), config <= before.forgotten, "what was forgotten leaves no trace");
         assert_eq!(counted, before.webhook.enabled && before.webhook.config == config);
         self.success_since_save |= counted && delivered;
         self.take(events);
@@ -234,7 +241,9 @@ impl World {
     fn rotate(&mut self) {
         let before = self.state.clone();
         let fresh = Confidential::from(format!("whsec_{}", before.seq));
-        let events = decide::rotate(&self.state, at(self.now), "ops", &fresh).expect("it was saved");
+        let Ok(events) = decide::rotate(&self.state, at(self.now), "ops", &fresh) else {
+            return assert_eq!(before.webhook.secret, None, "it was forgotten and not saved since");
+        };
         self.take(events);
         let Webhook { secret, previous_secret, .. } = self.state.webhook.clone();
         let webhook = Webhook { secret, previous_secret, ..before.webhook.clone() };
@@ -244,17 +253,18 @@ impl World {
     }
 
     fn test(&mut self, delivered: bool, interrupted: bool) {
-        if decide::test_allowed(&self.state, at(self.now)).is_err() {
+        if self.state.webhook.url.is_none() || decide::test_allowed(&self.state, at(self.now)).is_err() {
             return;
         }
         let before = self.state.clone();
-        self.take([test_started(self.now)]);
+        let started = test_at(self.now);
+        let attempt = Attempt { config: before.webhook.config, ..started.attempt };
+        self.take([Event::TestStarted(Box::new(TestStarted { attempt: attempt.clone(), ..started }))]);
         if interrupted {
             let interrupted = decide::interrupted(&self.state, at(self.now));
             self.take(interrupted);
         }
-        let ended = test_at(self.now).attempt;
-        let ended = if delivered { ended } else { Attempt { error: failure(1).error, ..ended } };
+        let ended = if delivered { attempt } else { Attempt { error: failure(1).error, ..attempt } };
         let events = decide::outcome(&self.state, ended, at(self.now), &self.policy);
         self.take(events);
         assert_eq!(self.state.seq, before.seq + 1, "a test is logged once");
@@ -262,14 +272,22 @@ impl World {
         assert_eq!(State { seq, last_attempt, tested_at, ..self.state.clone() }, before);
     }
 
+    fn forget(&mut self) {
+        let event = decide::forget(&self.state, "admin", at(self.now));
+        self.take(event);
+        let State { seq, forgotten, .. } = self.state;
+        assert_eq!(self.state, State { seq, forgotten, ..State::default() }, "nothing else is left");
+        (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
+        self.owed.clear();
+    }
+
     fn mail(&mut self, result: u8) {
-        let Some(mail) = self.state.mail.clone() else { return };
         let result = match result {
             0 => MailResult::Sent,
             1 => MailResult::Refused("no".to_owned()),
             _ => MailResult::Later("busy".to_owned()),
         };
-        let disabled = self.owed.first().copied().unwrap_or(mail.disabled);
+        let Some(disabled) = self.owed.first().copied().or(self.last_owed) else { return };
         let event = decide::mail(&self.state, disabled, result, at(self.now));
         assert_eq!(event.is_some(), self.owed.contains(&disabled));
         self.take(event);
@@ -284,6 +302,7 @@ impl World {
                 Event::WebhookDisabled(disabled) => {
                     self.disabled_since_save += 1;
                     if disabled.mail == MailState::Owed {
+                        self.last_owed = Some(self.state.seq);
                         self.owed.insert(self.state.seq);
                     }
                 }
@@ -358,7 +377,7 @@ proptest! {
         world.append(&(0..64).map(|n| n % 16).collect::<Vec<_>>());
         for op in ops {
             match op {
-                Op::Save { .. } => {}
+                Op::Save { .. } | Op::Forget => {}
                 Op::End { which, .. } => world.step(Op::End { which, delivered: false }),
                 other => world.step(other),
             }

@@ -15,6 +15,10 @@ use crate::message::EntryId;
 pub struct State {
     /// The seq of the last event; 0 before the first.
     pub seq: u64,
+    /// The seq at which the workspace was last forgotten; 0 if it never was. Nothing that began at or
+    /// before it leaves a trace.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgotten: u64,
     /// The configuration.
     pub webhook: Webhook,
     /// Errors in a row, as far as they count.
@@ -43,6 +47,20 @@ pub struct State {
     /// When the last test was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested_at: Option<Time>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl State {
+    /// What is left of it once the workspace is forgotten: only what keeps the past from coming back.
+    /// The streams' ids never fall back, so neither may the seq.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { seq: self.seq, forgotten: self.seq, ..Self::default() }
+    }
 }
 
 /// How many errors a mail tells.

@@ -7,6 +7,7 @@ mod support;
 
 mod cluster;
 mod facade;
+mod forget;
 mod intake;
 mod keys;
 mod kit;

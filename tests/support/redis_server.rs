@@ -86,6 +86,22 @@ impl RedisServer {
         self.signal(Signal::CONT);
     }
 
+    /// Has it write its append-only file anew, as it does by itself when that has grown.
+    pub fn rewrite_log(&self) {
+        let () = self.call(&["BGREWRITEAOF"]);
+        let wait = Instant::now() + START_MAX;
+        loop {
+            let info: String = self.call(&["INFO", "persistence"]);
+            let is = |line: &str| info.lines().any(|one| one == line);
+            if is("aof_rewrite_in_progress:0") && is("aof_rewrite_scheduled:0") {
+                assert!(is("aof_last_bgrewrite_status:ok"), "the rewrite failed: {}", self.log());
+                return;
+            }
+            assert!(Instant::now() < wait, "the rewrite does not end: {}", self.log());
+            sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Copies the files that a restart would read.
     pub fn copy_data(&self) -> DataCopy {
         let copy = tempfile::tempdir().expect("a folder for the copy");

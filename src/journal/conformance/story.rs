@@ -8,8 +8,8 @@ use crate::journal::port::{Newest, OwedMail, Rejected, Step, StoredEvent};
 use crate::journal::record::{encode_event, encode_snapshot};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, MessagesSkipped, Request, Response, Trigger,
-    WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailState, MessagesSkipped, Request, Response,
+    Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
@@ -119,6 +119,12 @@ impl Story {
         let ended = MailEnded { at: AT, disabled, detail: Some("250 2.0.0 queued".to_owned()) };
         let step = Step { mails_ended: vec![disabled], ..self.step([Event::OwnerNotified(ended)]) };
         self.with_snapshot(step)
+    }
+
+    /// Everything is forgotten.
+    pub(crate) fn forget(&mut self) -> Step {
+        let step = self.step([Event::Forgotten(Forgotten { at: AT, by: "admin".to_owned() })]);
+        self.with_snapshot(Step { forget: true, ..step })
     }
 
     /// A skip that settles the entry: no event with a seq, but a snapshot.

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use super::Embedded;
 use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
 use crate::app::now as wall;
-use crate::journal::conformance::{Damage, SHARDS, Subject};
+use crate::journal::conformance::story::Story;
+use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
 use crate::journal::port::Journal;
 use crate::message::WorkspaceId;
 
@@ -137,4 +138,16 @@ fn damaged(journal: &Embedded, workspace: &WorkspaceId, damage: Damage) {
         table.insert(workspace.as_str(), record.encode().as_slice()).unwrap();
     }
     txn.commit().unwrap();
+}
+
+#[tokio::test]
+async fn a_forgotten_workspace_leaves_no_event_behind() {
+    let subject = InMemory::fresh().await;
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let held = hold(&journal, workspace).await;
+    let mut story = Story::of(workspace);
+    let steps = [story.save(), story.deliver_many(3), story.disable(), story.forget()];
+    held.line.commit(batch(steps)).await.unwrap();
+    let events = subject.0.store.db().begin_read().unwrap().open_table(EVENTS).unwrap();
+    assert_eq!(events.iter().unwrap().count(), 0);
 }

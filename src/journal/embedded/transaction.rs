@@ -155,6 +155,9 @@ impl<'t> Transaction<'t> {
     /// What the step adds to its workspace.
     fn append(&mut self, shard: u16, step: &Step) -> Done<()> {
         let Some(workspace) = &step.workspace else { return Ok(()) };
+        if step.forget {
+            self.forget(shard, workspace)?;
+        }
         let mut history = Vec::new();
         for (event, is_attempt) in in_order(step) {
             let number = self.next_event;
@@ -186,6 +189,21 @@ impl<'t> Transaction<'t> {
         for disabled in &step.mails_ended {
             self.outbox.remove((shard, workspace.as_str(), *disabled))?;
         }
+        Ok(())
+    }
+
+    /// Takes everything out that is kept of the workspace, but for its seq and its snapshot.
+    fn forget(&mut self, shard: u16, workspace: &WorkspaceId) -> Done<()> {
+        let (record, dirty) = self.records.get(workspace)?;
+        *dirty = true;
+        let attempts = std::mem::take(&mut record.attempts);
+        let history = self.histories.remove(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
+        for (_, number) in attempts.into_iter().chain(history.transpose()?.unwrap_or_default()) {
+            self.events.remove(number)?;
+        }
+        self.skipped.remove(workspace.as_str())?;
+        let mails = (shard, workspace.as_str(), 0)..=(shard, workspace.as_str(), u64::MAX);
+        self.outbox.retain_in(mails, |_, _| false)?;
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, MailEnded, MailState, MessagesSkipped, Request, Response, SecretRotated,
-    TestDropped, TestStarted, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Forgotten, MailEnded, MailState, MessagesSkipped, Request, Response,
+    SecretRotated, TestDropped, TestStarted, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
 use crate::workspace::time::Time;
@@ -48,6 +48,7 @@ fn an_event_without_a_seq_has_no_stored_form() {
         Event::TestStarted(Box::new(TestStarted { command: entry, attempt: bare() })),
         Event::TestDropped(TestDropped { at: at(0), command: entry }),
         Event::MailDeferred(MailEnded { at: at(0), disabled: 12, detail: None }),
+        Event::Forgotten(Forgotten { at: at(0), by: "admin".to_owned() }),
     ];
     for event in events {
         assert!(!event.is_sequenced());
@@ -57,12 +58,14 @@ fn an_event_without_a_seq_has_no_stored_form() {
 
 #[test]
 fn a_snapshot_has_its_bytes() {
+    let forgotten = State { seq: 20, forgotten: 20, ..State::default() };
     let previous = PreviousSecret { secret: saved().secret, valid_until: rotated().previous_until };
     let webhook = Webhook { secret: Some(rotated().secret), previous_secret: Some(previous), ..state().webhook };
     for (file, state) in [
         (golden!("snapshot"), state()),
         (golden!("snapshot_empty"), State::default()),
         (golden!("snapshot_rotated"), State { webhook, ..state() }),
+        (golden!("snapshot_forgotten"), forgotten),
     ] {
         assert_eq!(std::str::from_utf8(&encode_snapshot(&state)).unwrap(), file);
         assert_eq!(decode_snapshot(file.as_bytes()).unwrap(), state);
@@ -241,6 +244,7 @@ fn recent() -> RecentError {
 fn state() -> State {
     State {
         seq: 20,
+        forgotten: 0,
         webhook: Webhook {
             url: Some("https://crm.acme.com/hook".into()),
             enabled: false,

@@ -58,8 +58,8 @@ struct Operations<'a> {
     shard: &'a ShardKeys,
     keys: Vec<String>,
     places: HashMap<(WorkspaceId, WorkspaceKey), usize>,
-    /// By key: of several values the last holds, so only that is written.
-    values: HashMap<usize, Bytes>,
+    /// By key: of several values the last holds, so only that is written. `None` is no value.
+    values: HashMap<usize, Option<Bytes>>,
     arguments: Vec<Bytes>,
 }
 
@@ -72,6 +72,11 @@ impl<'a> Operations<'a> {
 
     fn events(&mut self, step: &Step) {
         let Some(workspace) = &step.workspace else { return };
+        if step.forget {
+            let streams = [WorkspaceKey::Attempts, WorkspaceKey::Journal].map(|key| number(self.place(workspace, key)));
+            self.push("forget", streams);
+            self.arguments.push(mail_fields(workspace));
+        }
         let streams =
             [("attempt", WorkspaceKey::Attempts, &step.attempts), ("event", WorkspaceKey::Journal, &step.history)];
         for (operation, key, events) in streams {
@@ -90,19 +95,26 @@ impl<'a> Operations<'a> {
 
     fn states(&mut self, step: &Step) {
         let Some(workspace) = &step.workspace else { return };
+        if step.forget {
+            let place = self.place(workspace, WorkspaceKey::Last);
+            self.values.insert(place, None);
+        }
         if let Some(snapshot) = &step.snapshot {
             let place = self.place(workspace, WorkspaceKey::Snapshot);
-            self.values.insert(place, snapshot.clone());
+            self.values.insert(place, Some(snapshot.clone()));
         }
         if let Some(newest) = &step.last_skipped {
             let place = self.place(workspace, WorkspaceKey::Last);
-            self.values.insert(place, record::encode_newest(newest));
+            self.values.insert(place, Some(record::encode_newest(newest)));
         }
     }
 
     fn write_states(&mut self) {
         for (place, value) in std::mem::take(&mut self.values) {
-            self.push("set", [number(place), value]);
+            match value {
+                Some(value) => self.push("set", [number(place), value]),
+                None => self.push("unset", [number(place)]),
+            }
         }
     }
 
@@ -146,6 +158,11 @@ fn number(number: usize) -> Bytes {
 
 fn mail_field(workspace: &WorkspaceId, disabled: u64) -> Bytes {
     Bytes::from(format!("{workspace}:{disabled}"))
+}
+
+/// What the fields of all mails of the workspace begin with; only digits follow.
+fn mail_fields(workspace: &WorkspaceId) -> Bytes {
+    Bytes::from(format!("{workspace}:"))
 }
 
 #[expect(clippy::expect_used, reason = "an answer has only members that JSON can hold")]

@@ -64,6 +64,11 @@ impl Subject for OnRedis {
         self.journal = Self::connected(&self.server).await;
     }
 
+    async fn rewrite(&mut self) {
+        self.server.rewrite_log();
+        self.restart().await;
+    }
+
     async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize) {
         let length = |what| self.server.call(&["XLEN", &Self::key(workspace, what)]);
         (length("attempts"), length("journal"))

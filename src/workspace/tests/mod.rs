@@ -1,5 +1,6 @@
 //! The rules of CONTRACT section 3 that are decided here, one scenario each.
 
+mod forget;
 mod history;
 mod lanes;
 mod mail;

@@ -110,6 +110,11 @@ impl Store {
     fn append(&mut self, step: &Step) -> Vec<EntryId> {
         let Some(workspace) = &step.workspace else { return Vec::new() };
         let journal = self.journals.entry(workspace.clone()).or_default();
+        if step.forget {
+            journal.stored.attempts.clear();
+            journal.skipped = None;
+            self.outbox.retain(|(owing, _), _| owing != workspace);
+        }
         let mut events: Vec<_> = step.attempts.iter().chain(&step.history).collect();
         events.sort_by_key(|event| event.seq);
         let mut attempted = Vec::new();

@@ -333,9 +333,10 @@ impl World {
             enabled: Some(self.rng.random_range(0..4) != 0),
             owner_email: Change::Set("owner@example.com".to_owned()),
         };
-        let action = match self.rng.random_range(0..4) {
-            0 => Imperative::Test { save: None },
-            1 => Imperative::Test { save: Some(save) },
+        let action = match self.rng.random_range(0..16) {
+            0 => Imperative::Forget,
+            1..4 => Imperative::Test { save: None },
+            4..8 => Imperative::Test { save: Some(save) },
             _ => Imperative::Save(save),
         };
         let command =
