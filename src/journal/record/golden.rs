@@ -280,5 +280,6 @@ fn state() -> State {
         mails: vec![at(3)],
         test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
         tested_at: Some(at(6)),
+        token_generation: 0,
     }
 }
