@@ -57,11 +57,6 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 impl State {
     /// What is left of it once the workspace is forgotten: only what keeps the past from coming back.
     /// The streams' ids never fall back, so neither may the seq.

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::parts::time;
-use crate::workspace::history::{Change, Configuration};
+use crate::workspace::history::{Change, Configuration, Done};
 use crate::workspace::view::Status;
 
 pub(super) fn section(changes: &[Change]) -> Markup {
@@ -40,6 +40,9 @@ fn differences(change: &Change) -> Vec<Markup> {
     }
     if from.owner_email != to.owner_email {
         what.push(moved("Owner email", from.owner_email.as_deref(), to.owner_email.as_deref()));
+    }
+    if change.action == Done::SecretRotated {
+        what.push(html! { "Signing secret rotated" });
     }
     if what.is_empty() {
         what.push(html! { "Saved without a change" });

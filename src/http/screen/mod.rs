@@ -23,9 +23,6 @@ mod secret;
 mod status;
 mod webhook;
 
-#[cfg(test)]
-mod tests;
-
 pub(super) use assets::asset;
 pub(super) use login::{sign_in, trouble};
-pub(super) use routes::{latest, live, log, rotate, save, save_and_test, show};
+pub(super) use routes::routes;

@@ -3,17 +3,19 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::{Extension, RawQuery, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
 use url::form_urlencoded;
 
 use super::super::form::Submitted;
 use super::super::problem::Problem;
 use super::super::serve::Draining;
 use super::super::session::Session;
-use super::super::{Shared, attempts, save};
+use super::super::{Shared, attempts, save as rules, session};
 use super::form::Typed;
 use super::page::{Model, Notice, SecretShown, latest as latest_page, page};
 use super::parts::duration;
@@ -34,8 +36,23 @@ const SHOW: &str = "show";
 /// Tells what the page has: the seq of its newest attempt.
 const AFTER: &str = "after";
 
+/// The calls of the screen. What is sent is sent by a form of the session's own pages ([`Submitted`]).
+pub(in super::super) fn routes() -> Router<Arc<Shared>> {
+    let screen = Router::new()
+        .route("/", get(show))
+        .route("/latest", get(latest))
+        .route("/live", get(live))
+        .route("/log", get(log))
+        .route("/save", post(save))
+        .route("/test", post(save_and_test))
+        .route("/rotate", post(rotate))
+        .route("/session", post(session::begin))
+        .route("/session/end", post(session::end));
+    Router::new().nest("/workspaces/{workspace}/outbound", screen)
+}
+
 /// The screen.
-pub(in super::super) async fn show(
+async fn show(
     State(shared): State<Arc<Shared>>,
     session: Session,
     RawQuery(query): RawQuery,
@@ -48,7 +65,7 @@ pub(in super::super) async fn show(
 }
 
 /// What is new on it, for the script.
-pub(in super::super) async fn latest(
+async fn latest(
     State(shared): State<Arc<Shared>>,
     session: Session,
     RawQuery(query): RawQuery,
@@ -62,7 +79,7 @@ pub(in super::super) async fn latest(
 }
 
 /// The live stream, for the script.
-pub(in super::super) async fn live(
+async fn live(
     State(shared): State<Arc<Shared>>,
     session: Session,
     draining: Option<Extension<Draining>>,
@@ -72,23 +89,23 @@ pub(in super::super) async fn live(
 }
 
 /// Download log.
-pub(in super::super) async fn log(shared: State<Arc<Shared>>, session: Session) -> Response {
-    let State(of) = State::clone(&shared);
+async fn log(shared: State<Arc<Shared>>, session: Session) -> Response {
+    let State(of) = shared.clone();
     attempts::log(shared, session.scope).await.unwrap_or_else(|problem| of.trouble(problem))
 }
 
 /// Save.
-pub(in super::super) async fn save(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
+async fn save(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
     shared.saved(submitted, Action::Save).await
 }
 
 /// Save and test.
-pub(in super::super) async fn save_and_test(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
+async fn save_and_test(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
     shared.saved(submitted, |save| Action::Test { save: Some(save) }).await
 }
 
 /// A new signing secret.
-pub(in super::super) async fn rotate(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
+async fn rotate(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
     let session = submitted.session;
     match shared.submit(&session.scope, Action::RotateSecret).await {
         Ok(_) => shared.see(&session.scope.workspace, &format!("?{ROTATED}#secret")),
@@ -100,7 +117,7 @@ impl Shared {
     async fn saved(&self, submitted: Submitted, action: impl FnOnce(Save) -> Action) -> Response {
         let Submitted { session, fields } = submitted;
         let typed = Typed::sent(|name| fields.get(name).to_owned());
-        let save = match save::from_form(typed.members(), &self.facade.guard) {
+        let save = match rules::from_form(typed.members(), &self.facade.guard) {
             Ok(save) => save,
             Err(problem) => return self.again(&session, Some(typed), problem).await,
         };
@@ -122,15 +139,13 @@ impl Shared {
 
     /// The screen with what went wrong and, of a form, what was typed.
     async fn again(&self, session: &Session, typed: Option<Typed>, problem: Problem) -> Response {
-        let status = problem.status();
-        let marked = typed.is_some() && !problem.errors().is_empty();
-        let text = if marked {
-            "Nothing was saved. Correct what is marked below and save again.".to_owned()
-        } else {
-            problem.sentence()
+        let (status, sentence, errors) = (problem.status(), problem.sentence(), problem.errors());
+        let text = match errors.is_empty() {
+            true => sentence,
+            false => "Nothing was saved. Correct what is marked below and save again.".to_owned(),
         };
         let notice = Notice { tone: Tone::Bad, text, attempt: None };
-        let typed = typed.map(|typed| typed.with_errors(problem.into_errors()));
+        let typed = typed.map(|typed| typed.with_errors(errors));
         match self.screen(session, &Asked::default(), typed, Some(notice)).await {
             Ok(page) => (status, page).into_response(),
             Err(problem) => self.trouble(problem),
