@@ -27,17 +27,23 @@ endif
 
 say = @printf '\n== %s\n' '$(1)'
 
-.PHONY: test tools format lint rules figures examples docs mutants
+.PHONY: test tools format lint rules figures examples docs mutants picture
 
 test: tools format lint rules figures examples docs
 	$(call say,all is well)
 
-# redis-server for the tests against a real Redis; a C compiler for the crates that bring C code.
+# redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
+# its driver and a font for the tests of the screen; Python, Node and PHP for the samples that it shows.
 tools:
 	$(call say,tools that the tests need)
 	@missing=(); \
 	command -v redis-server >/dev/null || missing+=(redis-server); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
+	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core); \
+	command -v chromedriver >/dev/null || missing+=(chromium-driver); \
+	command -v python3 >/dev/null || missing+=(python3); \
+	command -v node >/dev/null || missing+=(nodejs); \
+	command -v php >/dev/null || missing+=(php-cli); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  as_root=(); [ "$$(id -u)" = 0 ] || as_root=(sudo); \
 	  echo "installing $${missing[*]}"; \
@@ -45,6 +51,7 @@ tools:
 	  "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
 	fi
 	@redis-server --version
+	@chromedriver --version
 	@$(CARGO) fmt --version || rustup component add rustfmt
 	@$(CARGO) clippy --version || rustup component add clippy
 
@@ -72,6 +79,12 @@ examples:
 docs:
 	$(call say,documentation)
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
+
+# The picture of the screen that README shows, as the browser test sees it now.
+picture:
+	$(call say,the picture of the screen)
+	$(CARGO) test $(LOCKED) --test screen an_automatic_switch_off
+	cp target/screens/failing-1280.png tests/screen/screen.png
 
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must turn
 # a test red. The rooms that only use them are left out, so that it takes an hour on two cores and not a

@@ -28,9 +28,7 @@ use super::Shared;
 use super::auth::{Caller, Scope};
 use super::problem::{Kind, Problem};
 use super::serve::Draining;
-use crate::config::{
-    LIVE_KEEP_ALIVE, LIVE_POLL, LIVE_RETRY, LIVE_STREAMS_MAX, LIVE_STREAMS_PER_WORKSPACE_MAX,
-};
+use crate::config::{LIVE_KEEP_ALIVE, LIVE_POLL, LIVE_RETRY, LIVE_STREAMS_MAX, LIVE_STREAMS_PER_WORKSPACE_MAX};
 use crate::journal::port::{ATTEMPTS_KEPT, Reading};
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;

@@ -59,9 +59,8 @@ fn status(response: &Response) -> String {
         429 => return too_many(response),
         500 => "It failed while it worked on the message; its own log says why.",
         502 | 503 => "It is not up, or what stands behind it is not; look there first.",
-        210..=299 => "Only 200 to 209 count as delivered.",
-        400..=499 => "It refuses the message; its answer below may say why.",
-        500..=599 => "The fault is on its side; its own log says why.",
+        _ if (400..500).contains(&code) => "It refuses the message; its answer below may say why.",
+        _ if (500..600).contains(&code) => "The fault is on its side; its own log says why.",
         _ => "Only 200 to 209 count as delivered.",
     };
     format!("Your URL answered {code}. {helps}")
@@ -83,11 +82,9 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Protocol => Some("Check what listens at this port, and what stands in front of it."),
         ErrorKind::Interrupted => Some("Test again."),
         // An answer without its record: there is nothing to look at.
-        ErrorKind::HttpStatus
-        | ErrorKind::Redirect
-        | ErrorKind::ForbiddenAddress
-        | ErrorKind::Dns
-        | ErrorKind::Tls => None,
+        ErrorKind::HttpStatus | ErrorKind::Redirect | ErrorKind::ForbiddenAddress | ErrorKind::Dns | ErrorKind::Tls => {
+            None
+        }
     }
 }
 
@@ -180,10 +177,7 @@ mod tests {
                 "Your URL answered 301 and points to https://www.crm.example/hooks/whatsapp; \
                  save that address instead.",
             ),
-            (
-                Some("/new"),
-                "Your URL answered 301 and points to https://crm.example/new; save that address instead.",
-            ),
+            (Some("/new"), "Your URL answered 301 and points to https://crm.example/new; save that address instead."),
             (
                 None,
                 "Your URL answered 301, a redirect that does not say where to. \

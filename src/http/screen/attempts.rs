@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::parts::{duration, icon, time};
 use super::page::Model;
 use super::parts::Icon;
+use super::parts::{duration, icon, time};
 use super::{json, plot};
 use crate::workspace::event::{Attempt, Response, Trigger};
 use crate::workspace::sentence;

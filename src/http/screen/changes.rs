@@ -29,7 +29,8 @@ pub(super) fn section(changes: &[Change]) -> Markup {
 /// What a change changed, each as a sentence without a full stop.
 fn differences(change: &Change) -> Vec<Markup> {
     let to = &change.to;
-    let empty = Configuration { url: None, enabled: false, owner_email: None, status: Status::NotConfigured, ..to.clone() };
+    let empty =
+        Configuration { url: None, enabled: false, owner_email: None, status: Status::NotConfigured, ..to.clone() };
     let from = change.from.as_ref().unwrap_or(&empty);
     let mut what = Vec::new();
     if from.url != to.url {

@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn every_member_gets_its_line() {
         let json = r#"{"a" :[1, 2.50],"b":{ },"c":[],"d":{"e":null}}"#;
-        let expected = "{\n  \"a\": [\n    1,\n    2.50\n  ],\n  \"b\": {},\n  \"c\": [],\n  \"d\": {\n    \"e\": null\n  }\n}";
+        let expected =
+            "{\n  \"a\": [\n    1,\n    2.50\n  ],\n  \"b\": {},\n  \"c\": [],\n  \"d\": {\n    \"e\": null\n  }\n}";
         assert_eq!(whole(json), expected);
     }
 

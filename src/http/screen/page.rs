@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::super::form::CSRF_FIELD;
 use super::form::Typed;
 use super::frame::document;
 use super::status::Tone;
-use super::super::form::CSRF_FIELD;
 use super::{attempts, changes, secret, status, webhook};
 use crate::workspace::event::Attempt;
 use crate::workspace::history::Change;

@@ -52,11 +52,7 @@ pub(in super::super) fn routes() -> Router<Arc<Shared>> {
 }
 
 /// The screen.
-async fn show(
-    State(shared): State<Arc<Shared>>,
-    session: Session,
-    RawQuery(query): RawQuery,
-) -> Response {
+async fn show(State(shared): State<Arc<Shared>>, session: Session, RawQuery(query): RawQuery) -> Response {
     let asked = Asked::of(query.as_deref());
     match shared.screen(&session, &asked, None, None).await {
         Ok(page) => page.into_response(),
@@ -65,11 +61,7 @@ async fn show(
 }
 
 /// What is new on it, for the script.
-async fn latest(
-    State(shared): State<Arc<Shared>>,
-    session: Session,
-    RawQuery(query): RawQuery,
-) -> Response {
+async fn latest(State(shared): State<Arc<Shared>>, session: Session, RawQuery(query): RawQuery) -> Response {
     let asked = Asked::of(query.as_deref());
     let after = asked.value(AFTER).and_then(|seq| seq.parse().ok()).unwrap_or(0);
     match shared.latest(&session, after).await {
