@@ -198,9 +198,12 @@ fn answers(port: u16) -> bool {
     ready().is_ok()
 }
 
+/// Below the ports that the system gives to outgoing connections: one of those could take the port while
+/// the server is down.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its number").port()
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let some = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
+    some.take(100).find(is_free).expect("a free port")
 }
 
 fn copy_folder(from: &Path, to: &Path) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use redis::{RedisError, Value};
+use tokio::time::Instant;
 
 use super::Inner;
 use super::error::{Verdict, store_error, unexpected, verdict};
@@ -25,7 +26,8 @@ impl Inner {
         wait: Duration,
     ) -> Result<Answer, SubmitError> {
         const WHAT: &str = "storing a command";
-        let wait = wait.min(command.expires_at.since((self.clock)()));
+        // Storing it is part of the wait.
+        let until = Instant::now() + wait.min(command.expires_at.since((self.clock)()));
         let shard = workspace.shard(self.shards);
         let keys = self.keys.shard(shard);
         let mut cmd = self.server.script(Script::Submit, &[keys.commands(), keys.answers()]);
@@ -39,7 +41,7 @@ impl Inner {
             return Err(SubmitError::TooMany);
         };
         let answer = async { self.listener(shard).wait(&self.shared, id, position).await.answer().await };
-        match tokio::time::timeout(wait, answer).await {
+        match tokio::time::timeout_at(until, answer).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) | Err(_) => Err(SubmitError::OutcomeUnknown),
         }
