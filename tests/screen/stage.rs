@@ -35,8 +35,8 @@ impl Stage {
 
     /// Nobody is signed in.
     pub(crate) async fn unopened(kind: Kind, more: &[&str]) -> Self {
-        let (service, browser) =
-            tokio::join!(Service::start("embedded", &[&["--shards", "2"], more].concat()), Browser::start(kind));
+        let flags = [&["--shards", "2"], more].concat();
+        let (service, browser) = tokio::join!(Service::start("embedded", &flags), Browser::start(kind));
         Self { browser, receiver: Receiver::start(), service }
     }
 
