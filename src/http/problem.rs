@@ -201,6 +201,10 @@ impl Problem {
         response
     }
 
+    fn invalid_member(member: String, refusal: &Refusal) -> Self {
+        Self::invalid_webhook(vec![MemberError { member, detail: refusal.to_string() }])
+    }
+
     pub(super) fn store_away(detail: &str) -> Self {
         Self::new(Kind::StoreAway, detail)
     }
@@ -255,12 +259,9 @@ impl From<Refusal> for Problem {
         let kind = match refusal {
             Refusal::TestUnderWay => Kind::TestUnderWay,
             Refusal::TestTooSoon => Kind::TestTooSoon,
-            Refusal::EnabledWithoutUrl => {
-                return Self::invalid_webhook(vec![MemberError {
-                    member: "enabled".to_owned(),
-                    detail: refusal.to_string(),
-                }]);
-            }
+            Refusal::EnabledWithoutUrl => return Self::invalid_member("enabled".to_owned(), &refusal),
+            Refusal::NoHeaderValue { ref name } => return Self::invalid_member(format!("headers.{name}"), &refusal),
+            Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
             Refusal::NoSecret => Kind::NoSecret,
             Refusal::WorkspaceUnavailable => Kind::WorkspaceUnavailable,
             Refusal::Internal => Kind::Internal,

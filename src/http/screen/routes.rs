@@ -109,7 +109,7 @@ impl Shared {
     async fn saved(&self, submitted: Submitted, action: impl FnOnce(Save) -> Action) -> Response {
         let Submitted { session, fields } = submitted;
         let typed = Typed::sent(|name| fields.get(name).to_owned());
-        let save = match rules::from_form(typed.members(), &self.facade.guard) {
+        let save = match rules::parse(typed.body().as_bytes(), &self.facade.guard) {
             Ok(save) => save,
             Err(problem) => return self.again(&session, Some(typed), problem).await,
         };

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::form::{EMAIL, ENABLED, EVENT, Typed, URL};
+use super::form::{EMAIL, ENABLED, EVENT, HEADERS, Typed, URL};
 use super::page::Model;
 use crate::workspace::view::Status;
 
@@ -16,7 +16,7 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
                 (enabled(typed, model.webhook.status))
                 div .field {
                     label for=(EVENT) { "Event" }
-                    select #(EVENT) name=(EVENT) aria-invalid=[typed.error(EVENT).map(|_| "true")]
+                    select #(EVENT) name=(EVENT) aria-invalid=[typed.is_wrong(EVENT).then_some("true")]
                         aria-describedby={ (EVENT) "-error " (EVENT) "-hint" } {
                         option value="new_message" selected { "New message" }
                     }
@@ -39,6 +39,7 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
                     placeholder: "",
                     hint: "Gets a mail when too many errors in a row switch the webhook off.",
                 }))
+                (headers(typed))
                 @for error in typed.unplaced() {
                     p .error role="alert" { (error.member) ": " (error.detail) }
                 }
@@ -62,7 +63,7 @@ fn enabled(typed: &Typed, status: Status) -> Markup {
     html! {
         div .field .check {
             input #(ENABLED) type="checkbox" name=(ENABLED) value="yes" checked[typed.enabled]
-                aria-invalid=[typed.error(ENABLED).map(|_| "true")] autofocus[typed.is_first_error(ENABLED)]
+                aria-invalid=[typed.is_wrong(ENABLED).then_some("true")] autofocus[typed.is_first_error(ENABLED)]
                 aria-describedby={ (ENABLED) "-error " (ENABLED) "-hint" };
             label for=(ENABLED) { "Webhook enabled" }
             (wrong(typed, ENABLED))
@@ -88,7 +89,7 @@ fn text(typed: &Typed, field: Text<'_>) -> Markup {
             label for=(name) { (field.label) }
             input #(name) type=(field.kind) name=(name) value=(field.value) autocomplete="off" spellcheck="false"
                 placeholder=[(!field.placeholder.is_empty()).then_some(field.placeholder)]
-                aria-invalid=[typed.error(name).map(|_| "true")] autofocus[typed.is_first_error(name)]
+                aria-invalid=[typed.is_wrong(name).then_some("true")] autofocus[typed.is_first_error(name)]
                 aria-describedby={ (name) "-error " (name) "-hint" };
             (wrong(typed, name))
             p id={ (name) "-hint" } .hint { (field.hint) }
@@ -96,16 +97,41 @@ fn text(typed: &Typed, field: Text<'_>) -> Markup {
     }
 }
 
-/// What is wrong with the field, next to it.
-fn wrong(typed: &Typed, field: &str) -> Markup {
+/// Few need it, so it is folded away while it is empty.
+fn headers(typed: &Typed) -> Markup {
     html! {
-        @if let Some(detail) = typed.error(field) {
-            p id={ (field) "-error" } .error { (capital(detail)) }
+        details .field open[!typed.headers.trim().is_empty() || typed.is_wrong(HEADERS)] {
+            summary { label for=(HEADERS) { "Custom headers" } }
+            textarea #(HEADERS) name=(HEADERS) rows="3" spellcheck="false" autocomplete="off"
+                placeholder="X-Api-Key: …" aria-invalid=[typed.is_wrong(HEADERS).then_some("true")]
+                autofocus[typed.is_first_error(HEADERS)]
+                aria-describedby={ (HEADERS) "-error " (HEADERS) "-hint" } { (typed.headers) }
+            (wrong(typed, HEADERS))
+            p id={ (HEADERS) "-hint" } .hint {
+                "Sent with every request, one in a line. A value is never shown again: " code { "***" } " keeps it as it is."
+            }
         }
     }
 }
 
-fn capital(detail: &str) -> String {
+/// What is wrong with the field, next to it.
+fn wrong(typed: &Typed, field: &str) -> Markup {
+    html! {
+        @if typed.is_wrong(field) {
+            div id={ (field) "-error" } {
+                @for error in typed.errors(field) {
+                    @let part = error.member.strip_prefix("headers.");
+                    p .error { @if let Some(name) = part { (name) ": " } (sentence(&error.detail, part.is_none())) }
+                }
+            }
+        }
+    }
+}
+
+/// With a capital where it begins, and a full stop.
+fn sentence(detail: &str, begins: bool) -> String {
     let mut letters = detail.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+    let first = letters.next().into_iter();
+    let first: String = if begins { first.flat_map(char::to_uppercase).collect() } else { first.collect() };
+    format!("{first}{}.", letters.as_str())
 }
