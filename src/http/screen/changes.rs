@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::parts::time;
-use crate::workspace::history::{Change, Configuration, Done};
+use crate::workspace::headers::HeaderName;
+use crate::workspace::history::{Change, Done};
 use crate::workspace::view::Status;
 
 pub(super) fn section(changes: &[Change]) -> Markup {
@@ -29,18 +30,23 @@ pub(super) fn section(changes: &[Change]) -> Markup {
 /// What a change changed, each as a sentence without a full stop.
 fn differences(change: &Change) -> Vec<Markup> {
     let to = &change.to;
-    let empty =
-        Configuration { url: None, enabled: false, owner_email: None, status: Status::NotConfigured, ..to.clone() };
-    let from = change.from.as_ref().unwrap_or(&empty);
+    let before = change.from.as_ref();
+    let from_url = before.and_then(|from| from.url.as_deref());
+    let from_email = before.and_then(|from| from.owner_email.as_deref());
+    let from_status = before.map_or(Status::NotConfigured, |from| from.status);
     let mut what = Vec::new();
-    if from.url != to.url {
-        what.push(moved("Webhook URL", from.url.as_deref(), to.url.as_deref()));
+    if from_url != to.url.as_deref() {
+        what.push(moved("Webhook URL", from_url, to.url.as_deref()));
     }
-    if from.status != to.status {
+    if from_status != to.status {
         what.push(html! { (word(to.status)) });
     }
-    if from.owner_email != to.owner_email {
-        what.push(moved("Owner email", from.owner_email.as_deref(), to.owner_email.as_deref()));
+    if from_email != to.owner_email.as_deref() {
+        what.push(moved("Owner email", from_email, to.owner_email.as_deref()));
+    }
+    if !change.changed_headers.is_empty() {
+        let names: Vec<&str> = change.changed_headers.iter().map(HeaderName::as_str).collect();
+        what.push(html! { "Custom headers changed: " span .id { (names.join(", ")) } });
     }
     if change.action == Done::SecretRotated {
         what.push(html! { "Signing secret rotated" });
