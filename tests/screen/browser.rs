@@ -120,15 +120,6 @@ impl Browser {
         self.client.find(Locator::Css(css)).await.ok()?.text().await.ok()
     }
 
-    /// The texts that are seen of all such elements.
-    pub(crate) async fn texts(&self, css: &str) -> Vec<String> {
-        let mut texts = Vec::new();
-        for element in self.client.find_all(Locator::Css(css)).await.unwrap() {
-            texts.extend(element.text().await.ok());
-        }
-        texts
-    }
-
     pub(crate) async fn count(&self, css: &str) -> usize {
         self.client.find_all(Locator::Css(css)).await.unwrap().len()
     }
