@@ -83,7 +83,7 @@ async fn save_and_test_sends_the_newest_message_and_says_how_it_went() {
     let told = browser.until_says("#notice", "the test failed").await;
     assert!(told.contains("Your URL answered 404. There is nothing at this address; check the path."), "{told}");
     let cause = browser.until_says("#attempt-list .failed", "answered 404").await;
-    assert!(cause.contains("Response"), "the attempt is open: {cause}");
+    assert!(cause.contains("noted"), "the attempt is open: {cause}");
     browser.until_says("#status", "Delivering.").await;
     browser.shoot("test-failed").await;
     stage.strike().await;
