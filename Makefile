@@ -84,7 +84,7 @@ docs:
 picture:
 	$(call say,the picture of the screen)
 	$(CARGO) test $(LOCKED) --test screen an_automatic_switch_off
-	cp target/screens/failing-1280.png tests/screen/screen.png
+	cp target/screens/readme.png tests/screen/screen.png
 
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must turn
 # a test red. Only the tests of those rooms are asked, so that it takes an hour on two cores and not a

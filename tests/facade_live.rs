@@ -1,5 +1,5 @@
 //! The live stream: what a client is told, how it catches up, and when the stream ends.
-#![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

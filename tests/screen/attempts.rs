@@ -37,6 +37,7 @@ async fn an_automatic_switch_off_is_seen_as_it_happens_with_the_mail_that_was_re
     browser.until_says("figcaption", "30 delivered, 3 failed").await;
     browser.until_says("#attempt-list .cause", "Your URL answered 500.").await;
     browser.shoot("failing").await;
+    browser.shoot_upper("readme").await;
 
     for n in 34..=43 {
         stage.publish(&format!("m-{n}")).await;

@@ -26,6 +26,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const WIDTHS: [u32; 2] = [1280, 360];
 /// A picture is not higher than this, however long the page.
 const HEIGHT_MAX: u64 = 2_400;
+/// How much of the page README shows.
+const README_HEIGHT: u64 = 900;
 
 /// What is different about a browser.
 #[derive(Debug, Clone, Copy, Default)]
@@ -220,15 +222,24 @@ impl Browser {
         self.dev_tools("Emulation.setEmulatedMedia", json!({"features": []})).await;
     }
 
+    /// Takes the upper part of the page at a desk, as README shows it.
+    pub(crate) async fn shoot_upper(&self, name: &str) {
+        self.capture(name, WIDTHS[0], README_HEIGHT).await;
+        self.dev_tools("Emulation.clearDeviceMetricsOverride", json!({})).await;
+    }
+
     async fn picture(&self, name: &str, width: u32) {
-        let metrics = |height: u64| json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics(800)).await;
+        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics(width, 800)).await;
         let layout = self.dev_tools("Page.getLayoutMetrics", json!({})).await;
         let size = |name: &str| layout["cssContentSize"][name].as_f64().unwrap();
         assert!(size("width") <= f64::from(width), "{name}: the page is {} wide and scrolls sideways", size("width"));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the height of a page in pixels")]
         let height = (size("height").ceil() as u64).clamp(400, HEIGHT_MAX);
-        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics(height)).await;
+        self.capture(name, width, height).await;
+    }
+
+    async fn capture(&self, name: &str, width: u32, height: u64) {
+        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics(width, height)).await;
         let shot = self.dev_tools("Page.captureScreenshot", json!({"format": "png"})).await;
         let png = STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screens");
@@ -245,6 +256,10 @@ impl Browser {
         self.client.close().await.ok();
         drop(self.driver);
     }
+}
+
+fn metrics(width: u32, height: u64) -> Value {
+    json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false})
 }
 
 fn downloads(folder: &Path) -> PathBuf {

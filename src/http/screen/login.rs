@@ -27,7 +27,7 @@ pub(in super::super) fn sign_in(root: &str, path: &str, workspace: &WorkspaceId,
                     }
                     div .actions { button .primary { "Sign in" } }
                 }
-                p .hint { "The operator of the service makes a token: " code { "outbound token --workspace " (workspace) } }
+                p .hint .command { "The operator of the service makes a token: " code { "outbound token --workspace " (workspace) } }
             }
         }
     };

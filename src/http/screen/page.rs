@@ -80,13 +80,11 @@ pub(super) fn page(model: &Model<'_>) -> String {
             (notice(model))
             (status::panel(model))
             div .columns {
-                div .settings {
-                    (webhook::section(model))
-                    (secret::section(model))
-                }
+                (webhook::section(model))
                 (attempts::section(model))
+                (secret::section(model))
+                (changes::section(model.changes))
             }
-            (changes::section(model.changes))
         }
     };
     document(model.root, &title, &body)
@@ -98,6 +96,7 @@ pub(super) fn latest(model: &Model<'_>, after: u64) -> Markup {
     let newer: Vec<_> = model.attempts.iter().filter(|(seq, _)| *seq > after).collect();
     html! {
         (status::panel(model))
+        (webhook::enabled_hint(model.webhook.status))
         (attempts::overview(model.attempts))
         ol { @for (seq, attempt) in newer { (attempts::row(*seq, attempt, false)) } }
     }

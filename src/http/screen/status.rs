@@ -110,7 +110,7 @@ fn mail_line(mail: &MailView, webhook: &WebhookView) -> Markup {
             (tone.icon())
             span {
                 (text)
-                @if let Some(detail) = &mail.detail { " The mail server says: " q { (detail) } }
+                @if let Some(detail) = &mail.detail { " " (detail) "." }
                 " (" (parts::time(mail.at)) ")"
             }
         }

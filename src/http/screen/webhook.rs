@@ -53,13 +53,18 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
     }
 }
 
-fn enabled(typed: &Typed, status: Status) -> Markup {
+/// What ticking means, as the webhook stands.
+pub(super) fn enabled_hint(status: Status) -> Markup {
     let hint = match status {
         Status::NotConfigured => "Saving a URL switches the webhook on, unless you untick this.",
         Status::Enabled => "Untick it and save to switch the webhook off without removing it.",
         Status::Disabled => "Tick it and save to switch the webhook on again.",
         Status::DisabledByErrors => "It is off now. Saving switches it on again, unless you untick this.",
     };
+    html! { p id={ (ENABLED) "-hint" } .hint { (hint) } }
+}
+
+fn enabled(typed: &Typed, status: Status) -> Markup {
     html! {
         div .field .check {
             input #(ENABLED) type="checkbox" name=(ENABLED) value="yes" checked[typed.enabled]
@@ -67,7 +72,7 @@ fn enabled(typed: &Typed, status: Status) -> Markup {
                 aria-describedby={ (ENABLED) "-error " (ENABLED) "-hint" };
             label for=(ENABLED) { "Webhook enabled" }
             (wrong(typed, ENABLED))
-            p id={ (ENABLED) "-hint" } .hint { (hint) }
+            (enabled_hint(status))
         }
     }
 }

@@ -6,12 +6,15 @@ const list = document.getElementById("attempt-list");
 const KEPT = 100;
 const PAUSE = 1000;
 
-// Times in the reader's own time zone; the one of the page stays readable behind it.
-const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+// Times in the reader's own time zone, the year only where it is another; the time of the page stays behind it.
+const parts = { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const clock = new Intl.DateTimeFormat(undefined, parts);
+const calendar = new Intl.DateTimeFormat(undefined, { ...parts, year: "numeric" });
 function localise(place) {
   for (const time of place.querySelectorAll("time[datetime]:not([title])")) {
+    const at = new Date(time.dateTime);
     time.title = time.textContent;
-    time.textContent = clock.format(new Date(time.dateTime));
+    time.textContent = (at.getFullYear() === new Date().getFullYear() ? clock : calendar).format(at);
   }
 }
 
@@ -82,6 +85,7 @@ async function refresh() {
 function show(latest) {
   localise(latest);
   replace("status", latest);
+  replace("enabled-hint", latest);
   replace("overview", latest);
   for (const row of [...latest.querySelectorAll("li[data-seq]")].reverse()) {
     if (document.getElementById(row.id)) continue;
