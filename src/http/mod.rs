@@ -32,6 +32,7 @@ mod attempts;
 mod auth;
 mod body;
 mod command;
+mod docs;
 mod failures;
 mod form;
 mod headers;
@@ -41,6 +42,7 @@ mod jwt;
 mod limits;
 mod live;
 mod messages;
+mod openapi;
 mod problem;
 pub mod receiver;
 mod rejected;
@@ -111,11 +113,15 @@ pub fn router(facade: Facade) -> Router {
         .merge(screen::routes())
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
         .layer(from_fn_with_state(gate, limits::admit));
-    let probes = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
-    let files = Router::new().route("/assets/{name}", get(screen::asset));
+    let open = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::show))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file))
+        .route("/assets/{name}", get(screen::asset));
     resources
-        .merge(probes)
-        .merge(files)
+        .merge(open)
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(front, headers::harden))

@@ -38,17 +38,16 @@ const AFTER: &str = "after";
 
 /// The calls of the screen. What is sent is sent by a form of the session's own pages ([`Submitted`]).
 pub(in super::super) fn routes() -> Router<Arc<Shared>> {
-    let screen = Router::new()
-        .route("/", get(show))
-        .route("/latest", get(latest))
-        .route("/live", get(live))
-        .route("/log", get(log))
-        .route("/save", post(save))
-        .route("/test", post(save_and_test))
-        .route("/rotate", post(rotate))
-        .route("/session", post(session::begin))
-        .route("/session/end", post(session::end));
-    Router::new().nest("/workspaces/{workspace}/outbound", screen)
+    Router::new()
+        .route("/workspaces/{workspace}/outbound", get(show))
+        .route("/workspaces/{workspace}/outbound/latest", get(latest))
+        .route("/workspaces/{workspace}/outbound/live", get(live))
+        .route("/workspaces/{workspace}/outbound/log", get(log))
+        .route("/workspaces/{workspace}/outbound/save", post(save))
+        .route("/workspaces/{workspace}/outbound/test", post(save_and_test))
+        .route("/workspaces/{workspace}/outbound/rotate", post(rotate))
+        .route("/workspaces/{workspace}/outbound/session", post(session::begin))
+        .route("/workspaces/{workspace}/outbound/session/end", post(session::end))
 }
 
 /// The screen.
