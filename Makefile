@@ -27,23 +27,29 @@ endif
 
 say = @printf '\n== %s\n' '$(1)'
 
-.PHONY: test tools format lint rules figures examples docs mutants picture
+# Finds what the service does and its description does not say; at the versions that are committed.
+SCHEMATHESIS := target/schemathesis
+
+.PHONY: test tools installed format lint rules figures examples docs mutants picture
 
 test: tools format lint rules figures examples docs
 	$(call say,all is well)
 
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
-# its driver and a font for the tests of the screen; Python, Node and PHP for the samples that it shows.
-tools:
+# its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
+# its sample and for what tries the API.
+tools: installed $(SCHEMATHESIS)/bin/st
+
+installed:
 	$(call say,tools that the tests need)
 	@missing=(); \
 	command -v redis-server >/dev/null || missing+=(redis-server); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core); \
 	command -v chromedriver >/dev/null || missing+=(chromium-driver); \
-	command -v python3 >/dev/null || missing+=(python3); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v php >/dev/null || missing+=(php-cli); \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  as_root=(); [ "$$(id -u)" = 0 ] || as_root=(sudo); \
 	  echo "installing $${missing[*]}"; \
@@ -54,6 +60,11 @@ tools:
 	@chromedriver --version
 	@$(CARGO) fmt --version || rustup component add rustfmt
 	@$(CARGO) clippy --version || rustup component add clippy
+
+$(SCHEMATHESIS)/bin/st: tests/schemathesis/requirements.txt | installed
+	python3 -m venv --clear $(SCHEMATHESIS)
+	$(SCHEMATHESIS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 format:
 	$(call say,format)
