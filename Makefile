@@ -76,7 +76,7 @@ docs:
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must turn
 # a test red. Only the tests of those rooms are asked, so that it takes an hour on two cores and not a
 # day: what only others would notice counts as missed.
-MUTANTS := $(CARGO) mutants --timeout 300 --cargo-arg=$(LOCKED)
+MUTANTS := $(CARGO) mutants --timeout 120 --cargo-arg=$(LOCKED)
 OTHER_ROOMS := $(addprefix --skip ,actor:: journal:: cli:: http:: notify::)
 
 mutants:
