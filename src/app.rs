@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tracing::info;
+use uuid::Uuid;
 
 use crate::actor::{self, Handle};
 use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
 use crate::deliver::{self, Guard};
-use crate::http::{self, AdminToken, Facade, Readiness};
+use crate::http::{self, Access, AdminToken, Facade, Front, Readiness, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
 use crate::journal::redis::{self, Redis, RedisOptions};
@@ -23,11 +24,20 @@ use crate::workspace::Time;
 /// The service, started and listening, but not answering requests yet.
 pub struct App {
     config: Config,
-    admin_token: AdminToken,
+    access: Access,
     journal: Arc<dyn Journal>,
     shards: Handle,
     listener: TcpListener,
     address: SocketAddr,
+}
+
+/// What the service must be given to be opened with.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    /// Opens every workspace.
+    pub admin_token: &'a str,
+    /// Signs workspace tokens and sessions.
+    pub token_key: &'a [u8],
 }
 
 /// Why the service does not start, or stopped.
@@ -45,6 +55,9 @@ pub enum Error {
     /// The admin token is too short.
     #[error(transparent)]
     AdminToken(#[from] http::TokenTooShort),
+    /// The token key is too short.
+    #[error(transparent)]
+    TokenKey(#[from] http::KeyTooShort),
     /// The embedded journal cannot be opened.
     #[error(transparent)]
     Embedded(#[from] embedded::OpenError),
@@ -88,12 +101,16 @@ impl App {
     pub async fn start(
         config: Config,
         (listener, address): (TcpListener, SocketAddr),
-        admin_token: &str,
+        credentials: &Credentials<'_>,
         node: &str,
         mailer: Option<Mailer>,
     ) -> Result<Self, Error> {
         deliver::install_crypto();
-        let admin_token = AdminToken::new(admin_token)?;
+        let access = Access {
+            admin: AdminToken::new(credentials.admin_token)?,
+            key: TokenKey::new(credentials.token_key)?,
+            front: Front::new(config.public_url.as_deref(), address),
+        };
         let mailer = match mailer {
             Some(mailer) => Some(mailer),
             None => configured_mailer(&config)?,
@@ -112,7 +129,7 @@ impl App {
             clock: now,
         })?;
         info!(%address, shards = journal.shards(), node, "The service has started.");
-        Ok(Self { config, admin_token, journal, shards, listener, address })
+        Ok(Self { config, access, journal, shards, listener, address })
     }
 
     /// Where the facade listens.
@@ -126,7 +143,7 @@ impl App {
     /// # Errors
     /// [`Error::Died`]: a shard failed inside the service.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
-        let Self { config, admin_token, journal, mut shards, listener, .. } = self;
+        let Self { config, access, journal, mut shards, listener, .. } = self;
         let report = shards.reporter();
         let readiness = move || {
             let report = report();
@@ -138,12 +155,13 @@ impl App {
         };
         let facade = Facade {
             journal: Arc::clone(&journal),
-            admin_token,
+            access,
             policy: config.policy,
             guard: Guard::new(config.allow_net.clone()),
             answer_wait: config.answer_wait(),
             timeout: config.timeout,
             clock: now,
+            fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),
         };
         let mut died = None;

@@ -152,6 +152,14 @@ pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);
 pub const EMAIL_BYTES_MAX: usize = 254;
 /// The shortest admin token.
 pub const ADMIN_TOKEN_MIN: usize = 32;
+/// Bytes of the key that tokens are signed with, at least: what HMAC-SHA256 puts out (RFC 7518 section 3.2).
+pub const TOKEN_KEY_BYTES_MIN: usize = 32;
+/// How long a workspace token lives when nothing else is said.
+pub const TOKEN_TTL_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long it may live at most.
+pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How long a session of the screen lives: a working day, whatever is done in it.
+pub const SESSION_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 /// A command's answer is waited for this much longer than the lease: a takeover fits in between.
 pub const ANSWER_EXTRA: Duration = Duration::from_secs(5);
 /// How long Redis is waited for at the start.

@@ -72,6 +72,7 @@ fn help_names_the_environment_variable_of_each_flag() {
         "error-counting",
         "allow-volatile-redis",
         "admin-token-file",
+        "token-key-file",
         "log",
         "log-format",
     ] {

@@ -28,6 +28,7 @@ async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
             url: Arc::from(format!("http://{host}:{}/", endpoint.address.port())),
             webhook_id: Arc::from("msg_7_1-0"),
             secrets: vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()],
+            headers: outbound::workspace::headers::Headers::new(),
             body: Bytes::from("{}"),
         };
         let requests = endpoint.seen().requests.len();

@@ -1,6 +1,7 @@
 //! What the facade shows and does, as CONTRACT section 4 says.
 #![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use outbound::workspace::event::Request as Sent;
 use outbound::workspace::event::{
     Attempt, AttemptError, ErrorKind, Event, MailState, Response, SecretRotated, Trigger, WebhookDisabled, WebhookSaved,
 };
+use outbound::workspace::headers::{HeaderChange, HeaderName, Headers};
 use outbound::workspace::state::{Mail, OutcomeWord, PreviousSecret, Skipped, Summary, Webhook};
 use outbound::workspace::view::WebhookView;
 use outbound::workspace::{Policy, State, Time};
@@ -33,6 +35,8 @@ const MESSAGES: &str = "/v1/workspaces/acme/messages";
 const SECRET_PATH: &str = "/v1/workspaces/acme/webhook/secret";
 const ROTATE: &str = "/v1/workspaces/acme/webhook/secret/rotate";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// The value of a custom header.
+const KEY: &str = "key-of-the-endpoint";
 const MESSAGE: &str =
     r#" {"direction":"sent", "timestamp":"t","message_id":"m-1","contact":{},"n":1.50,"é":"\u00e9"} "#;
 
@@ -54,6 +58,10 @@ fn summary() -> Summary {
     }
 }
 
+fn headers() -> Headers {
+    Headers::from([("x-api-key".parse().unwrap(), KEY.into())])
+}
+
 fn disabled_state() -> State {
     let later = |ms| Time::from_unix_ms(NOW.unix_ms() + ms);
     State {
@@ -63,6 +71,7 @@ fn disabled_state() -> State {
             owner_email: Some("owner@acme.com".to_owned()),
             secret: Some(SECRET.into()),
             previous_secret: None,
+            headers: headers(),
             config: 1,
             disabled_by_errors: true,
             disabled_at: Some(NOW),
@@ -196,6 +205,8 @@ async fn the_history_says_who_changed_what_and_shows_no_secret() {
                 enabled,
                 owner_email: owner_email.map(str::to_owned),
                 secret: SECRET.into(),
+                headers: if at > 0 { headers() } else { Headers::new() },
+                changed_headers: if at == 1_000 { headers().into_keys().collect() } else { Vec::new() },
             })
         };
         let url = "https://endpoint.example/hook";
@@ -215,7 +226,7 @@ async fn the_history_says_who_changed_what_and_shows_no_secret() {
     let reply = call(&facade(journal, working()), request("GET", HISTORY, "")).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.json(), golden(include_str!("facade_golden/history.json")));
-    assert!(!reply.text.contains("whsec_"), "the history must not hold the signing secret");
+    assert!(!reply.text.contains("whsec_") && !reply.text.contains(KEY), "the history must hold nothing confidential");
     let reply = call(&facade(Arc::default(), working()), request("GET", HISTORY, "")).await;
     assert_eq!(reply.json(), json!({"history": []}));
 }
@@ -285,10 +296,13 @@ async fn a_rotation_that_cannot_be_read_back_says_that_it_took_place() {
 async fn a_save_is_submitted_as_it_was_asked_for() {
     let save = |url: Option<&str>, enabled, owner_email| {
         let url = url.map(str::to_owned);
-        Action::Save(Save { url, enabled, owner_email })
+        Action::Save(Save { url, enabled, owner_email, ..Save::default() })
     };
     let url = "https://endpoint.example/hook?a=%20";
     let set = |address: &str| Change::Set(address.to_owned());
+    let with_headers = |headers| Action::Save(Save { headers, ..Save::default() });
+    let one = |change| Change::Set(BTreeMap::from([("x-api-key".parse::<HeaderName>().unwrap(), change)]));
+    let set_to = |value: &str| HeaderChange::Set(value.into());
     let cases = [
         (json!({"url": url}), save(Some(url), None, Change::Keep)),
         (json!({"url": format!("  {url}\n")}), save(Some(url), None, Change::Keep)),
@@ -297,6 +311,10 @@ async fn a_save_is_submitted_as_it_was_asked_for() {
         (json!({"url": url, "enabled": false, "owner_email": null}), save(Some(url), Some(false), Change::Clear)),
         (json!({"url": url, "owner_email": "root@localhost"}), save(Some(url), None, set("root@localhost"))),
         (json!({"url": null}), save(None, None, Change::Keep)),
+        (json!({"url": null, "headers": null}), with_headers(Change::Clear)),
+        (json!({"url": null, "headers": {}}), with_headers(Change::Set(BTreeMap::new()))),
+        (json!({"url": null, "headers": {"X-Api-Key": " \tkey of it "}}), with_headers(one(set_to("key of it")))),
+        (json!({"url": null, "headers": {"x-api-key": "***"}}), with_headers(one(HeaderChange::Keep))),
         (json!({"url": "", "enabled": false}), save(None, Some(false), Change::Keep)),
     ];
     for (body, action) in cases {

@@ -196,7 +196,6 @@ async fn a_webhook_that_breaks_a_rule_is_refused_by_member() {
         (json!({"url": " ", "enabled": true}), "enabled"),
         (json!({"url": url, "event": "message_read"}), "event"),
         (json!({"url": url, "event": null}), "event"),
-        (json!({"url": url, "headers": {}}), "headers"),
         (json!({"url": url, "Enabled": true}), "Enabled"),
         (json!({"url": url, "owner_email": ""}), "owner_email"),
         (json!({"url": url, "owner_email": "owner"}), "owner_email"),
@@ -210,6 +209,37 @@ async fn a_webhook_that_breaks_a_rule_is_refused_by_member() {
     for (body, member) in cases {
         assert_eq!(wrong_members(&body).await, [member], "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_custom_header_that_breaks_a_rule_is_refused_by_name() {
+    let many: serde_json::Map<String, Value> = (0..21).map(|n| (format!("x-{n}"), json!("v"))).collect();
+    let cases = [
+        (json!("X: y"), "headers"),
+        (json!([{"X-Api-Key": "v"}]), "headers"),
+        (json!(many), "headers"),
+        (json!({"X-Api-Key": "v".repeat(4_096)}), "headers"),
+        (json!({"": "v"}), "headers."),
+        (json!({"X Api": "v"}), "headers.X Api"),
+        (json!({"X-Api: v\r\nX-B": "v"}), "headers.X-Api: v\r\nX-B"),
+        (json!({"Host": "v"}), "headers.Host"),
+        (json!({"Content-Type": "text/plain"}), "headers.Content-Type"),
+        (json!({"webhook-signature": "v1,x"}), "headers.webhook-signature"),
+        (json!({"X-Api-Key": ""}), "headers.X-Api-Key"),
+        (json!({"X-Api-Key": "a\r\nX-B: c"}), "headers.X-Api-Key"),
+        (json!({"X-Api-Key": "clé"}), "headers.X-Api-Key"),
+        (json!({"X-Api-Key": 7}), "headers.X-Api-Key"),
+        (json!({"X-Api-Key": null}), "headers.X-Api-Key"),
+        (json!({"X-Api-Key": "a", "x-api-key": "b"}), "headers.x-api-key"),
+    ];
+    for (headers, member) in cases {
+        let body = json!({"url": "https://endpoint.example/", "headers": headers});
+        assert_eq!(wrong_members(&body).await, [member], "{body}");
+    }
+    let twice = r#"{"url":null,"headers":{"X-Api-Key":"a","X-Api-Key":"b"}}"#;
+    assert_eq!(wrong_members_of_text(twice).await, ["headers.X-Api-Key"]);
+    let deep = format!(r#"{{"url":null,"headers":{{"a":{}{}}}}}"#, "[".repeat(5_000), "]".repeat(5_000));
+    assert_eq!(wrong_members_of_text(&deep).await, ["headers"]);
 }
 
 #[tokio::test]
@@ -228,13 +258,28 @@ async fn a_member_that_stands_twice_is_refused_since_either_could_be_meant() {
     assert_eq!(wrong_members_of_text(r#"{"url":null,"\u0075rl":null}"#).await, ["url"]);
 }
 
+fn no_header_value() -> Refusal {
+    Refusal::NoHeaderValue { name: "x-api-key".parse().unwrap() }
+}
+
+#[tokio::test]
+async fn a_masked_value_without_a_stored_one_is_refused_by_name() {
+    let submit = Box::new(|| Ok(Answer::Refused { refusal: no_header_value() }));
+    let journal = Arc::new(FakeJournal { submit, ..FakeJournal::default() });
+    let body = r#"{"url":null,"headers":{"X-Api-Key":"***"}}"#;
+    let reply = call(&facade(journal, working()), request("PUT", WEBHOOK, body)).await;
+    assert_eq!(reply.json()["errors"][0]["member"], "headers.x-api-key");
+}
+
 #[tokio::test]
 async fn what_became_of_a_command_decides_the_status() {
     type Submit = fn() -> Result<Answer, SubmitError>;
-    let cases: [(Submit, u16, &str, &str); 9] = [
+    let cases: [(Submit, u16, &str, &str); 11] = [
         (|| Ok(Answer::Refused { refusal: Refusal::TestUnderWay }), 409, "test-under-way", ""),
         (|| Ok(Answer::Refused { refusal: Refusal::TestTooSoon }), 429, "test-too-soon", "1"),
         (|| Ok(Answer::Refused { refusal: Refusal::EnabledWithoutUrl }), 422, "invalid-webhook", ""),
+        (|| Ok(Answer::Refused { refusal: Refusal::TooManyHeaders }), 422, "invalid-webhook", ""),
+        (|| Ok(Answer::Refused { refusal: no_header_value() }), 422, "invalid-webhook", ""),
         (|| Ok(Answer::Refused { refusal: Refusal::WorkspaceUnavailable }), 503, "workspace-unavailable", ""),
         (|| Ok(Answer::Refused { refusal: Refusal::Internal }), 500, "internal", ""),
         (|| Err(SubmitError::OutcomeUnknown), 503, "outcome-unknown", ""),

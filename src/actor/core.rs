@@ -148,6 +148,7 @@ impl Core {
                 workspace: self.id.clone(),
                 url: Arc::clone(url),
                 secrets: webhook.secrets((self.context.clock)()),
+                headers: webhook.headers.clone(),
                 config: webhook.config,
                 trigger: Trigger::Message,
                 webhook_id: Arc::clone(&item.webhook_id),

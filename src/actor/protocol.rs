@@ -10,6 +10,7 @@ use crate::journal::port::{Loaded, Newest, Step};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::Trigger;
+use crate::workspace::headers::Headers;
 use crate::workspace::time::Time;
 use crate::workspace::{Command, Confidential};
 
@@ -32,6 +33,8 @@ pub(super) struct Start {
     pub(super) url: Arc<str>,
     /// What it is signed with, the present one first.
     pub(super) secrets: Vec<Confidential>,
+    /// The webhook's own headers.
+    pub(super) headers: Headers,
     pub(super) config: u64,
     pub(super) trigger: Trigger,
     /// The `webhook-id`: the item's, or that of a test.

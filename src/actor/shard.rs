@@ -394,6 +394,7 @@ async fn attempt(courier: &Courier, start: &Start) -> End {
         url: Arc::clone(&start.url),
         webhook_id: Arc::clone(&start.webhook_id),
         secrets: start.secrets.clone(),
+        headers: start.headers.clone(),
         body: start.item.message.raw().body(),
     };
     match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {

@@ -182,6 +182,7 @@ impl Core {
             workspace: self.id.clone(),
             url,
             secrets: webhook.secrets(now),
+            headers: webhook.headers.clone(),
             config: webhook.config,
             trigger: Trigger::Test,
             webhook_id: Arc::clone(&item.webhook_id),

@@ -61,11 +61,11 @@ impl fmt::Debug for TokenText {
     }
 }
 
-/// Where a token was found.
+/// Where a token or a key was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// In [`ADMIN_TOKEN_VARIABLE`].
-    Environment,
+    /// In an environment variable.
+    Variable(&'static str),
     /// In a file.
     File(PathBuf),
 }
@@ -73,7 +73,7 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Environment => f.write_str(ADMIN_TOKEN_VARIABLE),
+            Self::Variable(name) => f.write_str(name),
             Self::File(path) => write!(f, "{}", path.display()),
         }
     }
@@ -126,7 +126,7 @@ pub enum Error {
 pub fn given(variable: Option<&str>, file: Option<&Path>) -> Result<Option<TokenText>, Error> {
     match (variable.filter(|text| !text.is_empty()), file) {
         (Some(_), Some(_)) => Err(Error::Twice),
-        (Some(text), None) => TokenText::parse(text, &Origin::Environment).map(Some),
+        (Some(text), None) => TokenText::parse(text, &Origin::Variable(ADMIN_TOKEN_VARIABLE)).map(Some),
         (None, Some(path)) => read(path).map(Some),
         (None, None) => Ok(None),
     }
@@ -190,6 +190,6 @@ mod tests {
     #[test]
     fn a_made_token_passes_its_own_check() {
         let token = TokenText::random(&mut rand::rngs::StdRng::seed_from_u64(7));
-        assert_eq!(TokenText::parse(token.as_str(), &Origin::Environment).unwrap(), token);
+        assert_eq!(TokenText::parse(token.as_str(), &Origin::Variable(ADMIN_TOKEN_VARIABLE)).unwrap(), token);
     }
 }

@@ -1,7 +1,7 @@
 //! The data directory: who this node is, and that it is only one process.
 //!
-//! It holds `lock` (held while the process lives), `node-id`, `admin-token` when the service made
-//! one, and the embedded journal's file. The directory is made with mode 0700, its files with 0600.
+//! It holds `lock` (held while the process lives), `node-id`, `admin-token` and `token-key` when the
+//! service made them, and the embedded journal's file. The directory is made with mode 0700, its files with 0600.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -12,10 +12,12 @@ use rand::CryptoRng;
 use uuid::Uuid;
 
 use super::admin_token::{self, TokenText};
+use super::token_key::{self, KeyBytes};
 
 const LOCK: &str = "lock";
 const NODE_ID: &str = "node-id";
 const ADMIN_TOKEN: &str = "admin-token";
+const TOKEN_KEY: &str = "token-key";
 /// More than any of the small files holds.
 const SMALL_FILE_MAX: u64 = 4_096;
 
@@ -60,6 +62,9 @@ pub enum Error {
     /// The kept token is broken.
     #[error("the kept admin token cannot be used: delete its file to get a new one")]
     AdminToken(#[source] admin_token::Error),
+    /// The kept key is broken.
+    #[error("the kept token key cannot be used: delete its file to get a new one, which ends every workspace token")]
+    TokenKey(#[source] token_key::Error),
 }
 
 impl DataDir {
@@ -103,6 +108,20 @@ impl DataDir {
         let token = TokenText::random(rng);
         write_whole(&path, token.as_str())?;
         Ok((token, path))
+    }
+
+    /// The kept key that workspace tokens are signed with, made now if there is none, and its file.
+    ///
+    /// # Errors
+    /// The file cannot be read or written, or what it holds is no key.
+    pub fn token_key(&self, rng: &mut impl CryptoRng) -> Result<(KeyBytes, PathBuf), Error> {
+        let path = self.path.join(TOKEN_KEY);
+        if path.exists() {
+            return Ok((token_key::read(&path).map_err(Error::TokenKey)?, path));
+        }
+        let key = KeyBytes::random(rng);
+        write_whole(&path, &key.text())?;
+        Ok((key, path))
     }
 }
 
@@ -185,17 +204,19 @@ mod tests {
     }
 
     #[test]
-    fn a_node_keeps_its_id_and_its_token() {
+    fn a_node_keeps_its_id_its_token_and_its_key() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
         let first = DataDir::open(&path, Uuid::from_u128(1)).unwrap();
         let (token, file) = first.admin_token(&mut StdRng::seed_from_u64(1)).unwrap();
-        assert_eq!((mode(&path), mode(&file)), (0o700, 0o600));
+        let (key, key_file) = first.token_key(&mut StdRng::seed_from_u64(1)).unwrap();
+        assert_eq!((mode(&path), mode(&file), mode(&key_file)), (0o700, 0o600, 0o600));
         drop(first);
 
         let again = DataDir::open(&path, Uuid::from_u128(2)).unwrap();
         assert_eq!(again.node(), Uuid::from_u128(1).to_string());
         assert_eq!(again.admin_token(&mut StdRng::seed_from_u64(2)).unwrap(), (token, file));
+        assert_eq!(again.token_key(&mut StdRng::seed_from_u64(2)).unwrap(), (key, key_file));
     }
 
     #[test]

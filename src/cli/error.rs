@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve};
+use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve, token_key};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -33,6 +33,9 @@ pub enum Error {
     /// There is no usable admin token.
     #[error(transparent)]
     AdminToken(#[from] admin_token::Error),
+    /// The token key cannot be used.
+    #[error(transparent)]
+    TokenKey(#[from] token_key::Error),
     /// `--secret` is none. It is not repeated.
     #[error("--secret is not understood")]
     Secret(#[source] InvalidSecret),
@@ -80,9 +83,12 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         let code = match self {
-            Self::Config(_) | Self::Journal(_) | Self::AdminToken(_) | Self::Secret(_) | Self::Telemetry(_) => {
-                EXIT_USAGE
-            }
+            Self::Config(_)
+            | Self::Journal(_)
+            | Self::AdminToken(_)
+            | Self::TokenKey(_)
+            | Self::Secret(_)
+            | Self::Telemetry(_) => EXIT_USAGE,
             Self::Client(client::BuildError::ServerUrl) => EXIT_USAGE,
             Self::Publish(error) => error.exit(),
             Self::Rejected(error) => error.exit(),
@@ -104,9 +110,10 @@ fn app_exit(error: &app::Error) -> u8 {
     use app::Error as E;
     match error {
         E::Redis(error) => redis_exit(error),
-        E::AdminToken(_) | E::Mail(_) | E::Embedded(OpenError::Shards { .. } | OpenError::ShardsOutOfRange { .. }) => {
-            EXIT_USAGE
-        }
+        E::AdminToken(_)
+        | E::TokenKey(_)
+        | E::Mail(_)
+        | E::Embedded(OpenError::Shards { .. } | OpenError::ShardsOutOfRange { .. }) => EXIT_USAGE,
         E::Listen { .. } | E::Embedded(_) | E::Shards(_) | E::Died(_) => EXIT_FAILED,
     }
 }

@@ -26,6 +26,7 @@ pub mod error;
 pub mod journal;
 pub mod sample;
 pub mod server;
+pub mod token_key;
 
 pub use error::{EXIT_FAILED, EXIT_USAGE, Error, Report};
 

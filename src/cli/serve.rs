@@ -11,10 +11,12 @@ use uuid::Uuid;
 
 use super::admin_token::{self, TokenText};
 use super::data_dir::DataDir;
+use super::token_key::{self, KeyBytes};
 use super::{Error, duration, is_plain_http, journal, stop_signal};
-use crate::app::{self, App};
+use crate::app::{self, App, Credentials};
 use crate::config::{
-    Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, MailConfig, SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX,
+    Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, SHARDS_MAX, TIMEOUT_DEFAULT,
+    TIMEOUT_MAX,
 };
 use crate::workspace::Policy;
 use crate::workspace::policy::Counting;
@@ -30,7 +32,7 @@ pub struct ServeArgs {
     /// What every Redis key starts with
     #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
     pub prefix: String,
-    /// Node id, lock, admin token and the embedded journal's file
+    /// Node id, lock, admin token, token key and the embedded journal's file
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
     pub data_dir: PathBuf,
     /// Where the HTTP facade listens
@@ -72,11 +74,17 @@ pub struct ServeArgs {
     /// A file that holds the admin token
     #[arg(long, env = "OUTBOUND_ADMIN_TOKEN_FILE", value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// A file that holds the key that workspace tokens are signed with, as Base64
+    #[arg(long, env = "OUTBOUND_TOKEN_KEY_FILE", value_name = "FILE")]
+    pub token_key_file: Option<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\
 The admin token has at least 32 characters and comes from OUTBOUND_ADMIN_TOKEN or --admin-token-file.
 Without one, and only on a loopback address, it is made and kept in DIR/admin-token.
+Workspace tokens and sessions are signed with the key in OUTBOUND_TOKEN_KEY or --token-key-file: the
+Base64 of at least 32 random bytes (openssl rand -base64 32), the same on every node. Without one it
+is made and kept in DIR/token-key.
 
 Examples:
   outbound serve
@@ -130,6 +138,8 @@ pub struct Prepared {
     pub config: Config,
     /// What opens its facade.
     pub admin_token: TokenText,
+    /// What signs the tokens that open one workspace.
+    pub token_key: KeyBytes,
     /// The file that holds the token, when the service keeps it itself.
     pub admin_token_file: Option<PathBuf>,
     /// Who this node is. Held for as long as the service runs.
@@ -141,14 +151,15 @@ pub struct Prepared {
 /// # Errors
 /// Configuration, data directory, or why the service ended.
 pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
-    let Prepared { config, admin_token, admin_token_file, data_dir } = prepare(args)?;
+    let Prepared { config, admin_token, token_key, admin_token_file, data_dir } = prepare(args)?;
     if let Some(file) = &admin_token_file {
         writeln!(out, "admin token: kept in {}", file.display()).map_err(Error::Output)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
         let listener = app::bind(config.listen).await?;
-        let app = App::start(config, listener, admin_token.as_str(), data_dir.node(), None).await?;
+        let credentials = Credentials { admin_token: admin_token.as_str(), token_key: token_key.bytes() };
+        let app = App::start(config, listener, &credentials, data_dir.node(), None).await?;
         let stop = stop_signal();
         writeln!(out, "listening on http://{}/", app.address()).and_then(|()| out.flush()).map_err(Error::Output)?;
         Ok(app.run(stop).await?)
@@ -166,12 +177,31 @@ pub fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
     if given.is_none() && !config.listen.ip().is_loopback() {
         return Err(admin_token::Error::Exposed { listen: config.listen }.into());
     }
+    let variable = token_key::variable();
+    let given_key = token_key::given(variable.as_deref(), args.token_key_file.as_deref(), given.as_ref())?;
     let data_dir = DataDir::open(&config.data_dir, Uuid::new_v4())?;
     let (admin_token, admin_token_file) = match given {
         Some(token) => (token, None),
         None => data_dir.admin_token(&mut rand::rng()).map(|(token, file)| (token, Some(file)))?,
     };
-    Ok(Prepared { config, admin_token, admin_token_file, data_dir })
+    let token_key = match given_key {
+        Some(key) => key,
+        None => kept_token_key(&config, &data_dir)?,
+    };
+    Ok(Prepared { config, admin_token, token_key, admin_token_file, data_dir })
+}
+
+fn kept_token_key(config: &Config, data_dir: &DataDir) -> Result<KeyBytes, Error> {
+    let (key, file) = data_dir.token_key(&mut rand::rng())?;
+    if matches!(config.journal, JournalConfig::Redis { .. }) {
+        tracing::warn!(
+            file = %file.display(),
+            "The key of workspace tokens is kept on this node alone; other nodes take its tokens only with the same \
+             key in {}.",
+            token_key::TOKEN_KEY_VARIABLE
+        );
+    }
+    Ok(key)
 }
 
 fn config(args: &ServeArgs) -> Result<Config, Error> {
@@ -255,7 +285,6 @@ fn parse_net(text: &str) -> Result<IpNet, String> {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
-    use crate::config::JournalConfig;
 
     fn args(flags: &[&str]) -> Result<ServeArgs, String> {
         let line = ["outbound", "serve"].iter().chain(flags).map(Into::into);

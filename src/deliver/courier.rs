@@ -8,7 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue, USER_AGENT};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue, USER_AGENT,
+};
 use reqwest::{Client, Method, Request};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout};
@@ -23,6 +25,7 @@ use super::{BuildError, Done, Options, Post, Report, tls};
 use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, RESPONSE_HEADERS_MAX};
 use crate::sign::{self, InvalidSecret, Secret};
 use crate::workspace::event::{AttemptError, ErrorKind};
+use crate::workspace::headers::MASK;
 use crate::workspace::time::Clock;
 
 const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
@@ -44,6 +47,8 @@ enum Unsendable {
     Secret(#[from] InvalidSecret),
     #[error("the request's headers cannot be written: {0}")]
     Header(#[from] InvalidHeaderValue),
+    #[error("the request's headers cannot be written: {0}")]
+    Name(#[from] InvalidHeaderName),
 }
 
 impl Courier {
@@ -121,13 +126,18 @@ impl Courier {
         let secrets = post.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<Vec<Secret>, _>>()?;
         let timestamp = (self.clock)().unix_seconds();
         let signature = sign::sign(&secrets, &post.webhook_id, timestamp, &post.body);
-        let mut headers = HeaderMap::with_capacity(6);
+        let mut headers = HeaderMap::with_capacity(6 + post.headers.len());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(HeaderName::from_static(sign::ID_HEADER), HeaderValue::from_str(&post.webhook_id)?);
         headers.insert(HeaderName::from_static(sign::TIMESTAMP_HEADER), HeaderValue::from(timestamp));
         headers.insert(HeaderName::from_static(sign::SIGNATURE_HEADER), HeaderValue::from_str(&signature)?);
+        for (name, value) in &post.headers {
+            let mut value = HeaderValue::from_str(value.expose())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_bytes(name.as_str().as_bytes())?, value);
+        }
         Ok(headers)
     }
 }
@@ -169,8 +179,12 @@ fn request(url: Url, headers: HeaderMap, post: &Post) -> Request {
     request
 }
 
+/// The headers as they are logged: what is sensitive is masked before any event is made of it.
 fn record(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let text = |value: &HeaderValue| match value.is_sensitive() {
+        true => MASK.to_owned(),
+        false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+    };
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }
 

@@ -22,6 +22,7 @@ use ipnet::IpNet;
 
 use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, Response};
+use crate::workspace::headers::Headers;
 use crate::workspace::time::Clock;
 
 pub use courier::Courier;
@@ -48,6 +49,8 @@ pub struct Post {
     pub webhook_id: Arc<str>,
     /// Secrets to sign with: the present one first, during a rotation the old one too.
     pub secrets: Vec<Confidential>,
+    /// The webhook's own headers.
+    pub headers: Headers,
     /// The body.
     pub body: Bytes,
 }
@@ -64,7 +67,8 @@ pub enum Report {
 /// A final outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Done {
-    /// Every header that we set, in order. `host` and `content-length` follow from the URL and the body.
+    /// Every header that we set, in order; custom ones are masked. `host` and `content-length` follow
+    /// from the URL and the body.
     pub headers: Vec<(String, String)>,
     /// Why it failed; `None` is delivered.
     pub error: Option<AttemptError>,

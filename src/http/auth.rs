@@ -1,106 +1,82 @@
-//! Who calls, and which workspace is asked for.
+//! Who calls the API, and which workspace is asked for. A `Bearer` token is the only proof that counts
+//! here: a cookie opens nothing below `/v1`, so no page of another site can use one there.
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::Shared;
+use super::access::Unproven;
+use super::failures::peer;
+use super::jwt::Claims;
 use super::problem::{Kind, Problem};
-use crate::config::ADMIN_TOKEN_MIN;
 use crate::message::{InvalidWorkspaceId, WorkspaceId};
-
-/// The admin token, kept as its SHA-256 only.
-#[derive(Clone)]
-pub struct AdminToken([u8; 32]);
-
-/// The text is too short to be an admin token.
-#[derive(Debug, thiserror::Error)]
-#[error("the admin token has {characters} characters; give it at least {ADMIN_TOKEN_MIN}")]
-pub struct TokenTooShort {
-    characters: usize,
-}
-
-impl AdminToken {
-    /// Takes a token of at least [`ADMIN_TOKEN_MIN`] characters.
-    ///
-    /// # Errors
-    /// It is shorter.
-    pub fn new(token: &str) -> Result<Self, TokenTooShort> {
-        let characters = token.chars().count();
-        if characters < ADMIN_TOKEN_MIN { Err(TokenTooShort { characters }) } else { Ok(Self(digest(token))) }
-    }
-
-    /// Compares digests in constant time, so that neither a prefix nor the length shows.
-    fn opens(&self, presented: &str) -> bool {
-        self.0.ct_eq(&digest(presented)).into()
-    }
-}
-
-impl std::fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AdminToken(…)")
-    }
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
 
 /// Who calls, proven by a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Caller {
     /// Whoever holds the admin token.
     Admin,
+    /// Whoever holds a token, or a session, of the workspace that it names.
+    Workspace(Box<Claims>),
 }
 
 impl Caller {
     /// What commands and the change history call the caller.
     pub(super) fn subject(&self) -> &str {
         match self {
-            Self::Admin => "admin",
+            Self::Admin => ADMIN,
+            Self::Workspace(claims) => &claims.sub,
         }
     }
 
     /// Whether the caller may see and change the workspace. Where not, it is told the same as of
     /// what does not exist.
-    fn may(&self, _workspace: &WorkspaceId) -> bool {
+    pub(super) fn may(&self, workspace: &WorkspaceId) -> bool {
         match self {
             Self::Admin => true,
+            Self::Workspace(claims) => claims.ws == *workspace,
         }
     }
 }
+
+/// What the change history calls whoever holds the admin token.
+pub(super) const ADMIN: &str = "admin";
 
 impl FromRequestParts<Arc<Shared>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         let Some(token) = parts.headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)) else {
-            return Err(Problem::new(Kind::Unauthorized, "send `Authorization: Bearer <token>` with the admin token"));
+            let detail = "send `Authorization: Bearer <token>` with the admin token or a token of the workspace";
+            return Err(Problem::new(Kind::Unauthorized, detail));
         };
-        if shared.facade.admin_token.opens(token) {
-            Ok(Self::Admin)
-        } else {
-            Err(Problem::new(
-                Kind::Unauthorized,
-                "the token is wrong; the admin token is the one the service was started with",
-            ))
-        }
+        shared.recognise(token).await.map_err(|unproven| match unproven {
+            Unproven::Wrong(why) => shared.failures.count(peer(parts), why),
+            Unproven::Unread(problem) => problem,
+        })
     }
 }
 
-/// Whoever holds the admin token: for what belongs to no workspace.
+/// Whoever holds the admin token: for what no workspace may do for itself.
 pub(super) struct Admin;
 
 impl FromRequestParts<Arc<Shared>> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        match Caller::from_request_parts(parts, shared).await? {
-            Caller::Admin => Ok(Self),
+        Caller::from_request_parts(parts, shared).await?.admin()
+    }
+}
+
+impl Caller {
+    /// Refuses whoever does not hold the admin token.
+    fn admin(&self) -> Result<Admin, Problem> {
+        match self {
+            Self::Admin => Ok(Admin),
+            Self::Workspace(_) => Err(Problem::new(Kind::AdminOnly, "this call needs the admin token")),
         }
     }
 }
@@ -113,6 +89,7 @@ fn bearer(header: &str) -> Option<&str> {
 
 /// A workspace that the caller may see and change. The token is checked before the path, so that
 /// nobody without one learns anything.
+#[derive(Debug)]
 pub(super) struct Scope {
     pub(super) caller: Caller,
     pub(super) workspace: WorkspaceId,
@@ -123,13 +100,18 @@ impl FromRequestParts<Arc<Shared>> for Scope {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, shared).await?;
-        // A segment that is no UTF-8 after decoding breaks the id's rule like any other.
-        let Path(id) = Path::<String>::from_request_parts(parts, shared).await.map_err(|_| InvalidWorkspaceId)?;
-        let workspace: WorkspaceId = id.parse()?;
+        let workspace = named_workspace(parts, shared).await?;
         if caller.may(&workspace) {
             Ok(Self { caller, workspace })
         } else {
             Err(Problem::new(Kind::NotFound, "there is no such workspace for this token"))
         }
     }
+}
+
+/// The workspace that the path names.
+pub(super) async fn named_workspace(parts: &mut Parts, shared: &Arc<Shared>) -> Result<WorkspaceId, Problem> {
+    // A segment that is no UTF-8 after decoding breaks the id's rule like any other.
+    let Path(id) = Path::<String>::from_request_parts(parts, shared).await.map_err(|_| InvalidWorkspaceId)?;
+    Ok(id.parse()?)
 }

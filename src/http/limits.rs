@@ -1,10 +1,10 @@
-//! What holds for every request: how many at a time, what a fault looks like, which headers go along.
+//! What holds for every request: how many at a time, and what a fault looks like.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::CACHE_CONTROL;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -39,12 +39,5 @@ pub(super) async fn admit(State(gate): State<Gate>, request: Request, next: Next
     });
     // Secrets, messages, states: nothing of a workspace belongs into a cache.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// No browser guesses a type other than the one we declare.
-pub(super) async fn harden(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

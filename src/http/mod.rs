@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use crate::config::{READS_AT_ONCE, REQUEST_BODY_MAX, REQUESTS_AT_ONCE, STORE_ANSWER_MAX};
 use crate::deliver::Guard;
@@ -20,28 +21,38 @@ use crate::message::WorkspaceId;
 use crate::workspace::Policy;
 use crate::workspace::time::Clock;
 
-pub use auth::{AdminToken, TokenTooShort};
+pub use access::{Access, AdminToken, Front, TokenTooShort};
+pub use failures::Peer;
 pub use health::Readiness;
+pub use jwt::{KeyTooShort, TokenKey};
 pub use serve::serve;
 
+mod access;
 mod attempts;
 mod auth;
 mod body;
 mod command;
+mod failures;
+mod form;
+mod headers;
 mod health;
 mod history;
+mod jwt;
 mod limits;
 mod messages;
 mod problem;
 pub mod receiver;
 mod rejected;
 mod save;
+mod screen;
 mod secret;
 mod serve;
+mod session;
 mod test;
 mod webhook;
 mod workspace;
 
+use failures::Failures;
 use health::RejectedTotal;
 use problem::Problem;
 
@@ -52,8 +63,8 @@ pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
 pub struct Facade {
     /// Takes commands and messages, and is read.
     pub journal: Arc<dyn Journal>,
-    /// Opens every workspace.
-    pub admin_token: AdminToken,
+    /// What opens it.
+    pub access: Access,
     /// The rules' numbers, as far as they are shown.
     pub policy: Policy,
     /// Says which URLs may be saved. Names are checked at each attempt, by the courier.
@@ -64,27 +75,38 @@ pub struct Facade {
     pub timeout: Duration,
     /// Reads the wall clock.
     pub clock: Clock,
+    /// Makes a random id.
+    pub fresh_id: fn() -> Uuid,
     /// Asked by `/readyz`.
     pub readiness: ReadReadiness,
 }
 
 /// The routes. Each file of this room that is named like a resource holds its handlers.
 pub fn router(facade: Facade) -> Router {
-    let shared = Arc::new(Shared { facade, reads: Semaphore::new(READS_AT_ONCE), rejected: RejectedTotal::default() });
+    let front = facade.access.front.clone();
+    let shared = Arc::new(Shared {
+        facade,
+        reads: Semaphore::new(READS_AT_ONCE),
+        rejected: RejectedTotal::default(),
+        failures: Failures::default(),
+    });
     let gate = limits::Gate::new(REQUESTS_AT_ONCE);
     let resources = Router::new()
         .route("/v1/workspaces/{workspace}", axum::routing::delete(workspace::forget))
         .route("/v1/workspaces/{workspace}/webhook", get(webhook::show).put(webhook::save))
-        .route("/v1/workspaces/{workspace}/webhook/test", axum::routing::post(test::run))
+        .route("/v1/workspaces/{workspace}/webhook/test", post(test::run))
         .route("/v1/workspaces/{workspace}/webhook/secret", get(secret::show))
         .route("/v1/workspaces/{workspace}/webhook/secret/rotate", axum::routing::post(secret::rotate))
         .route("/v1/workspaces/{workspace}/attempts", get(attempts::list))
         .route("/v1/workspaces/{workspace}/attempts/log", get(attempts::log))
         .route("/v1/workspaces/{workspace}/history", get(history::list))
-        .route("/v1/workspaces/{workspace}/messages", axum::routing::post(messages::publish))
+        .route("/v1/workspaces/{workspace}/messages", post(messages::publish))
+        .route("/workspaces/{workspace}/outbound", get(screen::show))
+        .route("/workspaces/{workspace}/outbound/session", post(session::begin))
+        .route("/workspaces/{workspace}/outbound/session/end", post(session::end))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/{shard}/{id}", get(rejected::show))
-        .route("/v1/rejected/{shard}/{id}/requeue", axum::routing::post(rejected::requeue))
+        .route("/v1/rejected/{shard}/{id}/requeue", post(rejected::requeue))
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
         .layer(from_fn_with_state(gate, limits::admit));
     let probes = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
@@ -92,7 +114,7 @@ pub fn router(facade: Facade) -> Router {
         .merge(probes)
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn(limits::harden))
+        .layer(from_fn_with_state(front, headers::harden))
         .with_state(shared)
 }
 
@@ -101,6 +123,7 @@ struct Shared {
     facade: Facade,
     reads: Semaphore,
     rejected: RejectedTotal,
+    failures: Failures,
 }
 
 impl Shared {

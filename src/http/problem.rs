@@ -12,6 +12,8 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::failures::FAILURES_SECONDS;
+use super::screen;
 use crate::journal::port::{PublishError, ReadError, RequeueError, SubmitError};
 use crate::message::{Invalid, InvalidWorkspaceId};
 use crate::workspace::command::Refusal;
@@ -21,6 +23,12 @@ use crate::workspace::command::Refusal;
 pub(super) enum Kind {
     /// No token, or a wrong one.
     Unauthorized,
+    /// The token opens the workspace, but not this call.
+    AdminOnly,
+    /// Too many wrong tokens from one address.
+    TooManyFailures,
+    /// A form that no page of this session sent. Nothing is changed.
+    ForeignForm,
     /// The path names nothing, or nothing that the token may see.
     NotFound,
     /// The path has no such method; `Allow` tells which it has.
@@ -31,6 +39,8 @@ pub(super) enum Kind {
     InvalidJson,
     /// The body is not declared as JSON.
     NotDeclaredJson,
+    /// The body is not declared as a form.
+    NotDeclaredForm,
     /// The body is larger than a message may be.
     BodyTooLarge,
     /// The body did not arrive in time.
@@ -72,6 +82,11 @@ impl Kind {
     const fn row(self) -> (StatusCode, &'static str, &'static str, Option<u32>) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "No valid token", None),
+            Self::AdminOnly => (StatusCode::FORBIDDEN, "admin-only", "Needs the admin token", None),
+            Self::TooManyFailures => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many wrong tokens", Some(FAILURES_SECONDS))
+            }
+            Self::ForeignForm => (StatusCode::FORBIDDEN, "foreign-form", "A form from elsewhere", None),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Nothing here", None),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", None)
@@ -83,6 +98,12 @@ impl Kind {
             Self::NotDeclaredJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body is not declared as JSON", None)
             }
+            Self::NotDeclaredForm => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported-media-type",
+                "The body is not declared as a form",
+                None,
+            ),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", None),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body came too slowly", None),
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body-unreadable", "The body broke off", None),
@@ -142,6 +163,36 @@ impl Problem {
         Self { kind: Kind::InvalidWebhook, detail: detail.to_owned(), errors }
     }
 
+    #[cfg(test)]
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        self.kind.row().0
+    }
+
+    /// The detail as a sentence of a page.
+    pub(super) fn sentence(&self) -> String {
+        let mut letters = self.detail.chars();
+        let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+        format!("{first}{}.", letters.as_str())
+    }
+
+    /// The same for people: a page instead of a document.
+    pub(super) fn into_page(self) -> Response {
+        let (status, _, title, retry_after) = self.kind.row();
+        let mut response = (status, screen::trouble(title, &self.sentence())).into_response();
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+
+    fn invalid_member(member: String, refusal: &Refusal) -> Self {
+        Self::invalid_webhook(vec![MemberError { member, detail: refusal.to_string() }])
+    }
+
     pub(super) fn store_away(detail: &str) -> Self {
         Self::new(Kind::StoreAway, detail)
     }
@@ -196,12 +247,9 @@ impl From<Refusal> for Problem {
         let kind = match refusal {
             Refusal::TestUnderWay => Kind::TestUnderWay,
             Refusal::TestTooSoon => Kind::TestTooSoon,
-            Refusal::EnabledWithoutUrl => {
-                return Self::invalid_webhook(vec![MemberError {
-                    member: "enabled".to_owned(),
-                    detail: refusal.to_string(),
-                }]);
-            }
+            Refusal::EnabledWithoutUrl => return Self::invalid_member("enabled".to_owned(), &refusal),
+            Refusal::NoHeaderValue { ref name } => return Self::invalid_member(format!("headers.{name}"), &refusal),
+            Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
             Refusal::NoSecret => Kind::NoSecret,
             Refusal::WorkspaceUnavailable => Kind::WorkspaceUnavailable,
             Refusal::Internal => Kind::Internal,

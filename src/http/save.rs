@@ -1,24 +1,30 @@
 //! The body of Save: every rule of CONTRACT section 4, all breaches reported at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::problem::{Kind, MemberError, Problem};
 use crate::config::EMAIL_BYTES_MAX;
 use crate::deliver::{Guard, parse_endpoint};
-use crate::workspace::command::{Change, Save};
+use crate::workspace::command::{Change, Refusal, Save};
+use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 
 /// Members that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
 const ERRORS_MAX: usize = 20;
 /// Characters of an unknown member's name that are shown at most.
 const NAME_SHOWN_MAX: usize = 64;
 
+/// What is said of a name that stands twice.
+const REPEATED: &str = "stands more than once; send it once";
+
 /// Checks the body of Save.
 pub(super) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
-    let members: Members = serde_json::from_slice(body).map_err(|error| {
+    let members: Members<&RawValue> = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
             Problem::new(Kind::InvalidWebhook, detail)
@@ -30,27 +36,27 @@ pub(super) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
     check(&members, guard).map_err(Problem::invalid_webhook)
 }
 
-/// The members of the body. Programs differ in which of two members of one name they take (RFC 8259
+/// An object's members. Programs differ in which of two members of one name they take (RFC 8259
 /// section 4), so whoever stands between the caller and us may have checked another URL than the one
 /// that we would save: a name that stands twice is a breach.
-struct Members {
-    by_name: serde_json::Map<String, Value>,
+struct Members<V> {
+    by_name: BTreeMap<String, V>,
     repeated: BTreeSet<String>,
 }
 
-impl<'de> Deserialize<'de> for Members {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members;
+        struct Reader<V>(PhantomData<V>);
+        impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
+            type Value = Members<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members, A::Error> {
-                let mut members = Members { by_name: serde_json::Map::new(), repeated: BTreeSet::new() };
-                while let Some((name, value)) = object.next_entry::<String, Value>()? {
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members<V>, A::Error> {
+                let mut members = Members { by_name: BTreeMap::new(), repeated: BTreeSet::new() };
+                while let Some((name, value)) = object.next_entry::<String, V>()? {
                     if members.by_name.insert(name.clone(), value).is_some() {
                         members.repeated.insert(name);
                     }
@@ -58,49 +64,63 @@ impl<'de> Deserialize<'de> for Members {
                 Ok(members)
             }
         }
-        deserializer.deserialize_map(Reader)
+        deserializer.deserialize_map(Reader(PhantomData))
     }
 }
 
-fn check(Members { by_name: members, repeated }: &Members, guard: &Guard) -> Result<Save, Vec<MemberError>> {
-    let mut errors = Vec::new();
-    let mut wrong = |member: &str, detail: String| {
-        if errors.len() < ERRORS_MAX {
+/// What is wrong, by member; at most [`ERRORS_MAX`].
+#[derive(Default)]
+struct Breaches(Vec<MemberError>);
+
+impl Breaches {
+    fn add(&mut self, member: &str, detail: impl ToString) {
+        if self.0.len() < ERRORS_MAX {
             let member = member.chars().take(NAME_SHOWN_MAX).collect();
-            errors.push(MemberError { member, detail });
+            self.0.push(MemberError { member, detail: detail.to_string() });
         }
-    };
-    let url = url(members.get("url"), guard).unwrap_or_else(|detail| {
-        wrong("url", detail);
+    }
+}
+
+/// The members that there are.
+const KNOWN: [&str; 5] = ["url", "enabled", "event", "owner_email", "headers"];
+
+fn check(members: &Members<&RawValue>, guard: &Guard) -> Result<Save, Vec<MemberError>> {
+    let mut breaches = Breaches::default();
+    // What cannot be read as any value (nested too deep) is none that a member may have.
+    let value =
+        |name| members.by_name.get(name).map(|raw| serde_json::from_str(raw.get()).unwrap_or(Value::Array(Vec::new())));
+    let url = url(value("url").as_ref(), guard).unwrap_or_else(|detail| {
+        breaches.add("url", detail);
         // Whether it may be enabled is judged once there is a URL to judge.
         Some(String::new())
     });
-    let enabled = match members.get("enabled") {
+    let enabled = match value("enabled") {
         None => None,
         Some(Value::Bool(true)) if url.is_none() => {
-            wrong("enabled", "a webhook without a URL cannot be enabled; send a URL or leave `enabled` out".to_owned());
+            breaches.add("enabled", Refusal::EnabledWithoutUrl);
             None
         }
-        Some(Value::Bool(enabled)) => Some(*enabled),
+        Some(Value::Bool(enabled)) => Some(enabled),
         Some(_) => {
-            wrong("enabled", "must be true or false; left out it means true when there is a URL".to_owned());
+            breaches.add("enabled", "must be true or false; left out it means true when there is a URL");
             None
         }
     };
-    if members.get("event").is_some_and(|event| event != "new_message") {
-        wrong("event", "must be \"new_message\", the only event there is, or be left out".to_owned());
+    if value("event").is_some_and(|event| event != "new_message") {
+        breaches.add("event", "must be \"new_message\", the only event there is, or be left out");
     }
-    let owner_email = owner_email(members.get("owner_email")).unwrap_or_else(|detail| {
-        wrong("owner_email", detail);
+    let owner_email = owner_email(value("owner_email").as_ref()).unwrap_or_else(|detail| {
+        breaches.add("owner_email", detail);
         Change::Keep
     });
-    for name in repeated {
-        wrong(name, "stands more than once; send it once".to_owned());
+    let headers = members.by_name.get("headers").map_or(Change::Keep, |raw| headers(raw, &mut breaches));
+    for name in &members.repeated {
+        breaches.add(name, REPEATED);
     }
-    for name in members.keys().filter(|name| !["url", "enabled", "event", "owner_email"].contains(&name.as_str())) {
-        wrong(name, "is not known; take it out. Known are url, enabled, event, owner_email".to_owned());
+    for name in members.by_name.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
+        breaches.add(name, format!("is not known; take it out. Known are {}", KNOWN.join(", ")));
     }
-    if errors.is_empty() { Ok(Save { url, enabled, owner_email }) } else { Err(errors) }
+    if breaches.0.is_empty() { Ok(Save { url, enabled, owner_email, headers }) } else { Err(breaches.0) }
 }
 
 /// The URL as typed, without the blanks around it; `None` clears it. It is kept as typed, so that what
@@ -138,4 +158,47 @@ fn is_address(text: &str) -> bool {
     let special = |c: char| c.is_whitespace() || c.is_control() || "<>()[]\\,;:\"".contains(c);
     let parts = text.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
     text.len() <= EMAIL_BYTES_MAX && !text.contains(special) && parts.is_some_and(|(_, domain)| !domain.contains('@'))
+}
+
+/// The custom headers, all of them by name. Names differ in more than case; a value is a string, or
+/// [`MASK`] for the one that is stored.
+fn headers(raw: &RawValue, breaches: &mut Breaches) -> Change<BTreeMap<HeaderName, HeaderChange>> {
+    let Ok(members) = serde_json::from_str::<Option<Members<Value>>>(raw.get()) else {
+        breaches
+            .add("headers", "must be an object of names and values such as {\"X-Api-Key\":\"…\"}, or null to clear it");
+        return Change::Keep;
+    };
+    let Some(members) = members else { return Change::Clear };
+    if members.by_name.len() > HEADERS_MAX {
+        breaches.add("headers", Refusal::TooManyHeaders);
+        return Change::Keep;
+    }
+    let mut all = BTreeMap::new();
+    for (typed, value) in &members.by_name {
+        let member = format!("headers.{typed}");
+        let name = typed.parse::<HeaderName>().map_err(|error| breaches.add(&member, format!("the name {error}")));
+        let change = header_change(value).map_err(|detail| breaches.add(&member, detail));
+        let (Ok(name), Ok(change)) = (name, change) else { continue };
+        if all.insert(name, change).is_some() || members.repeated.contains(typed) {
+            breaches.add(&member, "stands more than once, names do not differ by case; send it once");
+        }
+    }
+    let set = all.iter().filter_map(|(name, change)| match change {
+        HeaderChange::Keep => None,
+        HeaderChange::Set(value) => Some((name, value)),
+    });
+    if headers::bytes(set) > HEADERS_BYTES_MAX {
+        breaches.add("headers", Refusal::TooManyHeaders);
+    }
+    Change::Set(all)
+}
+
+fn header_change(value: &Value) -> Result<HeaderChange, String> {
+    match value {
+        Value::String(text) if text == MASK => Ok(HeaderChange::Keep),
+        Value::String(text) => {
+            headers::value(text).map(HeaderChange::Set).map_err(|error| format!("the value {error}"))
+        }
+        _ => Err("the value must be a string".to_owned()),
+    }
 }

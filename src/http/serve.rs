@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use super::failures::Peer;
 use crate::config::{CONNECTIONS_MAX, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT};
 
 /// How long nothing is accepted after an error that is not the caller's, such as too many open files.
@@ -34,8 +37,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             (place, accepted) = accept => match accepted {
-                Ok((stream, _)) => {
-                    let connection = converse(stream, router.clone(), draining.clone());
+                Ok((stream, from)) => {
+                    let connection = converse(stream, Peer(from.ip()), router.clone(), draining.clone());
                     connections.spawn(async move {
                         let _place = place;
                         connection.await;
@@ -57,11 +60,16 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 }
 
 /// One connection to its end. Errors on it are the peer's affair: it went away or broke the protocol.
-async fn converse(stream: TcpStream, router: Router, mut draining: watch::Receiver<bool>) {
+async fn converse(stream: TcpStream, peer: Peer, router: Router, mut draining: watch::Receiver<bool>) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_READ_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,7 +1,10 @@
 //! What an operator may ask for, and what is answered. Both travel through the journal as JSON.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use super::state::Summary;
 use super::time::Time;
 use super::view::WebhookView;
@@ -50,6 +53,9 @@ pub struct Save {
     /// What to do with the owner's address.
     #[serde(default)]
     pub owner_email: Change<String>,
+    /// What to do with the custom headers: all of them, by name.
+    #[serde(default)]
+    pub headers: Change<BTreeMap<HeaderName, HeaderChange>>,
 }
 
 /// What a save does with a member that may be left as it is.
@@ -102,7 +108,7 @@ pub enum NoAttempt {
 }
 
 /// Why a command was not applied: nothing of it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// 409.
@@ -114,6 +120,17 @@ pub enum Refusal {
     /// 422.
     #[error("a webhook without a URL cannot be enabled; send a URL or leave `enabled` out")]
     EnabledWithoutUrl,
+    /// 422.
+    #[error("`{MASK}` keeps the value that is stored, and none is; send the value")]
+    NoHeaderValue {
+        /// The header's name.
+        name: HeaderName,
+    },
+    /// 422.
+    #[error(
+        "at most {HEADERS_MAX} headers of together {HEADERS_BYTES_MAX} bytes, names and values, are sent; send less"
+    )]
+    TooManyHeaders,
     /// 404.
     #[error("the secret is made by the first save; PUT the webhook first")]
     NoSecret,

@@ -3,6 +3,7 @@
 //! The caller folds the returned events into its state with [`State::evolve`] at once and makes them
 //! durable in one commit, together with the entries that they settle.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::command::{Change, Refusal, Save};
@@ -11,6 +12,7 @@ use super::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailState, MessagesSkipped, SecretRotated, Trigger,
     WebhookDisabled, WebhookSaved,
 };
+use super::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
 use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL};
 use super::state::State;
 use super::time::Time;
@@ -32,7 +34,7 @@ pub struct SaveContext<'a> {
 /// Save: `WebhookSaved`, and `MailDropped` when a mail is owed whose sending has not begun.
 ///
 /// # Errors
-/// [`Refusal::EnabledWithoutUrl`].
+/// [`Refusal::EnabledWithoutUrl`], [`Refusal::NoHeaderValue`], [`Refusal::TooManyHeaders`].
 pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec<Event>, Refusal> {
     let webhook = &state.webhook;
     let enabled = save.enabled.unwrap_or(save.url.is_some());
@@ -44,6 +46,7 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         Change::Clear => None,
         Change::Set(address) => Some(address.clone()),
     };
+    let headers = headers_after(&webhook.headers, &save.headers)?;
     let saved = Event::WebhookSaved(WebhookSaved {
         at: context.at,
         by: context.by.to_owned(),
@@ -51,6 +54,8 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         enabled,
         owner_email,
         secret: webhook.secret.as_ref().unwrap_or(context.fresh_secret).clone(),
+        changed_headers: headers::changed(&webhook.headers, &headers),
+        headers,
     });
     let owed = state.mail.as_ref().filter(|mail| mail.state == MailState::Owed && !context.mail_begun);
     let dropped = owed.map(|mail| {
@@ -61,6 +66,28 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         })
     });
     Ok(std::iter::once(saved).chain(dropped).collect())
+}
+
+/// The custom headers after a save. Whether they are too many is decided here, where the values that it
+/// keeps are known.
+fn headers_after(before: &Headers, change: &Change<BTreeMap<HeaderName, HeaderChange>>) -> Result<Headers, Refusal> {
+    let changes = match change {
+        Change::Keep => return Ok(before.clone()),
+        Change::Clear => return Ok(Headers::new()),
+        Change::Set(changes) => changes,
+    };
+    let value = |(name, change): (&HeaderName, &HeaderChange)| {
+        let value = match change {
+            HeaderChange::Keep => before.get(name).ok_or_else(|| Refusal::NoHeaderValue { name: name.clone() })?,
+            HeaderChange::Set(value) => value,
+        };
+        Ok((name.clone(), value.clone()))
+    };
+    let after: Headers = changes.iter().map(value).collect::<Result<_, _>>()?;
+    if after.len() > HEADERS_MAX || headers::bytes(&after) > HEADERS_BYTES_MAX {
+        return Err(Refusal::TooManyHeaders);
+    }
+    Ok(after)
 }
 
 /// A new signing secret, `fresh`. The present one is signed with too for [`SECRET_OVERLAP`], so that the

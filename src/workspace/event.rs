@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::confidential::Confidential;
+use super::headers::{HeaderName, Headers};
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
 
@@ -202,6 +203,12 @@ pub struct WebhookSaved {
     pub owner_email: Option<String>,
     /// The signing secret, `whsec_…`; made at the first save, kept until it is rotated.
     pub secret: Confidential,
+    /// The custom headers.
+    #[serde(default, skip_serializing_if = "Headers::is_empty")]
+    pub headers: Headers,
+    /// The names of the headers that this save added, took out or gave another value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_headers: Vec<HeaderName>,
 }
 
 /// A new signing secret, and the end of the one before it.

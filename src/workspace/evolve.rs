@@ -73,6 +73,7 @@ impl State {
             owner_email: saved.owner_email.clone(),
             secret: Some(saved.secret.clone()),
             previous_secret: self.webhook.valid_previous_secret(saved.at).cloned(),
+            headers: saved.headers.clone(),
             config: self.seq,
             disabled_by_errors: false,
             disabled_at: (!saved.enabled).then_some(off_since),

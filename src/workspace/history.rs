@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::event::{Event, WebhookSaved};
-use super::state::Webhook;
+use super::headers::HeaderName;
 use super::time::Time;
 use super::view::{NewMessage, Status};
 
@@ -32,6 +32,8 @@ pub struct Change {
     pub by: Arc<str>,
     /// What was done.
     pub action: Done,
+    /// The custom headers that a save added, took out or gave another value.
+    pub changed_headers: Vec<HeaderName>,
     /// What it was before; absent before the first save.
     pub from: Option<Configuration>,
     /// What it is since.
@@ -50,7 +52,7 @@ pub enum Done {
     SecretRotated,
 }
 
-/// What an operator configures, without the secret.
+/// What an operator configures, without what is confidential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Configuration {
     /// Where messages go.
@@ -61,6 +63,8 @@ pub struct Configuration {
     pub event: NewMessage,
     /// Who gets the mail.
     pub owner_email: Option<String>,
+    /// The names of the custom headers.
+    pub headers: Vec<HeaderName>,
     /// In one word, as the webhook showed it then.
     pub status: Status,
 }
@@ -94,8 +98,12 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
             | Event::MailDeferred(_)
             | Event::Forgotten(_) => continue,
         };
+        let changed_headers = match event {
+            Event::WebhookSaved(saved) => saved.changed_headers.clone(),
+            _ => Vec::new(),
+        };
         let from = present.replace(to.clone());
-        changes.push(Change { id: seq.to_string(), at, by: by.into(), action, from, to });
+        changes.push(Change { id: seq.to_string(), at, by: by.into(), action, changed_headers, from, to });
     }
     changes.reverse();
     changes.truncate(CHANGES_SHOWN);
@@ -104,16 +112,17 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
 
 impl Configuration {
     fn saved(saved: &WebhookSaved) -> Self {
-        Self::new(saved.url.clone(), saved.enabled, saved.owner_email.clone(), false)
+        Self {
+            url: saved.url.clone(),
+            enabled: saved.enabled,
+            event: NewMessage::NewMessage,
+            owner_email: saved.owner_email.clone(),
+            headers: saved.headers.keys().cloned().collect(),
+            status: Status::new(saved.url.is_some(), saved.enabled, false),
+        }
     }
 
     fn switched_off(self) -> Self {
-        Self::new(self.url, false, self.owner_email, true)
-    }
-
-    fn new(url: Option<Arc<str>>, enabled: bool, owner_email: Option<String>, disabled_by_errors: bool) -> Self {
-        let webhook = Webhook { url, enabled, owner_email, disabled_by_errors, ..Webhook::default() };
-        let status = webhook.status();
-        Self { url: webhook.url, enabled, event: NewMessage::NewMessage, owner_email: webhook.owner_email, status }
+        Self { enabled: false, status: Status::new(self.url.is_some(), false, true), ..self }
     }
 }

@@ -13,6 +13,7 @@ pub mod confidential;
 pub mod decide;
 pub mod event;
 mod evolve;
+pub mod headers;
 pub mod history;
 pub mod lanes;
 pub mod policy;

@@ -230,7 +230,7 @@ impl World {
 
     fn save(&mut self, enabled: bool, mail_begun: bool, owner: bool) {
         let owner_email = if owner { Change::Set(OWNER.to_owned()) } else { Change::Keep };
-        let save = Save { url: Some(URL.to_owned()), enabled: Some(enabled), owner_email };
+        let save = Save { url: Some(URL.to_owned()), enabled: Some(enabled), owner_email, ..Save::default() };
         let context = SaveContext { at: at(self.now), by: "ops", fresh_secret: &fresh_secret(), mail_begun };
         let events = decide::save(&self.state, &save, &context).unwrap();
         self.take(events);

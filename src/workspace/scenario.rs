@@ -13,6 +13,7 @@ use super::event::{
     Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Response, SecretRotated, TestStarted,
     Trigger, WebhookDisabled, WebhookSaved,
 };
+use super::headers::Headers;
 use super::state::State;
 use super::time::Time;
 use crate::journal::record;
@@ -150,6 +151,8 @@ pub(super) fn saved() -> WebhookSaved {
         enabled: true,
         owner_email: Some(OWNER.to_owned()),
         secret: "whsec_first".into(),
+        headers: Headers::new(),
+        changed_headers: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidential::Confidential;
 use super::event::{Attempt, AttemptError, ErrorKind, MailState, TestStarted, Trigger};
+use super::headers::Headers;
 use super::time::Time;
 use crate::message::EntryId;
 
@@ -47,6 +48,9 @@ pub struct State {
     /// When the last test was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested_at: Option<Time>,
+    /// How often the workspace's tokens were revoked: only those of this generation open it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub token_generation: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -59,7 +63,7 @@ impl State {
     /// The streams' ids never fall back, so neither may the seq.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        Self { seq: self.seq, forgotten: self.seq, ..Self::default() }
+        Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
     }
 }
 
@@ -85,6 +89,9 @@ pub struct Webhook {
     /// secret that was the previous one until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<PreviousSecret>,
+    /// The custom headers.
+    #[serde(default, skip_serializing_if = "Headers::is_empty")]
+    pub headers: Headers,
     /// Names the configuration: the seq of the last save. An outcome counts only against the
     /// configuration that it was attempted with.
     #[serde(default)]

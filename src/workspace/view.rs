@@ -1,10 +1,12 @@
 //! What the outside sees of a workspace's webhook (CONTRACT section 4).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::event::MailState;
+use super::headers::{HeaderName, Masked};
 use super::policy::Policy;
 use super::state::{State, Summary, Webhook};
 use super::time::Time;
@@ -23,6 +25,9 @@ pub struct WebhookView {
     pub event: NewMessage,
     /// Who gets the mail.
     pub owner_email: Option<String>,
+    /// The custom headers, without their values.
+    #[serde(default)]
+    pub headers: BTreeMap<HeaderName, Masked>,
     /// In one word.
     pub status: Status,
     /// Errors in a row.
@@ -97,6 +102,7 @@ impl WebhookView {
             enabled: webhook.enabled,
             event: NewMessage::NewMessage,
             owner_email: webhook.owner_email.clone(),
+            headers: webhook.headers.keys().map(|name| (name.clone(), Masked::Value)).collect(),
             status: state.status(),
             consecutive_errors: state.errors,
             error_limit: policy.error_limit,
@@ -129,11 +135,17 @@ impl Webhook {
     /// Its state in one word.
     #[must_use]
     pub fn status(&self) -> Status {
-        match (&self.url, self.enabled, self.disabled_by_errors) {
-            (None, _, _) => Status::NotConfigured,
-            (Some(_), true, _) => Status::Enabled,
-            (Some(_), false, true) => Status::DisabledByErrors,
-            (Some(_), false, false) => Status::Disabled,
+        Status::new(self.url.is_some(), self.enabled, self.disabled_by_errors)
+    }
+}
+
+impl Status {
+    pub(super) fn new(has_url: bool, enabled: bool, disabled_by_errors: bool) -> Self {
+        match (has_url, enabled, disabled_by_errors) {
+            (false, _, _) => Self::NotConfigured,
+            (true, true, _) => Self::Enabled,
+            (true, false, true) => Self::DisabledByErrors,
+            (true, false, false) => Self::Disabled,
         }
     }
 }

@@ -29,6 +29,22 @@ async fn the_request_is_what_the_contract_says_and_the_recorded_headers_are_the_
 }
 
 #[tokio::test]
+async fn custom_headers_are_sent_and_masked_in_what_is_recorded() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let pairs = [("accept", "text/plain"), ("authorization", "Bearer key-of-the-endpoint")];
+    let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), (*value).into())).collect();
+    let post = Post { headers, ..post(&endpoint.url(), "msg_7_1-0") };
+    let Report::Done(done) = courier().attempt(&post).await else { panic!("it was not attempted") };
+    let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();
+    for (name, value) in pairs {
+        assert_eq!(request.matches(&format!("\r\n{name}: ")).count(), 1, "{request}");
+        assert!(request.contains(&format!("\r\n{name}: {value}\r\n")), "{request}");
+        assert!(done.headers.contains(&(name.to_owned(), "***".to_owned())), "{:?}", done.headers);
+    }
+    assert!(!format!("{done:?} {post:?}").contains("key-of-the-endpoint"));
+}
+
+#[tokio::test]
 async fn a_status_from_200_to_209_is_delivered_and_any_other_is_not() {
     for (status, expected) in
         [(200, true), (204, true), (209, true), (210, false), (299, false), (404, false), (503, false)]

@@ -22,6 +22,7 @@ use endpoint::{Endpoint, Step, answer};
 use outbound::deliver::{Courier, Done, Options, Post, Report};
 use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
+use outbound::workspace::headers::Headers;
 
 const DEADLINE: Duration = Duration::from_millis(500);
 /// What a busy machine may add to a deadline.
@@ -42,7 +43,8 @@ fn courier() -> Courier {
 }
 
 fn post(url: &str, id: &str) -> Post {
-    Post { url: Arc::from(url), webhook_id: Arc::from(id), secrets: vec![SECRET.into()], body: Bytes::from(BODY) }
+    let secrets = vec![SECRET.into()];
+    Post { url: Arc::from(url), webhook_id: Arc::from(id), secrets, headers: Headers::new(), body: Bytes::from(BODY) }
 }
 
 async fn attempt(courier: &Courier, url: &str) -> Done {

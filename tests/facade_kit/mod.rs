@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
-use outbound::http::{AdminToken, Facade, Readiness, router};
+use outbound::http::{Access, AdminToken, Facade, Front, Readiness, TokenKey, router};
 use outbound::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
     StoreError, SubmitError,
@@ -22,11 +22,14 @@ use outbound::workspace::{Policy, State, Time};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 /// 2026-01-31T12:00:00.000Z.
 pub const NOW: Time = Time::from_unix_ms(1_769_860_800_000);
 /// What opens the facade under test.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// What signs its workspace tokens.
+pub const TOKEN_KEY: [u8; 32] = [7; 32];
 pub const ANSWER_WAIT: Duration = Duration::from_secs(15);
 pub const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -130,14 +133,19 @@ pub fn away() -> StoreError {
 }
 
 pub fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {
+    facade_at(journal, readiness, Front::Loopback)
+}
+
+pub fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, front: Front) -> Router {
     router(Facade {
         journal,
-        admin_token: AdminToken::new(TOKEN).unwrap(),
+        access: Access { admin: AdminToken::new(TOKEN).unwrap(), key: TokenKey::new(&TOKEN_KEY).unwrap(), front },
         policy: Policy::default(),
         guard: Guard::default(),
         answer_wait: ANSWER_WAIT,
         timeout: TIMEOUT,
         clock: || NOW,
+        fresh_id: Uuid::new_v4,
         readiness: Arc::new(move || readiness.clone()),
     })
 }

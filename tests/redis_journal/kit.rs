@@ -13,6 +13,7 @@ use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
 use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Save};
 use outbound::workspace::event::{Attempt, Event, Request, Trigger, WebhookSaved};
+use outbound::workspace::headers::Headers;
 use outbound::workspace::state::State;
 use outbound::workspace::time::Time;
 use outbound::workspace::view::WebhookView;
@@ -87,6 +88,8 @@ impl Workspace {
             enabled: true,
             owner_email: None,
             secret: "whsec_c2VjcmV0".into(),
+            headers: Headers::new(),
+            changed_headers: Vec::new(),
         }));
         let snapshot = Some(record::encode_snapshot(&self.state));
         Step { workspace: Some(self.id.clone()), history: vec![event], snapshot, ..Step::default() }

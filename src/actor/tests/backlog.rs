@@ -7,7 +7,7 @@ use super::bench::{Bench, id, treatment};
 use crate::http::receiver::Treatment;
 use crate::journal::port::{Holder, Poll};
 use crate::message::EntryId;
-use crate::workspace::command::{Action, Change, Save};
+use crate::workspace::command::{Action, Save};
 
 const MESSAGES: usize = 1_200;
 
@@ -28,7 +28,7 @@ async fn every_message_of_a_long_backlog_has_one_outcome_whatever_its_workspace_
             bench.publish(workspace, &format!("+{}", n % 5), &format!("{name}-{workspace}-{n:05}")).await;
         }
     }
-    let off = Save { url: Some(bench.url(toggled)), enabled: Some(false), owner_email: Change::Keep };
+    let off = Save { url: Some(bench.url(toggled)), enabled: Some(false), ..Save::default() };
     bench.submit(toggled, Action::Save(off)).await;
     bench.until(toggled, "some are skipped", |r| r.state.skipped.count > 50).await;
     bench.save(toggled).await;

@@ -18,7 +18,7 @@ use crate::journal::embedded::Embedded;
 use crate::journal::port::{Journal, Reading};
 use crate::message::{Message, WorkspaceId};
 use crate::workspace::Policy;
-use crate::workspace::command::{Action, Answer, Change, Command, Save};
+use crate::workspace::command::{Action, Answer, Command, Save};
 
 /// Panics over messages whose id begins with `poison`.
 pub(in crate::actor) fn inspect(item: &Item) {
@@ -110,7 +110,7 @@ impl Bench {
     /// Saves the receiver's URL for the workspace.
     pub(super) async fn save(&self, workspace: &str) -> Answer {
         let url = Some(self.url(workspace));
-        self.submit(workspace, Action::Save(Save { url, enabled: None, owner_email: Change::Keep })).await
+        self.submit(workspace, Action::Save(Save { url, ..Save::default() })).await
     }
 
     pub(super) async fn publish(&self, workspace: &str, chat: &str, message_id: &str) {

@@ -93,7 +93,7 @@ async fn a_mail_in_the_mailers_hands_is_not_recorded_any_more() {
     .await;
     bench.treat("acme", treatment(500));
     let owner_email = Change::Set("owner@acme.example".to_owned());
-    let save = Save { url: Some(bench.url("acme")), enabled: None, owner_email };
+    let save = Save { url: Some(bench.url("acme")), owner_email, ..Save::default() };
     bench.submit("acme", Action::Save(save)).await;
     for n in 0..11 {
         bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::bench::{Bench, treatment};
 use crate::app::now;
 use crate::http::receiver::{Signature, Treatment};
-use crate::workspace::command::{Action, Answer, Change, NoAttempt, Refusal, Save};
+use crate::workspace::command::{Action, Answer, NoAttempt, Refusal, Save};
 use crate::workspace::event::{ErrorKind, Trigger};
 use crate::workspace::policy::SECRET_OVERLAP;
 use crate::workspace::time::Time;
@@ -72,7 +72,7 @@ async fn save_and_test_sends_the_newest_message_even_while_off() {
     bench.publish("acme", "+2", "m1").await;
     bench.publish("acme", "+2", "m2").await;
     bench.until("acme", "two are skipped", |r| r.state.skipped.count == 2).await;
-    let save = Save { url: Some(bench.url("acme")), enabled: Some(false), owner_email: Change::Keep };
+    let save = Save { url: Some(bench.url("acme")), enabled: Some(false), ..Save::default() };
     let answer = bench.submit("acme", Action::Test { save: Some(save) }).await;
     let Answer::Done { webhook, attempt: Some(attempt), reason: None } = answer else { panic!("{answer:?}") };
     assert_eq!((webhook.status, attempt.trigger, attempt.status), (Status::Disabled, Trigger::Test, Some(200)));
@@ -122,7 +122,7 @@ async fn a_save_is_answered_while_a_backlog_waits() {
         bench.publish("acme", "+2", &format!("m{n}")).await;
     }
     let began = tokio::time::Instant::now();
-    let off = Save { url: Some(bench.url("acme")), enabled: Some(false), owner_email: Change::Keep };
+    let off = Save { url: Some(bench.url("acme")), enabled: Some(false), ..Save::default() };
     bench.submit("acme", Action::Save(off)).await;
     assert!(began.elapsed() < Duration::from_secs(2), "the save took {:?}", began.elapsed());
     let reading = bench.until("acme", "the backlog is skipped", |r| r.state.skipped.count > 2_900).await;

@@ -20,9 +20,10 @@ use crate::config::LINGER;
 use crate::http::receiver::Treatment;
 use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::message::EntryId;
-use crate::workspace::command::{Action as Imperative, Change, Command, Save};
+use crate::workspace::command::{Action as Imperative, Command, Save};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Event, MailState, Trigger, WebhookDisabled};
+use crate::workspace::headers::Headers;
 use crate::workspace::{Policy, State};
 
 #[tokio::test]
@@ -196,7 +197,7 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
     let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mail_begun: None };
     let (mut core, _) = Core::new(id("acme"), seed, context);
     let url = Some("http://127.0.0.1:1/".to_owned());
-    let action = Imperative::Save(Save { url, enabled: None, owner_email: Change::Keep });
+    let action = Imperative::Save(Save { url, ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
     let saved = core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
     assert_eq!(saved.steps[0].mails_ended, [1]);
@@ -243,7 +244,16 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let item = items.unwrap().pop().unwrap();
     let webhook_id = std::sync::Arc::clone(&item.webhook_id);
     let (url, trigger) = ("http://127.0.0.1:1/".into(), Trigger::Message);
-    let start = Start { workspace: id("acme"), item, url, secrets: Vec::new(), config: 1, trigger, webhook_id };
+    let start = Start {
+        workspace: id("acme"),
+        item,
+        url,
+        secrets: Vec::new(),
+        headers: Headers::new(),
+        config: 1,
+        trigger,
+        webhook_id,
+    };
     let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
     desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
     let posts = actions(&mut desk).into_iter().find_map(|action| match action {

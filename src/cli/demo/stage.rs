@@ -19,7 +19,8 @@ use super::super::Error;
 use super::super::admin_token::TokenText;
 use super::super::client::{Client, SendError};
 use super::super::sample::{FAILING, workspaces};
-use crate::app::{self, App, now};
+use super::super::token_key::KeyBytes;
+use crate::app::{self, App, Credentials, now};
 use crate::config::{Config, IN_FLIGHT_DEFAULT, JournalConfig};
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
@@ -69,7 +70,9 @@ impl Stage {
         let (mail_sender, mails) = mpsc::channel(REPORTS_MAX);
         let mailer = Mailer::capture(mail_sender, Some(format!("http://{address}")));
         let config = config(&folder, address);
-        let app = App::start(config, (listener, address), token.as_str(), "demo", Some(mailer)).await?;
+        let token_key = KeyBytes::random(&mut rand::rng());
+        let credentials = Credentials { admin_token: token.as_str(), token_key: token_key.bytes() };
+        let app = App::start(config, (listener, address), &credentials, "demo", Some(mailer)).await?;
         let service = tokio::spawn(app.run(until(stopped)));
 
         let mut stage = Self {

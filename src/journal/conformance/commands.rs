@@ -1,5 +1,6 @@
 //! Commands and their answers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,6 +11,7 @@ use super::{Subject, batch, hold, neighbours, soon};
 use crate::journal::port::{Acquired, COMMANDS_WAITING_MAX, Poll, RawEntry, Step, SubmitError};
 use crate::message::EntryId;
 use crate::workspace::command::{Action, Answer, Change, Command, Refusal, Save};
+use crate::workspace::headers::HeaderChange;
 use crate::workspace::time::Time;
 
 /// A save that lives long.
@@ -19,6 +21,10 @@ pub(crate) fn save() -> Command {
         url: Some("https://example.com/hook".to_owned()),
         enabled: None,
         owner_email: Change::Set("owner@example.com".to_owned()),
+        headers: Change::Set(BTreeMap::from([(
+            "x-api-key".parse().unwrap(),
+            HeaderChange::Set("key-of-the-endpoint".into()),
+        )])),
     };
     Command { at: AT, expires_at: far, by: "admin".to_owned(), action: Action::Save(save) }
 }

@@ -6,6 +6,7 @@ use crate::workspace::event::{
     Attempt, AttemptError, ErrorKind, Forgotten, MailEnded, MailState, MessagesSkipped, Request, Response,
     SecretRotated, TestDropped, TestStarted, Trigger, WebhookDisabled, WebhookSaved,
 };
+use crate::workspace::headers::Headers;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
 use crate::workspace::time::Time;
 
@@ -220,6 +221,8 @@ fn saved() -> WebhookSaved {
         enabled: true,
         owner_email: Some("owner@acme.com".to_owned()),
         secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into(),
+        headers: Headers::new(),
+        changed_headers: Vec::new(),
     }
 }
 
@@ -251,6 +254,7 @@ fn state() -> State {
             owner_email: Some("owner@acme.com".to_owned()),
             secret: Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
             previous_secret: None,
+            headers: Headers::new(),
             config: 1,
             disabled_by_errors: true,
             disabled_at: Some(at(3)),
@@ -280,5 +284,6 @@ fn state() -> State {
         mails: vec![at(3)],
         test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
         tested_at: Some(at(6)),
+        token_generation: 0,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::workspace::Time;
 use crate::workspace::event::{Event, MailEnded, MailState, WebhookDisabled, WebhookSaved};
+use crate::workspace::headers::{HeaderName, Headers};
 use crate::workspace::history::{CHANGES_SHOWN, Done, changes};
 use crate::workspace::scenario::{at, rotated};
 use crate::workspace::view::Status;
@@ -14,6 +15,8 @@ fn saved(by: &str, url: Option<&str>, enabled: bool) -> Event {
         enabled,
         owner_email: Some("owner@example.com".to_owned()),
         secret: "whsec_c2VjcmV0".into(),
+        headers: Headers::new(),
+        changed_headers: Vec::new(),
     })
 }
 
@@ -70,6 +73,20 @@ fn a_rotation_is_shown_with_who_and_when_and_changes_no_configuration() {
     let shown = changes(&events);
     assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), Done::SecretRotated));
     assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
+}
+
+#[test]
+fn of_custom_headers_the_names_are_shown_and_those_that_changed() {
+    let name: HeaderName = "x-api-key".parse().unwrap();
+    let Event::WebhookSaved(first) = saved("admin", URL, true) else { unreachable!() };
+    let headers = Headers::from([(name.clone(), "key-of-the-endpoint".into())]);
+    let with = WebhookSaved { headers, changed_headers: vec![name.clone()], ..first.clone() };
+    let again = WebhookSaved { changed_headers: Vec::new(), ..with.clone() };
+    let shown = changes(&[(1, first), (2, with), (3, again)].map(|(seq, saved)| (seq, Event::WebhookSaved(saved))));
+    let told: Vec<_> = shown.iter().map(|change| (change.to.headers.len(), change.changed_headers.len())).collect();
+    assert_eq!(told, [(1, 0), (1, 1), (0, 0)]);
+    assert_eq!((&shown[1].to.headers, &shown[1].changed_headers), (&vec![name.clone()], &vec![name]));
+    assert!(!serde_json::to_string(&shown).unwrap().contains("key-of-the-endpoint"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The rules of CONTRACT section 3 that are decided here, one scenario each.
 
 mod forget;
+mod headers;
 mod history;
 mod lanes;
 mod mail;

@@ -16,7 +16,7 @@ fn json_of(state: &State) -> serde_json::Value {
 #[test]
 fn a_workspace_never_seen_is_shown_as_not_configured() {
     let expected = json!({
-        "workspace": "acme", "url": null, "enabled": false, "event": "new_message", "owner_email": null,
+        "workspace": "acme", "url": null, "enabled": false, "event": "new_message", "owner_email": null, "headers": {},
         "status": "not_configured", "consecutive_errors": 0, "error_limit": 10,
         "skipped": {"count": 0, "first_at": null, "last_at": null},
         "last_attempt": null, "mail": null, "disabled_at": null, "updated_at": null
@@ -30,7 +30,7 @@ fn everything_that_happened_is_shown() {
     let deferred = Event::MailDeferred(mail_ended(300, 13, Some("later")));
     let state = state_of(streak(MailState::Owed).iter().chain(&[skipped, deferred]));
     let expected = json!({
-        "workspace": "acme", "url": URL, "enabled": false, "event": "new_message", "owner_email": OWNER,
+        "workspace": "acme", "url": URL, "enabled": false, "event": "new_message", "owner_email": OWNER, "headers": {},
         "status": "disabled_by_errors", "consecutive_errors": 11, "error_limit": 10,
         "skipped": {"count": 2, "first_at": "2023-11-14T22:13:20.200Z", "last_at": "2023-11-14T22:13:20.200Z"},
         "last_attempt": {

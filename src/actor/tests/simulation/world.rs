@@ -332,6 +332,7 @@ impl World {
             url: Some("http://127.0.0.1:1/".to_owned()),
             enabled: Some(self.rng.random_range(0..4) != 0),
             owner_email: Change::Set("owner@example.com".to_owned()),
+            ..Save::default()
         };
         let action = match self.rng.random_range(0..16) {
             0 => Imperative::Forget,

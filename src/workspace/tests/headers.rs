@@ -1,0 +1,98 @@
+//! Custom headers, through a save.
+
+use std::collections::BTreeMap;
+
+use crate::workspace::command::{Change, Refusal, Save};
+use crate::workspace::decide::{self, SaveContext};
+use crate::workspace::event::{Event, WebhookSaved};
+use crate::workspace::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
+use crate::workspace::policy::Policy;
+use crate::workspace::scenario::*;
+use crate::workspace::state::State;
+use crate::workspace::view::WebhookView;
+
+fn save(headers: Change<BTreeMap<HeaderName, HeaderChange>>) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
+    move |state| {
+        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mail_begun: false };
+        decide::save(state, &Save { url: Some(URL.to_owned()), headers, ..Save::default() }, &context)
+    }
+}
+
+fn name(text: &str) -> HeaderName {
+    text.parse().unwrap()
+}
+
+fn headers(pairs: &[(&str, &str)]) -> Headers {
+    pairs.iter().map(|(of, value)| (name(of), (*value).into())).collect()
+}
+
+fn set(pairs: &[(&str, &str)]) -> BTreeMap<HeaderName, HeaderChange> {
+    headers(pairs).into_iter().map(|(name, value)| (name, HeaderChange::Set(value))).collect()
+}
+
+fn saved_with(pairs: &[(&str, &str)], changed: &[&str]) -> Event {
+    let changed_headers = changed.iter().map(|of| name(of)).collect();
+    let saved = WebhookSaved { headers: headers(pairs), changed_headers, ..saved() };
+    Event::WebhookSaved(WebhookSaved { at: at(5_000), by: "ops".to_owned(), ..saved })
+}
+
+/// What is kept before each save here.
+const KEPT: [(&str, &str); 2] = [("authorization", "Bearer a"), ("x-tenant", "7")];
+
+fn past() -> [Event; 1] {
+    [saved_with(&KEPT, &["authorization", "x-tenant"])]
+}
+
+#[test]
+fn a_save_replaces_all_headers_and_names_those_that_changed() {
+    let new = [("x-new", "1"), ("x-tenant", "8")];
+    let state = given(past())
+        .when(save(Change::Set(set(&new))))
+        .then([saved_with(&new, &["authorization", "x-new", "x-tenant"])]);
+    assert_eq!(state.webhook.headers, headers(&new));
+}
+
+#[test]
+fn headers_that_are_left_out_stay_and_null_takes_them_out() {
+    given(past()).when(save(Change::Keep)).then([saved_with(&KEPT, &[])]);
+    given(past()).when(save(Change::Clear)).then([saved_with(&[], &["authorization", "x-tenant"])]);
+}
+
+#[test]
+fn a_masked_value_keeps_the_stored_one_and_needs_one() {
+    let kept = |names: &[&str]| names.iter().map(|of| (name(of), HeaderChange::Keep)).collect::<BTreeMap<_, _>>();
+    let shown = WebhookView::new(&"acme".parse().unwrap(), &state_of(&past()), &Policy::default());
+    let round_trip: BTreeMap<_, _> = shown.headers.into_keys().map(|name| (name, HeaderChange::Keep)).collect();
+    given(past()).when(save(Change::Set(round_trip))).then([saved_with(&KEPT, &[])]);
+    let one = saved_with(&KEPT[1..], &["authorization"]);
+    given(past()).when(save(Change::Set(kept(&["x-tenant"])))).then([one]);
+    let refusal = Refusal::NoHeaderValue { name: name("x-new") };
+    given(past()).when(save(Change::Set(kept(&["x-tenant", "x-new"])))).then_refused(refusal);
+}
+
+#[test]
+fn the_values_that_are_kept_count_too() {
+    let long = "v".repeat(HEADERS_BYTES_MAX - "x-a".len());
+    let full = [("x-a", long.as_str())];
+    let state = given([]).when(save(Change::Set(set(&full)))).then([Event::WebhookSaved(WebhookSaved {
+        owner_email: None,
+        secret: fresh_secret(),
+        at: at(5_000),
+        by: "ops".to_owned(),
+        headers: headers(&full),
+        changed_headers: vec![name("x-a")],
+        ..saved()
+    })]);
+    let more = set(&[("x-b", "1")]).into_iter().chain([(name("x-a"), HeaderChange::Keep)]).collect();
+    assert_eq!(save(Change::Set(more))(&state), Err(Refusal::TooManyHeaders));
+    let many = |count: usize| (0..count).map(|n| (name(&format!("x-{n}")), HeaderChange::Set("v".into()))).collect();
+    assert!(save(Change::Set(many(HEADERS_MAX)))(&state).is_ok());
+    assert_eq!(save(Change::Set(many(HEADERS_MAX + 1)))(&state), Err(Refusal::TooManyHeaders));
+}
+
+#[test]
+fn a_view_shows_names_only() {
+    let view = WebhookView::new(&"acme".parse().unwrap(), &state_of(&past()), &Policy::default());
+    let json = serde_json::to_value(view).unwrap();
+    assert_eq!(json["headers"], serde_json::json!({"authorization": "***", "x-tenant": "***"}));
+}
