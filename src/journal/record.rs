@@ -11,7 +11,7 @@
 //! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until` |
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
-//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`, (`detail`) |
+//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`MailId::owed_by`], (`detail`) |
 //!
 //! Headers are an array of `[name, value]`. `message` is the producer's object, byte for byte.
 //!
@@ -92,6 +92,9 @@ impl RecordError {
 /// Writes an event. `None` for one that is not sequenced: its record is the snapshot alone.
 #[must_use]
 pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
+    if !event.is_sequenced() {
+        return None;
+    }
     let (kind, body): (_, &dyn Body) = match event {
         Event::AttemptDelivered(attempt) => ("attempt_delivered", attempt.as_ref()),
         Event::AttemptFailed(attempt) => ("attempt_failed", attempt.as_ref()),
@@ -104,6 +107,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         Event::MessagesSkipped(_)
         | Event::TestStarted(_)
         | Event::TestDropped(_)
+        | Event::MailOwed(_)
         | Event::MailDeferred(_)
         | Event::Forgotten(_) => return None,
     };
