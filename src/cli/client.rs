@@ -146,6 +146,23 @@ impl Client {
         self.call(Method::PUT, self.url(path), Some(body)).await.map(drop)
     }
 
+    /// Sends `body` to `path` below the service or workspace, and reads what came of it.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn post_with<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, SendError> {
+        let response = self.call(Method::POST, self.url(path), Some(body)).await?;
+        response.json().await.map_err(SendError::Unreadable)
+    }
+
+    /// Deletes `path` below the service or workspace.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn delete(&self, path: &[&str]) -> Result<(), SendError> {
+        self.call(Method::DELETE, self.url(path), None).await.map(drop)
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.root.clone();
         if let Ok(mut segments) = url.path_segments_mut() {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve, token_key};
+use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve, token, token_key};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -54,6 +54,9 @@ pub enum Error {
     /// Not everything was done with the rejected entries.
     #[error(transparent)]
     Rejected(#[from] rejected::Error),
+    /// No token was made or ended.
+    #[error(transparent)]
+    Token(#[from] token::Error),
     /// The demo failed.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -96,6 +99,7 @@ impl Error {
             Self::App(error) => app_exit(error),
             Self::DataDir(_)
             | Self::Client(client::BuildError::Http(_))
+            | Self::Token(_)
             | Self::Demo(_)
             | Self::Folder(_)
             | Self::Output(_)

@@ -17,6 +17,7 @@ pub mod receive;
 pub mod rejected;
 pub mod serve;
 pub mod shard;
+pub mod token;
 
 pub mod admin_token;
 pub mod client;
@@ -55,6 +56,8 @@ pub enum Command {
     Receive(receive::ReceiveArgs),
     /// List, show and requeue what was set aside
     Rejected(rejected::RejectedArgs),
+    /// Make a token that opens one workspace, or end them all
+    Token(token::TokenArgs),
     /// Print the stream that a workspace's messages belong to
     Shard(shard::ShardArgs),
 }
@@ -65,7 +68,12 @@ impl Command {
     pub fn log_default(&self) -> &'static str {
         match self {
             Self::Demo(_) => "warn",
-            Self::Serve(_) | Self::Publish(_) | Self::Receive(_) | Self::Rejected(_) | Self::Shard(_) => "info",
+            Self::Serve(_)
+            | Self::Publish(_)
+            | Self::Receive(_)
+            | Self::Rejected(_)
+            | Self::Token(_)
+            | Self::Shard(_) => "info",
         }
     }
 }
@@ -78,6 +86,7 @@ Examples:
   outbound receive --listen 127.0.0.1:9000
   outbound shard acme
   outbound rejected list
+  outbound token --workspace acme --ttl 30d
 
 Every flag can be set by the environment variable that its help names; the command line goes first.
 Exit codes: 0 done, 1 failed, 2 usage or configuration.";
@@ -114,6 +123,7 @@ pub fn run(command: Command, out: &mut dyn Write) -> Result<(), Error> {
         Command::Publish(args) => publish::run(&args, out),
         Command::Receive(args) => receive::run(&args, out),
         Command::Rejected(args) => rejected::run(&args, out),
+        Command::Token(args) => token::run(&args, out),
         Command::Shard(args) => shard::run(&args, out),
     }
 }

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::Shared;
-use super::auth::Scope;
+use super::auth::AdminScope;
 use super::body::Body;
 use super::problem::Problem;
 use crate::config::STORE_ANSWER_MAX;
@@ -22,7 +22,7 @@ pub(super) struct Published {
 /// Answers once the message is durable. The bytes are stored as they came.
 pub(super) async fn publish(
     State(shared): State<Arc<Shared>>,
-    scope: Scope,
+    AdminScope(scope): AdminScope,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Published>), Problem> {
     let message = Message::parse(body)?;

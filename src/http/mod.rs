@@ -26,6 +26,7 @@ pub use failures::Peer;
 pub use health::Readiness;
 pub use jwt::{KeyTooShort, TokenKey};
 pub use serve::serve;
+pub use tokens::{InvalidTtl, Ttl};
 
 mod access;
 mod attempts;
@@ -49,6 +50,7 @@ mod secret;
 mod serve;
 mod session;
 mod test;
+mod tokens;
 mod webhook;
 mod workspace;
 
@@ -101,6 +103,7 @@ pub fn router(facade: Facade) -> Router {
         .route("/v1/workspaces/{workspace}/attempts/log", get(attempts::log))
         .route("/v1/workspaces/{workspace}/history", get(history::list))
         .route("/v1/workspaces/{workspace}/messages", post(messages::publish))
+        .route("/v1/workspaces/{workspace}/tokens", post(tokens::mint).delete(tokens::revoke))
         .route("/workspaces/{workspace}/outbound", get(screen::show))
         .route("/workspaces/{workspace}/outbound/session", post(session::begin))
         .route("/workspaces/{workspace}/outbound/session/end", post(session::end))

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailState, MessagesSkipped, SecretRotated, Trigger,
-    WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailState, MessagesSkipped, SecretRotated,
+    TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
 use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL};
@@ -102,6 +102,12 @@ pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Resul
     }
     let previous_until = now.plus(SECRET_OVERLAP);
     Ok(vec![Event::SecretRotated(SecretRotated { at: now, by: by.to_owned(), secret: fresh.clone(), previous_until })])
+}
+
+/// Ends every token of the workspace that there is. Whether there is one, nobody knows: none is kept.
+#[must_use]
+pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
+    vec![Event::TokensRevoked(TokensRevoked { at: now, by: by.to_owned() })]
 }
 
 /// Forget: nothing when there is nothing to forget.

@@ -38,6 +38,8 @@ enum Op {
     Save { enabled: bool, mail_begun: bool, owner: bool },
     /// An operator rotates the secret.
     Rotate,
+    /// An operator revokes the tokens.
+    Revoke,
     /// An operator tests, and the test ends or the service stops meanwhile.
     Test { delivered: bool, interrupted: bool },
     /// An operator has the workspace forgotten.
@@ -61,6 +63,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (prop::bool::weighted(0.8), any::<bool>(), prop::bool::weighted(0.8))
             .prop_map(|(enabled, mail_begun, owner)| Op::Save { enabled, mail_begun, owner }),
         1 => Just(Op::Rotate),
+        1 => Just(Op::Revoke),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(delivered, interrupted)| Op::Test { delivered, interrupted }),
         1 => Just(Op::Forget),
         1 => (0..3_u8).prop_map(Op::Mail),
@@ -140,6 +143,7 @@ impl World {
             Op::Reload => self.reload(),
             Op::Save { enabled, mail_begun, owner } => self.save(enabled, mail_begun, owner),
             Op::Rotate => self.rotate(),
+            Op::Revoke => self.revoke(),
             Op::Test { delivered, interrupted } => self.test(delivered, interrupted),
             Op::Forget => self.forget(),
             Op::Mail(result) => self.mail(result),
@@ -250,6 +254,13 @@ impl World {
         assert_eq!(State { seq: before.seq + 1, webhook, ..before.clone() }, self.state);
         let expected = [fresh].into_iter().chain(before.webhook.secret).collect::<Vec<_>>();
         assert_eq!(self.state.webhook.secrets(at(self.now)), expected);
+    }
+
+    fn revoke(&mut self) {
+        let before = self.state.clone();
+        self.take(decide::revoke_tokens("ops", at(self.now)));
+        let token_generation = before.token_generation + 1;
+        assert_eq!(self.state, State { seq: before.seq + 1, token_generation, ..before });
     }
 
     fn test(&mut self, delivered: bool, interrupted: bool) {

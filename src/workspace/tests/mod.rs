@@ -10,4 +10,5 @@ mod rotate;
 mod save;
 mod skip;
 mod testing;
+mod tokens;
 mod view;
