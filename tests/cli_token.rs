@@ -94,7 +94,7 @@ fn a_token_that_may_not_be_made_is_refused_with_a_sentence() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("such as 12h or 30d"), "{output:?}");
     let output = service.run(&["--subject", "admin"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("subject"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("subject must not be admin"), "{output:?}");
 }
 
 fn refused(key: &str, admin: &str) -> String {

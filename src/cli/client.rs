@@ -197,10 +197,18 @@ fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
     Some(url)
 }
 
-/// The sentence of a problem document (RFC 9457), or what to make of an answer that has none.
+/// The sentence of a problem document (RFC 9457) with what is wrong with each member, or what to make
+/// of an answer that has none.
 async fn detail(mut response: Response) -> String {
     #[derive(Deserialize)]
     struct Problem {
+        detail: String,
+        #[serde(default)]
+        errors: Vec<MemberError>,
+    }
+    #[derive(Deserialize)]
+    struct MemberError {
+        member: String,
         detail: String,
     }
     let mut body = Vec::new();
@@ -211,7 +219,9 @@ async fn detail(mut response: Response) -> String {
         }
     }
     match serde_json::from_slice(&Bytes::from(body)) {
-        Ok(Problem { detail }) => detail,
+        Ok(Problem { detail, errors }) => {
+            errors.iter().fold(detail, |told, MemberError { member, detail }| format!("{told}; {member} {detail}"))
+        }
         Err(_) => "that is no answer of this service: is --server right?".to_owned(),
     }
 }

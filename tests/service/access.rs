@@ -64,7 +64,9 @@ async fn made(admin: &Api, body: &str) -> String {
 }
 
 fn with_token(api: &Api, token: &str) -> Api {
-    Api { token: Some(token.to_owned()), ..api.clone() }
+    let mut api = api.clone();
+    api.token = Some(token.to_owned());
+    api
 }
 
 fn browser() -> reqwest::Client {
