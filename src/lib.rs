@@ -29,7 +29,7 @@
 //! - [`sign`]: Standard Webhooks, sign and verify.
 //! - [`deliver`]: one attempt: courier, egress guard, classification of outcomes.
 //! - [`notify`]: the mail to the owner of a webhook that was switched off.
-//! - [`http`]: the thin facade, and the built-in receiver. The only room that names axum.
+//! - [`http`]: the thin facade with its description, and the built-in receiver. The only room that names axum.
 //! - [`cli`]: one file a subcommand.
 //! - [`app`]: wiring, start order, drain order.
 //! - [`config`]: every limit and timeout by name.

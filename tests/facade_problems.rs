@@ -290,7 +290,9 @@ async fn what_became_of_a_command_decides_the_status() {
     for (submit, status, problem, retry_after) in cases {
         let journal = Arc::new(FakeJournal { submit: Box::new(submit), ..FakeJournal::default() });
         let router = facade(journal, working());
-        for (method, path) in [("PUT", WEBHOOK), ("POST", TEST)] {
+        // Only a test can be refused because of another test.
+        let save = (!problem.starts_with("test-")).then_some(("PUT", WEBHOOK));
+        for (method, path) in save.into_iter().chain([("POST", TEST)]) {
             let reply = call(&router, request(method, path, URL)).await;
             assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (status, problem), "{path}");
             assert_eq!(reply.header("retry-after"), retry_after, "{problem}");

@@ -52,11 +52,12 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("redb", &["journal/embedded"]),
     ("reqwest", &["deliver", "cli/client"]),
     ("lettre", &["notify"]),
+    ("utoipa_swagger_ui", &["http/docs"]),
 ];
 
 /// The rooms without I/O, clock and randomness, and the crates that they may name: data only.
 const PURE_ROOMS: &[&str] = &["message", "workspace"];
-const PURE_CRATES: &[&str] = &["bytes", "crc32fast", "jiff", "serde", "serde_json", "thiserror", "url"];
+const PURE_CRATES: &[&str] = &["bytes", "crc32fast", "jiff", "serde", "serde_json", "thiserror", "url", "utoipa"];
 const IMPURE_STD: &[&str] =
     &["std::time::SystemTime", "std::time::Instant", "std::fs", "std::io", "std::env", "std::process", "std::thread"];
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::Scope;
@@ -19,8 +20,9 @@ use crate::workspace::event::{self, Attempt};
 use crate::workspace::state::Summary;
 
 /// The short form.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Attempts {
+    /// Newest first, at most 100.
     attempts: Vec<Summary>,
 }
 
@@ -44,28 +46,43 @@ pub(super) async fn log(State(shared): State<Arc<Shared>>, scope: Scope) -> Resu
     Ok(([(CONTENT_DISPOSITION, disposition)], Json(entries)).into_response())
 }
 
-/// One attempt with what was sent and what came back (CONTRACT section 4).
-#[derive(Serialize)]
-struct LogEntry<'a> {
+/// One attempt with what was sent and what came back.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LogEntry<'a> {
     #[serde(flatten)]
     summary: Summary,
+    /// What was sent.
     request: LoggedRequest<'a>,
+    /// What came back; null when no response came.
     response: Option<LoggedResponse<'a>>,
 }
 
-#[derive(Serialize)]
-struct LoggedRequest<'a> {
+/// What was sent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LoggedRequest<'a> {
+    /// Always `POST`.
     method: &'static str,
+    /// The URL as it was saved.
     url: &'a str,
+    /// The values of a repeated name are joined with `, `.
+    #[schema(value_type = HashMap<String, String>)]
     headers: Headers<'a>,
+    /// The JSON as it was sent.
+    #[schema(value_type = Object)]
     body: Body<'a>,
 }
 
-#[derive(Serialize)]
-struct LoggedResponse<'a> {
+/// What came back.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LoggedResponse<'a> {
+    /// The status code.
     status: u16,
+    /// At most 64; the values of a repeated name are joined with `, `.
+    #[schema(value_type = HashMap<String, String>)]
     headers: Headers<'a>,
+    /// At most 4 KiB; bytes that are no UTF-8 are replaced.
     body: &'a str,
+    /// Whether the body was longer than what is kept.
     truncated: bool,
 }
 

@@ -8,13 +8,14 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
+use utoipa::ToSchema;
 
 use super::Shared;
 use crate::config::{REJECTED_COUNT_MAX_AGE, REJECTED_COUNT_WAIT};
 use crate::journal::port::Journal;
 
 /// Whether this node does its work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Readiness {
     /// Whether every shard assigned to this node is owned and loaded.
     pub ready: bool,
@@ -25,7 +26,7 @@ pub struct Readiness {
 }
 
 /// What `/readyz` answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Ready {
     #[serde(flatten)]
     readiness: Readiness,
@@ -34,8 +35,10 @@ pub(super) struct Ready {
     rejected: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// The process answers.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Alive {
+    /// Always `alive`.
     status: &'static str,
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::Scope;
 use super::problem::Problem;
 use crate::workspace::history::{self, Change};
 
-#[derive(Serialize)]
+/// The changes.
+#[derive(Serialize, ToSchema)]
 pub(super) struct History {
+    /// Newest first, at most 100.
     history: Vec<Change>,
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::AdminScope;
@@ -14,8 +15,10 @@ use super::problem::Problem;
 use crate::config::STORE_ANSWER_MAX;
 use crate::message::{EntryId, Message};
 
-#[derive(Serialize)]
+/// A message that is durable.
+#[derive(Serialize, ToSchema)]
 pub(super) struct Published {
+    /// Its entry.
     id: EntryId,
 }
 

@@ -33,6 +33,7 @@ mod attempts;
 mod auth;
 mod body;
 mod command;
+mod docs;
 mod failures;
 mod form;
 mod headers;
@@ -41,6 +42,7 @@ mod history;
 mod jwt;
 mod limits;
 mod messages;
+mod openapi;
 mod problem;
 pub mod receiver;
 mod rejected;
@@ -112,9 +114,14 @@ pub fn router(facade: Facade) -> Router {
         .route("/v1/rejected/{shard}/{id}/requeue", post(rejected::requeue))
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
         .layer(from_fn_with_state(gate, limits::admit));
-    let probes = Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready));
+    let open = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::show))
+        .route("/docs", get(docs::page))
+        .route("/docs/{file}", get(docs::file));
     resources
-        .merge(probes)
+        .merge(open)
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(front, headers::harden))

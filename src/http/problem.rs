@@ -11,6 +11,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::failures::FAILURES_SECONDS;
 use super::screen;
@@ -81,7 +82,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Status, last part of `type`, title, and `Retry-After` in seconds where trying again helps.
-    const fn row(self) -> (StatusCode, &'static str, &'static str, Option<u32>) {
+    pub(super) const fn row(self) -> (StatusCode, &'static str, &'static str, Option<u32>) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "No valid token", None),
             Self::AdminOnly => (StatusCode::FORBIDDEN, "admin-only", "Needs the admin token", None),
@@ -149,7 +150,7 @@ pub(super) struct Problem {
 }
 
 /// What is wrong with one member of the body.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+#[derive(Debug, Serialize, ToSchema, PartialEq, Eq)]
 pub(super) struct MemberError {
     /// The member's name.
     pub(super) member: String,
@@ -220,12 +221,19 @@ impl Problem {
 }
 
 /// The document's members, in the order of RFC 9457 section 3.1.
-#[derive(Serialize)]
-struct Document<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// The class of the error, for programs.
+    #[schema(pattern = "^urn:outbound:problem:[a-z-]+$")]
     r#type: String,
+    /// The class in words: the same for every error of the class.
     title: &'a str,
+    /// The status of the response.
     status: u16,
+    /// One sentence that says what is wrong and what to do.
     detail: &'a str,
+    /// What is wrong with members of the body, all of it at once; absent where nothing is.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [MemberError],
 }

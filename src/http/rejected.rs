@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::Admin;
@@ -40,6 +41,9 @@ impl Place {
         Some(Self { shard: shard.parse().ok()?, id: id.parse().ok()? })
     }
 }
+
+/// How a place is written, for whoever describes it.
+pub(super) const PLACE_PATTERN: &str = r"^\d{1,5}/\d{1,20}-\d{1,20}$";
 
 /// Taken from the path; whoever may not look at it learns nothing.
 pub(super) struct Scope(Place);
@@ -69,14 +73,22 @@ pub(super) struct Wanted {
 }
 
 /// One entry in a list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RejectedLine)]
 struct Line {
+    /// The shard that set it aside.
     shard: u16,
+    /// Its id among the rejected.
     id: EntryId,
+    /// Its id in the stream that it stood in.
     entry: String,
+    /// When it was set aside.
     at: String,
+    /// Why, in one sentence.
     reason: String,
+    /// The workspace that it names, if it names one.
     workspace: Option<String>,
+    /// Bytes of all fields, before any was cut.
     bytes: u64,
 }
 
@@ -97,9 +109,13 @@ impl Line {
     }
 }
 
-#[derive(Serialize)]
+/// What was set aside.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RejectedList)]
 pub(super) struct Listed {
+    /// By shard and oldest first, at most 100.
     rejected: Vec<Line>,
+    /// Where the next list begins; null at the end.
     next: Option<String>,
 }
 
@@ -148,17 +164,23 @@ impl Shared {
 }
 
 /// One entry, whole. Bytes that are no UTF-8 are replaced.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RejectedEntry)]
 pub(super) struct Shown {
     #[serde(flatten)]
     line: Line,
+    /// Whether a field was longer than what is kept.
     truncated: bool,
+    /// The fields as they came, in their order.
     fields: Vec<Field>,
 }
 
-#[derive(Serialize)]
+/// A field of an entry.
+#[derive(Serialize, ToSchema)]
 struct Field {
+    /// Its name.
     name: String,
+    /// Its value.
     value: String,
 }
 
@@ -176,10 +198,14 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Scope(place): Scope)
 }
 
 /// A requeued entry's new place.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Requeued)]
 pub(super) struct Moved {
+    /// The workspace that the message belongs to.
     workspace: WorkspaceId,
+    /// The shard of the workspace.
     shard: u16,
+    /// The message's entry there.
     id: EntryId,
 }
 

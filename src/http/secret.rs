@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::Scope;
@@ -14,16 +15,22 @@ use crate::workspace::command::{Action, Refusal};
 use crate::workspace::time::Time;
 
 /// The signing secret, and the end of the one before it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Secret)]
 pub(super) struct SecretView {
+    /// `whsec_` and the key as base64.
+    #[schema(value_type = String, pattern = "^whsec_[A-Za-z0-9+/=]+$")]
     secret: Confidential,
+    /// The secret before this one, while it is signed with too.
     previous: Option<PreviousView>,
 }
 
 /// A secret that was rotated out and is still signed with. It is not shown again: whoever verifies with
 /// it has it already, and the new one verifies everything that is sent from now on.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = PreviousSecret)]
 struct PreviousView {
+    /// Until when.
     valid_until: Time,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::auth::Scope;
 use super::body::Body;
@@ -15,10 +16,13 @@ use crate::workspace::state::Summary;
 use crate::workspace::view::WebhookView;
 
 /// What a test answers. `attempt` is null when none was made; then `reason` says why.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Tested {
+    /// The webhook after the save, or as it is.
     webhook: Box<WebhookView>,
+    /// The test; null when none was made.
     attempt: Option<Box<Summary>>,
+    /// Why none was made; absent when one was.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<NoAttempt>,
 }

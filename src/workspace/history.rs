@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::event::{Event, WebhookSaved};
 use super::headers::HeaderName;
@@ -22,7 +23,7 @@ pub const CHANGES_SHOWN: usize = 100;
 const SERVICE: &str = "outbound";
 
 /// One change of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Change {
     /// The event's seq, as a string.
     pub id: String,
@@ -41,7 +42,8 @@ pub struct Change {
 }
 
 /// What a change was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ChangeAction)]
 #[serde(rename_all = "snake_case")]
 pub enum Done {
     /// An operator saved.
@@ -55,7 +57,7 @@ pub enum Done {
 }
 
 /// What an operator configures, without what is confidential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Configuration {
     /// Where messages go.
     pub url: Option<Arc<str>>,

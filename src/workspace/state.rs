@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::confidential::Confidential;
 use super::event::{Attempt, AttemptError, ErrorKind, MailState, TestStarted, Trigger};
@@ -175,8 +176,9 @@ pub struct Mail {
     pub detail: Option<String>,
 }
 
-/// An attempt without request and response (CONTRACT section 4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An attempt without request and response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AttemptSummary)]
 pub struct Summary {
     /// The seq, as a string.
     pub id: String,
@@ -217,7 +219,8 @@ impl Summary {
 }
 
 /// The two ends of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Outcome)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeWord {
     /// 200–209.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::event::MailState;
 use super::headers::{HeaderName, Masked};
@@ -13,7 +14,8 @@ use super::time::Time;
 use crate::message::WorkspaceId;
 
 /// The webhook and its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Webhook)]
 pub struct WebhookView {
     /// The workspace.
     pub workspace: WorkspaceId,
@@ -27,6 +29,7 @@ pub struct WebhookView {
     pub owner_email: Option<String>,
     /// The custom headers, without their values.
     #[serde(default)]
+    #[schema(value_type = HashMap<String, String>)]
     pub headers: BTreeMap<HeaderName, Masked>,
     /// In one word.
     pub status: Status,
@@ -47,7 +50,8 @@ pub struct WebhookView {
 }
 
 /// The one event there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = Event)]
 #[serde(rename_all = "snake_case")]
 pub enum NewMessage {
     /// A message was sent or received.
@@ -56,7 +60,7 @@ pub enum NewMessage {
 }
 
 /// The webhook's state in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// No URL.
@@ -70,7 +74,8 @@ pub enum Status {
 }
 
 /// Messages that were not sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Skipped)]
 pub struct SkippedView {
     /// How many since the last switch-off.
     pub count: u64,
@@ -81,7 +86,8 @@ pub struct SkippedView {
 }
 
 /// What became of the mail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Mail)]
 pub struct MailView {
     /// In one word.
     pub state: MailState,

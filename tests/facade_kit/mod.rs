@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test ends where its own set-up fails")]
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +23,10 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 use uuid::Uuid;
+
+use description::Description;
+
+mod description;
 
 /// 2026-01-31T12:00:00.000Z.
 pub const NOW: Time = Time::from_unix_ms(1_769_860_800_000);
@@ -189,7 +193,26 @@ pub fn request(method: &str, path: &str, body: &str) -> Request<Body> {
     builder.body(Body::from(body.to_owned())).unwrap()
 }
 
+/// Calls it, and holds the answer against the description: so every answer of every test is described.
 pub async fn call(router: &Router, request: Request<Body>) -> Reply {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let reply = send(router, request).await;
+    description().await.check(&method, &path, &reply);
+    reply
+}
+
+/// What `/openapi.json` says.
+pub async fn description() -> &'static Description {
+    static DESCRIPTION: OnceLock<Description> = OnceLock::new();
+    if let Some(description) = DESCRIPTION.get() {
+        return description;
+    }
+    let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+    let reply = send(&facade(Arc::default(), working()), request).await;
+    DESCRIPTION.get_or_init(|| Description(reply.json()))
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Reply {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();

@@ -1,0 +1,111 @@
+//! `/openapi.json`: the API described as OpenAPI 3.1, and the POST that endpoints receive under
+//! `webhooks`. No token: it holds nothing that is not in this repository.
+//!
+//! - [`calls`]: the calls, one after the other. A new route gets its entry there.
+//! - [`problems`]: the problem documents, with an example of each.
+//! - [`new_message`]: the POST that an endpoint receives.
+//! - [`bodies`]: what is no type of its own elsewhere: the bodies that are taken in, ids and times.
+//! - [`call`]: how one call is described.
+//!
+//! The handlers stay free of it; `tests/openapi` holds the description to what the router does: every
+//! route and method is described, every answer of every facade test is one that is described, and every
+//! example is what the wire shows.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, RefOr, Schema, Tag,
+};
+
+use call::{Described, Schemas};
+
+mod bodies;
+mod call;
+mod calls;
+mod new_message;
+mod problems;
+
+/// The security scheme's name.
+const TOKEN: &str = "token";
+
+/// Members of answers that may be absent. Every other one is always there; what has no value is null.
+const MAY_BE_ABSENT: &[(&str, &str)] = &[("Tested", "reason"), ("Problem", "errors")];
+/// What callers send: there the derived schema tells which members they may leave out.
+const SENT_BY_CALLERS: &[&str] = &["Save"];
+
+/// Answers with the description.
+pub(super) async fn show() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+        // A description that cannot be written is none; the tests of this room read it.
+        document().to_json().map(Bytes::from).unwrap_or_default()
+    });
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
+}
+
+fn document() -> OpenApi {
+    let mut schemas = Schemas::default();
+    let mut paths = Paths::new();
+    for call in calls::all() {
+        let Described { method, path, operation, schemas: used } = call.described();
+        paths.add_path_operation(path, vec![method], operation);
+        schemas.extend(used);
+    }
+    let new_message = PathItem::new(utoipa::openapi::HttpMethod::Post, new_message::operation(&mut schemas));
+    let mut webhooks = Paths::new();
+    webhooks.paths.insert("newMessage".to_owned(), new_message);
+    schemas.add::<super::problem::Document<'_>>();
+    let mut components = ComponentsBuilder::new().build();
+    components.schemas = complete(schemas.0);
+    components.examples = problems::examples();
+    let token = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(TOKEN_HELP)).build();
+    components.security_schemes.insert(TOKEN.to_owned(), SecurityScheme::Http(token).into());
+    OpenApiBuilder::new()
+        .info(info())
+        .paths(paths)
+        .webhooks(Some(webhooks))
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new::<_, [&str; 0], _>(TOKEN, [])]))
+        .tags(Some(calls::TAGS.iter().map(|(name, says)| {
+            let mut tag = Tag::new(*name);
+            tag.description = Some((*says).to_owned());
+            tag
+        })))
+        .build()
+}
+
+const TOKEN_HELP: &str = "\
+The admin token opens everything. A workspace token opens its workspace only; for it, any other \
+workspace does not exist (404).";
+
+fn info() -> Info {
+    InfoBuilder::new()
+        .title("outbound")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(include_str!("openapi/introduction.md")))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .build()
+}
+
+/// Says of every member that the service writes that it is always there.
+fn complete(mut schemas: BTreeMap<String, RefOr<Schema>>) -> BTreeMap<String, RefOr<Schema>> {
+    for (name, schema) in &mut schemas {
+        if SENT_BY_CALLERS.contains(&name.as_str()) {
+            continue;
+        }
+        let parts = match schema {
+            RefOr::T(Schema::AllOf(all)) => all.items.iter_mut().collect(),
+            other => vec![other],
+        };
+        for part in parts {
+            let RefOr::T(Schema::Object(object)) = part else { continue };
+            let always = object.properties.keys().filter(|member| !MAY_BE_ABSENT.contains(&(name, member)));
+            object.required = always.cloned().collect();
+        }
+    }
+    schemas
+}

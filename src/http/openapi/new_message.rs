@@ -1,0 +1,71 @@
+//! The POST that an endpoint receives (CONTRACT section 2).
+
+use utoipa::ToSchema;
+use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{Required, Response};
+
+use super::call::{Schemas, json, sample};
+use crate::sign::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
+
+/// The body of the POST: what the producer wrote, byte for byte, as the member `message`.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only describes what the courier sends")]
+pub(super) struct NewMessage {
+    /// The message as its producer wrote it.
+    message: super::bodies::Message,
+}
+
+const SAYS: &str = "\
+Every new message of the workspace is POSTed once to the webhook's URL, while the webhook is enabled.
+
+**Success** is any status from 200 to 209. Everything else is an error: another status, a redirect (it is not followed), \
+no connection, no answer within the deadline (5 s unless the operator chose another). An error is never sent again. \
+More than 10 errors in a row switch the webhook off; saving it switches it on again.
+
+**Twice**: only after a crash of the sender may a message come a second time, with the same `webhook-id`. Remember the \
+ids that you have worked on, and pass over what you know.
+
+**Order**: messages of one chat come in order, one at a time; chats go side by side.
+
+**Verify** (Standard Webhooks): take `webhook-id`, `webhook-timestamp` and the body as it came, joined with `.`; \
+compute HMAC-SHA256 with the secret's key (what follows `whsec_`, decoded from base64); encode it as base64. One of the \
+signatures in `webhook-signature` must be `v1,` and that. Refuse a timestamp that is more than 5 minutes off. The \
+libraries of standardwebhooks.com do all of this.";
+
+const ID: &str = "The POST's id: the same when it is sent again after a crash, new for every test";
+const SIGNATURE: &str = "`v1,` and the signature; for 24 hours after a rotation that of the new secret and that of the \
+    one before it, separated by a space";
+const SUCCESS: &str = "Taken. Any status from 200 to 209 says so; the body is shown in the log and decides nothing";
+
+/// Described as the document's `webhooks` entry.
+pub(super) fn operation(schemas: &mut Schemas) -> Operation {
+    let content = json::<NewMessage>(schemas, &[sample!("new-message", "A message with text and attachment")]);
+    let body = RequestBodyBuilder::new().required(Some(Required::True)).content("application/json", content);
+    OperationBuilder::new()
+        .tag("Receive")
+        .operation_id(Some("newMessage"))
+        .summary(Some("A new message"))
+        .description(Some(SAYS))
+        .security(SecurityRequirement::default())
+        .parameter(header(ID_HEADER, ID, r"^(msg_s?\d+|test)_\d+-\d+$"))
+        .parameter(header(TIMESTAMP_HEADER, "Unix seconds of the attempt", r"^\d+$"))
+        .parameter(header(SIGNATURE_HEADER, SIGNATURE, r"^v1,[A-Za-z0-9+/=]+( v1,[A-Za-z0-9+/=]+)*$"))
+        .parameter(header("user-agent", "`outbound/` and the version", "^outbound/"))
+        .request_body(Some(body.build()))
+        .response("200", Response::new(SUCCESS))
+        .response("default", Response::new("An error: any other status, a redirect too. The message is not sent again"))
+        .build()
+}
+
+fn header(name: &str, says: &str, pattern: &str) -> ParameterBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::True)
+        .description(Some(says))
+        .schema(Some(text))
+}

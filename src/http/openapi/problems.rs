@@ -1,0 +1,120 @@
+//! The problem documents as they are described: each class with an example.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use utoipa::openapi::example::{Example, ExampleBuilder};
+use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, Schema};
+
+use super::super::problem::Kind;
+use super::call::text;
+
+/// Every class, with what an example's `detail` says.
+const KINDS: &[(Kind, &str)] = &[
+    (Kind::Unauthorized, "send `Authorization: Bearer <token>` with the admin token or a token of the workspace"),
+    (Kind::AdminOnly, "this call needs the admin token"),
+    (
+        Kind::TooManyFailures,
+        "the token is wrong; send the admin token or a token of this workspace; too many wrong ones came from your address, wait a minute",
+    ),
+    (Kind::NotFound, "shard 2 has no rejected entry 1769860801012-0: it was requeued, or deleted to make room"),
+    (Kind::MethodNotAllowed, "/v1/workspaces/acme/webhook does not take DELETE; use a method of the Allow header"),
+    (
+        Kind::InvalidWorkspace,
+        "a workspace id has 1 to 128 characters of A-Z a-z 0-9 _ . : - and is not \".\" or \"..\"",
+    ),
+    (
+        Kind::InvalidJson,
+        "send one JSON object, such as {\"url\":\"https://example.com/hook\"}: EOF while parsing an object at line 1 column 1",
+    ),
+    (Kind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"),
+    (Kind::BodyTooLarge, "send at most 263168 bytes"),
+    (Kind::BodyTimeout, "send the whole body within 10 s"),
+    (Kind::BodyUnreadable, "the body broke off; send it again, whole"),
+    (Kind::InvalidWebhook, "nothing was saved: correct each member that stands in `errors` and send it again"),
+    (Kind::InvalidMessage, "`direction` must be \"sent\" or \"received\""),
+    (Kind::StillInvalid, "the entry is still not valid: the message is not JSON"),
+    (Kind::InvalidQuery, "`after` must be the `next` of an earlier answer"),
+    (Kind::NoSecret, "the secret is made by the first save; PUT the webhook first"),
+    (Kind::TestUnderWay, "a test of this workspace is under way; wait for its answer"),
+    (Kind::TestTooSoon, "one test a second is allowed; wait a second and try again"),
+    (Kind::TooManyCommands, "more than 1000 commands wait on this shard; try again in a few seconds"),
+    (Kind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why"),
+    (Kind::OutcomeUnknown, "stored; read the webhook to see whether it was applied"),
+    (
+        Kind::StoreFull,
+        "the store is full, the message was not stored; free memory or raise its limit, then publish again",
+    ),
+    (Kind::StoreAway, "the store is away, nothing was changed; try again in a few seconds"),
+    (Kind::Overloaded, "too many requests are being answered; try again in a second"),
+    (Kind::Internal, "the request failed inside the service; the operator's log says why"),
+];
+
+/// An example of each class, by its name.
+pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
+    let example = |&(kind, detail): &(Kind, &str)| {
+        let (status, name, title, _) = kind.row();
+        let mut value = json!({
+            "type": format!("urn:outbound:problem:{name}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        if kind == Kind::InvalidWebhook {
+            value["errors"] = member_errors();
+        }
+        let example = ExampleBuilder::new().summary(title).value(Some(value)).build();
+        (name.to_owned(), example.into())
+    };
+    KINDS.iter().map(example).collect()
+}
+
+fn member_errors() -> Value {
+    json!([{"member": "event", "detail": "must be \"new_message\", the only event there is, or be left out"}])
+}
+
+/// The responses that the classes make, by status.
+pub(super) fn responses(kinds: &[Kind]) -> BTreeMap<u16, Response> {
+    let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
+    for kind in kinds {
+        by_status.entry(kind.row().0.as_u16()).or_default().push(*kind);
+    }
+    by_status.into_iter().map(|(status, kinds)| (status, response(status, &kinds))).collect()
+}
+
+fn response(status: u16, kinds: &[Kind]) -> Response {
+    let rows: Vec<_> = kinds.iter().map(|kind| kind.row()).collect();
+    let titles: Vec<String> = rows.iter().map(|(_, name, title, _)| format!("{title} (`{name}`)")).collect();
+    let of_these = ObjectBuilder::new()
+        .property("type", text_of(rows.iter().map(|(_, name, ..)| format!("urn:outbound:problem:{name}"))))
+        .property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status])));
+    let schema = AllOfBuilder::new().item(Ref::from_schema_name("Problem")).item(of_these).build();
+    let reference = |name: &str| RefOr::<Example>::Ref(Ref::new(format!("#/components/examples/{name}")));
+    let content = ContentBuilder::new()
+        .schema(Some(Schema::AllOf(schema)))
+        .examples_from_iter(rows.iter().map(|(_, name, ..)| (*name, reference(name))))
+        .build();
+    let mut response = Response::new(titles.join(" · "));
+    response.content.insert("application/problem+json".to_owned(), content.into());
+    let mut header = |name: &str, says: &str| {
+        let header = HeaderBuilder::new().schema(Some(text())).description(Some(says));
+        response.headers.insert(name.to_owned(), header.build().into());
+    };
+    if rows.iter().any(|(.., retry_after)| retry_after.is_some()) {
+        header("Retry-After", "Seconds after which trying again helps; absent where it does not");
+    }
+    if kinds.contains(&Kind::Unauthorized) {
+        header("WWW-Authenticate", "`Bearer`");
+    }
+    response
+}
+
+fn text_of(words: impl Iterator<Item = String>) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
+}
+
+/// An array of `T`.
+pub(super) fn array(of: RefOr<Schema>) -> Schema {
+    Schema::Array(ArrayBuilder::new().items(of).build())
+}
