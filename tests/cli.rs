@@ -280,7 +280,7 @@ fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
 fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
     let mut demo = outbound(&["demo", "--messages", "1000000"]);
     let mut running = Running::start(demo.stderr(Stdio::piped()));
-    assert!(running.line().starts_with("look:"));
+    assert!(running.line().starts_with("screen:"));
     running.signal(Signal::INT);
     let mut error = String::new();
     running.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();

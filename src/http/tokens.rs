@@ -17,6 +17,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Shared;
 use super::auth::{ADMIN, AdminScope};
@@ -71,10 +72,14 @@ impl fmt::Display for Ttl {
 }
 
 /// A token that was made. It is shown this once.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub(super) struct Minted {
+    /// For `Authorization: Bearer <token>`, and for the screen.
     token: String,
+    /// When it ends.
     expires_at: Time,
+    /// Who holds it: the change history names them.
     subject: String,
 }
 

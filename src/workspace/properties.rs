@@ -286,8 +286,9 @@ impl World {
     fn forget(&mut self) {
         let event = decide::forget(&self.state, "admin", at(self.now));
         self.take(event);
-        let State { seq, forgotten, .. } = self.state;
-        assert_eq!(self.state, State { seq, forgotten, ..State::default() }, "nothing else is left");
+        let State { seq, forgotten, token_generation, .. } = self.state;
+        let left = State { seq, forgotten, token_generation, ..State::default() };
+        assert_eq!(self.state, left, "nothing else is left");
         (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
         self.owed.clear();
     }
