@@ -91,10 +91,12 @@ impl Confidences for Event {
             }
             Self::AttemptDelivered(_)
             | Self::AttemptFailed(_)
+            | Self::TokensRevoked(_)
             | Self::WebhookDisabled(_)
             | Self::OwnerNotified(_)
             | Self::MailGivenUp(_)
             | Self::MailDropped(_)
+            | Self::MailOwed(_)
             | Self::Forgotten(_)
             | Self::MessagesSkipped(_)
             | Self::TestStarted(_)
@@ -108,7 +110,7 @@ impl Confidences for Command {
     fn each(&mut self, visit: &mut Visit<'_>) -> Result<(), OpenError> {
         match &mut self.action {
             Action::Save(save) | Action::Test { save: Some(save) } => save.each(visit),
-            Action::Test { save: None } | Action::RotateSecret | Action::Forget => Ok(()),
+            Action::Test { save: None } | Action::RotateSecret | Action::RevokeTokens | Action::Forget => Ok(()),
         }
     }
 }
