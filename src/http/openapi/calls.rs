@@ -18,7 +18,6 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     ("Messages", "For producers that do not write to the stream themselves."),
     ("Rejected", "What was set aside because it is no valid message. Admin token only."),
     ("Service", "For whoever runs it. No token."),
-    ("Receive", "What your endpoint gets."),
 ];
 
 /// Every call that needs a token.
@@ -51,7 +50,7 @@ pub(super) fn all() -> impl Iterator<Item = Call> {
 
 fn webhook() -> Vec<Call> {
     let at = |method, path, id, summary| Call::new("Webhook", method, path, id, summary);
-    let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("clear", "Clear it")];
+    let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("save-cleared", "Clear it")];
     let states = [
         sample!("webhook-not-configured", "Never saved"),
         sample!("webhook-disabled-by-errors", "Switched off by errors, and the owner was told"),
