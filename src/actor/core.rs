@@ -233,6 +233,7 @@ impl Core {
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
+            Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
             Action::Test { .. } => return self.begin_test(id, command, out),
             Action::Forget => return self.forget(id, &command.by, out),
         };

@@ -21,7 +21,7 @@ impl Shared {
     pub(super) async fn submit(&self, scope: &Scope, action: Action) -> Result<Applied, Problem> {
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_) | Action::RotateSecret | Action::Forget => facade.answer_wait,
+            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget => facade.answer_wait,
             Action::Test { .. } => facade.answer_wait + facade.timeout,
         };
         let at = (facade.clock)();

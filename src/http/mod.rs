@@ -27,6 +27,7 @@ pub use failures::Peer;
 pub use health::Readiness;
 pub use jwt::{KeyTooShort, TokenKey};
 pub use serve::serve;
+pub use tokens::{InvalidTtl, Ttl};
 
 mod access;
 mod attempts;
@@ -53,6 +54,7 @@ mod secret;
 mod serve;
 mod session;
 mod test;
+mod tokens;
 mod webhook;
 mod workspace;
 
@@ -110,6 +112,7 @@ pub fn router(facade: Facade) -> Router {
         .route("/v1/workspaces/{workspace}/attempts/live", get(live::live))
         .route("/v1/workspaces/{workspace}/history", get(history::list))
         .route("/v1/workspaces/{workspace}/messages", post(messages::publish))
+        .route("/v1/workspaces/{workspace}/tokens", post(tokens::mint).delete(tokens::revoke))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/{shard}/{id}", get(rejected::show))
         .route("/v1/rejected/{shard}/{id}/requeue", post(rejected::requeue))

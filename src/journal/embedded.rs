@@ -27,6 +27,7 @@ use super::{fold, rejected};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
+use crate::workspace::state::State;
 use crate::workspace::time::Clock;
 
 mod engine;
@@ -132,6 +133,11 @@ impl Journal for Embedded {
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let stored = self.store.stored(workspace).map_err(|error| store::failed("reading a workspace", error))?;
         Ok(fold::read(workspace, &stored)?)
+    }
+
+    async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        let stored = self.store.snapshot(workspace).map_err(|error| store::failed("reading a snapshot", error))?;
+        Ok(fold::snapshot(workspace, &stored)?)
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

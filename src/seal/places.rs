@@ -91,6 +91,7 @@ impl Confidences for Event {
             }
             Self::AttemptDelivered(_)
             | Self::AttemptFailed(_)
+            | Self::TokensRevoked(_)
             | Self::WebhookDisabled(_)
             | Self::MailOwed(_)
             | Self::OwnerNotified(_)
@@ -109,7 +110,7 @@ impl Confidences for Command {
     fn each(&mut self, visit: &mut Visit<'_>) -> Result<(), OpenError> {
         match &mut self.action {
             Action::Save(save) | Action::Test { save: Some(save) } => save.each(visit),
-            Action::Test { save: None } | Action::RotateSecret | Action::Forget => Ok(()),
+            Action::Test { save: None } | Action::RotateSecret | Action::RevokeTokens | Action::Forget => Ok(()),
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) enum Attempts {
     Above(usize),
     /// The last [`ATTEMPTS_KEPT`].
     Last,
+    /// None: the snapshot is enough.
+    None,
 }
 
 /// What is stored, and the newest skipped message as stored.
@@ -31,6 +33,7 @@ pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId
     let (count, which) = match attempts {
         Attempts::Above(count) => (count, "above"),
         Attempts::Last => (ATTEMPTS_KEPT, "last"),
+        Attempts::None => (0, "none"),
     };
     let mut cmd = server.script(Script::Read, &keys);
     cmd.arg(count).arg(which);
