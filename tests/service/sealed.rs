@@ -99,6 +99,9 @@ async fn a_key_is_needed_no_more_once_its_workspaces_have_sent_with_a_new_one() 
     }
     let changes = bench.api().read("acme", "history").await.ok();
     assert_eq!(changes["history"][0]["changed_headers"], json!(["x-api-key"]), "the history needs no key");
+    restart(&mut bench, None).await;
+    let reply = bench.api().read("acme", "webhook/secret").await;
+    assert_eq!(reply.problem(), (503, "workspace-unavailable"), "what was stored before the first key is sealed too");
 }
 
 fn logged(webhook: &Value, n: usize) -> bool {
