@@ -27,17 +27,24 @@ endif
 
 say = @printf '\n== %s\n' '$(1)'
 
-.PHONY: test tools format lint rules figures examples docs mutants
+# Finds what the service does and its description does not say; at the versions that are committed.
+SCHEMATHESIS := target/schemathesis
+
+.PHONY: test tools installed format lint rules figures examples docs mutants
 
 test: tools format lint rules figures examples docs
 	$(call say,all is well)
 
-# redis-server for the tests against a real Redis; a C compiler for the crates that bring C code.
-tools:
+# redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Python
+# for what tries the API.
+tools: installed $(SCHEMATHESIS)/bin/st
+
+installed:
 	$(call say,tools that the tests need)
 	@missing=(); \
 	command -v redis-server >/dev/null || missing+=(redis-server); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  as_root=(); [ "$$(id -u)" = 0 ] || as_root=(sudo); \
 	  echo "installing $${missing[*]}"; \
@@ -47,6 +54,11 @@ tools:
 	@redis-server --version
 	@$(CARGO) fmt --version || rustup component add rustfmt
 	@$(CARGO) clippy --version || rustup component add clippy
+
+$(SCHEMATHESIS)/bin/st: tests/schemathesis/requirements.txt | installed
+	python3 -m venv --clear $(SCHEMATHESIS)
+	$(SCHEMATHESIS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 format:
 	$(call say,format)

@@ -13,12 +13,15 @@ fn main() -> ExitCode {
     };
     let ended = telemetry::start(&cli.log, cli.command.log_default())
         .map_err(cli::Error::from)
-        .and_then(|()| cli::run(cli.command, &mut std::io::stdout()));
+        // Colours reach a terminal that wants them, and nothing else.
+        .and_then(|()| cli::run(cli.command, &mut anstream::stdout()));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // With nobody left to read it, the exit code still says it.
-            write!(std::io::stderr(), "{}", cli::Report(&error)).ok();
+            if !error.is_unread() {
+                // With nobody left to read it, the exit code still says it.
+                write!(anstream::stderr(), "{}", cli::Report(&error)).ok();
+            }
             error.exit_code()
         }
     }

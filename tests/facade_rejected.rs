@@ -128,6 +128,9 @@ async fn what_is_not_asked_rightly_is_a_problem() {
         ("POST", "/v1/rejected/x/5-2/requeue", 404, "not-found"),
         ("GET", "/v1/rejected?after=5-2", 400, "invalid-query"),
         ("GET", "/v1/rejected?shard=x", 400, "invalid-query"),
+        ("GET", "/v1/rejected?shard=%2B1", 400, "invalid-query"),
+        ("GET", "/v1/rejected?shard=3", 400, "invalid-query"),
+        ("GET", "/v1/rejected?after=3/1-0", 400, "invalid-query"),
         ("GET", "/v1/rejected?sharp=1", 400, "invalid-query"),
         ("DELETE", "/v1/rejected/2/5-2", 405, "method-not-allowed"),
     ] {

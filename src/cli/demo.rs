@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use super::client::SendError;
 use super::serve::parse_listen;
 use crate::message::WorkspaceId;
 use crate::workspace::event::MailState;
@@ -67,9 +66,6 @@ pub struct Row {
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The service's API did not do what the demo asked for.
-    #[error(transparent)]
-    Api(SendError),
     /// The numbers do not add up.
     #[error(transparent)]
     Disagreement(Disagreement),

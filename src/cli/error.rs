@@ -5,7 +5,9 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve, token, token_key};
+use anstyle::{AnsiColor, Style};
+
+use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve, token_key};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -45,6 +47,9 @@ pub enum Error {
     /// There is no client for the server.
     #[error(transparent)]
     Client(#[from] client::BuildError),
+    /// The service refused, or is away.
+    #[error(transparent)]
+    Service(#[from] client::SendError),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] data_dir::Error),
@@ -54,9 +59,6 @@ pub enum Error {
     /// Not everything was done with the rejected entries.
     #[error(transparent)]
     Rejected(#[from] rejected::Error),
-    /// No token was made or ended.
-    #[error(transparent)]
-    Token(#[from] token::Error),
     /// The demo failed.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -99,7 +101,7 @@ impl Error {
             Self::App(error) => app_exit(error),
             Self::DataDir(_)
             | Self::Client(client::BuildError::Http(_))
-            | Self::Token(_)
+            | Self::Service(_)
             | Self::Demo(_)
             | Self::Folder(_)
             | Self::Output(_)
@@ -107,6 +109,13 @@ impl Error {
             | Self::Listen { .. } => EXIT_FAILED,
         };
         code.into()
+    }
+
+    /// Whether the reader of the output has gone, as `head` does when it has enough. That is no news
+    /// for anybody: the exit code alone tells it.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
@@ -133,6 +142,9 @@ fn redis_exit(error: &redis::StartError) -> u8 {
     }
 }
 
+/// As clap shows its errors.
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
 /// Shows an error as one sentence and its chain of causes, a line each. A cause that the sentence
 /// above it already tells (some libraries print their source) is left out.
 pub struct Report<'a>(pub &'a dyn StdError);
@@ -140,7 +152,7 @@ pub struct Report<'a>(pub &'a dyn StdError);
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut told = self.0.to_string();
-        writeln!(f, "error: {told}")?;
+        writeln!(f, "{ERROR}error:{ERROR:#} {told}")?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
             let text = error.to_string();
@@ -171,15 +183,19 @@ mod tests {
         Link { text, source: (!rest.is_empty()).then(|| Box::new(chain(rest))) }
     }
 
+    fn shown(texts: &[&'static str]) -> String {
+        anstream::adapter::strip_str(&Report(&chain(texts)).to_string()).to_string()
+    }
+
     #[test]
     fn a_report_has_every_cause_on_a_line() {
-        let report = Report(&chain(&["the store is away", "no answer", "connection refused"])).to_string();
+        let report = shown(&["the store is away", "no answer", "connection refused"]);
         assert_eq!(report, "error: the store is away\n  caused by: no answer\n  caused by: connection refused\n");
     }
 
     #[test]
     fn a_cause_that_was_told_is_not_told_again() {
-        let report = Report(&chain(&["the store is away: no answer", "no answer", "connection refused"])).to_string();
+        let report = shown(&["the store is away: no answer", "no answer", "connection refused"]);
         assert_eq!(report, "error: the store is away: no answer\n  caused by: connection refused\n");
     }
 }

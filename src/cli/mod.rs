@@ -11,6 +11,8 @@ use url::Url;
 
 use crate::telemetry::Log;
 
+pub mod attempts;
+pub mod completions;
 pub mod demo;
 pub mod publish;
 pub mod receive;
@@ -54,12 +56,16 @@ pub enum Command {
     Publish(publish::PublishArgs),
     /// Run a receiver that prints and verifies every POST that arrives
     Receive(receive::ReceiveArgs),
+    /// Print a workspace's log: its last attempts
+    Attempts(attempts::AttemptsArgs),
     /// List, show and requeue what was set aside
     Rejected(rejected::RejectedArgs),
     /// Make a token that opens one workspace, or end them all
     Token(token::TokenArgs),
     /// Print the stream that a workspace's messages belong to
     Shard(shard::ShardArgs),
+    /// Print what your shell needs to complete commands and flags
+    Completions(completions::CompletionsArgs),
 }
 
 impl Command {
@@ -71,9 +77,11 @@ impl Command {
             Self::Serve(_)
             | Self::Publish(_)
             | Self::Receive(_)
+            | Self::Attempts(_)
             | Self::Rejected(_)
             | Self::Token(_)
-            | Self::Shard(_) => "info",
+            | Self::Shard(_)
+            | Self::Completions(_) => "info",
         }
     }
 }
@@ -84,9 +92,10 @@ Examples:
   outbound serve --journal redis://127.0.0.1:6379
   outbound publish --workspace acme messages.jsonl
   outbound receive --listen 127.0.0.1:9000
-  outbound shard acme
+  outbound attempts acme
   outbound rejected list
   outbound token --workspace acme --ttl 30d
+  outbound shard acme
 
 Every flag can be set by the environment variable that its help names; the command line goes first.
 Exit codes: 0 done, 1 failed, 2 usage or configuration.";
@@ -122,9 +131,11 @@ pub fn run(command: Command, out: &mut dyn Write) -> Result<(), Error> {
         Command::Serve(args) => serve::run(&args, out),
         Command::Publish(args) => publish::run(&args, out),
         Command::Receive(args) => receive::run(&args, out),
+        Command::Attempts(args) => attempts::run(&args, out),
         Command::Rejected(args) => rejected::run(&args, out),
         Command::Token(args) => token::run(&args, out),
         Command::Shard(args) => shard::run(&args, out),
+        Command::Completions(args) => completions::run(&args, out),
     }
 }
 
@@ -157,6 +168,11 @@ fn stop_signal() -> impl Future<Output = ()> + Send {
             () = wait(terminate) => {}
         }
     }
+}
+
+/// Text from elsewhere, without what would move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.
@@ -206,6 +222,11 @@ mod tests {
             let secret = ["journal", "smtp_url", "secret", "server"].contains(&arg.get_id().as_str());
             assert_eq!(arg.is_hide_env_values_set(), secret, "{name}");
         });
+    }
+
+    #[test]
+    fn text_from_elsewhere_cannot_move_the_cursor_and_keeps_its_letters() {
+        assert_eq!(printable("é\u{1b}[2J\n"), "é\\u{1b}[2J\\n");
     }
 
     #[test]

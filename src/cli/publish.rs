@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use super::client::{Client, SendError};
 use super::server::{Server, ServerArgs};
@@ -27,6 +28,9 @@ pub struct PublishArgs {
     /// A file with one message a line; - is the standard input
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
+    /// Print the result as one JSON object
+    #[arg(long, env = "OUTBOUND_JSON")]
+    pub json: bool,
     /// Publish straight to this Redis instead of through a service
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
@@ -47,6 +51,7 @@ On a Redis on which no service has started yet, --journal fixes the number of sh
 Examples:
   outbound publish --workspace acme messages.jsonl
   tail -f messages.jsonl | outbound publish --workspace acme
+  outbound publish --workspace acme --json messages.jsonl
   outbound publish --workspace acme --journal redis://127.0.0.1:6379 messages.jsonl";
 
 /// Why not everything was published.
@@ -158,6 +163,11 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), super::Error> 
     });
     bar.finish_and_clear();
     let published = published?;
+    if args.json {
+        let result =
+            json!({"workspace": args.workspace, "published": published, "seconds": started.elapsed().as_secs_f64()});
+        return writeln!(out, "{result}").map_err(super::Error::Output);
+    }
     let noun = if published == 1 { "message" } else { "messages" };
     let took = HumanTime(started.elapsed());
     writeln!(out, "published {published} {noun} to {} in {took}", args.workspace).map_err(super::Error::Output)
@@ -228,6 +238,7 @@ mod tests {
         PublishArgs {
             workspace: "acme".parse().unwrap(),
             file: "-".into(),
+            json: false,
             server: ServerArgs {
                 server: server.map(|url| url.parse().unwrap()),
                 data_dir: "/nonexistent".into(),

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::client::{Client, SendError};
 use super::server::ServerArgs;
-use super::{EXIT_FAILED, block_on};
+use super::{EXIT_FAILED, block_on, printable};
 use crate::message::{EntryId, WorkspaceId};
 
 /// The flags of `outbound rejected`.
@@ -215,10 +215,6 @@ async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Wri
     writeln!(out, "{count} rejected {noun}").map_err(super::Error::Output)
 }
 
-fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
-}
-
 async fn show(client: &Client, place: Place, out: &mut dyn Write) -> Result<(), super::Error> {
     let Place { shard, id } = place;
     let path = ["rejected", &shard.to_string(), &id.to_string()];
@@ -279,10 +275,5 @@ mod tests {
         for text in ["", "7", "7/", "7/5", "x/5-0", "-1/5-0", "7/5-0/1", "70000/5-0"] {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_reason_cannot_move_the_cursor_and_keeps_its_letters() {
-        assert_eq!(printable("é\u{1b}[2J\n"), "é\\u{1b}[2J\\n");
     }
 }

@@ -36,7 +36,7 @@ const TOKEN: &str = "token";
 /// Members of answers that may be absent. Every other one is always there; what has no value is null.
 const MAY_BE_ABSENT: &[(&str, &str)] = &[("Tested", "reason"), ("Problem", "errors")];
 /// What callers send: there the derived schema tells which members they may leave out.
-const SENT_BY_CALLERS: &[&str] = &["Save"];
+const SENT_BY_CALLERS: &[&str] = &["Save", "Message"];
 
 /// Answers with the description.
 pub(super) async fn show() -> Response {

@@ -38,12 +38,17 @@ pub(super) struct Place {
 impl Place {
     fn parse(text: &str) -> Option<Self> {
         let (shard, id) = text.split_once('/')?;
-        Some(Self { shard: shard.parse().ok()?, id: id.parse().ok()? })
+        Some(Self { shard: shard_number(shard)?, id: id.parse().ok()? })
     }
 }
 
 /// How a place is written, for whoever describes it.
 pub(super) const PLACE_PATTERN: &str = r"^\d{1,5}/\d{1,20}-\d{1,20}$";
+
+/// The number of a shard, in digits only: the standard parser also takes a sign.
+fn shard_number(text: &str) -> Option<u16> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
 
 /// Taken from the path; whoever may not look at it learns nothing.
 pub(super) struct Scope(Place);
@@ -68,7 +73,7 @@ impl FromRequestParts<Arc<Shared>> for Scope {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    shard: Option<u16>,
+    shard: Option<String>,
     after: Option<String>,
 }
 
@@ -126,11 +131,17 @@ pub(super) async fn list(
 ) -> Result<Json<Listed>, Problem> {
     let wrong = |detail: String| Problem::new(Kind::InvalidQuery, detail);
     let Query(wanted) = wanted.map_err(|error| wrong(format!("send at most `shard` and `after`: {error}")))?;
-    let after = wanted.after.as_deref().map(|text| {
-        Place::parse(text).ok_or_else(|| wrong("`after` must be the `next` of an earlier answer".to_owned()))
+    let shards = shared.facade.journal.shards();
+    let shard = wanted.shard.as_deref().map(|text| {
+        let shard = shard_number(text).filter(|shard| *shard < shards);
+        shard.ok_or_else(|| wrong(format!("`shard` must be a shard: a number from 0 to {}", shards - 1)))
     });
-    let after = after.transpose()?;
-    let listed = shared.within_reads(shared.list_rejected(wanted.shard, after)).await?;
+    let after = wanted.after.as_deref().map(|text| {
+        let place = Place::parse(text).filter(|place| place.shard < shards);
+        place.ok_or_else(|| wrong("`after` must be the `next` of an earlier answer".to_owned()))
+    });
+    let (shard, after) = (shard.transpose()?, after.transpose()?);
+    let listed = shared.within_reads(shared.list_rejected(shard, after)).await?;
     Ok(Json(listed))
 }
 

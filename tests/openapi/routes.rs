@@ -18,7 +18,7 @@ async fn every_route_is_described_with_its_methods() {
     let router = facade(Arc::default(), working());
     let mut routes = BTreeMap::new();
     for path in written_routes().into_iter().filter(|path| is_call(path)) {
-        let concrete = path.replace("{workspace}", "acme").replace("{shard}", "0").replace("{id}", "1-0");
+        let concrete = concrete(&path);
         // A method that nothing has is refused with those that the path has.
         let reply = call(&router, request("BREW", &concrete, "")).await;
         assert_eq!(reply.status, 405, "{path}: {HINT}");
@@ -92,4 +92,37 @@ async fn everything_has_a_description() {
             assert!(!text.contains("CONTRACT") && !text.contains("[`"), "{name}.{member}: {text}");
         }
     }
+}
+
+#[tokio::test]
+async fn every_call_but_the_open_ones_needs_a_token() {
+    let router = facade(Arc::default(), working());
+    let description = description().await;
+    let mut open = BTreeSet::new();
+    for (path, item) in description.paths() {
+        for (method, operation) in item.as_object().unwrap() {
+            let path = concrete(path);
+            if operation.get("security").is_some() {
+                open.insert(path);
+                continue;
+            }
+            for token in [None, Some("Bearer wrong"), Some("Basic wrong")] {
+                let mut request = request(&method.to_uppercase(), &path, "");
+                request.headers_mut().remove("authorization");
+                if let Some(token) = token {
+                    request.headers_mut().insert("authorization", token.parse().unwrap());
+                }
+                let problem = call(&router, request).await.problem();
+                assert!(
+                    ["unauthorized", "too-many-failures"].contains(&problem.as_str()),
+                    "{method} {path}: {problem}"
+                );
+            }
+        }
+    }
+    assert_eq!(open.into_iter().collect::<Vec<_>>(), ["/healthz", "/openapi.json", "/readyz"]);
+}
+
+fn concrete(path: &str) -> String {
+    path.replace("{workspace}", "acme").replace("{shard}", "0").replace("{id}", "1-0")
 }

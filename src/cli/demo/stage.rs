@@ -17,7 +17,7 @@ use url::Url;
 
 use super::super::Error;
 use super::super::admin_token::TokenText;
-use super::super::client::{Client, SendError};
+use super::super::client::Client;
 use super::super::sample::{FAILING, workspaces};
 use super::super::token_key::KeyBytes;
 use crate::app::{self, App, Credentials, now};
@@ -195,11 +195,5 @@ impl Verified {
     pub(super) fn count(&self, workspace: &WorkspaceId) -> u64 {
         let count = self.ids.get(workspace.as_str()).map_or(0, HashSet::len);
         u64::try_from(count).unwrap_or(u64::MAX)
-    }
-}
-
-impl From<SendError> for Error {
-    fn from(error: SendError) -> Self {
-        Self::Demo(super::DemoError::Api(error))
     }
 }

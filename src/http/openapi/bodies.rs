@@ -119,7 +119,7 @@ pub(super) fn path_parameter(name: &str, schemas: &mut Schemas) -> Parameter {
         .build()
 }
 
-/// The number of a shard.
+/// The number of a shard; how many there are, only the service knows.
 pub(super) fn shard() -> Schema {
     let last = f64::from(SHARDS_MAX - 1);
     Schema::Object(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0.0)).maximum(Some(last)).build())

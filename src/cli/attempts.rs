@@ -1,0 +1,123 @@
+//! `outbound attempts`: a workspace's log, through a running service.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::client::Client;
+use super::server::ServerArgs;
+use super::{Error, block_on, printable};
+use crate::message::WorkspaceId;
+use crate::workspace::event::Trigger;
+use crate::workspace::state::{OutcomeWord, Summary};
+
+/// The flags of `outbound attempts`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct AttemptsArgs {
+    /// The workspace's id
+    #[arg(value_name = "WORKSPACE")]
+    pub workspace: WorkspaceId,
+    /// Print the whole log, with requests and responses, as the API gives it: an array, newest first
+    #[arg(long, env = "OUTBOUND_JSON")]
+    pub json: bool,
+    /// The service
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+const AFTER_HELP: &str = "\
+The last 100 attempts, a line each, the newest last: when, the outcome, the status, how long it took,
+the message, and what went wrong.
+The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
+
+Examples:
+  outbound attempts acme
+  outbound attempts acme | grep failed
+  outbound attempts acme --json | jq '.[0].response.body'";
+
+/// Prints the log.
+///
+/// # Errors
+/// There is no usable token, the service does not answer or refuses, or nobody takes the output.
+pub fn run(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), Error> {
+    let server = args.server.chosen()?;
+    let client = Client::new(&server.url, &args.workspace, &server.token)?;
+    if args.json {
+        let log: Box<RawValue> = block_on(async { Ok(client.get(&["attempts", "log"]).await?) })?;
+        return writeln!(out, "{}", log.get()).map_err(Error::Output);
+    }
+    let Attempts { attempts } = block_on(async { Ok(client.get(&["attempts"]).await?) })?;
+    print(&attempts, &args.workspace, out).map_err(Error::Output)
+}
+
+#[derive(Deserialize)]
+struct Attempts {
+    attempts: Vec<Summary>,
+}
+
+/// `attempts` come newest first and are printed newest last, where the eye is.
+fn print(attempts: &[Summary], workspace: &WorkspaceId, out: &mut dyn Write) -> std::io::Result<()> {
+    if attempts.is_empty() {
+        return writeln!(out, "{workspace} has no attempts yet");
+    }
+    for attempt in attempts.iter().rev() {
+        line(attempt, out)?;
+    }
+    Ok(())
+}
+
+fn line(attempt: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
+    let (word, style) = match attempt.outcome {
+        OutcomeWord::Delivered => ("delivered", Style::new()),
+        OutcomeWord::Failed => ("failed   ", AnsiColor::Red.on_default()),
+    };
+    let status = attempt.status.map_or("-".to_owned(), |status| status.to_string());
+    let duration = format!("{} ms", attempt.duration_ms);
+    let id = printable(&attempt.message_id);
+    write!(out, "{}  {style}{word}{style:#}  {status:>3}  {duration:>8}  {id}", attempt.at)?;
+    if attempt.trigger == Trigger::Test {
+        write!(out, " (test)")?;
+    }
+    match &attempt.error {
+        Some(error) => writeln!(out, "  {}", printable(&error.detail)),
+        None => writeln!(out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Time;
+    use crate::workspace::event::{AttemptError, ErrorKind};
+
+    fn delivered(id: &str, trigger: Trigger) -> Summary {
+        Summary {
+            id: "1".to_owned(),
+            at: Time::from_unix_ms(1_769_860_800_000),
+            trigger,
+            message_id: id.into(),
+            webhook_id: "msg_0_1-0".into(),
+            outcome: OutcomeWord::Delivered,
+            status: Some(200),
+            error: None,
+            duration_ms: 52,
+        }
+    }
+
+    #[test]
+    fn the_newest_attempt_stands_last_and_nothing_moves_the_cursor() {
+        let error = AttemptError { kind: ErrorKind::Timeout, detail: "no answer within 5 s".to_owned() };
+        let outcome = OutcomeWord::Failed;
+        let failed = Summary { outcome, status: None, error: Some(error), ..delivered("m-2\u{1b}[2J", Trigger::Test) };
+        let mut out = anstream::StripStream::new(Vec::new());
+        print(&[failed, delivered("m-1", Trigger::Message)], &"acme".parse().unwrap(), &mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out.into_inner()).unwrap(),
+            "2026-01-31T12:00:00.000Z  delivered  200     52 ms  m-1\n\
+             2026-01-31T12:00:00.000Z  failed       -     52 ms  m-2\\u{1b}[2J (test)  no answer within 5 s\n"
+        );
+    }
+}
