@@ -28,7 +28,7 @@
 //!   only room that names actix.
 //! - [`sign`]: Standard Webhooks, sign and verify.
 //! - [`deliver`]: one attempt: courier, egress guard, classification of outcomes.
-//! - [`notify`]: the mail to the owner of a webhook that was switched off.
+//! - [`notify`]: the mails to the owner of a webhook: it was switched off, it fails, it delivers again.
 //! - [`http`]: the thin facade with its description, and the built-in receiver. The only room that names axum.
 //! - [`cli`]: one file a subcommand.
 //! - [`app`]: wiring, start order, drain order.

@@ -81,7 +81,7 @@ fn disabled_state() -> State {
         errors: 11,
         skipped: Skipped { count: 2, first_at: Some(NOW), last_at: Some(later(1_250)), newest: None },
         last_attempt: Some(summary()),
-        mail: Some(Mail { disabled: 15, state: MailState::Sent, at: later(1_000), detail: Some("250 ok".to_owned()) }),
+        mail: Some(Mail { owed_by: 15, state: MailState::Sent, at: later(1_000), detail: Some("250 ok".to_owned()) }),
         ..State::default()
     }
 }

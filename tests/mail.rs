@@ -15,7 +15,7 @@ use outbound::journal::port::OwedMail;
 use outbound::notify::{CapturedMail, Mailer, Options};
 use outbound::workspace::Time;
 use outbound::workspace::decide::MailResult;
-use outbound::workspace::event::ErrorKind;
+use outbound::workspace::event::{ErrorKind, MailId};
 use outbound::workspace::state::RecentError;
 use support::smtp::{Fault, Protection, SmtpServer};
 use tokio::sync::{Semaphore, mpsc};
@@ -51,7 +51,7 @@ fn owed() -> OwedMail {
     };
     OwedMail {
         workspace: "acme".parse().expect("a workspace id"),
-        disabled: 17,
+        id: MailId::disabled(17),
         at: "2026-01-31T12:00:03.250Z".parse().expect("a time"),
         to: "owner@acme.example".to_owned(),
         url: "https://crm:hunter2@crm.acme.example:8443/hooks/whatsapp?token=s3cret".to_owned(),
@@ -67,6 +67,8 @@ fn owed() -> OwedMail {
             ),
             error("2026-01-31T12:00:03.000Z", "wamid.11", ErrorKind::Connect, "The connection was refused."),
         ],
+        errors_left: None,
+        skipped: None,
     }
 }
 
@@ -231,9 +233,9 @@ async fn no_more_mails_are_handed_over_at_a_time_than_allowed() {
     let url = format!("smtp://{}", server.address);
     let mailer = Mailer::new(&Options { at_once: 2, ..options(url) }).expect("good options");
     let sending: Vec<_> = (0..6)
-        .map(|disabled| {
+        .map(|owed_by| {
             let mailer = mailer.clone();
-            tokio::spawn(async move { mailer.send(&OwedMail { disabled, ..owed() }).await })
+            tokio::spawn(async move { mailer.send(&OwedMail { id: MailId::disabled(owed_by), ..owed() }).await })
         })
         .collect();
     for ended in 0..6_usize {

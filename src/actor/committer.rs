@@ -12,6 +12,7 @@ use crate::journal::port::{
     Batch, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, OwedMail, Step,
 };
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::event::MailId;
 
 /// The queue before the line. Bounded by permits: each step settles entries or commands that the
 /// shard holds, or belongs to the one mail or test that a workspace may have under way.
@@ -54,7 +55,7 @@ pub(super) struct Made {
     pub(super) settled: Vec<EntryId>,
     pub(super) answered: Vec<EntryId>,
     pub(super) mails_owed: Vec<OwedMail>,
-    pub(super) mails_ended: Vec<(WorkspaceId, u64)>,
+    pub(super) mails_ended: Vec<(WorkspaceId, MailId)>,
     pub(super) tests_started: Vec<(WorkspaceId, EntryId)>,
 }
 
@@ -148,7 +149,7 @@ impl Made {
         self.answered.extend(step.answers.iter().map(|(id, _)| *id));
         self.mails_owed.extend(step.mails_owed.iter().cloned());
         if let Some(workspace) = &step.workspace {
-            self.mails_ended.extend(step.mails_ended.iter().map(|disabled| (workspace.clone(), *disabled)));
+            self.mails_ended.extend(step.mails_ended.iter().map(|mail| (workspace.clone(), *mail)));
         }
         if let (Some(workspace), Some(id)) = (&step.workspace, test) {
             self.tests_started.push((workspace.clone(), id));

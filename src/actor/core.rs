@@ -20,8 +20,8 @@ use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMa
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
-use crate::workspace::decide::{self, MailResult, SaveContext};
-use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Trigger};
+use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
+use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailId, MailKind, MailState, Request, Trigger};
 use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
@@ -49,7 +49,7 @@ pub(super) struct Core {
     /// Entries that the loaded attempts name: settled without another attempt.
     attempted: HashSet<EntryId>,
     since_snapshot: usize,
-    mail_begun: Option<u64>,
+    mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
     /// Entries that our own system could not attempt, and since when.
     unable: HashMap<EntryId, Time>,
@@ -68,7 +68,7 @@ impl Core {
             items: HashMap::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
-            mail_begun: seed.mail_begun,
+            mails_begun: seed.mails_begun,
             test: TestRun::default(),
             unable: HashMap::default(),
             unable_until: None,
@@ -97,8 +97,8 @@ impl Core {
             ToWorkspace::TestDurable(id) => self.test_durable(id, &mut out),
             ToWorkspace::Wake => self.send_test(&mut out),
             ToWorkspace::GiveBack => self.give_back(&mut out),
-            ToWorkspace::MailTurn(disabled) => self.mail_turn(disabled, &mut out),
-            ToWorkspace::MailResult(disabled, result) => self.mail_result(disabled, result, &mut out),
+            ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
+            ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
             ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
@@ -263,8 +263,7 @@ impl Core {
             at: (self.context.clock)(),
             by: &command.by,
             fresh_secret: &(self.context.fresh_secret)(),
-            mail_begun: self.mail_begun.is_some()
-                && self.mail_begun == self.state.mail.as_ref().map(|mail| mail.disabled),
+            mails_begun: &self.mails_begun,
         };
         decide::save(&self.state, save, &context)
     }
@@ -279,36 +278,32 @@ impl Core {
         out.given_back = Some(entries);
     }
 
-    fn mail_turn(&mut self, disabled: u64, out: &mut Decided) {
-        let mail = self.state.mail.as_ref().filter(|mail| mail.disabled == disabled);
-        if mail.is_some_and(|mail| mail.state == MailState::Owed) {
-            self.mail_begun = Some(disabled);
-            out.mail = Some((disabled, MailNext::Send));
-            return;
+    fn mail_turn(&mut self, mail: MailId, out: &mut Decided) {
+        match decide::mail_turn(&self.state, mail, (self.context.clock)()) {
+            MailTurn::Send => {
+                self.mails_begun.push(mail);
+                out.mail = Some((mail, MailNext::Send));
+            }
+            MailTurn::Over(event) => self.mail_over(mail, event, out),
         }
-        // What ended it is recorded or forgotten, unless a crash left it in the outbox behind a later one.
-        let events = if mail.is_some() || disabled <= self.state.forgotten {
-            Vec::new()
-        } else {
-            let detail = Some("a later mail took its place".to_owned());
-            vec![Event::MailDropped(MailEnded { at: (self.context.clock)(), disabled, detail })]
-        };
-        let mut step = self.record(events);
-        step.mails_ended = vec![disabled];
-        out.steps.push(step);
-        out.mail = Some((disabled, MailNext::Over));
     }
 
-    fn mail_result(&mut self, disabled: u64, result: MailResult, out: &mut Decided) {
-        self.mail_begun = None;
-        let event = decide::mail(&self.state, disabled, result, (self.context.clock)());
-        let next = if matches!(event, Some(Event::MailDeferred(_))) { MailNext::Later } else { MailNext::Over };
-        let mut step = self.record(event.into_iter().collect());
-        if next == MailNext::Over && step.mails_ended.is_empty() {
-            step.mails_ended.push(disabled);
+    fn mail_result(&mut self, mail: MailId, result: MailResult, out: &mut Decided) {
+        self.mails_begun.retain(|begun| *begun != mail);
+        let event = decide::mail(&self.state, mail, result, (self.context.clock)());
+        if !matches!(event, Some(Event::MailDeferred(_))) {
+            return self.mail_over(mail, event, out);
         }
+        let step = self.record(event.into_iter().collect());
         out.steps.push(step);
-        out.mail = Some((disabled, next));
+        out.mail = Some((mail, MailNext::Later));
+    }
+
+    /// Nothing more comes of the mail, whether or not there is something to be recorded.
+    fn mail_over(&mut self, mail: MailId, event: Option<Event>, out: &mut Decided) {
+        let step = self.record(event.into_iter().collect());
+        out.steps.push(Step { mails_ended: vec![mail], ..step });
+        out.mail = Some((mail, MailNext::Over));
     }
 
     pub(super) fn empty_step(&self) -> Step {
@@ -350,10 +345,11 @@ impl Core {
             }
             match &event {
                 Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed => {
-                    step.mails_owed.extend(self.owed_mail());
+                    step.mails_owed.extend(self.owed_mail(MailKind::Disabled, None));
                 }
-                Event::OwnerNotified(mail) | Event::MailGivenUp(mail) | Event::MailDropped(mail) => {
-                    step.mails_ended.push(mail.disabled);
+                Event::MailOwed(owed) => step.mails_owed.extend(self.owed_mail(owed.kind, owed.off_since)),
+                Event::OwnerNotified(ended) | Event::MailGivenUp(ended) | Event::MailDropped(ended) => {
+                    step.mails_ended.push(ended.mail);
                 }
                 Event::Forgotten(_) => step.forget = true,
                 _ => {}
@@ -376,18 +372,22 @@ impl Core {
         )
     }
 
-    /// The mail that the `WebhookDisabled` just folded owes.
-    fn owed_mail(&self) -> Option<OwedMail> {
-        let mail = self.state.mail.as_ref()?;
+    /// The mail of that kind that the event just folded owes.
+    fn owed_mail(&self, kind: MailKind, off_since: Option<Time>) -> Option<OwedMail> {
+        let state = &self.state;
+        let mail = state.mail(kind)?;
+        let left = self.context.policy.errors_left(state.errors);
         Some(OwedMail {
             workspace: self.id.clone(),
-            disabled: mail.disabled,
+            id: MailId { owed_by: mail.owed_by, kind },
             at: mail.at,
-            to: self.state.webhook.owner_email.clone()?,
-            url: self.state.webhook.url.as_deref().unwrap_or_default().to_owned(),
-            errors: self.state.errors,
-            failing_since: self.state.failing_since.unwrap_or(mail.at),
-            recent: self.state.recent_errors.clone(),
+            to: state.webhook.owner_email.clone()?,
+            url: state.webhook.url.as_deref().unwrap_or_default().to_owned(),
+            errors: state.errors,
+            failing_since: off_since.or(state.failing_since).unwrap_or(mail.at),
+            recent: state.recent_errors.clone(),
+            errors_left: (kind == MailKind::Warning).then_some(left),
+            skipped: (kind == MailKind::Recovered).then_some(state.skipped.count),
         })
     }
 }

@@ -223,8 +223,8 @@ impl Desk {
             return;
         }
         if self.is_running() {
-            while let Some((workspace, disabled)) = self.mails.next_due(now) {
-                self.deliver(&workspace, ToWorkspace::MailTurn(disabled), now);
+            while let Some((workspace, mail)) = self.mails.next_due(now) {
+                self.deliver(&workspace, ToWorkspace::MailTurn(mail), now);
             }
         }
         while let Some(call) = self.committer.next(now) {

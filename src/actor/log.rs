@@ -18,17 +18,25 @@ pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
             let (errors, mail) = (disabled.errors, disabled.mail);
             info!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
         }
-        Event::OwnerNotified(_) => info!(%workspace, "The owner of a webhook was told by mail."),
-        Event::MailDropped(_) => info!(%workspace, "A mail was dropped: its webhook was saved before it was sent."),
-        Event::MailDeferred(mail) => {
-            warn!(%workspace, detail = mail.detail, "A mail could not be handed over; it is tried again.");
+        Event::OwnerNotified(ended) => {
+            info!(%workspace, kind = ?ended.mail.kind, "The owner of a webhook was told by mail.");
         }
-        Event::MailGivenUp(mail) => warn!(%workspace, detail = mail.detail, "A mail was given up."),
+        Event::MailDropped(ended) => {
+            info!(%workspace, kind = ?ended.mail.kind, detail = ended.detail, "A mail was dropped.");
+        }
+        Event::MailDeferred(ended) => {
+            let (kind, detail) = (ended.mail.kind, &ended.detail);
+            warn!(%workspace, ?kind, detail, "A mail could not be handed over; it is tried again.");
+        }
+        Event::MailGivenUp(ended) => {
+            warn!(%workspace, kind = ?ended.mail.kind, detail = ended.detail, "A mail was given up.");
+        }
         Event::Forgotten(forgotten) => info!(%workspace, by = forgotten.by, "A workspace was forgotten."),
         Event::AttemptDelivered(_)
         | Event::AttemptFailed(_)
         | Event::MessagesSkipped(_)
         | Event::TestStarted(_)
-        | Event::TestDropped(_) => {}
+        | Event::TestDropped(_)
+        | Event::MailOwed(_) => {}
     }
 }

@@ -12,6 +12,7 @@ use crate::config::{MAIL_BACKOFF, MAILS_AT_ONCE};
 use crate::journal::port::OwedMail;
 use crate::message::WorkspaceId;
 use crate::workspace::decide::MailResult;
+use crate::workspace::event::MailId;
 
 /// Bounded by the outbox: at most ten mails a workspace in 24 h.
 #[derive(Debug, Default)]
@@ -23,7 +24,7 @@ pub(super) struct Mails {
     begun: HashMap<Key, Stage>,
 }
 
-type Key = (WorkspaceId, u64);
+type Key = (WorkspaceId, MailId);
 
 #[derive(Debug)]
 struct Owed {
@@ -44,7 +45,7 @@ enum Stage {
 
 impl Mails {
     pub(super) fn owe(&mut self, mail: OwedMail, now: Instant) {
-        let key = (mail.workspace.clone(), mail.disabled);
+        let key = (mail.workspace.clone(), mail.id);
         self.owed.entry(key.clone()).or_insert_with(|| {
             self.waiting.insert((now, key));
             Owed { mail, due: now, tries: 0 }
@@ -52,7 +53,7 @@ impl Mails {
     }
 
     /// The next mail whose workspace is to be asked; it counts as begun from now on.
-    pub(super) fn next_due(&mut self, now: Instant) -> Option<(WorkspaceId, u64)> {
+    pub(super) fn next_due(&mut self, now: Instant) -> Option<(WorkspaceId, MailId)> {
         if self.begun.len() >= MAILS_AT_ONCE {
             return None;
         }
@@ -63,8 +64,8 @@ impl Mails {
     }
 
     /// The workspace said that it is owed: the mail to hand over, unless that is under way already.
-    pub(super) fn send(&mut self, workspace: &WorkspaceId, disabled: u64) -> Option<OwedMail> {
-        let key = (workspace.clone(), disabled);
+    pub(super) fn send(&mut self, workspace: &WorkspaceId, id: MailId) -> Option<OwedMail> {
+        let key = (workspace.clone(), id);
         let owed = self.owed.get(&key)?;
         if !matches!(self.begun.get(&key), None | Some(Stage::Asked)) {
             return None;
@@ -76,14 +77,14 @@ impl Mails {
     }
 
     /// The mail server has answered.
-    pub(super) fn answered(&mut self, workspace: &WorkspaceId, disabled: u64, result: MailResult) {
-        if let Some(stage) = self.begun.get_mut(&(workspace.clone(), disabled)) {
+    pub(super) fn answered(&mut self, workspace: &WorkspaceId, id: MailId, result: MailResult) {
+        if let Some(stage) = self.begun.get_mut(&(workspace.clone(), id)) {
             *stage = Stage::Answered(result);
         }
     }
 
     /// What the mail server made of this workspace's mails, as far as it has not decided on it.
-    pub(super) fn undecided_of(&self, workspace: &WorkspaceId) -> Vec<(u64, MailResult)> {
+    pub(super) fn undecided_of(&self, workspace: &WorkspaceId) -> Vec<(MailId, MailResult)> {
         let of_workspace = self.begun.iter().filter(|(key, _)| key.0 == *workspace);
         of_workspace
             .filter_map(|(key, stage)| match stage {
@@ -100,8 +101,8 @@ impl Mails {
     }
 
     /// The mail server, or the workspace, said "later".
-    pub(super) fn later(&mut self, workspace: &WorkspaceId, disabled: u64, now: Instant) {
-        let key = (workspace.clone(), disabled);
+    pub(super) fn later(&mut self, workspace: &WorkspaceId, id: MailId, now: Instant) {
+        let key = (workspace.clone(), id);
         self.begun.remove(&key);
         if let Some(owed) = self.owed.get_mut(&key) {
             self.waiting.remove(&(owed.due, key.clone()));
@@ -112,8 +113,8 @@ impl Mails {
     }
 
     /// The mail is owed no more.
-    pub(super) fn over(&mut self, workspace: &WorkspaceId, disabled: u64) {
-        let key = (workspace.clone(), disabled);
+    pub(super) fn over(&mut self, workspace: &WorkspaceId, id: MailId) {
+        let key = (workspace.clone(), id);
         self.begun.remove(&key);
         if let Some(owed) = self.owed.remove(&key) {
             self.waiting.remove(&(owed.due, key));
@@ -128,14 +129,15 @@ impl Mails {
             .filter(|(key, stage)| key.0 == *workspace && **stage == Stage::Asked)
             .map(|(key, _)| key.clone())
             .collect();
-        for (workspace, disabled) in asked {
-            self.later(&workspace, disabled, now);
+        for (workspace, id) in asked {
+            self.later(&workspace, id, now);
         }
     }
 
-    /// The mail of this workspace that is with the mail server, or comes from there.
-    pub(super) fn sending(&self, workspace: &WorkspaceId) -> Option<u64> {
-        self.begun.iter().find(|(key, stage)| key.0 == *workspace && **stage != Stage::Asked).map(|(key, _)| key.1)
+    /// The mails of this workspace that are with the mail server, or come from there.
+    pub(super) fn sending(&self, workspace: &WorkspaceId) -> Vec<MailId> {
+        let of_workspace = self.begun.iter().filter(|(key, stage)| key.0 == *workspace && **stage != Stage::Asked);
+        of_workspace.map(|(key, _)| key.1).collect()
     }
 
     /// Whether any mail is with the mail server, or its answer is not decided on.

@@ -9,7 +9,7 @@ use crate::deliver::Done;
 use crate::journal::port::{Loaded, Newest, Step};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::Trigger;
+use crate::workspace::event::{MailId, Trigger};
 use crate::workspace::headers::Headers;
 use crate::workspace::time::Time;
 use crate::workspace::{Command, Confidential};
@@ -67,8 +67,8 @@ pub(super) struct Seed {
     pub(super) attempting: Vec<(EntryId, Chat, u64)>,
     /// Whether this process is making the test POST that the state says is under way.
     pub(super) test_in_flight: bool,
-    /// The mail that is being handed over right now.
-    pub(super) mail_begun: Option<u64>,
+    /// The mails that are being handed over right now.
+    pub(super) mails_begun: Vec<MailId>,
 }
 
 /// What a shard says to a workspace.
@@ -89,9 +89,9 @@ pub(super) enum ToWorkspace {
     /// Give back all un-attempted entries but one window.
     GiveBack,
     /// The mail's turn has come: is it still owed?
-    MailTurn(u64),
+    MailTurn(MailId),
     /// What the mail server made of it.
-    MailResult(u64, MailResult),
+    MailResult(MailId, MailResult),
     /// Report and stop.
     Retire,
 }
@@ -134,7 +134,7 @@ pub(super) struct Decided {
     /// Something could start but for the node's cap or the lease: wake it later.
     pub(super) starved: bool,
     /// The answer to [`ToWorkspace::MailTurn`] and [`ToWorkspace::MailResult`].
-    pub(super) mail: Option<(u64, MailNext)>,
+    pub(super) mail: Option<(MailId, MailNext)>,
 }
 
 /// What the shard does with a mail next.

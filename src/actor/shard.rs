@@ -28,6 +28,7 @@ use crate::journal::port::{
 use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
 use crate::workspace::decide::MailResult;
+use crate::workspace::event::MailId;
 use crate::workspace::time::Clock;
 
 /// What a shard actor works with.
@@ -85,7 +86,7 @@ pub(super) enum News {
     Term(u64, TermNews),
     /// The inbox is not empty.
     Finished,
-    MailSent(WorkspaceId, u64, MailResult),
+    MailSent(WorkspaceId, MailId, MailResult),
     Tick,
     Drain,
     /// The drain took too long.
@@ -136,7 +137,7 @@ impl ShardActor {
                 let list = self.inbox.list.take();
                 self.desk.finished(list, now);
             }
-            News::MailSent(workspace, disabled, result) => self.desk.mail_sent(&workspace, disabled, result, now),
+            News::MailSent(workspace, mail, result) => self.desk.mail_sent(&workspace, mail, result, now),
             News::Tick => self.desk.tick(now),
             News::Drain => self.desk.drain(),
             News::GiveUp => self.desk.give_up(),
@@ -321,7 +322,7 @@ impl ShardActor {
                 }),
                 None => MailResult::Later("no mail server is configured: set --smtp-url".to_owned()),
             };
-            shard.do_send(News::MailSent(mail.workspace, mail.disabled, result));
+            shard.do_send(News::MailSent(mail.workspace, mail.id, result));
         });
     }
 

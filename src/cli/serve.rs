@@ -50,6 +50,12 @@ pub struct ServeArgs {
     /// The sender of mails
     #[arg(long, env = "OUTBOUND_MAIL_FROM", value_name = "EMAIL")]
     pub mail_from: Option<String>,
+    /// Warn the owner by mail after 5 errors in a row; never with an --error-limit below 5
+    #[arg(long, env = "OUTBOUND_MAIL_WARNING", value_parser = clap::builder::FalseyValueParser::new())]
+    pub mail_warning: bool,
+    /// Tell the owner by mail when a webhook delivers again that errors had switched off
+    #[arg(long, env = "OUTBOUND_MAIL_RECOVERED", value_parser = clap::builder::FalseyValueParser::new())]
+    pub mail_recovered: bool,
     /// The facade's address as the outside sees it, for the link in mails
     #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<Url>,
@@ -120,6 +126,9 @@ pub enum ConfigError {
     /// Mails would have no way out.
     #[error("--mail-from needs --smtp-url: without a mail server no mail is ever sent")]
     NoMailServer,
+    /// Mails that were asked for would have no way out.
+    #[error("{flag} needs --smtp-url and --mail-from: without a mail server no mail is ever sent")]
+    NoMail { flag: &'static str },
     /// The mail server's URL has another scheme. It may hold a password and is not repeated.
     #[error("--smtp-url must be smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ before the host if needed")]
     SmtpUrl,
@@ -209,6 +218,11 @@ fn config(args: &ServeArgs) -> Result<Config, Error> {
     if args.timeout > TIMEOUT_MAX {
         return Err(ConfigError::Timeout { timeout: args.timeout }.into());
     }
+    for (asked, flag) in [(args.mail_warning, "--mail-warning"), (args.mail_recovered, "--mail-recovered")] {
+        if asked && mail.is_none() {
+            return Err(ConfigError::NoMail { flag }.into());
+        }
+    }
     let (workspace, node) = (args.max_in_flight_per_workspace, args.max_in_flight);
     if workspace > node {
         return Err(ConfigError::InFlight { workspace, node }.into());
@@ -221,6 +235,8 @@ fn config(args: &ServeArgs) -> Result<Config, Error> {
         },
         in_flight_max: workspace,
         mail_server: mail.is_some(),
+        mail_warning: args.mail_warning,
+        mail_recovered: args.mail_recovered,
     };
     Ok(Config {
         journal: journal::parse(&args.journal, &args.prefix, args.allow_volatile_redis)?,
@@ -346,6 +362,8 @@ mod tests {
             "3",
             "--error-counting",
             "since-saved",
+            "--mail-warning",
+            "--mail-recovered",
         ])
         .unwrap();
         let redis =
@@ -358,7 +376,14 @@ mod tests {
         assert_eq!(config.public_url.as_deref(), Some("https://example.com/outbound"));
         assert_eq!(config.mail.map(|mail| mail.from).as_deref(), Some("outbound@example.com"));
         assert_eq!((config.shards, config.in_flight_max), (Some(64), 100));
-        let policy = Policy { error_limit: 3, counting: Counting::SinceSaved, in_flight_max: 7, mail_server: true };
+        let policy = Policy {
+            error_limit: 3,
+            counting: Counting::SinceSaved,
+            in_flight_max: 7,
+            mail_server: true,
+            mail_warning: true,
+            mail_recovered: true,
+        };
         assert_eq!((config.policy, config.timeout), (policy, Duration::from_millis(1_500)));
     }
 
@@ -383,6 +408,8 @@ mod tests {
     fn a_mail_server_needs_a_sender_and_a_sender_a_mail_server() {
         refused(&["--smtp-url", "smtp://localhost"], "needs --mail-from");
         refused(&["--mail-from", "a@example.com"], "needs --smtp-url");
+        refused(&["--mail-warning"], "--mail-warning needs --smtp-url");
+        refused(&["--mail-recovered"], "--mail-recovered needs --smtp-url");
         refused(&["--smtp-url", "smtp://localhost", "--mail-from", "nobody"], "is no mail address");
         refused(&["--smtp-url", "localhost:25", "--mail-from", "a@example.com"], "--smtp-url must be");
     }

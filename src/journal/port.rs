@@ -39,7 +39,7 @@ use tokio::time::Instant;
 
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
-use crate::workspace::event::{Attempt, Event};
+use crate::workspace::event::{Attempt, Event, MailId};
 use crate::workspace::state::{RecentError, State};
 use crate::workspace::time::Time;
 
@@ -311,8 +311,8 @@ pub struct Step {
     pub last_skipped: Option<Newest>,
     /// Mails that are owed from now on.
     pub mails_owed: Vec<OwedMail>,
-    /// Mails that are owed no more: the seqs of their `WebhookDisabled`.
-    pub mails_ended: Vec<u64>,
+    /// Mails that are owed no more.
+    pub mails_ended: Vec<MailId>,
     /// Message entries that are settled.
     pub settled: Vec<EntryId>,
     /// Command entries that are settled.
@@ -379,18 +379,25 @@ pub struct Requeued {
 pub struct OwedMail {
     /// The workspace.
     pub workspace: WorkspaceId,
-    /// The seq of the `WebhookDisabled` that owes it.
-    pub disabled: u64,
+    /// Which of its mails.
+    #[serde(flatten)]
+    pub id: MailId,
     /// Since when it is owed.
     pub at: Time,
     /// To whom.
     pub to: String,
     /// The URL that failed, as configured.
     pub url: String,
-    /// Errors in a row.
+    /// Errors in a row; 0 when it delivers again.
     pub errors: u32,
-    /// When the streak began.
+    /// When the streak began, or when it had been switched off that delivers again.
     pub failing_since: Time,
     /// The last errors, oldest first.
     pub recent: Vec<RecentError>,
+    /// How many more errors in a row switch it off, for a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_left: Option<u32>,
+    /// Messages that were not sent while it was off, when it delivers again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
 }

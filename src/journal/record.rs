@@ -12,7 +12,7 @@
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until` |
 //! | `tokens_revoked` | `at`, `by` |
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
-//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`, (`detail`) |
+//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`MailId::owed_by`], (`detail`) |
 //!
 //! Headers are an array of `[name, value]`. `message` is the producer's object, byte for byte.
 //!
@@ -93,6 +93,9 @@ impl RecordError {
 /// Writes an event. `None` for one that is not sequenced: its record is the snapshot alone.
 #[must_use]
 pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
+    if !event.is_sequenced() {
+        return None;
+    }
     let (kind, body): (_, &dyn Body) = match event {
         Event::AttemptDelivered(attempt) => ("attempt_delivered", attempt.as_ref()),
         Event::AttemptFailed(attempt) => ("attempt_failed", attempt.as_ref()),
@@ -106,6 +109,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         Event::MessagesSkipped(_)
         | Event::TestStarted(_)
         | Event::TestDropped(_)
+        | Event::MailOwed(_)
         | Event::MailDeferred(_)
         | Event::Forgotten(_) => return None,
     };

@@ -44,7 +44,7 @@ pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>)
     // "=_" cannot occur in quoted-printable text, and no line of ours begins with "--".
     let parts = MultiPart::builder()
         .kind(MultiPartKind::Alternative)
-        .boundary(format!("=_{}_{}", mail.disabled, mail.at.unix_ms()))
+        .boundary(format!("=_{}_{}", mail.id.owed_by, mail.at.unix_ms()))
         .singlepart(SinglePart::plain(text.clone()))
         .singlepart(SinglePart::html(html.clone()));
     let message = lettre::Message::builder()
@@ -60,8 +60,7 @@ pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>)
 }
 
 /// The same for every hand-over of one mail, so that a receiver recognises a repetition after an
-/// unknown outcome. The time is part of it because the seq of a workspace that was forgotten begins
-/// again. RFC 5322 section 3.6.4; what is not allowed there is written as `=` and two hex digits.
+/// unknown outcome. The time is part of it because a store that went back gives a seq again. RFC 5322 section 3.6.4; what is not allowed there is written as `=` and two hex digits.
 fn message_id(mail: &OwedMail, from: &Mailbox) -> String {
     let mut workspace = String::new();
     for byte in mail.workspace.as_str().bytes() {
@@ -70,7 +69,7 @@ fn message_id(mail: &OwedMail, from: &Mailbox) -> String {
             other => workspace.push_str(&format!("={other:02X}")),
         }
     }
-    format!("<{workspace}.{}.{}@{}>", mail.disabled, mail.at.unix_ms(), from.email.domain())
+    format!("<{workspace}.{}.{}@{}>", mail.id.owed_by, mail.at.unix_ms(), from.email.domain())
 }
 
 /// When the mail became owed: that is when its words were complete (RFC 5322 section 3.6.1).
@@ -103,17 +102,20 @@ impl Header for AutoSubmitted {
 mod tests {
     use super::*;
     use crate::workspace::Time;
+    use crate::workspace::event::MailId;
 
     fn owed(workspace: &str, to: &str, at: i64) -> OwedMail {
         OwedMail {
             workspace: workspace.parse().unwrap(),
-            disabled: 17,
+            id: MailId::disabled(17),
             at: Time::from_unix_ms(at),
             to: to.to_owned(),
             url: "https://crm.example/".to_owned(),
             errors: 11,
             failing_since: Time::from_unix_ms(0),
             recent: Vec::new(),
+            errors_left: None,
+            skipped: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The mail to the owner of a webhook that was switched off.
+//! The mails to the owner of a webhook: it was switched off, it fails, it delivers again.
 //!
 //! Architecture invariants: only this room knows lettre; a mail is handed over only after the event
 //! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox keeps it; the same owed

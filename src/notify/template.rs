@@ -4,6 +4,7 @@ use url::Url;
 
 use super::text::{escape, moment, one_line};
 use crate::journal::port::OwedMail;
+use crate::workspace::event::MailKind;
 
 /// Errors that the mail lists: the newest ones.
 const ERRORS_SHOWN_MAX: usize = 3;
@@ -25,68 +26,68 @@ pub(super) struct Words {
     pub(super) html: String,
 }
 
-/// Words the mail about a webhook that was switched off. `screen` is the address of its screen.
+/// Words the mail. `screen` is the address of the webhook's screen.
 pub(super) fn render(mail: &OwedMail, screen: Option<&str>) -> Words {
     let facts = Facts::of(mail, screen);
-    Words {
-        subject: format!("The webhook of workspace {} was switched off", facts.workspace),
-        text: facts.text(),
-        html: facts.html(),
-    }
+    let text = facts.text();
+    let html = facts.html();
+    Words { subject: facts.subject, text, html }
 }
 
 /// What both forms tell, on one line each.
 struct Facts<'a> {
-    workspace: &'a str,
+    subject: String,
     what: String,
     address: String,
     errors: Vec<String>,
-    log: String,
+    consequence: String,
+    /// What the owner may do, in this order.
+    steps: Vec<String>,
     screen: Option<&'a str>,
 }
 
-const CONSEQUENCE: &str = "Until the webhook is switched on again no message is sent to this address. \
-                           Messages that arrive meanwhile are counted as skipped and are not sent later.";
+const OFF: &str = "Until the webhook is switched on again no message is sent to this address. \
+                   Messages that arrive meanwhile are counted as skipped and are not sent later.";
 const MEND: &str = "Mend the endpoint: it has to answer with a status from 200 to 209 before the deadline.";
 const SAVE: &str = "Save the webhook again: that switches it on and starts the count at 0. \
                     \"Save and test\" also sends the newest message and shows the answer.";
+const TEST: &str = "\"Save and test\" sends the newest message, shows the answer and starts the count at 0.";
 const ADDRESS_NOTE: &str = "shown without user, password and query";
 
 impl<'a> Facts<'a> {
-    fn of(mail: &'a OwedMail, screen: Option<&'a str>) -> Self {
+    fn of(mail: &OwedMail, screen: Option<&'a str>) -> Self {
+        let webhook = format!("The webhook of workspace {}", mail.workspace);
         let streak = match mail.errors {
             1 => "a message could not be delivered".to_owned(),
             errors => format!("{errors} messages in a row could not be delivered"),
         };
-        let newest = mail.recent.len().saturating_sub(ERRORS_SHOWN_MAX);
-        let errors = mail.recent.iter().skip(newest).map(|error| {
-            format!(
-                "{}, message {}: {}",
-                moment(error.at),
-                one_line(&error.message_id, MESSAGE_ID_SHOWN_MAX),
-                one_line(&error.detail, DETAIL_SHOWN_MAX)
-            )
-        });
-        Self {
-            workspace: mail.workspace.as_str(),
-            what: format!(
-                "The webhook of workspace {} was switched off at {}, because {streak}. The first of these errors was at {}.",
-                mail.workspace,
-                moment(mail.at),
-                moment(mail.failing_since)
-            ),
-            address: shown_address(&mail.url),
-            errors: errors.collect(),
-            log: match screen {
-                Some(_) => "Look at the log on the screen: it shows what was sent and what came back.".to_owned(),
-                None => format!(
-                    "Look at the log: it shows what was sent and what came back. \
-                     `outbound attempts {}` prints it.",
-                    mail.workspace
+        let (at, since) = (moment(mail.at), moment(mail.failing_since));
+        let mend = |last: &str| vec![log(mail, screen), MEND.to_owned(), last.to_owned()];
+        let (subject, what, consequence, steps) = match mail.id.kind {
+            MailKind::Disabled => (
+                format!("{webhook} was switched off"),
+                format!(
+                    "{webhook} was switched off at {at}, because {streak}. The first of these errors was at {since}."
                 ),
-            },
-            screen,
-        }
+                OFF.to_owned(),
+                mend(SAVE),
+            ),
+            MailKind::Warning => (
+                format!("{webhook} fails"),
+                format!("{webhook} is still on, but {streak}. The first of these errors was at {since}."),
+                switched_off_after(mail.errors_left.unwrap_or(1)),
+                mend(TEST),
+            ),
+            MailKind::Recovered => (
+                format!("{webhook} delivers again"),
+                format!(
+                    "{webhook} delivers again: at {at} a message was delivered, the first since errors had switched it off at {since}."
+                ),
+                missed(mail.skipped.unwrap_or(0)),
+                Vec::new(),
+            ),
+        };
+        Self { subject, what, address: shown_address(&mail.url), errors: errors(mail), consequence, steps, screen }
     }
 
     fn text(&self) -> String {
@@ -95,7 +96,11 @@ impl<'a> Facts<'a> {
             text.push_str("\nThe last errors:\n");
             self.errors.iter().for_each(|error| text.push_str(&format!("- {error}\n")));
         }
-        text.push_str(&format!("\n{CONSEQUENCE}\n\nWhat to do:\n1. {}\n2. {MEND}\n3. {SAVE}\n", self.log));
+        text.push_str(&format!("\n{}\n", self.consequence));
+        if !self.steps.is_empty() {
+            text.push_str("\nWhat to do:\n");
+            (1..).zip(&self.steps).for_each(|(n, step)| text.push_str(&format!("{n}. {step}\n")));
+        }
         if let Some(screen) = self.screen {
             text.push_str(&format!("\nThe webhook's screen:\n  {screen}\n"));
         }
@@ -113,17 +118,59 @@ impl<'a> Facts<'a> {
             self.errors.iter().for_each(|error| html.push_str(&format!("<li>{}</li>\n", escape(error))));
             html.push_str("</ul>\n");
         }
-        html.push_str(&format!("<p>{}</p>\n<p>What to do:</p>\n<ol>\n", escape(CONSEQUENCE)));
-        for step in [&self.log, MEND, SAVE] {
-            html.push_str(&format!("<li>{}</li>\n", escape(step)));
+        html.push_str(&format!("<p>{}</p>\n", escape(&self.consequence)));
+        if !self.steps.is_empty() {
+            html.push_str("<p>What to do:</p>\n<ol>\n");
+            self.steps.iter().for_each(|step| html.push_str(&format!("<li>{}</li>\n", escape(step))));
+            html.push_str("</ol>\n");
         }
-        html.push_str("</ol>\n");
         if let Some(screen) = self.screen {
             let screen = escape(screen);
             html.push_str(&format!("<p>The webhook's screen: <a href=\"{screen}\">{screen}</a></p>\n"));
         }
         html.push_str("</body>\n</html>\n");
         html
+    }
+}
+
+/// The newest errors, a sentence each.
+fn errors(mail: &OwedMail) -> Vec<String> {
+    let newest = mail.recent.len().saturating_sub(ERRORS_SHOWN_MAX);
+    let errors = mail.recent.iter().skip(newest).map(|error| {
+        format!(
+            "{}, message {}: {}",
+            moment(error.at),
+            one_line(&error.message_id, MESSAGE_ID_SHOWN_MAX),
+            one_line(&error.detail, DETAIL_SHOWN_MAX)
+        )
+    });
+    errors.collect()
+}
+
+/// Where to see more.
+fn log(mail: &OwedMail, screen: Option<&str>) -> String {
+    match screen {
+        Some(_) => "Look at the log on the screen: it shows what was sent and what came back.".to_owned(),
+        None => format!(
+            "Look at the log: it shows what was sent and what came back. `outbound attempts {}` prints it.",
+            mail.workspace
+        ),
+    }
+}
+
+fn switched_off_after(errors: u32) -> String {
+    let more = if errors == 1 { "1 more error".to_owned() } else { format!("{errors} more errors") };
+    format!(
+        "After {more} in a row it is switched off. \
+         Messages that arrive then are counted as skipped and are not sent later."
+    )
+}
+
+fn missed(skipped: u64) -> String {
+    match skipped {
+        0 => "No message arrived while it was off.".to_owned(),
+        1 => "1 message that arrived while it was off was not sent and is not sent later.".to_owned(),
+        more => format!("{more} messages that arrived while it was off were not sent and are not sent later."),
     }
 }
 
@@ -147,13 +194,13 @@ fn shown_address(url: &str) -> String {
 mod tests {
     use super::*;
     use crate::workspace::Time;
-    use crate::workspace::event::ErrorKind;
+    use crate::workspace::event::{ErrorKind, MailId};
     use crate::workspace::state::RecentError;
 
     fn owed(url: &str, errors: &[(&str, &str)]) -> OwedMail {
         OwedMail {
             workspace: "acme".parse().unwrap(),
-            disabled: 17,
+            id: MailId::disabled(17),
             at: Time::from_unix_ms(1_769_860_803_000),
             to: "owner@acme.example".to_owned(),
             url: url.to_owned(),
@@ -168,6 +215,8 @@ mod tests {
                     detail: (*detail).to_owned(),
                 })
                 .collect(),
+            errors_left: None,
+            skipped: None,
         }
     }
 

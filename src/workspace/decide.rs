@@ -9,11 +9,14 @@ use std::sync::Arc;
 use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailState, MessagesSkipped, SecretRotated,
-    TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState,
+    MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
-use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL};
+use super::policy::{
+    Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL,
+    WARNING_ERRORS,
+};
 use super::state::State;
 use super::time::Time;
 use crate::message::EntryId;
@@ -27,11 +30,12 @@ pub struct SaveContext<'a> {
     pub by: &'a str,
     /// Taken as the signing secret when there is none yet.
     pub fresh_secret: &'a Confidential,
-    /// Whether the owed mail is being handed to the mail server right now: then it is not dropped.
-    pub mail_begun: bool,
+    /// The mails that are being handed to the mail server right now: those are not dropped.
+    pub mails_begun: &'a [MailId],
 }
 
-/// Save: `WebhookSaved`, and `MailDropped` when a mail is owed whose sending has not begun.
+/// Save: `WebhookSaved`, and `MailDropped` for each mail that is owed and whose sending has not begun:
+/// who saves looks at the webhook.
 ///
 /// # Errors
 /// [`Refusal::EnabledWithoutUrl`], [`Refusal::NoHeaderValue`], [`Refusal::TooManyHeaders`].
@@ -57,14 +61,8 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         changed_headers: headers::changed(&webhook.headers, &headers),
         headers,
     });
-    let owed = state.mail.as_ref().filter(|mail| mail.state == MailState::Owed && !context.mail_begun);
-    let dropped = owed.map(|mail| {
-        Event::MailDropped(MailEnded {
-            at: context.at,
-            disabled: mail.disabled,
-            detail: Some("the webhook was saved before the mail was sent".to_owned()),
-        })
-    });
+    let owed = state.owed_mails().filter(|mail| !context.mails_begun.contains(mail));
+    let dropped = owed.map(|mail| dropped(mail, context.at, "the webhook was saved before the mail was sent"));
     Ok(std::iter::once(saved).chain(dropped).collect())
 }
 
@@ -133,7 +131,8 @@ pub fn test_allowed(state: &State, now: Time) -> Result<(), Refusal> {
 }
 
 /// The outcome of an attempt, of either trigger. `attempt.errors` comes in empty and is decided
-/// here; the 11th error in a row adds `WebhookDisabled`. `now` is when the outcome was known.
+/// here; the 11th error in a row adds `WebhookDisabled`. `now` is when the outcome was known. The 5th
+/// error, and the first success after a switch-off by errors, add `MailOwed` where `policy` says so.
 ///
 /// Nothing for a test that is not under way: a load has already logged it as interrupted. Nothing for
 /// an attempt that began before the workspace was forgotten.
@@ -158,24 +157,39 @@ pub fn outcome(state: &State, mut attempt: Attempt, now: Time, policy: &Policy) 
             Counting::SinceSaved => state.errors,
         };
         attempt.errors = counts.then_some(after);
-        return vec![Event::AttemptDelivered(Box::new(attempt))];
+        let off_since = state.recovering.filter(|_| counts && policy.mail_recovered);
+        let recovered = off_since.and_then(|_| other_mail(state, MailKind::Recovered, off_since, now, policy));
+        return std::iter::once(Event::AttemptDelivered(Box::new(attempt))).chain(recovered).collect();
     }
     attempt.errors = counts.then(|| state.errors.saturating_add(1));
     let too_many = attempt.errors.filter(|errors| *errors > policy.error_limit);
-    let disabled = too_many.map(|errors| {
-        Event::WebhookDisabled(WebhookDisabled { at: now, errors, mail: mail_of_disable(state, now, policy) })
-    });
-    std::iter::once(Event::AttemptFailed(Box::new(attempt))).chain(disabled).collect()
+    let is_warned = policy.mail_warning && too_many.is_none() && attempt.errors == Some(WARNING_ERRORS);
+    let told = match too_many {
+        Some(errors) => {
+            let mail = mail_state(state, MAILS_PER_DAY_MAX, now, policy);
+            Some(Event::WebhookDisabled(WebhookDisabled { at: now, errors, mail }))
+        }
+        None if is_warned => other_mail(state, MailKind::Warning, None, now, policy),
+        None => None,
+    };
+    std::iter::once(Event::AttemptFailed(Box::new(attempt))).chain(told).collect()
 }
 
-/// What becomes of the mail of a switch-off. What no change of the workspace could mend comes first.
-fn mail_of_disable(state: &State, now: Time, policy: &Policy) -> MailState {
+/// A mail that tells something else than a switch-off: nothing is said of one that cannot be sent.
+fn other_mail(state: &State, kind: MailKind, off_since: Option<Time>, now: Time, policy: &Policy) -> Option<Event> {
+    let owed = mail_state(state, OTHER_MAILS_PER_DAY_MAX, now, policy) == MailState::Owed;
+    owed.then_some(Event::MailOwed(MailOwed { at: now, kind, off_since }))
+}
+
+/// What becomes of a mail when there may be at most `per_day` in [`MAIL_LIMIT_SPAN`]. What no change of
+/// the workspace could mend comes first.
+fn mail_state(state: &State, per_day: usize, now: Time, policy: &Policy) -> MailState {
     let recent = state.mails.iter().filter(|owed| now.since(**owed) < MAIL_LIMIT_SPAN).count();
     if !policy.mail_server {
         MailState::NoMailServer
     } else if state.webhook.owner_email.is_none() {
         MailState::NoAddress
-    } else if recent >= MAILS_PER_DAY_MAX {
+    } else if recent >= per_day {
         MailState::Limited
     } else {
         MailState::Owed
@@ -214,25 +228,67 @@ pub enum MailResult {
     Later(String),
 }
 
-/// The end, or the delay, of the mail that the `WebhookDisabled` with seq `disabled` owed. Nothing
-/// when that mail is not owed any more, or the workspace was forgotten meanwhile.
+/// What is done with a mail when its turn has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MailTurn {
+    /// It is handed over.
+    Send,
+    /// It is not owed any more; what is to be recorded of that.
+    Over(Option<Event>),
+}
+
+/// Whether a mail is sent now that its turn has come.
+#[must_use]
+pub fn mail_turn(state: &State, id: MailId, now: Time) -> MailTurn {
+    let known = state.mail(id.kind).filter(|mail| mail.owed_by == id.owed_by);
+    match known {
+        // What ended it is recorded.
+        Some(mail) if mail.state != MailState::Owed => MailTurn::Over(None),
+        Some(_) => match pointless(state, id.kind) {
+            Some(why) => MailTurn::Over(Some(dropped(id, now, why))),
+            None => MailTurn::Send,
+        },
+        None if id.owed_by <= state.forgotten => MailTurn::Over(None),
+        // A later one became owed while it was put off, or a crash left it in the outbox.
+        None => MailTurn::Over(Some(dropped(id, now, "a later mail took its place"))),
+    }
+}
+
+/// Why a mail that is owed would tell what is not so any more. That of a switch-off ends with a save.
+fn pointless(state: &State, kind: MailKind) -> Option<&'static str> {
+    let is_on = state.webhook.enabled;
+    match kind {
+        MailKind::Disabled => None,
+        MailKind::Warning if is_on && state.errors >= WARNING_ERRORS => None,
+        MailKind::Warning => Some("the streak of errors ended before the mail was sent"),
+        MailKind::Recovered if is_on => None,
+        MailKind::Recovered => Some("the webhook was off again before the mail was sent"),
+    }
+}
+
+fn dropped(mail: MailId, at: Time, why: &str) -> Event {
+    Event::MailDropped(MailEnded { at, mail, detail: Some(why.to_owned()) })
+}
+
+/// The end, or the delay, of a mail. Nothing when it is not owed any more, or the workspace was
+/// forgotten meanwhile.
 ///
 /// A mail that was on its way when a save came is recorded as it ended; it is not tried again, since
 /// that save would have dropped it (CONTRACT section 3).
 #[must_use]
-pub fn mail(state: &State, disabled: u64, result: MailResult, now: Time) -> Option<Event> {
-    if disabled <= state.forgotten {
+pub fn mail(state: &State, id: MailId, result: MailResult, now: Time) -> Option<Event> {
+    if id.owed_by <= state.forgotten {
         return None;
     }
     // A mail of an earlier streak is known here only while it is on its way, so it is still owed.
-    let mail = state.mail.as_ref().filter(|mail| match mail.disabled.cmp(&disabled) {
+    let mail = state.mail(id.kind).filter(|mail| match mail.owed_by.cmp(&id.owed_by) {
         std::cmp::Ordering::Less => false,
         std::cmp::Ordering::Equal => mail.state == MailState::Owed,
         std::cmp::Ordering::Greater => true,
     })?;
-    // A save and a switch-off never share a seq.
-    let saved_since = state.webhook.config.cmp(&disabled).is_gt();
-    let ended = |detail| MailEnded { at: now, disabled, detail };
+    // A save never shares a seq with what owes a mail.
+    let saved_since = state.webhook.config.cmp(&id.owed_by).is_gt();
+    let ended = |detail| MailEnded { at: now, mail: id, detail };
     Some(match result {
         MailResult::Sent => Event::OwnerNotified(ended(None)),
         MailResult::Refused(why) => Event::MailGivenUp(ended(Some(why))),

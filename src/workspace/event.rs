@@ -30,12 +30,14 @@ pub enum Event {
     TokensRevoked(TokensRevoked),
     /// More errors in a row than the limit: switched off. One a streak.
     WebhookDisabled(WebhookDisabled),
-    /// The mail server took the mail that a [`WebhookDisabled`] owed.
+    /// The mail server took a mail.
     OwnerNotified(MailEnded),
-    /// The mail was refused for good, or could not be handed over for 24 h.
+    /// A mail was refused for good, or could not be handed over for 24 h.
     MailGivenUp(MailEnded),
-    /// A save came before the mail's sending had begun.
+    /// A mail became pointless before its sending had begun.
     MailDropped(MailEnded),
+    /// A mail is owed that no [`WebhookDisabled`] owes.
+    MailOwed(MailOwed),
     /// Messages whose turn came while the webhook was off.
     MessagesSkipped(MessagesSkipped),
     /// A test POST is about to be sent; durable before it is.
@@ -58,13 +60,16 @@ impl Event {
             | Self::WebhookSaved(_)
             | Self::SecretRotated(_)
             | Self::TokensRevoked(_)
-            | Self::WebhookDisabled(_)
-            | Self::OwnerNotified(_)
-            | Self::MailGivenUp(_)
-            | Self::MailDropped(_) => true,
+            | Self::WebhookDisabled(_) => true,
+            // Were they sequenced too, what an endpoint does could push the changes that operators made out
+            // of the history.
+            Self::OwnerNotified(ended) | Self::MailGivenUp(ended) | Self::MailDropped(ended) => {
+                ended.mail.kind == MailKind::Disabled
+            }
             Self::MessagesSkipped(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
+            | Self::MailOwed(_)
             | Self::MailDeferred(_)
             | Self::Forgotten(_) => false,
         }
@@ -248,6 +253,61 @@ pub struct WebhookDisabled {
     pub mail: MailState,
 }
 
+/// What a mail tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailKind {
+    /// The webhook was switched off by errors.
+    #[default]
+    Disabled,
+    /// A streak of errors goes on ([`super::policy::WARNING_ERRORS`]). Sent only where an operator asked for it.
+    Warning,
+    /// After a switch-off by errors a message was delivered again. Sent only where an operator asked for it.
+    Recovered,
+}
+
+impl MailKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Disabled, Self::Warning, Self::Recovered];
+
+    /// Whether it is the kind that every mail was of before there were others.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        *self == Self::Disabled
+    }
+}
+
+/// Names a mail among those of its workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MailId {
+    /// The seq of the event that owes it: the [`WebhookDisabled`], or the attempt that a [`MailOwed`]
+    /// came with. No two mails of a workspace have the same.
+    #[serde(rename = "disabled")]
+    pub owed_by: u64,
+    /// What it tells.
+    #[serde(default, skip_serializing_if = "MailKind::is_disabled")]
+    pub kind: MailKind,
+}
+
+impl MailId {
+    /// The mail that the [`WebhookDisabled`] with this seq owes.
+    #[must_use]
+    pub const fn disabled(owed_by: u64) -> Self {
+        Self { owed_by, kind: MailKind::Disabled }
+    }
+}
+
+/// A mail that an attempt gave reason for. It takes no seq, so the attempt's names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailOwed {
+    /// When.
+    pub at: Time,
+    /// What it tells.
+    pub kind: MailKind,
+    /// When the webhook had been switched off, for [`MailKind::Recovered`].
+    pub off_since: Option<Time>,
+}
+
 /// What became of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -258,7 +318,7 @@ pub enum MailState {
     Sent,
     /// Refused for good, or not handed over within 24 h.
     GivenUp,
-    /// A save made it pointless before its sending began.
+    /// It became pointless before its sending began.
     Dropped,
     /// Ten mails in 24 h were reached.
     Limited,
@@ -273,8 +333,9 @@ pub enum MailState {
 pub struct MailEnded {
     /// When.
     pub at: Time,
-    /// The seq of the [`WebhookDisabled`] that owed it.
-    pub disabled: u64,
+    /// Which.
+    #[serde(flatten)]
+    pub mail: MailId,
     /// What the mail server said, or why; one sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use super::event::{
-    Attempt, Event, MailEnded, MailState, MessagesSkipped, SecretRotated, TestStarted, Trigger, WebhookDisabled,
-    WebhookSaved,
+    Attempt, Event, MailEnded, MailId, MailKind, MailState, MessagesSkipped, SecretRotated, TestStarted, Trigger,
+    WebhookDisabled, WebhookSaved,
 };
 use super::policy::MAILS_PER_DAY_MAX;
 use super::state::{Mail, PreviousSecret, RECENT_ERRORS_MAX, RecentError, Skipped, State, Summary, Webhook};
+use super::time::Time;
 
 impl State {
     /// Takes one event in. A sequenced event moves `seq` by one, so that afterwards `seq` is its seq.
@@ -25,6 +26,7 @@ impl State {
             Event::OwnerNotified(ended) => self.mail_ended(ended, MailState::Sent),
             Event::MailGivenUp(ended) => self.mail_ended(ended, MailState::GivenUp),
             Event::MailDropped(ended) => self.mail_ended(ended, MailState::Dropped),
+            Event::MailOwed(owed) => self.mail_owed(owed.kind, MailState::Owed, owed.at),
             Event::MailDeferred(ended) => self.mail_deferred(ended),
             Event::MessagesSkipped(skipped) => self.skipped.add(skipped),
             Event::TestStarted(started) => self.test = Some(TestStarted::clone(started).into()),
@@ -45,6 +47,9 @@ impl State {
         }
         let Some(errors) = attempt.errors else { return };
         self.errors = errors;
+        if attempt.error.is_none() {
+            self.recovering = None;
+        }
         match &attempt.error {
             Some(error) => {
                 self.failing_since.get_or_insert(attempt.at);
@@ -66,6 +71,9 @@ impl State {
     fn saved(&mut self, saved: &WebhookSaved) {
         if self.webhook.enabled && !saved.enabled {
             self.skipped.restart();
+        }
+        if self.webhook.disabled_by_errors {
+            self.recovering = self.webhook.disabled_at;
         }
         let off_since = self.webhook.disabled_at.unwrap_or(saved.at);
         self.webhook = Webhook {
@@ -90,29 +98,33 @@ impl State {
         self.webhook.disabled_by_errors = true;
         self.webhook.disabled_at = Some(disabled.at);
         self.webhook.updated_at = Some(disabled.at);
-        self.mail = Some(Mail { disabled: self.seq, state: disabled.mail, at: disabled.at, detail: None });
-        if disabled.mail == MailState::Owed {
+        self.mail_owed(MailKind::Disabled, disabled.mail, disabled.at);
+    }
+
+    fn mail_owed(&mut self, kind: MailKind, state: MailState, at: Time) {
+        *self.mail_mut(kind) = Some(Mail { owed_by: self.seq, state, at, detail: None });
+        if state == MailState::Owed {
             if self.mails.len() >= MAILS_PER_DAY_MAX {
                 self.mails.remove(0);
             }
-            self.mails.push(disabled.at);
+            self.mails.push(at);
         }
     }
 
     /// A mail of an earlier streak may end after a later one became owed: then it is only history.
-    fn mail_of(&mut self, disabled: u64) -> Option<&mut Mail> {
-        self.mail.as_mut().filter(|mail| mail.disabled == disabled)
+    fn mail_of(&mut self, id: MailId) -> Option<&mut Mail> {
+        self.mail_mut(id.kind).as_mut().filter(|mail| mail.owed_by == id.owed_by)
     }
 
     fn mail_ended(&mut self, ended: &MailEnded, state: MailState) {
-        if let Some(mail) = self.mail_of(ended.disabled) {
-            *mail = Mail { disabled: ended.disabled, state, at: ended.at, detail: ended.detail.clone() };
+        if let Some(mail) = self.mail_of(ended.mail) {
+            *mail = Mail { owed_by: mail.owed_by, state, at: ended.at, detail: ended.detail.clone() };
         }
     }
 
     /// `at` stays: the 24 h run from when the mail became owed.
     fn mail_deferred(&mut self, deferred: &MailEnded) {
-        if let Some(mail) = self.mail_of(deferred.disabled) {
+        if let Some(mail) = self.mail_of(deferred.mail) {
             mail.detail.clone_from(&deferred.detail);
         }
     }

@@ -103,6 +103,7 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
             | Event::MessagesSkipped(_)
             | Event::TestStarted(_)
             | Event::TestDropped(_)
+            | Event::MailOwed(_)
             | Event::MailDeferred(_)
             | Event::Forgotten(_) => continue,
         };

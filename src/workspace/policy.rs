@@ -4,6 +4,11 @@ use std::time::Duration;
 
 /// Mails a workspace in [`MAIL_LIMIT_SPAN`] (CONTRACT section 3).
 pub const MAILS_PER_DAY_MAX: usize = 10;
+/// Of these, mails that tell something else than a switch-off: however often an endpoint fails and recovers,
+/// as many switch-offs can still be told.
+pub const OTHER_MAILS_PER_DAY_MAX: usize = 5;
+/// The error of a streak that a warning tells.
+pub const WARNING_ERRORS: u32 = 5;
 /// The span of [`MAILS_PER_DAY_MAX`], and how long a mail is tried.
 pub const MAIL_LIMIT_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two test POSTs of a workspace (CONTRACT section 3).
@@ -24,6 +29,11 @@ pub struct Policy {
     pub in_flight_max: u32,
     /// Whether a mail server is configured.
     pub mail_server: bool,
+    /// Whether the owner is warned after [`WARNING_ERRORS`] errors. The error that switches off is told
+    /// by the mail of the switch-off alone, so with an `error_limit` below that there is no warning.
+    pub mail_warning: bool,
+    /// Whether the owner is told that a webhook delivers again after errors had switched it off.
+    pub mail_recovered: bool,
 }
 
 impl Policy {
@@ -47,6 +57,13 @@ pub enum Counting {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { error_limit: 10, counting: Counting::Consecutive, in_flight_max: 32, mail_server: true }
+        Self {
+            error_limit: 10,
+            counting: Counting::Consecutive,
+            in_flight_max: 32,
+            mail_server: true,
+            mail_warning: false,
+            mail_recovered: false,
+        }
     }
 }

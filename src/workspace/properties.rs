@@ -9,12 +9,13 @@ use proptest::sample::Index;
 
 use super::command::{Change, Save};
 use super::confidential::Confidential;
-use super::decide::{self, MailResult, SaveContext};
-use super::event::{Attempt, Event, MailState, TestStarted};
+use super::decide::{self, MailResult, MailTurn, SaveContext};
+use super::event::{Attempt, Event, MailId, MailKind, MailState, TestStarted};
 use super::lanes::Lanes;
-use super::policy::{Counting, Policy};
+use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, WARNING_ERRORS};
 use super::scenario::*;
 use super::state::{State, Webhook};
+use super::time::Time;
 use crate::message::{Chat, EntryId};
 
 /// What may happen next.
@@ -66,18 +67,21 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Revoke),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(delivered, interrupted)| Op::Test { delivered, interrupted }),
         1 => Just(Op::Forget),
-        1 => (0..3_u8).prop_map(Op::Mail),
+        1 => (0..4_u8).prop_map(Op::Mail),
         1 => prop_oneof![0..2_000_u32, Just(12 * 60 * 60 * 1_000)].prop_map(Op::Wait),
     ]
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    (prop_oneof![Just(10_u32), 0..4_u32], any::<bool>(), 1..40_u32, prop::bool::weighted(0.9)).prop_map(
-        |(error_limit, since_saved, in_flight_max, mail_server)| Policy {
+    let mails = (prop::bool::weighted(0.9), prop::bool::weighted(0.8), prop::bool::weighted(0.8));
+    (prop_oneof![Just(10_u32), 0..8_u32], any::<bool>(), 1..40_u32, mails).prop_map(
+        |(error_limit, since_saved, in_flight_max, (mail_server, mail_warning, mail_recovered))| Policy {
             error_limit,
             counting: if since_saved { Counting::SinceSaved } else { Counting::Consecutive },
             in_flight_max,
             mail_server,
+            mail_warning,
+            mail_recovered,
         },
     )
 }
@@ -102,8 +106,11 @@ struct World {
     success_since_save: bool,
     disabled_since_save: u32,
     /// Mails that became owed and have not ended.
-    owed: BTreeSet<u64>,
-    last_owed: Option<u64>,
+    owed: BTreeSet<MailId>,
+    last_owed: Option<MailId>,
+    /// Mails that became owed in the present streak, and since the last switch-off.
+    warnings: u32,
+    recovered: u32,
 }
 
 impl World {
@@ -125,6 +132,8 @@ impl World {
             disabled_since_save: 0,
             owed: BTreeSet::new(),
             last_owed: None,
+            warnings: 0,
+            recovered: 0,
         }
     }
 
@@ -201,6 +210,9 @@ impl World {
         assert_eq!(counted, before.webhook.enabled && before.webhook.config == config);
         self.success_since_save |= counted && delivered;
         self.take(events);
+        if counted && delivered && self.policy.counting == Counting::Consecutive {
+            self.warnings = 0;
+        }
         if !counted {
             let after = State { seq: before.seq, last_attempt: before.last_attempt.clone(), ..self.state.clone() };
             assert_eq!(after, before, "an outcome that does not count is only logged");
@@ -235,10 +247,12 @@ impl World {
     fn save(&mut self, enabled: bool, mail_begun: bool, owner: bool) {
         let owner_email = if owner { Change::Set(OWNER.to_owned()) } else { Change::Keep };
         let save = Save { url: Some(URL.to_owned()), enabled: Some(enabled), owner_email, ..Save::default() };
-        let context = SaveContext { at: at(self.now), by: "ops", fresh_secret: &fresh_secret(), mail_begun };
+        let begun: Vec<MailId> = if mail_begun { self.state.owed_mails().collect() } else { Vec::new() };
+        let context = SaveContext { at: at(self.now), by: "ops", fresh_secret: &fresh_secret(), mails_begun: &begun };
         let events = decide::save(&self.state, &save, &context).unwrap();
         self.take(events);
         (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
+        self.warnings = 0;
         assert_eq!((self.state.errors, self.state.webhook.enabled), (0, enabled));
     }
 
@@ -290,36 +304,72 @@ impl World {
         let left = State { seq, forgotten, token_generation, ..State::default() };
         assert_eq!(self.state, left, "nothing else is left");
         (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
+        (self.warnings, self.recovered) = (0, 0);
         self.owed.clear();
     }
 
     fn mail(&mut self, result: u8) {
+        let Some(mail) = self.owed.first().copied().or(self.last_owed) else { return };
         let result = match result {
+            3 => return self.mail_turn(mail),
             0 => MailResult::Sent,
             1 => MailResult::Refused("no".to_owned()),
             _ => MailResult::Later("busy".to_owned()),
         };
-        let Some(disabled) = self.owed.first().copied().or(self.last_owed) else { return };
-        let event = decide::mail(&self.state, disabled, result, at(self.now));
-        assert_eq!(event.is_some(), self.owed.contains(&disabled));
+        let event = decide::mail(&self.state, mail, result, at(self.now));
+        assert_eq!(event.is_some(), self.owed.contains(&mail));
         self.take(event);
+    }
+
+    fn mail_turn(&mut self, mail: MailId) {
+        match decide::mail_turn(&self.state, mail, at(self.now)) {
+            MailTurn::Send => assert!(self.owed.contains(&mail), "only what is owed is sent"),
+            MailTurn::Over(event) => {
+                self.take(event);
+                assert!(!self.owed.contains(&mail), "a mail that is not sent has ended");
+            }
+        }
+    }
+
+    /// A mail becomes owed: one of a kind for each streak or switch-off, and not too many a day.
+    fn owe(&mut self, kind: MailKind, owed_before: &[Time]) {
+        let mail = MailId { owed_by: self.state.seq, kind };
+        assert!(self.owed.insert(mail), "no two mails have one name");
+        self.last_owed = Some(mail);
+        let per_day = match kind {
+            MailKind::Disabled => MAILS_PER_DAY_MAX,
+            MailKind::Warning => {
+                self.warnings += 1;
+                assert_eq!((self.warnings, self.state.errors), (1, WARNING_ERRORS), "one warning a streak");
+                OTHER_MAILS_PER_DAY_MAX
+            }
+            MailKind::Recovered => {
+                self.recovered += 1;
+                assert_eq!(self.recovered, 1, "one recovery for each switch-off");
+                OTHER_MAILS_PER_DAY_MAX
+            }
+        };
+        let recent = owed_before.iter().filter(|owed| at(self.now).since(**owed) < MAIL_LIMIT_SPAN).count();
+        assert!(recent < per_day, "{recent} mails in a day before another");
     }
 
     /// Folds events in as the actor does, by way of a snapshot.
     fn take(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
             self.state = through_snapshot(&self.state);
+            let owed_before = self.state.mails.clone();
             self.state.evolve(&event);
             match &event {
                 Event::WebhookDisabled(disabled) => {
                     self.disabled_since_save += 1;
+                    self.recovered = 0;
                     if disabled.mail == MailState::Owed {
-                        self.last_owed = Some(self.state.seq);
-                        self.owed.insert(self.state.seq);
+                        self.owe(MailKind::Disabled, &owed_before);
                     }
                 }
+                Event::MailOwed(owed) => self.owe(owed.kind, &owed_before),
                 Event::OwnerNotified(ended) | Event::MailGivenUp(ended) | Event::MailDropped(ended) => {
-                    assert!(self.owed.remove(&ended.disabled), "a mail that was owed ends once");
+                    assert!(self.owed.remove(&ended.mail), "a mail that was owed ends once");
                 }
                 _ => {}
             }

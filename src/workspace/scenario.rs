@@ -10,8 +10,8 @@ use bytes::Bytes;
 use super::command::Refusal;
 use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailState, Request, Response, SecretRotated, TestStarted,
-    TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, MailEnded, MailId, MailState, Request, Response, SecretRotated,
+    TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::Headers;
 use super::state::State;
@@ -233,7 +233,7 @@ pub(super) fn streak(mail: MailState) -> Vec<Event> {
 }
 
 pub(super) fn mail_ended(ms: i64, disabled: u64, detail: Option<&str>) -> MailEnded {
-    MailEnded { at: at(ms), disabled, detail: detail.map(str::to_owned) }
+    MailEnded { at: at(ms), mail: MailId::disabled(disabled), detail: detail.map(str::to_owned) }
 }
 
 /// A test of message 3, begun at `ms`, asked for by command 900.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::confidential::Confidential;
-use super::event::{Attempt, AttemptError, ErrorKind, MailState, TestStarted, Trigger};
+use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
 use super::headers::Headers;
 use super::time::Time;
 use crate::message::EntryId;
@@ -40,6 +40,15 @@ pub struct State {
     /// The mail of the last automatic switch-off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<Mail>,
+    /// The last warning that was owed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<Mail>,
+    /// The last mail that was owed to tell that it delivers again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<Mail>,
+    /// When errors switched it off that was saved since and has not delivered since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovering: Option<Time>,
     /// When mails became owed, oldest first, at most [`super::policy::MAILS_PER_DAY_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mails: Vec<Time>,
@@ -65,6 +74,33 @@ impl State {
     #[must_use]
     pub fn emptied(&self) -> Self {
         Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
+    }
+
+    /// The last mail of that kind.
+    #[must_use]
+    pub fn mail(&self, kind: MailKind) -> Option<&Mail> {
+        match kind {
+            MailKind::Disabled => self.mail.as_ref(),
+            MailKind::Warning => self.warning.as_ref(),
+            MailKind::Recovered => self.recovered.as_ref(),
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn mail_mut(&mut self, kind: MailKind) -> &mut Option<Mail> {
+        match kind {
+            MailKind::Disabled => &mut self.mail,
+            MailKind::Warning => &mut self.warning,
+            MailKind::Recovered => &mut self.recovered,
+        }
+    }
+
+    /// The mails that are owed, of each kind the last.
+    pub fn owed_mails(&self) -> impl Iterator<Item = MailId> {
+        MailKind::ALL.into_iter().filter_map(|kind| {
+            let mail = self.mail(kind).filter(|mail| mail.state == MailState::Owed)?;
+            Some(MailId { owed_by: mail.owed_by, kind })
+        })
     }
 }
 
@@ -162,11 +198,12 @@ pub struct RecentError {
     pub detail: String,
 }
 
-/// The mail of a switch-off.
+/// A mail, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mail {
-    /// The seq of the `WebhookDisabled` that it belongs to.
-    pub disabled: u64,
+    /// The seq that names it ([`MailId::owed_by`]).
+    #[serde(rename = "disabled")]
+    pub owed_by: u64,
     /// What became of it.
     pub state: MailState,
     /// Since when it is in that state.

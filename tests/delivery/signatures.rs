@@ -15,7 +15,7 @@ const ROTATED: &str = "whsec_bmV3ZXItc2VjcmV0LW9mLTI0LWJ5dGVz";
 fn rotated(rotated_at: Time) -> State {
     let mut state = State::default();
     let context =
-        SaveContext { at: rotated_at, by: "admin", fresh_secret: &Confidential::from(SECRET), mail_begun: false };
+        SaveContext { at: rotated_at, by: "admin", fresh_secret: &Confidential::from(SECRET), mails_begun: &[] };
     let save = Save { url: Some("https://crm.example/".to_owned()), ..Save::default() };
     decide::save(&state, &save, &context).unwrap().iter().for_each(|event| state.evolve(event));
     let fresh = Confidential::from(ROTATED);

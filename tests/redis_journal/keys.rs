@@ -4,6 +4,7 @@ use bytes::Bytes;
 use outbound::journal::Journal as _;
 use outbound::journal::port::{Newest, OwedMail, Rejected, Step};
 use outbound::journal::record;
+use outbound::workspace::event::MailId;
 use outbound::workspace::time::Time;
 
 use crate::kit::{Workspace, acquire, batch, begun, done, entry, journal, message, settle};
@@ -19,13 +20,15 @@ fn rejected(ms: u64) -> Step {
 fn mail(workspace: &Workspace) -> OwedMail {
     OwedMail {
         workspace: workspace.id.clone(),
-        disabled: 7,
+        id: MailId::disabled(7),
         at: Time::from_unix_ms(1),
         to: "owner@example.com".to_owned(),
         url: "https://example.com/hook".to_owned(),
         errors: 11,
         failing_since: Time::from_unix_ms(1),
         recent: Vec::new(),
+        errors_left: None,
+        skipped: None,
     }
 }
 
@@ -65,7 +68,7 @@ async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     let meta: Vec<String> = server.call(&["HGETALL", "outbound:meta"]);
     assert_eq!(meta, ["format", "1", "shards", "1"]);
 
-    let ended = Step { workspace: Some(acme.id.clone()), mails_ended: vec![7], ..Step::default() };
+    let ended = Step { workspace: Some(acme.id.clone()), mails_ended: vec![MailId::disabled(7)], ..Step::default() };
     line.commit(batch([ended])).await.unwrap();
     assert_eq!(server.call::<u64>(&["EXISTS", "outbound:{0}:outbox"]), 0);
 }

@@ -201,8 +201,8 @@ impl Desk {
         for mail in made.mails_owed {
             self.mails.owe(mail, now);
         }
-        for (workspace, disabled) in made.mails_ended {
-            self.mails.over(&workspace, disabled);
+        for (workspace, mail) in made.mails_ended {
+            self.mails.over(&workspace, mail);
         }
         for (workspace, id) in made.tests_started {
             self.deliver(&workspace, ToWorkspace::TestDurable(id), now);

@@ -16,7 +16,7 @@ use crate::journal::port::{LoadError, Loaded, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Answer, Refusal};
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::Trigger;
+use crate::workspace::event::{MailId, Trigger};
 
 impl Desk {
     /// A workspace reported.
@@ -59,8 +59,8 @@ impl Desk {
         if decided.starved && self.is_starved.insert(workspace.clone()) {
             self.starved.push_back(workspace.clone());
         }
-        if let Some((disabled, next)) = decided.mail {
-            self.mail_goes_on(workspace, disabled, next, now);
+        if let Some((mail, next)) = decided.mail {
+            self.mail_goes_on(workspace, mail, next, now);
         }
     }
 
@@ -80,10 +80,10 @@ impl Desk {
         self.committer.push(step, test, now);
     }
 
-    fn mail_goes_on(&mut self, workspace: &WorkspaceId, disabled: u64, next: MailNext, now: Instant) {
+    fn mail_goes_on(&mut self, workspace: &WorkspaceId, mail: MailId, next: MailNext, now: Instant) {
         match next {
-            MailNext::Send => self.actions.extend(self.mails.send(workspace, disabled).map(Action::SendMail)),
-            MailNext::Later => self.mails.later(workspace, disabled, now),
+            MailNext::Send => self.actions.extend(self.mails.send(workspace, mail).map(Action::SendMail)),
+            MailNext::Later => self.mails.later(workspace, mail, now),
             // Once that is durable: till then a reload would find it owed and send it again.
             MailNext::Over => {}
         }
@@ -184,7 +184,7 @@ impl Desk {
         commands.sort_by_key(|(id, _)| *id);
         let commands = commands.into_iter().map(|(id, command)| ToWorkspace::Command(id, command));
         let mails = self.mails.undecided_of(workspace).into_iter();
-        let mails = mails.map(|(disabled, result)| ToWorkspace::MailResult(disabled, result));
+        let mails = mails.map(|(mail, result)| ToWorkspace::MailResult(mail, result));
         outcomes.chain(commands).chain(mails).collect()
     }
 
@@ -214,7 +214,7 @@ impl Desk {
         self.unavailable.remove(workspace);
         self.fallen.remove(workspace);
         let test_in_flight = self.go_on_with_test(workspace, &loaded);
-        let mail_begun = self.mails.sending(workspace);
+        let mails_begun = self.mails.sending(workspace);
         let Some(slot) = self.slots.get_mut(workspace) else { return };
         self.lives += 1;
         slot.phase = Phase::Active;
@@ -228,7 +228,7 @@ impl Desk {
         let starts = if survivors { self.table.attempts_of(workspace) } else { Vec::new() };
         let attempting =
             starts.iter().map(|start| (start.item.entry, start.item.message.chat(), start.config)).collect();
-        let seed = Box::new(Seed { loaded, attempting, test_in_flight, mail_begun });
+        let seed = Box::new(Seed { loaded, attempting, test_in_flight, mails_begun });
         let mails = self.undone_of(workspace, survivors).into_iter().chain(buffer);
         self.actions.push_back(Action::Activate { workspace: workspace.clone(), life, seed });
         self.actions.extend(mails.map(|mail| Action::Tell(workspace.clone(), mail)));
@@ -354,13 +354,13 @@ impl Desk {
     pub(in super::super) fn mail_sent(
         &mut self,
         workspace: &WorkspaceId,
-        disabled: u64,
+        mail: MailId,
         result: MailResult,
         now: Instant,
     ) {
-        self.mails.answered(workspace, disabled, result.clone());
+        self.mails.answered(workspace, mail, result.clone());
         if self.is_running() || self.mode == super::Mode::Draining {
-            self.tell(workspace, ToWorkspace::MailResult(disabled, result), now);
+            self.tell(workspace, ToWorkspace::MailResult(mail, result), now);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll,
 use crate::message::EntryId;
 use crate::workspace::command::{Action as Imperative, Command, Save};
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::{Event, MailState, Trigger, WebhookDisabled};
+use crate::workspace::event::{Event, MailId, MailState, Trigger, WebhookDisabled};
 use crate::workspace::headers::Headers;
 use crate::workspace::{Policy, State};
 
@@ -76,16 +76,20 @@ fn acquire(desk: &mut Desk, outbox: Vec<OwedMail>) -> Vec<Action> {
     actions(desk)
 }
 
+const MAIL: MailId = MailId::disabled(2);
+
 fn owed() -> OwedMail {
     OwedMail {
         workspace: id("acme"),
-        disabled: 2,
+        id: MAIL,
         at: now(),
         to: "owner@example.com".to_owned(),
         url: "http://127.0.0.1:1/".to_owned(),
         errors: 11,
         failing_since: now(),
         recent: Vec::new(),
+        errors_left: None,
+        skipped: None,
     }
 }
 
@@ -127,7 +131,7 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
     actions(&mut desk);
     desk.loaded(&id("acme"), Ok(loaded()), Instant::now());
     actions(&mut desk);
-    let step = Step { workspace: Some(id("acme")), mails_ended: vec![2], ..Step::default() };
+    let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
     let decided = Decided { steps: vec![step], ..Decided::default() };
     desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, Instant::now());
     tokio::time::advance(LINGER).await;
@@ -147,11 +151,11 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     let now = Instant::now();
     desk.loaded(&id("acme"), Ok(loaded()), now);
     let report = |decided| Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) };
-    desk.report(report(Decided { mail: Some((2, MailNext::Send)), ..Decided::default() }), now);
+    desk.report(report(Decided { mail: Some((MAIL, MailNext::Send)), ..Decided::default() }), now);
     assert!(actions(&mut desk).iter().any(|action| matches!(action, Action::SendMail(_))));
-    desk.mail_sent(&id("acme"), 2, MailResult::Sent, now);
-    let step = Step { workspace: Some(id("acme")), mails_ended: vec![2], ..Step::default() };
-    desk.report(report(Decided { steps: vec![step], mail: Some((2, MailNext::Over)), ..Decided::default() }), now);
+    desk.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
+    let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
+    desk.report(report(Decided { steps: vec![step], mail: Some((MAIL, MailNext::Over)), ..Decided::default() }), now);
     desk.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
     actions(&mut desk);
     acquire(&mut desk, vec![owed()]);
@@ -159,7 +163,7 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     let told = actions(&mut desk);
     let asked = told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
     let known =
-        told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailResult(2, MailResult::Sent))));
+        told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailResult(MAIL, MailResult::Sent))));
     assert!(known && !asked, "{told:?}");
 }
 
@@ -194,16 +198,16 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
     let mut state = State::default();
     state.evolve(&Event::WebhookDisabled(WebhookDisabled { at: now(), errors: 11, mail: MailState::Owed }));
     let loaded = Loaded { state, since_snapshot: 0, attempted: Vec::new() };
-    let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mail_begun: None };
+    let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
     let (mut core, _) = Core::new(id("acme"), seed, context);
     let url = Some("http://127.0.0.1:1/".to_owned());
     let action = Imperative::Save(Save { url, ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
     let saved = core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
-    assert_eq!(saved.steps[0].mails_ended, [1]);
+    assert_eq!(saved.steps[0].mails_ended, [MailId::disabled(1)]);
     let dropped = core.state.mail.clone();
-    let asked = core.handle(ToWorkspace::MailTurn(1));
-    assert_eq!(asked.mail, Some((1, MailNext::Over)));
+    let asked = core.handle(ToWorkspace::MailTurn(MailId::disabled(1)));
+    assert_eq!(asked.mail, Some((MailId::disabled(1), MailNext::Over)));
     assert_eq!(core.state.mail, dropped, "the reason stays");
     assert!(asked.steps.iter().all(|step| step.history.is_empty()), "history tells of it once");
 }

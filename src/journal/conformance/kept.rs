@@ -75,9 +75,7 @@ pub(crate) async fn a_mail_is_owed_until_it_ended(subject: &mut impl Subject) {
         soon(held.line.commit(batch(steps))).await.unwrap();
     }
     let sorted = |mut mails: Vec<_>| {
-        mails.sort_by(|a: &crate::journal::port::OwedMail, b| {
-            (&a.workspace, a.disabled).cmp(&(&b.workspace, b.disabled))
-        });
+        mails.sort_by(|a: &crate::journal::port::OwedMail, b| (&a.workspace, a.id).cmp(&(&b.workspace, b.id)));
         mails
     };
     owed = sorted(owed);
@@ -86,7 +84,7 @@ pub(crate) async fn a_mail_is_owed_until_it_ended(subject: &mut impl Subject) {
 
     // Only the second mail of the first workspace ends.
     let ended = owed.remove(1);
-    soon(held.line.commit(batch([stories[0].notified(ended.disabled)]))).await.unwrap();
+    soon(held.line.commit(batch([stories[0].notified(ended.id.owed_by)]))).await.unwrap();
     let held = soon(journal.acquire(shard, &holder("node-a"))).await.unwrap();
     assert_eq!(sorted(held.outbox), owed);
 }

@@ -8,8 +8,8 @@ use crate::journal::port::{Newest, OwedMail, Rejected, Step, StoredEvent};
 use crate::journal::record::{encode_event, encode_snapshot};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailState, MessagesSkipped, Request, Response,
-    Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailState, MessagesSkipped, Request,
+    Response, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::Headers;
 use crate::workspace::state::State;
@@ -106,21 +106,23 @@ impl Story {
         let mut step = self.step([Event::AttemptFailed(Box::new(failed)), Event::WebhookDisabled(disabled)]);
         step.mails_owed.push(OwedMail {
             workspace: self.workspace.clone(),
-            disabled: self.state.seq,
+            id: MailId::disabled(self.state.seq),
             at: AT,
             to: "owner@example.com".to_owned(),
             url: "https://example.com/hook".to_owned(),
             errors: 11,
             failing_since: AT,
             recent: self.state.recent_errors.clone(),
+            errors_left: None,
+            skipped: None,
         });
         self.with_snapshot(step)
     }
 
     /// The mail of the switch-off at `disabled` was taken.
     pub(crate) fn notified(&mut self, disabled: u64) -> Step {
-        let ended = MailEnded { at: AT, disabled, detail: Some("250 2.0.0 queued".to_owned()) };
-        let step = Step { mails_ended: vec![disabled], ..self.step([Event::OwnerNotified(ended)]) };
+        let ended = MailEnded { at: AT, mail: MailId::disabled(disabled), detail: Some("250 2.0.0 queued".to_owned()) };
+        let step = Step { mails_ended: vec![ended.mail], ..self.step([Event::OwnerNotified(ended)]) };
         self.with_snapshot(step)
     }
 

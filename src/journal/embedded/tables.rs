@@ -25,7 +25,7 @@ pub(super) const WORKSPACES: TableDefinition<'_, &str, &[u8]> = TableDefinition:
 pub(super) const HISTORIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("histories");
 /// Workspace → its newest skipped message.
 pub(super) const SKIPPED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("skipped");
-/// Shard, workspace and seq of the `WebhookDisabled` → the mail that is owed.
+/// Shard, workspace and the seq that names the mail → the mail that is owed.
 pub(super) const OUTBOX: TableDefinition<'_, (u16, &str, u64), &[u8]> = TableDefinition::new("outbox");
 /// Shard → the greatest ids ever given to a message and to a command.
 pub(super) const TOPS: TableDefinition<'_, u16, (Id, Id)> = TableDefinition::new("tops");

@@ -186,8 +186,8 @@ impl<'t> Transaction<'t> {
         if let Some(newest) = &step.last_skipped {
             self.skipped.insert(workspace.as_str(), record::encode_newest(newest).as_ref())?;
         }
-        for disabled in &step.mails_ended {
-            self.outbox.remove((shard, workspace.as_str(), *disabled))?;
+        for mail in &step.mails_ended {
+            self.outbox.remove((shard, workspace.as_str(), mail.owed_by))?;
         }
         Ok(())
     }
@@ -223,7 +223,7 @@ impl<'t> Transaction<'t> {
     /// What the step takes out of the shard, and what of it is kept.
     fn settle(&mut self, shard: u16, step: &Step) -> Done<()> {
         for mail in &step.mails_owed {
-            let key = (shard, mail.workspace.as_str(), mail.disabled);
+            let key = (shard, mail.workspace.as_str(), mail.id.owed_by);
             self.outbox.insert(key, record::encode_mail(mail).as_ref())?;
         }
         let tables = self.shard(shard)?;

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Forgotten, MailEnded, MailState, MessagesSkipped, Request, Response,
-    SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState, MessagesSkipped,
+    Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::Headers;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
@@ -36,10 +36,10 @@ fn every_sequenced_event_has_its_bytes() {
     event_is(golden!("tokens_revoked"), 4, &Event::TokensRevoked(revoked));
     let disabled = WebhookDisabled { at: at(1), errors: 11, mail: MailState::NoAddress };
     event_is(golden!("webhook_disabled"), 12, &Event::WebhookDisabled(disabled));
-    let detail = |detail: &str| MailEnded { at: at(2), disabled: 12, detail: Some(detail.to_owned()) };
+    let detail = |detail: &str| MailEnded { at: at(2), mail: MailId::disabled(12), detail: Some(detail.to_owned()) };
     event_is(golden!("owner_notified"), 13, &Event::OwnerNotified(detail("250 2.0.0 Ok: queued")));
     event_is(golden!("mail_given_up"), 14, &Event::MailGivenUp(detail("550 5.1.1 no such user")));
-    let silent = MailEnded { at: at(2), disabled: 12, detail: None };
+    let silent = MailEnded { at: at(2), mail: MailId::disabled(12), detail: None };
     event_is(golden!("mail_dropped"), u64::MAX, &Event::MailDropped(silent));
 }
 
@@ -50,8 +50,12 @@ fn an_event_without_a_seq_has_no_stored_form() {
         Event::MessagesSkipped(MessagesSkipped { at: at(0), count: 1, newest: entry }),
         Event::TestStarted(Box::new(TestStarted { command: entry, attempt: bare() })),
         Event::TestDropped(TestDropped { at: at(0), command: entry }),
-        Event::MailDeferred(MailEnded { at: at(0), disabled: 12, detail: None }),
+        Event::MailDeferred(MailEnded { at: at(0), mail: MailId::disabled(12), detail: None }),
         Event::Forgotten(Forgotten { at: at(0), by: "admin".to_owned() }),
+        Event::MailOwed(MailOwed { at: at(0), kind: MailKind::Warning, off_since: None }),
+        Event::OwnerNotified(MailEnded { at: at(0), mail: WARNING, detail: None }),
+        Event::MailGivenUp(MailEnded { at: at(0), mail: WARNING, detail: None }),
+        Event::MailDropped(MailEnded { at: at(0), mail: WARNING, detail: None }),
     ];
     for event in events {
         assert!(!event.is_sequenced());
@@ -59,8 +63,13 @@ fn an_event_without_a_seq_has_no_stored_form() {
     }
 }
 
+const WARNING: MailId = MailId { owed_by: 12, kind: MailKind::Warning };
+
 #[test]
 fn a_snapshot_has_its_bytes() {
+    let mail = |owed_by, state| Some(Mail { owed_by, state, at: at(4), detail: None });
+    let (warning, recovered) = (mail(6, MailState::Sent), mail(18, MailState::Owed));
+    let mails = State { warning, recovered, recovering: Some(at(3)), ..state() };
     let forgotten = State { seq: 20, forgotten: 20, ..State::default() };
     let previous = PreviousSecret { secret: saved().secret, valid_until: rotated().previous_until };
     let webhook = Webhook { secret: Some(rotated().secret), previous_secret: Some(previous), ..state().webhook };
@@ -68,6 +77,7 @@ fn a_snapshot_has_its_bytes() {
         (golden!("snapshot"), state()),
         (golden!("snapshot_empty"), State::default()),
         (golden!("snapshot_rotated"), State { webhook, ..state() }),
+        (golden!("snapshot_mails"), mails),
         (golden!("snapshot_forgotten"), forgotten),
         (golden!("snapshot_revoked"), State { token_generation: 2, ..State::default() }),
     ] {
@@ -89,17 +99,25 @@ fn the_newest_skipped_message_has_its_bytes() {
 fn a_mail_that_is_owed_has_its_bytes() {
     let mail = OwedMail {
         workspace: "acme".parse().unwrap(),
-        disabled: 12,
+        id: MailId::disabled(12),
         at: at(1),
         to: "owner@acme.com".to_owned(),
         url: "https://crm.acme.com/hook".to_owned(),
         errors: 11,
         failing_since: at(0),
         recent: vec![recent()],
+        errors_left: None,
+        skipped: None,
     };
-    let file = golden!("mail");
-    assert_eq!(std::str::from_utf8(&encode_mail(&mail)).unwrap(), file);
-    assert_eq!(decode_mail(file.as_bytes()).unwrap(), mail);
+    let warning = OwedMail { id: WARNING, errors: 5, errors_left: Some(6), ..mail.clone() };
+    let id = MailId { owed_by: 12, kind: MailKind::Recovered };
+    let recovered = OwedMail { id, errors: 0, recent: Vec::new(), skipped: Some(3), ..mail.clone() };
+    for (file, mail) in
+        [(golden!("mail"), mail), (golden!("mail_warning"), warning), (golden!("mail_recovered"), recovered)]
+    {
+        assert_eq!(std::str::from_utf8(&encode_mail(&mail)).unwrap(), file);
+        assert_eq!(decode_mail(file.as_bytes()).unwrap(), mail);
+    }
 }
 
 #[test]
@@ -283,7 +301,10 @@ fn state() -> State {
             error: Some(AttemptError { kind: ErrorKind::HttpStatus, detail: "it answered 503".to_owned() }),
             duration_ms: 42,
         }),
-        mail: Some(Mail { disabled: 20, state: MailState::Owed, at: at(3), detail: Some("421 try later".to_owned()) }),
+        mail: Some(Mail { owed_by: 20, state: MailState::Owed, at: at(3), detail: Some("421 try later".to_owned()) }),
+        warning: None,
+        recovered: None,
+        recovering: None,
         mails: vec![at(3)],
         test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
         tested_at: Some(at(6)),

@@ -13,6 +13,7 @@ use crate::config::ANSWERS_KEPT;
 use crate::journal::port::{ATTEMPTS_KEPT, Batch, HISTORY_KEPT, REJECTED_KEPT, Step};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::event::MailId;
 
 /// Ids in one XDEL at most: Lua cannot spread a list without a bound over a call's arguments.
 const SETTLE_AT_ONCE: usize = 500;
@@ -86,10 +87,10 @@ impl<'a> Operations<'a> {
             }
         }
         for mail in &step.mails_owed {
-            self.push("owe", [mail_field(&mail.workspace, mail.disabled), record::encode_mail(mail)]);
+            self.push("owe", [mail_field(&mail.workspace, mail.id), record::encode_mail(mail)]);
         }
-        for disabled in &step.mails_ended {
-            self.push("pay", [mail_field(workspace, *disabled)]);
+        for mail in &step.mails_ended {
+            self.push("pay", [mail_field(workspace, *mail)]);
         }
     }
 
@@ -156,8 +157,8 @@ fn number(number: usize) -> Bytes {
     Bytes::from(number.to_string())
 }
 
-fn mail_field(workspace: &WorkspaceId, disabled: u64) -> Bytes {
-    Bytes::from(format!("{workspace}:{disabled}"))
+fn mail_field(workspace: &WorkspaceId, mail: MailId) -> Bytes {
+    Bytes::from(format!("{workspace}:{}", mail.owed_by))
 }
 
 /// What the fields of all mails of the workspace begin with; only digits follow.

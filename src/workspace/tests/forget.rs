@@ -1,5 +1,5 @@
 use crate::workspace::decide::{self, MailResult};
-use crate::workspace::event::{Attempt, Event, Forgotten, MailState, MessagesSkipped};
+use crate::workspace::event::{Attempt, Event, Forgotten, MailId, MailState, MessagesSkipped};
 use crate::workspace::policy::Policy;
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
@@ -62,7 +62,9 @@ fn a_mail_under_way_when_its_workspace_was_forgotten_leaves_no_trace() {
     let again = [switched_on(), disabled(700, 11, MailState::Owed)];
     for past in [past(), past().into_iter().chain(again).collect()] {
         for result in [MailResult::Sent, MailResult::Refused("no".to_owned()), MailResult::Later("busy".to_owned())] {
-            given(past.clone()).when(|state: &State| decide::mail(state, 13, result, at(800))).then_nothing();
+            given(past.clone())
+                .when(|state: &State| decide::mail(state, MailId::disabled(13), result, at(800)))
+                .then_nothing();
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::workspace::view::WebhookView;
 
 fn save(headers: Change<BTreeMap<HeaderName, HeaderChange>>) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
     move |state| {
-        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mail_begun: false };
+        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mails_begun: &[] };
         decide::save(state, &Save { url: Some(URL.to_owned()), headers, ..Save::default() }, &context)
     }
 }

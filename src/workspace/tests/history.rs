@@ -1,7 +1,7 @@
 //! The change history.
 
 use crate::workspace::Time;
-use crate::workspace::event::{Event, MailEnded, MailState, WebhookDisabled, WebhookSaved};
+use crate::workspace::event::{Event, MailEnded, MailId, MailState, WebhookDisabled, WebhookSaved};
 use crate::workspace::headers::{HeaderName, Headers};
 use crate::workspace::history::{CHANGES_SHOWN, Done, changes};
 use crate::workspace::scenario::{at, revoked, rotated};
@@ -25,7 +25,7 @@ fn disabled() -> Event {
 }
 
 fn notified(disabled: u64) -> Event {
-    Event::OwnerNotified(MailEnded { at: Time::from_unix_ms(3), disabled, detail: None })
+    Event::OwnerNotified(MailEnded { at: Time::from_unix_ms(3), mail: MailId::disabled(disabled), detail: None })
 }
 
 const URL: Option<&str> = Some("https://example.com/hook");

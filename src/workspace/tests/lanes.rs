@@ -9,7 +9,14 @@ const ANNA: Chat = Chat(1);
 const BORIS: Chat = Chat(2);
 
 /// The policy of most tests, with room for 100.
-const WIDE: Policy = Policy { error_limit: 10, counting: Counting::Consecutive, in_flight_max: 100, mail_server: true };
+const WIDE: Policy = Policy {
+    error_limit: 10,
+    counting: Counting::Consecutive,
+    in_flight_max: 100,
+    mail_server: true,
+    mail_warning: false,
+    mail_recovered: false,
+};
 
 fn on(errors: u32) -> State {
     let mut state = state_of(&[switched_on()]);

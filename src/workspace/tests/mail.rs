@@ -1,5 +1,5 @@
 use crate::workspace::decide::{self, MailResult};
-use crate::workspace::event::{Event, MailState};
+use crate::workspace::event::{Event, MailId, MailState};
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
 
@@ -7,7 +7,7 @@ use crate::workspace::state::State;
 const DISABLED: u64 = 13;
 
 fn result(ms: i64, disabled: u64, result: MailResult) -> impl FnOnce(&State) -> Option<Event> {
-    move |state| decide::mail(state, disabled, result, at(ms))
+    move |state| decide::mail(state, MailId::disabled(disabled), result, at(ms))
 }
 
 fn later() -> MailResult {
@@ -33,7 +33,7 @@ fn a_mail_that_was_taken_is_sent() {
     let expected = Event::OwnerNotified(mail_ended(200, DISABLED, None));
     let state = given(streak(MailState::Owed)).when(result(200, DISABLED, MailResult::Sent)).then([expected]);
     let mail = state.mail.unwrap();
-    assert_eq!((mail.disabled, mail.state, mail.at, mail.detail), (DISABLED, MailState::Sent, at(200), None));
+    assert_eq!((mail.owed_by, mail.state, mail.at, mail.detail), (DISABLED, MailState::Sent, at(200), None));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_end_of_an_earlier_mail_is_history_and_leaves_the_later_one_owed() {
     ] {
         let state = given(switched_off_again()).when(result(400, DISABLED, outcome)).then([expected]);
         let mail = state.mail.unwrap();
-        assert_eq!((mail.disabled, mail.state, mail.at, mail.detail), (15, MailState::Owed, at(300), None));
+        assert_eq!((mail.owed_by, mail.state, mail.at, mail.detail), (15, MailState::Owed, at(300), None));
     }
 }
 

@@ -5,6 +5,7 @@ mod headers;
 mod history;
 mod lanes;
 mod mail;
+mod other_mails;
 mod outcome;
 mod rotate;
 mod save;

@@ -12,8 +12,14 @@ fn outcome_by(attempt: Attempt, policy: Policy) -> impl FnOnce(&State) -> Vec<Ev
     move |state| decide::outcome(state, attempt, at(100), &policy)
 }
 
-const SINCE_SAVED: Policy =
-    Policy { error_limit: 10, counting: Counting::SinceSaved, in_flight_max: 32, mail_server: true };
+const SINCE_SAVED: Policy = Policy {
+    error_limit: 10,
+    counting: Counting::SinceSaved,
+    in_flight_max: 32,
+    mail_server: true,
+    mail_warning: false,
+    mail_recovered: false,
+};
 
 /// Switched on (seq 1), then `count` errors.
 fn failing(count: u32) -> Vec<Event> {
@@ -68,7 +74,7 @@ fn the_11th_error_in_a_row_switches_off_and_owes_a_mail() {
     assert_eq!((state.errors, state.seq, state.webhook.config), (11, 13, 1));
     assert_eq!(state.mails, [at(100)]);
     let mail = state.mail.unwrap();
-    assert_eq!((mail.disabled, mail.state, mail.at, mail.detail), (13, MailState::Owed, at(100), None));
+    assert_eq!((mail.owed_by, mail.state, mail.at, mail.detail), (13, MailState::Owed, at(100), None));
 }
 
 #[test]

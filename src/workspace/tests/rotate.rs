@@ -53,7 +53,7 @@ fn a_save_keeps_the_secrets_as_they_are_and_forgets_one_that_has_ended() {
     let save_at = |ms: i64| {
         move |state: &State| {
             let other: Confidential = "whsec_other".into();
-            let context = SaveContext { at: at(ms), by: "ops", fresh_secret: &other, mail_begun: false };
+            let context = SaveContext { at: at(ms), by: "ops", fresh_secret: &other, mails_begun: &[] };
             decide::save(state, &Save { url: Some(URL.to_owned()), ..Save::default() }, &context)
         }
     };

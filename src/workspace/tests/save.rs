@@ -1,6 +1,6 @@
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::decide::{self, SaveContext};
-use crate::workspace::event::{Event, MailState, MessagesSkipped, WebhookSaved};
+use crate::workspace::event::{Event, MailId, MailState, MessagesSkipped, WebhookSaved};
 use crate::workspace::headers::Headers;
 use crate::workspace::scenario::*;
 use crate::workspace::state::{State, Webhook};
@@ -8,12 +8,12 @@ use crate::workspace::state::{State, Webhook};
 const DROPPED: &str = "the webhook was saved before the mail was sent";
 
 fn save(save: Save) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
-    save_while(save, false)
+    save_while(save, &[])
 }
 
-fn save_while(save: Save, mail_begun: bool) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
+fn save_while(save: Save, mails_begun: &[MailId]) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
     move |state| {
-        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mail_begun };
+        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mails_begun };
         decide::save(state, &save, &context)
     }
 }
@@ -128,15 +128,16 @@ fn a_save_drops_the_mail_that_is_owed() {
     let state =
         given(streak(MailState::Owed)).when(save(with_url())).then([Event::WebhookSaved(saved_again()), dropped]);
     let mail = state.mail.unwrap();
-    assert_eq!((mail.disabled, mail.state, mail.at), (13, MailState::Dropped, at(5_000)));
+    assert_eq!((mail.owed_by, mail.state, mail.at), (13, MailState::Dropped, at(5_000)));
     assert_eq!(mail.detail.as_deref(), Some(DROPPED));
     assert_eq!((state.seq, state.webhook.config), (15, 14));
 }
 
 #[test]
 fn a_save_leaves_a_mail_that_is_on_its_way() {
-    let state =
-        given(streak(MailState::Owed)).when(save_while(with_url(), true)).then([Event::WebhookSaved(saved_again())]);
+    let state = given(streak(MailState::Owed))
+        .when(save_while(with_url(), &[MailId::disabled(13)]))
+        .then([Event::WebhookSaved(saved_again())]);
     assert_eq!(state.mail.unwrap().state, MailState::Owed);
 }
 

@@ -9,7 +9,7 @@ use crate::journal::fold::{self, Stored};
 use crate::journal::port::{Batch, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
-use crate::workspace::event::{Event, Trigger};
+use crate::workspace::event::{Event, MailId, Trigger};
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) struct Store {
     pub(super) messages: BTreeMap<EntryId, RawEntry>,
     pub(super) commands: BTreeMap<EntryId, RawEntry>,
     journals: HashMap<WorkspaceId, Journal>,
-    outbox: BTreeMap<(WorkspaceId, u64), OwedMail>,
+    outbox: BTreeMap<(WorkspaceId, MailId), OwedMail>,
     /// By command, how often it was answered.
     pub(super) answers: HashMap<EntryId, usize>,
     pub(super) outcomes: HashMap<EntryId, Outcome>,
@@ -98,11 +98,11 @@ impl Store {
             *self.answers.entry(*id).or_default() += 1;
         }
         for mail in &step.mails_owed {
-            self.outbox.insert((mail.workspace.clone(), mail.disabled), mail.clone());
+            self.outbox.insert((mail.workspace.clone(), mail.id), mail.clone());
         }
-        for disabled in &step.mails_ended {
+        for mail in &step.mails_ended {
             let workspace = step.workspace.clone().expect("a mail ends for a workspace");
-            self.outbox.remove(&(workspace, *disabled));
+            self.outbox.remove(&(workspace, *mail));
         }
     }
 

@@ -28,7 +28,7 @@ use crate::journal::port::{
 use crate::message::{Chat, EntryId, WorkspaceId};
 use crate::workspace::command::{Action as Imperative, Change, Command, Save};
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::{AttemptError, ErrorKind, Trigger};
+use crate::workspace::event::{AttemptError, ErrorKind, MailId, Trigger};
 use crate::workspace::{Policy, Time};
 
 const WORKSPACES: usize = 5;
@@ -64,7 +64,7 @@ enum News {
     LineFailed(u64, LineError),
     Report(Report),
     Finished,
-    MailSent(WorkspaceId, u64, MailResult),
+    MailSent(WorkspaceId, MailId, MailResult),
     Tick,
 }
 
@@ -140,7 +140,7 @@ impl World {
         BEGAN.set(Some(Instant::now()));
         let gate = Gate::new(NodeCap::new(12), TIMEOUT);
         let context = Rc::new(Context {
-            policy: Policy { in_flight_max: 4, ..Policy::default() },
+            policy: Policy { in_flight_max: 4, mail_warning: true, mail_recovered: true, ..Policy::default() },
             clock,
             fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
             gate: Rc::clone(&gate),

@@ -30,7 +30,7 @@ impl World {
                 let ended = std::mem::take(&mut self.ended);
                 self.desk.finished(ended, now);
             }
-            News::MailSent(workspace, disabled, result) => self.desk.mail_sent(&workspace, disabled, result, now),
+            News::MailSent(workspace, mail, result) => self.desk.mail_sent(&workspace, mail, result, now),
             News::Tick => self.desk.tick(now),
             _ => {}
         }
@@ -289,7 +289,7 @@ impl World {
             1 => MailResult::Refused("no such box".to_owned()),
             _ => MailResult::Sent,
         };
-        self.mailbox.push_back(News::MailSent(mail.workspace, mail.disabled, result));
+        self.mailbox.push_back(News::MailSent(mail.workspace, mail.id, result));
     }
 }
 
