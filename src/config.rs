@@ -5,10 +5,12 @@
 //! the rules in [`crate::workspace::policy`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::seal::Keyring;
 use crate::workspace::Policy;
 
 // Intake and shard.
@@ -229,6 +231,8 @@ pub struct Config {
     pub allow_net: Vec<IpNet>,
     /// The mail server; without one mails end as `no_mail_server`.
     pub mail: Option<MailConfig>,
+    /// Seals what is confidential wherever it rests; without a key nothing is sealed.
+    pub keyring: Arc<Keyring>,
     /// Where the facade listens.
     pub listen: std::net::SocketAddr,
     /// The facade's address as the outside sees it, for links.

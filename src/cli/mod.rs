@@ -28,6 +28,7 @@ pub mod duration;
 pub mod error;
 pub mod journal;
 pub mod sample;
+pub mod secret_key;
 pub mod server;
 pub mod token_key;
 

@@ -26,7 +26,8 @@ impl Shared {
         };
         let at = (facade.clock)();
         let by = scope.caller.subject().to_owned();
-        let command = Command { at, expires_at: at.plus(wait), by, action };
+        let mut command = Command { at, expires_at: at.plus(wait), by, action };
+        facade.keyring.seal(&scope.workspace, &mut command);
         match facade.journal.submit(&scope.workspace, &command, wait).await {
             // Our own wait may end a moment after the shard's, whose clock is another: the caller is told
             // the same as when it ends a moment earlier. CONTRACT section 4 has no other reason for it.

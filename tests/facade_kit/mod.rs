@@ -148,6 +148,7 @@ pub fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, front: Front) 
         guard: Guard::default(),
         answer_wait: ANSWER_WAIT,
         timeout: TIMEOUT,
+        keyring: Arc::default(),
         clock: || NOW,
         fresh_id: Uuid::new_v4,
         readiness: Arc::new(move || readiness.clone()),

@@ -11,6 +11,7 @@ mod facade;
 mod input;
 mod mail;
 mod reload;
+mod sealed;
 mod start;
 mod survive;
 #[path = "../support"]
