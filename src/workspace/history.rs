@@ -81,7 +81,8 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
         let (at, by, action, to) = match event {
             Event::WebhookSaved(saved) => (saved.at, saved.by.as_str(), Done::Saved, Configuration::saved(saved)),
             Event::SecretRotated(rotated) => {
-                let Some(same) = rotated.configuration.clone().or(present.clone()) else { continue };
+                // Without the save before it the configuration is known from the rotation itself.
+                let Some(same) = present.clone().or_else(|| rotated.configuration.clone()) else { continue };
                 present.get_or_insert_with(|| same.clone());
                 (rotated.at, rotated.by.as_str(), Done::SecretRotated, same)
             }

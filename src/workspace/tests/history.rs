@@ -79,9 +79,6 @@ fn a_rotation_is_shown_with_who_and_when_and_changes_no_configuration() {
 fn rotations_are_shown_with_the_configuration_though_its_save_is_long_gone() {
     let mut events: Vec<_> = (2..=300).map(|seq| (seq, rotated(5, "whsec_b3RoZXI="))).collect();
     events.extend([(301, disabled()), (302, rotated(6, "whsec_b3RoZXI="))]);
-    let Event::SecretRotated(last) = &mut events.last_mut().unwrap().1 else { panic!("a rotation") };
-    let configuration = last.configuration.as_mut().unwrap();
-    (configuration.enabled, configuration.status) = (false, Status::DisabledByErrors);
     let shown = changes(&events);
     assert_eq!((shown.len(), &*shown[0].id, &*shown[99].id), (CHANGES_SHOWN, "302", "203"));
     assert!(shown.iter().all(|change| change.from.is_some()));
