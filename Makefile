@@ -30,13 +30,14 @@ say = @printf '\n== %s\n' '$(1)'
 # Finds what the service does and its description does not say; at the versions that are committed.
 SCHEMATHESIS := target/schemathesis
 
-.PHONY: test tools installed format lint rules figures examples docs mutants
+.PHONY: test tools installed format lint rules figures examples docs mutants picture
 
 test: tools format lint rules figures examples docs
 	$(call say,all is well)
 
-# redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Python
-# for what tries the API.
+# redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
+# its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
+# its sample and for what tries the API.
 tools: installed $(SCHEMATHESIS)/bin/st
 
 installed:
@@ -44,6 +45,10 @@ installed:
 	@missing=(); \
 	command -v redis-server >/dev/null || missing+=(redis-server); \
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
+	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core); \
+	command -v chromedriver >/dev/null || missing+=(chromium-driver); \
+	command -v node >/dev/null || missing+=(nodejs); \
+	command -v php >/dev/null || missing+=(php-cli); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  as_root=(); [ "$$(id -u)" = 0 ] || as_root=(sudo); \
@@ -52,6 +57,7 @@ installed:
 	  "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$${missing[@]}"; \
 	fi
 	@redis-server --version
+	@chromedriver --version
 	@$(CARGO) fmt --version || rustup component add rustfmt
 	@$(CARGO) clippy --version || rustup component add clippy
 
@@ -84,6 +90,12 @@ examples:
 docs:
 	$(call say,documentation)
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
+
+# The picture of the screen that README shows, as the browser test sees it now.
+picture:
+	$(call say,the picture of the screen)
+	$(CARGO) test $(LOCKED) --test screen an_automatic_switch_off
+	cp target/screens/readme.png tests/screen/screen.png
 
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must turn
 # a test red. Only the tests of those rooms are asked, so that it takes an hour on two cores and not a

@@ -141,6 +141,18 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub const READS_AT_ONCE: usize = 32;
 /// How long the facade waits for the store to read a workspace or take a message.
 pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How often a workspace is read for the live streams of it.
+pub const LIVE_POLL: Duration = Duration::from_millis(500);
+/// Pauses between such reads while the store is away.
+pub const LIVE_RETRY: Pauses = Pauses { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+/// Live streams of this node at a time; more get 429.
+pub const LIVE_STREAMS_MAX: usize = 256;
+/// Live streams of one workspace on this node at a time; more get 429.
+pub const LIVE_STREAMS_PER_WORKSPACE_MAX: usize = 16;
+/// A live stream without news says that it is alive this often: more often than common proxies give up.
+pub const LIVE_KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A caller who takes nothing of his answer for so long is cut.
+pub const RESPONSE_STALL_MAX: Duration = Duration::from_secs(10);
 /// How old the number of rejected entries may be that readyz tells.
 pub const REJECTED_COUNT_MAX_AGE: Duration = Duration::from_secs(5);
 /// How long readyz waits for that number: far below what a probe bears.

@@ -7,7 +7,9 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::io::Errno;
+use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error as TlsError};
 use url::Url;
 
@@ -157,11 +159,13 @@ fn tls(peer: &Peer, error: &TlsError) -> String {
 
 fn certificate(host: &str, error: &CertificateError) -> String {
     match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            format!("the certificate of {host} has expired; renew it")
+        CertificateError::Expired => format!("the certificate of {host} has expired; renew it"),
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("the certificate of {host} expired on {}; renew it", day(*not_after))
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!("the certificate of {host} is not valid yet; check its dates")
+        CertificateError::NotValidYet => format!("the certificate of {host} is not valid yet; check its dates"),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("the certificate of {host} is not valid before {}; check its dates", day(*not_before))
         }
         CertificateError::UnknownIssuer => format!(
             "the certificate of {host} comes from an authority that we do not know; \
@@ -172,6 +176,12 @@ fn certificate(host: &str, error: &CertificateError) -> String {
         }
         error => format!("the certificate of {host} does not hold: {error}"),
     }
+}
+
+/// The day in UTC, as it is written in a sentence.
+fn day(at: UnixTime) -> String {
+    let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    at.map_or_else(|| "an impossible day".to_owned(), |at| at.strftime("%-d %B %Y").to_string())
 }
 
 fn http(host: &str, error: &hyper::Error) -> Option<String> {

@@ -22,7 +22,6 @@ pub(super) const CSRF_FIELD: &str = "csrf";
 /// A form of the session that its cookie proves.
 pub(super) struct Submitted {
     pub(super) session: Session,
-    #[expect(dead_code, reason = "signing out has no fields; the forms of the screen do")]
     pub(super) fields: Fields,
 }
 
@@ -33,12 +32,12 @@ impl FromRequest<Arc<Shared>> for Submitted {
         let (mut parts, body) = request.into_parts();
         let session = Session::from_request_parts(&mut parts, shared).await?;
         if shared.facade.access.front.is_cross_site(&parts.headers) {
-            return Err(from_elsewhere().into_page());
+            return Err(shared.trouble(from_elsewhere()));
         }
-        let fields = read(Request::from_parts(parts, body)).await.map_err(Problem::into_page)?;
+        let fields = read(Request::from_parts(parts, body)).await.map_err(|problem| shared.trouble(problem))?;
         if !bool::from(fields.get(CSRF_FIELD).as_bytes().ct_eq(session.csrf.as_bytes())) {
             let detail = "nothing was changed: the form is of another session; reload the page and send it again";
-            return Err(Problem::new(Kind::ForeignForm, detail).into_page());
+            return Err(shared.trouble(Problem::new(Kind::ForeignForm, detail)));
         }
         Ok(Self { session, fields })
     }

@@ -40,6 +40,7 @@ mod health;
 mod history;
 mod jwt;
 mod limits;
+mod live;
 mod messages;
 mod openapi;
 mod problem;
@@ -56,6 +57,7 @@ mod workspace;
 
 use failures::Failures;
 use health::RejectedTotal;
+use live::Live;
 use problem::Problem;
 
 /// Says whether this node does its work.
@@ -91,6 +93,7 @@ pub fn router(facade: Facade) -> Router {
         reads: Semaphore::new(READS_AT_ONCE),
         rejected: RejectedTotal::default(),
         failures: Failures::default(),
+        live: Live::default(),
     });
     let gate = limits::Gate::new(REQUESTS_AT_ONCE);
     let resources = Router::new()
@@ -101,14 +104,13 @@ pub fn router(facade: Facade) -> Router {
         .route("/v1/workspaces/{workspace}/webhook/secret/rotate", axum::routing::post(secret::rotate))
         .route("/v1/workspaces/{workspace}/attempts", get(attempts::list))
         .route("/v1/workspaces/{workspace}/attempts/log", get(attempts::log))
+        .route("/v1/workspaces/{workspace}/attempts/live", get(live::live))
         .route("/v1/workspaces/{workspace}/history", get(history::list))
         .route("/v1/workspaces/{workspace}/messages", post(messages::publish))
-        .route("/workspaces/{workspace}/outbound", get(screen::show))
-        .route("/workspaces/{workspace}/outbound/session", post(session::begin))
-        .route("/workspaces/{workspace}/outbound/session/end", post(session::end))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/{shard}/{id}", get(rejected::show))
         .route("/v1/rejected/{shard}/{id}/requeue", post(rejected::requeue))
+        .merge(screen::routes())
         .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
         .layer(from_fn_with_state(gate, limits::admit));
     let open = Router::new()
@@ -116,7 +118,8 @@ pub fn router(facade: Facade) -> Router {
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(openapi::show))
         .route("/docs", get(docs::page))
-        .route("/docs/{file}", get(docs::file));
+        .route("/docs/{file}", get(docs::file))
+        .route("/assets/{name}", get(screen::asset));
     resources
         .merge(open)
         .fallback(problem::no_such_path)
@@ -131,6 +134,7 @@ struct Shared {
     reads: Semaphore,
     rejected: RejectedTotal,
     failures: Failures,
+    live: Live,
 }
 
 impl Shared {

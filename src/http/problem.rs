@@ -72,6 +72,8 @@ pub(super) enum Kind {
     StoreFull,
     /// The store is away; the detail says whether anything may have been stored.
     StoreAway,
+    /// Too many live streams at a time.
+    TooManyStreams,
     /// Too many requests at a time.
     Overloaded,
     /// A fault of ours.
@@ -130,6 +132,9 @@ impl Kind {
             Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", "Outcome unknown", None),
             Self::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "store-full", "The store is full", Some(5)),
             Self::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store-away", "The store is away", Some(2)),
+            Self::TooManyStreams => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-streams", "Too many live streams", Some(5))
+            }
             Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too many requests at a time", Some(1)),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the service", None),
         }
@@ -173,17 +178,24 @@ impl Problem {
         self.kind.row().0
     }
 
+    /// What is wrong with members of the body, in the order of the members.
+    pub(super) fn errors(self) -> Vec<MemberError> {
+        self.errors
+    }
+
     /// The detail as a sentence of a page.
     pub(super) fn sentence(&self) -> String {
         let mut letters = self.detail.chars();
         let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-        format!("{first}{}.", letters.as_str())
+        let end = if self.detail.ends_with('.') { "" } else { "." };
+        format!("{first}{}{end}", letters.as_str())
     }
 
     /// The same for people: a page instead of a document.
-    pub(super) fn into_page(self) -> Response {
+    /// `root` is what stands before our paths in a browser.
+    pub(super) fn into_page(self, root: &str) -> Response {
         let (status, _, title, retry_after) = self.kind.row();
-        let mut response = (status, screen::trouble(title, &self.sentence())).into_response();
+        let mut response = (status, screen::trouble(root, title, &self.sentence())).into_response();
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

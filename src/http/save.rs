@@ -147,7 +147,7 @@ fn owner_email(value: Option<&Value>) -> Result<Change<String>, String> {
         Some(Value::Null) => Ok(Change::Clear),
         Some(Value::String(address)) if is_address(address) => Ok(Change::Set(address.clone())),
         Some(_) => Err(format!(
-            "must be one mail address such as owner@example.com, at most {EMAIL_BYTES_MAX} bytes, or null to clear it"
+            "must be one mail address such as owner@example.com, at most {EMAIL_BYTES_MAX} bytes, or nothing (null)"
         )),
     }
 }

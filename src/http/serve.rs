@@ -1,4 +1,4 @@
-//! Listening: connections bounded in number, heads bounded in time, and a drain with an end.
+//! Listening: connections bounded in number, heads and stalls bounded in time, and a drain with an end.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,16 +13,22 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 
 use super::failures::Peer;
-use crate::config::{CONNECTIONS_MAX, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT};
+use crate::config::{CONNECTIONS_MAX, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT, RESPONSE_STALL_MAX};
 
 /// How long nothing is accepted after an error that is not the caller's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Goes along with every request: true from the moment on at which the service ends. An answer that
+/// would have no end ends then.
+#[derive(Clone)]
+pub(super) struct Draining(pub(super) watch::Receiver<bool>);
+
 /// Answers with `router` until `shutdown` is done. Then it accepts nothing more, closes idle
 /// connections at once, waits for requests being answered for at most [`FACADE_DRAIN_MAX`], and
-/// cuts what is left.
+/// cuts what is left. Who takes nothing of his answer for [`RESPONSE_STALL_MAX`] is cut at any time.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (drain, draining) = watch::channel(false);
@@ -61,9 +67,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 
 /// One connection to its end. Errors on it are the peer's affair: it went away or broke the protocol.
 async fn converse(stream: TcpStream, peer: Peer, router: Router, mut draining: watch::Receiver<bool>) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(RESPONSE_STALL_MAX));
+    let stream = Box::pin(stream);
+    let end = Draining(draining.clone());
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(end.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()

@@ -47,7 +47,7 @@ impl FromRequestParts<Arc<Shared>> for Session {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
-        let workspace = named_workspace(parts, shared).await.map_err(Problem::into_page)?;
+        let workspace = named_workspace(parts, shared).await.map_err(|problem| shared.trouble(problem))?;
         let front = &shared.facade.access.front;
         let Some(token) = cookie(&parts.headers, front) else {
             let refused = (*front == Front::Open).then_some(NO_SESSION_HERE);
@@ -55,7 +55,7 @@ impl FromRequestParts<Arc<Shared>> for Session {
         };
         match shared.resume(token, &workspace).await {
             Ok(session) => Ok(session),
-            Err(Unproven::Unread(problem)) => Err(problem.into_page()),
+            Err(Unproven::Unread(problem)) => Err(shared.trouble(problem)),
             Err(Unproven::Wrong(why)) => Err(shared.ended(&workspace, why, peer(parts))),
         }
     }
@@ -75,23 +75,23 @@ pub(super) async fn end(State(shared): State<Arc<Shared>>, submitted: Submitted)
 impl Shared {
     async fn begin(self: &Arc<Self>, request: Request) -> Result<Response, Response> {
         let (mut parts, body) = request.into_parts();
-        let workspace = named_workspace(&mut parts, self).await.map_err(Problem::into_page)?;
+        let workspace = named_workspace(&mut parts, self).await.map_err(|problem| self.trouble(problem))?;
         let access = &self.facade.access;
         if access.front == Front::Open {
             return Err(self.sign_in(&workspace, StatusCode::FORBIDDEN, Some(NO_SESSION_HERE)));
         }
         if access.front.is_cross_site(&parts.headers) {
-            return Err(form::from_elsewhere().into_page());
+            return Err(self.trouble(form::from_elsewhere()));
         }
         let address = peer(&parts);
-        let fields = form::read(Request::from_parts(parts, body)).await.map_err(Problem::into_page)?;
+        let fields = form::read(Request::from_parts(parts, body)).await.map_err(|problem| self.trouble(problem))?;
         let token = fields.get("token").trim();
         if token.is_empty() {
             return Err(self.sign_in(&workspace, StatusCode::UNAUTHORIZED, Some("Enter a token.")));
         }
         let caller = match self.recognise(token).await {
             Ok(caller) => caller,
-            Err(Unproven::Unread(problem)) => return Err(problem.into_page()),
+            Err(Unproven::Unread(problem)) => return Err(self.trouble(problem)),
             Err(Unproven::Wrong(why)) => {
                 let problem = self.failures.count(address, why);
                 return Err(self.sign_in(&workspace, problem.status(), Some(&problem.sentence())));
@@ -102,8 +102,8 @@ impl Shared {
             return Err(self.sign_in(&workspace, StatusCode::NOT_FOUND, Some(elsewhere)));
         }
         let now = (self.facade.clock)();
-        let claims = self.session(caller, &workspace, now).await.map_err(Problem::into_page)?;
-        let token = access.key.sign(&claims).map_err(Problem::into_page)?;
+        let claims = self.session(caller, &workspace, now).await.map_err(|problem| self.trouble(problem))?;
+        let token = access.key.sign(&claims).map_err(|problem| self.trouble(problem))?;
         tracing::info!(%workspace, by = claims.sub, %address, "a session began");
         Ok(self.to_screen(&workspace, &set_cookie(&access.front, &token, claims.exp - now.unix_seconds())))
     }
@@ -153,7 +153,8 @@ impl Shared {
     }
 
     fn sign_in(&self, workspace: &WorkspaceId, status: StatusCode, error: Option<&str>) -> Response {
-        (status, screen::sign_in(&self.screen_path(workspace), workspace, error)).into_response()
+        let root = self.facade.access.front.path();
+        (status, screen::sign_in(root, &self.screen_path(workspace), workspace, error)).into_response()
     }
 
     fn to_screen(&self, workspace: &WorkspaceId, cookie: &str) -> Response {
@@ -164,6 +165,11 @@ impl Shared {
         }
         put_cookie(&mut response, cookie);
         response
+    }
+
+    /// The problem as a page.
+    pub(super) fn trouble(&self, problem: Problem) -> Response {
+        problem.into_page(self.facade.access.front.path())
     }
 
     /// The screen's path, as a browser sees it.

@@ -6,7 +6,7 @@
 //!
 //! Reading order: what happened ([`event`]), what it adds up to ([`state`]), what may be asked for
 //! ([`command`]), what follows from it ([`decide`], [`evolve`]), which message goes next ([`lanes`]),
-//! and what the outside sees of it ([`view`], [`history`]).
+//! and what the outside sees of it ([`view`], [`history`], [`sentence`]).
 
 pub mod command;
 pub mod confidential;
@@ -17,6 +17,7 @@ pub mod headers;
 pub mod history;
 pub mod lanes;
 pub mod policy;
+pub mod sentence;
 pub mod state;
 pub mod time;
 pub mod view;

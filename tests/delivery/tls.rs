@@ -34,12 +34,12 @@ async fn a_certificate_that_does_not_hold_is_a_tls_error() {
         (
             trusting(&authority),
             authority.server("127.0.0.1", 2000..2001),
-            "the certificate of 127.0.0.1 has expired; renew it",
+            "the certificate of 127.0.0.1 expired on 1 January 2001; renew it",
         ),
         (
             trusting(&authority),
             authority.server("127.0.0.1", 3000..4000),
-            "the certificate of 127.0.0.1 is not valid yet; check its dates",
+            "the certificate of 127.0.0.1 is not valid before 1 January 3000; check its dates",
         ),
         (
             trusting(&authority),

@@ -69,7 +69,7 @@ async fn of_a_workspace(examples: &mut Examples) {
     let told = |reply: Reply| with_documented_names(&reply.ok(), &endpoint);
     let at = |workspace: &str, rest: &str| format!("/v1/workspaces/{workspace}/{rest}");
 
-    for name in ["save", "save-off", "clear"] {
+    for name in ["save", "save-cleared", "save-off"] {
         let body = examples.body(name, &endpoint);
         api.call(Method::PUT, &at("other", "webhook"), Some(&body)).await.unwrap().ok();
     }

@@ -10,12 +10,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::stream;
 use hmac::{Hmac, KeyInit, Mac};
-use outbound::config::REQUESTS_AT_ONCE;
+use outbound::config::{LIVE_STREAMS_PER_WORKSPACE_MAX, REQUESTS_AT_ONCE};
 use outbound::journal::port::{LoadError, PublishError, RequeueError, SubmitError};
 use outbound::workspace::command::{Answer, Refusal};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 use crate::facade_kit::{FakeJournal, NOW, TOKEN_KEY, away, call, description, facade, request, working};
 
@@ -113,6 +114,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     let journal = FakeJournal { read: Box::new(|| panic!("on purpose")), ..FakeJournal::default() };
     seen.of(journal, request("GET", WEBHOOK, "")).await;
     overloaded(&mut seen).await;
+    too_many_streams(&mut seen).await;
 
     let described = description().await.problems();
     for (name, example) in &described {
@@ -152,6 +154,18 @@ async fn overloaded(seen: &mut Seen) {
     for one in held {
         one.await.unwrap();
     }
+}
+
+/// As many live streams as a workspace may have, and one more.
+async fn too_many_streams(seen: &mut Seen) {
+    let router = facade(Arc::default(), working());
+    let live = || request("GET", "/v1/workspaces/acme/attempts/live", "");
+    let mut open = Vec::new();
+    for _ in 0..LIVE_STREAMS_PER_WORKSPACE_MAX {
+        open.push(router.clone().oneshot(live()).await.unwrap());
+    }
+    let reply = call(&router, live()).await;
+    seen.0.insert(reply.problem(), reply.json());
 }
 
 /// What only a page answers, as a page.

@@ -11,7 +11,7 @@ use crate::facade_kit::{call, description, facade, request, working};
 const HINT: &str = "a call is described in src/http/openapi/calls.rs, a page is named in NO_CALLS of this file";
 
 /// Routes that are no calls of the API: pages for people, what their forms send, and their files.
-const NO_CALLS: &[&str] = &["/docs", "/workspaces"];
+const NO_CALLS: &[&str] = &["/assets", "/docs", "/workspaces"];
 
 #[tokio::test]
 async fn every_route_is_described_with_its_methods() {

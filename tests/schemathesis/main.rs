@@ -14,7 +14,7 @@ mod support {
     pub(crate) mod service;
 }
 
-/// More than twice the time that `schemathesis.toml` gives it, and what it needs to start and to shrink.
+/// Nothing takes so long; this only turns a hang into a failure.
 const TIME_MAX: Duration = Duration::from_secs(240);
 
 #[tokio::test]
@@ -51,10 +51,11 @@ async fn schemathesis_finds_nothing_that_is_not_described() {
     };
     let report = std::fs::read_to_string(report).unwrap();
     assert!(status.is_some_and(|status| status.success()), "{status:?}\n{report}");
-    // It leaves out where the description itself comes from, and nothing else.
+    // It leaves out where the description itself comes from and what has no end, and nothing else.
     let mut described = service.api().get("/openapi.json").await.ok();
     let calls = described["paths"].as_object_mut().unwrap();
     calls.remove("/openapi.json").unwrap();
+    calls.remove("/v1/workspaces/{workspace}/attempts/live").unwrap();
     let calls = calls.values().flat_map(|item| item.as_object().unwrap()).count();
     assert!(report.contains(&format!("Tested: {calls}\n")), "{calls} calls are described\n{report}");
     assert_eq!(service.log().matches("panicked").count(), 0);

@@ -55,6 +55,8 @@ fn introduce(stage: &Stage, out: &mut dyn Write) -> std::io::Result<()> {
         stage.token.as_str(),
         base(stage.address)
     );
+    writeln!(out, "screen:     {}workspaces/{FAILING}/outbound", base(stage.address))?;
+    writeln!(out, "token:      {}", stage.token.as_str())?;
     writeln!(out, "look:       {look}/webhook")?;
     writeln!(out, "            {look}/attempts/log")?;
     writeln!(out, "receiver:   http://{}/<workspace>, verifies every body and signature", stage.receiver)?;

@@ -80,6 +80,20 @@ fn certificates_and_handshakes() {
             "the certificate of crm.example has expired; renew it",
         ),
         (
+            TlsError::InvalidCertificate(CertificateError::ExpiredContext {
+                time: UnixTime::since_unix_epoch(Duration::from_secs(1_772_600_000)),
+                not_after: UnixTime::since_unix_epoch(Duration::from_secs(1_772_500_000)),
+            }),
+            "the certificate of crm.example expired on 3 March 2026; renew it",
+        ),
+        (
+            TlsError::InvalidCertificate(CertificateError::NotValidYetContext {
+                time: UnixTime::since_unix_epoch(Duration::from_secs(1_772_500_000)),
+                not_before: UnixTime::since_unix_epoch(Duration::from_secs(1_772_600_000)),
+            }),
+            "the certificate of crm.example is not valid before 4 March 2026; check its dates",
+        ),
+        (
             TlsError::InvalidCertificate(CertificateError::NotValidYet),
             "the certificate of crm.example is not valid yet; check its dates",
         ),

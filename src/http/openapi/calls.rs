@@ -5,7 +5,7 @@ use utoipa::openapi::{ContentBuilder, HttpMethod, Required};
 use super::super::problem::Kind;
 use super::super::{attempts, health, history, messages, rejected, secret, test};
 use super::bodies::{self, Message, Save};
-use super::call::{Call, Schemas, sample};
+use super::call::{Call, Schemas, sample, text};
 use super::problems::array;
 use crate::workspace::view::WebhookView;
 
@@ -17,7 +17,6 @@ pub(super) const TAGS: &[(&str, &str)] = &[
     ("Messages", "For producers that do not write to the stream themselves."),
     ("Rejected", "What was set aside because it is no valid message. Admin token only."),
     ("Service", "For whoever runs it. No token."),
-    ("Receive", "What your endpoint gets."),
 ];
 
 /// Every call that needs a token.
@@ -36,6 +35,13 @@ const SAVE: &[Kind] = &[Kind::InvalidJson, Kind::InvalidWebhook];
 const COMMAND: &[Kind] =
     &[Kind::TooManyCommands, Kind::WorkspaceUnavailable, Kind::OutcomeUnknown, Kind::StoreFull, Kind::StoreAway];
 
+/// What the live stream tells.
+const LIVE: &str = "Server-sent events, beginning with the present `state`: `attempt` with an attempt as `listAttempts` \
+    shows it, `state` with the webhook as `showWebhook` does, and `gap` (`{\"after\",\"before\"}`) where attempts \
+    between two of them are no longer among the last 100. Come back with the `id` of the last event as `Last-Event-ID` \
+    and you miss nothing else. A comment every 15 s says that the stream is alive. It ends when the service does and \
+    when the token expires or is revoked. At most 16 streams a workspace.";
+
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = Call> {
     [webhook(), secrets(), workspace(), attempts(), messages(), rejected(), service()].into_iter().flatten()
@@ -43,7 +49,7 @@ pub(super) fn all() -> impl Iterator<Item = Call> {
 
 fn webhook() -> Vec<Call> {
     let at = |method, path, id, summary| Call::new("Webhook", method, path, id, summary);
-    let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("clear", "Clear it")];
+    let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("save-cleared", "Clear it")];
     let states = [
         sample!("webhook-not-configured", "Never saved"),
         sample!("webhook-disabled-by-errors", "Switched off by errors, and the owner was told"),
@@ -130,6 +136,7 @@ fn attempts() -> Vec<Call> {
     let entries = array(schemas.add::<attempts::LogEntry<'_>>());
     let log = sample!("log", "One delivered, then one that failed");
     let log = ContentBuilder::new().schema(Some(entries)).examples_from_iter([(log.name, log.example())]).build();
+    let events = ContentBuilder::new().schema(Some(text())).build();
     let list = sample!("attempts", "One delivered, then one that failed");
     vec![
         at("/v1/workspaces/{workspace}/attempts", "listAttempts", "The last attempts")
@@ -142,6 +149,10 @@ fn attempts() -> Vec<Call> {
             .with_header(200, "Content-Disposition", "Names the file: `outbound-log-<workspace>-<date>.json`")
             .needs(schemas)
             .refuses(&[TOKEN, WORKSPACE, READ]),
+        at("/v1/workspaces/{workspace}/attempts/live", "followAttempts", "Each attempt as it is made")
+            .says(LIVE)
+            .answers_with(200, "The events, without an end", "text/event-stream", events)
+            .refuses(&[TOKEN, WORKSPACE, READ, &[Kind::InvalidQuery, Kind::TooManyStreams]]),
     ]
 }
 

@@ -47,6 +47,7 @@ const KINDS: &[(Kind, &str)] = &[
         "the store is full, the message was not stored; free memory or raise its limit, then publish again",
     ),
     (Kind::StoreAway, "the store is away, nothing was changed; try again in a few seconds"),
+    (Kind::TooManyStreams, "this workspace has 16 live streams open already; close one of them"),
     (Kind::Overloaded, "too many requests are being answered; try again in a second"),
     (Kind::Internal, "the request failed inside the service; the operator's log says why"),
 ];

@@ -1,0 +1,79 @@
+//! The change history: who made the configuration what it is, when, and from what.
+
+use maud::{Markup, html};
+
+use super::parts::time;
+use crate::workspace::headers::HeaderName;
+use crate::workspace::history::{Change, Done};
+use crate::workspace::view::Status;
+
+pub(super) fn section(changes: &[Change]) -> Markup {
+    html! {
+        section #history .panel aria-labelledby="history-title" {
+            h2 #history-title { "Change history" }
+            @if changes.is_empty() {
+                p .empty { "Nothing was saved yet." }
+            } @else {
+                ol .changes {
+                    @for change in changes {
+                        li {
+                            p { (time(change.at)) " by " strong { (change.by) } }
+                            ul { @for what in differences(change) { li { (what) } } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a change changed, each as a sentence without a full stop.
+fn differences(change: &Change) -> Vec<Markup> {
+    let to = &change.to;
+    let before = change.from.as_ref();
+    let from_url = before.and_then(|from| from.url.as_deref());
+    let from_email = before.and_then(|from| from.owner_email.as_deref());
+    let from_status = before.map_or(Status::NotConfigured, |from| from.status);
+    let mut what = Vec::new();
+    if from_url != to.url.as_deref() {
+        what.push(moved("Webhook URL", from_url, to.url.as_deref()));
+    }
+    if from_status != to.status {
+        what.push(html! { (word(to.status)) });
+    }
+    if from_email != to.owner_email.as_deref() {
+        what.push(moved("Owner email", from_email, to.owner_email.as_deref()));
+    }
+    if !change.changed_headers.is_empty() {
+        let names: Vec<&str> = change.changed_headers.iter().map(HeaderName::as_str).collect();
+        what.push(html! { "Custom headers changed: " span .id { (names.join(", ")) } });
+    }
+    if change.action == Done::SecretRotated {
+        what.push(html! { "Signing secret rotated" });
+    }
+    if what.is_empty() {
+        what.push(html! { "Saved without a change" });
+    }
+    what
+}
+
+fn moved(name: &str, from: Option<&str>, to: Option<&str>) -> Markup {
+    html! {
+        (name) " "
+        @match (from, to) {
+            (Some(from), Some(to)) => { "changed from " span .id { (from) } " to " span .id { (to) } },
+            (None, Some(to)) => { "set to " span .id { (to) } },
+            (Some(from), None) => { "cleared; it was " span .id { (from) } },
+            (None, None) => { "empty" },
+        }
+    }
+}
+
+fn word(status: Status) -> &'static str {
+    match status {
+        Status::NotConfigured => "No longer configured",
+        Status::Enabled => "Switched on",
+        Status::Disabled => "Switched off",
+        Status::DisabledByErrors => "Switched off by too many errors",
+    }
+}

@@ -1,0 +1,270 @@
+//! What is asked for, and what follows: GET shows, POST does and sends the browser back to what it did
+//! (303), or shows the form again with what was typed.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, RawQuery, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use url::form_urlencoded;
+
+use super::super::form::Submitted;
+use super::super::problem::Problem;
+use super::super::serve::Draining;
+use super::super::session::Session;
+use super::super::{Shared, attempts, save as rules, session};
+use super::form::Typed;
+use super::page::{Model, Notice, SecretShown, latest as latest_page, page};
+use super::parts::duration;
+use super::status::Tone;
+use crate::journal::port::Reading;
+use crate::message::WorkspaceId;
+use crate::workspace::command::{Action, NoAttempt, Save};
+use crate::workspace::event::{Attempt, Trigger};
+use crate::workspace::view::{Status, WebhookView};
+use crate::workspace::{history, sentence};
+
+/// What a form came to; stands behind the `?` of the address that the browser is sent to.
+const SAVED: &str = "saved";
+const TESTED: &str = "tested";
+const ROTATED: &str = "rotated";
+/// Shows the secret: `show=secret`.
+const SHOW: &str = "show";
+/// Tells what the page has: the seq of its newest attempt.
+const AFTER: &str = "after";
+
+/// The calls of the screen. What is sent is sent by a form of the session's own pages ([`Submitted`]).
+pub(in super::super) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/workspaces/{workspace}/outbound", get(show))
+        .route("/workspaces/{workspace}/outbound/latest", get(latest))
+        .route("/workspaces/{workspace}/outbound/live", get(live))
+        .route("/workspaces/{workspace}/outbound/log", get(log))
+        .route("/workspaces/{workspace}/outbound/save", post(save))
+        .route("/workspaces/{workspace}/outbound/test", post(save_and_test))
+        .route("/workspaces/{workspace}/outbound/rotate", post(rotate))
+        .route("/workspaces/{workspace}/outbound/session", post(session::begin))
+        .route("/workspaces/{workspace}/outbound/session/end", post(session::end))
+}
+
+/// The screen.
+async fn show(State(shared): State<Arc<Shared>>, session: Session, RawQuery(query): RawQuery) -> Response {
+    let asked = Asked::of(query.as_deref());
+    match shared.screen(&session, &asked, None, None).await {
+        Ok(page) => page.into_response(),
+        Err(problem) => shared.trouble(problem),
+    }
+}
+
+/// What is new on it, for the script.
+async fn latest(State(shared): State<Arc<Shared>>, session: Session, RawQuery(query): RawQuery) -> Response {
+    let asked = Asked::of(query.as_deref());
+    let after = asked.value(AFTER).and_then(|seq| seq.parse().ok()).unwrap_or(0);
+    match shared.latest(&session, after).await {
+        Ok(page) => page.into_response(),
+        Err(problem) => shared.trouble(problem),
+    }
+}
+
+/// The live stream, for the script.
+async fn live(
+    State(shared): State<Arc<Shared>>,
+    session: Session,
+    draining: Option<Extension<Draining>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    shared.stream(session.scope, draining.map(|Extension(draining)| draining), &headers).await
+}
+
+/// Download log.
+async fn log(shared: State<Arc<Shared>>, session: Session) -> Response {
+    let State(of) = shared.clone();
+    attempts::log(shared, session.scope).await.unwrap_or_else(|problem| of.trouble(problem))
+}
+
+/// Save.
+async fn save(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
+    shared.saved(submitted, Action::Save).await
+}
+
+/// Save and test.
+async fn save_and_test(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
+    shared.saved(submitted, |save| Action::Test { save: Some(save) }).await
+}
+
+/// A new signing secret.
+async fn rotate(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
+    let session = submitted.session;
+    match shared.submit(&session.scope, Action::RotateSecret).await {
+        Ok(_) => shared.see(&session.scope.workspace, &format!("?{ROTATED}#secret")),
+        Err(problem) => shared.again(&session, None, problem).await,
+    }
+}
+
+impl Shared {
+    async fn saved(&self, submitted: Submitted, action: impl FnOnce(Save) -> Action) -> Response {
+        let Submitted { session, fields } = submitted;
+        let typed = Typed::sent(|name| fields.get(name).to_owned());
+        let save = match rules::parse(typed.body().as_bytes(), &self.facade.guard) {
+            Ok(save) => save,
+            Err(problem) => return self.again(&session, Some(typed), problem).await,
+        };
+        let action = action(save);
+        let tests = matches!(action, Action::Test { .. });
+        match self.submit(&session.scope, action).await {
+            Ok(applied) => {
+                let came_of_it = match (tests, applied.attempt, applied.reason) {
+                    (true, Some(attempt), _) => format!("?{TESTED}={}", attempt.id),
+                    (true, None, Some(NoAttempt::NoMessage)) => format!("?{TESTED}=no_message"),
+                    (true, None, _) => format!("?{TESTED}=no_url"),
+                    (false, ..) => format!("?{SAVED}"),
+                };
+                self.see(&session.scope.workspace, &came_of_it)
+            }
+            Err(problem) => self.again(&session, Some(typed), problem).await,
+        }
+    }
+
+    /// The screen with what went wrong and, of a form, what was typed.
+    async fn again(&self, session: &Session, typed: Option<Typed>, problem: Problem) -> Response {
+        let (status, sentence, errors) = (problem.status(), problem.sentence(), problem.errors());
+        let text = match errors.is_empty() {
+            true => sentence,
+            false => "Nothing was saved. Correct what is marked below and save again.".to_owned(),
+        };
+        let notice = Notice { tone: Tone::Bad, text, attempt: None };
+        let typed = typed.map(|typed| typed.with_errors(errors));
+        match self.screen(session, &Asked::default(), typed, Some(notice)).await {
+            Ok(page) => (status, page).into_response(),
+            Err(problem) => self.trouble(problem),
+        }
+    }
+
+    async fn screen(
+        &self,
+        session: &Session,
+        asked: &Asked,
+        typed: Option<Typed>,
+        notice: Option<Notice>,
+    ) -> Result<Html<String>, Problem> {
+        let workspace = &session.scope.workspace;
+        let reading = self.read(workspace).await?;
+        let events = self.within_reads(self.facade.journal.history(workspace)).await?;
+        let changes = history::changes(&events);
+        let view = WebhookView::new(workspace, &reading.state, &self.facade.policy);
+        let notice = notice.or_else(|| asked.notice(&reading));
+        let typed = typed.unwrap_or_else(|| Typed::saved(&view));
+        let secret = match &reading.state.webhook.secret {
+            None => SecretShown::None,
+            Some(secret) if asked.value(SHOW) == Some("secret") => SecretShown::Shown(secret.expose()),
+            Some(_) => SecretShown::Hidden,
+        };
+        let base = self.screen_path(workspace);
+        let model = Model { changes: &changes, secret, typed, notice, ..self.model(session, &base, &view, &reading) };
+        Ok(Html(page(&model)))
+    }
+
+    async fn latest(&self, session: &Session, after: u64) -> Result<Html<String>, Problem> {
+        let workspace = &session.scope.workspace;
+        let reading = self.read(workspace).await?;
+        let view = WebhookView::new(workspace, &reading.state, &self.facade.policy);
+        let base = self.screen_path(workspace);
+        Ok(Html(latest_page(&self.model(session, &base, &view, &reading), after).into_string()))
+    }
+
+    /// What every part of the screen shows.
+    fn model<'a>(
+        &'a self,
+        session: &'a Session,
+        base: &'a str,
+        webhook: &'a WebhookView,
+        reading: &'a Reading,
+    ) -> Model<'a> {
+        let now = (self.facade.clock)();
+        let previous = reading.state.webhook.valid_previous_secret(now);
+        Model {
+            root: self.facade.access.front.path(),
+            base,
+            csrf: &session.csrf,
+            who: session.scope.caller.subject(),
+            webhook,
+            counting: self.facade.policy.counting,
+            attempts: &reading.attempts,
+            changes: &[],
+            secret: SecretShown::None,
+            previous_until: previous.map(|previous| previous.valid_until),
+            typed: Typed::default(),
+            notice: None,
+        }
+    }
+
+    /// Sends the browser to the screen.
+    fn see(&self, workspace: &WorkspaceId, rest: &str) -> Response {
+        let mut response = StatusCode::SEE_OTHER.into_response();
+        // A workspace id, a parsed URL's path and a seq hold no character that a header refuses.
+        if let Ok(place) = HeaderValue::from_str(&format!("{}{rest}", self.screen_path(workspace))) {
+            response.headers_mut().insert(LOCATION, place);
+        }
+        response
+    }
+}
+
+/// What stands behind the `?`. Anybody may write anything there; what is not known says nothing.
+#[derive(Default)]
+struct Asked(Vec<(String, String)>);
+
+impl Asked {
+    fn of(query: Option<&str>) -> Self {
+        Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
+    }
+
+    fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What came of the form before, as far as it is durable.
+    fn notice(&self, reading: &Reading) -> Option<Notice> {
+        let plain = |tone, text: &str| Some(Notice { tone, text: text.to_owned(), attempt: None });
+        if self.value(ROTATED).is_some() {
+            let text = "A new signing secret was made. Put it into your endpoint within 24 hours.";
+            return plain(Tone::Good, text);
+        }
+        match self.value(TESTED) {
+            Some("no_message") => {
+                let text = "Saved. There is nothing to test with yet: the workspace has no message.";
+                return plain(Tone::Warning, text);
+            }
+            Some("no_url") => return plain(Tone::Warning, "Saved. There is nothing to test without a webhook URL."),
+            Some(id) => return tested(reading, id),
+            None => {}
+        }
+        self.value(SAVED)?;
+        match reading.state.status() {
+            Status::Enabled => plain(Tone::Good, "Saved. The webhook is on."),
+            Status::Disabled | Status::DisabledByErrors => plain(Tone::Good, "Saved. The webhook is off."),
+            Status::NotConfigured => plain(Tone::Good, "Saved. The webhook is cleared: there is no URL."),
+        }
+    }
+}
+
+/// How a test went, if it is still among the attempts that are kept.
+fn tested(reading: &Reading, id: &str) -> Option<Notice> {
+    let seq: u64 = id.parse().ok()?;
+    let named = |(of, attempt): &&(u64, Attempt)| *of == seq && attempt.trigger == Trigger::Test;
+    let (_, attempt) = reading.attempts.iter().find(named)?;
+    let response = attempt.response.as_ref();
+    let (tone, text) = match &attempt.error {
+        Some(error) => {
+            let cause = sentence::cause(error, &attempt.request.url, response);
+            (Tone::Bad, format!("Saved, but the test failed. {cause}"))
+        }
+        None => {
+            let status = response.map(|response| format!("HTTP {} ", response.status)).unwrap_or_default();
+            (Tone::Good, format!("Saved, and the test was delivered: {status}in {}.", duration(attempt.duration_ms)))
+        }
+    };
+    Some(Notice { tone, text, attempt: Some(seq) })
+}

@@ -1,0 +1,138 @@
+//! The webhook's status in one sentence, what was skipped while it was off, and what became of the mail.
+
+use maud::{Markup, html};
+
+use super::page::Model;
+use super::parts::{self, Icon, count};
+use crate::workspace::event::MailState;
+use crate::workspace::policy::Counting;
+use crate::workspace::view::{MailView, Status, WebhookView};
+
+/// How something stands: a colour, a picture, and always words beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Warning,
+    Bad,
+    Off,
+}
+
+impl Tone {
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warning => "warning",
+            Self::Bad => "bad",
+            Self::Off => "off",
+        }
+    }
+
+    pub(super) fn icon(self) -> Markup {
+        parts::icon(match self {
+            Self::Good => Icon::Check,
+            Self::Warning => Icon::Warning,
+            Self::Bad => Icon::Cross,
+            Self::Off => Icon::Pause,
+        })
+    }
+}
+
+/// The panel on top.
+pub(super) fn panel(model: &Model<'_>) -> Markup {
+    let webhook = model.webhook;
+    let (tone, text) = sentence(webhook, model.counting);
+    html! {
+        section #status .panel .status .(tone.class()) aria-label="Status" {
+            // Only this line is read out when it changes.
+            p .sentence role="status" { (tone.icon()) span { (text) } }
+            @if let (Status::Disabled | Status::DisabledByErrors, Some(at)) = (webhook.status, webhook.disabled_at) {
+                p { "Off since " (parts::time(at)) "." }
+            }
+            @if webhook.skipped.count > 0 { (skipped(webhook)) }
+            @if let Some(mail) = &webhook.mail { (mail_line(mail, webhook)) }
+        }
+    }
+}
+
+/// The status in one sentence or two.
+pub(super) fn sentence(webhook: &WebhookView, counting: Counting) -> (Tone, String) {
+    let errors = webhook.consecutive_errors;
+    let streak = match counting {
+        Counting::Consecutive => "in a row",
+        Counting::SinceSaved => "since the last save",
+    };
+    match webhook.status {
+        Status::NotConfigured => (Tone::Off, "Not configured. Enter a webhook URL and save it.".to_owned()),
+        Status::Enabled if errors > 0 => {
+            let off_at = webhook.error_limit.saturating_add(1);
+            let errors = count(errors.into(), "error");
+            (Tone::Warning, format!("Delivering. {errors} {streak}; at {off_at} it is switched off."))
+        }
+        Status::Enabled if webhook.last_attempt.is_none() => {
+            (Tone::Good, "Delivering. No message has come yet.".to_owned())
+        }
+        Status::Enabled => (Tone::Good, "Delivering.".to_owned()),
+        Status::Disabled => (Tone::Off, "Switched off. New messages are counted, not sent.".to_owned()),
+        Status::DisabledByErrors => {
+            let errors = count(errors.into(), "error");
+            let text = format!(
+                "Switched off after {errors} {streak}. Correct the URL or what answers there, then save: \
+                 that switches it on again."
+            );
+            (Tone::Bad, text)
+        }
+    }
+}
+
+fn skipped(webhook: &WebhookView) -> Markup {
+    let skipped = &webhook.skipped;
+    let when = match webhook.status {
+        Status::NotConfigured => "without a webhook URL",
+        Status::Enabled => "while the webhook was last off",
+        Status::Disabled | Status::DisabledByErrors => "since the webhook is off",
+    };
+    html! {
+        p #skipped {
+            strong { (count(skipped.count, "message")) } " skipped " (when)
+            @if let (Some(first), Some(last)) = (skipped.first_at, skipped.last_at) {
+                @if skipped.count == 1 { ", at " (parts::time(first)) }
+                @else { ": the first at " (parts::time(first)) ", the last at " (parts::time(last)) }
+            }
+            ". What was skipped is never sent."
+        }
+    }
+}
+
+fn mail_line(mail: &MailView, webhook: &WebhookView) -> Markup {
+    let (tone, text) = mail_sentence(mail, webhook.owner_email.as_deref());
+    html! {
+        p #mail .mail .(tone.class()) {
+            (tone.icon())
+            span {
+                (text)
+                @if let Some(detail) = &mail.detail { " " (detail) "." }
+                " (" (parts::time(mail.at)) ")"
+            }
+        }
+    }
+}
+
+fn mail_sentence(mail: &MailView, owner: Option<&str>) -> (Tone, String) {
+    let to = owner.unwrap_or("the owner");
+    match mail.state {
+        MailState::Owed if mail.detail.is_some() => {
+            (Tone::Warning, format!("The mail to {to} could not be handed over yet; it is tried for 24 hours."))
+        }
+        MailState::Owed => (Tone::Off, format!("A mail to {to} is on its way.")),
+        MailState::Sent => (Tone::Good, format!("A mail about the switch-off was sent to {to}.")),
+        MailState::GivenUp => (Tone::Bad, format!("The mail to {to} could not be delivered; check the owner email.")),
+        MailState::Dropped => (Tone::Off, "The mail about the switch-off was dropped: a save came first.".to_owned()),
+        MailState::Limited => (Tone::Warning, "No mail was sent: there were ten in 24 hours already.".to_owned()),
+        MailState::NoAddress => {
+            (Tone::Warning, "Nobody was told of the switch-off: there is no owner email.".to_owned())
+        }
+        MailState::NoMailServer => {
+            (Tone::Warning, "Nobody was told of the switch-off: this service has no mail server.".to_owned())
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Why an attempt failed, as sentences for the people who run the endpoint: what happened, then what
+//! helps.
+//!
+//! The recorded detail says what happened in the words of the moment. Here the answer that is kept with
+//! it is looked at as well, so that the advice fits.
+
+use url::Url;
+
+use super::event::{AttemptError, ErrorKind, Response};
+
+/// Characters of an address that a sentence quotes at most.
+const ADDRESS_QUOTED_MAX: usize = 1_000;
+
+/// The cause of `error`, which the attempt at `url` ended with. `response` is what came back, if
+/// anything did. Never names a resolved address; what the endpoint answered is quoted.
+#[must_use]
+pub fn cause(error: &AttemptError, url: &str, response: Option<&Response>) -> String {
+    match (error.kind, response) {
+        (ErrorKind::Redirect, Some(response)) => redirect(url, response),
+        (ErrorKind::HttpStatus, Some(response)) => status(response),
+        _ => {
+            let happened = sentence(&error.detail, url);
+            match advice(error.kind) {
+                Some(advice) => format!("{happened} {advice}"),
+                None => happened,
+            }
+        }
+    }
+}
+
+fn redirect(url: &str, response: &Response) -> String {
+    let status = response.status;
+    match header(response, "location").and_then(|to| absolute(url, to)) {
+        Some(to) => format!("Your URL answered {status} and points to {to}; save that address instead."),
+        None => format!(
+            "Your URL answered {status}, a redirect that does not say where to. \
+             Redirects are not followed; save the address that answers by itself."
+        ),
+    }
+}
+
+/// The address that a redirect means, relative to the URL that answered (RFC 9110 section 10.2.2).
+fn absolute(url: &str, location: &str) -> Option<String> {
+    let to = Url::parse(url).ok()?.join(location).ok()?;
+    Some(to.as_str().chars().take(ADDRESS_QUOTED_MAX).collect())
+}
+
+fn status(response: &Response) -> String {
+    let code = response.status;
+    let helps = match code {
+        401 | 403 => "It asks for a permission that we do not have; let it accept our requests by their signature.",
+        404 => "There is nothing at this address; check the path.",
+        405 => "It does not take POST there; check the path.",
+        408 | 504 => "Whatever stands behind it took too long; answer first and work afterwards.",
+        410 => "It says that this address is gone for good; save another one, or switch the webhook off.",
+        413 => "It takes no body of this size; raise its limit.",
+        415 => "It does not take application/json; check how it reads the body.",
+        400 | 422 => "It did not understand the message; its answer below may say why.",
+        429 => return too_many(response),
+        500 => "It failed while it worked on the message; its own log says why.",
+        502 | 503 => "It is not up, or what stands behind it is not; look there first.",
+        _ if (400..500).contains(&code) => "It refuses the message; its answer below may say why.",
+        _ if (500..600).contains(&code) => "The fault is on its side; its own log says why.",
+        _ => "Only 200 to 209 count as delivered.",
+    };
+    format!("Your URL answered {code}. {helps}")
+}
+
+fn too_many(response: &Response) -> String {
+    let after = match header(response, "retry-after") {
+        Some(after) => format!("It asks for a pause (Retry-After: {after})"),
+        None => "It asks for a pause".to_owned(),
+    };
+    format!("Your URL answered 429. {after}; every message is sent once and at once, so let it take more of them.")
+}
+
+/// What helps, where the detail does not say it already.
+fn advice(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Connect => Some("Check that it is up, that the port is right, and that no firewall is in between."),
+        ErrorKind::Timeout => Some("Let it answer first and work afterwards."),
+        ErrorKind::Protocol => Some("Check what listens at this port, and what stands in front of it."),
+        ErrorKind::Interrupted => Some("Test again."),
+        // An answer without its record: there is nothing to look at.
+        ErrorKind::HttpStatus | ErrorKind::Redirect | ErrorKind::ForbiddenAddress | ErrorKind::Dns | ErrorKind::Tls => {
+            None
+        }
+    }
+}
+
+/// The detail with a capital, unless it begins with the host's name, and a full stop.
+fn sentence(detail: &str, url: &str) -> String {
+    let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let mut letters = detail.chars();
+    let mut text = match letters.next() {
+        Some(first) if host.is_empty() || !detail.starts_with(&host) => {
+            first.to_uppercase().chain(letters).collect::<String>()
+        }
+        Some(_) | None => detail.to_owned(),
+    };
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let named = response.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    named.map(|(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, headers: &[(&str, &str)]) -> Response {
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Response { status, headers, body: String::new(), truncated: false }
+    }
+
+    fn of(kind: ErrorKind, detail: &str, response: Option<&Response>) -> String {
+        let error = AttemptError { kind, detail: detail.to_owned() };
+        cause(&error, "https://crm.example/hooks/whatsapp", response)
+    }
+
+    #[test]
+    fn every_class_of_errors_has_its_sentence() {
+        for (kind, detail, expected) in [
+            (
+                ErrorKind::Dns,
+                "the name crm.example cannot be resolved; check its spelling and its DNS records",
+                "The name crm.example cannot be resolved; check its spelling and its DNS records.",
+            ),
+            (
+                ErrorKind::Connect,
+                "no connection to crm.example:443: connection refused",
+                "No connection to crm.example:443: connection refused. \
+                 Check that it is up, that the port is right, and that no firewall is in between.",
+            ),
+            (
+                ErrorKind::Tls,
+                "the certificate of crm.example expired on 3 March 2026; renew it",
+                "The certificate of crm.example expired on 3 March 2026; renew it.",
+            ),
+            (
+                ErrorKind::Timeout,
+                "crm.example did not answer within 5s",
+                "crm.example did not answer within 5s. Let it answer first and work afterwards.",
+            ),
+            (
+                ErrorKind::Protocol,
+                "what crm.example answered is no HTTP/1.1",
+                "What crm.example answered is no HTTP/1.1. \
+                 Check what listens at this port, and what stands in front of it.",
+            ),
+            (
+                ErrorKind::Interrupted,
+                "the service was restarted before the answer came",
+                "The service was restarted before the answer came. Test again.",
+            ),
+            (
+                ErrorKind::ForbiddenAddress,
+                "crm.example leads to an address that is not public; use a public one",
+                "crm.example leads to an address that is not public; use a public one.",
+            ),
+            (ErrorKind::HttpStatus, "crm.example answered 500", "crm.example answered 500."),
+        ] {
+            assert_eq!(of(kind, detail, None), expected);
+        }
+    }
+
+    #[test]
+    fn a_redirect_names_the_address_to_save() {
+        for (location, expected) in [
+            (
+                Some("https://www.crm.example/hooks/whatsapp"),
+                "Your URL answered 301 and points to https://www.crm.example/hooks/whatsapp; \
+                 save that address instead.",
+            ),
+            (Some("/new"), "Your URL answered 301 and points to https://crm.example/new; save that address instead."),
+            (
+                None,
+                "Your URL answered 301, a redirect that does not say where to. \
+                 Redirects are not followed; save the address that answers by itself.",
+            ),
+        ] {
+            let headers: Vec<_> = location.map(|to| ("location", to)).into_iter().collect();
+            assert_eq!(of(ErrorKind::Redirect, "…", Some(&answered(301, &headers))), expected);
+        }
+    }
+
+    #[test]
+    fn a_status_says_what_helps() {
+        for (code, helps) in [
+            (400, "did not understand"),
+            (401, "permission"),
+            (403, "permission"),
+            (404, "check the path"),
+            (405, "does not take POST"),
+            (408, "work afterwards"),
+            (410, "gone for good"),
+            (413, "raise its limit"),
+            (415, "application/json"),
+            (418, "refuses the message"),
+            (422, "did not understand"),
+            (429, "asks for a pause;"),
+            (500, "its own log"),
+            (502, "not up"),
+            (503, "not up"),
+            (504, "work afterwards"),
+            (507, "on its side"),
+            (226, "Only 200 to 209"),
+            (199, "Only 200 to 209"),
+        ] {
+            let text = of(ErrorKind::HttpStatus, "…", Some(&answered(code, &[])));
+            assert!(text.starts_with(&format!("Your URL answered {code}. ")) && text.contains(helps), "{text}");
+        }
+        let text = of(ErrorKind::HttpStatus, "…", Some(&answered(429, &[("Retry-After", "120")])));
+        assert!(text.contains("(Retry-After: 120)"), "{text}");
+    }
+}

@@ -1,0 +1,288 @@
+//! A headless Chromium of its own for a test, driven over WebDriver; both processes end with it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use url::{ParseError, Url};
+
+use crate::support::service::PATIENCE;
+
+/// Between two looks at a condition.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Widths of the pictures in pixels: a desk, and a small telephone.
+const WIDTHS: [u32; 2] = [1280, 360];
+/// A picture is not higher than this, however long the page.
+const HEIGHT_MAX: u64 = 2_400;
+/// How much of the page README shows.
+const README_HEIGHT: u64 = 900;
+
+/// What is different about a browser.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Kind {
+    /// No page may run a script.
+    pub(crate) without_scripts: bool,
+}
+
+/// A browser with one window.
+pub(crate) struct Browser {
+    client: Client,
+    /// Where downloads land; the profile is below it, too.
+    folder: TempDir,
+    driver: Driver,
+}
+
+/// The driver's process group: with it the browser's processes end.
+struct Driver(Child);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        kill_process_group(Pid::from_child(&self.0), Signal::KILL).ok();
+        self.0.wait().ok();
+    }
+}
+
+/// A command of the browser's own protocol, beyond WebDriver.
+#[derive(Debug)]
+struct DevTools(&'static str, Value);
+
+impl WebDriverCompatibleCommand for DevTools {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _url: &Url) -> (axum::http::Method, Option<String>) {
+        (axum::http::Method::POST, Some(json!({"cmd": self.0, "params": self.1}).to_string()))
+    }
+}
+
+impl Browser {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("HOME", folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("chromedriver, which `make tools` installs");
+        let stdout = child.stdout.take().unwrap();
+        let driver = Driver(child);
+        let port = tokio::task::spawn_blocking(move || {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            let port = lines.find_map(|line| {
+                line.split("started successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').to_owned())
+            });
+            // Reads on, so that the driver is never kept from writing.
+            std::thread::spawn(move || lines.for_each(drop));
+            port
+        });
+        let port = port.await.unwrap().expect("the driver says its port");
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(capabilities(kind, folder.path()))
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a session of the browser");
+        Self { client, folder, driver }
+    }
+
+    pub(crate) async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    pub(crate) async fn reload(&self) {
+        self.client.refresh().await.unwrap();
+    }
+
+    /// What the service sent, more or less.
+    pub(crate) async fn source(&self) -> String {
+        self.client.source().await.unwrap()
+    }
+
+    pub(crate) async fn address(&self) -> Url {
+        self.client.current_url().await.unwrap()
+    }
+
+    /// The text that is seen of the first element; `None` when there is none.
+    pub(crate) async fn text(&self, css: &str) -> Option<String> {
+        self.client.find(Locator::Css(css)).await.ok()?.text().await.ok()
+    }
+
+    pub(crate) async fn count(&self, css: &str) -> usize {
+        self.client.find_all(Locator::Css(css)).await.unwrap().len()
+    }
+
+    /// A property of the first element, such as the value of a field.
+    pub(crate) async fn property(&self, css: &str, name: &str) -> Option<String> {
+        self.client.find(Locator::Css(css)).await.ok()?.prop(name).await.ok()?
+    }
+
+    /// Clicks; what follows is waited for by the caller.
+    pub(crate) async fn click(&self, css: &str) {
+        self.client.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
+    }
+
+    /// Clicks the button or link with that text.
+    pub(crate) async fn press(&self, text: &str) {
+        let path = format!("//*[self::button or self::a or self::summary][normalize-space()='{text}']");
+        self.client.find(Locator::XPath(&path)).await.unwrap().click().await.unwrap();
+    }
+
+    /// Puts `text` into a field in place of what stands there.
+    pub(crate) async fn fill(&self, css: &str, text: &str) {
+        let field = self.client.find(Locator::Css(css)).await.unwrap();
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// The id of the element that has the focus.
+    pub(crate) async fn focused(&self) -> String {
+        let element = self.client.active_element().await.unwrap();
+        element.attr("id").await.unwrap().unwrap_or_default()
+    }
+
+    /// Waits until the first such element says `part`.
+    pub(crate) async fn until_says(&self, css: &str, part: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let said = self.text(css).await.unwrap_or_default();
+            if said.contains(part) {
+                return said;
+            }
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {part:?} in {css}: {said:?}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until there are so many such elements.
+    pub(crate) async fn until_count(&self, css: &str, wanted: usize) {
+        let began = Instant::now();
+        while self.count(css).await != wanted {
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {wanted} of {css}: {}", self.count(css).await);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Marks the page, so that a later look tells whether it is still the same.
+    pub(crate) async fn mark(&self) {
+        self.client.execute("window.marked = true", Vec::new()).await.unwrap();
+    }
+
+    pub(crate) async fn is_marked(&self) -> bool {
+        self.client.execute("return window.marked === true", Vec::new()).await.unwrap() == json!(true)
+    }
+
+    /// The file that is downloaded into an empty folder, once it is there as a whole.
+    pub(crate) async fn downloaded(&self) -> (String, Vec<u8>) {
+        let began = Instant::now();
+        loop {
+            let files = files(&self.downloads());
+            if let [file] = &files.iter().collect::<Vec<_>>()[..]
+                && !file.ends_with(".crdownload")
+                && !file.starts_with('.')
+            {
+                return ((*file).clone(), fs::read(self.downloads().join(file)).unwrap());
+            }
+            assert!(began.elapsed() < PATIENCE, "nothing was downloaded: {files:?}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn downloads(&self) -> PathBuf {
+        downloads(self.folder.path())
+    }
+
+    /// Takes pictures of the page in both widths.
+    pub(crate) async fn shoot(&self, name: &str) {
+        for width in WIDTHS {
+            self.picture(&format!("{name}-{width}"), width).await;
+        }
+        self.dev_tools("Emulation.clearDeviceMetricsOverride", json!({})).await;
+    }
+
+    /// The same in dark colours.
+    pub(crate) async fn shoot_dark(&self, name: &str) {
+        let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
+        self.dev_tools("Emulation.setEmulatedMedia", dark).await;
+        self.shoot(name).await;
+        self.dev_tools("Emulation.setEmulatedMedia", json!({"features": []})).await;
+    }
+
+    /// Takes the upper part of the page at a desk, as README shows it.
+    pub(crate) async fn shoot_upper(&self, name: &str) {
+        self.capture(name, WIDTHS[0], README_HEIGHT).await;
+        self.dev_tools("Emulation.clearDeviceMetricsOverride", json!({})).await;
+    }
+
+    async fn picture(&self, name: &str, width: u32) {
+        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics(width, 800)).await;
+        let layout = self.dev_tools("Page.getLayoutMetrics", json!({})).await;
+        let size = |name: &str| layout["cssContentSize"][name].as_f64().unwrap();
+        assert!(size("width") <= f64::from(width), "{name}: the page is {} wide and scrolls sideways", size("width"));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the height of a page in pixels")]
+        let height = (size("height").ceil() as u64).clamp(400, HEIGHT_MAX);
+        self.capture(name, width, height).await;
+    }
+
+    async fn capture(&self, name: &str, width: u32, height: u64) {
+        self.dev_tools("Emulation.setDeviceMetricsOverride", metrics(width, height)).await;
+        let shot = self.dev_tools("Page.captureScreenshot", json!({"format": "png"})).await;
+        let png = STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screens");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{name}.png")), png).unwrap();
+    }
+
+    async fn dev_tools(&self, command: &'static str, parameters: Value) -> Value {
+        self.client.issue_cmd(DevTools(command, parameters)).await.unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+
+    /// Ends the browser in order; it ends with the test in any case.
+    pub(crate) async fn close(self) {
+        self.client.close().await.ok();
+        drop(self.driver);
+    }
+}
+
+fn metrics(width: u32, height: u64) -> Value {
+    json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false})
+}
+
+fn downloads(folder: &Path) -> PathBuf {
+    folder.join("downloads")
+}
+
+fn files(folder: &Path) -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn capabilities(kind: Kind, folder: &Path) -> Capabilities {
+    let scripts = if kind.without_scripts { 2 } else { 1 };
+    let options = json!({
+        "args": [
+            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
+            "--window-size=1280,900", "--lang=en-GB", format!("--user-data-dir={}", folder.join("profile").display()),
+        ],
+        "prefs": {
+            "download.default_directory": downloads(folder),
+            "download.prompt_for_download": false,
+            "profile.managed_default_content_settings.javascript": scripts,
+        },
+    });
+    [("browserName".to_owned(), json!("chrome")), ("goog:chromeOptions".to_owned(), options)].into_iter().collect()
+}
