@@ -48,6 +48,7 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("actix", &["actor"]),
     ("actix_rt", &["actor"]),
     ("axum", &["http"]),
+    ("maud", &["http/screen"]),
     ("redis", &["journal/redis"]),
     ("redb", &["journal/embedded"]),
     ("reqwest", &["deliver", "cli/client"]),

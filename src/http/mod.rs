@@ -18,8 +18,8 @@ use crate::config::{READS_AT_ONCE, REQUEST_BODY_MAX, REQUESTS_AT_ONCE, STORE_ANS
 use crate::deliver::Guard;
 use crate::journal::port::{Journal, ReadError, Reading};
 use crate::message::WorkspaceId;
-use crate::workspace::Policy;
 use crate::workspace::time::Clock;
+use crate::workspace::{Policy, State};
 
 pub use access::{Access, AdminToken, Front, TokenTooShort};
 pub use failures::Peer;
@@ -141,6 +141,11 @@ impl Shared {
     /// Reads what is durable of a workspace, within [`STORE_ANSWER_MAX`].
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, Problem> {
         self.within_reads(self.facade.journal.read(workspace)).await
+    }
+
+    /// Reads the state of a workspace alone, within [`STORE_ANSWER_MAX`].
+    async fn state(&self, workspace: &WorkspaceId) -> Result<State, Problem> {
+        self.within_reads(self.facade.journal.state(workspace)).await
     }
 
     /// Reads from the store, one of [`READS_AT_ONCE`], within [`STORE_ANSWER_MAX`].

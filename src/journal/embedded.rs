@@ -27,6 +27,7 @@ use super::{fold, rejected};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
+use crate::workspace::state::State;
 use crate::workspace::time::Clock;
 
 mod engine;
@@ -132,6 +133,12 @@ impl Journal for Embedded {
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let stored = self.store.stored(workspace).map_err(|error| store::failed("reading a workspace", error))?;
         Ok(fold::read(workspace, &stored)?)
+    }
+
+    async fn state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        let stored =
+            self.store.above(workspace).map_err(|error| store::failed("reading a workspace's state", error))?;
+        Ok(fold::load(workspace, &stored)?.state)
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

@@ -101,6 +101,10 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { (self.read)() }
     }
 
+    async fn state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        Ok(self.read(workspace).await?.state)
+    }
+
     async fn history(&self, _workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         if self.hangs { std::future::pending().await } else { (self.history)() }
     }

@@ -110,10 +110,19 @@ impl Store {
 
     /// A workspace as of the last durable transaction.
     pub(super) fn stored(&self, workspace: &WorkspaceId) -> Done<Stored> {
+        self.stored_from(workspace, |_| 0)
+    }
+
+    /// The same with the attempts above the snapshot alone.
+    pub(super) fn above(&self, workspace: &WorkspaceId) -> Done<Stored> {
+        self.stored_from(workspace, Record::above)
+    }
+
+    fn stored_from(&self, workspace: &WorkspaceId, from: impl FnOnce(&Record) -> usize) -> Done<Stored> {
         let txn = self.db.begin_read()?;
         let record = txn.open_table(WORKSPACES)?.get(workspace.as_str())?.map(|bytes| Record::decode(bytes.value()));
         let record = record.transpose()?.unwrap_or_default();
-        Ok(record.stored(&txn.open_table(EVENTS)?, 0)?)
+        Ok(record.stored(&txn.open_table(EVENTS)?, from(&record))?)
     }
 
     /// A workspace's events that are no attempts, as of the last durable transaction.

@@ -17,6 +17,7 @@ use crate::journal::port::{
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
+use crate::workspace::state::State;
 
 impl Inner {
     pub(super) async fn submit_command(
@@ -69,6 +70,14 @@ impl Inner {
         let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
         let (stored, _) = answer.map_err(|error| store_error("reading a workspace", error))?;
         Ok(fold::read(workspace, &stored)?)
+    }
+
+    pub(super) async fn read_state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        let keys = self.keys.shard(workspace.shard(self.shards));
+        let cmd = read::command(&self.server, &keys, workspace, read::Attempts::Above);
+        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
+        let (stored, _) = answer.map_err(|error| store_error("reading a workspace's state", error))?;
+        Ok(fold::load(workspace, &stored)?.state)
     }
 
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

@@ -17,6 +17,7 @@ use crate::journal::port::{
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
+use crate::workspace::state::State;
 
 #[async_trait]
 impl Journal for Redis {
@@ -49,6 +50,10 @@ impl Journal for Redis {
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         self.inner.read_workspace(workspace).await
+    }
+
+    async fn state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        self.inner.read_state(workspace).await
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

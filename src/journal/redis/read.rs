@@ -9,14 +9,17 @@ use super::keys::{ShardKeys, WorkspaceKey};
 use super::reply;
 use super::script::Script;
 use crate::journal::fold::Stored;
-use crate::journal::port::{ATTEMPTS_KEPT, RawEntry, StoredEvent};
+use crate::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, RawEntry, StoredEvent};
 use crate::message::WorkspaceId;
+
+/// Attempts above a snapshot at most: fewer than a commit takes, and those before it that are kept.
+const ABOVE_MAX: usize = ATTEMPTS_KEPT + COMMIT_EVENTS_MAX;
 
 /// Which attempts to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Attempts {
-    /// Those above the snapshot, at most so many.
-    Above(usize),
+    /// Those above the snapshot.
+    Above,
     /// The last [`ATTEMPTS_KEPT`].
     Last,
 }
@@ -29,7 +32,7 @@ pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId
     use WorkspaceKey::{Attempts as AttemptsKey, Journal, Last, Snapshot};
     let keys = [Snapshot, AttemptsKey, Journal, Last].map(|key| keys.of(workspace, key));
     let (count, which) = match attempts {
-        Attempts::Above(count) => (count, "above"),
+        Attempts::Above => (ABOVE_MAX, "above"),
         Attempts::Last => (ATTEMPTS_KEPT, "last"),
     };
     let mut cmd = server.script(Script::Read, &keys);
