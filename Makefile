@@ -100,7 +100,7 @@ picture:
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must turn
 # a test red. Only the tests of those rooms are asked, so that it takes an hour on two cores and not a
 # day: what only others would notice counts as missed.
-MUTANTS := $(CARGO) mutants --timeout 300
+MUTANTS := $(CARGO) mutants --timeout 120 --cargo-arg=$(LOCKED)
 OTHER_ROOMS := $(addprefix --skip ,actor:: journal:: cli:: http:: notify::)
 
 mutants:
@@ -108,6 +108,6 @@ mutants:
 	@$(CARGO) mutants --version || $(CARGO) install --locked cargo-mutants
 	@mkdir -p target/mutants
 	$(MUTANTS) --output target/mutants/workspace --file 'src/workspace/**/*.rs' \
-	  -- $(LOCKED) --lib -- $(OTHER_ROOMS)
+	  --cargo-arg=--lib -- -- $(OTHER_ROOMS)
 	$(MUTANTS) --output target/mutants/deliver --file 'src/deliver/classify*.rs' --file 'src/deliver/guard*.rs' \
-	  -- $(LOCKED) --lib --test delivery -- $(OTHER_ROOMS)
+	  --cargo-arg=--lib --cargo-arg=--test=delivery -- -- $(OTHER_ROOMS)

@@ -2,7 +2,7 @@
 -- Reads what is durable of a workspace, as of one moment.
 --
 -- KEYS: 1 snapshot, 2 attempts, 3 journal, 4 last
--- ARGV: 1 attempts at most, 2 'above' for those above the snapshot, 'last' for the last ones
+-- ARGV: 1 attempts at most, 2 'above' for those above the snapshot, 'last' for the last ones, 'none'
 -- Answers {snapshot, attempts oldest first, last id of attempts, last id of journal, last skipped}.
 local function top(key)
   if redis.call('EXISTS', key) == 0 then
@@ -23,7 +23,7 @@ if ARGV[2] == 'above' then
   -- A snapshot begins so (journal::record). One that does not is refused by its reader anyway.
   local seq = snapshot and string.match(snapshot, '^{"v":%d+,"seq":(%d+)') or '0'
   attempts = redis.call('XRANGE', KEYS[2], '(' .. seq .. '-0', '+', 'COUNT', ARGV[1])
-else
+elseif ARGV[2] == 'last' then
   local newest_first = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', ARGV[1])
   for i = #newest_first, 1, -1 do
     attempts[#attempts + 1] = newest_first[i]

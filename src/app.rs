@@ -125,6 +125,7 @@ impl App {
             in_flight_max: config.in_flight_max,
             node: node.to_owned(),
             lease: config.lease(),
+            keyring: Arc::clone(&config.keyring),
             arbiters: config.arbiters,
             clock: now,
         })?;
@@ -160,6 +161,7 @@ impl App {
             guard: Guard::new(config.allow_net.clone()),
             answer_wait: config.answer_wait(),
             timeout: config.timeout,
+            keyring: config.keyring,
             clock: now,
             fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),

@@ -5,10 +5,12 @@
 //! the rules in [`crate::workspace::policy`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::seal::Keyring;
 use crate::workspace::Policy;
 
 // Intake and shard.
@@ -141,8 +143,8 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub const READS_AT_ONCE: usize = 32;
 /// How long the facade waits for the store to read a workspace or take a message.
 pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
-/// How often a workspace is read for the live streams of it.
-pub const LIVE_POLL: Duration = Duration::from_millis(500);
+/// How often a workspace is read for the live streams of it. Each time costs its last 100 attempts.
+pub const LIVE_POLL: Duration = Duration::from_secs(1);
 /// Pauses between such reads while the store is away.
 pub const LIVE_RETRY: Pauses = Pauses { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 /// Live streams of this node at a time; more get 429.
@@ -229,6 +231,8 @@ pub struct Config {
     pub allow_net: Vec<IpNet>,
     /// The mail server; without one mails end as `no_mail_server`.
     pub mail: Option<MailConfig>,
+    /// Seals what is confidential wherever it rests; without a key nothing is sealed.
+    pub keyring: Arc<Keyring>,
     /// Where the facade listens.
     pub listen: std::net::SocketAddr,
     /// The facade's address as the outside sees it, for links.

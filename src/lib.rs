@@ -26,6 +26,7 @@
 //!   Redis and one embedded file.
 //! - [`actor`]: the running shards: intake, permits, the table, workspace actors, the committer. The
 //!   only room that names actix.
+//! - [`seal`]: what is confidential, encrypted wherever it rests. The only room that names the cipher.
 //! - [`sign`]: Standard Webhooks, sign and verify.
 //! - [`deliver`]: one attempt: courier, egress guard, classification of outcomes.
 //! - [`notify`]: the mails to the owner of a webhook: it was switched off, it fails, it delivers again.
@@ -61,6 +62,7 @@ pub mod http;
 pub mod journal;
 pub mod message;
 pub mod notify;
+pub mod seal;
 pub mod sign;
 pub mod telemetry;
 pub mod workspace;

@@ -263,7 +263,9 @@ fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
     // Whoever watches sees the messages alone, unless a log was asked for.
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let printed = stdout(&output);
-    assert!(printed.starts_with("look:       curl -H 'Authorization: Bearer "), "{printed}");
+    assert!(printed.starts_with("screen:     http://127.0.0.1:"), "{printed}");
+    assert!(printed.contains("\n            sign in with eyJ"), "{printed}");
+    assert!(printed.contains("\nlook:       curl -H 'Authorization: Bearer "), "{printed}");
     let row = printed.lines().find(|line| line.starts_with("all ")).expect(&printed);
     let counts: Vec<u64> = row.split_whitespace().skip(1).map(|count| count.parse().unwrap()).collect();
     assert_eq!(counts[0], 60);
@@ -278,7 +280,7 @@ fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
 fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
     let mut demo = outbound(&["demo", "--messages", "1000000"]);
     let mut running = Running::start(demo.stderr(Stdio::piped()));
-    assert!(running.line().starts_with("look:"));
+    assert!(running.line().starts_with("screen:"));
     running.signal(Signal::INT);
     let mut error = String::new();
     running.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();

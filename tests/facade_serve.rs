@@ -69,6 +69,23 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
+async fn wrong_tokens_are_counted_by_the_address_of_their_connection() {
+    let served = served().await;
+    let mut answers = Vec::new();
+    // Each on a connection of its own: it is the address that counts.
+    for _ in 0..11 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let head =
+            format!("POST {TEST} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer wrong\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        answers.push(rest(&mut stream).await[..12].to_owned());
+    }
+    let (last, before) = answers.split_last().unwrap();
+    assert!(before.iter().all(|answer| answer == "HTTP/1.1 401"), "{answers:?}");
+    assert_eq!(last, "HTTP/1.1 429");
+}
+
+#[tokio::test]
 async fn a_command_is_carried_through_although_its_caller_went_away() {
     let served = served().await;
     let stream = send_test(served.address).await;

@@ -18,13 +18,14 @@ use support::rust_source::{Named, Source};
 const ROOMS: &[(&str, &[&str])] = &[
     ("message", &[]),
     ("workspace", &["message"]),
-    ("config", &["message", "workspace"]),
+    ("seal", &["message", "workspace"]),
+    ("config", &["message", "seal", "workspace"]),
     ("telemetry", &["config", "message", "workspace"]),
     ("sign", &["config", "message", "workspace"]),
     ("journal", &["config", "message", "telemetry", "workspace"]),
     ("deliver", &["config", "message", "sign", "telemetry", "workspace"]),
     ("notify", &["config", "journal", "message", "telemetry", "workspace"]),
-    ("actor", &["config", "deliver", "journal", "message", "notify", "sign", "telemetry", "workspace"]),
+    ("actor", &["config", "deliver", "journal", "message", "notify", "seal", "sign", "telemetry", "workspace"]),
     (
         "http",
         &[
@@ -34,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "deliver::parse_endpoint",
             "journal",
             "message",
+            "seal",
             "sign",
             "telemetry",
             "workspace",
@@ -48,6 +50,7 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("actix", &["actor"]),
     ("actix_rt", &["actor"]),
     ("axum", &["http"]),
+    ("chacha20poly1305", &["seal"]),
     ("maud", &["http/screen"]),
     ("redis", &["journal/redis"]),
     ("redb", &["journal/embedded"]),

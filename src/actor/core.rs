@@ -3,14 +3,17 @@
 //! Plain and synchronous. Events are folded into the state as soon as they are decided; the shard
 //! makes them durable in the order in which they are reported.
 
+use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::error;
 
 use super::log;
 use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
+use super::sealing;
 use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
 use crate::actor::maps::{HashMap, HashSet};
@@ -19,6 +22,7 @@ use crate::deliver::Done;
 use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
+use crate::seal::Keyring;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
 use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailId, MailKind, MailState, Request, Trigger};
@@ -33,6 +37,8 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     /// Makes a signing secret.
     pub(super) fresh_secret: Box<dyn Fn() -> Confidential>,
+    /// Seals what is confidential before it is committed.
+    pub(super) keyring: Arc<Keyring>,
     pub(super) gate: Rc<Gate>,
     /// Looks at each message before it is judged; tests make it panic.
     #[cfg(test)]
@@ -227,6 +233,7 @@ impl Core {
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
+            Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
             Action::Test { .. } => return self.begin_test(id, command, out),
             Action::Forget => return self.forget(id, &command.by, out),
         };
@@ -264,7 +271,12 @@ impl Core {
             fresh_secret: &(self.context.fresh_secret)(),
             mails_begun: &self.mails_begun,
         };
-        decide::save(&self.state, save, &context)
+        let mut save = save.clone();
+        self.context.keyring.open(&self.id, &mut save).map_err(|error| {
+            error!(workspace = %self.id, error = &error as &dyn Error, "A save cannot be opened and is refused.");
+            Refusal::WorkspaceUnavailable
+        })?;
+        decide::save(&self.state, &save, &context)
     }
 
     fn give_back(&mut self, out: &mut Decided) {
@@ -329,9 +341,10 @@ impl Core {
         debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
         let mut step = self.empty_step();
         let mut due = self.state.seq == 0 && !events.is_empty();
-        for event in events {
+        for mut event in events {
             self.state.evolve(&event);
             log::tell(&self.id, &event);
+            self.context.keyring.seal(&self.id, &mut event);
             let stored =
                 record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
             if event.attempt().is_some() {
@@ -355,7 +368,7 @@ impl Core {
             }
         }
         if due {
-            step.snapshot = Some(record::encode_snapshot(&self.state));
+            step.snapshot = Some(sealing::snapshot(&self.context.keyring, &self.id, &self.state));
             self.since_snapshot = 0;
         }
         step

@@ -20,6 +20,7 @@ use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY
 use crate::deliver::{self, Courier};
 use crate::journal::port::{Holder, Journal};
 use crate::notify::Mailer;
+use crate::seal::Keyring;
 use crate::sign::Secret;
 use crate::workspace::Policy;
 use crate::workspace::time::Clock;
@@ -45,6 +46,8 @@ pub struct Options {
     pub lease: Duration,
     /// Threads that run shards.
     pub arbiters: usize,
+    /// Seals what is confidential wherever it rests.
+    pub keyring: Arc<Keyring>,
     /// Reads the wall clock.
     pub clock: Clock,
 }
@@ -245,6 +248,7 @@ fn start_shards(
             policy: options.policy,
             clock: options.clock,
             fresh_secret: Box::new(|| Secret::generate(&mut rand::rng()).expose().into()),
+            keyring: Arc::clone(&options.keyring),
             gate: Rc::clone(&gate),
             #[cfg(test)]
             inspect: super::tests::inspect,

@@ -13,6 +13,7 @@ pub(super) fn tell(workspace: &WorkspaceId, event: &Event) {
             info!(%workspace, by = saved.by, enabled = saved.enabled, has_url, "A webhook was saved.");
         }
         Event::SecretRotated(rotated) => info!(%workspace, by = rotated.by, "A signing secret was rotated."),
+        Event::TokensRevoked(revoked) => info!(%workspace, by = revoked.by, "The tokens of a workspace were revoked."),
         Event::WebhookDisabled(disabled) => {
             let (errors, mail) = (disabled.errors, disabled.mail);
             info!(%workspace, errors, ?mail, "A webhook was switched off by errors.");

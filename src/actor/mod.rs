@@ -27,6 +27,7 @@ mod intake;
 mod mails;
 mod maps;
 mod protocol;
+mod sealing;
 mod shard;
 mod slots;
 mod table;

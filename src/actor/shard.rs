@@ -17,6 +17,7 @@ use super::committer::{Ask, Call};
 use super::core::{Context, unable_for_good};
 use super::desk::{Action, Counts, Desk};
 use super::protocol::{End, Finished, Seed, Start, Suspects};
+use super::sealing;
 use super::throttle::InFlight;
 use super::workspace::{Report, What, WorkspaceActor};
 use crate::actor::maps::{HashMap, HashSet};
@@ -151,7 +152,10 @@ impl ShardActor {
             TermNews::Polled(Ok(polled)) => self.desk.polled(polled, now),
             TermNews::Polled(Err(error)) => self.desk.poll_failed(&error, now),
             TermNews::Line(Ok(LineNews::Committed(number, until))) => self.desk.committed(number, until, now),
-            TermNews::Line(Ok(LineNews::Loaded(workspace, loaded))) => self.desk.loaded(&workspace, *loaded, now),
+            TermNews::Line(Ok(LineNews::Loaded(workspace, loaded))) => {
+                let loaded = loaded.and_then(|loaded| sealing::open(&self.tools.context.keyring, &workspace, loaded));
+                self.desk.loaded(&workspace, loaded, now);
+            }
             TermNews::Line(Ok(LineNews::Newest(workspace, id, newest))) => {
                 self.desk.newest(&workspace, id, newest, now)
             }

@@ -146,6 +146,23 @@ impl Client {
         self.call(Method::PUT, self.url(path), Some(body)).await.map(drop)
     }
 
+    /// Sends `body` to `path` below the service or workspace, and reads what came of it.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn post_with<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, SendError> {
+        let response = self.call(Method::POST, self.url(path), Some(body)).await?;
+        response.json().await.map_err(SendError::Unreadable)
+    }
+
+    /// Deletes `path` below the service or workspace.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub async fn delete(&self, path: &[&str]) -> Result<(), SendError> {
+        self.call(Method::DELETE, self.url(path), None).await.map(drop)
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.root.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -180,10 +197,18 @@ fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
     Some(url)
 }
 
-/// The sentence of a problem document (RFC 9457), or what to make of an answer that has none.
+/// The sentence of a problem document (RFC 9457) with what is wrong with each member, or what to make
+/// of an answer that has none.
 async fn detail(mut response: Response) -> String {
     #[derive(Deserialize)]
     struct Problem {
+        detail: String,
+        #[serde(default)]
+        errors: Vec<MemberError>,
+    }
+    #[derive(Deserialize)]
+    struct MemberError {
+        member: String,
         detail: String,
     }
     let mut body = Vec::new();
@@ -194,7 +219,9 @@ async fn detail(mut response: Response) -> String {
         }
     }
     match serde_json::from_slice(&Bytes::from(body)) {
-        Ok(Problem { detail }) => detail,
+        Ok(Problem { detail, errors }) => {
+            errors.iter().fold(detail, |told, MemberError { member, detail }| format!("{told}; {member} {detail}"))
+        }
         Err(_) => "that is no answer of this service: is --server right?".to_owned(),
     }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{admin_token, client, data_dir, demo, journal, publish, rejected, serve, token_key};
+use super::{admin_token, client, data_dir, demo, journal, publish, rejected, secret_key, serve, token, token_key};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -38,6 +38,9 @@ pub enum Error {
     /// The token key cannot be used.
     #[error(transparent)]
     TokenKey(#[from] token_key::Error),
+    /// The secret keys cannot be used.
+    #[error(transparent)]
+    SecretKey(#[from] secret_key::Error),
     /// `--secret` is none. It is not repeated.
     #[error("--secret is not understood")]
     Secret(#[source] InvalidSecret),
@@ -59,6 +62,9 @@ pub enum Error {
     /// Not everything was done with the rejected entries.
     #[error(transparent)]
     Rejected(#[from] rejected::Error),
+    /// No token was made or ended.
+    #[error(transparent)]
+    Token(#[from] token::Error),
     /// The demo failed.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -92,6 +98,7 @@ impl Error {
             | Self::Journal(_)
             | Self::AdminToken(_)
             | Self::TokenKey(_)
+            | Self::SecretKey(_)
             | Self::Secret(_)
             | Self::Telemetry(_) => EXIT_USAGE,
             Self::Client(client::BuildError::ServerUrl) => EXIT_USAGE,
@@ -102,6 +109,7 @@ impl Error {
             Self::DataDir(_)
             | Self::Client(client::BuildError::Http(_))
             | Self::Service(_)
+            | Self::Token(_)
             | Self::Demo(_)
             | Self::Folder(_)
             | Self::Output(_)

@@ -19,6 +19,7 @@ pub mod receive;
 pub mod rejected;
 pub mod serve;
 pub mod shard;
+pub mod token;
 
 pub mod admin_token;
 pub mod client;
@@ -27,6 +28,7 @@ pub mod duration;
 pub mod error;
 pub mod journal;
 pub mod sample;
+pub mod secret_key;
 pub mod server;
 pub mod token_key;
 
@@ -59,6 +61,8 @@ pub enum Command {
     Attempts(attempts::AttemptsArgs),
     /// List, show and requeue what was set aside
     Rejected(rejected::RejectedArgs),
+    /// Make a token that opens one workspace, or end them all
+    Token(token::TokenArgs),
     /// Print the stream that a workspace's messages belong to
     Shard(shard::ShardArgs),
     /// Print what your shell needs to complete commands and flags
@@ -76,6 +80,7 @@ impl Command {
             | Self::Receive(_)
             | Self::Attempts(_)
             | Self::Rejected(_)
+            | Self::Token(_)
             | Self::Shard(_)
             | Self::Completions(_) => "info",
         }
@@ -90,6 +95,7 @@ Examples:
   outbound receive --listen 127.0.0.1:9000
   outbound attempts acme
   outbound rejected list
+  outbound token --workspace acme --ttl 30d
   outbound shard acme
 
 Every flag can be set by the environment variable that its help names; the command line goes first.
@@ -128,6 +134,7 @@ pub fn run(command: Command, out: &mut dyn Write) -> Result<(), Error> {
         Command::Receive(args) => receive::run(&args, out),
         Command::Attempts(args) => attempts::run(&args, out),
         Command::Rejected(args) => rejected::run(&args, out),
+        Command::Token(args) => token::run(&args, out),
         Command::Shard(args) => shard::run(&args, out),
         Command::Completions(args) => completions::run(&args, out),
     }

@@ -3,14 +3,17 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tracing::{info, warn};
 use url::Url;
 use uuid::Uuid;
 
 use super::admin_token::{self, TokenText};
 use super::data_dir::DataDir;
+use super::secret_key::{self, SECRET_KEY_VARIABLE};
 use super::token_key::{self, KeyBytes};
 use super::{Error, duration, is_plain_http, journal, stop_signal};
 use crate::app::{self, App, Credentials};
@@ -18,6 +21,7 @@ use crate::config::{
     Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, SHARDS_MAX, TIMEOUT_DEFAULT,
     TIMEOUT_MAX,
 };
+use crate::seal::Keyring;
 use crate::workspace::Policy;
 use crate::workspace::policy::Counting;
 
@@ -83,6 +87,9 @@ pub struct ServeArgs {
     /// A file that holds the key that workspace tokens are signed with, as Base64
     #[arg(long, env = "OUTBOUND_TOKEN_KEY_FILE", value_name = "FILE")]
     pub token_key_file: Option<PathBuf>,
+    /// A file that holds the keys that signing secrets and custom headers are encrypted with where they are stored
+    #[arg(long, env = "OUTBOUND_SECRET_KEY_FILE", value_name = "FILE")]
+    pub secret_key_file: Option<PathBuf>,
 }
 
 const AFTER_HELP: &str = "\
@@ -91,6 +98,10 @@ Without one, and only on a loopback address, it is made and kept in DIR/admin-to
 Workspace tokens and sessions are signed with the key in OUTBOUND_TOKEN_KEY or --token-key-file: the
 Base64 of at least 32 random bytes (openssl rand -base64 32), the same on every node. Without one it
 is made and kept in DIR/token-key.
+Signing secrets and custom headers are encrypted where they are stored, with the keys in
+OUTBOUND_SECRET_KEY or --secret-key-file: one or several ID:KEY, the same on every node. A KEY is the
+Base64 of 32 random bytes (openssl rand -base64 32). The first one encrypts, all decrypt: to change the
+key, put a new one in front under a new ID and keep the old one behind it.
 
 Examples:
   outbound serve
@@ -164,6 +175,7 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
     if let Some(file) = &admin_token_file {
         writeln!(out, "admin token: kept in {}", file.display()).map_err(Error::Output)?;
     }
+    tell_seal(&config.keyring);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     runtime.block_on(async {
         let listener = app::bind(config.listen).await?;
@@ -175,12 +187,22 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
     })
 }
 
+fn tell_seal(keyring: &Keyring) {
+    match keyring.sealing() {
+        Some(key) => info!(key, "Signing secrets and custom headers are encrypted where they are stored."),
+        None => warn!(
+            "Signing secrets and custom headers are stored in plain text: set {SECRET_KEY_VARIABLE} or \
+             --secret-key-file to ID:KEY, such as k1:$(openssl rand -base64 32)."
+        ),
+    }
+}
+
 /// Turns the flags into what the service needs. Nothing is written before everything is found valid.
 ///
 /// # Errors
 /// Configuration (exit code 2) or data directory (1).
 pub fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
-    let config = config(args)?;
+    let config = Config { keyring: Arc::new(keyring(args)?), ..config(args)? };
     let variable = admin_token::variable();
     let given = admin_token::given(variable.as_deref(), args.admin_token_file.as_deref())?;
     if given.is_none() && !config.listen.ip().is_loopback() {
@@ -211,6 +233,11 @@ fn kept_token_key(config: &Config, data_dir: &DataDir) -> Result<KeyBytes, Error
         );
     }
     Ok(key)
+}
+
+fn keyring(args: &ServeArgs) -> Result<Keyring, Error> {
+    let variable = secret_key::variable();
+    Ok(secret_key::given(variable.as_deref(), args.secret_key_file.as_deref(), rand::random)?)
 }
 
 fn config(args: &ServeArgs) -> Result<Config, Error> {
@@ -247,6 +274,7 @@ fn config(args: &ServeArgs) -> Result<Config, Error> {
         in_flight_max: usize::try_from(node).unwrap_or(usize::MAX),
         allow_net: args.allow_net.clone(),
         mail,
+        keyring: Arc::default(),
         listen: args.listen,
         public_url: args.public_url.as_ref().map(public_url).transpose()?,
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),

@@ -156,7 +156,7 @@ impl Shared {
 
     /// The claims, if their workspace's tokens were not revoked since.
     pub(super) async fn unrevoked(&self, claims: Claims) -> Result<Claims, Unproven> {
-        let read = self.state(&claims.ws).await;
+        let read = self.within_reads(self.facade.journal.snapshot(&claims.ws)).await;
         let state = read.map_err(Unproven::Unread)?;
         if state.token_generation == claims.generation { Ok(claims) } else { Err(Unproven::Wrong(Wrong::Revoked)) }
     }

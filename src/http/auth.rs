@@ -115,3 +115,17 @@ pub(super) async fn named_workspace(parts: &mut Parts, shared: &Arc<Shared>) -> 
     let Path(id) = Path::<String>::from_request_parts(parts, shared).await.map_err(|_| InvalidWorkspaceId)?;
     Ok(id.parse()?)
 }
+
+/// A workspace for whoever holds the admin token.
+pub(super) struct AdminScope(pub(super) Scope);
+
+impl FromRequestParts<Arc<Shared>> for AdminScope {
+    type Rejection = Problem;
+
+    /// Another workspace's token learns nothing of this one; its own is told what is missing.
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let scope = Scope::from_request_parts(parts, shared).await?;
+        scope.caller.admin()?;
+        Ok(Self(scope))
+    }
+}

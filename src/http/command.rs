@@ -21,12 +21,13 @@ impl Shared {
     pub(super) async fn submit(&self, scope: &Scope, action: Action) -> Result<Applied, Problem> {
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_) | Action::RotateSecret | Action::Forget => facade.answer_wait,
+            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget => facade.answer_wait,
             Action::Test { .. } => facade.answer_wait + facade.timeout,
         };
         let at = (facade.clock)();
         let by = scope.caller.subject().to_owned();
-        let command = Command { at, expires_at: at.plus(wait), by, action };
+        let mut command = Command { at, expires_at: at.plus(wait), by, action };
+        facade.keyring.seal(&scope.workspace, &mut command);
         match facade.journal.submit(&scope.workspace, &command, wait).await {
             // Our own wait may end a moment after the shard's, whose clock is another: the caller is told
             // the same as when it ends a moment earlier. CONTRACT section 4 has no other reason for it.

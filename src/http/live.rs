@@ -159,27 +159,18 @@ struct Watch {
 
 impl Watch {
     async fn run(self) {
-        let (mut failures, mut known) = (0, None);
+        let mut failures = 0;
         loop {
             let pause = if failures == 0 { LIVE_POLL } else { LIVE_RETRY.after(failures - 1) };
             tokio::time::sleep(pause).await;
             if self.is_over() {
                 return;
             }
-            let Ok(state) = self.shared.state(&self.workspace).await else {
-                failures += 1;
-                continue;
-            };
-            if known.as_ref() == Some(&state) {
-                failures = 0;
-                continue;
-            }
             let Ok(reading) = self.shared.read(&self.workspace).await else {
                 failures += 1;
                 continue;
             };
             failures = 0;
-            known = Some(reading.state.clone());
             let seen = Seen::of(&self.workspace, &reading, &self.shared.facade.policy);
             self.sender.send_if_modified(|present| {
                 let news = **present != seen;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Shared;
-use super::auth::Scope;
+use super::auth::AdminScope;
 use super::body::Body;
 use super::problem::Problem;
 use crate::config::STORE_ANSWER_MAX;
@@ -25,7 +25,7 @@ pub(super) struct Published {
 /// Answers once the message is durable. The bytes are stored as they came.
 pub(super) async fn publish(
     State(shared): State<Arc<Shared>>,
-    scope: Scope,
+    AdminScope(scope): AdminScope,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Published>), Problem> {
     let message = Message::parse(body)?;

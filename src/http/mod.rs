@@ -16,16 +16,18 @@ use uuid::Uuid;
 
 use crate::config::{READS_AT_ONCE, REQUEST_BODY_MAX, REQUESTS_AT_ONCE, STORE_ANSWER_MAX};
 use crate::deliver::Guard;
-use crate::journal::port::{Journal, ReadError, Reading};
+use crate::journal::port::{Journal, LoadError, ReadError, Reading};
 use crate::message::WorkspaceId;
+use crate::seal::{Keyring, OpenError};
+use crate::workspace::Policy;
 use crate::workspace::time::Clock;
-use crate::workspace::{Policy, State};
 
 pub use access::{Access, AdminToken, Front, TokenTooShort};
 pub use failures::Peer;
 pub use health::Readiness;
 pub use jwt::{KeyTooShort, TokenKey};
 pub use serve::serve;
+pub use tokens::{InvalidTtl, Ttl};
 
 mod access;
 mod attempts;
@@ -52,6 +54,7 @@ mod secret;
 mod serve;
 mod session;
 mod test;
+mod tokens;
 mod webhook;
 mod workspace;
 
@@ -77,6 +80,8 @@ pub struct Facade {
     pub answer_wait: Duration,
     /// An attempt's deadline: a test's answer is waited for this much longer.
     pub timeout: Duration,
+    /// Seals what is confidential in a command, and opens what is read.
+    pub keyring: Arc<Keyring>,
     /// Reads the wall clock.
     pub clock: Clock,
     /// Makes a random id.
@@ -107,6 +112,7 @@ pub fn router(facade: Facade) -> Router {
         .route("/v1/workspaces/{workspace}/attempts/live", get(live::live))
         .route("/v1/workspaces/{workspace}/history", get(history::list))
         .route("/v1/workspaces/{workspace}/messages", post(messages::publish))
+        .route("/v1/workspaces/{workspace}/tokens", post(tokens::mint).delete(tokens::revoke))
         .route("/v1/rejected", get(rejected::list))
         .route("/v1/rejected/{shard}/{id}", get(rejected::show))
         .route("/v1/rejected/{shard}/{id}/requeue", post(rejected::requeue))
@@ -138,14 +144,13 @@ struct Shared {
 }
 
 impl Shared {
-    /// Reads what is durable of a workspace, within [`STORE_ANSWER_MAX`].
+    /// Reads what is durable of a workspace, within [`STORE_ANSWER_MAX`], and opens what is confidential.
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, Problem> {
-        self.within_reads(self.facade.journal.read(workspace)).await
-    }
-
-    /// Reads the state of a workspace alone, within [`STORE_ANSWER_MAX`].
-    async fn state(&self, workspace: &WorkspaceId) -> Result<State, Problem> {
-        self.within_reads(self.facade.journal.state(workspace)).await
+        let mut reading = self.within_reads(self.facade.journal.read(workspace)).await?;
+        let opened = self.facade.keyring.open(workspace, &mut reading.state.webhook);
+        let sealed = |error: OpenError| LoadError::Sealed { workspace: workspace.clone(), detail: error.to_string() };
+        opened.map_err(|error| ReadError::from(sealed(error)))?;
+        Ok(reading)
     }
 
     /// Reads from the store, one of [`READS_AT_ONCE`], within [`STORE_ANSWER_MAX`].

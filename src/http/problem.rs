@@ -50,6 +50,8 @@ pub(super) enum Kind {
     BodyUnreadable,
     /// The webhook's new configuration breaks a rule; `errors` tells which. Nothing is saved.
     InvalidWebhook,
+    /// What is asked of a new token breaks a rule; `errors` tells which. No token is made.
+    InvalidTokenRequest,
     /// The message breaks a rule (CONTRACT section 1). Nothing is stored.
     InvalidMessage,
     /// A rejected entry is still not valid. It stays where it is.
@@ -112,6 +114,9 @@ impl Kind {
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body-unreadable", "The body broke off", None),
             Self::InvalidWebhook => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-webhook", "Invalid webhook, nothing was saved", None)
+            }
+            Self::InvalidTokenRequest => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-token-request", "No token was made", None)
             }
             Self::InvalidMessage => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-message", "Invalid message, nothing was stored", None)
@@ -200,6 +205,12 @@ impl Problem {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+
+    /// No token is made for these reasons.
+    pub(super) fn invalid_token_request(errors: Vec<MemberError>) -> Self {
+        let detail = "no token was made: correct each member that stands in `errors` and send it again";
+        Self { kind: Kind::InvalidTokenRequest, detail: detail.to_owned(), errors }
     }
 
     fn invalid_member(member: String, refusal: &Refusal) -> Self {

@@ -35,7 +35,7 @@ struct PreviousView {
 }
 
 pub(super) async fn show(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
-    let webhook = shared.state(&scope.workspace).await?.webhook;
+    let webhook = shared.read(&scope.workspace).await?.state.webhook;
     let previous = webhook.valid_previous_secret((shared.facade.clock)());
     let previous = previous.map(|previous| PreviousView { valid_until: previous.valid_until });
     match webhook.secret {

@@ -114,7 +114,7 @@ impl Shared {
         let (sub, generation, exp, adm) = match caller {
             Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None),
             Caller::Admin => {
-                let state = self.state(workspace).await?;
+                let state = self.within_reads(self.facade.journal.snapshot(workspace)).await?;
                 (ADMIN.to_owned(), state.token_generation, until, Some(self.facade.access.admin_seal()))
             }
         };

@@ -13,8 +13,8 @@ use crate::workspace::command::Action;
 use crate::workspace::view::WebhookView;
 
 pub(super) async fn show(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<WebhookView>, Problem> {
-    let state = shared.state(&scope.workspace).await?;
-    Ok(Json(WebhookView::new(&scope.workspace, &state, &shared.facade.policy)))
+    let reading = shared.read(&scope.workspace).await?;
+    Ok(Json(WebhookView::new(&scope.workspace, &reading.state, &shared.facade.policy)))
 }
 
 pub(super) async fn save(

@@ -6,12 +6,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::Shared;
-use super::auth::{Admin, Scope};
+use super::auth::AdminScope;
 use super::problem::Problem;
 use crate::workspace::command::Action;
 
 /// Answers once nothing is kept any more; the same when nothing was.
-pub(super) async fn forget(State(shared): State<Arc<Shared>>, _: Admin, scope: Scope) -> Result<StatusCode, Problem> {
+pub(super) async fn forget(
+    State(shared): State<Arc<Shared>>,
+    AdminScope(scope): AdminScope,
+) -> Result<StatusCode, Problem> {
     shared.submit(&scope, Action::Forget).await?;
     Ok(StatusCode::NO_CONTENT)
 }

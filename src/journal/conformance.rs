@@ -93,6 +93,7 @@ macro_rules! laws {
             commits::a_load_is_the_snapshot_with_the_attempts_after_it,
             commits::a_load_sees_the_commits_made_before_it_and_none_made_after,
             commits::two_commits_in_flight_land_in_order,
+            commits::the_snapshot_is_read_without_the_attempts_after_it,
             commits::of_several_snapshots_the_last_holds,
             commits::a_dropped_answer_is_a_commit_all_the_same,
             commits::a_workspace_never_seen_is_the_default,

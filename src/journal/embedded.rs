@@ -135,10 +135,9 @@ impl Journal for Embedded {
         Ok(fold::read(workspace, &stored)?)
     }
 
-    async fn state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
-        let stored =
-            self.store.above(workspace).map_err(|error| store::failed("reading a workspace's state", error))?;
-        Ok(fold::load(workspace, &stored)?.state)
+    async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        let stored = self.store.snapshot(workspace).map_err(|error| store::failed("reading a snapshot", error))?;
+        Ok(fold::snapshot(workspace, &stored)?)
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

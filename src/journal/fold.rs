@@ -44,6 +44,14 @@ pub fn load(workspace: &WorkspaceId, stored: &Stored) -> Result<Loaded, LoadErro
     Ok(loaded)
 }
 
+/// The snapshot as it is.
+///
+/// # Errors
+/// It cannot be read; a used journal has none; its top is below it.
+pub fn snapshot(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
+    base(workspace, stored)
+}
+
 /// The same with the last attempts.
 ///
 /// # Errors

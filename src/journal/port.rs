@@ -94,13 +94,15 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`ReadError`].
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError>;
 
-    /// Reads the workspace's state alone, as [`Journal::read`] gives it, for a small part of what that
-    /// costs. It is asked for with every request that a workspace token makes, and again and again for
-    /// those who listen to a workspace.
+    /// Reads the workspace's snapshot alone: everything but what attempts after it changed. Whatever is
+    /// no attempt is in it, for every commit of such an event writes one. As cheap as a read can be: it
+    /// is asked for with every request that a workspace token makes.
     ///
     /// # Errors
     /// See [`ReadError`].
-    async fn state(&self, workspace: &WorkspaceId) -> Result<State, ReadError>;
+    async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        Ok(self.read(workspace).await?.state)
+    }
 
     /// Reads the workspace's events that are no attempts with their seqs, oldest first: the last
     /// [`HISTORY_KEPT`].

@@ -10,6 +10,7 @@
 //! | `attempt_delivered`, `attempt_failed` | `at`, `trigger` (`message` or `test`), `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`: `kind`, `detail`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
 //! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until` |
+//! | `tokens_revoked` | `at`, `by` |
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
 //! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`MailId::owed_by`], (`detail`) |
 //!
@@ -100,6 +101,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         Event::AttemptFailed(attempt) => ("attempt_failed", attempt.as_ref()),
         Event::WebhookSaved(saved) => ("webhook_saved", saved),
         Event::SecretRotated(rotated) => ("secret_rotated", rotated),
+        Event::TokensRevoked(revoked) => ("tokens_revoked", revoked),
         Event::WebhookDisabled(disabled) => ("webhook_disabled", disabled),
         Event::OwnerNotified(ended) => ("owner_notified", ended),
         Event::MailGivenUp(ended) => ("mail_given_up", ended),
@@ -135,6 +137,7 @@ pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
         "attempt_failed" => Event::AttemptFailed(parse(WHAT, json)?),
         "webhook_saved" => Event::WebhookSaved(parse(WHAT, json)?),
         "secret_rotated" => Event::SecretRotated(parse(WHAT, json)?),
+        "tokens_revoked" => Event::TokensRevoked(parse(WHAT, json)?),
         "webhook_disabled" => Event::WebhookDisabled(parse(WHAT, json)?),
         "owner_notified" => Event::OwnerNotified(parse(WHAT, json)?),
         "mail_given_up" => Event::MailGivenUp(parse(WHAT, json)?),

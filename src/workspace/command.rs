@@ -40,6 +40,8 @@ pub enum Action {
     Forget,
     /// Make a new signing secret.
     RotateSecret,
+    /// End every token and session of the workspace.
+    RevokeTokens,
 }
 
 /// What to save. Checked by the facade before it is submitted.

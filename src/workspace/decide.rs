@@ -10,7 +10,7 @@ use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState,
-    MessagesSkipped, SecretRotated, Trigger, WebhookDisabled, WebhookSaved,
+    MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
 use super::policy::{
@@ -100,6 +100,12 @@ pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Resul
     }
     let previous_until = now.plus(SECRET_OVERLAP);
     Ok(vec![Event::SecretRotated(SecretRotated { at: now, by: by.to_owned(), secret: fresh.clone(), previous_until })])
+}
+
+/// Ends every token of the workspace that there is. Whether there is one, nobody knows: none is kept.
+#[must_use]
+pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
+    vec![Event::TokensRevoked(TokensRevoked { at: now, by: by.to_owned() })]
 }
 
 /// Forget: nothing when there is nothing to forget.

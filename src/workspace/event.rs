@@ -14,7 +14,7 @@ use super::headers::{HeaderName, Headers};
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
 
-/// One fact. The first eight have a seq and an entry in the journal; the rest are recorded by
+/// One fact. The first nine have a seq and an entry in the journal; the rest are recorded by
 /// the snapshot alone, which every commit that holds one writes ([`Event::is_sequenced`]).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -26,6 +26,8 @@ pub enum Event {
     WebhookSaved(WebhookSaved),
     /// An operator asked for a new signing secret; the configuration stays as it is.
     SecretRotated(SecretRotated),
+    /// An operator ended every token of the workspace; the configuration stays as it is.
+    TokensRevoked(TokensRevoked),
     /// More errors in a row than the limit: switched off. One a streak.
     WebhookDisabled(WebhookDisabled),
     /// The mail server took a mail.
@@ -57,6 +59,7 @@ impl Event {
             | Self::AttemptFailed(_)
             | Self::WebhookSaved(_)
             | Self::SecretRotated(_)
+            | Self::TokensRevoked(_)
             | Self::WebhookDisabled(_) => true,
             // Were they sequenced too, what an endpoint does could push the changes that operators made out
             // of the history.
@@ -228,6 +231,15 @@ pub struct SecretRotated {
     pub secret: Confidential,
     /// From then on nothing is signed with the secret before it.
     pub previous_until: Time,
+}
+
+/// The end of every token that was made before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokensRevoked {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
 }
 
 /// The automatic switch-off.

@@ -21,6 +21,7 @@ impl State {
             Event::AttemptDelivered(attempt) | Event::AttemptFailed(attempt) => self.attempted(attempt),
             Event::WebhookSaved(saved) => self.saved(saved),
             Event::SecretRotated(rotated) => self.webhook.rotated(rotated),
+            Event::TokensRevoked(_) => self.token_generation = self.token_generation.saturating_add(1),
             Event::WebhookDisabled(disabled) => self.disabled(disabled),
             Event::OwnerNotified(ended) => self.mail_ended(ended, MailState::Sent),
             Event::MailGivenUp(ended) => self.mail_ended(ended, MailState::GivenUp),

@@ -2,8 +2,8 @@
 //!
 //! It is read off the events that are no attempts, of which a journal keeps at least the last 400. The
 //! last 100 changes are always among those, each with what was before it. A change is a save, a rotation
-//! of the secret or an automatic switch-off; every other such event is the end of a mail. A switch-off needs a save before
-//! it that switched on, and a mail needs its switch-off. So about a third of any 400 such events are
+//! of the secret, a revocation of the tokens or an automatic switch-off; every other such event is the
+//! end of a mail. A switch-off needs a save before it that switched on, and a mail needs its switch-off. So about a third of any 400 such events are
 //! saves, fewer only by the mails that were owed before the first of them. A further type of event
 //! that a save may bring about has to leave it at more than 100.
 
@@ -52,6 +52,8 @@ pub enum Done {
     SwitchedOff,
     /// An operator asked for a new signing secret; the configuration is the same before and after.
     SecretRotated,
+    /// An operator ended every token of the workspace; the configuration is the same before and after.
+    TokensRevoked,
 }
 
 /// What an operator configures, without what is confidential.
@@ -83,6 +85,10 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
             Event::SecretRotated(rotated) => {
                 let Some(before) = present.clone() else { continue };
                 (rotated.at, rotated.by.as_str(), Done::SecretRotated, before)
+            }
+            Event::TokensRevoked(revoked) => {
+                let Some(before) = present.clone() else { continue };
+                (revoked.at, revoked.by.as_str(), Done::TokensRevoked, before)
             }
             Event::WebhookDisabled(disabled) => {
                 // Without the save before it there is nothing to tell: it is older than what is kept.

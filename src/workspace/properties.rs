@@ -39,6 +39,8 @@ enum Op {
     Save { enabled: bool, mail_begun: bool, owner: bool },
     /// An operator rotates the secret.
     Rotate,
+    /// An operator revokes the tokens.
+    Revoke,
     /// An operator tests, and the test ends or the service stops meanwhile.
     Test { delivered: bool, interrupted: bool },
     /// An operator has the workspace forgotten.
@@ -62,6 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (prop::bool::weighted(0.8), any::<bool>(), prop::bool::weighted(0.8))
             .prop_map(|(enabled, mail_begun, owner)| Op::Save { enabled, mail_begun, owner }),
         1 => Just(Op::Rotate),
+        1 => Just(Op::Revoke),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(delivered, interrupted)| Op::Test { delivered, interrupted }),
         1 => Just(Op::Forget),
         1 => (0..4_u8).prop_map(Op::Mail),
@@ -149,6 +152,7 @@ impl World {
             Op::Reload => self.reload(),
             Op::Save { enabled, mail_begun, owner } => self.save(enabled, mail_begun, owner),
             Op::Rotate => self.rotate(),
+            Op::Revoke => self.revoke(),
             Op::Test { delivered, interrupted } => self.test(delivered, interrupted),
             Op::Forget => self.forget(),
             Op::Mail(result) => self.mail(result),
@@ -266,6 +270,13 @@ impl World {
         assert_eq!(self.state.webhook.secrets(at(self.now)), expected);
     }
 
+    fn revoke(&mut self) {
+        let before = self.state.clone();
+        self.take(decide::revoke_tokens("ops", at(self.now)));
+        let token_generation = before.token_generation + 1;
+        assert_eq!(self.state, State { seq: before.seq + 1, token_generation, ..before });
+    }
+
     fn test(&mut self, delivered: bool, interrupted: bool) {
         if self.state.webhook.url.is_none() || decide::test_allowed(&self.state, at(self.now)).is_err() {
             return;
@@ -289,8 +300,9 @@ impl World {
     fn forget(&mut self) {
         let event = decide::forget(&self.state, "admin", at(self.now));
         self.take(event);
-        let State { seq, forgotten, .. } = self.state;
-        assert_eq!(self.state, State { seq, forgotten, ..State::default() }, "nothing else is left");
+        let State { seq, forgotten, token_generation, .. } = self.state;
+        let left = State { seq, forgotten, token_generation, ..State::default() };
+        assert_eq!(self.state, left, "nothing else is left");
         (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
         (self.warnings, self.recovered) = (0, 0);
         self.owed.clear();

@@ -11,7 +11,7 @@ use super::command::Refusal;
 use super::confidential::Confidential;
 use super::event::{
     Attempt, AttemptError, ErrorKind, Event, MailEnded, MailId, MailState, Request, Response, SecretRotated,
-    TestStarted, Trigger, WebhookDisabled, WebhookSaved,
+    TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::Headers;
 use super::state::State;
@@ -168,6 +168,11 @@ pub(super) fn switched_off_at(ms: i64) -> Event {
 pub(super) fn rotated(ms: i64, secret: &str) -> Event {
     let secret = secret.into();
     Event::SecretRotated(SecretRotated { at: at(ms), by: "ops".to_owned(), secret, previous_until: at(ms + DAY_MS) })
+}
+
+/// A revocation of the tokens at `ms`.
+pub(super) fn revoked(ms: i64) -> Event {
+    Event::TokensRevoked(TokensRevoked { at: at(ms), by: "ops".to_owned() })
 }
 
 /// A POST of message `n`, begun at `n` ms with configuration 1 and answered with 200.

@@ -101,10 +101,6 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { (self.read)() }
     }
 
-    async fn state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
-        Ok(self.read(workspace).await?.state)
-    }
-
     async fn history(&self, _workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         if self.hangs { std::future::pending().await } else { (self.history)() }
     }
@@ -152,6 +148,7 @@ pub fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, front: Front) 
         guard: Guard::default(),
         answer_wait: ANSWER_WAIT,
         timeout: TIMEOUT,
+        keyring: Arc::default(),
         clock: || NOW,
         fresh_id: Uuid::new_v4,
         readiness: Arc::new(move || readiness.clone()),

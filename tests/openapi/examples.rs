@@ -69,7 +69,7 @@ async fn of_a_workspace(examples: &mut Examples) {
     let told = |reply: Reply| with_documented_names(&reply.ok(), &endpoint);
     let at = |workspace: &str, rest: &str| format!("/v1/workspaces/{workspace}/{rest}");
 
-    for name in ["save", "save-off", "clear"] {
+    for name in ["save", "save-cleared", "save-off"] {
         let body = examples.body(name, &endpoint);
         api.call(Method::PUT, &at("other", "webhook"), Some(&body)).await.unwrap().ok();
     }
@@ -109,6 +109,9 @@ async fn of_a_workspace(examples: &mut Examples) {
 
     let rotate = api.call(Method::POST, &at("acme", "webhook/secret/rotate"), None).await.unwrap();
     examples.shows("secret-rotated", &told(rotate));
+
+    let body = examples.body("token-request", &endpoint);
+    examples.shows("token", &told(api.call(Method::POST, &at("acme", "tokens"), Some(&body)).await.unwrap()));
 
     for (name, path) in [("alive", "/healthz"), ("ready", "/readyz")] {
         examples.shows(name, &told(api.get(path).await));
@@ -195,6 +198,8 @@ fn form(text: &str) -> Option<&'static str> {
         Some("test_<entry>")
     } else if text.starts_with("whsec_") {
         Some("<secret>")
+    } else if text.starts_with("eyJ") && text.split('.').count() == 3 {
+        Some("<token>")
     } else if text.starts_with("v1,") {
         Some("<signature>")
     } else if text.starts_with("outbound/") {

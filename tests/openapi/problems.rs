@@ -93,6 +93,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
     seen.refused(with_body(Body::from_stream(stream::iter([Ok(Bytes::from(SAVE)), Err(broken)])))).await;
     seen.refused(request("PUT", WEBHOOK, r#"{"url":"https://crm.example.com/","event":"message_read"}"#)).await;
+    seen.refused(request("POST", "/v1/workspaces/acme/tokens", r#"{"ttl":"2y"}"#)).await;
     seen.refused(request("POST", MESSAGES, r#"{"direction":"up"}"#)).await;
     let invalid = |_, _| Err(RequeueError::Invalid { reason: "the message is not JSON".to_owned() });
     let journal = FakeJournal { requeue: Box::new(invalid), ..FakeJournal::default() };

@@ -14,7 +14,7 @@ mod support {
     pub(crate) mod service;
 }
 
-/// More than twice the time that `schemathesis.toml` gives it, and what it needs to start and to shrink.
+/// Nothing takes so long; this only turns a hang into a failure.
 const TIME_MAX: Duration = Duration::from_secs(240);
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A service, its journal, and a receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use outbound::app::now;
@@ -70,6 +71,11 @@ impl Bench {
 
     pub(crate) fn redis(&self) -> &RedisServer {
         self.redis.as_ref().expect("a Redis journal")
+    }
+
+    /// The folder of the store's own files, if it has one.
+    pub(crate) fn store_folder(&self) -> Option<&Path> {
+        self.redis.as_ref().map(RedisServer::folder)
     }
 
     /// The store's process dies, if it has one of its own, and comes back with its files.

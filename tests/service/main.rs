@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
+mod access;
 mod bench;
 mod crash;
 mod drain;
@@ -10,6 +11,7 @@ mod facade;
 mod input;
 mod mail;
 mod reload;
+mod sealed;
 mod start;
 mod survive;
 #[path = "../support"]

@@ -54,6 +54,14 @@ pub(crate) struct Arrival {
     pub(crate) message_id: String,
     pub(crate) chat: String,
     pub(crate) body: Bytes,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Arrival {
+    /// The value of a header, if it came.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
 }
 
 /// A running receiver; it ends when it is dropped.
@@ -162,7 +170,8 @@ async fn receive(
     let verified = manner.secret.map(|secret| Webhook::new(&secret).unwrap().verify(&body, &headers).is_ok());
     let webhook_id = headers.get("webhook-id").map(|id| id.to_str().unwrap().to_owned()).unwrap_or_default();
     let chat = text("/message/contact/phone");
-    shared.arrivals.lock().unwrap().push(Arrival { at, workspace, webhook_id, verified, message_id, chat, body });
+    let arrival = Arrival { at, workspace, webhook_id, verified, message_id, chat, body, headers };
+    shared.arrivals.lock().unwrap().push(arrival);
     tokio::time::sleep(manner.delay).await; // What the test asked for.
     let mut open = shared.open.subscribe();
     open.wait_for(|open| *open).await.unwrap();

@@ -102,6 +102,11 @@ impl RedisServer {
         }
     }
 
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Copies the files that a restart would read.
     pub fn copy_data(&self) -> DataCopy {
         let copy = tempfile::tempdir().expect("a folder for the copy");

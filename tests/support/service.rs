@@ -30,6 +30,8 @@ pub(crate) struct Service {
     folder: TempDir,
     data_dir: PathBuf,
     arguments: Vec<String>,
+    /// What seals secrets from the next start on.
+    pub(crate) secret_key: Option<String>,
     child: Option<Child>,
     api: Api,
 }
@@ -59,7 +61,7 @@ impl Service {
                 .map(str::to_owned)
                 .into();
         arguments.extend(more.iter().map(|&word| word.to_owned()));
-        Self { data_dir: folder.path().join("data"), folder, arguments, child: None, api: Api::new() }
+        Self { data_dir: folder.path().join("data"), folder, arguments, secret_key: None, child: None, api: Api::new() }
     }
 
     /// Starts it on the data that it has, and waits until it is ready.
@@ -181,6 +183,7 @@ impl Service {
     fn command(&self) -> Command {
         let mut command = program();
         command.args(&self.arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
+        command.envs(self.secret_key.iter().map(|key| ("OUTBOUND_SECRET_KEY", key)));
         command
     }
 

@@ -77,6 +77,7 @@ impl Bench {
             in_flight_max: 64,
             node: "node".to_owned(),
             lease: Duration::from_secs(10),
+            keyring: Arc::default(),
             arbiters: 2,
             clock: now,
         };

@@ -1,6 +1,7 @@
 //! What has to wait goes on when it may, and nothing turns in circles meanwhile.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -192,6 +193,7 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
         policy: Policy::default(),
         clock: now,
         fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
+        keyring: Arc::default(),
         gate: gate(),
         inspect: |_| {},
     });

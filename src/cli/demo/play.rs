@@ -19,7 +19,7 @@ use super::super::publish::flight::send_all;
 use super::super::publish::lines::Line;
 use super::super::receive;
 use super::super::sample::{FAILING, Sample, Traffic, workspaces};
-use super::super::{Error, stop_signal};
+use super::super::{Error, stop_signal, token};
 use super::stage::{Stage, Verified, base};
 use super::{DemoArgs, DemoError, Row, agree, print_table};
 use crate::http::receiver::Received;
@@ -48,7 +48,15 @@ pub(super) async fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), Erro
     played.and(struck)
 }
 
-fn introduce(stage: &Stage, out: &mut dyn Write) -> std::io::Result<()> {
+async fn introduce(stage: &Stage, out: &mut dyn Write) -> Result<(), Error> {
+    let token = match stage.clients.get(FAILING) {
+        Some(client) => token::mint(client, None, None).await?.token,
+        None => stage.token.as_str().to_owned(),
+    };
+    tell(stage, &token, out).map_err(Error::Output)
+}
+
+fn tell(stage: &Stage, token: &str, out: &mut dyn Write) -> std::io::Result<()> {
     let names: Vec<String> = workspaces().iter().map(ToString::to_string).collect();
     let look = format!(
         "curl -H 'Authorization: Bearer {}' {}v1/workspaces/{FAILING}",
@@ -56,7 +64,7 @@ fn introduce(stage: &Stage, out: &mut dyn Write) -> std::io::Result<()> {
         base(stage.address)
     );
     writeln!(out, "screen:     {}workspaces/{FAILING}/outbound", base(stage.address))?;
-    writeln!(out, "token:      {}", stage.token.as_str())?;
+    writeln!(out, "            sign in with {token}")?;
     writeln!(out, "look:       {look}/webhook")?;
     writeln!(out, "            {look}/attempts/log")?;
     writeln!(out, "receiver:   http://{}/<workspace>, verifies every body and signature", stage.receiver)?;
@@ -68,7 +76,8 @@ fn introduce(stage: &Stage, out: &mut dyn Write) -> std::io::Result<()> {
 async fn watch(stage: &mut Stage, out: &mut dyn Write) -> Result<(), Error> {
     let stop = stop_signal();
     tokio::pin!(stop);
-    introduce(stage, out).and_then(|()| writeln!(out, "Ctrl-C ends it.\n")).map_err(Error::Output)?;
+    introduce(stage, out).await?;
+    writeln!(out, "Ctrl-C ends it.\n").map_err(Error::Output)?;
     let mut traffic = Traffic::new(StdRng::from_rng(&mut rand::rng()));
     let mut clock = tokio::time::interval(PACE);
     loop {
@@ -103,7 +112,7 @@ fn show_mail(mail: &CapturedMail, out: &mut dyn Write) -> std::io::Result<()> {
 /// `n` messages as fast as they go, then the table.
 async fn count(stage: &mut Stage, n: u64, out: &mut dyn Write) -> Result<(), Error> {
     let stop = stop_signal();
-    introduce(stage, out).map_err(Error::Output)?;
+    introduce(stage, out).await?;
     let started = Instant::now();
     let bar = progress_bar(n);
     let mut published = publish(stage, n);

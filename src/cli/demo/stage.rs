@@ -139,6 +139,7 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
         in_flight_max: usize::try_from(IN_FLIGHT_DEFAULT).unwrap_or(usize::MAX),
         allow_net: vec![IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))],
         mail: None,
+        keyring: Arc::default(),
         listen,
         public_url: None,
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),

@@ -40,6 +40,23 @@ pub(super) struct Save {
     headers: Value,
 }
 
+/// A token to make. A member that is not known is refused; null is as good as left out.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only describes what `tokens` takes apart")]
+pub(super) struct TokenRequest {
+    /// How long it lives: a whole number and a unit of `s`, `m`, `h` or `d`, at most 365 days. Left out it is 90 days.
+    #[schema(pattern = "^[0-9]+[smhd]$", example = "30d")]
+    ttl: Option<String>,
+    /// Who gets it: the change history names them. Not `admin` and not `outbound`. Left out it is `workspace`.
+    #[schema(
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+        example = "jane@acme.example"
+    )]
+    subject: Option<String>,
+}
+
 /// A message as its producer writes it. Checked are the four members that must be there; whatever else
 /// stands in it is passed on byte for byte.
 #[derive(Deserialize, ToSchema)]

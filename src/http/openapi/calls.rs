@@ -3,8 +3,8 @@
 use utoipa::openapi::{ContentBuilder, HttpMethod, Required};
 
 use super::super::problem::Kind;
-use super::super::{attempts, health, history, messages, rejected, secret, test};
-use super::bodies::{self, Message, Save};
+use super::super::{attempts, health, history, messages, rejected, secret, test, tokens as access};
+use super::bodies::{self, Message, Save, TokenRequest};
 use super::call::{Call, Schemas, sample, text};
 use super::problems::array;
 use crate::workspace::view::WebhookView;
@@ -13,11 +13,11 @@ use crate::workspace::view::WebhookView;
 pub(super) const TAGS: &[(&str, &str)] = &[
     ("Webhook", "Where a workspace's messages go."),
     ("Workspace", "What is known of a workspace."),
+    ("Tokens", "What opens one workspace. Admin token only."),
     ("Attempts", "What was sent and what came back."),
     ("Messages", "For producers that do not write to the stream themselves."),
     ("Rejected", "What was set aside because it is no valid message. Admin token only."),
     ("Service", "For whoever runs it. No token."),
-    ("Receive", "What your endpoint gets."),
 ];
 
 /// Every call that needs a token.
@@ -45,12 +45,12 @@ const LIVE: &str = "Server-sent events, beginning with the present `state`: `att
 
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = Call> {
-    [webhook(), secrets(), workspace(), attempts(), messages(), rejected(), service()].into_iter().flatten()
+    [webhook(), secrets(), workspace(), tokens(), attempts(), messages(), rejected(), service()].into_iter().flatten()
 }
 
 fn webhook() -> Vec<Call> {
     let at = |method, path, id, summary| Call::new("Webhook", method, path, id, summary);
-    let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("clear", "Clear it")];
+    let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("save-cleared", "Clear it")];
     let states = [
         sample!("webhook-not-configured", "Never saved"),
         sample!("webhook-disabled-by-errors", "Switched off by errors, and the owner was told"),
@@ -127,6 +127,29 @@ fn workspace() -> Vec<Call> {
                  mails that are owed. A message that comes later finds a workspace that was never seen.",
             )
             .answers_nothing(204, "Nothing is kept any more; the same when nothing was")
+            .refuses(&[TOKEN, ADMIN, WORKSPACE, COMMAND]),
+    ]
+}
+
+fn tokens() -> Vec<Call> {
+    let path = "/v1/workspaces/{workspace}/tokens";
+    let at = |method, id, summary| Call::new("Tokens", method, path, id, summary);
+    vec![
+        at(HttpMethod::Post, "makeToken", "Make a token")
+            .says(
+                "The token opens the API and the screen of this workspace and nothing else; calls that say so need \
+                 the admin token all the same. It is shown this once and kept nowhere.",
+            )
+            .takes::<TokenRequest>(
+                Required::False,
+                "How long it lives and who gets it",
+                &[sample!("token-request", "For somebody")],
+            )
+            .answers::<access::Minted>(201, "The token", &[sample!("token", "For a month")])
+            .refuses(&[TOKEN, ADMIN, WORKSPACE, READ, BODY, &[Kind::InvalidJson, Kind::InvalidTokenRequest]]),
+        at(HttpMethod::Delete, "revokeTokens", "Revoke all tokens")
+            .says("Ends every token and every session of the workspace that there is, at once and on every node.")
+            .answers_nothing(204, "Revoked")
             .refuses(&[TOKEN, ADMIN, WORKSPACE, COMMAND]),
     ]
 }

@@ -45,7 +45,6 @@ pub(super) fn operation(schemas: &mut Schemas) -> Operation {
     let content = json::<NewMessage>(schemas, &[sample!("new-message", "A message with text and attachment")]);
     let body = RequestBodyBuilder::new().required(Some(Required::True)).content("application/json", content);
     OperationBuilder::new()
-        .tag("Receive")
         .operation_id(Some("newMessage"))
         .summary(Some("A new message"))
         .description(Some(SAYS))

@@ -33,6 +33,7 @@ const KINDS: &[(Kind, &str)] = &[
     (Kind::BodyTimeout, "send the whole body within 10 s"),
     (Kind::BodyUnreadable, "the body broke off; send it again, whole"),
     (Kind::InvalidWebhook, "nothing was saved: correct each member that stands in `errors` and send it again"),
+    (Kind::InvalidTokenRequest, "no token was made: correct each member that stands in `errors` and send it again"),
     (Kind::InvalidMessage, "`direction` must be \"sent\" or \"received\""),
     (Kind::StillInvalid, "the entry is still not valid: the message is not JSON"),
     (Kind::InvalidQuery, "`after` must be the `next` of an earlier answer"),
@@ -62,8 +63,10 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
             "status": status.as_u16(),
             "detail": detail,
         });
-        if kind == Kind::InvalidWebhook {
-            value["errors"] = member_errors();
+        match kind {
+            Kind::InvalidWebhook => value["errors"] = member_errors(),
+            Kind::InvalidTokenRequest => value["errors"] = token_errors(),
+            _ => {}
         }
         let example = ExampleBuilder::new().summary(title).value(Some(value)).build();
         (name.to_owned(), example.into())
@@ -73,6 +76,11 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
 
 fn member_errors() -> Value {
     json!([{"member": "event", "detail": "must be \"new_message\", the only event there is, or be left out"}])
+}
+
+fn token_errors() -> Value {
+    let detail = "must be a whole number and a unit, such as 12h or 30d, more than 0 and at most 365 days";
+    json!([{"member": "ttl", "detail": detail}])
 }
 
 /// The responses that the classes make, by status.

@@ -96,6 +96,20 @@ pub(crate) async fn two_commits_in_flight_land_in_order(subject: &mut impl Subje
     assert_eq!(seqs, (2..=101).rev().collect::<Vec<_>>());
 }
 
+pub(crate) async fn the_snapshot_is_read_without_the_attempts_after_it(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    assert_eq!(soon(journal.snapshot(workspace)).await.unwrap(), State::default());
+    let held = hold(&journal, workspace).await;
+    let mut story = Story::of(workspace);
+    soon(held.line.commit(batch([story.save()]))).await.unwrap();
+    let saved = story.state.clone();
+    soon(held.line.commit(batch([story.deliver_many(3)]))).await.unwrap();
+    let read = soon(journal.snapshot(workspace)).await.unwrap();
+    // What an adapter reads beyond the snapshot are attempts only.
+    assert_eq!((read.webhook, read.token_generation), (saved.webhook, saved.token_generation));
+    assert!((saved.seq..=story.state.seq).contains(&read.seq));
+}
+
 pub(crate) async fn of_several_snapshots_the_last_holds(subject: &mut impl Subject) {
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let held = hold(&journal, workspace).await;

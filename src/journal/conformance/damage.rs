@@ -36,6 +36,9 @@ pub(crate) async fn used_events_without_a_snapshot_are_corrupt(subject: &mut imp
     subject.damage(workspace, Damage::Snapshot).await;
     let error = refused(subject, workspace).await;
     assert!(matches!(error, LoadError::Corrupt { .. }), "{error}");
+    // Nor is the snapshot alone that of a workspace never seen, whose tokens were never revoked.
+    let error = soon(subject.journal().snapshot(workspace)).await.unwrap_err();
+    assert!(matches!(error, ReadError::Load(LoadError::Corrupt { .. })), "{error}");
 }
 
 pub(crate) async fn events_that_end_below_the_snapshot_are_corrupt(subject: &mut impl Subject) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use redb::{Database, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTableMetadata as _};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::engine::{Engine, Job};
@@ -110,19 +110,14 @@ impl Store {
 
     /// A workspace as of the last durable transaction.
     pub(super) fn stored(&self, workspace: &WorkspaceId) -> Done<Stored> {
-        self.stored_from(workspace, |_| 0)
-    }
-
-    /// The same with the attempts above the snapshot alone.
-    pub(super) fn above(&self, workspace: &WorkspaceId) -> Done<Stored> {
-        self.stored_from(workspace, Record::above)
-    }
-
-    fn stored_from(&self, workspace: &WorkspaceId, from: impl FnOnce(&Record) -> usize) -> Done<Stored> {
         let txn = self.db.begin_read()?;
-        let record = txn.open_table(WORKSPACES)?.get(workspace.as_str())?.map(|bytes| Record::decode(bytes.value()));
-        let record = record.transpose()?.unwrap_or_default();
-        Ok(record.stored(&txn.open_table(EVENTS)?, from(&record))?)
+        Ok(record(&txn, workspace)?.stored(&txn.open_table(EVENTS)?, 0)?)
+    }
+
+    /// A workspace without its attempts, as of the last durable transaction.
+    pub(super) fn snapshot(&self, workspace: &WorkspaceId) -> Done<Stored> {
+        let record = record(&self.db.begin_read()?, workspace)?;
+        Ok(Stored { snapshot: record.snapshot, attempts: Vec::new(), top: record.top })
     }
 
     /// A workspace's events that are no attempts, as of the last durable transaction.
@@ -160,6 +155,12 @@ impl Store {
     pub(super) fn gone(&self, doing: &str) -> StoreError {
         StoreError { what: format!("{doing}: {}", reason(&self.failure)), source: None }
     }
+}
+
+/// What is kept of a workspace beside its events.
+fn record(txn: &ReadTransaction, workspace: &WorkspaceId) -> Done<Record> {
+    let record = txn.open_table(WORKSPACES)?.get(workspace.as_str())?.map(|bytes| Record::decode(bytes.value()));
+    Ok(record.transpose()?.unwrap_or_default())
 }
 
 /// Why calls get no answer.

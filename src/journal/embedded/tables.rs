@@ -11,7 +11,6 @@ use redb::{ReadableTable, StorageError, TableDefinition};
 
 use crate::journal::fold::Stored;
 use crate::journal::port::{RawEntry, StoredEvent};
-use crate::journal::record;
 use crate::message::EntryId;
 
 /// The version of everything below.
@@ -117,13 +116,6 @@ impl Record {
             Some(Self { top, snapshot, attempts: take_places(rest)? })
         };
         read().ok_or_else(|| damaged("a workspace's record"))
-    }
-
-    /// Which of its attempts is the first above the snapshot. A snapshot that cannot be read is reported
-    /// by the fold.
-    pub(super) fn above(&self) -> usize {
-        let seq = self.snapshot.as_deref().and_then(|snapshot| record::snapshot_seq(snapshot).ok()).unwrap_or(0);
-        self.attempts.partition_point(|(attempt, _)| *attempt <= seq)
     }
 
     /// The workspace as it stands in `events`, with its attempts from the `from`th on.

@@ -277,7 +277,10 @@ impl<'t> Transaction<'t> {
     /// A workspace with the attempts above its snapshot.
     pub(super) fn load(&mut self, workspace: &WorkspaceId) -> Done<Result<Loaded, LoadError>> {
         let (record, _) = self.records.get(workspace)?;
-        let stored = record.stored(&self.events, record.above())?;
+        // A snapshot that cannot be read is reported by the fold.
+        let seq = record.snapshot.as_deref().and_then(|snapshot| record::snapshot_seq(snapshot).ok()).unwrap_or(0);
+        let from = record.attempts.partition_point(|(attempt, _)| *attempt <= seq);
+        let stored = record.stored(&self.events, from)?;
         Ok(fold::load(workspace, &stored))
     }
 

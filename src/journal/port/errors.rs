@@ -50,6 +50,9 @@ pub enum LoadError {
     /// The journal contradicts itself.
     #[error("the journal of workspace {workspace} is corrupt: {detail}")]
     Corrupt { workspace: WorkspaceId, detail: String },
+    /// What is confidential in it cannot be opened. The sentence names the key.
+    #[error("workspace {workspace} cannot be opened: {detail}")]
+    Sealed { workspace: WorkspaceId, detail: String },
     /// Written by another version of the program.
     #[error(
         "the journal of workspace {workspace} has a {what} of version {found}, this program reads up to {known}: start the newer program"

@@ -4,7 +4,7 @@
 use super::*;
 use crate::workspace::event::{
     Attempt, AttemptError, ErrorKind, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState, MessagesSkipped,
-    Request, Response, SecretRotated, TestDropped, TestStarted, Trigger, WebhookDisabled, WebhookSaved,
+    Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::Headers;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
@@ -32,6 +32,8 @@ fn every_sequenced_event_has_its_bytes() {
     let cleared = WebhookSaved { url: None, enabled: false, owner_email: None, ..saved() };
     event_is(golden!("webhook_cleared"), 2, &Event::WebhookSaved(cleared));
     event_is(golden!("secret_rotated"), 3, &Event::SecretRotated(rotated()));
+    let revoked = TokensRevoked { at: at(1), by: "ops@acme.com".to_owned() };
+    event_is(golden!("tokens_revoked"), 4, &Event::TokensRevoked(revoked));
     let disabled = WebhookDisabled { at: at(1), errors: 11, mail: MailState::NoAddress };
     event_is(golden!("webhook_disabled"), 12, &Event::WebhookDisabled(disabled));
     let detail = |detail: &str| MailEnded { at: at(2), mail: MailId::disabled(12), detail: Some(detail.to_owned()) };
@@ -77,6 +79,7 @@ fn a_snapshot_has_its_bytes() {
         (golden!("snapshot_rotated"), State { webhook, ..state() }),
         (golden!("snapshot_mails"), mails),
         (golden!("snapshot_forgotten"), forgotten),
+        (golden!("snapshot_revoked"), State { token_generation: 2, ..State::default() }),
     ] {
         assert_eq!(std::str::from_utf8(&encode_snapshot(&state)).unwrap(), file);
         assert_eq!(decode_snapshot(file.as_bytes()).unwrap(), state);

@@ -72,12 +72,12 @@ impl Inner {
         Ok(fold::read(workspace, &stored)?)
     }
 
-    pub(super) async fn read_state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+    pub(super) async fn read_snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
-        let cmd = read::command(&self.server, &keys, workspace, read::Attempts::Above);
+        let cmd = read::command(&self.server, &keys, workspace, read::Attempts::None);
         let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
-        let (stored, _) = answer.map_err(|error| store_error("reading a workspace's state", error))?;
-        Ok(fold::load(workspace, &stored)?.state)
+        let (stored, _) = answer.map_err(|error| store_error("reading a workspace's snapshot", error))?;
+        Ok(fold::snapshot(workspace, &stored)?)
     }
 
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

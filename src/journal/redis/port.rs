@@ -52,8 +52,8 @@ impl Journal for Redis {
         self.inner.read_workspace(workspace).await
     }
 
-    async fn state(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
-        self.inner.read_state(workspace).await
+    async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
+        self.inner.read_snapshot(workspace).await
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

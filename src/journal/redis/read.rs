@@ -9,19 +9,18 @@ use super::keys::{ShardKeys, WorkspaceKey};
 use super::reply;
 use super::script::Script;
 use crate::journal::fold::Stored;
-use crate::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, RawEntry, StoredEvent};
+use crate::journal::port::{ATTEMPTS_KEPT, RawEntry, StoredEvent};
 use crate::message::WorkspaceId;
-
-/// Attempts above a snapshot at most: fewer than a commit takes, and those before it that are kept.
-const ABOVE_MAX: usize = ATTEMPTS_KEPT + COMMIT_EVENTS_MAX;
 
 /// Which attempts to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Attempts {
-    /// Those above the snapshot.
-    Above,
+    /// Those above the snapshot, at most so many.
+    Above(usize),
     /// The last [`ATTEMPTS_KEPT`].
     Last,
+    /// None: the snapshot is enough.
+    None,
 }
 
 /// What is stored, and the newest skipped message as stored.
@@ -32,8 +31,9 @@ pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId
     use WorkspaceKey::{Attempts as AttemptsKey, Journal, Last, Snapshot};
     let keys = [Snapshot, AttemptsKey, Journal, Last].map(|key| keys.of(workspace, key));
     let (count, which) = match attempts {
-        Attempts::Above => (ABOVE_MAX, "above"),
+        Attempts::Above(count) => (count, "above"),
         Attempts::Last => (ATTEMPTS_KEPT, "last"),
+        Attempts::None => (0, "none"),
     };
     let mut cmd = server.script(Script::Read, &keys);
     cmd.arg(count).arg(which);

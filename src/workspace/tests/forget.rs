@@ -68,3 +68,11 @@ fn a_mail_under_way_when_its_workspace_was_forgotten_leaves_no_trace() {
         }
     }
 }
+
+#[test]
+fn the_snapshot_of_a_workspace_that_was_never_forgotten_says_nothing_of_it() {
+    let text = |state: &State| serde_json::to_string(state).unwrap();
+    let never = text(&state_of(&streak(MailState::Owed)));
+    assert!(!never.contains("forgotten") && !never.contains("token_generation"), "{never}");
+    assert!(text(&state_of(&past())).contains("\"forgotten\":13"));
+}

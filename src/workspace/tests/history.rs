@@ -4,7 +4,7 @@ use crate::workspace::Time;
 use crate::workspace::event::{Event, MailEnded, MailId, MailState, WebhookDisabled, WebhookSaved};
 use crate::workspace::headers::{HeaderName, Headers};
 use crate::workspace::history::{CHANGES_SHOWN, Done, changes};
-use crate::workspace::scenario::{at, rotated};
+use crate::workspace::scenario::{at, revoked, rotated};
 use crate::workspace::view::Status;
 
 fn saved(by: &str, url: Option<&str>, enabled: bool) -> Event {
@@ -72,6 +72,13 @@ fn a_rotation_is_shown_with_who_and_when_and_changes_no_configuration() {
     let events = [(1, saved("admin", URL, true)), (2, rotated(5, "whsec_b3RoZXI="))];
     let shown = changes(&events);
     assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), Done::SecretRotated));
+    assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
+}
+
+#[test]
+fn a_revocation_of_the_tokens_is_a_change_that_leaves_the_configuration() {
+    let shown = changes(&[(1, saved("admin", URL, true)), (2, revoked(5))]);
+    assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), Done::TokensRevoked));
     assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
 }
 

@@ -37,12 +37,16 @@ fn crowd(count: u64) -> Lanes {
     offered(&(1..=count).map(|n| (n, Chat(n))).collect::<Vec<_>>())
 }
 
+/// More than any test here offers.
+const ENTRIES_MAX: usize = 10_000;
+
 /// Begins whatever may begin, in the state's configuration; returns it.
 fn begin_all(lanes: &mut Lanes, state: &State, policy: &Policy) -> Vec<EntryId> {
     let mut begun = Vec::new();
     while let Some(next) = lanes.next().filter(|_| lanes.has_room(state, policy)) {
         lanes.begin(next, state.webhook.config);
         begun.push(next);
+        assert!(begun.len() < ENTRIES_MAX, "it has no end");
     }
     begun
 }
@@ -59,6 +63,7 @@ fn drain(lanes: &mut Lanes) -> Vec<EntryId> {
         lanes.begin(next, 1);
         lanes.end(next, true, true, &on(0), &WIDE);
         order.push(next);
+        assert!(order.len() < ENTRIES_MAX, "it has no end");
     }
     order
 }

@@ -11,4 +11,5 @@ mod rotate;
 mod save;
 mod skip;
 mod testing;
+mod tokens;
 mod view;

@@ -143,6 +143,7 @@ impl World {
             policy: Policy { in_flight_max: 4, mail_warning: true, mail_recovered: true, ..Policy::default() },
             clock,
             fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
+            keyring: Arc::default(),
             gate: Rc::clone(&gate),
             inspect: |_| {},
         });

@@ -10,12 +10,15 @@ use tracing::{error, warn};
 
 use super::{Answer, Held, send};
 use crate::journal::fold;
-use crate::journal::port::{Batch, LineError, LoadError, Loaded, Newest, RawEntry};
+use crate::journal::port::{ATTEMPTS_KEPT, Batch, COMMIT_EVENTS_MAX, LineError, LoadError, Loaded, Newest, RawEntry};
 use crate::journal::redis::connect::{Connection, Server};
 use crate::journal::redis::error::is_away;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
 use crate::message::{EntryId, WorkspaceId};
+
+/// Attempts of one load at most. Above a snapshot lie fewer than a commit takes.
+const LOADED_MAX: usize = ATTEMPTS_KEPT + COMMIT_EVENTS_MAX;
 
 /// One request and where its answer goes.
 pub(super) enum Request {
@@ -60,9 +63,10 @@ impl Sent {
             Request::Commit { batch, reply } => {
                 (commit::command(server, keys, &held.fence, expected, &batch), Kind::Commit { expected, reply })
             }
-            Request::Load { workspace, reply } => {
-                (read::command(server, keys, &workspace, read::Attempts::Above), Kind::Load { workspace, reply })
-            }
+            Request::Load { workspace, reply } => (
+                read::command(server, keys, &workspace, read::Attempts::Above(LOADED_MAX)),
+                Kind::Load { workspace, reply },
+            ),
             Request::Newest { workspace, reply } => {
                 (read::command(server, keys, &workspace, read::Attempts::Last), Kind::Newest { workspace, reply })
             }

@@ -1,0 +1,85 @@
+//! `outbound token`: a token that opens one workspace, through a running service.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::block_on;
+use super::client::{Client, SendError};
+use super::server::ServerArgs;
+use crate::http::Ttl;
+use crate::message::WorkspaceId;
+
+/// The flags of `outbound token`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct TokenArgs {
+    /// The workspace that the token opens
+    #[arg(long, env = "OUTBOUND_WORKSPACE", value_name = "WORKSPACE")]
+    pub workspace: WorkspaceId,
+    /// How long it lives, such as 12h or 30d; 90d if not given, 365d at most
+    #[arg(long, env = "OUTBOUND_TTL", value_name = "DURATION")]
+    pub ttl: Option<Ttl>,
+    /// Who gets it: the change history names them
+    #[arg(long, env = "OUTBOUND_SUBJECT", value_name = "NAME")]
+    pub subject: Option<String>,
+    /// Make none, and end every token and session of the workspace
+    #[arg(long, env = "OUTBOUND_REVOKE", conflicts_with_all = ["ttl", "subject", "json"])]
+    pub revoke: bool,
+    /// Print a JSON object with the token, its end and its subject
+    #[arg(long, env = "OUTBOUND_JSON")]
+    pub json: bool,
+    /// The service
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+const AFTER_HELP: &str = "\
+A token opens the API and the screen of one workspace and nothing else. It is printed once and kept
+nowhere; whoever lost it gets another. Tokens cannot be ended one by one: --revoke ends all of a
+workspace, at once and on every node.
+The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
+
+Examples:
+  outbound token --workspace acme
+  outbound token --workspace acme --ttl 30d --subject jane@acme.example
+  outbound token --workspace acme --json
+  outbound token --workspace acme --revoke";
+
+/// The service made no token, or ended none.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(SendError);
+
+/// What the service answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Minted {
+    pub(super) token: String,
+    expires_at: String,
+    subject: String,
+}
+
+/// Does it.
+///
+/// # Errors
+/// There is no usable admin token, or the service does not answer or refuses.
+pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), super::Error> {
+    let server = args.server.chosen()?;
+    let client = Client::new(&server.url, &args.workspace, &server.token)?;
+    if args.revoke {
+        block_on(async { Ok(client.delete(&["tokens"]).await.map_err(Error)?) })?;
+        return writeln!(out, "every token of {} was revoked", args.workspace).map_err(super::Error::Output);
+    }
+    let minted = block_on(async { Ok(mint(&client, args.ttl, args.subject.as_deref()).await.map_err(Error)?) })?;
+    let line = if args.json { json!(minted).to_string() } else { minted.token };
+    writeln!(out, "{line}").map_err(super::Error::Output)
+}
+
+pub(super) async fn mint(client: &Client, ttl: Option<Ttl>, subject: Option<&str>) -> Result<Minted, SendError> {
+    let mut wanted = serde_json::Map::new();
+    wanted.extend(ttl.map(|ttl| ("ttl".to_owned(), ttl.to_string().into())));
+    wanted.extend(subject.map(|subject| ("subject".to_owned(), subject.into())));
+    client.post_with(&["tokens"], Bytes::from(json!(wanted).to_string())).await
+}

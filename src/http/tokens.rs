@@ -1,0 +1,184 @@
+//! `/v1/workspaces/{ws}/tokens`: tokens that open this workspace only; made and revoked by the admin.
+//!
+//! | call | does |
+//! |---|---|
+//! | `POST` `{"ttl":"30d","subject":"jane@acme.example"}` | makes one → 201 `{"token","expires_at","subject"}`; both members may be left out |
+//! | `DELETE` | ends every token and session of the workspace that there is → 204 |
+//!
+//! No token is kept: what opens a workspace is the signature, and the generation that it names.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::Shared;
+use super::auth::{ADMIN, AdminScope};
+use super::body::Body;
+use super::jwt::{Audience, Claims};
+use super::problem::{Kind, MemberError, Problem};
+use crate::config::{TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX};
+use crate::workspace::Time;
+use crate::workspace::command::Action;
+
+/// The longest subject in characters: a mail address or a name fits.
+const SUBJECT_MAX: usize = 100;
+/// Who holds a token of which nothing else is said.
+const SUBJECT_DEFAULT: &str = "workspace";
+/// Subjects that the change history gives to others: the holder of the admin token, and the service.
+const RESERVED: [&str; 2] = [ADMIN, "outbound"];
+
+/// How long a token lives: more than nothing, at most [`TOKEN_TTL_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ttl(Duration);
+
+/// The text is no lifetime of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a whole number and a unit, such as 12h or 30d, more than 0 and at most {} days", TOKEN_TTL_MAX.as_secs() / DAY)]
+pub struct InvalidTtl;
+
+const DAY: u64 = 24 * 60 * 60;
+
+impl FromStr for Ttl {
+    type Err = InvalidTtl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTtl> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let unit = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 60 * 60,
+            "d" => DAY,
+            _ => return Err(InvalidTtl),
+        };
+        let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+        let ttl = Duration::from_secs(seconds.ok_or(InvalidTtl)?);
+        if ttl.is_zero() || ttl > TOKEN_TTL_MAX { Err(InvalidTtl) } else { Ok(Self(ttl)) }
+    }
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.0.as_secs())
+    }
+}
+
+/// A token that was made. It is shown this once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
+pub(super) struct Minted {
+    /// For `Authorization: Bearer <token>`, and for the screen.
+    token: String,
+    /// When it ends.
+    expires_at: Time,
+    /// Who holds it: the change history names them.
+    subject: String,
+}
+
+pub(super) async fn mint(
+    State(shared): State<Arc<Shared>>,
+    AdminScope(scope): AdminScope,
+    Body(body): Body,
+) -> Result<(StatusCode, Json<Minted>), Problem> {
+    let Wanted { ttl, subject } = Wanted::parse(&body)?;
+    let workspace = scope.workspace;
+    let state = shared.within_reads(shared.facade.journal.snapshot(&workspace)).await?;
+    let now = (shared.facade.clock)();
+    let (iat, exp) = (now.unix_seconds(), now.plus(ttl).unix_seconds());
+    let claims = Claims {
+        aud: Audience::Api,
+        ws: workspace.clone(),
+        sub: subject.clone(),
+        generation: state.token_generation,
+        iat,
+        exp,
+        jti: None,
+        adm: None,
+    };
+    let token = shared.facade.access.key.sign(&claims)?;
+    let expires_at = Time::from_unix_ms(exp.saturating_mul(1_000));
+    tracing::info!(%workspace, subject, %expires_at, "a token was made");
+    Ok((StatusCode::CREATED, Json(Minted { token, expires_at, subject })))
+}
+
+pub(super) async fn revoke(
+    State(shared): State<Arc<Shared>>,
+    AdminScope(scope): AdminScope,
+) -> Result<StatusCode, Problem> {
+    shared.submit(&scope, Action::RevokeTokens).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What is asked of a new token.
+struct Wanted {
+    ttl: Duration,
+    subject: String,
+}
+
+/// The body; null is as good as left out.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    ttl: Option<Value>,
+    subject: Option<Value>,
+}
+
+impl Wanted {
+    fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let members = if body.is_empty() { Ok(Members::default()) } else { serde_json::from_slice(body) };
+        let Members { ttl, subject } = members.map_err(|error| {
+            let kind = if error.is_data() { Kind::InvalidTokenRequest } else { Kind::InvalidJson };
+            Problem::new(kind, format!("no token was made; send an object such as {{\"ttl\":\"30d\"}}: {error}"))
+        })?;
+        let mut errors = Vec::new();
+        let mut wrong = |member: &str, detail: String| errors.push(MemberError { member: member.to_owned(), detail });
+        let ttl = ttl.map_or(Ok(Ttl(TOKEN_TTL_DEFAULT)), |ttl| ttl.as_str().unwrap_or_default().parse());
+        let subject = subject.map_or_else(|| Ok(SUBJECT_DEFAULT.to_owned()), |subject| holder(&subject));
+        if let Err(error) = &ttl {
+            wrong("ttl", error.to_string());
+        }
+        if let Err(error) = &subject {
+            wrong("subject", error.clone());
+        }
+        match (ttl, subject) {
+            (Ok(Ttl(ttl)), Ok(subject)) => Ok(Self { ttl, subject }),
+            _ => Err(Problem::invalid_token_request(errors)),
+        }
+    }
+}
+
+/// Who holds the token, as the change history will say.
+fn holder(value: &Value) -> Result<String, String> {
+    let typed = value.as_str().map(str::trim).unwrap_or_default();
+    let fits = (1..=SUBJECT_MAX).contains(&typed.chars().count()) && !typed.chars().any(char::is_control);
+    if !fits {
+        return Err(format!("must be a string of 1 to {SUBJECT_MAX} characters, such as jane@acme.example"));
+    }
+    if RESERVED.contains(&typed) {
+        return Err(format!("must not be {typed}: the change history calls somebody else so"));
+    }
+    Ok(typed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_is_a_number_and_a_unit_up_to_a_year() {
+        for (text, seconds) in [("1s", 1), ("90m", 5_400), ("12h", 43_200), ("30d", 30 * DAY), ("365d", 365 * DAY)] {
+            assert_eq!(text.parse(), Ok(Ttl(Duration::from_secs(seconds))), "{text}");
+        }
+        for text in ["", "30", "d", "0d", "366d", "1w", " 1d", "-1d", "1.5h", "99999999999999999999d", "1ms"] {
+            assert_eq!(text.parse::<Ttl>(), Err(InvalidTtl), "{text}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The keys that seal and open.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+
+use super::places::{Confidences, Place};
+use crate::message::WorkspaceId;
+use crate::workspace::confidential::Confidential;
+
+/// Keys of a keyring at most: one a year outlives the service.
+pub const KEYS_MAX: usize = 16;
+/// Characters of a key's id at most.
+pub const KEY_ID_MAX: usize = 32;
+/// Bytes of a key.
+pub const KEY_BYTES: usize = 32;
+
+const VERSION: u8 = 1;
+const NONCE_BYTES: usize = 24;
+
+/// Draws a nonce. Passed in, so that golden files can choose it.
+pub type Nonces = fn() -> [u8; NONCE_BYTES];
+
+/// The keys by id: the first one seals, each one opens. Without a key nothing is sealed. Shows the keys to
+/// nobody.
+#[derive(Default)]
+pub struct Keyring {
+    keys: Vec<Key>,
+    nonces: Option<Nonces>,
+}
+
+struct Key {
+    id: Box<str>,
+    cipher: XChaCha20Poly1305,
+}
+
+/// How what was opened had been sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seal {
+    /// As it would be sealed now.
+    Present,
+    /// Not at all although there is a key, or with another key than the first: it is sealed with that one
+    /// when it is written next.
+    Outdated,
+}
+
+/// The text is no list of keys. The keys are not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum InvalidKeys {
+    /// Not `id:key`.
+    #[error(
+        "key {position} is not ID:KEY; write one or several, separated by commas or white space, the sealing one first"
+    )]
+    Form { position: usize },
+    /// The id has other characters, or too many.
+    #[error("the id of key {position} must have 1 to {KEY_ID_MAX} characters of A-Z a-z 0-9 _ . -")]
+    Id { position: usize },
+    /// Not 32 bytes in Base64.
+    #[error("the key `{id}` must be the Base64 of {KEY_BYTES} bytes: make one with `openssl rand -base64 {KEY_BYTES}`")]
+    Key { id: String },
+    /// Two keys of one id.
+    #[error("two keys have the id `{id}`: an id names one key for ever, give the new key a new one")]
+    Twice { id: String },
+    /// Over [`KEYS_MAX`].
+    #[error("at most {KEYS_MAX} keys are taken")]
+    TooMany,
+    /// Nothing but white space.
+    #[error("there is no key in it: write ID:KEY")]
+    None,
+}
+
+/// Why a sealed value does not open. Nothing is lost: with the right key it opens again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum OpenError {
+    /// The key is not there.
+    #[error(
+        "its {place} is sealed with the key `{id}`, which this node does not have: add that key behind the first one and start again"
+    )]
+    NoKey { place: String, id: String },
+    /// The tag does not fit.
+    #[error(
+        "its {place} does not open with the key `{id}`: another key has that id now, or the value is damaged or belongs elsewhere"
+    )]
+    Mismatch { place: String, id: String },
+    /// Cut off, or not Base64.
+    #[error("its {place} is sealed but cut off or damaged: restore it from a backup")]
+    Damaged { place: String },
+    /// Of another version of the program.
+    #[error("its {place} is sealed in form {found}, this program opens form {VERSION}: start the newer program")]
+    UnknownVersion { place: String, found: u8 },
+}
+
+impl Keyring {
+    /// Reads `ID:KEY`, one or several, separated by commas or white space; the first seals.
+    ///
+    /// # Errors
+    /// See [`InvalidKeys`].
+    pub fn parse(text: &str, nonces: Nonces) -> Result<Self, InvalidKeys> {
+        let mut keys: Vec<Key> = Vec::new();
+        let texts = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty());
+        for (place, text) in texts.enumerate() {
+            if place >= KEYS_MAX {
+                return Err(InvalidKeys::TooMany);
+            }
+            let key = Key::parse(text, place + 1)?;
+            if keys.iter().any(|known| known.id == key.id) {
+                return Err(InvalidKeys::Twice { id: key.id.into() });
+            }
+            keys.push(key);
+        }
+        if keys.is_empty() { Err(InvalidKeys::None) } else { Ok(Self { keys, nonces: Some(nonces) }) }
+    }
+
+    /// The id of the key that seals; none without a key.
+    #[must_use]
+    pub fn sealing(&self) -> Option<&str> {
+        self.keys.first().map(|key| &*key.id)
+    }
+
+    /// Seals every open confidential value of the workspace in `holder`. Does nothing without a key.
+    pub fn seal(&self, workspace: &WorkspaceId, holder: &mut impl Confidences) {
+        let (Some(key), Some(nonces)) = (self.keys.first(), self.nonces) else { return };
+        // The visit never fails, so neither does this.
+        let sealed = holder.each(&mut |place, value| {
+            if value.sealed().is_none() {
+                *value = Confidential::from_sealed(key.seal(workspace, place, value.expose(), nonces()));
+            }
+            Ok(())
+        });
+        debug_assert!(sealed.is_ok());
+    }
+
+    /// Opens every sealed confidential value of the workspace in `holder`.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; some values may stay sealed then.
+    pub fn open(&self, workspace: &WorkspaceId, holder: &mut impl Confidences) -> Result<Seal, OpenError> {
+        let mut seal = Seal::Present;
+        holder.each(&mut |place, value| {
+            let Some(sealed) = value.sealed() else {
+                if !self.keys.is_empty() {
+                    seal = Seal::Outdated;
+                }
+                return Ok(());
+            };
+            let (id, text) = self.open_one(workspace, place, sealed)?;
+            if self.sealing() != Some(&id) {
+                seal = Seal::Outdated;
+            }
+            *value = text.into();
+            Ok(())
+        })?;
+        Ok(seal)
+    }
+
+    /// The id of the key that sealed it, and the text.
+    fn open_one(&self, workspace: &WorkspaceId, place: Place<'_>, sealed: &str) -> Result<(String, String), OpenError> {
+        let damaged = || OpenError::Damaged { place: place.to_string() };
+        let bytes = STANDARD.decode(sealed).map_err(|_| damaged())?;
+        let (version, rest) = bytes.split_first().ok_or_else(damaged)?;
+        if *version != VERSION {
+            return Err(OpenError::UnknownVersion { place: place.to_string(), found: *version });
+        }
+        let (length, rest) = rest.split_first().ok_or_else(damaged)?;
+        let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(damaged)?;
+        let id = String::from_utf8(id.to_vec()).map_err(|_| damaged())?;
+        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(damaged)?;
+        let Some(key) = self.keys.iter().find(|key| *key.id == *id) else {
+            return Err(OpenError::NoKey { place: place.to_string(), id });
+        };
+        let data = associated_data(workspace, place);
+        let payload = Payload { msg: ciphertext, aad: data.as_bytes() };
+        let opened =
+            key.cipher.decrypt(&XNonce::from(*nonce), payload).ok().and_then(|text| String::from_utf8(text).ok());
+        match opened {
+            Some(text) => Ok((id, text)),
+            None => Err(OpenError::Mismatch { place: place.to_string(), id }),
+        }
+    }
+}
+
+impl Key {
+    fn parse(text: &str, position: usize) -> Result<Self, InvalidKeys> {
+        let (id, key) = text.split_once(':').ok_or(InvalidKeys::Form { position })?;
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        if id.is_empty() || id.len() > KEY_ID_MAX || !id.bytes().all(known) {
+            return Err(InvalidKeys::Id { position });
+        }
+        let key = STANDARD.decode(key).ok().and_then(|key| <[u8; KEY_BYTES]>::try_from(key).ok());
+        let key = key.ok_or_else(|| InvalidKeys::Key { id: id.to_owned() })?;
+        Ok(Self { id: id.into(), cipher: XChaCha20Poly1305::new(&key.into()) })
+    }
+
+    #[expect(
+        clippy::expect_used,
+        reason = "a confidential text is far below the 256 GiB that the cipher takes, an id below 256 bytes"
+    )]
+    fn seal(&self, workspace: &WorkspaceId, place: Place<'_>, text: &str, nonce: [u8; NONCE_BYTES]) -> String {
+        let data = associated_data(workspace, place);
+        let payload = Payload { msg: text.as_bytes(), aad: data.as_bytes() };
+        let ciphertext = self.cipher.encrypt(&XNonce::from(nonce), payload).expect("a short text");
+        let length = u8::try_from(self.id.len()).expect("a short id");
+        let bytes = [&[VERSION, length], self.id.as_bytes(), &nonce, &ciphertext].concat();
+        STANDARD.encode(bytes)
+    }
+}
+
+/// No id and no place holds a line break, so no two of them share their data.
+fn associated_data(workspace: &WorkspaceId, place: Place<'_>) -> String {
+    format!("outbound\n{workspace}\n{place}")
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| &key.id)).finish()
+    }
+}
