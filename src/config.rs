@@ -143,8 +143,8 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub const READS_AT_ONCE: usize = 32;
 /// How long the facade waits for the store to read a workspace or take a message.
 pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
-/// How often a workspace is read for the live streams of it.
-pub const LIVE_POLL: Duration = Duration::from_millis(500);
+/// How often a workspace is read for the live streams of it. Each time costs its last 100 attempts.
+pub const LIVE_POLL: Duration = Duration::from_secs(1);
 /// Pauses between such reads while the store is away.
 pub const LIVE_RETRY: Pauses = Pauses { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 /// Live streams of this node at a time; more get 429.

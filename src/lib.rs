@@ -30,7 +30,8 @@
 //! - [`sign`]: Standard Webhooks, sign and verify.
 //! - [`deliver`]: one attempt: courier, egress guard, classification of outcomes.
 //! - [`notify`]: the mails to the owner of a webhook: it was switched off, it fails, it delivers again.
-//! - [`http`]: the thin facade with its description, and the built-in receiver. The only room that names axum.
+//! - [`http`]: the thin facade with its description, the screen, and the built-in receiver. The
+//!   only room that names axum.
 //! - [`cli`]: one file a subcommand.
 //! - [`app`]: wiring, start order, drain order.
 //! - [`config`]: every limit and timeout by name.

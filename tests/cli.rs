@@ -264,7 +264,7 @@ fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let printed = stdout(&output);
     assert!(printed.starts_with("screen:     http://127.0.0.1:"), "{printed}");
-    assert!(printed.contains("\n            sign in with eyJ"), "{printed}");
+    assert!(printed.contains("\ntoken:      eyJ"), "{printed}");
     assert!(printed.contains("\nlook:       curl -H 'Authorization: Bearer "), "{printed}");
     let row = printed.lines().find(|line| line.starts_with("all ")).expect(&printed);
     let counts: Vec<u64> = row.split_whitespace().skip(1).map(|count| count.parse().unwrap()).collect();

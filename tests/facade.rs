@@ -213,7 +213,7 @@ async fn the_history_says_who_changed_what_and_shows_no_secret() {
         let disabled = WebhookDisabled { at: NOW, errors: 11, mail: MailState::NoAddress };
         let at = Time::from_unix_ms(NOW.unix_ms() + 3_000);
         let by = "ops@acme.com".to_owned();
-        let rotated = SecretRotated { at, by, secret: SECRET.into(), previous_until: at };
+        let rotated = SecretRotated { at, by, secret: SECRET.into(), previous_until: at, configuration: None };
         Ok(vec![
             (1, saved(-2_000, "admin", Some(url), true, None)),
             (15, Event::WebhookDisabled(disabled)),

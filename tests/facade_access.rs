@@ -248,6 +248,10 @@ async fn a_token_that_may_not_be_made_names_the_member_and_the_rule() {
         assert!(reply.text.contains(told), "{}", reply.text);
     }
     assert_eq!(call(&at(3), request("POST", TOKENS, "{")).await.problem(), "invalid-json");
+    for body in ["[null, null]", "[]", "7", r#"{"tll":"1d"}"#] {
+        let reply = call(&at(3), request("POST", TOKENS, body)).await;
+        assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (422, "invalid-token-request"), "{body}");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use outbound::journal::port::OwedMail;
 use outbound::notify::{CapturedMail, Mailer, Options};
 use outbound::workspace::Time;
 use outbound::workspace::decide::MailResult;
-use outbound::workspace::event::{ErrorKind, MailId};
+use outbound::workspace::event::{ErrorKind, MailId, MailKind};
 use outbound::workspace::state::RecentError;
 use support::smtp::{Fault, Protection, SmtpServer};
 use tokio::sync::{Semaphore, mpsc};
@@ -128,6 +128,26 @@ async fn the_captured_mail_is_the_mail_that_a_server_would_have_got() {
 
     drop(captured);
     assert_later(&mailer.send(&owed()).await, "captured");
+}
+
+#[tokio::test]
+async fn each_kind_of_mail_has_its_words_and_its_name() {
+    let (shown, mut captured) = mpsc::channel(1);
+    let mailer = Mailer::capture(shown, Some("https://outbound.acme.example".to_owned()));
+    let of = |kind| OwedMail { id: MailId { owed_by: 17, kind }, ..owed() };
+    let warning = OwedMail { errors: 5, errors_left: Some(6), ..of(MailKind::Warning) };
+    let recovered = OwedMail { errors: 0, recent: Vec::new(), skipped: Some(3), ..of(MailKind::Recovered) };
+    for (mail, word, subject) in [
+        (warning, "warning", "The webhook of workspace acme fails"),
+        (recovered, "recovered", "The webhook of workspace acme delivers again"),
+    ] {
+        assert_eq!(mailer.send(&mail).await, MailResult::Sent);
+        let shown = captured.recv().await.expect("a mail");
+        assert_eq!(shown.subject, subject);
+        assert_eq!(shown.message_id, format!("<acme.17.{word}.1769860803250@localhost>"));
+        assert_golden(&format!("mail_{word}.txt"), &shown.text);
+        assert_golden(&format!("mail_{word}.html"), &shown.html);
+    }
 }
 
 /// Compares with `tests/golden/<name>`; what came out instead is left to be looked at and copied there.

@@ -51,6 +51,7 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("actix_rt", &["actor"]),
     ("axum", &["http"]),
     ("chacha20poly1305", &["seal"]),
+    ("maud", &["http/screen"]),
     ("redis", &["journal/redis"]),
     ("redb", &["journal/embedded"]),
     ("reqwest", &["deliver", "cli/client"]),

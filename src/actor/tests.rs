@@ -4,6 +4,7 @@
 mod backlog;
 mod bench;
 mod forget;
+mod mails;
 mod rules;
 mod simulation;
 mod trouble;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{admin_token, client, data_dir, demo, journal, publish, rejected, secret_key, serve, token, token_key};
+use super::{admin_token, client, data_dir, demo, journal, publish, rejected, secret_key, serve, token_key};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -62,9 +62,6 @@ pub enum Error {
     /// Not everything was done with the rejected entries.
     #[error(transparent)]
     Rejected(#[from] rejected::Error),
-    /// No token was made or ended.
-    #[error(transparent)]
-    Token(#[from] token::Error),
     /// The demo failed.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -109,7 +106,6 @@ impl Error {
             Self::DataDir(_)
             | Self::Client(client::BuildError::Http(_))
             | Self::Service(_)
-            | Self::Token(_)
             | Self::Demo(_)
             | Self::Folder(_)
             | Self::Output(_)

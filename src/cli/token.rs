@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::block_on;
 use super::client::{Client, SendError};
 use super::server::ServerArgs;
+use super::{Error, block_on};
 use crate::http::Ttl;
 use crate::message::WorkspaceId;
 
@@ -48,11 +48,6 @@ Examples:
   outbound token --workspace acme --json
   outbound token --workspace acme --revoke";
 
-/// The service made no token, or ended none.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct Error(SendError);
-
 /// What the service answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Minted {
@@ -65,16 +60,16 @@ pub(super) struct Minted {
 ///
 /// # Errors
 /// There is no usable admin token, or the service does not answer or refuses.
-pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), super::Error> {
+pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), Error> {
     let server = args.server.chosen()?;
     let client = Client::new(&server.url, &args.workspace, &server.token)?;
     if args.revoke {
-        block_on(async { Ok(client.delete(&["tokens"]).await.map_err(Error)?) })?;
-        return writeln!(out, "every token of {} was revoked", args.workspace).map_err(super::Error::Output);
+        block_on(async { Ok(client.delete(&["tokens"]).await?) })?;
+        return writeln!(out, "every token of {} was revoked", args.workspace).map_err(Error::Output);
     }
-    let minted = block_on(async { Ok(mint(&client, args.ttl, args.subject.as_deref()).await.map_err(Error)?) })?;
+    let minted = block_on(async { Ok(mint(&client, args.ttl, args.subject.as_deref()).await?) })?;
     let line = if args.json { json!(minted).to_string() } else { minted.token };
-    writeln!(out, "{line}").map_err(super::Error::Output)
+    writeln!(out, "{line}").map_err(Error::Output)
 }
 
 pub(super) async fn mint(client: &Client, ttl: Option<Ttl>, subject: Option<&str>) -> Result<Minted, SendError> {

@@ -11,7 +11,7 @@
 //! route and method is described, every answer of every facade test is one that is described, and every
 //! example is what the wire shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use axum::body::Bytes;
@@ -35,8 +35,6 @@ const TOKEN: &str = "token";
 
 /// Members of answers that may be absent. Every other one is always there; what has no value is null.
 const MAY_BE_ABSENT: &[(&str, &str)] = &[("Tested", "reason"), ("Problem", "errors")];
-/// What callers send: there the derived schema tells which members they may leave out.
-const SENT_BY_CALLERS: &[&str] = &["Save", "Message"];
 
 /// Answers with the description.
 pub(super) async fn show() -> Response {
@@ -49,18 +47,19 @@ pub(super) async fn show() -> Response {
 
 fn document() -> OpenApi {
     let mut schemas = Schemas::default();
-    let mut paths = Paths::new();
+    let (mut paths, mut sent) = (Paths::new(), BTreeSet::new());
     for call in calls::all() {
-        let Described { method, path, operation, schemas: used } = call.described();
+        let Described { method, path, operation, schemas: used, sent: body } = call.described();
         paths.add_path_operation(path, vec![method], operation);
         schemas.extend(used);
+        sent.extend(body);
     }
     let new_message = PathItem::new(utoipa::openapi::HttpMethod::Post, new_message::operation(&mut schemas));
     let mut webhooks = Paths::new();
     webhooks.paths.insert("newMessage".to_owned(), new_message);
     schemas.add::<super::problem::Document<'_>>();
     let mut components = ComponentsBuilder::new().build();
-    components.schemas = complete(schemas.0);
+    components.schemas = complete(schemas.0, &sent);
     components.examples = problems::examples();
     let token = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some(TOKEN_HELP)).build();
     components.security_schemes.insert(TOKEN.to_owned(), SecurityScheme::Http(token).into());
@@ -91,12 +90,10 @@ fn info() -> Info {
         .build()
 }
 
-/// Says of every member that the service writes that it is always there.
-fn complete(mut schemas: BTreeMap<String, RefOr<Schema>>) -> BTreeMap<String, RefOr<Schema>> {
-    for (name, schema) in &mut schemas {
-        if SENT_BY_CALLERS.contains(&name.as_str()) {
-            continue;
-        }
+/// Says of every member that the service writes that it is always there. What callers write is left as
+/// it is derived: there it tells what they may leave out.
+fn complete(mut schemas: BTreeMap<String, RefOr<Schema>>, sent: &BTreeSet<String>) -> BTreeMap<String, RefOr<Schema>> {
+    for (name, schema) in schemas.iter_mut().filter(|(name, _)| !sent.contains(*name)) {
         let parts = match schema {
             RefOr::T(Schema::AllOf(all)) => all.items.iter_mut().collect(),
             other => vec![other],

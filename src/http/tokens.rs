@@ -15,6 +15,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -133,7 +134,13 @@ struct Members {
 
 impl Wanted {
     fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let members = if body.is_empty() { Ok(Members::default()) } else { serde_json::from_slice(body) };
+        // What is derived reads an array as the members in their order.
+        let is_array = body.trim_ascii_start().starts_with(b"[");
+        let members = match serde_json::from_slice(body) {
+            _ if body.is_empty() => Ok(Members::default()),
+            Ok(_) if is_array => Err(serde_json::Error::custom("an array is none")),
+            members => members,
+        };
         let Members { ttl, subject } = members.map_err(|error| {
             let kind = if error.is_data() { Kind::InvalidTokenRequest } else { Kind::InvalidJson };
             Problem::new(kind, format!("no token was made; send an object such as {{\"ttl\":\"30d\"}}: {error}"))

@@ -40,6 +40,8 @@ use tokio::time::Instant;
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::{Attempt, Event, MailId};
+use crate::workspace::history::CHANGES_SHOWN;
+use crate::workspace::policy::MAILS_PER_DAY_MAX;
 use crate::workspace::state::{RecentError, State};
 use crate::workspace::time::Time;
 
@@ -55,8 +57,17 @@ pub const COMMIT_SETTLED_MAX: usize = 1_000;
 pub const COMMIT_BYTES_MAX: usize = 1024 * 1024;
 /// Attempts kept for each workspace.
 pub const ATTEMPTS_KEPT: usize = 100;
-/// Other events kept for each workspace.
+/// Other events kept for each workspace: enough for the changes of the configuration that are shown and the
+/// one before them, whatever else happened.
 pub const HISTORY_KEPT: usize = 400;
+const _: () = {
+    let changes = CHANGES_SHOWN + 1;
+    // A switch-off needs a save between it and the one before, which is a change too.
+    let switch_offs = changes / 2 + 1;
+    // Every other event is the end of a switch-off's mail: of these, or of one that was owed before them.
+    let mails_ended = switch_offs + MAILS_PER_DAY_MAX;
+    assert!(changes + mails_ended <= HISTORY_KEPT, "the history keeps too little for the changes that are shown");
+};
 /// Rejected entries kept for each shard; beyond it the oldest is deleted, counted and logged.
 pub const REJECTED_KEPT: usize = 10_000;
 /// Commands waiting on a shard at most; more are refused ([`SubmitError::TooMany`]).

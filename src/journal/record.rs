@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `attempt_delivered`, `attempt_failed` | `at`, `trigger` (`message` or `test`), `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`: `kind`, `detail`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
 //! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
-//! | `secret_rotated` | `at`, `by`, `secret`, `previous_until` |
+//! | `secret_rotated` | `at`, `by`, `secret`, `previous_until`, (`configuration`) |
 //! | `tokens_revoked` | `at`, `by` |
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
 //! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`MailId::owed_by`], (`detail`) |

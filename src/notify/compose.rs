@@ -10,6 +10,7 @@ use super::CapturedMail;
 use super::template::{Words, render};
 use super::text::one_line;
 use crate::journal::port::OwedMail;
+use crate::workspace::event::MailKind;
 
 /// Characters of a wrong address that an error repeats.
 const ADDRESS_SHOWN_MAX: usize = 120;
@@ -69,7 +70,12 @@ fn message_id(mail: &OwedMail, from: &Mailbox) -> String {
             other => workspace.push_str(&format!("={other:02X}")),
         }
     }
-    format!("<{workspace}.{}.{}@{}>", mail.id.owed_by, mail.at.unix_ms(), from.email.domain())
+    let kind = match mail.id.kind {
+        MailKind::Disabled => "",
+        MailKind::Warning => "warning.",
+        MailKind::Recovered => "recovered.",
+    };
+    format!("<{workspace}.{}.{kind}{}@{}>", mail.id.owed_by, mail.at.unix_ms(), from.email.domain())
 }
 
 /// When the mail became owed: that is when its words were complete (RFC 5322 section 3.6.1).

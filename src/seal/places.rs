@@ -86,7 +86,7 @@ impl Confidences for Event {
                 visit(Place::Secret, secret)?;
                 each_header(headers, visit)
             }
-            Self::SecretRotated(SecretRotated { secret, at: _, by: _, previous_until: _ }) => {
+            Self::SecretRotated(SecretRotated { secret, at: _, by: _, previous_until: _, configuration: _ }) => {
                 visit(Place::Secret, secret)
             }
             Self::AttemptDelivered(_)

@@ -70,7 +70,7 @@ fn everything_that_goes_into_a_journal_is_sealed() {
         headers: headers(),
         changed_headers: vec!["authorization".parse().unwrap()],
     };
-    let rotated = SecretRotated { at, by: by.clone(), secret: SECRET.into(), previous_until: at };
+    let rotated = SecretRotated { at, by: by.clone(), secret: SECRET.into(), previous_until: at, configuration: None };
     for mut event in [Event::WebhookSaved(saved), Event::SecretRotated(rotated)] {
         keyring(K1).seal(&acme(), &mut event);
         shows_nothing(&record::encode_event(1, &event).unwrap());

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::confidential::Confidential;
 use super::headers::{HeaderName, Headers};
+use super::history::Configuration;
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
 
@@ -231,6 +232,9 @@ pub struct SecretRotated {
     pub secret: Confidential,
     /// From then on nothing is signed with the secret before it.
     pub previous_until: Time,
+    /// The configuration, which stays as it is: the history tells it, however long ago it was saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Configuration>,
 }
 
 /// The end of every token that was made before it.

@@ -1,19 +1,20 @@
 //! The change history: who made the configuration what it is, when, from what, to what.
 //!
-//! It is read off the events that are no attempts, of which a journal keeps at least the last 400. The
-//! last 100 changes are always among those, each with what was before it. A change is a save, a rotation
-//! of the secret, a revocation of the tokens or an automatic switch-off; every other such event is the
-//! end of a mail. A switch-off needs a save before it that switched on, and a mail needs its switch-off. So about a third of any 400 such events are
-//! saves, fewer only by the mails that were owed before the first of them. A further type of event
-//! that a save may bring about has to leave it at more than 100.
+//! It is read off the events that are no attempts, of which a journal keeps enough for the last 100
+//! changes and the one before them: `journal::port::HISTORY_KEPT` has the arithmetic. A change is a save, a
+//! rotation of the secret, a revocation of the tokens or an automatic switch-off; every other such event is
+//! the end of a switch-off's mail. A save and a rotation hold the configuration, and a switch-off has a save
+//! right before it but for rotations, revocations and such ends. So each change that is shown has what was
+//! before it; a revocation that came before everything that is kept is not shown.
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::event::{Event, WebhookSaved};
 use super::headers::HeaderName;
+use super::state::Webhook;
 use super::time::Time;
 use super::view::{NewMessage, Status};
 
@@ -57,7 +58,7 @@ pub enum Done {
 }
 
 /// What an operator configures, without what is confidential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Configuration {
     /// Where messages go.
     pub url: Option<Arc<str>>,
@@ -83,8 +84,10 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
         let (at, by, action, to) = match event {
             Event::WebhookSaved(saved) => (saved.at, saved.by.as_str(), Done::Saved, Configuration::saved(saved)),
             Event::SecretRotated(rotated) => {
-                let Some(before) = present.clone() else { continue };
-                (rotated.at, rotated.by.as_str(), Done::SecretRotated, before)
+                // Without the save before it the configuration is known from the rotation itself.
+                let Some(same) = present.clone().or_else(|| rotated.configuration.clone()) else { continue };
+                present.get_or_insert_with(|| same.clone());
+                (rotated.at, rotated.by.as_str(), Done::SecretRotated, same)
             }
             Event::TokensRevoked(revoked) => {
                 let Some(before) = present.clone() else { continue };
@@ -120,6 +123,19 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
 }
 
 impl Configuration {
+    /// That of the webhook as it is.
+    #[must_use]
+    pub fn of(webhook: &Webhook) -> Self {
+        Self {
+            url: webhook.url.clone(),
+            enabled: webhook.enabled,
+            event: NewMessage::NewMessage,
+            owner_email: webhook.owner_email.clone(),
+            headers: webhook.headers.keys().cloned().collect(),
+            status: webhook.status(),
+        }
+    }
+
     fn saved(saved: &WebhookSaved) -> Self {
         Self {
             url: saved.url.clone(),

@@ -14,6 +14,7 @@ use super::event::{
     TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::Headers;
+use super::history::Configuration;
 use super::state::State;
 use super::time::Time;
 use crate::journal::record;
@@ -166,8 +167,18 @@ pub(super) fn switched_off_at(ms: i64) -> Event {
 
 /// A rotation at `ms`, after which the secret before it is valid for a day.
 pub(super) fn rotated(ms: i64, secret: &str) -> Event {
-    let secret = secret.into();
-    Event::SecretRotated(SecretRotated { at: at(ms), by: "ops".to_owned(), secret, previous_until: at(ms + DAY_MS) })
+    rotated_in(&state_of(&[switched_on()]), ms, secret)
+}
+
+/// The same of another state than that after [`switched_on`].
+pub(super) fn rotated_in(state: &State, ms: i64, secret: &str) -> Event {
+    Event::SecretRotated(SecretRotated {
+        at: at(ms),
+        by: "ops".to_owned(),
+        secret: secret.into(),
+        previous_until: at(ms + DAY_MS),
+        configuration: Some(Configuration::of(&state.webhook)),
+    })
 }
 
 /// A revocation of the tokens at `ms`.

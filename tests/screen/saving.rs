@@ -70,10 +70,12 @@ async fn save_and_test_sends_the_newest_message_and_says_how_it_went() {
     browser.press("Save and test").await;
     browser.until_says("#notice", "the workspace has no message").await;
 
-    stage.deliver(&["m-1"]).await;
+    // Without a place to break a line: a page that it widens fails its picture.
+    let long = format!("m-1-{}", "x".repeat(400));
+    stage.deliver(&[&long]).await;
     browser.press("Save and test").await;
     browser.until_says("#notice", "the test was delivered: HTTP 200").await;
-    assert_eq!(stage.receiver.ids(WORKSPACE), ["m-1", "m-1"]);
+    assert_eq!(stage.receiver.ids(WORKSPACE), [&*long, &*long]);
     assert_eq!(browser.count("#attempt-list .tag").await, 1);
     browser.shoot("test-succeeded").await;
 

@@ -64,7 +64,7 @@ fn tell(stage: &Stage, token: &str, out: &mut dyn Write) -> std::io::Result<()> 
         base(stage.address)
     );
     writeln!(out, "screen:     {}workspaces/{FAILING}/outbound", base(stage.address))?;
-    writeln!(out, "            sign in with {token}")?;
+    writeln!(out, "token:      {token}")?;
     writeln!(out, "look:       {look}/webhook")?;
     writeln!(out, "            {look}/attempts/log")?;
     writeln!(out, "receiver:   http://{}/<workspace>, verifies every body and signature", stage.receiver)?;

@@ -51,7 +51,7 @@ pub(super) struct TokenRequest {
     /// Who gets it: the change history names them. Not `admin` and not `outbound`. Left out it is `workspace`.
     #[schema(
         max_length = 100,
-        pattern = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$",
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
         example = "jane@acme.example"
     )]
     subject: Option<String>,

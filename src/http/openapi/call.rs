@@ -35,6 +35,7 @@ pub(super) struct Call {
     answers: BTreeMap<u16, Response>,
     problems: Vec<Kind>,
     schemas: Schemas,
+    sent: Option<String>,
 }
 
 /// The same, ready to stand in the document.
@@ -43,6 +44,8 @@ pub(super) struct Described {
     pub(super) path: &'static str,
     pub(super) operation: Operation,
     pub(super) schemas: Schemas,
+    /// The name of the schema that callers write.
+    pub(super) sent: Option<String>,
 }
 
 impl Call {
@@ -56,7 +59,7 @@ impl Call {
             .operation_id(Some(id))
             .summary(Some(summary))
             .parameters((!parameters.is_empty()).then_some(parameters));
-        Self { method, path, operation, answers: BTreeMap::new(), problems: Vec::new(), schemas }
+        Self { method, path, operation, answers: BTreeMap::new(), problems: Vec::new(), schemas, sent: None }
     }
 
     /// What there is to know beyond the summary.
@@ -86,6 +89,7 @@ impl Call {
     /// A body of JSON.
     pub(super) fn takes<T: ToSchema>(mut self, required: Required, description: &str, samples: &[Sample]) -> Self {
         let content = json::<T>(&mut self.schemas, samples);
+        self.sent = Some(T::name().into_owned());
         let body = RequestBodyBuilder::new()
             .description(Some(description))
             .required(Some(required))
@@ -144,7 +148,13 @@ impl Call {
         for (status, response) in self.answers {
             operation = operation.response(status.to_string(), response);
         }
-        Described { method: self.method, path: self.path, operation: operation.build(), schemas: self.schemas }
+        Described {
+            method: self.method,
+            path: self.path,
+            operation: operation.build(),
+            schemas: self.schemas,
+            sent: self.sent,
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Steps that hang together: a workspace's life, told one step at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::journal::port::{Newest, OwedMail, Rejected, Step, StoredEvent};
 use crate::journal::record::{encode_event, encode_snapshot};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::Policy;
+use crate::workspace::decide::{self, MailResult};
 use crate::workspace::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailState, MessagesSkipped, Request,
     Response, Trigger, WebhookDisabled, WebhookSaved,
@@ -140,6 +143,37 @@ impl Story {
             last_skipped: Some(Newest { entry, message: message.clone() }),
             ..self.step([Event::MessagesSkipped(skipped)])
         };
+        self.with_snapshot(step)
+    }
+
+    /// As much as may happen between two saves, with a snapshot after each step: the secret is rotated, a
+    /// first message is delivered, then one after the other fails, until that switches it off; every mail is
+    /// owed, and ends.
+    pub(crate) fn save_and_fail(&mut self) -> Vec<Step> {
+        let policy = Policy { mail_warning: true, mail_recovered: true, ..Policy::default() };
+        let mut steps = vec![self.save()];
+        let rotated = decide::rotate(&self.state, AT, "ops", &"whsec_b3RoZXI=".into());
+        steps.push(self.snapshot_step(rotated.expect("it was saved")));
+        for n in 0..=policy.error_limit + 1 {
+            // So far apart that no mail is one too many.
+            let at = AT.plus(Duration::from_secs(3 * 60 * 60) * u32::try_from(self.state.seq).unwrap_or(u32::MAX));
+            let error = (n > 0).then_some(ErrorKind::HttpStatus);
+            let attempt = attempt(EntryId { ms: 1, n: self.state.seq }, message("m-1"), error);
+            let attempt = Attempt { config: self.state.webhook.config, errors: None, ..attempt };
+            let events = decide::outcome(&self.state, attempt, at, &policy);
+            steps.push(self.snapshot_step(events));
+            for mail in self.state.owed_mails().collect::<Vec<_>>() {
+                let sent = decide::mail(&self.state, mail, MailResult::Sent, at);
+                let step = self.snapshot_step(sent);
+                steps.push(Step { mails_ended: vec![mail], ..step });
+            }
+        }
+        assert!(!self.state.webhook.enabled, "that many errors switch it off");
+        steps
+    }
+
+    fn snapshot_step(&mut self, events: impl IntoIterator<Item = Event>) -> Step {
+        let step = self.step(events);
         self.with_snapshot(step)
     }
 

@@ -7,6 +7,7 @@ use crate::workspace::event::{
     Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::Headers;
+use crate::workspace::history::Configuration;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
 use crate::workspace::time::Time;
 
@@ -34,6 +35,8 @@ fn every_sequenced_event_has_its_bytes() {
     event_is(golden!("secret_rotated"), 3, &Event::SecretRotated(rotated()));
     let revoked = TokensRevoked { at: at(1), by: "ops@acme.com".to_owned() };
     event_is(golden!("tokens_revoked"), 4, &Event::TokensRevoked(revoked));
+    let told = SecretRotated { configuration: Some(Configuration::of(&state().webhook)), ..rotated() };
+    event_is(golden!("secret_rotated_told"), 3, &Event::SecretRotated(told));
     let disabled = WebhookDisabled { at: at(1), errors: 11, mail: MailState::NoAddress };
     event_is(golden!("webhook_disabled"), 12, &Event::WebhookDisabled(disabled));
     let detail = |detail: &str| MailEnded { at: at(2), mail: MailId::disabled(12), detail: Some(detail.to_owned()) };
@@ -253,6 +256,7 @@ fn rotated() -> SecretRotated {
         by: "ops@acme.com".to_owned(),
         secret: "whsec_ZW5kIG9mIG92ZXJsYXAgaXMgYWZ0ZXIgYSBkYXkuLi4=".into(),
         previous_until: at(24 * 60 * 60 + 1),
+        configuration: None,
     }
 }
 

@@ -83,6 +83,17 @@ fn a_revocation_of_the_tokens_is_a_change_that_leaves_the_configuration() {
 }
 
 #[test]
+fn rotations_are_shown_with_the_configuration_though_its_save_is_long_gone() {
+    let mut events: Vec<_> = (2..=300).map(|seq| (seq, rotated(5, "whsec_b3RoZXI="))).collect();
+    events.extend([(301, disabled()), (302, rotated(6, "whsec_b3RoZXI="))]);
+    let shown = changes(&events);
+    assert_eq!((shown.len(), &*shown[0].id, &*shown[99].id), (CHANGES_SHOWN, "302", "203"));
+    assert!(shown.iter().all(|change| change.from.is_some()));
+    assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
+    assert_eq!((shown[1].to.status, &shown[2].to), (Status::DisabledByErrors, shown[1].from.as_ref().unwrap()));
+}
+
+#[test]
 fn of_custom_headers_the_names_are_shown_and_those_that_changed() {
     let name: HeaderName = "x-api-key".parse().unwrap();
     let Event::WebhookSaved(first) = saved("admin", URL, true) else { unreachable!() };

@@ -41,7 +41,7 @@ fn there_is_nothing_to_rotate_before_the_first_save() {
 fn a_rotation_changes_nothing_but_the_secrets() {
     for past in [vec![switched_on(), counted(failure(1), 1)], streak(MailState::Owed), vec![switched_off_at(5)]] {
         let before = state_of(&past);
-        let after = given(past).when(rotate_at(5_000)).then([rotated(5_000, "whsec_fresh")]);
+        let after = given(past).when(rotate_at(5_000)).then([rotated_in(&before, 5_000, "whsec_fresh")]);
         let Webhook { secret, previous_secret, .. } = after.webhook.clone();
         let webhook = Webhook { secret, previous_secret, ..before.webhook.clone() };
         assert_eq!(after, State { seq: before.seq + 1, webhook, ..before });
