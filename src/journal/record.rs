@@ -12,7 +12,7 @@
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until`, (`configuration`) |
 //! | `tokens_revoked` | `at`, `by` |
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
-//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`MailId::owed_by`], (`detail`) |
+//! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`crate::workspace::event::MailId::owed_by`], (`detail`) |
 //!
 //! Headers are an array of `[name, value]`. `message` is the producer's object, byte for byte.
 //!
