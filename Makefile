@@ -100,7 +100,7 @@ picture:
 # Changes the rules, the classes of outcomes and the egress guard, one mutation at a time: each must turn
 # a test red. Only the tests of those rooms are asked, so that it takes an hour on two cores and not a
 # day: what only others would notice counts as missed.
-MUTANTS := CARGO_PROFILE_DEV_DEBUG=none $(CARGO) mutants --jobs 2 --timeout 120 --cargo-arg=$(LOCKED)
+MUTANTS := $(CARGO) mutants --jobs 2 --timeout 120 --cargo-arg=$(LOCKED)
 OTHER_ROOMS := $(addprefix --skip ,actor:: journal:: cli:: http:: notify::)
 
 mutants:
