@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use url::Url;
+use url::{Host, Url};
 
 use super::Shared;
 use super::auth::Caller;
@@ -94,14 +94,15 @@ impl Front {
     /// What follows from the public URL, if there is one, and the address that is listened on.
     #[must_use]
     pub fn new(public_url: Option<&str>, listen: SocketAddr) -> Self {
-        let public = public_url.and_then(|url| Url::parse(url).ok()).filter(|url| url.scheme() == "https");
+        let public = public_url.and_then(|url| Url::parse(url).ok());
         match public {
-            Some(url) => Self::Https {
+            Some(url) if url.scheme() == "https" => Self::Https {
                 origin: url.origin().ascii_serialization(),
                 path: url.path().trim_end_matches('/').to_owned(),
             },
-            None if listen.ip().is_loopback() => Self::Loopback,
-            None => Self::Open,
+            // Where browsers come by another name, there is a proxy between them and us.
+            public if listen.ip().is_loopback() && public.as_ref().is_none_or(is_local) => Self::Loopback,
+            _ => Self::Open,
         }
     }
 
@@ -131,6 +132,16 @@ impl Front {
                 host.is_some_and(|host| origin.strip_prefix("http://").is_some_and(|place| place == host))
             }
         }
+    }
+}
+
+/// Whether a URL can only be this machine's.
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -180,6 +191,8 @@ mod tests {
         assert_eq!(front(Some("https://example.com/outbound"), "0.0.0.0:80"), https);
         assert_eq!(front(Some("http://localhost:8080"), "127.0.0.1:8080"), Front::Loopback);
         assert_eq!(front(None, "[::1]:8080"), Front::Loopback);
+        assert_eq!(front(Some("http://127.0.0.1:8080"), "127.0.0.1:8080"), Front::Loopback);
+        assert_eq!(front(Some("http://example.com"), "127.0.0.1:8080"), Front::Open);
         assert_eq!(front(Some("http://example.com"), "0.0.0.0:8080"), Front::Open);
         assert_eq!(front(None, "10.0.0.1:8080"), Front::Open);
     }

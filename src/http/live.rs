@@ -64,7 +64,12 @@ impl Shared {
                 self.live.begin(&self, &scope.workspace, seen)?
             }
         };
-        let seen = watched.borrow().clone();
+        let mut seen = watched.borrow().clone();
+        if last.is_some_and(|last| last > seen.seq) {
+            // What was read for others is a moment older than what this caller has seen.
+            let reading = self.read(&scope.workspace).await?;
+            seen = Seen::of(&scope.workspace, &reading, &self.facade.policy).into();
+        }
         let now = (self.facade.clock)().unix_seconds();
         let follower = Follower {
             cursor: Cursor { after: last.unwrap_or(seen.seq), told: None },
@@ -332,10 +337,11 @@ fn expires_in(caller: &Caller, now: i64) -> Option<Duration> {
     }
 }
 
+/// A token may be newer than what was read last for all streams of its workspace.
 fn is_revoked(caller: &Caller, generation: u64) -> bool {
     match caller {
         Caller::Admin => false,
-        Caller::Workspace(claims) => claims.generation != generation,
+        Caller::Workspace(claims) => claims.generation < generation,
     }
 }
 

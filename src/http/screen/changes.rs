@@ -48,8 +48,10 @@ fn differences(change: &Change) -> Vec<Markup> {
         let names: Vec<&str> = change.changed_headers.iter().map(HeaderName::as_str).collect();
         what.push(html! { "Custom headers changed: " span .id { (names.join(", ")) } });
     }
-    if change.action == Done::SecretRotated {
-        what.push(html! { "Signing secret rotated" });
+    match change.action {
+        Done::SecretRotated => what.push(html! { "Signing secret rotated" }),
+        Done::TokensRevoked => what.push(html! { "All tokens revoked" }),
+        Done::Saved | Done::SwitchedOff => {}
     }
     if what.is_empty() {
         what.push(html! { "Saved without a change" });

@@ -119,7 +119,8 @@ impl Shared {
                 let came_of_it = match (tests, applied.attempt, applied.reason) {
                     (true, Some(attempt), _) => format!("?{TESTED}={}", attempt.id),
                     (true, None, Some(NoAttempt::NoMessage)) => format!("?{TESTED}=no_message"),
-                    (true, None, _) => format!("?{TESTED}=no_url"),
+                    (true, None, Some(NoAttempt::Forgotten)) => format!("?{TESTED}=forgotten"),
+                    (true, None, Some(NoAttempt::NoUrl | NoAttempt::Expired) | None) => format!("?{TESTED}=no_url"),
                     (false, ..) => format!("?{SAVED}"),
                 };
                 self.see(&session.scope.workspace, &came_of_it)
@@ -235,6 +236,10 @@ impl Asked {
         match self.value(TESTED) {
             Some("no_message") => {
                 let text = "Saved. There is nothing to test with yet: the workspace has no message.";
+                return plain(Tone::Warning, text);
+            }
+            Some("forgotten") => {
+                let text = "The workspace was forgotten meanwhile. Whether the test was sent is not known any more.";
                 return plain(Tone::Warning, text);
             }
             Some("no_url") => return plain(Tone::Warning, "Saved. There is nothing to test without a webhook URL."),

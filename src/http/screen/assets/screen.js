@@ -95,9 +95,10 @@ function show(latest) {
   while (list.children.length > KEPT) list.lastElementChild.remove();
 }
 
+let events;
 function listen() {
   const live = document.getElementById("live");
-  const events = new EventSource(main.dataset.live);
+  events = new EventSource(main.dataset.live);
   const tell = (on) => {
     live.hidden = false;
     live.classList.toggle("on", on);
@@ -106,15 +107,20 @@ function listen() {
   events.onopen = () => tell(true);
   events.onerror = () => {
     tell(false);
-    if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5 * PAUSE);
+    if (events.readyState !== EventSource.CLOSED) return;
+    // Where the session has ended, this is what finds out.
+    refresh();
+    setTimeout(listen, 5 * PAUSE);
   };
   for (const kind of ["attempt", "state", "gap"]) events.addEventListener(kind, refresh);
-  addEventListener("pagehide", () => events.close(), { once: true });
 }
 
 localise(document);
 addEventListener("submit", busy);
 addEventListener("pageshow", awake);
+addEventListener("pagehide", () => {
+  if (events) events.close();
+});
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) break;
