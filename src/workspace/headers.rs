@@ -2,7 +2,6 @@
 //!
 //! A name is kept in lower case, as it is sent. A value is confidential: it is sent, and nothing shows it.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -113,12 +112,6 @@ impl FromStr for HeaderName {
 impl fmt::Display for HeaderName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl Borrow<str> for HeaderName {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 
