@@ -204,7 +204,7 @@ mod tests {
             (418, "refuses the message"),
             (422, "did not understand"),
             (429, "asks for a pause;"),
-            (500, "its own log"),
+            (500, "failed while it worked"),
             (502, "not up"),
             (503, "not up"),
             (504, "work afterwards"),

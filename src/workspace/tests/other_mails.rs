@@ -223,3 +223,11 @@ fn a_mail_is_not_asked_for_again_once_it_has_ended() {
     let later = warned().into_iter().chain([counted(success(20), 0)]).chain(errors(5)).chain([warning()]);
     given(later).when(turn(WARNING)).then([dropped(WARNING, "a later mail took its place")]);
 }
+
+#[test]
+fn a_mail_of_the_first_kind_is_written_as_when_there_was_no_other() {
+    let written = |kind| serde_json::to_string(&MailId { owed_by: 7, kind }).unwrap();
+    assert_eq!(written(MailKind::Disabled), r#"{"disabled":7}"#);
+    assert_eq!(written(MailKind::Warning), r#"{"disabled":7,"kind":"warning"}"#);
+    assert_eq!(written(MailKind::Recovered), r#"{"disabled":7,"kind":"recovered"}"#);
+}
