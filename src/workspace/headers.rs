@@ -14,7 +14,7 @@ use super::confidential::Confidential;
 /// Custom headers of a webhook at most (CONTRACT section 4).
 pub const HEADERS_MAX: usize = 20;
 /// Bytes of all names and values of a webhook's custom headers at most.
-pub const HEADERS_BYTES_MAX: usize = 4 * 1024;
+pub const HEADERS_BYTES_MAX: usize = 4_096;
 /// What stands for a value wherever headers are shown. Sent back, it keeps the value that is stored.
 pub const MASK: &str = "***";
 
