@@ -18,6 +18,7 @@ use outbound::sign::{self, Secret};
 use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
+use support::program::program;
 use support::redis_server::RedisServer;
 
 mod support;
@@ -26,13 +27,9 @@ const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Nothing here takes long; this only turns a hang into a failure.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// The program with these arguments, in an environment that sets nothing of ours.
 fn outbound(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outbound"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUTBOUND_")) {
-        command.env_remove(name);
-    }
+    let mut command = program();
+    command.args(arguments);
     command
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use support::program::program;
 use support::redis_server::RedisServer;
 
 mod support;
@@ -18,13 +19,9 @@ const MESSAGE: &str = r#"{"direction":"sent","timestamp":"t","message_id":"m-1",
 const OWN: &str = "outbound:{3}:messages";
 const OTHER: &str = "outbound:{6}:messages";
 
-/// The program with these arguments, in an environment that sets nothing of ours.
 fn outbound(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outbound"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUTBOUND_")) {
-        command.env_remove(name);
-    }
+    let mut command = program();
+    command.args(arguments);
     command
 }
 

@@ -6,20 +6,23 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use outbound::cli::admin_token::{self, TokenText};
+use outbound::cli::admin_token::TokenText;
 use outbound::cli::client::Client;
 use outbound::cli::data_dir::admin_token_file;
+use outbound::cli::given;
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
 
-/// The program with these arguments, in an environment that sets nothing of ours.
+use support::program::program;
+
+mod support {
+    pub(crate) mod program;
+}
+
 fn outbound(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outbound"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OUTBOUND_")) {
-        command.env_remove(name);
-    }
+    let mut command = program();
+    command.args(arguments);
     command
 }
 
@@ -47,7 +50,7 @@ impl Service {
 
     /// What the workspace's webhook is for whoever holds the token.
     fn asked_with(&self, token: &str) -> Result<Value, String> {
-        let token = TokenText::parse(token, &admin_token::Origin::Variable("the test")).unwrap();
+        let token = TokenText::parse(token, &given::Origin::Variable("the test")).unwrap();
         let url: Url = self.server.parse().unwrap();
         let client = Client::new(&url, &"acme".parse().unwrap(), &token).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,21 +1,27 @@
-//! The admin token: where it comes from, and what is refused. It is never printed, logged or taken
-//! from the arguments, which other users of a machine can read.
+//! The admin token: where it comes from, and what is refused. It is never printed or logged.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::CryptoRng;
 
+use super::given::{self, Given, Origin};
 use crate::config::ADMIN_TOKEN_MIN;
 
 /// The environment variable that holds the admin token itself.
 pub const ADMIN_TOKEN_VARIABLE: &str = "OUTBOUND_ADMIN_TOKEN";
 /// The longest admin token in bytes: it must fit into one header.
 pub const ADMIN_TOKEN_MAX: usize = 1_024;
+
+/// Where it may be given.
+pub const GIVEN: Given = Given {
+    what: "admin token",
+    variable: ADMIN_TOKEN_VARIABLE,
+    flag: "--admin-token-file",
+    file_max: 2 * ADMIN_TOKEN_MAX as u64,
+};
 
 /// The admin token as text, for who must send it or hand it on. Shows itself to nobody; the facade
 /// keeps only its digest.
@@ -61,24 +67,6 @@ impl fmt::Debug for TokenText {
     }
 }
 
-/// Where a token or a key was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// In an environment variable.
-    Variable(&'static str),
-    /// In a file.
-    File(PathBuf),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Variable(name) => f.write_str(name),
-            Self::File(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
 /// Why there is no usable admin token.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
@@ -96,16 +84,9 @@ pub enum Error {
         "the admin token in {from} holds white space or characters outside ASCII: make one with `openssl rand -base64 32`"
     )]
     Characters { from: Origin },
-    /// Given twice.
-    #[error("both {ADMIN_TOKEN_VARIABLE} and --admin-token-file are set: keep one")]
-    Twice,
-    /// The file cannot be read.
-    #[error("the admin token file {} cannot be read", path.display())]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    /// Given twice, or in a file that cannot be read.
+    #[error(transparent)]
+    Given(#[from] given::Error),
     /// The facade would be open to others under a token that nobody chose.
     #[error(
         "listening on {listen}, which others can reach, needs an admin token: set {ADMIN_TOKEN_VARIABLE} or \
@@ -124,12 +105,7 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn given(variable: Option<&str>, file: Option<&Path>) -> Result<Option<TokenText>, Error> {
-    match (variable.filter(|text| !text.is_empty()), file) {
-        (Some(_), Some(_)) => Err(Error::Twice),
-        (Some(text), None) => TokenText::parse(text, &Origin::Variable(ADMIN_TOKEN_VARIABLE)).map(Some),
-        (None, Some(path)) => read(path).map(Some),
-        (None, None) => Ok(None),
-    }
+    GIVEN.text(variable, file)?.map(|(text, from)| TokenText::parse(&text, &from)).transpose()
 }
 
 /// Reads a token's file.
@@ -137,18 +113,7 @@ pub fn given(variable: Option<&str>, file: Option<&Path>) -> Result<Option<Token
 /// # Errors
 /// See [`Error`].
 pub fn read(path: &Path) -> Result<TokenText, Error> {
-    let mut text = String::new();
-    File::open(path)
-        // Bounded, in case the path names a device; white space around the token may add a little.
-        .and_then(|file| file.take(2 * ADMIN_TOKEN_MAX as u64).read_to_string(&mut text))
-        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-    TokenText::parse(&text, &Origin::File(path.to_owned()))
-}
-
-/// The variable's value in this process.
-#[must_use]
-pub fn variable() -> Option<String> {
-    std::env::var_os(ADMIN_TOKEN_VARIABLE).map(|value| value.to_string_lossy().into_owned())
+    TokenText::parse(&GIVEN.read(path)?, &Origin::File(path.to_owned()))
 }
 
 #[cfg(test)]
@@ -184,7 +149,7 @@ mod tests {
     #[test]
     fn an_empty_variable_is_no_token_and_two_tokens_are_too_many() {
         assert_eq!(given(Some(""), None).unwrap(), None);
-        assert!(matches!(given(Some(GOOD), Some(Path::new("file"))), Err(Error::Twice)));
+        assert!(matches!(given(Some(GOOD), Some(Path::new("file"))), Err(Error::Given(given::Error::Twice { .. }))));
     }
 
     #[test]

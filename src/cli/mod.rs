@@ -26,6 +26,7 @@ pub mod client;
 pub mod data_dir;
 pub mod duration;
 pub mod error;
+pub mod given;
 pub mod journal;
 pub mod sample;
 pub mod secret_key;

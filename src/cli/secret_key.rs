@@ -1,18 +1,22 @@
 //! The keys that signing secrets and custom headers are sealed with: where they come from, and what is
-//! refused. They are never printed, logged or taken from the arguments, which other users of a machine
-//! can read.
+//! refused. They are never printed or logged.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::given::{self, Given, Origin};
 use crate::seal::keyring::{KEY_BYTES, KEY_ID_MAX, KEYS_MAX};
 use crate::seal::{InvalidKeys, Keyring, Nonces};
 
 /// The environment variable that holds the keys themselves.
 pub const SECRET_KEY_VARIABLE: &str = "OUTBOUND_SECRET_KEY";
-/// Bytes read of the keys' file: every key in Base64, with its id and some white space.
-const FILE_MAX: u64 = (KEYS_MAX * (KEY_ID_MAX + 2 * KEY_BYTES)) as u64;
+
+/// Where they may be given. The file may hold every key in Base64, each with its id and some white space.
+pub const GIVEN: Given = Given {
+    what: "secret key",
+    variable: SECRET_KEY_VARIABLE,
+    flag: "--secret-key-file",
+    file_max: (KEYS_MAX * (KEY_ID_MAX + 2 * KEY_BYTES)) as u64,
+};
 
 /// Why there are no usable keys.
 #[derive(Debug, thiserror::Error)]
@@ -20,17 +24,10 @@ const FILE_MAX: u64 = (KEYS_MAX * (KEY_ID_MAX + 2 * KEY_BYTES)) as u64;
 pub enum Error {
     /// Not the form of keys. They are not repeated.
     #[error("the secret keys in {from} cannot be used: {source}")]
-    Invalid { from: String, source: InvalidKeys },
-    /// Given twice.
-    #[error("both {SECRET_KEY_VARIABLE} and --secret-key-file are set: keep one")]
-    Twice,
-    /// The file cannot be read.
-    #[error("the secret key file {} cannot be read", path.display())]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    Invalid { from: Origin, source: InvalidKeys },
+    /// Given twice, or in a file that cannot be read.
+    #[error(transparent)]
+    Given(#[from] given::Error),
 }
 
 /// The keys that an operator gave; a keyring without a key when none was.
@@ -38,28 +35,8 @@ pub enum Error {
 /// # Errors
 /// See [`Error`].
 pub fn given(variable: Option<&str>, file: Option<&Path>, nonces: Nonces) -> Result<Keyring, Error> {
-    let (text, from) = match (variable.filter(|text| !text.is_empty()), file) {
-        (Some(_), Some(_)) => return Err(Error::Twice),
-        (Some(text), None) => (text.to_owned(), SECRET_KEY_VARIABLE.to_owned()),
-        (None, Some(path)) => (read(path)?, path.display().to_string()),
-        (None, None) => return Ok(Keyring::default()),
-    };
+    let Some((text, from)) = GIVEN.text(variable, file)? else { return Ok(Keyring::default()) };
     Keyring::parse(&text, nonces).map_err(|source| Error::Invalid { from, source })
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    let mut text = String::new();
-    File::open(path)
-        // Bounded, in case the path names a device.
-        .and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
-        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-    Ok(text)
-}
-
-/// The variable's value in this process.
-#[must_use]
-pub fn variable() -> Option<String> {
-    std::env::var_os(SECRET_KEY_VARIABLE).map(|value| value.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -81,8 +58,11 @@ mod tests {
         assert_eq!(given(Some(&format!("k1:{KEY}")), None).unwrap().sealing(), Some("k1"));
         assert_eq!(given(None, None).unwrap().sealing(), None);
         assert_eq!(given(Some(""), None).unwrap().sealing(), None);
-        assert!(matches!(given(Some(KEY), Some(&file)), Err(Error::Twice)));
-        assert!(matches!(given(None, Some(&dir.path().join("none"))), Err(Error::Unreadable { .. })));
+        assert!(matches!(given(Some(KEY), Some(&file)), Err(Error::Given(given::Error::Twice { .. }))));
+        assert!(matches!(
+            given(None, Some(&dir.path().join("none"))),
+            Err(Error::Given(given::Error::Unreadable { .. }))
+        ));
     }
 
     #[test]

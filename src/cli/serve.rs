@@ -203,12 +203,12 @@ fn tell_seal(keyring: &Keyring) {
 /// Configuration (exit code 2) or data directory (1).
 pub fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
     let config = Config { keyring: Arc::new(keyring(args)?), ..config(args)? };
-    let variable = admin_token::variable();
+    let variable = admin_token::GIVEN.variable();
     let given = admin_token::given(variable.as_deref(), args.admin_token_file.as_deref())?;
     if given.is_none() && !config.listen.ip().is_loopback() {
         return Err(admin_token::Error::Exposed { listen: config.listen }.into());
     }
-    let variable = token_key::variable();
+    let variable = token_key::GIVEN.variable();
     let given_key = token_key::given(variable.as_deref(), args.token_key_file.as_deref(), given.as_ref())?;
     let data_dir = DataDir::open(&config.data_dir, Uuid::new_v4())?;
     let (admin_token, admin_token_file) = match given {
@@ -236,7 +236,7 @@ fn kept_token_key(config: &Config, data_dir: &DataDir) -> Result<KeyBytes, Error
 }
 
 fn keyring(args: &ServeArgs) -> Result<Keyring, Error> {
-    let variable = secret_key::variable();
+    let variable = secret_key::GIVEN.variable();
     Ok(secret_key::given(variable.as_deref(), args.secret_key_file.as_deref(), rand::random)?)
 }
 

@@ -44,7 +44,7 @@ impl ServerArgs {
             Some(url) => url.clone(),
             None => Url::parse(SERVER_DEFAULT).map_err(|_| super::Error::Client(BuildError::ServerUrl))?,
         };
-        let variable = admin_token::variable();
+        let variable = admin_token::GIVEN.variable();
         Ok(Server { url, token: token(variable.as_deref(), self.admin_token_file.as_deref(), &self.data_dir)? })
     }
 }

@@ -1,23 +1,24 @@
 //! The key that workspace tokens are signed with: where it comes from, and what is refused. It is never
-//! printed, logged or taken from the arguments, which other users of a machine can read.
+//! printed or logged.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use rand::CryptoRng;
 
-use super::admin_token::{Origin, TokenText};
+use super::admin_token::TokenText;
+use super::given::{self, Given, Origin};
 use crate::config::TOKEN_KEY_BYTES_MIN;
 
 /// The environment variable that holds the key itself.
 pub const TOKEN_KEY_VARIABLE: &str = "OUTBOUND_TOKEN_KEY";
-/// Bytes read of a key's file.
-const FILE_MAX: u64 = 4_096;
+
+/// Where it may be given.
+pub const GIVEN: Given =
+    Given { what: "token key", variable: TOKEN_KEY_VARIABLE, flag: "--token-key-file", file_max: 4_096 };
 
 /// Padding may be there or not: commands that make keys differ in it.
 const CONFIG: GeneralPurposeConfig =
@@ -85,16 +86,9 @@ pub enum Error {
     /// Whoever has the admin token could sign tokens that outlive it.
     #[error("the token key in {from} is the admin token: make another with `openssl rand -base64 32`")]
     IsAdminToken { from: Origin },
-    /// Given twice.
-    #[error("both {TOKEN_KEY_VARIABLE} and --token-key-file are set: keep one")]
-    Twice,
-    /// The file cannot be read.
-    #[error("the token key file {} cannot be read", path.display())]
-    Unreadable {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    /// Given twice, or in a file that cannot be read.
+    #[error(transparent)]
+    Given(#[from] given::Error),
 }
 
 /// The key that an operator gave, if any. It must not be the admin token.
@@ -106,12 +100,7 @@ pub fn given(
     file: Option<&Path>,
     admin_token: Option<&TokenText>,
 ) -> Result<Option<KeyBytes>, Error> {
-    let (text, from) = match (variable.filter(|text| !text.is_empty()), file) {
-        (Some(_), Some(_)) => return Err(Error::Twice),
-        (Some(text), None) => (text.to_owned(), Origin::Variable(TOKEN_KEY_VARIABLE)),
-        (None, Some(path)) => (read_text(path)?, Origin::File(path.to_owned())),
-        (None, None) => return Ok(None),
-    };
+    let Some((text, from)) = GIVEN.text(variable, file)? else { return Ok(None) };
     if admin_token.is_some_and(|token| token.as_str() == text.trim()) {
         return Err(Error::IsAdminToken { from });
     }
@@ -123,22 +112,7 @@ pub fn given(
 /// # Errors
 /// See [`Error`].
 pub fn read(path: &Path) -> Result<KeyBytes, Error> {
-    KeyBytes::parse(&read_text(path)?, &Origin::File(path.to_owned()))
-}
-
-fn read_text(path: &Path) -> Result<String, Error> {
-    let mut text = String::new();
-    File::open(path)
-        // Bounded, in case the path names a device.
-        .and_then(|file| file.take(FILE_MAX).read_to_string(&mut text))
-        .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?;
-    Ok(text)
-}
-
-/// The variable's value in this process.
-#[must_use]
-pub fn variable() -> Option<String> {
-    std::env::var_os(TOKEN_KEY_VARIABLE).map(|value| value.to_string_lossy().into_owned())
+    KeyBytes::parse(&GIVEN.read(path)?, &Origin::File(path.to_owned()))
 }
 
 #[cfg(test)]
@@ -174,7 +148,10 @@ mod tests {
     fn the_admin_token_is_no_key_and_two_keys_are_too_many() {
         let admin = TokenText::parse(GOOD, &Origin::Variable("X")).unwrap();
         assert!(matches!(given(Some(GOOD), None, Some(&admin)), Err(Error::IsAdminToken { .. })));
-        assert!(matches!(given(Some(GOOD), Some(Path::new("file")), None), Err(Error::Twice)));
+        assert!(matches!(
+            given(Some(GOOD), Some(Path::new("file")), None),
+            Err(Error::Given(given::Error::Twice { .. }))
+        ));
         assert_eq!(given(Some(""), None, None).unwrap(), None);
     }
 }

@@ -16,6 +16,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+pub(crate) use program::program;
+
+#[path = "program.rs"]
+mod program;
+
 /// How long a condition is waited for before the test has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -204,13 +209,6 @@ impl Drop for Service {
             eprintln!("the end of the service's log:\n{}", end.join("\n"));
         }
     }
-}
-
-/// The program with an empty environment, so that no variable of the machine is taken for a flag.
-pub(crate) fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_outbound"));
-    command.env_clear().stdin(Stdio::null());
-    command
 }
 
 fn run(mut command: Command, folder: &Path) -> Ended {
