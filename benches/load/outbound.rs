@@ -1,0 +1,88 @@
+//! The service under test: the real program as a process of its own, configured over HTTP.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use super::process::{PATIENCE, Process};
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// Webhooks that are saved, or read, at a time.
+const CALLS_AT_ONCE: usize = 64;
+
+/// A running service.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    pub(crate) process: Process,
+    base: String,
+}
+
+impl Outbound {
+    /// Starts it on `journal` and waits until it is ready. Its log goes to a file in the data directory.
+    pub(crate) fn start(journal: &str, data_dir: &Path, more: &[&str]) -> Self {
+        std::fs::create_dir_all(data_dir).expect("a data directory");
+        let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"));
+        let mut process = Process::start(
+            Command::new(env!("CARGO_BIN_EXE_outbound"))
+                .args(["serve", "--listen", "127.0.0.1:0", "--allow-net", "127.0.0.0/8", "--journal", journal])
+                .args(more)
+                .arg("--data-dir")
+                .arg(data_dir)
+                .env("OUTBOUND_ADMIN_TOKEN", TOKEN)
+                .stderr(Stdio::from(log.expect("a log file"))),
+        );
+        let line = process.line();
+        let base = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("no address in {line:?}"));
+        let base = base.trim_end_matches('/').to_owned();
+        Self { process, base }
+    }
+
+    /// Waits until every shard is held and loaded.
+    pub(crate) async fn ready(&self) {
+        let client = client();
+        let began = Instant::now();
+        while !client.get(format!("{}/readyz", self.base)).send().await.is_ok_and(|answer| answer.status().is_success())
+        {
+            assert!(began.elapsed() < PATIENCE, "the service does not become ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Saves the webhook of each workspace.
+    pub(crate) async fn configure(&self, webhooks: impl Iterator<Item = (usize, String)>) {
+        let client = client();
+        let saves = stream::iter(webhooks).map(|(workspace, url)| {
+            let call = client.put(self.webhook(workspace)).bearer_auth(TOKEN).json(&json!({ "url": url }));
+            async move { call.send().await.and_then(reqwest::Response::error_for_status).expect("a saved webhook") }
+        });
+        saves.buffer_unordered(CALLS_AT_ONCE).for_each(|_| async {}).await;
+    }
+
+    /// What the API tells of each workspace's webhook.
+    pub(crate) async fn webhooks(&self, workspaces: impl Iterator<Item = usize>) -> Vec<Value> {
+        let client = client();
+        let reads = stream::iter(workspaces).map(|workspace| {
+            let call = client.get(self.webhook(workspace)).bearer_auth(TOKEN);
+            async move { call.send().await.expect("an answer").json().await.expect("a webhook") }
+        });
+        reads.buffered(CALLS_AT_ONCE).collect().await
+    }
+
+    /// Appends a message through the API: how the embedded journal gets them.
+    fn webhook(&self, workspace: usize) -> String {
+        format!("{}/v1/workspaces/{}/webhook", self.base, super::workspace(workspace))
+    }
+
+    /// Where messages of a workspace are published.
+    pub(crate) fn messages(&self, workspace: usize) -> String {
+        format!("{}/v1/workspaces/{}/messages", self.base, super::workspace(workspace))
+    }
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("an HTTP client")
+}

@@ -1,0 +1,80 @@
+//! The private Redis of a run, and the producer that fills it.
+
+use redis::Connection;
+
+use super::receiver::unix_us;
+use super::redis_server::RedisServer;
+
+/// Messages a pipeline.
+const PIPELINE: usize = 256;
+
+/// A Redis as an operator would run it: AOF written every second. Its own rewrite of the file is off, so
+/// that none falls into one measurement of a pair and not into the other.
+pub(crate) fn start() -> RedisServer {
+    RedisServer::start_with(&["--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0"])
+}
+
+pub(crate) fn connect(redis: &RedisServer) -> Connection {
+    redis::Client::open(redis.url()).and_then(|client| client.get_connection()).expect("a connection to Redis")
+}
+
+/// Messages in the order in which they are appended, spread evenly over workspaces and chats.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    /// Workspaces that get messages.
+    pub(crate) workspaces: usize,
+    /// Chats of each.
+    pub(crate) chats: usize,
+    /// Bytes of a message.
+    pub(crate) bytes: usize,
+}
+
+impl Load {
+    /// The workspace of message `n`.
+    pub(crate) fn workspace(&self, n: usize) -> usize {
+        n % self.workspaces
+    }
+
+    /// Message `n`; its id tells the receiver its number and when it was appended.
+    fn message(&self, n: usize) -> String {
+        let chat = n / self.workspaces % self.chats;
+        let phone = format!("+97255{chat:07}");
+        let now = unix_us();
+        let mut message = format!(
+            concat!(
+                r#"{{"whatsapp account":{{"full name":"John Doe","email":"john.doe@acme.com","phone":"+972540000000"}},"#,
+                r#""contact":{{"full name":"Jane Smith","is_group":false,"phone":"{phone}"}},"direction":"received","#,
+                r#""timestamp":"2021-02-24T06:25:29+0000","message_id":"{n}-{now}","#,
+                r#""sender":{{"full name":"Jane Smith","phone":"{phone}"}},"#,
+                r#""receiver":{{"full name":"John Doe","phone":"+972540000000"}},"text":""#
+            ),
+            phone = phone,
+            n = n,
+            now = now
+        );
+        while message.len() + 2 < self.bytes {
+            message.push_str("lorem ipsum "[..12.min(self.bytes - message.len() - 2)].as_ref());
+        }
+        message.push_str("\"}");
+        message
+    }
+
+    /// Appends messages `numbers`, each to the stream that `stream` names for its workspace.
+    pub(crate) fn append(
+        &self,
+        redis: &mut Connection,
+        numbers: std::ops::Range<usize>,
+        stream: &dyn Fn(usize) -> String,
+    ) {
+        let numbers: Vec<usize> = numbers.collect();
+        for some in numbers.chunks(PIPELINE) {
+            let mut pipeline = redis::pipe();
+            for &n in some {
+                let workspace = self.workspace(n);
+                let cmd = pipeline.cmd("XADD").arg(stream(workspace)).arg("*");
+                cmd.arg("workspace").arg(super::workspace(workspace)).arg("message").arg(self.message(n)).ignore();
+            }
+            pipeline.query::<()>(redis).expect("appended messages");
+        }
+    }
+}
