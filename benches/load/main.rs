@@ -14,7 +14,7 @@
 )]
 
 mod bare;
-mod outbound;
+
 mod process;
 mod receiver;
 #[path = "../../tests/support/redis_server.rs"]
@@ -23,6 +23,7 @@ mod redis_server;
 mod report;
 mod run;
 mod scenario;
+mod service;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -79,6 +80,7 @@ fn url(treatment: &str, n: usize, endpoints: usize, port: u16) -> String {
 
 fn main() {
     let arguments = Arguments::parse();
+    outbound::deliver::install_crypto();
     match &arguments.role {
         Some(Role::Receiver) => return receiver::run(),
         Some(Role::Bare(args)) => return bare::run(args),

@@ -82,8 +82,6 @@ pub(crate) struct Usage {
     pub(crate) cpu_us: f64,
     /// The most memory that it had resident, in MiB.
     pub(crate) peak_rss_mib: f64,
-    /// The memory that it has resident, in MiB.
-    pub(crate) rss_mib: f64,
 }
 
 impl Usage {
@@ -100,6 +98,6 @@ impl Usage {
             line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
         };
         let ticks_a_second = rustix::param::clock_ticks_per_second() as f64;
-        Self { cpu_us: ticks / ticks_a_second * 1e6, peak_rss_mib: mib("VmHWM:"), rss_mib: mib("VmRSS:") }
+        Self { cpu_us: ticks / ticks_a_second * 1e6, peak_rss_mib: mib("VmHWM:") }
     }
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use redis::Connection;
 use tempfile::TempDir;
 
-use super::outbound::Outbound;
 use super::process::{Process, Usage};
 use super::receiver::Stats;
 use super::redis_server::RedisServer;
+use super::service::Outbound;
 use super::store::{self, Load};
 use super::{bare, workspace};
 

@@ -7,10 +7,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::json;
 
-use super::outbound::Outbound;
 use super::process::Usage;
 use super::report::{Report, Spread, median};
 use super::run::{Bench, Run, SHARDS, owed, rejected, stream, wait};
+use super::service::Outbound;
 use super::store::Load;
 use super::url;
 

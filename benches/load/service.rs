@@ -72,14 +72,8 @@ impl Outbound {
         reads.buffered(CALLS_AT_ONCE).collect().await
     }
 
-    /// Appends a message through the API: how the embedded journal gets them.
     fn webhook(&self, workspace: usize) -> String {
         format!("{}/v1/workspaces/{}/webhook", self.base, super::workspace(workspace))
-    }
-
-    /// Where messages of a workspace are published.
-    pub(crate) fn messages(&self, workspace: usize) -> String {
-        format!("{}/v1/workspaces/{}/messages", self.base, super::workspace(workspace))
     }
 }
 
