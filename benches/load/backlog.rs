@@ -28,14 +28,7 @@ pub(crate) async fn hot(size: &Size) -> Report {
 
 /// A backlog for as many endpoints as there are workspaces.
 pub(crate) fn even<'a>(load: &'a Load, size: &Size) -> Backlog<'a> {
-    Backlog {
-        load,
-        messages: size.backlog(),
-        endpoints: load.workspaces,
-        treatment: |_| "ok",
-        threads: 2,
-        flags: &[],
-    }
+    Backlog { load, messages: size.backlog(), endpoints: load.workspaces, treatment: |_| "ok", threads: 2, flags: &[] }
 }
 
 /// Delivers the same backlog with the bare loop and with the service, in turns.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use outbound::config::PERMITS;
 
 use super::process::{PATIENCE, Usage};
+use super::progress;
 use super::receiver::Receiver;
 use super::report::{Report, Target};
 use super::run::{Bench, Run, wait};
@@ -12,7 +13,6 @@ use super::scenario::Size;
 use super::seen::unix_us;
 use super::service::Outbound;
 use super::store::{self, SHARDS, owed, stream};
-use super::progress;
 
 /// Entries that the service may hold, and so may have attempted without a durable outcome.
 const TWICE_MAX: u64 = PERMITS as u64 * SHARDS as u64;

@@ -133,11 +133,7 @@ fn measure(arguments: &Arguments) -> ExitCode {
     tempfile::env::override_temp_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))).ok();
     let size = match arguments.tiny {
         true => Size::TINY,
-        false => Size {
-            seconds: arguments.seconds,
-            pairs: arguments.pairs as usize,
-            workspaces: Size::WORKSPACES,
-        },
+        false => Size { seconds: arguments.seconds, pairs: arguments.pairs as usize, workspaces: Size::WORKSPACES },
     };
     let chosen = if arguments.scenario.is_empty() { Name::all() } else { arguments.scenario.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -166,7 +162,8 @@ fn measure(arguments: &Arguments) -> ExitCode {
 
 /// Writes the picture and the page that are asked for.
 fn publish(arguments: &Arguments, reports: &[Report], machine: &Machine) {
-    let write = |path: &Path, text: &str| std::fs::write(path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let write =
+        |path: &Path, text: &str| std::fs::write(path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let plot = arguments.svg.as_ref().zip(plot::plot(reports, machine));
     if let Some((path, picture)) = &plot {
         write(path, picture);

@@ -52,7 +52,7 @@ pub(crate) fn plot(reports: &[Report], machine: &Machine) -> Option<String> {
         bar(&mut svg, "bare", y + BAR + 2.0, *bare, scale);
     }
     let machine = escaped(&machine.to_string());
-    write!(svg, "<text class=\"small\" x=\"8\" y=\"{}\">{machine}</text></svg>\n", height - 10.0)
+    writeln!(svg, "<text class=\"small\" x=\"8\" y=\"{}\">{machine}</text></svg>", height - 10.0)
         .expect("a string takes everything");
     Some(svg)
 }
