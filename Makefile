@@ -30,9 +30,9 @@ say = @printf '\n== %s\n' '$(1)'
 # Finds what the service does and its description does not say; at the versions that are committed.
 SCHEMATHESIS := target/schemathesis
 
-.PHONY: test tools installed format lint rules figures examples docs mutants picture
+.PHONY: test tools installed format lint rules figures examples docs bench-small bench mutants picture
 
-test: tools format lint rules figures examples docs
+test: tools format lint rules figures examples docs bench-small
 	$(call say,all is well)
 
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
@@ -90,6 +90,17 @@ examples:
 docs:
 	$(call say,documentation)
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
+
+# Every scenario of the load bench at a size at which it measures nothing: it works, accounts for every
+# message and prints what it promises.
+bench-small:
+	$(call say,the load bench at a tiny size)
+	$(CARGO) test $(LOCKED) --quiet --bench load -- --tiny --json >/dev/null
+
+# The section "How fast" of README, with its picture. Takes about 20 minutes on a machine that does nothing else.
+bench:
+	$(call say,the load bench)
+	$(CARGO) bench $(LOCKED) --bench load -- --svg benches/load.svg --markdown README.md
 
 # The picture of the screen that README shows, as the browser test sees it now.
 picture:

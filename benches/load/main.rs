@@ -2,6 +2,11 @@
 //!
 //! It starts what it needs: a private redis-server, a receiver, the release build of the service and the bare
 //! loop as processes of their own. A scenario ends only when every message is accounted for.
+//!
+//! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
+//! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
+//! [`backlog`], [`offered`], [`failing`], [`crash`], [`idle`], [`embedded`]), and what is shown of them
+//! ([`report`], [`table`], [`plot`], [`machine`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here ends the bench with its reason")]
@@ -15,37 +20,66 @@
 
 mod bare;
 
-mod process;
 mod receiver;
+mod seen;
+
+mod process;
+mod service;
 #[path = "../../tests/support/redis_server.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests use the rest of it")]
 mod redis_server;
-mod report;
-mod run;
-mod scenario;
-mod service;
 mod store;
+
+mod run;
+
+mod scenario;
+mod backlog;
+mod offered;
+mod failing;
+mod crash;
+mod idle;
+mod embedded;
+
+mod report;
+mod table;
+mod plot;
+mod machine;
+mod progress;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use scenario::Name;
+use machine::Machine;
+use report::Report;
+use scenario::{Name, Size};
 
 /// Measures the service under load, beside the bare loop: XREAD, POST, commit, and nothing else.
 #[derive(Debug, Parser)]
-#[command(after_help = EXAMPLES)]
+#[command(name = "load", bin_name = "cargo bench --bench load --", after_help = AFTER_HELP)]
 struct Arguments {
     /// Only these scenarios; all of them unless told otherwise
     #[arg(long, value_enum)]
     scenario: Vec<Name>,
-    /// How long a measurement should take, roughly
+    /// How long a measurement should take, roughly; the sizes above are those of 5 seconds
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
     /// Measurements of each side, taken in turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
+    /// Every scenario at a size at which it only shows that it works
+    #[arg(long, conflicts_with_all = ["seconds", "pairs"])]
+    tiny: bool,
     /// One JSON object a line instead of the table
     #[arg(long)]
     json: bool,
+    /// Draw the rates into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Put the table into this page, between the lines `<!-- load bench: begin -->` and `… end -->`
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,11 +87,16 @@ struct Arguments {
     role: Option<Role>,
 }
 
-const EXAMPLES: &str = "\
+const AFTER_HELP: &str = "\
+All scenarios with the default settings take about 20 minutes on two cores, and 4 GB of memory and of disk.
+Everything runs on this machine (127.0.0.0/8) and is removed afterwards. A message that is not accounted for
+(delivered, failed, skipped or rejected) makes the bench fail; a missed target does not.
+
 Examples:
   cargo bench --bench load
-  cargo bench --bench load -- --scenario spread --pairs 9
-  cargo bench --bench load -- --json --seconds 2 > load.jsonl";
+  cargo bench --bench load -- --scenario spread --scenario hot --pairs 9
+  cargo bench --bench load -- --json --seconds 2 > load.jsonl
+  cargo bench --bench load -- --svg benches/load.svg --markdown README.md";
 
 /// What a process of the bench's own does.
 #[derive(Debug, Subcommand)]
@@ -78,28 +117,61 @@ fn url(treatment: &str, n: usize, endpoints: usize, port: u16) -> String {
     format!("http://{}:{port}/{treatment}/{n}", receiver::address(n % endpoints))
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     outbound::deliver::install_crypto();
     match &arguments.role {
-        Some(Role::Receiver) => return receiver::run(),
-        Some(Role::Bare(args)) => return bare::run(args),
-        None => {}
+        Some(Role::Receiver) => receiver::run(),
+        Some(Role::Bare(args)) => bare::run(args),
+        None => return measure(&arguments),
     }
-    let size = scenario::Size { seconds: arguments.seconds, pairs: arguments.pairs as usize };
+    ExitCode::SUCCESS
+}
+
+fn measure(arguments: &Arguments) -> ExitCode {
+    // A folder for temporary files may stand in memory; what is measured here is written to a disk.
+    tempfile::env::override_temp_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))).ok();
+    let size = match arguments.tiny {
+        true => Size::TINY,
+        false => Size { seconds: arguments.seconds, pairs: arguments.pairs as usize, workspaces: Size::WORKSPACES },
+    };
     let chosen = if arguments.scenario.is_empty() { Name::all() } else { arguments.scenario.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut reports = Vec::new();
     for name in chosen {
-        eprintln!("{name}: {}", name.what());
+        progress::step(&format!("{name}: {}", name.what()));
         let report = runtime.block_on(scenario::measure(name, &size));
         if arguments.json {
-            println!("{}", serde_json::to_string(&report).expect("numbers are written as JSON"));
+            println!("{}", report.json());
         }
         reports.push(report);
     }
+    progress::end();
+    let machine = Machine::here();
     if !arguments.json {
-        print!("{}", report::table(&reports));
+        print!("{}", table::table(&reports, &machine));
     }
-    assert!(reports.iter().all(|report| report.accounted), "messages are not accounted for; see above");
+    publish(arguments, &reports, &machine);
+    let lost: Vec<_> = reports.iter().filter(|report| !report.accounted()).collect();
+    for report in &lost {
+        let name = report.scenario.map(|name| name.to_string()).unwrap_or_default();
+        eprintln!("{name}: messages are not accounted for: {:?}", report.tally);
+    }
+    if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes the picture and the page that are asked for.
+fn publish(arguments: &Arguments, reports: &[Report], machine: &Machine) {
+    let write =
+        |path: &Path, text: &str| std::fs::write(path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let plot = arguments.svg.as_ref().zip(plot::plot(reports, machine));
+    if let Some((path, picture)) = &plot {
+        write(path, picture);
+    }
+    if let Some(path) = &arguments.markdown {
+        let page = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let plot = plot.as_ref().and_then(|(path, _)| path.to_str());
+        let page = table::placed(&page, &table::markdown(reports, machine, plot));
+        write(path, &page.unwrap_or_else(|| panic!("{path:?} has no lines that mark the bench's place")));
+    }
 }

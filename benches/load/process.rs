@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -82,6 +84,8 @@ pub(crate) struct Usage {
     pub(crate) cpu_us: f64,
     /// The most memory that it had resident, in MiB.
     pub(crate) peak_rss_mib: f64,
+    /// What it has resident now, in MiB.
+    pub(crate) rss_mib: f64,
 }
 
 impl Usage {
@@ -92,12 +96,45 @@ impl Usage {
         let after_name = stat.rsplit(')').next().unwrap_or_default();
         let ticks: f64 =
             after_name.split_whitespace().skip(11).take(2).filter_map(|text| text.parse::<f64>().ok()).sum();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
-        let mib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or_default() / 1024.0
-        };
         let ticks_a_second = rustix::param::clock_ticks_per_second() as f64;
-        Self { cpu_us: ticks / ticks_a_second * 1e6, peak_rss_mib: mib("VmHWM:") }
+        let mib = |name| memory_mib(pid, name).expect("a running process");
+        Self { cpu_us: ticks / ticks_a_second * 1e6, peak_rss_mib: mib("VmHWM:"), rss_mib: mib("VmRSS:") }
+    }
+}
+
+/// A line of proc_pid_status(5) about memory. `None` when the process is gone.
+fn memory_mib(pid: u32, name: &str) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+}
+
+/// Notes how much memory a process has resident, as time goes by.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// Dropped to make it stop.
+    running: mpsc::Sender<()>,
+    samples: JoinHandle<Vec<f64>>,
+}
+
+impl Memory {
+    const EVERY: Duration = Duration::from_millis(50);
+
+    pub(crate) fn watch(pid: u32) -> Self {
+        let (running, stop) = mpsc::channel();
+        let samples = std::thread::spawn(move || {
+            let mut samples = Vec::new();
+            while stop.recv_timeout(Self::EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                samples.extend(memory_mib(pid, "VmRSS:"));
+            }
+            samples
+        });
+        Self { running, samples }
+    }
+
+    /// The samples, in MiB, in order.
+    pub(crate) fn stop(self) -> Vec<f64> {
+        drop(self.running);
+        self.samples.join().expect("samples")
     }
 }

@@ -1,46 +1,129 @@
-//! What a scenario measured.
-
-use std::fmt::Write as _;
+//! What a scenario measured, as one JSON object.
 
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
+use super::run::{Run, Tally};
 use super::scenario::Name;
 
-/// One line of the result. What a scenario does not measure is absent.
+/// What every JSON line has; null where a scenario does not measure it.
+const NAMES: [&str; 11] = [
+    "scenario",
+    "outbound_per_s",
+    "bare_per_s",
+    "ratio",
+    "service_us",
+    "redis_us",
+    "receiver_us",
+    "rss_mb",
+    "p50_ms",
+    "p99_ms",
+    "accounted",
+];
+
+/// One line of the result.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) scenario: Option<Name>,
     /// Deliveries a second, medians over the pairs.
-    #[serde(flatten, serialize_with = "Spread::outbound", skip_serializing_if = "Option::is_none")]
+    #[serde(flatten, serialize_with = "Spread::outbound")]
     pub(crate) outbound_per_s: Option<Spread>,
-    #[serde(flatten, serialize_with = "Spread::bare", skip_serializing_if = "Option::is_none")]
+    #[serde(flatten, serialize_with = "Spread::bare")]
     pub(crate) bare_per_s: Option<Spread>,
     /// Of each pair, so that what disturbs the machine for a while disturbs both sides.
-    #[serde(flatten, serialize_with = "Spread::ratio", skip_serializing_if = "Option::is_none")]
+    #[serde(flatten, serialize_with = "Spread::ratio")]
     pub(crate) ratio: Option<Spread>,
-    /// CPU a delivery.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// CPU a delivery, in microseconds.
     pub(crate) service_us: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) redis_us: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) receiver_us: Option<f64>,
     /// CPU a delivery of the bare loop.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bare_us: Option<f64>,
+    pub(crate) bare_redis_us: Option<f64>,
+    pub(crate) bare_receiver_us: Option<f64>,
     /// The most memory that the service had resident, in MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rss_mb: Option<f64>,
     /// From XADD to arrival.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p50_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p99_ms: Option<f64>,
     /// Whether delivered + failed + skipped + rejected is what was sent.
-    pub(crate) accounted: bool,
+    #[serde(flatten, serialize_with = "accounted")]
+    pub(crate) tally: Tally,
+    #[serde(flatten, serialize_with = "targets")]
+    pub(crate) targets: Vec<Target>,
     /// What else the scenario measures, by name.
     #[serde(flatten)]
-    pub(crate) more: serde_json::Map<String, serde_json::Value>,
+    pub(crate) more: Map<String, Value>,
+}
+
+impl Report {
+    /// Of measurements of the service. None but `rss_mb` is of the worst one.
+    pub(crate) fn of(runs: &[Run]) -> Self {
+        let figure = |figure: fn(&Run) -> f64| Some(median(&over(runs, figure)));
+        Self {
+            outbound_per_s: Some(Spread::of(&over(runs, |run| run.per_s))),
+            service_us: figure(|run| run.deliverer_us),
+            redis_us: figure(|run| run.redis_us),
+            receiver_us: figure(|run| run.receiver_us),
+            rss_mb: Some(over(runs, |run| run.peak_rss_mib).into_iter().fold(0.0, f64::max)),
+            tally: runs.iter().map(|run| run.tally).sum(),
+            ..Self::default()
+        }
+    }
+
+    /// Of measurements of the service and of the bare loop, taken in turns.
+    pub(crate) fn beside(ours: &[Run], bare: &[Run]) -> Self {
+        let figure = |figure: fn(&Run) -> f64| Some(median(&over(bare, figure)));
+        let ratios: Vec<f64> = ours.iter().zip(bare).map(|(ours, bare)| ours.per_s / bare.per_s).collect();
+        Self {
+            bare_per_s: Some(Spread::of(&over(bare, |run| run.per_s))),
+            ratio: Some(Spread::of(&ratios)),
+            bare_us: figure(|run| run.deliverer_us),
+            bare_redis_us: figure(|run| run.redis_us),
+            bare_receiver_us: figure(|run| run.receiver_us),
+            ..Self::of(ours)
+        }
+    }
+
+    /// The ratio to the bare loop, where there is one.
+    pub(crate) fn ratio_median(&self) -> f64 {
+        self.ratio.map_or(f64::NAN, |ratio| ratio.median)
+    }
+
+    /// Notes what else was measured and answers its median.
+    pub(crate) fn measured(&mut self, name: &str, values: &[f64]) -> f64 {
+        let Spread { median, min, max } = Spread::of(values);
+        self.more.insert(name.to_owned(), json!(median));
+        if values.len() > 1 {
+            self.more.insert(format!("{name}_min"), json!(min));
+            self.more.insert(format!("{name}_max"), json!(max));
+        }
+        median
+    }
+
+    /// Whether every message is accounted for.
+    pub(crate) fn accounted(&self) -> bool {
+        self.tally.accounted()
+    }
+
+    /// One line, with every name that a reader may rely on.
+    pub(crate) fn json(&self) -> String {
+        let line = serde_json::to_string(self).expect("numbers are written as JSON");
+        let read: Value = serde_json::from_str(&line).expect("what was just written");
+        let missing: Vec<_> = NAMES.iter().filter(|name| read.get(name).is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?} are promised and missing in {line}");
+        line
+    }
+}
+
+/// One figure of every measurement.
+pub(crate) fn over(runs: &[Run], figure: impl Fn(&Run) -> f64) -> Vec<f64> {
+    runs.iter().map(figure).collect()
+}
+
+/// The middle one of several measurements.
+pub(crate) fn median(values: &[f64]) -> f64 {
+    Spread::of(values).median
 }
 
 /// Several measurements of one figure.
@@ -52,11 +135,12 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one measurement.
+    /// Of at least one measurement. The median of an even number lies between the middle two.
     pub(crate) fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);
-        Self { median: sorted[sorted.len() / 2], min: sorted[0], max: sorted[sorted.len() - 1] }
+        let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
+        Self { median: f64::midpoint(low, high), min: sorted[0], max: sorted[sorted.len() - 1] }
     }
 
     fn outbound<S: Serializer>(spread: &Option<Self>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -72,47 +156,59 @@ impl Spread {
     }
 
     fn named<S: Serializer>(spread: &Option<Self>, names: [&str; 3], serializer: S) -> Result<S::Ok, S::Error> {
-        let values = spread.map(|spread| [spread.median, spread.min, spread.max]);
-        serializer.collect_map(names.into_iter().zip(values.into_iter().flatten()))
+        let values = spread.map_or([None; 3], |spread| [Some(spread.median), Some(spread.min), Some(spread.max)]);
+        serializer.collect_map(names.into_iter().zip(values))
     }
 }
 
-/// The middle one of several measurements.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    Spread::of(values).median
+/// What a scenario should reach, and whether it did.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Target {
+    /// `ratio ≥ 0.9`
+    pub(crate) target: String,
+    pub(crate) measured: String,
+    pub(crate) met: bool,
 }
 
-/// For people.
-pub(crate) fn table(reports: &[Report]) -> String {
-    let mut text = format!(
-        "{:<10} {:>26} {:>26} {:>18} {:>8} {:>6} {:>9} {:>7} {:>8} {:>8}\n",
-        "scenario", "outbound/s", "bare loop/s", "ratio", "service", "redis", "receiver", "rss", "p50", "p99"
-    );
-    for report in reports {
-        let name = report.scenario.map(|name| name.to_string()).unwrap_or_default();
-        let rate = |spread: &Option<Spread>| {
-            spread.map_or_else(String::new, |of| format!("{:.0} ({:.0}–{:.0})", of.median, of.min, of.max))
-        };
-        let ratio =
-            report.ratio.map_or_else(String::new, |of| format!("{:.2} ({:.2}–{:.2})", of.median, of.min, of.max));
-        let figure =
-            |value: Option<f64>, unit: &str| value.map_or_else(String::new, |value| format!("{value:.1}{unit}"));
-        writeln!(
-            text,
-            "{name:<10} {:>26} {:>26} {ratio:>18} {:>8} {:>6} {:>9} {:>7} {:>8} {:>8}",
-            rate(&report.outbound_per_s),
-            rate(&report.bare_per_s),
-            figure(report.service_us, "µs"),
-            figure(report.redis_us, "µs"),
-            figure(report.receiver_us, "µs"),
-            figure(report.rss_mb, "M"),
-            figure(report.p50_ms, "ms"),
-            figure(report.p99_ms, "ms"),
-        )
-        .expect("a string takes everything");
-        for (name, value) in &report.more {
-            writeln!(text, "           {name}: {value}").expect("a string takes everything");
-        }
+impl Target {
+    pub(crate) fn new(target: &str, measured: &str, met: bool) -> Self {
+        Self { target: target.to_owned(), measured: measured.to_owned(), met }
     }
-    text
+
+    pub(crate) fn at_least(what: &str, measured: f64, bound: f64) -> Self {
+        Self::new(&format!("{what} ≥ {bound}"), &short(measured), measured >= bound)
+    }
+
+    pub(crate) fn at_most(what: &str, measured: f64, bound: f64) -> Self {
+        Self::new(&format!("{what} ≤ {bound}"), &short(measured), measured <= bound)
+    }
+
+    pub(crate) fn exactly(what: &str, measured: usize, wanted: usize) -> Self {
+        Self::new(&format!("{what} = {wanted}"), &measured.to_string(), measured == wanted)
+    }
+}
+
+/// A figure for people.
+pub(crate) fn short(value: f64) -> String {
+    match value.abs() {
+        100.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+fn accounted<S: Serializer>(tally: &Tally, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Accounted {
+        accounted: bool,
+        #[serde(flatten)]
+        tally: Tally,
+    }
+    Accounted { accounted: tally.accounted(), tally: *tally }.serialize(serializer)
+}
+
+/// `met` is null where there is no target.
+fn targets<S: Serializer>(targets: &[Target], serializer: S) -> Result<S::Ok, S::Error> {
+    let met = (!targets.is_empty()).then(|| targets.iter().all(|target| target.met));
+    serializer.collect_map([("met", json!(met)), ("targets", json!(targets))])
 }

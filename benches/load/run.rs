@@ -4,19 +4,20 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use redis::Connection;
+use serde::Serialize;
+use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{Process, Usage};
-use super::receiver::Stats;
+use super::process::{Memory, Process, Usage};
+use super::receiver::Receiver;
 use super::redis_server::RedisServer;
+use super::seen::Stats;
 use super::service::Outbound;
-use super::store::{self, Load};
-use super::{bare, workspace};
+use super::store::{self, Load, length, owed, rejected, stream};
+use super::{bare, progress};
 
-/// How long the last message may be on its way before the bench gives up.
+/// How long nothing may arrive before the bench gives up.
 const STUCK_MAX: Duration = Duration::from_secs(60);
-/// The service's default number of shards.
-pub(crate) const SHARDS: u16 = 16;
 
 /// What all measurements of a scenario share.
 pub(crate) struct Bench {
@@ -25,16 +26,77 @@ pub(crate) struct Bench {
     folder: TempDir,
 }
 
+/// A backlog, and who gets it.
+pub(crate) struct Backlog<'a> {
+    pub(crate) load: &'a Load,
+    pub(crate) messages: usize,
+    /// Endpoints that the workspaces share.
+    pub(crate) endpoints: usize,
+    /// How the endpoint of a workspace answers the service; the bare loop always gets 200.
+    pub(crate) treatment: fn(usize) -> &'static str,
+    /// Threads of the bare loop.
+    pub(crate) threads: usize,
+    /// Further flags of the service.
+    pub(crate) flags: &'a [&'a str],
+}
+
 /// What one measurement found.
 #[derive(Debug)]
 pub(crate) struct Run {
+    /// POSTs a second, from the first to the last arrival.
     pub(crate) per_s: f64,
-    /// CPU a delivery, in microseconds: of who delivered, of Redis, of the receiver.
+    /// CPU a POST, in microseconds: of who delivered (its start included), of Redis, of the receiver.
     pub(crate) deliverer_us: f64,
     pub(crate) redis_us: f64,
     pub(crate) receiver_us: f64,
-    pub(crate) rss_mib: f64,
+    pub(crate) peak_rss_mib: f64,
+    /// What was resident while it delivered, in order.
+    pub(crate) memory_mib: Vec<f64>,
     pub(crate) stats: Stats,
+    pub(crate) tally: Tally,
+    /// What the API tells of each workspace's webhook at the end.
+    pub(crate) webhooks: Vec<Value>,
+}
+
+/// What became of the messages.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Tally {
+    pub(crate) sent: u64,
+    pub(crate) delivered: u64,
+    /// Answered with 500, or never.
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+    pub(crate) rejected: u64,
+}
+
+impl Tally {
+    /// Of messages that all arrived or were set aside.
+    pub(crate) fn of(sent: usize, stats: &Stats, rejected: u64) -> Self {
+        let failed = stats.failed + stats.hung;
+        Self { sent: sent as u64, delivered: stats.delivered, failed, skipped: 0, rejected }
+    }
+
+    /// The same where webhooks were off for a while, by what the API tells of each.
+    pub(crate) fn with_skipped(self, webhooks: &[Value]) -> Self {
+        Self { skipped: webhooks.iter().filter_map(|webhook| webhook["skipped"]["count"].as_u64()).sum(), ..self }
+    }
+
+    /// Whether every message ended in exactly one way.
+    pub(crate) fn accounted(&self) -> bool {
+        self.delivered + self.failed + self.skipped + self.rejected == self.sent
+    }
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |sum, one| Self {
+            sent: sum.sent + one.sent,
+            delivered: sum.delivered + one.delivered,
+            failed: sum.failed + one.failed,
+            skipped: sum.skipped + one.skipped,
+            rejected: sum.rejected + one.rejected,
+        })
+    }
 }
 
 /// CPU that Redis and the receiver had used before a measurement.
@@ -60,6 +122,11 @@ impl Bench {
         store::connect(&self.redis)
     }
 
+    /// Where workspace `n` has its messages sent when `endpoints` share the work, and how that answers.
+    pub(crate) fn url(&self, treatment: &str, n: usize, endpoints: usize) -> String {
+        super::url(treatment, n, endpoints, self.receiver.port)
+    }
+
     /// Starts the service on this Redis and waits until it is ready.
     pub(crate) async fn outbound(&self, more: &[&str]) -> Outbound {
         let outbound = Outbound::start(&self.redis.url(), &self.data_dir(), more);
@@ -71,115 +138,94 @@ impl Bench {
         Before { redis: Usage::of(self.redis.pid()), receiver: Usage::of(self.receiver.process.pid()) }
     }
 
-    /// What it took to deliver everything that arrived since `before`.
-    pub(crate) fn run(&mut self, deliverer: Usage, before: &Before) -> Run {
+    /// What it took to deliver everything that arrived since `before`, out of `sent`.
+    pub(crate) fn run(&mut self, sent: usize, deliverer: Usage, before: &Before) -> Run {
         let after = self.before();
         let stats = self.receiver.stats();
-        let posts = (stats.delivered + stats.failed + stats.hung).max(1) as f64;
+        let posts = stats.distinct().max(1) as f64;
         Run {
-            per_s: posts / stats.seconds,
+            per_s: posts / stats.seconds.max(1e-6),
             deliverer_us: deliverer.cpu_us / posts,
             redis_us: (after.redis.cpu_us - before.redis.cpu_us) / posts,
             receiver_us: (after.receiver.cpu_us - before.receiver.cpu_us) / posts,
-            rss_mib: deliverer.peak_rss_mib,
+            peak_rss_mib: deliverer.peak_rss_mib,
+            memory_mib: Vec::new(),
+            tally: Tally::of(sent, &stats, rejected(&mut self.connect())),
+            webhooks: Vec::new(),
             stats,
         }
     }
 
-    /// Delivers a backlog with the bare loop.
-    pub(crate) fn bare(&mut self, load: &Load, messages: usize, endpoints: usize, threads: usize) -> Run {
-        let mut redis = self.connect();
-        redis::cmd("FLUSHALL").query::<()>(&mut redis).expect("an empty Redis");
-        load.append(&mut redis, 0..messages, &|workspace| bare::stream(workspace % threads));
-        self.receiver.process.tell("reset");
-        let before = self.before();
+    /// Starts the bare loop on what stands in its streams.
+    pub(crate) fn start_bare(&self, endpoints: usize, threads: usize) -> Process {
         let (url, port) = (self.redis.url(), self.receiver.port.to_string());
-        let (endpoints, count) = (endpoints.to_string(), threads.to_string());
-        let flags = ["bare", "--redis", &url, "--port", &port, "--endpoints", &endpoints, "--threads", &count];
-        let mut process = Process::role(&flags);
-        let mut settled = || (0..threads).map(|thread| length(&mut redis, &bare::stream(thread))).sum::<u64>() == 0;
-        wait(|| settled(), &mut self.receiver);
-        let usage = Usage::of(process.pid());
-        process.kill();
-        self.run(usage, &before)
+        let (endpoints, threads) = (endpoints.to_string(), threads.to_string());
+        Process::role(&["bare", "--redis", &url, "--port", &port, "--endpoints", &endpoints, "--threads", &threads])
     }
 
-    /// Delivers a backlog with the service, whose webhooks are configured by `url`.
-    pub(crate) async fn service(
-        &mut self,
-        load: &Load,
-        messages: usize,
-        flags: &[&str],
-        url: &dyn Fn(usize) -> String,
-    ) -> Run {
+    /// Delivers a backlog with the bare loop.
+    pub(crate) fn bare(&mut self, backlog: &Backlog<'_>) -> Run {
+        store::empty(&self.redis);
         let mut redis = self.connect();
-        redis::cmd("FLUSHALL").query::<()>(&mut redis).expect("an empty Redis");
-        let mut outbound = self.outbound(flags).await;
-        outbound.configure((0..load.workspaces).map(|n| (n, url(n)))).await;
-        outbound.process.terminate();
-        load.append(&mut redis, 0..messages, &stream);
+        let threads = backlog.threads;
+        backlog.load.append(&mut redis, 0..backlog.messages, &|workspace| bare::stream(workspace % threads));
         self.receiver.process.tell("reset");
         let before = self.before();
-        let outbound = Outbound::start(&self.redis.url(), &self.data_dir(), flags);
-        wait(|| owed(&mut redis) == 0, &mut self.receiver);
-        let usage = Usage::of(outbound.process.pid());
-        self.run(usage, &before)
+        let process = self.start_bare(backlog.endpoints, threads);
+        wait(|| bare_owed(&mut redis, threads) == 0, backlog.messages, &mut self.receiver);
+        let usage = Usage::of(process.pid());
+        drop(process);
+        let run = self.run(backlog.messages, usage, &before);
+        assert!(run.tally.accounted(), "the bare loop lost messages: {:?}", run.tally);
+        run
+    }
+
+    /// Delivers a backlog with the service.
+    pub(crate) async fn service(&mut self, backlog: &Backlog<'_>) -> Run {
+        store::empty(&self.redis);
+        let load = backlog.load;
+        let mut outbound = self.outbound(backlog.flags).await;
+        let url = |n: usize| (n, self.url((backlog.treatment)(n), n, backlog.endpoints));
+        outbound.configure((0..load.workspaces).map(url)).await;
+        outbound.process.terminate();
+        let mut redis = self.connect();
+        load.append(&mut redis, 0..backlog.messages, &stream);
+        self.receiver.process.tell("reset");
+        let before = self.before();
+        let outbound = Outbound::start(&self.redis.url(), &self.data_dir(), backlog.flags);
+        let memory = Memory::watch(outbound.process.pid());
+        wait(|| owed(&mut redis) == 0, backlog.messages, &mut self.receiver);
+        let memory_mib = memory.stop();
+        let run = self.run(backlog.messages, Usage::of(outbound.process.pid()), &before);
+        let webhooks = outbound.webhooks(0..load.workspaces).await;
+        Run { memory_mib, tally: run.tally.with_skipped(&webhooks), webhooks, ..run }
     }
 }
 
-/// The stream of a workspace's messages.
-pub(crate) fn stream(n: usize) -> String {
-    format!("outbound:{{{}}}:messages", crc32fast::hash(workspace(n).as_bytes()) % u32::from(SHARDS))
-}
-
-/// Messages that are not settled.
-pub(crate) fn owed(redis: &mut Connection) -> u64 {
-    (0..SHARDS).map(|shard| length(redis, &format!("outbound:{{{shard}}}:messages"))).sum()
-}
-
-/// Messages that were set aside.
-pub(crate) fn rejected(redis: &mut Connection) -> u64 {
-    (0..SHARDS).map(|shard| length(redis, &format!("outbound:{{{shard}}}:rejected"))).sum()
-}
-
-fn length(redis: &mut Connection, stream: &str) -> u64 {
-    redis::cmd("XLEN").arg(stream).query(redis).expect("a length")
+/// What the bare loop has not settled.
+pub(crate) fn bare_owed(redis: &mut Connection, threads: usize) -> u64 {
+    (0..threads).map(|thread| length(redis, &bare::stream(thread))).sum()
 }
 
 /// Waits until `done`. Gives up when nothing has arrived for a while.
-pub(crate) fn wait(mut done: impl FnMut() -> bool, receiver: &mut Receiver) {
+pub(crate) fn wait(mut done: impl FnMut() -> bool, messages: usize, receiver: &mut Receiver) {
+    wait_until(|_| done(), messages, receiver);
+}
+
+/// Waits until all messages have arrived.
+pub(crate) fn wait_all(messages: usize, receiver: &mut Receiver) {
+    wait_until(|count| count == messages as u64, messages, receiver);
+}
+
+fn wait_until(mut done: impl FnMut(u64) -> bool, messages: usize, receiver: &mut Receiver) {
     let (mut count, mut moved) = (0, Instant::now());
-    while !done() {
+    while !done(count) {
         std::thread::sleep(Duration::from_millis(10));
         let now = receiver.count();
         if now != count {
             (count, moved) = (now, Instant::now());
+            progress::so_far(count, messages as u64);
         }
-        assert!(moved.elapsed() < STUCK_MAX, "stuck after {count} messages");
-    }
-}
-
-/// The receiver's process.
-pub(crate) struct Receiver {
-    pub(crate) process: Process,
-    pub(crate) port: u16,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let mut process = Process::role(&["receiver"]);
-        let port = process.line().parse().expect("a port");
-        Self { process, port }
-    }
-
-    /// Distinct messages that have arrived.
-    pub(crate) fn count(&mut self) -> u64 {
-        self.process.tell("count");
-        self.process.line().parse().expect("a number")
-    }
-
-    pub(crate) fn stats(&mut self) -> Stats {
-        self.process.tell("stats");
-        serde_json::from_str(&self.process.line()).expect("statistics")
+        assert!(moved.elapsed() < STUCK_MAX, "stuck after {count} of {messages} messages");
     }
 }

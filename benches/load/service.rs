@@ -22,7 +22,7 @@ pub(crate) struct Outbound {
 }
 
 impl Outbound {
-    /// Starts it on `journal` and waits until it is ready. Its log goes to a file in the data directory.
+    /// Starts it on `journal` and waits until it listens. Its log goes to a file in the data directory.
     pub(crate) fn start(journal: &str, data_dir: &Path, more: &[&str]) -> Self {
         std::fs::create_dir_all(data_dir).expect("a data directory");
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"));
@@ -54,9 +54,19 @@ impl Outbound {
 
     /// Saves the webhook of each workspace.
     pub(crate) async fn configure(&self, webhooks: impl Iterator<Item = (usize, String)>) {
+        self.save(webhooks, true).await;
+    }
+
+    /// Switches the webhook of each workspace off.
+    pub(crate) async fn switch_off(&self, webhooks: impl Iterator<Item = (usize, String)>) {
+        self.save(webhooks, false).await;
+    }
+
+    async fn save(&self, webhooks: impl Iterator<Item = (usize, String)>, enabled: bool) {
         let client = client();
         let saves = stream::iter(webhooks).map(|(workspace, url)| {
-            let call = client.put(self.webhook(workspace)).bearer_auth(TOKEN).json(&json!({ "url": url }));
+            let body = json!({ "url": url, "enabled": enabled });
+            let call = client.put(self.webhook(workspace)).bearer_auth(TOKEN).json(&body);
             async move { call.send().await.and_then(reqwest::Response::error_for_status).expect("a saved webhook") }
         });
         saves.buffer_unordered(CALLS_AT_ONCE).for_each(|_| async {}).await;

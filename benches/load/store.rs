@@ -2,11 +2,13 @@
 
 use redis::Connection;
 
-use super::receiver::unix_us;
 use super::redis_server::RedisServer;
+use super::seen::unix_us;
 
 /// Messages a pipeline.
 const PIPELINE: usize = 256;
+/// The service's default number of shards.
+pub(crate) const SHARDS: u16 = outbound::config::SHARDS_DEFAULT;
 
 /// A Redis as an operator would run it: AOF written every second. Its own rewrite of the file is off, so
 /// that none falls into one measurement of a pair and not into the other.
@@ -16,6 +18,36 @@ pub(crate) fn start() -> RedisServer {
 
 pub(crate) fn connect(redis: &RedisServer) -> Connection {
     redis::Client::open(redis.url()).and_then(|client| client.get_connection()).expect("a connection to Redis")
+}
+
+/// Empties it, its file too: every measurement begins with the same.
+pub(crate) fn empty(redis: &RedisServer) {
+    let () = redis.call(&["FLUSHALL"]);
+    redis.rewrite_log();
+}
+
+/// The stream of a workspace's messages.
+pub(crate) fn stream(n: usize) -> String {
+    format!("outbound:{{{}}}:messages", shard(n))
+}
+
+/// The shard of workspace `n`.
+pub(crate) fn shard(n: usize) -> u32 {
+    crc32fast::hash(super::workspace(n).as_bytes()) % u32::from(SHARDS)
+}
+
+/// Messages that are not settled.
+pub(crate) fn owed(redis: &mut Connection) -> u64 {
+    (0..SHARDS).map(|shard| length(redis, &format!("outbound:{{{shard}}}:messages"))).sum()
+}
+
+/// Messages that were set aside.
+pub(crate) fn rejected(redis: &mut Connection) -> u64 {
+    (0..SHARDS).map(|shard| length(redis, &format!("outbound:{{{shard}}}:rejected"))).sum()
+}
+
+pub(crate) fn length(redis: &mut Connection, stream: &str) -> u64 {
+    redis::cmd("XLEN").arg(stream).query(redis).expect("a length")
 }
 
 /// Messages in the order in which they are appended, spread evenly over workspaces and chats.
@@ -36,7 +68,7 @@ impl Load {
     }
 
     /// Message `n`; its id tells the receiver its number and when it was appended.
-    fn message(&self, n: usize) -> String {
+    pub(crate) fn message(&self, n: usize) -> String {
         let chat = n / self.workspaces % self.chats;
         let phone = format!("+97255{chat:07}");
         let now = unix_us();

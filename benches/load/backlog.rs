@@ -1,0 +1,89 @@
+//! A backlog is delivered: `spread`, `one-host`, `hot` and `drain`.
+
+use super::progress;
+use super::report::{Report, Target, over};
+use super::run::{Backlog, Bench, Run};
+use super::scenario::Size;
+use super::store::Load;
+
+/// How many times the backlog of the other scenarios `drain` has.
+const DRAIN: usize = 10;
+/// What may come on top of the memory of a drain's first quarter, as a part of it, for it to be flat.
+const FLAT_MAX: f64 = 1.1;
+/// A rate is "the rate of `spread`" from here on.
+const SAME_RATE_MIN: f64 = 0.95;
+
+pub(crate) async fn spread(size: &Size) -> Report {
+    beside_bare(&even(&size.spread(), size), 0.9, size).await
+}
+
+pub(crate) async fn one_host(size: &Size) -> Report {
+    beside_bare(&Backlog { endpoints: 1, ..even(&size.spread(), size) }, 0.9, size).await
+}
+
+pub(crate) async fn hot(size: &Size) -> Report {
+    let flags = &["--max-in-flight-per-workspace", "256"];
+    beside_bare(&Backlog { endpoints: 1, threads: 1, flags, ..even(&size.hot(), size) }, 0.8, size).await
+}
+
+/// A backlog for as many endpoints as there are workspaces.
+pub(crate) fn even<'a>(load: &'a Load, size: &Size) -> Backlog<'a> {
+    Backlog { load, messages: size.backlog(), endpoints: load.workspaces, treatment: |_| "ok", threads: 2, flags: &[] }
+}
+
+/// Delivers the same backlog with the bare loop and with the service, in turns.
+async fn beside_bare(backlog: &Backlog<'_>, ratio_min: f64, size: &Size) -> Report {
+    let (bare, ours) = pairs(backlog, size).await;
+    let report = Report::beside(&ours, &bare);
+    let target = Target::at_least("ratio", report.ratio_median(), ratio_min);
+    Report { targets: vec![target], ..report }
+}
+
+/// The bare loop's measurements and the service's, taken in turns.
+pub(crate) async fn pairs(backlog: &Backlog<'_>, size: &Size) -> (Vec<Run>, Vec<Run>) {
+    let mut bench = Bench::start();
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for pair in 1..=size.pairs {
+        progress::step(&format!("pair {pair} of {}, bare loop", size.pairs));
+        bare.push(bench.bare(backlog));
+        progress::step(&format!("pair {pair} of {}, outbound", size.pairs));
+        ours.push(bench.service(backlog).await);
+    }
+    (bare, ours)
+}
+
+/// Ten times the backlog, in turns with the plain one: neither memory nor rate may follow its size.
+pub(crate) async fn drain(size: &Size) -> Report {
+    let mut bench = Bench::start();
+    let load = size.spread();
+    let plain = even(&load, size);
+    let long = Backlog { messages: DRAIN * plain.messages, ..even(&load, size) };
+    let (mut bare, mut spread, mut ours) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in 1..=size.pairs {
+        let turn = format!("turn {turn} of {}", size.pairs);
+        progress::step(&format!("{turn}, bare loop"));
+        bare.push(bench.bare(&plain));
+        progress::step(&format!("{turn}, {} messages", plain.messages));
+        spread.push(bench.service(&plain).await);
+        progress::step(&format!("{turn}, {} messages", long.messages));
+        ours.push(bench.service(&long).await);
+    }
+    let growth: Vec<f64> = ours.iter().map(growth).collect();
+    let rates: Vec<f64> = ours.iter().zip(&spread).map(|(long, plain)| long.per_s / plain.per_s).collect();
+    let mut report = Report::beside(&ours, &bare);
+    let growth = report.measured("memory_growth", &growth);
+    let rate = report.measured("ratio_to_spread", &rates);
+    report.measured("spread_per_s", &over(&spread, |run| run.per_s));
+    report.targets = vec![
+        Target::at_most("memory, late / early", growth, FLAT_MAX),
+        Target::at_least("rate / spread's", rate, SAME_RATE_MIN),
+    ];
+    report
+}
+
+/// The most memory in the second half of the time, as a multiple of that in its first quarter.
+fn growth(run: &Run) -> f64 {
+    let samples = &run.memory_mib;
+    let most = |part: &[f64]| part.iter().copied().fold(1e-6, f64::max);
+    most(&samples[samples.len() / 2..]) / most(&samples[..samples.len().div_ceil(4)])
+}

@@ -1,0 +1,137 @@
+//! Messages come at a steady rate to a running service: `latency` and `hung`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::process::Usage;
+use super::report::{Report, Target, median, over};
+use super::run::{Bench, Run, bare_owed, wait};
+use super::scenario::{OFFERED_PER_S, Size};
+use super::store::{self, Load, owed, stream};
+use super::{bare, progress, url};
+
+const P50_MAX_MS: f64 = 1.0;
+const P99_MAX_MS: f64 = 5.0;
+
+/// One workspace of so many has an endpoint that never answers.
+const HUNG_EVERY: usize = 100;
+/// What hung neighbours may cost the others together: so many times, or so many milliseconds more.
+const HUNG_P99_RATIO_MAX: f64 = 1.2;
+const HUNG_P99_MORE_MAX_MS: f64 = 1.0;
+/// … and each of them.
+const HUNG_MEDIAN_RATIO_MAX: f64 = 2.0;
+
+/// From XADD to arrival, beside the bare loop under the same offer.
+pub(crate) async fn latency(size: &Size) -> Report {
+    let mut bench = Bench::start();
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for pair in 1..=size.pairs {
+        progress::step(&format!("pair {pair} of {}, bare loop", size.pairs));
+        bare.push(to_bare(&mut bench, size).await);
+        progress::step(&format!("pair {pair} of {}, outbound", size.pairs));
+        ours.push(to_service(&mut bench, size, &[], "ok").await);
+    }
+    let mut report = Report::beside(&ours, &bare);
+    report.measured("bare_p50_ms", &over(&bare, |run| run.stats.p50_ms));
+    report.measured("bare_p99_ms", &over(&bare, |run| run.stats.p99_ms));
+    let (p50, p99) = (median(&over(&ours, |run| run.stats.p50_ms)), median(&over(&ours, |run| run.stats.p99_ms)));
+    report.targets = vec![Target::at_most("p50, ms", p50, P50_MAX_MS), Target::at_most("p99, ms", p99, P99_MAX_MS)];
+    Report { p50_ms: Some(p50), p99_ms: Some(p99), ..report }
+}
+
+/// What healthy workspaces feel of endpoints that never answer.
+pub(crate) async fn hung(size: &Size) -> Report {
+    // They stay on, so what they are owed is tried.
+    let flags = ["--error-limit", "1000000"];
+    let mut bench = Bench::start();
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for pair in 1..=size.pairs {
+        progress::step(&format!("pair {pair} of {}, all answer", size.pairs));
+        without.push(to_service(&mut bench, size, &flags, "ok").await);
+        progress::step(&format!("pair {pair} of {}, some hang", size.pairs));
+        with.push(to_service(&mut bench, size, &flags, "hang").await);
+    }
+    let p99 = |runs: &[Run]| median(&over(runs, |run| run.stats.p99_ms));
+    let (p99_with, p99_without) = (p99(&with), p99(&without));
+    let (ratio, more) = (p99_with / p99_without, p99_with - p99_without);
+    let slowest = slowest_median(&with, &without);
+    let mut report = Report::of(&with);
+    report.tally = with.iter().chain(&without).map(|run| run.tally).sum();
+    report.measured("p99_ms_without", &[p99_without]);
+    report.measured("p50_ms_without", &over(&without, |run| run.stats.p50_ms));
+    report.measured("slowest_median_ratio", &[slowest]);
+    report.targets = vec![
+        Target::new(
+            &format!("p99 of the healthy ≤ {HUNG_P99_RATIO_MAX} × or + {HUNG_P99_MORE_MAX_MS} ms"),
+            &format!("{ratio:.2} ×, {more:+.1} ms"),
+            ratio <= HUNG_P99_RATIO_MAX || more <= HUNG_P99_MORE_MAX_MS,
+        ),
+        Target::at_most("slowest healthy median, ×", slowest, HUNG_MEDIAN_RATIO_MAX),
+    ];
+    let p50 = median(&over(&with, |run| run.stats.p50_ms));
+    Report { p50_ms: Some(p50), p99_ms: Some(p99_with), ..report }
+}
+
+/// Of every healthy workspace its own median with hung neighbours, as a multiple of that without; the
+/// greatest of these. Each is taken over all runs: a workspace gets only a few messages in one.
+fn slowest_median(with: &[Run], without: &[Run]) -> f64 {
+    let of_each = |runs: &[Run]| {
+        let mut medians: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for (workspace, ms) in runs.iter().flat_map(|run| &run.stats.medians_ms) {
+            medians.entry(*workspace).or_default().push(*ms);
+        }
+        medians
+    };
+    let alone = of_each(without);
+    of_each(with).iter().map(|(workspace, ms)| median(ms) / median(&alone[workspace])).fold(0.0, f64::max)
+}
+
+/// Messages at a steady rate, each at its time, until all are appended.
+async fn offer(bench: &Bench, load: &Load, messages: usize, stream: &dyn Fn(usize) -> String) {
+    let mut redis = bench.connect();
+    let began = Instant::now();
+    let mut sent = 0;
+    while sent < messages {
+        let due = ((began.elapsed().as_secs_f64() * OFFERED_PER_S) as usize).min(messages);
+        load.append(&mut redis, sent..due, stream);
+        sent = due;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn to_bare(bench: &mut Bench, size: &Size) -> Run {
+    const THREADS: usize = 2;
+    let load = size.spread();
+    store::empty(&bench.redis);
+    let mut redis = bench.connect();
+    let process = bench.start_bare(load.workspaces, THREADS);
+    bench.receiver.process.tell("reset");
+    let (before, idle) = (bench.before(), Usage::of(process.pid()));
+    offer(bench, &load, size.offered(), &|workspace| bare::stream(workspace % THREADS)).await;
+    wait(|| bare_owed(&mut redis, THREADS) == 0, size.offered(), &mut bench.receiver);
+    let used = Usage::of(process.pid());
+    bench.run(size.offered(), Usage { cpu_us: used.cpu_us - idle.cpu_us, ..used }, &before)
+}
+
+/// Some workspaces' endpoints do `some`, all others answer.
+async fn to_service(bench: &mut Bench, size: &Size, flags: &[&str], some: &'static str) -> Run {
+    let load = size.spread();
+    store::empty(&bench.redis);
+    let mut redis = bench.connect();
+    let outbound = bench.outbound(flags).await;
+    let treatment = |n: usize| if n.is_multiple_of(HUNG_EVERY) { some } else { "ok" };
+    let port = bench.receiver.port;
+    let webhook = |n: usize| (n, url(treatment(n), n, load.workspaces, port));
+    outbound.configure((0..load.workspaces).map(webhook)).await;
+    bench.receiver.process.tell("reset");
+    let (before, idle) = (bench.before(), Usage::of(outbound.process.pid()));
+    offer(bench, &load, size.offered(), &stream).await;
+    // What endpoints that hang are still owed would take minutes: it is skipped.
+    let hung = (0..load.workspaces).filter(|n| treatment(*n) == "hang");
+    outbound.switch_off(hung.map(webhook)).await;
+    wait(|| owed(&mut redis) == 0, size.offered(), &mut bench.receiver);
+    let used = Usage::of(outbound.process.pid());
+    let run = bench.run(size.offered(), Usage { cpu_us: used.cpu_us - idle.cpu_us, ..used }, &before);
+    let webhooks = outbound.webhooks(0..load.workspaces).await;
+    Run { tally: run.tally.with_skipped(&webhooks), webhooks, ..run }
+}

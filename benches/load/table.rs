@@ -1,0 +1,115 @@
+//! The result for people: a table on a terminal, and one for a page.
+
+use std::fmt::Write as _;
+
+use super::machine::Machine;
+use super::report::{Report, Spread, Target, short};
+
+/// What stands between these lines of a page is the bench's.
+const BEGIN: &str = "<!-- load bench: begin -->";
+const END: &str = "<!-- load bench: end -->";
+
+/// For a terminal.
+pub(crate) fn table(reports: &[Report], machine: &Machine) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    for report in reports {
+        rows.extend(lines(report));
+    }
+    let widths: [usize; COLUMNS] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        writeln!(text, "{}", cells.join("  ").trim_end()).expect("a string takes everything");
+    }
+    for report in reports.iter().filter(|report| !report.more.is_empty()) {
+        let more: Vec<String> = report.more.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
+        writeln!(text, "{}: {}", name(report), more.join(", ")).expect("a string takes everything");
+    }
+    writeln!(text, "{machine}").expect("a string takes everything");
+    text
+}
+
+/// For a page in Markdown. `plot` is the path of the picture as the page sees it.
+pub(crate) fn markdown(reports: &[Report], machine: &Machine, plot: Option<&str>) -> String {
+    let mut text = String::new();
+    if let Some(plot) = plot {
+        writeln!(text, "![Deliveries a second beside the bare loop]({plot})\n").expect("a string takes everything");
+    }
+    writeln!(text, "| {} |\n|{}", HEAD.join(" | "), "---|".repeat(COLUMNS)).expect("a string takes everything");
+    for row in reports.iter().flat_map(lines) {
+        writeln!(text, "| {} |", row.join(" | ")).expect("a string takes everything");
+    }
+    writeln!(text, "\n{machine}").expect("a string takes everything");
+    text
+}
+
+/// `page` with `text` between the two lines that mark its place. `None` when it has none.
+pub(crate) fn placed(page: &str, text: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", text.trim_end()))
+}
+
+const COLUMNS: usize = 11;
+const HEAD: [&str; COLUMNS] = [
+    "scenario",
+    "outbound/s",
+    "bare loop/s",
+    "ratio",
+    "target",
+    "measured",
+    "met",
+    "µs: service + Redis + receiver",
+    "µs: bare + Redis + receiver",
+    "peak MiB",
+    "p50 / p99 ms",
+];
+
+/// One line, and a further one for each further target.
+fn lines(report: &Report) -> Vec<[String; COLUMNS]> {
+    let rate = |spread: Option<Spread>| {
+        spread.map_or_else(String::new, |of| format!("{:.0} ({:.0}–{:.0})", of.median, of.min, of.max))
+    };
+    let ratio = report.ratio.map_or_else(String::new, |of| format!("{:.2} ({:.2}–{:.2})", of.median, of.min, of.max));
+    let cpu = |parts: [Option<f64>; 3]| {
+        let known: Vec<String> = parts.into_iter().flatten().map(|us| format!("{us:.1}")).collect();
+        known.join(" + ")
+    };
+    let latency = report.p50_ms.zip(report.p99_ms).map(|(p50, p99)| format!("{p50:.2} / {p99:.2}"));
+    let [target, measured, met] = cells(report.targets.first());
+    let first = [
+        name(report),
+        rate(report.outbound_per_s),
+        rate(report.bare_per_s),
+        ratio,
+        target,
+        measured,
+        met,
+        cpu([report.service_us, report.redis_us, report.receiver_us]),
+        cpu([report.bare_us, report.bare_redis_us, report.bare_receiver_us]),
+        report.rss_mb.map_or_else(String::new, |mib| format!("{mib:.0}")),
+        latency.unwrap_or_default(),
+    ];
+    let further = report.targets.iter().skip(1).map(|target| {
+        let mut row: [String; COLUMNS] = std::array::from_fn(|_| String::new());
+        row[4..7].clone_from_slice(&cells(Some(target)));
+        row
+    });
+    std::iter::once(first).chain(further).collect()
+}
+
+fn cells(target: Option<&Target>) -> [String; 3] {
+    target.map_or_else(Default::default, |target| {
+        let met = if target.met { "yes" } else { "no" };
+        [target.target.clone(), target.measured.clone(), met.to_owned()]
+    })
+}
+
+fn name(report: &Report) -> String {
+    report.scenario.map(|name| name.to_string()).unwrap_or_default()
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_f64().filter(|_| value.is_f64()).map_or_else(|| value.to_string(), short)
+}
