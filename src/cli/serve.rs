@@ -377,6 +377,7 @@ mod tests {
         assert_eq!(config.data_dir, PathBuf::from("./outbound-data"));
         assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!((config.shards, config.in_flight_max), (None, 4_096));
+        assert_eq!(config.compression, Compression::None);
         assert_eq!(config.timeout, Duration::from_secs(5));
         assert_eq!(config.policy, Policy { mail_server: false, ..Policy::default() });
         assert_eq!(config.policy.error_limit, 10);
@@ -390,6 +391,8 @@ mod tests {
             "--prefix",
             "eu",
             "--allow-volatile-redis",
+            "--journal-compression",
+            "zstd",
             "--shards",
             "64",
             "--allow-net",
@@ -418,7 +421,7 @@ mod tests {
         .unwrap();
         let redis =
             JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
-        assert_eq!(config.journal, redis);
+        assert_eq!((config.journal, config.compression), (redis, Compression::Zstd));
         assert_eq!(
             config.allow_net.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["127.0.0.0/8", "10.0.0.7/32", "fd00::/8"]
@@ -451,6 +454,8 @@ mod tests {
         refused(&["--allow-net", "everything"], "write a network such as");
         refused(&["--prefix", "{x}"], "a prefix has");
         refused(&["--journal", "memory"], "--journal must be");
+        refused(&["--journal-compression", "zstd"], "--journal-compression zstd is for a Redis journal");
+        refused(&["--journal-compression", "gzip"], "--journal-compression");
         refused(&["--public-url", "ftp://example.com"], "--public-url");
     }
 
