@@ -24,7 +24,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::message::{EntryId, RawMessage};
-use crate::workspace::event::{Attempt, AttemptError, Request, Response, Trigger};
+use crate::workspace::event::{Attempt, AttemptError, Header, Request, Response, Trigger};
 use crate::workspace::time::Time;
 
 /// The version of the form.
@@ -52,7 +52,7 @@ pub(super) fn encode(seq: u64, delivered: bool, attempt: &Attempt) -> serde_json
     json.extend_from_slice(br#","message":"#);
     // Valid JSON by its invariant.
     json.extend_from_slice(message);
-    let after = After::of(response.as_ref(), delivered);
+    let after = After::of(response.as_deref(), delivered);
     if after.is_empty() {
         json.push(b'}');
         return Ok(json);
@@ -99,7 +99,7 @@ struct Before<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     sig: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    sent: &'a [(String, String)],
+    sent: &'a [Header],
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -139,7 +139,7 @@ struct After<'a> {
     #[serde(skip_serializing_if = "Status::is_left_out")]
     status: Status,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    headers: &'a [(String, String)],
+    headers: &'a [Header],
     #[serde(skip_serializing_if = "str::is_empty")]
     body: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -181,11 +181,11 @@ struct Usual<'a> {
     agent: &'a str,
     signed: i64,
     sig: &'a str,
-    more: &'a [(String, String)],
+    more: &'a [Header],
 }
 
 impl<'a> Usual<'a> {
-    fn of(headers: &'a [(String, String)], webhook_id: &str) -> Option<Self> {
+    fn of(headers: &'a [Header], webhook_id: &str) -> Option<Self> {
         let (usual, more) = headers.split_first_chunk::<6>()?;
         let [content, accept, agent, id, signed, sig] = usual.each_ref().map(|(name, value)| (&**name, &**value));
         let fixed = [content, accept, id] == [CONTENT_TYPE, ACCEPT, (ID, webhook_id)];
@@ -238,12 +238,12 @@ struct Stored {
     signed: Option<i64>,
     sig: Option<String>,
     #[serde(default)]
-    sent: Vec<(String, String)>,
+    sent: Vec<Header>,
     message: RawMessage,
     #[serde(default, deserialize_with = "told")]
     status: Option<Option<u16>>,
     #[serde(default)]
-    headers: Vec<(String, String)>,
+    headers: Vec<Header>,
     #[serde(default)]
     body: String,
     #[serde(default)]
@@ -277,16 +277,16 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
     let sent = match stored.sig {
         None => stored.sent,
         Some(sig) => {
-            let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            let own = |name: &'static str, value: Cow<'static, str>| (Cow::Borrowed(name), value);
             let signed = stored.signed.unwrap_or(at.unix_seconds());
             let mut headers = Vec::with_capacity(6 + stored.sent.len());
             headers.extend([
-                own(CONTENT_TYPE.0, CONTENT_TYPE.1),
-                own(ACCEPT.0, ACCEPT.1),
-                (USER_AGENT.to_owned(), stored.agent.unwrap_or_else(|| AGENT.to_owned())),
-                own(ID, &id),
-                (TIMESTAMP.to_owned(), signed.to_string()),
-                (SIGNATURE.to_owned(), sig),
+                own(CONTENT_TYPE.0, CONTENT_TYPE.1.into()),
+                own(ACCEPT.0, ACCEPT.1.into()),
+                own(USER_AGENT, stored.agent.map_or(AGENT.into(), Cow::Owned)),
+                own(ID, id.as_ref().to_owned().into()),
+                own(TIMESTAMP, signed.to_string().into()),
+                own(SIGNATURE, sig.into()),
             ]);
             headers.extend(stored.sent);
             headers
@@ -302,8 +302,8 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
         errors,
         duration_ms: ms,
         error,
-        request: Request { url, headers: sent, message },
-        response: status.map(|status| Response { status, headers, body, truncated }),
+        request: Request { url, headers: sent.into(), message },
+        response: status.map(|status| Arc::new(Response { status, headers, body, truncated })),
     })
 }
 
