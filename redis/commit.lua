@@ -40,6 +40,11 @@ local operations = {
     redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[5], ARGV[i + 1], 'e', ARGV[i + 2])
     return i + 3
   end,
+  -- key, id, event compressed
+  packed = function(i)
+    redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[5], ARGV[i + 1], 'z', ARGV[i + 2])
+    return i + 3
+  end,
   -- key, id, event
   event = function(i)
     redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[6], ARGV[i + 1], 'e', ARGV[i + 2])

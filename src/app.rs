@@ -207,6 +207,7 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), Error> {
                 prefix: prefix.clone(),
                 shards: config.shards,
                 allow_volatile: *allow_volatile,
+                compression: config.compression,
                 clock: now,
             };
             (Arc::new(Redis::connect(&options).await?), prefix.clone())

@@ -93,6 +93,22 @@ pub const HAND_OVER_MAX: usize = 64;
 /// Fields of an entry that is handed over; more is rejected.
 pub const HAND_OVER_FIELDS_MAX: usize = 64;
 
+/// Bytes of a dictionary that attempts are compressed with; more gains nothing (PERFORMANCE.md).
+pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024;
+/// Attempts that a dictionary is trained on.
+pub const DICTIONARY_SAMPLES: usize = 1_000;
+/// Bytes of them, beyond which fewer are enough: bounds the memory and the time that training takes.
+pub const DICTIONARY_SAMPLE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Dictionaries that a process remembers. There are several only after one was lost.
+pub const DICTIONARIES_KNOWN_MAX: usize = 8;
+/// Bytes of an attempt's stored form at most: its message, what is kept of the response with every
+/// character escaped, and the rest.
+pub const UNPACKED_BYTES_MAX: usize = 1024 * 1024;
+const _: () = {
+    let escaped = 6 * (RESPONSE_KEPT_MAX + RESPONSE_HEADER_BYTES_KEPT_MAX);
+    assert!(crate::message::MESSAGE_BYTES_MAX + 2 * escaped <= UNPACKED_BYTES_MAX);
+};
+
 // Attempts.
 
 /// Bytes read of a response.
@@ -217,6 +233,8 @@ impl Pauses {
 pub struct Config {
     /// Where everything is remembered.
     pub journal: JournalConfig,
+    /// How the log is stored there, when that is a Redis.
+    pub compression: Compression,
     /// Node id, lock, admin token, embedded file.
     pub data_dir: PathBuf,
     /// Shards to create; `None` takes what is stored, else [`SHARDS_DEFAULT`].
@@ -239,6 +257,16 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Threads that run shards.
     pub arbiters: usize,
+}
+
+/// How the log of attempts is stored in Redis. Both forms are always read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// As JSON.
+    #[default]
+    None,
+    /// As zstd, with a dictionary that is trained on the first attempts.
+    Zstd,
 }
 
 /// Where everything is remembered.

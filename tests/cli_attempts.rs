@@ -3,20 +3,37 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
 use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use outbound::config::DICTIONARY_SAMPLES;
 use support::receiver::Receiver;
-use support::service::{Service, TOKEN, message, program};
+use support::redis_server::RedisServer;
+use support::service::{PATIENCE, Service, TOKEN, message, program};
 
 mod support {
     pub(crate) mod receiver;
+    #[allow(dead_code, unreachable_pub, missing_docs, reason = "other tests use the rest of it")]
+    pub(crate) mod redis_server;
     pub(crate) mod service;
 }
+
+/// As XRANGE answers them: ids, and names and values.
+type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
 
 /// Runs the program with the admin token.
 fn outbound(arguments: &[&str]) -> Output {
     program().args(arguments).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap()
+}
+
+/// Waits until `holds`.
+async fn until(mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "the condition does not come to hold");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 #[track_caller]
@@ -52,6 +69,48 @@ async fn the_log_is_printed_newest_last_and_whole_as_json() {
         .output()
         .unwrap();
     assert!(printed(&coloured).contains("\u{1b}[31mfailed"), "{}", printed(&coloured));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
+    // Given a log that was written by a service, half of it before there was a dictionary
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let attempts = |more: &[&str]| outbound(&[&["attempts", "acme", "--journal", &url], more].concat());
+    let unused = attempts(&[]);
+    assert_eq!(unused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unused.stderr).contains("no service has started on this Redis"), "{unused:?}");
+    assert!(redis.keys().is_empty(), "nothing is written");
+    let mut service = Service::start(&url, &["--shards", "1", "--journal-compression", "zstd"]).await;
+    let (api, receiver) = (service.api(), Receiver::start());
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    let publish = |numbers: std::ops::Range<usize>| {
+        for n in numbers {
+            let message = message(&format!("+{}", n % 50), &format!("m-{n}")).to_string();
+            redis.call::<()>(&["XADD", "outbound:{0}:messages", "*", "workspace", "acme", "message", &message]);
+        }
+    };
+    publish(0..DICTIONARY_SAMPLES);
+    until(|| redis.call::<usize>(&["HLEN", "outbound:dictionaries"]) == 2).await;
+    publish(DICTIONARY_SAMPLES..DICTIONARY_SAMPLES + 50);
+    until(|| redis.call::<usize>(&["XLEN", "outbound:{0}:messages"]) == 0).await;
+    let entries: Entries = redis.call(&["XREVRANGE", "outbound:{0}:attempts:acme", "+", "-", "COUNT", "100"]);
+    let names: Vec<_> = entries.iter().map(|(_, fields)| fields[0].0.as_str()).collect();
+    assert!(names.contains(&"e") && names.contains(&"z"), "{names:?}");
+    let log = Value::from(api.log("acme").await);
+    let server = format!("http://{}", api.address());
+    let lines = outbound(&["attempts", "acme", "--server", &server]);
+    // When no service runs
+    service.terminate().await;
+    // Then the same is printed
+    assert_eq!(printed(&attempts(&[])), printed(&lines));
+    assert_eq!(serde_json::from_str::<Value>(printed(&attempts(&["--json"]))).unwrap(), log);
+    // And who names two ways, or another prefix, is told so
+    let two = attempts(&["--server", "http://127.0.0.1:1"]);
+    assert_eq!(two.status.code(), Some(2), "{two:?}");
+    let other =
+        program().args(["attempts", "acme", "--journal", &url]).env("OUTBOUND_PREFIX", "other").output().unwrap();
+    assert!(String::from_utf8_lossy(&other.stderr).contains("with this --prefix"), "{other:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

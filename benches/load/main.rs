@@ -5,7 +5,7 @@
 //!
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
-//! [`backlog`], [`offered`], [`failing`], [`crash`], [`idle`], [`embedded`]), and what is shown of them
+//! [`backlog`], [`offered`], [`failing`], [`crash`], [`idle`], [`embedded`], [`bytes`]), and what is shown of them
 //! ([`report`], [`table`], [`plot`], [`machine`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -39,6 +39,7 @@ mod failing;
 mod crash;
 mod idle;
 mod embedded;
+mod bytes;
 
 mod report;
 mod table;

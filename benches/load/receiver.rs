@@ -1,6 +1,6 @@
 //! The receiver: as light as it can be, so that it is never what is measured. A process of its own.
 //!
-//! What an endpoint does stands in its path: `/ok/7` answers 200, `/fail/7` 500, `/hang/7` nothing at
+//! What an endpoint does stands in its path: `/ok/7` answers 200, `/told/7` says more, `/fail/7` 500, `/hang/7` nothing at
 //! all; 7 is the workspace. It is asked by lines on its standard input: `reset` forgets what was
 //! counted, `mark` only when the first POST arrived, `count` answers with the number of distinct messages
 //! and `stats` with one line of JSON.
@@ -24,6 +24,10 @@ pub(crate) const ADDRESSES: usize = 1_000;
 const READ_BYTES: usize = 8 * 1024;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+/// As a real endpoint may answer: `/told/7`.
+pub(crate) const TOLD: &[u8] = b"HTTP/1.1 200 OK\r\nserver: nginx\r\ndate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\
+    content-type: application/json; charset=utf-8\r\ncontent-length: 21\r\ncache-control: no-store\r\n\r\n\
+    {\"status\":\"received\"}";
 const FAIL: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 
 /// The loopback address of an endpoint.
@@ -128,6 +132,7 @@ async fn answer(mut stream: TcpStream, seen: Rc<RefCell<Seen>>) {
             let (answer, length) = (request.arrival.treatment, request.length);
             let answer = match answer {
                 b"ok" => OK,
+                b"told" => TOLD,
                 b"fail" => FAIL,
                 _ => return fall_silent(stream).await,
             };

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::report::Report;
 use super::store::Load;
-use super::{backlog, crash, embedded, failing, idle, offered};
+use super::{backlog, bytes, crash, embedded, failing, idle, offered};
 
 /// Deliveries a second that a measurement is sized for.
 const EXPECTED_PER_S: f64 = 20_000.0;
@@ -77,6 +77,8 @@ pub(crate) enum Name {
     Idle,
     /// The same as spread on the embedded journal, beside Redis
     Embedded,
+    /// What a logged attempt costs in Redis, as JSON and as zstd
+    Bytes,
 }
 
 impl Name {
@@ -110,6 +112,7 @@ pub(crate) async fn measure(name: Name, size: &Size) -> Report {
         Name::Takeover => crash::takeover(size).await,
         Name::Idle => idle::measure(size).await,
         Name::Embedded => embedded::measure(size).await,
+        Name::Bytes => bytes::measure(size).await,
     };
     Report { scenario: Some(name), ..report }
 }

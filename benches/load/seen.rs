@@ -10,7 +10,7 @@ pub(crate) const IDS_MAX: usize = 64_000_000;
 /// One POST.
 #[derive(Debug)]
 pub(crate) struct Arrival<'a> {
-    /// What the endpoint does with it: `ok`, `fail` or `hang`.
+    /// What the endpoint does with it: `ok`, `told`, `fail` or `hang`.
     pub(crate) treatment: &'a [u8],
     pub(crate) workspace: usize,
     /// Number and Unix microseconds of the message, both from its id.
@@ -97,12 +97,12 @@ impl Seen {
                 self.failed_by_workspace[arrival.workspace] += 1;
                 self.stats.failed += u64::from(!again);
             }
-            b"ok" if !again => {
+            b"ok" | b"told" if !again => {
                 self.stats.delivered += 1;
                 let took = u32::try_from(now.saturating_sub(arrival.sent_us)).unwrap_or(u32::MAX);
                 self.latencies.push((u32::try_from(arrival.workspace).unwrap_or_default(), took));
             }
-            b"ok" => {}
+            b"ok" | b"told" => {}
             _ => self.stats.hung += u64::from(!again),
         }
         self.stats.repeated += u64::from(again);

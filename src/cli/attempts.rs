@@ -1,4 +1,4 @@
-//! `outbound attempts`: a workspace's log, through a running service.
+//! `outbound attempts`: a workspace's log, through a running service or straight from a Redis journal.
 
 use std::io::Write;
 
@@ -8,7 +8,11 @@ use serde_json::value::RawValue;
 
 use super::client::Client;
 use super::server::ServerArgs;
-use super::{Error, block_on, printable};
+use super::{EXIT_FAILED, EXIT_USAGE, block_on, journal, printable};
+use crate::config::JournalConfig;
+use crate::http;
+use crate::journal::Journal as _;
+use crate::journal::port::{ReadError, Reading};
 use crate::message::WorkspaceId;
 use crate::workspace::event::Trigger;
 use crate::workspace::state::{OutcomeWord, Summary};
@@ -23,6 +27,12 @@ pub struct AttemptsArgs {
     /// Print the whole log, with requests and responses, as the API gives it: an array, newest first
     #[arg(long, env = "OUTBOUND_JSON")]
     pub json: bool,
+    /// Read straight from this Redis instead of through a service; none need run
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
+    pub journal: Option<String>,
+    /// What every Redis key starts with
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
+    pub prefix: String,
     /// The service
     #[command(flatten)]
     pub server: ServerArgs,
@@ -31,26 +41,76 @@ pub struct AttemptsArgs {
 const AFTER_HELP: &str = "\
 The last 100 attempts, a line each, the newest last: when, the outcome, the status, how long it took,
 the message, and what went wrong.
-The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
+The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory. With --journal
+none is needed: who reads the Redis reads everything. Compressed attempts are printed like the others.
 
 Examples:
   outbound attempts acme
   outbound attempts acme | grep failed
-  outbound attempts acme --json | jq '.[0].response.body'";
+  outbound attempts acme --json | jq '.[0].response.body'
+  outbound attempts acme --journal redis://127.0.0.1:6379";
 
-/// Prints the log.
+/// Why the log was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Two ways at once.
+    #[error("both --server and --journal are set (by flag or by OUTBOUND_SERVER and OUTBOUND_JOURNAL): keep one")]
+    TwoWays,
+    /// The Redis was never used.
+    #[error("no service has started on this Redis with this --prefix: there are no attempts")]
+    Unused,
+    /// The Redis is away, or what it holds cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl Error {
+    /// 2 for what is wrong with the flags, 1 for what failed.
+    #[must_use]
+    pub fn exit(&self) -> u8 {
+        match self {
+            Self::TwoWays => EXIT_USAGE,
+            Self::Unused | Self::Read(_) => EXIT_FAILED,
+        }
+    }
+}
+
+/// Prints the log. Nothing is written to a journal.
 ///
 /// # Errors
-/// There is no usable token, the service does not answer or refuses, or nobody takes the output.
-pub fn run(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), Error> {
+/// There is no usable token, the service does not answer or refuses, the Redis is away, or nobody takes the
+/// output.
+pub fn run(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), super::Error> {
+    match args.journal.as_deref().map(|text| journal::parse(text, &args.prefix, true)).transpose()? {
+        Some(JournalConfig::Redis { .. }) if args.server.server.is_some() => Err(Error::TwoWays.into()),
+        Some(config @ JournalConfig::Redis { .. }) => from_redis(args, config, out),
+        // An embedded journal belongs to its running service.
+        Some(JournalConfig::Embedded(_)) | None => from_service(args, out),
+    }
+}
+
+fn from_service(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), super::Error> {
     let server = args.server.chosen()?;
     let client = Client::new(&server.url, &args.workspace, &server.token)?;
     if args.json {
         let log: Box<RawValue> = block_on(async { Ok(client.get(&["attempts", "log"]).await?) })?;
-        return writeln!(out, "{}", log.get()).map_err(Error::Output);
+        return writeln!(out, "{}", log.get()).map_err(super::Error::Output);
     }
     let Attempts { attempts } = block_on(async { Ok(client.get(&["attempts"]).await?) })?;
-    print(&attempts, &args.workspace, out).map_err(Error::Output)
+    print(&attempts, &args.workspace, out).map_err(super::Error::Output)
+}
+
+fn from_redis(args: &AttemptsArgs, config: JournalConfig, out: &mut dyn Write) -> Result<(), super::Error> {
+    let Reading { attempts, .. } = block_on(async {
+        // Connecting to one that was never used would fix its number of shards.
+        journal::stored_shards(config.clone()).await?.ok_or(Error::Unused)?;
+        Ok(journal::connect(config).await?.read(&args.workspace).await.map_err(Error::Read)?)
+    })?;
+    if args.json {
+        return http::write_log(&attempts, out).and_then(|()| writeln!(out)).map_err(super::Error::Output);
+    }
+    let summaries: Vec<_> = attempts.iter().map(|(seq, attempt)| Summary::new(*seq, attempt)).collect();
+    print(&summaries, &args.workspace, out).map_err(super::Error::Output)
 }
 
 #[derive(Deserialize)]

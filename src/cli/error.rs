@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
-use super::{admin_token, client, data_dir, demo, journal, publish, rejected, secret_key, serve, token_key};
+use super::{admin_token, attempts, client, data_dir, demo, journal, publish, rejected, secret_key, serve, token_key};
 use crate::app;
 use crate::journal::embedded::OpenError;
 use crate::journal::redis;
@@ -59,6 +59,9 @@ pub enum Error {
     /// Not everything was published.
     #[error(transparent)]
     Publish(#[from] publish::Error),
+    /// The log was not read.
+    #[error(transparent)]
+    Attempts(#[from] attempts::Error),
     /// Not everything was done with the rejected entries.
     #[error(transparent)]
     Rejected(#[from] rejected::Error),
@@ -100,6 +103,7 @@ impl Error {
             | Self::Telemetry(_) => EXIT_USAGE,
             Self::Client(client::BuildError::ServerUrl) => EXIT_USAGE,
             Self::Publish(error) => error.exit(),
+            Self::Attempts(error) => error.exit(),
             Self::Rejected(error) => error.exit(),
             Self::Redis(error) => redis_exit(error),
             Self::App(error) => app_exit(error),

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::Error;
 use crate::app::now;
-use crate::config::JournalConfig;
+use crate::config::{Compression, JournalConfig};
 use crate::journal::redis::{self, PREFIX_MAX, Redis, RedisOptions, is_prefix};
 
 /// `--journal` is not understood. The text is never repeated, since it may hold a password.
@@ -83,7 +83,8 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
     let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
         return Err(InvalidJournal::Embedded.into());
     };
-    let options = RedisOptions { url, prefix, shards: None, allow_volatile, clock: now };
+    let options =
+        RedisOptions { url, prefix, shards: None, allow_volatile, compression: Compression::None, clock: now };
     Ok(Redis::connect(&options).await?)
 }
 

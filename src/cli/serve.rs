@@ -18,8 +18,8 @@ use super::token_key::{self, KeyBytes};
 use super::{Error, duration, is_plain_http, journal, stop_signal};
 use crate::app::{self, App, Credentials};
 use crate::config::{
-    Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, SHARDS_MAX, TIMEOUT_DEFAULT,
-    TIMEOUT_MAX,
+    Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, SHARDS_MAX,
+    TIMEOUT_DEFAULT, TIMEOUT_MAX,
 };
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -78,6 +78,9 @@ pub struct ServeArgs {
     /// Which errors count
     #[arg(long, env = "OUTBOUND_ERROR_COUNTING", value_name = "WHICH", default_value = "consecutive")]
     pub error_counting: ErrorCounting,
+    /// How the log of attempts is stored in Redis; whichever is chosen, both forms are read
+    #[arg(long, env = "OUTBOUND_JOURNAL_COMPRESSION", value_name = "HOW", default_value = "none")]
+    pub journal_compression: CompressionArg,
     /// Run although Redis may forget: eviction on, or no persistence
     #[arg(long, env = "OUTBOUND_ALLOW_VOLATILE_REDIS", value_parser = clap::builder::FalseyValueParser::new())]
     pub allow_volatile_redis: bool,
@@ -119,6 +122,15 @@ pub enum ErrorCounting {
     SinceSaved,
 }
 
+/// How the log of attempts is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CompressionArg {
+    /// As JSON
+    None,
+    /// Compressed with a dictionary that the service makes of its first attempts
+    Zstd,
+}
+
 /// Flags that are well formed each but cannot hold together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
@@ -140,6 +152,9 @@ pub enum ConfigError {
     /// Mails that were asked for would have no way out.
     #[error("{flag} needs --smtp-url and --mail-from: without a mail server no mail is ever sent")]
     NoMail { flag: &'static str },
+    /// The embedded journal has no compressed form.
+    #[error("--journal-compression zstd is for a Redis journal: the embedded one stores its log as JSON, on disk")]
+    EmbeddedCompression,
     /// The mail server's URL has another scheme. It may hold a password and is not repeated.
     #[error("--smtp-url must be smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ before the host if needed")]
     SmtpUrl,
@@ -265,8 +280,15 @@ fn config(args: &ServeArgs) -> Result<Config, Error> {
         mail_warning: args.mail_warning,
         mail_recovered: args.mail_recovered,
     };
+    let journal = journal::parse(&args.journal, &args.prefix, args.allow_volatile_redis)?;
+    let compression = match (args.journal_compression, &journal) {
+        (CompressionArg::None, _) => Compression::None,
+        (CompressionArg::Zstd, JournalConfig::Redis { .. }) => Compression::Zstd,
+        (CompressionArg::Zstd, JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedCompression.into()),
+    };
     Ok(Config {
-        journal: journal::parse(&args.journal, &args.prefix, args.allow_volatile_redis)?,
+        journal,
+        compression,
         data_dir: args.data_dir.clone(),
         shards: args.shards,
         policy,
@@ -355,6 +377,7 @@ mod tests {
         assert_eq!(config.data_dir, PathBuf::from("./outbound-data"));
         assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
         assert_eq!((config.shards, config.in_flight_max), (None, 4_096));
+        assert_eq!(config.compression, Compression::None);
         assert_eq!(config.timeout, Duration::from_secs(5));
         assert_eq!(config.policy, Policy { mail_server: false, ..Policy::default() });
         assert_eq!(config.policy.error_limit, 10);
@@ -368,6 +391,8 @@ mod tests {
             "--prefix",
             "eu",
             "--allow-volatile-redis",
+            "--journal-compression",
+            "zstd",
             "--shards",
             "64",
             "--allow-net",
@@ -396,7 +421,7 @@ mod tests {
         .unwrap();
         let redis =
             JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
-        assert_eq!(config.journal, redis);
+        assert_eq!((config.journal, config.compression), (redis, Compression::Zstd));
         assert_eq!(
             config.allow_net.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["127.0.0.0/8", "10.0.0.7/32", "fd00::/8"]
@@ -429,6 +454,8 @@ mod tests {
         refused(&["--allow-net", "everything"], "write a network such as");
         refused(&["--prefix", "{x}"], "a prefix has");
         refused(&["--journal", "memory"], "--journal must be");
+        refused(&["--journal-compression", "zstd"], "--journal-compression zstd is for a Redis journal");
+        refused(&["--journal-compression", "gzip"], "--journal-compression");
         refused(&["--public-url", "ftp://example.com"], "--public-url");
     }
 

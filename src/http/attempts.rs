@@ -1,5 +1,6 @@
 //! `/v1/workspaces/{ws}/attempts`: the last 100 attempts, short and (as the log) whole.
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use axum::Json;
@@ -44,6 +45,16 @@ pub(super) async fn log(State(shared): State<Arc<Shared>>, scope: Scope) -> Resu
     let entries: Vec<LogEntry<'_>> =
         reading.attempts.iter().map(|(seq, attempt)| LogEntry::new(*seq, attempt)).collect();
     Ok(([(CONTENT_DISPOSITION, disposition)], Json(entries)).into_response())
+}
+
+/// Writes the log as `…/attempts/log` answers it, for whoever reads a journal himself. `attempts` come with
+/// their seqs.
+///
+/// # Errors
+/// Nobody takes the output.
+pub fn write_log(attempts: &[(u64, Attempt)], out: &mut dyn Write) -> io::Result<()> {
+    let entries: Vec<LogEntry<'_>> = attempts.iter().map(|(seq, attempt)| LogEntry::new(*seq, attempt)).collect();
+    Ok(serde_json::to_writer(out, &entries)?)
 }
 
 /// One attempt with what was sent and what came back.

@@ -23,6 +23,7 @@ use crate::workspace::Policy;
 use crate::workspace::time::Clock;
 
 pub use access::{Access, AdminToken, Front, TokenTooShort};
+pub use attempts::write_log;
 pub use failures::Peer;
 pub use health::Readiness;
 pub use jwt::{KeyTooShort, TokenKey};

@@ -2,12 +2,13 @@
 //!
 //! # Events
 //! `{"v":1,"seq":7,"type":"attempt_failed","at":"2026-01-31T12:00:00.000Z",…}`. Only sequenced events
-//! are stored ([`Event::is_sequenced`]). Members in parentheses may be absent; a reader passes over
+//! are stored ([`Event::is_sequenced`]), attempts as version 2. Members in parentheses may be absent; a reader passes over
 //! members that it does not know.
 //!
 //! | type | members |
 //! |---|---|
-//! | `attempt_delivered`, `attempt_failed` | `at`, `trigger` (`message` or `test`), `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`: `kind`, `detail`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
+//! | `attempt_delivered`, `attempt_failed` of version 2 | `at`, (`trigger`: `message` or `test`), (`entry`), (`message_id`), `id`, `config`, (`errors`), `ms`, (`error`: `kind`, `detail`), `url`, (`agent`), (`signed`), (`sig`), (`sent`), `message`, (`status`), (`headers`), (`body`), (`truncated`): see [`attempt`] |
+//! | the same of version 1 | `at`, `trigger`, `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
 //! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until`, (`configuration`) |
 //! | `tokens_revoked` | `at`, `by` |
@@ -23,7 +24,8 @@
 //!
 //! # Compatibility
 //! Members are only added, with a default; a name never gets a new meaning. What cannot be added so
-//! gets a new version, which older programs refuse. `tests/golden/` pins the bytes of every form.
+//! gets a new version, which older programs refuse: attempts have a second one, since what the first
+//! repeated is left out of it. `tests/golden/` pins the bytes of every form.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::io::Write as _;
@@ -34,13 +36,14 @@ use serde::{Deserialize, Serialize};
 
 use super::port::{LoadError, Newest, OwedMail};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
-use crate::workspace::event::Event;
+use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 
+mod attempt;
 #[cfg(test)]
 mod golden;
 
-/// The version that is written, and the only one that is read.
+/// The version of every form but the attempts'.
 pub const VERSION: u64 = 1;
 
 /// Why a stored form cannot be read.
@@ -97,8 +100,8 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         return None;
     }
     let (kind, body): (_, &dyn Body) = match event {
-        Event::AttemptDelivered(attempt) => ("attempt_delivered", attempt.as_ref()),
-        Event::AttemptFailed(attempt) => ("attempt_failed", attempt.as_ref()),
+        Event::AttemptDelivered(attempt) => return Some(encode_attempt(seq, true, attempt)),
+        Event::AttemptFailed(attempt) => return Some(encode_attempt(seq, false, attempt)),
         Event::WebhookSaved(saved) => ("webhook_saved", saved),
         Event::SecretRotated(rotated) => ("secret_rotated", rotated),
         Event::TokensRevoked(revoked) => ("tokens_revoked", revoked),
@@ -128,13 +131,16 @@ pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
         kind: String,
     }
     const WHAT: &str = "event";
-    check_version(WHAT, json)?;
+    let version = version(WHAT, json, attempt::VERSION)?;
     // Two steps, head then body: serde's tagged enums buffer the body, and a raw value cannot be
     // read from their buffer.
     let Head { seq, kind } = parse(WHAT, json)?;
     let event = match kind.as_str() {
-        "attempt_delivered" => Event::AttemptDelivered(parse(WHAT, json)?),
-        "attempt_failed" => Event::AttemptFailed(parse(WHAT, json)?),
+        attempt::DELIVERED => Event::AttemptDelivered(decode_attempt(version, json, true)?.into()),
+        attempt::FAILED => Event::AttemptFailed(decode_attempt(version, json, false)?.into()),
+        _ if version > VERSION => {
+            return Err(RecordError::UnknownVersion { what: WHAT, found: version, known: VERSION });
+        }
         "webhook_saved" => Event::WebhookSaved(parse(WHAT, json)?),
         "secret_rotated" => Event::SecretRotated(parse(WHAT, json)?),
         "tokens_revoked" => Event::TokensRevoked(parse(WHAT, json)?),
@@ -147,6 +153,22 @@ pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
     Ok((seq, event))
 }
 
+#[expect(
+    clippy::expect_used,
+    reason = "a Vec takes every byte, and no member of an attempt is a map with other keys than strings"
+)]
+fn encode_attempt(seq: u64, delivered: bool, attempt: &Attempt) -> Bytes {
+    attempt::encode(seq, delivered, attempt).expect("an attempt is written as a JSON object").into()
+}
+
+fn decode_attempt(version: u64, json: &[u8], delivered: bool) -> Result<Attempt, RecordError> {
+    if version == attempt::VERSION {
+        attempt::decode(json, delivered).map_err(malformed("event"))
+    } else {
+        parse("event", json)
+    }
+}
+
 /// The entry that a stored attempt names, without reading the rest of it.
 ///
 /// # Errors
@@ -156,7 +178,9 @@ pub fn attempt_entry(json: &[u8]) -> Result<EntryId, RecordError> {
     struct Named {
         entry: EntryId,
     }
-    check_version("event", json)?;
+    if version("event", json, attempt::VERSION)? == attempt::VERSION {
+        return attempt::decode_entry(json).map_err(malformed("event"));
+    }
     parse::<Named>("event", json).map(|named| named.entry)
 }
 
@@ -253,16 +277,25 @@ fn encode(head: &str, body: &dyn Body) -> Bytes {
 }
 
 fn check_version(what: &'static str, json: &[u8]) -> Result<(), RecordError> {
+    version(what, json, VERSION).map(drop)
+}
+
+/// The version of a form that is read up to `known`.
+fn version(what: &'static str, json: &[u8], known: u64) -> Result<u64, RecordError> {
     #[derive(Deserialize)]
     struct Version {
         v: u64,
     }
     match parse::<Version>(what, json)?.v {
-        VERSION => Ok(()),
-        found => Err(RecordError::UnknownVersion { what, found, known: VERSION }),
+        found if (VERSION..=known).contains(&found) => Ok(found),
+        found => Err(RecordError::UnknownVersion { what, found, known }),
     }
 }
 
 fn parse<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, RecordError> {
-    serde_json::from_slice(json).map_err(|source| RecordError::Malformed { what, source })
+    serde_json::from_slice(json).map_err(malformed(what))
+}
+
+fn malformed(what: &'static str) -> impl FnOnce(serde_json::Error) -> RecordError {
+    move |source| RecordError::Malformed { what, source }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use outbound::app::now;
+use outbound::config::Compression;
 use outbound::journal::Journal;
 use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, LineError, Poll, Step};
 use outbound::journal::redis::{Redis, RedisOptions};
@@ -125,6 +126,7 @@ async fn other_process(chaos: &Chaos) -> Redis {
         prefix: "outbound".to_owned(),
         shards: None,
         allow_volatile: false,
+        compression: Compression::None,
         clock: now,
     };
     Redis::connect(&options).await.unwrap()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::app::now;
+use outbound::config::Compression;
 use outbound::journal::Journal;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardLine, Step, StoredEvent};
 use outbound::journal::record;
@@ -26,6 +27,7 @@ pub(crate) fn options(url: &str) -> RedisOptions {
         prefix: "outbound".to_owned(),
         shards: Some(1),
         allow_volatile: false,
+        compression: Compression::None,
         clock: now,
     }
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod cluster;
+mod compression;
 mod facade;
 mod forget;
 mod intake;

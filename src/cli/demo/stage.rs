@@ -21,7 +21,7 @@ use super::super::client::Client;
 use super::super::sample::{FAILING, workspaces};
 use super::super::token_key::KeyBytes;
 use crate::app::{self, App, Credentials, now};
-use crate::config::{Config, IN_FLIGHT_DEFAULT, JournalConfig};
+use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig};
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
 use crate::message::WorkspaceId;
@@ -132,6 +132,7 @@ pub(super) fn base(address: SocketAddr) -> Url {
 fn config(folder: &TempDir, listen: SocketAddr) -> Config {
     Config {
         journal: JournalConfig::Embedded(Some(folder.path().join("outbound.redb"))),
+        compression: Compression::None,
         data_dir: folder.path().to_owned(),
         shards: None,
         policy: Policy::default(),

@@ -11,10 +11,13 @@ use crate::workspace::history::Configuration;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
 use crate::workspace::time::Time;
 
-/// The file's one line.
+/// The file's one line, of version 1 unless another is named.
 macro_rules! golden {
     ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/journal/v1/", $name, ".json")).trim_end()
+        golden!("v1/", $name)
+    };
+    ($version:literal, $name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/journal/", $version, $name, ".json")).trim_end()
     };
 }
 
@@ -26,9 +29,9 @@ fn event_is(file: &str, seq: u64, event: &Event) {
 
 #[test]
 fn every_sequenced_event_has_its_bytes() {
-    event_is(golden!("attempt_delivered"), 7, &Event::AttemptDelivered(delivered().into()));
-    event_is(golden!("attempt_failed"), 8, &Event::AttemptFailed(failed().into()));
-    event_is(golden!("attempt_failed_bare"), 9, &Event::AttemptFailed(bare().into()));
+    event_is(golden!("v2/", "attempt_delivered"), 7, &Event::AttemptDelivered(usual().into()));
+    event_is(golden!("v2/", "attempt_failed"), 8, &Event::AttemptFailed(unusual().into()));
+    event_is(golden!("v2/", "attempt_failed_bare"), 9, &Event::AttemptFailed(bare().into()));
     event_is(golden!("webhook_saved"), 1, &Event::WebhookSaved(saved()));
     let cleared = WebhookSaved { url: None, enabled: false, owner_email: None, ..saved() };
     event_is(golden!("webhook_cleared"), 2, &Event::WebhookSaved(cleared));
@@ -44,6 +47,18 @@ fn every_sequenced_event_has_its_bytes() {
     event_is(golden!("mail_given_up"), 14, &Event::MailGivenUp(detail("550 5.1.1 no such user")));
     let silent = MailEnded { at: at(2), mail: MailId::disabled(12), detail: None };
     event_is(golden!("mail_dropped"), u64::MAX, &Event::MailDropped(silent));
+}
+
+#[test]
+fn attempts_of_version_1_are_read_as_they_were_written() {
+    for (file, read) in [
+        (golden!("attempt_delivered"), (7, Event::AttemptDelivered(delivered().into()))),
+        (golden!("attempt_failed"), (8, Event::AttemptFailed(failed().into()))),
+        (golden!("attempt_failed_bare"), (9, Event::AttemptFailed(bare().into()))),
+    ] {
+        assert_eq!(attempt_entry(file.as_bytes()).unwrap(), delivered().entry);
+        assert_eq!(decode_event(file.as_bytes()).unwrap(), read);
+    }
 }
 
 #[test]
@@ -159,12 +174,16 @@ fn another_version_is_refused_by_name() {
     let error = decode_event(br#"{"v":3,"no":"seq"}"#).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the version of a stored event is 3, this program reads up to 1: start the newer program"
+        "the version of a stored event is 3, this program reads up to 2: start the newer program"
     );
     let workspace: WorkspaceId = "acme".parse().unwrap();
-    let expected = LoadError::UnknownVersion { workspace: workspace.clone(), what: "event", found: 3, known: 1 };
+    let expected = LoadError::UnknownVersion { workspace: workspace.clone(), what: "event", found: 3, known: 2 };
     assert_eq!(error.of(&workspace), expected);
-    assert!(matches!(decode_snapshot(br#"{"v":2}"#), Err(RecordError::UnknownVersion { found: 2, known: 1, .. })));
+    let saved = golden!("webhook_saved").replace(r#""v":1"#, r#""v":2"#);
+    for refused in [decode_snapshot(br#"{"v":2}"#).map(drop), decode_event(saved.as_bytes()).map(drop)] {
+        assert!(matches!(refused, Err(RecordError::UnknownVersion { found: 2, known: 1, .. })));
+    }
+    assert!(matches!(decode_event(br#"{"v":0}"#), Err(RecordError::UnknownVersion { found: 0, .. })));
 }
 
 #[test]
@@ -177,9 +196,10 @@ fn another_type_is_refused_by_name() {
 
 #[test]
 fn what_is_cut_off_is_refused() {
-    let whole = golden!("attempt_failed").as_bytes();
-    for end in 0..whole.len() {
-        assert!(matches!(decode_event(&whole[..end]), Err(RecordError::Malformed { .. })), "cut at {end}");
+    for whole in [golden!("attempt_failed").as_bytes(), golden!("v2/", "attempt_failed").as_bytes()] {
+        for end in 0..whole.len() {
+            assert!(matches!(decode_event(&whole[..end]), Err(RecordError::Malformed { .. })), "cut at {end}");
+        }
     }
 }
 
@@ -229,6 +249,39 @@ fn failed() -> Attempt {
         response: Some(Response { status: 503, headers: Vec::new(), body: String::new(), truncated: true }),
         ..delivered()
     }
+}
+
+fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// As most are: everything that can be derived is left out.
+fn usual() -> Attempt {
+    let headers = headers(&[
+        ("content-type", "application/json"),
+        ("accept", "*/*"),
+        ("user-agent", "outbound/0.1.0"),
+        ("webhook-id", "msg_7_1769860800000-0"),
+        ("webhook-timestamp", "1769860800"),
+        ("webhook-signature", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
+    ]);
+    Attempt { request: Request { headers, ..delivered().request }, ..delivered() }
+}
+
+/// Nothing can be derived.
+fn unusual() -> Attempt {
+    let id = "test_0d2c";
+    let headers = headers(&[
+        ("content-type", "application/json"),
+        ("accept", "*/*"),
+        ("user-agent", "outbound/1.0.0"),
+        ("webhook-id", id),
+        ("webhook-timestamp", "1769860802"),
+        ("webhook-signature", "v1,K5oZ= v1,9UVu="),
+        ("authorization", "***"),
+    ]);
+    let request = Request { headers, ..delivered().request };
+    Attempt { message_id: "another".into(), webhook_id: id.into(), errors: None, request, ..failed() }
 }
 
 /// Only what every attempt has.

@@ -1,13 +1,16 @@
 //! A batch as one call of `commit.lua`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use redis::Cmd;
 
 use super::connect::Server;
+use super::dictionaries::Dictionaries;
 use super::keys::{ShardKeys, WorkspaceKey};
+use super::line::Held;
 use super::script::Script;
 use crate::config::ANSWERS_KEPT;
 use crate::journal::port::{ATTEMPTS_KEPT, Batch, HISTORY_KEPT, REJECTED_KEPT, Step};
@@ -31,8 +34,9 @@ pub(super) struct Fence {
 }
 
 /// The call that makes `batch` the commit after `expected`.
-pub(super) fn command(server: &Server, keys: &ShardKeys, fence: &Fence, expected: u64, batch: &Batch) -> Cmd {
-    let mut operations = Operations::new(keys);
+pub(super) fn command(server: &Server, held: &Held, expected: u64, batch: &Batch) -> Cmd {
+    let Held { keys, fence, dictionaries, .. } = held;
+    let mut operations = Operations::new(keys, dictionaries);
     // Events of all steps come before what presupposes them: see commit.lua.
     batch.steps.iter().for_each(|step| operations.events(step));
     batch.steps.iter().for_each(|step| operations.states(step));
@@ -57,6 +61,7 @@ pub(super) fn command(server: &Server, keys: &ShardKeys, fence: &Fence, expected
 /// Collects keys and arguments: the script's keys stand before its arguments.
 struct Operations<'a> {
     shard: &'a ShardKeys,
+    dictionaries: &'a Arc<Dictionaries>,
     keys: Vec<String>,
     places: HashMap<(WorkspaceId, WorkspaceKey), usize>,
     /// By key: of several values the last holds, so only that is written. `None` is no value.
@@ -65,10 +70,10 @@ struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    fn new(shard: &'a ShardKeys) -> Self {
+    fn new(shard: &'a ShardKeys, dictionaries: &'a Arc<Dictionaries>) -> Self {
         let keys =
             vec![shard.owner(), shard.messages(), shard.commands(), shard.answers(), shard.outbox(), shard.rejected()];
-        Self { shard, keys, places: HashMap::new(), values: HashMap::new(), arguments: Vec::new() }
+        Self { shard, dictionaries, keys, places: HashMap::new(), values: HashMap::new(), arguments: Vec::new() }
     }
 
     fn events(&mut self, step: &Step) {
@@ -78,13 +83,14 @@ impl<'a> Operations<'a> {
             self.push("forget", streams);
             self.arguments.push(mail_fields(workspace));
         }
-        let streams =
-            [("attempt", WorkspaceKey::Attempts, &step.attempts), ("event", WorkspaceKey::Journal, &step.history)];
-        for (operation, key, events) in streams {
-            for event in events {
-                let place = self.place(workspace, key);
-                self.push(operation, [number(place), Bytes::from(format!("{}-0", event.seq)), event.json.clone()]);
+        for attempt in &step.attempts {
+            match self.dictionaries.pack(&attempt.json) {
+                Some(packed) => self.event("packed", workspace, WorkspaceKey::Attempts, attempt.seq, packed),
+                None => self.event("attempt", workspace, WorkspaceKey::Attempts, attempt.seq, attempt.json.clone()),
             }
+        }
+        for event in &step.history {
+            self.event("event", workspace, WorkspaceKey::Journal, event.seq, event.json.clone());
         }
         for mail in &step.mails_owed {
             self.push("owe", [mail_field(&mail.workspace, mail.id), record::encode_mail(mail)]);
@@ -92,6 +98,11 @@ impl<'a> Operations<'a> {
         for mail in &step.mails_ended {
             self.push("pay", [mail_field(workspace, *mail)]);
         }
+    }
+
+    fn event(&mut self, operation: &'static str, workspace: &WorkspaceId, key: WorkspaceKey, seq: u64, event: Bytes) {
+        let place = self.place(workspace, key);
+        self.push(operation, [number(place), Bytes::from(format!("{seq}-0")), event]);
     }
 
     fn states(&mut self, step: &Step) {

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use redis::{RedisError, Value};
+use bytes::Bytes;
+use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
 use super::Inner;
+use super::dictionaries::UnpackError;
 use super::error::{Verdict, store_error, unexpected, verdict};
-use super::keys::WorkspaceKey;
+use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
 use super::{read, reply};
-use crate::journal::fold;
+use crate::journal::fold::{self, Stored};
 use crate::journal::port::{
     COMMANDS_WAITING_MAX, HISTORY_KEPT, PublishError, ReadError, Reading, StoredEvent, SubmitError,
 };
@@ -67,17 +69,31 @@ impl Inner {
     pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.server, &keys, workspace, read::Attempts::Last);
-        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
-        let (stored, _) = answer.map_err(|error| store_error("reading a workspace", error))?;
+        let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
         Ok(fold::read(workspace, &stored)?)
     }
 
     pub(super) async fn read_snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.server, &keys, workspace, read::Attempts::None);
-        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
-        let (stored, _) = answer.map_err(|error| store_error("reading a workspace's snapshot", error))?;
+        let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
         Ok(fold::snapshot(workspace, &stored)?)
+    }
+
+    async fn read_stored(
+        &self,
+        workspace: &WorkspaceId,
+        keys: &ShardKeys,
+        cmd: &Cmd,
+    ) -> Result<(Stored, Option<Bytes>), ReadError> {
+        const WHAT: &str = "reading a workspace";
+        let answer = self.shared.call_repeatable(&keys.owner(), cmd).await.and_then(read::parse);
+        let answered = answer.map_err(|error| store_error(WHAT, error))?;
+        match self.dictionaries.fetch_and_unpack(&answered.attempts).await {
+            Ok(attempts) => Ok(answered.with(attempts)),
+            Err(UnpackError::Redis(error)) => Err(store_error(WHAT, error).into()),
+            Err(error) => Err(error.of(workspace).into()),
+        }
     }
 
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

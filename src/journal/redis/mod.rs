@@ -10,7 +10,9 @@
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
 //! | `…:{k}:answers` | `command` (its entry id), `answer` (JSON) |
-//! | `…:{k}:attempts:<ws>`, `…:journal:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`] |
+//! | `…:dictionaries` | version → zstd dictionary; `current` → the version that new attempts are compressed with |
+//! | `…:{k}:attempts:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`], or `z`: the same, [`compression`]'s form |
+//! | `…:{k}:journal:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`] |
 //! | `…:{k}:snapshot:<ws>` | [`super::record::encode_snapshot`] |
 //! | `…:{k}:last:<ws>` | [`super::record::encode_newest`]: entry id and text |
 //! | `…:{k}:outbox` | `<ws>:<seq>` → [`super::record::encode_mail`] |
@@ -27,8 +29,10 @@ mod answers;
 mod check;
 mod cluster;
 mod commit;
+mod compression;
 mod connect;
 mod counts;
+mod dictionaries;
 mod error;
 mod facade;
 mod intake;
@@ -54,10 +58,11 @@ use uuid::Uuid;
 use self::answers::Listener;
 use self::connect::Server;
 use self::counts::Counts;
+use self::dictionaries::Dictionaries;
 use self::keys::Keys;
 use self::shared::Shared;
 use self::source::Source;
-use crate::config::START_WAIT;
+use crate::config::{Compression, START_WAIT};
 use crate::workspace::time::Clock;
 
 pub use self::check::{StartError, stored_shards};
@@ -74,6 +79,8 @@ pub struct RedisOptions {
     pub shards: Option<u16>,
     /// Accept a Redis that evicts keys or forgets them at a restart.
     pub allow_volatile: bool,
+    /// How new attempts are stored.
+    pub compression: Compression,
     /// The wall clock, for the time of rejected entries and for how long a command is waited for.
     pub clock: Clock,
 }
@@ -89,7 +96,8 @@ struct Inner {
     server: Arc<Server>,
     keys: Keys,
     shards: u16,
-    shared: Shared,
+    shared: Arc<Shared>,
+    dictionaries: Arc<Dictionaries>,
     listeners: Mutex<HashMap<u16, Listener>>,
     source: Source,
     counts: Arc<Counts>,
@@ -114,9 +122,13 @@ impl Redis {
         let server = Arc::new(Server::parse(&options.url).map_err(StartError::Url)?);
         let keys = Keys::new(&options.prefix);
         let shards = check::check(&server, &keys, options.shards, options.allow_volatile, START_WAIT).await?;
+        let shared = Arc::new(Shared::new(Arc::clone(&server)));
+        let (for_them, key) = (Arc::clone(&shared), keys.dictionaries());
+        let dictionaries = Dictionaries::new(Arc::clone(&server), for_them, key, options.compression);
         Ok(Self {
             inner: Arc::new(Inner {
-                shared: Shared::new(Arc::clone(&server)),
+                shared,
+                dictionaries: Arc::new(dictionaries),
                 source: Source::default(),
                 counts: Arc::default(),
                 listeners: Mutex::default(),

@@ -23,8 +23,20 @@ pub(super) enum Attempts {
     None,
 }
 
-/// What is stored, and the newest skipped message as stored.
-pub(super) type Answered = (Stored, Option<Bytes>);
+/// What is stored, attempts in whichever form they have.
+pub(super) struct Answered {
+    pub(super) attempts: Vec<RawEntry>,
+    snapshot: Option<Bytes>,
+    top: u64,
+    last: Option<Bytes>,
+}
+
+impl Answered {
+    /// The same with its attempts read, and the newest skipped message as stored.
+    pub(super) fn with(self, attempts: Vec<StoredEvent>) -> (Stored, Option<Bytes>) {
+        (Stored { snapshot: self.snapshot, attempts, top: self.top }, self.last)
+    }
+}
 
 /// The call.
 pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId, attempts: Attempts) -> Cmd {
@@ -46,12 +58,12 @@ pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId
 /// The answer has another form.
 pub(super) fn parse(answer: Value) -> Result<Answered, RedisError> {
     let [snapshot, attempts, attempts_top, journal_top, last] = reply::tuple(answer)?;
-    let attempts = reply::entries(attempts)?.into_iter().map(event).collect::<Result<_, _>>()?;
     let top = reply::id(attempts_top)?.ms.max(reply::id(journal_top)?.ms);
-    Ok((Stored { snapshot: reply::bytes(snapshot)?, attempts, top }, reply::bytes(last)?))
+    let attempts = reply::entries(attempts)?;
+    Ok(Answered { attempts, snapshot: reply::bytes(snapshot)?, top, last: reply::bytes(last)? })
 }
 
-/// An entry `<seq>-0` with one field.
+/// An entry `<seq>-0` of the stream of events that are no attempts.
 pub(super) fn event(entry: RawEntry) -> Result<StoredEvent, RedisError> {
     let json = entry.field("e").cloned().ok_or_else(|| unexpected("an event without the field e"))?;
     Ok(StoredEvent { seq: entry.id.ms, json })

@@ -10,6 +10,7 @@ use redis::Cmd;
 pub(super) enum Script {
     Acquire,
     Commit,
+    Dictionary,
     Handover,
     Meta,
     Owner,
@@ -21,9 +22,10 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 10] = [
+pub(super) const TEXTS: [&str; 11] = [
     include_str!("../../../redis/acquire.lua"),
     include_str!("../../../redis/commit.lua"),
+    include_str!("../../../redis/dictionary.lua"),
     include_str!("../../../redis/handover.lua"),
     include_str!("../../../redis/meta.lua"),
     include_str!("../../../redis/owner.lua"),

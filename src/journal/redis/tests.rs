@@ -10,8 +10,11 @@ use redis::Value;
 
 use self::redis_server::RedisServer;
 use super::{Redis, RedisOptions, StartError, check, reply};
-use crate::journal::conformance::{Damage, SHARDS, Subject};
+use crate::config::Compression;
+use crate::journal::conformance::story::{Story, message};
+use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
 use crate::journal::port::Journal;
+use crate::journal::redis::compression::tests::samples;
 use crate::journal::redis::connect::Server;
 use crate::journal::redis::keys::Keys;
 use crate::message::{EntryId, WorkspaceId};
@@ -21,25 +24,35 @@ use crate::message::{EntryId, WorkspaceId};
 mod redis_server;
 
 mod laws {
-    crate::journal::conformance::laws!(super::OnRedis);
+    crate::journal::conformance::laws!(super::OnRedis<false>);
 }
 
-/// A journal on a Redis of its own.
-struct OnRedis {
+mod laws_when_compressed {
+    crate::journal::conformance::laws!(super::OnRedis<true>);
+}
+
+/// A journal on a Redis of its own, which compresses attempts or not.
+struct OnRedis<const COMPRESSED: bool> {
     server: RedisServer,
     journal: Arc<Redis>,
 }
 
-impl OnRedis {
+impl<const COMPRESSED: bool> OnRedis<COMPRESSED> {
     async fn connected(server: &RedisServer) -> Arc<Redis> {
         let options = RedisOptions {
             url: server.url(),
             prefix: "outbound".to_owned(),
             shards: Some(SHARDS),
             allow_volatile: false,
+            compression: if COMPRESSED { Compression::Zstd } else { Compression::None },
             clock: crate::app::now,
         };
-        Arc::new(Redis::connect(&options).await.unwrap())
+        let journal = Redis::connect(&options).await.unwrap();
+        if COMPRESSED {
+            // The first attempts are compressed already.
+            Arc::clone(&journal.inner.dictionaries).learn(samples(400)).await;
+        }
+        Arc::new(journal)
     }
 
     fn key(workspace: &WorkspaceId, what: &str) -> String {
@@ -48,7 +61,7 @@ impl OnRedis {
 }
 
 #[async_trait]
-impl Subject for OnRedis {
+impl<const COMPRESSED: bool> Subject for OnRedis<COMPRESSED> {
     async fn fresh() -> Self {
         let server = RedisServer::start();
         let journal = Self::connected(&server).await;
@@ -91,8 +104,23 @@ impl Subject for OnRedis {
 }
 
 #[tokio::test]
+async fn attempts_are_compressed_and_nothing_else_is() {
+    let subject = OnRedis::<true>::fresh().await;
+    let workspace = &neighbours(1)[0];
+    let held = hold(&subject.journal(), workspace).await;
+    let mut story = Story::of(workspace);
+    let steps = [story.save(), story.deliver(EntryId { ms: 1, n: 0 }, &message("m-1"))];
+    held.line.commit(batch(steps)).await.unwrap();
+    let field = |what| {
+        let entries: Value = subject.server.call(&["XRANGE", &OnRedis::<true>::key(workspace, what), "-", "+"]);
+        reply::entries(entries).unwrap()[0].fields[0].0.clone()
+    };
+    assert_eq!((&field("attempts")[..], &field("journal")[..]), (&b"z"[..], &b"e"[..]));
+}
+
+#[tokio::test]
 async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
-    let subject = OnRedis::fresh().await;
+    let subject = OnRedis::<false>::fresh().await;
     let inner = &subject.journal.inner;
     let answer = r#"{"answer":"refused","refusal":"internal"}"#;
     let add = |command: &str| {

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::{Answer, Held, send};
-use crate::journal::fold;
+use crate::journal::fold::{self, Stored};
 use crate::journal::port::{ATTEMPTS_KEPT, Batch, COMMIT_EVENTS_MAX, LineError, LoadError, Loaded, Newest, RawEntry};
 use crate::journal::redis::connect::{Connection, Server};
+use crate::journal::redis::dictionaries::UnpackError;
 use crate::journal::redis::error::is_away;
+use crate::journal::redis::read::Answered;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
 use crate::message::{EntryId, WorkspaceId};
@@ -61,7 +64,7 @@ impl Sent {
         let keys = &held.keys;
         let (cmd, kind) = match request {
             Request::Commit { batch, reply } => {
-                (commit::command(server, keys, &held.fence, expected, &batch), Kind::Commit { expected, reply })
+                (commit::command(server, held, expected, &batch), Kind::Commit { expected, reply })
             }
             Request::Load { workspace, reply } => (
                 read::command(server, keys, &workspace, read::Attempts::Above(LOADED_MAX)),
@@ -125,13 +128,12 @@ impl Sent {
                 return Ok(Some(expected + 1));
             }
             Kind::Load { workspace, reply } => {
-                let stored = stored(answer, &workspace);
-                reply.send(stored.and_then(|(stored, _)| fold::load(&workspace, &stored))).ok();
+                read_and_reply(answer, held, workspace, reply, |workspace, stored, _| fold::load(workspace, &stored));
             }
             Kind::Newest { workspace, reply } => {
-                let newest = stored(answer, &workspace)
-                    .and_then(|(stored, last)| fold::newest(&workspace, &stored.attempts, last.as_deref()));
-                reply.send(newest).ok();
+                read_and_reply(answer, held, workspace, reply, |workspace, stored, last| {
+                    fold::newest(workspace, &stored.attempts, last.as_deref())
+                });
             }
             Kind::Sweep { reply } => {
                 reply.send(answer.and_then(reply::entries).map_err(failed)?).ok();
@@ -202,9 +204,35 @@ fn tell(held: &Held, counts: Vec<Value>) -> Result<(), RedisError> {
     Ok(())
 }
 
-/// What is stored of a workspace. An answer that stays an error is the workspace's, not the line's:
-/// one key of another type must not stop the shard.
-fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<read::Answered, LoadError> {
-    let corrupt = |error: RedisError| LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() };
-    answer.and_then(read::parse).map_err(corrupt)
+/// Answers what `read` makes of what is stored of a workspace. An answer that stays an error is the workspace's,
+/// not the line's: one key of another type must not stop the shard.
+fn read_and_reply<T: Send + 'static>(
+    answer: Result<Value, RedisError>,
+    held: &Held,
+    workspace: WorkspaceId,
+    reply: oneshot::Sender<Result<T, LoadError>>,
+    read: fn(&WorkspaceId, Stored, Option<Bytes>) -> Result<T, LoadError>,
+) {
+    let answered = match answer.and_then(read::parse) {
+        Ok(answered) => answered,
+        Err(error) => {
+            reply.send(Err(LoadError::Corrupt { workspace, detail: error.to_string() })).ok();
+            return;
+        }
+    };
+    let finish = move |unpacked: Result<_, UnpackError>, answered: Answered| {
+        let attempts = unpacked.map_err(|error| error.of(&workspace))?;
+        let (stored, last) = answered.with(attempts);
+        read(&workspace, stored, last)
+    };
+    let dictionaries = Arc::clone(&held.dictionaries);
+    if dictionaries.know(&answered.attempts) {
+        reply.send(finish(dictionaries.unpack(&answered.attempts), answered)).ok();
+        return;
+    }
+    // What was read is as of its place in the order; only its dictionary is still on the way.
+    tokio::spawn(async move {
+        let unpacked = dictionaries.wait_and_unpack(&answered.attempts).await;
+        reply.send(finish(unpacked, answered)).ok();
+    });
 }

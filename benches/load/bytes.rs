@@ -1,0 +1,279 @@
+//! What an attempt costs in Redis: `bytes`. Logs fill to 100 attempts, stored as JSON and as zstd.
+//!
+//! The figure is the growth of `used_memory` from configured workspaces to full logs, with the service
+//! stopped at both moments, divided by the attempts in the logs: keys, snapshots, the dictionary and
+//! whatever Redis allocates and does not use are in it. It is set beside what an operator would have to keep
+//! anyway: the body that was POSTed, and status, headers and body of the answer.
+//!
+//! Bodies have 400 to 2,000 bytes, evenly. What they say must not be easier to compress than real ones: an
+//! account and a contact, whose names, phones and addresses are each workspace's and chat's own, ids that
+//! are random, and a text of the words of README.md, drawn with the frequency that they have there but one
+//! by one, so that no phrase comes twice as it would in a language. The endpoint answers with five headers
+//! and a small JSON body, always the same.
+
+use std::time::{Duration, Instant};
+
+use outbound::config::DICTIONARY_SAMPLES;
+use outbound::journal::port::ATTEMPTS_KEPT;
+use redis::Connection;
+
+use super::process::{PATIENCE, Usage};
+use super::receiver::TOLD;
+use super::report::{Report, Target};
+use super::run::{Bench, Tally, wait};
+use super::scenario::Size;
+use super::seen::unix_us;
+use super::store::{self, owed, shard, stream};
+use super::{progress, workspace};
+
+/// Workspaces of a measurement are this part of other scenarios': a log is a hundred messages.
+const WORKSPACES_PART: usize = 10;
+const CHATS: usize = 5;
+/// Messages a workspace: when the last comes, none of the first stands in the log.
+const EACH: usize = 2 * ATTEMPTS_KEPT;
+/// Messages before what is measured: the dictionary is made of them.
+const FIRST: usize = 2 * DICTIONARY_SAMPLES;
+const BODY: std::ops::RangeInclusive<usize> = 400..=2_000;
+/// Messages a pipeline.
+const PIPELINE: usize = 256;
+const PLAIN_MAX: f64 = 1.3;
+const ZSTD_MAX: f64 = 0.45;
+
+/// What one form costs.
+struct Cost {
+    /// Bytes an attempt: as Redis accounts for them, and of what must be kept.
+    stored: f64,
+    kept: f64,
+    service_us: f64,
+    redis_us: f64,
+    rss_mib: f64,
+    tally: Tally,
+}
+
+pub(crate) async fn measure(size: &Size) -> Report {
+    let workspaces = (size.workspaces / WORKSPACES_PART).max(1);
+    let (mut plain, mut zstd) = (Vec::new(), Vec::new());
+    for turn in 1..=size.pairs {
+        progress::step(&format!("{workspaces} full logs as JSON, turn {turn} of {}", size.pairs));
+        plain.push(cost("none", workspaces).await);
+        progress::step(&format!("{workspaces} full logs as zstd, turn {turn} of {}", size.pairs));
+        zstd.push(cost("zstd", workspaces).await);
+    }
+    let over = |costs: &[Cost], figure: fn(&Cost) -> f64| costs.iter().map(figure).collect::<Vec<_>>();
+    let mut report = Report {
+        rss_mb: Some(over(&zstd, |cost| cost.rss_mib).into_iter().fold(0.0, f64::max)),
+        tally: plain.iter().chain(&zstd).map(|cost| cost.tally).sum(),
+        ..Report::default()
+    };
+    report.measured("kept_bytes", &over(&plain, |cost| cost.kept));
+    let mut ratios = Vec::new();
+    for (name, costs) in [("plain", &plain), ("zstd", &zstd)] {
+        report.measured(&format!("{name}_bytes"), &over(costs, |cost| cost.stored));
+        ratios.push(report.measured(&format!("{name}_ratio"), &over(costs, |cost| cost.stored / cost.kept)));
+        report.measured(&format!("{name}_service_us"), &over(costs, |cost| cost.service_us));
+        report.measured(&format!("{name}_redis_us"), &over(costs, |cost| cost.redis_us));
+    }
+    report.targets = vec![
+        Target::at_most("plain ÷ (payload + kept response)", ratios[0], PLAIN_MAX),
+        Target::at_most("zstd ÷ (payload + kept response)", ratios[1], ZSTD_MAX),
+    ];
+    report
+}
+
+async fn cost(compression: &str, workspaces: usize) -> Cost {
+    let mut bench = Bench::start();
+    let mut redis = bench.connect();
+    let flags = ["--journal-compression", compression];
+    let mut outbound = bench.outbound(&flags).await;
+    outbound.configure((0..workspaces).map(|n| (n, bench.url("told", n, workspaces)))).await;
+    outbound.process.terminate();
+    let empty = used_memory(&mut redis);
+
+    let mut messages = Messages::new(workspaces);
+    let mut outbound = bench.outbound(&flags).await;
+    bench.receiver.process.tell("reset");
+    messages.append(&mut redis, FIRST);
+    wait(|| owed(&mut redis) == 0, FIRST, &mut bench.receiver);
+    if compression == "zstd" {
+        until_trained(&mut redis);
+    }
+    let (before, used) = (bench.before(), Usage::of(outbound.process.pid()));
+    messages.append(&mut redis, EACH * workspaces);
+    let sent = FIRST + EACH * workspaces;
+    wait(|| owed(&mut redis) == 0, sent, &mut bench.receiver);
+    let ended = Usage::of(outbound.process.pid());
+    let run = bench.run(sent, Usage { cpu_us: ended.cpu_us - used.cpu_us, ..ended }, &before);
+    outbound.process.terminate();
+
+    let lengths: Vec<usize> = (0..workspaces).map(|n| store::length(&mut redis, &attempts(n)) as usize).collect();
+    let logged = lengths.iter().sum::<usize>() as f64;
+    let bodies: usize = lengths.iter().enumerate().map(|(n, length)| messages.last_bytes(n, *length)).sum();
+    // What is measured is a part of all that arrived.
+    let part = sent as f64 / (EACH * workspaces) as f64;
+    Cost {
+        stored: (used_memory(&mut redis) - empty) / logged,
+        kept: bodies as f64 / logged + kept_of_answer() as f64,
+        service_us: run.deliverer_us * part,
+        redis_us: run.redis_us * part,
+        rss_mib: run.peak_rss_mib,
+        tally: run.tally,
+    }
+}
+
+fn attempts(n: usize) -> String {
+    format!("outbound:{{{}}}:attempts:{}", shard(n), workspace(n))
+}
+
+fn until_trained(redis: &mut Connection) {
+    let began = Instant::now();
+    while redis::cmd("HLEN").arg("outbound:dictionaries").query::<usize>(redis).expect("a length") < 2 {
+        assert!(began.elapsed() < PATIENCE, "no dictionary is made");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn used_memory(redis: &mut Connection) -> f64 {
+    let info: String = redis::cmd("INFO").arg("memory").query(redis).expect("the memory of Redis");
+    let used = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+    used.and_then(|bytes| bytes.parse().ok()).expect("a number")
+}
+
+/// Bytes of names and values of the answer's headers, and of its body.
+fn kept_of_answer() -> usize {
+    let answer = std::str::from_utf8(TOLD).expect("a text");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+    headers.map(|(name, value)| name.len() + value.len()).sum::<usize>() + body.len()
+}
+
+/// Messages, and how large their bodies were.
+struct Messages {
+    random: Random,
+    words: Vec<&'static str>,
+    /// By workspace, in order.
+    bytes: Vec<Vec<usize>>,
+    next: usize,
+}
+
+impl Messages {
+    fn new(workspaces: usize) -> Self {
+        let page = include_str!("../../README.md");
+        let words = page
+            .split_whitespace()
+            .filter(|word| word.chars().all(|c| c.is_ascii_alphabetic() || ".,:;?!".contains(c)));
+        Self { random: Random(7), words: words.collect(), bytes: vec![Vec::new(); workspaces], next: 0 }
+    }
+
+    /// Bytes of the last bodies of workspace `n`.
+    fn last_bytes(&self, n: usize, count: usize) -> usize {
+        self.bytes[n].iter().rev().take(count).sum()
+    }
+
+    fn append(&mut self, redis: &mut Connection, count: usize) {
+        let end = self.next + count;
+        while self.next < end {
+            let mut pipeline = redis::pipe();
+            for _ in 0..PIPELINE.min(end - self.next) {
+                let n = self.next % self.bytes.len();
+                let message = self.message(n);
+                let cmd = pipeline.cmd("XADD").arg(stream(n)).arg("*");
+                cmd.arg("workspace").arg(workspace(n)).arg("message").arg(message).ignore();
+                self.next += 1;
+            }
+            pipeline.query::<()>(redis).expect("appended messages");
+        }
+    }
+
+    /// The next message of workspace `n`, whose id tells the receiver its number and when it was appended.
+    fn message(&mut self, n: usize) -> String {
+        let (number, now) = (self.next, unix_us());
+        let chat = self.next / self.bytes.len() % CHATS;
+        let (account, contact) = (Person::of(n * (CHATS + 1)), Person::of(n * (CHATS + 1) + 1 + chat));
+        let wanted = self.random.within(*BODY.start(), *BODY.end());
+        let received = self.random.below(2) == 0;
+        let (direction, sender, receiver) =
+            if received { ("received", &contact, &account) } else { ("sent", &account, &contact) };
+        let (day, second) = (self.random.within(1, 28), self.random.below(86_400));
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        let mut message = format!(
+            concat!(
+                r#"{{"whatsapp account":{{"full name":"{}","email":"{}","phone":"{}"}},"#,
+                r#""contact":{{"full name":"{}","is_group":false,"phone":"{}"}},"direction":"{}","#,
+                r#""timestamp":"2026-01-{:02}T{:02}:{:02}:{:02}+0000","message_id":"{}-{}-{:016X}","#,
+                r#""sender":{{"full name":"{}","phone":"{}"}},"receiver":{{"full name":"{}","phone":"{}"}},"text":""#
+            ),
+            account.name,
+            account.email,
+            account.phone,
+            contact.name,
+            contact.phone,
+            direction,
+            day,
+            hour,
+            minute,
+            second,
+            number,
+            now,
+            self.random.next(),
+            sender.name,
+            sender.phone,
+            receiver.name,
+            receiver.phone,
+        );
+        let body = |message: &str| message.len() + r#"{"message":"}}"#.len();
+        while body(&message) < wanted {
+            let word = match self.random.below(12) {
+                0 => format!("{} ", self.random.below(100_000)),
+                _ => format!("{} ", self.words[self.random.below(self.words.len())]),
+            };
+            message.push_str(&word[..word.len().min(wanted - body(&message))]);
+        }
+        self.bytes[n].push(body(&message));
+        message.push_str("\"}");
+        message
+    }
+}
+
+struct Person {
+    name: String,
+    email: String,
+    phone: String,
+}
+
+impl Person {
+    /// Always the same for the same number.
+    fn of(number: usize) -> Self {
+        const SYLLABLES: [&str; 24] = [
+            "ba", "ren", "lo", "mi", "tar", "sha", "ko", "wel", "ni", "dor", "es", "pa", "ju", "han", "vi", "ro",
+            "gal", "te", "or", "fin", "zu", "cha", "li", "man",
+        ];
+        let mut random = Random(number as u64 + 1_000);
+        let mut name = |count: usize| {
+            let text: String = (0..count).map(|_| SYLLABLES[random.below(SYLLABLES.len())]).collect();
+            text[..1].to_uppercase() + &text[1..]
+        };
+        let (first, last) = (name(2), name(3));
+        let email = format!("{}.{}@{}.example", first.to_lowercase(), last.to_lowercase(), name(3).to_lowercase());
+        Self { name: format!("{first} {last}"), email, phone: format!("+97254{:07}", random.below(10_000_000)) }
+    }
+}
+
+/// SplitMix64: the same messages at every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    fn within(&mut self, least: usize, most: usize) -> usize {
+        least + self.below(most - least + 1)
+    }
+}

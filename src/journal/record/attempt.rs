@@ -1,0 +1,335 @@
+//! The stored form of an attempt. A hundred attempts of every workspace are kept, so it holds nothing
+//! twice: what follows from the rest of it is left out, and read back from there.
+//!
+//! | member | absent |
+//! |---|---|
+//! | `trigger` | `message` |
+//! | `entry` | what `id` ends with: `msg_7_1769860800000-0` |
+//! | `message_id` | the message's own |
+//! | `errors` | 0; `null` when the attempt did not move the counter |
+//! | `sig` | `sent` holds every header |
+//! | `agent` | [`AGENT`] |
+//! | `signed` | the second of `at` |
+//! | `sent` | no header |
+//! | `status` | 200 when delivered, else no response came; `null` when none came though it was delivered |
+//! | `headers`, `body` | empty |
+//! | `truncated` | `false` |
+//!
+//! `id`, `ms` and `sig` are `webhook-id`, the duration and `webhook-signature`. With a `sig` the request had the
+//! six headers that every request has, and those in `sent` behind them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::message::{EntryId, RawMessage};
+use crate::workspace::event::{Attempt, AttemptError, Request, Response, Trigger};
+use crate::workspace::time::Time;
+
+/// The version of the form.
+pub(super) const VERSION: u64 = 2;
+
+/// The `user-agent` that is left out: that of the program which wrote the form first.
+const AGENT: &str = "outbound/0.1.0";
+/// The status that is left out of a delivered attempt.
+const STATUS: u16 = 200;
+/// Bytes of an entry beside the message and the response: about as many as most have.
+const REST: usize = 384;
+
+/// The types of the events that are attempts.
+pub(super) const DELIVERED: &str = "attempt_delivered";
+pub(super) const FAILED: &str = "attempt_failed";
+
+/// Writes an attempt.
+pub(super) fn encode(seq: u64, delivered: bool, attempt: &Attempt) -> serde_json::Result<Vec<u8>> {
+    let Attempt { request, response, .. } = attempt;
+    let kept = response.as_ref().map_or(0, |response| response.body.len() + 40 * response.headers.len());
+    let message = request.message.bytes();
+    let mut json = Vec::with_capacity(REST + message.len() + kept);
+    json.extend_from_slice(br#"{"v":2"#);
+    members(&mut json, &Before::of(seq, if delivered { DELIVERED } else { FAILED }, attempt))?;
+    json.extend_from_slice(br#","message":"#);
+    // Valid JSON by its invariant.
+    json.extend_from_slice(message);
+    let after = After::of(response.as_ref(), delivered);
+    if after.is_empty() {
+        json.push(b'}');
+        return Ok(json);
+    }
+    members(&mut json, &after)?;
+    json.push(b'}');
+    Ok(json)
+}
+
+/// Writes the members of a struct, each with the comma before it. One without members is not for this.
+fn members(json: &mut Vec<u8>, of: &impl Serialize) -> serde_json::Result<()> {
+    let brace = json.len();
+    serde_json::to_writer(&mut *json, of)?;
+    json[brace] = b',';
+    json.pop();
+    Ok(())
+}
+
+/// What stands before the message.
+#[derive(Serialize)]
+struct Before<'a> {
+    seq: u64,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    at: Time,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<Trigger>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<EntryId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a str>,
+    id: &'a str,
+    config: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    errors: Option<u32>,
+    ms: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a AttemptError>,
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sig: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    sent: &'a [(String, String)],
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(errors: &Option<u32>) -> bool {
+    *errors == Some(0)
+}
+
+impl<'a> Before<'a> {
+    fn of(seq: u64, kind: &'a str, attempt: &'a Attempt) -> Self {
+        let Attempt { at, trigger, entry, message_id, webhook_id, config, errors, duration_ms, error, request, .. } =
+            attempt;
+        let usual = Usual::of(&request.headers, webhook_id);
+        Self {
+            seq,
+            kind,
+            at: *at,
+            trigger: (*trigger != Trigger::Message).then_some(*trigger),
+            entry: (entry_in(webhook_id) != Some(*entry)).then_some(*entry),
+            message_id: (!names(request.message.bytes(), message_id)).then_some(message_id),
+            id: webhook_id,
+            config: *config,
+            errors: *errors,
+            ms: *duration_ms,
+            error: error.as_ref(),
+            url: &request.url,
+            agent: usual.as_ref().map(|usual| usual.agent).filter(|agent| *agent != AGENT),
+            signed: usual.as_ref().map(|usual| usual.signed).filter(|signed| *signed != at.unix_seconds()),
+            sig: usual.as_ref().map(|usual| usual.sig),
+            sent: usual.map_or(&request.headers, |usual| usual.more),
+        }
+    }
+}
+
+/// What stands behind the message.
+#[derive(Serialize)]
+struct After<'a> {
+    #[serde(skip_serializing_if = "Status::is_left_out")]
+    status: Status,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    headers: &'a [(String, String)],
+    #[serde(skip_serializing_if = "str::is_empty")]
+    body: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    truncated: bool,
+}
+
+/// A status, or why there is none.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Status {
+    LeftOut,
+    Told(Option<u16>),
+}
+
+impl Status {
+    fn is_left_out(&self) -> bool {
+        matches!(self, Self::LeftOut)
+    }
+}
+
+impl<'a> After<'a> {
+    fn of(response: Option<&'a Response>, delivered: bool) -> Self {
+        let usual = if delivered { Some(STATUS) } else { None };
+        let found = response.map(|response| response.status);
+        let status = if found == usual { Status::LeftOut } else { Status::Told(found) };
+        match response {
+            None => Self { status, headers: &[], body: "", truncated: false },
+            Some(Response { headers, body, truncated, .. }) => Self { status, headers, body, truncated: *truncated },
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.status.is_left_out() && self.headers.is_empty() && self.body.is_empty() && !self.truncated
+    }
+}
+
+/// The headers that every request has, when it has them as every request does.
+struct Usual<'a> {
+    agent: &'a str,
+    signed: i64,
+    sig: &'a str,
+    more: &'a [(String, String)],
+}
+
+impl<'a> Usual<'a> {
+    fn of(headers: &'a [(String, String)], webhook_id: &str) -> Option<Self> {
+        let (usual, more) = headers.split_first_chunk::<6>()?;
+        let [content, accept, agent, id, signed, sig] = usual.each_ref().map(|(name, value)| (&**name, &**value));
+        let fixed = [content, accept, id] == [CONTENT_TYPE, ACCEPT, (ID, webhook_id)];
+        let named = [agent.0, signed.0, sig.0] == [USER_AGENT, TIMESTAMP, SIGNATURE];
+        // A number that is written otherwise would be read back in another way.
+        let written = signed.1.bytes().all(|byte| byte.is_ascii_digit()) && !signed.1.starts_with('0');
+        (fixed && named && written)
+            .then(|| Some(Self { agent: agent.1, signed: signed.1.parse().ok()?, sig: sig.1, more }))?
+    }
+}
+
+const CONTENT_TYPE: (&str, &str) = ("content-type", "application/json");
+const ACCEPT: (&str, &str) = ("accept", "*/*");
+const USER_AGENT: &str = "user-agent";
+const ID: &str = "webhook-id";
+const TIMESTAMP: &str = "webhook-timestamp";
+const SIGNATURE: &str = "webhook-signature";
+
+/// The entry that a `webhook-id` ends with.
+fn entry_in(webhook_id: &str) -> Option<EntryId> {
+    webhook_id.rsplit_once('_')?.1.parse().ok()
+}
+
+/// Whether the message says that its `message_id` is `id`. What is no plain text says no.
+fn names(message: &[u8], id: &str) -> bool {
+    const NAME: &[u8] = br#""message_id""#;
+    let says = |at: usize| -> Option<bool> {
+        let value = message[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        Some(value.strip_prefix(b"\"")?.strip_prefix(id.as_bytes())?.starts_with(b"\""))
+    };
+    memchr::memmem::find_iter(message, NAME).any(|at| says(at) == Some(true))
+}
+
+/// What [`encode`] wrote.
+#[derive(Deserialize)]
+struct Stored {
+    at: Time,
+    #[serde(default = "by_message")]
+    trigger: Trigger,
+    entry: Option<EntryId>,
+    message_id: Option<Arc<str>>,
+    id: Arc<str>,
+    config: u64,
+    #[serde(default = "zero")]
+    errors: Option<u32>,
+    ms: u32,
+    error: Option<AttemptError>,
+    url: Arc<str>,
+    agent: Option<String>,
+    signed: Option<i64>,
+    sig: Option<String>,
+    #[serde(default)]
+    sent: Vec<(String, String)>,
+    message: RawMessage,
+    #[serde(default, deserialize_with = "told")]
+    status: Option<Option<u16>>,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    body: String,
+    #[serde(default)]
+    truncated: bool,
+}
+
+fn by_message() -> Trigger {
+    Trigger::Message
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the default of a member that may be null")]
+fn zero() -> Option<u32> {
+    Some(0)
+}
+
+/// A member that stands there, `null` or not.
+fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u16>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Reads what [`encode`] wrote.
+pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt> {
+    let stored: Stored = serde_json::from_slice(json)?;
+    let entry = entry(stored.entry, &stored.id)?;
+    let message_id = match stored.message_id {
+        Some(id) => id,
+        None => named_by(&stored.message)?,
+    };
+    let status = stored.status.unwrap_or(delivered.then_some(STATUS));
+    let Stored { at, trigger, id, config, errors, ms, error, url, message, headers, body, truncated, .. } = stored;
+    let sent = match stored.sig {
+        None => stored.sent,
+        Some(sig) => {
+            let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            let signed = stored.signed.unwrap_or(at.unix_seconds());
+            let mut headers = Vec::with_capacity(6 + stored.sent.len());
+            headers.extend([
+                own(CONTENT_TYPE.0, CONTENT_TYPE.1),
+                own(ACCEPT.0, ACCEPT.1),
+                (USER_AGENT.to_owned(), stored.agent.unwrap_or_else(|| AGENT.to_owned())),
+                own(ID, &id),
+                (TIMESTAMP.to_owned(), signed.to_string()),
+                (SIGNATURE.to_owned(), sig),
+            ]);
+            headers.extend(stored.sent);
+            headers
+        }
+    };
+    Ok(Attempt {
+        at,
+        trigger,
+        entry,
+        message_id,
+        webhook_id: id,
+        config,
+        errors,
+        duration_ms: ms,
+        error,
+        request: Request { url, headers: sent, message },
+        response: status.map(|status| Response { status, headers, body, truncated }),
+    })
+}
+
+/// The entry of a stored attempt, without the rest of it.
+pub(super) fn decode_entry(json: &[u8]) -> serde_json::Result<EntryId> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        entry: Option<EntryId>,
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    let Named { entry: told, id } = serde_json::from_slice(json)?;
+    entry(told, &id)
+}
+
+fn entry(told: Option<EntryId>, id: &str) -> serde_json::Result<EntryId> {
+    told.or_else(|| entry_in(id)).ok_or_else(|| serde::de::Error::custom("no `entry`, and `id` does not end with one"))
+}
+
+fn named_by(message: &RawMessage) -> serde_json::Result<Arc<str>> {
+    #[derive(Deserialize)]
+    struct Named {
+        message_id: Arc<str>,
+    }
+    serde_json::from_slice::<Named>(message.bytes()).map(|named| named.message_id)
+}
+
+#[cfg(test)]
+mod tests;
