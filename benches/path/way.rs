@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::config::SNAPSHOT_EVERY;
-use outbound::deliver::{Courier, Options, Post, Report};
+use outbound::deliver::{Courier, Options, Post, Report, Target};
 use outbound::journal::port::{Batch, Step, StoredEvent};
 use outbound::journal::record::{encode_event, encode_snapshot};
 use outbound::message::{EntryId, Message, WorkspaceId};
@@ -41,6 +41,7 @@ struct Way {
     policy: Policy,
     lanes: Lanes,
     courier: Courier,
+    target: Option<Arc<Target>>,
     batch: Batch,
 }
 
@@ -53,6 +54,7 @@ impl Way {
             policy: Policy::default(),
             lanes: Lanes::default(),
             courier: Courier::with_roots(&options, RootCertStore::empty()).expect("a courier"),
+            target: None,
             batch: Batch::default(),
         }
     }
@@ -81,13 +83,11 @@ impl Way {
         }
     }
 
-    fn post(&self, entry: EntryId, message: &Message) -> Post {
-        let webhook = &self.state.webhook;
+    fn post(&mut self, entry: EntryId, message: &Message) -> Post {
+        self.target = Target::of(&self.state.webhook, NOW, self.target.as_ref());
         Post {
-            url: webhook.url.clone().expect("a URL"),
+            to: self.target.clone().expect("a URL"),
             webhook_id: format!("msg_{}_{entry}", self.id.shard(16)).into(),
-            secrets: webhook.secrets(NOW),
-            headers: webhook.headers.clone(),
             body: message.raw().body(),
         }
     }
@@ -108,7 +108,7 @@ impl Way {
             errors: None,
             duration_ms: 12,
             error: None,
-            request: Request { url: Arc::clone(&post.url), headers: done.headers, message: message.raw().clone() },
+            request: Request { url: Arc::clone(post.to.url()), headers: done.headers, message: message.raw().clone() },
             response: Some(sample::response()),
         }
     }
