@@ -1,5 +1,7 @@
 //! A backlog is delivered: `spread`, `one-host`, `hot` and `drain`.
 
+use serde_json::json;
+
 use super::progress;
 use super::report::{Report, Target, over};
 use super::run::{Backlog, Bench, Run};
@@ -10,6 +12,8 @@ use super::store::Load;
 const DRAIN: usize = 10;
 /// What may come on top of the memory of a drain's first quarter, as a part of it, for it to be flat.
 const FLAT_MAX: f64 = 1.1;
+/// Samples of the memory that are shown.
+const CURVE: usize = 12;
 /// A rate is "the rate of `spread`" from here on.
 const SAME_RATE_MIN: f64 = 0.95;
 
@@ -74,11 +78,18 @@ pub(crate) async fn drain(size: &Size) -> Report {
     let growth = report.measured("memory_growth", &growth);
     let rate = report.measured("ratio_to_spread", &rates);
     report.measured("spread_per_s", &over(&spread, |run| run.per_s));
+    let curve = ours.last().map(|run| curve(&run.memory_mib)).unwrap_or_default();
+    report.more.insert("memory_mib_over_time".to_owned(), json!(curve));
     report.targets = vec![
         Target::at_most("memory, late / early", growth, FLAT_MAX),
         Target::at_least("rate / spread's", rate, SAME_RATE_MIN),
     ];
     report
+}
+
+/// A few of many samples, evenly, rounded.
+fn curve(samples: &[f64]) -> Vec<u64> {
+    samples.iter().step_by(samples.len().div_ceil(CURVE).max(1)).map(|mib| mib.round() as u64).collect()
 }
 
 /// The most memory in the second half of the time, as a multiple of that in its first quarter.

@@ -105,7 +105,8 @@ async fn cost(compression: &str, workspaces: usize) -> Cost {
     let run = bench.run(sent, Usage { cpu_us: ended.cpu_us - used.cpu_us, ..ended }, &before, &bench.others());
     outbound.process.terminate();
 
-    let lengths: Vec<usize> = (0..workspaces).map(|n| store::length(&mut redis, &attempts(n)) as usize).collect();
+    let mut length = |n| store::entries(&mut redis, std::iter::once(attempts(n))) as usize;
+    let lengths: Vec<usize> = (0..workspaces).map(&mut length).collect();
     let logged = lengths.iter().sum::<usize>() as f64;
     let bodies: usize = lengths.iter().enumerate().map(|(n, length)| messages.last_bytes(n, *length)).sum();
     // What is measured is a part of all that arrived.

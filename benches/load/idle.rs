@@ -4,7 +4,7 @@
 //! memory for `IDLE_AFTER`. Twice as many are made active in two halves: what the second half adds is what
 //! they cost; what delivering costs once (connections, buffers) was paid with the first.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outbound::config::IDLE_AFTER;
 use redis::Connection;
@@ -24,6 +24,9 @@ const ACTIVE_MAX_BYTES: f64 = 2_048.0;
 /// Less than one start differs from another: all passive workspaces together.
 const PASSIVE_MAX_MIB: f64 = 2.0;
 const MIB: f64 = 1_048_576.0;
+/// Memory that has not fallen by [`FALL_MIB`] for so long has settled.
+const QUIET: Duration = Duration::from_secs(1);
+const FALL_MIB: f64 = 0.5;
 
 pub(crate) async fn measure(size: &Size) -> Report {
     let active = size.backlog();
@@ -69,8 +72,19 @@ pub(crate) async fn measure(size: &Size) -> Report {
     report
 }
 
+/// What a process has resident once it gives nothing back any more: an allocator may keep for a while what
+/// was freed.
 fn resident(process: &Process) -> f64 {
-    Usage::of(process.pid()).rss_mib
+    let mut least = f64::INFINITY;
+    let mut since = Instant::now();
+    while since.elapsed() < QUIET {
+        let now = Usage::of(process.pid()).rss_mib;
+        if now < least - FALL_MIB {
+            (least, since) = (now, Instant::now());
+        }
+        std::thread::sleep(QUIET / 20);
+    }
+    least
 }
 
 /// What Redis holds of a workspace whose webhook was saved once, as the service wrote it.

@@ -89,9 +89,10 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-All scenarios with the default settings take about 20 minutes on two cores, and 4 GB of memory and of disk.
-Everything runs on this machine (127.0.0.0/8) and is removed afterwards. A message that is not accounted for
-(delivered, failed, skipped or rejected) makes the bench fail; a missed target does not.
+All scenarios with the default settings take about 20 minutes on two cores that have nothing else
+to do, and 4 GB of memory and 5 GB of disk. All of it happens on this machine and is removed
+afterwards. A message that is not accounted for (delivered, failed, skipped or rejected) makes the
+bench fail; a target that is missed does not.
 
 Examples:
   cargo bench --bench load

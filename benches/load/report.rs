@@ -57,7 +57,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Of measurements of the service. None but `rss_mb` is of the worst one.
+    /// Of measurements of the service: medians, and the most memory of all.
     pub(crate) fn of(runs: &[Run]) -> Self {
         let figure = |figure: fn(&Run) -> f64| Some(median(&over(runs, figure)));
         Self {

@@ -13,11 +13,13 @@ use super::receiver::Receiver;
 use super::redis_server::RedisServer;
 use super::seen::Stats;
 use super::service::Outbound;
-use super::store::{self, Load, length, owed, rejected, stream};
+use super::store::{self, Load, entries, owed, rejected, stream};
 use super::{bare, progress};
 
 /// How long nothing may arrive before the bench gives up.
 const STUCK_MAX: Duration = Duration::from_secs(60);
+/// How often it is asked how far things are: looking costs both sides little, and the same.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What all measurements of a scenario share.
 pub(crate) struct Bench {
@@ -204,7 +206,7 @@ impl Bench {
 
 /// What the bare loop has not settled.
 pub(crate) fn bare_owed(redis: &mut Connection, threads: usize) -> u64 {
-    (0..threads).map(|thread| length(redis, &bare::stream(thread))).sum()
+    entries(redis, (0..threads).map(bare::stream))
 }
 
 /// Waits until `done`. Gives up when nothing has arrived for a while.
@@ -220,7 +222,7 @@ pub(crate) fn wait_all(messages: usize, receiver: &mut Receiver) {
 fn wait_until(mut done: impl FnMut(u64) -> bool, messages: usize, receiver: &mut Receiver) {
     let (mut count, mut moved) = (0, Instant::now());
     while !done(count) {
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(LOOK_EVERY);
         let now = receiver.count();
         if now != count {
             (count, moved) = (now, Instant::now());

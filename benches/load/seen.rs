@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// Ids below this are told apart from their repetitions.
-pub(crate) const IDS_MAX: usize = 4_000_000;
+/// Ids below this are told apart from their repetitions: 8 MB of bits.
+pub(crate) const IDS_MAX: usize = 64_000_000;
 
 /// One POST.
 #[derive(Debug)]

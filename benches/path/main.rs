@@ -66,6 +66,9 @@ fn judge(count: u64, figure: u64) -> ExitCode {
         (u32::try_from(count).map_or(f64::INFINITY, f64::from) / u32::try_from(figure).map_or(1.0, f64::from) - 1.0)
             * 100.0;
     println!("{count} instructions a message; {FIGURE} says {figure} ({percent:+.1} %)");
+    if percent < -GROWTH_MAX * 100.0 {
+        println!("Keep what was gained: `cargo bench --bench path -- --write` lowers the figure.");
+    }
     if percent <= GROWTH_MAX * 100.0 {
         return ExitCode::SUCCESS;
     }
