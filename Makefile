@@ -30,14 +30,14 @@ say = @printf '\n== %s\n' '$(1)'
 # Finds what the service does and its description does not say; at the versions that are committed.
 SCHEMATHESIS := target/schemathesis
 
-.PHONY: test tools installed format lint rules figures examples docs bench-small bench mutants picture
+.PHONY: test tools installed format lint rules figures examples docs instructions bench-small bench mutants picture
 
-test: tools format lint rules figures examples docs bench-small
+test: tools format lint rules figures examples docs instructions bench-small
 	$(call say,all is well)
 
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
 # its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
-# its sample and for what tries the API.
+# its sample and for what tries the API; Valgrind to count instructions.
 tools: installed $(SCHEMATHESIS)/bin/st
 
 installed:
@@ -49,6 +49,7 @@ installed:
 	command -v chromedriver >/dev/null || missing+=(chromium-driver); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v php >/dev/null || missing+=(php-cli); \
+	command -v valgrind >/dev/null || missing+=(valgrind); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  as_root=(); [ "$$(id -u)" = 0 ] || as_root=(sudo); \
@@ -91,11 +92,18 @@ docs:
 	$(call say,documentation)
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
+# The instructions that the path of one message takes: over 10 % more than benches/path/path.txt says fails.
+# It tells how to look for the reason and how to change the figure.
+instructions:
+	$(call say,instructions of the path of one message)
+	$(CARGO) bench $(LOCKED) --quiet --bench path
+
 # Every scenario of the load bench at a size at which it measures nothing: it works, accounts for every
 # message and prints what it promises.
 bench-small:
 	$(call say,the load bench at a tiny size)
-	$(CARGO) test $(LOCKED) --quiet --bench load -- --tiny --json >/dev/null
+	@cp README.md target/load.md
+	$(CARGO) test $(LOCKED) --quiet --bench load -- --tiny --json --svg target/load.svg --markdown target/load.md >/dev/null
 
 # The section "How fast" of README, with its picture. Takes about 20 minutes on a machine that does nothing else.
 bench:

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use outbound::cli::{self, Cli};
 use outbound::telemetry;
 
+/// A message passes through some dozens of short-lived allocations on the thread of its shard.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::from_arguments(std::env::args_os()) {
         Ok(cli) => cli,

@@ -28,6 +28,8 @@ pub const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 const PREFIX: &str = "whsec_";
 const VERSION: &str = "v1,";
+/// Characters of a signature: [`VERSION`] and the Base64 of 32 bytes.
+const SIGNATURE_LENGTH: usize = VERSION.len() + 44;
 /// Bytes of a key that we make: the length of what HMAC-SHA256 puts out.
 const KEY_BYTES_MADE: usize = 32;
 
@@ -76,14 +78,13 @@ impl Secret {
         Self { text: text.into_boxed_str(), keyed: Hmac::new_from_slice(key).expect("any length is a key") }
     }
 
-    fn signature(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
+    fn sign_into(&self, signatures: &mut String, id: &str, timestamp: i64, body: &[u8]) {
         let mut mac = self.keyed.clone();
         mac.update(id.as_bytes());
         mac.update(format!(".{timestamp}.").as_bytes());
         mac.update(body);
-        let mut signature = String::from(VERSION);
-        STANDARD.encode_string(mac.finalize().into_bytes(), &mut signature);
-        signature
+        signatures.push_str(VERSION);
+        STANDARD.encode_string(mac.finalize().into_bytes(), signatures);
     }
 }
 
@@ -111,8 +112,14 @@ impl fmt::Debug for Secret {
 /// is separated by dots.
 #[must_use]
 pub fn sign(secrets: &[Secret], id: &str, timestamp: i64, body: &[u8]) -> String {
-    let signatures: Vec<String> = secrets.iter().map(|secret| secret.signature(id, timestamp, body)).collect();
-    signatures.join(" ")
+    let mut signatures = String::with_capacity(secrets.len() * (SIGNATURE_LENGTH + 1));
+    for secret in secrets {
+        if !signatures.is_empty() {
+            signatures.push(' ');
+        }
+        secret.sign_into(&mut signatures, id, timestamp, body);
+    }
+    signatures
 }
 
 /// Whether `header`, the value of `webhook-signature`, holds a signature by `secret` that is fresh at `now`
@@ -134,7 +141,8 @@ pub fn verify(
     if now.abs_diff(timestamp) > TOLERANCE_SECONDS {
         return Err(if timestamp < now { VerifyError::TooOld } else { VerifyError::TooNew });
     }
-    let expected = secret.signature(id, timestamp, body);
+    let mut expected = String::with_capacity(SIGNATURE_LENGTH);
+    secret.sign_into(&mut expected, id, timestamp, body);
     let matches = |given: &str| bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
     if header.split(' ').any(matches) { Ok(()) } else { Err(VerifyError::Mismatch) }
 }

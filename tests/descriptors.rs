@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use endpoint::{Endpoint, Step, answer};
-use outbound::deliver::{Courier, Options, Post, Report};
+use outbound::deliver::{Courier, Options, Post, Report, Target};
 use outbound::workspace::Time;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -25,10 +25,12 @@ async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
     let limit = getrlimit(Resource::Nofile);
     for host in ["127.0.0.1", "localhost"] {
         let post = Post {
-            url: Arc::from(format!("http://{host}:{}/", endpoint.address.port())),
+            to: Arc::new(Target::new(
+                format!("http://{host}:{}/", endpoint.address.port()).into(),
+                vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()],
+                outbound::workspace::headers::Headers::new(),
+            )),
             webhook_id: Arc::from("msg_7_1-0"),
-            secrets: vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()],
-            headers: outbound::workspace::headers::Headers::new(),
             body: Bytes::from("{}"),
         };
         let requests = endpoint.seen().requests.len();

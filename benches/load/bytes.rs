@@ -107,12 +107,12 @@ async fn cost(compression: &str, workspaces: usize) -> Cost {
     if compression == "zstd" {
         until_trained(&mut redis);
     }
-    let (before, used) = (bench.before(), Usage::of(outbound.process.pid()));
+    let (before, used) = (bench.others(), Usage::of(outbound.process.pid()));
     messages.append(&mut redis, EACH * workspaces);
     let sent = FIRST + EACH * workspaces;
     wait(|| owed(&mut redis) == 0, sent, &mut bench.receiver);
     let ended = Usage::of(outbound.process.pid());
-    let run = bench.run(sent, Usage { cpu_us: ended.cpu_us - used.cpu_us, ..ended }, &before);
+    let run = bench.run(sent, Usage { cpu_us: ended.cpu_us - used.cpu_us, ..ended }, &before, &bench.others());
     outbound.process.terminate();
 
     // What Redis holds for a connection that appended much is no cost of the log.

@@ -64,7 +64,7 @@ async fn crash(bench: &mut Bench, size: &Size) -> Crash {
     outbound.process.terminate();
     load.append(&mut redis, 0..messages, &stream);
     bench.receiver.process.tell("reset");
-    let before = bench.before();
+    let before = bench.others();
     let mut outbound = bench.outbound(&[]).await;
     wait_for(&mut bench.receiver, before_it as u64);
     outbound.process.kill();
@@ -74,7 +74,8 @@ async fn crash(bench: &mut Bench, size: &Size) -> Crash {
     let started_us = unix_us();
     let outbound = Outbound::start(&bench.redis.url(), &bench.data_dir(), &[]);
     wait(|| owed(&mut redis) == 0, messages, &mut bench.receiver);
-    let run = bench.run(messages, Usage::of(outbound.process.pid()), &before);
+    let (usage, after) = (Usage::of(outbound.process.pid()), bench.others());
+    let run = bench.run(messages, usage, &before, &after);
     assert!(run.stats.first_at_us > started_us, "a POST from before the crash was taken for the first one");
     let first_post_ms = (run.stats.first_at_us - started_us) as f64 / 1e3;
     Crash { owed: left, first_post_ms, run }

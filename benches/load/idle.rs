@@ -42,7 +42,7 @@ pub(crate) async fn measure(size: &Size) -> Report {
 
     progress::step(&format!("{active} of them get a message each"));
     bench.receiver.process.tell("reset");
-    let (before, began) = (bench.before(), Instant::now());
+    let (before, began) = (bench.others(), Instant::now());
     let mut halves = Vec::new();
     for half in [0..active / 2, active / 2..active] {
         load.append(&mut redis, half, &stream);
@@ -51,7 +51,8 @@ pub(crate) async fn measure(size: &Size) -> Report {
     }
     let took = began.elapsed();
     assert!(took < IDLE_AFTER, "after {took:?} some are passive again: choose less --seconds");
-    let run = bench.run(active, Usage::of(outbound.process.pid()), &before);
+    let (usage, after) = (Usage::of(outbound.process.pid()), bench.others());
+    let run = bench.run(active, usage, &before, &after);
 
     let added = halves[1] - halves[0];
     let mut report = Report { service_us: None, outbound_per_s: None, ..Report::of(&[run]) };

@@ -12,7 +12,7 @@ pub(crate) struct Machine {
     memory_gib: f64,
     redis: String,
     date: String,
-    command: String,
+    pub(crate) command: String,
 }
 
 impl Machine {
@@ -40,9 +40,10 @@ impl Machine {
     }
 }
 
+/// Everything but the command.
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { processor, cores, memory_gib, redis, date, command } = self;
-        write!(f, "{date}, {cores} cores ({processor}), {memory_gib:.0} GiB, Redis {redis}, `{command}`")
+        let Self { processor, cores, memory_gib, redis, date, .. } = self;
+        write!(f, "{date}, {cores} cores ({processor}), {memory_gib:.0} GiB, Redis {redis}")
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::process::Usage;
 use super::report::{Report, Target, median, over};
-use super::run::{Bench, Run, bare_owed, wait};
+use super::run::{Bench, Others, Run, bare_owed, wait};
 use super::scenario::{OFFERED_PER_S, Size};
 use super::store::{self, Load, owed, stream};
 use super::{bare, progress, url};
@@ -106,11 +106,13 @@ async fn to_bare(bench: &mut Bench, size: &Size) -> Run {
     let mut redis = bench.connect();
     let process = bench.start_bare(load.workspaces, THREADS);
     bench.receiver.process.tell("reset");
-    let (before, idle) = (bench.before(), Usage::of(process.pid()));
+    let begun = Spent::now(bench, process.pid());
     offer(bench, &load, size.offered(), &|workspace| bare::stream(workspace % THREADS)).await;
+    let spent = Spent::now(bench, process.pid());
     wait(|| bare_owed(&mut redis, THREADS) == 0, size.offered(), &mut bench.receiver);
-    let used = Usage::of(process.pid());
-    bench.run(size.offered(), Usage { cpu_us: used.cpu_us - idle.cpu_us, ..used }, &before)
+    let run = begun.run(bench, size.offered(), &spent);
+    assert!(run.tally.accounted(), "the bare loop lost messages: {:?}", run.tally);
+    run
 }
 
 /// Some workspaces' endpoints do `some`, all others answer.
@@ -124,14 +126,31 @@ async fn to_service(bench: &mut Bench, size: &Size, flags: &[&str], some: &'stat
     let webhook = |n: usize| (n, url(treatment(n), n, load.workspaces, port));
     outbound.configure((0..load.workspaces).map(webhook)).await;
     bench.receiver.process.tell("reset");
-    let (before, idle) = (bench.before(), Usage::of(outbound.process.pid()));
+    let begun = Spent::now(bench, outbound.process.pid());
     offer(bench, &load, size.offered(), &stream).await;
+    let spent = Spent::now(bench, outbound.process.pid());
     // What endpoints that hang are still owed would take minutes: it is skipped.
     let hung = (0..load.workspaces).filter(|n| treatment(*n) == "hang");
     outbound.switch_off(hung.map(webhook)).await;
     wait(|| owed(&mut redis) == 0, size.offered(), &mut bench.receiver);
-    let used = Usage::of(outbound.process.pid());
-    let run = bench.run(size.offered(), Usage { cpu_us: used.cpu_us - idle.cpu_us, ..used }, &before);
+    let run = begun.run(bench, size.offered(), &spent);
     let webhooks = outbound.webhooks(0..load.workspaces).await;
     Run { tally: run.tally.with_skipped(&webhooks), webhooks, ..run }
+}
+
+/// What everybody had used at a moment: deliverers that run before and after the offer are measured during it.
+struct Spent {
+    deliverer: Usage,
+    others: Others,
+}
+
+impl Spent {
+    fn now(bench: &Bench, deliverer: u32) -> Self {
+        Self { deliverer: Usage::of(deliverer), others: bench.others() }
+    }
+
+    fn run(&self, bench: &mut Bench, sent: usize, after: &Self) -> Run {
+        let cpu_us = after.deliverer.cpu_us - self.deliverer.cpu_us;
+        bench.run(sent, Usage { cpu_us, ..after.deliverer }, &self.others, &after.others)
+    }
 }

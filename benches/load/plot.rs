@@ -24,11 +24,13 @@ text{font:13px system-ui,sans-serif;fill:#24292f}.small{font-size:11px;fill:#576
 
 /// `None` when no scenario has both rates.
 pub(crate) fn plot(reports: &[Report], machine: &Machine) -> Option<String> {
+    // Where messages come at a steady rate, the rate says nothing.
+    let drained = reports.iter().filter(|report| report.p99_ms.is_none());
     let both = |report: &Report| Some((report.scenario?, report.outbound_per_s?, report.bare_per_s?));
-    let rows: Vec<_> = reports.iter().filter_map(both).collect();
+    let rows: Vec<_> = drained.filter_map(both).collect();
     let most = rows.iter().map(|(_, ours, bare)| ours.max.max(bare.max)).reduce(f64::max)?;
     let scale = LONGEST / most;
-    let height = TOP + STEP * rows.len() as f64 + 28.0;
+    let height = TOP + STEP * rows.len() as f64 + 44.0;
     let mut svg = String::new();
     write!(
         svg,
@@ -51,9 +53,12 @@ pub(crate) fn plot(reports: &[Report], machine: &Machine) -> Option<String> {
         bar(&mut svg, "ours", y, *ours, scale);
         bar(&mut svg, "bare", y + BAR + 2.0, *bare, scale);
     }
-    let machine = escaped(&machine.to_string());
-    writeln!(svg, "<text class=\"small\" x=\"8\" y=\"{}\">{machine}</text></svg>", height - 10.0)
-        .expect("a string takes everything");
+    for (line, text) in [machine.to_string(), machine.command.clone()].iter().enumerate() {
+        let y = height - 26.0 + 16.0 * line as f64;
+        write!(svg, "<text class=\"small\" x=\"{LEFT}\" y=\"{y}\">{}</text>", escaped(text))
+            .expect("a string takes everything");
+    }
+    svg.push_str("</svg>\n");
     Some(svg)
 }
 
@@ -74,5 +79,5 @@ fn bar(svg: &mut String, class: &str, y: f64, spread: Spread, scale: f64) {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('`', "")
+    text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -99,8 +99,8 @@ impl std::iter::Sum for Tally {
     }
 }
 
-/// CPU that Redis and the receiver had used before a measurement.
-pub(crate) struct Before {
+/// What Redis and the receiver have used of the machine since their start.
+pub(crate) struct Others {
     redis: Usage,
     receiver: Usage,
 }
@@ -134,13 +134,12 @@ impl Bench {
         outbound
     }
 
-    pub(crate) fn before(&self) -> Before {
-        Before { redis: Usage::of(self.redis.pid()), receiver: Usage::of(self.receiver.process.pid()) }
+    pub(crate) fn others(&self) -> Others {
+        Others { redis: Usage::of(self.redis.pid()), receiver: Usage::of(self.receiver.process.pid()) }
     }
 
-    /// What it took to deliver everything that arrived since `before`, out of `sent`.
-    pub(crate) fn run(&mut self, sent: usize, deliverer: Usage, before: &Before) -> Run {
-        let after = self.before();
+    /// What it took to deliver, between `before` and `after`, everything that arrived out of `sent`.
+    pub(crate) fn run(&mut self, sent: usize, deliverer: Usage, before: &Others, after: &Others) -> Run {
         let stats = self.receiver.stats();
         let posts = stats.distinct().max(1) as f64;
         Run {
@@ -170,12 +169,12 @@ impl Bench {
         let threads = backlog.threads;
         backlog.load.append(&mut redis, 0..backlog.messages, &|workspace| bare::stream(workspace % threads));
         self.receiver.process.tell("reset");
-        let before = self.before();
+        let before = self.others();
         let process = self.start_bare(backlog.endpoints, threads);
         wait(|| bare_owed(&mut redis, threads) == 0, backlog.messages, &mut self.receiver);
-        let usage = Usage::of(process.pid());
+        let (usage, after) = (Usage::of(process.pid()), self.others());
         drop(process);
-        let run = self.run(backlog.messages, usage, &before);
+        let run = self.run(backlog.messages, usage, &before, &after);
         assert!(run.tally.accounted(), "the bare loop lost messages: {:?}", run.tally);
         run
     }
@@ -191,12 +190,13 @@ impl Bench {
         let mut redis = self.connect();
         load.append(&mut redis, 0..backlog.messages, &stream);
         self.receiver.process.tell("reset");
-        let before = self.before();
+        let before = self.others();
         let outbound = Outbound::start(&self.redis.url(), &self.data_dir(), backlog.flags);
         let memory = Memory::watch(outbound.process.pid());
         wait(|| owed(&mut redis) == 0, backlog.messages, &mut self.receiver);
+        let (usage, after) = (Usage::of(outbound.process.pid()), self.others());
         let memory_mib = memory.stop();
-        let run = self.run(backlog.messages, Usage::of(outbound.process.pid()), &before);
+        let run = self.run(backlog.messages, usage, &before, &after);
         let webhooks = outbound.webhooks(0..load.workspaces).await;
         Run { memory_mib, tally: run.tally.with_skipped(&webhooks), webhooks, ..run }
     }

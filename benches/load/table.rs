@@ -22,11 +22,10 @@ pub(crate) fn table(reports: &[Report], machine: &Machine) -> String {
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         writeln!(text, "{}", cells.join("  ").trim_end()).expect("a string takes everything");
     }
-    for report in reports.iter().filter(|report| !report.more.is_empty()) {
-        let more: Vec<String> = report.more.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
-        writeln!(text, "{}: {}", name(report), more.join(", ")).expect("a string takes everything");
+    for more in reports.iter().filter_map(more) {
+        writeln!(text, "{more}").expect("a string takes everything");
     }
-    writeln!(text, "{machine}").expect("a string takes everything");
+    writeln!(text, "{machine}, {}", machine.command).expect("a string takes everything");
     text
 }
 
@@ -40,7 +39,11 @@ pub(crate) fn markdown(reports: &[Report], machine: &Machine, plot: Option<&str>
     for row in reports.iter().flat_map(lines) {
         writeln!(text, "| {} |", row.join(" | ")).expect("a string takes everything");
     }
-    writeln!(text, "\n{machine}").expect("a string takes everything");
+    text.push('\n');
+    for more in reports.iter().filter_map(more) {
+        writeln!(text, "- {more}").expect("a string takes everything");
+    }
+    writeln!(text, "\n{machine}, `{}`", machine.command).expect("a string takes everything");
     text
 }
 
@@ -104,6 +107,12 @@ fn cells(target: Option<&Target>) -> [String; 3] {
         let met = if target.met { "yes" } else { "no" };
         [target.target.clone(), target.measured.clone(), met.to_owned()]
     })
+}
+
+/// What else a scenario measured, in one line.
+fn more(report: &Report) -> Option<String> {
+    let more: Vec<String> = report.more.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
+    (!more.is_empty()).then(|| format!("{}: {}", name(report), more.join(", ")))
 }
 
 fn name(report: &Report) -> String {

@@ -18,7 +18,7 @@ use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::config::{SNAPSHOT_EVERY, UNABLE_MAX, UNABLE_RETRY};
-use crate::deliver::Done;
+use crate::deliver::{Done, Target};
 use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
@@ -55,6 +55,8 @@ pub(super) struct Core {
     /// Entries that the loaded attempts name: settled without another attempt.
     attempted: HashSet<EntryId>,
     since_snapshot: usize,
+    /// The last one that was used.
+    target: Option<Arc<Target>>,
     mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
     /// Entries that our own system could not attempt, and since when.
@@ -74,6 +76,7 @@ impl Core {
             items: HashMap::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
+            target: None,
             mails_begun: seed.mails_begun,
             test: TestRun::default(),
             unable: HashMap::default(),
@@ -130,9 +133,8 @@ impl Core {
         let now = Instant::now();
         let mut skipped = Vec::new();
         while let Some(entry) = self.lanes.next() {
-            let webhook = &self.state.webhook;
-            let url = webhook.url.as_ref().filter(|_| webhook.enabled);
-            let Some(url) = url else {
+            let target = if self.state.webhook.enabled { self.target() } else { None };
+            let Some(to) = target else {
                 self.lanes.skip(entry);
                 skipped.extend(self.items.remove(&entry));
                 if skipped.len() >= COMMIT_SETTLED_MAX {
@@ -152,10 +154,8 @@ impl Core {
             };
             let start = Start {
                 workspace: self.id.clone(),
-                url: Arc::clone(url),
-                secrets: webhook.secrets((self.context.clock)()),
-                headers: webhook.headers.clone(),
-                config: webhook.config,
+                to,
+                config: self.state.webhook.config,
                 trigger: Trigger::Message,
                 webhook_id: Arc::clone(&item.webhook_id),
                 item,
@@ -166,6 +166,12 @@ impl Core {
         if !skipped.is_empty() {
             self.skip(skipped, out);
         }
+    }
+
+    /// Where the webhook is POSTed now, with what it takes; none without a URL.
+    pub(super) fn target(&mut self) -> Option<Arc<Target>> {
+        self.target = Target::of(&self.state.webhook, (self.context.clock)(), self.target.as_ref());
+        self.target.clone()
     }
 
     fn skip(&mut self, items: Vec<Arc<Item>>, out: &mut Decided) {
@@ -418,7 +424,7 @@ pub(super) fn attempt_of(finished: &Finished, done: &Done) -> Attempt {
         duration_ms: u32::try_from(done.duration.as_millis()).unwrap_or(u32::MAX),
         error: done.error.clone(),
         request: Request {
-            url: Arc::clone(&start.url),
+            url: Arc::clone(start.to.url()),
             headers: done.headers.clone(),
             message: start.item.message.raw().clone(),
         },

@@ -4,9 +4,9 @@
 //! down, and fixed in tests, so that a seed of the simulation repeats what it did.
 
 #[cfg(test)]
-type Hashing = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
+type Hashing = foldhash::quality::FixedState;
 #[cfg(not(test))]
-type Hashing = std::hash::RandomState;
+type Hashing = foldhash::quality::RandomState;
 
 pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, Hashing>;
 pub(super) type HashSet<K> = std::collections::HashSet<K, Hashing>;

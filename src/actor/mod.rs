@@ -23,6 +23,7 @@ mod core;
 mod desk;
 mod entry;
 mod handle;
+mod inbox;
 mod intake;
 mod mails;
 mod maps;

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::throttle::InFlight;
-use crate::deliver::Done;
+use crate::deliver::{Done, Target};
 use crate::journal::port::{Loaded, Newest, Step};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
+use crate::workspace::Command;
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{MailId, Trigger};
-use crate::workspace::headers::Headers;
 use crate::workspace::time::Time;
-use crate::workspace::{Command, Confidential};
 
 /// A message in memory, between its read and the commit that settles it.
 #[derive(Debug)]
@@ -30,11 +29,7 @@ pub(super) struct Item {
 pub(super) struct Start {
     pub(super) workspace: WorkspaceId,
     pub(super) item: Arc<Item>,
-    pub(super) url: Arc<str>,
-    /// What it is signed with, the present one first.
-    pub(super) secrets: Vec<Confidential>,
-    /// The webhook's own headers.
-    pub(super) headers: Headers,
+    pub(super) to: Arc<Target>,
     pub(super) config: u64,
     pub(super) trigger: Trigger,
     /// The `webhook-id`: the item's, or that of a test.

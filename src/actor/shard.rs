@@ -1,6 +1,5 @@
 //! The shard actor: does what its [`Desk`] says and brings it what comes of it.
 
-use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tracing::warn;
 use super::committer::{Ask, Call};
 use super::core::{Context, unable_for_good};
 use super::desk::{Action, Counts, Desk};
+use super::inbox::Inbox;
 use super::protocol::{End, Finished, Seed, Start, Suspects};
 use super::sealing;
 use super::throttle::InFlight;
@@ -74,19 +74,12 @@ struct HeldShard {
     polls: mpsc::Sender<Poll>,
 }
 
-/// Ends of attempts that the shard has not looked at. Bounded by the attempts in flight.
-#[derive(Default)]
-struct Inbox {
-    list: RefCell<Vec<Finished>>,
-    announced: Cell<bool>,
-}
-
 /// What happens to a shard.
 pub(super) enum News {
     /// Something of the acquisition with this number.
     Term(u64, TermNews),
     /// The inbox is not empty.
-    Finished,
+    Inbox,
     MailSent(WorkspaceId, MailId, MailResult),
     Tick,
     Drain,
@@ -133,10 +126,12 @@ impl ShardActor {
         match news {
             News::Term(term, news) if term == self.term => self.take_of_term(news, now, ctx),
             News::Term(..) => {}
-            News::Finished => {
-                self.inbox.announced.set(false);
-                let list = self.inbox.list.take();
-                self.desk.finished(list, now);
+            News::Inbox => {
+                let (reports, finished) = self.inbox.take();
+                for report in reports {
+                    self.desk.report(report, now);
+                }
+                self.desk.finished(finished, now);
             }
             News::MailSent(workspace, mail, result) => self.desk.mail_sent(&workspace, mail, result, now),
             News::Tick => self.desk.tick(now),
@@ -294,11 +289,13 @@ impl ShardActor {
 
     fn activate(&mut self, workspace: WorkspaceId, life: u64, seed: Seed, ctx: &ActixContext<Self>) {
         let context = Rc::clone(&self.tools.context);
-        let shard = ctx.address();
+        let (shard, inbox) = (ctx.address(), Rc::clone(&self.inbox));
         let id = workspace.clone();
-        match catch_unwind(AssertUnwindSafe(|| WorkspaceActor::new(id, life, seed, context, shard).start())) {
+        match catch_unwind(AssertUnwindSafe(|| WorkspaceActor::new(id, life, seed, context, shard, inbox).start())) {
             Ok(actor) => drop(self.workspaces.insert(workspace, actor)),
-            Err(_) => ctx.address().do_send(Report { workspace, life, what: What::Panicked(Suspects::None) }),
+            Err(_) => {
+                self.inbox.report(Report { workspace, life, what: What::Panicked(Suspects::None) }, &ctx.address());
+            }
         }
     }
 
@@ -310,10 +307,7 @@ impl ShardActor {
             let began = clock();
             let end = attempt(&courier, &start).await;
             drop(in_flight);
-            inbox.list.borrow_mut().push(Finished { start, began, end });
-            if !inbox.announced.replace(true) {
-                shard.do_send(News::Finished);
-            }
+            inbox.finish(Finished { start, began, end }, &shard);
         });
     }
 
@@ -396,10 +390,8 @@ async fn acquire(
 
 async fn attempt(courier: &Courier, start: &Start) -> End {
     let post = Post {
-        url: Arc::clone(&start.url),
+        to: Arc::clone(&start.to),
         webhook_id: Arc::clone(&start.webhook_id),
-        secrets: start.secrets.clone(),
-        headers: start.headers.clone(),
         body: start.item.message.raw().body(),
     };
     match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {
@@ -427,15 +419,6 @@ impl Handler<News> for ShardActor {
 
     fn handle(&mut self, news: News, ctx: &mut Self::Context) {
         self.take(news, Instant::now(), ctx);
-        self.work(ctx);
-    }
-}
-
-impl Handler<Report> for ShardActor {
-    type Result = ();
-
-    fn handle(&mut self, report: Report, ctx: &mut Self::Context) {
-        self.desk.report(report, Instant::now());
         self.work(ctx);
     }
 }

@@ -169,9 +169,9 @@ impl Core {
         let Stage::Started { id, expires_at, durable: true, item } = &self.test.stage else { return };
         let (id, item) = (*id, Arc::clone(item));
         let now = (self.context.clock)();
-        let webhook = &self.state.webhook;
-        let Some(url) = webhook.url.clone().filter(|_| now < *expires_at) else {
-            let reason = if webhook.url.is_none() { NoAttempt::NoUrl } else { NoAttempt::Expired };
+        let expired = now >= *expires_at;
+        let Some(to) = self.target().filter(|_| !expired) else {
+            let reason = if self.state.webhook.url.is_none() { NoAttempt::NoUrl } else { NoAttempt::Expired };
             return self.drop_test(id, reason, now, out);
         };
         let Some(in_flight) = self.context.gate.try_start(0, Instant::now()) else {
@@ -180,10 +180,8 @@ impl Core {
         };
         let start = Start {
             workspace: self.id.clone(),
-            url,
-            secrets: webhook.secrets(now),
-            headers: webhook.headers.clone(),
-            config: webhook.config,
+            to,
+            config: self.state.webhook.config,
             trigger: Trigger::Test,
             webhook_id: Arc::clone(&item.webhook_id),
             item,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
 
 use super::core::{Context, Core};
+use super::inbox::Inbox;
 use super::protocol::{Decided, Seed, Suspects, ToWorkspace};
 use super::shard::ShardActor;
 use crate::message::WorkspaceId;
@@ -18,16 +19,25 @@ pub(super) struct WorkspaceActor {
     /// Names this life of the workspace: reports of an earlier life are ignored.
     life: u64,
     shard: Addr<ShardActor>,
+    inbox: Rc<Inbox>,
 }
 
 impl WorkspaceActor {
-    pub(super) fn new(id: WorkspaceId, life: u64, seed: Seed, context: Rc<Context>, shard: Addr<ShardActor>) -> Self {
+    pub(super) fn new(
+        id: WorkspaceId,
+        life: u64,
+        seed: Seed,
+        context: Rc<Context>,
+        shard: Addr<ShardActor>,
+        inbox: Rc<Inbox>,
+    ) -> Self {
         let (core, first) = Core::new(id, seed, context);
-        Self { core, first: Some(first), life, shard }
+        Self { core, first: Some(first), life, shard, inbox }
     }
 
     fn report(&self, what: What) {
-        self.shard.do_send(Report { workspace: self.core.id.clone(), life: self.life, what });
+        let report = Report { workspace: self.core.id.clone(), life: self.life, what };
+        self.inbox.report(report, &self.shard);
     }
 }
 
@@ -83,8 +93,4 @@ pub(super) enum What {
     Decided(Box<Decided>),
     Retired,
     Panicked(Suspects),
-}
-
-impl actix::Message for Report {
-    type Result = ();
 }

@@ -8,27 +8,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue, USER_AGENT,
-};
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Request};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::answer::Answer;
-use super::classify::{self, Peer, Stage, Verdict};
-use super::guard::{Guard, InvalidUrl, parse_endpoint};
+use super::classify::{self, Stage, Verdict};
+use super::guard::Guard;
 use super::resolve::Resolver;
 use super::reuse::{Clients, Unkept};
 use super::{BuildError, Done, Options, Post, Report, tls};
 use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, RESPONSE_HEADERS_MAX};
-use crate::sign::{self, InvalidSecret, Secret};
-use crate::workspace::event::{AttemptError, ErrorKind};
+use crate::workspace::event::ErrorKind;
 use crate::workspace::headers::MASK;
 use crate::workspace::time::Clock;
-
-const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
 
 /// Makes attempts. One for each arbiter: a client per thread is 1.5 times as fast as a shared one
 /// (PERFORMANCE.md) and a client must not be shared between runtimes.
@@ -38,17 +33,6 @@ pub struct Courier {
     guard: Guard,
     timeout: Duration,
     clock: Clock,
-}
-
-/// A header that cannot be made: nothing can be sent.
-#[derive(Debug, thiserror::Error)]
-enum Unsendable {
-    #[error("the request cannot be signed: {0}")]
-    Secret(#[from] InvalidSecret),
-    #[error("the request's headers cannot be written: {0}")]
-    Header(#[from] InvalidHeaderValue),
-    #[error("the request's headers cannot be written: {0}")]
-    Name(#[from] InvalidHeaderName),
 }
 
 impl Courier {
@@ -78,7 +62,12 @@ impl Courier {
     /// Makes the POST and waits for its end, at most [`Options::timeout`].
     pub async fn attempt(&self, post: &Post) -> Report {
         let started = Instant::now();
-        let headers = match self.headers(post) {
+        let timestamp = (self.clock)().unix_seconds();
+        let ready = match post.to.ready(&self.guard) {
+            Ok(ready) => ready,
+            Err(unsendable) => return Report::Unable(unsendable.to_string()),
+        };
+        let headers = match ready.headers(&post.webhook_id, timestamp, &post.body) {
             Ok(headers) => headers,
             Err(unsendable) => return Report::Unable(unsendable.to_string()),
         };
@@ -87,27 +76,25 @@ impl Courier {
             let response = answer.map(Answer::into_response);
             Report::Done(Done { headers: recorded, error, response, duration: started.elapsed() })
         };
-        let url = match parse_endpoint(&post.url, &self.guard) {
-            Ok(url) => url,
-            Err(invalid) => return done(Some(refused(&invalid)), None),
+        let (url, peer) = match &ready.address {
+            Ok(address) => address,
+            Err(refused) => return done(Some(refused.clone()), None),
         };
-        let peer = Peer::of(&url);
         let client = self.clients.pick(&peer.authority);
         let mut answer = None;
-        let ended = timeout(self.timeout, exchange(client, request(url, headers, post), &mut answer)).await;
+        let ended = timeout(self.timeout, exchange(client, request(url.clone(), headers, post), &mut answer)).await;
         // A status that is an error stays the reason, whatever happens to the rest of the answer.
-        if let Some(error) =
-            answer.as_ref().and_then(|answer| classify::status(&peer, answer.status, answer.location()))
+        if let Some(error) = answer.as_ref().and_then(|answer| classify::status(peer, answer.status, answer.location()))
         {
             return done(Some(error), answer);
         }
-        let late = |stage| Verdict::Failed(classify::late(&peer, stage, self.timeout));
+        let late = |stage| Verdict::Failed(classify::late(peer, stage, self.timeout));
         let stage = if answer.is_some() { Stage::Reading } else { Stage::Waiting };
         let verdict = match ended {
             Ok(Ok(())) => return done(None, answer),
             Ok(Err(error)) if error.is_timeout() => late(stage),
-            Ok(Err(error)) if error.is_connect() => classify::failure(&peer, Stage::Connecting, &error),
-            Ok(Err(error)) => classify::failure(&peer, stage, &error),
+            Ok(Err(error)) if error.is_connect() => classify::failure(peer, Stage::Connecting, &error),
+            Ok(Err(error)) => classify::failure(peer, stage, &error),
             Err(_elapsed) => late(stage),
         };
         match verdict {
@@ -119,26 +106,6 @@ impl Courier {
             }
             Verdict::Unable(reason) => Report::Unable(reason),
         }
-    }
-
-    /// Every header of the request but `host` and `content-length`.
-    fn headers(&self, post: &Post) -> Result<HeaderMap, Unsendable> {
-        let secrets = post.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<Vec<Secret>, _>>()?;
-        let timestamp = (self.clock)().unix_seconds();
-        let signature = sign::sign(&secrets, &post.webhook_id, timestamp, &post.body);
-        let mut headers = HeaderMap::with_capacity(6 + post.headers.len());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        headers.insert(HeaderName::from_static(sign::ID_HEADER), HeaderValue::from_str(&post.webhook_id)?);
-        headers.insert(HeaderName::from_static(sign::TIMESTAMP_HEADER), HeaderValue::from(timestamp));
-        headers.insert(HeaderName::from_static(sign::SIGNATURE_HEADER), HeaderValue::from_str(&signature)?);
-        for (name, value) in &post.headers {
-            let mut value = HeaderValue::from_str(value.expose())?;
-            value.set_sensitive(true);
-            headers.insert(HeaderName::from_bytes(name.as_str().as_bytes())?, value);
-        }
-        Ok(headers)
     }
 }
 
@@ -186,13 +153,4 @@ fn record(headers: &HeaderMap) -> Vec<(String, String)> {
         false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
     };
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
-}
-
-/// A stored URL that breaks a rule now: the operator's exceptions were narrowed since it was saved.
-fn refused(invalid: &InvalidUrl) -> AttemptError {
-    let kind = match invalid {
-        InvalidUrl::Forbidden(_) => ErrorKind::ForbiddenAddress,
-        _ => ErrorKind::Connect,
-    };
-    AttemptError { kind, detail: invalid.to_string() }
 }

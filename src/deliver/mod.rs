@@ -3,7 +3,7 @@
 //! Architecture invariants: one call of [`Courier::attempt`] writes at most one request to the network;
 //! only this room (and `cli::publish`) knows reqwest; a courier belongs to one thread's runtime.
 //!
-//! Reading order: who makes the POST ([`courier`]), where it may go ([`guard`], `resolve`, `tls`), on which
+//! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `resolve`, `tls`), on which
 //! connection (`reuse`), and what its end means (`answer`, `classify`).
 
 mod answer;
@@ -12,6 +12,7 @@ pub mod courier;
 pub mod guard;
 mod resolve;
 mod reuse;
+pub mod target;
 mod tls;
 
 use std::sync::Arc;
@@ -20,13 +21,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, Response};
-use crate::workspace::headers::Headers;
 use crate::workspace::time::Clock;
 
 pub use courier::Courier;
 pub use guard::{Forbidden, Guard, InvalidUrl, parse_endpoint};
+pub use target::Target;
 pub use tls::install_crypto;
 
 /// How a courier works.
@@ -43,14 +43,10 @@ pub struct Options {
 /// One POST to make.
 #[derive(Debug, Clone)]
 pub struct Post {
-    /// Where to.
-    pub url: Arc<str>,
+    /// Where to, signed with what.
+    pub to: Arc<Target>,
     /// The `webhook-id`.
     pub webhook_id: Arc<str>,
-    /// Secrets to sign with: the present one first, during a rotation the old one too.
-    pub secrets: Vec<Confidential>,
-    /// The webhook's own headers.
-    pub headers: Headers,
     /// The body.
     pub body: Bytes,
 }

@@ -2,7 +2,7 @@
 //!
 //! Pure bookkeeping of one workspace's un-attempted and attempted entries (DESIGN "Window", "Order").
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::policy::Policy;
 use super::state::State;
@@ -21,11 +21,11 @@ pub struct Lanes {
     /// The heads of the chats that have nothing in flight.
     ready: BTreeSet<EntryId>,
     /// Attempts in flight.
-    flights: HashMap<EntryId, Flight>,
+    flights: BTreeMap<EntryId, Flight>,
     /// The chats of `flights`.
-    busy: HashSet<Chat>,
+    busy: BTreeSet<Chat>,
     /// How many of `flights` each configuration has.
-    by_config: HashMap<u64, usize>,
+    by_config: BTreeMap<u64, usize>,
     /// What outcomes made of the window of one configuration. Errors before its first success halve the
     /// floor, which stays at or below the next floor, so only successes lift the window off it. Not part
     /// of a snapshot: after a load the window starts at its floor again.

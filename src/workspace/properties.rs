@@ -267,7 +267,7 @@ impl World {
         let webhook = Webhook { secret, previous_secret, ..before.webhook.clone() };
         assert_eq!(State { seq: before.seq + 1, webhook, ..before.clone() }, self.state);
         let expected = [fresh].into_iter().chain(before.webhook.secret).collect::<Vec<_>>();
-        assert_eq!(self.state.webhook.secrets(at(self.now)), expected);
+        assert_eq!(self.state.webhook.secrets(at(self.now)).cloned().collect::<Vec<_>>(), expected);
     }
 
     fn revoke(&mut self) {

@@ -156,10 +156,9 @@ pub struct PreviousSecret {
 impl Webhook {
     /// The secrets that an attempt at `now` is signed with: the present one first, and the previous one
     /// while it is valid.
-    #[must_use]
-    pub fn secrets(&self, now: Time) -> Vec<Confidential> {
+    pub fn secrets(&self, now: Time) -> impl Iterator<Item = &Confidential> {
         let previous = self.valid_previous_secret(now).map(|previous| &previous.secret);
-        self.secret.iter().chain(previous).cloned().collect()
+        self.secret.iter().chain(previous)
     }
 
     /// The previous secret while it is valid.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use endpoint::{Endpoint, Step, answer};
-use outbound::deliver::{Courier, Done, Options, Post, Report};
+use outbound::deliver::{Courier, Done, Options, Post, Report, Target};
 use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
 use outbound::workspace::headers::Headers;
@@ -43,8 +43,11 @@ fn courier() -> Courier {
 }
 
 fn post(url: &str, id: &str) -> Post {
-    let secrets = vec![SECRET.into()];
-    Post { url: Arc::from(url), webhook_id: Arc::from(id), secrets, headers: Headers::new(), body: Bytes::from(BODY) }
+    post_to(Target::new(url.into(), vec![SECRET.into()], Headers::new()), id)
+}
+
+fn post_to(target: Target, id: &str) -> Post {
+    Post { to: Arc::new(target), webhook_id: Arc::from(id), body: Bytes::from(BODY) }
 }
 
 async fn attempt(courier: &Courier, url: &str) -> Done {

@@ -18,6 +18,7 @@ use crate::actor::throttle::{Gate, NodeCap};
 use crate::actor::workspace::{Report, What};
 use crate::app::now;
 use crate::config::LINGER;
+use crate::deliver::Target;
 use crate::http::receiver::Treatment;
 use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::message::EntryId;
@@ -249,17 +250,8 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     });
     let item = items.unwrap().pop().unwrap();
     let webhook_id = std::sync::Arc::clone(&item.webhook_id);
-    let (url, trigger) = ("http://127.0.0.1:1/".into(), Trigger::Message);
-    let start = Start {
-        workspace: id("acme"),
-        item,
-        url,
-        secrets: Vec::new(),
-        headers: Headers::new(),
-        config: 1,
-        trigger,
-        webhook_id,
-    };
+    let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), Headers::new()));
+    let start = Start { workspace: id("acme"), item, to, config: 1, trigger: Trigger::Message, webhook_id };
     let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
     desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
     let posts = actions(&mut desk).into_iter().find_map(|action| match action {

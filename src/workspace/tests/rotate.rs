@@ -13,7 +13,7 @@ fn rotate_at(ms: i64) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
 }
 
 fn secrets(state: &State, now: Time) -> Vec<String> {
-    state.webhook.secrets(now).iter().map(|secret| secret.expose().to_owned()).collect()
+    state.webhook.secrets(now).map(|secret| secret.expose().to_owned()).collect()
 }
 
 #[test]

@@ -1,0 +1,97 @@
+//! How many instructions the path of one message takes, without network and store: checking it, its place
+//! in the order of its chat, body, headers and signature, deciding and folding the outcome, the stored form.
+//!
+//! Counted by callgrind, where times on a shared machine say nothing. It runs this program for two numbers
+//! of messages and takes the difference, so starting costs nothing. The figure stands in `path.txt`.
+//!
+//! What the processor can do changes the code that some crates choose. Valgrind shows programs a processor
+//! of its own making, without SHA and AVX-512 instructions, so the count is that of plain code: SHA-256 is
+//! done in software and weighs more here than in life. A host without AVX2 counts a few percent more.
+
+#![allow(missing_docs, reason = "a program; nobody links to it")]
+#![allow(clippy::expect_used, reason = "what fails here ends the bench with its reason")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to whoever started it")]
+
+mod sample;
+mod way;
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::Parser;
+
+/// Where the figure stands, in the package.
+const FIGURE: &str = "benches/path/path.txt";
+/// The count may grow by so much, as a part of it, before the figure must be changed.
+const GROWTH_MAX: f64 = 0.10;
+/// The two runs. The fewer are enough for every buffer to have its size.
+const FEW: u64 = 2_000;
+const MANY: u64 = 6_000;
+
+/// Counts the instructions of one message's path and compares them with the committed figure.
+#[derive(Debug, Parser)]
+#[command(name = "path", bin_name = "cargo bench --bench path --")]
+struct Arguments {
+    /// Put the count into the file with the figure
+    #[arg(long)]
+    write: bool,
+    /// Only walk the path so many times, as callgrind is told to do
+    #[arg(long, value_name = "N", conflicts_with = "write")]
+    messages: Option<u64>,
+    /// Given by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(messages) = arguments.messages {
+        way::walk(messages);
+        return ExitCode::SUCCESS;
+    }
+    let count = (counted(MANY) - counted(FEW)) / (MANY - FEW);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FIGURE);
+    if arguments.write {
+        std::fs::write(&file, format!("{count}\n")).expect("the file with the figure");
+        println!("{count} instructions a message, written to {FIGURE}");
+        return ExitCode::SUCCESS;
+    }
+    let figure = std::fs::read_to_string(&file).expect("the file with the figure");
+    let figure: u64 = figure.trim().parse().expect("a number in the file with the figure");
+    judge(count, figure)
+}
+
+fn judge(count: u64, figure: u64) -> ExitCode {
+    let percent =
+        (u32::try_from(count).map_or(f64::INFINITY, f64::from) / u32::try_from(figure).map_or(1.0, f64::from) - 1.0)
+            * 100.0;
+    println!("{count} instructions a message; {FIGURE} says {figure} ({percent:+.1} %)");
+    if percent <= GROWTH_MAX * 100.0 {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!(
+        "The path of a message takes over {:.0} % more instructions than its figure. Find out what they are for:\n  \
+         valgrind --tool=callgrind {} --messages {FEW}\n\
+         If they are worth it, `cargo bench --bench path -- --write` changes the figure; commit it with the reason.",
+        GROWTH_MAX * 100.0,
+        std::env::current_exe().unwrap_or_default().display(),
+    );
+    ExitCode::FAILURE
+}
+
+/// Instructions of a run with so many messages, its start included.
+fn counted(messages: u64) -> u64 {
+    let profile = tempfile::NamedTempFile::new().expect("a file for the profile");
+    let ended = Command::new("valgrind")
+        .args(["--tool=callgrind", "--quiet"])
+        .arg(format!("--callgrind-out-file={}", profile.path().display()))
+        .arg(std::env::current_exe().expect("the path of this program"))
+        .args(["--messages", &messages.to_string()])
+        .stdout(Stdio::null())
+        .status()
+        .expect("valgrind must be installed: `make tools`");
+    assert!(ended.success(), "the program failed under valgrind");
+    let profile = std::fs::read_to_string(profile.path()).expect("the profile");
+    let totals = profile.lines().find_map(|line| line.strip_prefix("totals:"));
+    totals.and_then(|count| count.trim().parse().ok()).expect("the total of the profile")
+}

@@ -1,0 +1,44 @@
+//! What the workspaces of a shard decided and which attempts have ended, until the shard looks at it.
+//!
+//! All that comes within a turn of the thread is announced with one mail: planning what is next costs the
+//! shard more than taking in one more report.
+
+use std::cell::{Cell, RefCell};
+
+use actix::Addr;
+
+use super::protocol::Finished;
+use super::shard::{News, ShardActor};
+use super::workspace::Report;
+
+/// Bounded by permits: each report answers a mail to a workspace, each end belongs to an attempt in flight.
+#[derive(Default)]
+pub(super) struct Inbox {
+    reports: RefCell<Vec<Report>>,
+    finished: RefCell<Vec<Finished>>,
+    announced: Cell<bool>,
+}
+
+impl Inbox {
+    pub(super) fn report(&self, report: Report, shard: &Addr<ShardActor>) {
+        self.reports.borrow_mut().push(report);
+        self.announce(shard);
+    }
+
+    pub(super) fn finish(&self, finished: Finished, shard: &Addr<ShardActor>) {
+        self.finished.borrow_mut().push(finished);
+        self.announce(shard);
+    }
+
+    fn announce(&self, shard: &Addr<ShardActor>) {
+        if !self.announced.replace(true) {
+            shard.do_send(News::Inbox);
+        }
+    }
+
+    /// Everything that came since, in order. An attempt is decided on before it ends, so reports go first.
+    pub(super) fn take(&self) -> (Vec<Report>, Vec<Finished>) {
+        self.announced.set(false);
+        (self.reports.take(), self.finished.take())
+    }
+}

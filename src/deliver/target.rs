@@ -1,0 +1,124 @@
+//! Where a webhook's requests go, and what is the same in all of them: made ready once, not for each.
+
+use std::sync::{Arc, OnceLock};
+
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue, USER_AGENT,
+};
+use url::Url;
+
+use super::classify::Peer;
+use super::guard::{Guard, InvalidUrl, parse_endpoint};
+use crate::sign::{self, InvalidSecret, Secret};
+use crate::workspace::Confidential;
+use crate::workspace::event::{AttemptError, ErrorKind};
+use crate::workspace::headers::Headers;
+use crate::workspace::state::Webhook;
+use crate::workspace::time::Time;
+
+const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
+
+/// The configured address with its secrets and headers.
+#[derive(Debug)]
+pub struct Target {
+    url: Arc<str>,
+    secrets: Vec<Confidential>,
+    headers: Headers,
+    ready: OnceLock<Result<Ready, Unsendable>>,
+}
+
+/// What a request is made from.
+#[derive(Debug)]
+pub(super) struct Ready {
+    /// Or why nothing may be sent there now: the operator's exceptions were narrowed since it was saved.
+    pub(super) address: Result<(Url, Peer), AttemptError>,
+    secrets: Vec<Secret>,
+    /// Every header but `host` and `content-length`, those that differ from request to request as places.
+    headers: HeaderMap,
+}
+
+/// A header that cannot be made: nothing can be sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsendable {
+    #[error("the request cannot be signed: {0}")]
+    Secret(#[from] InvalidSecret),
+    #[error("the request's headers cannot be written: {0}")]
+    Header(#[from] InvalidHeaderValue),
+    #[error("the request's headers cannot be written: {0}")]
+    Name(#[from] InvalidHeaderName),
+}
+
+impl Target {
+    /// `secrets` sign each request: the present one first, during a rotation the old one too. `headers` are the
+    /// webhook's own.
+    #[must_use]
+    pub fn new(url: Arc<str>, secrets: Vec<Confidential>, headers: Headers) -> Self {
+        Self { url, secrets, headers, ready: OnceLock::new() }
+    }
+
+    /// That of a webhook at `now`, none without a URL. `known` is returned if it is still the same.
+    #[must_use]
+    pub fn of(webhook: &Webhook, now: Time, known: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+        let url = webhook.url.as_ref()?;
+        let same = |known: &&Arc<Self>| {
+            known.url == *url && known.secrets.iter().eq(webhook.secrets(now)) && known.headers == webhook.headers
+        };
+        Some(known.filter(same).map_or_else(
+            || Arc::new(Self::new(Arc::clone(url), webhook.secrets(now).cloned().collect(), webhook.headers.clone())),
+            Arc::clone,
+        ))
+    }
+
+    /// The URL as configured.
+    #[must_use]
+    pub fn url(&self) -> &Arc<str> {
+        &self.url
+    }
+
+    /// What requests are made from. The first call decides, so all must come from couriers of one guard.
+    pub(super) fn ready(&self, guard: &Guard) -> Result<&Ready, &Unsendable> {
+        self.ready.get_or_init(|| Ready::new(self, guard)).as_ref()
+    }
+}
+
+impl Ready {
+    fn new(target: &Target, guard: &Guard) -> Result<Self, Unsendable> {
+        let secrets = target.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<_, _>>()?;
+        let place = || HeaderValue::from_static("");
+        let mut headers = HeaderMap::with_capacity(6 + target.headers.len());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        headers.insert(HeaderName::from_static(sign::ID_HEADER), place());
+        headers.insert(HeaderName::from_static(sign::TIMESTAMP_HEADER), place());
+        headers.insert(HeaderName::from_static(sign::SIGNATURE_HEADER), place());
+        for (name, value) in &target.headers {
+            let mut value = HeaderValue::from_str(value.expose())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_bytes(name.as_str().as_bytes())?, value);
+        }
+        let address = parse_endpoint(&target.url, guard).map_err(|invalid| refused(&invalid));
+        Ok(Self { address: address.map(|url| (url.clone(), Peer::of(&url))), secrets, headers })
+    }
+
+    /// The headers of one request.
+    ///
+    /// # Errors
+    /// The `webhook-id` cannot stand in a header.
+    pub(super) fn headers(&self, webhook_id: &str, timestamp: i64, body: &[u8]) -> Result<HeaderMap, Unsendable> {
+        let signature = sign::sign(&self.secrets, webhook_id, timestamp, body);
+        let mut headers = self.headers.clone();
+        headers.insert(HeaderName::from_static(sign::ID_HEADER), HeaderValue::from_str(webhook_id)?);
+        headers.insert(HeaderName::from_static(sign::TIMESTAMP_HEADER), HeaderValue::from(timestamp));
+        headers.insert(HeaderName::from_static(sign::SIGNATURE_HEADER), HeaderValue::try_from(signature)?);
+        Ok(headers)
+    }
+}
+
+fn refused(invalid: &InvalidUrl) -> AttemptError {
+    let kind = match invalid {
+        InvalidUrl::Forbidden(_) => ErrorKind::ForbiddenAddress,
+        _ => ErrorKind::Connect,
+    };
+    AttemptError { kind, detail: invalid.to_string() }
+}
