@@ -8,7 +8,12 @@ use crate::workspace::event::ErrorKind;
 
 /// Texts that a form could confuse with its own.
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![Just(String::new()), "[a-z_\"\\\\:,{} é☕\u{0}-]{0,12}", Just(AGENT.to_owned()), Just("m-1".to_owned())]
+    prop_oneof![
+        Just(String::new()),
+        "[a-z_\"\\\\:,{} é☕\u{0}\n\r-]{0,12}",
+        Just(AGENT.to_owned()),
+        Just("m-1".to_owned())
+    ]
 }
 
 fn message() -> impl Strategy<Value = RawMessage> {
