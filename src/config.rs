@@ -27,6 +27,10 @@ pub const COMMAND_PERMITS: usize = 64;
 pub const READ_COUNT_MAX: usize = 64;
 /// The smallest size that an entry is taken to have when a read's count is derived from the byte budget.
 pub const ENTRY_BYTES_ASSUMED: usize = 4 * 1024;
+/// A thread that comes round within this span has time for another read: about 30 deliveries.
+pub const TURN_MAX: Duration = Duration::from_millis(1);
+/// So many longer turns hold a read up, no more.
+pub const TURNS_MAX: usize = 64;
 /// How long a forward read waits for the first entry.
 pub const READ_BLOCK: Duration = Duration::from_secs(2);
 /// How often commands are looked for while no message may be read.

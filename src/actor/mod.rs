@@ -15,7 +15,7 @@
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`), one workspace
 //! (`core`, `test_run`, `workspace`), one shard (`entry`, `table`, `slots`, `intake`, `committer`,
-//! `mails`, `desk`, `shard`), what limits both (`throttle`), and the way in (`handle`).
+//! `mails`, `desk`, `inbox`, `shard`), what limits both (`throttle`, `pace`), and the way in (`handle`).
 
 mod committer;
 mod log;
@@ -27,6 +27,7 @@ mod inbox;
 mod intake;
 mod mails;
 mod maps;
+mod pace;
 mod protocol;
 mod sealing;
 mod shard;

@@ -16,6 +16,7 @@ use super::committer::{Ask, Call};
 use super::core::{Context, unable_for_good};
 use super::desk::{Action, Counts, Desk};
 use super::inbox::Inbox;
+use super::pace::thread_is_free;
 use super::protocol::{End, Finished, Seed, Start, Suspects};
 use super::sealing;
 use super::throttle::InFlight;
@@ -203,6 +204,7 @@ impl ShardActor {
         let (shard, term) = (ctx.address(), self.term);
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
+                thread_is_free().await;
                 let polled = intake.poll(&poll).await;
                 shard.do_send(News::Term(term, TermNews::Polled(polled)));
             }
@@ -211,12 +213,13 @@ impl ShardActor {
     }
 
     fn work(&mut self, ctx: &mut ActixContext<Self>) {
-        while let Some(action) = self.desk.next_action(Instant::now()) {
+        let now = Instant::now();
+        while let Some(action) = self.desk.next_action(now) {
             self.act(action, ctx);
         }
-        self.arm_timer(ctx);
+        self.arm_timer(now, ctx);
         if self.desk.is_running() {
-            self.show(Status::Held(self.desk.counts(Instant::now())));
+            self.show(Status::Held(self.desk.counts(now)));
         }
     }
 
@@ -347,8 +350,7 @@ impl ShardActor {
     }
 
     /// One timer, armed again when something is due earlier.
-    fn arm_timer(&mut self, ctx: &mut ActixContext<Self>) {
-        let now = Instant::now();
+    fn arm_timer(&mut self, now: Instant, ctx: &mut ActixContext<Self>) {
         let at = self.desk.wake_at(now);
         if let Some((handle, armed)) = self.timer.take() {
             if armed <= at && armed > now {
