@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
 mod id;
+mod plain;
 
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 
@@ -42,9 +43,10 @@ impl Message {
         }
         let str = std::str::from_utf8(&text).map_err(Invalid::NotUtf8)?;
         check_depth(str)?;
-        let members = Members::read(str)?;
-        let message_id = members.check()?.into();
-        let chat = members.chat();
+        let (message_id, chat) = match plain::read(str) {
+            Some(found) => found,
+            None => Members::read(str)?.found()?,
+        };
         let raw = RawMessage(text.slice_ref(str.trim_matches(JSON_SPACE).as_bytes()));
         Ok(Self { message_id, chat, raw })
     }
@@ -189,6 +191,14 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// The `message_id` and the chat.
+    fn found(&self) -> Result<(Arc<str>, Chat), Invalid> {
+        let message_id = self.check()?.into();
+        let (account, contact) = (party(self.account), party(self.contact));
+        let contact = (name(contact.phone), name(contact.full_name));
+        Ok((message_id, Chat::of(name(account.phone).as_deref(), contact.0.as_deref(), contact.1.as_deref())))
+    }
+
     fn check(&self) -> Result<Cow<'a, str>, Invalid> {
         match text(self.direction).as_deref() {
             Some("sent" | "received") => {}
@@ -203,18 +213,6 @@ impl<'a> Members<'a> {
             return Err(Invalid::Rule { member: "contact", rule: "an object" });
         }
         Ok(message_id)
-    }
-
-    fn chat(&self) -> Chat {
-        let account = party(self.account);
-        let contact = party(self.contact);
-        let mut hasher = DefaultHasher::new();
-        name(account.phone).unwrap_or_default().hash(&mut hasher);
-        match name(contact.phone) {
-            Some(phone) => (0_u8, phone).hash(&mut hasher),
-            None => (1_u8, name(contact.full_name).unwrap_or_default()).hash(&mut hasher),
-        }
-        Chat(hasher.finish())
     }
 }
 
@@ -282,6 +280,19 @@ fn check_depth(text: &str) -> Result<(), Invalid> {
 /// other, which is allowed; messages of one chat always share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Chat(pub u64);
+
+impl Chat {
+    /// The chat of an account's phone with a contact, by its phone or else its name.
+    fn of(account: Option<&str>, phone: Option<&str>, full_name: Option<&str>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        account.unwrap_or_default().hash(&mut hasher);
+        match phone {
+            Some(phone) => (0_u8, phone).hash(&mut hasher),
+            None => (1_u8, full_name.unwrap_or_default()).hash(&mut hasher),
+        }
+        Self(hasher.finish())
+    }
+}
 
 #[cfg(test)]
 mod tests;

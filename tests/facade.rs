@@ -91,7 +91,7 @@ fn attempt(seq: u64, trigger: Trigger, error: Option<AttemptError>, response: Op
     let webhook_id = format!("{start}_1769860800000-{seq}");
     let text = format!(r#"{{ "message_id":"m-{seq}", "text":"\u00e9","n":1.50 }}"#);
     let headers =
-        vec![("content-type".to_owned(), "application/json".to_owned()), ("webhook-id".to_owned(), webhook_id.clone())];
+        [("content-type".into(), "application/json".into()), ("webhook-id".into(), webhook_id.clone().into())];
     let attempt = Attempt {
         at: NOW,
         trigger,
@@ -104,16 +104,16 @@ fn attempt(seq: u64, trigger: Trigger, error: Option<AttemptError>, response: Op
         error,
         request: Sent {
             url: "https://endpoint.example/hook".into(),
-            headers,
+            headers: Arc::new(headers),
             message: RawMessage::from_stored(Bytes::from(text)).unwrap(),
         },
-        response,
+        response: response.map(Arc::new),
     };
     (seq, attempt)
 }
 
 fn reading() -> Reading {
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let pair = |name: &'static str, value: &'static str| (name.into(), value.into());
     let broken = Response {
         status: 500,
         headers: vec![pair("set-cookie", "a=1"), pair("content-type", "text/plain"), pair("Set-Cookie", "b=2")],

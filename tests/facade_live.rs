@@ -64,7 +64,7 @@ fn attempt(seq: u64, filling: usize) -> Attempt {
         error: None,
         request: Sent {
             url: "https://crm.example/hook".into(),
-            headers: Vec::new(),
+            headers: Arc::default(),
             message: RawMessage::from_stored("{}".into()).unwrap(),
         },
         response: None,

@@ -35,15 +35,15 @@ fn hostile() -> Attempt {
         error: Some(AttemptError { kind: ErrorKind::Redirect, detail: HOSTILE.to_owned() }),
         request: Sent {
             url: format!("https://crm.example/?{HOSTILE}").into(),
-            headers: vec![("x-a".to_owned(), HOSTILE.to_owned())],
+            headers: Arc::new([("x-a".into(), HOSTILE.into())]),
             message: RawMessage::from_stored(text.into()).unwrap(),
         },
-        response: Some(Response {
+        response: Some(Arc::new(Response {
             status: 302,
-            headers: vec![("location".to_owned(), format!("javascript:{HOSTILE}"))],
+            headers: vec![("location".into(), format!("javascript:{HOSTILE}").into())],
             body: HOSTILE.to_owned(),
             truncated: true,
-        }),
+        })),
     }
 }
 

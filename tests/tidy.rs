@@ -57,6 +57,7 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("reqwest", &["deliver", "cli/client"]),
     ("lettre", &["notify"]),
     ("utoipa_swagger_ui", &["http/docs"]),
+    ("zstd", &["journal/redis/compression"]),
 ];
 
 /// The rooms without I/O, clock and randomness, and the crates that they may name: data only.

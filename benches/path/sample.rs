@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each bench uses the part of it that it needs")]
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use outbound::message::{EntryId, Message};
 use outbound::sign::Secret;
@@ -67,16 +69,16 @@ pub(crate) fn attempt(bytes: usize) -> Attempt {
         error: None,
         request: Request {
             url: URL.into(),
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            headers: Arc::new(headers.map(|(name, value)| (name.into(), value.into()))),
             message: message.raw().clone(),
         },
-        response: Some(response()),
+        response: Some(Arc::new(response())),
     }
 }
 
 /// What an endpoint answers.
 pub(crate) fn response() -> Response {
-    let headers = vec![("content-length".to_owned(), "0".to_owned())];
+    let headers = vec![("content-length".into(), "0".into())];
     Response { status: 200, headers, body: String::new(), truncated: false }
 }
 

@@ -109,7 +109,7 @@ impl Way {
             duration_ms: 12,
             error: None,
             request: Request { url: Arc::clone(post.to.url()), headers: done.headers, message: message.raw().clone() },
-            response: Some(sample::response()),
+            response: Some(Arc::new(sample::response())),
         }
     }
 }

@@ -425,7 +425,7 @@ pub(super) fn attempt_of(finished: &Finished, done: &Done) -> Attempt {
         error: done.error.clone(),
         request: Request {
             url: Arc::clone(start.to.url()),
-            headers: done.headers.clone(),
+            headers: Arc::clone(&done.headers),
             message: start.item.message.raw().clone(),
         },
         response: done.response.clone(),
@@ -435,7 +435,7 @@ pub(super) fn attempt_of(finished: &Finished, done: &Done) -> Attempt {
 /// The outcome of an attempt that our own system could not make for too long.
 pub(super) fn unable_for_good(why: &str) -> Done {
     Done {
-        headers: Vec::new(),
+        headers: Arc::default(),
         error: Some(AttemptError { kind: ErrorKind::Connect, detail: format!("no connection could be made: {why}") }),
         response: None,
         duration: Duration::ZERO,

@@ -146,7 +146,7 @@ impl Core {
             error: None,
             request: Request {
                 url: self.state.webhook.url.clone().unwrap_or_default(),
-                headers: Vec::new(),
+                headers: Arc::default(),
                 message: item.message.raw().clone(),
             },
             response: None,

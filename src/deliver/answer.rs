@@ -3,14 +3,14 @@
 use reqwest::header::{HeaderMap, LOCATION};
 
 use crate::config::{RESPONSE_HEADER_BYTES_KEPT_MAX, RESPONSE_KEPT_MAX, RESPONSE_READ_MAX};
-use crate::workspace::event::Response;
+use crate::workspace::event::{Header, Response};
 
 /// An answer that is being read.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The status code.
     pub(super) status: u16,
-    headers: Vec<(String, String)>,
+    headers: Vec<Header>,
     location: Option<String>,
     body: Vec<u8>,
     read: usize,
@@ -49,14 +49,14 @@ impl Answer {
 }
 
 /// The headers that fit into [`RESPONSE_HEADER_BYTES_KEPT_MAX`]; one that does not is left out.
-fn kept(headers: &HeaderMap) -> Vec<(String, String)> {
+fn kept(headers: &HeaderMap) -> Vec<Header> {
     let mut room = RESPONSE_HEADER_BYTES_KEPT_MAX;
     let mut kept = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let value = String::from_utf8_lossy(value.as_bytes());
         if let Some(left) = room.checked_sub(name.as_str().len() + value.len()) {
             room = left;
-            kept.push((name.as_str().to_owned(), value.into_owned()));
+            kept.push((name.as_str().to_owned().into(), value.into_owned().into()));
         }
     }
     kept

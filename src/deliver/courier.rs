@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Request};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout};
@@ -22,7 +22,6 @@ use super::reuse::{Clients, Unkept};
 use super::{BuildError, Done, Options, Post, Report, tls};
 use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, RESPONSE_HEADERS_MAX};
 use crate::workspace::event::ErrorKind;
-use crate::workspace::headers::MASK;
 use crate::workspace::time::Clock;
 
 /// Makes attempts. One for each arbiter: a client per thread is 1.5 times as fast as a shared one
@@ -67,13 +66,12 @@ impl Courier {
             Ok(ready) => ready,
             Err(unsendable) => return Report::Unable(unsendable.to_string()),
         };
-        let headers = match ready.headers(&post.webhook_id, timestamp, &post.body) {
+        let (headers, recorded) = match ready.headers(&post.webhook_id, timestamp, &post.body) {
             Ok(headers) => headers,
             Err(unsendable) => return Report::Unable(unsendable.to_string()),
         };
-        let recorded = record(&headers);
         let done = |error, answer: Option<Answer>| {
-            let response = answer.map(Answer::into_response);
+            let response = answer.map(|answer| Arc::new(answer.into_response()));
             Report::Done(Done { headers: recorded, error, response, duration: started.elapsed() })
         };
         let (url, peer) = match &ready.address {
@@ -144,13 +142,4 @@ fn request(url: Url, headers: HeaderMap, post: &Post) -> Request {
     *request.headers_mut() = headers;
     *request.body_mut() = Some(post.body.clone().into());
     request
-}
-
-/// The headers as they are logged: what is sensitive is masked before any event is made of it.
-fn record(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &HeaderValue| match value.is_sensitive() {
-        true => MASK.to_owned(),
-        false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
-    };
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use crate::workspace::event::{AttemptError, Response};
+use crate::workspace::event::{AttemptError, Header, Response};
 use crate::workspace::time::Clock;
 
 pub use courier::Courier;
@@ -65,11 +65,11 @@ pub enum Report {
 pub struct Done {
     /// Every header that we set, in order; custom ones are masked. `host` and `content-length` follow
     /// from the URL and the body.
-    pub headers: Vec<(String, String)>,
+    pub headers: Arc<[Header]>,
     /// Why it failed; `None` is delivered.
     pub error: Option<AttemptError>,
     /// What came back.
-    pub response: Option<Response>,
+    pub response: Option<Arc<Response>>,
     /// From the start to the last byte that was read.
     pub duration: Duration,
 }

@@ -1,18 +1,17 @@
 //! Where a webhook's requests go, and what is the same in all of them: made ready once, not for each.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use reqwest::header::{
-    ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue, USER_AGENT,
-};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
 use url::Url;
 
 use super::classify::Peer;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
 use crate::sign::{self, InvalidSecret, Secret};
 use crate::workspace::Confidential;
-use crate::workspace::event::{AttemptError, ErrorKind};
-use crate::workspace::headers::Headers;
+use crate::workspace::event::{AttemptError, ErrorKind, Header};
+use crate::workspace::headers::{Headers, MASK};
 use crate::workspace::state::Webhook;
 use crate::workspace::time::Time;
 
@@ -33,8 +32,10 @@ pub(super) struct Ready {
     /// Or why nothing may be sent there now: the operator's exceptions were narrowed since it was saved.
     pub(super) address: Result<(Url, Peer), AttemptError>,
     secrets: Vec<Secret>,
-    /// Every header but `host` and `content-length`, those that differ from request to request as places.
+    /// Every header but `host` and `content-length`; those that differ from request to request are empty.
     headers: HeaderMap,
+    /// The same as they are logged.
+    recorded: Vec<Header>,
 }
 
 /// A header that cannot be made: nothing can be sent.
@@ -84,36 +85,65 @@ impl Target {
 impl Ready {
     fn new(target: &Target, guard: &Guard) -> Result<Self, Unsendable> {
         let secrets = target.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<_, _>>()?;
-        let place = || HeaderValue::from_static("");
-        let mut headers = HeaderMap::with_capacity(6 + target.headers.len());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        headers.insert(HeaderName::from_static(sign::ID_HEADER), place());
-        headers.insert(HeaderName::from_static(sign::TIMESTAMP_HEADER), place());
-        headers.insert(HeaderName::from_static(sign::SIGNATURE_HEADER), place());
+        let mut headers = HeaderMap::with_capacity(FIXED.len() + target.headers.len());
+        let mut recorded = Vec::with_capacity(headers.capacity());
+        for (name, value) in FIXED {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            recorded.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        }
         for (name, value) in &target.headers {
             let mut value = HeaderValue::from_str(value.expose())?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_bytes(name.as_str().as_bytes())?, value);
+            match recorded.iter_mut().find(|(known, _)| *known == name.as_str()) {
+                Some((_, value)) => *value = Cow::Borrowed(MASK),
+                None => recorded.push((Cow::Owned(name.as_str().to_owned()), Cow::Borrowed(MASK))),
+            }
         }
         let address = parse_endpoint(&target.url, guard).map_err(|invalid| refused(&invalid));
-        Ok(Self { address: address.map(|url| (url.clone(), Peer::of(&url))), secrets, headers })
+        Ok(Self { address: address.map(|url| (url.clone(), Peer::of(&url))), secrets, headers, recorded })
     }
 
-    /// The headers of one request.
+    /// The headers of one request, and how they are logged: what is confidential is masked before any event
+    /// is made of it.
     ///
     /// # Errors
     /// The `webhook-id` cannot stand in a header.
-    pub(super) fn headers(&self, webhook_id: &str, timestamp: i64, body: &[u8]) -> Result<HeaderMap, Unsendable> {
-        let signature = sign::sign(&self.secrets, webhook_id, timestamp, body);
+    pub(super) fn headers(
+        &self,
+        webhook_id: &str,
+        timestamp: i64,
+        body: &[u8],
+    ) -> Result<(HeaderMap, Arc<[Header]>), Unsendable> {
+        let own = [
+            (sign::ID_HEADER, webhook_id.to_owned()),
+            (sign::TIMESTAMP_HEADER, timestamp.to_string()),
+            (sign::SIGNATURE_HEADER, sign::sign(&self.secrets, webhook_id, timestamp, body)),
+        ];
         let mut headers = self.headers.clone();
-        headers.insert(HeaderName::from_static(sign::ID_HEADER), HeaderValue::from_str(webhook_id)?);
-        headers.insert(HeaderName::from_static(sign::TIMESTAMP_HEADER), HeaderValue::from(timestamp));
-        headers.insert(HeaderName::from_static(sign::SIGNATURE_HEADER), HeaderValue::try_from(signature)?);
-        Ok(headers)
+        for (name, value) in &own {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
+        }
+        let mut own = own.into_iter().map(|(_, value)| Cow::Owned(value));
+        let recorded = self.recorded.iter().map(|(name, value)| {
+            let value = if OWN.contains(&name.as_ref()) { own.next() } else { None }.unwrap_or_else(|| value.clone());
+            (name.clone(), value)
+        });
+        Ok((headers, recorded.collect()))
     }
 }
+
+/// The headers of every request, in order. Those without a value get one of their own in each.
+const FIXED: [(&str, &str); 6] = [
+    ("content-type", "application/json"),
+    ("accept", "*/*"),
+    ("user-agent", AGENT),
+    (sign::ID_HEADER, ""),
+    (sign::TIMESTAMP_HEADER, ""),
+    (sign::SIGNATURE_HEADER, ""),
+];
+/// The names of those that differ, in that order.
+const OWN: [&str; 3] = [sign::ID_HEADER, sign::TIMESTAMP_HEADER, sign::SIGNATURE_HEADER];
 
 fn refused(invalid: &InvalidUrl) -> AttemptError {
     let kind = match invalid {

@@ -17,7 +17,7 @@ use super::Shared;
 use super::auth::Scope;
 use super::problem::{Kind, Problem};
 use crate::message::RawMessage;
-use crate::workspace::event::{self, Attempt};
+use crate::workspace::event::{self, Attempt, Header};
 use crate::workspace::state::Summary;
 
 /// The short form.
@@ -113,7 +113,7 @@ impl<'a> LogEntry<'a> {
 
 /// Headers as an object, in the order of their first appearance; the values of a repeated name are
 /// joined with `, ` (RFC 9110 section 5.3).
-struct Headers<'a>(&'a [(String, String)]);
+struct Headers<'a>(&'a [Header]);
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -124,7 +124,7 @@ impl Serialize for Headers<'_> {
                     values.push_str(", ");
                     values.push_str(value);
                 }
-                None => merged.push((name, value.clone())),
+                None => merged.push((name, value.to_string())),
             }
         }
         let mut object = serializer.serialize_map(Some(merged.len()))?;

@@ -15,7 +15,7 @@
 //! | `webhook_disabled` | `at`, `errors`, `mail` |
 //! | `owner_notified`, `mail_given_up`, `mail_dropped` | `at`, `disabled`: [`crate::workspace::event::MailId::owed_by`], (`detail`) |
 //!
-//! Headers are an array of `[name, value]`. `message` is the producer's object, byte for byte.
+//! Headers are an array of `[name, value]`, in version 2 lines. `message` is the producer's object, byte for byte.
 //!
 //! # The rest
 //! - Snapshot: `{"v":1,"seq":…,"webhook":{…},…}`, the members of [`State`].

@@ -271,6 +271,21 @@ fn an_entry_id_is_two_numbers() {
     assert_eq!(serde_json::from_str::<EntryId>("\"1700000000000\\u002d7\"").unwrap(), id);
 }
 
+/// Some JSON values, among them those that a member should have.
+fn value() -> impl Strategy<Value = String> {
+    let party = prop::collection::vec((prop_oneof![Just("phone"), Just("full name"), Just("x")], name()), 0..4)
+        .prop_map(|members| {
+            let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+            format!("{{{}}}", members.join(","))
+        });
+    prop_oneof![3 => party, 3 => name(), 1 => Just("\"sent\"".to_owned()), 1 => Just("[\"+1\"]".to_owned())]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    const SOME: [&str; 8] = ["\"\"", "\"+1\"", "\"\\u002b1\"", "null", "1", "1.5", "true", "{}"];
+    prop::sample::select(&SOME[..]).prop_map(str::to_owned)
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -292,5 +307,29 @@ proptest! {
         let id = EntryId { ms, n };
         prop_assert_eq!(id.to_string().parse::<EntryId>().unwrap(), id);
         prop_assert!(id.next() > id || ms == u64::MAX && n == u64::MAX);
+    }
+
+    #[test]
+    fn the_quick_way_finds_what_the_thorough_one_does(
+        members in prop::collection::vec(
+            (
+                prop_oneof![
+                    Just("direction"), Just("timestamp"), Just("message_id"), Just("contact"), Just("whatsapp account"),
+                    Just("dir\\u0065ction"), Just("text"),
+                ],
+                value(),
+            ),
+            0..4,
+        ),
+        whole in any::<bool>(),
+    ) {
+        let mut text: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        if whole {
+            text.extend([r#""direction":"sent","timestamp":"t","message_id":"m","contact":{"phone":"+2"}"#.to_owned()]);
+        }
+        let text = format!("{{{}}}", text.join(","));
+        if let Some(found) = plain::read(&text) {
+            prop_assert_eq!(Members::read(&text).unwrap().found().unwrap(), found);
+        }
     }
 }

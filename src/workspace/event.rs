@@ -4,6 +4,7 @@
 //! in the attempt, so a later change of policy rewrites no history. The stored form (version, names)
 //! belongs to `journal::record`; members are only ever added, with a default.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -124,7 +125,7 @@ pub struct Attempt {
     pub request: Request,
     /// What came back, when anything did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub response: Option<Response>,
+    pub response: Option<Arc<Response>>,
 }
 
 /// What was sent. The method is always POST.
@@ -133,10 +134,13 @@ pub struct Request {
     /// The URL as configured.
     pub url: Arc<str>,
     /// Every header that we set, in order.
-    pub headers: Vec<(String, String)>,
+    pub headers: Arc<[Header]>,
     /// The message; the body is [`RawMessage::body`] of it.
     pub message: RawMessage,
 }
+
+/// A header's name and value; most of those that we set are the same in all requests.
+pub type Header = (Cow<'static, str>, Cow<'static, str>);
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +148,7 @@ pub struct Response {
     /// The status code.
     pub status: u16,
     /// At most 64 headers, in order; bytes that are no UTF-8 are replaced.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<Header>,
     /// At most 4 KiB; bytes that are no UTF-8 are replaced.
     pub body: String,
     /// Whether the body was longer than what is kept.

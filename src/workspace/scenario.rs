@@ -4,6 +4,7 @@
 //! it was, and a snapshot taken after any of them and read back changes nothing of what comes next.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -200,17 +201,17 @@ pub(super) fn success(n: u64) -> Attempt {
         error: None,
         request: Request {
             url: URL.into(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: Arc::new([("content-type".into(), "application/json".into())]),
             message: RawMessage::from_stored(Bytes::from(format!("{{\"message_id\": \"m{n}\"}}"))).unwrap(),
         },
-        response: Some(Response { status: 200, headers: vec![], body: String::new(), truncated: false }),
+        response: Some(Arc::new(Response { status: 200, headers: vec![], body: String::new(), truncated: false })),
     }
 }
 
 /// As [`success`], but answered with 500.
 pub(super) fn failure(n: u64) -> Attempt {
-    let response = Some(Response { status: 500, headers: vec![], body: "down".to_owned(), truncated: false });
-    Attempt { error: Some(http_error(n)), response, ..success(n) }
+    let response = Response { status: 500, headers: vec![], body: "down".to_owned(), truncated: false };
+    Attempt { error: Some(http_error(n)), response: Some(Arc::new(response)), ..success(n) }
 }
 
 pub(super) fn http_error(n: u64) -> AttemptError {

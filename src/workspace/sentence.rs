@@ -106,7 +106,7 @@ fn sentence(detail: &str, url: &str) -> String {
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     let named = response.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-    named.map(|(_, value)| value.as_str())
+    named.map(|(_, value)| value.as_ref())
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, headers: &[(&str, &str)]) -> Response {
-        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned().into(), value.to_owned().into())).collect();
         Response { status, headers, body: String::new(), truncated: false }
     }
 

@@ -109,7 +109,11 @@ impl Workspace {
             errors: Some(0),
             duration_ms: 3,
             error: None,
-            request: Request { url: "https://example.com/hook".into(), headers: Vec::new(), message: message("hello") },
+            request: Request {
+                url: "https://example.com/hook".into(),
+                headers: Arc::default(),
+                message: message("hello"),
+            },
             response: None,
         })));
         Step { workspace: Some(self.id.clone()), attempts: vec![event], settled: vec![entry], ..Step::default() }

@@ -6,7 +6,7 @@ use super::page::Model;
 use super::parts::Icon;
 use super::parts::{duration, icon, time};
 use super::{json, plot};
-use crate::workspace::event::{Attempt, Response, Trigger};
+use crate::workspace::event::{Attempt, Header, Response, Trigger};
 use crate::workspace::sentence;
 
 /// Bytes of a body that the page shows at most: a hundred of them are still a page. The log has all of it.
@@ -47,7 +47,7 @@ pub(super) fn overview(attempts: &[(u64, Attempt)]) -> Markup {
 /// One attempt.
 pub(super) fn row(seq: u64, attempt: &Attempt, open: bool) -> Markup {
     let failed = attempt.error.is_some();
-    let response = attempt.response.as_ref();
+    let response = attempt.response.as_deref();
     let cause = attempt.error.as_ref().map(|error| sentence::cause(error, &attempt.request.url, response));
     html! {
         li id={ "attempt-" (seq) } data-seq=(seq) {
@@ -100,7 +100,7 @@ fn answer(response: &Response) -> Markup {
     }
 }
 
-fn headers(headers: &[(String, String)]) -> Markup {
+fn headers(headers: &[Header]) -> Markup {
     html! {
         @if !headers.is_empty() {
             dl .headers {

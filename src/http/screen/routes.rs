@@ -260,7 +260,7 @@ fn tested(reading: &Reading, id: &str) -> Option<Notice> {
     let seq: u64 = id.parse().ok()?;
     let named = |(of, attempt): &&(u64, Attempt)| *of == seq && attempt.trigger == Trigger::Test;
     let (_, attempt) = reading.attempts.iter().find(named)?;
-    let response = attempt.response.as_ref();
+    let response = attempt.response.as_deref();
     let (tone, text) = match &attempt.error {
         Some(error) => {
             let cause = sentence::cause(error, &attempt.request.url, response);

@@ -44,15 +44,15 @@ pub(crate) fn attempt(entry: EntryId, message: RawMessage, error: Option<ErrorKi
         error: error.map(|kind| AttemptError { kind, detail: "503 Service Unavailable".to_owned() }),
         request: Request {
             url: "https://example.com/hook".into(),
-            headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+            headers: Arc::new([("content-type".into(), "application/json".into())]),
             message,
         },
-        response: Some(Response {
+        response: Some(Arc::new(Response {
             status: if error.is_some() { 503 } else { 200 },
-            headers: vec![("server".to_owned(), "\"x\"".to_owned())],
+            headers: vec![("server".into(), "\"x\"".into())],
             body: "ok\n".to_owned(),
             truncated: false,
-        }),
+        })),
     }
 }
 

@@ -16,15 +16,17 @@
 //! | `truncated` | `false` |
 //!
 //! `id`, `ms` and `sig` are `webhook-id`, the duration and `webhook-signature`. With a `sig` the request had the
-//! six headers that every request has, and those in `sent` behind them.
+//! six headers that every request has, and those in `sent` behind them. `sent` and `headers` are texts, a line
+//! `name:value` for each header; an array of `[name, value]` where one has a line break or a colon in its name.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::message::{EntryId, RawMessage};
-use crate::workspace::event::{Attempt, AttemptError, Request, Response, Trigger};
+use crate::workspace::event::{Attempt, AttemptError, Header, Request, Response, Trigger};
 use crate::workspace::time::Time;
 
 /// The version of the form.
@@ -52,7 +54,7 @@ pub(super) fn encode(seq: u64, delivered: bool, attempt: &Attempt) -> serde_json
     json.extend_from_slice(br#","message":"#);
     // Valid JSON by its invariant.
     json.extend_from_slice(message);
-    let after = After::of(response.as_ref(), delivered);
+    let after = After::of(response.as_deref(), delivered);
     if after.is_empty() {
         json.push(b'}');
         return Ok(json);
@@ -98,8 +100,8 @@ struct Before<'a> {
     signed: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sig: Option<&'a str>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    sent: &'a [(String, String)],
+    #[serde(skip_serializing_if = "Lines::is_empty")]
+    sent: Lines<'a>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -128,7 +130,7 @@ impl<'a> Before<'a> {
             agent: usual.as_ref().map(|usual| usual.agent).filter(|agent| *agent != AGENT),
             signed: usual.as_ref().map(|usual| usual.signed).filter(|signed| *signed != at.unix_seconds()),
             sig: usual.as_ref().map(|usual| usual.sig),
-            sent: usual.map_or(&request.headers, |usual| usual.more),
+            sent: Lines(usual.map_or(&request.headers, |usual| usual.more)),
         }
     }
 }
@@ -138,8 +140,8 @@ impl<'a> Before<'a> {
 struct After<'a> {
     #[serde(skip_serializing_if = "Status::is_left_out")]
     status: Status,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    headers: &'a [(String, String)],
+    #[serde(skip_serializing_if = "Lines::is_empty")]
+    headers: Lines<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     body: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -166,8 +168,10 @@ impl<'a> After<'a> {
         let found = response.map(|response| response.status);
         let status = if found == usual { Status::LeftOut } else { Status::Told(found) };
         match response {
-            None => Self { status, headers: &[], body: "", truncated: false },
-            Some(Response { headers, body, truncated, .. }) => Self { status, headers, body, truncated: *truncated },
+            None => Self { status, headers: Lines(&[]), body: "", truncated: false },
+            Some(Response { headers, body, truncated, .. }) => {
+                Self { status, headers: Lines(headers), body, truncated: *truncated }
+            }
         }
     }
 
@@ -176,16 +180,69 @@ impl<'a> After<'a> {
     }
 }
 
+/// Headers as HTTP writes them, a line each, or as pairs where a line would be read back as something else.
+struct Lines<'a>(&'a [Header]);
+
+impl Lines<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Lines<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plain = |(name, value): &Header| !name.contains([':', '\n']) && !value.contains('\n');
+        if self.0.iter().all(plain) { serializer.collect_str(self) } else { self.0.serialize(serializer) }
+    }
+}
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (name, value)) in self.0.iter().enumerate() {
+            let end_of_line = if n == 0 { "" } else { "\n" };
+            write!(f, "{end_of_line}{name}:{value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What [`Lines`] wrote.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Headers {
+    Lines(String),
+    Pairs(Vec<Header>),
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self::Pairs(Vec::new())
+    }
+}
+
+impl Headers {
+    fn pairs(self) -> Vec<Header> {
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            (name.to_owned().into(), value.to_owned().into())
+        };
+        match self {
+            Self::Lines(text) => text.split('\n').map(pair).collect(),
+            Self::Pairs(pairs) => pairs,
+        }
+    }
+}
+
 /// The headers that every request has, when it has them as every request does.
 struct Usual<'a> {
     agent: &'a str,
     signed: i64,
     sig: &'a str,
-    more: &'a [(String, String)],
+    more: &'a [Header],
 }
 
 impl<'a> Usual<'a> {
-    fn of(headers: &'a [(String, String)], webhook_id: &str) -> Option<Self> {
+    fn of(headers: &'a [Header], webhook_id: &str) -> Option<Self> {
         let (usual, more) = headers.split_first_chunk::<6>()?;
         let [content, accept, agent, id, signed, sig] = usual.each_ref().map(|(name, value)| (&**name, &**value));
         let fixed = [content, accept, id] == [CONTENT_TYPE, ACCEPT, (ID, webhook_id)];
@@ -238,12 +295,12 @@ struct Stored {
     signed: Option<i64>,
     sig: Option<String>,
     #[serde(default)]
-    sent: Vec<(String, String)>,
+    sent: Headers,
     message: RawMessage,
     #[serde(default, deserialize_with = "told")]
     status: Option<Option<u16>>,
     #[serde(default)]
-    headers: Vec<(String, String)>,
+    headers: Headers,
     #[serde(default)]
     body: String,
     #[serde(default)]
@@ -275,20 +332,21 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
     let status = stored.status.unwrap_or(delivered.then_some(STATUS));
     let Stored { at, trigger, id, config, errors, ms, error, url, message, headers, body, truncated, .. } = stored;
     let sent = match stored.sig {
-        None => stored.sent,
+        None => stored.sent.pairs(),
         Some(sig) => {
-            let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            let own = |name: &'static str, value: Cow<'static, str>| (Cow::Borrowed(name), value);
             let signed = stored.signed.unwrap_or(at.unix_seconds());
-            let mut headers = Vec::with_capacity(6 + stored.sent.len());
+            let sent = stored.sent.pairs();
+            let mut headers = Vec::with_capacity(6 + sent.len());
             headers.extend([
-                own(CONTENT_TYPE.0, CONTENT_TYPE.1),
-                own(ACCEPT.0, ACCEPT.1),
-                (USER_AGENT.to_owned(), stored.agent.unwrap_or_else(|| AGENT.to_owned())),
-                own(ID, &id),
-                (TIMESTAMP.to_owned(), signed.to_string()),
-                (SIGNATURE.to_owned(), sig),
+                own(CONTENT_TYPE.0, CONTENT_TYPE.1.into()),
+                own(ACCEPT.0, ACCEPT.1.into()),
+                own(USER_AGENT, stored.agent.map_or(AGENT.into(), Cow::Owned)),
+                own(ID, id.as_ref().to_owned().into()),
+                own(TIMESTAMP, signed.to_string().into()),
+                own(SIGNATURE, sig.into()),
             ]);
-            headers.extend(stored.sent);
+            headers.extend(sent);
             headers
         }
     };
@@ -302,8 +360,8 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
         errors,
         duration_ms: ms,
         error,
-        request: Request { url, headers: sent, message },
-        response: status.map(|status| Response { status, headers, body, truncated }),
+        request: Request { url, headers: sent.into(), message },
+        response: status.map(|status| Arc::new(Response { status, headers: headers.pairs(), body, truncated })),
     })
 }
 

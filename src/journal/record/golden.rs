@@ -1,10 +1,14 @@
 //! The bytes of every stored form, in both directions. A file here is a promise to every journal
 //! that exists: a form may gain members with a default (add a file), but no file is ever edited.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::*;
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState, MessagesSkipped,
-    Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Forgotten, Header, MailEnded, MailId, MailKind, MailOwed, MailState,
+    MessagesSkipped, Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger,
+    WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::Headers;
 use crate::workspace::history::Configuration;
@@ -226,18 +230,15 @@ fn delivered() -> Attempt {
         error: None,
         request: Request {
             url: "https://crm.acme.com/hook".into(),
-            headers: vec![
-                ("content-type".to_owned(), "application/json".to_owned()),
-                ("webhook-id".to_owned(), "msg_7_1769860800000-0".to_owned()),
-            ],
+            headers: headers(&[("content-type", "application/json"), ("webhook-id", "msg_7_1769860800000-0")]).into(),
             message: message(),
         },
-        response: Some(Response {
+        response: Some(Arc::new(Response {
             status: 200,
-            headers: vec![("content-type".to_owned(), "text/plain; charset=\"utf-8\"".to_owned())],
+            headers: headers(&[("content-type", "text/plain; charset=\"utf-8\"")]),
             body: "ok\r\n\u{fffd}".to_owned(),
             truncated: false,
-        }),
+        })),
     }
 }
 
@@ -246,13 +247,13 @@ fn failed() -> Attempt {
         trigger: Trigger::Test,
         errors: Some(1),
         error: Some(AttemptError { kind: ErrorKind::HttpStatus, detail: "it answered 503".to_owned() }),
-        response: Some(Response { status: 503, headers: Vec::new(), body: String::new(), truncated: true }),
+        response: Some(Arc::new(Response { status: 503, headers: Vec::new(), body: String::new(), truncated: true })),
         ..delivered()
     }
 }
 
-fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+fn headers(pairs: &[(&'static str, &'static str)]) -> Vec<Header> {
+    pairs.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(*value))).collect()
 }
 
 /// As most are: everything that can be derived is left out.
@@ -265,7 +266,7 @@ fn usual() -> Attempt {
         ("webhook-timestamp", "1769860800"),
         ("webhook-signature", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
     ]);
-    Attempt { request: Request { headers, ..delivered().request }, ..delivered() }
+    Attempt { request: Request { headers: headers.into(), ..delivered().request }, ..delivered() }
 }
 
 /// Nothing can be derived.
@@ -280,7 +281,7 @@ fn unusual() -> Attempt {
         ("webhook-signature", "v1,K5oZ= v1,9UVu="),
         ("authorization", "***"),
     ]);
-    let request = Request { headers, ..delivered().request };
+    let request = Request { headers: headers.into(), ..delivered().request };
     Attempt { message_id: "another".into(), webhook_id: id.into(), errors: None, request, ..failed() }
 }
 

@@ -17,7 +17,9 @@ use super::error::is_away;
 use super::reply;
 use super::script::Script;
 use super::shared::Shared;
-use crate::config::{Compression, DICTIONARIES_KNOWN_MAX, DICTIONARY_SAMPLE_BYTES_MAX, DICTIONARY_SAMPLES};
+use crate::config::{
+    Compression, DICTIONARIES_KNOWN_MAX, DICTIONARY_BYTES_MAX, DICTIONARY_SAMPLE_BYTES_MAX, DICTIONARY_SAMPLES,
+};
 use crate::journal::port::{LoadError, RawEntry, StoredEvent};
 use crate::message::WorkspaceId;
 
@@ -93,6 +95,10 @@ impl Dictionaries {
     }
 
     fn sample(self: &Arc<Self>, json: &Bytes) {
+        // A few large ones would be all that is learned from.
+        if json.len() > DICTIONARY_BYTES_MAX {
+            return;
+        }
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         if samples.closed {
             return;

@@ -22,7 +22,8 @@
 //! # Ways in
 //! [`lease`] takes a shard and starts a [`mod@line`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
-//! set aside; [`source`] hands the common input over. Each kind of work has connections of its own: answers come in the order of
+//! set aside; [`source`] hands the common input over. [`compression`] is the compressed form of attempts,
+//! [`dictionaries`] where what it needs is kept. Each kind of work has connections of its own: answers come in the order of
 //! questions, so nothing may stand behind a blocking read.
 
 mod answers;

@@ -8,7 +8,12 @@ use crate::workspace::event::ErrorKind;
 
 /// Texts that a form could confuse with its own.
 fn text() -> impl Strategy<Value = String> {
-    prop_oneof![Just(String::new()), "[a-z_\"\\\\:,{} é☕\u{0}-]{0,12}", Just(AGENT.to_owned()), Just("m-1".to_owned())]
+    prop_oneof![
+        Just(String::new()),
+        "[a-z_\"\\\\:,{} é☕\u{0}\n\r-]{0,12}",
+        Just(AGENT.to_owned()),
+        Just("m-1".to_owned())
+    ]
 }
 
 fn message() -> impl Strategy<Value = RawMessage> {
@@ -21,15 +26,15 @@ fn message() -> impl Strategy<Value = RawMessage> {
     texts.prop_map(|text| RawMessage::from_stored(Bytes::from(text)).unwrap())
 }
 
-fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
-    proptest::collection::vec((text(), text()), 0..3)
+fn pairs() -> impl Strategy<Value = Vec<Header>> {
+    proptest::collection::vec((text().prop_map(Cow::Owned), text().prop_map(Cow::Owned)), 0..3)
 }
 
-fn headers() -> impl Strategy<Value = Vec<(String, String)>> {
+fn headers() -> impl Strategy<Value = Vec<Header>> {
     let signed =
         prop_oneof![Just("1769860800".to_owned()), Just("01769860800".to_owned()), Just("+1".to_owned()), text()];
     let usual = (text(), text(), signed, text(), pairs()).prop_map(|(agent, id, signed, signature, more)| {
-        let own = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let own = |name: &'static str, value: &str| (Cow::Borrowed(name), Cow::Owned(value.to_owned()));
         let mut headers = vec![
             own(CONTENT_TYPE.0, CONTENT_TYPE.1),
             own(ACCEPT.0, ACCEPT.1),
@@ -70,7 +75,7 @@ prop_compose! {
     ) -> Attempt {
         let webhook_id: Arc<str> = if own_entry { format!("msg_7_{entry}").into() } else { id.into() };
         if own_id && let Some(header) = headers.get_mut(3) {
-            header.1 = webhook_id.as_ref().to_owned();
+            header.1 = webhook_id.as_ref().to_owned().into();
         }
         // The message's own is what an attempt has; another one is written where the text does not name it.
         let named = named_by(&message).unwrap();
@@ -85,8 +90,8 @@ prop_compose! {
             errors,
             duration_ms: 42,
             error: failed.map(|detail| AttemptError { kind: ErrorKind::Timeout, detail }),
-            request: Request { url: "https://crm.acme.com/hook".into(), headers, message },
-            response,
+            request: Request { url: "https://crm.acme.com/hook".into(), headers: headers.into(), message },
+            response: response.map(Arc::new),
         }
     }
 }

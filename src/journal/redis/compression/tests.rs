@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -16,8 +18,9 @@ pub(in super::super) fn samples(count: usize) -> Vec<Bytes> {
     (0..count).map(sample).collect()
 }
 
-fn dictionary() -> Dictionary {
-    Dictionary::train(&samples(400)).unwrap()
+fn dictionary() -> &'static Dictionary {
+    static TRAINED: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::train(&samples(400)).unwrap());
+    &TRAINED
 }
 
 #[test]

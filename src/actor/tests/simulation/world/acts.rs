@@ -299,5 +299,5 @@ fn is_poison(item: &Item) -> bool {
 
 fn done(error: Option<&str>) -> Arc<Done> {
     let error = error.map(|detail| AttemptError { kind: ErrorKind::Connect, detail: detail.to_owned() });
-    Arc::new(Done { headers: Vec::new(), error, response: None, duration: Duration::from_millis(1) })
+    Arc::new(Done { headers: Arc::default(), error, response: None, duration: Duration::from_millis(1) })
 }
