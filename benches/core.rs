@@ -15,6 +15,10 @@ use outbound::message::Message;
 use outbound::sign::{Secret, sign, verify};
 use outbound::workspace::{Policy, decide};
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Bytes of a message: a short text, the size of PERFORMANCE's figures, a long text.
 const SIZES: [usize; 3] = [400, 700, 2_000];
 

@@ -20,6 +20,10 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::Parser;
 
+/// The program's own allocator: what it is asked for is a part of the path.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Where the figure stands, in the package.
 const FIGURE: &str = "benches/path/path.txt";
 /// The count may grow by so much, as a part of it, before the figure must be changed.
