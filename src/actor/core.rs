@@ -55,7 +55,7 @@ pub(super) struct Core {
     /// Entries that the loaded attempts name: settled without another attempt.
     attempted: HashSet<EntryId>,
     since_snapshot: usize,
-    /// The last one that was used, while there is work.
+    /// The last one that was used.
     target: Option<Arc<Target>>,
     mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
@@ -111,12 +111,7 @@ impl Core {
             ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
-        let busy = self.lanes.waiting() + self.lanes.in_flight() > 0;
-        self.busy.set(busy);
-        if !busy {
-            // It is larger than the rest of an idle workspace, and quickly made again.
-            self.target = None;
-        }
+        self.busy.set(self.lanes.waiting() + self.lanes.in_flight() > 0);
         out
     }
 

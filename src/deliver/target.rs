@@ -32,10 +32,8 @@ pub(super) struct Ready {
     /// Or why nothing may be sent there now: the operator's exceptions were narrowed since it was saved.
     pub(super) address: Result<(Url, Peer), AttemptError>,
     secrets: Vec<Secret>,
-    /// Every header but `host` and `content-length`; those that differ from request to request are empty.
-    headers: HeaderMap,
-    /// The same as they are logged.
-    recorded: Vec<Header>,
+    /// The webhook's own headers.
+    custom: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// A header that cannot be made: nothing can be sent.
@@ -85,23 +83,14 @@ impl Target {
 impl Ready {
     fn new(target: &Target, guard: &Guard) -> Result<Self, Unsendable> {
         let secrets = target.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<_, _>>()?;
-        let mut headers = HeaderMap::with_capacity(FIXED.len() + target.headers.len());
-        let mut recorded = Vec::with_capacity(headers.capacity());
-        for (name, value) in FIXED {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            recorded.push((Cow::Borrowed(name), Cow::Borrowed(value)));
-        }
-        for (name, value) in &target.headers {
+        let custom = target.headers.iter().map(|(name, value)| {
             let mut value = HeaderValue::from_str(value.expose())?;
             value.set_sensitive(true);
-            headers.insert(HeaderName::from_bytes(name.as_str().as_bytes())?, value);
-            match recorded.iter_mut().find(|(known, _)| *known == name.as_str()) {
-                Some((_, value)) => *value = Cow::Borrowed(MASK),
-                None => recorded.push((Cow::Owned(name.as_str().to_owned()), Cow::Borrowed(MASK))),
-            }
-        }
+            Ok((HeaderName::from_bytes(name.as_str().as_bytes())?, value))
+        });
+        let custom = custom.collect::<Result<_, Unsendable>>()?;
         let address = parse_endpoint(&target.url, guard).map_err(|invalid| refused(&invalid));
-        Ok(Self { address: address.map(|url| (url.clone(), Peer::of(&url))), secrets, headers, recorded })
+        Ok(Self { address: address.map(|url| (url.clone(), Peer::of(&url))), secrets, custom })
     }
 
     /// The headers of one request, and how they are logged: what is confidential is masked before any event
@@ -120,30 +109,29 @@ impl Ready {
             (sign::TIMESTAMP_HEADER, timestamp.to_string()),
             (sign::SIGNATURE_HEADER, sign::sign(&self.secrets, webhook_id, timestamp, body)),
         ];
-        let mut headers = self.headers.clone();
-        for (name, value) in &own {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value)?);
+        let mut headers = HeaderMap::with_capacity(FIXED.len() + own.len() + self.custom.len());
+        let mut recorded = Vec::with_capacity(headers.capacity());
+        for (name, value) in FIXED {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            recorded.push((Cow::Borrowed(name), Cow::Borrowed(value)));
         }
-        let mut own = own.into_iter().map(|(_, value)| Cow::Owned(value));
-        let recorded = self.recorded.iter().map(|(name, value)| {
-            let value = if OWN.contains(&name.as_ref()) { own.next() } else { None }.unwrap_or_else(|| value.clone());
-            (name.clone(), value)
-        });
-        Ok((headers, recorded.collect()))
+        for (name, value) in own {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
+            recorded.push((Cow::Borrowed(name), Cow::Owned(value)));
+        }
+        for (name, value) in &self.custom {
+            headers.insert(name, value.clone());
+            match recorded.iter_mut().find(|(known, _)| *known == name.as_str()) {
+                Some((_, value)) => *value = Cow::Borrowed(MASK),
+                None => recorded.push((Cow::Owned(name.as_str().to_owned()), Cow::Borrowed(MASK))),
+            }
+        }
+        Ok((headers, recorded.into()))
     }
 }
 
-/// The headers of every request, in order. Those without a value get one of their own in each.
-const FIXED: [(&str, &str); 6] = [
-    ("content-type", "application/json"),
-    ("accept", "*/*"),
-    ("user-agent", AGENT),
-    (sign::ID_HEADER, ""),
-    (sign::TIMESTAMP_HEADER, ""),
-    (sign::SIGNATURE_HEADER, ""),
-];
-/// The names of those that differ, in that order.
-const OWN: [&str; 3] = [sign::ID_HEADER, sign::TIMESTAMP_HEADER, sign::SIGNATURE_HEADER];
+/// The headers that are the same in every request.
+const FIXED: [(&str, &str); 3] = [("content-type", "application/json"), ("accept", "*/*"), ("user-agent", AGENT)];
 
 fn refused(invalid: &InvalidUrl) -> AttemptError {
     let kind = match invalid {
