@@ -102,6 +102,7 @@ instructions:
 # message and prints what it promises.
 bench-small:
 	$(call say,the load bench at a tiny size)
+	@mkdir -p target
 	@cp README.md target/load.md
 	$(CARGO) test $(LOCKED) --quiet --bench load -- --tiny --json --svg target/load.svg --markdown target/load.md >/dev/null
 

@@ -35,15 +35,10 @@ end
 local vanished, dropped = 0, 0
 
 local operations = {
-  -- key, id, event
+  -- key, id, field (e, or z for one that is compressed), event
   attempt = function(i)
-    redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[5], ARGV[i + 1], 'e', ARGV[i + 2])
-    return i + 3
-  end,
-  -- key, id, event compressed
-  packed = function(i)
-    redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[5], ARGV[i + 1], 'z', ARGV[i + 2])
-    return i + 3
+    redis.call('XADD', KEYS[tonumber(ARGV[i])], 'MAXLEN', '~', ARGV[5], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+    return i + 4
   end,
   -- key, id, event
   event = function(i)

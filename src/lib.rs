@@ -23,12 +23,13 @@
 //! - [`message`]: the inbound message, checked and otherwise left byte for byte.
 //! - [`workspace`]: the aggregate. Pure: state, events, commands, what follows from what.
 //! - [`journal`]: the port with its written contract, its conformance laws, and the two adapters,
-//!   Redis and one embedded file.
+//!   Redis and one embedded file. Redis can hold attempts compressed, with a dictionary of their own.
 //! - [`actor`]: the running shards: intake, permits, the table, workspace actors, the committer. The
 //!   only room that names actix.
 //! - [`seal`]: what is confidential, encrypted wherever it rests. The only room that names the cipher.
 //! - [`sign`]: Standard Webhooks, sign and verify.
-//! - [`deliver`]: one attempt: courier, egress guard, classification of outcomes.
+//! - [`deliver`]: one attempt: the target (what a webhook's requests share), courier, egress guard,
+//!   classification of outcomes.
 //! - [`notify`]: the mails to the owner of a webhook: it was switched off, it fails, it delivers again.
 //! - [`http`]: the thin facade with its description, the screen, and the built-in receiver. The
 //!   only room that names axum.
@@ -50,7 +51,9 @@
 //! - A POST is made at most once for each entry between two crashes; an error is never sent again.
 //! - A mail goes out only after the event that owes it is durable.
 //! - Loads and sweeps travel behind every commit made before them.
-//! - Memory is a cache of the stream: permits bound it, not the backlog.
+//! - Memory is a cache of the stream: permits bound it, not the backlog. A thread that has enough to do
+//!   reads nothing more.
+//! - A stored dictionary is never changed or deleted, for compressed attempts name it.
 //! - Every queue, map, body and wait has a bound with a name.
 
 pub mod actor;

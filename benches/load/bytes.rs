@@ -7,7 +7,7 @@
 //!
 //! Bodies have 400 to 2,000 bytes, evenly. What they say must not be easier to compress than real ones: an
 //! account and a contact, whose names, phones and addresses are each workspace's and chat's own, ids that
-//! are random, and a text of the words of README.md, drawn with the frequency that they have there but one
+//! are random, and a text of the words of LICENSE, drawn with the frequency that they have there but one
 //! by one, so that no phrase comes twice as it would in a language. The endpoint answers with five headers
 //! and a small JSON body, always the same.
 
@@ -171,7 +171,7 @@ struct Messages {
 
 impl Messages {
     fn new(workspaces: usize) -> Self {
-        let page = include_str!("../../README.md");
+        let page = include_str!("../../LICENSE");
         let words = page
             .split_whitespace()
             .filter(|word| word.chars().all(|c| c.is_ascii_alphabetic() || ".,:;?!".contains(c)));

@@ -32,6 +32,7 @@ impl Outbound {
                 .args(more)
                 .arg("--data-dir")
                 .arg(data_dir)
+                .env_clear()
                 .env("OUTBOUND_ADMIN_TOKEN", TOKEN)
                 .stderr(Stdio::from(log.expect("a log file"))),
         );

@@ -7,7 +7,7 @@
 //!
 //! House rules, learnt from actix 0.13's source:
 //! 1. A mailbox bounds nothing; permits do. No permit, no read.
-//! 2. Batches, not singles: one `Entries` a read, one `Outcomes` a turn.
+//! 2. Batches, not singles: one `Entries` a read, one `Outcomes` a turn, one mail of the `inbox` a turn.
 //! 3. A POST runs in a task of its own and reports to the shard; no long work in an actor's context.
 //! 4. One timer an actor, armed again; no `run_interval`, `notify`, registry or `Supervisor`.
 //! 5. Stopping discards mail silently, so passivation is a protocol with the shard.
@@ -15,7 +15,7 @@
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`), one workspace
 //! (`core`, `test_run`, `workspace`), one shard (`entry`, `table`, `slots`, `intake`, `committer`,
-//! `mails`, `desk`, `inbox`, `shard`), what limits both (`throttle`, `pace`), and the way in (`handle`).
+//! `mails`, `desk`, `inbox`, `shard`), what limits both (`throttle`) and the reads (`pace`), and the way in (`handle`).
 
 mod committer;
 mod log;

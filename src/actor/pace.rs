@@ -9,12 +9,51 @@ use tokio::time::Instant;
 use crate::config::{TURN_MAX, TURNS_MAX};
 
 /// Comes back when the thread comes round within [`TURN_MAX`], at the latest after [`TURNS_MAX`] turns.
-pub(super) async fn thread_is_free() {
+pub(super) async fn until_thread_is_free() {
     for _ in 0..TURNS_MAX {
         let began = Instant::now();
         tokio::task::yield_now().await;
         if began.elapsed() < TURN_MAX {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use tokio::task::{LocalSet, spawn_local, yield_now};
+
+    use super::*;
+
+    /// How often a task beside it came round meanwhile, each turn taking `turn` of the (paused) clock.
+    async fn turns_taken(turn: std::time::Duration) -> usize {
+        let turns = Rc::new(Cell::new(0));
+        let counted = Rc::clone(&turns);
+        let busy = async move {
+            loop {
+                counted.set(counted.get() + 1);
+                tokio::time::advance(turn).await;
+                yield_now().await;
+            }
+        };
+        let local = LocalSet::new();
+        local
+            .run_until(async {
+                let busy = spawn_local(busy);
+                until_thread_is_free().await;
+                busy.abort();
+            })
+            .await;
+        turns.get()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_waits_while_turns_are_long_but_not_for_ever() {
+        assert!(turns_taken(TURN_MAX / 4).await <= 2);
+        let held_up = turns_taken(TURN_MAX * 2).await;
+        assert!((TURNS_MAX / 2..=TURNS_MAX * 2).contains(&held_up), "{held_up} turns");
     }
 }

@@ -16,7 +16,7 @@ use super::committer::{Ask, Call};
 use super::core::{Context, unable_for_good};
 use super::desk::{Action, Counts, Desk};
 use super::inbox::Inbox;
-use super::pace::thread_is_free;
+use super::pace::until_thread_is_free;
 use super::protocol::{End, Finished, Seed, Start, Suspects};
 use super::sealing;
 use super::throttle::InFlight;
@@ -204,7 +204,7 @@ impl ShardActor {
         let (shard, term) = (ctx.address(), self.term);
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
-                thread_is_free().await;
+                until_thread_is_free().await;
                 let polled = intake.poll(&poll).await;
                 shard.do_send(News::Term(term, TermNews::Polled(polled)));
             }

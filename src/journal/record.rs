@@ -24,8 +24,8 @@
 //!
 //! # Compatibility
 //! Members are only added, with a default; a name never gets a new meaning. What cannot be added so
-//! gets a new version, which older programs refuse: attempts have a second one, since what the first
-//! repeated is left out of it. `tests/golden/` pins the bytes of every form.
+//! gets a new version, which older programs refuse. Attempts are written as version 2; both are read.
+//! `tests/golden/` pins the bytes of every form.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::io::Write as _;

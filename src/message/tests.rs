@@ -271,6 +271,12 @@ fn an_entry_id_is_two_numbers() {
     assert_eq!(serde_json::from_str::<EntryId>("\"1700000000000\\u002d7\"").unwrap(), id);
 }
 
+#[test]
+fn a_message_as_nearly_all_are_is_read_the_quick_way() {
+    let found = plain::read(SAMPLE).unwrap();
+    assert_eq!(found, Members::read(SAMPLE).unwrap().found().unwrap());
+}
+
 /// Some JSON values, among them those that a member should have.
 fn value() -> impl Strategy<Value = String> {
     let party = prop::collection::vec((prop_oneof![Just("phone"), Just("full name"), Just("x")], name()), 0..4)

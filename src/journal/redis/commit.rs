@@ -67,6 +67,7 @@ struct Operations<'a> {
     shard: &'a ShardKeys,
     dictionaries: &'a Arc<Dictionaries>,
     keys: Vec<String>,
+    /// Looked up for each event, so not with the standard hasher.
     places: HashMap<(WorkspaceId, WorkspaceKey), usize, RandomState>,
     /// By key: of several values the last holds, so only that is written. `None` is no value.
     values: HashMap<usize, Option<Bytes>>,
@@ -88,13 +89,16 @@ impl<'a> Operations<'a> {
             self.arguments.push(mail_fields(workspace));
         }
         for attempt in &step.attempts {
-            match self.dictionaries.pack(&attempt.json) {
-                Some(packed) => self.event("packed", workspace, WorkspaceKey::Attempts, attempt.seq, packed),
-                None => self.event("attempt", workspace, WorkspaceKey::Attempts, attempt.seq, attempt.json.clone()),
-            }
+            let (field, event) = match self.dictionaries.pack(&attempt.json) {
+                Some(packed) => ("z", packed),
+                None => ("e", attempt.json.clone()),
+            };
+            let place = number(self.place(workspace, WorkspaceKey::Attempts));
+            self.push("attempt", [place, event_id(attempt.seq), Bytes::from_static(field.as_bytes()), event]);
         }
         for event in &step.history {
-            self.event("event", workspace, WorkspaceKey::Journal, event.seq, event.json.clone());
+            let place = number(self.place(workspace, WorkspaceKey::Journal));
+            self.push("event", [place, event_id(event.seq), event.json.clone()]);
         }
         for mail in &step.mails_owed {
             self.push("owe", [mail_field(&mail.workspace, mail.id), record::encode_mail(mail)]);
@@ -102,11 +106,6 @@ impl<'a> Operations<'a> {
         for mail in &step.mails_ended {
             self.push("pay", [mail_field(workspace, *mail)]);
         }
-    }
-
-    fn event(&mut self, operation: &'static str, workspace: &WorkspaceId, key: WorkspaceKey, seq: u64, event: Bytes) {
-        let place = self.place(workspace, key);
-        self.push(operation, [number(place), Bytes::from(format!("{seq}-0")), event]);
     }
 
     fn states(&mut self, step: &Step) {
@@ -169,6 +168,10 @@ impl<'a> Operations<'a> {
 
 fn number(number: usize) -> Bytes {
     Bytes::from(number.to_string())
+}
+
+fn event_id(seq: u64) -> Bytes {
+    Bytes::from(format!("{seq}-0"))
 }
 
 fn mail_field(workspace: &WorkspaceId, mail: MailId) -> Bytes {

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::compression::{Dictionary, Version};
 use super::connect::{Backoff, Server};
-use super::error::is_away;
+use super::error::{is_away, unexpected};
 use super::reply;
 use super::script::Script;
 use super::shared::Shared;
@@ -45,7 +45,7 @@ pub(super) struct Dictionaries {
 struct Samples {
     taken: Vec<Bytes>,
     bytes: usize,
-    /// There are enough, or a dictionary is looked for.
+    /// Training is under way, or there is a dictionary.
     closed: bool,
 }
 
@@ -69,7 +69,7 @@ pub(super) enum UnpackError {
 
 impl UnpackError {
     /// The same, as what it means for loading `workspace`.
-    pub(super) fn of(&self, workspace: &WorkspaceId) -> LoadError {
+    pub(super) fn for_workspace(&self, workspace: &WorkspaceId) -> LoadError {
         LoadError::Corrupt { workspace: workspace.clone(), detail: self.to_string() }
     }
 }
@@ -159,8 +159,8 @@ impl Dictionaries {
         loop {
             match self.put(dictionary, "offer").await {
                 Ok(stored) => {
-                    let bytes = reply::bytes(stored)?;
-                    return Ok(Dictionary::new(bytes.unwrap_or_else(|| dictionary.bytes().clone())));
+                    let bytes = reply::bytes(stored)?.ok_or_else(|| unexpected("no dictionary"))?;
+                    return Ok(Dictionary::new(bytes));
                 }
                 Err(error) if is_away(&error) => backoff.pause().await,
                 Err(error) => return Err(error),

@@ -92,7 +92,7 @@ impl Inner {
         match self.dictionaries.fetch_and_unpack(&answered.attempts).await {
             Ok(attempts) => Ok(answered.with(attempts)),
             Err(UnpackError::Redis(error)) => Err(store_error(WHAT, error).into()),
-            Err(error) => Err(error.of(workspace).into()),
+            Err(error) => Err(error.for_workspace(workspace).into()),
         }
     }
 

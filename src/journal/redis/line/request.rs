@@ -221,7 +221,7 @@ fn read_and_reply<T: Send + 'static>(
         }
     };
     let finish = move |unpacked: Result<_, UnpackError>, answered: Answered| {
-        let attempts = unpacked.map_err(|error| error.of(&workspace))?;
+        let attempts = unpacked.map_err(|error| error.for_workspace(&workspace))?;
         let (stored, last) = answered.with(attempts);
         read(&workspace, stored, last)
     };
