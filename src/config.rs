@@ -29,8 +29,8 @@ pub const READ_COUNT_MAX: usize = 64;
 pub const ENTRY_BYTES_ASSUMED: usize = 4 * 1024;
 /// A thread that comes round within this span has time for another read: about 30 deliveries.
 pub const TURN_MAX: Duration = Duration::from_millis(1);
-/// So many longer turns hold a read up, no more.
-pub const TURNS_MAX: usize = 64;
+/// Longer turns hold a read up for about so long, no longer.
+pub const TURNS_WAIT_MAX: Duration = Duration::from_millis(20);
 /// How long a forward read waits for the first entry.
 pub const READ_BLOCK: Duration = Duration::from_secs(2);
 /// How often commands are looked for while no message may be read.
@@ -103,6 +103,8 @@ pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024;
 pub const DICTIONARY_SAMPLES: usize = 1_000;
 /// Bytes of them, beyond which fewer are enough: bounds the memory and the time that training takes.
 pub const DICTIONARY_SAMPLE_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// How often a dictionary in use is put back, should it be gone.
+pub const DICTIONARY_KEPT_EVERY: Duration = Duration::from_secs(60);
 /// Dictionaries that a process remembers. There are several only after one was lost.
 pub const DICTIONARIES_KNOWN_MAX: usize = 8;
 /// Bytes of an attempt's stored form at most: its message, what is kept of the response with every

@@ -265,6 +265,7 @@ impl Core {
         let event = decide::forget(&self.state, by, (self.context.clock)());
         let mut step = self.record(event.into_iter().collect());
         let test = self.test.give_up();
+        self.target = None;
         step.answers.extend(test.map(|test| (test, self.untested(NoAttempt::Forgotten))));
         step.answers.push((id, self.done()));
         out.steps.push(Step { settled_commands: vec![id], ..step });

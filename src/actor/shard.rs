@@ -200,11 +200,14 @@ impl ShardActor {
 
     /// Reads in a task of its own, one read at a time.
     fn read_with(&self, mut intake: Box<dyn ShardIntake>, ctx: &ActixContext<Self>) -> mpsc::Sender<Poll> {
-        let (sender, mut polls) = mpsc::channel(1);
+        let (sender, mut polls) = mpsc::channel::<Poll>(1);
         let (shard, term) = (ctx.address(), self.term);
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
-                until_thread_is_free().await;
+                // A command waits for no backlog.
+                if poll.messages.is_some() {
+                    until_thread_is_free().await;
+                }
                 let polled = intake.poll(&poll).await;
                 shard.do_send(News::Term(term, TermNews::Polled(polled)));
             }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use redis::RedisError;
 use tokio::time::Instant;
 
+use super::RedisOptions;
 use super::connect::{Backoff, Connection, Server};
 use super::error::{Verdict, timed_out, unexpected, verdict};
 use super::keys::{Keys, PREFIX_MAX};
 use super::reply;
 use super::script::Script;
-use crate::config::{SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
+use crate::config::{Compression, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 
 /// The version of the format of the keys.
 const FORMAT: &str = "1";
@@ -84,16 +85,15 @@ pub async fn stored_shards(url: &str, prefix: &str) -> Result<Option<u16>, Start
 pub(super) async fn check(
     server: &Server,
     keys: &Keys,
-    shards: Option<u16>,
-    allow_volatile: bool,
+    options: &RedisOptions,
     wait: Duration,
 ) -> Result<u16, StartError> {
-    if let Some(asked) = shards.filter(|asked| !(1..=SHARDS_MAX).contains(asked)) {
+    if let Some(asked) = options.shards.filter(|asked| !(1..=SHARDS_MAX).contains(asked)) {
         return Err(StartError::ShardsRange(asked));
     }
     let mut connection = first_connection(server, &keys.meta(), wait).await?;
-    check_server(&mut connection, server.is_cluster(), allow_volatile).await?;
-    fix_meta(&mut connection, server, keys, shards).await
+    check_server(&mut connection, server.is_cluster(), options).await?;
+    fix_meta(&mut connection, server, keys, options.shards).await
 }
 
 async fn first_connection(server: &Server, key: &str, wait: Duration) -> Result<Connection, StartError> {
@@ -110,7 +110,7 @@ async fn first_connection(server: &Server, key: &str, wait: Duration) -> Result<
     }
 }
 
-async fn check_server(connection: &mut Connection, cluster: bool, allow_volatile: bool) -> Result<(), StartError> {
+async fn check_server(connection: &mut Connection, cluster: bool, options: &RedisOptions) -> Result<(), StartError> {
     let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text);
     let info = info.map_err(StartError::Refused)?;
     let value = |name: &str| {
@@ -127,11 +127,14 @@ async fn check_server(connection: &mut Connection, cluster: bool, allow_volatile
     if value("cluster_enabled") == "1" && !cluster {
         return Err(StartError::Cluster);
     }
-    if allow_volatile {
-        return Ok(());
-    }
-    if value("maxmemory_policy") != "noeviction" {
+    // Even a Redis that may forget must not choose what: without a dictionary nothing that names it is read.
+    if value("maxmemory_policy") != "noeviction"
+        && (options.compression != Compression::None || !options.allow_volatile)
+    {
         return Err(StartError::Evicts(value("maxmemory_policy").to_owned()));
+    }
+    if options.allow_volatile {
+        return Ok(());
     }
     if value("aof_enabled") != "1" && !has_save_points(connection).await {
         return Err(StartError::Volatile);

@@ -92,8 +92,11 @@ impl Dictionary {
         &self.bytes
     }
 
-    /// Compresses an attempt. `None` when that would not make it smaller.
+    /// Compresses an attempt. `None` when that would not make it smaller, or it could not be read again.
     pub(super) fn pack(&self, json: &[u8]) -> Option<Bytes> {
+        if json.len() > UNPACKED_BYTES_MAX {
+            return None;
+        }
         let mut packer = take(&self.packers).map_or_else(|| self.packer(), Ok).ok()?;
         let mut packed = Vec::with_capacity(Version::BYTES + zstd::zstd_safe::compress_bound(json.len()));
         packed.extend_from_slice(&self.version.0.to_be_bytes());

@@ -5,20 +5,22 @@
 //! entries name it. Until there is one, attempts are stored as JSON.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use redis::{RedisError, Value};
+use redis::{Cmd, RedisError, Value};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::compression::{Dictionary, Version};
-use super::connect::{Backoff, Server};
+use super::connect::{Backoff, Connection, Server};
 use super::error::{is_away, unexpected};
 use super::reply;
 use super::script::Script;
 use super::shared::Shared;
 use crate::config::{
-    Compression, DICTIONARIES_KNOWN_MAX, DICTIONARY_BYTES_MAX, DICTIONARY_SAMPLE_BYTES_MAX, DICTIONARY_SAMPLES,
+    Compression, DICTIONARIES_KNOWN_MAX, DICTIONARY_BYTES_MAX, DICTIONARY_KEPT_EVERY, DICTIONARY_SAMPLE_BYTES_MAX,
+    DICTIONARY_SAMPLES, STORE_ANSWER_MAX, STORE_TIMEOUT,
 };
 use crate::journal::port::{LoadError, RawEntry, StoredEvent};
 use crate::message::WorkspaceId;
@@ -139,10 +141,11 @@ impl Dictionaries {
         *self.samples.lock().unwrap_or_else(PoisonError::into_inner) = Samples::default();
     }
 
-    fn begin(&self, dictionary: Dictionary) {
+    fn begin(self: &Arc<Self>, dictionary: Dictionary) {
         let dictionary = self.remember(dictionary);
         info!(version = %dictionary.version(), "Attempts are compressed from now on.");
         self.current.get_or_init(|| dictionary);
+        tokio::spawn(keep_on(Arc::downgrade(self)));
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         *samples = Samples { closed: true, ..Samples::default() };
     }
@@ -150,7 +153,11 @@ impl Dictionaries {
     async fn stored_current(&self) -> Result<Option<Dictionary>, RedisError> {
         let Some(name) = self.field(CURRENT).await? else { return Ok(None) };
         let name = String::from_utf8_lossy(&name).into_owned();
-        Ok(self.field(&name).await?.map(Dictionary::new))
+        let Some(dictionary) = self.field(&name).await?.map(Dictionary::new) else { return Ok(None) };
+        if dictionary.version().to_string() != name {
+            return Err(unexpected("a dictionary that is not what it was"));
+        }
+        Ok(Some(dictionary))
     }
 
     /// Offers a new dictionary; answers the one that all nodes use. While Redis is away it is waited for.
@@ -158,10 +165,7 @@ impl Dictionaries {
         let mut backoff = Backoff::default();
         loop {
             match self.put(dictionary, "offer").await {
-                Ok(stored) => {
-                    let bytes = reply::bytes(stored)?.ok_or_else(|| unexpected("no dictionary"))?;
-                    return Ok(Dictionary::new(bytes));
-                }
+                Ok(_) => return self.stored_current().await?.ok_or_else(|| unexpected("no dictionary")),
                 Err(error) if is_away(&error) => backoff.pause().await,
                 Err(error) => return Err(error),
             }
@@ -169,21 +173,28 @@ impl Dictionaries {
     }
 
     /// Makes sure that Redis has what is compressed with: asked on every new connection of a line, for a Redis
-    /// that lost its last second may have lost the dictionary alone.
+    /// that lost its last second may have lost the dictionary alone. In a cluster it lies on a node of its
+    /// own, which holds up no line: there it is put back once a minute.
     ///
     /// # Errors
     /// Redis is away or refuses.
-    pub(super) async fn keep(&self) -> Result<(), RedisError> {
+    pub(super) async fn keep(&self, connection: &mut Connection) -> Result<(), RedisError> {
         match self.current.get() {
-            Some(dictionary) => self.put(dictionary, "keep").await.map(drop),
-            None => Ok(()),
+            Some(dictionary) if !self.server.is_cluster() => {
+                connection.call(&self.putting(dictionary, "keep"), STORE_TIMEOUT).await.map(drop)
+            }
+            _ => Ok(()),
         }
     }
 
     async fn put(&self, dictionary: &Dictionary, how: &str) -> Result<Value, RedisError> {
+        self.shared.call_repeatable(&self.key, &self.putting(dictionary, how)).await
+    }
+
+    fn putting(&self, dictionary: &Dictionary, how: &str) -> Cmd {
         let mut cmd = self.server.script(Script::Dictionary, std::slice::from_ref(&self.key));
         cmd.arg(dictionary.version().to_string()).arg(dictionary.bytes().as_ref()).arg(how);
-        self.shared.call_repeatable(&self.key, &cmd).await
+        cmd
     }
 
     async fn field(&self, name: &str) -> Result<Option<Bytes>, RedisError> {
@@ -217,15 +228,15 @@ impl Dictionaries {
         self.unpack(entries)
     }
 
-    /// The same. While Redis is away it is waited for.
+    /// The same. While Redis is away it is waited for, at most [`STORE_ANSWER_MAX`].
     ///
     /// # Errors
     /// See [`UnpackError`].
     pub(super) async fn wait_and_unpack(&self, entries: &[RawEntry]) -> Result<Vec<StoredEvent>, UnpackError> {
-        let mut backoff = Backoff::default();
+        let (mut backoff, deadline) = (Backoff::default(), Instant::now() + STORE_ANSWER_MAX);
         loop {
             match self.fetch_and_unpack(entries).await {
-                Err(UnpackError::Redis(error)) if is_away(&error) => backoff.pause().await,
+                Err(UnpackError::Redis(error)) if is_away(&error) && Instant::now() < deadline => backoff.pause().await,
                 unpacked => return unpacked,
             }
         }
@@ -259,9 +270,24 @@ impl Dictionaries {
     fn remember(&self, dictionary: Dictionary) -> Arc<Dictionary> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= DICTIONARIES_KNOWN_MAX {
-            known.clear();
+            let used = self.current.get().map(|current| current.version());
+            let other = known.keys().copied().find(|version| Some(*version) != used);
+            other.map(|version| known.remove(&version));
         }
         Arc::clone(known.entry(dictionary.version()).or_insert_with(|| Arc::new(dictionary)))
+    }
+}
+
+/// Puts back what is compressed with once a minute, as long as somebody uses it: while lines stay connected,
+/// the key may be deleted, evicted, or lost with its own node of a cluster.
+async fn keep_on(dictionaries: Weak<Dictionaries>) {
+    loop {
+        tokio::time::sleep(DICTIONARY_KEPT_EVERY).await;
+        let Some(dictionaries) = dictionaries.upgrade() else { return };
+        let Some(dictionary) = dictionaries.current.get() else { return };
+        if let Err(error) = dictionaries.put(dictionary, "keep").await {
+            warn!(%error, "The dictionary of the log cannot be kept; it is tried again in a minute.");
+        }
     }
 }
 

@@ -226,7 +226,7 @@ impl Task {
             Outcome::Dead(error) => return Err(End::Dead(error)),
         }
         // Before anything names it.
-        match self.held.dictionaries.keep().await {
+        match self.held.dictionaries.keep(&mut connection).await {
             Err(error) if is_away(&error) => Err(End::Away(error)),
             Err(error) => {
                 let detail = format!("the dictionary of the log cannot be kept: {error}");

@@ -122,7 +122,7 @@ impl Redis {
         }
         let server = Arc::new(Server::parse(&options.url).map_err(StartError::Url)?);
         let keys = Keys::new(&options.prefix);
-        let shards = check::check(&server, &keys, options.shards, options.allow_volatile, START_WAIT).await?;
+        let shards = check::check(&server, &keys, options, START_WAIT).await?;
         let shared = Arc::new(Shared::new(Arc::clone(&server)));
         let (for_them, key) = (Arc::clone(&shared), keys.dictionaries());
         let dictionaries = Dictionaries::new(Arc::clone(&server), for_them, key, options.compression);

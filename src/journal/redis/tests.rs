@@ -31,6 +31,17 @@ mod laws_when_compressed {
     crate::journal::conformance::laws!(super::OnRedis<true>);
 }
 
+fn options(url: &str) -> RedisOptions {
+    RedisOptions {
+        url: url.to_owned(),
+        prefix: "outbound".to_owned(),
+        shards: Some(SHARDS),
+        allow_volatile: false,
+        compression: Compression::None,
+        clock: crate::app::now,
+    }
+}
+
 /// A journal on a Redis of its own, which compresses attempts or not.
 struct OnRedis<const COMPRESSED: bool> {
     server: RedisServer,
@@ -39,14 +50,8 @@ struct OnRedis<const COMPRESSED: bool> {
 
 impl<const COMPRESSED: bool> OnRedis<COMPRESSED> {
     async fn connected(server: &RedisServer) -> Arc<Redis> {
-        let options = RedisOptions {
-            url: server.url(),
-            prefix: "outbound".to_owned(),
-            shards: Some(SHARDS),
-            allow_volatile: false,
-            compression: if COMPRESSED { Compression::Zstd } else { Compression::None },
-            clock: crate::app::now,
-        };
+        let compression = if COMPRESSED { Compression::Zstd } else { Compression::None };
+        let options = RedisOptions { compression, ..options(&server.url()) };
         let journal = Redis::connect(&options).await.unwrap();
         if COMPRESSED {
             // The first attempts are compressed already.
@@ -139,9 +144,9 @@ async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
 
 #[tokio::test]
 async fn a_start_without_redis_ends_after_its_wait_and_says_what_to_check() {
-    let server = Server::parse("redis://127.0.0.1:1").unwrap();
-    let wait = Duration::from_millis(100);
-    let refused = check::check(&server, &Keys::new("outbound"), None, false, wait).await.unwrap_err();
+    let options = options("redis://127.0.0.1:1");
+    let (server, wait) = (Server::parse(&options.url).unwrap(), Duration::from_millis(100));
+    let refused = check::check(&server, &Keys::new("outbound"), &options, wait).await.unwrap_err();
     assert!(matches!(refused, StartError::Unreachable(..)));
     assert_eq!(refused.to_string(), "Redis did not answer within 100ms: check the URL and that it runs");
 }
