@@ -217,3 +217,12 @@ async fn nodes_that_train_at_the_same_time_agree_on_one_dictionary() {
         assert_eq!(node.read(&workspace.id).await.unwrap().state, workspace.state);
     }
 }
+
+#[tokio::test]
+async fn a_redis_that_evicts_is_refused_even_where_it_may_forget() {
+    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
+    let volatile = RedisOptions { allow_volatile: true, ..options(&server.url()) };
+    Redis::connect(&volatile).await.unwrap();
+    let refused = Redis::connect(&RedisOptions { compression: Compression::Zstd, ..volatile }).await.unwrap_err();
+    assert!(refused.to_string().contains("set it to noeviction"), "{refused}");
+}
