@@ -128,7 +128,7 @@ pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// Idle connections kept for one host.
-pub const POOL_IDLE_PER_HOST_MAX: usize = 256;
+pub const POOL_IDLE_PER_HOST_MAX: usize = 2_048;
 /// How long every request to an endpoint that broke a connection gets a connection of its own.
 pub const UNKEPT_FOR: Duration = Duration::from_secs(10 * 60);
 /// Endpoints that are remembered for [`UNKEPT_FOR`]; what comes on top keeps its connections.
