@@ -14,7 +14,7 @@ use outbound::message::RawMessage;
 use outbound::workspace::Time;
 
 use super::backlog::even;
-use super::process::{Memory, Usage};
+use super::process::Usage;
 use super::report::{Report, Target, over};
 use super::run::{Backlog, Bench, Run, Tally, wait_all};
 use super::scenario::Size;
@@ -73,19 +73,16 @@ async fn on_file(bench: &mut Bench, backlog: &Backlog<'_>) -> (Run, Option<f64>)
     let before = bench.others();
     let flushes = Flushes::of(folder.path());
     let mut outbound = Outbound::start(&journal, folder.path(), backlog.flags);
-    let memory = Memory::watch(outbound.process.pid());
     wait_all(backlog.messages, &mut bench.receiver);
     let flushed = flushes.and_then(|before| Some(Flushes::of(folder.path())?.0 - before.0));
     let (usage, after) = (Usage::of(outbound.process.pid()), bench.others());
-    let memory_mib = memory.stop();
-    let webhooks = outbound.webhooks(0..load.workspaces).await;
     outbound.process.terminate();
     let run = bench.run(backlog.messages, usage, &before, &after);
     let (owed, rejected) = left(&file).await;
     assert_eq!(owed, 0, "the journal still owes messages that have arrived");
-    let tally = Tally::of(backlog.messages, &run.stats, rejected).with_skipped(&webhooks);
+    let tally = Tally::of(backlog.messages, &run.stats, rejected);
     let per_s = flushed.map(|count| count as f64 / run.stats.seconds.max(1e-6));
-    (Run { memory_mib, tally, webhooks, ..run }, per_s)
+    (Run { tally, ..run }, per_s)
 }
 
 fn open(file: &Path) -> Embedded {

@@ -95,6 +95,7 @@ async fn offer(bench: &Bench, load: &Load, messages: usize, stream: &dyn Fn(usiz
         let due = ((began.elapsed().as_secs_f64() * OFFERED_PER_S) as usize).min(messages);
         load.append(&mut redis, sent..due, stream);
         sent = due;
+        // A step of the pace; what has become due meanwhile is appended at once.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
