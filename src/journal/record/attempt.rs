@@ -54,22 +54,21 @@ pub(super) fn encode(seq: u64, delivered: bool, attempt: &Attempt) -> serde_json
     json.extend_from_slice(br#","message":"#);
     // Valid JSON by its invariant.
     json.extend_from_slice(message);
-    let after = After::of(response.as_deref(), delivered);
-    if after.is_empty() {
-        json.push(b'}');
-        return Ok(json);
-    }
-    members(&mut json, &after)?;
+    members(&mut json, &After::of(response.as_deref(), delivered))?;
     json.push(b'}');
     Ok(json)
 }
 
-/// Writes the members of a struct, each with the comma before it. One without members is not for this.
+/// Writes the members of a struct, each with the comma before it.
 fn members(json: &mut Vec<u8>, of: &impl Serialize) -> serde_json::Result<()> {
     let brace = json.len();
     serde_json::to_writer(&mut *json, of)?;
-    json[brace] = b',';
     json.pop();
+    if json.len() > brace + 1 {
+        json[brace] = b',';
+    } else {
+        json.truncate(brace);
+    }
     Ok(())
 }
 
@@ -138,8 +137,9 @@ impl<'a> Before<'a> {
 /// What stands behind the message.
 #[derive(Serialize)]
 struct After<'a> {
-    #[serde(skip_serializing_if = "Status::is_left_out")]
-    status: Status,
+    /// `null` where none came; left out where it is the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Option<u16>>,
     #[serde(skip_serializing_if = "Lines::is_empty")]
     headers: Lines<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -148,35 +148,17 @@ struct After<'a> {
     truncated: bool,
 }
 
-/// A status, or why there is none.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Status {
-    LeftOut,
-    Told(Option<u16>),
-}
-
-impl Status {
-    fn is_left_out(&self) -> bool {
-        matches!(self, Self::LeftOut)
-    }
-}
-
 impl<'a> After<'a> {
     fn of(response: Option<&'a Response>, delivered: bool) -> Self {
         let usual = if delivered { Some(STATUS) } else { None };
         let found = response.map(|response| response.status);
-        let status = if found == usual { Status::LeftOut } else { Status::Told(found) };
+        let status = (found != usual).then_some(found);
         match response {
             None => Self { status, headers: Lines(&[]), body: "", truncated: false },
             Some(Response { headers, body, truncated, .. }) => {
                 Self { status, headers: Lines(headers), body, truncated: *truncated }
             }
         }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.status.is_left_out() && self.headers.is_empty() && self.body.is_empty() && !self.truncated
     }
 }
 
