@@ -127,6 +127,8 @@ pub const RESPONSE_HEADERS_MAX: usize = 64;
 pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
+/// How often idle connections are looked through for such.
+pub const POOL_SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Idle connections kept for one host.
 pub const POOL_IDLE_PER_HOST_MAX: usize = 2_048;
 /// How long every request to an endpoint that broke a connection gets a connection of its own.

@@ -1,6 +1,6 @@
 //! What came back, as far as it is kept: an endpoint decides neither how much we read nor how much we store.
 
-use reqwest::header::{HeaderMap, LOCATION};
+use hyper::header::{HeaderMap, LOCATION};
 
 use crate::config::{RESPONSE_HEADER_BYTES_KEPT_MAX, RESPONSE_KEPT_MAX, RESPONSE_READ_MAX};
 use crate::workspace::event::{Header, Response};
@@ -64,7 +64,7 @@ fn kept(headers: &HeaderMap) -> Vec<Header> {
 
 #[cfg(test)]
 mod tests {
-    use reqwest::header::{HeaderName, HeaderValue};
+    use hyper::header::{HeaderName, HeaderValue};
 
     use super::*;
 

@@ -99,12 +99,21 @@ pub(super) fn failure(peer: &Peer, stage: Stage, error: &(dyn Error + 'static)) 
         return Verdict::Unable(reason);
     }
     let named = causes.iter().find_map(|cause| named(peer, *cause));
-    let (kind, detail) = named.unwrap_or_else(|| {
-        // The innermost one is what the system said.
-        let io = causes.iter().rev().find_map(|cause| cause.downcast_ref::<io::Error>());
-        broken(peer, stage, io.map_or(io::ErrorKind::Other, io::Error::kind))
-    });
+    let (kind, detail) = named.unwrap_or_else(|| broken(peer, stage, io_kind(error)));
     Verdict::Failed(AttemptError { kind, detail })
+}
+
+/// Whether the system gave up before our deadline passed.
+pub(super) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    io_kind(error) == io::ErrorKind::TimedOut
+}
+
+/// What the system said: that is the innermost cause.
+fn io_kind(error: &(dyn Error + 'static)) -> io::ErrorKind {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .last()
+        .map_or(io::ErrorKind::Other, io::Error::kind)
 }
 
 /// An error and what caused it, outermost first. An `io::Error` hides the error that it wraps from

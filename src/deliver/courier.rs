@@ -1,26 +1,22 @@
-//! Makes attempts: one request each, and no more.
-//!
-//! Who could send a request twice, and why nobody does: reqwest's retries, redirects and proxies are off. The
-//! pool below it (hyper-util) replaces a kept connection that turns out closed, and sends on the new one
-//! only what hyper hands back, which is a request that its connection never took up; from the moment it is
-//! taken up to be written, the outcome is what becomes of that connection. `tests/delivery.rs` holds this.
+//! Makes attempts: one request each, and no more. `tests/delivery` holds this.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, Request};
-use rustls::{ClientConfig, RootCertStore};
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use rustls::RootCertStore;
 use tokio::time::{Instant, timeout};
-use url::Url;
 
 use super::answer::Answer;
 use super::classify::{self, Stage, Verdict};
+use super::connections::{Connections, SendError};
 use super::guard::Guard;
 use super::resolve::Resolver;
-use super::reuse::{Clients, Unkept};
+use super::target::Address;
 use super::{BuildError, Done, Options, Post, Report, tls};
-use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, RESPONSE_HEADERS_MAX};
 use crate::workspace::event::ErrorKind;
 use crate::workspace::time::Clock;
 
@@ -28,7 +24,7 @@ use crate::workspace::time::Clock;
 /// (PERFORMANCE.md) and a client must not be shared between runtimes.
 #[derive(Debug)]
 pub struct Courier {
-    clients: Clients,
+    connections: Connections,
     guard: Guard,
     timeout: Duration,
     clock: Clock,
@@ -50,12 +46,8 @@ impl Courier {
     pub fn with_roots(options: &Options, roots: RootCertStore) -> Result<Self, BuildError> {
         let tls = tls::client_config(roots).map_err(|error| BuildError(error.into()))?;
         let guard = Guard::new(options.allow.clone());
-        let resolver = Arc::new(Resolver::new(guard.clone(), options.timeout / 2));
-        let build = |kept: usize| {
-            client(options, tls.clone(), Arc::clone(&resolver), kept).map_err(|error| BuildError(error.into()))
-        };
-        let clients = Clients { keeping: build(POOL_IDLE_PER_HOST_MAX)?, single: build(0)?, unkept: Unkept::default() };
-        Ok(Self { clients, guard, timeout: options.timeout, clock: options.clock })
+        let connections = Connections::new(Resolver::new(guard.clone(), options.timeout / 2), tls, options.timeout);
+        Ok(Self { connections, guard, timeout: options.timeout, clock: options.clock })
     }
 
     /// Makes the POST and waits for its end, at most [`Options::timeout`].
@@ -74,72 +66,63 @@ impl Courier {
             let response = answer.map(|answer| Arc::new(answer.into_response()));
             Report::Done(Done { headers: recorded, error, response, duration: started.elapsed() })
         };
-        let (url, peer) = match &ready.address {
+        let address = match &ready.address {
             Ok(address) => address,
             Err(refused) => return done(Some(refused.clone()), None),
         };
-        let client = self.clients.pick(&peer.authority);
+        let peer = &address.peer;
+        let request = address.post(headers, post.body.clone());
         let mut answer = None;
-        let ended = timeout(self.timeout, exchange(client, request(url.clone(), headers, post), &mut answer)).await;
+        let ended = timeout(self.timeout, self.exchange(address, request, &mut answer)).await;
         // A status that is an error stays the reason, whatever happens to the rest of the answer.
         if let Some(error) = answer.as_ref().and_then(|answer| classify::status(peer, answer.status, answer.location()))
         {
             return done(Some(error), answer);
         }
-        let late = |stage| Verdict::Failed(classify::late(peer, stage, self.timeout));
-        let stage = if answer.is_some() { Stage::Reading } else { Stage::Waiting };
-        let verdict = match ended {
+        let waited = if answer.is_some() { Stage::Reading } else { Stage::Waiting };
+        let (stage, error): (_, &(dyn Error + 'static)) = match &ended {
             Ok(Ok(())) => return done(None, answer),
-            Ok(Err(error)) if error.is_timeout() => late(stage),
-            Ok(Err(error)) if error.is_connect() => classify::failure(peer, Stage::Connecting, &error),
-            Ok(Err(error)) => classify::failure(peer, stage, &error),
-            Err(_elapsed) => late(stage),
+            Ok(Err(SendError::Connect(error))) => (Stage::Connecting, &**error),
+            Ok(Err(SendError::Http(error))) => (waited, error),
+            Err(elapsed) => (waited, elapsed),
+        };
+        let verdict = if ended.is_err() || classify::is_timeout(error) {
+            Verdict::Failed(classify::late(peer, stage, self.timeout))
+        } else {
+            classify::failure(peer, stage, error)
         };
         match verdict {
             Verdict::Failed(error) => {
                 if answer.is_none() && error.kind == ErrorKind::Protocol {
-                    self.clients.unkept.insert(&peer.authority, Instant::now());
+                    self.connections.unkept.insert(&peer.authority, Instant::now());
                 }
                 done(Some(error), answer)
             }
             Verdict::Unable(reason) => Report::Unable(reason),
         }
     }
-}
 
-/// Sends the request and reads its answer into `answer`, which holds what came so far if this is dropped.
-async fn exchange(client: &Client, request: Request, answer: &mut Option<Answer>) -> reqwest::Result<()> {
-    let mut response = client.execute(request).await?;
-    let answer = answer.insert(Answer::new(response.status().as_u16(), response.headers()));
-    while answer.wants_more() {
-        match response.chunk().await? {
-            Some(bytes) => answer.push(&bytes),
-            None => break,
+    /// Sends the request and reads its answer into `answer`, which holds what came so far if this is dropped.
+    async fn exchange(
+        &self,
+        address: &Address,
+        request: Request<Full<Bytes>>,
+        answer: &mut Option<Answer>,
+    ) -> Result<(), SendError> {
+        let (sender, response) = self.connections.send(address, request).await?;
+        let (head, mut body) = response.into_parts();
+        let answer = answer.insert(Answer::new(head.status.as_u16(), &head.headers));
+        // Frees the buffer that the connection reads into, so that it can be used again.
+        drop(head);
+        while answer.wants_more() {
+            match body.frame().await.transpose().map_err(SendError::Http)? {
+                Some(frame) => frame.data_ref().into_iter().for_each(|bytes| answer.push(bytes)),
+                None => {
+                    self.connections.keep(address, sender);
+                    break;
+                }
+            }
         }
+        Ok(())
     }
-    Ok(())
-}
-
-/// A client that keeps so many idle connections a host.
-fn client(options: &Options, tls: ClientConfig, resolver: Arc<Resolver>, kept: usize) -> reqwest::Result<Client> {
-    Client::builder()
-        .tls_backend_preconfigured(tls)
-        .dns_resolver(resolver)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .http1_only()
-        .http1_max_headers(RESPONSE_HEADERS_MAX)
-        .connect_timeout(options.timeout)
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(kept)
-        .build()
-}
-
-fn request(url: Url, headers: HeaderMap, post: &Post) -> Request {
-    let mut request = Request::new(Method::POST, url);
-    *request.headers_mut() = headers;
-    *request.body_mut() = Some(post.body.clone().into());
-    request
 }

@@ -1,13 +1,14 @@
 //! One attempt: a signed POST through the egress guard, and what came of it.
 //!
 //! Architecture invariants: one call of [`Courier::attempt`] writes at most one request to the network;
-//! only this room (and `cli::publish`) knows reqwest; a courier belongs to one thread's runtime.
+//! only this room speaks HTTP to endpoints; a courier belongs to one thread's runtime.
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `resolve`, `tls`), on which
-//! connection (`reuse`), and what its end means (`answer`, `classify`).
+//! connection (`connections`, `reuse`), and what its end means (`answer`, `classify`).
 
 mod answer;
 mod classify;
+mod connections;
 pub mod courier;
 pub mod guard;
 mod resolve;

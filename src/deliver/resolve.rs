@@ -11,12 +11,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::Semaphore;
+use tower_service::Service;
 
 use super::guard::{Forbidden, Guard};
 use crate::config::LOOKUPS_AT_ONCE;
@@ -31,11 +33,13 @@ pub(super) struct Unresolved(Arc<io::Error>);
 pub(super) struct Saturated;
 
 /// Resolves with the system's resolver; a name that is asked for several times at once is asked once.
+/// Clones share what is under way.
+#[derive(Debug, Clone)]
 pub(super) struct Resolver {
     guard: Guard,
     wait: Duration,
     permits: Arc<Semaphore>,
-    under_way: Mutex<HashMap<String, WeakShared<Lookup>>>,
+    under_way: Arc<Mutex<HashMap<String, WeakShared<Lookup>>>>,
 }
 
 type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, LookupError>> + Send>>;
@@ -68,7 +72,7 @@ impl Error for Unresolved {
 impl Resolver {
     /// A resolver that waits at most `wait` for its turn when [`LOOKUPS_AT_ONCE`] are under way.
     pub(super) fn new(guard: Guard, wait: Duration) -> Self {
-        Self { guard, wait, permits: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)), under_way: Mutex::default() }
+        Self { guard, wait, permits: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)), under_way: Arc::default() }
     }
 
     fn lookup(&self, host: &str) -> Shared<Lookup> {
@@ -86,8 +90,16 @@ impl Resolver {
     }
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let host = name.as_str().to_owned();
         let lookup = self.lookup(&host);
         let guard = self.guard.clone();
@@ -102,7 +114,7 @@ impl Resolve for Resolver {
             if permitted.is_empty() {
                 return Err(Forbidden { host }.into());
             }
-            Ok(Box::new(permitted.into_iter()) as Addrs)
+            Ok(permitted.into_iter())
         })
     }
 }

@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use reqwest::Client;
 use tokio::time::Instant;
 
 use crate::config::{UNKEPT_FOR, UNKEPT_MAX};
@@ -17,21 +16,6 @@ use crate::config::{UNKEPT_FOR, UNKEPT_MAX};
 #[derive(Debug, Default)]
 pub(super) struct Unkept {
     until: Mutex<HashMap<String, Instant>>,
-}
-
-/// Two clients that differ in whether connections are kept.
-#[derive(Debug)]
-pub(super) struct Clients {
-    pub(super) keeping: Client,
-    pub(super) single: Client,
-    pub(super) unkept: Unkept,
-}
-
-impl Clients {
-    /// The client for a request to `authority`, a host and port.
-    pub(super) fn pick(&self, authority: &str) -> &Client {
-        if self.unkept.contains(authority, Instant::now()) { &self.single } else { &self.keeping }
-    }
 }
 
 impl Unkept {

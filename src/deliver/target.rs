@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
-use url::Url;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use hyper::{Method, Request, Uri};
+use url::{Position, Url};
 
 use super::classify::Peer;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
@@ -30,10 +33,23 @@ pub struct Target {
 #[derive(Debug)]
 pub(super) struct Ready {
     /// Or why nothing may be sent there now: the operator's exceptions were narrowed since it was saved.
-    pub(super) address: Result<(Url, Peer), AttemptError>,
+    pub(super) address: Result<Address, AttemptError>,
     secrets: Vec<Secret>,
     /// The webhook's own headers.
     custom: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// The endpoint, in every form that a request needs.
+#[derive(Debug)]
+pub(super) struct Address {
+    /// The whole of it.
+    pub(super) uri: Uri,
+    /// Path and query: what a request names.
+    path: Uri,
+    /// Scheme, host and port: requests to the same origin may share connections.
+    pub(super) origin: Arc<str>,
+    pub(super) peer: Peer,
+    host: HeaderValue,
 }
 
 /// A header that cannot be made: nothing can be sent.
@@ -80,6 +96,30 @@ impl Target {
     }
 }
 
+impl Address {
+    fn of(url: &Url) -> Result<Self, InvalidUrl> {
+        let uri: Uri = url.as_str().parse().map_err(|_| InvalidUrl::HostCharacter)?;
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        Ok(Self {
+            path: uri.path_and_query().cloned().map(Uri::from).unwrap_or_default(),
+            origin: url[..Position::AfterPort].into(),
+            host: HeaderValue::from_str(host).map_err(|_| InvalidUrl::HostCharacter)?,
+            peer: Peer::of(url),
+            uri,
+        })
+    }
+
+    /// A POST to it.
+    pub(super) fn post(&self, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
+        headers.insert(HOST, self.host.clone());
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.path.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+}
+
 impl Ready {
     fn new(target: &Target, guard: &Guard) -> Result<Self, Unsendable> {
         let secrets = target.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<_, _>>()?;
@@ -89,8 +129,8 @@ impl Ready {
             Ok((HeaderName::from_bytes(name.as_str().as_bytes())?, value))
         });
         let custom = custom.collect::<Result<_, Unsendable>>()?;
-        let address = parse_endpoint(&target.url, guard).map_err(|invalid| refused(&invalid));
-        Ok(Self { address: address.map(|url| (url.clone(), Peer::of(&url))), secrets, custom })
+        let address = parse_endpoint(&target.url, guard).and_then(|url| Address::of(&url));
+        Ok(Self { address: address.map_err(|invalid| refused(&invalid)), secrets, custom })
     }
 
     /// The headers of one request, and how they are logged: what is confidential is masked before any event
@@ -109,8 +149,9 @@ impl Ready {
             (sign::TIMESTAMP_HEADER, timestamp.to_string()),
             (sign::SIGNATURE_HEADER, sign::sign(&self.secrets, webhook_id, timestamp, body)),
         ];
-        let mut headers = HeaderMap::with_capacity(FIXED.len() + own.len() + self.custom.len());
-        let mut recorded = Vec::with_capacity(headers.capacity());
+        let set = FIXED.len() + own.len() + self.custom.len();
+        let mut headers = HeaderMap::with_capacity(set + IMPLIED);
+        let mut recorded = Vec::with_capacity(set);
         for (name, value) in FIXED {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
             recorded.push((Cow::Borrowed(name), Cow::Borrowed(value)));
@@ -130,6 +171,8 @@ impl Ready {
     }
 }
 
+/// `host` and `content-length`, which are set without being recorded.
+const IMPLIED: usize = 2;
 /// The headers that are the same in every request.
 const FIXED: [(&str, &str); 3] = [("content-type", "application/json"), ("accept", "*/*"), ("user-agent", AGENT)];
 
