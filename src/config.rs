@@ -121,8 +121,8 @@ const _: () = {
 pub const RESPONSE_READ_MAX: usize = 16 * 1024;
 /// Bytes kept of a response's body.
 pub const RESPONSE_KEPT_MAX: usize = 4 * 1024;
-/// Headers of a response; more is an error of kind `protocol`.
-pub const RESPONSE_HEADERS_MAX: usize = 64;
+/// Headers of a response; more is an error of kind `protocol`. It is what hyper reads without allocating.
+pub const RESPONSE_HEADERS_MAX: usize = 100;
 /// Bytes of a response's headers that are kept, names and values.
 pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.

@@ -95,8 +95,8 @@ impl ToWorkspace {
     /// What to blame when handling it panics.
     pub(super) fn suspects(&self) -> Suspects {
         match self {
-            Self::Entries(items) => Suspects::Entries(items.iter().map(|item| item.entry).collect()),
-            Self::Outcomes(list) => Suspects::Entries(list.iter().map(|end| end.start.item.entry).collect()),
+            Self::Entries(items) => Suspects::one_of(items, |item| item.entry),
+            Self::Outcomes(list) => Suspects::one_of(list, |end| end.start.item.entry),
             Self::Command(id, _) | Self::Newest(id, _) | Self::TestDurable(id) => Suspects::Command(*id),
             Self::Wake | Self::GiveBack | Self::MailTurn(_) | Self::MailResult(..) | Self::Retire => Suspects::None,
         }
@@ -104,11 +104,21 @@ impl ToWorkspace {
 }
 
 /// What a workspace was handling when it panicked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Suspects {
-    Entries(Vec<EntryId>),
+    Entry(EntryId),
     Command(EntryId),
+    /// Nothing, or too many to tell: they are fed one at a time from then on.
     None,
+}
+
+impl Suspects {
+    fn one_of<T>(list: &[T], entry: impl FnOnce(&T) -> EntryId) -> Self {
+        match list {
+            [one] => Self::Entry(entry(one)),
+            _ => Self::None,
+        }
+    }
 }
 
 /// What a workspace says to its shard after each mail.

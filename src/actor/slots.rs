@@ -145,7 +145,7 @@ impl Slot {
     }
 
     /// Nothing is held, asked for or owed.
-    fn is_unused(&self) -> bool {
+    pub(super) fn is_unused(&self) -> bool {
         self.phase == Phase::Passive
             && self.held == 0
             && self.commands == 0
@@ -174,6 +174,11 @@ impl Slots {
 
     pub(super) fn get(&self, workspace: &WorkspaceId) -> Option<&Slot> {
         self.slots.get(workspace)
+    }
+
+    /// The id with this text.
+    pub(super) fn known(&self, text: &str) -> Option<WorkspaceId> {
+        self.slots.get_key_value(text).map(|(workspace, _)| workspace.clone())
     }
 
     pub(super) fn get_mut(&mut self, workspace: &WorkspaceId) -> Option<&mut Slot> {

@@ -22,7 +22,7 @@ use tower_service::Service as _;
 use super::resolve::Resolver;
 use super::reuse::Unkept;
 use super::target::Address;
-use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, POOL_SWEEP_EVERY, RESPONSE_HEADERS_MAX};
+use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, POOL_SWEEP_EVERY};
 
 /// The connections of a courier.
 #[derive(Debug)]
@@ -53,9 +53,8 @@ impl Connections {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(timeout));
-        let mut http = Builder::new();
-        http.max_headers(RESPONSE_HEADERS_MAX);
-        Self { connector: HttpsConnector::from((tcp, tls)), http, kept: Arc::default(), unkept: Unkept::default() }
+        let connector = HttpsConnector::from((tcp, tls));
+        Self { connector, http: Builder::new(), kept: Arc::default(), unkept: Unkept::default() }
     }
 
     /// Sends a request and waits for the head of its answer. The sender is to be given back with

@@ -147,7 +147,7 @@ pub type Header = (Cow<'static, str>, Cow<'static, str>);
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// At most 64 headers, in order; bytes that are no UTF-8 are replaced.
+    /// At most 100 headers, in order; bytes that are no UTF-8 are replaced.
     pub headers: Vec<Header>,
     /// At most 4 KiB; bytes that are no UTF-8 are replaced.
     pub body: String,

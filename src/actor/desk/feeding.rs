@@ -46,7 +46,7 @@ impl Desk {
             return;
         }
         let bytes = entry.bytes();
-        let (workspace, item) = match read_message(&entry, &self.place) {
+        let (workspace, item) = match read_message(&entry, &self.place, |text| self.slots.known(text)) {
             Ok(read) => read,
             Err(reason) => return self.reject(&entry, &reason, now),
         };
@@ -148,7 +148,7 @@ impl Desk {
         if self.table.knows(entry.id) {
             return;
         }
-        let Ok((workspace, item)) = read_message(entry, &self.place) else { return };
+        let Ok((workspace, item)) = read_message(entry, &self.place, |text| self.slots.known(text)) else { return };
         let Some(open) = due.get_mut(&workspace).filter(|open| **open) else { return };
         let Some(slot) = self.slots.get(&workspace) else { return };
         if slot.resume_from().is_none_or(|from| entry.id < from) {

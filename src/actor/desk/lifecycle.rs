@@ -214,8 +214,10 @@ impl Desk {
             change(slot);
             slot.clear_suspicion();
             slot.used_at = now;
+            if slot.is_unused() {
+                self.slots.forget_unused(workspace);
+            }
         }
-        self.slots.forget_unused(workspace);
     }
 
     /// Takes nothing new up; ends with [`Action::Release`] when what is under way has ended.

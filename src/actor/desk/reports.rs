@@ -28,7 +28,7 @@ impl Desk {
         match what {
             What::Decided(decided) => self.decided(&workspace, *decided, now),
             What::Retired => self.retired(&workspace),
-            What::Panicked(suspects) => self.panicked(&workspace, &suspects, now),
+            What::Panicked(suspects) => self.panicked(&workspace, suspects, now),
         }
     }
 
@@ -122,7 +122,7 @@ impl Desk {
 
     /// A workspace panicked. Its state is gone; it is loaded again after a pause and fed one entry at
     /// a time. What it panics over a second time is set aside.
-    fn panicked(&mut self, workspace: &WorkspaceId, suspects: &Suspects, now: Instant) {
+    fn panicked(&mut self, workspace: &WorkspaceId, suspects: Suspects, now: Instant) {
         error!(%workspace, shard = self.place.shard, "A workspace failed and is loaded again.");
         self.actions.push_back(Action::Forget(workspace.clone()));
         let Some(was_suspect) = self.slots.get(workspace).map(|slot| slot.suspect) else { return };
@@ -135,18 +135,15 @@ impl Desk {
     }
 
     /// Sets aside what it panicked over for the second time. Says whether there was such a thing.
-    fn blame(&mut self, workspace: &WorkspaceId, suspects: &Suspects, was_suspect: bool, now: Instant) -> bool {
+    fn blame(&mut self, workspace: &WorkspaceId, suspects: Suspects, was_suspect: bool, now: Instant) -> bool {
         match suspects {
-            Suspects::Entries(entries) => match (entries.as_slice(), was_suspect) {
-                ([entry], true) => self.reject_poison(workspace, *entry, now),
-                _ => false,
-            },
+            Suspects::Entry(entry) => was_suspect && self.reject_poison(workspace, entry, now),
             Suspects::Command(id) => {
                 // One that is decided is settled already; its answer comes when its test is given up.
-                let Some(held) = self.commands.get_mut(id).filter(|held| !held.decided) else { return false };
+                let Some(held) = self.commands.get_mut(&id).filter(|held| !held.decided) else { return false };
                 let again = std::mem::replace(&mut held.blamed, true);
                 if again {
-                    self.refuse(workspace, *id, Refusal::Internal, now);
+                    self.refuse(workspace, id, Refusal::Internal, now);
                 }
                 again
             }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
-use redis::Cmd;
+use redis::{Cmd, RedisWrite, ToRedisArgs};
 
+use self::Argument::{Entry, Number, Text, Word};
 use super::connect::Server;
 use super::dictionaries::Dictionaries;
 use super::keys::{ShardKeys, WorkspaceKey};
@@ -56,10 +57,27 @@ pub(super) fn command(server: &Server, held: &Held, expected: u64, batch: &Batch
         .arg(HISTORY_KEPT)
         .arg(ANSWERS_KEPT)
         .arg(REJECTED_KEPT);
-    for argument in &operations.arguments {
-        cmd.arg(argument.as_ref());
-    }
+    cmd.arg(&operations.arguments);
     cmd
+}
+
+/// An argument. Its text is written once, into the command.
+enum Argument {
+    Word(&'static str),
+    Number(usize),
+    Entry(EntryId),
+    Text(Bytes),
+}
+
+impl ToRedisArgs for Argument {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        match self {
+            Self::Word(word) => out.write_arg(word.as_bytes()),
+            Self::Number(number) => out.write_arg_fmt(number),
+            Self::Entry(entry) => out.write_arg_fmt(entry),
+            Self::Text(text) => out.write_arg(text),
+        }
+    }
 }
 
 /// Collects keys and arguments: the script's keys stand before its arguments.
@@ -71,7 +89,7 @@ struct Operations<'a> {
     places: HashMap<(WorkspaceId, WorkspaceKey), usize, RandomState>,
     /// By key: of several values the last holds, so only that is written. `None` is no value.
     values: HashMap<usize, Option<Bytes>>,
-    arguments: Vec<Bytes>,
+    arguments: Vec<Argument>,
 }
 
 impl<'a> Operations<'a> {
@@ -84,27 +102,27 @@ impl<'a> Operations<'a> {
     fn events(&mut self, step: &Step) {
         let Some(workspace) = &step.workspace else { return };
         if step.forget {
-            let streams = [WorkspaceKey::Attempts, WorkspaceKey::Journal].map(|key| number(self.place(workspace, key)));
-            self.push("forget", streams);
-            self.arguments.push(mail_fields(workspace));
+            let streams = [WorkspaceKey::Attempts, WorkspaceKey::Journal].map(|key| self.place(workspace, key));
+            self.push("forget", streams.map(Number));
+            self.arguments.push(Text(mail_fields(workspace)));
         }
         for attempt in &step.attempts {
             let (field, event) = match self.dictionaries.pack(&attempt.json) {
                 Some(packed) => ("z", packed),
                 None => ("e", attempt.json.clone()),
             };
-            let place = number(self.place(workspace, WorkspaceKey::Attempts));
-            self.push("attempt", [place, event_id(attempt.seq), Bytes::from_static(field.as_bytes()), event]);
+            let place = self.place(workspace, WorkspaceKey::Attempts);
+            self.push("attempt", [Number(place), event_id(attempt.seq), Word(field), Text(event)]);
         }
         for event in &step.history {
-            let place = number(self.place(workspace, WorkspaceKey::Journal));
-            self.push("event", [place, event_id(event.seq), event.json.clone()]);
+            let place = self.place(workspace, WorkspaceKey::Journal);
+            self.push("event", [Number(place), event_id(event.seq), Text(event.json.clone())]);
         }
         for mail in &step.mails_owed {
-            self.push("owe", [mail_field(&mail.workspace, mail.id), record::encode_mail(mail)]);
+            self.push("owe", [Text(mail_field(&mail.workspace, mail.id)), Text(record::encode_mail(mail))]);
         }
         for mail in &step.mails_ended {
-            self.push("pay", [mail_field(workspace, *mail)]);
+            self.push("pay", [Text(mail_field(workspace, *mail))]);
         }
     }
 
@@ -127,33 +145,33 @@ impl<'a> Operations<'a> {
     fn write_states(&mut self) {
         for (place, value) in std::mem::take(&mut self.values) {
             match value {
-                Some(value) => self.push("set", [number(place), value]),
-                None => self.push("unset", [number(place)]),
+                Some(value) => self.push("set", [Number(place), Text(value)]),
+                None => self.push("unset", [Number(place)]),
             }
         }
     }
 
     fn entries(&mut self, step: &Step) {
         for rejected in &step.rejected {
-            self.push("reject", [number(rejected.fields.len() * 2)]);
+            self.push("reject", [Number(rejected.fields.len() * 2)]);
             let fields = rejected.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
-            self.arguments.extend(fields);
+            self.arguments.extend(fields.map(Text));
         }
         for (command, answer) in &step.answers {
-            self.push("answer", [Bytes::from(command.to_string()), encode_answer(answer)]);
+            self.push("answer", [Entry(*command), Text(encode_answer(answer))]);
         }
     }
 
     fn settle<'b>(&mut self, stream: usize, entries: impl Iterator<Item = &'b EntryId>) {
         let entries: Vec<&EntryId> = entries.collect();
         for entries in entries.chunks(SETTLE_AT_ONCE) {
-            self.push("settle", [number(stream), number(entries.len())]);
-            self.arguments.extend(entries.iter().map(|entry| Bytes::from(entry.to_string())));
+            self.push("settle", [Number(stream), Number(entries.len())]);
+            self.arguments.extend(entries.iter().map(|entry| Entry(**entry)));
         }
     }
 
-    fn push<const N: usize>(&mut self, operation: &'static str, arguments: [Bytes; N]) {
-        self.arguments.push(Bytes::from_static(operation.as_bytes()));
+    fn push<const N: usize>(&mut self, operation: &'static str, arguments: [Argument; N]) {
+        self.arguments.push(Word(operation));
         self.arguments.extend(arguments);
     }
 
@@ -166,12 +184,8 @@ impl<'a> Operations<'a> {
     }
 }
 
-fn number(number: usize) -> Bytes {
-    Bytes::from(number.to_string())
-}
-
-fn event_id(seq: u64) -> Bytes {
-    Bytes::from(format!("{seq}-0"))
+fn event_id(seq: u64) -> Argument {
+    Entry(EntryId { ms: seq, n: 0 })
 }
 
 fn mail_field(workspace: &WorkspaceId, mail: MailId) -> Bytes {
