@@ -24,7 +24,7 @@ pub const ALLOWANCE: usize = 512;
 /// Commands that a shard holds in memory at most: of their own, so that a save never waits for a backlog.
 pub const COMMAND_PERMITS: usize = 64;
 /// Entries of one read at most.
-pub const READ_COUNT_MAX: usize = 64;
+pub const READ_COUNT_MAX: usize = 16;
 /// The smallest size that an entry is taken to have when a read's count is derived from the byte budget.
 pub const ENTRY_BYTES_ASSUMED: usize = 4 * 1024;
 /// A thread that comes round within this span has time for another read: about 30 deliveries.
