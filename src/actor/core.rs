@@ -25,7 +25,7 @@ use crate::message::{EntryId, WorkspaceId};
 use crate::seal::Keyring;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
-use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, MailId, MailKind, MailState, Request, Trigger};
+use crate::workspace::event::{AttemptError, ErrorKind, Event, MailId, MailKind, MailState, Trigger};
 use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
@@ -108,6 +108,7 @@ impl Core {
             ToWorkspace::GiveBack => self.give_back(&mut out),
             ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
             ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
+            ToWorkspace::Rest => self.rest(),
             ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
@@ -199,7 +200,7 @@ impl Core {
             },
         };
         self.unable.remove(&entry);
-        let attempt = attempt_of(&finished, &done);
+        let attempt = finished.attempt(&done);
         let delivered = attempt.error.is_none();
         let policy = self.context.policy;
         let mut step = if self.attempted.contains(&entry) {
@@ -294,6 +295,12 @@ impl Core {
             self.unable.remove(entry);
         }
         out.given_back = Some(entries);
+    }
+
+    fn rest(&mut self) {
+        self.target = None;
+        self.lanes.shrink();
+        self.items.shrink_to_fit();
     }
 
     fn mail_turn(&mut self, mail: MailId, out: &mut Decided) {
@@ -408,28 +415,6 @@ impl Core {
             errors_left: (kind == MailKind::Warning).then_some(left),
             skipped: (kind == MailKind::Recovered).then_some(state.skipped.count),
         })
-    }
-}
-
-/// The attempt that a finished POST was. What it does to the counter is decided later.
-pub(super) fn attempt_of(finished: &Finished, done: &Done) -> Attempt {
-    let start = &finished.start;
-    Attempt {
-        at: finished.began,
-        trigger: start.trigger,
-        entry: start.item.entry,
-        message_id: Arc::clone(start.item.message.message_id()),
-        webhook_id: Arc::clone(&start.webhook_id),
-        config: start.config,
-        errors: None,
-        duration_ms: u32::try_from(done.duration.as_millis()).unwrap_or(u32::MAX),
-        error: done.error.clone(),
-        request: Request {
-            url: Arc::clone(start.to.url()),
-            headers: Arc::clone(&done.headers),
-            message: start.item.message.raw().clone(),
-        },
-        response: done.response.clone(),
     }
 }
 

@@ -26,7 +26,7 @@ use super::slots::{Phase, Slots};
 use super::table::Table;
 use super::throttle::{Gate, InFlight};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::config::{ACTIVE_MAX, IDLE_AFTER};
+use crate::config::{ACTIVE_MAX, IDLE_AFTER, REST_AFTER};
 use crate::journal::port::{OwedMail, Poll};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
@@ -138,7 +138,7 @@ pub(super) struct Desk {
 const STARVED_EVERY: Duration = Duration::from_millis(10);
 /// Starved workspaces woken at a time; the others' turn comes next.
 const STARVED_AT_ONCE: usize = 256;
-const TIDY_EVERY: Duration = Duration::from_secs(5);
+const TIDY_EVERY: Duration = Duration::from_secs(2);
 
 impl Desk {
     pub(super) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
@@ -279,7 +279,7 @@ impl Desk {
     /// everything else that is undone when it is loaded, so nothing is told twice to one life.
     fn tell(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
         let slot = self.slots.ensure(workspace, now);
-        slot.used_at = now;
+        slot.use_at(now);
         match slot.phase {
             Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
             Phase::Loading => {}
@@ -312,7 +312,7 @@ impl Desk {
     /// Sends a mail to the workspace, loading it first if it is not in memory.
     fn deliver(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
         let slot = self.slots.ensure(workspace, now);
-        slot.used_at = now;
+        slot.use_at(now);
         match slot.phase {
             Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
             Phase::Loading | Phase::Retiring => slot.buffer.push(mail),
@@ -341,7 +341,7 @@ impl Desk {
         }
     }
 
-    /// Lets workspaces go that had no work for a while, and more of them above [`ACTIVE_MAX`].
+    /// Lets workspaces rest that had no work for a while, and go after a longer one; above [`ACTIVE_MAX`] at once.
     fn retire_idle(&mut self, now: Instant) {
         let mut idle: Vec<(Instant, WorkspaceId)> = self
             .slots
@@ -355,10 +355,21 @@ impl Desk {
         idle.sort_unstable();
         let excess = self.slots.len().saturating_sub(ACTIVE_MAX);
         for (n, (used_at, workspace)) in idle.into_iter().enumerate() {
-            if n >= excess && now < used_at + IDLE_AFTER {
+            if n < excess || now >= used_at + IDLE_AFTER {
+                self.retire(&workspace);
+            } else if now >= used_at + REST_AFTER {
+                self.rest(&workspace);
+            } else {
                 break;
             }
-            self.retire(&workspace);
+        }
+    }
+
+    fn rest(&mut self, workspace: &WorkspaceId) {
+        if let Some(slot) = self.slots.get_mut(workspace)
+            && !std::mem::replace(&mut slot.rests, true)
+        {
+            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Rest));
         }
     }
 

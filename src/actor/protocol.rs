@@ -10,7 +10,7 @@ use crate::journal::port::{Loaded, Newest, Step};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::{MailId, Trigger};
+use crate::workspace::event::{Attempt, MailId, Request, Trigger};
 use crate::workspace::time::Time;
 
 /// A message in memory, between its read and the commit that settles it.
@@ -43,6 +43,30 @@ pub(super) struct Finished {
     /// When the attempt began.
     pub(super) began: Time,
     pub(super) end: End,
+}
+
+impl Finished {
+    /// The attempt that it was. What that does to the counter is decided later.
+    pub(super) fn attempt(&self, done: &Done) -> Attempt {
+        let start = &self.start;
+        Attempt {
+            at: self.began,
+            trigger: start.trigger,
+            entry: start.item.entry,
+            message_id: Arc::clone(start.item.message.message_id()),
+            webhook_id: Arc::clone(&start.webhook_id),
+            config: start.config,
+            errors: None,
+            duration_ms: u32::try_from(done.duration.as_millis()).unwrap_or(u32::MAX),
+            error: done.error.clone(),
+            request: Request {
+                url: Arc::clone(start.to.url()),
+                headers: Arc::clone(&done.headers),
+                message: start.item.message.raw().clone(),
+            },
+            response: done.response.clone(),
+        }
+    }
 }
 
 /// The two ends of a POST.
@@ -87,6 +111,8 @@ pub(super) enum ToWorkspace {
     MailTurn(MailId),
     /// What the mail server made of it.
     MailResult(MailId, MailResult),
+    /// Nothing came for a while: give back the memory of what can be made again.
+    Rest,
     /// Report and stop.
     Retire,
 }
@@ -98,7 +124,9 @@ impl ToWorkspace {
             Self::Entries(items) => Suspects::one_of(items, |item| item.entry),
             Self::Outcomes(list) => Suspects::one_of(list, |end| end.start.item.entry),
             Self::Command(id, _) | Self::Newest(id, _) | Self::TestDurable(id) => Suspects::Command(*id),
-            Self::Wake | Self::GiveBack | Self::MailTurn(_) | Self::MailResult(..) | Self::Retire => Suspects::None,
+            Self::Wake | Self::GiveBack | Self::MailTurn(_) | Self::MailResult(..) | Self::Rest | Self::Retire => {
+                Suspects::None
+            }
         }
     }
 }

@@ -56,6 +56,8 @@ pub(super) struct Slot {
     /// Something waits for its next life that the desk's books hold.
     pub(super) wanted: bool,
     pub(super) used_at: Instant,
+    /// It was told to rest, and not used since.
+    pub(super) rests: bool,
     /// What waits for the load or the end of a passivation and stands nowhere else. Bounded by permits.
     pub(super) buffer: Vec<ToWorkspace>,
 }
@@ -90,8 +92,15 @@ impl Slot {
             survivors: false,
             wanted: false,
             used_at: now,
+            rests: false,
             buffer: Vec::new(),
         }
+    }
+
+    /// There is work for it.
+    pub(super) fn use_at(&mut self, now: Instant) {
+        self.used_at = now;
+        self.rests = false;
     }
 
     pub(super) fn resume_from(&self) -> Option<EntryId> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::core::{Core, attempt_of, unable_for_good};
+use super::core::{Core, unable_for_good};
 use super::protocol::{Decided, End, Finished, Item, Start};
 use crate::journal::port::{Newest, Step};
 use crate::message::{EntryId, Message};
@@ -201,8 +201,8 @@ impl Core {
         let Stage::Posting { id } = self.test.stage else { return };
         self.test.stage = Stage::Idle;
         let attempt = match &finished.end {
-            End::Done(done) => attempt_of(finished, done),
-            End::Unable(why) => attempt_of(finished, &unable_for_good(why)),
+            End::Done(done) => finished.attempt(done),
+            End::Unable(why) => finished.attempt(&unable_for_good(why)),
         };
         let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &self.context.policy);
         let mut step = self.record(events);

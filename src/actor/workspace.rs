@@ -15,7 +15,7 @@ use crate::message::WorkspaceId;
 pub(super) struct WorkspaceActor {
     core: Core,
     /// Decided at the load, before the first mail.
-    first: Option<Decided>,
+    first: Option<Box<Decided>>,
     /// Names this life of the workspace: reports of an earlier life are ignored.
     life: u64,
     shard: Addr<ShardActor>,
@@ -32,7 +32,7 @@ impl WorkspaceActor {
         inbox: Rc<Inbox>,
     ) -> Self {
         let (core, first) = Core::new(id, seed, context);
-        Self { core, first: Some(first), life, shard, inbox }
+        Self { core, first: Some(Box::new(first)), life, shard, inbox }
     }
 
     fn report(&self, what: What) {
@@ -47,7 +47,7 @@ impl Actor for WorkspaceActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_HINT);
         if let Some(first) = self.first.take() {
-            self.report(What::Decided(Box::new(first)));
+            self.report(What::Decided(first));
         }
     }
 }

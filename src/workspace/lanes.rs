@@ -139,6 +139,13 @@ impl Lanes {
         given
     }
 
+    /// Frees what trees without entries keep, if all are; the window stays.
+    pub fn shrink(&mut self) {
+        if self.waiting.is_empty() && self.flights.is_empty() {
+            *self = Self { grown: self.grown, ..Self::default() };
+        }
+    }
+
     fn wait(&mut self, entry: EntryId, chat: Chat) {
         self.hide_head(chat);
         self.waiting.insert(entry, chat);

@@ -138,6 +138,8 @@ impl World {
     }
 
     fn step(&mut self, op: Op) {
+        // A workspace may rest at any moment.
+        self.lanes.shrink();
         self.now += 1;
         match op {
             Op::Append(chats) => self.append(&chats),

@@ -213,7 +213,7 @@ impl Desk {
         if let Some(slot) = self.slots.get_mut(workspace) {
             change(slot);
             slot.clear_suspicion();
-            slot.used_at = now;
+            slot.use_at(now);
             if slot.is_unused() {
                 self.slots.forget_unused(workspace);
             }

@@ -223,6 +223,18 @@ fn a_success_adds_one_up_to_the_maximum() {
 }
 
 #[test]
+fn a_rest_keeps_the_window_and_what_waits() {
+    let state = on(0);
+    let mut lanes = crowd(1);
+    let window = end_one(&mut lanes, 1, true, &state);
+    lanes.shrink();
+    assert_eq!(lanes.window(&state, &WIDE), window);
+    lanes.offer(entry(2), ANNA);
+    lanes.shrink();
+    assert_eq!(drain(&mut lanes), [entry(2)]);
+}
+
+#[test]
 fn an_error_halves_the_window_but_not_below_what_may_still_fail() {
     let mut lanes = Lanes::default();
     for n in 1..=29 {
