@@ -16,7 +16,7 @@ pub(super) struct Place {
 }
 
 /// Reads a message entry. `known` gives the id of a workspace of this shard that is in memory: one copy of
-/// it is enough, and it was checked.
+/// it is enough.
 ///
 /// # Errors
 /// The sentence that stands in `_reason`.
@@ -32,21 +32,18 @@ pub(super) fn read_message(
         return Err("the entry has no field `message`: XADD … workspace <id> message <json>".to_owned());
     };
     let workspace = std::str::from_utf8(workspace).map_err(|_| "the field `workspace` is not UTF-8".to_owned())?;
-    let workspace = known(workspace).map_or_else(|| read_workspace(workspace, place), Ok)?;
-    let message = Message::parse(message.clone()).map_err(|error| error.to_string())?;
-    let origin = entry.field("origin").cloned();
-    let webhook_id = webhook_id(place.shard, entry.id, origin.as_deref());
-    Ok((workspace, Item { entry: entry.id, message, webhook_id, origin }))
-}
-
-fn read_workspace(text: &str, place: &Place) -> Result<WorkspaceId, String> {
-    let workspace: WorkspaceId =
-        text.parse().map_err(|error| format!("the field `workspace` is not valid: {error}"))?;
+    let workspace = match known(workspace) {
+        Some(workspace) => workspace,
+        None => workspace.parse().map_err(|error| format!("the field `workspace` is not valid: {error}"))?,
+    };
     let right = workspace.shard(place.shards);
     if right != place.shard {
         return Err(format!("workspace {workspace} belongs to {}:{{{right}}}:messages", place.prefix));
     }
-    Ok(workspace)
+    let message = Message::parse(message.clone()).map_err(|error| error.to_string())?;
+    let origin = entry.field("origin").cloned();
+    let webhook_id = webhook_id(place.shard, entry.id, origin.as_deref());
+    Ok((workspace, Item { entry: entry.id, message, webhook_id, origin }))
 }
 
 /// `msg_<shard>_<entry id>`, or `msg_s<crc32 of the source's name, 8 hex digits>_<entry id there>` for

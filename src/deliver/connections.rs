@@ -16,13 +16,14 @@ use hyper::{Request, Response};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
-use tokio::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant, timeout};
 use tower_service::Service as _;
 
 use super::resolve::Resolver;
 use super::reuse::Unkept;
 use super::target::Address;
-use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, POOL_SWEEP_EVERY};
+use crate::config::{CLOSE_MAX, ENDPOINT_KEEPALIVE, POOL_IDLE, POOL_IDLE_PER_HOST_MAX, POOL_SWEEP_EVERY};
 
 /// The connections of a courier.
 #[derive(Debug)]
@@ -34,8 +35,12 @@ pub(super) struct Connections {
     pub(super) unkept: Unkept,
 }
 
-/// What a request is sent with.
-pub(super) type Sender = SendRequest<Full<Bytes>>;
+/// What a request is sent with. Dropping it closes its connection.
+#[derive(Debug)]
+pub(super) struct Sender {
+    http: SendRequest<Full<Bytes>>,
+    _open: oneshot::Sender<()>,
+}
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -47,12 +52,13 @@ pub(super) enum SendError {
 }
 
 impl Connections {
-    /// Connections to the addresses that `resolver` lets through; `timeout` for making one.
-    pub(super) fn new(resolver: Resolver, tls: ClientConfig, timeout: Duration) -> Self {
+    /// Connections to the addresses that `resolver` lets through; `limit` is for making one.
+    pub(super) fn new(resolver: Resolver, tls: ClientConfig, limit: Duration) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeout));
+        tcp.set_keepalive(Some(ENDPOINT_KEEPALIVE));
+        tcp.set_connect_timeout(Some(limit));
         let connector = HttpsConnector::from((tcp, tls));
         Self { connector, http: Builder::new(), kept: Arc::default(), unkept: Unkept::default() }
     }
@@ -65,7 +71,7 @@ impl Connections {
         mut request: Request<Full<Bytes>>,
     ) -> Result<(Sender, Response<Incoming>), SendError> {
         while let Some(mut sender) = self.kept(to) {
-            match sender.try_send_request(request).await {
+            match sender.http.try_send_request(request).await {
                 Ok(response) => return Ok((sender, response)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
@@ -74,7 +80,7 @@ impl Connections {
             }
         }
         let mut sender = self.connect(to).await?;
-        let response = sender.send_request(request).await.map_err(SendError::Http)?;
+        let response = sender.http.send_request(request).await.map_err(SendError::Http)?;
         Ok((sender, response))
     }
 
@@ -94,10 +100,17 @@ impl Connections {
     async fn connect(&self, to: &Address) -> Result<Sender, SendError> {
         // This connector is always ready: it has no limit of its own.
         let io = self.connector.clone().call(to.uri.clone()).await.map_err(SendError::Connect)?;
-        let (sender, connection) = self.http.handshake(io).await.map_err(SendError::Http)?;
-        // How it ends is told to the request on it; without one nobody needs to know.
-        tokio::spawn(connection);
-        Ok(sender)
+        let (http, connection) = self.http.handshake(io).await.map_err(SendError::Http)?;
+        let (open, closed) = oneshot::channel();
+        tokio::spawn(async move {
+            tokio::pin!(connection);
+            // How it ends is told to the request on it; without one nobody needs to know.
+            tokio::select! {
+                _ = &mut connection => {}
+                _ = closed => drop(timeout(CLOSE_MAX, connection).await),
+            }
+        });
+        Ok(Sender { http, _open: open })
     }
 }
 
@@ -122,7 +135,7 @@ impl Kept {
         while let Some((sender, since)) = senders.pop() {
             if now >= since + POOL_IDLE {
                 senders.clear();
-            } else if sender.is_ready() {
+            } else if sender.http.is_ready() {
                 return Some(sender);
             }
         }
@@ -131,7 +144,7 @@ impl Kept {
 
     /// Keeps a connection that is ready for another request; any other one closes.
     fn put(self: &Arc<Self>, origin: &Arc<str>, sender: Sender, now: Instant) {
-        if !sender.is_ready() {
+        if !sender.http.is_ready() {
             return;
         }
         let mut idle = self.lock();
@@ -158,7 +171,7 @@ async fn sweep(kept: Weak<Kept>) {
         let now = Instant::now();
         let mut idle = kept.lock();
         idle.by_origin.retain(|_, senders| {
-            senders.retain(|(sender, since)| now < *since + POOL_IDLE && !sender.is_closed());
+            senders.retain(|(sender, since)| now < *since + POOL_IDLE && !sender.http.is_closed());
             !senders.is_empty()
         });
         if idle.by_origin.is_empty() {

@@ -20,8 +20,8 @@ use super::{BuildError, Done, Options, Post, Report, tls};
 use crate::workspace::event::ErrorKind;
 use crate::workspace::time::Clock;
 
-/// Makes attempts. One for each arbiter: a client per thread is 1.5 times as fast as a shared one
-/// (PERFORMANCE.md) and a client must not be shared between runtimes.
+/// Makes attempts. One for each arbiter: connections of a thread are 1.5 times as fast as shared
+/// ones (PERFORMANCE.md), and belong to its runtime.
 #[derive(Debug)]
 pub struct Courier {
     connections: Connections,
