@@ -30,6 +30,21 @@ async fn the_request_is_what_the_contract_says_and_the_recorded_headers_are_the_
 }
 
 #[tokio::test]
+async fn path_and_query_are_sent_as_configured_and_the_host_with_its_port() {
+    for (configured, sent) in
+        [("", "/"), ("?q=1", "/?q=1"), ("/a b/ü?x=y z#part", "/a%20b/%C3%BC?x=y%20z"), ("/%2e%2E/x//?", "/x//?")]
+    {
+        let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+        let origin = endpoint.url().replace("/hook?token=secret", "");
+        assert!(delivered(&attempt(&courier(), &format!("{origin}{configured}")).await));
+        let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();
+        assert!(request.starts_with(&format!("POST {sent} HTTP/1.1\r\n")), "{configured}: {request}");
+        let host = origin.replace("http://", "host: ");
+        assert_eq!(request.lines().filter(|line| line.starts_with("host")).collect::<Vec<_>>(), [host]);
+    }
+}
+
+#[tokio::test]
 async fn custom_headers_are_sent_and_masked_in_what_is_recorded() {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
     let pairs = [("accept", "text/plain"), ("authorization", "Bearer key-of-the-endpoint")];
