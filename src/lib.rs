@@ -28,7 +28,7 @@
 //!   only room that names actix.
 //! - [`seal`]: what is confidential, encrypted wherever it rests. The only room that names the cipher.
 //! - [`sign`]: Standard Webhooks, sign and verify.
-//! - [`deliver`]: one attempt: the target (what a webhook's requests share), courier, egress guard,
+//! - [`deliver`]: one attempt: the target (what a webhook's requests share), courier, connections, egress guard,
 //!   classification of outcomes.
 //! - [`notify`]: the mails to the owner of a webhook: it was switched off, it fails, it delivers again.
 //! - [`http`]: the thin facade with its description, the screen, and the built-in receiver. The

@@ -151,11 +151,11 @@ pub fn verify(
 mod tests {
     use std::time::SystemTime;
 
+    use hyper::header::{HeaderMap, HeaderValue};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
-    use reqwest::header::{HeaderMap, HeaderValue};
     use standardwebhooks::Webhook;
 
     use super::*;

@@ -24,8 +24,8 @@ const ACTIVE_MAX_BYTES: f64 = 2_048.0;
 /// Less than one start differs from another: all passive workspaces together.
 const PASSIVE_MAX_MIB: f64 = 2.0;
 const MIB: f64 = 1_048_576.0;
-/// Memory that has not fallen by [`FALL_MIB`] for so long has settled: workspaces come to rest first, and
-/// are looked for as often as that takes.
+/// Memory that has not fallen by [`FALL_MIB`] for so long has settled: a workspace rests at the latest twice
+/// [`REST_AFTER`] after its last work.
 const QUIET: Duration = Duration::from_secs(1 + 2 * REST_AFTER.as_secs());
 const FALL_MIB: f64 = 0.5;
 

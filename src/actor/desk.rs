@@ -134,11 +134,12 @@ pub(super) struct Desk {
     actions: VecDeque<Action>,
 }
 
-/// How often starved workspaces are woken and idle ones looked for.
+/// How often starved workspaces are woken.
 const STARVED_EVERY: Duration = Duration::from_millis(10);
 /// Starved workspaces woken at a time; the others' turn comes next.
 const STARVED_AT_ONCE: usize = 256;
-const TIDY_EVERY: Duration = Duration::from_secs(2);
+/// How often idle workspaces are looked for: one rests at most twice as late as it may.
+const TIDY_EVERY: Duration = REST_AFTER;
 
 impl Desk {
     pub(super) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
@@ -202,7 +203,7 @@ impl Desk {
     pub(super) fn tick(&mut self, now: Instant) {
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_EVERY;
-            self.retire_idle(now);
+            self.tidy(now);
         }
         let ready = |fallen: &&WorkspaceId| {
             self.slots.get(fallen).is_none_or(|slot| slot.not_before.is_none_or(|at| now >= at))
@@ -286,8 +287,8 @@ impl Desk {
             Phase::Retiring => slot.wanted = true,
             // One that died lies still for its pause, but no command waits for that.
             Phase::Passive => {
-                let rests = self.fallen.contains(workspace) && !matches!(mail, ToWorkspace::Command(..));
-                if !rests {
+                let pausing = self.fallen.contains(workspace) && !matches!(mail, ToWorkspace::Command(..));
+                if !pausing {
                     self.load(workspace);
                 }
             }
@@ -341,8 +342,9 @@ impl Desk {
         }
     }
 
-    /// Lets workspaces rest that had no work for a while, and go after a longer one; above [`ACTIVE_MAX`] at once.
-    fn retire_idle(&mut self, now: Instant) {
+    /// Lets workspaces rest, and later go, that had no work for a while; above [`ACTIVE_MAX`] the longest idle go
+    /// at once.
+    fn tidy(&mut self, now: Instant) {
         let mut idle: Vec<(Instant, WorkspaceId)> = self
             .slots
             .iter()

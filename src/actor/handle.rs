@@ -84,7 +84,7 @@ pub struct Died;
 /// The shards cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No HTTP client.
+    /// No courier.
     #[error(transparent)]
     Courier(#[from] deliver::BuildError),
     /// No thread.
@@ -237,7 +237,7 @@ fn start_shards(
     let courier = match Courier::new(&options.deliver) {
         Ok(courier) => Rc::new(courier),
         Err(error) => {
-            error!(error = &error as &dyn Error, "An arbiter has no HTTP client; its shards do not start.");
+            error!(error = &error as &dyn Error, "An arbiter has no courier; its shards do not start.");
             return Vec::new();
         }
     };

@@ -136,7 +136,7 @@ impl ToWorkspace {
 pub(super) enum Suspects {
     Entry(EntryId),
     Command(EntryId),
-    /// Nothing, or too many to tell: they are fed one at a time from then on.
+    /// Nothing, or one of several entries: the workspace is fed one at a time from then on.
     None,
 }
 

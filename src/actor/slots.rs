@@ -20,8 +20,8 @@ pub(super) struct Slots {
     parked: BTreeSet<(EntryId, WorkspaceId)>,
     /// Those of them that were due when they were last looked at.
     due: BTreeSet<(EntryId, WorkspaceId)>,
-    /// Those that are looked at again at some time.
-    resting: BTreeSet<(Instant, WorkspaceId)>,
+    /// Those whose pause is not over, by its end.
+    pausing: BTreeSet<(Instant, WorkspaceId)>,
     /// Those that may have changed and were not looked at since. After every event the next sweep is
     /// asked for, so not all that are parked can be looked at each time.
     touched: HashSet<WorkspaceId>,
@@ -176,7 +176,7 @@ impl Slots {
             slots: HashMap::default(),
             parked: BTreeSet::new(),
             due: BTreeSet::new(),
-            resting: BTreeSet::new(),
+            pausing: BTreeSet::new(),
             touched: HashSet::default(),
         }
     }
@@ -239,15 +239,15 @@ impl Slots {
 
     /// Where the next sweep begins: the lowest point of a workspace that is due.
     pub(super) fn sweep_from(&mut self, now: Instant) -> Option<EntryId> {
-        while self.resting.first().is_some_and(|(at, _)| *at <= now) {
-            self.touched.extend(self.resting.pop_first().map(|(_, workspace)| workspace));
+        while self.pausing.first().is_some_and(|(at, _)| *at <= now) {
+            self.touched.extend(self.pausing.pop_first().map(|(_, workspace)| workspace));
         }
         for workspace in std::mem::take(&mut self.touched) {
             let Some(slot) = self.slots.get(&workspace) else { continue };
             if let Some(from) = slot.resume_from.filter(|_| slot.is_due(now)) {
                 self.due.insert((from, workspace));
             } else if let Some(at) = slot.not_before.filter(|at| slot.is_parked() && *at > now) {
-                self.resting.insert((at, workspace));
+                self.pausing.insert((at, workspace));
             }
         }
         while let Some((from, workspace)) = self.due.first() {

@@ -14,7 +14,7 @@ use crate::message::WorkspaceId;
 /// One workspace in memory.
 pub(super) struct WorkspaceActor {
     core: Core,
-    /// Decided at the load, before the first mail.
+    /// Decided at the load, before the first mail. Boxed, for it is large and soon gone.
     first: Option<Box<Decided>>,
     /// Names this life of the workspace: reports of an earlier life are ignored.
     life: u64,

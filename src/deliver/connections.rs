@@ -31,14 +31,14 @@ pub(super) struct Connections {
     connector: HttpsConnector<HttpConnector<Resolver>>,
     http: Builder,
     kept: Arc<Kept>,
-    /// The endpoints that get a new connection for every request.
-    pub(super) unkept: Unkept,
+    unkept: Unkept,
 }
 
 /// What a request is sent with. Dropping it closes its connection.
 #[derive(Debug)]
 pub(super) struct Sender {
     http: SendRequest<Full<Bytes>>,
+    /// Its drop has the connection's task close within [`CLOSE_MAX`].
     _open: oneshot::Sender<()>,
 }
 
@@ -58,6 +58,7 @@ impl Connections {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(ENDPOINT_KEEPALIVE));
+        tcp.set_keepalive_interval(Some(ENDPOINT_KEEPALIVE));
         tcp.set_connect_timeout(Some(limit));
         let connector = HttpsConnector::from((tcp, tls));
         Self { connector, http: Builder::new(), kept: Arc::default(), unkept: Unkept::default() }
@@ -82,6 +83,11 @@ impl Connections {
         let mut sender = self.connect(to).await?;
         let response = sender.http.send_request(request).await.map_err(SendError::Http)?;
         Ok((sender, response))
+    }
+
+    /// The endpoint broke a connection before it answered: for a while each request gets its own.
+    pub(super) fn broke(&self, at: &Address) {
+        self.unkept.insert(&at.peer.authority, Instant::now());
     }
 
     /// Keeps the connection, whose answer was read to its end, for the next request.
@@ -122,6 +128,7 @@ struct Kept {
 
 #[derive(Debug, Default)]
 struct Idle {
+    /// No more than requests ended within [`POOL_IDLE`] and a sweep.
     by_origin: HashMap<Arc<str>, Vec<(Sender, Instant)>, RandomState>,
     /// Somebody closes what is idle for too long.
     swept: bool,

@@ -94,7 +94,7 @@ impl Courier {
         match verdict {
             Verdict::Failed(error) => {
                 if answer.is_none() && error.kind == ErrorKind::Protocol {
-                    self.connections.unkept.insert(&peer.authority, Instant::now());
+                    self.connections.broke(address);
                 }
                 done(Some(error), answer)
             }

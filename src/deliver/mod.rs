@@ -75,7 +75,7 @@ pub struct Done {
     pub duration: Duration,
 }
 
-/// The HTTP client cannot be built.
+/// Connections cannot be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client cannot be built")]
+#[error("TLS cannot be set up")]
 pub struct BuildError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

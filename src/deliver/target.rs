@@ -42,7 +42,7 @@ pub(super) struct Ready {
 /// The endpoint, in every form that a request needs.
 #[derive(Debug)]
 pub(super) struct Address {
-    /// The whole of it.
+    /// What a connection is made to: the whole of it, for the connector wants that.
     pub(super) uri: Uri,
     /// Path and query: what a request names.
     path: Uri,
@@ -98,6 +98,7 @@ impl Target {
 
 impl Address {
     fn of(url: &Url) -> Result<Self, InvalidUrl> {
+        // `parse_endpoint` took only what parses here, and a host's bytes are then a header's too.
         let uri: Uri = url.as_str().parse().map_err(|_| InvalidUrl::HostCharacter)?;
         let host = &url[Position::BeforeHost..Position::AfterPort];
         Ok(Self {

@@ -139,7 +139,7 @@ impl Lanes {
         given
     }
 
-    /// Frees what trees without entries keep, if all are; the window stays.
+    /// Without entries: gives back the memory that emptied maps keep. The window stays.
     pub fn shrink(&mut self) {
         if self.waiting.is_empty() && self.flights.is_empty() {
             *self = Self { grown: self.grown, ..Self::default() };

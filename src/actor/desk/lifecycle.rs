@@ -214,6 +214,7 @@ impl Desk {
             change(slot);
             slot.clear_suspicion();
             slot.use_at(now);
+            // Few are, and it spares the others a second look-up.
             if slot.is_unused() {
                 self.slots.forget_unused(workspace);
             }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 use redis::{Cmd, RedisWrite, ToRedisArgs};
 
-use self::Argument::{Entry, Number, Text, Word};
+use self::Argument::{Id, Number, Text, Word};
 use super::connect::Server;
 use super::dictionaries::Dictionaries;
 use super::keys::{ShardKeys, WorkspaceKey};
@@ -56,16 +56,16 @@ pub(super) fn command(server: &Server, held: &Held, expected: u64, batch: &Batch
         .arg(ATTEMPTS_KEPT)
         .arg(HISTORY_KEPT)
         .arg(ANSWERS_KEPT)
-        .arg(REJECTED_KEPT);
-    cmd.arg(&operations.arguments);
+        .arg(REJECTED_KEPT)
+        .arg(&operations.arguments);
     cmd
 }
 
-/// An argument. Its text is written once, into the command.
+/// An argument of the script, written straight into the command.
 enum Argument {
     Word(&'static str),
     Number(usize),
-    Entry(EntryId),
+    Id(EntryId),
     Text(Bytes),
 }
 
@@ -74,7 +74,7 @@ impl ToRedisArgs for Argument {
         match self {
             Self::Word(word) => out.write_arg(word.as_bytes()),
             Self::Number(number) => out.write_arg_fmt(number),
-            Self::Entry(entry) => out.write_arg_fmt(entry),
+            Self::Id(id) => out.write_arg_fmt(id),
             Self::Text(text) => out.write_arg(text),
         }
     }
@@ -158,7 +158,7 @@ impl<'a> Operations<'a> {
             self.arguments.extend(fields.map(Text));
         }
         for (command, answer) in &step.answers {
-            self.push("answer", [Entry(*command), Text(encode_answer(answer))]);
+            self.push("answer", [Id(*command), Text(encode_answer(answer))]);
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Operations<'a> {
         let entries: Vec<&EntryId> = entries.collect();
         for entries in entries.chunks(SETTLE_AT_ONCE) {
             self.push("settle", [Number(stream), Number(entries.len())]);
-            self.arguments.extend(entries.iter().map(|entry| Entry(**entry)));
+            self.arguments.extend(entries.iter().map(|entry| Id(**entry)));
         }
     }
 
@@ -184,8 +184,9 @@ impl<'a> Operations<'a> {
     }
 }
 
+/// An event's id in its stream, `<seq>-0`: written as an entry's id is.
 fn event_id(seq: u64) -> Argument {
-    Entry(EntryId { ms: seq, n: 0 })
+    Id(EntryId { ms: seq, n: 0 })
 }
 
 fn mail_field(workspace: &WorkspaceId, mail: MailId) -> Bytes {

@@ -191,7 +191,7 @@ impl World {
             self.actors.remove(n);
         }
         if let What::Panicked(suspects) = &what {
-            let suspects = suspects.clone();
+            let suspects = *suspects;
             self.note(|| format!("{id} ({life}) panics over {suspects:?}"));
         }
         self.mailbox.push_back(News::Report(Report { workspace: id, life, what }));
