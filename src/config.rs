@@ -131,13 +131,13 @@ pub const RESPONSE_HEADERS_MAX: usize = 100;
 pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
+/// How often connections that were idle for so long are looked for.
+pub const POOL_SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection that nobody needs any more may take to close: an endpoint that reads nothing would
 /// keep what it was sent in memory.
 pub const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// How often TCP asks an endpoint that is silent whether it is there, so that no router in between forgets it.
 pub const ENDPOINT_KEEPALIVE: Duration = Duration::from_secs(15);
-/// How often idle connections are looked through for such.
-pub const POOL_SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Idle connections that a thread keeps for one scheme, host and port, as many as may be in flight there; further
 /// ones close.
 pub const POOL_IDLE_PER_HOST_MAX: usize = 2_048;

@@ -28,7 +28,7 @@ const LOCATION_QUOTED_MAX: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Peer {
     /// Host and port.
-    pub(super) authority: String,
+    authority: String,
     host: String,
     tls: bool,
 }

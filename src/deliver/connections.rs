@@ -71,7 +71,7 @@ impl Connections {
         to: &Address,
         mut request: Request<Full<Bytes>>,
     ) -> Result<(Sender, Response<Incoming>), SendError> {
-        while let Some(mut sender) = self.kept(to) {
+        while let Some(mut sender) = self.kept.take(&to.origin, Instant::now()) {
             match sender.http.try_send_request(request).await {
                 Ok(response) => return Ok((sender, response)),
                 Err(mut error) => match error.take_message() {
@@ -87,20 +87,16 @@ impl Connections {
 
     /// The endpoint broke a connection before it answered: for a while each request gets its own.
     pub(super) fn broke(&self, at: &Address) {
-        self.unkept.insert(&at.peer.authority, Instant::now());
+        self.unkept.insert(&at.origin, Instant::now());
+        self.kept.close(&at.origin);
     }
 
     /// Keeps the connection, whose answer was read to its end, for the next request.
     pub(super) fn keep(&self, to: &Address, sender: Sender) {
         let now = Instant::now();
-        if !self.unkept.contains(&to.peer.authority, now) {
+        if !self.unkept.contains(&to.origin, now) {
             self.kept.put(&to.origin, sender, now);
         }
-    }
-
-    fn kept(&self, to: &Address) -> Option<Sender> {
-        let now = Instant::now();
-        if self.unkept.contains(&to.peer.authority, now) { None } else { self.kept.take(&to.origin, now) }
     }
 
     async fn connect(&self, to: &Address) -> Result<Sender, SendError> {
@@ -120,25 +116,22 @@ impl Connections {
     }
 }
 
-/// Idle connections by origin, the longest idle first.
+/// What is kept, and a task that closes what is idle for too long.
 #[derive(Debug, Default)]
 struct Kept {
+    /// The task runs while there is any origin, and only it forgets one.
     idle: Mutex<Idle>,
 }
 
-#[derive(Debug, Default)]
-struct Idle {
-    /// No more than requests ended within [`POOL_IDLE`] and a sweep.
-    by_origin: HashMap<Arc<str>, Vec<(Sender, Instant)>, RandomState>,
-    /// Somebody closes what is idle for too long.
-    swept: bool,
-}
+/// Idle connections by origin, the longest idle first. No more than requests ended within [`POOL_IDLE`] and a
+/// sweep.
+type Idle = HashMap<Arc<str>, Vec<(Sender, Instant)>, RandomState>;
 
 impl Kept {
     /// The connection that was used last, if it can be used again.
     fn take(&self, origin: &str, now: Instant) -> Option<Sender> {
         let mut idle = self.lock();
-        let senders = idle.by_origin.get_mut(origin)?;
+        let senders = idle.get_mut(origin)?;
         while let Some((sender, since)) = senders.pop() {
             if now >= since + POOL_IDLE {
                 senders.clear();
@@ -155,14 +148,19 @@ impl Kept {
             return;
         }
         let mut idle = self.lock();
-        match idle.by_origin.get_mut(origin) {
-            Some(senders) if senders.len() < POOL_IDLE_PER_HOST_MAX => senders.push((sender, now)),
-            Some(_) => {}
-            None => drop(idle.by_origin.insert(Arc::clone(origin), vec![(sender, now)])),
-        }
-        if !std::mem::replace(&mut idle.swept, true) {
+        if idle.is_empty() {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
+        match idle.get_mut(origin) {
+            Some(senders) if senders.len() < POOL_IDLE_PER_HOST_MAX => senders.push((sender, now)),
+            Some(_) => {}
+            None => drop(idle.insert(Arc::clone(origin), vec![(sender, now)])),
+        }
+    }
+
+    /// Closes all of an origin.
+    fn close(&self, origin: &str) {
+        self.lock().get_mut(origin).into_iter().for_each(Vec::clear);
     }
 
     fn lock(&self) -> MutexGuard<'_, Idle> {
@@ -173,16 +171,17 @@ impl Kept {
 /// Closes what is idle for too long, until nothing is kept.
 async fn sweep(kept: Weak<Kept>) {
     loop {
+        // The rhythm of the looks: what is too old in between is not used, only still open.
         tokio::time::sleep(POOL_SWEEP_EVERY).await;
         let Some(kept) = kept.upgrade() else { return };
         let now = Instant::now();
         let mut idle = kept.lock();
-        idle.by_origin.retain(|_, senders| {
+        idle.retain(|_, senders| {
             senders.retain(|(sender, since)| now < *since + POOL_IDLE && !sender.http.is_closed());
             !senders.is_empty()
         });
-        if idle.by_origin.is_empty() {
-            *idle = Idle::default();
+        if idle.is_empty() {
+            idle.shrink_to_fit();
             return;
         }
     }

@@ -80,16 +80,16 @@ impl Courier {
             return done(Some(error), answer);
         }
         let waited = if answer.is_some() { Stage::Reading } else { Stage::Waiting };
-        let (stage, error): (_, &(dyn Error + 'static)) = match &ended {
-            Ok(Ok(())) => return done(None, answer),
-            Ok(Err(SendError::Connect(error))) => (Stage::Connecting, &**error),
-            Ok(Err(SendError::Http(error))) => (waited, error),
-            Err(elapsed) => (waited, elapsed),
+        let late = |stage| Verdict::Failed(classify::late(peer, stage, self.timeout));
+        let failed = |stage, error: &(dyn Error + 'static)| match classify::is_timeout(error) {
+            true => late(stage),
+            false => classify::failure(peer, stage, error),
         };
-        let verdict = if ended.is_err() || classify::is_timeout(error) {
-            Verdict::Failed(classify::late(peer, stage, self.timeout))
-        } else {
-            classify::failure(peer, stage, error)
+        let verdict = match ended {
+            Ok(Ok(())) => return done(None, answer),
+            Ok(Err(SendError::Connect(error))) => failed(Stage::Connecting, &*error),
+            Ok(Err(SendError::Http(error))) => failed(waited, &error),
+            Err(_elapsed) => late(waited),
         };
         match verdict {
             Verdict::Failed(error) => {

@@ -19,19 +19,19 @@ pub(super) struct Unkept {
 }
 
 impl Unkept {
-    /// Whether `authority` broke a connection lately.
-    pub(super) fn contains(&self, authority: &str, now: Instant) -> bool {
-        self.lock().get(authority).is_some_and(|until| now < *until)
+    /// Whether `origin` broke a connection lately.
+    pub(super) fn contains(&self, origin: &str, now: Instant) -> bool {
+        self.lock().get(origin).is_some_and(|until| now < *until)
     }
 
-    /// `authority` broke a connection before it answered.
-    pub(super) fn insert(&self, authority: &str, now: Instant) {
+    /// `origin` broke a connection before it answered.
+    pub(super) fn insert(&self, origin: &str, now: Instant) {
         let mut unkept = self.lock();
         if unkept.len() >= UNKEPT_MAX {
             unkept.retain(|_, until| now < *until);
         }
-        if unkept.len() < UNKEPT_MAX || unkept.contains_key(authority) {
-            unkept.insert(authority.to_owned(), now + UNKEPT_FOR);
+        if unkept.len() < UNKEPT_MAX || unkept.contains_key(origin) {
+            unkept.insert(origin.to_owned(), now + UNKEPT_FOR);
         }
     }
 

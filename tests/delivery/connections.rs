@@ -49,6 +49,7 @@ async fn an_endpoint_that_reads_nothing_does_not_keep_its_connection() {
     let Report::Done(done) = courier.attempt(&post).await else { panic!("it was attempted") };
     assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
     let began = Instant::now();
+    // Nothing tells of a task's end, so it is looked for.
     while tasks() > before {
         assert!(began.elapsed() < Duration::from_secs(30), "the connection is still open");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -71,6 +72,20 @@ async fn a_request_that_a_kept_connection_took_up_is_never_sent_again() {
         assert_eq!(endpoint.seen().requests.len(), 2);
         assert_eq!(endpoint.seen().connections, 1);
     }
+}
+
+#[tokio::test]
+async fn after_one_kept_connection_broke_no_other_one_is_used() {
+    let reply = Step::Reply(ok());
+    let endpoint = Endpoint::start(vec![reply.clone(), reply.clone(), Step::Close, reply]);
+    let courier = courier();
+    let url = endpoint.url();
+    let (first, second) = tokio::join!(attempt(&courier, &url), attempt(&courier, &url));
+    assert!(delivered(&first) && delivered(&second));
+    assert_eq!(endpoint.seen().connections, 2);
+    assert!(!delivered(&attempt(&courier, &url).await));
+    assert!(delivered(&attempt(&courier, &url).await));
+    assert_eq!(endpoint.seen().connections, 3);
 }
 
 /// The race of a kept connection: the receiver closes it, unannounced, while the next request is under way.
