@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamReadReply;
-use redis::{AsyncConnectionConfig, Client, Script};
+use redis::{AsyncConnectionConfig, Client};
 use tokio::sync::mpsc;
 
 /// POSTs in flight over all threads.
@@ -78,7 +78,7 @@ async fn deliver(thread: usize, args: &BareArgs) {
     let redis = Client::open(args.redis.as_str()).expect("the URL of Redis");
     let (read, mut entries) = mpsc::channel(BATCH);
     tokio::spawn(read_forward(connection(&redis).await, stream(thread), args.clone(), read));
-    let commit = Commit::new(connection(&redis).await, thread);
+    let commit = Commit::new(connection(&redis).await, thread).await;
     let (in_flight_max, mut posts, mut commits) =
         (IN_FLIGHT / args.threads, FuturesUnordered::new(), FuturesUnordered::new());
     let mut done: Vec<(String, String)> = Vec::new();
@@ -131,32 +131,42 @@ async fn connection(redis: &Client) -> MultiplexedConnection {
 #[derive(Clone)]
 struct Commit {
     redis: MultiplexedConnection,
-    script: Script,
+    /// What the server calls the script.
+    script: String,
     thread: usize,
     event: String,
     snapshot: String,
 }
 
 impl Commit {
-    fn new(redis: MultiplexedConnection, thread: usize) -> Self {
-        let script = Script::new(include_str!("bare.lua"));
+    async fn new(mut redis: MultiplexedConnection, thread: usize) -> Self {
+        let load = redis::cmd("SCRIPT").arg("LOAD").arg(include_str!("bare.lua")).to_owned();
+        let script = load.query_async(&mut redis).await.expect("a script that loads");
         Self { redis, script, thread, event: "e".repeat(EVENT_BYTES), snapshot: "s".repeat(SNAPSHOT_BYTES) }
     }
 
     async fn apply(mut self, batch: Vec<(String, String)>) {
         let key = |kind: &str, workspace: &str| format!("bare:{{{}}}:{kind}:{workspace}", self.thread);
         let workspaces: BTreeSet<&str> = batch.iter().map(|(_, workspace)| workspace.as_str()).collect();
-        let mut call = self.script.key(stream(self.thread));
+        let mut call = redis::cmd("EVALSHA");
+        call.arg(&self.script).arg(1 + batch.len() + workspaces.len()).arg(stream(self.thread));
         for (_, workspace) in &batch {
-            call.key(key("attempts", workspace));
+            call.arg(key("attempts", workspace));
         }
         for workspace in &workspaces {
-            call.key(key("snapshot", workspace));
+            call.arg(key("snapshot", workspace));
         }
-        call.arg(batch.len()).arg(workspaces.len()).arg(&self.event).arg(&self.snapshot);
+        call.arg(batch.len()).arg(workspaces.len());
+        // All of them travel, as they must where one differs from the next.
+        for _ in &batch {
+            call.arg(&self.event);
+        }
+        for _ in &workspaces {
+            call.arg(&self.snapshot);
+        }
         for (id, _) in &batch {
             call.arg(id);
         }
-        call.invoke_async::<()>(&mut self.redis).await.expect("a commit");
+        call.query_async::<()>(&mut self.redis).await.expect("a commit");
     }
 }
