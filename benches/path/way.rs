@@ -39,7 +39,7 @@ struct Way {
     id: WorkspaceId,
     state: State,
     policy: Policy,
-    lanes: Lanes,
+    lanes: Lanes<()>,
     courier: Courier,
     target: Option<Arc<Target>>,
     batch: Batch,
@@ -61,10 +61,10 @@ impl Way {
 
     async fn message(&mut self, entry: EntryId, text: Bytes) {
         let message = Message::parse(text).expect("a message");
-        self.lanes.offer(entry, message.chat());
+        self.lanes.offer(entry, message.chat(), ());
         assert!(self.lanes.next() == Some(entry) && self.lanes.has_room(&self.state, &self.policy));
         let post = self.post(entry, &message);
-        self.lanes.begin(entry, self.state.webhook.config);
+        assert!(self.lanes.begin(entry, self.state.webhook.config).is_some());
         let attempt = self.attempt(entry, &message, &post).await;
         let events = decide::outcome(&self.state, attempt, NOW, &self.policy);
         let mut step = Step { workspace: Some(self.id.clone()), settled: vec![entry], ..Step::default() };

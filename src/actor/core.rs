@@ -49,9 +49,7 @@ pub(super) struct Core {
     pub(super) id: WorkspaceId,
     pub(super) context: Rc<Context>,
     pub(super) state: State,
-    lanes: Lanes,
-    /// Waiting entries.
-    items: HashMap<EntryId, Arc<Item>>,
+    lanes: Lanes<Arc<Item>>,
     /// Entries that the loaded attempts name: settled without another attempt.
     attempted: HashSet<EntryId>,
     since_snapshot: usize,
@@ -73,7 +71,6 @@ impl Core {
             id,
             state: seed.loaded.state,
             lanes: Lanes::default(),
-            items: HashMap::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
             target: None,
@@ -123,8 +120,7 @@ impl Core {
             if self.attempted.contains(&item.entry) {
                 out.steps.push(Step { settled: vec![item.entry], ..self.empty_step() });
             } else {
-                self.lanes.offer(item.entry, item.message.chat());
-                self.items.insert(item.entry, item);
+                self.lanes.offer(item.entry, item.message.chat(), item);
             }
         }
     }
@@ -136,8 +132,7 @@ impl Core {
         while let Some(entry) = self.lanes.next() {
             let target = if self.state.webhook.enabled { self.target() } else { None };
             let Some(to) = target else {
-                self.lanes.skip(entry);
-                skipped.extend(self.items.remove(&entry));
+                skipped.extend(self.lanes.skip(entry));
                 if skipped.len() >= COMMIT_SETTLED_MAX {
                     self.skip(std::mem::take(&mut skipped), out);
                 }
@@ -148,20 +143,21 @@ impl Core {
             }
             let rested = self.unable_until.is_none_or(|until| now >= until);
             let place = if rested { self.context.gate.try_start(self.lanes.in_flight(), now) } else { None };
-            // The item is taken only with a place in hand: without it the message would never be sent.
-            let Some((in_flight, item)) = place.and_then(|place| Some((place, self.items.remove(&entry)?))) else {
+            // It begins only with a place in hand: without it the message would never be sent.
+            let config = self.state.webhook.config;
+            let begun = place.and_then(|place| Some((place, self.lanes.begin(entry, config)?)));
+            let Some((in_flight, item)) = begun else {
                 out.starved = true;
                 break;
             };
             let start = Start {
                 workspace: self.id.clone(),
                 to,
-                config: self.state.webhook.config,
+                config,
                 trigger: Trigger::Message,
                 webhook_id: Arc::clone(&item.webhook_id),
                 item,
             };
-            self.lanes.begin(entry, start.config);
             out.starts.push((start, in_flight));
         }
         if !skipped.is_empty() {
@@ -225,8 +221,7 @@ impl Core {
         if now.since(since) >= UNABLE_MAX {
             return Some(unable_for_good(why));
         }
-        self.lanes.put_back(item.entry);
-        self.items.insert(item.entry, Arc::clone(item));
+        self.lanes.put_back(item.entry, Arc::clone(item));
         self.unable_until = Some(Instant::now() + UNABLE_RETRY);
         out.starved = true;
         None
@@ -291,7 +286,6 @@ impl Core {
         let window = self.lanes.window(&self.state, &self.context.policy);
         let entries = self.lanes.give_back(window);
         for entry in &entries {
-            self.items.remove(entry);
             self.unable.remove(entry);
         }
         out.given_back = Some(entries);
@@ -300,7 +294,6 @@ impl Core {
     fn rest(&mut self) {
         self.target = None;
         self.lanes.shrink();
-        self.items.shrink_to_fit();
     }
 
     fn mail_turn(&mut self, mail: MailId, out: &mut Decided) {

@@ -2,40 +2,56 @@
 //!
 //! Pure bookkeeping of one workspace's un-attempted and attempted entries (DESIGN "Window", "Order").
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 
 use super::policy::Policy;
 use super::state::State;
 use crate::message::{Chat, EntryId};
 
-/// The entries of a workspace that are in memory.
+/// The entries of a workspace that are in memory; what waits is kept with its `T`.
 ///
-/// Every operation costs O(log n) of the entries held, [`Lanes::give_back`] that much for each entry
-/// that it gives back.
-#[derive(Debug, Default)]
-pub struct Lanes {
-    /// Entries not yet attempted.
-    waiting: BTreeMap<EntryId, Chat>,
-    /// The same entries, by chat: the first of a chat is its head.
-    by_chat: BTreeSet<(Chat, EntryId)>,
-    /// The heads of the chats that have nothing in flight.
-    ready: BTreeSet<EntryId>,
-    /// Attempts in flight.
-    flights: BTreeMap<EntryId, Flight>,
-    /// The chats of `flights`.
-    busy: BTreeSet<Chat>,
-    /// How many of `flights` each configuration has.
-    by_config: BTreeMap<u64, usize>,
+/// Every operation costs O(log n) comparisons of the n entries held ([`Lanes::give_back`] that much for each
+/// entry that it gives back) and moves at most half of them in memory. They are hundreds at most and mostly few,
+/// so they lie in one piece each: a workspace has its turn long after it left the processor's caches, and
+/// then every piece counts, not every comparison.
+#[derive(Debug)]
+pub struct Lanes<T> {
+    /// By id.
+    entries: VecDeque<Held<T>>,
+    /// The same by chat: under its id what waits, before it under none what is in flight.
+    by_chat: VecDeque<Place>,
+    /// The first of each chat that has nothing in flight.
+    ready: VecDeque<EntryId>,
+    in_flight: usize,
+    /// How many of them the configuration has that the last one began with.
+    of_config: OfConfig,
     /// What outcomes made of the window of one configuration. Errors before its first success halve the
     /// floor, which stays at or below the next floor, so only successes lift the window off it. Not part
     /// of a snapshot: after a load the window starts at its floor again.
     grown: Option<Grown>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Flight {
+/// A place in the queue of a chat.
+type Place = (Chat, Option<EntryId>);
+
+#[derive(Debug)]
+struct Held<T> {
+    entry: EntryId,
     chat: Chat,
+    stage: Stage<T>,
+}
+
+#[derive(Debug)]
+enum Stage<T> {
+    Waiting(T),
+    /// In flight, attempted with this configuration.
+    Flying(u64),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct OfConfig {
     config: u64,
+    in_flight: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,31 +60,45 @@ struct Grown {
     size: usize,
 }
 
-impl Lanes {
+impl<T> Default for Lanes<T> {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            by_chat: VecDeque::new(),
+            ready: VecDeque::new(),
+            in_flight: 0,
+            of_config: OfConfig::default(),
+            grown: None,
+        }
+    }
+}
+
+impl<T> Lanes<T> {
     /// Takes up an entry that is to be judged when its turn comes. Entries may arrive out of order
     /// (a sweep); within a chat they are judged by id. One that is already here is left as it is.
-    pub fn offer(&mut self, entry: EntryId, chat: Chat) {
-        if !self.flights.contains_key(&entry) && !self.waiting.contains_key(&entry) {
-            self.wait(entry, chat);
+    pub fn offer(&mut self, entry: EntryId, chat: Chat, item: T) {
+        if let Err(at) = self.find(entry) {
+            self.entries.insert(at, Held { entry, chat, stage: Stage::Waiting(item) });
+            self.requeue(chat, None, Some((chat, Some(entry))));
         }
     }
 
     /// Entries not yet attempted.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.entries.len() - self.in_flight
     }
 
     /// Attempts in flight, of any configuration.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.flights.len()
+        self.in_flight
     }
 
     /// The oldest waiting entry whose chat has none in flight; window or not.
     #[must_use]
     pub fn next(&self) -> Option<EntryId> {
-        self.ready.first().copied()
+        self.ready.front().copied()
     }
 
     /// Whether the window of `state`'s configuration allows another attempt: until its first success
@@ -79,8 +109,7 @@ impl Lanes {
     /// its errors and its attempts in flight together stay within that number.
     #[must_use]
     pub fn has_room(&self, state: &State, policy: &Policy) -> bool {
-        let flying = self.by_config.get(&state.webhook.config).copied().unwrap_or(0);
-        flying < self.window(state, policy)
+        self.in_flight_of(state.webhook.config) < self.window(state, policy)
     }
 
     /// The window's size now (the bound that [`Lanes::has_room`] applies).
@@ -91,114 +120,157 @@ impl Lanes {
         grown.map_or(floor, |grown| grown.size.max(floor)).min(size(policy.in_flight_max.max(1)))
     }
 
-    /// The entry (one that [`Lanes::next`] named) is attempted with configuration `config`.
-    pub fn begin(&mut self, entry: EntryId, config: u64) {
-        if let Some(chat) = self.unwait(entry) {
-            self.fly(entry, Flight { chat, config });
+    /// The entry (one that [`Lanes::next`] named) is attempted with configuration `config`. Hands out what it
+    /// waited with; nothing if it did not wait.
+    pub fn begin(&mut self, entry: EntryId, config: u64) -> Option<T> {
+        let at = self.find(entry).ok()?;
+        let held = &mut self.entries[at];
+        let chat = held.chat;
+        match std::mem::replace(&mut held.stage, Stage::Flying(config)) {
+            Stage::Waiting(item) => {
+                self.requeue(chat, Some((chat, Some(entry))), Some((chat, None)));
+                self.count(config);
+                Some(item)
+            }
+            flying @ Stage::Flying(_) => {
+                held.stage = flying;
+                None
+            }
         }
     }
 
     /// An attempt that was in flight before this workspace was loaded (again).
     pub fn adopt(&mut self, entry: EntryId, chat: Chat, config: u64) {
-        if !self.flights.contains_key(&entry) {
-            self.unwait(entry);
-            self.fly(entry, Flight { chat, config });
+        if let Err(at) = self.find(entry) {
+            self.entries.insert(at, Held { entry, chat, stage: Stage::Flying(config) });
+            self.requeue(chat, None, Some((chat, None)));
+            self.count(config);
+        } else {
+            self.begin(entry, config);
         }
     }
 
     /// The entry (one that [`Lanes::next`] named) is settled without an attempt; its chat goes on.
-    pub fn skip(&mut self, entry: EntryId) {
-        self.unwait(entry);
+    pub fn skip(&mut self, entry: EntryId) -> Option<T> {
+        let at = self.find(entry).ok()?;
+        let held = self.entries.remove(at)?;
+        match held.stage {
+            Stage::Waiting(item) => {
+                self.requeue(held.chat, Some((held.chat, Some(entry))), None);
+                Some(item)
+            }
+            Stage::Flying(_) => {
+                self.entries.insert(at, held);
+                None
+            }
+        }
     }
 
     /// The attempt has an outcome; its chat goes on. `counted` says whether it was one of the present
     /// configuration and moved the window: a success adds one, an error halves it, never below
     /// `limit + 1 − errors`. Called after the outcome was folded into `state`.
     pub fn end(&mut self, entry: EntryId, delivered: bool, counted: bool, state: &State, policy: &Policy) {
-        if self.land(entry).is_none() || !counted {
-            return;
+        let Some((at, chat)) = self.land(entry) else { return };
+        self.entries.remove(at);
+        self.requeue(chat, Some((chat, None)), None);
+        if counted {
+            let before = self.window(state, policy);
+            let after = if delivered { before.saturating_add(1) } else { before / 2 };
+            self.grown = Some(Grown { config: state.webhook.config, size: after });
         }
-        let before = self.window(state, policy);
-        let after = if delivered { before.saturating_add(1) } else { before / 2 };
-        self.grown = Some(Grown { config: state.webhook.config, size: after });
     }
 
     /// The attempt was not made (our fault, no outcome): the entry waits again, first of its chat.
-    pub fn put_back(&mut self, entry: EntryId) {
-        if let Some(chat) = self.land(entry) {
-            self.wait(entry, chat);
+    pub fn put_back(&mut self, entry: EntryId, item: T) {
+        if let Some((at, chat)) = self.land(entry) {
+            self.entries[at].stage = Stage::Waiting(item);
+            self.requeue(chat, Some((chat, None)), Some((chat, Some(entry))));
         }
     }
 
     /// Gives back all waiting entries but the `keep` oldest; returns them, oldest first.
     pub fn give_back(&mut self, keep: usize) -> Vec<EntryId> {
-        let given: Vec<EntryId> = self.waiting.keys().skip(keep).copied().collect();
-        for entry in &given {
-            self.unwait(*entry);
+        let waiting = self.entries.iter().filter(|held| matches!(held.stage, Stage::Waiting(_)));
+        let given: Vec<EntryId> = waiting.skip(keep).map(|held| held.entry).collect();
+        for entry in given.iter().rev() {
+            self.skip(*entry);
         }
         given
     }
 
-    /// Without entries: gives back the memory that emptied maps keep. The window stays.
+    /// Without entries: gives back the memory that they had. The window stays.
     pub fn shrink(&mut self) {
-        if self.waiting.is_empty() && self.flights.is_empty() {
+        if self.entries.is_empty() {
             *self = Self { grown: self.grown, ..Self::default() };
         }
     }
 
-    fn wait(&mut self, entry: EntryId, chat: Chat) {
-        self.hide_head(chat);
-        self.waiting.insert(entry, chat);
-        self.by_chat.insert((chat, entry));
-        self.show_head(chat);
+    fn find(&self, entry: EntryId) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&entry, |held| held.entry)
     }
 
-    fn unwait(&mut self, entry: EntryId) -> Option<Chat> {
-        let chat = self.waiting.remove(&entry)?;
-        self.by_chat.remove(&(chat, entry));
-        self.ready.remove(&entry);
-        self.show_head(chat);
-        Some(chat)
-    }
-
-    fn fly(&mut self, entry: EntryId, flight: Flight) {
-        self.hide_head(flight.chat);
-        self.busy.insert(flight.chat);
-        *self.by_config.entry(flight.config).or_default() += 1;
-        self.flights.insert(entry, flight);
-    }
-
-    fn land(&mut self, entry: EntryId) -> Option<Chat> {
-        let Flight { chat, config } = self.flights.remove(&entry)?;
-        if let Some(count) = self.by_config.get_mut(&config) {
-            *count -= 1;
-            if *count == 0 {
-                self.by_config.remove(&config);
-            }
+    fn in_flight_of(&self, config: u64) -> usize {
+        if self.of_config.config == config {
+            return self.of_config.in_flight;
         }
-        self.busy.remove(&chat);
-        self.show_head(chat);
-        Some(chat)
+        self.entries.iter().filter(|held| matches!(held.stage, Stage::Flying(of) if of == config)).count()
     }
 
-    fn head(&self, chat: Chat) -> Option<EntryId> {
-        let (first, entry) = *self.by_chat.range((chat, EntryId::ZERO)..).next()?;
-        (first == chat).then_some(entry)
-    }
-
-    fn hide_head(&mut self, chat: Chat) {
-        if let Some(head) = self.head(chat) {
-            self.ready.remove(&head);
+    /// One more is in flight, of `config`.
+    fn count(&mut self, config: u64) {
+        self.in_flight += 1;
+        if self.of_config.config == config {
+            self.of_config.in_flight += 1;
+        } else {
+            self.of_config = OfConfig { config, in_flight: self.in_flight_of(config) };
         }
     }
 
-    fn show_head(&mut self, chat: Chat) {
-        if !self.busy.contains(&chat)
-            && let Some(head) = self.head(chat)
-        {
-            self.ready.insert(head);
+    /// The entry is in flight no more. Says where it is among `entries`, and its chat, which goes on with
+    /// what the caller puts in its place.
+    fn land(&mut self, entry: EntryId) -> Option<(usize, Chat)> {
+        let at = self.find(entry).ok()?;
+        let Held { chat, stage: Stage::Flying(config), .. } = self.entries[at] else { return None };
+        self.in_flight -= 1;
+        if self.of_config.config == config {
+            self.of_config.in_flight -= 1;
+        }
+        Some((at, chat))
+    }
+
+    /// Takes one place of a chat's queue away and adds another, and has `ready` follow.
+    fn requeue(&mut self, chat: Chat, gone: Option<Place>, new: Option<Place>) {
+        let before = self.ready_of(chat);
+        if let Some(at) = gone.and_then(|place| self.by_chat.binary_search(&place).ok()) {
+            self.by_chat.remove(at);
+        }
+        if let Some(place) = new {
+            insert(&mut self.by_chat, place);
+        }
+        let after = self.ready_of(chat);
+        if before == after {
+            return;
+        }
+        if let Some(at) = before.and_then(|entry| self.ready.binary_search(&entry).ok()) {
+            self.ready.remove(at);
+        }
+        if let Some(entry) = after {
+            insert(&mut self.ready, entry);
         }
     }
+
+    /// The first of a chat that waits, if none is in flight.
+    fn ready_of(&self, chat: Chat) -> Option<EntryId> {
+        let first = self.by_chat.partition_point(|place| *place < (chat, None));
+        let (of, entry) = *self.by_chat.get(first)?;
+        entry.filter(|_| of == chat)
+    }
+}
+
+/// Inserts where the order is kept.
+fn insert<V: Ord>(list: &mut VecDeque<V>, value: V) {
+    let (Ok(at) | Err(at)) = list.binary_search(&value);
+    list.insert(at, value);
 }
 
 fn size(number: u32) -> usize {

@@ -98,7 +98,7 @@ struct World {
     /// The last settled entry of each chat.
     settled: BTreeMap<Chat, EntryId>,
     settled_count: u64,
-    lanes: Lanes,
+    lanes: Lanes<()>,
     state: State,
     events: Vec<Event>,
     /// Attempts with the present configuration, and whether one has succeeded.
@@ -178,7 +178,7 @@ impl World {
         }
         for (entry, chat) in arrived {
             self.held.insert(entry);
-            self.lanes.offer(entry, chat);
+            self.lanes.offer(entry, chat, ());
         }
     }
 
@@ -225,7 +225,7 @@ impl World {
 
     fn put_back(&mut self, which: usize) {
         let attempt = self.flying.remove(which);
-        self.lanes.put_back(attempt.entry);
+        self.lanes.put_back(attempt.entry, ());
         if attempt.config == self.state.webhook.config {
             self.attempts_since_save -= 1;
         }
