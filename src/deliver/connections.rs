@@ -4,11 +4,9 @@
 //! it never took it up: only that goes out again, over another connection. From the moment a request is
 //! taken up to be written, its outcome is what becomes of its connection.
 
-use std::collections::HashMap;
 use std::error::Error;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
-use foldhash::quality::RandomState;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -16,14 +14,16 @@ use hyper::{Request, Response};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, timeout};
 use tower_service::Service as _;
 
+use super::kept::{Kept, Origin};
 use super::resolve::Resolver;
 use super::reuse::Unkept;
 use super::target::Address;
-use crate::config::{CLOSE_MAX, ENDPOINT_KEEPALIVE, POOL_IDLE, POOL_IDLE_PER_HOST_MAX, POOL_SWEEP_EVERY};
+use crate::config::{CLOSE_MAX, ENDPOINT_KEEPALIVE};
 
 /// The connections of a courier.
 #[derive(Debug)]
@@ -34,12 +34,13 @@ pub(super) struct Connections {
     unkept: Unkept,
 }
 
-/// What a request is sent with. Dropping it closes its connection.
+/// What a request is sent with. Dropping it closes its connection, within [`CLOSE_MAX`] whatever the endpoint
+/// does.
 #[derive(Debug)]
 pub(super) struct Sender {
     http: SendRequest<Full<Bytes>>,
-    /// Its drop has the connection's task close within [`CLOSE_MAX`].
-    _open: oneshot::Sender<()>,
+    /// Drives the connection. `None` once it is being closed.
+    task: Option<JoinHandle<()>>,
 }
 
 /// Why there is no answer.
@@ -71,7 +72,7 @@ impl Connections {
         to: &Address,
         mut request: Request<Full<Bytes>>,
     ) -> Result<(Sender, Response<Incoming>), SendError> {
-        while let Some(mut sender) = self.kept.take(&to.origin, Instant::now()) {
+        while let Some(mut sender) = self.kept_of(to).take(Instant::now()) {
             match sender.http.try_send_request(request).await {
                 Ok(response) => return Ok((sender, response)),
                 Err(mut error) => match error.take_message() {
@@ -88,101 +89,53 @@ impl Connections {
     /// The endpoint broke a connection before it answered: for a while each request gets its own.
     pub(super) fn broke(&self, at: &Address) {
         self.unkept.insert(&at.origin, Instant::now());
-        self.kept.close(&at.origin);
+        self.kept_of(at).close();
     }
 
     /// Keeps the connection, whose answer was read to its end, for the next request.
     pub(super) fn keep(&self, to: &Address, sender: Sender) {
         let now = Instant::now();
         if !self.unkept.contains(&to.origin, now) {
-            self.kept.put(&to.origin, sender, now);
+            self.kept_of(to).put(sender, now);
         }
+    }
+
+    fn kept_of<'a>(&self, address: &'a Address) -> &'a Origin {
+        address.kept.get_or_init(|| self.kept.origin(&address.origin))
     }
 
     async fn connect(&self, to: &Address) -> Result<Sender, SendError> {
         // This connector is always ready: it has no limit of its own.
         let io = self.connector.clone().call(to.uri.clone()).await.map_err(SendError::Connect)?;
         let (http, connection) = self.http.handshake(io).await.map_err(SendError::Http)?;
-        let (open, closed) = oneshot::channel();
-        tokio::spawn(async move {
-            tokio::pin!(connection);
-            // How it ends is told to the request on it; without one nobody needs to know.
-            tokio::select! {
-                _ = &mut connection => {}
-                _ = closed => drop(timeout(CLOSE_MAX, connection).await),
-            }
-        });
-        Ok(Sender { http, _open: open })
+        // How it ends is told to the request on it; without one nobody needs to know.
+        let task = tokio::spawn(async move { drop(connection.await) });
+        Ok(Sender { http, task: Some(task) })
     }
 }
 
-/// What is kept, and a task that closes what is idle for too long.
-#[derive(Debug, Default)]
-struct Kept {
-    /// The task runs while there is any origin, and only it forgets one.
-    idle: Mutex<Idle>,
-}
-
-/// Idle connections by origin, the longest idle first. No more than requests ended within [`POOL_IDLE`] and a
-/// sweep.
-type Idle = HashMap<Arc<str>, Vec<(Sender, Instant)>, RandomState>;
-
-impl Kept {
-    /// The connection that was used last, if it can be used again.
-    fn take(&self, origin: &str, now: Instant) -> Option<Sender> {
-        let mut idle = self.lock();
-        let senders = idle.get_mut(origin)?;
-        while let Some((sender, since)) = senders.pop() {
-            if now >= since + POOL_IDLE {
-                senders.clear();
-            } else if sender.http.is_ready() {
-                return Some(sender);
-            }
-        }
-        None
+impl Sender {
+    /// Whether a request can be sent now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.http.is_ready()
     }
 
-    /// Keeps a connection that is ready for another request; any other one closes.
-    fn put(self: &Arc<Self>, origin: &Arc<str>, sender: Sender, now: Instant) {
-        if !sender.http.is_ready() {
-            return;
-        }
-        let mut idle = self.lock();
-        if idle.is_empty() {
-            tokio::spawn(sweep(Arc::downgrade(self)));
-        }
-        match idle.get_mut(origin) {
-            Some(senders) if senders.len() < POOL_IDLE_PER_HOST_MAX => senders.push((sender, now)),
-            Some(_) => {}
-            None => drop(idle.insert(Arc::clone(origin), vec![(sender, now)])),
-        }
-    }
-
-    /// Closes all of an origin.
-    fn close(&self, origin: &str) {
-        self.lock().get_mut(origin).into_iter().for_each(Vec::clear);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn is_closed(&self) -> bool {
+        self.http.is_closed()
     }
 }
 
-/// Closes what is idle for too long, until nothing is kept.
-async fn sweep(kept: Weak<Kept>) {
-    loop {
-        // The rhythm of the looks: what is too old in between is not used, only still open.
-        tokio::time::sleep(POOL_SWEEP_EVERY).await;
-        let Some(kept) = kept.upgrade() else { return };
-        let now = Instant::now();
-        let mut idle = kept.lock();
-        idle.retain(|_, senders| {
-            senders.retain(|(sender, since)| now < *since + POOL_IDLE && !sender.http.is_closed());
-            !senders.is_empty()
-        });
-        if idle.is_empty() {
-            idle.shrink_to_fit();
-            return;
+impl Drop for Sender {
+    /// Without `http` the connection closes by itself, unless its endpoint does not read what it was sent.
+    fn drop(&mut self) {
+        let Some(mut task) = self.task.take().filter(|task| !task.is_finished()) else { return };
+        // A runtime that is gone took its connections with it.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                if timeout(CLOSE_MAX, &mut task).await.is_err() {
+                    task.abort();
+                }
+            });
         }
     }
 }

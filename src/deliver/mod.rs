@@ -4,13 +4,14 @@
 //! only this room speaks HTTP to endpoints; a courier belongs to one thread's runtime.
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `resolve`, `tls`), on which
-//! connection (`connections`, `reuse`), and what its end means (`answer`, `classify`).
+//! connection (`connections`, `kept`, `reuse`), and what its end means (`answer`, `classify`).
 
 mod answer;
 mod classify;
 mod connections;
 pub mod courier;
 pub mod guard;
+mod kept;
 mod resolve;
 mod reuse;
 pub mod target;

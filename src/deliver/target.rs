@@ -11,6 +11,7 @@ use url::{Position, Url};
 
 use super::classify::Peer;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
+use super::kept::Origin;
 use crate::sign::{self, InvalidSecret, Secret};
 use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, ErrorKind, Header};
@@ -48,6 +49,9 @@ pub(super) struct Address {
     path: Uri,
     /// Scheme, host and port: requests to the same origin may share connections.
     pub(super) origin: Arc<str>,
+    /// The connections to it, from the first request on. That decides whose they are: all must come from
+    /// couriers of one thread.
+    pub(super) kept: OnceLock<Arc<Origin>>,
     pub(super) peer: Peer,
     host: HeaderValue,
 }
@@ -105,6 +109,7 @@ impl Address {
             path: uri.path_and_query().cloned().map(Uri::from).unwrap_or_default(),
             origin: url[..Position::AfterPort].into(),
             host: HeaderValue::from_str(host).map_err(|_| InvalidUrl::HostCharacter)?,
+            kept: OnceLock::new(),
             peer: Peer::of(url),
             uri,
         })
