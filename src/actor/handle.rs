@@ -14,6 +14,7 @@ use super::core::Context;
 use super::desk::Desk;
 use super::entry::Place;
 use super::intake::Limits;
+use super::pace::Pace;
 use super::shard::{News, ShardActor, Status, Tools};
 use super::throttle::{Gate, NodeCap};
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
@@ -241,6 +242,7 @@ fn start_shards(
             return Vec::new();
         }
     };
+    let pace = Rc::<Pace>::default();
     let start_one = |(shard, released): (u16, oneshot::Sender<()>)| {
         let place = Place { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
         let gate = Gate::new(Arc::clone(cap), options.deliver.timeout);
@@ -258,6 +260,7 @@ fn start_shards(
         let tools = Tools {
             journal: Arc::clone(&options.journal),
             courier: Rc::clone(&courier),
+            pace: Rc::clone(&pace),
             mailer: options.mailer.clone(),
             context,
             clock: options.clock,

@@ -42,6 +42,8 @@ pub(super) struct Intake {
     largest: usize,
     /// The last read found nothing.
     found_nothing: bool,
+    /// The last read found all that it asked for, so there may be a backlog.
+    found_all: bool,
     /// The last read was a probe; the next one waits for entries.
     probed: bool,
     /// Sweep and forward read take free permits in turn; the forward read is next.
@@ -102,7 +104,7 @@ impl Intake {
         let sweep_first = situation.sweep_wanted && self.sweeping.is_none() && !self.forward_is_next;
         let count = if sweep_first { 0 } else { self.free(table) };
         let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
-        let may_wait = count > 0 && !situation.sweep_wanted;
+        let may_wait = count > 0 && !situation.sweep_wanted && !self.found_all;
         let probe = count > 0 && self.found_nothing && !self.probed && situation.all_quiet;
         let pause = count == 0 || (self.found_nothing && situation.sweep_wanted);
         if pause {
@@ -126,8 +128,9 @@ impl Intake {
     /// Takes the answer of a forward read in: moves the cursors. Says whether the stream was found to
     /// have gone back behind the cursor, which then starts again.
     pub(super) fn polled(&mut self, polled: &Polled, all_quiet: bool) -> bool {
-        self.polling = None;
+        let asked = self.polling.take().unwrap_or(0);
         self.found_nothing = polled.messages.is_empty();
+        self.found_all = asked > 0 && polled.messages.len() == asked;
         self.measure(&polled.messages);
         if let Some(last) = polled.messages.last() {
             self.cursor = last.id;

@@ -1,16 +1,44 @@
-//! Reads wait while the thread has enough to do.
+//! Reads wait while the thread has enough to do, and for one another.
 //!
 //! What is read is parsed and lies there until its turn comes. With more of it than the thread gets done,
 //! every message would be touched when it has long left the processor's caches, and nothing would be
 //! delivered earlier. Endpoints that are slow to answer keep no thread busy, so they hold no read up.
 
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
 
-use crate::config::{TURN_MAX, TURNS_WAIT_MAX};
+use crate::config::{READER_WAIT_MAX, READERS_MAX, TURN_MAX, TURNS_WAIT_MAX};
+use crate::journal::port::Poll;
+
+/// What the shards of a thread share.
+#[derive(Debug)]
+pub(super) struct Pace {
+    readers: Semaphore,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { readers: Semaphore::new(READERS_MAX) }
+    }
+}
+
+impl Pace {
+    /// Comes back when it is time for a read; what it returns is to be held until the answer. Commands alone
+    /// wait for nothing, and what only waits for new messages for no other shard.
+    pub(super) async fn until_it_is_time(&self, poll: &Poll) -> Option<SemaphorePermit<'_>> {
+        poll.messages?;
+        let place = match poll.block.is_zero() {
+            true => timeout(READER_WAIT_MAX, self.readers.acquire()).await.ok(),
+            false => None,
+        };
+        until_thread_is_free().await;
+        place?.ok()
+    }
+}
 
 /// Comes back when the thread comes round within [`TURN_MAX`], at the latest with the first turn that ends
 /// after [`TURNS_WAIT_MAX`].
-pub(super) async fn until_thread_is_free() {
+async fn until_thread_is_free() {
     let asked = Instant::now();
     let mut began = asked;
     loop {

@@ -16,7 +16,7 @@ use super::committer::{Ask, Call};
 use super::core::{Context, unable_for_good};
 use super::desk::{Action, Counts, Desk};
 use super::inbox::Inbox;
-use super::pace::until_thread_is_free;
+use super::pace::Pace;
 use super::protocol::{End, Finished, Seed, Start, Suspects};
 use super::sealing;
 use super::throttle::InFlight;
@@ -37,6 +37,7 @@ use crate::workspace::time::Clock;
 pub(super) struct Tools {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) courier: Rc<Courier>,
+    pub(super) pace: Rc<Pace>,
     pub(super) mailer: Option<Mailer>,
     pub(super) context: Rc<Context>,
     pub(super) clock: Clock,
@@ -201,14 +202,12 @@ impl ShardActor {
     /// Reads in a task of its own, one read at a time.
     fn read_with(&self, mut intake: Box<dyn ShardIntake>, ctx: &ActixContext<Self>) -> mpsc::Sender<Poll> {
         let (sender, mut polls) = mpsc::channel::<Poll>(1);
-        let (shard, term) = (ctx.address(), self.term);
+        let (shard, term, pace) = (ctx.address(), self.term, Rc::clone(&self.tools.pace));
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
-                // A command waits for no backlog.
-                if poll.messages.is_some() {
-                    until_thread_is_free().await;
-                }
+                let place = pace.until_it_is_time(&poll).await;
                 let polled = intake.poll(&poll).await;
+                drop(place);
                 shard.do_send(News::Term(term, TermNews::Polled(polled)));
             }
         });

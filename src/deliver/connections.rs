@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -81,7 +82,8 @@ impl Connections {
                 },
             }
         }
-        let mut sender = self.connect(to).await?;
+        // In a place of its own: it is large, and needed for few requests.
+        let mut sender = Box::pin(self.connect(to)).await?;
         let response = sender.http.send_request(request).await.map_err(SendError::Http)?;
         Ok((sender, response))
     }
@@ -109,7 +111,7 @@ impl Connections {
         let io = self.connector.clone().call(to.uri.clone()).await.map_err(SendError::Connect)?;
         let (http, connection) = self.http.handshake(io).await.map_err(SendError::Http)?;
         // How it ends is told to the request on it; without one nobody needs to know.
-        let task = tokio::spawn(async move { drop(connection.await) });
+        let task = tokio::spawn(connection.map(drop));
         Ok(Sender { http, task: Some(task) })
     }
 }
