@@ -49,16 +49,16 @@ pub(super) struct Core {
     pub(super) id: WorkspaceId,
     pub(super) context: Rc<Context>,
     pub(super) state: State,
-    lanes: Lanes<Arc<Item>>,
+    pub(super) lanes: Lanes<Arc<Item>>,
     /// Entries that the loaded attempts name: settled without another attempt.
-    attempted: HashSet<EntryId>,
-    since_snapshot: usize,
+    pub(super) attempted: HashSet<EntryId>,
+    pub(super) since_snapshot: usize,
     /// The last one that was used.
     target: Option<Arc<Target>>,
-    mails_begun: Vec<MailId>,
+    pub(super) mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
     /// Entries that our own system could not attempt, and since when.
-    unable: HashMap<EntryId, Time>,
+    pub(super) unable: HashMap<EntryId, Time>,
     /// Nothing starts before this.
     unable_until: Option<Instant>,
     busy: Busy,
@@ -105,8 +105,8 @@ impl Core {
             ToWorkspace::GiveBack => self.give_back(&mut out),
             ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
             ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
-            ToWorkspace::Rest => self.rest(),
-            ToWorkspace::Retire => {}
+            // The actor's own.
+            ToWorkspace::Rest | ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
         self.busy.set(self.lanes.waiting() + self.lanes.in_flight() > 0);
@@ -289,11 +289,6 @@ impl Core {
             self.unable.remove(entry);
         }
         out.given_back = Some(entries);
-    }
-
-    fn rest(&mut self) {
-        self.target = None;
-        self.lanes.shrink();
     }
 
     fn mail_turn(&mut self, mail: MailId, out: &mut Decided) {

@@ -14,7 +14,7 @@
 //! 6. A panic kills an actor silently, so it is caught where it happens and reported.
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`), one workspace
-//! (`core`, `test_run`, `workspace`), one shard (`entry`, `table`, `slots`, `intake`, `committer`,
+//! (`core`, `test_run`, `rest`, `workspace`), one shard (`entry`, `table`, `slots`, `intake`, `committer`,
 //! `mails`, `desk`, `inbox`, `shard`), what limits both (`throttle`) and the reads (`pace`), and the way in (`handle`).
 
 mod committer;
@@ -29,6 +29,7 @@ mod mails;
 mod maps;
 mod pace;
 mod protocol;
+mod rest;
 mod sealing;
 mod shard;
 mod slots;

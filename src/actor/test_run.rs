@@ -47,6 +47,11 @@ impl TestRun {
         }
     }
 
+    /// No test is asked for or under way.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Idle) && self.waiting.is_empty()
+    }
+
     pub(super) fn is_looking(&self) -> bool {
         matches!(self.stage, Stage::Looking { .. })
     }

@@ -5,6 +5,7 @@ mod backlog;
 mod bench;
 mod forget;
 mod mails;
+mod rest;
 mod rules;
 mod simulation;
 mod trouble;

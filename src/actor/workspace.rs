@@ -8,14 +8,13 @@ use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
 use super::core::{Context, Core};
 use super::inbox::Inbox;
 use super::protocol::{Decided, Seed, Suspects, ToWorkspace};
+use super::rest::Resting;
 use super::shard::ShardActor;
 use crate::message::WorkspaceId;
 
 /// One workspace in memory.
 pub(super) struct WorkspaceActor {
-    core: Core,
-    /// Decided at the load, before the first mail. Boxed, for it is large and soon gone.
-    first: Option<Box<Decided>>,
+    mind: Mind,
     /// Names this life of the workspace: reports of an earlier life are ignored.
     life: u64,
     shard: Addr<ShardActor>,
@@ -23,6 +22,7 @@ pub(super) struct WorkspaceActor {
 }
 
 impl WorkspaceActor {
+    /// The actor. What it decides at once is reported before its first mail.
     pub(super) fn new(
         id: WorkspaceId,
         life: u64,
@@ -32,11 +32,13 @@ impl WorkspaceActor {
         inbox: Rc<Inbox>,
     ) -> Self {
         let (core, first) = Core::new(id, seed, context);
-        Self { core, first: Some(Box::new(first)), life, shard, inbox }
+        let actor = Self { mind: Mind::Awake(Box::new(core)), life, shard, inbox };
+        actor.report(What::Decided(Box::new(first)));
+        actor
     }
 
     fn report(&self, what: What) {
-        let report = Report { workspace: self.core.id.clone(), life: self.life, what };
+        let report = Report { workspace: self.mind.id().clone(), life: self.life, what };
         self.inbox.report(report, &self.shard);
     }
 }
@@ -46,9 +48,6 @@ impl Actor for WorkspaceActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX_HINT);
-        if let Some(first) = self.first.take() {
-            self.report(What::Decided(first));
-        }
     }
 }
 
@@ -68,12 +67,47 @@ impl Handler<ToWorkspace> for WorkspaceActor {
             return ctx.stop();
         }
         let suspects = mail.suspects();
-        match catch_unwind(AssertUnwindSafe(|| self.core.handle(mail))) {
+        match catch_unwind(AssertUnwindSafe(|| self.mind.handle(mail))) {
             Ok(decided) => self.report(What::Decided(Box::new(decided))),
             // The state may be half changed: it is dropped with this actor and loaded again.
             Err(_) => {
                 self.report(What::Panicked(suspects));
                 ctx.stop();
+            }
+        }
+    }
+}
+
+/// Boxed: a task has room for the largest that it may ever hold.
+enum Mind {
+    Awake(Box<Core>),
+    Resting(Box<Resting>),
+}
+
+impl Mind {
+    fn id(&self) -> &WorkspaceId {
+        match self {
+            Self::Awake(core) => &core.id,
+            Self::Resting(resting) => &resting.id,
+        }
+    }
+
+    /// Decides on a mail, awake from then on unless it is told to rest and can.
+    fn handle(&mut self, mail: ToWorkspace) -> Decided {
+        match (&mut *self, mail) {
+            (Self::Awake(core), ToWorkspace::Rest) => {
+                if let Some(resting) = core.rest() {
+                    *self = Self::Resting(Box::new(resting));
+                }
+                Decided::default()
+            }
+            (Self::Awake(core), mail) => core.handle(mail),
+            (Self::Resting(_), ToWorkspace::Rest) => Decided::default(),
+            (Self::Resting(resting), mail) => {
+                let mut core = Box::new(resting.wake());
+                let decided = core.handle(mail);
+                *self = Self::Awake(core);
+                decided
             }
         }
     }

@@ -54,8 +54,9 @@ struct OfConfig {
     in_flight: usize,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Grown {
+/// What outcomes made of the window of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grown {
     config: u64,
     size: usize,
 }
@@ -198,11 +199,16 @@ impl<T> Lanes<T> {
         given
     }
 
-    /// Without entries: gives back the memory that they had. The window stays.
-    pub fn shrink(&mut self) {
-        if self.entries.is_empty() {
-            *self = Self { grown: self.grown, ..Self::default() };
-        }
+    /// What the window has become: all that is left once there are no entries.
+    #[must_use]
+    pub fn grown(&self) -> Option<Grown> {
+        self.grown
+    }
+
+    /// Without entries, with the window that was.
+    #[must_use]
+    pub fn with(grown: Option<Grown>) -> Self {
+        Self { grown, ..Self::default() }
     }
 
     fn find(&self, entry: EntryId) -> Result<usize, usize> {

@@ -139,7 +139,9 @@ impl World {
 
     fn step(&mut self, op: Op) {
         // A workspace may rest at any moment.
-        self.lanes.shrink();
+        if self.lanes.waiting() + self.lanes.in_flight() == 0 {
+            self.lanes = Lanes::with(self.lanes.grown());
+        }
         self.now += 1;
         match op {
             Op::Append(chats) => self.append(&chats),

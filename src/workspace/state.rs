@@ -32,7 +32,7 @@ pub struct State {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent_errors: Vec<RecentError>,
     /// Messages that were settled while the webhook was off.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Skipped::is_none")]
     pub skipped: Skipped,
     /// The newest attempt, of either trigger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +134,7 @@ pub struct Webhook {
     #[serde(default)]
     pub config: u64,
     /// Whether it was switched off by errors and not saved since.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled_by_errors: bool,
     /// When it was last switched off; absent while on, and before the first save.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,6 +182,13 @@ pub struct Skipped {
     /// The newest skipped message ever: its text is kept under `:last:<ws>`. Outlives switch-offs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<EntryId>,
+}
+
+impl Skipped {
+    /// None ever was.
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One error, as the mail tells it.

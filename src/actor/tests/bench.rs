@@ -1,24 +1,27 @@
 //! A running service without a facade, and a receiver that records what it gets.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::actor::core::{Context, Core};
 use crate::actor::maps::HashMap;
-use crate::actor::protocol::Item;
+use crate::actor::protocol::{Item, Seed};
+use crate::actor::throttle::{Gate, NodeCap};
 use crate::actor::{Handle, Options, start};
 use crate::app::now;
 use crate::deliver;
 use crate::http;
 use crate::http::receiver::{Received, Treatment, receiver};
 use crate::journal::embedded::Embedded;
-use crate::journal::port::{Journal, Reading};
-use crate::message::{Message, WorkspaceId};
-use crate::workspace::Policy;
+use crate::journal::port::{Journal, Loaded, Reading};
+use crate::message::{EntryId, Message, WorkspaceId};
 use crate::workspace::command::{Action, Answer, Command, Save};
+use crate::workspace::{Policy, State, Time};
 
 /// Panics over messages whose id begins with `poison`.
 pub(in crate::actor) fn inspect(item: &Item) {
@@ -175,4 +178,19 @@ pub(super) fn message(chat: &str, message_id: &str) -> String {
 pub(super) fn message_id_of(received: &Received) -> String {
     let body: serde_json::Value = serde_json::from_slice(&received.body).unwrap();
     body["message"]["message_id"].as_str().unwrap().to_owned()
+}
+
+/// A workspace by itself, whose clock stands still.
+pub(super) fn core(state: State, attempted: Vec<EntryId>) -> Core {
+    let context = Context {
+        policy: Policy::default(),
+        clock: || Time::from_unix_ms(1_769_860_800_000),
+        fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
+        keyring: Arc::default(),
+        gate: Gate::new(NodeCap::new(1), Duration::ZERO),
+        inspect: |_| {},
+    };
+    let loaded = Loaded { state, since_snapshot: 0, attempted };
+    let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
+    Core::new(id("acme"), seed, Rc::new(context)).0
 }

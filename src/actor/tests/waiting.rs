@@ -1,19 +1,17 @@
 //! What has to wait goes on when it may, and nothing turns in circles meanwhile.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::bench::{Bench, id, treatment};
+use super::bench::{Bench, core, id, treatment};
 use crate::actor::committer::{Ask, Call};
-use crate::actor::core::{Context, Core};
 use crate::actor::desk::{Action, Desk};
 use crate::actor::entry::Place;
 use crate::actor::intake::Limits;
 use crate::actor::maps::HashSet;
-use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Start, ToWorkspace};
+use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspace};
 use crate::actor::throttle::{Gate, NodeCap};
 use crate::actor::workspace::{Report, What};
 use crate::app::now;
@@ -22,11 +20,11 @@ use crate::deliver::Target;
 use crate::http::receiver::Treatment;
 use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::message::EntryId;
+use crate::workspace::State;
 use crate::workspace::command::{Action as Imperative, Command, Save};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Event, MailId, MailState, Trigger, WebhookDisabled};
 use crate::workspace::headers::Headers;
-use crate::workspace::{Policy, State};
 
 #[tokio::test]
 async fn what_waits_for_a_place_under_the_nodes_cap_is_attempted_in_the_end() {
@@ -190,19 +188,9 @@ async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
 
 #[tokio::test]
 async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
-    let context = Rc::new(Context {
-        policy: Policy::default(),
-        clock: now,
-        fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
-        keyring: Arc::default(),
-        gate: gate(),
-        inspect: |_| {},
-    });
     let mut state = State::default();
     state.evolve(&Event::WebhookDisabled(WebhookDisabled { at: now(), errors: 11, mail: MailState::Owed }));
-    let loaded = Loaded { state, since_snapshot: 0, attempted: Vec::new() };
-    let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
-    let (mut core, _) = Core::new(id("acme"), seed, context);
+    let mut core = core(state, Vec::new());
     let url = Some("http://127.0.0.1:1/".to_owned());
     let action = Imperative::Save(Save { url, ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
