@@ -26,11 +26,12 @@ pub const COMMAND_PERMITS: usize = 64;
 /// Entries of one read at most: few enough that they still lie in the processor's caches when their turn
 /// comes, enough that Redis spends little on the read itself.
 pub const READ_COUNT_MAX: usize = 32;
-/// Shards of a thread that read from their backlogs at a time: one reads while the other's entries are taken up.
-/// With all of them at it, a delivery took a fifth more of the service.
+/// Shards of a thread that read what is there at a time: one reads while the other's entries are taken up. With
+/// all of them at it, a delivery took a fifth more of the service.
 pub const READERS_MAX: usize = 2;
-/// A shard that waited for so long to read from its backlog reads whoever else does.
-pub const READER_WAIT_MAX: Duration = Duration::from_millis(100);
+/// A shard that waited for so long for its turn to read reads whoever else does: commands come with messages, and
+/// a store's node that does not answer holds up only its own shards.
+pub const READER_WAIT_MAX: Duration = Duration::from_millis(20);
 /// The smallest size that an entry is taken to have when a read's count is derived from the byte budget.
 pub const ENTRY_BYTES_ASSUMED: usize = 4 * 1024;
 /// A thread that comes round within this span has time for another read: about 30 deliveries.

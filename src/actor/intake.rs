@@ -42,7 +42,7 @@ pub(super) struct Intake {
     largest: usize,
     /// The last read found nothing.
     found_nothing: bool,
-    /// The last read found all that it asked for, so there may be a backlog.
+    /// The last read found all that it asked for: there may be more, so the next one waits for nothing.
     found_all: bool,
     /// The last read was a probe; the next one waits for entries.
     probed: bool,
@@ -130,7 +130,10 @@ impl Intake {
     pub(super) fn polled(&mut self, polled: &Polled, all_quiet: bool) -> bool {
         let asked = self.polling.take().unwrap_or(0);
         self.found_nothing = polled.messages.is_empty();
-        self.found_all = asked > 0 && polled.messages.len() == asked;
+        // A look for commands alone says nothing of messages.
+        if asked > 0 {
+            self.found_all = polled.messages.len() == asked;
+        }
         self.measure(&polled.messages);
         if let Some(last) = polled.messages.last() {
             self.cursor = last.id;

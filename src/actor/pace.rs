@@ -23,16 +23,16 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Comes back when it is time for a read; what it returns is to be held until the answer. Commands alone
-    /// wait for nothing, and what only waits for new messages for no other shard.
+    /// Comes back when it is time for a read; what it returns is to be held until the answer. A look for commands
+    /// alone waits for nothing, and a read that would wait for new messages for no other shard's.
     pub(super) async fn until_it_is_time(&self, poll: &Poll) -> Option<SemaphorePermit<'_>> {
         poll.messages?;
-        let place = match poll.block.is_zero() {
+        let reader = match poll.block.is_zero() {
             true => timeout(READER_WAIT_MAX, self.readers.acquire()).await.ok(),
             false => None,
         };
         until_thread_is_free().await;
-        place?.ok()
+        reader?.ok()
     }
 }
 
@@ -55,13 +55,15 @@ async fn until_thread_is_free() {
 mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
+    use std::time::Duration;
 
     use tokio::task::{LocalSet, spawn_local};
 
     use super::*;
+    use crate::message::EntryId;
 
     /// How often a task beside it came round meanwhile, each turn taking `turn` of the (paused) clock.
-    async fn turns_taken(turn: std::time::Duration) -> usize {
+    async fn turns_taken(turn: Duration) -> usize {
         let turns = Rc::new(Cell::new(0));
         let counted = Rc::clone(&turns);
         let busy = async move {
@@ -80,6 +82,34 @@ mod tests {
             })
             .await;
         turns.get()
+    }
+
+    fn poll(block: Duration) -> Poll {
+        Poll { messages: Some((EntryId::ZERO, 1)), block, ..Poll::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_from_a_backlog_waits_for_the_others_but_not_for_ever() {
+        let (pace, now) = (Pace::default(), poll(Duration::ZERO));
+        let mut readers = Vec::new();
+        for _ in 0..READERS_MAX {
+            readers.push(pace.until_it_is_time(&now).await.unwrap());
+        }
+        let began = Instant::now();
+        assert!(pace.until_it_is_time(&now).await.is_none());
+        assert_eq!(began.elapsed().as_millis(), READER_WAIT_MAX.as_millis());
+        readers.pop();
+        assert!(pace.until_it_is_time(&now).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_news_and_what_looks_for_commands_wait_for_no_reader() {
+        let (pace, began) = (Pace::default(), Instant::now());
+        let _all = pace.readers.acquire_many(u32::try_from(READERS_MAX).unwrap()).await.unwrap();
+        assert!(pace.until_it_is_time(&poll(Duration::from_secs(1))).await.is_none());
+        let commands = Poll { commands: Some((EntryId::ZERO, 1)), ..Poll::default() };
+        assert!(pace.until_it_is_time(&commands).await.is_none());
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

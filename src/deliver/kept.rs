@@ -12,8 +12,8 @@ use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, POOL_SWEEP_EVERY};
 /// All origins of a courier, and a task that closes what is idle for too long.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The task runs while there is any origin, and only it forgets one. No more than have an address in use, or
-    /// a connection that was used within [`POOL_IDLE`] and a sweep.
+    /// The task runs while there is any origin, and only it forgets one. No more than workspaces are awake
+    /// ([`crate::config::ACTIVE_MAX`] a shard) or were within [`POOL_IDLE`] and a sweep.
     origins: Mutex<HashMap<Arc<str>, Arc<Origin>, RandomState>>,
 }
 
@@ -88,4 +88,25 @@ async fn sweep(kept: Weak<Kept>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_origin_is_the_same_while_somebody_holds_it_and_forgotten_later() {
+        let (kept, name) = (Arc::<Kept>::default(), "http://127.0.0.1:1".into());
+        for _ in 0..2 {
+            let held = kept.origin(&name);
+            sleep(3 * POOL_SWEEP_EVERY).await;
+            assert!(Arc::ptr_eq(&held, &kept.origin(&name)));
+            let remembered = Arc::downgrade(&held);
+            drop(held);
+            sleep(2 * POOL_SWEEP_EVERY).await;
+            assert!(remembered.upgrade().is_none(), "the sweeper runs again for what comes later");
+        }
+    }
 }

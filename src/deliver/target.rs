@@ -49,8 +49,7 @@ pub(super) struct Address {
     path: Uri,
     /// Scheme, host and port: requests to the same origin may share connections.
     pub(super) origin: Arc<str>,
-    /// The connections to it, from the first request on. That decides whose they are: all must come from
-    /// couriers of one thread.
+    /// The connections to it, from the first request on: those of its courier, so all requests must come from one.
     pub(super) kept: OnceLock<Arc<Origin>>,
     pub(super) peer: Peer,
     host: HeaderValue,

@@ -10,16 +10,16 @@ use crate::message::{Chat, EntryId};
 
 /// The entries of a workspace that are in memory; what waits is kept with its `T`.
 ///
-/// Every operation costs O(log n) comparisons of the n entries held ([`Lanes::give_back`] that much for each
-/// entry that it gives back) and moves at most half of them in memory. They are hundreds at most and mostly few,
-/// so they lie in one piece each: a workspace has its turn long after it left the processor's caches, and
-/// then every piece counts, not every comparison.
+/// An operation costs O(log n) comparisons of the n entries held and moves at most half of them in memory; only
+/// [`Lanes::give_back`], and the first questions after a save, look at all. They are hundreds at most and mostly
+/// few, so they lie in one piece: a workspace has its turn long after it left the processor's caches, and then
+/// every piece counts, not every comparison.
 #[derive(Debug)]
 pub struct Lanes<T> {
     /// By id.
     entries: VecDeque<Held<T>>,
-    /// The same by chat: under its id what waits, before it under none what is in flight.
-    by_chat: VecDeque<Place>,
+    /// The same by chat: first what is in flight, then what waits, by id.
+    by_chat: VecDeque<Queued>,
     /// The first of each chat that has nothing in flight.
     ready: VecDeque<EntryId>,
     in_flight: usize,
@@ -31,8 +31,8 @@ pub struct Lanes<T> {
     grown: Option<Grown>,
 }
 
-/// A place in the queue of a chat.
-type Place = (Chat, Option<EntryId>);
+/// An entry in the queue of its chat: the id of one that waits, none of one in flight.
+type Queued = (Chat, Option<EntryId>);
 
 #[derive(Debug)]
 struct Held<T> {
@@ -153,18 +153,10 @@ impl<T> Lanes<T> {
 
     /// The entry (one that [`Lanes::next`] named) is settled without an attempt; its chat goes on.
     pub fn skip(&mut self, entry: EntryId) -> Option<T> {
-        let at = self.find(entry).ok()?;
-        let held = self.entries.remove(at)?;
-        match held.stage {
-            Stage::Waiting(item) => {
-                self.requeue(held.chat, Some((held.chat, Some(entry))), None);
-                Some(item)
-            }
-            Stage::Flying(_) => {
-                self.entries.insert(at, held);
-                None
-            }
-        }
+        let at = self.find(entry).ok().filter(|at| matches!(self.entries[*at].stage, Stage::Waiting(_)))?;
+        let Held { chat, stage: Stage::Waiting(item), .. } = self.entries.remove(at)? else { return None };
+        self.requeue(chat, Some((chat, Some(entry))), None);
+        Some(item)
     }
 
     /// The attempt has an outcome; its chat goes on. `counted` says whether it was one of the present
@@ -244,14 +236,14 @@ impl<T> Lanes<T> {
         Some((at, chat))
     }
 
-    /// Takes one place of a chat's queue away and adds another, and has `ready` follow.
-    fn requeue(&mut self, chat: Chat, gone: Option<Place>, new: Option<Place>) {
+    /// Takes one out of the queue of a chat and puts another in, and has `ready` follow.
+    fn requeue(&mut self, chat: Chat, gone: Option<Queued>, new: Option<Queued>) {
         let before = self.ready_of(chat);
-        if let Some(at) = gone.and_then(|place| self.by_chat.binary_search(&place).ok()) {
+        if let Some(at) = gone.and_then(|queued| self.by_chat.binary_search(&queued).ok()) {
             self.by_chat.remove(at);
         }
-        if let Some(place) = new {
-            insert(&mut self.by_chat, place);
+        if let Some(queued) = new {
+            insert(&mut self.by_chat, queued);
         }
         let after = self.ready_of(chat);
         if before == after {
@@ -267,7 +259,7 @@ impl<T> Lanes<T> {
 
     /// The first of a chat that waits, if none is in flight.
     fn ready_of(&self, chat: Chat) -> Option<EntryId> {
-        let first = self.by_chat.partition_point(|place| *place < (chat, None));
+        let first = self.by_chat.partition_point(|queued| *queued < (chat, None));
         let (of, entry) = *self.by_chat.get(first)?;
         entry.filter(|_| of == chat)
     }

@@ -30,9 +30,12 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_replaced() {
 async fn an_idle_connection_is_given_up_before_node_closes_it() {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
     let courier = courier();
-    attempt(&courier, &endpoint.url()).await;
+    let post = post(&endpoint.url(), "msg_7_1-0");
+    courier.attempt(&post).await;
     let started = Instant::now();
+    // Whether or not somebody still has its address.
     endpoint.until(|seen| seen.closed == 1).await;
+    drop(post);
     // Idle ones are looked through every second; one that is too old is not used in between.
     assert!((4..7).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 }

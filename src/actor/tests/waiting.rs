@@ -15,7 +15,7 @@ use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspac
 use crate::actor::throttle::{Gate, NodeCap};
 use crate::actor::workspace::{Report, What};
 use crate::app::now;
-use crate::config::LINGER;
+use crate::config::{LINGER, READ_BLOCK, READ_COUNT_MAX};
 use crate::deliver::Target;
 use crate::http::receiver::Treatment;
 use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
@@ -201,6 +201,25 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
     assert_eq!(asked.mail, Some((MailId::disabled(1), MailNext::Over)));
     assert_eq!(core.state.mail, dropped, "the reason stays");
     assert!(asked.steps.iter().all(|step| step.history.is_empty()), "history tells of it once");
+}
+
+#[tokio::test]
+async fn a_read_waits_for_new_messages_only_when_the_last_one_found_no_more_than_there_were() {
+    let mut desk = desk(gate());
+    actions(&mut desk);
+    let read = |actions: Vec<Action>| {
+        let mut actions = actions.into_iter();
+        actions.find_map(|action| match action {
+            Action::Poll(Poll { messages: Some((_, count)), block, .. }) => Some((count, block)),
+            _ => None,
+        })
+    };
+    assert_eq!(read(acquire(&mut desk, Vec::new())), Some((READ_COUNT_MAX, READ_BLOCK)));
+    let ids = 1..=u64::try_from(READ_COUNT_MAX).unwrap();
+    desk.polled(Polled { messages: ids.map(entry).collect(), ..Polled::default() }, Instant::now());
+    assert_eq!(read(actions(&mut desk)), Some((READ_COUNT_MAX, Duration::ZERO)));
+    desk.polled(Polled { messages: vec![entry(100)], ..Polled::default() }, Instant::now());
+    assert_eq!(read(actions(&mut desk)), Some((READ_COUNT_MAX, READ_BLOCK)));
 }
 
 fn entry(ms: u64) -> RawEntry {

@@ -24,16 +24,16 @@ fn on(errors: u32) -> State {
     state
 }
 
-fn offered(entries: &[(u64, Chat)]) -> Lanes<()> {
-    let mut lanes = Lanes::<()>::default();
+fn offered(entries: &[(u64, Chat)]) -> Lanes<EntryId> {
+    let mut lanes = Lanes::<EntryId>::default();
     for (n, chat) in entries {
-        lanes.offer(entry(*n), *chat, ());
+        lanes.offer(entry(*n), *chat, entry(*n));
     }
     lanes
 }
 
 /// One entry each of so many chats.
-fn crowd(count: u64) -> Lanes<()> {
+fn crowd(count: u64) -> Lanes<EntryId> {
     offered(&(1..=count).map(|n| (n, Chat(n))).collect::<Vec<_>>())
 }
 
@@ -41,28 +41,26 @@ fn crowd(count: u64) -> Lanes<()> {
 const ENTRIES_MAX: usize = 10_000;
 
 /// Begins whatever may begin, in the state's configuration; returns it.
-fn begin_all(lanes: &mut Lanes<()>, state: &State, policy: &Policy) -> Vec<EntryId> {
+fn begin_all(lanes: &mut Lanes<EntryId>, state: &State, policy: &Policy) -> Vec<EntryId> {
     let mut begun = Vec::new();
     while let Some(next) = lanes.next().filter(|_| lanes.has_room(state, policy)) {
-        lanes.begin(next, state.webhook.config);
-        begun.push(next);
+        begun.extend(lanes.begin(next, state.webhook.config));
         assert!(begun.len() < ENTRIES_MAX, "it has no end");
     }
     begun
 }
 
 /// How many [`begin_all`] begins.
-fn fill(lanes: &mut Lanes<()>, state: &State, policy: &Policy) -> usize {
+fn fill(lanes: &mut Lanes<EntryId>, state: &State, policy: &Policy) -> usize {
     begin_all(lanes, state, policy).len()
 }
 
 /// Takes every entry as soon as it may go, one at a time; returns the order.
-fn drain(lanes: &mut Lanes<()>) -> Vec<EntryId> {
+fn drain(lanes: &mut Lanes<EntryId>) -> Vec<EntryId> {
     let mut order = Vec::new();
     while let Some(next) = lanes.next() {
-        lanes.begin(next, 1);
+        order.extend(lanes.begin(next, 1));
         lanes.end(next, true, true, &on(0), &WIDE);
-        order.push(next);
         assert!(order.len() < ENTRIES_MAX, "it has no end");
     }
     order
@@ -91,12 +89,12 @@ fn a_chat_has_one_in_flight_and_chats_do_not_wait_for_one_another() {
 fn an_entry_that_arrives_late_still_goes_before_the_later_ones_of_its_chat() {
     let mut lanes = offered(&[(5, ANNA), (7, ANNA)]);
     lanes.begin(entry(5), 1);
-    lanes.offer(entry(6), ANNA, ());
+    lanes.offer(entry(6), ANNA, entry(6));
     assert_eq!(lanes.next(), None);
     lanes.end(entry(5), false, true, &on(1), &WIDE);
     assert_eq!(drain(&mut lanes), [entry(6), entry(7)]);
-    lanes.offer(entry(9), ANNA, ());
-    lanes.offer(entry(8), ANNA, ());
+    lanes.offer(entry(9), ANNA, entry(9));
+    lanes.offer(entry(8), ANNA, entry(8));
     assert_eq!(drain(&mut lanes), [entry(8), entry(9)]);
 }
 
@@ -105,7 +103,7 @@ fn an_entry_is_taken_up_once() {
     let mut lanes = offered(&[(1, ANNA), (1, ANNA)]);
     assert_eq!(lanes.waiting(), 1);
     lanes.begin(entry(1), 1);
-    lanes.offer(entry(1), ANNA, ());
+    lanes.offer(entry(1), ANNA, entry(1));
     lanes.adopt(entry(1), ANNA, 1);
     assert_eq!((lanes.waiting(), lanes.in_flight()), (0, 1));
     assert!(lanes.has_room(&on(9), &WIDE), "it takes one of two places");
@@ -117,7 +115,7 @@ fn an_entry_is_taken_up_once() {
 #[test]
 fn a_skipped_entry_lets_its_chat_go_on() {
     let mut lanes = offered(&[(1, ANNA), (2, ANNA)]);
-    lanes.skip(entry(1));
+    assert_eq!(lanes.skip(entry(1)), Some(entry(1)));
     assert_eq!((lanes.next(), lanes.waiting()), (Some(entry(2)), 1));
 }
 
@@ -125,21 +123,32 @@ fn a_skipped_entry_lets_its_chat_go_on() {
 fn an_attempt_that_was_not_made_waits_again_first_of_its_chat() {
     let mut lanes = offered(&[(1, ANNA), (2, ANNA), (3, BORIS)]);
     lanes.begin(entry(1), 1);
-    lanes.put_back(entry(1), ());
+    lanes.put_back(entry(1), entry(1));
     assert_eq!((lanes.waiting(), lanes.in_flight()), (3, 0));
     assert_eq!(drain(&mut lanes), [entry(1), entry(2), entry(3)]);
 }
 
 #[test]
 fn an_adopted_attempt_holds_its_chat_and_its_place_in_the_window() {
-    let mut lanes = Lanes::<()>::default();
-    lanes.offer(entry(1), ANNA, ());
+    let mut lanes = Lanes::<EntryId>::default();
+    lanes.offer(entry(1), ANNA, entry(1));
     lanes.adopt(entry(1), ANNA, 1);
-    lanes.offer(entry(2), ANNA, ());
+    lanes.offer(entry(2), ANNA, entry(2));
     assert_eq!((lanes.next(), lanes.waiting(), lanes.in_flight()), (None, 1, 1));
     assert!(!lanes.has_room(&on(10), &WIDE) && lanes.has_room(&on(9), &WIDE));
     lanes.end(entry(1), true, true, &on(0), &WIDE);
     assert_eq!(lanes.next(), Some(entry(2)));
+}
+
+#[test]
+fn a_chat_waits_for_all_attempts_that_were_adopted() {
+    let mut lanes = offered(&[(3, ANNA)]);
+    lanes.adopt(entry(1), ANNA, 1);
+    lanes.adopt(entry(2), ANNA, 1);
+    lanes.end(entry(1), true, true, &on(0), &WIDE);
+    assert_eq!(lanes.next(), None);
+    lanes.end(entry(2), true, true, &on(0), &WIDE);
+    assert_eq!(lanes.next(), Some(entry(3)));
 }
 
 #[test]
@@ -151,7 +160,7 @@ fn all_but_the_oldest_are_given_back() {
     assert_eq!(lanes.give_back(2), []);
     assert_eq!(lanes.give_back(0), [entry(2), entry(3)]);
     assert_eq!((lanes.next(), lanes.waiting()), (None, 0));
-    lanes.offer(entry(2), ANNA, ());
+    lanes.offer(entry(2), ANNA, entry(2));
     lanes.end(entry(1), true, true, &on(0), &WIDE);
     assert_eq!(lanes.next(), Some(entry(2)));
 }
@@ -181,7 +190,7 @@ fn a_limit_lowered_below_the_counter_leaves_room_for_one() {
     let policy = Policy { error_limit: 3, ..WIDE };
     assert_eq!(fill(&mut crowd(20), &on(8), &policy), 1);
     let huge = Policy { error_limit: u32::MAX, ..WIDE };
-    assert_eq!(Lanes::<()>::default().window(&on(0), &huge), 100);
+    assert_eq!(Lanes::<EntryId>::default().window(&on(0), &huge), 100);
 }
 
 #[test]
@@ -201,8 +210,8 @@ fn a_dead_endpoint_gets_11_attempts_however_their_outcomes_are_spread() {
 }
 
 /// Ends one attempt of its own chat with the counter at `errors` afterwards.
-fn end_one(lanes: &mut Lanes<()>, n: u64, delivered: bool, state: &State) -> usize {
-    lanes.offer(entry(n), Chat(n), ());
+fn end_one(lanes: &mut Lanes<EntryId>, n: u64, delivered: bool, state: &State) -> usize {
+    lanes.offer(entry(n), Chat(n), entry(n));
     lanes.begin(entry(n), state.webhook.config);
     lanes.end(entry(n), delivered, true, state, &WIDE);
     lanes.window(state, &WIDE)
@@ -210,7 +219,7 @@ fn end_one(lanes: &mut Lanes<()>, n: u64, delivered: bool, state: &State) -> usi
 
 #[test]
 fn a_success_adds_one_up_to_the_maximum() {
-    let mut lanes = Lanes::<()>::default();
+    let mut lanes = Lanes::<EntryId>::default();
     assert_eq!(lanes.window(&on(0), &WIDE), 11, "a window is not remembered over a load");
     assert_eq!(end_one(&mut lanes, 1, true, &on(0)), 12);
     assert_eq!(end_one(&mut lanes, 2, true, &on(0)), 13);
@@ -227,12 +236,12 @@ fn a_rest_keeps_the_window() {
     let state = on(0);
     let mut lanes = Lanes::default();
     let window = end_one(&mut lanes, 1, true, &state);
-    assert_eq!(Lanes::<()>::with(lanes.grown()).window(&state, &WIDE), window);
+    assert_eq!(Lanes::<EntryId>::with(lanes.grown()).window(&state, &WIDE), window);
 }
 
 #[test]
 fn an_error_halves_the_window_but_not_below_what_may_still_fail() {
-    let mut lanes = Lanes::<()>::default();
+    let mut lanes = Lanes::<EntryId>::default();
     for n in 1..=29 {
         end_one(&mut lanes, n, true, &on(0));
     }
@@ -245,10 +254,10 @@ fn an_error_halves_the_window_but_not_below_what_may_still_fail() {
 
 #[test]
 fn outcomes_that_do_not_count_leave_the_window() {
-    let mut lanes = Lanes::<()>::default();
+    let mut lanes = Lanes::<EntryId>::default();
     end_one(&mut lanes, 1, true, &on(0));
     for delivered in [true, false] {
-        lanes.offer(entry(2), ANNA, ());
+        lanes.offer(entry(2), ANNA, entry(2));
         lanes.begin(entry(2), 1);
         lanes.end(entry(2), delivered, false, &on(0), &WIDE);
         assert_eq!((lanes.window(&on(0), &WIDE), lanes.in_flight()), (12, 0));
@@ -259,7 +268,7 @@ fn outcomes_that_do_not_count_leave_the_window() {
 
 #[test]
 fn before_the_first_success_errors_leave_no_mark_on_the_window() {
-    let mut lanes = Lanes::<()>::default();
+    let mut lanes = Lanes::<EntryId>::default();
     assert_eq!(end_one(&mut lanes, 1, false, &on(1)), 10);
     assert_eq!(end_one(&mut lanes, 2, false, &on(2)), 9);
     assert_eq!(end_one(&mut lanes, 3, true, &on(0)), 12);
@@ -267,7 +276,7 @@ fn before_the_first_success_errors_leave_no_mark_on_the_window() {
 
 #[test]
 fn a_new_configuration_starts_a_fresh_window() {
-    let mut lanes = Lanes::<()>::default();
+    let mut lanes = Lanes::<EntryId>::default();
     for n in 1..=9 {
         end_one(&mut lanes, n, true, &on(0));
     }
