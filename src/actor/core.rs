@@ -57,8 +57,8 @@ pub(super) struct Core {
     target: Option<Arc<Target>>,
     pub(super) mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
-    /// Entries that our own system could not attempt, and since when.
-    pub(super) unable: HashMap<EntryId, Time>,
+    /// Waiting entries that our own system could not attempt, and since when.
+    unable: HashMap<EntryId, Time>,
     /// Nothing starts before this.
     unable_until: Option<Instant>,
     busy: Busy,
@@ -105,7 +105,7 @@ impl Core {
             ToWorkspace::GiveBack => self.give_back(&mut out),
             ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
             ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
-            // The actor's own.
+            // Not for one that is awake.
             ToWorkspace::Rest | ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
@@ -173,6 +173,9 @@ impl Core {
 
     fn skip(&mut self, items: Vec<Arc<Item>>, out: &mut Decided) {
         let entries: Vec<EntryId> = items.iter().map(|item| item.entry).collect();
+        for entry in &entries {
+            self.unable.remove(entry);
+        }
         let event = decide::skip(&entries, (self.context.clock)());
         let mut step = self.record(event.into_iter().collect());
         let newest = items.into_iter().max_by_key(|item| item.entry);

@@ -129,9 +129,9 @@ impl Intake {
     /// have gone back behind the cursor, which then starts again.
     pub(super) fn polled(&mut self, polled: &Polled, all_quiet: bool) -> bool {
         let asked = self.polling.take().unwrap_or(0);
-        self.found_nothing = polled.messages.is_empty();
         // A look for commands alone says nothing of messages.
         if asked > 0 {
+            self.found_nothing = polled.messages.is_empty();
             self.found_all = polled.messages.len() == asked;
         }
         self.measure(&polled.messages);

@@ -111,7 +111,7 @@ pub(super) enum ToWorkspace {
     MailTurn(MailId),
     /// What the mail server made of it.
     MailResult(MailId, MailResult),
-    /// Nothing came for a while: give back the memory of what can be made again.
+    /// Nothing came for a while: be your snapshot until the next mail.
     Rest,
     /// Report and stop.
     Retire,
@@ -149,7 +149,7 @@ impl Suspects {
     }
 }
 
-/// What a workspace says to its shard after each mail.
+/// What a workspace says to its shard at its load and after each mail.
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     /// To be committed, in order.

@@ -1,18 +1,68 @@
 //! A workspace without work rests: it is its snapshot then, as in the journal, and what no journal tells.
-//! The next mail wakes it. A state costs three times the memory of what it is stored as.
+//! The next mail wakes it. `cargo bench --bench load -- --scenario idle` shows what it takes.
 
 use std::rc::Rc;
 
 use super::core::{Context, Core};
-use super::protocol::Seed;
+use super::protocol::{Decided, Seed, ToWorkspace};
 use crate::journal::port::Loaded;
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::lanes::{Grown, Lanes};
 
+/// A workspace in memory. Boxed, for its actor's task has room for the largest that it may ever be.
+pub(super) enum Mind {
+    Awake(Box<Core>),
+    Resting(Box<Resting>),
+}
+
+impl Mind {
+    pub(super) fn id(&self) -> &WorkspaceId {
+        match self {
+            Self::Awake(core) => &core.id,
+            Self::Resting(resting) => &resting.id,
+        }
+    }
+
+    /// Decides on a mail, awake from then on unless it is told to rest and can.
+    pub(super) fn handle(&mut self, mail: ToWorkspace) -> Decided {
+        match (&mut *self, mail) {
+            (Self::Awake(core), ToWorkspace::Rest) => {
+                if let Some(resting) = core.rest() {
+                    *self = Self::Resting(Box::new(resting));
+                }
+                Decided::default()
+            }
+            (Self::Awake(core), mail) => core.handle(mail),
+            (Self::Resting(_), ToWorkspace::Rest) => Decided::default(),
+            (Self::Resting(resting), mail) => {
+                let mut core = Box::new(resting.wake());
+                let decided = core.handle(mail);
+                *self = Self::Awake(core);
+                decided
+            }
+        }
+    }
+
+    /// What a failed test prints.
+    #[cfg(test)]
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Awake(core) => core.describe(),
+            Self::Resting(resting) => format!("{} rests", resting.id),
+        }
+    }
+}
+
+impl From<Core> for Mind {
+    fn from(core: Core) -> Self {
+        Self::Awake(Box::new(core))
+    }
+}
+
 /// What is left of a [`Core`] at rest.
 pub(super) struct Resting {
-    pub(super) id: WorkspaceId,
+    id: WorkspaceId,
     context: Rc<Context>,
     snapshot: Box<[u8]>,
     since_snapshot: usize,
@@ -26,7 +76,7 @@ impl Core {
     pub(super) fn rest(&self) -> Option<Resting> {
         let busy = self.lanes.waiting() + self.lanes.in_flight() > 0;
         let testing = !self.test.is_idle() || self.state.test.is_some();
-        if busy || testing || !self.mails_begun.is_empty() || !self.unable.is_empty() {
+        if busy || testing || !self.mails_begun.is_empty() {
             return None;
         }
         Some(Resting {

@@ -205,9 +205,9 @@ impl ShardActor {
         let (shard, term, pace) = (ctx.address(), self.term, Rc::clone(&self.tools.pace));
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
-                let place = pace.until_it_is_time(&poll).await;
+                let reader = pace.until_it_is_time(&poll).await;
                 let polled = intake.poll(&poll).await;
-                drop(place);
+                drop(reader);
                 shard.do_send(News::Term(term, TermNews::Polled(polled)));
             }
         });

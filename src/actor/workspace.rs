@@ -1,4 +1,4 @@
-//! The workspace actor: a thin shell around [`Core`] that catches its panics.
+//! The workspace actor: a thin shell around its [`Mind`] that catches its panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
 use super::core::{Context, Core};
 use super::inbox::Inbox;
 use super::protocol::{Decided, Seed, Suspects, ToWorkspace};
-use super::rest::Resting;
+use super::rest::Mind;
 use super::shard::ShardActor;
 use crate::message::WorkspaceId;
 
@@ -22,7 +22,7 @@ pub(super) struct WorkspaceActor {
 }
 
 impl WorkspaceActor {
-    /// The actor. What it decides at once is reported before its first mail.
+    /// Reports what the workspace decides at once, before its first mail.
     pub(super) fn new(
         id: WorkspaceId,
         life: u64,
@@ -32,7 +32,7 @@ impl WorkspaceActor {
         inbox: Rc<Inbox>,
     ) -> Self {
         let (core, first) = Core::new(id, seed, context);
-        let actor = Self { mind: Mind::Awake(Box::new(core)), life, shard, inbox };
+        let actor = Self { mind: core.into(), life, shard, inbox };
         actor.report(What::Decided(Box::new(first)));
         actor
     }
@@ -73,41 +73,6 @@ impl Handler<ToWorkspace> for WorkspaceActor {
             Err(_) => {
                 self.report(What::Panicked(suspects));
                 ctx.stop();
-            }
-        }
-    }
-}
-
-/// Boxed: a task has room for the largest that it may ever hold.
-enum Mind {
-    Awake(Box<Core>),
-    Resting(Box<Resting>),
-}
-
-impl Mind {
-    fn id(&self) -> &WorkspaceId {
-        match self {
-            Self::Awake(core) => &core.id,
-            Self::Resting(resting) => &resting.id,
-        }
-    }
-
-    /// Decides on a mail, awake from then on unless it is told to rest and can.
-    fn handle(&mut self, mail: ToWorkspace) -> Decided {
-        match (&mut *self, mail) {
-            (Self::Awake(core), ToWorkspace::Rest) => {
-                if let Some(resting) = core.rest() {
-                    *self = Self::Resting(Box::new(resting));
-                }
-                Decided::default()
-            }
-            (Self::Awake(core), mail) => core.handle(mail),
-            (Self::Resting(_), ToWorkspace::Rest) => Decided::default(),
-            (Self::Resting(resting), mail) => {
-                let mut core = Box::new(resting.wake());
-                let decided = core.handle(mail);
-                *self = Self::Awake(core);
-                decided
             }
         }
     }

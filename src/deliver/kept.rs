@@ -12,8 +12,8 @@ use crate::config::{POOL_IDLE, POOL_IDLE_PER_HOST_MAX, POOL_SWEEP_EVERY};
 /// All origins of a courier, and a task that closes what is idle for too long.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The task runs while there is any origin, and only it forgets one. No more than workspaces are awake
-    /// ([`crate::config::ACTIVE_MAX`] a shard) or were within [`POOL_IDLE`] and a sweep.
+    /// The task runs while there is any origin, and only it forgets one. Each has its address in use by a workspace
+    /// that is awake, or a connection that was used within [`POOL_IDLE`] and a sweep.
     origins: Mutex<HashMap<Arc<str>, Arc<Origin>, RandomState>>,
 }
 

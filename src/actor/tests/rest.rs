@@ -49,9 +49,6 @@ fn what_has_something_under_way_does_not_rest() {
     let mut mails = core(State::default(), Vec::new());
     mails.mails_begun.push(MailId::disabled(1));
     assert!(mails.rest().is_none());
-    let mut unable = core(State::default(), Vec::new());
-    unable.unable.insert(ENTRY, Time::from_unix_ms(0));
-    assert!(unable.rest().is_none());
 }
 
 fn item(entry: EntryId) -> Arc<Item> {

@@ -19,6 +19,7 @@ use crate::actor::entry::Place;
 use crate::actor::intake::Limits;
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
+use crate::actor::rest::Mind;
 use crate::actor::throttle::{Gate, InFlight, NodeCap};
 use crate::actor::workspace::{Report, What};
 use crate::deliver::Done;
@@ -72,7 +73,7 @@ enum News {
 struct Actor {
     id: WorkspaceId,
     life: u64,
-    core: Core,
+    mind: Mind,
     inbox: VecDeque<ToWorkspace>,
     forgotten: bool,
 }
