@@ -105,11 +105,11 @@ impl Core {
             ToWorkspace::GiveBack => self.give_back(&mut out),
             ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
             ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
-            // Not for one that is awake.
+            // Its mind rests, and its actor retires.
             ToWorkspace::Rest | ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
-        self.busy.set(self.lanes.waiting() + self.lanes.in_flight() > 0);
+        self.busy.set(!self.lanes.is_empty());
         out
     }
 

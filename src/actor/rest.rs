@@ -74,9 +74,8 @@ pub(super) struct Resting {
 impl Core {
     /// What it is at rest; nothing while anything is under way.
     pub(super) fn rest(&self) -> Option<Resting> {
-        let busy = self.lanes.waiting() + self.lanes.in_flight() > 0;
         let testing = !self.test.is_idle() || self.state.test.is_some();
-        if busy || testing || !self.mails_begun.is_empty() {
+        if !self.lanes.is_empty() || testing || !self.mails_begun.is_empty() {
             return None;
         }
         Some(Resting {

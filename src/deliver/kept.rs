@@ -99,6 +99,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_origin_is_the_same_while_somebody_holds_it_and_forgotten_later() {
         let (kept, name) = (Arc::<Kept>::default(), "http://127.0.0.1:1".into());
+        // The clock is paused: it moves at once to what is waited for, and the sweeper has its turns before.
         for _ in 0..2 {
             let held = kept.origin(&name);
             sleep(3 * POOL_SWEEP_EVERY).await;

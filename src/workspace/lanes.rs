@@ -84,6 +84,12 @@ impl<T> Lanes<T> {
         }
     }
 
+    /// Nothing waits and nothing is in flight.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Entries not yet attempted.
     #[must_use]
     pub fn waiting(&self) -> usize {

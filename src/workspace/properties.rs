@@ -139,7 +139,7 @@ impl World {
 
     fn step(&mut self, op: Op) {
         // A workspace may rest at any moment.
-        if self.lanes.waiting() + self.lanes.in_flight() == 0 {
+        if self.lanes.is_empty() {
             self.lanes = Lanes::with(self.lanes.grown());
         }
         self.now += 1;
