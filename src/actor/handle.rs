@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, System};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -150,7 +151,7 @@ impl Handle {
 
 impl Board {
     fn set(&self, shard: usize, status: Status) {
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut board = self.0.lock();
         let all_held = |board: &[Status]| board.iter().all(|status| matches!(status, Status::Held(_)));
         let were_held = all_held(&board);
         if let Some(place) = board.get_mut(shard) {
@@ -162,7 +163,7 @@ impl Board {
     }
 
     fn report(&self) -> ShardReport {
-        let board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let board = self.0.lock();
         let mut report = ShardReport::default();
         for (shard, status) in board.iter().enumerate() {
             match status {

@@ -1,9 +1,10 @@
 //! The connections that are kept for further requests, by origin.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use foldhash::quality::RandomState;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::connections::Sender;
@@ -87,7 +88,7 @@ async fn sweep(kept: Weak<Kept>) {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]

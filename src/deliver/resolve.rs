@@ -10,13 +10,14 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
 use hyper_util::client::legacy::connect::dns::Name;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
@@ -76,7 +77,7 @@ impl Resolver {
     }
 
     fn lookup(&self, host: &str) -> Shared<Lookup> {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.under_way.lock();
         if let Some(lookup) = under_way.get(host).and_then(WeakShared::upgrade) {
             return lookup;
         }
@@ -163,7 +164,7 @@ mod tests {
         let waiting = resolver.lookup("a.invalid");
         drop(resolver.lookup("b.invalid"));
         let _last = resolver.lookup("c.invalid");
-        let mut left: Vec<String> = resolver.under_way.lock().unwrap().keys().cloned().collect();
+        let mut left: Vec<String> = resolver.under_way.lock().keys().cloned().collect();
         left.sort_unstable();
         assert_eq!(left, ["a.invalid", "c.invalid"]);
         drop(waiting);

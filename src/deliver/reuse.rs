@@ -6,8 +6,8 @@
 //! (measured back to back). So an endpoint at which that may have happened is not kept connected for a while.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::config::{UNKEPT_FOR, UNKEPT_MAX};
@@ -36,7 +36,7 @@ impl Unkept {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.until.lock()
     }
 }
 

@@ -6,10 +6,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::request::Parts;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::jwt::Wrong;
@@ -53,7 +53,7 @@ struct Window {
 impl Failures {
     /// Counts a wrong token from `address` and says what to answer.
     pub(super) fn count(&self, address: IpAddr, why: Wrong) -> Problem {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.0.lock();
         let now = Instant::now();
         if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
             if window.unlogged > 0 {
@@ -135,6 +135,6 @@ mod tests {
         }
         assert_eq!(answers(&failures, "198.51.100.11", 1), [Kind::TooManyFailures]);
         assert_eq!(answers(&failures, "0.0.0.1", 1), [Kind::Unauthorized]);
-        assert_eq!(failures.0.lock().unwrap().by_network.len(), ADDRESSES_MAX);
+        assert_eq!(failures.0.lock().by_network.len(), ADDRESSES_MAX);
     }
 }

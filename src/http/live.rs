@@ -12,7 +12,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Extension, State};
@@ -20,6 +20,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
@@ -122,7 +123,7 @@ impl Live {
 
     /// What is known of a workspace that is watched already.
     fn join(&self, workspace: &WorkspaceId) -> Result<Option<watch::Receiver<Arc<Seen>>>, Problem> {
-        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let watched = self.watched.lock();
         watched.get(workspace).map(|sender| subscribe(sender)).transpose()
     }
 
@@ -133,7 +134,7 @@ impl Live {
         workspace: &WorkspaceId,
         seen: Seen,
     ) -> Result<watch::Receiver<Arc<Seen>>, Problem> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.watched.lock();
         if let Some(sender) = watched.get(workspace) {
             return subscribe(sender);
         }
@@ -189,7 +190,7 @@ impl Watch {
 
     /// Nobody listens any more; who comes now gets a watch of his own.
     fn is_over(&self) -> bool {
-        let mut watched = self.shared.live.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.shared.live.watched.lock();
         let over = self.sender.receiver_count() == 0;
         if over {
             watched.remove(&self.workspace);

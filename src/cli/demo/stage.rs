@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
@@ -107,7 +108,7 @@ impl Stage {
             client.put(&["webhook"], webhook.to_string().into()).await?;
             let SecretAnswer { secret } = client.get(&["webhook", "secret"]).await?;
             let secret = secret.parse().map_err(Error::Secret)?;
-            secrets.lock().unwrap_or_else(PoisonError::into_inner).insert(path, secret);
+            secrets.lock().insert(path, secret);
             self.clients.insert(workspace, client);
         }
         Ok(())
@@ -156,7 +157,7 @@ async fn receive(
 ) {
     let failing = format!("/{FAILING}");
     let treat = move |path: &str| Treatment {
-        secret: secrets.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned(),
+        secret: secrets.lock().get(path).cloned(),
         status: if path == failing { 500 } else { 200 },
         delay: Duration::ZERO,
     };

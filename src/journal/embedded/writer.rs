@@ -1,8 +1,9 @@
 //! Brings calls to the engine: through a bounded queue to its thread, or right away.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::engine::{Engine, Job};
@@ -49,7 +50,7 @@ impl Writer {
             }
             Self::Thread(None) => {}
             Self::InCall(engine) => {
-                let mut engine = engine.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut engine = engine.lock();
                 run(&mut engine, vec![job], failure);
             }
         }

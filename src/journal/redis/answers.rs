@@ -4,8 +4,9 @@
 //! a connection of its own, and hands each answer to the one who waits for it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
@@ -92,7 +93,7 @@ impl Listener {
     }
 
     fn lock(&self) -> MutexGuard<'_, Listening> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -8,9 +8,9 @@
 use std::fmt;
 use std::io::{self, Cursor};
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
@@ -131,11 +131,11 @@ impl Dictionary {
 }
 
 fn take<T>(pool: &Mutex<Vec<T>>) -> Option<T> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    pool.lock().pop()
 }
 
 fn give_back<T>(pool: &Mutex<Vec<T>>, context: T) {
-    pool.lock().unwrap_or_else(PoisonError::into_inner).push(context);
+    pool.lock().push(context);
 }
 
 #[cfg(test)]

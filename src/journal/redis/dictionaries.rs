@@ -5,9 +5,10 @@
 //! entries name it. Until there is one, attempts are stored as JSON.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -101,7 +102,7 @@ impl Dictionaries {
         if json.len() > DICTIONARY_BYTES_MAX {
             return;
         }
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.samples.lock();
         if samples.closed {
             return;
         }
@@ -138,7 +139,7 @@ impl Dictionaries {
             Ok(Err(error)) => warn!(%error, "The first attempts make no dictionary; attempts are stored as JSON."),
             Err(error) => warn!(%error, "The training of a dictionary failed; attempts are stored as JSON."),
         }
-        *self.samples.lock().unwrap_or_else(PoisonError::into_inner) = Samples::default();
+        *self.samples.lock() = Samples::default();
     }
 
     fn begin(self: &Arc<Self>, dictionary: Dictionary) {
@@ -146,7 +147,7 @@ impl Dictionaries {
         info!(version = %dictionary.version(), "Attempts are compressed from now on.");
         self.current.get_or_init(|| dictionary);
         tokio::spawn(keep_on(Arc::downgrade(self)));
-        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = self.samples.lock();
         *samples = Samples { closed: true, ..Samples::default() };
     }
 
@@ -264,11 +265,11 @@ impl Dictionaries {
     }
 
     fn known(&self, version: Version) -> Option<Arc<Dictionary>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+        self.known.lock().get(&version).cloned()
     }
 
     fn remember(&self, dictionary: Dictionary) -> Arc<Dictionary> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         if known.len() >= DICTIONARIES_KNOWN_MAX {
             let used = self.current.get().map(|current| current.version());
             let other = known.keys().copied().find(|version| Some(*version) != used);

@@ -1,8 +1,9 @@
 //! Connections that many callers use for short calls: one in all, or with a cluster one a shard.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
@@ -90,7 +91,7 @@ impl Shared {
 
     fn slot(&self, key: &str) -> Arc<Slot> {
         let name = if self.server.is_cluster() { key } else { "" };
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots.lock();
         if let Some(slot) = slots.get(name) {
             return Arc::clone(slot);
         }

@@ -52,8 +52,9 @@ mod source;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use self::answers::Listener;
@@ -162,16 +163,16 @@ impl Redis {
 impl Inner {
     /// The listener for a shard's answers. One a shard, so their number is bounded.
     fn listener(&self, shard: u16) -> Listener {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.listeners.lock();
         let new = || Listener::new(Arc::clone(&self.server), self.keys.shard(shard));
         listeners.entry(shard).or_insert_with(new).clone()
     }
 
     fn has_held(&self, shard: u16) -> bool {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).contains(&shard)
+        self.held.lock().contains(&shard)
     }
 
     fn note_held(&self, shard: u16) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+        self.held.lock().insert(shard);
     }
 }
