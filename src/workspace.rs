@@ -4,12 +4,13 @@
 //! times, ids, secrets and HTTP outcomes come in as arguments. Commands may be refused; events are
 //! facts, so [`State::evolve`] cannot fail and has no wildcard arm.
 //!
-//! Reading order: what happened ([`event`]), what it adds up to ([`state`]), what may be asked for
-//! ([`command`]), what follows from it ([`decide`], [`evolve`]), which message goes next ([`lanes`]),
-//! and what the outside sees of it ([`view`], [`history`], [`sentence`]).
+//! Reading order: what an operator configures ([`configuration`]), what happened ([`event`]), what it adds
+//! up to ([`state`]), what may be asked for ([`command`]), what follows from it ([`decide`], [`evolve`]),
+//! which message goes next ([`lanes`]), and what the outside sees of it ([`view`], [`history`], [`sentence`]).
 
 pub mod command;
 pub mod confidential;
+pub mod configuration;
 pub mod decide;
 pub mod event;
 mod evolve;

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use super::serve::parse_listen;
 use crate::message::WorkspaceId;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
-use crate::workspace::view::Status;
 
 mod play;
 mod stage;
@@ -58,7 +58,7 @@ pub struct Row {
     /// Messages that were not sent because the webhook was off, as the API tells.
     pub skipped: u64,
     /// The webhook at the end.
-    pub status: Status,
+    pub status: WebhookStatus,
     /// The mail to its owner, if one was owed.
     pub mail: Option<MailState>,
 }
@@ -158,8 +158,8 @@ mod tests {
             mail,
         };
         vec![
-            row("acme", 250, 0, 0, Status::Enabled, None),
-            row("umbrella", 0, 11, 239, Status::DisabledByErrors, Some(MailState::Sent)),
+            row("acme", 250, 0, 0, WebhookStatus::Enabled, None),
+            row("umbrella", 0, 11, 239, WebhookStatus::DisabledByErrors, Some(MailState::Sent)),
         ]
     }
 

@@ -10,13 +10,13 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::auth::Scope;
 use super::problem::Problem;
-use crate::workspace::history::{self, Change};
+use crate::workspace::history::{self, ConfigurationChange};
 
 /// The changes.
 #[derive(Serialize, ToSchema)]
 pub(super) struct History {
     /// Newest first, at most 100.
-    history: Vec<Change>,
+    history: Vec<ConfigurationChange>,
 }
 
 pub(super) async fn list(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<History>, Problem> {

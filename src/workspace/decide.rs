@@ -13,7 +13,6 @@ use super::event::{
     MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
-use super::history::Configuration;
 use super::policy::{
     Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL,
     WARNING_ERRORS,
@@ -100,7 +99,7 @@ pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Resul
         return Err(Refusal::NoSecret);
     }
     let previous_until = now.plus(SECRET_OVERLAP);
-    let configuration = Some(Configuration::of(&state.webhook));
+    let configuration = Some(state.webhook.configuration());
     let (by, secret) = (by.to_owned(), fresh.clone());
     Ok(vec![Event::SecretRotated(SecretRotated { at: now, by, secret, previous_until, configuration })])
 }

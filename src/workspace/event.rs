@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::confidential::Confidential;
+use super::configuration::Configuration;
 use super::headers::{HeaderName, Headers};
-use super::history::Configuration;
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
 

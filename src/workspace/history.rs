@@ -9,14 +9,13 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::configuration::{Configuration, SubscribedEvent, WebhookStatus};
 use super::event::{Event, WebhookSaved};
 use super::headers::HeaderName;
-use super::state::Webhook;
 use super::time::Time;
-use super::view::{NewMessage, Status};
 
 /// Changes that are shown.
 pub const CHANGES_SHOWN: usize = 100;
@@ -25,7 +24,8 @@ const SERVICE: &str = "outbound";
 
 /// One change of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Change {
+#[schema(as = Change)]
+pub struct ConfigurationChange {
     /// The event's seq, as a string.
     pub id: String,
     /// When.
@@ -33,7 +33,7 @@ pub struct Change {
     /// The subject of the token, or `outbound` for an automatic switch-off.
     pub by: Arc<str>,
     /// What was done.
-    pub action: Done,
+    pub action: ChangeAction,
     /// The custom headers that a save added, took out or gave another value.
     pub changed_headers: Vec<HeaderName>,
     /// What it was before; absent before the first save.
@@ -44,9 +44,8 @@ pub struct Change {
 
 /// What a change was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = ChangeAction)]
 #[serde(rename_all = "snake_case")]
-pub enum Done {
+pub enum ChangeAction {
     /// An operator saved.
     Saved,
     /// Too many errors in a row.
@@ -57,46 +56,29 @@ pub enum Done {
     TokensRevoked,
 }
 
-/// What an operator configures, without what is confidential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Configuration {
-    /// Where messages go.
-    pub url: Option<Arc<str>>,
-    /// Whether they go.
-    pub enabled: bool,
-    /// Always `new_message`.
-    pub event: NewMessage,
-    /// Who gets the mail.
-    pub owner_email: Option<String>,
-    /// The names of the custom headers.
-    pub headers: Vec<HeaderName>,
-    /// In one word, as the webhook showed it then.
-    pub status: Status,
-}
-
 /// The last [`CHANGES_SHOWN`] changes, newest first. `events` are those that are no attempts, with
 /// their seqs, oldest first; those that change no configuration are passed over.
 #[must_use]
-pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
+pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
     let mut present: Option<Configuration> = None;
     let mut changes = Vec::new();
     for (seq, event) in events {
         let (at, by, action, to) = match event {
-            Event::WebhookSaved(saved) => (saved.at, saved.by.as_str(), Done::Saved, Configuration::saved(saved)),
+            Event::WebhookSaved(saved) => (saved.at, saved.by.as_str(), ChangeAction::Saved, self::saved(saved)),
             Event::SecretRotated(rotated) => {
                 // Without the save before it the configuration is known from the rotation itself.
                 let Some(same) = present.clone().or_else(|| rotated.configuration.clone()) else { continue };
                 present.get_or_insert_with(|| same.clone());
-                (rotated.at, rotated.by.as_str(), Done::SecretRotated, same)
+                (rotated.at, rotated.by.as_str(), ChangeAction::SecretRotated, same)
             }
             Event::TokensRevoked(revoked) => {
                 let Some(before) = present.clone() else { continue };
-                (revoked.at, revoked.by.as_str(), Done::TokensRevoked, before)
+                (revoked.at, revoked.by.as_str(), ChangeAction::TokensRevoked, before)
             }
             Event::WebhookDisabled(disabled) => {
                 // Without the save before it there is nothing to tell: it is older than what is kept.
                 let Some(before) = present.clone() else { continue };
-                (disabled.at, SERVICE, Done::SwitchedOff, before.switched_off())
+                (disabled.at, SERVICE, ChangeAction::SwitchedOff, before.switched_off())
             }
             Event::AttemptDelivered(_)
             | Event::AttemptFailed(_)
@@ -115,39 +97,21 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<Change> {
             _ => Vec::new(),
         };
         let from = present.replace(to.clone());
-        changes.push(Change { id: seq.to_string(), at, by: by.into(), action, changed_headers, from, to });
+        changes.push(ConfigurationChange { id: seq.to_string(), at, by: by.into(), action, changed_headers, from, to });
     }
     changes.reverse();
     changes.truncate(CHANGES_SHOWN);
     changes
 }
 
-impl Configuration {
-    /// That of the webhook as it is.
-    #[must_use]
-    pub fn of(webhook: &Webhook) -> Self {
-        Self {
-            url: webhook.url.clone(),
-            enabled: webhook.enabled,
-            event: NewMessage::NewMessage,
-            owner_email: webhook.owner_email.clone(),
-            headers: webhook.headers.keys().cloned().collect(),
-            status: webhook.status(),
-        }
-    }
-
-    fn saved(saved: &WebhookSaved) -> Self {
-        Self {
-            url: saved.url.clone(),
-            enabled: saved.enabled,
-            event: NewMessage::NewMessage,
-            owner_email: saved.owner_email.clone(),
-            headers: saved.headers.keys().cloned().collect(),
-            status: Status::new(saved.url.is_some(), saved.enabled, false),
-        }
-    }
-
-    fn switched_off(self) -> Self {
-        Self { enabled: false, status: Status::new(self.url.is_some(), false, true), ..self }
+/// The configuration that an operator saved.
+fn saved(saved: &WebhookSaved) -> Configuration {
+    Configuration {
+        url: saved.url.clone(),
+        enabled: saved.enabled,
+        event: SubscribedEvent::NewMessage,
+        owner_email: saved.owner_email.clone(),
+        headers: saved.headers.keys().cloned().collect(),
+        status: WebhookStatus::new(saved.url.is_some(), saved.enabled, false),
     }
 }

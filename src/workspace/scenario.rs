@@ -15,7 +15,6 @@ use super::event::{
     TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::Headers;
-use super::history::Configuration;
 use super::state::State;
 use super::time::Time;
 use crate::journal::record;
@@ -178,7 +177,7 @@ pub(super) fn rotated_in(state: &State, ms: i64, secret: &str) -> Event {
         by: "ops".to_owned(),
         secret: secret.into(),
         previous_until: at(ms + DAY_MS),
-        configuration: Some(Configuration::of(&state.webhook)),
+        configuration: Some(state.webhook.configuration()),
     })
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::confidential::Confidential;
+use super::configuration::{Configuration, SubscribedEvent, WebhookStatus};
 use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
 use super::headers::Headers;
 use super::time::Time;
@@ -74,6 +75,12 @@ impl State {
     #[must_use]
     pub fn emptied(&self) -> Self {
         Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
+    }
+
+    /// The webhook's state in one word.
+    #[must_use]
+    pub fn status(&self) -> WebhookStatus {
+        self.webhook.status()
     }
 
     /// The last mail of that kind.
@@ -154,6 +161,25 @@ pub struct PreviousSecret {
 }
 
 impl Webhook {
+    /// Its state in one word.
+    #[must_use]
+    pub fn status(&self) -> WebhookStatus {
+        WebhookStatus::new(self.url.is_some(), self.enabled, self.disabled_by_errors)
+    }
+
+    /// What of it an operator configured, without what is confidential.
+    #[must_use]
+    pub fn configuration(&self) -> Configuration {
+        Configuration {
+            url: self.url.clone(),
+            enabled: self.enabled,
+            event: SubscribedEvent::NewMessage,
+            owner_email: self.owner_email.clone(),
+            headers: self.headers.keys().cloned().collect(),
+            status: self.status(),
+        }
+    }
+
     /// The secrets that an attempt at `now` is signed with: the present one first, and the previous one
     /// while it is valid.
     pub fn secrets(&self, now: Time) -> impl Iterator<Item = &Confidential> {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::configuration::{SubscribedEvent, WebhookStatus};
 use super::event::MailState;
 use super::headers::{HeaderName, Masked};
 use super::policy::Policy;
-use super::state::{State, Summary, Webhook};
+use super::state::{State, Summary};
 use super::time::Time;
 use crate::message::WorkspaceId;
 
@@ -24,7 +25,7 @@ pub struct WebhookView {
     /// Whether they go.
     pub enabled: bool,
     /// Always `new_message`.
-    pub event: NewMessage,
+    pub event: SubscribedEvent,
     /// Who gets the mail.
     pub owner_email: Option<String>,
     /// The custom headers, without their values.
@@ -32,7 +33,7 @@ pub struct WebhookView {
     #[schema(value_type = HashMap<String, String>)]
     pub headers: BTreeMap<HeaderName, Masked>,
     /// In one word.
-    pub status: Status,
+    pub status: WebhookStatus,
     /// Errors in a row.
     pub consecutive_errors: u32,
     /// One more than this many switches it off.
@@ -47,30 +48,6 @@ pub struct WebhookView {
     pub disabled_at: Option<Time>,
     /// When it was last changed.
     pub updated_at: Option<Time>,
-}
-
-/// The one event there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[schema(as = Event)]
-#[serde(rename_all = "snake_case")]
-pub enum NewMessage {
-    /// A message was sent or received.
-    #[default]
-    NewMessage,
-}
-
-/// The webhook's state in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// No URL.
-    NotConfigured,
-    /// On.
-    Enabled,
-    /// Switched off by an operator.
-    Disabled,
-    /// Switched off by too many errors.
-    DisabledByErrors,
 }
 
 /// Messages that were not sent.
@@ -106,7 +83,7 @@ impl WebhookView {
             workspace: workspace.clone(),
             url: webhook.url.clone(),
             enabled: webhook.enabled,
-            event: NewMessage::NewMessage,
+            event: SubscribedEvent::NewMessage,
             owner_email: webhook.owner_email.clone(),
             headers: webhook.headers.keys().map(|name| (name.clone(), Masked::Value)).collect(),
             status: state.status(),
@@ -125,33 +102,6 @@ impl WebhookView {
             }),
             disabled_at: webhook.disabled_at,
             updated_at: webhook.updated_at,
-        }
-    }
-}
-
-impl State {
-    /// The webhook's state in one word.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        self.webhook.status()
-    }
-}
-
-impl Webhook {
-    /// Its state in one word.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        Status::new(self.url.is_some(), self.enabled, self.disabled_by_errors)
-    }
-}
-
-impl Status {
-    pub(super) fn new(has_url: bool, enabled: bool, disabled_by_errors: bool) -> Self {
-        match (has_url, enabled, disabled_by_errors) {
-            (false, _, _) => Self::NotConfigured,
-            (true, true, _) => Self::Enabled,
-            (true, false, true) => Self::DisabledByErrors,
-            (true, false, false) => Self::Disabled,
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::journal::port::Reading;
 use crate::notify::{CapturedMail, Mailer};
 use crate::workspace::State;
 use crate::workspace::command::{Action, Answer, Change, NoAttempt, Save};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
-use crate::workspace::view::Status;
 
 const SLOW: Duration = Duration::from_millis(400);
 
@@ -25,7 +25,7 @@ fn assert_forgotten(reading: &Reading) {
 async fn forget(bench: &Bench, workspace: &str) {
     let answer = bench.submit(workspace, Action::Forget).await;
     let Answer::Done { webhook, attempt: None, reason: None } = answer else { panic!("{answer:?}") };
-    assert_eq!((webhook.status, webhook.last_attempt), (Status::NotConfigured, None));
+    assert_eq!((webhook.status, webhook.last_attempt), (WebhookStatus::NotConfigured, None));
 }
 
 #[tokio::test]

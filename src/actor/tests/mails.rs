@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use super::bench::{Bench, treatment};
 use crate::notify::Mailer;
 use crate::workspace::command::{Action, Change, Save};
-use crate::workspace::view::Status;
+use crate::workspace::configuration::WebhookStatus;
 
 async fn publish(bench: &Bench, first: usize, count: usize) {
     for n in first..first + count {
@@ -34,7 +34,7 @@ async fn a_streak_is_warned_of_once_told_when_it_switches_off_and_told_when_it_i
     publish(&bench, 7, 6).await;
     assert_eq!(shown.recv().await.unwrap().subject, "The webhook of workspace acme was switched off");
     let off = |r: &crate::journal::port::Reading| r.state.skipped.count == 2;
-    assert_eq!(bench.until("acme", "the rest is skipped", off).await.state.status(), Status::DisabledByErrors);
+    assert_eq!(bench.until("acme", "the rest is skipped", off).await.state.status(), WebhookStatus::DisabledByErrors);
 
     bench.treat("acme", treatment(200));
     bench.submit("acme", action).await;

@@ -7,10 +7,10 @@ use super::bench::{Bench, treatment};
 use crate::app::now;
 use crate::http::receiver::{Signature, Treatment};
 use crate::workspace::command::{Action, Answer, NoAttempt, Refusal, Save};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{ErrorKind, Trigger};
 use crate::workspace::policy::SECRET_OVERLAP;
 use crate::workspace::time::Time;
-use crate::workspace::view::Status;
 
 #[tokio::test]
 async fn a_published_message_is_posted_once_and_logged() {
@@ -49,7 +49,7 @@ async fn a_dead_endpoint_gets_exactly_eleven_posts_and_the_rest_is_skipped() {
     }
     let reading = bench.until("acme", "all others are skipped", |r| r.state.skipped.count == 189).await;
     assert_eq!(bench.received("acme").len(), 11);
-    assert_eq!(reading.state.status(), Status::DisabledByErrors);
+    assert_eq!(reading.state.status(), WebhookStatus::DisabledByErrors);
     assert_eq!(reading.state.errors, 11);
 }
 
@@ -75,7 +75,7 @@ async fn save_and_test_sends_the_newest_message_even_while_off() {
     let save = Save { url: Some(bench.url("acme")), enabled: Some(false), ..Save::default() };
     let answer = bench.submit("acme", Action::Test { save: Some(save) }).await;
     let Answer::Done { webhook, attempt: Some(attempt), reason: None } = answer else { panic!("{answer:?}") };
-    assert_eq!((webhook.status, attempt.trigger, attempt.status), (Status::Disabled, Trigger::Test, Some(200)));
+    assert_eq!((webhook.status, attempt.trigger, attempt.status), (WebhookStatus::Disabled, Trigger::Test, Some(200)));
     assert_eq!(bench.message_ids("acme"), ["m2"]);
 }
 
@@ -89,7 +89,7 @@ async fn a_test_without_a_message_or_url_says_why_and_the_save_holds() {
     let Answer::Done { webhook, reason: Some(NoAttempt::NoMessage), attempt: None } = answer else {
         panic!("{answer:?}")
     };
-    assert_eq!(webhook.status, Status::Enabled);
+    assert_eq!(webhook.status, WebhookStatus::Enabled);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_second_test_is_refused_while_the_first_is_under_way_and_within_a_seco
     assert_eq!(second, Answer::Refused { refusal: Refusal::TestUnderWay });
     let third = bench.submit("acme", Action::Test { save: None }).await;
     assert_eq!(third, Answer::Refused { refusal: Refusal::TestTooSoon });
-    assert_eq!(bench.read("acme").await.state.status(), Status::Enabled);
+    assert_eq!(bench.read("acme").await.state.status(), WebhookStatus::Enabled);
 }
 
 #[tokio::test]

@@ -25,9 +25,10 @@ use super::{DemoArgs, DemoError, Row, agree, print_table};
 use crate::http::receiver::Received;
 use crate::message::WorkspaceId;
 use crate::notify::CapturedMail;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{MailState, Trigger};
 use crate::workspace::state::{OutcomeWord, Summary};
-use crate::workspace::view::{Status, WebhookView};
+use crate::workspace::view::WebhookView;
 
 /// Between two messages of the demo that goes on until Ctrl-C.
 const PACE: Duration = Duration::from_millis(250);
@@ -247,7 +248,7 @@ impl Played {
         for workspace in workspaces() {
             let Some(client) = stage.clients.get(&workspace) else { continue };
             let webhook: WebhookView = client.get(&["webhook"]).await?;
-            let errors = webhook.status != Status::Enabled || webhook.consecutive_errors > 0;
+            let errors = webhook.status != WebhookStatus::Enabled || webhook.consecutive_errors > 0;
             let failed = if all_taken || errors { failed(client).await? } else { 0 };
             rows.push(Row {
                 published: published.taken.get(&workspace).map_or(0, |taken| taken.load(Ordering::Relaxed)),

@@ -29,7 +29,7 @@ pub(super) struct Save {
     enabled: Option<bool>,
     /// The only event there is.
     #[schema(nullable = false)]
-    event: Option<crate::workspace::view::NewMessage>,
+    event: Option<crate::workspace::configuration::SubscribedEvent>,
     /// Who gets the mail when errors switch the webhook off. Left out it stays, null clears it.
     #[schema(max_length = 254, pattern = r#"^[^\s<>()\[\]\\,;:"@]+@[^\s<>()\[\]\\,;:"@]+$"#)]
     owner_email: Option<String>,

@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 
 use super::parts::time;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::headers::HeaderName;
-use crate::workspace::history::{Change, Done};
-use crate::workspace::view::Status;
+use crate::workspace::history::{ChangeAction, ConfigurationChange};
 
-pub(super) fn section(changes: &[Change]) -> Markup {
+pub(super) fn section(changes: &[ConfigurationChange]) -> Markup {
     html! {
         section #history .panel aria-labelledby="history-title" {
             h2 #history-title { "Change history" }
@@ -28,12 +28,12 @@ pub(super) fn section(changes: &[Change]) -> Markup {
 }
 
 /// What a change changed, each as a sentence without a full stop.
-fn differences(change: &Change) -> Vec<Markup> {
+fn differences(change: &ConfigurationChange) -> Vec<Markup> {
     let to = &change.to;
     let before = change.from.as_ref();
     let from_url = before.and_then(|from| from.url.as_deref());
     let from_email = before.and_then(|from| from.owner_email.as_deref());
-    let from_status = before.map_or(Status::NotConfigured, |from| from.status);
+    let from_status = before.map_or(WebhookStatus::NotConfigured, |from| from.status);
     let mut what = Vec::new();
     if from_url != to.url.as_deref() {
         what.push(moved("Webhook URL", from_url, to.url.as_deref()));
@@ -49,9 +49,9 @@ fn differences(change: &Change) -> Vec<Markup> {
         what.push(html! { "Custom headers changed: " span .id { (names.join(", ")) } });
     }
     match change.action {
-        Done::SecretRotated => what.push(html! { "Signing secret rotated" }),
-        Done::TokensRevoked => what.push(html! { "All tokens revoked" }),
-        Done::Saved | Done::SwitchedOff => {}
+        ChangeAction::SecretRotated => what.push(html! { "Signing secret rotated" }),
+        ChangeAction::TokensRevoked => what.push(html! { "All tokens revoked" }),
+        ChangeAction::Saved | ChangeAction::SwitchedOff => {}
     }
     if what.is_empty() {
         what.push(html! { "Saved without a change" });
@@ -71,11 +71,11 @@ fn moved(name: &str, from: Option<&str>, to: Option<&str>) -> Markup {
     }
 }
 
-fn word(status: Status) -> &'static str {
+fn word(status: WebhookStatus) -> &'static str {
     match status {
-        Status::NotConfigured => "No longer configured",
-        Status::Enabled => "Switched on",
-        Status::Disabled => "Switched off",
-        Status::DisabledByErrors => "Switched off by too many errors",
+        WebhookStatus::NotConfigured => "No longer configured",
+        WebhookStatus::Enabled => "Switched on",
+        WebhookStatus::Disabled => "Switched off",
+        WebhookStatus::DisabledByErrors => "Switched off by too many errors",
     }
 }

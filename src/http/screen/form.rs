@@ -6,8 +6,9 @@
 use serde_json::Value;
 
 use super::super::problem::MemberError;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::headers::MASK;
-use crate::workspace::view::{Status, WebhookView};
+use crate::workspace::view::WebhookView;
 
 /// The fields, named like the members of the API's body.
 pub(super) const URL: &str = "url";
@@ -36,7 +37,7 @@ impl Typed {
     pub(super) fn saved(webhook: &WebhookView) -> Self {
         Self {
             url: webhook.url.as_deref().unwrap_or_default().to_owned(),
-            enabled: webhook.status != Status::Disabled,
+            enabled: webhook.status != WebhookStatus::Disabled,
             owner_email: webhook.owner_email.clone().unwrap_or_default(),
             headers: webhook.headers.keys().map(|name| format!("{}: {MASK}\n", name.as_str())).collect(),
             ..Self::default()

@@ -8,7 +8,7 @@ use super::frame::document;
 use super::status::Tone;
 use super::{attempts, changes, secret, status, webhook};
 use crate::workspace::event::Attempt;
-use crate::workspace::history::Change;
+use crate::workspace::history::ConfigurationChange;
 use crate::workspace::policy::Counting;
 use crate::workspace::time::Time;
 use crate::workspace::view::WebhookView;
@@ -29,7 +29,7 @@ pub(super) struct Model<'a> {
     /// The last attempts with their seqs, newest first.
     pub(super) attempts: &'a [(u64, Attempt)],
     /// Newest first.
-    pub(super) changes: &'a [Change],
+    pub(super) changes: &'a [ConfigurationChange],
     pub(super) secret: SecretShown<'a>,
     /// Until when the secret before the present one is signed with, too.
     pub(super) previous_until: Option<Time>,

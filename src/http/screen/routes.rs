@@ -23,8 +23,9 @@ use super::status::Tone;
 use crate::journal::port::Reading;
 use crate::message::WorkspaceId;
 use crate::workspace::command::{Action, NoAttempt, Save};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Attempt, Trigger};
-use crate::workspace::view::{Status, WebhookView};
+use crate::workspace::view::WebhookView;
 use crate::workspace::{history, sentence};
 
 /// What a form came to; stands behind the `?` of the address that the browser is sent to.
@@ -248,9 +249,11 @@ impl Asked {
         }
         self.value(SAVED)?;
         match reading.state.status() {
-            Status::Enabled => plain(Tone::Good, "Saved. The webhook is on."),
-            Status::Disabled | Status::DisabledByErrors => plain(Tone::Good, "Saved. The webhook is off."),
-            Status::NotConfigured => plain(Tone::Good, "Saved. The webhook is cleared: there is no URL."),
+            WebhookStatus::Enabled => plain(Tone::Good, "Saved. The webhook is on."),
+            WebhookStatus::Disabled | WebhookStatus::DisabledByErrors => {
+                plain(Tone::Good, "Saved. The webhook is off.")
+            }
+            WebhookStatus::NotConfigured => plain(Tone::Good, "Saved. The webhook is cleared: there is no URL."),
         }
     }
 }

@@ -4,9 +4,10 @@ use maud::{Markup, html};
 
 use super::page::Model;
 use super::parts::{self, Icon, count};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
 use crate::workspace::policy::Counting;
-use crate::workspace::view::{MailView, Status, WebhookView};
+use crate::workspace::view::{MailView, WebhookView};
 
 /// How something stands: a colour, a picture, and always words beside them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) fn panel(model: &Model<'_>) -> Markup {
         section #status .panel .status .(tone.class()) aria-label="Status" {
             // Only this line is read out when it changes.
             p .sentence role="status" { (tone.icon()) span { (text) } }
-            @if let (Status::Disabled | Status::DisabledByErrors, Some(at)) = (webhook.status, webhook.disabled_at) {
+            @if let (WebhookStatus::Disabled | WebhookStatus::DisabledByErrors, Some(at)) = (webhook.status, webhook.disabled_at) {
                 p { "Off since " (parts::time(at)) "." }
             }
             @if webhook.skipped.count > 0 { (skipped(webhook)) }
@@ -62,18 +63,18 @@ pub(super) fn sentence(webhook: &WebhookView, counting: Counting) -> (Tone, Stri
         Counting::SinceSaved => "since the last save",
     };
     match webhook.status {
-        Status::NotConfigured => (Tone::Off, "Not configured. Enter a webhook URL and save it.".to_owned()),
-        Status::Enabled if errors > 0 => {
+        WebhookStatus::NotConfigured => (Tone::Off, "Not configured. Enter a webhook URL and save it.".to_owned()),
+        WebhookStatus::Enabled if errors > 0 => {
             let off_at = webhook.error_limit.saturating_add(1);
             let errors = count(errors.into(), "error");
             (Tone::Warning, format!("Delivering. {errors} {streak}; at {off_at} it is switched off."))
         }
-        Status::Enabled if webhook.last_attempt.is_none() => {
+        WebhookStatus::Enabled if webhook.last_attempt.is_none() => {
             (Tone::Good, "Delivering. No message has come yet.".to_owned())
         }
-        Status::Enabled => (Tone::Good, "Delivering.".to_owned()),
-        Status::Disabled => (Tone::Off, "Switched off. New messages are counted, not sent.".to_owned()),
-        Status::DisabledByErrors => {
+        WebhookStatus::Enabled => (Tone::Good, "Delivering.".to_owned()),
+        WebhookStatus::Disabled => (Tone::Off, "Switched off. New messages are counted, not sent.".to_owned()),
+        WebhookStatus::DisabledByErrors => {
             let errors = count(errors.into(), "error");
             let text = format!(
                 "Switched off after {errors} {streak}. Correct the URL or what answers there, then save: \
@@ -87,9 +88,9 @@ pub(super) fn sentence(webhook: &WebhookView, counting: Counting) -> (Tone, Stri
 fn skipped(webhook: &WebhookView) -> Markup {
     let skipped = &webhook.skipped;
     let when = match webhook.status {
-        Status::NotConfigured => "without a webhook URL",
-        Status::Enabled => "while the webhook was last off",
-        Status::Disabled | Status::DisabledByErrors => "since the webhook is off",
+        WebhookStatus::NotConfigured => "without a webhook URL",
+        WebhookStatus::Enabled => "while the webhook was last off",
+        WebhookStatus::Disabled | WebhookStatus::DisabledByErrors => "since the webhook is off",
     };
     html! {
         p #skipped {

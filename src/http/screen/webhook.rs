@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::form::{EMAIL, ENABLED, EVENT, HEADERS, Typed, URL};
 use super::page::Model;
-use crate::workspace::view::Status;
+use crate::workspace::configuration::WebhookStatus;
 
 pub(super) fn section(model: &Model<'_>) -> Markup {
     let Model { base, typed, .. } = model;
@@ -54,17 +54,17 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
 }
 
 /// What ticking means, as the webhook stands.
-pub(super) fn enabled_hint(status: Status) -> Markup {
+pub(super) fn enabled_hint(status: WebhookStatus) -> Markup {
     let hint = match status {
-        Status::NotConfigured => "Saving a URL switches the webhook on, unless you untick this.",
-        Status::Enabled => "Untick it and save to switch the webhook off without removing it.",
-        Status::Disabled => "Tick it and save to switch the webhook on again.",
-        Status::DisabledByErrors => "It is off now. Saving switches it on again, unless you untick this.",
+        WebhookStatus::NotConfigured => "Saving a URL switches the webhook on, unless you untick this.",
+        WebhookStatus::Enabled => "Untick it and save to switch the webhook off without removing it.",
+        WebhookStatus::Disabled => "Tick it and save to switch the webhook on again.",
+        WebhookStatus::DisabledByErrors => "It is off now. Saving switches it on again, unless you untick this.",
     };
     html! { p id={ (ENABLED) "-hint" } .hint { (hint) } }
 }
 
-fn enabled(typed: &Typed, status: Status) -> Markup {
+fn enabled(typed: &Typed, status: WebhookStatus) -> Markup {
     html! {
         div .field .check {
             input #(ENABLED) type="checkbox" name=(ENABLED) value="yes" checked[typed.enabled]

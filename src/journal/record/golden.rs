@@ -11,7 +11,6 @@ use crate::workspace::event::{
     WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::Headers;
-use crate::workspace::history::Configuration;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
 use crate::workspace::time::Time;
 
@@ -42,7 +41,7 @@ fn every_sequenced_event_has_its_bytes() {
     event_is(golden!("secret_rotated"), 3, &Event::SecretRotated(rotated()));
     let revoked = TokensRevoked { at: at(1), by: "ops@acme.com".to_owned() };
     event_is(golden!("tokens_revoked"), 4, &Event::TokensRevoked(revoked));
-    let told = SecretRotated { configuration: Some(Configuration::of(&state().webhook)), ..rotated() };
+    let told = SecretRotated { configuration: Some(state().webhook.configuration()), ..rotated() };
     event_is(golden!("secret_rotated_told"), 3, &Event::SecretRotated(told));
     let disabled = WebhookDisabled { at: at(1), errors: 11, mail: MailState::NoAddress };
     event_is(golden!("webhook_disabled"), 12, &Event::WebhookDisabled(disabled));

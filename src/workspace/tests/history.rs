@@ -1,11 +1,11 @@
 //! The change history.
 
 use crate::workspace::Time;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Event, MailEnded, MailId, MailState, WebhookDisabled, WebhookSaved};
 use crate::workspace::headers::{HeaderName, Headers};
-use crate::workspace::history::{CHANGES_SHOWN, Done, changes};
+use crate::workspace::history::{CHANGES_SHOWN, ChangeAction, changes};
 use crate::workspace::scenario::{at, revoked, rotated};
-use crate::workspace::view::Status;
 
 fn saved(by: &str, url: Option<&str>, enabled: bool) -> Event {
     Event::WebhookSaved(WebhookSaved {
@@ -50,9 +50,9 @@ fn each_change_says_who_and_from_what_to_what() {
     assert_eq!(
         told,
         [
-            ("17", "ops", Some(Status::DisabledByErrors), Status::NotConfigured, false),
-            ("15", "outbound", Some(Status::Enabled), Status::DisabledByErrors, false),
-            ("1", "admin", None, Status::Enabled, true),
+            ("17", "ops", Some(WebhookStatus::DisabledByErrors), WebhookStatus::NotConfigured, false),
+            ("15", "outbound", Some(WebhookStatus::Enabled), WebhookStatus::DisabledByErrors, false),
+            ("1", "admin", None, WebhookStatus::Enabled, true),
         ]
     );
     assert_eq!(changes[1].to.url.as_deref(), URL, "a switch-off forgets nothing");
@@ -71,14 +71,14 @@ fn the_last_100_are_shown_each_with_what_was_before() {
 fn a_rotation_is_shown_with_who_and_when_and_changes_no_configuration() {
     let events = [(1, saved("admin", URL, true)), (2, rotated(5, "whsec_b3RoZXI="))];
     let shown = changes(&events);
-    assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), Done::SecretRotated));
+    assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), ChangeAction::SecretRotated));
     assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
 }
 
 #[test]
 fn a_revocation_of_the_tokens_is_a_change_that_leaves_the_configuration() {
     let shown = changes(&[(1, saved("admin", URL, true)), (2, revoked(5))]);
-    assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), Done::TokensRevoked));
+    assert_eq!((&*shown[0].by, shown[0].at, shown[0].action), ("ops", at(5), ChangeAction::TokensRevoked));
     assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
 }
 
@@ -90,7 +90,7 @@ fn rotations_are_shown_with_the_configuration_though_its_save_is_long_gone() {
     assert_eq!((shown.len(), &*shown[0].id, &*shown[99].id), (CHANGES_SHOWN, "302", "203"));
     assert!(shown.iter().all(|change| change.from.is_some()));
     assert_eq!((shown[0].from.as_ref(), &shown[0].to), (Some(&shown[1].to), &shown[1].to));
-    assert_eq!((shown[1].to.status, &shown[2].to), (Status::DisabledByErrors, shown[1].from.as_ref().unwrap()));
+    assert_eq!((shown[1].to.status, &shown[2].to), (WebhookStatus::DisabledByErrors, shown[1].from.as_ref().unwrap()));
 }
 
 #[test]

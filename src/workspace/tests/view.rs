@@ -1,10 +1,11 @@
 use serde_json::json;
 
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Event, MailState, MessagesSkipped, WebhookSaved};
 use crate::workspace::policy::Policy;
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
-use crate::workspace::view::{Status, WebhookView};
+use crate::workspace::view::WebhookView;
 
 fn json_of(state: &State) -> serde_json::Value {
     let view = WebhookView::new(&"acme".parse().unwrap(), state, &Policy::default());
@@ -48,13 +49,13 @@ fn everything_that_happened_is_shown() {
 fn the_status_is_one_word() {
     let off =
         |url: Option<&str>| Event::WebhookSaved(WebhookSaved { url: url.map(Into::into), enabled: false, ..saved() });
-    assert_eq!(state_of(&[switched_on()]).status(), Status::Enabled);
-    assert_eq!(state_of(&[off(Some(URL))]).status(), Status::Disabled);
-    assert_eq!(state_of(&[off(None)]).status(), Status::NotConfigured);
+    assert_eq!(state_of(&[switched_on()]).status(), WebhookStatus::Enabled);
+    assert_eq!(state_of(&[off(Some(URL))]).status(), WebhookStatus::Disabled);
+    assert_eq!(state_of(&[off(None)]).status(), WebhookStatus::NotConfigured);
     let mut events = streak(MailState::Sent);
-    assert_eq!(state_of(&events).status(), Status::DisabledByErrors);
+    assert_eq!(state_of(&events).status(), WebhookStatus::DisabledByErrors);
     events.push(off(Some(URL)));
-    assert_eq!(state_of(&events).status(), Status::Disabled);
+    assert_eq!(state_of(&events).status(), WebhookStatus::Disabled);
     events.push(switched_on());
-    assert_eq!(state_of(&events).status(), Status::Enabled);
+    assert_eq!(state_of(&events).status(), WebhookStatus::Enabled);
 }
