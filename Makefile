@@ -62,7 +62,7 @@ installed:
 	@$(CARGO) fmt --version || rustup component add rustfmt
 	@$(CARGO) clippy --version || rustup component add clippy
 
-$(SCHEMATHESIS)/bin/st: tests/schemathesis/requirements.txt | installed
+$(SCHEMATHESIS)/bin/st: tests/facade/schemathesis/requirements.txt | installed
 	python3 -m venv --clear $(SCHEMATHESIS)
 	$(SCHEMATHESIS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@

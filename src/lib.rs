@@ -39,7 +39,7 @@
 //! - [`telemetry`]: what is logged, and how.
 //!
 //! Imports point one way: `message` ← `workspace` ← `journal` ← `actor` → `deliver`, `notify`;
-//! `http` → `journal`, `workspace`, `deliver::Guard`; `app` → all; `cli` → `app`. `tests/tidy.rs`
+//! `http` → `journal`, `workspace`, `deliver::Guard`; `app` → all; `cli` → `app`. `tests/tidy`
 //! keeps this true.
 //!
 //! # Invariants

@@ -1,17 +1,14 @@
 //! This machine has no file descriptor left. A test binary of its own with one test, as the limit holds for
 //! the whole process.
 
-#[path = "support/endpoint.rs"]
-mod endpoint;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use endpoint::{Endpoint, Step, answer};
 use outbound::deliver::{Courier, Options, Post, Report, Target};
 use outbound::workspace::Time;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::endpoint::{Endpoint, Step, answer};
 
 #[tokio::test]
 async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {

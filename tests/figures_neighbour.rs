@@ -4,13 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
-mod support {
-    pub(crate) mod receiver;
-    #[allow(dead_code, unreachable_pub, reason = "each test binary uses the part of it that it needs")]
-    pub(crate) mod redis_server;
-    pub(crate) mod service;
-}
-
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

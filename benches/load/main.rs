@@ -25,9 +25,6 @@ mod seen;
 
 mod process;
 mod service;
-#[path = "../../tests/support/redis_server.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the tests use the rest of it")]
-mod redis_server;
 mod store;
 
 mod run;

@@ -10,11 +10,11 @@ use tempfile::TempDir;
 
 use super::process::{Memory, Process, Usage};
 use super::receiver::Receiver;
-use super::redis_server::RedisServer;
 use super::seen::Stats;
 use super::service::Outbound;
 use super::store::{self, Load, entries, owed, rejected, stream};
 use super::{bare, progress};
+use support::redis_server::RedisServer;
 
 /// How long nothing may arrive before the bench gives up.
 const STUCK_MAX: Duration = Duration::from_secs(60);

@@ -2,8 +2,8 @@
 
 use redis::Connection;
 
-use super::redis_server::RedisServer;
 use super::seen::unix_us;
+use support::redis_server::RedisServer;
 
 /// Messages a pipeline.
 const PIPELINE: usize = 256;

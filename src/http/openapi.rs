@@ -7,7 +7,7 @@
 //! - [`bodies`]: what is no type of its own elsewhere: the bodies that are taken in, ids and times.
 //! - [`call`]: how one call is described.
 //!
-//! The handlers stay free of it; `tests/openapi` holds the description to what the router does: every
+//! The handlers stay free of it; `tests/facade/openapi` holds the description to what the router does: every
 //! route and method is described, every answer of every facade test is one that is described, and every
 //! example is what the wire shows.
 

@@ -3,14 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its support fails")]
 
-#[path = "../support/authority.rs"]
-mod authority;
-#[path = "../support/endpoint.rs"]
-mod endpoint;
-
 mod addresses;
 mod answers;
 mod connections;
+mod mail;
 mod signatures;
 mod tls;
 
@@ -18,11 +14,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use endpoint::{Endpoint, Step, answer};
 use outbound::deliver::{Courier, Done, Options, Post, Report, Target};
 use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
 use outbound::workspace::headers::Headers;
+use support::endpoint::{Endpoint, Step, answer};
 
 const DEADLINE: Duration = Duration::from_millis(500);
 /// What a busy machine may add to a deadline.

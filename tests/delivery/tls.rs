@@ -1,7 +1,7 @@
 //! Certificates and handshakes.
 
 use crate::*;
-use authority::Authority;
+use support::authority::Authority;
 
 fn trusting(authority: &Authority) -> Courier {
     Courier::with_roots(&options(&["127.0.0.1/32"]), authority.roots()).unwrap()
@@ -18,14 +18,14 @@ async fn once_tls(courier: &Courier, config: rustls::ServerConfig) -> Done {
 
 #[tokio::test]
 async fn a_certificate_of_a_trusted_authority_holds() {
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let done = once_tls(&trusting(&authority), authority.server("127.0.0.1", 2000..4000)).await;
     assert!(delivered(&done), "{done:?}");
 }
 
 #[tokio::test]
 async fn a_certificate_that_does_not_hold_is_a_tls_error() {
-    let authority = Authority::new();
+    let authority = Authority::generate();
     let unknown = "the certificate of 127.0.0.1 comes from an authority that we do not know; \
                    it is self-signed, or the server does not send the whole chain";
     for (courier, config, sentence) in [

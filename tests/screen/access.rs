@@ -2,7 +2,7 @@
 
 use crate::browser::Kind;
 use crate::stage::Stage;
-use crate::support::service::TOKEN;
+use support::service::TOKEN;
 
 #[tokio::test]
 async fn a_wrong_token_does_not_sign_in_and_a_right_one_does() {

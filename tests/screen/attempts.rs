@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::browser::Kind;
 use crate::stage::{Stage, WORKSPACE};
-use crate::support::smtp::{Fault, SmtpServer};
+use support::smtp::{Fault, SmtpServer};
 
 #[tokio::test]
 async fn an_automatic_switch_off_is_seen_as_it_happens_with_the_mail_that_was_refused() {

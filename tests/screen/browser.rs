@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::{ParseError, Url};
 
-use crate::support::service::PATIENCE;
+use support::service::PATIENCE;
 
 /// Between two looks at a condition.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);

@@ -7,12 +7,7 @@
 mod access;
 mod attempts;
 mod browser;
+mod samples;
 mod saving;
 mod secret;
 mod stage;
-#[path = "../support"]
-mod support {
-    pub(crate) mod receiver;
-    pub(crate) mod service;
-    pub(crate) mod smtp;
-}

@@ -8,8 +8,8 @@ use outbound::workspace::policy::TEST_INTERVAL;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Kind};
-use crate::support::receiver::Receiver;
-use crate::support::service::{Api, Service, TOKEN, message_with};
+use support::receiver::Receiver;
+use support::service::{Api, Service, TOKEN, message_with};
 
 /// The workspace of every test.
 pub(crate) const WORKSPACE: &str = "acme";

@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode, redirect};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind};
-use crate::support::service::Api;
+use support::service::Api;
 
 const TOKENS: &str = "/v1/workspaces/acme/tokens";
 

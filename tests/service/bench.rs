@@ -11,9 +11,9 @@ use outbound::journal::port::{Holder, Poll};
 use outbound::message::{EntryId, WorkspaceId};
 use serde_json::{Value, json};
 
-use crate::support::receiver::Receiver;
-use crate::support::redis_server::RedisServer;
-use crate::support::service::{Api, PATIENCE, Service, message};
+use support::receiver::Receiver;
+use support::redis_server::RedisServer;
+use support::service::{Api, PATIENCE, Service, message};
 
 /// Shards of every service here: few, so that they start quickly, and enough to have neighbours.
 pub(crate) const SHARDS: u16 = 4;

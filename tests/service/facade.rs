@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind, shard};
-use crate::support::service::message;
+use support::service::message;
 
 #[tokio::test]
 async fn the_facade_works_end_to_end_on_the_embedded_journal() {

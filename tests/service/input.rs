@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::bench::{Bench, Kind, SHARDS, shard};
-use crate::support::service::{message, message_with};
+use support::service::{message, message_with};
 
 type Fields = BTreeMap<String, String>;
 
@@ -135,7 +135,7 @@ fn rejected(bench: &Bench, shard: u16) -> Vec<Fields> {
 async fn until_settled(bench: &Bench, stream: &str) {
     let began = std::time::Instant::now();
     while bench.redis().call::<usize>(&["XLEN", stream]) > 0 {
-        assert!(began.elapsed() < crate::support::service::PATIENCE, "{stream} is not settled");
+        assert!(began.elapsed() < support::service::PATIENCE, "{stream} is not settled");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::net::TcpSocket;
 
 use crate::bench::{Bench, Kind, shard};
-use crate::support::smtp::SmtpServer;
+use support::smtp::SmtpServer;
 
 #[tokio::test]
 async fn an_owed_mail_goes_out_once_after_a_kill_on_the_embedded_journal() {

@@ -14,11 +14,3 @@ mod reload;
 mod sealed;
 mod start;
 mod survive;
-#[path = "../support"]
-mod support {
-    pub(crate) mod receiver;
-    #[allow(dead_code, unreachable_pub, reason = "each test binary uses the part of it that it needs")]
-    pub(crate) mod redis_server;
-    pub(crate) mod service;
-    pub(crate) mod smtp;
-}

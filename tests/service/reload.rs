@@ -7,7 +7,7 @@ use outbound::config::BACKOFF;
 use serde_json::json;
 
 use crate::bench::{Bench, Kind, Parcel, parcel, shard};
-use crate::support::service::PATIENCE;
+use support::service::PATIENCE;
 
 const MESSAGES: usize = 1_000;
 /// Messages of the broken workspace: each of its attempts breaks a commit off.

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::mail::port_that_refuses;
-use crate::support::redis_server::RedisServer;
-use crate::support::service::{Ended, Service};
+use support::redis_server::RedisServer;
+use support::service::{Ended, Service};
 
 /// The exit code of bad usage or configuration.
 const USAGE: i32 = 2;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind, Parcel, parcel, shard};
-use crate::support::receiver::first_appearances;
-use crate::support::smtp::{Fault, SmtpServer};
+use support::receiver::first_appearances;
+use support::smtp::{Fault, SmtpServer};
 
 #[tokio::test]
 async fn state_log_mail_and_messages_survive_a_kill_on_the_embedded_journal() {
@@ -64,9 +64,8 @@ async fn hold_messages_back(bench: &Bench) -> BTreeSet<String> {
     let parcels: Vec<Parcel> =
         (0..20).map(|n| parcel("initech", &format!("+{}", n % 5), &format!("i{n:02}"))).collect();
     let published = bench.publish(&parcels).await;
-    let of_initech = |arrivals: &[crate::support::receiver::Arrival]| {
-        arrivals.iter().filter(|one| one.workspace == "initech").count()
-    };
+    let of_initech =
+        |arrivals: &[support::receiver::Arrival]| arrivals.iter().filter(|one| one.workspace == "initech").count();
     bench.receiver.until("one of each chat is in flight", |arrivals| of_initech(arrivals) == 5).await;
     published.acknowledged
 }

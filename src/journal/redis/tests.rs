@@ -1,5 +1,5 @@
 //! The Redis adapter keeps the laws of every journal. What is about Redis itself is asked in
-//! `tests/redis_journal`.
+//! `tests/redis/journal`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::Value;
+use support::redis_server::RedisServer;
 
-use self::redis_server::RedisServer;
 use super::{Redis, RedisOptions, StartError, check, reply};
 use crate::config::Compression;
 use crate::journal::conformance::story::{Story, message};
@@ -18,10 +18,6 @@ use crate::journal::redis::compression::tests::samples;
 use crate::journal::redis::connect::Server;
 use crate::journal::redis::keys::Keys;
 use crate::message::{EntryId, WorkspaceId};
-
-#[path = "../../../tests/support/redis_server.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, reason = "shared with the integration tests")]
-mod redis_server;
 
 mod laws {
     crate::journal::conformance::laws!(super::OnRedis<false>);

@@ -1,0 +1,155 @@
+//! `outbound attempts` against a running service, and the manners of what is printed: colours only where
+//! they are wanted, JSON where a script reads, silence where the reader has gone.
+
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use outbound::config::DICTIONARY_SAMPLES;
+use support::program::program;
+use support::receiver::Receiver;
+use support::redis_server::RedisServer;
+use support::service::{PATIENCE, Service, TOKEN, message};
+
+/// As XRANGE answers them: ids, and names and values.
+type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
+
+/// Runs the program with the admin token.
+fn outbound(arguments: &[&str]) -> Output {
+    program().args(arguments).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap()
+}
+
+/// Waits until `holds`.
+async fn until(mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "the condition does not come to hold");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[track_caller]
+fn printed(output: &Output) -> &str {
+    assert!(output.status.success(), "{output:?}");
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_printed_newest_last_and_whole_as_json() {
+    let service = Service::start("embedded", &[]).await;
+    let (api, receiver) = (service.api(), Receiver::start());
+    let server = format!("http://{}", api.address());
+    let attempts = |more: &[&str]| outbound(&[&["attempts", "acme", "--server", &server], more].concat());
+    assert_eq!(printed(&attempts(&[])), "acme has no attempts yet\n");
+
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    for id in ["m-1", "m-2-bad"] {
+        api.publish("acme", &message("+1", id)).await.unwrap().ok();
+    }
+    api.until("acme", "one has failed", |webhook| webhook["consecutive_errors"] == 1).await;
+    let output = attempts(&[]);
+    let lines: Vec<&str> = printed(&output).lines().collect();
+    assert!(lines[0].contains("Z  delivered  200  ") && lines[0].ends_with(" ms  m-1"), "{lines:?}");
+    assert!(lines[1].contains("Z  failed     500  ") && lines[1].ends_with("  m-2-bad  127.0.0.1 answered 500"));
+    assert_eq!(lines.len(), 2);
+    let log: Value = serde_json::from_str(printed(&attempts(&["--json"]))).unwrap();
+    assert_eq!(log, Value::from(api.log("acme").await));
+
+    let coloured = program()
+        .args(["attempts", "acme", "--server", &server])
+        .envs([("OUTBOUND_ADMIN_TOKEN", TOKEN), ("CLICOLOR_FORCE", "1")])
+        .output()
+        .unwrap();
+    assert!(printed(&coloured).contains("\u{1b}[31mfailed"), "{}", printed(&coloured));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
+    // Given a log that was written by a service, half of it before there was a dictionary
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let attempts = |more: &[&str]| outbound(&[&["attempts", "acme", "--journal", &url], more].concat());
+    let unused = attempts(&[]);
+    assert_eq!(unused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&unused.stderr).contains("no service has started on this Redis"), "{unused:?}");
+    assert!(redis.keys().is_empty(), "nothing is written");
+    let mut service = Service::start(&url, &["--shards", "1", "--journal-compression", "zstd"]).await;
+    let (api, receiver) = (service.api(), Receiver::start());
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    let publish = |numbers: std::ops::Range<usize>| {
+        for n in numbers {
+            let message = message(&format!("+{}", n % 50), &format!("m-{n}")).to_string();
+            redis.call::<()>(&["XADD", "outbound:{0}:messages", "*", "workspace", "acme", "message", &message]);
+        }
+    };
+    publish(0..DICTIONARY_SAMPLES);
+    until(|| redis.call::<usize>(&["HLEN", "outbound:dictionaries"]) == 2).await;
+    publish(DICTIONARY_SAMPLES..DICTIONARY_SAMPLES + 50);
+    until(|| redis.call::<usize>(&["XLEN", "outbound:{0}:messages"]) == 0).await;
+    let entries: Entries = redis.call(&["XREVRANGE", "outbound:{0}:attempts:acme", "+", "-", "COUNT", "100"]);
+    let names: Vec<_> = entries.iter().map(|(_, fields)| fields[0].0.as_str()).collect();
+    assert!(names.contains(&"e") && names.contains(&"z"), "{names:?}");
+    let log = Value::from(api.log("acme").await);
+    let server = format!("http://{}", api.address());
+    let lines = outbound(&["attempts", "acme", "--server", &server]);
+    // When no service runs
+    service.terminate().await;
+    // Then the same is printed
+    assert_eq!(printed(&attempts(&[])), printed(&lines));
+    assert_eq!(serde_json::from_str::<Value>(printed(&attempts(&["--json"]))).unwrap(), log);
+    // And who names two ways, or another prefix, is told so
+    let two = attempts(&["--server", "http://127.0.0.1:1"]);
+    assert_eq!(two.status.code(), Some(2), "{two:?}");
+    let other =
+        program().args(["attempts", "acme", "--journal", &url]).env("OUTBOUND_PREFIX", "other").output().unwrap();
+    assert!(String::from_utf8_lossy(&other.stderr).contains("with this --prefix"), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_published_is_told_to_a_script_as_json() {
+    let service = Service::start("embedded", &[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("messages.jsonl");
+    std::fs::write(&file, format!("{}\n{}\n", message("+1", "m-1"), message("+1", "m-2"))).unwrap();
+    let server = format!("http://{}", service.api().address());
+    let output = outbound(&["publish", "--workspace", "acme", "--json", "--server", &server, file.to_str().unwrap()]);
+    let result: Value = serde_json::from_str(printed(&output)).unwrap();
+    assert_eq!((&result["workspace"], &result["published"]), (&json!("acme"), &json!(2)));
+    assert!(result["seconds"].is_f64() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn every_shell_gets_completions_for_every_subcommand() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = outbound(&["completions", shell]);
+        for word in ["attempts", "completions", "requeue", "--error-limit"] {
+            let word = if shell == "fish" { word.trim_start_matches('-') } else { word };
+            assert!(printed(&output).contains(word), "{shell}: {word}");
+        }
+    }
+    assert_eq!(outbound(&["completions", "tcsh"]).status.code(), Some(2));
+}
+
+#[test]
+fn an_error_is_coloured_only_where_colours_are_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let without_token = |variables: &[(&str, &str)]| {
+        let arguments = ["attempts", "acme", "--data-dir", folder.path().to_str().unwrap()];
+        let output = program().args(arguments).envs(variables.iter().copied()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(without_token(&[]).starts_with("error: no admin token"), "no terminal");
+    assert!(without_token(&[("CLICOLOR_FORCE", "1")]).contains("\u{1b}[31m"), "forced");
+    assert!(without_token(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).starts_with("error: "), "refused");
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error_to_tell() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let child = program().args(["completions", "bash"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
+}

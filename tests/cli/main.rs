@@ -1,0 +1,8 @@
+//! The command line, as the program itself answers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
+
+mod attempts;
+mod program;
+mod rejected;
+mod token;

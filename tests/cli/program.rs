@@ -1,0 +1,426 @@
+//! The program as an operator meets it: arguments and environment in; output and exit code out.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use clap::CommandFactory;
+use outbound::cli::Cli;
+use outbound::cli::data_dir::{DataDir, admin_token_file};
+use outbound::sign::{self, Secret};
+use rustix::process::{Pid, Signal, kill_process};
+use uuid::Uuid;
+
+use support::program::program;
+use support::redis_server::RedisServer;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// Nothing here takes long; this only turns a hang into a failure.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+fn outbound(arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.args(arguments);
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// Runs it and checks that it ends with `code` and a sentence that has every one of `parts`.
+#[track_caller]
+fn fails(command: &mut Command, code: i32, parts: &[&str]) {
+    let output = command.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{error}");
+    for part in parts {
+        assert!(error.contains(part), "{part:?} is missing in: {error}");
+    }
+    assert!(!error.contains("panicked"), "{error}");
+}
+
+#[test]
+fn help_names_the_environment_variable_of_each_flag() {
+    let serve = stdout(&outbound(&["serve", "--help"]).output().unwrap());
+    for flag in [
+        "journal",
+        "prefix",
+        "data-dir",
+        "listen",
+        "shards",
+        "allow-net",
+        "smtp-url",
+        "mail-from",
+        "public-url",
+        "timeout",
+        "max-in-flight",
+        "max-in-flight-per-workspace",
+        "error-limit",
+        "error-counting",
+        "allow-volatile-redis",
+        "admin-token-file",
+        "token-key-file",
+        "log",
+        "log-format",
+    ] {
+        let variable = format!("[env: OUTBOUND_{}", flag.to_uppercase().replace('-', "_"));
+        assert!(serve.contains(&format!("--{flag}")) && serve.contains(&variable), "{flag}: {serve}");
+    }
+    assert!(serve.contains("[default: info; of the demo: warn]"), "{serve}");
+    for subcommand in ["demo", "publish", "receive", "shard"] {
+        let output = outbound(&[subcommand, "--help"]).output().unwrap();
+        assert!(output.status.success() && stdout(&output).contains("[env: OUTBOUND_"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn the_readme_tells_every_flag_of_serve_and_its_default() {
+    let readme = include_str!("../../README.md");
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let flags = serve.get_arguments().chain(command.get_arguments()).filter(|arg| arg.get_env().is_some());
+    for arg in flags {
+        let start = format!("| `--{}` | `{}` | ", arg.get_long().unwrap(), arg.get_env().unwrap().display());
+        let row = readme.lines().find(|line| line.starts_with(&start)).expect(&start);
+        let default = arg.get_default_values().first().filter(|_| arg.get_action().takes_values());
+        if let Some(default) = default {
+            let told = row[start.len()..].split('|').next().unwrap().trim().trim_matches('`');
+            assert_eq!(told, default.to_str().unwrap(), "{start}");
+        }
+    }
+}
+
+#[test]
+fn help_does_not_show_a_password_from_the_environment() {
+    let output = outbound(&["serve", "--help"])
+        .env("OUTBOUND_JOURNAL", "redis://:hunter2@h")
+        .env("OUTBOUND_SMTP_URL", "smtp://u:hunter2@h")
+        .output()
+        .unwrap();
+    assert!(output.status.success() && !stdout(&output).contains("hunter2"));
+}
+
+#[test]
+fn shard_prints_the_key_of_the_contract() {
+    let key = |command: &mut Command| stdout(&command.output().unwrap());
+    // CRC32 as in zlib: of "123456789" 0xCBF43926 (the check value of its catalogue entry), of "a" 0xE8B7BE43.
+    assert_eq!(key(&mut outbound(&["shard", "123456789"])), "outbound:{6}:messages\n");
+    assert_eq!(key(&mut outbound(&["shard", "a"])), "outbound:{3}:messages\n");
+    assert_eq!(key(&mut outbound(&["shard", "123456789", "--shards", "64", "--prefix", "eu"])), "eu:{38}:messages\n");
+    assert_eq!(key(outbound(&["shard", "123456789"]).env("OUTBOUND_SHARDS", "64")), "outbound:{38}:messages\n");
+    assert_eq!(key(outbound(&["shard", "123456789"]).env("OUTBOUND_SHARDS", "")), "outbound:{6}:messages\n");
+}
+
+#[test]
+fn bad_usage_ends_with_2_and_a_sentence() {
+    fails(&mut outbound(&[]), 2, &["Usage: outbound"]);
+    fails(&mut outbound(&["start"]), 2, &["unrecognized subcommand 'start'"]);
+    fails(&mut outbound(&["shard", "no spaces"]), 2, &["a workspace id has 1 to 128 characters"]);
+    fails(&mut outbound(&["shard", "a", "--shards", "0"]), 2, &["0 is not in 1..=1024"]);
+    fails(&mut outbound(&["serve", "--timeout", "0s"]), 2, &["--timeout", "must be longer than 0"]);
+    fails(&mut outbound(&["serve", "--timeout", "5"]), 2, &["such as 500ms, 2s, 5m"]);
+    fails(&mut outbound(&["serve", "--journal", "mysql://x"]), 2, &["error: --journal must be `embedded`"]);
+    fails(&mut outbound(&["serve", "--smtp-url", "smtp://localhost"]), 2, &["error: --smtp-url needs --mail-from"]);
+    fails(&mut outbound(&["receive", "--secret", "hunter2"]), 2, &["error: --secret", "whsec_"]);
+    fails(&mut outbound(&["shard", "a", "--log", "outbound=loud"]), 2, &["error: --log"]);
+}
+
+#[test]
+fn a_short_admin_token_is_refused_and_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let serve = ["serve", "--data-dir", data.to_str().unwrap()];
+    let sentence = ["error: the admin token in OUTBOUND_ADMIN_TOKEN has 9 characters; it needs at least 32"];
+    fails(outbound(&serve).env("OUTBOUND_ADMIN_TOKEN", "tooshort!"), 2, &sentence);
+    let output = outbound(&serve).env("OUTBOUND_ADMIN_TOKEN", "tooshort!").output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("tooshort!"));
+    assert!(!data.exists());
+}
+
+#[test]
+fn without_an_admin_token_only_a_loopback_address_is_listened_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let serve = ["serve", "--data-dir", data.to_str().unwrap(), "--listen", "0.0.0.0:0"];
+    let sentence = ["error: listening on 0.0.0.0:0", "OUTBOUND_ADMIN_TOKEN", "--admin-token-file"];
+    fails(&mut outbound(&serve), 2, &sentence);
+    assert!(!data.exists());
+}
+
+#[test]
+fn a_second_process_is_kept_out_of_a_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = DataDir::open(dir.path(), Uuid::from_u128(1)).unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", dir.path().to_str().unwrap()];
+    fails(&mut outbound(&serve), 1, &["is in use by another process", &std::process::id().to_string(), "--data-dir"]);
+    drop(held);
+}
+
+#[test]
+fn publish_without_a_token_or_a_service_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let publish = ["publish", "--workspace", "acme", "--server", "http://127.0.0.1:1", "--data-dir", data];
+    fails(&mut outbound(&publish), 2, &["error: no admin token: set OUTBOUND_ADMIN_TOKEN"]);
+    let file = file_of(dir.path(), &[&line("a", 1)]);
+    let parts = [
+        "0 messages are published and it stopped; publish again everything from line 1 on",
+        "is `outbound serve` running",
+    ];
+    fails(outbound(&publish).arg(file).env("OUTBOUND_ADMIN_TOKEN", TOKEN), 1, &parts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publish_sends_each_line_as_it_stands_and_in_order_with_the_kept_token() {
+    let service = Service::start(usize::MAX).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
+    let lines: Vec<String> = (0..40).map(|n| line(if n % 2 == 0 { "a" } else { "b" }, n)).collect();
+    let file = file_of(dir.path(), &lines);
+    let output = service.publish(dir.path()).arg(file).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stdout(&output).starts_with("published 40 messages to acme in "), "{output:?}");
+    for chat in ["a", "b"] {
+        let of_chat =
+            |lines: &[String]| lines.iter().filter(|line| line.contains(&chat_of(chat))).cloned().collect::<Vec<_>>();
+        assert_eq!(of_chat(&service.got()), of_chat(&lines));
+    }
+    assert_eq!(service.got().len(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publish_stops_at_a_bad_line_and_says_how_far_it_came() {
+    let service = Service::start(usize::MAX).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
+    let file =
+        file_of(dir.path(), &[line("a", 1), String::new(), r#"{"direction":"sideways"}"#.to_owned(), line("a", 2)]);
+    let parts = ["error: line 3 is no valid message", "1 messages before it are", "caused by: `direction` must be"];
+    fails(service.publish(dir.path()).arg(file), 1, &parts);
+    assert_eq!(service.got(), [line("a", 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
+    let service = Service::start(2).await;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
+    let mut child = service.publish(dir.path()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let text = [line("a", 1), line("a", 2), line("a", 3), line("a", 4)].join("\n");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("2 messages are published and it stopped; publish again everything from line 3 on"),
+        "{error}"
+    );
+    assert!(error.contains("caused by: the service answered 503: the store is full"), "{error}");
+}
+
+#[test]
+fn publish_and_shard_reach_a_redis_without_a_service() {
+    let redis = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let lines: Vec<String> = (0..40).map(|n| line("a", n)).collect();
+    let file = file_of(dir.path(), &lines);
+    let journal = ["--journal", &redis.url()];
+    let output = outbound(&["publish", "--workspace", "acme"]).args(journal).arg(file).output().unwrap();
+    assert!(stdout(&output).starts_with("published 40 messages to acme in "), "{output:?}");
+    let key = stdout(&outbound(&["shard", "acme"]).args(journal).output().unwrap());
+    let entries: Vec<(String, Vec<String>)> = redis.call(&["XRANGE", key.trim_end(), "-", "+"]);
+    let stored: Vec<Vec<String>> = entries.into_iter().map(|(_, fields)| fields).collect();
+    let expected = lines.iter().map(|line| ["workspace", "acme", "message", line].map(str::to_owned).to_vec());
+    assert_eq!(stored, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn shard_asks_redis_for_the_number_of_shards() {
+    let redis = RedisServer::start();
+    let _: i64 = redis.call(&["HSET", "outbound:meta", "format", "1", "shards", "64"]);
+    let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
+    assert_eq!(stdout(&output), "outbound:{38}:messages\n", "{output:?}");
+}
+
+#[test]
+fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
+    let demo = ["demo", "--messages", "60"];
+    let output = outbound(&demo).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // Whoever watches sees the messages alone, unless a log was asked for.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let printed = stdout(&output);
+    assert!(printed.starts_with("screen:     http://127.0.0.1:"), "{printed}");
+    assert!(printed.contains("\ntoken:      eyJ"), "{printed}");
+    assert!(printed.contains("\nlook:       curl -H 'Authorization: Bearer "), "{printed}");
+    let row = printed.lines().find(|line| line.starts_with("all ")).expect(&printed);
+    let counts: Vec<u64> = row.split_whitespace().skip(1).map(|count| count.parse().unwrap()).collect();
+    assert_eq!(counts[0], 60);
+    assert_eq!(counts[1..].iter().sum::<u64>(), 60, "{printed}");
+    assert!(printed.contains(&format!("\ndelivered {} of 60\n", counts[1])), "{printed}");
+
+    let logged = outbound(&demo).env("OUTBOUND_LOG", "info").output().unwrap();
+    assert!(String::from_utf8_lossy(&logged.stderr).contains("The service has started."), "{logged:?}");
+}
+
+#[test]
+fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
+    let mut demo = outbound(&["demo", "--messages", "1000000"]);
+    let mut running = Running::start(demo.stderr(Stdio::piped()));
+    assert!(running.line().starts_with("screen:"));
+    running.signal(Signal::INT);
+    let mut error = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut error).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(1), "{error}");
+    assert!(error.starts_with("error: stopped before every message had an outcome"), "{error}");
+}
+
+#[test]
+fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
+    let redis = RedisServer::start();
+    let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stdout(&output), "outbound:{6}:messages\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("note: no service has started on this Redis yet"), "{error}");
+    assert_eq!(redis.keys(), Vec::<String>::new());
+}
+
+#[test]
+fn receive_prints_and_verifies_what_arrives_until_it_is_told_to_end() {
+    let secret: Secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
+    let receive = ["receive", "--listen", "127.0.0.1:0", "--status", "204", "--secret", secret.expose()];
+    let mut running = Running::start(&mut outbound(&receive));
+    let first = running.line();
+    let address = first.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).expect(&first).0.to_owned();
+
+    let body = format!(r#"{{"message":{}}}"#, line("a", 1));
+    let now = jiff::Timestamp::now().as_second();
+    let signature = sign::sign(&[secret], "msg_7_1-0", now, body.as_bytes());
+    assert!(post_to(&address, now, &signature, &body).starts_with("HTTP/1.1 204 "));
+    let printed = running.line();
+    assert!(printed.contains(" /hook msg_7_1-0 verified: sent a1 hello"), "{printed}");
+
+    assert!(post_to(&address, now, &signature, "{}").starts_with("HTTP/1.1 204 "));
+    let printed = running.line();
+    assert!(printed.contains("REFUSED (no signature matches"), "{printed}");
+
+    running.signal(Signal::INT);
+    assert_eq!(running.line(), "received 2: 1 verified, 1 refused, 0 not checked");
+    assert!(running.child.wait().unwrap().success());
+}
+
+fn post_to(address: &str, timestamp: i64, signature: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    write!(
+        stream,
+        "POST /hook HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\nwebhook-id: msg_7_1-0\r\nwebhook-timestamp: {timestamp}\r\n\
+         webhook-signature: {signature}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn chat_of(chat: &str) -> String {
+    format!(r#""phone":"{chat}""#)
+}
+
+/// A message with unusual spacing, which must survive.
+fn line(chat: &str, id: u32) -> String {
+    let chat_member = chat_of(chat);
+    format!(
+        r#"{{ "contact": {{{chat_member}}},"direction":"sent",  "timestamp":"t","message_id":"{chat}{id}","text":"hello","n":1.0e3}}"#
+    )
+}
+
+fn file_of(dir: &std::path::Path, lines: &[impl AsRef<str>]) -> std::path::PathBuf {
+    let path = dir.join("messages.jsonl");
+    let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+/// As much of a service as publishing needs: takes messages until its store is full.
+struct Service {
+    address: std::net::SocketAddr,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl Service {
+    async fn start(room: usize) -> Self {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let take = {
+            let taken = Arc::clone(&taken);
+            move |headers: HeaderMap, body: String| async move {
+                let is = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
+                if !is("authorization", &format!("Bearer {TOKEN}")) || !is("content-type", "application/json") {
+                    return (StatusCode::UNAUTHORIZED, r#"{"detail":"wrong headers"}"#);
+                }
+                let mut taken = taken.lock().unwrap();
+                if taken.len() == room {
+                    return (StatusCode::SERVICE_UNAVAILABLE, r#"{"detail":"the store is full"}"#);
+                }
+                taken.push(body);
+                (StatusCode::ACCEPTED, r#"{"id":"1-0"}"#)
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/v1/workspaces/acme/messages", post(take));
+        tokio::spawn(outbound::http::serve(listener, router, std::future::pending()));
+        Self { address, taken }
+    }
+
+    fn publish(&self, data_dir: &std::path::Path) -> Command {
+        let server = format!("http://{}", self.address);
+        outbound(&["publish", "--workspace", "acme", "--server", &server, "--data-dir", data_dir.to_str().unwrap()])
+    }
+
+    fn got(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
+}
+
+/// A program that runs until the test ends at the latest.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, lines }
+    }
+
+    /// The next line that it prints.
+    fn line(&self) -> String {
+        self.lines.recv_timeout(WAIT_MAX).expect("the program prints a line")
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

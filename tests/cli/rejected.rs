@@ -1,0 +1,156 @@
+//! `outbound rejected` against a running service with a Redis of its own.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use support::program::program;
+use support::redis_server::RedisServer;
+
+/// Nothing here takes long; this only turns a hang into a failure.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+const MESSAGE: &str = r#"{"direction":"sent","timestamp":"t","message_id":"m-1","contact":{"phone":"+1"}}"#;
+// CRC32 as in zlib, mod 16: of "123456789" 6, of "a" 3.
+const OWN: &str = "outbound:{3}:messages";
+const OTHER: &str = "outbound:{6}:messages";
+
+fn outbound(arguments: &[&str]) -> Command {
+    let mut command = program();
+    command.args(arguments);
+    command
+}
+
+/// A running service.
+struct Service {
+    redis: RedisServer,
+    dir: TempDir,
+    address: String,
+    child: Child,
+}
+
+impl Service {
+    fn start() -> Self {
+        let redis = RedisServer::start();
+        let dir = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let child = outbound(&["serve", "--journal", &redis.url(), "--listen", &address, "--data-dir"])
+            .arg(dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { redis, dir, address, child }
+    }
+
+    /// Appends an entry that no service would.
+    fn add(&self, stream: &str, fields: &[&str]) -> String {
+        let words: Vec<&str> = ["XADD", stream, "*"].into_iter().chain(fields.iter().copied()).collect();
+        self.redis.call(&words)
+    }
+
+    /// Waits until so many entries stand in the shard's rejected stream; answers with their ids.
+    fn rejected(&self, shard: u16, count: usize) -> Vec<String> {
+        let began = Instant::now();
+        loop {
+            let key = format!("outbound:{{{shard}}}:rejected");
+            let entries: Vec<(String, Vec<String>)> = self.redis.call(&["XRANGE", &key, "-", "+"]);
+            if entries.len() == count {
+                return entries.into_iter().map(|(id, _)| id).collect();
+            }
+            assert!(began.elapsed() < WAIT_MAX, "{} entries are rejected", entries.len());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let server = format!("http://{}", self.address);
+        let mut command = outbound(&["rejected"]);
+        command.args(arguments).args(["--server", &server, "--data-dir"]).arg(self.dir.path());
+        command.output().unwrap()
+    }
+
+    #[track_caller]
+    fn prints(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[test]
+fn rejected_entries_are_listed_shown_and_requeued_through_the_service() {
+    let service = Service::start();
+    let astray = service.add(OTHER, &["workspace", "a", "message", MESSAGE]);
+    service.add(OTHER, &["workspace", "a", "message", "{}", "note", "\u{1b}[2J"]);
+    service.add(OWN, &["workspace", "a", "message", "not \u{1b}[2J JSON"]);
+    let [kept, broken] = &service.rejected(6, 2)[..] else { panic!("two entries") };
+    let [own] = &service.rejected(3, 1)[..] else { panic!("one entry") };
+
+    let listed = service.prints(&["list"]);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(lines[0].starts_with(&format!("3/{own}  20")) && lines[0].contains("  a  the message is not JSON"));
+    assert!(lines[1].starts_with(&format!("6/{kept}  ")) && lines[1].ends_with("belongs to outbound:{3}:messages"));
+    assert!(lines[2].starts_with(&format!("6/{broken}  ")), "{listed}");
+    assert_eq!(lines[3..], ["3 rejected entries"]);
+    let json = service.prints(&["list", "--json", "--shard", "3"]);
+    let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((line["shard"].as_u64(), line["id"].as_str()), (Some(3), Some(own.as_str())));
+
+    let shown = service.prints(&["show", &format!("6/{kept}")]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!((shown["entry"].as_str(), shown["fields"][1]["value"].as_str()), (Some(&*astray), Some(MESSAGE)));
+
+    // The one that stood in the wrong stream is delivered to its workspace, which has no webhook: skipped.
+    let output = service.run(&["requeue", "--all"]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains(&format!("6/{kept}: requeued as 3/")) && printed.contains(" of a\n"), "{printed}");
+    assert!(printed.contains(&format!("6/{broken}: the entry is still not valid: `direction`")), "{printed}");
+    assert!(printed.contains(&format!("3/{own}: the entry is still not valid: the message is not JSON")), "{printed}");
+    assert!(!printed.contains('\u{1b}') && !listed.contains('\u{1b}'), "no control character is printed");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("2 of 3 were not requeued; each line above says why"), "{error}");
+    assert_eq!(service.rejected(6, 1), std::slice::from_ref(broken));
+    let began = Instant::now();
+    while !service.redis.call::<bool>(&["EXISTS", "outbound:{3}:last:a"]) {
+        assert!(began.elapsed() < WAIT_MAX, "the requeued message was not skipped");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let output = service.run(&["requeue", &format!("6/{kept}")]);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("it was requeued before"), "{printed}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn bad_usage_of_rejected_ends_with_2_and_a_sentence() {
+    for (arguments, part) in [
+        (&["rejected"][..], "Usage: outbound rejected"),
+        (&["rejected", "show", "7"], "a rejected entry is named <shard>/<id>"),
+        (&["rejected", "requeue"], "<SHARD/ID>"),
+        (&["rejected", "requeue", "--all", "7/1-0"], "cannot be used with"),
+        (&["rejected", "list", "--data-dir", "/nonexistent"], "no admin token"),
+        (&["rejected", "list", "--server", "ftp://x"], "--server must be http://"),
+    ] {
+        let token = "0123456789abcdef0123456789abcdef";
+        let mut command = outbound(arguments);
+        if arguments.contains(&"--server") {
+            command.env("OUTBOUND_ADMIN_TOKEN", token);
+        }
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(part), "{arguments:?}: {error}");
+    }
+}

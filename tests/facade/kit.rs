@@ -1,0 +1,219 @@
+//! A journal that answers what a test told it, and a caller of the facade's router.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use outbound::deliver::Guard;
+use outbound::http::{Access, AdminToken, Facade, Front, Readiness, TokenKey, router};
+use outbound::journal::port::{
+    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    StoreError, SubmitError,
+};
+use outbound::message::{EntryId, RawMessage, WorkspaceId};
+use outbound::workspace::command::{Answer, Command, Refusal};
+use outbound::workspace::event::Event;
+use outbound::workspace::{Policy, State, Time};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use description::Description;
+
+mod description;
+
+/// 2026-01-31T12:00:00.000Z.
+pub(crate) const NOW: Time = Time::from_unix_ms(1_769_860_800_000);
+/// What opens the facade under test.
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// What signs its workspace tokens.
+pub(crate) const TOKEN_KEY: [u8; 32] = [7; 32];
+pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(15);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
+
+type Scripted<T, E> = Box<dyn Fn() -> Result<T, E> + Send + Sync>;
+
+/// Answers as scripted and notes what it was asked.
+pub(crate) struct FakeJournal {
+    pub(crate) submit: Scripted<Answer, SubmitError>,
+    pub(crate) publish: Scripted<EntryId, PublishError>,
+    pub(crate) read: Scripted<Reading, ReadError>,
+    pub(crate) history: Scripted<Vec<(u64, Event)>, ReadError>,
+    pub(crate) requeue: Box<dyn Fn(u16, EntryId) -> Result<Requeued, RequeueError> + Send + Sync>,
+    /// Rejected entries by shard and id.
+    pub(crate) rejected: Vec<(u16, RawEntry)>,
+    /// Never answers a read or a publish.
+    pub(crate) hangs: bool,
+    /// A submit takes one before it answers: a test that holds them back holds answers back.
+    pub(crate) gate: Semaphore,
+    pub(crate) submitted: Mutex<Vec<(WorkspaceId, Command, Duration)>>,
+    pub(crate) published: Mutex<Vec<(WorkspaceId, Vec<u8>)>>,
+    pub(crate) answered: Mutex<usize>,
+}
+
+impl Default for FakeJournal {
+    fn default() -> Self {
+        Self {
+            submit: Box::new(|| Ok(Answer::Refused { refusal: Refusal::Internal })),
+            publish: Box::new(|| Ok(EntryId { ms: 1_769_860_800_000, n: 3 })),
+            read: Box::new(|| Ok(Reading { state: State::default(), attempts: Vec::new() })),
+            history: Box::new(|| Ok(Vec::new())),
+            requeue: Box::new(|shard, id| Err(RequeueError::Gone { shard, id })),
+            rejected: Vec::new(),
+            hangs: false,
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+            submitted: Mutex::default(),
+            published: Mutex::default(),
+            answered: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for FakeJournal {
+    fn shards(&self) -> u16 {
+        3
+    }
+
+    async fn acquire(&self, _shard: u16, _holder: &Holder) -> Result<Acquired, AcquireError> {
+        Err(AcquireError::Store(away()))
+    }
+
+    async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
+        self.submitted.lock().unwrap().push((workspace.clone(), command.clone(), wait));
+        self.gate.acquire().await.unwrap().forget();
+        *self.answered.lock().unwrap() += 1;
+        (self.submit)()
+    }
+
+    async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        self.published.lock().unwrap().push((workspace.clone(), message.bytes().to_vec()));
+        if self.hangs { std::future::pending().await } else { (self.publish)() }
+    }
+
+    async fn read(&self, _workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        if self.hangs { std::future::pending().await } else { (self.read)() }
+    }
+
+    async fn history(&self, _workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        if self.hangs { std::future::pending().await } else { (self.history)() }
+    }
+
+    async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
+        let from = self.rejected.iter().filter(|(of, entry)| *of == shard && entry.id >= from);
+        Ok(from.map(|(_, entry)| entry.clone()).take(count).collect())
+    }
+
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
+        if self.hangs {
+            std::future::pending().await
+        }
+        let count = |shard| self.rejected.iter().filter(|(of, _)| *of == shard).count() as u64;
+        Ok((0..self.shards()).map(count).collect())
+    }
+
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
+        (self.requeue)(shard, id)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A store that is away, with a cause that no caller may see.
+pub(crate) fn away() -> StoreError {
+    StoreError { what: "reading at redis://user:hunter2@10.0.0.1 failed".to_owned(), source: None }
+}
+
+pub(crate) fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {
+    facade_at(journal, readiness, Front::Loopback)
+}
+
+pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, front: Front) -> Router {
+    router(Facade {
+        journal,
+        access: Access { admin: AdminToken::new(TOKEN).unwrap(), key: TokenKey::new(&TOKEN_KEY).unwrap(), front },
+        policy: Policy::default(),
+        guard: Guard::default(),
+        answer_wait: ANSWER_WAIT,
+        timeout: TIMEOUT,
+        keyring: Arc::default(),
+        clock: || NOW,
+        fresh_id: Uuid::new_v4,
+        readiness: Arc::new(move || readiness.clone()),
+    })
+}
+
+pub(crate) fn working() -> Readiness {
+    Readiness { ready: true, reasons: Vec::new(), unavailable_workspaces: 0 }
+}
+
+/// What came back.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The last part of the problem's `type`; checks what holds for every problem.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        let document = self.json();
+        assert_eq!(document["status"], self.status.as_u16(), "{document}");
+        for member in ["title", "detail"] {
+            assert!(document[member].as_str().is_some_and(|text| text.len() > 5), "{document}");
+        }
+        document["type"].as_str().unwrap().strip_prefix("urn:outbound:problem:").unwrap().to_owned()
+    }
+}
+
+/// A request with the admin token and, if it has a body, the JSON content type.
+pub(crate) fn request(method: &str, path: &str, body: &str) -> Request<Body> {
+    let builder = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, format!("Bearer {TOKEN}"));
+    let builder = if body.is_empty() { builder } else { builder.header(header::CONTENT_TYPE, "application/json") };
+    builder.body(Body::from(body.to_owned())).unwrap()
+}
+
+/// Calls it, and holds the answer against the description: so every answer of every test is described.
+pub(crate) async fn call(router: &Router, request: Request<Body>) -> Reply {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let reply = send(router, request).await;
+    description().await.check(&method, &path, &reply);
+    reply
+}
+
+/// What `/openapi.json` says.
+pub(crate) async fn description() -> &'static Description {
+    static DESCRIPTION: OnceLock<Description> = OnceLock::new();
+    if let Some(description) = DESCRIPTION.get() {
+        return description;
+    }
+    let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+    let reply = send(&facade(Arc::default(), working()), request).await;
+    DESCRIPTION.get_or_init(|| Description(reply.json()))
+}
+
+async fn send(router: &Router, request: Request<Body>) -> Reply {
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    Reply { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+}

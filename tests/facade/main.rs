@@ -1,0 +1,17 @@
+//! The facade: its resources, access and problems on a journal that answers as a test tells it, its screen,
+//! its description, and the whole of it tried from outside.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
+
+mod access;
+mod kit;
+mod live;
+mod openapi;
+mod problems;
+mod receiver;
+mod rejected;
+mod resources;
+mod schemathesis;
+mod screen;
+mod serve;
+mod session;

@@ -1,0 +1,6 @@
+//! The description of the API against the service: routes, problems and examples.
+
+mod examples;
+mod page;
+mod problems;
+mod routes;

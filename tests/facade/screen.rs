@@ -1,0 +1,147 @@
+//! The screen as a browser gets it: nothing of others in it, everything escaped, and forms that only its
+//! own pages can send. What is seen of it is tested in tests/screen.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use outbound::journal::port::Reading;
+use outbound::message::{EntryId, RawMessage};
+use outbound::workspace::State;
+use outbound::workspace::event::{Attempt, AttemptError, ErrorKind, Request as Sent, Response, Trigger};
+
+use crate::kit::{FakeJournal, NOW, Reply, TOKEN, call, facade, working};
+
+const SCREEN: &str = "/workspaces/acme/outbound";
+/// What would be a script if it were not escaped, and what would end an attribute.
+const HOSTILE: &str = "\"><script>alert(1)</script>'&";
+
+/// An attempt in which everything that others write is hostile.
+fn hostile() -> Attempt {
+    let text = serde_json::json!({"text": HOSTILE}).to_string();
+    Attempt {
+        at: NOW,
+        trigger: Trigger::Message,
+        entry: EntryId { ms: 1, n: 0 },
+        message_id: HOSTILE.into(),
+        webhook_id: "msg_0_1-0".into(),
+        config: 1,
+        errors: Some(1),
+        duration_ms: 12,
+        error: Some(AttemptError { kind: ErrorKind::Redirect, detail: HOSTILE.to_owned() }),
+        request: Sent {
+            url: format!("https://crm.example/?{HOSTILE}").into(),
+            headers: Arc::new([("x-a".into(), HOSTILE.into())]),
+            message: RawMessage::from_stored(text.into()).unwrap(),
+        },
+        response: Some(Arc::new(Response {
+            status: 302,
+            headers: vec![("location".into(), format!("javascript:{HOSTILE}").into())],
+            body: HOSTILE.to_owned(),
+            truncated: true,
+        })),
+    }
+}
+
+fn journal() -> Arc<FakeJournal> {
+    let mut state = State::default();
+    state.webhook.url = Some(format!("https://crm.example/?{HOSTILE}").into());
+    state.webhook.owner_email = Some(HOSTILE.to_owned());
+    state.webhook.secret = Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into());
+    let read = move || Ok(Reading { state: state.clone(), attempts: vec![(1, hostile())] });
+    Arc::new(FakeJournal { read: Box::new(read), ..FakeJournal::default() })
+}
+
+/// The session's cookie.
+async fn sign_in(router: &Router) -> String {
+    let reply = post(router, "/session", "", &format!("token={TOKEN}")).await;
+    reply.header("set-cookie").split(';').next().unwrap().to_owned()
+}
+
+async fn get(router: &Router, path: &str, cookie: &str) -> Reply {
+    call(router, Request::get(path).header("cookie", cookie).body(Body::empty()).unwrap()).await
+}
+
+async fn post(router: &Router, below: &str, cookie: &str, form: &str) -> Reply {
+    let request = Request::post(format!("{SCREEN}{below}")).header("cookie", cookie);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    call(router, request.body(Body::from(form.to_owned())).unwrap()).await
+}
+
+fn csrf(page: &Reply) -> String {
+    let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("{}", page.text));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_others_wrote_is_text_wherever_it_is_shown() {
+    let router = facade(journal(), working());
+    let cookie = sign_in(&router).await;
+    for path in [SCREEN, "/workspaces/acme/outbound/latest?after=0"] {
+        let page = get(&router, path, &cookie).await;
+        assert_eq!(page.status, 200);
+        assert!(page.text.contains("&lt;script&gt;"), "it is shown: {}", page.text);
+        assert!(!page.text.contains("<script>") && !page.text.contains(HOSTILE), "{}", page.text);
+        assert!(!page.text.contains("href=\"javascript:"), "{}", page.text);
+    }
+}
+
+#[tokio::test]
+async fn a_page_loads_only_our_own_files_and_no_script_or_style_stands_in_it() {
+    let router = facade(journal(), working());
+    let cookie = sign_in(&router).await;
+    let page = get(&router, SCREEN, &cookie).await;
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(!page.text.contains(" style=") && !page.text.contains("<style"), "{}", page.text);
+    assert_eq!(page.header("cache-control"), "no-store");
+    let files: Vec<&str> = page.text.split('"').filter(|text| text.starts_with("/assets/")).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let reply = get(&router, file, "").await;
+        assert_eq!(reply.status, 200, "{file}");
+        assert!(reply.header("cache-control").contains("immutable"), "{file}");
+    }
+    let old = get(&router, "/assets/screen-000000000000.css", "").await;
+    assert_eq!(old.problem(), "not-found");
+}
+
+#[tokio::test]
+async fn a_form_that_no_page_of_the_session_sent_changes_nothing() {
+    let journal = journal();
+    let router = facade(journal.clone(), working());
+    let cookie = sign_in(&router).await;
+    for below in ["/save", "/test", "/rotate"] {
+        for form in ["url=https://crm.example/", "url=https://crm.example/&csrf=wrong"] {
+            assert_eq!(post(&router, below, &cookie, form).await.status, 403, "{below} {form}");
+        }
+    }
+    assert!(journal.submitted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_breach_of_a_form_is_told_at_its_field_and_nothing_is_saved() {
+    let journal = journal();
+    let router = facade(journal.clone(), working());
+    let cookie = sign_in(&router).await;
+    let token = csrf(&get(&router, SCREEN, &cookie).await);
+    for (fields, field, told) in [
+        ("url=ftp://crm.example/&enabled=yes", "url", "must start with https:// or http://"),
+        ("url=http://10.0.0.1/&enabled=yes", "url", "leads to an address that is not public"),
+        ("url=http://user:secret@crm.example/&enabled=yes", "url", "must not contain a user name"),
+        ("url=https://crm.example/&event=message_read", "event", "Must be &quot;new_message&quot;"),
+        ("url=https://crm.example/&owner_email=a@b@c", "owner_email", "Must be one mail address"),
+        ("url=https://crm.example/&headers=Host: x", "headers", "host: the name belongs to the connection"),
+        ("url=https://crm.example/&headers=X-A", "headers", "the value is empty"),
+        ("url=https://crm.example/&headers=X-A: 1%0D%0AX-A: 2", "headers", "stands more than once"),
+        ("url=https://crm.example/&headers=X-A: a%0Bb", "headers", "control character"),
+    ] {
+        let page = post(&router, "/save", &cookie, &format!("{fields}&csrf={token}")).await;
+        assert_eq!(page.status, 422, "{fields}: {}", page.text);
+        let error = page.text.split(&format!("id=\"{field}-error\"")).nth(1).unwrap_or_else(|| panic!("{fields}"));
+        let error = error.split("</div>").next().unwrap().to_lowercase();
+        assert!(error.contains(&told.to_lowercase()), "{fields}: {error}");
+    }
+    assert!(journal.submitted.lock().unwrap().is_empty());
+}

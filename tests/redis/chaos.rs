@@ -1,0 +1,16 @@
+//! The program on a Redis that fails as stores and networks do: killed, gone back, full, hung, cut off,
+//! taken over, trimmed by others. It is never started again unless a test says so.
+//!
+//! What must hold (DESIGN "Failure rules", CONTRACT sections 2 and 3): no acknowledged message is
+//! lost; none is attempted twice unless Redis lost what it had acknowledged or somebody else held
+//! the shard, and then under the same `webhook-id`; the log has each attempt once, without a hole;
+//! and what was broken goes on by itself when the cause is gone.
+
+mod away;
+mod bench;
+mod corrupt;
+mod full;
+mod lost_writes;
+mod parked;
+mod taken_over;
+mod trimmed;

@@ -1,0 +1,83 @@
+//! A workspace's journal contradicts itself.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::chaos::bench::{Chaos, neighbours, parcels};
+
+#[tokio::test]
+async fn a_workspace_whose_snapshot_is_gone_is_parked_until_it_is_back_and_its_neighbours_go_on() {
+    let mut chaos = Chaos::start().await;
+    let workspaces = neighbours("w", 3);
+    let (broken, whole) = workspaces.split_first().unwrap();
+    chaos.save(&workspaces).await;
+    chaos.publish(&parcels(&workspaces, "a", 10, 2));
+    chaos.until_received(30).await;
+    chaos.until_settled().await;
+    // In memory it would not be missed.
+    chaos.service.terminate().await;
+    let key = format!("outbound:{{0}}:snapshot:{broken}");
+    let lost = format!("lost:{{0}}:{broken}");
+    chaos.redis.call::<()>(&["RENAME", &key, &lost]);
+    chaos.service.launch().await;
+
+    chaos.publish(&parcels(&workspaces, "b", 10, 2));
+    chaos.until_received(50).await;
+    for (method, path) in [("a save", "webhook"), ("a read", "attempts")] {
+        let reply = match path {
+            "webhook" => chaos.api().save(broken, &json!({"url": chaos.receiver.url(broken)})).await,
+            _ => chaos.api().read(broken, path).await,
+        };
+        assert_eq!(reply.problem(), (503, "workspace-unavailable"), "{method}: {}", reply.body);
+    }
+    chaos.until_readyz(200, "it is counted", |body| body["unavailable_workspaces"] == 1).await;
+    for workspace in whole {
+        chaos.api().save(workspace, &json!({"url": chaos.receiver.url(workspace)})).await.ok();
+    }
+    assert_eq!(chaos.owed(), 10, "its messages wait");
+    assert_eq!(chaos.receiver.ids(broken).len(), 10);
+
+    chaos.redis.call::<()>(&["RENAME", &lost, &key]);
+    chaos.until_settled().await;
+    let ids = chaos.receiver.ids(broken);
+    assert_eq!(ids.len(), 20);
+    chaos.until_readyz(200, "none is counted", |body| body["unavailable_workspaces"] == 0).await;
+    chaos.check_log(broken, 20, 1).await;
+    chaos.api().save(broken, &json!({"url": chaos.receiver.url(broken)})).await.ok();
+}
+
+/// A key of another type: what belongs to one workspace must not stop its shard.
+#[tokio::test]
+async fn a_workspace_whose_journal_is_no_stream_any_more_is_parked_and_its_neighbours_go_on() {
+    let chaos = Chaos::start().await;
+    let workspaces = neighbours("w", 3);
+    let (broken, whole) = workspaces.split_first().unwrap();
+    workspaces
+        .iter()
+        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(50)));
+    chaos.save(&workspaces).await;
+    chaos.publish(&parcels(&workspaces, "a", 10, 2));
+    chaos.until_received(30).await;
+    chaos.until_settled().await;
+    let key = format!("outbound:{{0}}:attempts:{broken}");
+    let lost = format!("lost:{{0}}:{broken}");
+    chaos.redis.call::<()>(&["RENAME", &key, &lost]);
+    chaos.redis.call::<()>(&["SET", &key, "no stream"]);
+    chaos.publish(&parcels(&workspaces, "b", 20, 2));
+    chaos
+        .receiver
+        .until("the neighbours' messages came", |arrivals| {
+            arrivals.iter().filter(|one| whole.contains(&one.workspace)).count() >= 60
+        })
+        .await;
+    chaos.until_readyz(200, "it is counted", |body| body["unavailable_workspaces"] == 1).await;
+
+    chaos.redis.call::<()>(&["DEL", &key]);
+    chaos.redis.call::<()>(&["RENAME", &lost, &key]);
+    chaos.until_settled().await;
+    for workspace in &workspaces {
+        chaos.check_log(workspace, 30, 1).await;
+    }
+    assert_eq!(chaos.receiver.count(), 90, "none is attempted twice");
+}

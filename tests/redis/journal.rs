@@ -1,0 +1,15 @@
+//! The Redis adapter against a real Redis: what the laws of every journal cannot ask, because it is
+//! about this store: lost answers, restarts, rollbacks, a full memory, the keys themselves.
+
+mod cluster;
+mod compression;
+mod facade;
+mod forget;
+mod intake;
+mod keys;
+mod kit;
+mod lease;
+mod line;
+mod rejected;
+mod source;
+mod start;

@@ -1,0 +1,118 @@
+//! Redis Cluster: the same code, straight to the primary of each shard's slot.
+
+use std::time::Duration;
+
+use outbound::journal::Journal as _;
+use outbound::journal::redis::{Redis, RedisOptions};
+use outbound::message::WorkspaceId;
+
+use crate::journal::kit::{Workspace, batch, done, holder, message, options, save_command, until};
+use support::redis_server::RedisServer;
+
+/// Two primaries, each with half of the slots.
+async fn cluster() -> [RedisServer; 2] {
+    let config = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+    let nodes = [RedisServer::start_with(&config), RedisServer::start_with(&config)];
+    let () = nodes[0].call(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
+    let () = nodes[1].call(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
+    let () = nodes[0].call(&["CLUSTER", "MEET", "127.0.0.1", &nodes[1].port().to_string()]);
+    until(|| nodes.iter().all(|node| node.call::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))).await;
+    nodes
+}
+
+fn cluster_options(nodes: &[RedisServer]) -> RedisOptions {
+    let seeds: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+    RedisOptions { shards: Some(4), ..options(&format!("redis+cluster://{}", seeds.join(","))) }
+}
+
+fn workspace_of(shard: u16) -> Workspace {
+    let id = (0..1_000).map(|n| format!("ws-{n}")).find(|id| id.parse::<WorkspaceId>().unwrap().shard(4) == shard);
+    Workspace::new(&id.unwrap())
+}
+
+#[tokio::test]
+async fn shards_on_both_nodes_are_held_written_and_read() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    for shard in 0..4 {
+        let mut acquired = journal.acquire(shard, &holder("node-a")).await.unwrap();
+        let mut workspace = workspace_of(shard);
+        let input = journal.publish(&workspace.id, &message("hello")).await.unwrap();
+        let poll = outbound::journal::port::Poll { messages: Some((Default::default(), 10)), ..Default::default() };
+        assert_eq!(acquired.intake.poll(&poll).await.unwrap().messages[0].id, input);
+        let steps = [workspace.saved(), workspace.attempted(input)];
+        acquired.line.commit(batch(steps)).await.unwrap();
+        assert_eq!(journal.read(&workspace.id).await.unwrap().state, workspace.state);
+
+        let command = save_command(Duration::from_secs(5));
+        let answer = async {
+            let poll = outbound::journal::port::Poll {
+                commands: Some((Default::default(), 1)),
+                block: Duration::from_secs(5),
+                ..Default::default()
+            };
+            let id = acquired.intake.poll(&poll).await.unwrap().commands[0].id;
+            let step = outbound::journal::port::Step { answers: vec![(id, done(3))], ..Default::default() };
+            acquired.line.commit(batch([step])).await.unwrap();
+        };
+        let (submitted, ()) = tokio::join!(journal.submit(&workspace.id, &command, Duration::from_secs(5)), answer);
+        assert_eq!(submitted.unwrap(), done(3));
+    }
+    let counts = nodes.each_ref().map(|node| node.call::<u64>(&["DBSIZE"]));
+    assert!(counts.iter().all(|count| *count > 0), "both nodes hold shards: {counts:?}");
+}
+
+#[tokio::test]
+async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes[..1])).await.unwrap();
+    let slot: u64 = nodes[0].call(&["CLUSTER", "KEYSLOT", "outbound:messages"]);
+    let home = &nodes[usize::from(slot > 8191)];
+    for n in 0..40 {
+        let workspace = format!("ws-{n}");
+        home.call::<String>(&["XADD", "outbound:messages", "*", "workspace", &workspace, "message", "{}"]);
+    }
+    let mut moved = 0;
+    while moved < 40 {
+        moved += journal.hand_over(64, Duration::from_millis(20)).await.unwrap();
+    }
+    let mut handed = 0;
+    for shard in 0..4 {
+        let acquired = journal.acquire(shard, &holder("node-a")).await.unwrap();
+        let from = Default::default();
+        let to = outbound::message::EntryId { ms: u64::MAX, n: u64::MAX };
+        handed += acquired.line.sweep(from, to, 100).await.unwrap().len();
+    }
+    assert_eq!(handed, 40);
+}
+
+#[tokio::test]
+async fn a_shard_whose_slot_moves_to_another_node_goes_on_there() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    let acquired = journal.acquire(0, &holder("node-a")).await.unwrap();
+    let mut workspace = workspace_of(0);
+    acquired.line.commit(batch([workspace.saved()])).await.unwrap();
+
+    let slot: u64 = nodes[0].call(&["CLUSTER", "KEYSLOT", "outbound:{0}:owner"]);
+    let (from, to) = if slot <= 8191 { (&nodes[0], &nodes[1]) } else { (&nodes[1], &nodes[0]) };
+    let slot = slot.to_string();
+    let [from_id, to_id] = [from, to].map(|node| node.call::<String>(&["CLUSTER", "MYID"]));
+    let () = to.call(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    let () = from.call(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let keys: Vec<String> = from.call(&["CLUSTER", "GETKEYSINSLOT", &slot, "1000"]);
+    let port = to.port().to_string();
+    let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+    migrate.extend(keys.iter().map(String::as_str));
+    let moving = acquired.line.commit(batch([workspace.attempted(crate::journal::kit::entry(1))]));
+    let () = from.call(&migrate);
+    for node in [to, from] {
+        let () = node.call(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    moving.await.unwrap();
+    acquired.line.commit(batch([workspace.attempted(crate::journal::kit::entry(2))])).await.unwrap();
+    assert_eq!(acquired.line.load(&workspace.id).await.unwrap().unwrap().state, workspace.state);
+    assert_eq!(to.call::<u64>(&["HGET", "outbound:{0}:owner", "head"]), 3);
+    let read = journal.read(&workspace.id).await.unwrap();
+    assert_eq!(read.attempts.len(), 2);
+}

@@ -1,0 +1,102 @@
+//! The lease: one holder, by Redis' clock.
+
+use std::time::Duration;
+
+use outbound::journal::Journal as _;
+use outbound::journal::port::{AcquireError, Holder, LineError};
+
+use crate::journal::kit::{Workspace, acquire, batch, holder, journal};
+use support::proxy::{Mode, Proxy};
+use support::redis_server::RedisServer;
+
+#[tokio::test]
+async fn a_live_lease_keeps_other_nodes_out_until_it_is_given_up() {
+    let server = RedisServer::start();
+    let journal_a = journal(&server.url()).await;
+    let journal_b = journal(&server.url()).await;
+    let line = acquire(&journal_a).await.line;
+    match journal_b.acquire(0, &holder("node-b")).await.err() {
+        Some(AcquireError::Held { shard: 0, node, remaining }) => {
+            assert_eq!(node, "node-a");
+            assert!(remaining > Duration::from_secs(5) && remaining <= Duration::from_secs(10), "{remaining:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    line.release().await.unwrap();
+    assert!(matches!(line.commit(batch([])).await, Err(LineError::Failed { .. })));
+    journal_b.acquire(0, &holder("node-b")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_nobody_renews_ends_by_itself_and_a_commit_renews_it() {
+    let server = RedisServer::start();
+    let journal_a = journal(&server.url()).await;
+    let journal_b = journal(&server.url()).await;
+    let short = Holder { lease: Duration::from_millis(300), ..holder("node-a") };
+    let line = journal_a.acquire(0, &short).await.unwrap().line;
+    let () = server.call(&["HSET", "outbound:{0}:owner", "expiry", "1"]);
+    line.commit(batch([])).await.unwrap();
+    let other = holder("node-b");
+    assert!(matches!(journal_b.acquire(0, &other).await, Err(AcquireError::Held { .. })));
+    let taken = async {
+        loop {
+            match journal_b.acquire(0, &other).await {
+                Ok(acquired) => break acquired,
+                Err(AcquireError::Held { remaining, .. }) => tokio::time::sleep(remaining).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let taken = tokio::time::timeout(Duration::from_secs(5), taken).await.unwrap();
+    taken.line.commit(batch([])).await.unwrap();
+    assert_eq!(line.commit(batch([])).await, Err(LineError::Fenced { shard: 0, by: "node-b".to_owned() }));
+}
+
+#[tokio::test]
+async fn a_crashed_predecessors_lease_is_taken_at_once_but_only_the_first_time() {
+    let server = RedisServer::start();
+    let crashed = journal(&server.url()).await;
+    let _line = acquire(&crashed).await;
+    let successor = journal(&server.url()).await;
+    let _line = acquire(&successor).await;
+    let alive = crashed.acquire(0, &holder("node-a")).await;
+    assert!(matches!(alive, Err(AcquireError::Held { .. })), "two processes with one node id take no turns");
+}
+
+#[tokio::test]
+async fn a_process_that_reloads_a_shard_does_not_wait_for_its_own_lease() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let old = acquire(&journal).await.line;
+    let reloaded = acquire(&journal).await.line;
+    assert!(matches!(old.commit(batch([])).await, Err(LineError::Fenced { .. })));
+    reloaded.commit(batch([])).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_acquisition_whose_answer_was_lost_is_the_same_acquisition() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let journal = journal(&proxy.redis_url()).await;
+    journal.ping().await.unwrap();
+    proxy.set(Mode::LoseAnswer { after: 0 });
+    let acquired = acquire(&journal).await;
+    proxy.answer_lost().await;
+    let mut acme = Workspace::new("acme");
+    acquired.line.commit(batch([acme.saved()])).await.unwrap();
+    assert_eq!(server.call::<u64>(&["HGET", "outbound:{0}:owner", "head"]), 1);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_is_waited_for() {
+    let mut server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    server.kill();
+    let waiting = tokio::spawn({
+        let journal = journal.clone();
+        async move { acquire(&journal).await.line.commit(batch([])).await }
+    });
+    assert!(journal.ping().await.is_err());
+    server.restart();
+    waiting.await.unwrap().unwrap();
+}

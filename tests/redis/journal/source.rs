@@ -1,0 +1,148 @@
+//! The common input.
+
+use std::time::Duration;
+
+use outbound::journal::Journal as _;
+use outbound::journal::redis::{Redis, RedisOptions};
+use outbound::message::WorkspaceId;
+
+use crate::journal::kit::options;
+use support::proxy::{Mode, Proxy};
+use support::redis_server::RedisServer;
+
+type Entries = Vec<(String, Vec<String>)>;
+const SOURCE: &str = "outbound:messages";
+const SHARDS: u16 = 4;
+const BLOCK: Duration = Duration::from_millis(20);
+
+async fn journal(url: &str) -> Redis {
+    Redis::connect(&RedisOptions { shards: Some(SHARDS), ..options(url) }).await.unwrap()
+}
+
+fn publish(server: &RedisServer, id: &str, workspace: &str, message: &str) {
+    server.call::<String>(&["XADD", SOURCE, id, "workspace", workspace, "message", message, "extra", "kept"]);
+}
+
+/// Messages of a workspace's shard, in order.
+fn handed(server: &RedisServer, workspace: &str) -> Vec<String> {
+    let shard = workspace.parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    let entries: Entries = server.call(&["XRANGE", &format!("outbound:{{{shard}}}:messages"), "-", "+"]);
+    let own = entries.into_iter().filter(|(_, fields)| fields[1] == workspace);
+    own.map(|(_, fields)| fields[3].clone()).collect()
+}
+
+#[tokio::test]
+async fn entries_go_to_their_shards_in_order_and_leave_the_source() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    for n in 1..=150 {
+        publish(&server, &format!("{n}-0"), ["acme", "globex", "initech"][n % 3], &n.to_string());
+    }
+    let mut moved = 0;
+    while moved < 150 {
+        moved += journal.hand_over(1_000, BLOCK).await.unwrap();
+    }
+    assert_eq!(moved, 150);
+    assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
+    for (rest, workspace) in ["acme", "globex", "initech"].into_iter().enumerate() {
+        let expected: Vec<String> = (1..=150).filter(|n| n % 3 == rest).map(|n| n.to_string()).collect();
+        assert_eq!(handed(&server, workspace), expected);
+    }
+    let shard = "globex".parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    let entries: Entries = server.call(&["XRANGE", &format!("outbound:{{{shard}}}:messages"), "-", "+", "COUNT", "1"]);
+    let first = &entries[0].1;
+    assert_eq!(first[4..], ["extra", "kept", "origin", &format!("{SOURCE}/{}-0", first[3])]);
+}
+
+#[tokio::test]
+async fn a_hand_over_waits_for_the_first_entry_and_not_longer_than_asked() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 0);
+    let add = async { publish(&server, "*", "acme", "1") };
+    let (moved, ()) = tokio::join!(journal.hand_over(10, Duration::from_secs(60)), add);
+    assert_eq!(moved.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_read_again_is_not_handed_over_again() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    // Over 2^53, where a Lua number would take neighbours for equal.
+    let ids = ["9007199254740992-9", "9007199254740993-1", "9007199254740993-10"];
+    for (n, id) in ids.into_iter().enumerate() {
+        publish(&server, id, "acme", &n.to_string());
+        assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+    }
+    assert_eq!(handed(&server, "acme"), ["0", "1", "2"]);
+    // As after a crash between the hand-over and the deletion.
+    let () = server.call(&["DEL", SOURCE]);
+    for (n, id) in ids.into_iter().enumerate() {
+        publish(&server, id, "acme", &n.to_string());
+    }
+    publish(&server, "9007199254740994-0", "acme", "3");
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 4);
+    assert_eq!(handed(&server, "acme"), ["0", "1", "2", "3"]);
+    assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
+}
+
+#[tokio::test]
+async fn a_lost_answer_hands_nothing_over_twice() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let journal = journal(&proxy.redis_url()).await;
+    for after in [0, 1, 4, 60, 200, 300, 400] {
+        for n in 0..3 {
+            publish(&server, "*", "acme", &format!("{after}/{n}"));
+        }
+        proxy.set(Mode::LoseAnswer { after });
+        while server.call::<u64>(&["XLEN", SOURCE]) > 0 {
+            // An error leaves the entries where they are; the next call goes on.
+            journal.hand_over(10, BLOCK).await.ok();
+        }
+        proxy.set(Mode::Forward);
+    }
+    let expected =
+        [0, 1, 4, 60, 200, 300, 400].into_iter().flat_map(|after| (0..3).map(move |n| format!("{after}/{n}")));
+    assert_eq!(handed(&server, "acme"), expected.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn two_nodes_at_once_keep_the_order_and_hand_over_once() {
+    let server = RedisServer::start();
+    let (one, two) = (journal(&server.url()).await, journal(&server.url()).await);
+    for n in 0..600 {
+        publish(&server, "*", "acme", &n.to_string());
+    }
+    let drain = async |journal: &Redis, max: usize| {
+        while server.call::<u64>(&["XLEN", SOURCE]) > 0 {
+            journal.hand_over(max, BLOCK).await.unwrap();
+        }
+    };
+    tokio::join!(drain(&one, 7), drain(&two, 11));
+    assert_eq!(handed(&server, "acme"), (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_entry_without_a_valid_workspace_is_set_aside_once_in_shard_0() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let add = || {
+        server.call::<String>(&["XADD", SOURCE, "1-0", "message", "{}"]);
+        server.call::<String>(&["XADD", SOURCE, "2-0", "workspace", "no spaces", "message", "{}"]);
+        publish(&server, "3-0", "acme", "kept");
+    };
+    add();
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 3);
+    let () = server.call(&["DEL", SOURCE]);
+    add();
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 3);
+    assert_eq!(handed(&server, "acme"), ["kept"]);
+    let entries: Entries = server.call(&["XRANGE", "outbound:{0}:rejected", "-", "+"]);
+    assert_eq!(entries.len(), 2);
+    let first = &entries[0].1;
+    assert_eq!(first[..6], ["origin", "outbound:messages/1-0", "message", "{}", "_id", "1-0"]);
+    assert_eq!(first[6..8], ["_reason", "the field `workspace` is missing"]);
+    assert_eq!(first[8], "_at");
+    assert!(entries[1].1[9].starts_with("a workspace id has"), "{:?}", entries[1]);
+}

@@ -1,0 +1,11 @@
+//! What the tests and benches share, compiled once: a Redis and a mail server of their own, endpoints and
+//! networks that misbehave, and the program as a process.
+
+pub mod authority;
+pub mod endpoint;
+pub mod program;
+pub mod proxy;
+pub mod receiver;
+pub mod redis_server;
+pub mod service;
+pub mod smtp;

@@ -1,0 +1,359 @@
+//! The real program, `outbound serve`, as a process of its own: started, killed and started again on
+//! the same data, asked over HTTP.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::program::program;
+
+/// How long a condition is waited for before the test has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The admin token of every service under test.
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Lines of the service's log that a failed test shows.
+const LOG_SHOWN: usize = 60;
+
+/// A service, running or not, with what it remembers. Killed and forgotten when dropped.
+pub struct Service {
+    folder: TempDir,
+    data_dir: PathBuf,
+    arguments: Vec<String>,
+    /// What seals secrets from the next start on.
+    pub secret_key: Option<String>,
+    child: Option<Child>,
+    api: Api,
+}
+
+/// How a program ended that was expected to end by itself.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+    pub took: Duration,
+}
+
+impl Service {
+    /// Starts one and waits until it is ready. `journal` is the value of `--journal`.
+    pub async fn start(journal: &str, more: &[&str]) -> Self {
+        let mut service = Self::new(journal, more);
+        service.launch().await;
+        service
+    }
+
+    /// One that is not started yet.
+    pub fn new(journal: &str, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut arguments: Vec<String> =
+            ["serve", "--journal", journal, "--listen", "127.0.0.1:0", "--allow-net", "127.0.0.0/8"]
+                .map(str::to_owned)
+                .into();
+        arguments.extend(more.iter().map(|&word| word.to_owned()));
+        Self { data_dir: folder.path().join("data"), folder, arguments, secret_key: None, child: None, api: Api::new() }
+    }
+
+    /// Starts it on the data that it has, and waits until it is ready.
+    pub async fn launch(&mut self) {
+        self.spawn();
+        let began = Instant::now();
+        while !self.api.is_ready().await {
+            assert!(began.elapsed() < PATIENCE, "the service did not become ready: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Starts it on the data that it has, and waits until it listens.
+    pub fn spawn(&mut self) {
+        assert!(self.child.is_none(), "the service runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
+        let mut child = self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        self.child = Some(child);
+        let (tell, told) = mpsc::channel();
+        // It reads until the process has ended, so that this is never kept from printing.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                tell.send(line).ok();
+            }
+        });
+        let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it did not start: {}", self.log()));
+        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('/'));
+        let address = address.and_then(|address| address.parse().ok());
+        *self.api.address.lock().unwrap() = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+    }
+
+    /// `kill -9`, as a crash would be.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// SIGTERM, as a supervisor does; waits for the end.
+    pub async fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.ended().await
+    }
+
+    /// SIGTERM.
+    pub fn ask_to_end(&self) {
+        kill_process(self.process(), Signal::TERM).unwrap();
+    }
+
+    /// Stops it from running, as a machine that sleeps would, until [`Service::resume`].
+    pub fn pause(&self) {
+        kill_process(self.process(), Signal::STOP).unwrap();
+    }
+
+    /// Lets it run on.
+    pub fn resume(&self) {
+        kill_process(self.process(), Signal::CONT).unwrap();
+    }
+
+    /// Waits for the end of the process.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        let mut child = self.child.take().unwrap();
+        while began.elapsed() < PATIENCE {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            // The process is polled: nothing else tells of its end without blocking the test.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        panic!("the service did not end: {}", self.log());
+    }
+
+    /// The facade of the running service.
+    pub fn api(&self) -> Api {
+        self.api.clone()
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone()
+    }
+
+    /// Starts on that data directory from now on.
+    pub fn share_data_dir(&mut self, with: &Self) {
+        self.data_dir = with.data_dir();
+    }
+
+    /// Changes the value of a flag for the next start.
+    pub fn set(&mut self, flag: &str, value: &str) {
+        let at = self.arguments.iter().position(|argument| argument == flag).unwrap();
+        self.arguments[at + 1] = value.to_owned();
+    }
+
+    /// What it has logged, over all its lives.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Memory that it has resident, in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process().as_raw_nonzero())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().expect("a running service"))
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = program();
+        command.args(&self.arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
+        command.envs(self.secret_key.iter().map(|key| ("OUTBOUND_SECRET_KEY", key)));
+        command
+    }
+
+    /// Runs it although it is expected to refuse, and waits for its end.
+    pub fn refused(&self) -> Ended {
+        run(self.command(), self.folder.path())
+    }
+}
+
+impl Drop for Service {
+    #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure, and only then")]
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = &lines[lines.len().saturating_sub(LOG_SHOWN)..];
+            eprintln!("the end of the service's log:\n{}", end.join("\n"));
+        }
+    }
+}
+
+fn run(mut command: Command, folder: &Path) -> Ended {
+    let (stdout, stderr) = (folder.join("refused.stdout"), folder.join("refused.stderr"));
+    let began = Instant::now();
+    let mut child =
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap()).spawn().unwrap();
+    let mut status = None;
+    while status.is_none() && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+        status = child.try_wait().unwrap();
+    }
+    child.kill().ok();
+    let code = child.wait().unwrap().code();
+    let read = |path| fs::read_to_string(path).unwrap();
+    Ended { code, stdout: read(&stdout), stderr: read(&stderr), took: began.elapsed() }
+}
+
+/// A client of the facade. It and its clones find the service again after every start.
+#[derive(Clone)]
+pub struct Api {
+    client: reqwest::Client,
+    address: Arc<Mutex<SocketAddr>>,
+    pub token: Option<String>,
+}
+
+/// What the facade answered.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    /// JSON, or `null` when the answer is none.
+    pub body: Value,
+}
+
+impl Reply {
+    /// The body of a call that must succeed.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert!(self.status.is_success(), "{} {}", self.status, self.body);
+        self.body
+    }
+
+    /// Status and the last part of the problem's type.
+    pub fn problem(&self) -> (u16, &str) {
+        let kind = self.body["type"].as_str().and_then(|kind| kind.rsplit(':').next());
+        (self.status.as_u16(), kind.unwrap_or_default())
+    }
+}
+
+impl Api {
+    fn new() -> Self {
+        // An error says that the test has installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        // Idle connections go well before the service closes them (`config::REQUEST_READ_TIMEOUT`): a request
+        // on one that is closed at that moment fails.
+        let idle = Duration::from_secs(2);
+        let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).pool_idle_timeout(idle).build().unwrap();
+        let nowhere = Arc::new(Mutex::new(([127, 0, 0, 1], 0).into()));
+        Self { client, address: nowhere, token: Some(TOKEN.to_owned()) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        *self.address.lock().unwrap()
+    }
+
+    /// Calls `path`; the error is that of a connection.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&str>) -> reqwest::Result<Reply> {
+        let mut request = self.client.request(method, format!("http://{}{path}", self.address()));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_owned());
+        }
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
+        Ok(Reply { status, headers, body })
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.call(Method::GET, path, None).await.unwrap()
+    }
+
+    /// `/v1/workspaces/{workspace}/{resource}`.
+    pub async fn read(&self, workspace: &str, resource: &str) -> Reply {
+        self.get(&format!("/v1/workspaces/{workspace}/{resource}")).await
+    }
+
+    /// Saves the webhook of a workspace.
+    pub async fn save(&self, workspace: &str, webhook: &Value) -> Reply {
+        let path = format!("/v1/workspaces/{workspace}/webhook");
+        self.call(Method::PUT, &path, Some(&webhook.to_string())).await.unwrap()
+    }
+
+    /// Tests the webhook, after a save if there is one.
+    pub async fn test(&self, workspace: &str, save: Option<&Value>) -> Reply {
+        let path = format!("/v1/workspaces/{workspace}/webhook/test");
+        self.call(Method::POST, &path, save.map(Value::to_string).as_deref()).await.unwrap()
+    }
+
+    /// Publishes a message; the error is that of a connection.
+    pub async fn publish(&self, workspace: &str, message: &str) -> reqwest::Result<Reply> {
+        self.call(Method::POST, &format!("/v1/workspaces/{workspace}/messages"), Some(message)).await
+    }
+
+    /// The webhook's state.
+    pub async fn webhook(&self, workspace: &str) -> Value {
+        self.read(workspace, "webhook").await.ok()
+    }
+
+    /// The log, newest first.
+    pub async fn log(&self, workspace: &str) -> Vec<Value> {
+        let Value::Array(log) = self.read(workspace, "attempts/log").await.ok() else { panic!("the log is no array") };
+        log
+    }
+
+    /// Waits until the webhook's state is as `wanted`.
+    pub async fn until(&self, workspace: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        let mut webhook = self.webhook(workspace).await;
+        while !wanted(&webhook) {
+            assert!(began.elapsed() < PATIENCE, "waited in vain until {what}: {webhook:#}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            webhook = self.webhook(workspace).await;
+        }
+        webhook
+    }
+
+    async fn is_ready(&self) -> bool {
+        let probe = self.call(Method::GET, "/readyz", None).await;
+        probe.is_ok_and(|reply| reply.status == StatusCode::OK)
+    }
+}
+
+/// A message of a chat.
+pub fn message(chat: &str, message_id: &str) -> String {
+    message_with(chat, message_id, "lorem ipsum")
+}
+
+/// A message of a chat with a text.
+pub fn message_with(chat: &str, message_id: &str, text: &str) -> String {
+    json!({
+        "whatsapp account": {"full name": "John Doe", "phone": "+972540000000"},
+        "contact": {"full name": "Jane Smith", "is_group": false, "phone": chat},
+        "direction": "received",
+        "timestamp": "2021-02-24T06:25:29+0000",
+        "message_id": message_id,
+        "text": text,
+    })
+    .to_string()
+}
