@@ -120,7 +120,7 @@ impl App {
             journal: Arc::clone(&journal),
             prefix: prefix.into(),
             mailer,
-            deliver: deliver::Options { timeout: config.timeout, allow: config.allow_net.clone(), clock: now },
+            deliver: deliver::CourierOptions { timeout: config.timeout, allow: config.allow_net.clone(), clock: now },
             policy: config.policy,
             in_flight_max: config.in_flight_max,
             node: node.to_owned(),

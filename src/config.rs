@@ -120,7 +120,7 @@ pub const DICTIONARIES_KNOWN_MAX: usize = 8;
 /// character escaped, and the rest.
 pub const UNPACKED_BYTES_MAX: usize = 1024 * 1024;
 const _: () = {
-    let escaped = 6 * (RESPONSE_KEPT_MAX + RESPONSE_HEADER_BYTES_KEPT_MAX);
+    let escaped = 6 * (RESPONSE_BODY_RETAINED_MAX + RESPONSE_HEADER_BYTES_RETAINED_MAX);
     assert!(crate::message::MESSAGE_BYTES_MAX + 2 * escaped <= UNPACKED_BYTES_MAX);
 };
 
@@ -128,17 +128,17 @@ const _: () = {
 
 /// Bytes read of a response.
 pub const RESPONSE_READ_MAX: usize = 16 * 1024;
-/// Bytes kept of a response's body.
-pub const RESPONSE_KEPT_MAX: usize = 4 * 1024;
+/// Bytes retained of a response's body.
+pub const RESPONSE_BODY_RETAINED_MAX: usize = 4 * 1024;
 /// Headers of a response; more is an error of kind `protocol`. It is hyper's own default and only named here:
 /// hyper allocates as soon as a number is set. `tests/delivery` holds it.
 pub const RESPONSE_HEADERS_MAX: usize = 100;
-/// Bytes of a response's headers that are kept, names and values.
-pub const RESPONSE_HEADER_BYTES_KEPT_MAX: usize = 16 * 1024;
+/// Bytes retained of a response's headers, names and values.
+pub const RESPONSE_HEADER_BYTES_RETAINED_MAX: usize = 16 * 1024;
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How often connections that were idle for so long are looked for.
-pub const POOL_SWEEP_EVERY: Duration = Duration::from_secs(1);
+pub const POOL_EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection that nobody needs any more may take to close: an endpoint that reads nothing would
 /// keep what it was sent in memory.
 pub const CLOSE_MAX: Duration = Duration::from_secs(5);
@@ -148,9 +148,9 @@ pub const ENDPOINT_KEEPALIVE: Duration = Duration::from_secs(15);
 /// ones close.
 pub const POOL_IDLE_PER_HOST_MAX: usize = 2_048;
 /// How long every request to an endpoint that broke a connection gets a connection of its own.
-pub const UNKEPT_FOR: Duration = Duration::from_secs(10 * 60);
-/// Endpoints that are remembered for [`UNKEPT_FOR`]; what comes on top keeps its connections.
-pub const UNKEPT_MAX: usize = 1_024;
+pub const NO_REUSE_FOR: Duration = Duration::from_secs(10 * 60);
+/// Endpoints that are remembered for [`NO_REUSE_FOR`]; the connections of further ones are reused.
+pub const NO_REUSE_MAX: usize = 1_024;
 /// Names that a thread resolves at a time. The system's resolver blocks a thread for as long as a name server
 /// is silent (10 s and more), whether or not the attempt still waits.
 pub const LOOKUPS_AT_ONCE: usize = 64;

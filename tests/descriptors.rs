@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outbound::deliver::{Courier, Options, Post, Report, Target};
+use outbound::deliver::{Courier, CourierOptions, Post, PostResult, Target};
 use outbound::workspace::Time;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::endpoint::{Endpoint, Step, answer};
@@ -13,7 +13,7 @@ use support::endpoint::{Endpoint, Step, answer};
 #[tokio::test]
 async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
     let endpoint = Endpoint::start(vec![Step::Reply(answer("200 OK", "", ""))]);
-    let options = Options {
+    let options = CourierOptions {
         timeout: Duration::from_secs(5),
         allow: vec!["127.0.0.1/32".parse().unwrap()],
         clock: || Time::from_unix_ms(0),
@@ -35,12 +35,12 @@ async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
         setrlimit(Resource::Nofile, Rlimit { current: Some(3), ..limit }).unwrap();
         let report = courier.attempt(&post).await;
         setrlimit(Resource::Nofile, limit).unwrap();
-        let Report::Unable(reason) = report else { panic!("{host}: {report:?}") };
+        let PostResult::Unable(reason) = report else { panic!("{host}: {report:?}") };
         assert_eq!(reason, "this machine can open no further connection: Too many open files (os error 24)");
         assert_eq!(endpoint.seen().requests.len(), requests);
 
         let report = courier.attempt(&post).await;
-        assert!(matches!(&report, Report::Done(done) if done.error.is_none()), "{host}: {report:?}");
+        assert!(matches!(&report, PostResult::Done(done) if done.error.is_none()), "{host}: {report:?}");
         assert_eq!(endpoint.seen().requests.len(), requests + 1);
     }
 }

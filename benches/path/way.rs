@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::config::SNAPSHOT_EVERY;
-use outbound::deliver::{Courier, Options, Post, Report, Target};
+use outbound::deliver::{Courier, CourierOptions, Post, PostResult, Target};
 use outbound::journal::port::{Batch, Step, StoredEvent};
 use outbound::journal::record::{encode_event, encode_snapshot};
 use outbound::message::{EntryId, Message, WorkspaceId};
@@ -47,7 +47,7 @@ struct Way {
 
 impl Way {
     fn new() -> Self {
-        let options = Options { timeout: Duration::from_secs(5), allow: Vec::new(), clock: || NOW };
+        let options = CourierOptions { timeout: Duration::from_secs(5), allow: Vec::new(), clock: || NOW };
         Self {
             id: "acme".parse().expect("a workspace's id"),
             state: sample::state(),
@@ -95,7 +95,7 @@ impl Way {
     /// The courier makes and signs the headers, and the egress guard lets nothing out: what would have come
     /// back is put in its place.
     async fn attempt(&self, entry: EntryId, message: &Message, post: &Post) -> Attempt {
-        let Report::Done(done) = self.courier.attempt(post).await else { panic!("no attempt was made") };
+        let PostResult::Done(done) = self.courier.attempt(post).await else { panic!("no attempt was made") };
         assert!(done.headers.iter().any(|(name, _)| name == "webhook-signature"), "nothing was signed: {done:?}");
         assert!(done.response.is_none() && done.error.is_some(), "{URL} was reached");
         Attempt {

@@ -18,7 +18,7 @@ use super::test_run::TestRun;
 use super::throttle::{Busy, Gate};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::config::{SNAPSHOT_EVERY, UNABLE_MAX, UNABLE_RETRY};
-use crate::deliver::{Done, Target};
+use crate::deliver::{AttemptOutcome, Target};
 use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
@@ -217,7 +217,7 @@ impl Core {
     }
 
     /// Puts an entry back that our own system could not attempt; after [`UNABLE_MAX`] it has failed.
-    fn bear_inability(&mut self, finished: &Finished, why: &str, out: &mut Decided) -> Option<Done> {
+    fn bear_inability(&mut self, finished: &Finished, why: &str, out: &mut Decided) -> Option<AttemptOutcome> {
         let item = &finished.start.item;
         let now = (self.context.clock)();
         let since = *self.unable.entry(item.entry).or_insert(finished.began);
@@ -410,8 +410,8 @@ impl Core {
 }
 
 /// The outcome of an attempt that our own system could not make for too long.
-pub(super) fn unable_for_good(why: &str) -> Done {
-    Done {
+pub(super) fn unable_for_good(why: &str) -> AttemptOutcome {
+    AttemptOutcome {
         headers: Arc::default(),
         error: Some(AttemptError { kind: ErrorKind::Connect, detail: format!("no connection could be made: {why}") }),
         response: None,

@@ -37,7 +37,7 @@ pub struct Options {
     /// Hands mails over; without one nothing is owed.
     pub mailer: Option<Mailer>,
     /// How attempts are made.
-    pub deliver: deliver::Options,
+    pub deliver: deliver::CourierOptions,
     /// The rules' numbers.
     pub policy: Policy,
     /// Attempts in flight on this node.
@@ -88,7 +88,7 @@ pub struct Died;
 pub enum StartError {
     /// No courier.
     #[error(transparent)]
-    Courier(#[from] deliver::BuildError),
+    Courier(#[from] deliver::CourierError),
     /// No thread.
     #[error("the thread of the shards cannot be started")]
     Thread(#[source] std::io::Error),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::throttle::InFlight;
-use crate::deliver::{Done, Target};
+use crate::deliver::{AttemptOutcome, Target};
 use crate::journal::port::{Loaded, Newest, Step};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
@@ -47,7 +47,7 @@ pub(super) struct Finished {
 
 impl Finished {
     /// The attempt that it was. What that does to the counter is decided later.
-    pub(super) fn attempt(&self, done: &Done) -> Attempt {
+    pub(super) fn attempt(&self, done: &AttemptOutcome) -> Attempt {
         let start = &self.start;
         Attempt {
             at: self.began,
@@ -73,7 +73,7 @@ impl Finished {
 #[derive(Debug, Clone)]
 pub(super) enum End {
     /// There is an outcome.
-    Done(Arc<Done>),
+    Done(Arc<AttemptOutcome>),
     /// Our own system could not make it; nothing was attempted.
     Unable(String),
 }

@@ -22,7 +22,7 @@ use super::sealing;
 use super::throttle::InFlight;
 use super::workspace::{Report, What, WorkspaceActor};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::deliver::{Courier, Post, Report as Delivery};
+use crate::deliver::{Courier, Post, PostResult};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry,
     ShardIntake, ShardLine, StoreError,
@@ -399,8 +399,8 @@ async fn attempt(courier: &Courier, start: &Start) -> End {
         body: start.item.message.raw().body(),
     };
     match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {
-        Ok(Delivery::Done(done)) => End::Done(Arc::new(done)),
-        Ok(Delivery::Unable(why)) => End::Unable(why),
+        Ok(PostResult::Done(done)) => End::Done(Arc::new(done)),
+        Ok(PostResult::Unable(why)) => End::Unable(why),
         // Whether a byte was written is unknown, so this is an outcome: it is never sent again.
         Err(_) => End::Done(Arc::new(unable_for_good("the attempt failed inside the service"))),
     }

@@ -26,7 +26,7 @@ const LOCATION_QUOTED_MAX: usize = 1_000;
 
 /// Whom the attempt talked to.
 #[derive(Debug)]
-pub(super) struct Peer {
+pub(super) struct EndpointName {
     /// Host and port.
     authority: String,
     host: String,
@@ -35,7 +35,7 @@ pub(super) struct Peer {
 
 /// How far the attempt had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum AttemptPhase {
     /// Resolving, connecting, TLS: nothing of the request was written.
     Connecting,
     /// The request was on its way, no status had come.
@@ -46,14 +46,14 @@ pub(super) enum Stage {
 
 /// Whose fault it was.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Fault {
     /// The endpoint's, as far as we can tell: this is the outcome.
-    Failed(AttemptError),
+    Endpoint(AttemptError),
     /// This machine's: nothing was attempted.
-    Unable(String),
+    Ours(String),
 }
 
-impl Peer {
+impl EndpointName {
     /// The host and port of `url`.
     pub(super) fn of(url: &Url) -> Self {
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -63,8 +63,8 @@ impl Peer {
 }
 
 /// What a status means: `None` is delivered (200–209, CONTRACT section 2).
-pub(super) fn status(peer: &Peer, status: u16, location: Option<&str>) -> Option<AttemptError> {
-    let host = &peer.host;
+pub(super) fn status(endpoint: &EndpointName, status: u16, location: Option<&str>) -> Option<AttemptError> {
+    let host = &endpoint.host;
     match (status, location) {
         (200..=209, _) => None,
         (300..=399, Some(location)) => {
@@ -81,26 +81,26 @@ pub(super) fn status(peer: &Peer, status: u16, location: Option<&str>) -> Option
 }
 
 /// The deadline, `limit` after the start, passed.
-pub(super) fn late(peer: &Peer, stage: Stage, limit: Duration) -> AttemptError {
-    let host = &peer.host;
-    let detail = match stage {
-        Stage::Connecting | Stage::Waiting => format!("{host} did not answer within {limit:?}"),
-        Stage::Reading => format!("{host} did not finish its answer within {limit:?}"),
+pub(super) fn late(endpoint: &EndpointName, phase: AttemptPhase, limit: Duration) -> AttemptError {
+    let host = &endpoint.host;
+    let detail = match phase {
+        AttemptPhase::Connecting | AttemptPhase::Waiting => format!("{host} did not answer within {limit:?}"),
+        AttemptPhase::Reading => format!("{host} did not finish its answer within {limit:?}"),
     };
     AttemptError { kind: ErrorKind::Timeout, detail }
 }
 
 /// What an error of the client means, by the one of its causes that says most.
-pub(super) fn failure(peer: &Peer, stage: Stage, error: &(dyn Error + 'static)) -> Verdict {
+pub(super) fn failure(endpoint: &EndpointName, phase: AttemptPhase, error: &(dyn Error + 'static)) -> Fault {
     let causes: Vec<_> = causes(error).collect();
-    if stage == Stage::Connecting
+    if phase == AttemptPhase::Connecting
         && let Some(reason) = causes.iter().find_map(|cause| shortage(*cause))
     {
-        return Verdict::Unable(reason);
+        return Fault::Ours(reason);
     }
-    let named = causes.iter().find_map(|cause| named(peer, *cause));
-    let (kind, detail) = named.unwrap_or_else(|| broken(peer, stage, io_kind(error)));
-    Verdict::Failed(AttemptError { kind, detail })
+    let named = causes.iter().find_map(|cause| named(endpoint, *cause));
+    let (kind, detail) = named.unwrap_or_else(|| broken(endpoint, phase, io_kind(error)));
+    Fault::Endpoint(AttemptError { kind, detail })
 }
 
 /// Whether the system gave up before our deadline passed.
@@ -138,26 +138,26 @@ fn shortage(cause: &(dyn Error + 'static)) -> Option<String> {
 }
 
 /// The causes that name themselves.
-fn named(peer: &Peer, cause: &(dyn Error + 'static)) -> Option<(ErrorKind, String)> {
-    let host = &peer.host;
+fn named(endpoint: &EndpointName, cause: &(dyn Error + 'static)) -> Option<(ErrorKind, String)> {
+    let host = &endpoint.host;
     if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
         Some((ErrorKind::ForbiddenAddress, forbidden.to_string()))
     } else if cause.is::<Unresolved>() {
         let detail = format!("the name {host} cannot be resolved; check its spelling and its DNS records");
         Some((ErrorKind::Dns, detail))
     } else if let Some(error) = cause.downcast_ref::<TlsError>() {
-        Some((ErrorKind::Tls, tls(peer, error)))
+        Some((ErrorKind::Tls, tls(endpoint, error)))
     } else {
         let detail = http(host, cause.downcast_ref::<hyper::Error>()?)?;
         Some((ErrorKind::Protocol, detail))
     }
 }
 
-fn tls(peer: &Peer, error: &TlsError) -> String {
-    let host = &peer.host;
+fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
+    let host = &endpoint.host;
     match error {
         TlsError::InvalidCertificate(error) => certificate(host, error),
-        TlsError::InvalidMessage(_) => format!("{} does not speak TLS; check the port", peer.authority),
+        TlsError::InvalidMessage(_) => format!("{} does not speak TLS; check the port", endpoint.authority),
         TlsError::AlertReceived(alert) => format!("{host} refused the TLS session ({alert:?})"),
         TlsError::PeerIncompatible(_) => {
             format!("{host} offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite")
@@ -206,22 +206,24 @@ fn http(host: &str, error: &hyper::Error) -> Option<String> {
 }
 
 /// What an error of the operating system means.
-fn broken(peer: &Peer, stage: Stage, kind: io::ErrorKind) -> (ErrorKind, String) {
+fn broken(endpoint: &EndpointName, phase: AttemptPhase, kind: io::ErrorKind) -> (ErrorKind, String) {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, InvalidInput, UnexpectedEof};
-    let Peer { authority, host, tls } = peer;
-    match stage {
+    let EndpointName { authority, host, tls } = endpoint;
+    match phase {
         // TCP answers with "refused"; what breaks off later than that is the handshake.
-        Stage::Connecting
+        AttemptPhase::Connecting
             if *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe) =>
         {
             (ErrorKind::Tls, format!("{authority} broke off the TLS handshake"))
         }
-        Stage::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
+        AttemptPhase::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
         // How hyper reports chunks that are none.
-        Stage::Reading if matches!(kind, InvalidData | InvalidInput) => {
+        AttemptPhase::Reading if matches!(kind, InvalidData | InvalidInput) => {
             (ErrorKind::Protocol, format!("the body that {host} answered is no HTTP/1.1"))
         }
-        Stage::Waiting => (ErrorKind::Protocol, format!("{host} broke the connection without an answer: {kind}")),
-        Stage::Reading => (ErrorKind::Protocol, format!("{host} broke off in the middle of its answer: {kind}")),
+        AttemptPhase::Waiting => {
+            (ErrorKind::Protocol, format!("{host} broke the connection without an answer: {kind}"))
+        }
+        AttemptPhase::Reading => (ErrorKind::Protocol, format!("{host} broke off in the middle of its answer: {kind}")),
     }
 }

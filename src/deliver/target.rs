@@ -1,4 +1,4 @@
-//! Where a webhook's requests go, and what is the same in all of them: made ready once, not for each.
+//! Where a webhook's requests go, and what is the same in all of them: made once, not for each.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -9,9 +9,9 @@ use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName,
 use hyper::{Method, Request, Uri};
 use url::{Position, Url};
 
-use super::classify::Peer;
+use super::classify::EndpointName;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
-use super::kept::Origin;
+use super::pool::{OriginPool, Pool};
 use crate::sign::{self, InvalidSecret, Secret};
 use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, ErrorKind, Header};
@@ -27,14 +27,14 @@ pub struct Target {
     url: Arc<str>,
     secrets: Vec<Confidential>,
     headers: Headers,
-    ready: OnceLock<Result<Ready, Unsendable>>,
+    template: OnceLock<Result<RequestTemplate, Unsendable>>,
 }
 
 /// What a request is made from.
 #[derive(Debug)]
-pub(super) struct Ready {
+pub(super) struct RequestTemplate {
     /// Or why nothing may be sent there now: the operator's exceptions were narrowed since it was saved.
-    pub(super) address: Result<Address, AttemptError>,
+    pub(super) endpoint: Result<Endpoint, AttemptError>,
     secrets: Vec<Secret>,
     /// The webhook's own headers.
     custom: Vec<(HeaderName, HeaderValue)>,
@@ -42,17 +42,15 @@ pub(super) struct Ready {
 
 /// The endpoint, in every form that a request needs.
 #[derive(Debug)]
-pub(super) struct Address {
+pub(super) struct Endpoint {
     /// What a connection is made to: the whole of it, for the connector wants that.
     pub(super) uri: Uri,
     /// Path and query: what a request names.
     path: Uri,
-    /// Scheme, host and port: requests to the same origin may share connections.
-    pub(super) origin: Arc<str>,
-    /// The connections to it, from the first request on: those of its courier, so all requests must come from one.
-    pub(super) kept: OnceLock<Arc<Origin>>,
-    pub(super) peer: Peer,
     host: HeaderValue,
+    pub(super) name: EndpointName,
+    /// The idle connections of its scheme, host and port.
+    pub(super) pool: Arc<OriginPool>,
 }
 
 /// A header that cannot be made: nothing can be sent.
@@ -71,7 +69,7 @@ impl Target {
     /// webhook's own.
     #[must_use]
     pub fn new(url: Arc<str>, secrets: Vec<Confidential>, headers: Headers) -> Self {
-        Self { url, secrets, headers, ready: OnceLock::new() }
+        Self { url, secrets, headers, template: OnceLock::new() }
     }
 
     /// That of a webhook at `now`, none without a URL. `known` is returned if it is still the same.
@@ -93,23 +91,22 @@ impl Target {
         &self.url
     }
 
-    /// What requests are made from. The first call decides, so all must come from couriers of one guard.
-    pub(super) fn ready(&self, guard: &Guard) -> Result<&Ready, &Unsendable> {
-        self.ready.get_or_init(|| Ready::new(self, guard)).as_ref()
+    /// What requests are made from. The first call decides, so all must come from one courier.
+    pub(super) fn template(&self, guard: &Guard, pool: &Arc<Pool>) -> Result<&RequestTemplate, &Unsendable> {
+        self.template.get_or_init(|| RequestTemplate::new(self, guard, pool)).as_ref()
     }
 }
 
-impl Address {
-    fn of(url: &Url) -> Result<Self, InvalidUrl> {
+impl Endpoint {
+    fn new(url: &Url, pool: &Arc<Pool>) -> Result<Self, InvalidUrl> {
         // `parse_endpoint` took only what parses here, and a host's bytes are then a header's too.
         let uri: Uri = url.as_str().parse().map_err(|_| InvalidUrl::HostCharacter)?;
         let host = &url[Position::BeforeHost..Position::AfterPort];
         Ok(Self {
             path: uri.path_and_query().cloned().map(Uri::from).unwrap_or_default(),
-            origin: url[..Position::AfterPort].into(),
             host: HeaderValue::from_str(host).map_err(|_| InvalidUrl::HostCharacter)?,
-            kept: OnceLock::new(),
-            peer: Peer::of(url),
+            name: EndpointName::of(url),
+            pool: pool.origin(url[..Position::AfterPort].into()),
             uri,
         })
     }
@@ -125,8 +122,8 @@ impl Address {
     }
 }
 
-impl Ready {
-    fn new(target: &Target, guard: &Guard) -> Result<Self, Unsendable> {
+impl RequestTemplate {
+    fn new(target: &Target, guard: &Guard, pool: &Arc<Pool>) -> Result<Self, Unsendable> {
         let secrets = target.secrets.iter().map(|secret| secret.expose().parse()).collect::<Result<_, _>>()?;
         let custom = target.headers.iter().map(|(name, value)| {
             let mut value = HeaderValue::from_str(value.expose())?;
@@ -134,8 +131,8 @@ impl Ready {
             Ok((HeaderName::from_bytes(name.as_str().as_bytes())?, value))
         });
         let custom = custom.collect::<Result<_, Unsendable>>()?;
-        let address = parse_endpoint(&target.url, guard).and_then(|url| Address::of(&url));
-        Ok(Self { address: address.map_err(|invalid| refused(&invalid)), secrets, custom })
+        let endpoint = parse_endpoint(&target.url, guard).and_then(|url| Endpoint::new(&url, pool));
+        Ok(Self { endpoint: endpoint.map_err(|invalid| refused(&invalid)), secrets, custom })
     }
 
     /// The headers of one request, and how they are logged: what is confidential is masked before any event
@@ -156,27 +153,27 @@ impl Ready {
         ];
         let set = FIXED.len() + own.len() + self.custom.len();
         let mut headers = HeaderMap::with_capacity(set + IMPLIED);
-        let mut recorded = Vec::with_capacity(set);
+        let mut logged = Vec::with_capacity(set);
         for (name, value) in FIXED {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            recorded.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+            logged.push((Cow::Borrowed(name), Cow::Borrowed(value)));
         }
         for (name, value) in own {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
-            recorded.push((Cow::Borrowed(name), Cow::Owned(value)));
+            logged.push((Cow::Borrowed(name), Cow::Owned(value)));
         }
         for (name, value) in &self.custom {
             headers.insert(name, value.clone());
-            match recorded.iter_mut().find(|(known, _)| *known == name.as_str()) {
+            match logged.iter_mut().find(|(known, _)| *known == name.as_str()) {
                 Some((_, value)) => *value = Cow::Borrowed(MASK),
-                None => recorded.push((Cow::Owned(name.as_str().to_owned()), Cow::Borrowed(MASK))),
+                None => logged.push((Cow::Owned(name.as_str().to_owned()), Cow::Borrowed(MASK))),
             }
         }
-        Ok((headers, recorded.into()))
+        Ok((headers, logged.into()))
     }
 }
 
-/// `host` and `content-length`, which are set without being recorded.
+/// `host` and `content-length`, which are set without being logged.
 const IMPLIED: usize = 2;
 /// The headers that are the same in every request.
 const FIXED: [(&str, &str); 3] = [("content-type", "application/json"), ("accept", "*/*"), ("user-agent", AGENT)];

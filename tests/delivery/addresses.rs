@@ -85,6 +85,6 @@ async fn without_a_readable_secret_nothing_is_sent() {
     let unsigned = post_to(Target::new(endpoint.url().into(), vec!["whsec_short".into()], Headers::new()), "msg_1");
     let report = courier().attempt(&unsigned).await;
     let sentence = "the request cannot be signed: a signing secret is whsec_ followed by the Base64 of 24 to 64 bytes";
-    assert_eq!(report, Report::Unable(sentence.to_owned()));
+    assert_eq!(report, PostResult::Unable(sentence.to_owned()));
     assert_eq!(endpoint.seen().connections, 0);
 }

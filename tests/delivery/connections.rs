@@ -49,7 +49,7 @@ async fn an_endpoint_that_reads_nothing_does_not_keep_its_connection() {
     let before = tasks();
     // More than both sockets' buffers hold.
     let post = Post { body: Bytes::from(vec![b'x'; 32 * 1024 * 1024]), ..post(&url, "msg_7_1-0") };
-    let Report::Done(done) = courier.attempt(&post).await else { panic!("it was attempted") };
+    let PostResult::Done(done) = courier.attempt(&post).await else { panic!("it was attempted") };
     assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
     // The thread looks after an endpoint's connections for as long as somebody has its address.
     drop(post);
@@ -102,7 +102,7 @@ async fn in_the_race_with_an_unannounced_close_no_message_is_sent_twice_and_at_m
     let mut lost = 0;
     for n in 0..MESSAGES {
         let report = courier.attempt(&post(&endpoint.url(), &format!("msg_{n}"))).await;
-        let Report::Done(done) = report else { panic!("{report:?}") };
+        let PostResult::Done(done) = report else { panic!("{report:?}") };
         if let Some(error) = done.error {
             assert_eq!(error.kind, ErrorKind::Protocol, "{}", error.detail);
             lost += 1;

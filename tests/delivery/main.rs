@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outbound::deliver::{Courier, Done, Options, Post, Report, Target};
+use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Post, PostResult, Target};
 use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
 use outbound::workspace::headers::Headers;
@@ -26,8 +26,8 @@ const SLACK: Duration = Duration::from_millis(500);
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const BODY: &str = r#"{"message":{"direction":"sent"}}"#;
 
-fn options(allow: &[&str]) -> Options {
-    Options {
+fn options(allow: &[&str]) -> CourierOptions {
+    CourierOptions {
         timeout: DEADLINE,
         allow: allow.iter().map(|network| network.parse().unwrap()).collect(),
         clock: || Time::from_unix_ms(1_649_367_553_000),
@@ -46,18 +46,18 @@ fn post_to(target: Target, id: &str) -> Post {
     Post { to: Arc::new(target), webhook_id: Arc::from(id), body: Bytes::from(BODY) }
 }
 
-async fn attempt(courier: &Courier, url: &str) -> Done {
+async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {
     let started = Instant::now();
     let report = courier.attempt(&post(url, "msg_7_1-0")).await;
     assert!(started.elapsed() < DEADLINE + SLACK, "took {:?}", started.elapsed());
     match report {
-        Report::Done(done) => done,
-        Report::Unable(reason) => panic!("unable: {reason}"),
+        PostResult::Done(done) => done,
+        PostResult::Unable(reason) => panic!("unable: {reason}"),
     }
 }
 
 /// One attempt at a receiver that follows `script`; it must have got exactly one request.
-async fn once(script: Vec<Step>) -> Done {
+async fn once(script: Vec<Step>) -> AttemptOutcome {
     let endpoint = Endpoint::start(script);
     let done = attempt(&courier(), &endpoint.url()).await;
     endpoint.until(|seen| !seen.requests.is_empty()).await;
@@ -67,7 +67,7 @@ async fn once(script: Vec<Step>) -> Done {
 }
 
 #[track_caller]
-fn assert_failed(done: &Done, kind: ErrorKind, sentence: &str) {
+fn assert_failed(done: &AttemptOutcome, kind: ErrorKind, sentence: &str) {
     let error = done.error.as_ref().expect("failed");
     assert_eq!(error.kind, kind, "{}", error.detail);
     assert_eq!(error.detail, sentence);
@@ -77,6 +77,6 @@ fn ok() -> Vec<u8> {
     answer("200 OK", "", "")
 }
 
-fn delivered(done: &Done) -> bool {
+fn delivered(done: &AttemptOutcome) -> bool {
     done.error.is_none()
 }

@@ -8,7 +8,7 @@ fn trusting(authority: &Authority) -> Courier {
 }
 
 /// One attempt at a receiver behind TLS, which must not have got the request if the attempt failed.
-async fn once_tls(courier: &Courier, config: rustls::ServerConfig) -> Done {
+async fn once_tls(courier: &Courier, config: rustls::ServerConfig) -> AttemptOutcome {
     let endpoint = Endpoint::start_tls(vec![Step::Reply(ok())], config);
     let done = attempt(courier, &endpoint.url().replace("http:", "https:")).await;
     assert_eq!(endpoint.seen().requests.len(), usize::from(delivered(&done)));

@@ -52,7 +52,7 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("maud", &["http/screen"]),
     ("redis", &["journal/redis"]),
     ("redb", &["journal/embedded"]),
-    ("hyper_rustls", &["deliver/connections"]),
+    ("hyper_rustls", &["deliver/connection"]),
     ("reqwest", &["cli/client"]),
     ("lettre", &["notify"]),
     ("utoipa_swagger_ui", &["http/docs"]),

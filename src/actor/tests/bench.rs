@@ -71,7 +71,7 @@ impl Bench {
             journal: Arc::clone(&journal),
             prefix: "outbound".into(),
             mailer: None,
-            deliver: deliver::Options {
+            deliver: deliver::CourierOptions {
                 timeout: Duration::from_secs(2),
                 allow: vec!["127.0.0.0/8".parse().unwrap()],
                 clock: now,

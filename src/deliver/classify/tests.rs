@@ -4,12 +4,12 @@ use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 
 use super::*;
 
-fn peer(url: &str) -> Peer {
-    Peer::of(&Url::parse(url).unwrap())
+fn endpoint(url: &str) -> EndpointName {
+    EndpointName::of(&Url::parse(url).unwrap())
 }
 
-fn https() -> Peer {
-    peer("https://crm.example/hook?token=secret")
+fn https() -> EndpointName {
+    endpoint("https://crm.example/hook?token=secret")
 }
 
 /// What a client wraps around an error.
@@ -22,9 +22,9 @@ fn wrapped(error: impl Into<Box<dyn Error + Send + Sync>>) -> Outer {
 }
 
 #[track_caller]
-fn assert_failed(verdict: &Verdict, kind: ErrorKind, sentence: &str) {
+fn assert_failed(fault: &Fault, kind: ErrorKind, sentence: &str) {
     let detail = sentence.to_owned();
-    assert_eq!(*verdict, Verdict::Failed(AttemptError { kind, detail }));
+    assert_eq!(*fault, Fault::Endpoint(AttemptError { kind, detail }));
 }
 
 #[test]
@@ -62,12 +62,12 @@ fn a_long_location_is_quoted_in_part() {
 
 #[test]
 fn deadlines() {
-    for (stage, sentence) in [
-        (Stage::Connecting, "crm.example did not answer within 5s"),
-        (Stage::Waiting, "crm.example did not answer within 5s"),
-        (Stage::Reading, "crm.example did not finish its answer within 5s"),
+    for (phase, sentence) in [
+        (AttemptPhase::Connecting, "crm.example did not answer within 5s"),
+        (AttemptPhase::Waiting, "crm.example did not answer within 5s"),
+        (AttemptPhase::Reading, "crm.example did not finish its answer within 5s"),
     ] {
-        let error = late(&https(), stage, Duration::from_secs(5));
+        let error = late(&https(), phase, Duration::from_secs(5));
         assert_eq!((error.kind, error.detail.as_str()), (ErrorKind::Timeout, sentence));
     }
 }
@@ -125,9 +125,9 @@ fn certificates_and_handshakes() {
         ),
         (TlsError::DecryptError, "no TLS session with crm.example: cannot decrypt peer's message"),
     ] {
-        for stage in [Stage::Connecting, Stage::Waiting, Stage::Reading] {
-            let verdict = failure(&https(), stage, &wrapped(error.clone()));
-            assert_failed(&verdict, ErrorKind::Tls, sentence);
+        for phase in [AttemptPhase::Connecting, AttemptPhase::Waiting, AttemptPhase::Reading] {
+            let fault = failure(&https(), phase, &wrapped(error.clone()));
+            assert_failed(&fault, ErrorKind::Tls, sentence);
         }
     }
 }
@@ -136,10 +136,14 @@ fn certificates_and_handshakes() {
 fn our_own_markers_are_found_in_what_the_client_wraps_around_them() {
     let forbidden = Forbidden { host: "crm.example".to_owned() };
     let sentence = forbidden.to_string();
-    assert_failed(&failure(&https(), Stage::Connecting, &wrapped(forbidden)), ErrorKind::ForbiddenAddress, &sentence);
+    assert_failed(
+        &failure(&https(), AttemptPhase::Connecting, &wrapped(forbidden)),
+        ErrorKind::ForbiddenAddress,
+        &sentence,
+    );
     let unresolved = Unresolved::new(io::Error::other("no such name"));
     assert_failed(
-        &failure(&https(), Stage::Connecting, &wrapped(unresolved)),
+        &failure(&https(), AttemptPhase::Connecting, &wrapped(unresolved)),
         ErrorKind::Dns,
         "the name crm.example cannot be resolved; check its spelling and its DNS records",
     );
@@ -150,15 +154,15 @@ fn a_shortage_of_this_machine_is_not_the_endpoints_failure() {
     for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL] {
         let error = || io::Error::from_raw_os_error(errno.raw_os_error());
         let sentence = format!("this machine can open no further connection: {}", error());
-        let expected = Verdict::Unable(sentence);
-        assert_eq!(failure(&https(), Stage::Connecting, &wrapped(error())), expected);
+        let expected = Fault::Ours(sentence);
+        assert_eq!(failure(&https(), AttemptPhase::Connecting, &wrapped(error())), expected);
         let looking_up = wrapped(Unresolved::new(error()));
-        assert_eq!(failure(&https(), Stage::Connecting, &looking_up), expected);
+        assert_eq!(failure(&https(), AttemptPhase::Connecting, &looking_up), expected);
         // Once the request may have been written it is an outcome.
-        assert!(matches!(failure(&https(), Stage::Waiting, &wrapped(error())), Verdict::Failed(_)));
+        assert!(matches!(failure(&https(), AttemptPhase::Waiting, &wrapped(error())), Fault::Endpoint(_)));
     }
-    let saturated = failure(&https(), Stage::Connecting, &wrapped(Saturated));
-    assert_eq!(saturated, Verdict::Unable("64 names are being resolved already".to_owned()));
+    let saturated = failure(&https(), AttemptPhase::Connecting, &wrapped(Saturated));
+    assert_eq!(saturated, Fault::Ours("64 names are being resolved already".to_owned()));
 }
 
 #[test]
@@ -171,8 +175,8 @@ fn what_the_system_says_while_connecting() {
         (Errno::CONNRESET, "no connection to crm.example:8080: connection reset"),
     ] {
         let error = wrapped(io::Error::from_raw_os_error(errno.raw_os_error()));
-        let verdict = failure(&peer("http://crm.example:8080/x"), Stage::Connecting, &error);
-        assert_failed(&verdict, ErrorKind::Connect, sentence);
+        let fault = failure(&endpoint("http://crm.example:8080/x"), AttemptPhase::Connecting, &error);
+        assert_failed(&fault, ErrorKind::Connect, sentence);
     }
 }
 
@@ -185,35 +189,39 @@ fn a_handshake_that_breaks_off_is_a_tls_error_and_a_refusal_is_not() {
         (io::ErrorKind::BrokenPipe, ErrorKind::Tls, "crm.example:443 broke off the TLS handshake"),
         (io::ErrorKind::ConnectionRefused, ErrorKind::Connect, "no connection to crm.example:443: connection refused"),
     ] {
-        let verdict = failure(&https(), Stage::Connecting, &wrapped(io::Error::from(kind)));
-        assert_failed(&verdict, expected, sentence);
+        let fault = failure(&https(), AttemptPhase::Connecting, &wrapped(io::Error::from(kind)));
+        assert_failed(&fault, expected, sentence);
     }
 }
 
 #[test]
 fn what_breaks_after_connecting_is_a_protocol_error() {
-    for (stage, kind, sentence) in [
-        (Stage::Waiting, io::ErrorKind::BrokenPipe, "crm.example broke the connection without an answer: broken pipe"),
+    for (phase, kind, sentence) in [
         (
-            Stage::Reading,
+            AttemptPhase::Waiting,
+            io::ErrorKind::BrokenPipe,
+            "crm.example broke the connection without an answer: broken pipe",
+        ),
+        (
+            AttemptPhase::Reading,
             io::ErrorKind::ConnectionReset,
             "crm.example broke off in the middle of its answer: connection reset",
         ),
-        (Stage::Reading, io::ErrorKind::InvalidData, "the body that crm.example answered is no HTTP/1.1"),
-        (Stage::Reading, io::ErrorKind::InvalidInput, "the body that crm.example answered is no HTTP/1.1"),
+        (AttemptPhase::Reading, io::ErrorKind::InvalidData, "the body that crm.example answered is no HTTP/1.1"),
+        (AttemptPhase::Reading, io::ErrorKind::InvalidInput, "the body that crm.example answered is no HTTP/1.1"),
     ] {
-        assert_failed(&failure(&https(), stage, &wrapped(io::Error::from(kind))), ErrorKind::Protocol, sentence);
+        assert_failed(&failure(&https(), phase, &wrapped(io::Error::from(kind))), ErrorKind::Protocol, sentence);
     }
 }
 
 #[test]
 fn what_nobody_knows_gets_the_kind_of_its_stage() {
     let unknown = Outer("something".into());
-    for (stage, kind, sentence) in [
-        (Stage::Connecting, ErrorKind::Connect, "no connection to crm.example:443: other error"),
-        (Stage::Waiting, ErrorKind::Protocol, "crm.example broke the connection without an answer: other error"),
-        (Stage::Reading, ErrorKind::Protocol, "crm.example broke off in the middle of its answer: other error"),
+    for (phase, kind, sentence) in [
+        (AttemptPhase::Connecting, ErrorKind::Connect, "no connection to crm.example:443: other error"),
+        (AttemptPhase::Waiting, ErrorKind::Protocol, "crm.example broke the connection without an answer: other error"),
+        (AttemptPhase::Reading, ErrorKind::Protocol, "crm.example broke off in the middle of its answer: other error"),
     ] {
-        assert_failed(&failure(&https(), stage, &unknown), kind, sentence);
+        assert_failed(&failure(&https(), phase, &unknown), kind, sentence);
     }
 }

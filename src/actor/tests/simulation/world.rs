@@ -22,7 +22,7 @@ use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
 use crate::actor::rest::Mind;
 use crate::actor::throttle::{Gate, InFlight, NodeCap};
 use crate::actor::workspace::{Report, What};
-use crate::deliver::Done;
+use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
     AcquireError, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, StoreError,
 };

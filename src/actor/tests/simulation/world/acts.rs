@@ -297,7 +297,7 @@ fn is_poison(item: &Item) -> bool {
     item.message.message_id().starts_with("poison")
 }
 
-fn done(error: Option<&str>) -> Arc<Done> {
+fn done(error: Option<&str>) -> Arc<AttemptOutcome> {
     let error = error.map(|detail| AttemptError { kind: ErrorKind::Connect, detail: detail.to_owned() });
-    Arc::new(Done { headers: Arc::default(), error, response: None, duration: Duration::from_millis(1) })
+    Arc::new(AttemptOutcome { headers: Arc::default(), error, response: None, duration: Duration::from_millis(1) })
 }

@@ -1,0 +1,130 @@
+//! A connection to an endpoint: how it is made, whose certificates it trusts, how it closes.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use http_body_util::Full;
+use hyper::Uri;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, timeout};
+use tower_service::Service as _;
+
+use super::resolve::Resolver;
+use crate::config::{CLOSE_MAX, ENDPOINT_KEEPALIVE};
+
+/// Makes connections.
+#[derive(Debug)]
+pub(super) struct Connector {
+    https: HttpsConnector<HttpConnector<Resolver>>,
+    http: Builder,
+}
+
+/// What a request is sent with. Dropping it closes the connection, within [`CLOSE_MAX`] whatever the endpoint
+/// does.
+#[derive(Debug)]
+pub(super) struct EndpointConnection {
+    pub(super) http: SendRequest<Full<Bytes>>,
+    /// Drives the connection. `None` once it is being closed.
+    task: Option<JoinHandle<()>>,
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub(super) enum ExchangeError {
+    /// No connection could be made: nothing of the request was written.
+    Connect(Box<dyn Error + Send + Sync>),
+    /// The connection broke, or what came over it is no HTTP.
+    Http(hyper::Error),
+}
+
+/// Makes `ring` the crypto provider of the process, for the libraries that ask for a default. Calling it
+/// again changes nothing. A [`super::Courier`] names its provider and does not need it.
+pub fn install_crypto() {
+    if CryptoProvider::get_default().is_none() {
+        // It fails only when another thread was first, with the same provider.
+        drop(ring::default_provider().install_default());
+    }
+}
+
+/// The certificate authorities of the operating system (or of `SSL_CERT_FILE`), so that an operator's own
+/// ones count; Mozilla's where the system has none, as in a bare container.
+pub(super) fn platform_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "some of the system's CA certificates cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        tracing::info!("the system has no CA certificates, so Mozilla's are used");
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    roots
+}
+
+impl Connector {
+    /// Connects to the addresses that `resolver` lets through and verifies certificates by `roots`; `limit` is
+    /// for one connect.
+    pub(super) fn new(resolver: Resolver, roots: RootCertStore, limit: Duration) -> Result<Self, rustls::Error> {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(ENDPOINT_KEEPALIVE));
+        tcp.set_keepalive_interval(Some(ENDPOINT_KEEPALIVE));
+        tcp.set_connect_timeout(Some(limit));
+        Ok(Self { https: HttpsConnector::from((tcp, tls_config(roots)?)), http: Builder::new() })
+    }
+
+    pub(super) async fn connect(&self, to: &Uri) -> Result<EndpointConnection, ExchangeError> {
+        // This connector is always ready: it has no limit of its own.
+        let io = self.https.clone().call(to.clone()).await.map_err(ExchangeError::Connect)?;
+        let (http, connection) = self.http.handshake(io).await.map_err(ExchangeError::Http)?;
+        // The request on the connection is told how it ends; without a request nobody needs to know.
+        let task = tokio::spawn(connection.map(drop));
+        Ok(EndpointConnection { http, task: Some(task) })
+    }
+}
+
+/// Certificates are always verified; HTTP/1.1 is the only protocol offered.
+fn tls_config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+impl EndpointConnection {
+    /// Whether a request can be sent now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.http.is_ready()
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.http.is_closed()
+    }
+}
+
+impl Drop for EndpointConnection {
+    /// Without `http` the connection closes by itself, unless its endpoint does not read what it was sent.
+    fn drop(&mut self) {
+        let Some(mut task) = self.task.take().filter(|task| !task.is_finished()) else { return };
+        // A runtime that is gone took its connections with it.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                if timeout(CLOSE_MAX, &mut task).await.is_err() {
+                    task.abort();
+                }
+            });
+        }
+    }
+}
