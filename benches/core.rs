@@ -19,7 +19,7 @@ use outbound::workspace::{Policy, decide};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Bytes of a message: a short text, the size of PERFORMANCE's figures, a long text.
+/// Bytes of a message: a short text, the size of the figures in src/docs/performance.md, a long text.
 const SIZES: [usize; 3] = [400, 700, 2_000];
 
 fn main() {

@@ -1,4 +1,4 @@
-//! The command line (CONTRACT section 5): one file per subcommand.
+//! The command line ([contract, section 5](crate::docs::contract#5-command-line)): one file per subcommand.
 //!
 //! Every flag has an environment variable `OUTBOUND_<FLAG>`; a variable that is set to nothing
 //! counts as not set. Exit codes: 0 done, 1 failed, 2 usage or configuration.

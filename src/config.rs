@@ -106,7 +106,8 @@ pub const HAND_OVER_MAX: usize = 64;
 /// Fields of an entry that is handed over; more is rejected.
 pub const HAND_OVER_FIELDS_MAX: usize = 64;
 
-/// Bytes of a dictionary that attempts are compressed with; more gains nothing (PERFORMANCE.md).
+/// Bytes of a dictionary that attempts are compressed with; more gains nothing
+/// ([performance](crate::docs::performance#the-physical-limits)).
 pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024;
 /// Attempts that a dictionary is trained on.
 pub const DICTIONARY_SAMPLES: usize = 1_000;
@@ -325,7 +326,7 @@ impl Config {
         LEASE_MIN.max(self.timeout + Duration::from_secs(5))
     }
 
-    /// How long a caller waits for a command's answer (CONTRACT section 4).
+    /// How long a caller waits for a command's answer ([contract, section 4](crate::docs::contract#4-http)).
     #[must_use]
     pub fn answer_wait(&self) -> Duration {
         self.lease() + ANSWER_EXTRA

@@ -1,4 +1,4 @@
-//! The facade: a thin HTTP front over the journal (CONTRACT section 4).
+//! The facade: a thin HTTP front over the journal ([contract, section 4](crate::docs::contract#4-http)).
 //!
 //! Architecture invariants: this is the only room that names axum; it never talks to an actor. A
 //! command is *submitted* to the journal and its answer waited for; what is shown is *read* from the

@@ -37,6 +37,8 @@
 //! - [`app`]: wiring, start order, drain order.
 //! - [`config`]: every limit and timeout by name.
 //! - [`telemetry`]: what is logged, and how.
+//! - [`docs`]: the pages: the [contract](docs::contract) (what the outside sees), the [design](docs::design) (why the
+//!   inside is as it is), [performance](docs::performance) (limits and how to measure).
 //!
 //! Imports point one way: `message` ← `workspace` ← `journal` ← `actor` → `deliver`, `notify`;
 //! `http` → `journal`, `workspace`, `deliver::Guard`; `app` → all; `cli` → `app`. `tests/tidy`
@@ -61,6 +63,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod deliver;
+pub mod docs;
 pub mod http;
 pub mod journal;
 pub mod message;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what the producer wrote is what the endpoint gets, byte for byte. Nothing here
 //! parses a message into values and writes it again; members are read by looking through the text.
-//! The rules are those of CONTRACT.md section 1.
+//! The rules are those of [contract, section 1](crate::docs::contract#1-the-message-in).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,9 +18,10 @@ mod plain;
 
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 
-/// The largest message in bytes (CONTRACT section 1).
+/// The largest message in bytes ([contract, section 1](crate::docs::contract#1-the-message-in)).
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
-/// The deepest nesting of a message, itself included (CONTRACT section 1). Common parsers cope with it;
+/// The deepest nesting of a message, itself included
+/// ([contract, section 1](crate::docs::contract#1-the-message-in)). Common parsers cope with it;
 /// serde_json's `Value` stops a level earlier, so a message is read as `RawValue` wherever it passes.
 pub const MESSAGE_DEPTH_MAX: usize = 128;
 
@@ -85,7 +86,8 @@ impl RawMessage {
         &self.0
     }
 
-    /// The body that is POSTed: `{"message":` + the producer's object + `}` (CONTRACT section 2).
+    /// The body that is POSTed: `{"message":` + the producer's object + `}`
+    /// ([contract, section 2](crate::docs::contract#2-the-post-out)).
     #[must_use]
     pub fn body(&self) -> Bytes {
         const HEAD: &[u8] = br#"{"message":"#;

@@ -16,7 +16,7 @@ use rustls::RootCertStore;
 
 use super::sample::{self, NOW, URL};
 
-/// PERFORMANCE's size of a message.
+/// The size of a message in src/docs/performance.md.
 const MESSAGE_BYTES: usize = 700;
 /// Outcomes of a commit.
 const BATCH: usize = 64;

@@ -47,7 +47,7 @@ pub(super) fn read_message(
 }
 
 /// `msg_<shard>_<entry id>`, or `msg_s<crc32 of the source's name, 8 hex digits>_<entry id there>` for
-/// an entry with `origin` `<source>/<entry id>` (CONTRACT section 2).
+/// an entry with `origin` `<source>/<entry id>` ([contract, section 2](crate::docs::contract#2-the-post-out)).
 fn webhook_id(shard: u16, entry: EntryId, origin: Option<&[u8]>) -> Arc<str> {
     let handed_over = origin
         .and_then(|origin| std::str::from_utf8(origin).ok())

@@ -18,7 +18,7 @@ use crate::workspace::time::Time;
 pub(super) struct Item {
     pub(super) entry: EntryId,
     pub(super) message: Message,
-    /// The same after every crash (CONTRACT section 2).
+    /// The same after every crash ([contract, section 2](crate::docs::contract#2-the-post-out)).
     pub(super) webhook_id: Arc<str>,
     /// Where it was handed over from.
     pub(super) origin: Option<Bytes>,

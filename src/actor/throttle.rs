@@ -26,7 +26,8 @@ impl NodeCap {
     }
 
     /// Takes a place for a workspace that has `own` attempts in flight. Above three quarters of the cap
-    /// a workspace gets at most cap ÷ busy workspaces, so that none starves (DESIGN "Window").
+    /// a workspace gets at most cap ÷ busy workspaces, so that none starves
+    /// ([design, window](crate::docs::design#window)).
     fn try_take(self: &Arc<Self>, own: usize) -> Option<InFlight> {
         let total = self.in_flight.load(Ordering::Relaxed);
         let share = (self.cap / self.busy.load(Ordering::Relaxed).max(1)).max(1);

@@ -1,5 +1,6 @@
 //! Sample traffic: WhatsApp messages of four made-up companies, as a producer would write them
-//! (CONTRACT section 2). The same random numbers make the same messages. Phone numbers are of
+//! ([contract, section 2](crate::docs::contract#2-the-post-out)). The same random numbers make the
+//! same messages. Phone numbers are of
 //! ranges that are set aside for fiction, hosts are under `example.com`.
 
 use jiff::Timestamp;
@@ -121,7 +122,7 @@ impl<R: Rng> Traffic<R> {
 /// The end of a voice message's name.
 const VOICE: &str = ".ogg";
 
-// The members stand in the order of CONTRACT section 2.
+// The members stand in the order of section 2 of src/docs/contract.md.
 #[derive(Serialize)]
 struct Message {
     #[serde(rename = "whatsapp account")]

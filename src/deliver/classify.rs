@@ -62,7 +62,7 @@ impl EndpointName {
     }
 }
 
-/// What a status means: `None` is delivered (200–209, CONTRACT section 2).
+/// What a status means: `None` is delivered (200–209, [contract, section 2](crate::docs::contract#2-the-post-out)).
 pub(super) fn status(endpoint: &EndpointName, status: u16, location: Option<&str>) -> Option<AttemptError> {
     let host = &endpoint.host;
     match (status, location) {

@@ -26,7 +26,7 @@ use crate::workspace::event::{AttemptError, ErrorKind, Header, Response};
 use crate::workspace::time::Clock;
 
 /// Makes attempts. One for each arbiter: connections of a thread are 1.5 times as fast as shared
-/// ones (PERFORMANCE.md), and belong to its runtime.
+/// ones ([performance](crate::docs::performance#the-physical-limits)), and belong to its runtime.
 #[derive(Debug)]
 pub struct Courier {
     connector: Connector,

@@ -30,7 +30,7 @@ impl Shared {
         facade.keyring.seal(&scope.workspace, &mut command);
         match facade.journal.submit(&scope.workspace, &command, wait).await {
             // Our own wait may end a moment after the shard's, whose clock is another: the caller is told
-            // the same as when it ends a moment earlier. CONTRACT section 4 has no other reason for it.
+            // the same as when it ends a moment earlier. section 4 of src/docs/contract.md has no other reason for it.
             Ok(Answer::Done { reason: Some(NoAttempt::Expired), .. }) => Err(SubmitError::OutcomeUnknown.into()),
             Ok(Answer::Done { webhook, attempt, reason }) => Ok(Applied { webhook, attempt, reason }),
             Ok(Answer::Refused { refusal }) => Err(refusal.into()),

@@ -34,7 +34,7 @@ pub(super) enum Kind {
     NotFound,
     /// The path has no such method; `Allow` tells which it has.
     MethodNotAllowed,
-    /// The workspace id breaks its rule (CONTRACT section 1).
+    /// The workspace id breaks its rule ([contract, section 1](crate::docs::contract#1-the-message-in)).
     InvalidWorkspace,
     /// The body is not JSON.
     InvalidJson,
@@ -52,7 +52,7 @@ pub(super) enum Kind {
     InvalidWebhook,
     /// What is asked of a new token breaks a rule; `errors` tells which. No token is made.
     InvalidTokenRequest,
-    /// The message breaks a rule (CONTRACT section 1). Nothing is stored.
+    /// The message breaks a rule ([contract, section 1](crate::docs::contract#1-the-message-in)). Nothing is stored.
     InvalidMessage,
     /// A rejected entry is still not valid. It stays where it is.
     StillInvalid,
@@ -292,7 +292,7 @@ impl From<Refusal> for Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match &error {
-            // CONTRACT section 4 gives the sentence.
+            // section 4 of src/docs/contract.md gives the sentence.
             SubmitError::OutcomeUnknown => {
                 Self::new(Kind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
             }

@@ -1,4 +1,5 @@
-//! The body of Save: every rule of CONTRACT section 4, all breaches reported at once.
+//! The body of Save: every rule of
+//! [contract, section 4](crate::docs::contract#4-http), all breaches reported at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

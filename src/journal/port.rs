@@ -365,7 +365,8 @@ pub struct Batch {
     pub steps: Vec<Step>,
 }
 
-/// An entry that is no valid message, cut to the bounds of CONTRACT section 1.
+/// An entry that is no valid message, cut to the bounds of
+/// [contract, section 1](crate::docs::contract#1-the-message-in).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Its id in the message stream.

@@ -1,7 +1,8 @@
 //! The Redis adapter: streams, scripts and one lease a shard. Production runs on it.
 //!
 //! # Keys
-//! CONTRACT section 6 names them. All keys of a shard share the hash tag `{k}`. What a value holds:
+//! [contract, section 6](crate::docs::contract#6-redis-keys-shard-k) names them. All keys of a
+//! shard share the hash tag `{k}`. What a value holds:
 //!
 //! | key | value |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! What is kept of an entry that is no valid message (CONTRACT section 1), and how it becomes one again.
+//! What is kept of an entry that is no valid message
+//! ([contract, section 1](crate::docs::contract#1-the-message-in)), and how it becomes one again.
 
 use std::borrow::Cow;
 

@@ -26,7 +26,8 @@ impl WorkspaceId {
         &self.0
     }
 
-    /// The shard of the workspace: CRC32 (IEEE) of the id mod the number of shards (CONTRACT section 1).
+    /// The shard of the workspace: CRC32 (IEEE) of the id mod the number of shards
+    /// ([contract, section 1](crate::docs::contract#1-the-message-in)).
     #[must_use]
     pub fn shard(&self, shards: u16) -> u16 {
         let shard = crc32fast::hash(self.0.as_bytes()) % u32::from(shards.max(1));

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The message of CONTRACT section 2.
+/// The message of [contract, section 2](crate::docs::contract#2-the-post-out).
 const SAMPLE: &str = r#"{
   "whatsapp account": {"full name": "John Doe", "email": "john.doe@acme.com", "phone": "+972540000000"},
   "contact": {"full name": "Jane Smith", "is_group": false, "phone": "+972550000000"},

@@ -175,7 +175,8 @@ fn missed(skipped: u64) -> String {
 }
 
 /// Scheme, host, port and path of `url`. User, password, query and fragment may hold a secret, and a
-/// mail is read by more systems than the endpoint; so they are left out (CONTRACT section 3).
+/// mail is read by more systems than the endpoint; so they are left out
+/// ([contract, section 3](crate::docs::contract#3-the-rules)).
 fn shown_address(url: &str) -> String {
     let Ok(mut url) = Url::parse(url) else {
         return "(not a valid URL)".to_owned();

@@ -276,7 +276,7 @@ fn dropped(mail: MailId, at: Time, why: &str) -> Event {
 /// forgotten meanwhile.
 ///
 /// A mail that was on its way when a save came is recorded as it ended; it is not tried again, since
-/// that save would have dropped it (CONTRACT section 3).
+/// that save would have dropped it ([contract, section 3](crate::docs::contract#3-the-rules)).
 #[must_use]
 pub fn mail(state: &State, id: MailId, result: MailResult, now: Time) -> Option<Event> {
     if id.owed_by <= state.forgotten {

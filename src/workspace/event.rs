@@ -190,7 +190,8 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Whether the endpoint certainly noticed something of the attempt: only such a test counts
-    /// towards one a second, and an interrupted one frees the next at once (CONTRACT section 3).
+    /// towards one a second, and an interrupted one frees the next at once
+    /// ([contract, section 3](crate::docs::contract#3-the-rules)).
     #[must_use]
     pub fn endpoint_contacted(self) -> bool {
         match self {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::confidential::Confidential;
 
-/// Custom headers of a webhook at most (CONTRACT section 4).
+/// Custom headers of a webhook at most ([contract, section 4](crate::docs::contract#4-http)).
 pub const HEADERS_MAX: usize = 20;
 /// Bytes of all names and values of a webhook's custom headers at most.
 pub const HEADERS_BYTES_MAX: usize = 4_096;

@@ -1,6 +1,7 @@
 //! Which message goes next: order within a chat, and the window over all chats.
 //!
-//! Pure bookkeeping of one workspace's un-attempted and attempted entries (DESIGN "Window", "Order").
+//! Pure bookkeeping of one workspace's un-attempted and attempted entries
+//! (design, [window](crate::docs::design#window) and [order](crate::docs::design#order)).
 
 use std::collections::VecDeque;
 

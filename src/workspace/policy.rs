@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Mails a workspace in [`MAIL_LIMIT_SPAN`] (CONTRACT section 3).
+/// Mails a workspace in [`MAIL_LIMIT_SPAN`] ([contract, section 3](crate::docs::contract#3-the-rules)).
 pub const MAILS_PER_DAY_MAX: usize = 10;
 /// Of these, mails that tell something else than a switch-off: however often an endpoint fails and recovers,
 /// as many switch-offs can still be told.
@@ -11,7 +11,7 @@ pub const OTHER_MAILS_PER_DAY_MAX: usize = 5;
 pub const WARNING_ERRORS: u32 = 5;
 /// The span of [`MAILS_PER_DAY_MAX`], and how long a mail is tried.
 pub const MAIL_LIMIT_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
-/// Between two test POSTs of a workspace (CONTRACT section 3).
+/// Between two test POSTs of a workspace ([contract, section 3](crate::docs::contract#3-the-rules)).
 pub const TEST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long the secret before a rotation is signed with too: a day, in which the endpoint takes up the

@@ -1,4 +1,4 @@
-//! The rules of CONTRACT section 3 that are decided here, one scenario each.
+//! The rules of [contract, section 3](crate::docs::contract#3-the-rules) that are decided here, one scenario each.
 
 mod forget;
 mod headers;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds since the Unix epoch. Written as RFC 3339, UTC, with milliseconds (CONTRACT section 4).
+/// Milliseconds since the Unix epoch. Written as RFC 3339, UTC, with milliseconds
+/// ([contract, section 4](crate::docs::contract#4-http)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Time(i64);
 

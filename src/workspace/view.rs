@@ -1,4 +1,4 @@
-//! What the outside sees of a workspace's webhook (CONTRACT section 4).
+//! What the outside sees of a workspace's webhook ([contract, section 4](crate::docs::contract#4-http)).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

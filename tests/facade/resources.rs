@@ -1,4 +1,4 @@
-//! What the facade shows and does, as CONTRACT section 4 says.
+//! What the facade shows and does, as section 4 of src/docs/contract.md says.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

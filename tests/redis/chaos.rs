@@ -1,7 +1,7 @@
 //! The program on a Redis that fails as stores and networks do: killed, gone back, full, hung, cut off,
 //! taken over, trimmed by others. It is never started again unless a test says so.
 //!
-//! What must hold (DESIGN "Failure rules", CONTRACT sections 2 and 3): no acknowledged message is
+//! What must hold (Failure rules in src/docs/design.md, sections 2 and 3 of src/docs/contract.md): no acknowledged message is
 //! lost; none is attempted twice unless Redis lost what it had acknowledged or somebody else held
 //! the shard, and then under the same `webhook-id`; the log has each attempt once, without a hole;
 //! and what was broken goes on by itself when the cause is gone.

@@ -1,4 +1,4 @@
-//! The rules of CONTRACT section 3, seen from outside the shards.
+//! The rules of [contract, section 3](crate::docs::contract#3-the-rules), seen from outside the shards.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The POST that an endpoint receives (CONTRACT section 2).
+//! The POST that an endpoint receives ([contract, section 2](crate::docs::contract#2-the-post-out)).
 
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};

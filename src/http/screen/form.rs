@@ -32,7 +32,8 @@ pub(super) struct Typed {
 }
 
 impl Typed {
-    /// What is saved. A save switches a webhook on (CONTRACT section 3), so the box is ticked unless the
+    /// What is saved. A save switches a webhook on
+    /// ([contract, section 3](crate::docs::contract#3-the-rules)), so the box is ticked unless the
     /// operator has switched it off.
     pub(super) fn saved(webhook: &WebhookView) -> Self {
         Self {

@@ -1,7 +1,8 @@
 //! What the file holds.
 //!
 //! Events are keyed by one order over all workspaces, so that a transaction appends at one place of
-//! one tree; keyed by workspace, writing is three to five times slower (PERFORMANCE.md). What of it
+//! one tree; keyed by workspace, writing is three to five times slower
+//! ([performance](crate::docs::performance#the-physical-limits)). What of it
 //! belongs to a workspace, its record knows.
 
 use std::collections::VecDeque;

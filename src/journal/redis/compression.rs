@@ -3,7 +3,7 @@
 //!
 //! Attempts are too small, and too much alike, to be compressed each for itself: what they share stands in a
 //! dictionary of at most [`DICTIONARY_BYTES_MAX`] bytes, trained on the service's first attempts. A larger one
-//! gains nothing (PERFORMANCE.md).
+//! gains nothing ([performance](crate::docs::performance#the-physical-limits)).
 
 use std::fmt;
 use std::io::{self, Cursor};

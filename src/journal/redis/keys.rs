@@ -1,4 +1,4 @@
-//! The names of the keys, as CONTRACT section 6 fixes them.
+//! The names of the keys, as [contract, section 6](crate::docs::contract#6-redis-keys-shard-k) fixes them.
 
 use std::fmt;
 use std::sync::Arc;

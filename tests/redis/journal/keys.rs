@@ -1,4 +1,4 @@
-//! The keys and what they hold, as CONTRACT section 6 fixes them; and their bounds.
+//! The keys and what they hold, as section 6 of src/docs/contract.md fixes them; and their bounds.
 
 use bytes::Bytes;
 use outbound::journal::Journal as _;
