@@ -1,16 +1,17 @@
 //! What a shard and its workspaces say to each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::throttle::InFlight;
+use crate::actor::admission::InFlight;
 use crate::deliver::{AttemptOutcome, Target};
 use crate::journal::port::{Loaded, Newest, Step};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::{Attempt, MailId, Request, Trigger};
+use crate::workspace::event::{Attempt, AttemptError, ErrorKind, MailId, Request, Trigger};
 use crate::workspace::time::Time;
 
 /// A message in memory, between its read and the commit that settles it.
@@ -76,6 +77,16 @@ pub(super) enum End {
     Done(Arc<AttemptOutcome>),
     /// Our own system could not make it; nothing was attempted.
     Unable(String),
+}
+
+/// The outcome of an attempt that our own system could not make for too long.
+pub(super) fn unable_for_good(why: &str) -> AttemptOutcome {
+    AttemptOutcome {
+        headers: Arc::default(),
+        error: Some(AttemptError { kind: ErrorKind::Connect, detail: format!("no connection could be made: {why}") }),
+        response: None,
+        duration: Duration::ZERO,
+    }
 }
 
 /// What a workspace starts from.

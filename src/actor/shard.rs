@@ -1,5 +1,13 @@
 //! The shard actor: does what its [`Desk`] says and brings it what comes of it.
 
+pub(super) mod core;
+pub(super) mod entry;
+mod table;
+mod registry;
+pub(super) mod intake;
+pub(super) mod committer;
+mod mails;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,16 +20,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::committer::{Ask, Call};
-use super::core::{Context, unable_for_good};
-use super::desk::{Action, Counts, Desk};
-use super::inbox::Inbox;
-use super::pace::Pace;
-use super::protocol::{End, Finished, Seed, Start, Suspects};
-use super::sealing;
-use super::throttle::InFlight;
-use super::workspace::{Report, What, WorkspaceActor};
+use crate::actor::admission::InFlight;
 use crate::actor::maps::{HashMap, HashSet};
+use crate::actor::protocol::{End, Finished, Seed, Start, Suspects, unable_for_good};
+use crate::actor::read_scheduler::Pace;
+use crate::actor::report_queue::Inbox;
+use crate::actor::shard::committer::{Ask, Call};
+use crate::actor::shard::core::{Action, Counts, Desk};
+use crate::actor::workspace::core::Context;
+use crate::actor::workspace::{Report, What, WorkspaceActor};
+use crate::config::SNAPSHOT_EVERY;
 use crate::deliver::{Courier, Post, PostResult};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry,
@@ -29,6 +37,7 @@ use crate::journal::port::{
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
+use crate::seal::{Keyring, Seal};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::MailId;
 use crate::workspace::time::Clock;
@@ -150,7 +159,7 @@ impl ShardActor {
             TermNews::Polled(Err(error)) => self.desk.poll_failed(&error, now),
             TermNews::Line(Ok(LineNews::Committed(number, until))) => self.desk.committed(number, until, now),
             TermNews::Line(Ok(LineNews::Loaded(workspace, loaded))) => {
-                let loaded = loaded.and_then(|loaded| sealing::open(&self.tools.context.keyring, &workspace, loaded));
+                let loaded = loaded.and_then(|loaded| open_sealed(&self.tools.context.keyring, &workspace, loaded));
                 self.desk.loaded(&workspace, loaded, now);
             }
             TermNews::Line(Ok(LineNews::Newest(workspace, id, newest))) => {
@@ -389,6 +398,19 @@ async fn acquire(
             what: format!("shard {shard} was lost right after it was acquired"),
             source: Some(Box::new(error)),
         })),
+    }
+}
+
+/// Opens a workspace that was loaded. Where its seal is outdated, its next attempt writes the snapshot,
+/// and with it the present seal.
+///
+/// # Errors
+/// [`LoadError::Sealed`].
+fn open_sealed(keyring: &Keyring, workspace: &WorkspaceId, mut loaded: Loaded) -> Result<Loaded, LoadError> {
+    match keyring.open(workspace, &mut loaded.state.webhook) {
+        Ok(Seal::Present) => Ok(loaded),
+        Ok(Seal::Outdated) => Ok(Loaded { since_snapshot: loaded.since_snapshot.max(SNAPSHOT_EVERY), ..loaded }),
+        Err(error) => Err(LoadError::Sealed { workspace: workspace.clone(), detail: error.to_string() }),
     }
 }
 

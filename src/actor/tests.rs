@@ -4,8 +4,8 @@
 mod backlog;
 mod bench;
 mod forget;
+mod hibernation;
 mod mails;
-mod rest;
 mod rules;
 mod simulation;
 mod trouble;

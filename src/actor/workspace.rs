@@ -1,15 +1,19 @@
 //! The workspace actor: a thin shell around its [`Mind`] that catches its panics.
 
+pub(super) mod core;
+pub(super) mod resident;
+mod test_run;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
 
-use super::core::{Context, Core};
-use super::inbox::Inbox;
-use super::protocol::{Decided, Seed, Suspects, ToWorkspace};
-use super::rest::Mind;
-use super::shard::ShardActor;
+use crate::actor::protocol::{Decided, Seed, Suspects, ToWorkspace};
+use crate::actor::report_queue::Inbox;
+use crate::actor::shard::ShardActor;
+use crate::actor::workspace::core::{Context, Core};
+use crate::actor::workspace::resident::Mind;
 use crate::message::WorkspaceId;
 
 /// One workspace in memory.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actor::core::{Context, Core};
+use crate::actor::admission::{Gate, NodeCap};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, Seed};
-use crate::actor::throttle::{Gate, NodeCap};
+use crate::actor::workspace::core::{Context, Core};
 use crate::actor::{Handle, Options, start};
 use crate::app::now;
 use crate::deliver;

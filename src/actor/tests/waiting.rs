@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bench::{Bench, core, id, treatment};
-use crate::actor::committer::{Ask, Call};
-use crate::actor::desk::{Action, Desk};
-use crate::actor::entry::Place;
-use crate::actor::intake::Limits;
+use crate::actor::admission::{Gate, NodeCap};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspace};
-use crate::actor::throttle::{Gate, NodeCap};
+use crate::actor::shard::committer::{Ask, Call};
+use crate::actor::shard::core::{Action, Desk};
+use crate::actor::shard::entry::Place;
+use crate::actor::shard::intake::Limits;
 use crate::actor::workspace::{Report, What};
 use crate::app::now;
 use crate::config::{LINGER, READ_BLOCK, READ_COUNT_MAX};

@@ -12,15 +12,15 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::store::Store;
-use crate::actor::committer::{Ask, Call};
-use crate::actor::core::{Context, Core};
-use crate::actor::desk::{Action, Desk};
-use crate::actor::entry::Place;
-use crate::actor::intake::Limits;
+use crate::actor::admission::{Gate, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
-use crate::actor::rest::Mind;
-use crate::actor::throttle::{Gate, InFlight, NodeCap};
+use crate::actor::shard::committer::{Ask, Call};
+use crate::actor::shard::core::{Action, Desk};
+use crate::actor::shard::entry::Place;
+use crate::actor::shard::intake::Limits;
+use crate::actor::workspace::core::{Context, Core};
+use crate::actor::workspace::resident::Mind;
 use crate::actor::workspace::{Report, What};
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{

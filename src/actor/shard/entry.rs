@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::protocol::Item;
+use crate::actor::protocol::Item;
 use crate::journal::port::RawEntry;
 use crate::message::{EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
 
 /// Which shard reads, out of how many, and what its keys start with.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) shard: u16,
-    pub(super) shards: u16,
-    pub(super) prefix: Arc<str>,
+pub(in crate::actor) struct Place {
+    pub(in crate::actor) shard: u16,
+    pub(in crate::actor) shards: u16,
+    pub(in crate::actor) prefix: Arc<str>,
 }
 
 /// Reads a message entry. `known` gives the id of a workspace of this shard that is in memory: one copy of

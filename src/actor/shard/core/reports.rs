@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::super::committer::Ask;
-use super::super::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, ToWorkspace};
-use super::super::slots::Phase;
-use super::super::workspace::{Report, What};
 use super::{Action, Desk, TestPost};
 use crate::actor::maps::HashMap;
+use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, ToWorkspace};
+use crate::actor::shard::committer::Ask;
+use crate::actor::shard::registry::Phase;
+use crate::actor::workspace::{Report, What};
 use crate::journal::port::{LoadError, Loaded, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Answer, Refusal};
@@ -20,7 +20,7 @@ use crate::workspace::event::{MailId, Trigger};
 
 impl Desk {
     /// A workspace reported.
-    pub(in super::super) fn report(&mut self, report: Report, now: Instant) {
+    pub(in crate::actor) fn report(&mut self, report: Report, now: Instant) {
         let Report { workspace, life, what } = report;
         if self.slots.get(&workspace).is_none_or(|slot| slot.life != life) {
             return;
@@ -195,7 +195,7 @@ impl Desk {
     }
 
     /// A load was answered.
-    pub(in super::super) fn loaded(
+    pub(in crate::actor) fn loaded(
         &mut self,
         workspace: &WorkspaceId,
         loaded: Result<Loaded, LoadError>,
@@ -262,7 +262,7 @@ impl Desk {
     }
 
     /// A workspace's newest message was looked up.
-    pub(in super::super) fn newest(
+    pub(in crate::actor) fn newest(
         &mut self,
         workspace: &WorkspaceId,
         id: EntryId,
@@ -279,7 +279,7 @@ impl Desk {
     }
 
     /// Attempts have ended.
-    pub(in super::super) fn finished(&mut self, list: Vec<Finished>, now: Instant) {
+    pub(in crate::actor) fn finished(&mut self, list: Vec<Finished>, now: Instant) {
         let mut by_workspace: HashMap<WorkspaceId, Vec<Finished>> = HashMap::default();
         let n = list.len();
         let working = self.is_running() || self.mode == super::Mode::Draining;
@@ -348,7 +348,7 @@ impl Desk {
     }
 
     /// A mail was handed over, or not.
-    pub(in super::super) fn mail_sent(
+    pub(in crate::actor) fn mail_sent(
         &mut self,
         workspace: &WorkspaceId,
         mail: MailId,

@@ -3,59 +3,58 @@
 //! Plain and synchronous. Events are folded into the state as soon as they are decided; the shard
 //! makes them durable in the order in which they are reported.
 
+mod apply;
+mod save_and_test;
+
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::error;
 
-use super::log;
-use super::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace};
-use super::sealing;
-use super::test_run::TestRun;
-use super::throttle::{Busy, Gate};
+use crate::actor::admission::{Busy, Gate};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::config::{SNAPSHOT_EVERY, UNABLE_MAX, UNABLE_RETRY};
+use crate::actor::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace, unable_for_good};
+use crate::actor::workspace::test_run::TestRun;
+use crate::config::{UNABLE_MAX, UNABLE_RETRY};
 use crate::deliver::{AttemptOutcome, Target};
-use crate::journal::port::{COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, Newest, OwedMail, Step, StoredEvent};
-use crate::journal::record;
+use crate::journal::port::{COMMIT_SETTLED_MAX, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::seal::Keyring;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
-use crate::workspace::event::{AttemptError, ErrorKind, Event, MailId, MailKind, MailState, Trigger};
+use crate::workspace::event::{Event, MailId, Trigger};
 use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
 use crate::workspace::{Confidential, Policy, State};
 
 /// What all workspaces of a shard share.
-pub(super) struct Context {
-    pub(super) policy: Policy,
-    pub(super) clock: Clock,
+pub(in crate::actor) struct Context {
+    pub(in crate::actor) policy: Policy,
+    pub(in crate::actor) clock: Clock,
     /// Makes a signing secret.
-    pub(super) fresh_secret: Box<dyn Fn() -> Confidential>,
+    pub(in crate::actor) fresh_secret: Box<dyn Fn() -> Confidential>,
     /// Seals what is confidential before it is committed.
-    pub(super) keyring: Arc<Keyring>,
-    pub(super) gate: Rc<Gate>,
+    pub(in crate::actor) keyring: Arc<Keyring>,
+    pub(in crate::actor) gate: Rc<Gate>,
     /// Looks at each message before it is judged; tests make it panic.
     #[cfg(test)]
-    pub(super) inspect: fn(&Item),
+    pub(in crate::actor) inspect: fn(&Item),
 }
 
-pub(super) struct Core {
-    pub(super) id: WorkspaceId,
-    pub(super) context: Rc<Context>,
-    pub(super) state: State,
-    pub(super) lanes: Lanes<Arc<Item>>,
+pub(in crate::actor) struct Core {
+    pub(in crate::actor) id: WorkspaceId,
+    pub(in crate::actor) context: Rc<Context>,
+    pub(in crate::actor) state: State,
+    pub(in crate::actor) lanes: Lanes<Arc<Item>>,
     /// Entries that the loaded attempts name: settled without another attempt.
-    pub(super) attempted: HashSet<EntryId>,
-    pub(super) since_snapshot: usize,
+    pub(in crate::actor) attempted: HashSet<EntryId>,
+    pub(in crate::actor) since_snapshot: usize,
     /// The last one that was used.
     target: Option<Arc<Target>>,
-    pub(super) mails_begun: Vec<MailId>,
+    pub(in crate::actor) mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
     /// Waiting entries that our own system could not attempt, and since when.
     unable: HashMap<EntryId, Time>,
@@ -66,7 +65,7 @@ pub(super) struct Core {
 
 impl Core {
     /// A workspace as it was loaded. What it decides at once (an interrupted test) is in the result.
-    pub(super) fn new(id: WorkspaceId, seed: Seed, context: Rc<Context>) -> (Self, Decided) {
+    pub(in crate::actor) fn new(id: WorkspaceId, seed: Seed, context: Rc<Context>) -> (Self, Decided) {
         let mut core = Self {
             id,
             state: seed.loaded.state,
@@ -93,7 +92,7 @@ impl Core {
         (core, out)
     }
 
-    pub(super) fn handle(&mut self, mail: ToWorkspace) -> Decided {
+    pub(in crate::actor) fn handle(&mut self, mail: ToWorkspace) -> Decided {
         let mut out = Decided::default();
         match mail {
             ToWorkspace::Entries(items) => self.entries(items, &mut out),
@@ -166,7 +165,7 @@ impl Core {
     }
 
     /// Where the webhook is POSTed now, with what it takes; none without a URL.
-    pub(super) fn target(&mut self) -> Option<Arc<Target>> {
+    pub(in crate::actor) fn target(&mut self) -> Option<Arc<Target>> {
         self.target = Target::of(&self.state.webhook, (self.context.clock)(), self.target.as_ref());
         self.target.clone()
     }
@@ -230,7 +229,7 @@ impl Core {
         None
     }
 
-    pub(super) fn command(&mut self, id: EntryId, command: Arc<Command>, out: &mut Decided) {
+    pub(in crate::actor) fn command(&mut self, id: EntryId, command: Arc<Command>, out: &mut Decided) {
         if self.test.is_looking() {
             self.test.queue(id, command);
             return;
@@ -270,7 +269,7 @@ impl Core {
         out.steps.push(Step { settled_commands: vec![id], ..step });
     }
 
-    pub(super) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {
+    pub(in crate::actor) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {
         let context = SaveContext {
             at: (self.context.clock)(),
             by: &command.by,
@@ -322,99 +321,29 @@ impl Core {
         out.mail = Some((mail, MailNext::Over));
     }
 
-    pub(super) fn empty_step(&self) -> Step {
+    pub(in crate::actor) fn empty_step(&self) -> Step {
         Step { workspace: Some(self.id.clone()), ..Step::default() }
     }
 
-    pub(super) fn refusal(&self, id: EntryId, refusal: Refusal) -> Step {
+    pub(in crate::actor) fn refusal(&self, id: EntryId, refusal: Refusal) -> Step {
         Step { answers: vec![(id, Answer::Refused { refusal })], ..self.empty_step() }
     }
 
-    pub(super) fn done(&self) -> Answer {
+    pub(in crate::actor) fn done(&self) -> Answer {
         Answer::Done { webhook: Box::new(self.view()), attempt: None, reason: None }
     }
 
-    pub(super) fn view(&self) -> WebhookView {
+    pub(in crate::actor) fn view(&self) -> WebhookView {
         WebhookView::new(&self.id, &self.state, &self.context.policy)
-    }
-
-    /// Folds events into the state and brings them into their stored form. The snapshot is written
-    /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one; and
-    /// with a journal's first event, whatever it is: after a store that went back behind the first save
-    /// that is the attempt of before, and nobody folds from the middle.
-    pub(super) fn record(&mut self, events: Vec<Event>) -> Step {
-        debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
-        let mut step = self.empty_step();
-        let mut due = self.state.seq == 0 && !events.is_empty();
-        for mut event in events {
-            self.state.evolve(&event);
-            log::tell(&self.id, &event);
-            self.context.keyring.seal(&self.id, &mut event);
-            let stored =
-                record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
-            if event.attempt().is_some() {
-                self.since_snapshot += 1;
-                due |= self.since_snapshot >= SNAPSHOT_EVERY;
-                step.attempts.extend(stored);
-            } else {
-                due = true;
-                step.history.extend(stored);
-            }
-            match &event {
-                Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed => {
-                    step.mails_owed.extend(self.owed_mail(MailKind::Disabled, None));
-                }
-                Event::MailOwed(owed) => step.mails_owed.extend(self.owed_mail(owed.kind, owed.off_since)),
-                Event::OwnerNotified(ended) | Event::MailGivenUp(ended) | Event::MailDropped(ended) => {
-                    step.mails_ended.push(ended.mail);
-                }
-                Event::Forgotten(_) => step.forget = true,
-                _ => {}
-            }
-        }
-        if due {
-            step.snapshot = Some(sealing::snapshot(&self.context.keyring, &self.id, &self.state));
-            self.since_snapshot = 0;
-        }
-        step
     }
 
     /// What a failed test prints.
     #[cfg(test)]
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::actor) fn describe(&self) -> String {
         let unable = self.unable_until.map(|until| until.saturating_duration_since(Instant::now()));
         format!(
             "{}: {:?}, enabled {}, errors {}, unable for {unable:?}",
             self.id, self.lanes, self.state.webhook.enabled, self.state.errors
         )
-    }
-
-    /// The mail of that kind that the event just folded owes.
-    fn owed_mail(&self, kind: MailKind, off_since: Option<Time>) -> Option<OwedMail> {
-        let state = &self.state;
-        let mail = state.mail(kind)?;
-        let left = self.context.policy.errors_left(state.errors);
-        Some(OwedMail {
-            workspace: self.id.clone(),
-            id: MailId { owed_by: mail.owed_by, kind },
-            at: mail.at,
-            to: state.webhook.owner_email.clone()?,
-            url: state.webhook.url.as_deref().unwrap_or_default().to_owned(),
-            errors: state.errors,
-            failing_since: off_since.or(state.failing_since).unwrap_or(mail.at),
-            recent: state.recent_errors.clone(),
-            errors_left: (kind == MailKind::Warning).then_some(left),
-            skipped: (kind == MailKind::Recovered).then_some(state.skipped.count),
-        })
-    }
-}
-
-/// The outcome of an attempt that our own system could not make for too long.
-pub(super) fn unable_for_good(why: &str) -> AttemptOutcome {
-    AttemptOutcome {
-        headers: Arc::default(),
-        error: Some(AttemptError { kind: ErrorKind::Connect, detail: format!("no connection could be made: {why}") }),
-        response: None,
-        duration: Duration::ZERO,
     }
 }

@@ -7,9 +7,9 @@ use std::cell::{Cell, RefCell};
 
 use actix::Addr;
 
-use super::protocol::Finished;
-use super::shard::{News, ShardActor};
-use super::workspace::Report;
+use crate::actor::protocol::Finished;
+use crate::actor::shard::{News, ShardActor};
+use crate::actor::workspace::Report;
 
 /// Bounded by permits: each report answers a mail to a workspace, each end belongs to an attempt in flight.
 #[derive(Default)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::protocol::ToWorkspace;
 use crate::actor::maps::{HashMap, HashSet};
+use crate::actor::protocol::ToWorkspace;
 use crate::config::BACKOFF;
 use crate::message::{EntryId, WorkspaceId};
 

@@ -17,15 +17,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::committer::{Ask, Call, Committer};
-use super::entry::Place;
-use super::intake::{Intake, Limits, Situation};
-use super::mails::Mails;
-use super::protocol::{Finished, Seed, Start, ToWorkspace};
-use super::slots::{Phase, Slots};
-use super::table::Table;
-use super::throttle::{Gate, InFlight};
+use crate::actor::admission::{Gate, InFlight};
 use crate::actor::maps::{HashMap, HashSet};
+use crate::actor::protocol::{Finished, Seed, Start, ToWorkspace};
+use crate::actor::shard::committer::{Ask, Call, Committer};
+use crate::actor::shard::entry::Place;
+use crate::actor::shard::intake::{Intake, Limits, Situation};
+use crate::actor::shard::mails::Mails;
+use crate::actor::shard::registry::{Phase, Slots};
+use crate::actor::shard::table::Table;
 use crate::config::{ACTIVE_MAX, IDLE_AFTER, REST_AFTER};
 use crate::journal::port::{OwedMail, Poll};
 use crate::message::{EntryId, WorkspaceId};
@@ -34,7 +34,7 @@ use crate::workspace::time::Clock;
 
 /// What the shard's actor is to do.
 #[derive(Debug)]
-pub(super) enum Action {
+pub(in crate::actor) enum Action {
     /// Acquire the shard after a pause, then ask which of these entries still exist.
     Acquire { after: Duration, attempted: Vec<EntryId> },
     /// Read forward.
@@ -87,16 +87,16 @@ struct TestPost {
 
 /// Counts that an operator sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
+pub(in crate::actor) struct Counts {
     /// Workspaces that cannot be loaded.
-    pub(super) unavailable: usize,
+    pub(in crate::actor) unavailable: usize,
     /// Attempts that our own system could not make lately.
-    pub(super) unable: usize,
+    pub(in crate::actor) unable: usize,
     /// The store does not answer, so nothing is attempted.
-    pub(super) store_is_silent: bool,
+    pub(in crate::actor) store_is_silent: bool,
 }
 
-pub(super) struct Desk {
+pub(in crate::actor) struct Desk {
     place: Place,
     limits: Limits,
     clock: Clock,
@@ -142,7 +142,7 @@ const STARVED_AT_ONCE: usize = 256;
 const TIDY_EVERY: Duration = REST_AFTER;
 
 impl Desk {
-    pub(super) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
+    pub(in crate::actor) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
         let mut desk = Self {
             place,
             limits,
@@ -173,7 +173,7 @@ impl Desk {
     }
 
     /// The next thing to do; asked again after every event until there is none.
-    pub(super) fn next_action(&mut self, now: Instant) -> Option<Action> {
+    pub(in crate::actor) fn next_action(&mut self, now: Instant) -> Option<Action> {
         if self.actions.is_empty() {
             self.plan(now);
         }
@@ -181,7 +181,7 @@ impl Desk {
     }
 
     /// When [`Desk::tick`] is to be called at the latest.
-    pub(super) fn wake_at(&self, now: Instant) -> Instant {
+    pub(in crate::actor) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
         let fallen = self.fallen.iter().filter_map(|fallen| self.slots.get(fallen)?.not_before).min();
         // A drain begins no mail and no read, so none of them is waited for.
@@ -190,17 +190,17 @@ impl Desk {
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }
 
-    pub(super) fn counts(&self, now: Instant) -> Counts {
+    pub(in crate::actor) fn counts(&self, now: Instant) -> Counts {
         let store_is_silent = self.mode == Mode::Running && !self.gate.is_open(now);
         Counts { unavailable: self.unavailable.len(), unable: self.unable.len(), store_is_silent }
     }
 
-    pub(super) fn is_running(&self) -> bool {
+    pub(in crate::actor) fn is_running(&self) -> bool {
         self.mode == Mode::Running
     }
 
     /// Time has passed.
-    pub(super) fn tick(&mut self, now: Instant) {
+    pub(in crate::actor) fn tick(&mut self, now: Instant) {
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_EVERY;
             self.tidy(now);

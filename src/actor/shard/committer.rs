@@ -34,7 +34,7 @@ enum Queued {
 
 /// What goes over the line besides commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(in crate::actor) enum Ask {
     Load(WorkspaceId),
     Newest(WorkspaceId, EntryId),
     Sweep { from: EntryId, to: EntryId, count: usize },
@@ -42,7 +42,7 @@ pub(super) enum Ask {
 
 /// What to do on the line next.
 #[derive(Debug)]
-pub(super) enum Call {
+pub(in crate::actor) enum Call {
     Commit(u64, Batch),
     Ask(Ask),
 }

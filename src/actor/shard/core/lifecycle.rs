@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::super::committer::{Committer, Made};
-use super::super::intake::Intake;
-use super::super::protocol::ToWorkspace;
-use super::super::slots::{Phase, Slot};
 use super::{Action, Desk, Mode};
 use crate::actor::maps::HashSet;
+use crate::actor::protocol::ToWorkspace;
+use crate::actor::shard::committer::{Committer, Made};
+use crate::actor::shard::intake::Intake;
+use crate::actor::shard::registry::{Phase, Slot};
 use crate::config::BACKOFF;
 use crate::journal::port::{AcquireError, LineError, OwedMail, StoreError};
 use crate::message::{EntryId, WorkspaceId};
@@ -22,7 +22,7 @@ const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
 impl Desk {
     /// The shard is held. Of the attempted entries in the table those that are gone from the stream
     /// were settled before the reload.
-    pub(in super::super) fn acquired(
+    pub(in crate::actor) fn acquired(
         &mut self,
         outbox: Vec<OwedMail>,
         present: &HashSet<EntryId>,
@@ -65,7 +65,7 @@ impl Desk {
 
     /// The shard was not acquired: tried again after a pause.
     /// With `elsewhere` another node holds it: what was attempted here is that node's to decide now.
-    pub(in super::super) fn not_acquired(&mut self, error: &AcquireError, elsewhere: bool) {
+    pub(in crate::actor) fn not_acquired(&mut self, error: &AcquireError, elsewhere: bool) {
         if elsewhere {
             self.table.clear();
             self.tests.clear();
@@ -92,7 +92,7 @@ impl Desk {
     }
 
     /// A forward read failed: the store is away. Read again after a pause.
-    pub(in super::super) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
+    pub(in crate::actor) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
             warn!(
                 shard = self.place.shard,
@@ -107,7 +107,7 @@ impl Desk {
     }
 
     /// The line is dead: everything that is not durable is decided again after a new acquisition.
-    pub(in super::super) fn line_failed(&mut self, error: &LineError, now: Instant) {
+    pub(in crate::actor) fn line_failed(&mut self, error: &LineError, now: Instant) {
         if !matches!(self.mode, Mode::Running | Mode::Draining) {
             return;
         }
@@ -161,7 +161,7 @@ impl Desk {
     }
 
     /// A commit is durable, and every one before it.
-    pub(in super::super) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
+    pub(in crate::actor) fn committed(&mut self, number: u64, lease_until: Instant, now: Instant) {
         let durable = self.committer.answered(number);
         if durable.is_empty() {
             return;
@@ -222,7 +222,7 @@ impl Desk {
     }
 
     /// Takes nothing new up; ends with [`Action::Release`] when what is under way has ended.
-    pub(in super::super) fn drain(&mut self) {
+    pub(in crate::actor) fn drain(&mut self) {
         match self.mode {
             Mode::Acquiring => self.give_up(),
             Mode::Running => {
@@ -241,7 +241,7 @@ impl Desk {
     }
 
     /// Releases the shard as it is: what is not durable is decided again by whoever holds it next.
-    pub(in super::super) fn give_up(&mut self) {
+    pub(in crate::actor) fn give_up(&mut self) {
         if self.mode != Mode::Released {
             self.mode = Mode::Released;
             self.actions.clear();

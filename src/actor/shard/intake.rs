@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::table::Table;
+use crate::actor::shard::table::Table;
 use crate::config::{
     ALLOWANCE, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN,
     READ_BLOCK, READ_COUNT_MAX,
@@ -14,13 +14,13 @@ use crate::message::EntryId;
 
 /// How much a shard may hold. Tests make it small.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(in crate::actor) struct Limits {
     /// Entries.
-    pub(super) permits: usize,
+    pub(in crate::actor) permits: usize,
     /// Bytes of entries.
-    pub(super) bytes: usize,
+    pub(in crate::actor) bytes: usize,
     /// Entries of one workspace that are not attempted yet.
-    pub(super) allowance: usize,
+    pub(in crate::actor) allowance: usize,
 }
 
 impl Default for Limits {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::super::entry::{raw_of, read_command, read_message};
-use super::super::protocol::{Item, ToWorkspace};
 use super::{Desk, HeldCommand};
 use crate::actor::maps::HashMap;
+use crate::actor::protocol::{Item, ToWorkspace};
+use crate::actor::shard::entry::{raw_of, read_command, read_message};
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::rejected_fields;
 use crate::message::{EntryId, WorkspaceId};
@@ -18,7 +18,7 @@ type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
 
 impl Desk {
     /// A forward read was answered.
-    pub(in super::super) fn polled(&mut self, polled: Polled, now: Instant) {
+    pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
         let quiet = self.is_all_quiet();
         if self.intake.polled(&polled, quiet) {
             warn!(
@@ -127,7 +127,7 @@ impl Desk {
     }
 
     /// A sweep was answered: due workspaces take up what they may, each up to its allowance.
-    pub(in super::super) fn swept(&mut self, entries: Vec<RawEntry>, now: Instant) {
+    pub(in crate::actor) fn swept(&mut self, entries: Vec<RawEntry>, now: Instant) {
         let Some(sweep) = self.intake.swept(&entries) else { return };
         // Whether each due workspace can take more. One that became due meanwhile and resumes below
         // this sweep is not due for it: its next entry is not here.
@@ -166,7 +166,8 @@ impl Desk {
     fn pass(&mut self, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
         let cursor = self.intake.cursor();
         for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
-            let Some(from) = self.slots.get(workspace).and_then(super::super::slots::Slot::resume_from) else {
+            let Some(from) = self.slots.get(workspace).and_then(crate::actor::shard::registry::Slot::resume_from)
+            else {
                 continue;
             };
             // One that resumes above what the sweep reached was not looked at.
@@ -183,12 +184,12 @@ impl Desk {
 mod tests {
     use crate::actor::maps::HashSet;
 
-    use super::super::super::entry::Place;
-    use super::super::super::intake::Limits;
-    use super::super::super::protocol::Decided;
-    use super::super::super::throttle::{Gate, NodeCap};
-    use super::super::super::workspace::{Report, What};
     use super::*;
+    use crate::actor::admission::{Gate, NodeCap};
+    use crate::actor::protocol::Decided;
+    use crate::actor::shard::entry::Place;
+    use crate::actor::shard::intake::Limits;
+    use crate::actor::workspace::{Report, What};
     use crate::journal::port::Loaded;
     use crate::workspace::{State, Time};
 

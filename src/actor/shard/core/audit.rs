@@ -5,7 +5,7 @@ use crate::message::EntryId;
 
 impl Desk {
     /// Panics when a counter contradicts the table.
-    pub(in super::super) fn audit(&self) {
+    pub(in crate::actor) fn audit(&self) {
         let counted = self.table.count_by_workspace();
         for (workspace, slot) in self.slots.iter() {
             let (waiting, held) = counted.get(workspace).copied().unwrap_or_default();
@@ -20,12 +20,12 @@ impl Desk {
     }
 
     /// Whether the table knows of an attempt of the entry.
-    pub(in super::super) fn holds_attempted(&self, entry: EntryId) -> bool {
+    pub(in crate::actor) fn holds_attempted(&self, entry: EntryId) -> bool {
         self.table.item(entry).is_some_and(|(_, attempted)| attempted)
     }
 
     /// Whether nothing is held, parked, unanswered or owed.
-    pub(in super::super) fn is_at_rest(&self) -> bool {
+    pub(in crate::actor) fn is_at_rest(&self) -> bool {
         self.is_all_quiet()
             && self.commands.is_empty()
             && self.tests.is_empty()
@@ -36,7 +36,7 @@ impl Desk {
 
 impl Desk {
     /// What a failed test prints.
-    pub(in super::super) fn describe(&self) -> String {
+    pub(in crate::actor) fn describe(&self) -> String {
         format!(
             "mode {:?}, starved {:?} {:?}, fallen {:?}, {:#?}",
             self.mode, self.starved, self.is_starved, self.fallen, self.slots
@@ -44,7 +44,7 @@ impl Desk {
     }
 
     /// Where each parked workspace resumes.
-    pub(in super::super) fn parked(&self) -> Vec<String> {
+    pub(in crate::actor) fn parked(&self) -> Vec<String> {
         let parked = self.slots.iter().filter_map(|(workspace, slot)| {
             let at = slot.resume_from()?;
             Some(format!("{workspace}@{} waiting {} allowance {}", at.ms, slot.waiting, slot.allowance))

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::protocol::{Finished, Item, Start};
 use crate::actor::maps::{HashMap, HashSet};
+use crate::actor::protocol::{Finished, Item, Start};
 use crate::message::{EntryId, WorkspaceId};
 
 #[derive(Debug, Default)]

@@ -3,21 +3,21 @@
 
 use std::rc::Rc;
 
-use super::core::{Context, Core};
-use super::protocol::{Decided, Seed, ToWorkspace};
+use crate::actor::protocol::{Decided, Seed, ToWorkspace};
+use crate::actor::workspace::core::{Context, Core};
 use crate::journal::port::Loaded;
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::lanes::{Grown, Lanes};
 
 /// A workspace in memory. Boxed, for its actor's task has room for the largest that it may ever be.
-pub(super) enum Mind {
+pub(in crate::actor) enum Mind {
     Awake(Box<Core>),
     Resting(Box<Resting>),
 }
 
 impl Mind {
-    pub(super) fn id(&self) -> &WorkspaceId {
+    pub(in crate::actor) fn id(&self) -> &WorkspaceId {
         match self {
             Self::Awake(core) => &core.id,
             Self::Resting(resting) => &resting.id,
@@ -25,7 +25,7 @@ impl Mind {
     }
 
     /// Decides on a mail, awake from then on unless it is told to rest and can.
-    pub(super) fn handle(&mut self, mail: ToWorkspace) -> Decided {
+    pub(in crate::actor) fn handle(&mut self, mail: ToWorkspace) -> Decided {
         match (&mut *self, mail) {
             (Self::Awake(core), ToWorkspace::Rest) => {
                 if let Some(resting) = core.rest() {
@@ -46,7 +46,7 @@ impl Mind {
 
     /// What a failed test prints.
     #[cfg(test)]
-    pub(super) fn describe(&self) -> String {
+    pub(in crate::actor) fn describe(&self) -> String {
         match self {
             Self::Awake(core) => core.describe(),
             Self::Resting(resting) => format!("{} rests", resting.id),
@@ -61,7 +61,7 @@ impl From<Core> for Mind {
 }
 
 /// What is left of a [`Core`] at rest.
-pub(super) struct Resting {
+pub(in crate::actor) struct Resting {
     id: WorkspaceId,
     context: Rc<Context>,
     snapshot: Box<[u8]>,
@@ -73,7 +73,7 @@ pub(super) struct Resting {
 
 impl Core {
     /// What it is at rest; nothing while anything is under way.
-    pub(super) fn rest(&self) -> Option<Resting> {
+    pub(in crate::actor) fn rest(&self) -> Option<Resting> {
         let testing = !self.test.is_idle() || self.state.test.is_some();
         if !self.lanes.is_empty() || testing || !self.mails_begun.is_empty() {
             return None;
@@ -92,7 +92,7 @@ impl Core {
 impl Resting {
     /// Goes on where it went to rest.
     #[expect(clippy::expect_used, reason = "it reads what this process wrote, and every snapshot is read back so")]
-    pub(super) fn wake(&self) -> Core {
+    pub(in crate::actor) fn wake(&self) -> Core {
         let state = record::decode_snapshot(&self.snapshot).expect("the snapshot of a workspace at rest");
         let loaded = Loaded { state, since_snapshot: self.since_snapshot, attempted: self.attempted.to_vec() };
         let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };

@@ -4,70 +4,19 @@
 //! that all are decided in stream order) → save and `TestStarted` in one commit → when that is
 //! durable and the caller still waits, the POST → its outcome and the answer in one commit.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::core::{Core, unable_for_good};
-use super::protocol::{Decided, End, Finished, Item, Start};
+use super::Core;
+use crate::actor::protocol::{Decided, End, Finished, Item, Start, unable_for_good};
+use crate::actor::workspace::test_run::TestStage;
 use crate::journal::port::{Newest, Step};
 use crate::message::{EntryId, Message};
-use crate::workspace::State;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt};
 use crate::workspace::decide;
 use crate::workspace::event::{Attempt, Event, Request, TestDropped, TestStarted, Trigger};
 use crate::workspace::time::Time;
-
-/// Where the workspace's test is.
-#[derive(Debug, Default)]
-pub(super) struct TestRun {
-    stage: Stage,
-    /// Commands that came while the newest message is being looked up. Bounded by the command permits.
-    waiting: VecDeque<(EntryId, Arc<Command>)>,
-}
-
-#[derive(Debug, Default)]
-enum Stage {
-    #[default]
-    Idle,
-    /// The newest message is being looked up.
-    Looking { id: EntryId, command: Arc<Command> },
-    /// `TestStarted` is decided; the POST waits until it is durable and the gate is open.
-    Started { id: EntryId, expires_at: Time, durable: bool, item: Arc<Item> },
-    /// The POST is under way.
-    Posting { id: EntryId },
-}
-
-impl TestRun {
-    /// Goes on with a POST that this process makes already.
-    pub(super) fn adopt(&mut self, state: &State) {
-        if let Some(test) = &state.test {
-            self.stage = Stage::Posting { id: test.command };
-        }
-    }
-
-    /// No test is asked for or under way.
-    pub(super) fn is_idle(&self) -> bool {
-        matches!(self.stage, Stage::Idle) && self.waiting.is_empty()
-    }
-
-    pub(super) fn is_looking(&self) -> bool {
-        matches!(self.stage, Stage::Looking { .. })
-    }
-
-    /// Ends the test that is started or under way: names it when its caller is still to be answered.
-    pub(super) fn give_up(&mut self) -> Option<EntryId> {
-        let (Stage::Started { id, .. } | Stage::Posting { id }) = &self.stage else { return None };
-        let id = *id;
-        self.stage = Stage::Idle;
-        Some(id)
-    }
-
-    pub(super) fn queue(&mut self, id: EntryId, command: Arc<Command>) {
-        self.waiting.push_back((id, command));
-    }
-}
 
 impl Core {
     /// Logs a test that a crash interrupted, which frees the next one.
@@ -84,7 +33,7 @@ impl Core {
     pub(super) fn begin_test(&mut self, id: EntryId, command: Arc<Command>, out: &mut Decided) {
         match decide::test_allowed(&self.state, (self.context.clock)()) {
             Ok(()) => {
-                self.test.stage = Stage::Looking { id, command };
+                self.test.stage = TestStage::Looking { id, command };
                 out.newest_for = Some(id);
             }
             Err(refusal) => out.steps.push(Step { settled_commands: vec![id], ..self.refusal(id, refusal) }),
@@ -93,7 +42,7 @@ impl Core {
 
     pub(super) fn newest(&mut self, id: EntryId, newest: Option<Newest>, out: &mut Decided) {
         match std::mem::take(&mut self.test.stage) {
-            Stage::Looking { id: asked, command } if asked == id => self.start_test(id, &command, newest, out),
+            TestStage::Looking { id: asked, command } if asked == id => self.start_test(id, &command, newest, out),
             other => self.test.stage = other,
         }
         while !self.test.is_looking() {
@@ -158,12 +107,12 @@ impl Core {
         };
         let started = self.record(vec![Event::TestStarted(Box::new(TestStarted { command: id, attempt }))]);
         step.snapshot = started.snapshot;
-        self.test.stage = Stage::Started { id, expires_at: command.expires_at, durable: false, item };
+        self.test.stage = TestStage::Started { id, expires_at: command.expires_at, durable: false, item };
         out.test_started = Some(id);
     }
 
     pub(super) fn test_durable(&mut self, id: EntryId, out: &mut Decided) {
-        if let Stage::Started { id: started, durable, .. } = &mut self.test.stage {
+        if let TestStage::Started { id: started, durable, .. } = &mut self.test.stage {
             *durable |= *started == id;
         }
         self.send_test(out);
@@ -171,7 +120,7 @@ impl Core {
 
     /// Sends the started test as soon as it may be; drops it when its caller has stopped waiting.
     pub(super) fn send_test(&mut self, out: &mut Decided) {
-        let Stage::Started { id, expires_at, durable: true, item } = &self.test.stage else { return };
+        let TestStage::Started { id, expires_at, durable: true, item } = &self.test.stage else { return };
         let (id, item) = (*id, Arc::clone(item));
         let now = (self.context.clock)();
         let expired = now >= *expires_at;
@@ -191,20 +140,20 @@ impl Core {
             webhook_id: Arc::clone(&item.webhook_id),
             item,
         };
-        self.test.stage = Stage::Posting { id };
+        self.test.stage = TestStage::Posting { id };
         out.test = Some((id, start, in_flight));
     }
 
     fn drop_test(&mut self, id: EntryId, reason: NoAttempt, at: Time, out: &mut Decided) {
-        self.test.stage = Stage::Idle;
+        self.test.stage = TestStage::Idle;
         let mut step = self.record(vec![Event::TestDropped(TestDropped { at, command: id })]);
         step.answers.push((id, self.untested(reason)));
         out.steps.push(step);
     }
 
     pub(super) fn test_outcome(&mut self, finished: &Finished, out: &mut Decided) {
-        let Stage::Posting { id } = self.test.stage else { return };
-        self.test.stage = Stage::Idle;
+        let TestStage::Posting { id } = self.test.stage else { return };
+        self.test.stage = TestStage::Idle;
         let attempt = match &finished.end {
             End::Done(done) => finished.attempt(done),
             End::Unable(why) => finished.attempt(&unable_for_good(why)),

@@ -1,0 +1,122 @@
+//! What a decided event does: it changes the state, is logged and sealed, and becomes part of a step to be committed.
+
+use bytes::Bytes;
+use tracing::{info, warn};
+
+use super::Core;
+use crate::config::SNAPSHOT_EVERY;
+use crate::journal::port::{COMMIT_EVENTS_MAX, OwedMail, Step, StoredEvent};
+use crate::journal::record;
+use crate::message::WorkspaceId;
+use crate::seal::Keyring;
+use crate::workspace::State;
+use crate::workspace::event::{Event, MailId, MailKind, MailState};
+use crate::workspace::time::Time;
+
+impl Core {
+    /// Folds events into the state and brings them into their stored form. The snapshot is written
+    /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one; and
+    /// with a journal's first event, whatever it is: after a store that went back behind the first save
+    /// that is the attempt of before, and nobody folds from the middle.
+    pub(super) fn record(&mut self, events: Vec<Event>) -> Step {
+        debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
+        let mut step = self.empty_step();
+        let mut due = self.state.seq == 0 && !events.is_empty();
+        for mut event in events {
+            self.state.evolve(&event);
+            log_event(&self.id, &event);
+            self.context.keyring.seal(&self.id, &mut event);
+            let stored =
+                record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
+            if event.attempt().is_some() {
+                self.since_snapshot += 1;
+                due |= self.since_snapshot >= SNAPSHOT_EVERY;
+                step.attempts.extend(stored);
+            } else {
+                due = true;
+                step.history.extend(stored);
+            }
+            match &event {
+                Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed => {
+                    step.mails_owed.extend(self.owed_mail(MailKind::Disabled, None));
+                }
+                Event::MailOwed(owed) => step.mails_owed.extend(self.owed_mail(owed.kind, owed.off_since)),
+                Event::OwnerNotified(ended) | Event::MailGivenUp(ended) | Event::MailDropped(ended) => {
+                    step.mails_ended.push(ended.mail);
+                }
+                Event::Forgotten(_) => step.forget = true,
+                _ => {}
+            }
+        }
+        if due {
+            step.snapshot = Some(sealed_snapshot(&self.context.keyring, &self.id, &self.state));
+            self.since_snapshot = 0;
+        }
+        step
+    }
+
+    /// The mail of that kind that the event just folded owes.
+    fn owed_mail(&self, kind: MailKind, off_since: Option<Time>) -> Option<OwedMail> {
+        let state = &self.state;
+        let mail = state.mail(kind)?;
+        let left = self.context.policy.errors_left(state.errors);
+        Some(OwedMail {
+            workspace: self.id.clone(),
+            id: MailId { owed_by: mail.owed_by, kind },
+            at: mail.at,
+            to: state.webhook.owner_email.clone()?,
+            url: state.webhook.url.as_deref().unwrap_or_default().to_owned(),
+            errors: state.errors,
+            failing_since: off_since.or(state.failing_since).unwrap_or(mail.at),
+            recent: state.recent_errors.clone(),
+            errors_left: (kind == MailKind::Warning).then_some(left),
+            skipped: (kind == MailKind::Recovered).then_some(state.skipped.count),
+        })
+    }
+}
+
+/// The snapshot, sealed.
+fn sealed_snapshot(keyring: &Keyring, workspace: &WorkspaceId, state: &State) -> Bytes {
+    if keyring.sealing().is_none() {
+        return record::encode_snapshot(state);
+    }
+    let mut state = state.clone();
+    keyring.seal(workspace, &mut state.webhook);
+    record::encode_snapshot(&state)
+}
+
+/// Logs an event that was decided, if it is one of those. URLs and addresses stay out: they may hold secrets.
+fn log_event(workspace: &WorkspaceId, event: &Event) {
+    match event {
+        Event::WebhookSaved(saved) => {
+            let has_url = saved.url.is_some();
+            info!(%workspace, by = saved.by, enabled = saved.enabled, has_url, "A webhook was saved.");
+        }
+        Event::SecretRotated(rotated) => info!(%workspace, by = rotated.by, "A signing secret was rotated."),
+        Event::TokensRevoked(revoked) => info!(%workspace, by = revoked.by, "The tokens of a workspace were revoked."),
+        Event::WebhookDisabled(disabled) => {
+            let (errors, mail) = (disabled.errors, disabled.mail);
+            info!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
+        }
+        Event::OwnerNotified(ended) => {
+            info!(%workspace, kind = ?ended.mail.kind, "The owner of a webhook was told by mail.");
+        }
+        Event::MailDropped(ended) => {
+            info!(%workspace, kind = ?ended.mail.kind, detail = ended.detail, "A mail was dropped.");
+        }
+        Event::MailDeferred(ended) => {
+            let (kind, detail) = (ended.mail.kind, &ended.detail);
+            warn!(%workspace, ?kind, detail, "A mail could not be handed over; it is tried again.");
+        }
+        Event::MailGivenUp(ended) => {
+            warn!(%workspace, kind = ?ended.mail.kind, detail = ended.detail, "A mail was given up.");
+        }
+        Event::Forgotten(forgotten) => info!(%workspace, by = forgotten.by, "A workspace was forgotten."),
+        Event::AttemptDelivered(_)
+        | Event::AttemptFailed(_)
+        | Event::MessagesSkipped(_)
+        | Event::TestStarted(_)
+        | Event::TestDropped(_)
+        | Event::MailOwed(_) => {}
+    }
+}
