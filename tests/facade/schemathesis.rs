@@ -15,7 +15,7 @@ async fn schemathesis_finds_nothing_that_is_not_described() {
     let service = Service::start("embedded", &[]).await;
     let folder = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = root.join("target/schemathesis/bin/st");
+    let program = root.join("target/tools/bin/st");
     assert!(program.exists(), "{} is not there; `make tools` installs it", program.display());
     let report = folder.path().join("report");
     let mut running = Command::new(program)
