@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::actor::{self, Handle};
 use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
 use crate::deliver::{self, Guard};
-use crate::http::{self, Access, AdminToken, Facade, Front, Readiness, TokenKey};
+use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
 use crate::journal::redis::{self, Redis, RedisOptions};
@@ -109,7 +109,7 @@ impl App {
         let access = Access {
             admin: AdminToken::new(credentials.admin_token)?,
             key: TokenKey::new(credentials.token_key)?,
-            front: Front::new(config.public_url.as_deref(), address),
+            origin: PublicOrigin::new(config.public_url.as_deref(), address),
         };
         let mailer = match mailer {
             Some(mailer) => Some(mailer),

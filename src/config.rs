@@ -209,6 +209,9 @@ pub const EMAIL_BYTES_MAX: usize = 254;
 pub const ADMIN_TOKEN_MIN: usize = 32;
 /// Bytes of the key that tokens are signed with, at least: what HMAC-SHA256 puts out (RFC 7518 section 3.2).
 pub const TOKEN_KEY_BYTES_MIN: usize = 32;
+/// How long the wrong tokens of one address are added up: whoever is told to stop may try again after
+/// that at the latest.
+pub const WRONG_TOKENS_WINDOW: Duration = Duration::from_secs(60);
 /// How long a workspace token lives when nothing else is said.
 pub const TOKEN_TTL_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// How long it may live at most.

@@ -4,7 +4,8 @@
 //! - [`calls`]: the calls, one after the other. A new route gets its entry there.
 //! - [`problems`]: the problem documents, with an example of each.
 //! - [`new_message`]: the POST that an endpoint receives.
-//! - [`bodies`]: what is no type of its own elsewhere: the bodies that are taken in, ids and times.
+//! - [`schemas`]: what is no type of its own elsewhere: the bodies that are taken in, ids and times.
+//! - [`docs_page`]: the page to read it and to try it.
 //! - [`call`]: how one call is described.
 //!
 //! The handlers stay free of it; `tests/facade/openapi` holds the description to what the router does: every
@@ -14,21 +15,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use axum::body::Bytes;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, RefOr, Schema, Tag,
 };
 
-use call::{Described, Schemas};
+use call::Described;
+use schemas::Schemas;
 
-mod bodies;
 mod call;
 mod calls;
 mod new_message;
+pub(super) mod docs_page;
 mod problems;
+mod schemas;
 
 /// The security scheme's name.
 const TOKEN: &str = "token";
@@ -36,13 +37,13 @@ const TOKEN: &str = "token";
 /// Members of answers that may be absent. Every other one is always there; what has no value is null.
 const MAY_BE_ABSENT: &[(&str, &str)] = &[("Tested", "reason"), ("Problem", "errors")];
 
-/// Answers with the description.
-pub(super) async fn show() -> Response {
-    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+/// The description as JSON.
+pub(super) fn text() -> Bytes {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
         // A description that cannot be written is none; the tests of this room read it.
         document().to_json().map(Bytes::from).unwrap_or_default()
     });
-    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone()).into_response()
+    TEXT.clone()
 }
 
 fn document() -> OpenApi {

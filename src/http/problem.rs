@@ -13,15 +13,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::failures::FAILURES_SECONDS;
-use super::screen;
+use crate::config::WRONG_TOKENS_WINDOW;
 use crate::journal::port::{PublishError, ReadError, RequeueError, SubmitError};
 use crate::message::{Invalid, InvalidWorkspaceId};
 use crate::workspace::command::Refusal;
 
 /// The classes of errors: the last part of `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ProblemKind {
     /// No token, or a wrong one.
     Unauthorized,
     /// The token opens the workspace, but not this call.
@@ -82,14 +81,17 @@ pub(super) enum Kind {
     Internal,
 }
 
-impl Kind {
+/// Whoever is told to stop may try again after that at the latest.
+const WINDOW_SECONDS: u64 = WRONG_TOKENS_WINDOW.as_secs();
+
+impl ProblemKind {
     /// Status, last part of `type`, title, and `Retry-After` in seconds where trying again helps.
-    pub(super) const fn row(self) -> (StatusCode, &'static str, &'static str, Option<u32>) {
+    pub(super) const fn row(self) -> (StatusCode, &'static str, &'static str, Option<u64>) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "No valid token", None),
             Self::AdminOnly => (StatusCode::FORBIDDEN, "admin-only", "Needs the admin token", None),
             Self::TooManyFailures => {
-                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many wrong tokens", Some(FAILURES_SECONDS))
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-failures", "Too many wrong tokens", Some(WINDOW_SECONDS))
             }
             Self::ForeignForm => (StatusCode::FORBIDDEN, "foreign-form", "A form from elsewhere", None),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Nothing here", None),
@@ -149,7 +151,7 @@ impl Kind {
 /// One error, ready to be answered.
 #[derive(Debug)]
 pub(super) struct Problem {
-    kind: Kind,
+    kind: ProblemKind,
     detail: String,
     errors: Vec<MemberError>,
 }
@@ -164,18 +166,18 @@ pub(super) struct MemberError {
 }
 
 impl Problem {
-    pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new() }
     }
 
     /// The webhook's new configuration is refused for these reasons.
     pub(super) fn invalid_webhook(errors: Vec<MemberError>) -> Self {
         let detail = "nothing was saved: correct each member that stands in `errors` and send it again";
-        Self { kind: Kind::InvalidWebhook, detail: detail.to_owned(), errors }
+        Self { kind: ProblemKind::InvalidWebhook, detail: detail.to_owned(), errors }
     }
 
     #[cfg(test)]
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> ProblemKind {
         self.kind
     }
 
@@ -196,21 +198,20 @@ impl Problem {
         format!("{first}{}{end}", letters.as_str())
     }
 
-    /// The same for people: a page instead of a document.
-    /// `root` is what stands before our paths in a browser.
-    pub(super) fn into_page(self, root: &str) -> Response {
-        let (status, _, title, retry_after) = self.kind.row();
-        let mut response = (status, screen::trouble(root, title, &self.sentence())).into_response();
-        if let Some(seconds) = retry_after {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+    /// The title of the class, for a page.
+    pub(super) fn title(&self) -> &'static str {
+        self.kind.row().2
+    }
+
+    /// `Retry-After`, where trying again helps.
+    pub(super) fn retry_after(&self) -> Option<HeaderValue> {
+        self.kind.row().3.map(HeaderValue::from)
     }
 
     /// No token is made for these reasons.
     pub(super) fn invalid_token_request(errors: Vec<MemberError>) -> Self {
         let detail = "no token was made: correct each member that stands in `errors` and send it again";
-        Self { kind: Kind::InvalidTokenRequest, detail: detail.to_owned(), errors }
+        Self { kind: ProblemKind::InvalidTokenRequest, detail: detail.to_owned(), errors }
     }
 
     fn invalid_member(member: String, refusal: &Refusal) -> Self {
@@ -218,7 +219,7 @@ impl Problem {
     }
 
     pub(super) fn store_away(detail: &str) -> Self {
-        Self::new(Kind::StoreAway, detail)
+        Self::new(ProblemKind::StoreAway, detail)
     }
 
     /// The store was away while an entry was requeued.
@@ -252,7 +253,7 @@ pub(super) struct Document<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let (status, name, title, retry_after) = self.kind.row();
+        let (status, name, title, _) = self.kind.row();
         let document = Document {
             r#type: format!("urn:outbound:problem:{name}"),
             title,
@@ -263,10 +264,10 @@ impl IntoResponse for Problem {
         let mut response = (status, axum::Json(document)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some(seconds) = retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, seconds);
         }
-        if self.kind == Kind::Unauthorized {
+        if self.kind == ProblemKind::Unauthorized {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"outbound\""));
         }
         response
@@ -276,14 +277,14 @@ impl IntoResponse for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
-            Refusal::TestUnderWay => Kind::TestUnderWay,
-            Refusal::TestTooSoon => Kind::TestTooSoon,
+            Refusal::TestUnderWay => ProblemKind::TestUnderWay,
+            Refusal::TestTooSoon => ProblemKind::TestTooSoon,
             Refusal::EnabledWithoutUrl => return Self::invalid_member("enabled".to_owned(), &refusal),
             Refusal::NoHeaderValue { ref name } => return Self::invalid_member(format!("headers.{name}"), &refusal),
             Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
-            Refusal::NoSecret => Kind::NoSecret,
-            Refusal::WorkspaceUnavailable => Kind::WorkspaceUnavailable,
-            Refusal::Internal => Kind::Internal,
+            Refusal::NoSecret => ProblemKind::NoSecret,
+            Refusal::WorkspaceUnavailable => ProblemKind::WorkspaceUnavailable,
+            Refusal::Internal => ProblemKind::Internal,
         };
         Self::new(kind, refusal.to_string())
     }
@@ -294,10 +295,10 @@ impl From<SubmitError> for Problem {
         match &error {
             // section 4 of src/docs/contract.md gives the sentence.
             SubmitError::OutcomeUnknown => {
-                Self::new(Kind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
+                Self::new(ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
             }
-            SubmitError::TooMany => Self::new(Kind::TooManyCommands, error.to_string()),
-            SubmitError::Full => Self::new(Kind::StoreFull, error.to_string()),
+            SubmitError::TooMany => Self::new(ProblemKind::TooManyCommands, error.to_string()),
+            SubmitError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             SubmitError::Store(cause) => {
                 log(cause, "a command could not be submitted");
                 Self::store_away(
@@ -311,7 +312,7 @@ impl From<SubmitError> for Problem {
 impl From<PublishError> for Problem {
     fn from(error: PublishError) -> Self {
         match &error {
-            PublishError::Full => Self::new(Kind::StoreFull, error.to_string()),
+            PublishError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             PublishError::Store(cause) => {
                 log(cause, "a message could not be published");
                 Self::publish_unknown()
@@ -323,9 +324,9 @@ impl From<PublishError> for Problem {
 impl From<RequeueError> for Problem {
     fn from(error: RequeueError) -> Self {
         match &error {
-            RequeueError::Gone { .. } => Self::new(Kind::NotFound, error.to_string()),
-            RequeueError::Invalid { .. } => Self::new(Kind::StillInvalid, error.to_string()),
-            RequeueError::Full => Self::new(Kind::StoreFull, error.to_string()),
+            RequeueError::Gone { .. } => Self::new(ProblemKind::NotFound, error.to_string()),
+            RequeueError::Invalid { .. } => Self::new(ProblemKind::StillInvalid, error.to_string()),
+            RequeueError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             RequeueError::Store(cause) => {
                 log(cause, "a rejected entry could not be requeued");
                 Self::requeue_unknown()
@@ -339,7 +340,10 @@ impl From<ReadError> for Problem {
         match &error {
             ReadError::Load(cause) => {
                 log(cause, "a workspace cannot be read");
-                Self::new(Kind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why")
+                Self::new(
+                    ProblemKind::WorkspaceUnavailable,
+                    "this workspace cannot be loaded; the operator's log says why",
+                )
             }
             ReadError::Store(cause) => {
                 log(cause, "the store could not be read");
@@ -351,13 +355,17 @@ impl From<ReadError> for Problem {
 
 impl From<InvalidWorkspaceId> for Problem {
     fn from(error: InvalidWorkspaceId) -> Self {
-        Self::new(Kind::InvalidWorkspace, error.to_string())
+        Self::new(ProblemKind::InvalidWorkspace, error.to_string())
     }
 }
 
 impl From<Invalid> for Problem {
     fn from(error: Invalid) -> Self {
-        let kind = if matches!(error, Invalid::TooLarge { .. }) { Kind::BodyTooLarge } else { Kind::InvalidMessage };
+        let kind = if matches!(error, Invalid::TooLarge { .. }) {
+            ProblemKind::BodyTooLarge
+        } else {
+            ProblemKind::InvalidMessage
+        };
         Self::new(kind, error.to_string())
     }
 }
@@ -366,7 +374,7 @@ impl From<Invalid> for Problem {
 pub(super) async fn no_such_path(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(PATH_SHOWN_MAX).collect();
     Problem::new(
-        Kind::NotFound,
+        ProblemKind::NotFound,
         format!("there is nothing at {path}; GET /v1/workspaces/<id>/webhook is the place to start"),
     )
 }
@@ -377,7 +385,10 @@ const PATH_SHOWN_MAX: usize = 200;
 /// The answer where a route leads, but not for this method. The router adds `Allow`.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(PATH_SHOWN_MAX).collect();
-    Problem::new(Kind::MethodNotAllowed, format!("{path} does not take {method}; use a method of the Allow header"))
+    Problem::new(
+        ProblemKind::MethodNotAllowed,
+        format!("{path} does not take {method}; use a method of the Allow header"),
+    )
 }
 
 /// Tells the operator the cause that the caller is not told.

@@ -1,28 +1,29 @@
 //! `/workspaces/{ws}/outbound`: the "Integration / Outbound" screen of a workspace.
 //!
-//! Architecture invariants: a page is a pure function of a [`page::Model`]; everything in it is escaped
+//! Architecture invariants: a page is a pure function of a [`model::Model`]; everything in it is escaped
 //! (maud); it needs no script, which only keeps the shown up to date; nothing is loaded from elsewhere,
-//! and no script or style stands inside a page (`http::headers`).
+//! and no script or style stands inside a page (`http::layers`).
 //!
-//! Reading order: what is asked for (`routes`, `form`), the page (`page`) and its parts in the order in
-//! which they are seen (`status`, `webhook`, `attempts`, `plot`, `secret`, `changes`), what stands around
-//! them (`frame`, `login`), and the files that go with it (`assets`).
+//! Reading order: what is asked for (`routes`), by whom (`session`, `sign_in`) and in which form
+//! (`submitted`, `typed`); what is known then (`model`), the page of it (`page`) and its parts in the
+//! order in which they are seen (`status`, `webhook`, `attempts`, `plot`, `secret`, `changes`), what they
+//! are made of (`parts`, `json`), what stands around them (`frame`), and the files that go with it
+//! (`assets`).
 
-mod assets;
-mod attempts;
-mod changes;
-mod form;
-mod frame;
-mod json;
-mod login;
+pub(super) mod routes;
+mod session;
+mod sign_in;
+mod submitted;
+mod typed;
+mod model;
 mod page;
-mod parts;
-mod plot;
-mod routes;
-mod secret;
 mod status;
 mod webhook;
-
-pub(super) use assets::asset;
-pub(super) use login::{sign_in, trouble};
-pub(super) use routes::routes;
+mod attempts;
+mod plot;
+mod secret;
+mod changes;
+mod parts;
+mod json;
+mod frame;
+pub(super) mod assets;

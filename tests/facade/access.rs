@@ -10,7 +10,7 @@ use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use outbound::http::Peer;
+use outbound::http::PeerAddress;
 use outbound::journal::port::Reading;
 use outbound::workspace::command::{Action, Answer};
 use outbound::workspace::state::Webhook;
@@ -261,7 +261,7 @@ async fn revoking_is_a_command_of_the_workspace() {
 }
 
 fn from(mut request: Request<Body>, address: IpAddr) -> Request<Body> {
-    request.extensions_mut().insert(Peer(address));
+    request.extensions_mut().insert(PeerAddress(address));
     request
 }
 

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
-use outbound::http::{Access, AdminToken, Facade, Front, Readiness, TokenKey, router};
+use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
     StoreError, SubmitError,
@@ -135,13 +135,13 @@ pub(crate) fn away() -> StoreError {
 }
 
 pub(crate) fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {
-    facade_at(journal, readiness, Front::Loopback)
+    facade_at(journal, readiness, PublicOrigin::Loopback)
 }
 
-pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, front: Front) -> Router {
+pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, origin: PublicOrigin) -> Router {
     router(Facade {
         journal,
-        access: Access { admin: AdminToken::new(TOKEN).unwrap(), key: TokenKey::new(&TOKEN_KEY).unwrap(), front },
+        access: Access { admin: AdminToken::new(TOKEN).unwrap(), key: TokenKey::new(&TOKEN_KEY).unwrap(), origin },
         policy: Policy::default(),
         guard: Guard::default(),
         answer_wait: ANSWER_WAIT,

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::request::Builder;
-use outbound::http::Front;
+use outbound::http::PublicOrigin;
 
 use crate::kit::{FakeJournal, Reply, TOKEN, call, facade, facade_at, working};
 
@@ -18,12 +18,12 @@ fn local() -> Router {
     facade(Arc::<FakeJournal>::default(), working())
 }
 
-fn at(front: Front) -> Router {
-    facade_at(Arc::<FakeJournal>::default(), working(), front)
+fn at(origin: PublicOrigin) -> Router {
+    facade_at(Arc::<FakeJournal>::default(), working(), origin)
 }
 
-fn https() -> Front {
-    Front::Https { origin: "https://example.com".to_owned(), path: "/hooks".to_owned() }
+fn https() -> PublicOrigin {
+    PublicOrigin::Https { origin: "https://example.com".to_owned(), path: "/hooks".to_owned() }
 }
 
 fn post(path: &str) -> Builder {
@@ -76,7 +76,7 @@ async fn the_cookie_is_bound_to_https_and_its_host_or_to_this_machine() {
     let (pair, attributes) = cookie.split_once("; ").unwrap();
     assert!(pair.starts_with("__Host-outbound=ey"), "{cookie}");
     assert_eq!(attributes, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure");
-    let cookie = sign_in(&at(Front::Loopback), TOKEN).await.header("set-cookie").to_owned();
+    let cookie = sign_in(&at(PublicOrigin::Loopback), TOKEN).await.header("set-cookie").to_owned();
     let (pair, attributes) = cookie.split_once("; ").unwrap();
     assert!(pair.starts_with("outbound=ey"), "{cookie}");
     assert_eq!(attributes, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
@@ -84,7 +84,7 @@ async fn the_cookie_is_bound_to_https_and_its_host_or_to_this_machine() {
 
 #[tokio::test]
 async fn in_the_clear_nobody_gets_a_session_and_the_page_says_what_to_do() {
-    let router = at(Front::Open);
+    let router = at(PublicOrigin::Open);
     for reply in [sign_in(&router, TOKEN).await, screen(&router, "outbound=x").await] {
         assert!(reply.status == 403 || reply.status == 401, "{}", reply.status);
         assert!(reply.header("set-cookie").is_empty());

@@ -56,7 +56,7 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
     ("hyper_rustls", &["deliver/connection"]),
     ("reqwest", &["cli/client"]),
     ("lettre", &["notify"]),
-    ("utoipa_swagger_ui", &["http/docs"]),
+    ("utoipa_swagger_ui", &["http/openapi/docs_page"]),
     ("zstd", &["journal/redis/compression"]),
 ];
 

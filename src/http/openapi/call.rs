@@ -7,13 +7,14 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Content, ContentBuilder, HeaderBuilder, HttpMethod, Ref, RefOr, Required, Response, Schema};
+use utoipa::openapi::{Content, ContentBuilder, HeaderBuilder, HttpMethod, RefOr, Required, Response, Schema};
 
-use super::super::problem::Kind;
-use super::{bodies, problems};
+use super::problems;
+use super::schemas::{Schemas, path_parameter, text};
+use crate::http::problem::ProblemKind;
 
 /// An example: its name, a summary, and the JSON as it stands on the wire.
-pub(super) struct Sample {
+pub(super) struct JsonExample {
     pub(super) name: &'static str,
     pub(super) summary: &'static str,
     pub(super) json: &'static str,
@@ -22,18 +23,22 @@ pub(super) struct Sample {
 /// The example of that name in `examples/`.
 macro_rules! sample {
     ($name:literal, $summary:literal) => {
-        super::call::Sample { name: $name, summary: $summary, json: include_str!(concat!("examples/", $name, ".json")) }
+        super::call::JsonExample {
+            name: $name,
+            summary: $summary,
+            json: include_str!(concat!("examples/", $name, ".json")),
+        }
     };
 }
 pub(super) use sample;
 
 /// One call, as far as it is described.
-pub(super) struct Call {
+pub(super) struct ApiCall {
     method: HttpMethod,
     path: &'static str,
     operation: OperationBuilder,
     answers: BTreeMap<u16, Response>,
-    problems: Vec<Kind>,
+    problems: Vec<ProblemKind>,
     schemas: Schemas,
     sent: Option<String>,
 }
@@ -48,12 +53,12 @@ pub(super) struct Described {
     pub(super) sent: Option<String>,
 }
 
-impl Call {
+impl ApiCall {
     /// A call named `id`, under the heading `tag`.
     pub(super) fn new(tag: &str, method: HttpMethod, path: &'static str, id: &str, summary: &str) -> Self {
         let mut schemas = Schemas::default();
         let names = path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-        let parameters: Vec<Parameter> = names.map(|name| bodies::path_parameter(name, &mut schemas)).collect();
+        let parameters: Vec<Parameter> = names.map(|name| path_parameter(name, &mut schemas)).collect();
         let operation = OperationBuilder::new()
             .tag(tag)
             .operation_id(Some(id))
@@ -87,7 +92,7 @@ impl Call {
     }
 
     /// A body of JSON.
-    pub(super) fn takes<T: ToSchema>(mut self, required: Required, description: &str, samples: &[Sample]) -> Self {
+    pub(super) fn takes<T: ToSchema>(mut self, required: Required, description: &str, samples: &[JsonExample]) -> Self {
         let content = json::<T>(&mut self.schemas, samples);
         self.sent = Some(T::name().into_owned());
         let body = RequestBodyBuilder::new()
@@ -99,7 +104,7 @@ impl Call {
     }
 
     /// An answer of JSON.
-    pub(super) fn answers<T: ToSchema>(self, status: u16, description: &str, samples: &[Sample]) -> Self {
+    pub(super) fn answers<T: ToSchema>(self, status: u16, description: &str, samples: &[JsonExample]) -> Self {
         let mut call = self;
         let content = json::<T>(&mut call.schemas, samples);
         call.answers_with(status, description, "application/json", content)
@@ -135,7 +140,7 @@ impl Call {
     }
 
     /// The problems that it may end in.
-    pub(super) fn refuses(mut self, kinds: &[&[Kind]]) -> Self {
+    pub(super) fn refuses(mut self, kinds: &[&[ProblemKind]]) -> Self {
         self.problems.extend(kinds.concat());
         self
     }
@@ -159,39 +164,16 @@ impl Call {
 }
 
 /// JSON of type `T` with examples.
-pub(super) fn json<T: ToSchema>(schemas: &mut Schemas, samples: &[Sample]) -> Content {
+pub(super) fn json<T: ToSchema>(schemas: &mut Schemas, samples: &[JsonExample]) -> Content {
     ContentBuilder::new()
         .schema(Some(schemas.add::<T>()))
         .examples_from_iter(samples.iter().map(|sample| (sample.name, sample.example())))
         .build()
 }
 
-impl Sample {
+impl JsonExample {
     pub(super) fn example(&self) -> Example {
         // What is no JSON would be missing, which the tests of the examples notice.
         ExampleBuilder::new().summary(self.summary).value(serde_json::from_str(self.json).ok()).build()
-    }
-}
-
-pub(super) fn text() -> utoipa::openapi::schema::Object {
-    utoipa::openapi::schema::ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String).build()
-}
-
-/// Schemas by name, as the document lists them.
-#[derive(Default)]
-pub(super) struct Schemas(pub(super) BTreeMap<String, RefOr<Schema>>);
-
-impl Schemas {
-    /// Adds `T` and what it is made of; answers with a reference to it.
-    pub(super) fn add<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        let name = T::name().into_owned();
-        let mut parts = vec![(name.clone(), T::schema())];
-        T::schemas(&mut parts);
-        self.0.extend(parts);
-        RefOr::Ref(Ref::from_schema_name(name))
-    }
-
-    pub(super) fn extend(&mut self, other: Self) {
-        self.0.extend(other.0);
     }
 }

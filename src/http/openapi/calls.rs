@@ -2,11 +2,14 @@
 
 use utoipa::openapi::{ContentBuilder, HttpMethod, Required};
 
-use super::super::problem::Kind;
-use super::super::{attempts, health, history, messages, rejected, secret, test, tokens as access};
-use super::bodies::{self, Message, Save, TokenRequest};
-use super::call::{Call, Schemas, sample, text};
+use super::call::{ApiCall, sample};
+use super::new_message::MessageBody;
 use super::problems::array;
+use super::schemas::{self, Schemas, text};
+use crate::http::api::save_body::SaveBody;
+use crate::http::api::tokens::{NewToken, TokenRequest};
+use crate::http::api::{attempts, messages, rejected, secret, service, webhook, workspace};
+use crate::http::problem::ProblemKind;
 use crate::workspace::view::WebhookView;
 
 /// The headings, in the order in which they are shown.
@@ -21,20 +24,27 @@ pub(super) const TAGS: &[(&str, &str)] = &[
 ];
 
 /// Every call that needs a token.
-const TOKEN: &[Kind] = &[Kind::Unauthorized, Kind::TooManyFailures, Kind::Overloaded, Kind::Internal];
+const TOKEN: &[ProblemKind] =
+    &[ProblemKind::Unauthorized, ProblemKind::TooManyFailures, ProblemKind::Overloaded, ProblemKind::Internal];
 /// Calls that a workspace's token does not open.
-const ADMIN: &[Kind] = &[Kind::AdminOnly];
+const ADMIN: &[ProblemKind] = &[ProblemKind::AdminOnly];
 /// Every call that names a workspace.
-const WORKSPACE: &[Kind] = &[Kind::InvalidWorkspace, Kind::NotFound];
+const WORKSPACE: &[ProblemKind] = &[ProblemKind::InvalidWorkspace, ProblemKind::NotFound];
 /// Reads of a workspace.
-const READ: &[Kind] = &[Kind::WorkspaceUnavailable, Kind::StoreAway];
+const READ: &[ProblemKind] = &[ProblemKind::WorkspaceUnavailable, ProblemKind::StoreAway];
 /// Calls with a body.
-const BODY: &[Kind] = &[Kind::BodyTooLarge, Kind::BodyTimeout, Kind::BodyUnreadable, Kind::NotDeclaredJson];
+const BODY: &[ProblemKind] =
+    &[ProblemKind::BodyTooLarge, ProblemKind::BodyTimeout, ProblemKind::BodyUnreadable, ProblemKind::NotDeclaredJson];
 /// Calls whose body is a save.
-const SAVE: &[Kind] = &[Kind::InvalidJson, Kind::InvalidWebhook];
+const SAVE: &[ProblemKind] = &[ProblemKind::InvalidJson, ProblemKind::InvalidWebhook];
 /// Commands.
-const COMMAND: &[Kind] =
-    &[Kind::TooManyCommands, Kind::WorkspaceUnavailable, Kind::OutcomeUnknown, Kind::StoreFull, Kind::StoreAway];
+const COMMAND: &[ProblemKind] = &[
+    ProblemKind::TooManyCommands,
+    ProblemKind::WorkspaceUnavailable,
+    ProblemKind::OutcomeUnknown,
+    ProblemKind::StoreFull,
+    ProblemKind::StoreAway,
+];
 
 /// What the live stream tells.
 const LIVE: &str = "Server-sent events, beginning with the present `state`: `attempt` with an attempt as `listAttempts` \
@@ -44,12 +54,12 @@ const LIVE: &str = "Server-sent events, beginning with the present `state`: `att
     when the token expires or is revoked. At most 16 streams a workspace.";
 
 /// All of them.
-pub(super) fn all() -> impl Iterator<Item = Call> {
+pub(super) fn all() -> impl Iterator<Item = ApiCall> {
     [webhook(), secrets(), workspace(), tokens(), attempts(), messages(), rejected(), service()].into_iter().flatten()
 }
 
-fn webhook() -> Vec<Call> {
-    let at = |method, path, id, summary| Call::new("Webhook", method, path, id, summary);
+fn webhook() -> Vec<ApiCall> {
+    let at = |method, path, id, summary| ApiCall::new("Webhook", method, path, id, summary);
     let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("save-cleared", "Clear it")];
     let states = [
         sample!("webhook-not-configured", "Never saved"),
@@ -70,7 +80,7 @@ fn webhook() -> Vec<Call> {
                  errors to 0. The first one makes the signing secret. What breaks a rule is refused whole: nothing is \
                  saved.",
             )
-            .takes::<Save>(Required::True, "The whole configuration", &saves)
+            .takes::<SaveBody>(Required::True, "The whole configuration", &saves)
             .answers::<WebhookView>(200, "Saved: the webhook as it is now", &[sample!("webhook-saved", "Saved")])
             .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, COMMAND]),
         at(HttpMethod::Post, "/v1/workspaces/{workspace}/webhook/test", "testWebhook", "Save and test")
@@ -79,22 +89,22 @@ fn webhook() -> Vec<Call> {
                  the answer. Works while the webhook is off, and never moves the count of errors. One at a time, one \
                  a second.",
             )
-            .takes::<Save>(
+            .takes::<SaveBody>(
                 Required::False,
                 "The configuration to save first; no body to test what is saved",
                 &[sample!("test", "Save and test")],
             )
-            .answers::<test::Tested>(200, "Tested, or why not", &tests)
-            .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, COMMAND, &[Kind::TestUnderWay, Kind::TestTooSoon]]),
+            .answers::<webhook::Tested>(200, "Tested, or why not", &tests)
+            .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, COMMAND, &[ProblemKind::TestUnderWay, ProblemKind::TestTooSoon]]),
     ]
 }
 
-fn secrets() -> Vec<Call> {
-    let at = |method, path, id, summary| Call::new("Webhook", method, path, id, summary);
+fn secrets() -> Vec<ApiCall> {
+    let at = |method, path, id, summary| ApiCall::new("Webhook", method, path, id, summary);
     vec![
         at(HttpMethod::Get, "/v1/workspaces/{workspace}/webhook/secret", "showSecret", "The signing secret")
             .answers::<secret::SecretView>(200, "The secret", &[sample!("secret", "Never rotated")])
-            .refuses(&[TOKEN, WORKSPACE, READ, &[Kind::NoSecret]]),
+            .refuses(&[TOKEN, WORKSPACE, READ, &[ProblemKind::NoSecret]]),
         at(
             HttpMethod::Post,
             "/v1/workspaces/{workspace}/webhook/secret/rotate",
@@ -103,19 +113,19 @@ fn secrets() -> Vec<Call> {
         )
         .says("For 24 hours every POST carries two signatures, of the new secret and of the one before it.")
         .answers::<secret::SecretView>(200, "The new secret", &[sample!("secret-rotated", "Just rotated")])
-        .refuses(&[TOKEN, WORKSPACE, COMMAND, &[Kind::NoSecret]]),
+        .refuses(&[TOKEN, WORKSPACE, COMMAND, &[ProblemKind::NoSecret]]),
     ]
 }
 
-fn workspace() -> Vec<Call> {
-    let at = |method, path, id, summary| Call::new("Workspace", method, path, id, summary);
+fn workspace() -> Vec<ApiCall> {
+    let at = |method, path, id, summary| ApiCall::new("Workspace", method, path, id, summary);
     vec![
         at(HttpMethod::Get, "/v1/workspaces/{workspace}/history", "listHistory", "Who changed what, and when")
             .says(
                 "The last 100 changes of the configuration, newest first. `by` is who holds the token, or `outbound` \
                  where errors switched it off.",
             )
-            .answers::<history::History>(
+            .answers::<workspace::History>(
                 200,
                 "The changes",
                 &[sample!("history", "Saved, then switched off by errors")],
@@ -131,9 +141,9 @@ fn workspace() -> Vec<Call> {
     ]
 }
 
-fn tokens() -> Vec<Call> {
+fn tokens() -> Vec<ApiCall> {
     let path = "/v1/workspaces/{workspace}/tokens";
-    let at = |method, id, summary| Call::new("Tokens", method, path, id, summary);
+    let at = |method, id, summary| ApiCall::new("Tokens", method, path, id, summary);
     vec![
         at(HttpMethod::Post, "makeToken", "Make a token")
             .says(
@@ -145,8 +155,15 @@ fn tokens() -> Vec<Call> {
                 "How long it lives and who gets it",
                 &[sample!("token-request", "For somebody")],
             )
-            .answers::<access::Minted>(201, "The token", &[sample!("token", "For a month")])
-            .refuses(&[TOKEN, ADMIN, WORKSPACE, READ, BODY, &[Kind::InvalidJson, Kind::InvalidTokenRequest]]),
+            .answers::<NewToken>(201, "The token", &[sample!("token", "For a month")])
+            .refuses(&[
+                TOKEN,
+                ADMIN,
+                WORKSPACE,
+                READ,
+                BODY,
+                &[ProblemKind::InvalidJson, ProblemKind::InvalidTokenRequest],
+            ]),
         at(HttpMethod::Delete, "revokeTokens", "Revoke all tokens")
             .says("Ends every token and every session of the workspace that there is, at once and on every node.")
             .answers_nothing(204, "Revoked")
@@ -154,8 +171,8 @@ fn tokens() -> Vec<Call> {
     ]
 }
 
-fn attempts() -> Vec<Call> {
-    let at = |path, id, summary| Call::new("Attempts", HttpMethod::Get, path, id, summary);
+fn attempts() -> Vec<ApiCall> {
+    let at = |path, id, summary| ApiCall::new("Attempts", HttpMethod::Get, path, id, summary);
     let mut schemas = Schemas::default();
     let entries = array(schemas.add::<attempts::LogEntry<'_>>());
     let log = sample!("log", "One delivered, then one that failed");
@@ -165,7 +182,7 @@ fn attempts() -> Vec<Call> {
     vec![
         at("/v1/workspaces/{workspace}/attempts", "listAttempts", "The last attempts")
             .says("The last 100, newest first, without request and response.")
-            .answers::<attempts::Attempts>(200, "The attempts", &[list])
+            .answers::<attempts::AttemptList>(200, "The attempts", &[list])
             .refuses(&[TOKEN, WORKSPACE, READ]),
         at("/v1/workspaces/{workspace}/attempts/log", "downloadLog", "Download log")
             .says("The same attempts with request and response, as a file.")
@@ -176,68 +193,82 @@ fn attempts() -> Vec<Call> {
         at("/v1/workspaces/{workspace}/attempts/live", "followAttempts", "Each attempt as it is made")
             .says(LIVE)
             .answers_with(200, "The events, without an end", "text/event-stream", events)
-            .refuses(&[TOKEN, WORKSPACE, READ, &[Kind::InvalidQuery, Kind::TooManyStreams]]),
+            .refuses(&[TOKEN, WORKSPACE, READ, &[ProblemKind::InvalidQuery, ProblemKind::TooManyStreams]]),
     ]
 }
 
-fn messages() -> Vec<Call> {
+fn messages() -> Vec<ApiCall> {
     let path = "/v1/workspaces/{workspace}/messages";
     vec![
-        Call::new("Messages", HttpMethod::Post, path, "publishMessage", "Publish a message")
+        ApiCall::new("Messages", HttpMethod::Post, path, "publishMessage", "Publish a message")
             .says(
                 "Admin token only. The body is the message itself, at most 256 KiB and nested at most 128 deep; it is \
                  sent on byte for byte.",
             )
-            .takes::<Message>(Required::True, "The message", &[sample!("message", "With text and attachment")])
-            .answers::<messages::Published>(202, "Durable; it will be sent", &[sample!("published", "Published")])
-            .refuses(&[TOKEN, ADMIN, WORKSPACE, BODY, &[Kind::InvalidMessage, Kind::StoreFull, Kind::StoreAway]]),
+            .takes::<MessageBody>(Required::True, "The message", &[sample!("message", "With text and attachment")])
+            .answers::<messages::PublishedMessage>(
+                202,
+                "Durable; it will be sent",
+                &[sample!("published", "Published")],
+            )
+            .refuses(&[
+                TOKEN,
+                ADMIN,
+                WORKSPACE,
+                BODY,
+                &[ProblemKind::InvalidMessage, ProblemKind::StoreFull, ProblemKind::StoreAway],
+            ]),
     ]
 }
 
-fn rejected() -> Vec<Call> {
-    let at = |method, path, id, summary| Call::new("Rejected", method, path, id, summary);
+fn rejected() -> Vec<ApiCall> {
+    let at = |method, path, id, summary| ApiCall::new("Rejected", method, path, id, summary);
     let entry = sample!("rejected-entry", "A message that is not JSON");
     let moved = sample!("requeued", "It stood in the wrong stream");
     vec![
         at(HttpMethod::Get, "/v1/rejected", "listRejected", "What was set aside")
             .says("By shard and oldest first, at most 100.")
-            .query("shard", "Only those of this shard", bodies::shard())
-            .query("after", "Only those behind this one: the `next` of an earlier answer", bodies::place())
-            .answers::<rejected::Listed>(
+            .query("shard", "Only those of this shard", schemas::shard())
+            .query("after", "Only those behind this one: the `next` of an earlier answer", schemas::place())
+            .answers::<rejected::RejectedList>(
                 200,
                 "The entries; `next` is null at the end",
                 &[sample!("rejected", "Two entries")],
             )
-            .refuses(&[TOKEN, ADMIN, &[Kind::InvalidQuery, Kind::StoreAway]]),
+            .refuses(&[TOKEN, ADMIN, &[ProblemKind::InvalidQuery, ProblemKind::StoreAway]]),
         at(HttpMethod::Get, "/v1/rejected/{shard}/{id}", "showRejected", "One entry with its fields")
-            .answers::<rejected::Shown>(200, "The entry", &[entry])
-            .refuses(&[TOKEN, ADMIN, &[Kind::NotFound, Kind::StoreAway]]),
+            .answers::<rejected::RejectedDetail>(200, "The entry", &[entry])
+            .refuses(&[TOKEN, ADMIN, &[ProblemKind::NotFound, ProblemKind::StoreAway]]),
         at(HttpMethod::Post, "/v1/rejected/{shard}/{id}/requeue", "requeueRejected", "Check it again and send it on")
             .says(
                 "A valid message goes behind everything that waits for its workspace; what is still not valid stays \
                  where it is.",
             )
-            .answers::<rejected::Moved>(202, "Durable in the stream of its workspace", &[moved])
-            .refuses(&[TOKEN, ADMIN, &[Kind::NotFound, Kind::StillInvalid, Kind::StoreFull, Kind::StoreAway]]),
+            .answers::<rejected::RequeuedMessage>(202, "Durable in the stream of its workspace", &[moved])
+            .refuses(&[
+                TOKEN,
+                ADMIN,
+                &[ProblemKind::NotFound, ProblemKind::StillInvalid, ProblemKind::StoreFull, ProblemKind::StoreAway],
+            ]),
     ]
 }
 
-fn service() -> Vec<Call> {
-    let at = |path, id, summary| Call::new("Service", HttpMethod::Get, path, id, summary).open();
-    let document = ContentBuilder::new().schema(Some(bodies::anything())).build();
+fn service() -> Vec<ApiCall> {
+    let at = |path, id, summary| ApiCall::new("Service", HttpMethod::Get, path, id, summary).open();
+    let document = ContentBuilder::new().schema(Some(schemas::anything())).build();
     vec![
-        at("/healthz", "alive", "Whether the process answers").answers::<health::Alive>(
+        at("/healthz", "alive", "Whether the process answers").answers::<service::Alive>(
             200,
             "It does",
             &[sample!("alive", "Alive")],
         ),
         at("/readyz", "ready", "Whether this node does its work")
-            .answers::<health::Ready>(
+            .answers::<service::ReadinessReport>(
                 200,
                 "Every shard assigned to this node is owned and loaded",
                 &[sample!("ready", "Ready")],
             )
-            .answers::<health::Ready>(
+            .answers::<service::ReadinessReport>(
                 503,
                 "Not yet, or not any more; `reasons` says why",
                 &[sample!("not-ready", "Another node holds a shard")],

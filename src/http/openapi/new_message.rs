@@ -1,5 +1,7 @@
 //! The POST that an endpoint receives ([contract, section 2](crate::docs::contract#2-the-post-out)).
 
+use serde::Deserialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
@@ -7,15 +9,63 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Required, Response};
 
-use super::call::{Schemas, json, sample};
+use super::call::{json, sample};
+use super::schemas::Schemas;
 use crate::sign::{ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 
 /// The body of the POST: what the producer wrote, byte for byte, as the member `message`.
 #[derive(ToSchema)]
+#[schema(as = NewMessage)]
 #[expect(dead_code, reason = "only describes what the courier sends")]
-pub(super) struct NewMessage {
+pub(super) struct WebhookRequestBody {
     /// The message as its producer wrote it.
-    message: super::bodies::Message,
+    message: MessageBody,
+}
+
+/// A message as its producer writes it. Checked are the four members that must be there; whatever else
+/// stands in it is passed on byte for byte.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Message)]
+#[expect(dead_code, reason = "only describes what `Message` checks")]
+pub(super) struct MessageBody {
+    /// The business's side: `full name`, `email`, `phone`. Its `phone` is a part of the chat's name.
+    #[serde(rename = "whatsapp account")]
+    #[schema(required = false)]
+    whatsapp_account: Value,
+    /// The other side: `full name`, `is_group`, `phone`. Its `phone`, or else its `full name`, names the chat; messages of
+    /// one chat are delivered in order.
+    #[schema(value_type = Object)]
+    contact: Value,
+    /// Whether it left or arrived.
+    direction: Direction,
+    /// When it was written, as the producer tells it.
+    #[schema(min_length = 1, example = "2021-02-24T06:25:29+0000")]
+    timestamp: String,
+    /// The producer's id.
+    #[schema(min_length = 1)]
+    message_id: String,
+    /// Who wrote it: `full name`, `phone`.
+    #[schema(required = false)]
+    sender: Value,
+    /// Who gets it: `full name`, `phone`.
+    #[schema(required = false)]
+    receiver: Value,
+    /// Its text, if it has one.
+    #[schema(required = false)]
+    text: Value,
+    /// Its attachment, if it has one: `filename`, `download_url`.
+    #[schema(required = false)]
+    attachment: Value,
+}
+
+/// Which way a message went.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Direction {
+    /// It left.
+    Sent,
+    /// It arrived.
+    Received,
 }
 
 const SAYS: &str = "\
@@ -42,7 +92,7 @@ const SUCCESS: &str = "Taken. Any status from 200 to 209 says so; the body is sh
 
 /// Described as the document's `webhooks` entry.
 pub(super) fn operation(schemas: &mut Schemas) -> Operation {
-    let content = json::<NewMessage>(schemas, &[sample!("new-message", "A message with text and attachment")]);
+    let content = json::<WebhookRequestBody>(schemas, &[sample!("new-message", "A message with text and attachment")]);
     let body = RequestBodyBuilder::new().required(Some(Required::True)).content("application/json", content);
     OperationBuilder::new()
         .operation_id(Some("newMessage"))

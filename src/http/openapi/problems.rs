@@ -7,55 +7,64 @@ use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, Schema};
 
-use super::super::problem::Kind;
-use super::call::text;
+use super::schemas::text;
+use crate::http::problem::ProblemKind;
 
 /// Every class, with what an example's `detail` says.
-const KINDS: &[(Kind, &str)] = &[
-    (Kind::Unauthorized, "send `Authorization: Bearer <token>` with the admin token or a token of the workspace"),
-    (Kind::AdminOnly, "this call needs the admin token"),
+const KINDS: &[(ProblemKind, &str)] = &[
     (
-        Kind::TooManyFailures,
+        ProblemKind::Unauthorized,
+        "send `Authorization: Bearer <token>` with the admin token or a token of the workspace",
+    ),
+    (ProblemKind::AdminOnly, "this call needs the admin token"),
+    (
+        ProblemKind::TooManyFailures,
         "the token is wrong; send the admin token or a token of this workspace; too many wrong ones came from your address, wait a minute",
     ),
-    (Kind::NotFound, "shard 2 has no rejected entry 1769860801012-0: it was requeued, or deleted to make room"),
-    (Kind::MethodNotAllowed, "/v1/workspaces/acme/webhook does not take DELETE; use a method of the Allow header"),
+    (ProblemKind::NotFound, "shard 2 has no rejected entry 1769860801012-0: it was requeued, or deleted to make room"),
     (
-        Kind::InvalidWorkspace,
+        ProblemKind::MethodNotAllowed,
+        "/v1/workspaces/acme/webhook does not take DELETE; use a method of the Allow header",
+    ),
+    (
+        ProblemKind::InvalidWorkspace,
         "a workspace id has 1 to 128 characters of A-Z a-z 0-9 _ . : - and is not \".\" or \"..\"",
     ),
     (
-        Kind::InvalidJson,
+        ProblemKind::InvalidJson,
         "send one JSON object, such as {\"url\":\"https://example.com/hook\"}: EOF while parsing an object at line 1 column 1",
     ),
-    (Kind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"),
-    (Kind::BodyTooLarge, "send at most 263168 bytes"),
-    (Kind::BodyTimeout, "send the whole body within 10 s"),
-    (Kind::BodyUnreadable, "the body broke off; send it again, whole"),
-    (Kind::InvalidWebhook, "nothing was saved: correct each member that stands in `errors` and send it again"),
-    (Kind::InvalidTokenRequest, "no token was made: correct each member that stands in `errors` and send it again"),
-    (Kind::InvalidMessage, "`direction` must be \"sent\" or \"received\""),
-    (Kind::StillInvalid, "the entry is still not valid: the message is not JSON"),
-    (Kind::InvalidQuery, "`after` must be the `next` of an earlier answer"),
-    (Kind::NoSecret, "the secret is made by the first save; PUT the webhook first"),
-    (Kind::TestUnderWay, "a test of this workspace is under way; wait for its answer"),
-    (Kind::TestTooSoon, "one test a second is allowed; wait a second and try again"),
-    (Kind::TooManyCommands, "more than 1000 commands wait on this shard; try again in a few seconds"),
-    (Kind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why"),
-    (Kind::OutcomeUnknown, "stored; read the webhook to see whether it was applied"),
+    (ProblemKind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"),
+    (ProblemKind::BodyTooLarge, "send at most 263168 bytes"),
+    (ProblemKind::BodyTimeout, "send the whole body within 10 s"),
+    (ProblemKind::BodyUnreadable, "the body broke off; send it again, whole"),
+    (ProblemKind::InvalidWebhook, "nothing was saved: correct each member that stands in `errors` and send it again"),
     (
-        Kind::StoreFull,
+        ProblemKind::InvalidTokenRequest,
+        "no token was made: correct each member that stands in `errors` and send it again",
+    ),
+    (ProblemKind::InvalidMessage, "`direction` must be \"sent\" or \"received\""),
+    (ProblemKind::StillInvalid, "the entry is still not valid: the message is not JSON"),
+    (ProblemKind::InvalidQuery, "`after` must be the `next` of an earlier answer"),
+    (ProblemKind::NoSecret, "the secret is made by the first save; PUT the webhook first"),
+    (ProblemKind::TestUnderWay, "a test of this workspace is under way; wait for its answer"),
+    (ProblemKind::TestTooSoon, "one test a second is allowed; wait a second and try again"),
+    (ProblemKind::TooManyCommands, "more than 1000 commands wait on this shard; try again in a few seconds"),
+    (ProblemKind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why"),
+    (ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied"),
+    (
+        ProblemKind::StoreFull,
         "the store is full, the message was not stored; free memory or raise its limit, then publish again",
     ),
-    (Kind::StoreAway, "the store is away, nothing was changed; try again in a few seconds"),
-    (Kind::TooManyStreams, "this workspace has 16 live streams open already; close one of them"),
-    (Kind::Overloaded, "too many requests are being answered; try again in a second"),
-    (Kind::Internal, "the request failed inside the service; the operator's log says why"),
+    (ProblemKind::StoreAway, "the store is away, nothing was changed; try again in a few seconds"),
+    (ProblemKind::TooManyStreams, "this workspace has 16 live streams open already; close one of them"),
+    (ProblemKind::Overloaded, "too many requests are being answered; try again in a second"),
+    (ProblemKind::Internal, "the request failed inside the service; the operator's log says why"),
 ];
 
 /// An example of each class, by its name.
 pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
-    let example = |&(kind, detail): &(Kind, &str)| {
+    let example = |&(kind, detail): &(ProblemKind, &str)| {
         let (status, name, title, _) = kind.row();
         let mut value = json!({
             "type": format!("urn:outbound:problem:{name}"),
@@ -64,8 +73,8 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
             "detail": detail,
         });
         match kind {
-            Kind::InvalidWebhook => value["errors"] = member_errors(),
-            Kind::InvalidTokenRequest => value["errors"] = token_errors(),
+            ProblemKind::InvalidWebhook => value["errors"] = member_errors(),
+            ProblemKind::InvalidTokenRequest => value["errors"] = token_errors(),
             _ => {}
         }
         let example = ExampleBuilder::new().summary(title).value(Some(value)).build();
@@ -84,15 +93,15 @@ fn token_errors() -> Value {
 }
 
 /// The responses that the classes make, by status.
-pub(super) fn responses(kinds: &[Kind]) -> BTreeMap<u16, Response> {
-    let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
+pub(super) fn responses(kinds: &[ProblemKind]) -> BTreeMap<u16, Response> {
+    let mut by_status: BTreeMap<u16, Vec<ProblemKind>> = BTreeMap::new();
     for kind in kinds {
         by_status.entry(kind.row().0.as_u16()).or_default().push(*kind);
     }
     by_status.into_iter().map(|(status, kinds)| (status, response(status, &kinds))).collect()
 }
 
-fn response(status: u16, kinds: &[Kind]) -> Response {
+fn response(status: u16, kinds: &[ProblemKind]) -> Response {
     let rows: Vec<_> = kinds.iter().map(|kind| kind.row()).collect();
     let titles: Vec<String> = rows.iter().map(|(_, name, title, _)| format!("{title} (`{name}`)")).collect();
     let of_these = ObjectBuilder::new()
@@ -113,7 +122,7 @@ fn response(status: u16, kinds: &[Kind]) -> Response {
     if rows.iter().any(|(.., retry_after)| retry_after.is_some()) {
         header("Retry-After", "Seconds after which trying again helps; absent where it does not");
     }
-    if kinds.contains(&Kind::Unauthorized) {
+    if kinds.contains(&ProblemKind::Unauthorized) {
         header("WWW-Authenticate", "`Bearer`");
     }
     response

@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use super::super::problem::{Kind, Problem};
+use crate::http::problem::{Problem, ProblemKind};
 
 /// Characters of a hash in a name: more than enough to tell the versions of one file apart.
 const HASH_SHOWN: usize = 12;
@@ -40,9 +40,10 @@ impl Asset {
     }
 }
 
-pub(in super::super) async fn asset(Path(name): Path<String>) -> Response {
+pub(in crate::http) async fn asset(Path(name): Path<String>) -> Response {
     let Some(asset) = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name) else {
-        return Problem::new(Kind::NotFound, "this file belongs to another version; reload the page").into_response();
+        return Problem::new(ProblemKind::NotFound, "this file belongs to another version; reload the page")
+            .into_response();
     };
     let keep = "public, max-age=31536000, immutable";
     ([(CONTENT_TYPE, asset.media), (CACHE_CONTROL, keep)], asset.text).into_response()

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::page::Model;
+use super::model::Model;
 use super::parts::Icon;
 use super::parts::{duration, icon, time};
 use super::{json, plot};

@@ -1,8 +1,11 @@
-//! What stands around every page.
+//! What stands around every page, and the pages that show nothing of a workspace: to sign in, and what went
+//! wrong.
 
+use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
+use crate::message::WorkspaceId;
 
 /// A whole document. `root` is what stands before our paths in a browser.
 pub(super) fn document(root: &str, title: &str, body: &Markup) -> String {
@@ -25,4 +28,43 @@ pub(super) fn document(root: &str, title: &str, body: &Markup) -> String {
         }
     };
     page.into_string()
+}
+
+/// The page to sign in with. `root` is what stands before our paths in a browser, `path` the screen's
+/// path; `error` is shown next to the field.
+pub(super) fn sign_in(root: &str, path: &str, workspace: &WorkspaceId, error: Option<&str>) -> Html<String> {
+    let body = html! {
+        main #main .narrow {
+            h1 { "Integration / Outbound" }
+            section .panel {
+                h2 { "Sign in" }
+                p { "Workspace " strong .id { (workspace) } }
+                form method="post" action={ (path) "/session" } {
+                    div .field {
+                        label for="token" { "Token" }
+                        input #token name="token" type="password" autocomplete="current-password" required autofocus
+                            spellcheck="false" aria-invalid=[error.map(|_| "true")]
+                            aria-describedby=[error.map(|_| "token-error")];
+                        @if let Some(error) = error {
+                            p #token-error .error role="alert" { (error) }
+                        }
+                    }
+                    div .actions { button .primary { "Sign in" } }
+                }
+                p .hint .command { "The operator of the service makes a token: " code { "outbound token --workspace " (workspace) } }
+            }
+        }
+    };
+    Html(document(root, "Sign in · Outbound", &body))
+}
+
+/// What went wrong, where no page of the workspace can be shown.
+pub(super) fn trouble(root: &str, title: &str, detail: &str) -> Html<String> {
+    let body = html! {
+        main #main .narrow {
+            h1 { (title) }
+            section .panel { p role="alert" { (detail) } }
+        }
+    };
+    Html(document(root, &format!("{title} · Outbound"), &body))
 }

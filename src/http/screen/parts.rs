@@ -64,6 +64,35 @@ pub(super) enum Icon {
     Pause,
 }
 
+/// How something stands: a colour, a picture, and always words beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Warning,
+    Bad,
+    Off,
+}
+
+impl Tone {
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Warning => "warning",
+            Self::Bad => "bad",
+            Self::Off => "off",
+        }
+    }
+
+    pub(super) fn icon(self) -> Markup {
+        icon(match self {
+            Self::Good => Icon::Check,
+            Self::Warning => Icon::Warning,
+            Self::Bad => Icon::Cross,
+            Self::Off => Icon::Pause,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,15 +11,17 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use url::form_urlencoded;
 
-use super::super::form::Submitted;
-use super::super::problem::Problem;
-use super::super::serve::Draining;
-use super::super::session::Session;
-use super::super::{Shared, attempts, save as rules, session};
-use super::form::Typed;
-use super::page::{Model, Notice, SecretShown, latest as latest_page, page};
-use super::parts::duration;
-use super::status::Tone;
+use super::model::{Model, Notice, SecretShown};
+use super::page::{latest as latest_page, page};
+use super::parts::{Tone, duration};
+use super::session::Session;
+use super::sign_in;
+use super::submitted::Submitted;
+use super::typed::Typed;
+use crate::http::api::{attempts, save_body};
+use crate::http::problem::Problem;
+use crate::http::server::Draining;
+use crate::http::state::FacadeState;
 use crate::journal::port::Reading;
 use crate::message::WorkspaceId;
 use crate::workspace::command::{Action, NoAttempt, Save};
@@ -38,7 +40,7 @@ const SHOW: &str = "show";
 const AFTER: &str = "after";
 
 /// The calls of the screen. What is sent is sent by a form of the session's own pages ([`Submitted`]).
-pub(in super::super) fn routes() -> Router<Arc<Shared>> {
+pub(in crate::http) fn routes() -> Router<Arc<FacadeState>> {
     Router::new()
         .route("/workspaces/{workspace}/outbound", get(show))
         .route("/workspaces/{workspace}/outbound/latest", get(latest))
@@ -47,75 +49,75 @@ pub(in super::super) fn routes() -> Router<Arc<Shared>> {
         .route("/workspaces/{workspace}/outbound/save", post(save))
         .route("/workspaces/{workspace}/outbound/test", post(save_and_test))
         .route("/workspaces/{workspace}/outbound/rotate", post(rotate))
-        .route("/workspaces/{workspace}/outbound/session", post(session::begin))
-        .route("/workspaces/{workspace}/outbound/session/end", post(session::end))
+        .route("/workspaces/{workspace}/outbound/session", post(sign_in::begin))
+        .route("/workspaces/{workspace}/outbound/session/end", post(sign_in::end))
 }
 
 /// The screen.
-async fn show(State(shared): State<Arc<Shared>>, session: Session, RawQuery(query): RawQuery) -> Response {
+async fn show(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(query): RawQuery) -> Response {
     let asked = Asked::of(query.as_deref());
-    match shared.screen(&session, &asked, None, None).await {
+    match state.screen(&session, &asked, None, None).await {
         Ok(page) => page.into_response(),
-        Err(problem) => shared.trouble(problem),
+        Err(problem) => state.trouble(&problem),
     }
 }
 
 /// What is new on it, for the script.
-async fn latest(State(shared): State<Arc<Shared>>, session: Session, RawQuery(query): RawQuery) -> Response {
+async fn latest(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(query): RawQuery) -> Response {
     let asked = Asked::of(query.as_deref());
     let after = asked.value(AFTER).and_then(|seq| seq.parse().ok()).unwrap_or(0);
-    match shared.latest(&session, after).await {
+    match state.latest(&session, after).await {
         Ok(page) => page.into_response(),
-        Err(problem) => shared.trouble(problem),
+        Err(problem) => state.trouble(&problem),
     }
 }
 
 /// The live stream, for the script.
 async fn live(
-    State(shared): State<Arc<Shared>>,
+    State(state): State<Arc<FacadeState>>,
     session: Session,
     draining: Option<Extension<Draining>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    shared.stream(session.scope, draining.map(|Extension(draining)| draining), &headers).await
+    state.stream(session.scope, draining.map(|Extension(draining)| draining), &headers).await
 }
 
 /// Download log.
-async fn log(shared: State<Arc<Shared>>, session: Session) -> Response {
-    let State(of) = shared.clone();
-    attempts::log(shared, session.scope).await.unwrap_or_else(|problem| of.trouble(problem))
+async fn log(state: State<Arc<FacadeState>>, session: Session) -> Response {
+    let State(of) = state.clone();
+    attempts::log(state, session.scope).await.unwrap_or_else(|problem| of.trouble(&problem))
 }
 
 /// Save.
-async fn save(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
-    shared.saved(submitted, Action::Save).await
+async fn save(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
+    state.saved(submitted, Action::Save).await
 }
 
 /// Save and test.
-async fn save_and_test(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
-    shared.saved(submitted, |save| Action::Test { save: Some(save) }).await
+async fn save_and_test(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
+    state.saved(submitted, |save| Action::Test { save: Some(save) }).await
 }
 
 /// A new signing secret.
-async fn rotate(State(shared): State<Arc<Shared>>, submitted: Submitted) -> Response {
+async fn rotate(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
     let session = submitted.session;
-    match shared.submit(&session.scope, Action::RotateSecret).await {
-        Ok(_) => shared.see(&session.scope.workspace, &format!("?{ROTATED}#secret")),
-        Err(problem) => shared.again(&session, None, problem).await,
+    match state.submit(&session.scope.workspace, session.scope.caller.subject(), Action::RotateSecret).await {
+        Ok(_) => state.see(&session.scope.workspace, &format!("?{ROTATED}#secret")),
+        Err(problem) => state.again(&session, None, problem).await,
     }
 }
 
-impl Shared {
+impl FacadeState {
     async fn saved(&self, submitted: Submitted, action: impl FnOnce(Save) -> Action) -> Response {
         let Submitted { session, fields } = submitted;
         let typed = Typed::sent(|name| fields.get(name).to_owned());
-        let save = match rules::parse(typed.body().as_bytes(), &self.facade.guard) {
+        let save = match save_body::parse(typed.body().as_bytes(), &self.facade.guard) {
             Ok(save) => save,
             Err(problem) => return self.again(&session, Some(typed), problem).await,
         };
         let action = action(save);
         let tests = matches!(action, Action::Test { .. });
-        match self.submit(&session.scope, action).await {
+        match self.submit(&session.scope.workspace, session.scope.caller.subject(), action).await {
             Ok(applied) => {
                 let came_of_it = match (tests, applied.attempt, applied.reason) {
                     (true, Some(attempt), _) => format!("?{TESTED}={}", attempt.id),
@@ -141,7 +143,7 @@ impl Shared {
         let typed = typed.map(|typed| typed.with_errors(errors));
         match self.screen(session, &Asked::default(), typed, Some(notice)).await {
             Ok(page) => (status, page).into_response(),
-            Err(problem) => self.trouble(problem),
+            Err(problem) => self.trouble(&problem),
         }
     }
 
@@ -153,8 +155,8 @@ impl Shared {
         notice: Option<Notice>,
     ) -> Result<Html<String>, Problem> {
         let workspace = &session.scope.workspace;
-        let reading = self.read(workspace).await?;
-        let events = self.within_reads(self.facade.journal.history(workspace)).await?;
+        let reading = self.reader.workspace(workspace).await?;
+        let events = self.reader.bounded(self.facade.journal.history(workspace)).await?;
         let changes = history::changes(&events);
         let view = WebhookView::new(workspace, &reading.state, &self.facade.policy);
         let notice = notice.or_else(|| asked.notice(&reading));
@@ -171,7 +173,7 @@ impl Shared {
 
     async fn latest(&self, session: &Session, after: u64) -> Result<Html<String>, Problem> {
         let workspace = &session.scope.workspace;
-        let reading = self.read(workspace).await?;
+        let reading = self.reader.workspace(workspace).await?;
         let view = WebhookView::new(workspace, &reading.state, &self.facade.policy);
         let base = self.screen_path(workspace);
         Ok(Html(latest_page(&self.model(session, &base, &view, &reading), after).into_string()))
@@ -188,7 +190,7 @@ impl Shared {
         let now = (self.facade.clock)();
         let previous = reading.state.webhook.valid_previous_secret(now);
         Model {
-            root: self.facade.access.front.path(),
+            root: self.facade.access.origin.path(),
             base,
             csrf: &session.csrf,
             who: session.scope.caller.subject(),

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::page::{Model, SecretShown};
+use super::model::{Model, SecretShown};
 use super::parts::time;
 
 /// The samples, each the text of a file that is tested against what we sign. README shows the same.

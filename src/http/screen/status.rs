@@ -2,41 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::page::Model;
-use super::parts::{self, Icon, count};
+use super::model::Model;
+use super::parts::{self, Tone, count};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
 use crate::workspace::policy::Counting;
 use crate::workspace::view::{MailView, WebhookView};
-
-/// How something stands: a colour, a picture, and always words beside them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
-    Good,
-    Warning,
-    Bad,
-    Off,
-}
-
-impl Tone {
-    pub(super) fn class(self) -> &'static str {
-        match self {
-            Self::Good => "good",
-            Self::Warning => "warning",
-            Self::Bad => "bad",
-            Self::Off => "off",
-        }
-    }
-
-    pub(super) fn icon(self) -> Markup {
-        parts::icon(match self {
-            Self::Good => Icon::Check,
-            Self::Warning => Icon::Warning,
-            Self::Bad => Icon::Cross,
-            Self::Off => Icon::Pause,
-        })
-    }
-}
 
 /// The panel on top.
 pub(super) fn panel(model: &Model<'_>) -> Markup {

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::form::{EMAIL, ENABLED, EVENT, HEADERS, Typed, URL};
-use super::page::Model;
+use super::model::Model;
+use super::typed::{EMAIL, ENABLED, EVENT, HEADERS, Typed, URL};
 use crate::workspace::configuration::WebhookStatus;
 
 pub(super) fn section(model: &Model<'_>) -> Markup {

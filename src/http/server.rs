@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
-use super::failures::Peer;
+use super::auth::failures::PeerAddress;
 use crate::config::{CONNECTIONS_MAX, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT, RESPONSE_STALL_MAX};
 
 /// How long nothing is accepted after an error that is not the caller's, such as too many open files.
@@ -30,23 +30,23 @@ pub(super) struct Draining(pub(super) watch::Receiver<bool>);
 /// connections at once, waits for requests being answered for at most [`FACADE_DRAIN_MAX`], and
 /// cuts what is left. Who takes nothing of his answer for [`RESPONSE_STALL_MAX`] is cut at any time.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (drain, draining) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accept = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
+            let permit = permits.clone().acquire_owned().await;
+            (permit, listener.accept().await)
         };
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (place, accepted) = accept => match accepted {
+            (permit, accepted) = accept => match accepted {
                 Ok((stream, from)) => {
-                    let connection = converse(stream, Peer(from.ip()), router.clone(), draining.clone());
+                    let connection = converse(stream, PeerAddress(from.ip()), router.clone(), draining.clone());
                     connections.spawn(async move {
-                        let _place = place;
+                        let _permit = permit;
                         connection.await;
                     });
                 }
@@ -66,7 +66,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 }
 
 /// One connection to its end. Errors on it are the peer's affair: it went away or broke the protocol.
-async fn converse(stream: TcpStream, peer: Peer, router: Router, mut draining: watch::Receiver<bool>) {
+async fn converse(stream: TcpStream, peer: PeerAddress, router: Router, mut draining: watch::Receiver<bool>) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(RESPONSE_STALL_MAX));
     let stream = Box::pin(stream);

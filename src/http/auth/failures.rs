@@ -1,4 +1,4 @@
-//! Wrong tokens, by address: counted, told and logged within bounds.
+//! InvalidToken tokens, by address: counted, told and logged within bounds.
 //!
 //! A token of 256 random bits needs no slowing against guessing, and a right one always opens, so that
 //! nobody who shares an address with a guesser is locked out. What is bounded is what guesses cost:
@@ -6,19 +6,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use axum::http::request::Parts;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::jwt::Wrong;
-use super::problem::{Kind, Problem};
+use super::jwt::InvalidToken;
+use crate::config::WRONG_TOKENS_WINDOW;
+use crate::http::problem::{Problem, ProblemKind};
 
-/// How long failures are added up.
-const WINDOW: Duration = Duration::from_secs(FAILURES_SECONDS as u64);
-/// The same in seconds: whoever is told to stop may try again after that at the latest.
-pub(super) const FAILURES_SECONDS: u32 = 60;
 /// Failures of one address that are answered with what is wrong; the next is told to stop.
 const FAILURES_MAX: u32 = 10;
 /// Addresses that are counted apart within a window; all others count as one.
@@ -29,22 +25,22 @@ const LOGGED_MAX: u64 = 100;
 /// Where a request came from: the connection's other end, which may be a proxy. What a header says of
 /// it is not believed, for anybody can write one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub IpAddr);
+pub struct PeerAddress(pub IpAddr);
 
 /// The address of a request's connection.
-pub(super) fn peer(parts: &Parts) -> IpAddr {
-    parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
+pub(in crate::http) fn peer(parts: &Parts) -> IpAddr {
+    parts.extensions.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
 }
 
 /// The failures of the present window.
 #[derive(Debug, Default)]
-pub(super) struct Failures(Mutex<Window>);
+pub(in crate::http) struct Failures(Mutex<FailureWindow>);
 
 #[derive(Debug, Default)]
-struct Window {
+struct FailureWindow {
     began: Option<Instant>,
     by_network: HashMap<IpAddr, u32>,
-    /// Of all that find no place in `by_network`.
+    /// Of all that are not counted apart in `by_network`.
     others: u32,
     logged: u64,
     unlogged: u64,
@@ -52,14 +48,14 @@ struct Window {
 
 impl Failures {
     /// Counts a wrong token from `address` and says what to answer.
-    pub(super) fn count(&self, address: IpAddr, why: Wrong) -> Problem {
+    pub(in crate::http) fn count(&self, address: IpAddr, why: InvalidToken) -> Problem {
         let mut window = self.0.lock();
         let now = Instant::now();
-        if window.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
+        if window.began.is_none_or(|began| now.duration_since(began) >= WRONG_TOKENS_WINDOW) {
             if window.unlogged > 0 {
                 tracing::warn!(count = window.unlogged, "more wrong tokens were presented than are logged one by one");
             }
-            *window = Window { began: Some(now), ..Window::default() };
+            *window = FailureWindow { began: Some(now), ..FailureWindow::default() };
         }
         if window.logged < LOGGED_MAX {
             window.logged += 1;
@@ -70,14 +66,14 @@ impl Failures {
         let count = window.of(network(address));
         *count = count.saturating_add(1);
         if *count <= FAILURES_MAX {
-            return Problem::new(Kind::Unauthorized, why.sentence());
+            return Problem::new(ProblemKind::Unauthorized, why.detail());
         }
-        let detail = format!("{}; too many wrong ones came from your address, wait a minute", why.sentence());
-        Problem::new(Kind::TooManyFailures, detail)
+        let detail = format!("{}; too many wrong ones came from your address, wait a minute", why.detail());
+        Problem::new(ProblemKind::TooManyFailures, detail)
     }
 }
 
-impl Window {
+impl FailureWindow {
     fn of(&mut self, network: IpAddr) -> &mut u32 {
         if self.by_network.len() < ADDRESSES_MAX || self.by_network.contains_key(&network) {
             self.by_network.entry(network).or_default()
@@ -100,18 +96,18 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn answers(failures: &Failures, address: &str, times: usize) -> Vec<Kind> {
-        (0..times).map(|_| failures.count(address.parse().unwrap(), Wrong::Unknown).kind()).collect()
+    fn answers(failures: &Failures, address: &str, times: usize) -> Vec<ProblemKind> {
+        (0..times).map(|_| failures.count(address.parse().unwrap(), InvalidToken::Unknown).kind()).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_eleventh_failure_of_a_minute_is_told_to_stop_and_a_minute_later_not_any_more() {
         let failures = Failures::default();
-        assert_eq!(answers(&failures, "192.0.2.1", 10), [Kind::Unauthorized; 10]);
-        assert_eq!(answers(&failures, "::ffff:192.0.2.1", 1), [Kind::TooManyFailures]);
-        assert_eq!(answers(&failures, "192.0.2.2", 1), [Kind::Unauthorized]);
-        tokio::time::advance(WINDOW).await;
-        assert_eq!(answers(&failures, "192.0.2.1", 1), [Kind::Unauthorized]);
+        assert_eq!(answers(&failures, "192.0.2.1", 10), [ProblemKind::Unauthorized; 10]);
+        assert_eq!(answers(&failures, "::ffff:192.0.2.1", 1), [ProblemKind::TooManyFailures]);
+        assert_eq!(answers(&failures, "192.0.2.2", 1), [ProblemKind::Unauthorized]);
+        tokio::time::advance(WRONG_TOKENS_WINDOW).await;
+        assert_eq!(answers(&failures, "192.0.2.1", 1), [ProblemKind::Unauthorized]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -120,8 +116,8 @@ mod tests {
         for n in 0..10 {
             answers(&failures, &format!("2001:db8:1:2::{n}"), 1);
         }
-        assert_eq!(answers(&failures, "2001:db8:1:2:ffff::1", 1), [Kind::TooManyFailures]);
-        assert_eq!(answers(&failures, "2001:db8:1:3::1", 1), [Kind::Unauthorized]);
+        assert_eq!(answers(&failures, "2001:db8:1:2:ffff::1", 1), [ProblemKind::TooManyFailures]);
+        assert_eq!(answers(&failures, "2001:db8:1:3::1", 1), [ProblemKind::Unauthorized]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -131,10 +127,10 @@ mod tests {
             answers(&failures, &Ipv4Addr::from_bits(n).to_string(), 1);
         }
         for n in 0..10 {
-            assert_eq!(answers(&failures, &format!("198.51.100.{n}"), 1), [Kind::Unauthorized]);
+            assert_eq!(answers(&failures, &format!("198.51.100.{n}"), 1), [ProblemKind::Unauthorized]);
         }
-        assert_eq!(answers(&failures, "198.51.100.11", 1), [Kind::TooManyFailures]);
-        assert_eq!(answers(&failures, "0.0.0.1", 1), [Kind::Unauthorized]);
+        assert_eq!(answers(&failures, "198.51.100.11", 1), [ProblemKind::TooManyFailures]);
+        assert_eq!(answers(&failures, "0.0.0.1", 1), [ProblemKind::Unauthorized]);
         assert_eq!(failures.0.lock().by_network.len(), ADDRESSES_MAX);
     }
 }

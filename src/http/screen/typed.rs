@@ -1,11 +1,11 @@
 //! What stands in the webhook's form: what is saved, or what was typed with what is wrong about it.
 //!
 //! The form is turned into the members of the API's body and checked by the same rules
-//! (`http::save`), so that both refuse the same things for the same reasons.
+//! (`http::api::save_body`), so that both refuse the same things for the same reasons.
 
 use serde_json::Value;
 
-use super::super::problem::MemberError;
+use crate::http::problem::MemberError;
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::headers::MASK;
 use crate::workspace::view::WebhookView;

@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use super::problem::{Kind, Problem};
+use crate::http::problem::{Problem, ProblemKind};
 
 /// What the page may load: its own files, and pictures that its styles hold.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -17,23 +17,23 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const AN_HOUR: &str = "public, max-age=3600";
 
 /// Answers with the page.
-pub(super) async fn page() -> Response {
+pub(in crate::http) async fn page() -> Response {
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY)];
-    (headers, include_str!("docs/page.html")).into_response()
+    (headers, include_str!("docs_page/page.html")).into_response()
 }
 
 /// Answers with a file that the page names.
-pub(super) async fn file(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+pub(in crate::http) async fn file(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
     if name == "start.js" {
         let headers = [(CONTENT_TYPE, "text/javascript; charset=utf-8"), (CACHE_CONTROL, AN_HOUR)];
-        return Ok((headers, include_str!("docs/start.js")).into_response());
+        return Ok((headers, include_str!("docs_page/start.js")).into_response());
     }
     let used = ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png"].contains(&name.as_str());
     // The configuration is only read for a file that the page does not use.
     let file = used.then(|| utoipa_swagger_ui::serve(&name, std::sync::Arc::default()).ok().flatten()).flatten();
     let Some(file) = file else {
-        return Err(Problem::new(Kind::NotFound, "the page /docs has no such file"));
+        return Err(Problem::new(ProblemKind::NotFound, "the page /docs has no such file"));
     };
     let encoding = file.gzpipped.then_some([(CONTENT_ENCODING, "gzip")]);
     let headers = [(CONTENT_TYPE, file.content_type), (CACHE_CONTROL, AN_HOUR.to_owned())];

@@ -16,8 +16,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use super::problem::{Kind, Problem};
 use crate::config::TOKEN_KEY_BYTES_MIN;
+use crate::http::problem::{Problem, ProblemKind};
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
 
@@ -56,18 +56,18 @@ impl TokenKey {
     }
 
     /// Writes and signs a token.
-    pub(super) fn sign(&self, claims: &Claims) -> Result<String, Problem> {
+    pub(in crate::http) fn sign(&self, claims: &Claims) -> Result<String, Problem> {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.signing).map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "a token could not be signed");
-            Problem::new(Kind::Internal, "no token could be made; the operator's log says why")
+            Problem::new(ProblemKind::Internal, "no token could be made; the operator's log says why")
         })
     }
 
     /// Believes a token that this key signed for `audience`, as long as it lives. Whether its generation
     /// still holds, only its workspace can tell.
-    pub(super) fn verify(&self, token: &str, audience: Audience, now: Time) -> Result<Claims, Wrong> {
+    pub(in crate::http) fn verify(&self, token: &str, audience: Audience, now: Time) -> Result<Claims, InvalidToken> {
         if token.len() > TOKEN_BYTES_MAX {
-            return Err(Wrong::Unknown);
+            return Err(InvalidToken::Unknown);
         }
         let mut validation = Validation::new(Algorithm::HS256);
         // The clock is passed in, and ours runs to the second.
@@ -75,16 +75,16 @@ impl TokenKey {
         // Which audience it must be is compared below, where the type says that there is one.
         validation.validate_aud = false;
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.verifying, &validation);
-        let claims = decoded.map_err(|_| Wrong::Unknown)?.claims;
+        let claims = decoded.map_err(|_| InvalidToken::Unknown)?.claims;
         if claims.aud != audience {
-            return Err(Wrong::Unknown);
+            return Err(InvalidToken::Unknown);
         }
-        if claims.exp <= now.unix_seconds() { Err(Wrong::Expired) } else { Ok(claims) }
+        if claims.exp <= now.unix_seconds() { Err(InvalidToken::Expired) } else { Ok(claims) }
     }
 
     /// A value that only this key can make of `text`; `purpose` keeps what is made for one use from
     /// being good for another. No JWT begins with a purpose: they begin with the Base64 of a brace.
-    pub(super) fn seal(&self, purpose: &str, text: &[u8]) -> String {
+    pub(in crate::http) fn seal(&self, purpose: &str, text: &[u8]) -> String {
         let sealed = self.keyed.clone().chain_update(purpose).chain_update([0]).chain_update(text).finalize();
         URL_SAFE_NO_PAD.encode(sealed.into_bytes())
     }
@@ -98,31 +98,31 @@ impl fmt::Debug for TokenKey {
 
 /// What a token says. A member that is missing makes it worth nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Claims {
+pub(in crate::http) struct Claims {
     /// What it is good for.
-    pub(super) aud: Audience,
+    pub(in crate::http) aud: Audience,
     /// The workspace that it opens.
-    pub(super) ws: WorkspaceId,
+    pub(in crate::http) ws: WorkspaceId,
     /// Who holds it: stands in the change history.
-    pub(super) sub: String,
+    pub(in crate::http) sub: String,
     /// The workspace's token generation when it was made.
     #[serde(rename = "gen")]
-    pub(super) generation: u64,
+    pub(in crate::http) generation: u64,
     /// When it was made, in seconds since the Unix epoch.
-    pub(super) iat: i64,
+    pub(in crate::http) iat: i64,
     /// From when on it is worth nothing, likewise.
-    pub(super) exp: i64,
+    pub(in crate::http) exp: i64,
     /// Tells two sessions apart that began in the same second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) jti: Option<String>,
+    pub(in crate::http) jti: Option<String>,
     /// Of a session that the admin token began: the seal of that token, so that it ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) adm: Option<String>,
+    pub(in crate::http) adm: Option<String>,
 }
 
 /// What a token is good for: one kind never passes for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Audience {
+pub(in crate::http) enum Audience {
     /// A workspace token: the API, and the beginning of a session.
     #[serde(rename = "outbound:api")]
     Api,
@@ -133,7 +133,7 @@ pub(super) enum Audience {
 
 /// Why a token opens nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(in crate::http) enum InvalidToken {
     /// Not signed by us, for this use, in this form.
     Unknown,
     /// Ours, but its time is over.
@@ -142,9 +142,9 @@ pub(super) enum Wrong {
     Revoked,
 }
 
-impl Wrong {
+impl InvalidToken {
     /// For whoever presented it. Only who holds a token that was right once is told why it is not now.
-    pub(super) fn sentence(self) -> &'static str {
+    pub(in crate::http) fn detail(self) -> &'static str {
         match self {
             Self::Unknown => "the token is wrong; send the admin token or a token of this workspace",
             Self::Expired => "the token has expired; ask the operator for a new one",
@@ -225,9 +225,9 @@ mod tests {
     fn a_token_is_believed_until_its_last_second_and_by_its_own_key_only() {
         let token = key(1).sign(&claims()).unwrap();
         assert_eq!(key(1).verify(&token, Audience::Api, at(1_999)), Ok(claims()));
-        assert_eq!(key(1).verify(&token, Audience::Api, at(2_000)), Err(Wrong::Expired));
-        assert_eq!(key(1).verify(&token, Audience::Screen, at(1_999)), Err(Wrong::Unknown));
-        assert_eq!(key(2).verify(&token, Audience::Api, at(1_999)), Err(Wrong::Unknown));
+        assert_eq!(key(1).verify(&token, Audience::Api, at(2_000)), Err(InvalidToken::Expired));
+        assert_eq!(key(1).verify(&token, Audience::Screen, at(1_999)), Err(InvalidToken::Unknown));
+        assert_eq!(key(2).verify(&token, Audience::Api, at(1_999)), Err(InvalidToken::Unknown));
     }
 
     /// RFC 7515 appendix A.1: the key, the token and its claims as published.

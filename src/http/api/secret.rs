@@ -7,9 +7,9 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Shared;
-use super::auth::Scope;
-use super::problem::Problem;
+use crate::http::auth::caller::Scope;
+use crate::http::problem::Problem;
+use crate::http::state::FacadeState;
 use crate::workspace::Confidential;
 use crate::workspace::command::{Action, Refusal};
 use crate::workspace::time::Time;
@@ -17,7 +17,7 @@ use crate::workspace::time::Time;
 /// The signing secret, and the end of the one before it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Secret)]
-pub(super) struct SecretView {
+pub(in crate::http) struct SecretView {
     /// `whsec_` and the key as base64.
     #[schema(value_type = String, pattern = "^whsec_[A-Za-z0-9+/=]+$")]
     secret: Confidential,
@@ -34,9 +34,12 @@ struct PreviousView {
     valid_until: Time,
 }
 
-pub(super) async fn show(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
-    let webhook = shared.read(&scope.workspace).await?.state.webhook;
-    let previous = webhook.valid_previous_secret((shared.facade.clock)());
+pub(in crate::http) async fn show(
+    State(state): State<Arc<FacadeState>>,
+    scope: Scope,
+) -> Result<Json<SecretView>, Problem> {
+    let webhook = state.reader.workspace(&scope.workspace).await?.state.webhook;
+    let previous = webhook.valid_previous_secret((state.facade.clock)());
     let previous = previous.map(|previous| PreviousView { valid_until: previous.valid_until });
     match webhook.secret {
         Some(secret) => Ok(Json(SecretView { secret, previous })),
@@ -46,9 +49,9 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, scope: Scope) -> Res
 
 /// Rotates. The answer to the command holds no secret, so that none rests among the answers: what is
 /// shown is read back.
-pub(super) async fn rotate(shared: State<Arc<Shared>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
-    shared.submit(&scope, Action::RotateSecret).await?;
+pub(in crate::http) async fn rotate(state: State<Arc<FacadeState>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
+    state.submit(&scope.workspace, scope.caller.subject(), Action::RotateSecret).await?;
     // Whoever is told that nothing happened rotates again, and that ends the secret that the endpoint knows.
     let unread = "the secret was rotated, but the store was away when it was read; GET it, do not rotate again";
-    show(shared, scope).await.map_err(|_| Problem::store_away(unread))
+    show(state, scope).await.map_err(|_| Problem::store_away(unread))
 }

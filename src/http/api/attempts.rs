@@ -1,50 +1,69 @@
-//! `/v1/workspaces/{ws}/attempts`: the last 100 attempts, short and (as the log) whole.
+//! `/v1/workspaces/{ws}/attempts`: the last 100 attempts, short and (as the log) whole, and each as it is
+//! made.
 
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::HeaderValue;
+use axum::extract::{Extension, State};
 use axum::http::header::CONTENT_DISPOSITION;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::Shared;
-use super::auth::Scope;
-use super::problem::{Kind, Problem};
+use crate::http::auth::caller::Scope;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::server::Draining;
+use crate::http::state::FacadeState;
 use crate::message::RawMessage;
 use crate::workspace::event::{self, Attempt, Header};
 use crate::workspace::state::Summary;
 
 /// The short form.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Attempts {
+#[schema(as = Attempts)]
+pub(in crate::http) struct AttemptList {
     /// Newest first, at most 100.
     attempts: Vec<Summary>,
 }
 
-pub(super) async fn list(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Json<Attempts>, Problem> {
-    let reading = shared.read(&scope.workspace).await?;
+pub(in crate::http) async fn list(
+    State(state): State<Arc<FacadeState>>,
+    scope: Scope,
+) -> Result<Json<AttemptList>, Problem> {
+    let reading = state.reader.workspace(&scope.workspace).await?;
     let attempts = reading.attempts.iter().map(|(seq, attempt)| Summary::new(*seq, attempt)).collect();
-    Ok(Json(Attempts { attempts }))
+    Ok(Json(AttemptList { attempts }))
 }
 
 /// Download log: the same attempts with request and response, as a file.
-pub(super) async fn log(State(shared): State<Arc<Shared>>, scope: Scope) -> Result<Response, Problem> {
-    let reading = shared.read(&scope.workspace).await?;
-    let now = (shared.facade.clock)().to_string();
+pub(in crate::http) async fn log(State(state): State<Arc<FacadeState>>, scope: Scope) -> Result<Response, Problem> {
+    let reading = state.reader.workspace(&scope.workspace).await?;
+    let now = (state.facade.clock)().to_string();
     let date = now.split('T').next().unwrap_or_default();
     let name = format!("attachment; filename=\"outbound-log-{}-{date}.json\"", scope.workspace);
     let disposition = HeaderValue::from_str(&name).map_err(|_| {
-        Problem::new(Kind::Internal, "the log's file name is no header value; the workspace id should forbid that")
+        Problem::new(
+            ProblemKind::Internal,
+            "the log's file name is no header value; the workspace id should forbid that",
+        )
     })?;
     let entries: Vec<LogEntry<'_>> =
         reading.attempts.iter().map(|(seq, attempt)| LogEntry::new(*seq, attempt)).collect();
     Ok(([(CONTENT_DISPOSITION, disposition)], Json(entries)).into_response())
+}
+
+/// Each attempt as it is made: see [`crate::http::live`].
+pub(in crate::http) async fn live(
+    State(state): State<Arc<FacadeState>>,
+    scope: Scope,
+    draining: Option<Extension<Draining>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    state.stream(scope, draining.map(|Extension(draining)| draining), &headers).await
 }
 
 /// Writes the log as `…/attempts/log` answers it, for whoever reads a journal himself. `attempts` come with
@@ -59,7 +78,7 @@ pub fn write_log(attempts: &[(u64, Attempt)], out: &mut dyn Write) -> io::Result
 
 /// One attempt with what was sent and what came back.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LogEntry<'a> {
+pub(in crate::http) struct LogEntry<'a> {
     #[serde(flatten)]
     summary: Summary,
     /// What was sent.
@@ -70,27 +89,27 @@ pub(super) struct LogEntry<'a> {
 
 /// What was sent.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LoggedRequest<'a> {
+pub(in crate::http) struct LoggedRequest<'a> {
     /// Always `POST`.
     method: &'static str,
     /// The URL as it was saved.
     url: &'a str,
     /// The values of a repeated name are joined with `, `.
     #[schema(value_type = HashMap<String, String>)]
-    headers: Headers<'a>,
+    headers: JoinedHeaders<'a>,
     /// The JSON as it was sent.
     #[schema(value_type = Object)]
-    body: Body<'a>,
+    body: SentBody<'a>,
 }
 
 /// What came back.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LoggedResponse<'a> {
+pub(in crate::http) struct LoggedResponse<'a> {
     /// The status code.
     status: u16,
     /// At most 64; the values of a repeated name are joined with `, `.
     #[schema(value_type = HashMap<String, String>)]
-    headers: Headers<'a>,
+    headers: JoinedHeaders<'a>,
     /// At most 4 KiB; bytes that are no UTF-8 are replaced.
     body: &'a str,
     /// Whether the body was longer than what is kept.
@@ -102,20 +121,20 @@ impl<'a> LogEntry<'a> {
         let event::Request { url, headers, message } = &attempt.request;
         let response = attempt.response.as_ref().map(|response| LoggedResponse {
             status: response.status,
-            headers: Headers(&response.headers),
+            headers: JoinedHeaders(&response.headers),
             body: &response.body,
             truncated: response.truncated,
         });
-        let request = LoggedRequest { method: "POST", url, headers: Headers(headers), body: Body(message) };
+        let request = LoggedRequest { method: "POST", url, headers: JoinedHeaders(headers), body: SentBody(message) };
         Self { summary: Summary::new(seq, attempt), request, response }
     }
 }
 
-/// Headers as an object, in the order of their first appearance; the values of a repeated name are
+/// JoinedHeaders as an object, in the order of their first appearance; the values of a repeated name are
 /// joined with `, ` (RFC 9110 section 5.3).
-struct Headers<'a>(&'a [Header]);
+struct JoinedHeaders<'a>(&'a [Header]);
 
-impl Serialize for Headers<'_> {
+impl Serialize for JoinedHeaders<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut merged: Vec<(&str, String)> = Vec::with_capacity(self.0.len());
         for (name, value) in self.0 {
@@ -136,9 +155,9 @@ impl Serialize for Headers<'_> {
 }
 
 /// The body that was POSTed, byte for byte: it is JSON, so it stands in the log as it is.
-struct Body<'a>(&'a RawMessage);
+struct SentBody<'a>(&'a RawMessage);
 
-impl Serialize for Body<'_> {
+impl Serialize for SentBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let body = self.0.body();
         let json: &RawValue = serde_json::from_slice(&body).map_err(S::Error::custom)?;

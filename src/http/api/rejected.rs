@@ -15,10 +15,10 @@ use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Shared;
-use super::auth::Admin;
-use super::problem::{Kind, Problem};
 use crate::config::STORE_ANSWER_MAX;
+use crate::http::auth::caller::Admin;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::state::FacadeState;
 use crate::journal::port::{RawEntry, StoreError};
 use crate::journal::rejected::Kept;
 use crate::message::{EntryId, WorkspaceId};
@@ -30,12 +30,12 @@ const READ_AT_ONCE: usize = 16;
 
 /// An entry's place, written `<shard>/<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(in crate::http) struct RejectedId {
     shard: u16,
     id: EntryId,
 }
 
-impl Place {
+impl RejectedId {
     fn parse(text: &str) -> Option<Self> {
         let (shard, id) = text.split_once('/')?;
         Some(Self { shard: shard_number(shard)?, id: id.parse().ok()? })
@@ -43,7 +43,7 @@ impl Place {
 }
 
 /// How a place is written, for whoever describes it.
-pub(super) const PLACE_PATTERN: &str = r"^\d{1,5}/\d{1,20}-\d{1,20}$";
+pub(in crate::http) const REJECTED_ID_PATTERN: &str = r"^\d{1,5}/\d{1,20}-\d{1,20}$";
 
 /// The number of a shard, in digits only: the standard parser also takes a sign.
 fn shard_number(text: &str) -> Option<u16> {
@@ -51,20 +51,20 @@ fn shard_number(text: &str) -> Option<u16> {
 }
 
 /// Taken from the path; whoever may not look at it learns nothing.
-pub(super) struct Scope(Place);
+pub(in crate::http) struct RejectedScope(RejectedId);
 
-impl FromRequestParts<Arc<Shared>> for Scope {
+impl FromRequestParts<Arc<FacadeState>> for RejectedScope {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let Admin = Admin::from_request_parts(parts, shared).await?;
-        let path = Path::<(String, String)>::from_request_parts(parts, shared).await;
-        let place = path.ok().and_then(|Path((shard, id))| Place::parse(&format!("{shard}/{id}")));
-        let shards = shared.facade.journal.shards();
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<FacadeState>) -> Result<Self, Problem> {
+        let Admin = Admin::from_request_parts(parts, state).await?;
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let place = path.ok().and_then(|Path((shard, id))| RejectedId::parse(&format!("{shard}/{id}")));
+        let shards = state.facade.journal.shards();
         place.filter(|place| place.shard < shards).map(Self).ok_or_else(|| {
             let last = shards - 1;
             let detail = format!("an entry is named /v1/rejected/<shard>/<id>, with a shard from 0 to {last}");
-            Problem::new(Kind::NotFound, detail)
+            Problem::new(ProblemKind::NotFound, detail)
         })
     }
 }
@@ -72,15 +72,14 @@ impl FromRequestParts<Arc<Shared>> for Scope {
 /// Where a list begins and ends.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(in crate::http) struct RejectedQuery {
     shard: Option<String>,
     after: Option<String>,
 }
 
 /// One entry in a list.
 #[derive(Serialize, ToSchema)]
-#[schema(as = RejectedLine)]
-struct Line {
+struct RejectedLine {
     /// The shard that set it aside.
     shard: u16,
     /// Its id among the rejected.
@@ -97,7 +96,7 @@ struct Line {
     bytes: u64,
 }
 
-impl Line {
+impl RejectedLine {
     fn new(shard: u16, id: EntryId, kept: &Kept<'_>) -> Self {
         // What was cut may be the beginning of another workspace's name.
         let workspace = kept.text("workspace").filter(|_| !kept.cut);
@@ -116,37 +115,36 @@ impl Line {
 
 /// What was set aside.
 #[derive(Serialize, ToSchema)]
-#[schema(as = RejectedList)]
-pub(super) struct Listed {
+pub(in crate::http) struct RejectedList {
     /// By shard and oldest first, at most 100.
-    rejected: Vec<Line>,
+    rejected: Vec<RejectedLine>,
     /// Where the next list begins; null at the end.
     next: Option<String>,
 }
 
-pub(super) async fn list(
-    State(shared): State<Arc<Shared>>,
+pub(in crate::http) async fn list(
+    State(state): State<Arc<FacadeState>>,
     _: Admin,
-    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Listed>, Problem> {
-    let wrong = |detail: String| Problem::new(Kind::InvalidQuery, detail);
+    wanted: Result<Query<RejectedQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<RejectedList>, Problem> {
+    let wrong = |detail: String| Problem::new(ProblemKind::InvalidQuery, detail);
     let Query(wanted) = wanted.map_err(|error| wrong(format!("send at most `shard` and `after`: {error}")))?;
-    let shards = shared.facade.journal.shards();
+    let shards = state.facade.journal.shards();
     let shard = wanted.shard.as_deref().map(|text| {
         let shard = shard_number(text).filter(|shard| *shard < shards);
         shard.ok_or_else(|| wrong(format!("`shard` must be a shard: a number from 0 to {}", shards - 1)))
     });
     let after = wanted.after.as_deref().map(|text| {
-        let place = Place::parse(text).filter(|place| place.shard < shards);
+        let place = RejectedId::parse(text).filter(|place| place.shard < shards);
         place.ok_or_else(|| wrong("`after` must be the `next` of an earlier answer".to_owned()))
     });
     let (shard, after) = (shard.transpose()?, after.transpose()?);
-    let listed = shared.within_reads(shared.list_rejected(shard, after)).await?;
+    let listed = state.reader.bounded(state.list_rejected(shard, after)).await?;
     Ok(Json(listed))
 }
 
-impl Shared {
-    async fn list_rejected(&self, only: Option<u16>, after: Option<Place>) -> Result<Listed, StoreError> {
+impl FacadeState {
+    async fn list_rejected(&self, only: Option<u16>, after: Option<RejectedId>) -> Result<RejectedList, StoreError> {
         let journal = &self.facade.journal;
         let first = after.map_or(0, |after| after.shard);
         let mut rejected = Vec::new();
@@ -159,10 +157,10 @@ impl Shared {
                 let entries = journal.rejected(shard, from, READ_AT_ONCE).await?;
                 for entry in &entries {
                     if rejected.len() == LISTED_MAX {
-                        let next = rejected.last().map(|line: &Line| format!("{}/{}", line.shard, line.id));
-                        return Ok(Listed { rejected, next });
+                        let next = rejected.last().map(|line: &RejectedLine| format!("{}/{}", line.shard, line.id));
+                        return Ok(RejectedList { rejected, next });
                     }
-                    rejected.push(Line::new(shard, entry.id, &Kept::of(entry)));
+                    rejected.push(RejectedLine::new(shard, entry.id, &Kept::of(entry)));
                 }
                 match entries.last() {
                     Some(last) if entries.len() == READ_AT_ONCE => from = last.id.next(),
@@ -170,48 +168,52 @@ impl Shared {
                 }
             }
         }
-        Ok(Listed { rejected, next: None })
+        Ok(RejectedList { rejected, next: None })
     }
 }
 
 /// One entry, whole. Bytes that are no UTF-8 are replaced.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RejectedEntry)]
-pub(super) struct Shown {
+pub(in crate::http) struct RejectedDetail {
     #[serde(flatten)]
-    line: Line,
+    line: RejectedLine,
     /// Whether a field was longer than what is kept.
     truncated: bool,
     /// The fields as they came, in their order.
-    fields: Vec<Field>,
+    fields: Vec<EntryField>,
 }
 
 /// A field of an entry.
 #[derive(Serialize, ToSchema)]
-struct Field {
+#[schema(as = Field)]
+struct EntryField {
     /// Its name.
     name: String,
     /// Its value.
     value: String,
 }
 
-pub(super) async fn show(State(shared): State<Arc<Shared>>, Scope(place): Scope) -> Result<Json<Shown>, Problem> {
-    let Place { shard, id } = place;
-    let entries = shared.within_reads(shared.facade.journal.rejected(shard, id, 1));
+pub(in crate::http) async fn show(
+    State(state): State<Arc<FacadeState>>,
+    RejectedScope(place): RejectedScope,
+) -> Result<Json<RejectedDetail>, Problem> {
+    let RejectedId { shard, id } = place;
+    let entries = state.reader.bounded(state.facade.journal.rejected(shard, id, 1));
     let found = entries.await?.pop().filter(|entry: &RawEntry| entry.id == id).ok_or_else(|| {
         let detail = format!("shard {shard} has no rejected entry {id}: it was requeued, or deleted to make room");
-        Problem::new(Kind::NotFound, detail)
+        Problem::new(ProblemKind::NotFound, detail)
     })?;
     let kept = Kept::of(&found);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let fields = kept.fields.iter().map(|(name, value)| Field { name: text(name), value: text(value) }).collect();
-    Ok(Json(Shown { line: Line::new(shard, id, &kept), truncated: kept.cut, fields }))
+    let fields = kept.fields.iter().map(|(name, value)| EntryField { name: text(name), value: text(value) }).collect();
+    Ok(Json(RejectedDetail { line: RejectedLine::new(shard, id, &kept), truncated: kept.cut, fields }))
 }
 
 /// A requeued entry's new place.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Requeued)]
-pub(super) struct Moved {
+pub(in crate::http) struct RequeuedMessage {
     /// The workspace that the message belongs to.
     workspace: WorkspaceId,
     /// The shard of the workspace.
@@ -220,13 +222,13 @@ pub(super) struct Moved {
     id: EntryId,
 }
 
-pub(super) async fn requeue(
-    State(shared): State<Arc<Shared>>,
-    Scope(Place { shard, id }): Scope,
-) -> Result<(StatusCode, Json<Moved>), Problem> {
-    let requeue = shared.facade.journal.requeue(shard, id);
+pub(in crate::http) async fn requeue(
+    State(state): State<Arc<FacadeState>>,
+    RejectedScope(RejectedId { shard, id }): RejectedScope,
+) -> Result<(StatusCode, Json<RequeuedMessage>), Problem> {
+    let requeue = state.facade.journal.requeue(shard, id);
     let requeued = tokio::time::timeout(STORE_ANSWER_MAX, requeue).await.map_err(|_| Problem::requeue_unknown())??;
-    let moved = Moved { workspace: requeued.workspace, shard: requeued.shard, id: requeued.entry };
+    let moved = RequeuedMessage { workspace: requeued.workspace, shard: requeued.shard, id: requeued.entry };
     tracing::info!(from = shard, %id, workspace = %moved.workspace, to = moved.shard, entry = %moved.id, "requeued");
     Ok((StatusCode::ACCEPTED, Json(moved)))
 }

@@ -1,82 +1,14 @@
-//! What opens the facade: the admin token, tokens of workspaces, and how the screen may be signed in to.
+//! How browsers reach the screen, and whether a request comes from our own pages.
 
 use std::net::SocketAddr;
 
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use url::{Host, Url};
-
-use super::Shared;
-use super::auth::Caller;
-use super::jwt::{Audience, Claims, TokenKey, Wrong};
-use super::problem::Problem;
-use crate::config::ADMIN_TOKEN_MIN;
-
-/// What opens the facade.
-#[derive(Debug)]
-pub struct Access {
-    /// Opens every workspace.
-    pub admin: AdminToken,
-    /// Signs what opens one workspace.
-    pub key: TokenKey,
-    /// How browsers reach the screen.
-    pub front: Front,
-}
-
-/// The admin token, kept as its SHA-256 only.
-#[derive(Clone)]
-pub struct AdminToken([u8; 32]);
-
-/// The text is too short to be an admin token.
-#[derive(Debug, thiserror::Error)]
-#[error("the admin token has {characters} characters; give it at least {ADMIN_TOKEN_MIN}")]
-pub struct TokenTooShort {
-    characters: usize,
-}
-
-impl AdminToken {
-    /// Takes a token of at least [`ADMIN_TOKEN_MIN`] characters.
-    ///
-    /// # Errors
-    /// It is shorter.
-    pub fn new(token: &str) -> Result<Self, TokenTooShort> {
-        let characters = token.chars().count();
-        if characters < ADMIN_TOKEN_MIN { Err(TokenTooShort { characters }) } else { Ok(Self(digest(token))) }
-    }
-
-    /// Compares digests in constant time, so that neither a prefix nor the length shows.
-    pub(super) fn opens(&self, presented: &str) -> bool {
-        self.0.ct_eq(&digest(presented)).into()
-    }
-}
-
-impl std::fmt::Debug for AdminToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AdminToken(…)")
-    }
-}
-
-fn digest(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
-
-impl Access {
-    /// What a session says that the present admin token began.
-    pub(super) fn admin_seal(&self) -> String {
-        self.key.seal("admin session", &self.admin.0)
-    }
-
-    /// Whether the session was begun by a workspace token, or by the admin token that is in use now.
-    pub(super) fn is_current(&self, session: &Claims) -> bool {
-        session.adm.as_ref().is_none_or(|seal| seal.as_bytes().ct_eq(self.admin_seal().as_bytes()).into())
-    }
-}
 
 /// How browsers reach the screen, which decides whether they may be given a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Front {
+pub enum PublicOrigin {
     /// By https at the public URL: `origin` is its scheme, host and port, `path` what stands before ours.
     Https {
         /// Such as `https://example.com`.
@@ -90,7 +22,7 @@ pub enum Front {
     Open,
 }
 
-impl Front {
+impl PublicOrigin {
     /// What follows from the public URL, if there is one, and the address that is listened on.
     #[must_use]
     pub fn new(public_url: Option<&str>, listen: SocketAddr) -> Self {
@@ -107,7 +39,7 @@ impl Front {
     }
 
     /// What stands before our paths in a browser.
-    pub(super) fn path(&self) -> &str {
+    pub(in crate::http) fn path(&self) -> &str {
         match self {
             Self::Https { path, .. } => path,
             Self::Loopback | Self::Open => "",
@@ -117,7 +49,7 @@ impl Front {
     /// Whether a browser says that another site's page sent the request. It says so in `Sec-Fetch-Site`,
     /// which old ones lack, and in `Origin`, which is `null` for the forms of a page with our
     /// `Referrer-Policy`. A program that is no browser says neither.
-    pub(super) fn is_cross_site(&self, headers: &HeaderMap) -> bool {
+    pub(in crate::http) fn is_cross_site(&self, headers: &HeaderMap) -> bool {
         let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or_default());
         let fetched = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
         let came =
@@ -145,40 +77,12 @@ fn is_local(url: &Url) -> bool {
     }
 }
 
-/// Why a presented token does not tell who calls.
-#[derive(Debug)]
-pub(super) enum Unproven {
-    /// It opens nothing.
-    Wrong(Wrong),
-    /// Whether it was revoked could not be read.
-    Unread(Problem),
-}
-
-impl Shared {
-    /// Who holds the token.
-    pub(super) async fn recognise(&self, token: &str) -> Result<Caller, Unproven> {
-        let access = &self.facade.access;
-        if access.admin.opens(token) {
-            return Ok(Caller::Admin);
-        }
-        let claims = access.key.verify(token, Audience::Api, (self.facade.clock)()).map_err(Unproven::Wrong)?;
-        self.unrevoked(claims).await.map(|claims| Caller::Workspace(claims.into()))
-    }
-
-    /// The claims, if their workspace's tokens were not revoked since.
-    pub(super) async fn unrevoked(&self, claims: Claims) -> Result<Claims, Unproven> {
-        let read = self.within_reads(self.facade.journal.snapshot(&claims.ws)).await;
-        let state = read.map_err(Unproven::Unread)?;
-        if state.token_generation == claims.generation { Ok(claims) } else { Err(Unproven::Wrong(Wrong::Revoked)) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn front(public_url: Option<&str>, listen: &str) -> Front {
-        Front::new(public_url, listen.parse().unwrap())
+    fn origin(public_url: Option<&str>, listen: &str) -> PublicOrigin {
+        PublicOrigin::new(public_url, listen.parse().unwrap())
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -187,20 +91,20 @@ mod tests {
 
     #[test]
     fn https_in_public_or_a_loopback_address_may_have_sessions() {
-        let https = Front::Https { origin: "https://example.com".to_owned(), path: "/outbound".to_owned() };
-        assert_eq!(front(Some("https://example.com/outbound"), "0.0.0.0:80"), https);
-        assert_eq!(front(Some("http://localhost:8080"), "127.0.0.1:8080"), Front::Loopback);
-        assert_eq!(front(None, "[::1]:8080"), Front::Loopback);
-        assert_eq!(front(Some("http://127.0.0.1:8080"), "127.0.0.1:8080"), Front::Loopback);
-        assert_eq!(front(Some("http://example.com"), "127.0.0.1:8080"), Front::Open);
-        assert_eq!(front(Some("http://example.com"), "0.0.0.0:8080"), Front::Open);
-        assert_eq!(front(None, "10.0.0.1:8080"), Front::Open);
+        let https = PublicOrigin::Https { origin: "https://example.com".to_owned(), path: "/outbound".to_owned() };
+        assert_eq!(origin(Some("https://example.com/outbound"), "0.0.0.0:80"), https);
+        assert_eq!(origin(Some("http://localhost:8080"), "127.0.0.1:8080"), PublicOrigin::Loopback);
+        assert_eq!(origin(None, "[::1]:8080"), PublicOrigin::Loopback);
+        assert_eq!(origin(Some("http://127.0.0.1:8080"), "127.0.0.1:8080"), PublicOrigin::Loopback);
+        assert_eq!(origin(Some("http://example.com"), "127.0.0.1:8080"), PublicOrigin::Open);
+        assert_eq!(origin(Some("http://example.com"), "0.0.0.0:8080"), PublicOrigin::Open);
+        assert_eq!(origin(None, "10.0.0.1:8080"), PublicOrigin::Open);
     }
 
     #[test]
     fn a_browser_that_names_another_site_is_told_apart_from_one_that_names_ours_and_from_a_program() {
-        let https = front(Some("https://example.com"), "0.0.0.0:80");
-        let loopback = front(None, "127.0.0.1:8080");
+        let https = origin(Some("https://example.com"), "0.0.0.0:80");
+        let loopback = origin(None, "127.0.0.1:8080");
         for own in [
             headers(&[]),
             headers(&[("origin", "null"), ("sec-fetch-site", "same-origin")]),

@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
-use super::problem::{Kind, MemberError, Problem};
 use crate::config::EMAIL_BYTES_MAX;
 use crate::deliver::{Guard, parse_endpoint};
+use crate::http::problem::{MemberError, Problem, ProblemKind};
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 
-/// Members that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
+/// JsonObject that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
 const ERRORS_MAX: usize = 20;
 /// Characters of an unknown member's name that are shown at most.
 const NAME_SHOWN_MAX: usize = 64;
@@ -23,15 +25,41 @@ const NAME_SHOWN_MAX: usize = 64;
 /// What is said of a name that stands twice.
 const REPEATED: &str = "stands more than once; send it once";
 
+/// What to save. A member that is not known is refused.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Save)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only describes what `parse` takes apart")]
+pub(in crate::http) struct SaveBody {
+    /// Where to POST: http or https, without user info, at most 8,000 bytes, not at a forbidden address. Empty or null
+    /// clears it: the webhook is then off and `not_configured`, secret and `owner_email` are kept.
+    #[schema(required, max_length = 8000, example = "https://crm.example.com/hooks/whatsapp")]
+    url: Option<String>,
+    /// Whether to POST. Left out it means true when there is a URL; true without a URL is refused.
+    #[schema(nullable = false)]
+    enabled: Option<bool>,
+    /// The only event there is.
+    #[schema(nullable = false)]
+    event: Option<crate::workspace::configuration::SubscribedEvent>,
+    /// Who gets the mail when errors switch the webhook off. Left out it stays, null clears it.
+    #[schema(max_length = 254, pattern = r#"^[^\s<>()\[\]\\,;:"@]+@[^\s<>()\[\]\\,;:"@]+$"#)]
+    owner_email: Option<String>,
+    /// Headers that go with every POST: at most 20, at most 4 KiB of names and values. Left out they stay, null clears
+    /// them, and `***` as a value keeps the value that is stored. Some names are refused: those of the connection, of the
+    /// body and of the signature.
+    #[schema(value_type = Option<HashMap<String, String>>, example = json!({"x-api-key": "3f7c"}))]
+    headers: Value,
+}
+
 /// Checks the body of Save.
-pub(super) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
-    let members: Members<&RawValue> = serde_json::from_slice(body).map_err(|error| {
+pub(in crate::http) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
+    let members: JsonObject<&RawValue> = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
-            Problem::new(Kind::InvalidWebhook, detail)
+            Problem::new(ProblemKind::InvalidWebhook, detail)
         } else {
             let detail = format!("send one JSON object, such as {{\"url\":\"https://example.com/hook\"}}: {error}");
-            Problem::new(Kind::InvalidJson, detail)
+            Problem::new(ProblemKind::InvalidJson, detail)
         }
     })?;
     check(&members, guard).map_err(Problem::invalid_webhook)
@@ -40,23 +68,23 @@ pub(super) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
 /// An object's members. Programs differ in which of two members of one name they take (RFC 8259
 /// section 4), so whoever stands between the caller and us may have checked another URL than the one
 /// that we would save: a name that stands twice is a breach.
-struct Members<V> {
+struct JsonObject<V> {
     by_name: BTreeMap<String, V>,
     repeated: BTreeSet<String>,
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Members<V> {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for JsonObject<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader<V>(PhantomData<V>);
         impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
-            type Value = Members<V>;
+            type Value = JsonObject<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Members<V>, A::Error> {
-                let mut members = Members { by_name: BTreeMap::new(), repeated: BTreeSet::new() };
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<JsonObject<V>, A::Error> {
+                let mut members = JsonObject { by_name: BTreeMap::new(), repeated: BTreeSet::new() };
                 while let Some((name, value)) = object.next_entry::<String, V>()? {
                     if members.by_name.insert(name.clone(), value).is_some() {
                         members.repeated.insert(name);
@@ -85,7 +113,7 @@ impl Breaches {
 /// The members that there are.
 const KNOWN: [&str; 5] = ["url", "enabled", "event", "owner_email", "headers"];
 
-fn check(members: &Members<&RawValue>, guard: &Guard) -> Result<Save, Vec<MemberError>> {
+fn check(members: &JsonObject<&RawValue>, guard: &Guard) -> Result<Save, Vec<MemberError>> {
     let mut breaches = Breaches::default();
     // What cannot be read as any value (nested too deep) is none that a member may have.
     let value =
@@ -164,7 +192,7 @@ fn is_address(text: &str) -> bool {
 /// The custom headers, all of them by name. Names differ in more than case; a value is a string, or
 /// [`MASK`] for the one that is stored.
 fn headers(raw: &RawValue, breaches: &mut Breaches) -> Change<BTreeMap<HeaderName, HeaderChange>> {
-    let Ok(members) = serde_json::from_str::<Option<Members<Value>>>(raw.get()) else {
+    let Ok(members) = serde_json::from_str::<Option<JsonObject<Value>>>(raw.get()) else {
         breaches
             .add("headers", "must be an object of names and values such as {\"X-Api-Key\":\"…\"}, or null to clear it");
         return Change::Keep;

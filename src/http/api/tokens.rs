@@ -5,7 +5,7 @@
 //! | `POST` `{"ttl":"30d","subject":"jane@acme.example"}` | makes one → 201 `{"token","expires_at","subject"}`; both members may be left out |
 //! | `DELETE` | ends every token and session of the workspace that there is → 204 |
 //!
-//! No token is kept: what opens a workspace is the signature, and the generation that it names.
+//! No token is stored: what opens a workspace is the signature, and the generation that it names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,12 +20,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Shared;
-use super::auth::{ADMIN, AdminScope};
-use super::body::Body;
-use super::jwt::{Audience, Claims};
-use super::problem::{Kind, MemberError, Problem};
 use crate::config::{TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX};
+use crate::http::auth::caller::{ADMIN, AdminScope};
+use crate::http::auth::jwt::{Audience, Claims};
+use crate::http::body::JsonBody;
+use crate::http::problem::{MemberError, Problem, ProblemKind};
+use crate::http::state::FacadeState;
 use crate::workspace::Time;
 use crate::workspace::command::Action;
 
@@ -75,7 +75,7 @@ impl fmt::Display for Ttl {
 /// A token that was made. It is shown this once.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
-pub(super) struct Minted {
+pub(in crate::http) struct NewToken {
     /// For `Authorization: Bearer <token>`, and for the screen.
     token: String,
     /// When it ends.
@@ -84,65 +84,74 @@ pub(super) struct Minted {
     subject: String,
 }
 
-pub(super) async fn mint(
-    State(shared): State<Arc<Shared>>,
+pub(in crate::http) async fn mint(
+    State(state): State<Arc<FacadeState>>,
     AdminScope(scope): AdminScope,
-    Body(body): Body,
-) -> Result<(StatusCode, Json<Minted>), Problem> {
-    let Wanted { ttl, subject } = Wanted::parse(&body)?;
+    JsonBody(body): JsonBody,
+) -> Result<(StatusCode, Json<NewToken>), Problem> {
+    let TokenOptions { ttl, subject } = TokenOptions::parse(&body)?;
     let workspace = scope.workspace;
-    let state = shared.within_reads(shared.facade.journal.snapshot(&workspace)).await?;
-    let now = (shared.facade.clock)();
+    let snapshot = state.reader.bounded(state.facade.journal.snapshot(&workspace)).await?;
+    let now = (state.facade.clock)();
     let (iat, exp) = (now.unix_seconds(), now.plus(ttl).unix_seconds());
     let claims = Claims {
         aud: Audience::Api,
         ws: workspace.clone(),
         sub: subject.clone(),
-        generation: state.token_generation,
+        generation: snapshot.token_generation,
         iat,
         exp,
         jti: None,
         adm: None,
     };
-    let token = shared.facade.access.key.sign(&claims)?;
+    let token = state.facade.access.key.sign(&claims)?;
     let expires_at = Time::from_unix_ms(exp.saturating_mul(1_000));
     tracing::info!(%workspace, subject, %expires_at, "a token was made");
-    Ok((StatusCode::CREATED, Json(Minted { token, expires_at, subject })))
+    Ok((StatusCode::CREATED, Json(NewToken { token, expires_at, subject })))
 }
 
-pub(super) async fn revoke(
-    State(shared): State<Arc<Shared>>,
+pub(in crate::http) async fn revoke(
+    State(state): State<Arc<FacadeState>>,
     AdminScope(scope): AdminScope,
 ) -> Result<StatusCode, Problem> {
-    shared.submit(&scope, Action::RevokeTokens).await?;
+    state.submit(&scope.workspace, scope.caller.subject(), Action::RevokeTokens).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// What is asked of a new token.
-struct Wanted {
+struct TokenOptions {
     ttl: Duration,
     subject: String,
 }
 
-/// The body; null is as good as left out.
-#[derive(Default, Deserialize)]
+/// A token to make. A member that is not known is refused; null is as good as left out.
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Members {
+pub(in crate::http) struct TokenRequest {
+    /// How long it lives: a whole number and a unit of `s`, `m`, `h` or `d`, at most 365 days. Left out it is 90 days.
+    #[schema(value_type = Option<String>, pattern = "^[0-9]+[smhd]$", example = "30d")]
     ttl: Option<Value>,
+    /// Who gets it: the change history names them. Not `admin` and not `outbound`. Left out it is `workspace`.
+    #[schema(
+        value_type = Option<String>,
+        max_length = 100,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$",
+        example = "jane@acme.example"
+    )]
     subject: Option<Value>,
 }
 
-impl Wanted {
+impl TokenOptions {
     fn parse(body: &[u8]) -> Result<Self, Problem> {
         // What is derived reads an array as the members in their order.
         let is_array = body.trim_ascii_start().starts_with(b"[");
         let members = match serde_json::from_slice(body) {
-            _ if body.is_empty() => Ok(Members::default()),
+            _ if body.is_empty() => Ok(TokenRequest::default()),
             Ok(_) if is_array => Err(serde_json::Error::custom("an array is none")),
             members => members,
         };
-        let Members { ttl, subject } = members.map_err(|error| {
-            let kind = if error.is_data() { Kind::InvalidTokenRequest } else { Kind::InvalidJson };
+        let TokenRequest { ttl, subject } = members.map_err(|error| {
+            let kind = if error.is_data() { ProblemKind::InvalidTokenRequest } else { ProblemKind::InvalidJson };
             Problem::new(kind, format!("no token was made; send an object such as {{\"ttl\":\"30d\"}}: {error}"))
         })?;
         let mut errors = Vec::new();

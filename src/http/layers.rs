@@ -1,0 +1,81 @@
+//! What holds for every request and every answer: how many requests at a time, what a panic looks like, and
+//! the headers that tell browsers what our answers may do.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+
+use super::auth::public_origin::PublicOrigin;
+use super::problem::{Problem, ProblemKind};
+
+/// Lets so many requests in at a time.
+#[derive(Clone)]
+pub(super) struct RequestLimit(Arc<Semaphore>);
+
+impl RequestLimit {
+    pub(super) fn new(at_once: usize) -> Self {
+        Self(Arc::new(Semaphore::new(at_once)))
+    }
+}
+
+/// Answers a request in a task of its own: a caller that goes away cancels nothing half done, the
+/// request holds its permit until it is done, and a panic becomes an answer.
+pub(super) async fn admit(State(limit): State<RequestLimit>, request: Request, next: Next) -> Response {
+    let Ok(permit) = limit.0.try_acquire_owned() else {
+        return Problem::new(ProblemKind::Overloaded, "too many requests are being answered; try again in a second")
+            .into_response();
+    };
+    let answering = tokio::spawn(async move {
+        let _permit = permit;
+        next.run(request).await
+    });
+    let mut response = answering.await.unwrap_or_else(|fault| {
+        tracing::error!(error = &fault as &dyn std::error::Error, "a request failed inside the facade");
+        Problem::new(ProblemKind::Internal, "the request failed inside the service; the operator's log says why")
+            .into_response()
+    });
+    // Secrets, messages, states: nothing of a workspace belongs into a cache.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What a page may load and where its forms may go: nothing of others, and no script or style inside
+/// the page itself. A page that needs something else says so itself.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// How long a browser keeps to https: a year, in seconds.
+const HTTPS_ONLY: &str = "max-age=31536000";
+
+/// Adds the headers to every answer; those of pages to pages.
+pub(super) async fn harden(State(origin): State<PublicOrigin>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    // No browser guesses a type other than the one we declare, and none tells others of our addresses.
+    set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(headers, REFERRER_POLICY, "no-referrer");
+    if matches!(origin, PublicOrigin::Https { .. }) {
+        set(headers, STRICT_TRANSPORT_SECURITY, HTTPS_ONLY);
+    }
+    let is_page = headers.get(CONTENT_TYPE).is_some_and(|media| media.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        if !headers.contains_key(CONTENT_SECURITY_POLICY) {
+            set(headers, CONTENT_SECURITY_POLICY, PAGE_POLICY);
+        }
+        // For browsers that do not know frame-ancestors.
+        set(headers, X_FRAME_OPTIONS, "DENY");
+        set(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    }
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}

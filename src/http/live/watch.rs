@@ -1,0 +1,148 @@
+//! What the live streams of a workspace follow: one task reads for all of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::config::{LIVE_POLL, LIVE_RETRY, LIVE_STREAMS_MAX, LIVE_STREAMS_PER_WORKSPACE_MAX};
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::reader::StoreReader;
+use crate::journal::port::Reading;
+use crate::message::WorkspaceId;
+use crate::workspace::Policy;
+use crate::workspace::state::Summary;
+use crate::workspace::view::WebhookView;
+
+/// Every open stream of this node, and what is read for them.
+pub(in crate::http) struct LiveStreams {
+    reader: Arc<StoreReader>,
+    policy: Policy,
+    permits: Arc<Semaphore>,
+    watched: Arc<WatchedWorkspaces>,
+}
+
+/// What was read last of each workspace that has a stream.
+type WatchedWorkspaces = Mutex<HashMap<WorkspaceId, Arc<watch::Sender<Arc<WatchedState>>>>>;
+
+impl LiveStreams {
+    pub(in crate::http) fn new(reader: Arc<StoreReader>, policy: Policy) -> Self {
+        Self { reader, policy, permits: Arc::new(Semaphore::new(LIVE_STREAMS_MAX)), watched: Arc::default() }
+    }
+
+    /// The right to one of the [`LIVE_STREAMS_MAX`] streams.
+    pub(super) fn permit(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            let detail = format!("this node has {LIVE_STREAMS_MAX} live streams open already; try again in a while");
+            Problem::new(ProblemKind::TooManyStreams, detail)
+        })
+    }
+
+    /// What is durable of a workspace, as it is followed: read now unless it is watched already.
+    pub(super) async fn follow(&self, workspace: &WorkspaceId) -> Result<watch::Receiver<Arc<WatchedState>>, Problem> {
+        if let Some(sender) = self.watched.lock().get(workspace) {
+            return subscribe(sender);
+        }
+        let state = self.read(workspace).await?;
+        let mut watched = self.watched.lock();
+        if let Some(sender) = watched.get(workspace) {
+            return subscribe(sender);
+        }
+        let (sender, receiver) = watch::channel(Arc::new(state));
+        let sender = Arc::new(sender);
+        watched.insert(workspace.clone(), Arc::clone(&sender));
+        let watch = Watch {
+            reader: Arc::clone(&self.reader),
+            policy: self.policy,
+            watched: Arc::clone(&self.watched),
+            workspace: workspace.clone(),
+            sender,
+        };
+        tokio::spawn(watch.run());
+        Ok(receiver)
+    }
+
+    pub(super) async fn read(&self, workspace: &WorkspaceId) -> Result<WatchedState, Problem> {
+        let reading = self.reader.workspace(workspace).await?;
+        Ok(WatchedState::new(workspace, &reading, &self.policy))
+    }
+}
+
+fn subscribe(sender: &watch::Sender<Arc<WatchedState>>) -> Result<watch::Receiver<Arc<WatchedState>>, Problem> {
+    if sender.receiver_count() < LIVE_STREAMS_PER_WORKSPACE_MAX {
+        return Ok(sender.subscribe());
+    }
+    let most = LIVE_STREAMS_PER_WORKSPACE_MAX;
+    let detail = format!("this workspace has {most} live streams open already; close one of them");
+    Err(Problem::new(ProblemKind::TooManyStreams, detail))
+}
+
+/// Reads one workspace for its streams, until the last of them has ended.
+struct Watch {
+    reader: Arc<StoreReader>,
+    policy: Policy,
+    watched: Arc<WatchedWorkspaces>,
+    workspace: WorkspaceId,
+    sender: Arc<watch::Sender<Arc<WatchedState>>>,
+}
+
+impl Watch {
+    async fn run(self) {
+        let mut failures = 0;
+        loop {
+            let pause = if failures == 0 { LIVE_POLL } else { LIVE_RETRY.after(failures - 1) };
+            tokio::time::sleep(pause).await;
+            if self.is_over() {
+                return;
+            }
+            let Ok(reading) = self.reader.workspace(&self.workspace).await else {
+                failures += 1;
+                continue;
+            };
+            failures = 0;
+            let state = WatchedState::new(&self.workspace, &reading, &self.policy);
+            self.sender.send_if_modified(|present| {
+                let changed = **present != state;
+                if changed {
+                    *present = Arc::new(state);
+                }
+                changed
+            });
+        }
+    }
+
+    /// Nobody listens any more; who comes now gets a watch of his own.
+    fn is_over(&self) -> bool {
+        let mut watched = self.watched.lock();
+        let over = self.sender.receiver_count() == 0;
+        if over {
+            watched.remove(&self.workspace);
+        }
+        over
+    }
+}
+
+/// What the streams of a workspace need of a reading: small, so that it may be held for them.
+#[derive(Debug, PartialEq)]
+pub(super) struct WatchedState {
+    /// The seq of the last event.
+    pub(super) seq: u64,
+    /// Oldest first.
+    pub(super) attempts: Vec<(u64, Summary)>,
+    pub(super) webhook: WebhookView,
+    /// Tokens of an earlier generation are revoked.
+    pub(super) token_generation: u64,
+}
+
+impl WatchedState {
+    pub(super) fn new(workspace: &WorkspaceId, reading: &Reading, policy: &Policy) -> Self {
+        let attempts = reading.attempts.iter().rev();
+        Self {
+            seq: reading.state.seq,
+            attempts: attempts.map(|(seq, attempt)| (*seq, Summary::new(*seq, attempt))).collect(),
+            webhook: WebhookView::new(workspace, &reading.state, policy),
+            token_generation: reading.state.token_generation,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What is known when a page is made.
+
+use maud::{Markup, html};
+
+use super::parts::Tone;
+use super::typed::Typed;
+use crate::workspace::event::Attempt;
+use crate::workspace::history::ConfigurationChange;
+use crate::workspace::policy::Counting;
+use crate::workspace::time::Time;
+use crate::workspace::view::WebhookView;
+
+/// The hidden field of every form that holds [`Model::csrf`].
+pub(super) const CSRF_FIELD: &str = "csrf";
+
+/// What the page shows.
+pub(super) struct Model<'a> {
+    /// What stands before our paths in a browser.
+    pub(super) root: &'a str,
+    /// The screen's path in a browser.
+    pub(super) base: &'a str,
+    /// Stands in every form.
+    pub(super) csrf: &'a str,
+    /// Who looks.
+    pub(super) who: &'a str,
+    pub(super) webhook: &'a WebhookView,
+    /// Which errors count.
+    pub(super) counting: Counting,
+    /// The last attempts with their seqs, newest first.
+    pub(super) attempts: &'a [(u64, Attempt)],
+    /// Newest first.
+    pub(super) changes: &'a [ConfigurationChange],
+    pub(super) secret: SecretShown<'a>,
+    /// Until when the secret before the present one is signed with, too.
+    pub(super) previous_until: Option<Time>,
+    pub(super) typed: Typed,
+    pub(super) notice: Option<Notice>,
+}
+
+/// How much of the signing secret is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SecretShown<'a> {
+    /// There is none before the first save.
+    None,
+    Hidden,
+    Shown(&'a str),
+}
+
+/// What came of what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub(super) tone: Tone,
+    pub(super) text: String,
+    /// The seq of the attempt that it is about.
+    pub(super) attempt: Option<u64>,
+}
+
+impl Model<'_> {
+    pub(super) fn csrf_field(&self) -> Markup {
+        html! { input type="hidden" name=(CSRF_FIELD) value=(self.csrf); }
+    }
+}

@@ -1,0 +1,155 @@
+//! A session of the screen: a token of its own audience in a cookie, for one workspace, for [`SESSION_MAX`] at
+//! most, never longer than the token that it was begun with, and over when the workspace's tokens are
+//! revoked or the admin token that it was begun with is another. It opens the screen and nothing below
+//! `/v1`.
+//!
+//! [`SESSION_MAX`]: crate::config::SESSION_MAX
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{COOKIE, LOCATION, RETRY_AFTER, SET_COOKIE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::frame;
+use crate::http::auth::caller::{AuthError, Caller, Scope, named_workspace};
+use crate::http::auth::failures::peer;
+use crate::http::auth::jwt::{Audience, InvalidToken};
+use crate::http::auth::public_origin::PublicOrigin;
+use crate::http::problem::Problem;
+use crate::http::state::FacadeState;
+use crate::message::WorkspaceId;
+
+/// What a session that nobody may have is told.
+pub(super) const NO_SESSION_HERE: &str = "Nobody can sign in here, for the token and the session would travel in the clear. \
+    Start the service with --public-url https://…, the address by which browsers reach it, or open it on 127.0.0.1.";
+
+/// Who looks at the screen, proven by the cookie.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Whose screen, and who: what commands are submitted with.
+    pub(super) scope: Scope,
+    /// Stands in every form of the session's pages, in the hidden field [`super::model::CSRF_FIELD`].
+    pub(super) csrf: String,
+}
+
+impl FromRequestParts<Arc<FacadeState>> for Session {
+    /// The page to sign in with, or what is wrong.
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<FacadeState>) -> Result<Self, Response> {
+        let workspace = named_workspace(parts, state).await.map_err(|problem| state.trouble(&problem))?;
+        let origin = &state.facade.access.origin;
+        let Some(token) = cookie(&parts.headers, origin) else {
+            let refused = (*origin == PublicOrigin::Open).then_some(NO_SESSION_HERE);
+            return Err(state.sign_in(&workspace, StatusCode::UNAUTHORIZED, refused));
+        };
+        match state.resume(token, &workspace).await {
+            Ok(session) => Ok(session),
+            Err(AuthError::Unread(problem)) => Err(state.trouble(&problem)),
+            Err(AuthError::Invalid(why)) => Err(state.ended(&workspace, why, peer(parts))),
+        }
+    }
+}
+
+impl FacadeState {
+    /// The session that `token` proves for `workspace`.
+    async fn resume(&self, token: &str, workspace: &WorkspaceId) -> Result<Session, AuthError> {
+        let access = &self.facade.access;
+        let claims = access.key.verify(token, Audience::Screen, (self.facade.clock)()).map_err(AuthError::Invalid)?;
+        // One cookie serves one workspace: who looks at another one signs in there.
+        if claims.ws != *workspace || !access.is_current(&claims) {
+            return Err(AuthError::Invalid(InvalidToken::Expired));
+        }
+        let claims = self.unrevoked(claims).await?;
+        let csrf = access.key.seal("csrf", token.as_bytes());
+        let scope = Scope { caller: Caller::Workspace(claims.into()), workspace: workspace.clone() };
+        Ok(Session { scope, csrf })
+    }
+
+    /// The cookie proves no session here. One that we never made is taken back, so that a browser that
+    /// kept it from another service on this address does not show it again and again.
+    fn ended(&self, workspace: &WorkspaceId, why: InvalidToken, address: IpAddr) -> Response {
+        let (status, text) = match why {
+            InvalidToken::Unknown => (self.failures.count(address, why).status(), "Sign in again."),
+            InvalidToken::Expired => {
+                (StatusCode::UNAUTHORIZED, "Sign in: there is no session for this workspace any more.")
+            }
+            InvalidToken::Revoked => {
+                (StatusCode::UNAUTHORIZED, "The tokens of this workspace were revoked. Sign in again.")
+            }
+        };
+        let mut response = self.sign_in(workspace, status, Some(text));
+        if why == InvalidToken::Unknown {
+            put_cookie(&mut response, &removal(&self.facade.access.origin));
+        }
+        response
+    }
+
+    pub(super) fn sign_in(&self, workspace: &WorkspaceId, status: StatusCode, error: Option<&str>) -> Response {
+        let root = self.facade.access.origin.path();
+        (status, frame::sign_in(root, &self.screen_path(workspace), workspace, error)).into_response()
+    }
+
+    pub(super) fn to_screen(&self, workspace: &WorkspaceId, cookie: &str) -> Response {
+        let mut response = StatusCode::SEE_OTHER.into_response();
+        // A workspace id and a parsed URL's path hold no character that a header refuses.
+        if let Ok(place) = HeaderValue::from_str(&self.screen_path(workspace)) {
+            response.headers_mut().insert(LOCATION, place);
+        }
+        put_cookie(&mut response, cookie);
+        response
+    }
+
+    /// The problem as a page.
+    pub(super) fn trouble(&self, problem: &Problem) -> Response {
+        let page = frame::trouble(self.facade.access.origin.path(), problem.title(), &problem.sentence());
+        let mut response = (problem.status(), page).into_response();
+        if let Some(seconds) = problem.retry_after() {
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        response
+    }
+
+    /// The screen's path, as a browser sees it.
+    pub(super) fn screen_path(&self, workspace: &WorkspaceId) -> String {
+        format!("{}/workspaces/{workspace}/outbound", self.facade.access.origin.path())
+    }
+}
+
+fn put_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(mut value) = HeaderValue::from_str(cookie) {
+        value.set_sensitive(true);
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// The cookie's name. The prefix binds it to this host and to https (RFC 6265bis section 4.1.3.2).
+fn name(origin: &PublicOrigin) -> &'static str {
+    match origin {
+        PublicOrigin::Https { .. } => "__Host-outbound",
+        PublicOrigin::Loopback | PublicOrigin::Open => "outbound",
+    }
+}
+
+pub(super) fn set_cookie(origin: &PublicOrigin, token: &str, seconds: i64) -> String {
+    let secure = if matches!(origin, PublicOrigin::Https { .. }) { "; Secure" } else { "" };
+    format!("{}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", name(origin))
+}
+
+pub(super) fn removal(origin: &PublicOrigin) -> String {
+    set_cookie(origin, "", 0)
+}
+
+/// The session's cookie, where there may be one.
+fn cookie<'a>(headers: &'a HeaderMap, origin: &PublicOrigin) -> Option<&'a str> {
+    if *origin == PublicOrigin::Open {
+        return None;
+    }
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|line| line.split(';'));
+    let mut named = all.filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name(origin));
+    named.next().map(|(_, token)| token).filter(|token| !token.is_empty())
+}

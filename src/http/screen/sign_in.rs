@@ -1,0 +1,89 @@
+//! `/workspaces/{ws}/outbound/session`: a token, entered in a form, for a session of the screen.
+//!
+//! | call | does |
+//! |---|---|
+//! | `POST …/session` | a form with `token` → 303 to the screen with the cookie; a wrong token: the form again |
+//! | `POST …/session/end` | signs out: 303 to the screen without the cookie |
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::session::{NO_SESSION_HERE, removal, set_cookie};
+use super::submitted::{Submitted, from_elsewhere};
+use crate::config::SESSION_MAX;
+use crate::http::auth::caller::{ADMIN, AuthError, Caller, named_workspace};
+use crate::http::auth::failures::peer;
+use crate::http::auth::jwt::{Audience, Claims};
+use crate::http::auth::public_origin::PublicOrigin;
+use crate::http::body::FormFields;
+use crate::http::problem::Problem;
+use crate::http::state::FacadeState;
+use crate::message::WorkspaceId;
+use crate::workspace::Time;
+
+/// Begins a session.
+pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Request) -> Response {
+    state.begin(request).await.unwrap_or_else(|refused| refused)
+}
+
+/// Ends it: in this browser. What ends a session everywhere is revoking the workspace's tokens.
+pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
+    let Submitted { session, .. } = submitted;
+    state.to_screen(&session.scope.workspace, &removal(&state.facade.access.origin))
+}
+
+impl FacadeState {
+    async fn begin(self: &Arc<Self>, request: Request) -> Result<Response, Response> {
+        let (mut parts, body) = request.into_parts();
+        let workspace = named_workspace(&mut parts, self).await.map_err(|problem| self.trouble(&problem))?;
+        let access = &self.facade.access;
+        if access.origin == PublicOrigin::Open {
+            return Err(self.sign_in(&workspace, StatusCode::FORBIDDEN, Some(NO_SESSION_HERE)));
+        }
+        if access.origin.is_cross_site(&parts.headers) {
+            return Err(self.trouble(&from_elsewhere()));
+        }
+        let address = peer(&parts);
+        let fields =
+            FormFields::read(Request::from_parts(parts, body)).await.map_err(|problem| self.trouble(&problem))?;
+        let token = fields.get("token").trim();
+        if token.is_empty() {
+            return Err(self.sign_in(&workspace, StatusCode::UNAUTHORIZED, Some("Enter a token.")));
+        }
+        let caller = match self.recognise(token).await {
+            Ok(caller) => caller,
+            Err(AuthError::Unread(problem)) => return Err(self.trouble(&problem)),
+            Err(AuthError::Invalid(why)) => {
+                let problem = self.failures.count(address, why);
+                return Err(self.sign_in(&workspace, problem.status(), Some(&problem.sentence())));
+            }
+        };
+        if !caller.may(&workspace) {
+            let elsewhere = "This token opens another workspace.";
+            return Err(self.sign_in(&workspace, StatusCode::NOT_FOUND, Some(elsewhere)));
+        }
+        let now = (self.facade.clock)();
+        let claims = self.session(caller, &workspace, now).await.map_err(|problem| self.trouble(&problem))?;
+        let token = access.key.sign(&claims).map_err(|problem| self.trouble(&problem))?;
+        tracing::info!(%workspace, by = claims.sub, %address, "a session began");
+        Ok(self.to_screen(&workspace, &set_cookie(&access.origin, &token, claims.exp - now.unix_seconds())))
+    }
+
+    /// What the session of `caller` says.
+    async fn session(&self, caller: Caller, workspace: &WorkspaceId, now: Time) -> Result<Claims, Problem> {
+        let until = now.plus(SESSION_MAX).unix_seconds();
+        let (sub, generation, exp, adm) = match caller {
+            Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None),
+            Caller::Admin => {
+                let state = self.reader.bounded(self.facade.journal.snapshot(workspace)).await?;
+                (ADMIN.to_owned(), state.token_generation, until, Some(self.facade.access.admin_seal()))
+            }
+        };
+        let jti = Some((self.facade.fresh_id)().simple().to_string());
+        let (aud, ws, iat) = (Audience::Screen, workspace.clone(), now.unix_seconds());
+        Ok(Claims { aud, ws, sub, generation, iat, exp, jti, adm })
+    }
+}

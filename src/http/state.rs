@@ -1,0 +1,109 @@
+//! What the facade is made of, and what its handlers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::auth::access::Access;
+use super::auth::failures::Failures;
+use super::live::watch::LiveStreams;
+use super::problem::Problem;
+use super::reader::StoreReader;
+use crate::deliver::Guard;
+use crate::journal::port::{Journal, SubmitError};
+use crate::message::WorkspaceId;
+use crate::seal::Keyring;
+use crate::workspace::Policy;
+use crate::workspace::command::{Action, Answer, Command, NoAttempt};
+use crate::workspace::state::Summary;
+use crate::workspace::time::Clock;
+use crate::workspace::view::WebhookView;
+
+/// What the facade is made of.
+pub struct Facade {
+    /// Takes commands and messages, and is read.
+    pub journal: Arc<dyn Journal>,
+    /// What opens it.
+    pub access: Access,
+    /// The rules' numbers, as far as they are shown.
+    pub policy: Policy,
+    /// Says which URLs may be saved. Names are checked at each attempt, by the courier.
+    pub guard: Guard,
+    /// How long a command's answer is waited for: [`crate::config::Config::answer_wait`].
+    pub answer_wait: Duration,
+    /// An attempt's deadline: a test's answer is waited for this much longer.
+    pub timeout: Duration,
+    /// Seals what is confidential in a command, and opens what is read.
+    pub keyring: Arc<Keyring>,
+    /// Reads the wall clock.
+    pub clock: Clock,
+    /// Makes a random id.
+    pub fresh_id: fn() -> Uuid,
+    /// Asked by `/readyz`.
+    pub readiness: ReadReadiness,
+}
+
+/// Says whether this node does its work.
+pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
+
+/// Whether this node does its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Readiness {
+    /// Whether every shard assigned to this node is owned and loaded.
+    pub ready: bool,
+    /// Why not, one sentence each; or what an operator should look at although it is.
+    pub reasons: Vec<String>,
+    /// Workspaces that cannot be loaded. They do not make the node unready; the log names them.
+    pub unavailable_workspaces: u64,
+}
+
+/// What the handlers share.
+pub(super) struct FacadeState {
+    pub(super) facade: Facade,
+    pub(super) reader: Arc<StoreReader>,
+    pub(super) failures: Failures,
+    pub(super) live: LiveStreams,
+    /// What `/openapi.json` answers.
+    pub(super) description: Bytes,
+}
+
+/// A command that was applied.
+pub(super) struct Applied {
+    pub(super) webhook: Box<WebhookView>,
+    pub(super) attempt: Option<Box<Summary>>,
+    pub(super) reason: Option<NoAttempt>,
+}
+
+impl FacadeState {
+    pub(super) fn new(facade: Facade, description: Bytes) -> Self {
+        let reader = Arc::new(StoreReader::new(Arc::clone(&facade.journal), Arc::clone(&facade.keyring)));
+        let live = LiveStreams::new(Arc::clone(&reader), facade.policy);
+        Self { facade, reader, failures: Failures::default(), live, description }
+    }
+
+    /// Submits `action` and waits for its answer: [`Facade::answer_wait`], and for a test as much longer
+    /// as an attempt may take. A test that is not sent by then is not sent at all. `by` is what the
+    /// change history calls the caller.
+    pub(super) async fn submit(&self, workspace: &WorkspaceId, by: &str, action: Action) -> Result<Applied, Problem> {
+        let facade = &self.facade;
+        let wait = match action {
+            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget => facade.answer_wait,
+            Action::Test { .. } => facade.answer_wait + facade.timeout,
+        };
+        let at = (facade.clock)();
+        let mut command = Command { at, expires_at: at.plus(wait), by: by.to_owned(), action };
+        facade.keyring.seal(workspace, &mut command);
+        match facade.journal.submit(workspace, &command, wait).await {
+            // Our own wait may end a moment after the shard's, whose clock is another: the caller is told
+            // the same as when it ends a moment earlier. Section 4 of src/docs/contract.md has no other reason.
+            Ok(Answer::Done { reason: Some(NoAttempt::Expired), .. }) => Err(SubmitError::OutcomeUnknown.into()),
+            Ok(Answer::Done { webhook, attempt, reason }) => Ok(Applied { webhook, attempt, reason }),
+            Ok(Answer::Refused { refusal }) => Err(refusal.into()),
+            Err(error) => Err(SubmitError::into(error)),
+        }
+    }
+}
