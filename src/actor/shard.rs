@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActixContext, Handler, SpawnHandle};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::warn;
@@ -25,15 +24,14 @@ use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Seed, Start, Suspects, unable_for_good};
 use crate::actor::read_scheduler::Pace;
 use crate::actor::report_queue::Inbox;
-use crate::actor::shard::committer::{Ask, Call};
 use crate::actor::shard::core::{Action, Counts, Desk};
 use crate::actor::workspace::core::Context;
 use crate::actor::workspace::{Report, What, WorkspaceActor};
 use crate::config::SNAPSHOT_EVERY;
 use crate::deliver::{Courier, Post, PostResult};
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry,
-    ShardIntake, ShardLine, StoreError,
+    AcquireError, Acquired, Holder, Journal, LineError, LoadError, Loaded, OwedMail, Poll, Polled, ShardIntake,
+    ShardLine, ShardRequest, ShardResponse, StoreError,
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
@@ -103,15 +101,7 @@ pub(super) enum News {
 pub(super) enum TermNews {
     Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
     Polled(Result<Polled, StoreError>),
-    Line(Result<LineNews, LineError>),
-}
-
-/// What the line answered.
-pub(super) enum LineNews {
-    Committed(u64, Instant),
-    Loaded(WorkspaceId, Box<Result<Loaded, LoadError>>),
-    Newest(WorkspaceId, EntryId, Result<Option<Newest>, LoadError>),
-    Swept(Vec<RawEntry>),
+    Line(Result<ShardResponse, LineError>),
 }
 
 impl actix::Message for News {
@@ -157,15 +147,7 @@ impl ShardActor {
             TermNews::Acquired(result) => self.acquired(*result, now, ctx),
             TermNews::Polled(Ok(polled)) => self.desk.polled(polled, now),
             TermNews::Polled(Err(error)) => self.desk.poll_failed(&error, now),
-            TermNews::Line(Ok(LineNews::Committed(number, until))) => self.desk.committed(number, until, now),
-            TermNews::Line(Ok(LineNews::Loaded(workspace, loaded))) => {
-                let loaded = loaded.and_then(|loaded| open_sealed(&self.tools.context.keyring, &workspace, loaded));
-                self.desk.loaded(&workspace, loaded, now);
-            }
-            TermNews::Line(Ok(LineNews::Newest(workspace, id, newest))) => {
-                self.desk.newest(&workspace, id, newest, now)
-            }
-            TermNews::Line(Ok(LineNews::Swept(entries))) => self.desk.swept(entries, now),
+            TermNews::Line(Ok(response)) => self.answered(response, now),
             TermNews::Line(Err(error)) => {
                 self.held = None;
                 self.term += 1;
@@ -178,6 +160,22 @@ impl ShardActor {
                 self.show(Status::Waiting(error.to_string()));
                 self.desk.line_failed(&error, now);
             }
+        }
+    }
+
+    fn answered(&mut self, response: ShardResponse, now: Instant) {
+        match response {
+            ShardResponse::Committed { number, lease_until } => self.desk.committed(number, lease_until, now),
+            ShardResponse::Loaded(workspace, loaded) => {
+                let loaded = loaded.and_then(|loaded| open_sealed(&self.tools.context.keyring, &workspace, *loaded));
+                self.desk.loaded(&workspace, loaded, now);
+            }
+            ShardResponse::Newest { workspace, command, newest } => {
+                self.desk.newest(&workspace, command, newest, now);
+            }
+            ShardResponse::CaughtUp(entries) => self.desk.swept(entries, now),
+            // Awaited where they are asked for.
+            ShardResponse::Present(_) | ShardResponse::Released => {}
         }
     }
 
@@ -243,7 +241,7 @@ impl ShardActor {
                     held.polls.try_send(poll).ok();
                 }
             }
-            Action::Line(call) => self.call(call, ctx),
+            Action::Line(request) => self.send(request, ctx),
             Action::Activate { workspace, life, seed } => self.activate(workspace, life, *seed, ctx),
             Action::Tell(workspace, mail) => {
                 if let Some(actor) = self.workspaces.get(&workspace) {
@@ -269,35 +267,12 @@ impl ShardActor {
         });
     }
 
-    fn call(&self, call: Call, ctx: &ActixContext<Self>) {
+    /// Sends a request; its response comes back as news.
+    fn send(&self, request: ShardRequest, ctx: &ActixContext<Self>) {
         let Some(HeldShard { line, .. }) = &self.held else { return };
-        match call {
-            Call::Commit(number, batch) => {
-                self.answer(line.commit(batch), move |until| LineNews::Committed(number, until), ctx);
-            }
-            Call::Ask(Ask::Load(workspace)) => {
-                self.answer(line.load(&workspace), move |loaded| LineNews::Loaded(workspace, Box::new(loaded)), ctx);
-            }
-            Call::Ask(Ask::Newest(workspace, id)) => {
-                self.answer(line.newest(&workspace), move |newest| LineNews::Newest(workspace, id, newest), ctx);
-            }
-            Call::Ask(Ask::Sweep { from, to, count }) => {
-                self.answer(line.sweep(from, to, count), LineNews::Swept, ctx);
-            }
-        }
-    }
-
-    /// Reports what the line answers.
-    fn answer<T: 'static>(
-        &self,
-        answer: BoxFuture<'static, Result<T, LineError>>,
-        news: impl FnOnce(T) -> LineNews + 'static,
-        ctx: &ActixContext<Self>,
-    ) {
-        let (shard, term) = (ctx.address(), self.term);
+        let (shard, term, response) = (ctx.address(), self.term, line.send(request));
         actix_rt::spawn(async move {
-            let answer = answer.await.map(news);
-            shard.do_send(News::Term(term, TermNews::Line(answer)));
+            shard.do_send(News::Term(term, TermNews::Line(response.await)));
         });
     }
 

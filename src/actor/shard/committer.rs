@@ -1,6 +1,6 @@
 //! Gathers what was decided into commits, and keeps everything on the line in order.
 //!
-//! Loads and sweeps wait in the same queue as the steps before them, so that none is asked for before
+//! Other requests wait in the same queue as the steps before them, so that none is asked for before
 //! those steps are in a commit that was made (port contract "Order").
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::config::{LINGER, LINGER_STEPS, RENEW_EVERY};
 use crate::journal::port::{
-    Batch, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, OwedMail, Step,
+    Batch, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, OwedMail, ShardRequest, Step,
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::MailId;
@@ -29,22 +29,7 @@ pub(super) struct Committer {
 #[derive(Debug)]
 enum Queued {
     Step(Box<Step>, Option<EntryId>),
-    Ask(Ask),
-}
-
-/// What goes over the line besides commits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::actor) enum Ask {
-    Load(WorkspaceId),
-    Newest(WorkspaceId, EntryId),
-    Sweep { from: EntryId, to: EntryId, count: usize },
-}
-
-/// What to do on the line next.
-#[derive(Debug)]
-pub(in crate::actor) enum Call {
-    Commit(u64, Batch),
-    Ask(Ask),
+    Other(ShardRequest),
 }
 
 /// A commit that was made and is not answered, and what its answer makes true.
@@ -66,15 +51,16 @@ impl Committer {
         self.queue.push_back(Queued::Step(Box::new(step), test));
     }
 
-    pub(super) fn ask(&mut self, ask: Ask) {
-        self.queue.push_back(Queued::Ask(ask));
+    /// Queues a request that is no commit.
+    pub(super) fn ask(&mut self, request: ShardRequest) {
+        self.queue.push_back(Queued::Other(request));
     }
 
-    /// The next call, if one may be made now.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Call> {
-        if let Some(Queued::Ask(_)) = self.queue.front() {
-            let Some(Queued::Ask(ask)) = self.queue.pop_front() else { return None };
-            return Some(Call::Ask(ask));
+    /// The next request, if one may be made now.
+    pub(super) fn next(&mut self, now: Instant) -> Option<ShardRequest> {
+        if let Some(Queued::Other(_)) = self.queue.front() {
+            let Some(Queued::Other(request)) = self.queue.pop_front() else { return None };
+            return Some(request);
         }
         if self.in_flight.len() >= COMMITS_IN_FLIGHT_MAX || !(self.is_ripe(now) || self.renewal_is_due(now)) {
             return None;
@@ -84,7 +70,7 @@ impl Committer {
 
     fn is_ripe(&self, now: Instant) -> bool {
         let Some(since) = self.gathering_since else { return false };
-        let behind = self.queue.iter().any(|queued| matches!(queued, Queued::Ask(_)));
+        let behind = self.queue.iter().any(|queued| matches!(queued, Queued::Other(_)));
         !self.queue.is_empty() && (behind || self.queue.len() >= LINGER_STEPS || now >= since + LINGER)
     }
 
@@ -92,7 +78,7 @@ impl Committer {
         self.in_flight.is_empty() && self.last_made.is_none_or(|at| now >= at + RENEW_EVERY)
     }
 
-    fn make(&mut self, now: Instant) -> Call {
+    fn make(&mut self, now: Instant) -> ShardRequest {
         let mut batch = Batch::default();
         let mut made = Made { number: self.number, at: Some(now), ..Made::default() };
         let (mut events, mut settled, mut bytes) = (0, 0, 0);
@@ -113,7 +99,7 @@ impl Committer {
         self.number += 1;
         let number = made.number;
         self.in_flight.push_back(made);
-        Call::Commit(number, batch)
+        ShardRequest::Commit { number, batch }
     }
 
     /// A commit was answered. Commits take effect in order, so with it are all before it: their own
@@ -168,7 +154,7 @@ mod tests {
             let settled = vec![EntryId { ms: entry, n: 0 }];
             committer.push(Step { settled, ..Step::default() }, None, now);
             now += LINGER;
-            assert!(matches!(committer.next(now), Some(Call::Commit(..))));
+            assert!(matches!(committer.next(now), Some(ShardRequest::Commit { .. })));
         }
         let settled: Vec<u64> = committer.answered(1).iter().flat_map(|made| &made.settled).map(|id| id.ms).collect();
         assert_eq!(settled, [1, 2]);

@@ -20,14 +20,14 @@ use tokio::time::Instant;
 use crate::actor::admission::{Gate, InFlight};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Finished, Seed, Start, ToWorkspace};
-use crate::actor::shard::committer::{Ask, Call, Committer};
+use crate::actor::shard::committer::Committer;
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::{Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::shard::registry::{Phase, Slots};
 use crate::actor::shard::table::Table;
 use crate::config::{ACTIVE_MAX, IDLE_AFTER, REST_AFTER};
-use crate::journal::port::{OwedMail, Poll};
+use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
 use crate::workspace::time::Clock;
@@ -40,7 +40,7 @@ pub(in crate::actor) enum Action {
     /// Read forward.
     Poll(Poll),
     /// Use the line.
-    Line(Call),
+    Line(ShardRequest),
     /// Start the workspace's actor.
     Activate { workspace: WorkspaceId, life: u64, seed: Box<Seed> },
     /// Send a mail to the workspace's actor.
@@ -246,7 +246,7 @@ impl Desk {
             && let Some(sweep) = self.intake.next_sweep(from, &self.table)
         {
             self.table.sweep_begins();
-            self.committer.ask(Ask::Sweep { from: sweep.from, to: sweep.to, count: sweep.count });
+            self.committer.ask(ShardRequest::CatchUp { from: sweep.from, to: sweep.to, count: sweep.count });
             self.actions.extend(self.committer.next(now).map(Action::Line));
         }
         let situation = Situation {
@@ -327,7 +327,7 @@ impl Desk {
     fn load(&mut self, workspace: &WorkspaceId) {
         if let Some(slot) = self.slots.get_mut(workspace) {
             slot.phase = Phase::Loading;
-            self.committer.ask(Ask::Load(workspace.clone()));
+            self.committer.ask(ShardRequest::Load(workspace.clone()));
         }
     }
 

@@ -9,7 +9,6 @@ use super::bench::{Bench, core, id, treatment};
 use crate::actor::admission::{Gate, NodeCap};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspace};
-use crate::actor::shard::committer::{Ask, Call};
 use crate::actor::shard::core::{Action, Desk};
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
@@ -18,7 +17,9 @@ use crate::app::now;
 use crate::config::{LINGER, READ_BLOCK, READ_COUNT_MAX};
 use crate::deliver::Target;
 use crate::http::receiver::Treatment;
-use crate::journal::port::{Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, Step};
+use crate::journal::port::{
+    Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, ShardRequest, Step,
+};
 use crate::message::EntryId;
 use crate::workspace::State;
 use crate::workspace::command::{Action as Imperative, Command, Save};
@@ -110,7 +111,7 @@ async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
     tokio::time::advance(Duration::from_secs(6)).await;
     desk.tick(Instant::now());
     let done = actions(&mut desk);
-    let loaded = done.iter().any(|action| matches!(action, Action::Line(Call::Ask(Ask::Load(_)))));
+    let loaded = done.iter().any(|action| matches!(action, Action::Line(ShardRequest::Load(_))));
     assert!(loaded, "{done:?}");
 }
 
@@ -282,7 +283,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     tokio::time::advance(Duration::from_secs(1)).await;
     desk.tick(Instant::now());
     let sweep = actions(&mut desk).into_iter().find_map(|action| match action {
-        Action::Line(Call::Ask(Ask::Sweep { from, .. })) => Some(from),
+        Action::Line(ShardRequest::CatchUp { from, .. }) => Some(from),
         _ => None,
     });
     assert_eq!(sweep, Some(EntryId { ms: 50, n: 0 }));

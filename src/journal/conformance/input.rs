@@ -1,4 +1,4 @@
-//! What comes in: published messages and submitted commands, read forward and swept.
+//! What comes in: published messages and submitted commands, read forward and caught_up.
 
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ pub(crate) async fn a_probe_tells_the_length_without_waiting(subject: &mut impl 
     assert_eq!((read.length, read.messages.len()), (Some(2), 0), "the length counts what lies behind the cursor too");
 }
 
-pub(crate) async fn a_sweep_has_both_its_ends_and_at_most_its_count(subject: &mut impl Subject) {
+pub(crate) async fn a_catch_up_has_both_its_ends_and_at_most_its_count(subject: &mut impl Subject) {
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let mut entries = Vec::new();
     for n in 0..5 {
@@ -124,14 +124,14 @@ pub(crate) async fn a_sweep_has_both_its_ends_and_at_most_its_count(subject: &mu
         entries.push(RawEntry { id, fields: fields(workspace, &message) });
     }
     let held = hold(&journal, workspace).await;
-    let sweep = async |from: EntryId, to: EntryId, count| soon(held.line.sweep(from, to, count)).await.unwrap();
-    assert_eq!(sweep(entries[1].id, entries[3].id, 10).await, entries[1..=3]);
-    assert_eq!(sweep(entries[1].id, entries[3].id, 2).await, entries[1..=2]);
-    assert_eq!(sweep(entries[2].id, entries[2].id, 10).await, entries[2..=2]);
-    assert_eq!(sweep(entries[3].id, entries[1].id, 10).await, [], "nothing lies between");
+    let catch_up = async |from: EntryId, to: EntryId, count| soon(held.line.catch_up(from, to, count)).await.unwrap();
+    assert_eq!(catch_up(entries[1].id, entries[3].id, 10).await, entries[1..=3]);
+    assert_eq!(catch_up(entries[1].id, entries[3].id, 2).await, entries[1..=2]);
+    assert_eq!(catch_up(entries[2].id, entries[2].id, 10).await, entries[2..=2]);
+    assert_eq!(catch_up(entries[3].id, entries[1].id, 10).await, [], "nothing lies between");
 }
 
-pub(crate) async fn a_sweep_sees_the_commits_made_before_it(subject: &mut impl Subject) {
+pub(crate) async fn a_catch_up_sees_the_commits_made_before_it(subject: &mut impl Subject) {
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let first = journal.publish(workspace, &message("m-1")).await.unwrap();
     let second = journal.publish(workspace, &message("m-2")).await.unwrap();
@@ -139,10 +139,10 @@ pub(crate) async fn a_sweep_sees_the_commits_made_before_it(subject: &mut impl S
     let mut story = Story::of(workspace);
     let steps = [story.save(), story.deliver(first, &message("m-1"))];
     let committed = held.line.commit(batch(steps));
-    let swept = held.line.sweep(first, second, 10);
-    let (swept, committed) = soon(async { tokio::join!(swept, committed) }).await;
+    let caught_up = held.line.catch_up(first, second, 10);
+    let (caught_up, committed) = soon(async { tokio::join!(caught_up, committed) }).await;
     committed.unwrap();
-    assert_eq!(swept.unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>(), [second]);
+    assert_eq!(caught_up.unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>(), [second]);
 }
 
 pub(crate) async fn entries_that_still_exist_are_present(subject: &mut impl Subject) {

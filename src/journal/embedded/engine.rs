@@ -14,7 +14,7 @@ use super::store::Signals;
 use super::tables::EVENTS;
 use super::transaction::{Done, Transaction};
 use crate::journal::port::{
-    AcquireError, Batch, Holder, LineError, LoadError, Loaded, Newest, OwedMail, PublishError, RawEntry, RequeueError,
+    AcquireError, Batch, Holder, LineError, OwedMail, PublishError, RequeueError, ShardRequest, ShardResponse,
     SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -55,18 +55,11 @@ pub(super) enum Job {
     Line {
         shard: u16,
         nonce: u64,
-        call: Call,
+        /// Until when a commit renews the lease.
+        lease_until: Instant,
+        request: ShardRequest,
+        reply: Reply<ShardResponse, LineError>,
     },
-}
-
-/// A call of a line.
-pub(super) enum Call {
-    Commit { batch: Batch, lease_until: Instant, reply: Reply<(), LineError> },
-    Load { workspace: WorkspaceId, reply: Reply<Result<Loaded, LoadError>, LineError> },
-    Newest { workspace: WorkspaceId, reply: Reply<Result<Option<Newest>, LoadError>, LineError> },
-    Sweep { from: EntryId, to: EntryId, count: usize, reply: Reply<Vec<RawEntry>, LineError> },
-    Present { entries: Vec<EntryId>, reply: Reply<Vec<EntryId>, LineError> },
-    Release { reply: Reply<(), LineError> },
 }
 
 impl Job {
@@ -76,7 +69,9 @@ impl Job {
             Self::Publish { message, .. } => message.bytes().len(),
             Self::Submit { command, .. } => command.len(),
             Self::Requeue { fields, .. } => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
-            Self::Line { call: Call::Commit { batch, .. }, .. } => batch.steps.iter().map(|step| step.bytes()).sum(),
+            Self::Line { request: ShardRequest::Commit { batch, .. }, .. } => {
+                batch.steps.iter().map(|step| step.bytes()).sum()
+            }
             Self::Acquire { .. } | Self::Line { .. } => 0,
         }
     }
@@ -163,38 +158,53 @@ impl Engine {
                 };
                 Ok(answered(reply, acquired))
             }
-            Job::Line { shard, nonce, call } => match self.leases.check(shard, nonce) {
-                Ok(()) => self.apply_call(tables, shard, call),
-                Err(error) => Ok(call.refused(error)),
+            Job::Line { shard, nonce, lease_until, request, reply } => match self.leases.check(shard, nonce) {
+                Ok(()) => self.serve(tables, shard, lease_until, request, reply),
+                Err(error) => Ok(answered(reply, Err(error))),
             },
         }
     }
 
-    fn apply_call(&mut self, tables: &mut Transaction<'_>, shard: u16, call: Call) -> Done<Answered> {
-        Ok(match call {
-            Call::Commit { batch, lease_until, reply } => match tables.commit(shard, &batch)? {
-                Ok(()) => {
-                    self.leases.renew(shard, lease_until);
-                    let waiting = self.take_waiting(shard, batch);
-                    Box::new(move || {
-                        drop(reply.send(Ok(())));
-                        waiting.into_iter().for_each(|(waiting, answer)| drop(waiting.send(answer)));
-                    })
-                }
-                Err(detail) => {
+    /// Serves the holder of a shard.
+    fn serve(
+        &mut self,
+        tables: &mut Transaction<'_>,
+        shard: u16,
+        lease_until: Instant,
+        request: ShardRequest,
+        reply: Reply<ShardResponse, LineError>,
+    ) -> Done<Answered> {
+        let response = match request {
+            ShardRequest::Commit { number, batch } => {
+                if let Err(detail) = tables.commit(shard, &batch)? {
                     self.leases.fail(shard, &detail);
-                    answered(reply, Err(LineError::Failed { shard, detail }))
+                    return Ok(answered(reply, Err(LineError::Failed { shard, detail })));
                 }
-            },
-            Call::Load { workspace, reply } => answered(reply, Ok(tables.load(&workspace)?)),
-            Call::Newest { workspace, reply } => answered(reply, Ok(tables.newest(&workspace)?)),
-            Call::Sweep { from, to, count, reply } => answered(reply, Ok(tables.sweep(shard, from, to, count)?)),
-            Call::Present { entries, reply } => answered(reply, Ok(tables.present(shard, entries)?)),
-            Call::Release { reply } => {
-                self.leases.release(shard);
-                answered(reply, Ok(()))
+                self.leases.renew(shard, lease_until);
+                let waiting = self.take_waiting(shard, batch);
+                return Ok(Box::new(move || {
+                    drop(reply.send(Ok(ShardResponse::Committed { number, lease_until })));
+                    waiting.into_iter().for_each(|(waiting, answer)| drop(waiting.send(answer)));
+                }));
             }
-        })
+            ShardRequest::Load(workspace) => {
+                let loaded = tables.load(&workspace)?.map(Box::new);
+                ShardResponse::Loaded(workspace, loaded)
+            }
+            ShardRequest::Newest { workspace, command } => {
+                let newest = tables.newest(&workspace)?;
+                ShardResponse::Newest { workspace, command, newest }
+            }
+            ShardRequest::CatchUp { from, to, count } => {
+                ShardResponse::CaughtUp(tables.catch_up(shard, from, to, count)?)
+            }
+            ShardRequest::Present(entries) => ShardResponse::Present(tables.present(shard, entries)?),
+            ShardRequest::Release => {
+                self.leases.release(shard);
+                ShardResponse::Released
+            }
+        };
+        Ok(answered(reply, Ok(response)))
     }
 
     /// Who waits for the batch's answers, with the answers. A command may be settled before it is
@@ -206,18 +216,6 @@ impl Engine {
             waiting.extend(answers.filter_map(|(id, answer)| Some((self.waiting.remove(&(shard, id))?, answer))));
         }
         waiting
-    }
-}
-
-impl Call {
-    fn refused(self, error: LineError) -> Answered {
-        match self {
-            Self::Commit { reply, .. } | Self::Release { reply } => answered(reply, Err(error)),
-            Self::Load { reply, .. } => answered(reply, Err(error)),
-            Self::Newest { reply, .. } => answered(reply, Err(error)),
-            Self::Sweep { reply, .. } => answered(reply, Err(error)),
-            Self::Present { reply, .. } => answered(reply, Err(error)),
-        }
     }
 }
 

@@ -293,7 +293,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Messages from `from` to `to`, both inclusive.
-    pub(super) fn sweep(&mut self, shard: u16, from: EntryId, to: EntryId, count: usize) -> Done<Vec<RawEntry>> {
+    pub(super) fn catch_up(&mut self, shard: u16, from: EntryId, to: EntryId, count: usize) -> Done<Vec<RawEntry>> {
         if from > to {
             return Ok(Vec::new());
         }

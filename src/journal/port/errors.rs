@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::COMMANDS_WAITING_MAX;
+use super::limits::COMMANDS_WAITING_MAX;
 use crate::message::{EntryId, WorkspaceId};
 
 /// The store is away or refused.

@@ -30,14 +30,13 @@ use super::error::{is_away, timed_out};
 use super::keys::ShardKeys;
 use super::script::Script;
 use crate::config;
-use crate::journal::port::{Batch, LineError, LoadError, Loaded, Newest, RawEntry, ShardLine};
-use crate::message::{EntryId, WorkspaceId};
-use request::{Outcome, Request, Sent};
+use crate::journal::port::{LineError, ShardLine, ShardRequest, ShardResponse};
+use request::{Outcome, Sent};
 
 /// The holder's end of a line.
 #[derive(Debug)]
 pub(super) struct Line {
-    queue: mpsc::Sender<Request>,
+    queue: mpsc::Sender<Asked>,
     dead: Arc<OnceLock<LineError>>,
     shard: u16,
 }
@@ -76,14 +75,13 @@ impl Line {
         tokio::spawn(task.run());
         Self { queue, dead, shard }
     }
+}
 
-    fn ask<T: Send + 'static>(
-        &self,
-        request: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> BoxFuture<'static, Result<T, LineError>> {
-        let (reply, answer) = oneshot::channel();
+impl ShardLine for Line {
+    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, LineError>> {
+        let (reply, response) = oneshot::channel();
         if self.dead.get().is_none()
-            && let Err(TrySendError::Full(_)) = self.queue.try_send(request(reply))
+            && let Err(TrySendError::Full(_)) = self.queue.try_send((request, reply))
         {
             let detail = format!("more than {} requests wait on its line", config::LINE_WAITING_MAX);
             self.dead.get_or_init(|| LineError::Failed { shard: self.shard, detail });
@@ -91,45 +89,19 @@ impl Line {
         let (dead, shard) = (Arc::clone(&self.dead), self.shard);
         async move {
             let ended = || LineError::Failed { shard, detail: "its line has ended".to_owned() };
-            answer.await.map_err(|_| dead.get().cloned().unwrap_or_else(ended))
+            response.await.map_err(|_| dead.get().cloned().unwrap_or_else(ended))
         }
         .boxed()
     }
 }
 
-impl ShardLine for Line {
-    fn commit(&self, batch: Batch) -> BoxFuture<'static, Result<Instant, LineError>> {
-        self.ask(|reply| Request::Commit { batch, reply })
-    }
-
-    fn load(&self, workspace: &WorkspaceId) -> BoxFuture<'static, Result<Result<Loaded, LoadError>, LineError>> {
-        self.ask(|reply| Request::Load { workspace: workspace.clone(), reply })
-    }
-
-    fn newest(
-        &self,
-        workspace: &WorkspaceId,
-    ) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, LineError>> {
-        self.ask(|reply| Request::Newest { workspace: workspace.clone(), reply })
-    }
-
-    fn sweep(&self, from: EntryId, to: EntryId, count: usize) -> BoxFuture<'static, Result<Vec<RawEntry>, LineError>> {
-        self.ask(|reply| Request::Sweep { from, to, count, reply })
-    }
-
-    fn present(&self, entries: Vec<EntryId>) -> BoxFuture<'static, Result<Vec<EntryId>, LineError>> {
-        self.ask(|reply| Request::Present { entries, reply })
-    }
-
-    fn release(&self) -> BoxFuture<'static, Result<(), LineError>> {
-        self.ask(|reply| Request::Release { reply })
-    }
-}
+/// A request and where its response goes.
+type Asked = (ShardRequest, oneshot::Sender<ShardResponse>);
 
 struct Task {
     server: Arc<Server>,
     held: Held,
-    requests: mpsc::Receiver<Request>,
+    requests: mpsc::Receiver<Asked>,
     /// Whether the holder has dropped its end.
     closed: bool,
     /// Sent and not answered, oldest first; at most [`config::LINE_UNANSWERED_MAX`].
@@ -201,8 +173,8 @@ impl Task {
                     }
                 }
                 request = self.requests.recv(), if room => match request {
-                    Some(request) => {
-                        let mut sent = self.prepare(request);
+                    Some((request, reply)) => {
+                        let mut sent = self.prepare(request, reply);
                         sent.send(&connection);
                         self.unanswered.push_back(sent);
                     }
@@ -236,12 +208,12 @@ impl Task {
         }
     }
 
-    fn prepare(&mut self, request: Request) -> Sent {
+    fn prepare(&mut self, request: ShardRequest, reply: oneshot::Sender<ShardResponse>) -> Sent {
         let expected = self.next;
-        if matches!(request, Request::Commit { .. }) {
+        if matches!(request, ShardRequest::Commit { .. }) {
             self.next += 1;
         }
-        Sent::new(request, expected, &self.server, &self.held)
+        Sent::new(request, reply, expected, &self.server, &self.held)
     }
 
     /// Takes the answer to the oldest unanswered request.

@@ -81,7 +81,7 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
         let acquired = journal.acquire(shard, &holder("node-a")).await.unwrap();
         let from = Default::default();
         let to = outbound::message::EntryId { ms: u64::MAX, n: u64::MAX };
-        handed += acquired.line.sweep(from, to, 100).await.unwrap().len();
+        handed += acquired.line.catch_up(from, to, 100).await.unwrap().len();
     }
     assert_eq!(handed, 40);
 }

@@ -129,7 +129,7 @@ async fn a_settled_entry_leaves_the_stream_and_a_thousand_are_settled_at_once() 
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:messages"]), 1);
     assert_eq!(journal.entries_vanished(), 0);
     assert_eq!(line.present((1..=1_001).map(entry).collect()).await.unwrap(), [entry(1_001)]);
-    let left = line.sweep(entry(1), entry(u64::MAX), 10).await.unwrap();
+    let left = line.catch_up(entry(1), entry(u64::MAX), 10).await.unwrap();
     assert_eq!(left.iter().map(|left| left.id).collect::<Vec<_>>(), [entry(1_001)]);
     let () = server.call(&["DEL", "outbound:{0}:messages"]);
     line.commit(settle([entry(1_001)])).await.unwrap();

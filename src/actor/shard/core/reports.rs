@@ -9,10 +9,9 @@ use tracing::{error, warn};
 use super::{Action, Desk, TestPost};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, ToWorkspace};
-use crate::actor::shard::committer::Ask;
 use crate::actor::shard::registry::Phase;
 use crate::actor::workspace::{Report, What};
-use crate::journal::port::{LoadError, Loaded, Newest, Step};
+use crate::journal::port::{LoadError, Loaded, Newest, ShardRequest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Answer, Refusal};
 use crate::workspace::decide::MailResult;
@@ -51,7 +50,7 @@ impl Desk {
             self.actions.push_back(Action::Post(start, in_flight));
         }
         if let Some(id) = decided.newest_for {
-            self.committer.ask(Ask::Newest(workspace.clone(), id));
+            self.committer.ask(ShardRequest::Newest { workspace: workspace.clone(), command: id });
         }
         if let Some(entries) = decided.given_back {
             self.take_back(workspace, &entries);

@@ -15,7 +15,6 @@ use super::store::Store;
 use crate::actor::admission::{Gate, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
-use crate::actor::shard::committer::{Ask, Call};
 use crate::actor::shard::core::{Action, Desk};
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
@@ -24,7 +23,7 @@ use crate::actor::workspace::resident::Mind;
 use crate::actor::workspace::{Report, What};
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
-    AcquireError, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, StoreError,
+    AcquireError, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, ShardRequest, StoreError,
 };
 use crate::message::{Chat, EntryId, WorkspaceId};
 use crate::workspace::command::{Action as Imperative, Change, Command, Save};
@@ -103,7 +102,7 @@ pub(super) struct World {
     acquiring: Option<(Instant, Vec<EntryId>)>,
     /// The line is alive.
     line: bool,
-    calls: VecDeque<Call>,
+    calls: VecDeque<ShardRequest>,
     answers: VecDeque<News>,
     poll: Option<(Poll, Option<Polled>)>,
     flights: Vec<Flight>,

@@ -11,44 +11,29 @@ use tracing::{error, warn};
 
 use super::{Answer, Held, send};
 use crate::journal::fold::{self, Stored};
-use crate::journal::port::{ATTEMPTS_KEPT, Batch, COMMIT_EVENTS_MAX, LineError, LoadError, Loaded, Newest, RawEntry};
+use crate::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, LineError, LoadError, ShardRequest, ShardResponse};
 use crate::journal::redis::connect::{Connection, Server};
 use crate::journal::redis::dictionaries::UnpackError;
 use crate::journal::redis::error::is_away;
 use crate::journal::redis::read::Answered;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
-use crate::message::{EntryId, WorkspaceId};
+use crate::message::WorkspaceId;
 
 /// Attempts of one load at most. Above a snapshot lie fewer than a commit takes.
 const LOADED_MAX: usize = ATTEMPTS_KEPT + COMMIT_EVENTS_MAX;
 
-/// One request and where its answer goes.
-pub(super) enum Request {
-    Commit { batch: Batch, reply: oneshot::Sender<Instant> },
-    Load { workspace: WorkspaceId, reply: oneshot::Sender<Result<Loaded, LoadError>> },
-    Newest { workspace: WorkspaceId, reply: oneshot::Sender<Result<Option<Newest>, LoadError>> },
-    Sweep { from: EntryId, to: EntryId, count: usize, reply: oneshot::Sender<Vec<RawEntry>> },
-    Present { entries: Vec<EntryId>, reply: oneshot::Sender<Vec<EntryId>> },
-    Release { reply: oneshot::Sender<()> },
-}
-
 /// A request that has its place in the order.
 pub(super) struct Sent {
     cmd: Arc<Cmd>,
-    kind: Kind,
+    /// A commit's batch is empty by now: it is in the command.
+    request: ShardRequest,
+    reply: oneshot::Sender<ShardResponse>,
+    /// The head before it, for a commit.
+    expected: u64,
     /// When it was sent last.
     pub(super) at: Instant,
     answer: Option<Answer>,
-}
-
-enum Kind {
-    Commit { expected: u64, reply: oneshot::Sender<Instant> },
-    Load { workspace: WorkspaceId, reply: oneshot::Sender<Result<Loaded, LoadError>> },
-    Newest { workspace: WorkspaceId, reply: oneshot::Sender<Result<Option<Newest>, LoadError>> },
-    Sweep { reply: oneshot::Sender<Vec<RawEntry>> },
-    Present { reply: oneshot::Sender<Vec<EntryId>> },
-    Release { reply: oneshot::Sender<()> },
 }
 
 /// What an answer of a script that checks the owner means.
@@ -60,38 +45,37 @@ pub(super) enum Outcome {
 
 impl Sent {
     /// Makes the command. `expected` is the head before it, for a commit.
-    pub(super) fn new(request: Request, expected: u64, server: &Server, held: &Held) -> Self {
+    pub(super) fn new(
+        mut request: ShardRequest,
+        reply: oneshot::Sender<ShardResponse>,
+        expected: u64,
+        server: &Server,
+        held: &Held,
+    ) -> Self {
         let keys = &held.keys;
-        let (cmd, kind) = match request {
-            Request::Commit { batch, reply } => {
-                (commit::command(server, held, expected, &batch), Kind::Commit { expected, reply })
-            }
-            Request::Load { workspace, reply } => (
-                read::command(server, keys, &workspace, read::Attempts::Above(LOADED_MAX)),
-                Kind::Load { workspace, reply },
-            ),
-            Request::Newest { workspace, reply } => {
-                (read::command(server, keys, &workspace, read::Attempts::Last), Kind::Newest { workspace, reply })
-            }
-            Request::Sweep { from, to, count, reply } => {
+        let cmd = match &mut request {
+            ShardRequest::Commit { batch, .. } => commit::command(server, held, expected, &std::mem::take(batch)),
+            ShardRequest::Load(workspace) => read::command(server, keys, workspace, read::Attempts::Above(LOADED_MAX)),
+            ShardRequest::Newest { workspace, .. } => read::command(server, keys, workspace, read::Attempts::Last),
+            ShardRequest::CatchUp { from, to, count } => {
                 let mut cmd = redis::cmd("XRANGE");
-                cmd.arg(keys.messages()).arg(from.to_string()).arg(to.to_string()).arg("COUNT").arg(count);
-                (cmd, Kind::Sweep { reply })
+                cmd.arg(keys.messages()).arg(from.to_string()).arg(to.to_string()).arg("COUNT").arg(*count);
+                cmd
             }
-            Request::Present { entries, reply } => {
+            ShardRequest::Present(entries) => {
                 let mut cmd = server.script(Script::Present, &[keys.messages()]);
                 entries.iter().for_each(|entry| {
                     cmd.arg(entry.to_string());
                 });
-                (cmd, Kind::Present { reply })
+                cmd
             }
-            Request::Release { reply } => {
+            ShardRequest::Release => {
                 let mut cmd = server.script(Script::Release, &[keys.owner()]);
                 cmd.arg(&held.fence.nonce);
-                (cmd, Kind::Release { reply })
+                cmd
             }
         };
-        Self { cmd: Arc::new(cmd), kind, at: Instant::now(), answer: None }
+        Self { cmd: Arc::new(cmd), request, reply, expected, at: Instant::now(), answer: None }
     }
 
     /// Sends it, behind what was sent before.
@@ -119,37 +103,44 @@ impl Sent {
     /// The line is dead. The waiting caller learns it from the line.
     pub(super) fn answer(self, answer: Result<Value, RedisError>, held: &Held) -> Result<Option<u64>, LineError> {
         let failed = |error: RedisError| LineError::Failed { shard: held.shard, detail: error.to_string() };
-        // Callers that stopped waiting are no error: the request has had its effect.
-        match self.kind {
-            Kind::Commit { expected, reply } => {
-                let counts = applied(answer, held, expected)?;
+        let mut head = None;
+        let response = match self.request {
+            ShardRequest::Commit { number, .. } => {
+                let counts = applied(answer, held, self.expected)?;
                 tell(held, counts).map_err(failed)?;
-                reply.send(self.at + held.fence.lease).ok();
-                return Ok(Some(expected + 1));
+                head = Some(self.expected + 1);
+                ShardResponse::Committed { number, lease_until: self.at + held.fence.lease }
             }
-            Kind::Load { workspace, reply } => {
-                read_and_reply(answer, held, workspace, reply, |workspace, stored, _| fold::load(workspace, &stored));
-            }
-            Kind::Newest { workspace, reply } => {
-                read_and_reply(answer, held, workspace, reply, |workspace, stored, last| {
-                    fold::newest(workspace, &stored.attempts, last.as_deref())
+            ShardRequest::Load(workspace) => {
+                read_and_reply(answer, held, workspace, self.reply, |workspace, read| {
+                    let loaded = read.and_then(|(stored, _)| fold::load(&workspace, &stored));
+                    ShardResponse::Loaded(workspace, loaded.map(Box::new))
                 });
+                return Ok(None);
             }
-            Kind::Sweep { reply } => {
-                reply.send(answer.and_then(reply::entries).map_err(failed)?).ok();
+            ShardRequest::Newest { workspace, command } => {
+                read_and_reply(answer, held, workspace, self.reply, move |workspace, read| {
+                    let newest =
+                        read.and_then(|(stored, last)| fold::newest(&workspace, &stored.attempts, last.as_deref()));
+                    ShardResponse::Newest { workspace, command, newest }
+                });
+                return Ok(None);
             }
-            Kind::Present { reply } => {
+            ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(reply::entries).map_err(failed)?),
+            ShardRequest::Present(_) => {
                 let ids = answer.and_then(reply::list).map_err(failed)?;
-                let ids = ids.into_iter().map(reply::id).collect::<Result<_, _>>().map_err(failed)?;
-                reply.send(ids).ok();
+                let ids = ids.into_iter().map(reply::id).collect::<Result<_, _>>();
+                ShardResponse::Present(ids.map_err(failed)?)
             }
-            Kind::Release { reply } => {
+            ShardRequest::Release => {
                 applied(answer, held, 0)?;
-                reply.send(()).ok();
+                self.reply.send(ShardResponse::Released).ok();
                 return Err(LineError::Failed { shard: held.shard, detail: "its lease was given up".to_owned() });
             }
-        }
-        Ok(None)
+        };
+        // Callers that stopped waiting are no error: the request has had its effect.
+        self.reply.send(response).ok();
+        Ok(head)
     }
 }
 
@@ -204,26 +195,29 @@ fn tell(held: &Held, counts: Vec<Value>) -> Result<(), RedisError> {
     Ok(())
 }
 
-/// Answers what `read` makes of what is stored of a workspace. An answer that stays an error is the workspace's,
-/// not the line's: one key of another type must not stop the shard.
-fn read_and_reply<T: Send + 'static>(
+/// What is stored of a workspace, with its newest skipped message as stored.
+type Read = Result<(Stored, Option<Bytes>), LoadError>;
+
+/// Sends what `respond` makes of what is stored of a workspace. An answer that stays an error is the
+/// workspace's, not the line's: one key of another type must not stop the shard.
+fn read_and_reply(
     answer: Result<Value, RedisError>,
     held: &Held,
     workspace: WorkspaceId,
-    reply: oneshot::Sender<Result<T, LoadError>>,
-    read: fn(&WorkspaceId, Stored, Option<Bytes>) -> Result<T, LoadError>,
+    reply: oneshot::Sender<ShardResponse>,
+    respond: impl FnOnce(WorkspaceId, Read) -> ShardResponse + Send + 'static,
 ) {
     let answered = match answer.and_then(read::parse) {
         Ok(answered) => answered,
         Err(error) => {
-            reply.send(Err(LoadError::Corrupt { workspace, detail: error.to_string() })).ok();
+            let corrupt = LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() };
+            reply.send(respond(workspace, Err(corrupt))).ok();
             return;
         }
     };
     let finish = move |unpacked: Result<_, UnpackError>, answered: Answered| {
-        let attempts = unpacked.map_err(|error| error.for_workspace(&workspace))?;
-        let (stored, last) = answered.with(attempts);
-        read(&workspace, stored, last)
+        let read = unpacked.map_err(|error| error.for_workspace(&workspace)).map(|attempts| answered.with(attempts));
+        respond(workspace, read)
     };
     let dictionaries = Arc::clone(&held.dictionaries);
     if dictionaries.know(&answered.attempts) {

@@ -202,7 +202,7 @@ impl World {
         let Some(call) = self.calls.pop_front() else { return };
         let term = self.term;
         let news = match call {
-            Call::Commit(number, batch) => {
+            ShardRequest::Commit { number, batch } => {
                 let settled: Vec<_> = batch.steps.iter().flat_map(|step| step.settled.clone()).collect();
                 self.note(|| format!("commit {number} settles {settled:?}"));
                 self.appeared.extend(&settled);
@@ -214,7 +214,7 @@ impl World {
                 }
                 News::Committed(term, number, Instant::now() + LEASE)
             }
-            Call::Ask(Ask::Load(workspace)) => {
+            ShardRequest::Load(workspace) => {
                 let loaded = self.store.load(&workspace);
                 if let Err(error) = &loaded {
                     let error = error.to_string();
@@ -222,14 +222,17 @@ impl World {
                 }
                 News::Loaded(term, workspace, loaded)
             }
-            Call::Ask(Ask::Newest(workspace, id)) => {
+            ShardRequest::Newest { workspace, command: id } => {
                 let newest = self.store.newest(&workspace);
                 News::Newest(term, workspace, id, newest)
             }
-            Call::Ask(Ask::Sweep { from, to, count }) => {
+            ShardRequest::CatchUp { from, to, count } => {
                 let entries = self.store.sweep(from, to, count);
                 self.note(|| format!("sweep from {from} to {to}, {} of at most {count}", entries.len()));
                 News::Swept(term, entries)
+            }
+            request @ (ShardRequest::Present(_) | ShardRequest::Release) => {
+                unreachable!("{request:?} goes past the committer")
             }
         };
         self.answers.push_back(news);

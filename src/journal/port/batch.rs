@@ -1,0 +1,128 @@
+//! What a commit makes durable.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::command::Answer;
+use crate::workspace::event::MailId;
+use crate::workspace::state::RecentError;
+use crate::workspace::time::Time;
+
+/// Steps that are committed together, in order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// The steps. Of several snapshots (or newest skipped messages) of one workspace the last holds.
+    pub steps: Vec<Step>,
+}
+
+/// What belongs together and is committed whole: the events that one decision made, and the entries
+/// that it settles.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Step {
+    /// The workspace; `None` for a step that only rejects or settles.
+    pub workspace: Option<WorkspaceId>,
+    /// Forget the workspace first: its events, its newest skipped message and the mails that it owes, as
+    /// the steps before this one left them. Its seq goes on where it was.
+    pub forget: bool,
+    /// Attempts, by seq.
+    pub attempts: Vec<StoredEvent>,
+    /// Other sequenced events, by seq.
+    pub history: Vec<StoredEvent>,
+    /// The state after this step ([`crate::journal::record::encode_snapshot`]).
+    pub snapshot: Option<Bytes>,
+    /// The newest skipped message.
+    pub last_skipped: Option<Newest>,
+    /// Mails that are owed from now on.
+    pub mails_owed: Vec<OwedMail>,
+    /// Mails that are owed no more.
+    pub mails_ended: Vec<MailId>,
+    /// Message entries that are settled.
+    pub settled: Vec<EntryId>,
+    /// Command entries that are settled.
+    pub settled_commands: Vec<EntryId>,
+    /// Answers to commands: in the step that settles the command, or for a test, which is settled when it
+    /// starts, in that of its outcome.
+    pub answers: Vec<(EntryId, Answer)>,
+    /// Message entries that are set aside; each also stands in `settled`.
+    pub rejected: Vec<Rejected>,
+}
+
+impl Step {
+    /// Events in it.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.attempts.len() + self.history.len()
+    }
+
+    /// About how many bytes it adds to a commit.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let events = self.attempts.iter().chain(&self.history).map(|event| event.json.len()).sum::<usize>();
+        let snapshot = self.snapshot.as_ref().map_or(0, Bytes::len);
+        let last = self.last_skipped.as_ref().map_or(0, |newest| newest.message.bytes().len());
+        let rejected = self
+            .rejected
+            .iter()
+            .flat_map(|entry| &entry.fields)
+            .map(|(key, value)| key.len() + value.len())
+            .sum::<usize>();
+        events + snapshot + last + rejected
+    }
+}
+
+/// One event in its stored form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Its seq.
+    pub seq: u64,
+    /// [`crate::journal::record::encode_event`] of it.
+    pub json: Bytes,
+}
+
+/// A workspace's newest message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newest {
+    /// Its entry in the shard's stream.
+    pub entry: EntryId,
+    /// Its text.
+    pub message: RawMessage,
+}
+
+/// An entry that is no valid message, cut to the bounds of
+/// [contract, section 1](crate::docs::contract#1-the-message-in).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its id in the message stream.
+    pub id: EntryId,
+    /// The fields to keep: the original ones (cut), then `_id`, `_reason`, `_at`.
+    pub fields: Vec<(Bytes, Bytes)>,
+}
+
+/// A mail that is owed, as the outbox keeps it: everything that its text needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwedMail {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Which of its mails.
+    #[serde(flatten)]
+    pub id: MailId,
+    /// Since when it is owed.
+    pub at: Time,
+    /// To whom.
+    pub to: String,
+    /// The URL that failed, as configured.
+    pub url: String,
+    /// Errors in a row; 0 when it delivers again.
+    pub errors: u32,
+    /// When the streak began, or when it had been switched off that delivers again.
+    pub failing_since: Time,
+    /// The last errors, oldest first.
+    pub recent: Vec<RecentError>,
+    /// How many more errors in a row switch it off, for a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors_left: Option<u32>,
+    /// Messages that were not sent while it was off, when it delivers again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<u64>,
+}

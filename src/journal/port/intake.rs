@@ -1,0 +1,67 @@
+//! Reading a held shard's streams forward.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::errors::StoreError;
+use crate::message::EntryId;
+
+/// Reads a held shard's streams forward. Reading changes nothing in the store.
+#[async_trait]
+pub trait ShardIntake: Send {
+    /// Reads entries after the cursors, waiting up to `request.block` for the first. With
+    /// `request.probe` it does not wait and also tells the length of the message stream.
+    ///
+    /// # Errors
+    /// The store is away; the adapter has dropped its connection and makes a new one at the next call.
+    async fn poll(&mut self, request: &Poll) -> Result<Polled, StoreError>;
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Poll {
+    /// Messages after this entry, at most so many. `None`: none.
+    pub messages: Option<(EntryId, usize)>,
+    /// Commands after this entry, at most so many. `None`: none.
+    pub commands: Option<(EntryId, usize)>,
+    /// How long to wait for the first entry.
+    pub block: Duration,
+    /// Do not wait, and tell the length of the message stream as of the same moment.
+    pub probe: bool,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Polled {
+    /// Messages, in order.
+    pub messages: Vec<RawEntry>,
+    /// Commands, in order: fields `workspace` and `command` (JSON).
+    pub commands: Vec<RawEntry>,
+    /// The length of the message stream, when probed.
+    pub length: Option<u64>,
+}
+
+/// One stream entry as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEntry {
+    /// Its id.
+    pub id: EntryId,
+    /// Its fields, in order.
+    pub fields: Vec<(Bytes, Bytes)>,
+}
+
+impl RawEntry {
+    /// The value of the first field of that name.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Bytes> {
+        self.fields.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// Bytes of all names and values.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.fields.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+}
