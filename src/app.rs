@@ -42,7 +42,7 @@ pub struct Credentials<'a> {
 
 /// Why the service does not start, or stopped.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum AppError {
     /// The address to listen on cannot be had.
     #[error("cannot listen on {address}: stop what uses the port, or choose another address with --listen")]
     Listen {
@@ -84,9 +84,9 @@ pub fn now() -> Time {
 /// Takes the address that the facade is to listen on; done first, since it fails most often.
 ///
 /// # Errors
-/// [`Error::Listen`].
-pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let listen = |source| Error::Listen { address, source };
+/// [`AppError::Listen`].
+pub async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let listen = |source| AppError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let bound = listener.local_addr().map_err(listen)?;
     Ok((listener, bound))
@@ -97,14 +97,14 @@ impl App {
     /// configured one.
     ///
     /// # Errors
-    /// See [`Error`]; nothing keeps running.
+    /// See [`AppError`]; nothing keeps running.
     pub async fn start(
         config: Config,
         (listener, address): (TcpListener, SocketAddr),
         credentials: &Credentials<'_>,
         node: &str,
         mailer: Option<Mailer>,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, AppError> {
         deliver::install_crypto();
         let access = Access {
             admin: AdminToken::new(credentials.admin_token)?,
@@ -142,8 +142,8 @@ impl App {
     /// Answers requests until `shutdown`, then drains.
     ///
     /// # Errors
-    /// [`Error::Died`]: a shard failed inside the service.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), Error> {
+    /// [`AppError::Died`]: a shard failed inside the service.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
         let Self { config, access, journal, mut shards, listener, .. } = self;
         let report = shards.reporter();
         let readiness = move || {
@@ -182,7 +182,7 @@ impl App {
 }
 
 /// The mailer that the configuration asks for.
-fn configured_mailer(config: &Config) -> Result<Option<Mailer>, Error> {
+fn configured_mailer(config: &Config) -> Result<Option<Mailer>, AppError> {
     let Some(mail) = &config.mail else { return Ok(None) };
     let options = notify::Options {
         smtp_url: mail.smtp_url.clone(),
@@ -195,7 +195,7 @@ fn configured_mailer(config: &Config) -> Result<Option<Mailer>, Error> {
 }
 
 /// Opens the journal; the second value is what its keys start with.
-async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), Error> {
+async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
     Ok(match &config.journal {
         JournalConfig::Embedded(path) => {
             let path = path.clone().unwrap_or_else(|| config.data_dir.join("outbound.redb"));

@@ -7,33 +7,21 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use url::Url;
 
 use crate::telemetry::Log;
 
-pub mod attempts;
-pub mod completions;
-pub mod demo;
-pub mod publish;
-pub mod receive;
-pub mod rejected;
-pub mod serve;
-pub mod shard;
-pub mod token;
-
-pub mod admin_token;
 pub mod client;
+pub mod commands;
+pub mod credentials;
 pub mod data_dir;
-pub mod duration;
-pub mod error;
-pub mod given;
-pub mod journal;
-pub mod sample;
-pub mod secret_key;
-pub mod server;
-pub mod token_key;
+pub mod failure;
+mod output;
+mod runtime;
+pub mod transport;
+pub mod values;
 
-pub use error::{EXIT_FAILED, EXIT_USAGE, Error, Report};
+use commands::{attempts, completions, demo, publish, receive, rejected, serve, shard, token};
+use failure::CommandFailure;
 
 /// What was asked for.
 #[derive(Debug, Parser)]
@@ -44,12 +32,12 @@ pub struct Cli {
     pub log: Log,
     /// What the program does.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// What the program does.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// See everything work, in one process, with nothing installed
     Demo(demo::DemoArgs),
     /// Run the service
@@ -70,7 +58,7 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
 }
 
-impl Command {
+impl CliCommand {
     /// What is logged when nothing else is said. Whoever watches the demo watches the messages.
     #[must_use]
     pub fn log_default(&self) -> &'static str {
@@ -126,62 +114,19 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 /// Does it. `out` gets what the subcommand prints.
 ///
 /// # Errors
-/// [`Error::exit_code`] tells usage from failure.
-pub fn run(command: Command, out: &mut dyn Write) -> Result<(), Error> {
+/// [`CommandFailure::exit_code`] tells usage from failure.
+pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailure> {
     match command {
-        Command::Demo(args) => demo::run(&args, out),
-        Command::Serve(args) => serve::run(&args, out),
-        Command::Publish(args) => publish::run(&args, out),
-        Command::Receive(args) => receive::run(&args, out),
-        Command::Attempts(args) => attempts::run(&args, out),
-        Command::Rejected(args) => rejected::run(&args, out),
-        Command::Token(args) => token::run(&args, out),
-        Command::Shard(args) => shard::run(&args, out),
-        Command::Completions(args) => completions::run(&args, out),
+        CliCommand::Demo(args) => demo::run(&args, out),
+        CliCommand::Serve(args) => serve::run(&args, out),
+        CliCommand::Publish(args) => publish::run(&args, out),
+        CliCommand::Receive(args) => receive::run(&args, out),
+        CliCommand::Attempts(args) => attempts::run(&args, out),
+        CliCommand::Rejected(args) => rejected::run(&args, out),
+        CliCommand::Token(args) => token::run(&args, out),
+        CliCommand::Shard(args) => shard::run(&args, out),
+        CliCommand::Completions(args) => completions::run(&args, Cli::command(), out),
     }
-}
-
-/// Runs a subcommand that needs a runtime but no more than one thread.
-fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?.block_on(future)
-}
-
-/// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
-///
-/// Signals are caught from this call on, not only from when its future is first awaited: whoever calls
-/// it before it says that it is up ends in order from then on.
-fn stop_signal() -> impl Future<Output = ()> + Send {
-    use tokio::signal::unix::{Signal, SignalKind, signal};
-    async fn wait(caught: std::io::Result<Signal>) {
-        match caught {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "signals cannot be waited for");
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async move {
-        tokio::select! {
-            () = wait(interrupt) => {}
-            () = wait(terminate) => {}
-        }
-    }
-}
-
-/// Text from elsewhere, without what would move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
-}
-
-/// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.
-fn is_plain_http(url: &Url) -> bool {
-    let bare =
-        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
-    bare && matches!(url.scheme(), "http" | "https")
 }
 
 #[cfg(test)]
@@ -224,11 +169,6 @@ mod tests {
             let secret = ["journal", "smtp_url", "secret", "server"].contains(&arg.get_id().as_str());
             assert_eq!(arg.is_hide_env_values_set(), secret, "{name}");
         });
-    }
-
-    #[test]
-    fn text_from_elsewhere_cannot_move_the_cursor_and_keeps_its_letters() {
-        assert_eq!(printable("é\u{1b}[2J\n"), "é\\u{1b}[2J\\n");
     }
 
     #[test]

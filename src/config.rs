@@ -13,6 +13,8 @@ use ipnet::IpNet;
 use crate::seal::Keyring;
 use crate::workspace::Policy;
 
+pub mod duration;
+
 // Intake and shard.
 
 /// Entries that a shard holds in memory at most. Enough for a window of 32 for 64 workspaces.

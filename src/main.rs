@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use outbound::cli::failure::{CommandFailure, EXIT_USAGE};
 use outbound::cli::{self, Cli};
 use outbound::telemetry;
 
@@ -16,17 +17,17 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let ended = telemetry::start(&cli.log, cli.command.log_default())
-        .map_err(cli::Error::from)
+        .map_err(CommandFailure::from)
         // Colours reach a terminal that wants them, and nothing else.
         .and_then(|()| cli::run(cli.command, &mut anstream::stdout()));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            if !error.is_unread() {
+        Err(failure) => {
+            if !failure.is_unread() {
                 // With nobody left to read it, the exit code still says it.
-                write!(anstream::stderr(), "{}", cli::Report(&error)).ok();
+                write!(anstream::stderr(), "{failure}").ok();
             }
-            error.exit_code()
+            failure.exit_code().into()
         }
     }
 }
@@ -34,5 +35,5 @@ fn main() -> ExitCode {
 /// Prints what clap has to say: help and version end with 0, anything else is bad usage and ends with 2.
 fn usage(error: &clap::Error) -> ExitCode {
     error.print().ok();
-    if error.use_stderr() { cli::EXIT_USAGE.into() } else { ExitCode::SUCCESS }
+    if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS }
 }

@@ -39,7 +39,7 @@ pub enum Format {
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
-pub enum Error {
+pub enum LogError {
     /// The filter is not understood.
     #[error(
         "--log {filter:?} is not understood: write a level such as info, or levels by module such as info,outbound::actor=debug"
@@ -57,16 +57,16 @@ pub enum Error {
 /// Starts logging, for the whole process and once. `default` is the filter when none is set.
 ///
 /// # Errors
-/// See [`Error`].
-pub fn start(log: &Log, default: &str) -> Result<(), Error> {
+/// See [`LogError`].
+pub fn start(log: &Log, default: &str) -> Result<(), LogError> {
     let filter = log.filter.as_deref().unwrap_or(default);
-    let filter = EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
+    let filter = EnvFilter::try_new(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match log.format {
         Format::Text => lines.with_ansi(colours()).finish().try_init(),
         Format::Json => lines.json().flatten_event(true).finish().try_init(),
     }
-    .map_err(Error::Twice)
+    .map_err(LogError::Twice)
 }
 
 /// Colours are for terminals, unless the reader refuses them (<https://no-color.org>).

@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::admin_token::TokenText;
-use super::is_plain_http;
-use super::server::Server;
+use super::credentials::TokenText;
+use super::failure::{CommandError, EXIT_FAILED, EXIT_USAGE};
+use super::values::is_plain_http;
 use crate::journal::port::PublishError;
 use crate::message::{RawMessage, WorkspaceId};
 
@@ -32,7 +32,7 @@ pub struct Client {
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub enum ClientBuildError {
     /// The server's URL cannot be used.
     #[error("--server must be http://HOST:PORT or https://HOST:PORT, without user info, query or fragment")]
     ServerUrl,
@@ -41,10 +41,19 @@ pub enum BuildError {
     Http(#[source] reqwest::Error),
 }
 
-/// Why something was not done.
+impl CommandError for ClientBuildError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::ServerUrl => EXIT_USAGE,
+            Self::Http(_) => EXIT_FAILED,
+        }
+    }
+}
+
+/// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
-pub enum SendError {
+pub enum RequestError {
     /// The journal refused, or is away.
     #[error(transparent)]
     Store(PublishError),
@@ -65,24 +74,26 @@ pub enum SendError {
     Strange(#[source] serde_json::Error),
 }
 
+impl CommandError for RequestError {}
+
 impl Client {
     /// A client for `workspace` at `base`.
     ///
     /// # Errors
-    /// See [`BuildError`].
-    pub fn new(base: &Url, workspace: &WorkspaceId, token: &TokenText) -> Result<Self, BuildError> {
+    /// See [`ClientBuildError`].
+    pub fn new(base: &Url, workspace: &WorkspaceId, token: &TokenText) -> Result<Self, ClientBuildError> {
         Self::below(base, &["workspaces", workspace.as_str()], token)
     }
 
     /// A client for what belongs to no workspace.
     ///
     /// # Errors
-    /// See [`BuildError`].
-    pub fn of_service(server: &Server) -> Result<Self, BuildError> {
-        Self::below(&server.url, &[], &server.token)
+    /// See [`ClientBuildError`].
+    pub fn of_service(base: &Url, token: &TokenText) -> Result<Self, ClientBuildError> {
+        Self::below(base, &[], token)
     }
 
-    fn below(base: &Url, path: &[&str], token: &TokenText) -> Result<Self, BuildError> {
+    fn below(base: &Url, path: &[&str], token: &TokenText) -> Result<Self, ClientBuildError> {
         crate::deliver::install_crypto();
         // The token goes to the server that was named and nowhere else.
         let http = reqwest::Client::builder()
@@ -91,75 +102,75 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .build()
-            .map_err(BuildError::Http)?;
+            .map_err(ClientBuildError::Http)?;
         let mut token =
-            HeaderValue::from_str(&format!("Bearer {}", token.as_str())).map_err(|_| BuildError::ServerUrl)?;
+            HeaderValue::from_str(&format!("Bearer {}", token.as_str())).map_err(|_| ClientBuildError::ServerUrl)?;
         token.set_sensitive(true);
-        Ok(Self { http, root: api_url(base, path).ok_or(BuildError::ServerUrl)?, token })
+        Ok(Self { http, root: api_url(base, path).ok_or(ClientBuildError::ServerUrl)?, token })
     }
 
     /// Publishes one message; `Ok` is durable.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn publish(&self, message: RawMessage) -> Result<(), SendError> {
+    /// See [`RequestError`].
+    pub async fn publish(&self, message: RawMessage) -> Result<(), RequestError> {
         self.call(Method::POST, self.url(&["messages"]), Some(message.bytes().clone())).await.map(drop)
     }
 
     /// Reads `path` below the service or workspace.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, SendError> {
+    /// See [`RequestError`].
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, RequestError> {
         self.get_with(path, []).await
     }
 
     /// The same with parameters behind the `?`.
     ///
     /// # Errors
-    /// See [`SendError`].
+    /// See [`RequestError`].
     pub async fn get_with<'a, T: DeserializeOwned>(
         &self,
         path: &[&str],
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<T, SendError> {
+    ) -> Result<T, RequestError> {
         let mut url = self.url(path);
         for (name, value) in parameters {
             url.query_pairs_mut().append_pair(name, value);
         }
-        self.call(Method::GET, url, None).await?.json().await.map_err(SendError::Unreadable)
+        self.call(Method::GET, url, None).await?.json().await.map_err(RequestError::Unreadable)
     }
 
     /// Does what `path` below the service or workspace names.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, SendError> {
-        self.call(Method::POST, self.url(path), None).await?.json().await.map_err(SendError::Unreadable)
+    /// See [`RequestError`].
+    pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, RequestError> {
+        self.call(Method::POST, self.url(path), None).await?.json().await.map_err(RequestError::Unreadable)
     }
 
     /// Writes `path` below the service or workspace.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn put(&self, path: &[&str], body: Bytes) -> Result<(), SendError> {
+    /// See [`RequestError`].
+    pub async fn put(&self, path: &[&str], body: Bytes) -> Result<(), RequestError> {
         self.call(Method::PUT, self.url(path), Some(body)).await.map(drop)
     }
 
     /// Sends `body` to `path` below the service or workspace, and reads what came of it.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn post_with<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, SendError> {
+    /// See [`RequestError`].
+    pub async fn post_with<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, RequestError> {
         let response = self.call(Method::POST, self.url(path), Some(body)).await?;
-        response.json().await.map_err(SendError::Unreadable)
+        response.json().await.map_err(RequestError::Unreadable)
     }
 
     /// Deletes `path` below the service or workspace.
     ///
     /// # Errors
-    /// See [`SendError`].
-    pub async fn delete(&self, path: &[&str]) -> Result<(), SendError> {
+    /// See [`RequestError`].
+    pub async fn delete(&self, path: &[&str]) -> Result<(), RequestError> {
         self.call(Method::DELETE, self.url(path), None).await.map(drop)
     }
 
@@ -171,20 +182,20 @@ impl Client {
         url
     }
 
-    async fn call(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Response, SendError> {
+    async fn call(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Response, RequestError> {
         let mut request = self.http.request(method, url).header(AUTHORIZATION, self.token.clone());
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         let response = request.send().await.map_err(|error| {
             let error = error.without_url();
-            if error.is_connect() { SendError::Unreachable(error) } else { SendError::NoAnswer(error) }
+            if error.is_connect() { RequestError::Unreachable(error) } else { RequestError::NoAnswer(error) }
         })?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        Err(SendError::Refused { status: status.as_u16(), detail: detail(response).await })
+        Err(RequestError::Refused { status: status.as_u16(), detail: detail(response).await })
     }
 }
 
@@ -201,13 +212,13 @@ fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
 /// of an answer that has none.
 async fn detail(mut response: Response) -> String {
     #[derive(Deserialize)]
-    struct Problem {
+    struct ProblemDetails {
         detail: String,
         #[serde(default)]
-        errors: Vec<MemberError>,
+        errors: Vec<InvalidMember>,
     }
     #[derive(Deserialize)]
-    struct MemberError {
+    struct InvalidMember {
         member: String,
         detail: String,
     }
@@ -219,8 +230,8 @@ async fn detail(mut response: Response) -> String {
         }
     }
     match serde_json::from_slice(&Bytes::from(body)) {
-        Ok(Problem { detail, errors }) => {
-            errors.iter().fold(detail, |told, MemberError { member, detail }| format!("{told}; {member} {detail}"))
+        Ok(ProblemDetails { detail, errors }) => {
+            errors.iter().fold(detail, |told, InvalidMember { member, detail }| format!("{told}; {member} {detail}"))
         }
         Err(_) => "that is no answer of this service: is --server right?".to_owned(),
     }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rand::CryptoRng;
 use uuid::Uuid;
 
-use super::admin_token::{self, TokenText};
-use super::token_key::{self, KeyBytes};
+use super::credentials::{CredentialError, KeyBytes, TokenText};
+use super::failure::CommandError;
 
 const LOCK: &str = "lock";
 const NODE_ID: &str = "node-id";
@@ -33,7 +33,7 @@ pub struct DataDir {
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
-pub enum Error {
+pub enum DataDirError {
     /// Not made.
     #[error("the data directory {} cannot be made: choose another with --data-dir", path.display())]
     Make {
@@ -61,24 +61,26 @@ pub enum Error {
     },
     /// The kept token is broken.
     #[error("the kept admin token cannot be used: delete its file to get a new one")]
-    AdminToken(#[source] admin_token::Error),
+    AdminToken(#[source] CredentialError),
     /// The kept key is broken.
     #[error("the kept token key cannot be used: delete its file to get a new one, which ends every workspace token")]
-    TokenKey(#[source] token_key::Error),
+    TokenKey(#[source] CredentialError),
 }
+
+impl CommandError for DataDirError {}
 
 impl DataDir {
     /// Makes the directory if need be, locks it and reads who this node is; `new_id` is the node's
     /// id if it has none yet.
     ///
     /// # Errors
-    /// See [`Error`].
-    pub fn open(path: &Path, new_id: Uuid) -> Result<Self, Error> {
+    /// See [`DataDirError`].
+    pub fn open(path: &Path, new_id: Uuid) -> Result<Self, DataDirError> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(|source| Error::Make { path: path.to_owned(), source })?;
+            .map_err(|source| DataDirError::Make { path: path.to_owned(), source })?;
         let lock = lock(path)?;
         let node = node_id(&path.join(NODE_ID), new_id)?;
         Ok(Self { path: path.to_owned(), node: node.to_string(), _lock: lock })
@@ -100,10 +102,10 @@ impl DataDir {
     ///
     /// # Errors
     /// The file cannot be read or written, or what it holds is no token.
-    pub fn admin_token(&self, rng: &mut impl CryptoRng) -> Result<(TokenText, PathBuf), Error> {
+    pub fn admin_token(&self, rng: &mut impl CryptoRng) -> Result<(TokenText, PathBuf), DataDirError> {
         let path = admin_token_file(&self.path);
         if path.exists() {
-            return Ok((admin_token::read(&path).map_err(Error::AdminToken)?, path));
+            return Ok((TokenText::read(&path).map_err(DataDirError::AdminToken)?, path));
         }
         let token = TokenText::random(rng);
         write_whole(&path, token.as_str())?;
@@ -114,10 +116,10 @@ impl DataDir {
     ///
     /// # Errors
     /// The file cannot be read or written, or what it holds is no key.
-    pub fn token_key(&self, rng: &mut impl CryptoRng) -> Result<(KeyBytes, PathBuf), Error> {
+    pub fn token_key(&self, rng: &mut impl CryptoRng) -> Result<(KeyBytes, PathBuf), DataDirError> {
         let path = self.path.join(TOKEN_KEY);
         if path.exists() {
-            return Ok((token_key::read(&path).map_err(Error::TokenKey)?, path));
+            return Ok((KeyBytes::read(&path).map_err(DataDirError::TokenKey)?, path));
         }
         let key = KeyBytes::random(rng);
         write_whole(&path, &key.text())?;
@@ -131,9 +133,9 @@ pub fn admin_token_file(path: &Path) -> PathBuf {
     path.join(ADMIN_TOKEN)
 }
 
-fn lock(dir: &Path) -> Result<File, Error> {
+fn lock(dir: &Path) -> Result<File, DataDirError> {
     let path = dir.join(LOCK);
-    let failed = |source| Error::File { path: path.clone(), verb: "locked", source };
+    let failed = |source| DataDirError::File { path: path.clone(), verb: "locked", source };
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -144,7 +146,9 @@ fn lock(dir: &Path) -> Result<File, Error> {
         .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: dir.to_owned(), holder: holder(&file) }),
+        Err(TryLockError::WouldBlock) => {
+            return Err(DataDirError::InUse { path: dir.to_owned(), holder: holder(&file) });
+        }
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
     // The process id is only for the sentence that a second process prints.
@@ -165,20 +169,20 @@ fn holder(file: &File) -> String {
     }
 }
 
-fn node_id(path: &Path, new_id: Uuid) -> Result<Uuid, Error> {
+fn node_id(path: &Path, new_id: Uuid) -> Result<Uuid, DataDirError> {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(SMALL_FILE_MAX).read_to_string(&mut text)) {
-        Ok(_) => text.trim().parse().map_err(|source| Error::NodeId { path: path.to_owned(), source }),
+        Ok(_) => text.trim().parse().map_err(|source| DataDirError::NodeId { path: path.to_owned(), source }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             write_whole(path, &new_id.to_string())?;
             Ok(new_id)
         }
-        Err(source) => Err(Error::File { path: path.to_owned(), verb: "read", source }),
+        Err(source) => Err(DataDirError::File { path: path.to_owned(), verb: "read", source }),
     }
 }
 
 /// Writes a file that is there whole or not at all, even if the machine dies meanwhile.
-fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
+fn write_whole(path: &Path, text: &str) -> Result<(), DataDirError> {
     let new = path.with_extension("new");
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -187,7 +191,7 @@ fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
         fs::rename(&new, path)?;
         path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
     };
-    write().map_err(|source| Error::File { path: path.to_owned(), verb: "written", source })
+    write().map_err(|source| DataDirError::File { path: path.to_owned(), verb: "written", source })
 }
 
 #[cfg(test)]
@@ -237,7 +241,7 @@ mod tests {
     fn a_broken_node_id_is_not_replaced_in_silence() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(NODE_ID), "").unwrap();
-        assert!(matches!(DataDir::open(dir.path(), Uuid::from_u128(1)), Err(Error::NodeId { .. })));
+        assert!(matches!(DataDir::open(dir.path(), Uuid::from_u128(1)), Err(DataDirError::NodeId { .. })));
     }
 
     #[test]
@@ -245,6 +249,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(matches!(DataDir::open(&file, Uuid::from_u128(1)), Err(Error::Make { .. })));
+        assert!(matches!(DataDir::open(&file, Uuid::from_u128(1)), Err(DataDirError::Make { .. })));
     }
 }

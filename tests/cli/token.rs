@@ -5,10 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use outbound::cli::admin_token::TokenText;
 use outbound::cli::client::Client;
+use outbound::cli::credentials::{CredentialOrigin, TokenText};
 use outbound::cli::data_dir::admin_token_file;
-use outbound::cli::given;
 use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
@@ -45,7 +44,7 @@ impl Service {
 
     /// What the workspace's webhook is for whoever holds the token.
     fn asked_with(&self, token: &str) -> Result<Value, String> {
-        let token = TokenText::parse(token, &given::Origin::Variable("the test")).unwrap();
+        let token = TokenText::parse(token, &CredentialOrigin::Variable("the test")).unwrap();
         let url: Url = self.server.parse().unwrap();
         let client = Client::new(&url, &"acme".parse().unwrap(), &token).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

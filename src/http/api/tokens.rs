@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::config::duration::{self, LIFETIME_UNITS};
 use crate::config::{TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX};
 use crate::http::auth::caller::{ADMIN, AdminScope};
 use crate::http::auth::jwt::{Audience, Claims};
@@ -51,18 +52,8 @@ impl FromStr for Ttl {
     type Err = InvalidTtl;
 
     fn from_str(text: &str) -> Result<Self, InvalidTtl> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let unit = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 60 * 60,
-            "d" => DAY,
-            _ => return Err(InvalidTtl),
-        };
-        let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-        let ttl = Duration::from_secs(seconds.ok_or(InvalidTtl)?);
-        if ttl.is_zero() || ttl > TOKEN_TTL_MAX { Err(InvalidTtl) } else { Ok(Self(ttl)) }
+        let ttl = duration::parse_in(text, &LIFETIME_UNITS, TOKEN_TTL_MAX).map_err(|_| InvalidTtl)?;
+        if ttl.is_zero() { Err(InvalidTtl) } else { Ok(Self(ttl)) }
     }
 }
 

@@ -1,52 +1,16 @@
-//! `outbound demo`: everything in one process, with nothing installed.
+//! How the workspaces of a demo fared: the table, and whether its numbers add up.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
-use super::serve::parse_listen;
+use crate::cli::failure::CommandError;
 use crate::message::WorkspaceId;
+use crate::sign::InvalidSecret;
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
 
-mod play;
-mod stage;
-
-/// The flags of `outbound demo`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
-pub struct DemoArgs {
-    /// End after so many messages and print a table; without it the demo goes on until Ctrl-C
-    #[arg(long, env = "OUTBOUND_MESSAGES", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MESSAGES_MAX))]
-    pub messages: Option<u64>,
-    /// Where the HTTP facade listens; port 0 takes any free port
-    #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_listen)]
-    pub listen: SocketAddr,
-}
-
-/// Messages of one demo at most: it remembers the id of each.
-pub const MESSAGES_MAX: u64 = 10_000_000;
-
-const AFTER_HELP: &str = "\
-The demo needs nothing installed: an embedded journal, a receiver that verifies what arrives, sample
-traffic of four workspaces, one of them with an endpoint that fails until it is switched off. It ends
-with 0 only if the messages that were delivered, failed and skipped are the N that were published.
-
-Examples:
-  outbound demo
-  outbound demo --messages 1000";
-
-/// Runs the demo.
-///
-/// # Errors
-/// The service cannot start, or with `--messages` the numbers do not add up.
-pub fn run(args: &DemoArgs, out: &mut dyn Write) -> Result<(), super::Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(super::Error::Runtime)?;
-    runtime.block_on(play::run(args, out))
-}
-
 /// How one workspace of the demo fared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct DemoRow {
     /// The workspace.
     pub workspace: WorkspaceId,
     /// Messages that were published.
@@ -77,10 +41,18 @@ pub enum DemoError {
         /// How many were asked for.
         n: u64,
     },
+    /// There is no temporary folder.
+    #[error("a temporary folder cannot be made: set TMPDIR to a folder that can be written")]
+    Folder(#[source] io::Error),
+    /// The service answered with a signing secret that is none.
+    #[error("the service's signing secret is not understood: please report this")]
+    Secret(#[source] InvalidSecret),
     /// Ctrl-C, or a supervisor's wish to end.
     #[error("stopped before every message had an outcome; the table tells how far it came")]
     Stopped,
 }
+
+impl CommandError for DemoError {}
 
 /// What the receiver got, what the API tells and what was published do not add up.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -100,8 +72,8 @@ pub struct Disagreement {
 ///
 /// # Errors
 /// Nobody takes the output.
-pub fn print_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
-    let sum = |of: fn(&Row) -> u64| rows.iter().map(of).sum::<u64>();
+pub fn print_table(rows: &[DemoRow], out: &mut dyn Write) -> io::Result<()> {
+    let sum = |of: fn(&DemoRow) -> u64| rows.iter().map(of).sum::<u64>();
     let (published, delivered) = (sum(|row| row.published), sum(|row| row.delivered));
     let width = rows.iter().map(|row| row.workspace.as_str().len()).max().unwrap_or(0).max("workspace".len());
     let mut line = |name: &str, counts: [String; 4], status: &str, mail: &str| {
@@ -125,9 +97,9 @@ pub fn print_table(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
 ///
 /// # Errors
 /// The first workspace for which that is not so, or how many messages are missing.
-pub fn agree(rows: &[Row], n: u64) -> Result<(), DemoError> {
+pub fn agree(rows: &[DemoRow], n: u64) -> Result<(), DemoError> {
     if let Some(row) = rows.iter().find(|row| row.delivered + row.failed + row.skipped != row.published) {
-        let &Row { ref workspace, published, delivered, failed, skipped, .. } = row;
+        let &DemoRow { ref workspace, published, delivered, failed, skipped, .. } = row;
         let workspace = workspace.clone();
         return Err(DemoError::Disagreement(Disagreement { workspace, published, delivered, failed, skipped }));
     }
@@ -147,8 +119,8 @@ fn word(value: &impl serde::Serialize) -> String {
 mod tests {
     use super::*;
 
-    fn rows() -> Vec<Row> {
-        let row = |workspace: &str, delivered, failed, skipped, status, mail| Row {
+    fn rows() -> Vec<DemoRow> {
+        let row = |workspace: &str, delivered, failed, skipped, status, mail| DemoRow {
             workspace: workspace.parse().unwrap(),
             published: 250,
             delivered,
@@ -181,7 +153,7 @@ delivered 250 of 500
     #[test]
     fn a_message_without_exactly_one_outcome_is_a_disagreement() {
         agree(&rows(), 500).unwrap();
-        for change in [|row: &mut Row| row.delivered += 1, |row: &mut Row| row.skipped -= 1] {
+        for change in [|row: &mut DemoRow| row.delivered += 1, |row: &mut DemoRow| row.skipped -= 1] {
             let mut rows = rows();
             change(&mut rows[1]);
             let error = agree(&rows, 500).unwrap_err().to_string();

@@ -2,7 +2,10 @@
 
 use std::io::{Write, stderr};
 
-use super::{Error, block_on, journal};
+use crate::cli::failure::CommandFailure;
+use crate::cli::runtime::block_on;
+use crate::cli::transport::stored_shards;
+use crate::cli::values::{parse_prefix, parse_redis};
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
 use crate::message::WorkspaceId;
 
@@ -20,7 +23,7 @@ pub struct ShardArgs {
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
     /// What every Redis key starts with
-    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
 }
 
@@ -34,13 +37,13 @@ Examples:
 ///
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
-pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), Error> {
+pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let shards = match (args.shards, &args.journal) {
         (Some(shards), _) => shards,
         (None, None) => SHARDS_DEFAULT,
         (None, Some(text)) => {
-            let config = journal::parse_redis(text, &args.prefix)?;
-            block_on(journal::stored_shards(config))?.unwrap_or_else(|| {
+            let config = parse_redis(text, &args.prefix)?;
+            block_on(stored_shards(&config))?.unwrap_or_else(|| {
                 // The key is right all the same unless the first start chooses another number.
                 let told = "no service has started on this Redis yet";
                 writeln!(stderr(), "note: {told}: the key is for {SHARDS_DEFAULT} shards, the default").ok();
@@ -48,7 +51,7 @@ pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), Error> {
             })
         }
     };
-    writeln!(out, "{}:{{{}}}:messages", args.prefix, args.workspace.shard(shards)).map_err(Error::Output)
+    writeln!(out, "{}:{{{}}}:messages", args.prefix, args.workspace.shard(shards)).map_err(CommandFailure::output)
 }
 
 #[cfg(test)]

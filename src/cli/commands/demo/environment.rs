@@ -1,7 +1,7 @@
-//! What the demo is played on: the service with an embedded journal in a temporary folder, and a
+//! What the demo runs on: the service with an embedded journal in a temporary folder, and a
 //! receiver that verifies every body and signature.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use url::Url;
 
-use super::super::Error;
-use super::super::admin_token::TokenText;
-use super::super::client::Client;
-use super::super::sample::{FAILING, workspaces};
-use super::super::token_key::KeyBytes;
-use crate::app::{self, App, Credentials, now};
+use super::outcome::DemoError;
+use super::traffic::{FAILING, workspaces};
+use crate::app::{self, App, AppError, Credentials, now};
+use crate::cli::client::Client;
+use crate::cli::credentials::{KeyBytes, TokenText};
+use crate::cli::failure::CommandFailure;
 use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig};
-use crate::http::receiver::{Received, Signature, Treatment, receiver};
+use crate::http::receiver::{Received, Treatment, receiver};
 use crate::http::serve;
 use crate::message::WorkspaceId;
 use crate::notify::{CapturedMail, Mailer};
@@ -36,7 +36,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const REPORTS_MAX: usize = 1_024;
 
 /// Everything that runs.
-pub(super) struct Stage {
+pub(super) struct Environment {
     /// Where the facade listens.
     pub(super) address: SocketAddr,
     /// Where the receiver listens.
@@ -46,22 +46,22 @@ pub(super) struct Stage {
     pub(super) reports: mpsc::Receiver<Received>,
     pub(super) mails: mpsc::Receiver<CapturedMail>,
     stop: watch::Sender<bool>,
-    service: JoinHandle<Result<(), app::Error>>,
+    service: JoinHandle<Result<(), AppError>>,
     endpoint: JoinHandle<()>,
-    /// Removed with everything in it when the stage is.
+    /// Removed with everything in it when this is dropped.
     _folder: TempDir,
 }
 
 /// Secrets by path, as the receiver needs them.
-type Secrets = Arc<Mutex<HashMap<String, Secret>>>;
+type PathSecrets = Arc<Mutex<HashMap<String, Secret>>>;
 
-impl Stage {
+impl Environment {
     /// Starts the service and the receiver, and saves a webhook for every workspace.
-    pub(super) async fn set(listen: SocketAddr) -> Result<Self, Error> {
-        let folder = tempfile::tempdir().map_err(Error::Folder)?;
+    pub(super) async fn start(listen: SocketAddr) -> Result<Self, CommandFailure> {
+        let folder = tempfile::tempdir().map_err(DemoError::Folder)?;
         let token = TokenText::random(&mut rand::rng());
         let (stop, stopped) = watch::channel(false);
-        let secrets = Secrets::default();
+        let secrets = PathSecrets::default();
         let (reports_sender, reports) = mpsc::channel(REPORTS_MAX);
         let local = SocketAddr::from(([127, 0, 0, 1], 0));
         let (endpoint_listener, receiver_address) = app::bind(local).await?;
@@ -76,7 +76,7 @@ impl Stage {
         let app = App::start(config, (listener, address), &credentials, "demo", Some(mailer)).await?;
         let service = tokio::spawn(app.run(until(stopped)));
 
-        let mut stage = Self {
+        let mut environment = Self {
             address,
             receiver: receiver_address,
             token,
@@ -88,11 +88,11 @@ impl Stage {
             endpoint,
             _folder: folder,
         };
-        stage.configure(&secrets).await?;
-        Ok(stage)
+        environment.configure(&secrets).await?;
+        Ok(environment)
     }
 
-    async fn configure(&mut self, secrets: &Secrets) -> Result<(), Error> {
+    async fn configure(&mut self, secrets: &PathSecrets) -> Result<(), CommandFailure> {
         #[derive(Deserialize)]
         struct SecretAnswer {
             secret: String,
@@ -107,7 +107,7 @@ impl Stage {
             });
             client.put(&["webhook"], webhook.to_string().into()).await?;
             let SecretAnswer { secret } = client.get(&["webhook", "secret"]).await?;
-            let secret = secret.parse().map_err(Error::Secret)?;
+            let secret = secret.parse().map_err(DemoError::Secret)?;
             secrets.lock().insert(path, secret);
             self.clients.insert(workspace, client);
         }
@@ -115,13 +115,13 @@ impl Stage {
     }
 
     /// Lets everything end in order: the service drains, then the receiver closes.
-    pub(super) async fn strike(self) -> Result<(), Error> {
+    pub(super) async fn stop(self) -> Result<(), CommandFailure> {
         self.stop.send_replace(true);
         // The receiver waits while nobody takes its reports; they are of no interest any more.
         drop(self.reports);
         let ended = self.service.await.unwrap_or(Ok(()));
         self.endpoint.await.ok();
-        ended.map_err(Error::from)
+        ended.map_err(CommandFailure::from)
     }
 }
 
@@ -148,10 +148,10 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
     }
 }
 
-/// Receives until the stage is struck. The endpoint of [`FAILING`] answers 500.
+/// Receives until it is stopped. The endpoint of [`FAILING`] answers 500.
 async fn receive(
     listener: TcpListener,
-    secrets: Secrets,
+    secrets: PathSecrets,
     reports: mpsc::Sender<Received>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -167,36 +167,4 @@ async fn receive(
 async fn until(mut stopped: watch::Receiver<bool>) {
     // Without a sender nobody can stop it any more, so it ends too.
     stopped.wait_for(|stopped| *stopped).await.ok();
-}
-
-/// What the receiver has verified, by workspace.
-#[derive(Debug, Default)]
-pub(super) struct Verified {
-    ids: HashMap<String, HashSet<String>>,
-}
-
-impl Verified {
-    /// Notes a request. Says whether it counts as a delivery: verified, and answered with success.
-    pub(super) fn note(&mut self, received: &Received) -> bool {
-        #[derive(Deserialize)]
-        struct Body {
-            message: Shown,
-        }
-        #[derive(Deserialize)]
-        struct Shown {
-            message_id: String,
-        }
-        let workspace = received.path.trim_start_matches('/');
-        let body: Result<Body, _> = serde_json::from_slice(&received.body);
-        match (body, received.signature == Signature::Verified && workspace != FAILING) {
-            (Ok(body), true) => self.ids.entry(workspace.to_owned()).or_default().insert(body.message.message_id),
-            _ => false,
-        }
-    }
-
-    /// Distinct message ids of a workspace.
-    pub(super) fn count(&self, workspace: &WorkspaceId) -> u64 {
-        let count = self.ids.get(workspace.as_str()).map_or(0, HashSet::len);
-        u64::try_from(count).unwrap_or(u64::MAX)
-    }
 }

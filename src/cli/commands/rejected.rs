@@ -6,9 +6,11 @@ use std::str::FromStr;
 
 use serde_json::value::RawValue;
 
-use super::client::{Client, SendError};
-use super::server::ServerArgs;
-use super::{EXIT_FAILED, block_on, printable};
+use crate::cli::client::{Client, RequestError};
+use crate::cli::failure::{CommandError, CommandFailure};
+use crate::cli::output::printable;
+use crate::cli::runtime::block_on;
+use crate::cli::transport::ServerArgs;
 use crate::message::{EntryId, WorkspaceId};
 
 /// The flags of `outbound rejected`.
@@ -17,12 +19,12 @@ use crate::message::{EntryId, WorkspaceId};
 pub struct RejectedArgs {
     /// What to do
     #[command(subcommand)]
-    pub action: Action,
+    pub action: RejectedAction,
 }
 
 /// What to do with rejected entries.
 #[derive(Debug, clap::Subcommand)]
-pub enum Action {
+pub enum RejectedAction {
     /// List them, by shard and oldest first
     List {
         /// Only those of this shard
@@ -39,7 +41,7 @@ pub enum Action {
     Show {
         /// The entry, as the list names it
         #[arg(value_name = "SHARD/ID")]
-        entry: Place,
+        entry: RejectedId,
         /// The service
         #[command(flatten)]
         server: ServerArgs,
@@ -48,7 +50,7 @@ pub enum Action {
     Requeue {
         /// The entries, as the list names them
         #[arg(value_name = "SHARD/ID", required_unless_present = "all")]
-        entries: Vec<Place>,
+        entries: Vec<RejectedId>,
         /// Every entry that the list shows now
         #[arg(long, env = "OUTBOUND_ALL", conflicts_with = "entries")]
         all: bool,
@@ -74,28 +76,31 @@ Examples:
   outbound rejected requeue 7/1769860800001-0 9/1769860800002-0
   outbound rejected requeue --all";
 
-/// Where an entry is set aside: `<shard>/<id>`.
+/// The name of an entry that is set aside: `<shard>/<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct RejectedId {
     shard: u16,
     id: EntryId,
 }
 
-impl FromStr for Place {
-    type Err = InvalidPlace;
+impl FromStr for RejectedId {
+    type Err = InvalidRejectedId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (shard, id) = text.split_once('/').ok_or(InvalidPlace)?;
-        Ok(Self { shard: shard.parse().map_err(|_| InvalidPlace)?, id: id.parse().map_err(|_| InvalidPlace)? })
+        let (shard, id) = text.split_once('/').ok_or(InvalidRejectedId)?;
+        Ok(Self {
+            shard: shard.parse().map_err(|_| InvalidRejectedId)?,
+            id: id.parse().map_err(|_| InvalidRejectedId)?,
+        })
     }
 }
 
 /// The text names no rejected entry.
 #[derive(Debug, thiserror::Error)]
 #[error("a rejected entry is named <shard>/<id>, such as 7/1769860800001-0: see `outbound rejected list`")]
-pub struct InvalidPlace;
+pub struct InvalidRejectedId;
 
-impl fmt::Display for Place {
+impl fmt::Display for RejectedId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.shard, self.id)
     }
@@ -104,56 +109,43 @@ impl fmt::Display for Place {
 /// Why it did not do everything.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
-pub enum Error {
-    /// The service refused, or is away.
-    #[error(transparent)]
-    Service(#[from] SendError),
+pub enum RejectedError {
     /// Requeueing ended before its end.
     #[error("{requeued} were requeued and it stopped at {at}; list the rejected entries to see what is left")]
     Stopped {
         requeued: usize,
-        at: Place,
+        at: RejectedId,
         #[source]
-        source: SendError,
+        source: RequestError,
     },
     /// Some were not requeued.
     #[error("{left} of {all} were not requeued; each line above says why")]
     Left { left: usize, all: usize },
 }
 
-impl Error {
-    /// Whatever it is, something failed.
-    #[must_use]
-    pub fn exit(&self) -> u8 {
-        EXIT_FAILED
-    }
-}
+impl CommandError for RejectedError {}
 
 /// Does it.
 ///
 /// # Errors
 /// There is no usable token, the service does not answer or refuses, or an entry was not requeued.
-pub fn run(args: &RejectedArgs, out: &mut dyn Write) -> Result<(), super::Error> {
+pub fn run(args: &RejectedArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
     match &args.action {
-        Action::List { shard, json, server } => block_on(list(&client(server)?, *shard, *json, out)),
-        Action::Show { entry, server } => block_on(show(&client(server)?, *entry, out)),
-        Action::Requeue { entries, all, shard, server } => {
-            let client = client(server)?;
+        RejectedAction::List { shard, json, server } => block_on(list(&server.service()?, *shard, *json, out)),
+        RejectedAction::Show { entry, server } => block_on(show(&server.service()?, *entry, out)),
+        RejectedAction::Requeue { entries, all, shard, server } => {
+            let client = server.service()?;
             block_on(async {
-                let wanted = if *all { places(&client, *shard).await? } else { entries.clone() };
+                let wanted = if *all { ids(&client, *shard).await? } else { entries.clone() };
                 requeue(&client, &wanted, out).await
             })
         }
     }
 }
 
-fn client(server: &ServerArgs) -> Result<Client, super::Error> {
-    Ok(Client::of_service(&server.chosen()?)?)
-}
-
 /// What a list says of an entry.
 #[derive(Debug, serde::Deserialize)]
-struct Line {
+struct RejectedLine {
     shard: u16,
     id: EntryId,
     at: String,
@@ -162,7 +154,7 @@ struct Line {
 }
 
 #[derive(serde::Deserialize)]
-struct Page {
+struct RejectedPage {
     rejected: Vec<Box<RawValue>>,
     next: Option<String>,
 }
@@ -171,14 +163,14 @@ struct Page {
 async fn each_line(
     client: &Client,
     shard: Option<u16>,
-    mut take: impl FnMut(&RawValue) -> Result<(), super::Error>,
-) -> Result<(), super::Error> {
+    mut take: impl FnMut(&RawValue) -> Result<(), CommandFailure>,
+) -> Result<(), CommandFailure> {
     let shard = shard.map(|shard| shard.to_string());
     let mut after = None;
     loop {
         let parameters = [("shard", &shard), ("after", &after)];
         let parameters = parameters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
-        let page: Page = client.get_with(&["rejected"], parameters).await.map_err(Error::from)?;
+        let page: RejectedPage = client.get_with(&["rejected"], parameters).await?;
         for line in &page.rejected {
             take(line)?;
         }
@@ -189,78 +181,80 @@ async fn each_line(
     }
 }
 
-fn parsed(line: &RawValue) -> Result<Line, super::Error> {
-    serde_json::from_str(line.get()).map_err(|error| Error::Service(SendError::Strange(error)).into())
+fn parsed(line: &RawValue) -> Result<RejectedLine, CommandFailure> {
+    Ok(serde_json::from_str(line.get()).map_err(RequestError::Strange)?)
 }
 
-async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Write) -> Result<(), super::Error> {
+async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let mut count = 0_u64;
     each_line(client, shard, |line| {
         count += 1;
         let written = if json {
             writeln!(out, "{}", line.get())
         } else {
-            let Line { shard, id, at, reason, workspace } = parsed(line)?;
+            let RejectedLine { shard, id, at, reason, workspace } = parsed(line)?;
             let workspace = workspace.as_ref().map_or("-", WorkspaceId::as_str);
             // A reason may quote what a producer wrote: no control character reaches the terminal.
             writeln!(out, "{shard}/{id}  {}  {workspace}  {}", at.escape_debug(), printable(&reason))
         };
-        written.map_err(super::Error::Output)
+        written.map_err(CommandFailure::output)
     })
     .await?;
     if json {
         return Ok(());
     }
     let noun = if count == 1 { "entry" } else { "entries" };
-    writeln!(out, "{count} rejected {noun}").map_err(super::Error::Output)
+    writeln!(out, "{count} rejected {noun}").map_err(CommandFailure::output)
 }
 
-async fn show(client: &Client, place: Place, out: &mut dyn Write) -> Result<(), super::Error> {
-    let Place { shard, id } = place;
+async fn show(client: &Client, entry: RejectedId, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let RejectedId { shard, id } = entry;
     let path = ["rejected", &shard.to_string(), &id.to_string()];
-    let entry: serde_json::Value = client.get(&path).await.map_err(Error::from)?;
-    writeln!(out, "{entry:#}").map_err(super::Error::Output)
+    let entry: serde_json::Value = client.get(&path).await?;
+    writeln!(out, "{entry:#}").map_err(CommandFailure::output)
 }
 
 /// Every entry that the list shows: named before the first one is moved, so that one that is
 /// rejected again does not come round for ever.
-async fn places(client: &Client, shard: Option<u16>) -> Result<Vec<Place>, super::Error> {
-    let mut places = Vec::new();
+async fn ids(client: &Client, shard: Option<u16>) -> Result<Vec<RejectedId>, CommandFailure> {
+    let mut ids = Vec::new();
     each_line(client, shard, |line| {
-        let Line { shard, id, .. } = parsed(line)?;
-        places.push(Place { shard, id });
+        let RejectedLine { shard, id, .. } = parsed(line)?;
+        ids.push(RejectedId { shard, id });
         Ok(())
     })
     .await?;
-    Ok(places)
+    Ok(ids)
 }
 
-async fn requeue(client: &Client, wanted: &[Place], out: &mut dyn Write) -> Result<(), super::Error> {
+async fn requeue(client: &Client, wanted: &[RejectedId], out: &mut dyn Write) -> Result<(), CommandFailure> {
     #[derive(serde::Deserialize)]
-    struct Moved {
+    struct RequeuedEntry {
         workspace: WorkspaceId,
         shard: u16,
         id: EntryId,
     }
     let mut left = 0;
-    for (done, place) in wanted.iter().enumerate() {
-        let Place { shard, id } = place;
+    for (done, entry) in wanted.iter().enumerate() {
+        let RejectedId { shard, id } = entry;
         let path = ["rejected", &shard.to_string(), &id.to_string(), "requeue"];
         let told = match client.post(&path).await {
-            Ok(Moved { workspace, shard, id }) => writeln!(out, "{place}: requeued as {shard}/{id} of {workspace}"),
-            Err(SendError::Refused { status: 404 | 422, detail }) => {
-                left += 1;
-                writeln!(out, "{place}: {}", printable(&detail))
+            Ok(RequeuedEntry { workspace, shard, id }) => {
+                writeln!(out, "{entry}: requeued as {shard}/{id} of {workspace}")
             }
-            Err(source) => return Err(Error::Stopped { requeued: done - left, at: *place, source }.into()),
+            Err(RequestError::Refused { status: 404 | 422, detail }) => {
+                left += 1;
+                writeln!(out, "{entry}: {}", printable(&detail))
+            }
+            Err(source) => return Err(RejectedError::Stopped { requeued: done - left, at: *entry, source }.into()),
         };
-        told.map_err(super::Error::Output)?;
+        told.map_err(CommandFailure::output)?;
     }
     if left > 0 {
-        return Err(Error::Left { left, all: wanted.len() }.into());
+        return Err(RejectedError::Left { left, all: wanted.len() }.into());
     }
     let noun = if wanted.len() == 1 { "entry" } else { "entries" };
-    writeln!(out, "requeued {} {noun}", wanted.len()).map_err(super::Error::Output)
+    writeln!(out, "requeued {} {noun}", wanted.len()).map_err(CommandFailure::output)
 }
 
 #[cfg(test)]
@@ -269,11 +263,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_named_by_shard_and_id() {
-        let place = "7/1769860800001-0".parse::<Place>().unwrap();
-        assert_eq!(place, Place { shard: 7, id: EntryId { ms: 1_769_860_800_001, n: 0 } });
-        assert_eq!(place.to_string(), "7/1769860800001-0");
+        let entry = "7/1769860800001-0".parse::<RejectedId>().unwrap();
+        assert_eq!(entry, RejectedId { shard: 7, id: EntryId { ms: 1_769_860_800_001, n: 0 } });
+        assert_eq!(entry.to_string(), "7/1769860800001-0");
         for text in ["", "7", "7/", "7/5", "x/5-0", "-1/5-0", "7/5-0/1", "70000/5-0"] {
-            assert!(text.parse::<Place>().is_err(), "{text}");
+            assert!(text.parse::<RejectedId>().is_err(), "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,16 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
-use super::serve::parse_listen;
-use super::{Error, block_on, duration, stop_signal};
 use crate::app::now;
+use crate::cli::failure::{CommandError, CommandFailure, EXIT_FAILED, EXIT_USAGE};
+use crate::cli::output::beginning;
+use crate::cli::runtime::{block_on, stop_signal};
+use crate::cli::values::parse_listen;
+use crate::config::duration;
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
 use crate::message::RawMessage;
-use crate::sign::Secret;
+use crate::sign::{InvalidSecret, Secret};
 
 /// The flags of `outbound receive`.
 #[derive(Debug, clap::Args)]
@@ -45,18 +48,43 @@ Examples:
 
 /// Requests that are answered but not yet printed, at most; while so many wait, callers wait too.
 const REPORTS_MAX: usize = 256;
-/// Characters of a message's text that are printed.
+/// Characters that are printed of a text of the message.
 const TEXT_SHOWN_MAX: usize = 60;
+
+/// Why nothing is received.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum ReceiveError {
+    /// `--secret` is none. It is not repeated.
+    #[error("--secret is not understood")]
+    Secret(#[source] InvalidSecret),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: choose another address with --listen")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl CommandError for ReceiveError {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Secret(_) => EXIT_USAGE,
+            Self::Listen { .. } => EXIT_FAILED,
+        }
+    }
+}
 
 /// Receives until Ctrl-C.
 ///
 /// # Errors
 /// The secret is none, the address cannot be listened on, or nobody takes the output.
-pub fn run(args: &ReceiveArgs, out: &mut dyn Write) -> Result<(), Error> {
-    let secret = args.secret.as_deref().map(str::parse::<Secret>).transpose().map_err(Error::Secret)?;
+pub fn run(args: &ReceiveArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let secret = args.secret.as_deref().map(str::parse::<Secret>).transpose().map_err(ReceiveError::Secret)?;
     let treatment = Treatment { secret, status: args.status, delay: args.delay };
     block_on(async {
-        let failed = |source| Error::Listen { address: args.listen, source };
+        let failed = |source| ReceiveError::Listen { address: args.listen, source };
         let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let stop = stop_signal();
@@ -66,7 +94,7 @@ pub fn run(args: &ReceiveArgs, out: &mut dyn Write) -> Result<(), Error> {
             "listening on http://{address}/: answers {} and {checks} signatures; Ctrl-C ends it",
             args.status
         )
-        .map_err(Error::Output)?;
+        .map_err(CommandFailure::output)?;
         receive(listener, treatment, stop, out).await
     })
 }
@@ -76,7 +104,7 @@ async fn receive(
     treatment: Treatment,
     stop: impl Future<Output = ()> + Send,
     out: &mut dyn Write,
-) -> Result<(), Error> {
+) -> Result<(), CommandFailure> {
     let (sender, mut reports) = mpsc::channel(REPORTS_MAX);
     let router = receiver(Arc::new(move |_: &str| treatment.clone()), sender, now);
     let output_gone = Notify::new();
@@ -87,11 +115,11 @@ async fn receive(
         }
     };
     let print = async {
-        let mut counts = Counts::default();
+        let mut counts = SignatureCounts::default();
         // The sender lives in the router, so this ends when serving does.
         while let Some(received) = reports.recv().await {
             counts.add(&received);
-            if let Err(error) = writeln!(out, "{}", Line(&received)) {
+            if let Err(error) = writeln!(out, "{}", ReceivedLine(&received)) {
                 output_gone.notify_one();
                 return Err(error);
             }
@@ -99,17 +127,17 @@ async fn receive(
         writeln!(out, "{counts}")
     };
     let ((), printed) = tokio::join!(serve(listener, router, stop), print);
-    printed.map_err(Error::Output)
+    printed.map_err(CommandFailure::output)
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct SignatureCounts {
     verified: u64,
     refused: u64,
     unchecked: u64,
 }
 
-impl Counts {
+impl SignatureCounts {
     fn add(&mut self, received: &Received) {
         match received.signature {
             Signature::Verified => self.verified += 1,
@@ -119,7 +147,7 @@ impl Counts {
     }
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for SignatureCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verified, refused, unchecked } = self;
         write!(
@@ -132,9 +160,9 @@ impl fmt::Display for Counts {
 
 /// What arrived, in one line for a terminal. Whoever wrote the message cannot steer the terminal
 /// with it: control characters are shown escaped.
-pub struct Line<'a>(pub &'a Received);
+pub struct ReceivedLine<'a>(pub &'a Received);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for ReceivedLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let received = self.0;
         let signature: Cow<'_, str> = match &received.signature {
@@ -143,21 +171,27 @@ impl fmt::Display for Line<'_> {
             Signature::Refused(refused) => format!("REFUSED ({refused})").into(),
         };
         let id = received.webhook_id.as_deref().unwrap_or("-");
-        write!(f, "{} {} {} {signature}: ", received.at, plain(&received.path), plain(id))?;
+        write!(
+            f,
+            "{} {} {} {signature}: ",
+            received.at,
+            beginning(&received.path, TEXT_SHOWN_MAX),
+            beginning(id, TEXT_SHOWN_MAX)
+        )?;
         match serde_json::from_slice(&received.body) {
-            Ok(Body { message }) => write!(f, "{}", summary(&message)),
+            Ok(ReceivedBody { message }) => write!(f, "{}", summary(&message)),
             Err(_) => write!(f, "{} bytes that are no message", received.body.len()),
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Body {
+struct ReceivedBody {
     message: RawMessage,
 }
 
 #[derive(Deserialize)]
-struct Shown {
+struct ShownMessage {
     direction: String,
     message_id: String,
     text: Option<String>,
@@ -170,33 +204,18 @@ struct ShownAttachment {
 }
 
 fn summary(message: &RawMessage) -> String {
-    let Ok(shown) = serde_json::from_slice::<Shown>(message.bytes()) else {
+    let Ok(shown) = serde_json::from_slice::<ShownMessage>(message.bytes()) else {
         return format!("a message of {} bytes", message.bytes().len());
     };
-    let mut summary = format!("{} {}", plain(&shown.direction), plain(&shown.message_id));
+    let mut summary =
+        format!("{} {}", beginning(&shown.direction, TEXT_SHOWN_MAX), beginning(&shown.message_id, TEXT_SHOWN_MAX));
     if let Some(attachment) = &shown.attachment {
-        summary += &format!(" [{}]", plain(&attachment.filename));
+        summary += &format!(" [{}]", beginning(&attachment.filename, TEXT_SHOWN_MAX));
     }
     if let Some(text) = &shown.text {
-        summary += &format!(" {}", plain(text));
+        summary += &format!(" {}", beginning(text, TEXT_SHOWN_MAX));
     }
     summary
-}
-
-/// The beginning of a text, on one line and without control characters.
-fn plain(text: &str) -> String {
-    let mut shown = String::new();
-    let mut chars = text.chars();
-    for char in chars.by_ref().take(TEXT_SHOWN_MAX) {
-        // Direction marks and the like would reorder the rest of the line.
-        let steers = char.is_control()
-            || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if steers { shown.extend(char.escape_default()) } else { shown.push(char) }
-    }
-    if chars.next().is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -218,7 +237,7 @@ mod tests {
     }
 
     fn line(body: &str, signature: Signature) -> String {
-        Line(&received(body, signature)).to_string()
+        ReceivedLine(&received(body, signature)).to_string()
     }
 
     #[test]

@@ -11,15 +11,17 @@ use tracing::{info, warn};
 use url::Url;
 use uuid::Uuid;
 
-use super::admin_token::{self, TokenText};
-use super::data_dir::DataDir;
-use super::secret_key::{self, SECRET_KEY_VARIABLE};
-use super::token_key::{self, KeyBytes};
-use super::{Error, duration, is_plain_http, journal, stop_signal};
 use crate::app::{self, App, Credentials};
+use crate::cli::credentials::{
+    ADMIN_TOKEN, CredentialError, KeyBytes, SECRET_KEY, TOKEN_KEY, TokenText, admin_token, keyring, token_key,
+};
+use crate::cli::data_dir::DataDir;
+use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
+use crate::cli::runtime::{block_on_threads, stop_signal};
+use crate::cli::values::{is_plain_http, parse_journal, parse_listen, parse_prefix};
 use crate::config::{
     Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, SHARDS_MAX,
-    TIMEOUT_DEFAULT, TIMEOUT_MAX,
+    TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
 };
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -34,7 +36,7 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", default_value = "embedded", hide_env_values = true)]
     pub journal: String,
     /// What every Redis key starts with
-    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
     /// Node id, lock, admin token, token key and the embedded journal's file
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
@@ -166,6 +168,12 @@ pub enum ConfigError {
     PublicUrl { url: String },
 }
 
+impl CommandError for ConfigError {
+    fn exit_code(&self) -> u8 {
+        EXIT_USAGE
+    }
+}
+
 /// Everything that the service needs before it starts.
 #[derive(Debug)]
 pub struct Prepared {
@@ -185,29 +193,31 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Configuration, data directory, or why the service ended.
-pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), Error> {
+pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let Prepared { config, admin_token, token_key, admin_token_file, data_dir } = prepare(args)?;
     if let Some(file) = &admin_token_file {
-        writeln!(out, "admin token: kept in {}", file.display()).map_err(Error::Output)?;
+        writeln!(out, "admin token: kept in {}", file.display()).map_err(CommandFailure::output)?;
     }
-    tell_seal(&config.keyring);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
-    runtime.block_on(async {
+    log_sealing(&config.keyring);
+    block_on_threads(async {
         let listener = app::bind(config.listen).await?;
         let credentials = Credentials { admin_token: admin_token.as_str(), token_key: token_key.bytes() };
         let app = App::start(config, listener, &credentials, data_dir.node(), None).await?;
         let stop = stop_signal();
-        writeln!(out, "listening on http://{}/", app.address()).and_then(|()| out.flush()).map_err(Error::Output)?;
+        writeln!(out, "listening on http://{}/", app.address())
+            .and_then(|()| out.flush())
+            .map_err(CommandFailure::output)?;
         Ok(app.run(stop).await?)
     })
 }
 
-fn tell_seal(keyring: &Keyring) {
+fn log_sealing(keyring: &Keyring) {
     match keyring.sealing() {
         Some(key) => info!(key, "Signing secrets and custom headers are encrypted where they are stored."),
         None => warn!(
-            "Signing secrets and custom headers are stored in plain text: set {SECRET_KEY_VARIABLE} or \
-             --secret-key-file to ID:KEY, such as k1:$(openssl rand -base64 32)."
+            "Signing secrets and custom headers are stored in plain text: set {} or \
+             --secret-key-file to ID:KEY, such as k1:$(openssl rand -base64 32).",
+            SECRET_KEY.variable
         ),
     }
 }
@@ -216,46 +226,42 @@ fn tell_seal(keyring: &Keyring) {
 ///
 /// # Errors
 /// Configuration (exit code 2) or data directory (1).
-pub fn prepare(args: &ServeArgs) -> Result<Prepared, Error> {
-    let config = Config { keyring: Arc::new(keyring(args)?), ..config(args)? };
-    let variable = admin_token::GIVEN.variable();
-    let given = admin_token::given(variable.as_deref(), args.admin_token_file.as_deref())?;
-    if given.is_none() && !config.listen.ip().is_loopback() {
-        return Err(admin_token::Error::Exposed { listen: config.listen }.into());
+pub fn prepare(args: &ServeArgs) -> Result<Prepared, CommandFailure> {
+    let keyring = keyring(SECRET_KEY.from_environment().as_deref(), args.secret_key_file.as_deref(), rand::random)?;
+    let config = Config { keyring: Arc::new(keyring), ..config(args)? };
+    let chosen_token = admin_token(ADMIN_TOKEN.from_environment().as_deref(), args.admin_token_file.as_deref())?;
+    if chosen_token.is_none() && !config.listen.ip().is_loopback() {
+        return Err(CredentialError::Exposed { listen: config.listen }.into());
     }
-    let variable = token_key::GIVEN.variable();
-    let given_key = token_key::given(variable.as_deref(), args.token_key_file.as_deref(), given.as_ref())?;
+    let variable = TOKEN_KEY.from_environment();
+    let chosen_key = token_key(variable.as_deref(), args.token_key_file.as_deref(), chosen_token.as_ref())?;
     let data_dir = DataDir::open(&config.data_dir, Uuid::new_v4())?;
-    let (admin_token, admin_token_file) = match given {
+    let (admin_token, admin_token_file) = match chosen_token {
         Some(token) => (token, None),
         None => data_dir.admin_token(&mut rand::rng()).map(|(token, file)| (token, Some(file)))?,
     };
-    let token_key = match given_key {
+    let token_key = match chosen_key {
         Some(key) => key,
-        None => kept_token_key(&config, &data_dir)?,
+        None => own_token_key(&config, &data_dir)?,
     };
     Ok(Prepared { config, admin_token, token_key, admin_token_file, data_dir })
 }
 
-fn kept_token_key(config: &Config, data_dir: &DataDir) -> Result<KeyBytes, Error> {
+/// The key that this node made for itself.
+fn own_token_key(config: &Config, data_dir: &DataDir) -> Result<KeyBytes, CommandFailure> {
     let (key, file) = data_dir.token_key(&mut rand::rng())?;
     if matches!(config.journal, JournalConfig::Redis { .. }) {
-        tracing::warn!(
+        warn!(
             file = %file.display(),
             "The key of workspace tokens is kept on this node alone; other nodes take its tokens only with the same \
              key in {}.",
-            token_key::TOKEN_KEY_VARIABLE
+            TOKEN_KEY.variable
         );
     }
     Ok(key)
 }
 
-fn keyring(args: &ServeArgs) -> Result<Keyring, Error> {
-    let variable = secret_key::GIVEN.variable();
-    Ok(secret_key::given(variable.as_deref(), args.secret_key_file.as_deref(), rand::random)?)
-}
-
-fn config(args: &ServeArgs) -> Result<Config, Error> {
+fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
     let mail = mail(args.smtp_url.as_deref(), args.mail_from.as_deref())?;
     if args.timeout > TIMEOUT_MAX {
         return Err(ConfigError::Timeout { timeout: args.timeout }.into());
@@ -280,7 +286,7 @@ fn config(args: &ServeArgs) -> Result<Config, Error> {
         mail_warning: args.mail_warning,
         mail_recovered: args.mail_recovered,
     };
-    let journal = journal::parse(&args.journal, &args.prefix, args.allow_volatile_redis)?;
+    let journal = parse_journal(&args.journal, &args.prefix, args.allow_volatile_redis)?;
     let compression = match (args.journal_compression, &journal) {
         (CompressionArg::None, _) => Compression::None,
         (CompressionArg::Zstd, JournalConfig::Redis { .. }) => Compression::Zstd,
@@ -330,15 +336,6 @@ fn public_url(url: &Url) -> Result<String, ConfigError> {
         return Err(ConfigError::PublicUrl { url: shown.into() });
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-/// Reads an address to listen on.
-///
-/// # Errors
-/// A sentence that shows how one is written.
-pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
 }
 
 /// Reads a network; a single address is a network of one.

@@ -1,4 +1,4 @@
-//! Messages on their way: many at once, those of one chat one after the other.
+//! Messages from lines to answers: many at once, those of one chat one after the other.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -7,9 +7,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 
-use super::lines::Line;
-use super::{Error, Rest};
-use crate::cli::client::SendError;
+use super::error::{PublishFailed, UnpublishedLines};
+use super::lines::InputLine;
+use crate::cli::client::RequestError;
 use crate::message::{Chat, Invalid, Message, RawMessage};
 
 /// Messages that are read but not yet answered, at most. Enough to fill a store's group commits;
@@ -18,44 +18,44 @@ pub(super) const IN_FLIGHT_MAX: usize = 64;
 
 /// Sends every line until the input ends, a line is bad or a message is refused; then waits for what
 /// is under way. `passed` gets the length of each line that is done. Returns how many were published.
-pub(in crate::cli) async fn send_all<S, F>(
-    lines: &mut mpsc::Receiver<io::Result<Line>>,
+pub(in crate::cli::commands) async fn send_all<S, F>(
+    lines: &mut mpsc::Receiver<io::Result<InputLine>>,
     send: S,
     passed: &mut (dyn FnMut(u64) + Send),
-) -> Result<u64, Error>
+) -> Result<u64, PublishFailed>
 where
     S: Fn(RawMessage) -> F,
-    F: Future<Output = Result<(), SendError>>,
+    F: Future<Output = Result<(), RequestError>>,
 {
-    let mut flight = Flight::default();
+    let mut pipeline = Pipeline::default();
     let mut running = FuturesUnordered::new();
-    let start = |parcel: Parcel| {
-        let sent = send(parcel.message.clone());
-        async move { (parcel, sent.await) }
+    let start = |pending: PendingMessage| {
+        let sent = send(pending.message.clone());
+        async move { (pending, sent.await) }
     };
     loop {
         tokio::select! {
-            Some(landed) = running.next(), if !running.is_empty() => {
-                let (parcel, result): (Parcel, Result<(), SendError>) = landed;
-                passed(parcel.length);
-                if let Some(next) = flight.landed(&parcel, result) {
+            Some(answered) = running.next(), if !running.is_empty() => {
+                let (pending, result): (PendingMessage, Result<(), RequestError>) = answered;
+                passed(pending.length);
+                if let Some(next) = pipeline.answered(&pending, result) {
                     running.push(start(next));
                 }
             }
-            line = lines.recv(), if flight.takes_more() => {
-                if let Some(first) = flight.take(line) {
+            line = lines.recv(), if pipeline.takes_more() => {
+                if let Some(first) = pipeline.take(line) {
                     running.push(start(first));
                 }
             }
             else => break,
         }
     }
-    flight.ended()
+    pipeline.ended()
 }
 
 /// One message and where it came from.
 #[derive(Debug)]
-struct Parcel {
+struct PendingMessage {
     line: u64,
     length: u64,
     chat: Chat,
@@ -64,40 +64,40 @@ struct Parcel {
 
 /// What is under way, and how it went so far.
 #[derive(Debug, Default)]
-struct Flight {
+struct Pipeline {
     /// By chat that has a message under way: those that wait behind it.
-    behind: HashMap<Chat, VecDeque<Parcel>>,
+    behind: HashMap<Chat, VecDeque<PendingMessage>>,
     held: usize,
     line: u64,
     published: u64,
     unpublished: Vec<u64>,
-    end: Option<End>,
+    end: Option<PipelineEnd>,
 }
 
 /// Why no further line is taken.
 #[derive(Debug)]
-enum End {
+enum PipelineEnd {
     Input,
     Unreadable(io::Error),
     BadLine(Invalid),
-    Refused(SendError),
+    Refused(RequestError),
 }
 
-impl Flight {
+impl Pipeline {
     fn takes_more(&self) -> bool {
         self.end.is_none() && self.held < IN_FLIGHT_MAX
     }
 
     /// Takes a line; returns its message if it may go at once.
-    fn take(&mut self, line: Option<io::Result<Line>>) -> Option<Parcel> {
-        let Line { text, length } = match line {
+    fn take(&mut self, line: Option<io::Result<InputLine>>) -> Option<PendingMessage> {
+        let InputLine { text, length } = match line {
             Some(Ok(line)) => line,
             Some(Err(error)) => {
-                self.end = Some(End::Unreadable(error));
+                self.end = Some(PipelineEnd::Unreadable(error));
                 return None;
             }
             None => {
-                self.end = Some(End::Input);
+                self.end = Some(PipelineEnd::Input);
                 return None;
             }
         };
@@ -108,59 +108,61 @@ impl Flight {
         let message = match Message::parse(text) {
             Ok(message) => message,
             Err(invalid) => {
-                self.end = Some(End::BadLine(invalid));
+                self.end = Some(PipelineEnd::BadLine(invalid));
                 return None;
             }
         };
         self.held += 1;
         let chat = message.chat();
-        let parcel = Parcel { line: self.line, length, chat, message: message.raw().clone() };
+        let pending = PendingMessage { line: self.line, length, chat, message: message.raw().clone() };
         match self.behind.get_mut(&chat) {
             Some(waiting) => {
-                waiting.push_back(parcel);
+                waiting.push_back(pending);
                 None
             }
             None => {
                 self.behind.insert(chat, VecDeque::new());
-                Some(parcel)
+                Some(pending)
             }
         }
     }
 
     /// Notes how a message fared; returns the next one of its chat.
-    fn landed(&mut self, parcel: &Parcel, result: Result<(), SendError>) -> Option<Parcel> {
+    fn answered(&mut self, pending: &PendingMessage, result: Result<(), RequestError>) -> Option<PendingMessage> {
         self.held -= 1;
         match result {
             Ok(()) => self.published += 1,
             Err(error) => {
-                self.unpublished.push(parcel.line);
+                self.unpublished.push(pending.line);
                 // What waits does not go: behind a refused message it would break the order, and a
                 // store that refuses one message will hardly take the others.
                 for waiting in self.behind.values_mut().flat_map(std::mem::take) {
                     self.held -= 1;
                     self.unpublished.push(waiting.line);
                 }
-                if !matches!(self.end, Some(End::Refused(_))) {
-                    self.end = Some(End::Refused(error));
+                if !matches!(self.end, Some(PipelineEnd::Refused(_))) {
+                    self.end = Some(PipelineEnd::Refused(error));
                 }
             }
         }
-        let next = self.behind.get_mut(&parcel.chat).and_then(VecDeque::pop_front);
+        let next = self.behind.get_mut(&pending.chat).and_then(VecDeque::pop_front);
         if next.is_none() {
-            self.behind.remove(&parcel.chat);
+            self.behind.remove(&pending.chat);
         }
         next
     }
 
-    fn ended(self) -> Result<u64, Error> {
+    fn ended(self) -> Result<u64, PublishFailed> {
         let (line, published) = (self.line, self.published);
         match self.end {
-            None | Some(End::Input) => Ok(published),
-            Some(End::Unreadable(source)) => Err(Error::Read { line, published, source }),
-            Some(End::BadLine(source)) => Err(Error::BadLine { line, published, source }),
-            Some(End::Refused(source)) => {
-                Err(Error::Stopped { published, rest: Rest::new(self.unpublished, line + 1), source })
-            }
+            None | Some(PipelineEnd::Input) => Ok(published),
+            Some(PipelineEnd::Unreadable(source)) => Err(PublishFailed::Read { line, published, source }),
+            Some(PipelineEnd::BadLine(source)) => Err(PublishFailed::BadLine { line, published, source }),
+            Some(PipelineEnd::Refused(source)) => Err(PublishFailed::Stopped {
+                published,
+                unpublished: UnpublishedLines::new(self.unpublished, line + 1),
+                source,
+            }),
         }
     }
 }
@@ -174,14 +176,14 @@ mod tests {
     use super::*;
     use crate::journal::port::PublishError;
 
-    fn line(chat: &str, id: u32) -> io::Result<Line> {
+    fn line(chat: &str, id: u32) -> io::Result<InputLine> {
         let text = format!(
             r#"{{"contact":{{"phone":"{chat}"}},"direction":"sent","timestamp":"t","message_id":"{chat}{id}"}}"#
         );
-        Ok(Line { length: text.len() as u64, text: text.into() })
+        Ok(InputLine { length: text.len() as u64, text: text.into() })
     }
 
-    fn input(lines: Vec<io::Result<Line>>) -> mpsc::Receiver<io::Result<Line>> {
+    fn input(lines: Vec<io::Result<InputLine>>) -> mpsc::Receiver<io::Result<InputLine>> {
         let (sender, receiver) = mpsc::channel(lines.len().max(1));
         for line in lines {
             sender.try_send(line).unwrap();
@@ -228,8 +230,8 @@ mod tests {
 
     #[tokio::test]
     async fn before_a_bad_line_everything_is_published_and_after_it_nothing() {
-        let bad = Ok(Line { text: "{}".into(), length: 3 });
-        let blank = Ok(Line { text: " ".into(), length: 2 });
+        let bad = Ok(InputLine { text: "{}".into(), length: 3 });
+        let blank = Ok(InputLine { text: " ".into(), length: 2 });
         let lines = vec![line("a", 1), blank, line("a", 2), bad, line("b", 1)];
         let sent = RefCell::new(Vec::new());
         let send = |message: RawMessage| {
@@ -237,7 +239,7 @@ mod tests {
             std::future::ready(Ok(()))
         };
         let error = send_all(&mut input(lines), send, &mut |_| ()).await.unwrap_err();
-        assert!(matches!(error, Error::BadLine { line: 4, published: 2, .. }), "{error}");
+        assert!(matches!(error, PublishFailed::BadLine { line: 4, published: 2, .. }), "{error}");
         assert_eq!(*sent.borrow(), ["a1", "a2"]);
     }
 
@@ -255,7 +257,7 @@ mod tests {
                 if id == "a1" {
                     started.acquire().await.unwrap().forget();
                     refused.add_permits(8);
-                    return Err(SendError::Store(PublishError::Full));
+                    return Err(RequestError::Store(PublishError::Full));
                 }
                 started.add_permits(1);
                 refused.acquire().await.unwrap().forget();

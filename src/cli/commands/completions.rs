@@ -2,10 +2,9 @@
 
 use std::io::Write;
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, Error};
+use crate::cli::failure::CommandFailure;
 
 /// The flags of `outbound completions`.
 #[derive(Debug, clap::Args)]
@@ -22,13 +21,13 @@ Examples:
   outbound completions zsh > \"${fpath[1]}/_outbound\"
   outbound completions fish > ~/.config/fish/completions/outbound.fish";
 
-/// Prints the script.
+/// Prints the script for `program`, the whole command line.
 ///
 /// # Errors
 /// Nobody takes the output.
-pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Error> {
+pub fn run(args: &CompletionsArgs, mut program: clap::Command, out: &mut dyn Write) -> Result<(), CommandFailure> {
     // The generator takes a failed write for a fault of the program, so it writes to memory.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "outbound", &mut script);
-    out.write_all(&script).map_err(Error::Output)
+    clap_complete::generate(args.shell, &mut program, "outbound", &mut script);
+    out.write_all(&script).map_err(CommandFailure::output)
 }

@@ -8,7 +8,6 @@ use std::path::Path;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::Error;
 use crate::message::MESSAGE_BYTES_MAX;
 
 /// Lines that are read ahead at most.
@@ -16,23 +15,22 @@ const READ_AHEAD_MAX: usize = 16;
 
 /// One line of the input, without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Line {
+pub(in crate::cli::commands) struct InputLine {
     /// Its text. Of a line that no message can have, just more than a message may have.
-    pub(in crate::cli) text: Bytes,
+    pub(in crate::cli::commands) text: Bytes,
     /// Its length in the input, with its end.
-    pub(in crate::cli) length: u64,
+    pub(in crate::cli::commands) length: u64,
 }
 
 /// Opens a file, or the standard input for `-`; tells the length when it is known.
-pub(super) fn open(path: &Path) -> Result<(Box<dyn BufRead + Send>, Option<u64>), Error> {
+pub(super) fn open(path: &Path) -> io::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
     if path == Path::new("-") {
         return Ok((Box::new(BufReader::new(io::stdin())), None));
     }
-    let failed = |source| Error::Open { path: path.to_owned(), source };
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
     if metadata.is_dir() {
-        return Err(failed(io::ErrorKind::IsADirectory.into()));
+        return Err(io::ErrorKind::IsADirectory.into());
     }
     // A pipe or a device has no length worth showing.
     Ok((Box::new(BufReader::new(file)), metadata.is_file().then_some(metadata.len())))
@@ -40,7 +38,7 @@ pub(super) fn open(path: &Path) -> Result<(Box<dyn BufRead + Send>, Option<u64>)
 
 /// Starts reading. The thread ends with the input, with an error, or when the receiver is dropped
 /// (at the latest with the process: a pipe may stay silent for ever).
-pub(super) fn read(mut input: Box<dyn BufRead + Send>) -> mpsc::Receiver<io::Result<Line>> {
+pub(super) fn read(mut input: Box<dyn BufRead + Send>) -> mpsc::Receiver<io::Result<InputLine>> {
     let (lines, receiver) = mpsc::channel(READ_AHEAD_MAX);
     std::thread::spawn(move || {
         while let Some(line) = next(&mut *input).transpose() {
@@ -54,7 +52,7 @@ pub(super) fn read(mut input: Box<dyn BufRead + Send>) -> mpsc::Receiver<io::Res
 }
 
 /// Keeps just more of a line than a message may have, however long the line is.
-fn next(input: &mut dyn BufRead) -> io::Result<Option<Line>> {
+fn next(input: &mut dyn BufRead) -> io::Result<Option<InputLine>> {
     let (mut text, mut length) = (Vec::new(), 0);
     loop {
         let read = match input.fill_buf() {
@@ -78,7 +76,7 @@ fn next(input: &mut dyn BufRead) -> io::Result<Option<Line>> {
             if text.ends_with(b"\r") {
                 text.pop();
             }
-            return Ok(Some(Line { text: text.into(), length }));
+            return Ok(Some(InputLine { text: text.into(), length }));
         }
     }
 }
@@ -87,7 +85,7 @@ fn next(input: &mut dyn BufRead) -> io::Result<Option<Line>> {
 mod tests {
     use super::*;
 
-    fn all(text: &[u8]) -> Vec<Line> {
+    fn all(text: &[u8]) -> Vec<InputLine> {
         // A buffer of 7 bytes cuts lines in the middle.
         let mut input = BufReader::with_capacity(7, text);
         std::iter::from_fn(|| next(&mut input).unwrap()).collect()

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::client::{Client, SendError};
-use super::server::ServerArgs;
-use super::{Error, block_on};
+use crate::cli::client::{Client, RequestError};
+use crate::cli::failure::CommandFailure;
+use crate::cli::runtime::block_on;
+use crate::cli::transport::ServerArgs;
 use crate::http::Ttl;
 use crate::message::WorkspaceId;
 
@@ -50,7 +51,7 @@ Examples:
 
 /// What the service answers.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Minted {
+pub(super) struct MintedToken {
     pub(super) token: String,
     expires_at: String,
     subject: String,
@@ -60,19 +61,22 @@ pub(super) struct Minted {
 ///
 /// # Errors
 /// There is no usable admin token, or the service does not answer or refuses.
-pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), Error> {
-    let server = args.server.chosen()?;
-    let client = Client::new(&server.url, &args.workspace, &server.token)?;
+pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let client = args.server.workspace(&args.workspace)?;
     if args.revoke {
         block_on(async { Ok(client.delete(&["tokens"]).await?) })?;
-        return writeln!(out, "every token of {} was revoked", args.workspace).map_err(Error::Output);
+        return writeln!(out, "every token of {} was revoked", args.workspace).map_err(CommandFailure::output);
     }
     let minted = block_on(async { Ok(mint(&client, args.ttl, args.subject.as_deref()).await?) })?;
     let line = if args.json { json!(minted).to_string() } else { minted.token };
-    writeln!(out, "{line}").map_err(Error::Output)
+    writeln!(out, "{line}").map_err(CommandFailure::output)
 }
 
-pub(super) async fn mint(client: &Client, ttl: Option<Ttl>, subject: Option<&str>) -> Result<Minted, SendError> {
+pub(super) async fn mint(
+    client: &Client,
+    ttl: Option<Ttl>,
+    subject: Option<&str>,
+) -> Result<MintedToken, RequestError> {
     let mut wanted = serde_json::Map::new();
     wanted.extend(ttl.map(|ttl| ("ttl".to_owned(), ttl.to_string().into())));
     wanted.extend(subject.map(|subject| ("subject".to_owned(), subject.into())));

@@ -12,37 +12,37 @@ use serde::Serialize;
 use crate::message::{RawMessage, WorkspaceId};
 
 /// The workspace whose endpoint fails in the demo.
-pub const FAILING: &str = "umbrella";
+pub(super) const FAILING: &str = "umbrella";
 
 /// A message and the workspace that it happened in.
 #[derive(Debug, Clone)]
-pub struct Sample {
+pub(super) struct WorkspaceMessage {
     /// The workspace.
-    pub workspace: WorkspaceId,
+    pub(super) workspace: WorkspaceId,
     /// The producer's JSON.
-    pub message: RawMessage,
+    pub(super) message: RawMessage,
 }
 
 /// The workspaces that messages are made for, [`FAILING`] last.
 #[must_use]
-pub fn workspaces() -> Vec<WorkspaceId> {
+pub(super) fn workspaces() -> Vec<WorkspaceId> {
     COMPANIES.iter().filter_map(|company| company.workspace.parse().ok()).collect()
 }
 
 /// Makes messages without end.
 #[derive(Debug)]
-pub struct Traffic<R> {
+pub(super) struct Traffic<R> {
     rng: R,
 }
 
 impl<R: Rng> Traffic<R> {
     /// Traffic that `rng` decides.
-    pub fn new(rng: R) -> Self {
+    pub(super) fn new(rng: R) -> Self {
         Self { rng }
     }
 
     /// The next message, of any of the workspaces, written at `now`.
-    pub fn next_at(&mut self, now: Timestamp) -> Sample {
+    pub(super) fn next_at(&mut self, now: Timestamp) -> WorkspaceMessage {
         let company = &COMPANIES[self.rng.random_range(0..COMPANIES.len())];
         let workspace = company.workspace.parse();
         let message = serde_json::to_vec(&self.message(company, now)).map(Into::into).and_then(RawMessage::from_stored);
@@ -50,16 +50,16 @@ impl<R: Rng> Traffic<R> {
             clippy::expect_used,
             reason = "the companies' names are workspace ids and the message is a plain struct, which serialises"
         )]
-        Sample { workspace: workspace.expect("a workspace id"), message: message.expect("JSON") }
+        WorkspaceMessage { workspace: workspace.expect("a workspace id"), message: message.expect("JSON") }
     }
 
-    fn message(&mut self, company: &Company, now: Timestamp) -> Message {
+    fn message(&mut self, company: &Company, now: Timestamp) -> SampleMessage {
         let account = self.pick(company.accounts);
         let contact = self.pick(CONTACTS);
         // In a group somebody writes, but the chat is the group's, which has no phone.
-        let them = Party { name: contact.name, phone: Some(contact.phone) };
-        let group = self.rng.random_ratio(1, 8).then(|| Party { name: self.pick(GROUPS), phone: None });
-        let us = Party { name: account.name, phone: Some(account.phone) };
+        let them = SampleParty { name: contact.name, phone: Some(contact.phone) };
+        let group = self.rng.random_ratio(1, 8).then(|| SampleParty { name: self.pick(GROUPS), phone: None });
+        let us = SampleParty { name: account.name, phone: Some(account.phone) };
         let sent = self.rng.random_bool(0.5);
         let (sender, receiver) = match (sent, group) {
             (true, group) => (us, group.unwrap_or(them)),
@@ -69,13 +69,13 @@ impl<R: Rng> Traffic<R> {
         let attachment = self.rng.random_ratio(1, 4).then(|| self.attachment(now));
         let captioned =
             attachment.as_ref().is_none_or(|attachment| !attachment.is_voice() && self.rng.random_bool(0.5));
-        Message {
-            account: Account {
+        SampleMessage {
+            account: SampleAccount {
                 name: account.name,
                 email: format!("{}@{}.example.com", account.mailbox, company.workspace),
                 phone: account.phone,
             },
-            contact: Contact {
+            contact: SampleContact {
                 name: group.unwrap_or(them).name,
                 is_group: group.is_some(),
                 phone: group.unwrap_or(them).phone,
@@ -95,7 +95,7 @@ impl<R: Rng> Traffic<R> {
         self.pick(TEXTS).replace('#', &number.to_string())
     }
 
-    fn attachment(&mut self, now: Timestamp) -> Attachment {
+    fn attachment(&mut self, now: Timestamp) -> SampleAttachment {
         let day = now.to_zoned(TimeZone::UTC).strftime("%Y%m%d").to_string();
         let number = self.rng.random_range(1..1_000);
         let filename = match self.rng.random_range(0..4) {
@@ -105,7 +105,7 @@ impl<R: Rng> Traffic<R> {
             _ => format!("delivery note {number} (signed).pdf"),
         };
         let download_url = format!("https://files.example.com/{}/{}", self.id(12), filename.replace(' ', "%20"));
-        Attachment { filename, download_url }
+        SampleAttachment { filename, download_url }
     }
 
     fn id(&mut self, length: usize) -> String {
@@ -124,23 +124,23 @@ const VOICE: &str = ".ogg";
 
 // The members stand in the order of section 2 of src/docs/contract.md.
 #[derive(Serialize)]
-struct Message {
+struct SampleMessage {
     #[serde(rename = "whatsapp account")]
-    account: Account,
-    contact: Contact,
+    account: SampleAccount,
+    contact: SampleContact,
     direction: &'static str,
     timestamp: String,
     message_id: String,
-    sender: Party,
-    receiver: Party,
+    sender: SampleParty,
+    receiver: SampleParty,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    attachment: Option<Attachment>,
+    attachment: Option<SampleAttachment>,
 }
 
 #[derive(Serialize)]
-struct Account {
+struct SampleAccount {
     #[serde(rename = "full name")]
     name: &'static str,
     email: String,
@@ -148,7 +148,7 @@ struct Account {
 }
 
 #[derive(Serialize)]
-struct Contact {
+struct SampleContact {
     #[serde(rename = "full name")]
     name: &'static str,
     is_group: bool,
@@ -157,7 +157,7 @@ struct Contact {
 }
 
 #[derive(Clone, Copy, Serialize)]
-struct Party {
+struct SampleParty {
     #[serde(rename = "full name")]
     name: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,12 +165,12 @@ struct Party {
 }
 
 #[derive(Serialize)]
-struct Attachment {
+struct SampleAttachment {
     filename: String,
     download_url: String,
 }
 
-impl Attachment {
+impl SampleAttachment {
     fn is_voice(&self) -> bool {
         self.filename.ends_with(VOICE)
     }
@@ -243,9 +243,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::message::Message as Checked;
+    use crate::message::Message;
 
-    fn samples(seed: u64, count: usize) -> Vec<Sample> {
+    fn samples(seed: u64, count: usize) -> Vec<WorkspaceMessage> {
         let mut traffic = Traffic::new(StdRng::seed_from_u64(seed));
         let now = "2021-02-24T06:25:29Z".parse().unwrap();
         (0..count).map(|_| traffic.next_at(now)).collect()
@@ -255,7 +255,7 @@ mod tests {
     fn every_sample_is_a_valid_message_with_an_id_of_its_own() {
         let ids: HashSet<_> = samples(1, 5_000)
             .iter()
-            .map(|sample| Checked::parse(sample.message.bytes().clone()).unwrap().message_id().clone())
+            .map(|sample| Message::parse(sample.message.bytes().clone()).unwrap().message_id().clone())
             .collect();
         assert_eq!(ids.len(), 5_000);
     }

@@ -1,10 +1,21 @@
-//! Durations as they are written on the command line: `500ms`, `2s`, `5m`, `1h`.
+//! Durations as operators write them: a whole number and a unit, such as `500ms`, `2s`, `5m` or `30d`.
 
 use std::time::Duration;
 
-/// The longest duration that is taken: no wait of this program is meant to outlast a day, and sums
+/// The longest wait that is taken: no wait of this program is meant to outlast a day, and sums
 /// of a few of them cannot overflow.
 pub const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A unit and its milliseconds.
+pub type Unit = (&'static str, u64);
+
+/// The units of waits.
+const WAIT_UNITS: [Unit; 4] = [("ms", 1), SECONDS, MINUTES, HOURS];
+/// The units of lifetimes.
+pub const LIFETIME_UNITS: [Unit; 4] = [SECONDS, MINUTES, HOURS, ("d", 24 * HOURS.1)];
+const SECONDS: Unit = ("s", 1_000);
+const MINUTES: Unit = ("m", 60 * SECONDS.1);
+const HOURS: Unit = ("h", 60 * MINUTES.1);
 
 /// The text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,30 +31,29 @@ pub enum InvalidDuration {
     Zero,
 }
 
-/// Reads a duration, zero too.
+/// Reads a wait, zero too.
 ///
 /// # Errors
 /// The form, or longer than [`DURATION_MAX`].
 pub fn parse(text: &str) -> Result<Duration, InvalidDuration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit_ms: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60 * 1_000,
-        "h" => 60 * 60 * 1_000,
-        _ => return Err(InvalidDuration::Form),
-    };
-    if number.is_empty() {
-        return Err(InvalidDuration::Form);
-    }
-    // Digits alone fail to parse only when they are too many.
-    let number: u64 = number.parse().map_err(|_| InvalidDuration::TooLong)?;
-    let ms = number.checked_mul(unit_ms).ok_or(InvalidDuration::TooLong)?;
-    Some(Duration::from_millis(ms)).filter(|duration| *duration <= DURATION_MAX).ok_or(InvalidDuration::TooLong)
+    parse_in(text, &WAIT_UNITS, DURATION_MAX)
 }
 
-/// Reads a duration that must not be zero.
+/// Reads a duration of at most `max` in one of the units, zero too.
+///
+/// # Errors
+/// The form, or longer than `max`.
+pub fn parse_in(text: &str, units: &[Unit], max: Duration) -> Result<Duration, InvalidDuration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = units.iter().find(|(name, _)| *name == unit).filter(|_| !number.is_empty());
+    let (_, unit_ms) = unit.ok_or(InvalidDuration::Form)?;
+    // Digits alone fail to parse only when they are too many.
+    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(*unit_ms));
+    ms.map(Duration::from_millis).filter(|duration| *duration <= max).ok_or(InvalidDuration::TooLong)
+}
+
+/// Reads a wait that must not be zero.
 ///
 /// # Errors
 /// As [`parse`], or zero.

@@ -1,10 +1,10 @@
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, CliCommand};
 
 fn args(flags: &[&str]) -> Result<ServeArgs, String> {
     let line = ["outbound", "serve"].iter().chain(flags).map(Into::into);
     match Cli::from_arguments(line).map_err(|error| error.to_string())?.command {
-        Command::Serve(args) => Ok(*args),
+        CliCommand::Serve(args) => Ok(*args),
         other => Err(format!("{other:?}")),
     }
 }
@@ -136,6 +136,7 @@ fn a_refused_configuration_leaves_no_data_directory_behind() {
     let path = dir.path().join("data");
     let args = args(&["--data-dir", path.to_str().unwrap(), "--listen", "0.0.0.0:0"]).unwrap();
     let error = prepare(&args).unwrap_err();
-    assert!(matches!(error, Error::AdminToken(admin_token::Error::Exposed { .. })), "{error}");
+    let cause = error.error().downcast_ref();
+    assert!(matches!(cause, Some(CredentialError::Exposed { .. })), "{error}");
     assert!(!path.exists());
 }

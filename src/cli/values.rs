@@ -1,11 +1,12 @@
-//! `--journal`: where everything is remembered, as it is written on the command line.
+//! Values of flags that several subcommands have: how they are written, and what is refused.
+
+use std::net::SocketAddr;
 
 use url::Url;
 
-use super::Error;
-use crate::app::now;
-use crate::config::{Compression, JournalConfig};
-use crate::journal::redis::{self, PREFIX_MAX, Redis, RedisOptions, is_prefix};
+use super::failure::{CommandError, EXIT_USAGE};
+use crate::config::JournalConfig;
+use crate::journal::redis::{PREFIX_MAX, is_prefix};
 
 /// `--journal` is not understood. The text is never repeated, since it may hold a password.
 #[derive(Debug, thiserror::Error)]
@@ -35,11 +36,17 @@ pub enum InvalidJournal {
     Embedded,
 }
 
-/// Reads `--journal`.
+impl CommandError for InvalidJournal {
+    fn exit_code(&self) -> u8 {
+        EXIT_USAGE
+    }
+}
+
+/// Reads `--journal`: where everything is remembered.
 ///
 /// # Errors
 /// See [`InvalidJournal`].
-pub fn parse(text: &str, prefix: &str, allow_volatile: bool) -> Result<JournalConfig, InvalidJournal> {
+pub fn parse_journal(text: &str, prefix: &str, allow_volatile: bool) -> Result<JournalConfig, InvalidJournal> {
     if text == "embedded" {
         return Ok(JournalConfig::Embedded(None));
     }
@@ -68,34 +75,9 @@ pub fn parse(text: &str, prefix: &str, allow_volatile: bool) -> Result<JournalCo
 /// # Errors
 /// See [`InvalidJournal`].
 pub fn parse_redis(text: &str, prefix: &str) -> Result<JournalConfig, InvalidJournal> {
-    match parse(text, prefix, true)? {
+    match parse_journal(text, prefix, true)? {
         config @ JournalConfig::Redis { .. } => Ok(config),
         JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded),
-    }
-}
-
-/// Connects to a Redis journal, for a subcommand that is not the service. One that was never used
-/// gets the default number of shards.
-///
-/// # Errors
-/// The store is away, or cannot be trusted.
-pub async fn connect(config: JournalConfig) -> Result<Redis, Error> {
-    let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
-        return Err(InvalidJournal::Embedded.into());
-    };
-    let options =
-        RedisOptions { url, prefix, shards: None, allow_volatile, compression: Compression::None, clock: now };
-    Ok(Redis::connect(&options).await?)
-}
-
-/// The number of shards that a Redis journal has; `None` before the first start of a service on it.
-///
-/// # Errors
-/// The store is away, or holds another format.
-pub async fn stored_shards(config: JournalConfig) -> Result<Option<u16>, Error> {
-    match config {
-        JournalConfig::Redis { url, prefix, .. } => Ok(redis::stored_shards(&url, &prefix).await?),
-        JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded.into()),
     }
 }
 
@@ -111,9 +93,26 @@ pub fn parse_prefix(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads an address to listen on.
+///
+/// # Errors
+/// A sentence that shows how one is written.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
+}
+
+/// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.
+pub(super) fn is_plain_http(url: &Url) -> bool {
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    bare && matches!(url.scheme(), "http" | "https")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::failure::CommandFailure;
 
     fn redis(url: &str) -> JournalConfig {
         JournalConfig::Redis { url: url.to_owned(), prefix: "outbound".to_owned(), allow_volatile: false }
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_documented_form_is_read() {
-        let read = |text| parse(text, "outbound", false).unwrap();
+        let read = |text| parse_journal(text, "outbound", false).unwrap();
         assert_eq!(read("embedded"), JournalConfig::Embedded(None));
         assert_eq!(read("embedded:/var/lib/x.redb"), JournalConfig::Embedded(Some("/var/lib/x.redb".into())));
         for url in ["redis://127.0.0.1:6379", "rediss://user:pw@redis.example.com/0", "redis+cluster://a:1,b:2,c"] {
@@ -144,8 +143,8 @@ mod tests {
             "redis+cluster://",
             "redis+cluster://a,,b",
         ] {
-            let error = parse(text, "outbound", false).unwrap_err();
-            let report = crate::cli::Report(&error).to_string();
+            let error = parse_journal(text, "outbound", false).unwrap_err();
+            let report = CommandFailure::from(error).to_string();
             assert!(!report.contains("hunter2"), "{report}");
             assert!(report.contains("--journal"), "{report}");
         }

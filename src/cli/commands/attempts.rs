@@ -6,9 +6,12 @@ use anstyle::{AnsiColor, Style};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::Client;
-use super::server::ServerArgs;
-use super::{EXIT_FAILED, EXIT_USAGE, block_on, journal, printable};
+use crate::cli::client::{Client, RequestError};
+use crate::cli::failure::{CommandError, CommandFailure};
+use crate::cli::output::printable;
+use crate::cli::runtime::block_on;
+use crate::cli::transport::{ServerArgs, Transport, connect, stored_shards};
+use crate::cli::values::parse_prefix;
 use crate::config::JournalConfig;
 use crate::http;
 use crate::journal::Journal as _;
@@ -31,7 +34,7 @@ pub struct AttemptsArgs {
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
     /// What every Redis key starts with
-    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = journal::parse_prefix)]
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
     /// The service
     #[command(flatten)]
@@ -50,12 +53,9 @@ Examples:
   outbound attempts acme --json | jq '.[0].response.body'
   outbound attempts acme --journal redis://127.0.0.1:6379";
 
-/// Why the log was not read.
+/// Why the log was not read from a Redis.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Two ways at once.
-    #[error("both --server and --journal are set (by flag or by OUTBOUND_SERVER and OUTBOUND_JOURNAL): keep one")]
-    TwoWays,
+pub enum AttemptsError {
     /// The Redis was never used.
     #[error("no service has started on this Redis with this --prefix: there are no attempts")]
     Unused,
@@ -64,58 +64,52 @@ pub enum Error {
     Read(#[from] ReadError),
 }
 
-impl Error {
-    /// 2 for what is wrong with the flags, 1 for what failed.
-    #[must_use]
-    pub fn exit(&self) -> u8 {
-        match self {
-            Self::TwoWays => EXIT_USAGE,
-            Self::Unused | Self::Read(_) => EXIT_FAILED,
-        }
-    }
-}
+impl CommandError for AttemptsError {}
 
 /// Prints the log. Nothing is written to a journal.
 ///
 /// # Errors
-/// There is no usable token, the service does not answer or refuses, the Redis is away, or nobody takes the
-/// output.
-pub fn run(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), super::Error> {
-    match args.journal.as_deref().map(|text| journal::parse(text, &args.prefix, true)).transpose()? {
-        Some(JournalConfig::Redis { .. }) if args.server.server.is_some() => Err(Error::TwoWays.into()),
-        Some(config @ JournalConfig::Redis { .. }) => from_redis(args, config, out),
-        // An embedded journal belongs to its running service.
-        Some(JournalConfig::Embedded(_)) | None => from_service(args, out),
+/// The flags contradict each other, the log cannot be read, or nobody takes the output.
+pub fn run(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    match Transport::chosen(args.journal.as_deref(), &args.prefix, &args.server, &args.workspace)? {
+        Transport::Service(client) => from_service(args, &client, out),
+        Transport::Redis(config) => from_redis(args, config, out),
     }
 }
 
-fn from_service(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), super::Error> {
-    let server = args.server.chosen()?;
-    let client = Client::new(&server.url, &args.workspace, &server.token)?;
+fn from_service(args: &AttemptsArgs, client: &Client, out: &mut dyn Write) -> Result<(), CommandFailure> {
     if args.json {
         let log: Box<RawValue> = block_on(async { Ok(client.get(&["attempts", "log"]).await?) })?;
-        return writeln!(out, "{}", log.get()).map_err(super::Error::Output);
+        return writeln!(out, "{}", log.get()).map_err(CommandFailure::output);
     }
-    let Attempts { attempts } = block_on(async { Ok(client.get(&["attempts"]).await?) })?;
-    print(&attempts, &args.workspace, out).map_err(super::Error::Output)
+    let summaries = block_on(async { Ok(summaries(client).await?) })?;
+    print(&summaries, &args.workspace, out).map_err(CommandFailure::output)
 }
 
-fn from_redis(args: &AttemptsArgs, config: JournalConfig, out: &mut dyn Write) -> Result<(), super::Error> {
+fn from_redis(args: &AttemptsArgs, config: JournalConfig, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let Reading { attempts, .. } = block_on(async {
         // Connecting to one that was never used would fix its number of shards.
-        journal::stored_shards(config.clone()).await?.ok_or(Error::Unused)?;
-        Ok(journal::connect(config).await?.read(&args.workspace).await.map_err(Error::Read)?)
+        stored_shards(&config).await?.ok_or(AttemptsError::Unused)?;
+        Ok(connect(config).await?.read(&args.workspace).await.map_err(AttemptsError::Read)?)
     })?;
     if args.json {
-        return http::write_log(&attempts, out).and_then(|()| writeln!(out)).map_err(super::Error::Output);
+        return http::write_log(&attempts, out).and_then(|()| writeln!(out)).map_err(CommandFailure::output);
     }
     let summaries: Vec<_> = attempts.iter().map(|(seq, attempt)| Summary::new(*seq, attempt)).collect();
-    print(&summaries, &args.workspace, out).map_err(super::Error::Output)
+    print(&summaries, &args.workspace, out).map_err(CommandFailure::output)
 }
 
-#[derive(Deserialize)]
-struct Attempts {
-    attempts: Vec<Summary>,
+/// The last attempts of the client's workspace, newest first.
+///
+/// # Errors
+/// See [`RequestError`].
+pub(super) async fn summaries(client: &Client) -> Result<Vec<Summary>, RequestError> {
+    #[derive(Deserialize)]
+    struct AttemptList {
+        attempts: Vec<Summary>,
+    }
+    let AttemptList { attempts } = client.get(&["attempts"]).await?;
+    Ok(attempts)
 }
 
 /// `attempts` come newest first and are printed newest last, where the eye is.

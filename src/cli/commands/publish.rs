@@ -1,0 +1,117 @@
+//! `outbound publish`: appends messages, one JSON object a line, through a running service or
+//! straight to a Redis journal.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use indicatif::HumanDuration;
+use serde_json::json;
+
+use self::error::PublishFailed;
+use crate::cli::client::RequestError;
+use crate::cli::failure::CommandFailure;
+use crate::cli::output::progress_bar;
+use crate::cli::runtime::block_on;
+use crate::cli::transport::{ServerArgs, Transport, connect};
+use crate::cli::values::parse_prefix;
+use crate::journal::Journal;
+use crate::message::{RawMessage, WorkspaceId};
+
+pub mod error;
+pub(super) mod lines;
+pub(super) mod pipeline;
+
+/// The flags of `outbound publish`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct PublishArgs {
+    /// The workspace that the messages belong to
+    #[arg(long, env = "OUTBOUND_WORKSPACE", value_name = "WORKSPACE")]
+    pub workspace: WorkspaceId,
+    /// A file with one message a line; - is the standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    pub file: PathBuf,
+    /// Print the result as one JSON object
+    #[arg(long, env = "OUTBOUND_JSON")]
+    pub json: bool,
+    /// Publish straight to this Redis instead of through a service
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
+    pub journal: Option<String>,
+    /// What every Redis key starts with
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
+    pub prefix: String,
+    /// The service to publish through
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+const AFTER_HELP: &str = "\
+Each line is checked before it is sent. At the first bad line publishing stops: everything before it
+is published, nothing after it. Messages of one chat stay in the order of their lines.
+The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
+On a Redis on which no service has started yet, --journal fixes the number of shards at 16.
+
+Examples:
+  outbound publish --workspace acme messages.jsonl
+  tail -f messages.jsonl | outbound publish --workspace acme
+  outbound publish --workspace acme --json messages.jsonl
+  outbound publish --workspace acme --journal redis://127.0.0.1:6379 messages.jsonl";
+
+/// Publishes every line, or says how far it came.
+///
+/// # Errors
+/// See [`PublishFailed`]; also an unusable token or journal.
+pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let transport = Transport::chosen(args.journal.as_deref(), &args.prefix, &args.server, &args.workspace)?;
+    let (input, length) =
+        lines::open(&args.file).map_err(|source| PublishFailed::Open { path: args.file.clone(), source })?;
+    let bar = progress_bar(length, length.map_or(SPINNER, |_| BAR));
+    let started = Instant::now();
+    let published = block_on(async {
+        let mut lines = lines::read(input);
+        let mut passed = |bytes: u64| bar.inc(bytes);
+        let sent = match transport {
+            Transport::Service(server) => {
+                pipeline::send_all(&mut lines, |message| server.publish(message), &mut passed).await
+            }
+            Transport::Redis(config) => {
+                let journal = connect(config).await?;
+                let send = |message| append(journal.clone(), args.workspace.clone(), message);
+                pipeline::send_all(&mut lines, send, &mut passed).await
+            }
+        };
+        Ok(sent?)
+    });
+    bar.finish_and_clear();
+    let published = published?;
+    if args.json {
+        let result =
+            json!({"workspace": args.workspace, "published": published, "seconds": started.elapsed().as_secs_f64()});
+        return writeln!(out, "{result}").map_err(CommandFailure::output);
+    }
+    let noun = if published == 1 { "message" } else { "messages" };
+    let took = HumanTime(started.elapsed());
+    writeln!(out, "published {published} {noun} to {} in {took}", args.workspace).map_err(CommandFailure::output)
+}
+
+async fn append(journal: impl Journal, workspace: WorkspaceId, message: RawMessage) -> Result<(), RequestError> {
+    journal.publish(&workspace, &message).await.map(|_| ()).map_err(RequestError::Store)
+}
+
+/// What is shown of an input whose length is known, and of one whose length is not.
+const BAR: &str = "{bar:32} {bytes} of {total_bytes}, {elapsed}, {eta} to go";
+const SPINNER: &str = "{spinner} {bytes}, {elapsed}";
+
+/// Milliseconds while they say something, then words.
+struct HumanTime(Duration);
+
+impl std::fmt::Display for HumanTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 < Duration::from_secs(60) {
+            write!(f, "{:.1?}", self.0)
+        } else {
+            write!(f, "{}", HumanDuration(self.0))
+        }
+    }
+}

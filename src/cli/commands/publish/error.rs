@@ -1,0 +1,91 @@
+//! Why not everything was published, and which lines were not.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::cli::client::RequestError;
+use crate::cli::failure::CommandError;
+use crate::message::Invalid;
+
+/// Why not everything was published.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum PublishFailed {
+    /// There is no input.
+    #[error("{} cannot be opened", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// The input broke off.
+    #[error("the input cannot be read after line {line}; {published} messages are published, all that came before")]
+    Read {
+        line: u64,
+        published: u64,
+        #[source]
+        source: io::Error,
+    },
+    /// A line is no message.
+    #[error(
+        "line {line} is no valid message, so it and everything after it is not published; {published} messages \
+         before it are: correct the line and publish from there on"
+    )]
+    BadLine {
+        line: u64,
+        published: u64,
+        #[source]
+        source: Invalid,
+    },
+    /// The service or the store took no more.
+    #[error("{published} messages are published and it stopped; publish again {unpublished}")]
+    Stopped {
+        published: u64,
+        unpublished: UnpublishedLines,
+        #[source]
+        source: RequestError,
+    },
+}
+
+impl CommandError for PublishFailed {}
+
+/// The lines that were not published: single ones, and everything from one on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnpublishedLines {
+    /// In order. As many as are in flight at most, so all of them are told.
+    lines: Vec<u64>,
+    from: u64,
+}
+
+impl UnpublishedLines {
+    /// `lines` in any order, and everything from the line `from` on, which comes after them.
+    pub(super) fn new(mut lines: Vec<u64>, mut from: u64) -> Self {
+        lines.sort_unstable();
+        while lines.pop_if(|last| *last + 1 == from).is_some() {
+            from -= 1;
+        }
+        Self { lines, from }
+    }
+}
+
+impl fmt::Display for UnpublishedLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in &self.lines {
+            write!(f, "line {line}, ")?;
+        }
+        write!(f, "everything from line {} on", self.from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_published_is_told_by_line() {
+        assert_eq!(UnpublishedLines::new(vec![15, 12], 17).to_string(), "line 12, line 15, everything from line 17 on");
+        assert_eq!(UnpublishedLines::new(vec![11, 9, 10, 7], 12).to_string(), "line 7, everything from line 9 on");
+        assert_eq!(UnpublishedLines::new(vec![1], 2).to_string(), "everything from line 1 on");
+    }
+}

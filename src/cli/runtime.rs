@@ -1,0 +1,53 @@
+//! What a subcommand runs on: an async runtime, until it ends by itself or a signal ends it.
+
+use std::error::Error;
+use std::io;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::failure::{CommandError, CommandFailure};
+
+/// The system gives no runtime.
+#[derive(Debug, thiserror::Error)]
+#[error("the program cannot start its runtime")]
+pub(super) struct RuntimeError(#[source] io::Error);
+
+impl CommandError for RuntimeError {}
+
+/// Runs a subcommand that needs no more than one thread.
+pub(super) fn block_on<T>(future: impl Future<Output = Result<T, CommandFailure>>) -> Result<T, CommandFailure> {
+    Builder::new_current_thread().enable_all().build().map_err(RuntimeError)?.block_on(future)
+}
+
+/// Runs a subcommand that is a whole service, on as many threads as there are processors.
+pub(super) fn block_on_threads<T>(
+    future: impl Future<Output = Result<T, CommandFailure>>,
+) -> Result<T, CommandFailure> {
+    Builder::new_multi_thread().enable_all().build().map_err(RuntimeError)?.block_on(future)
+}
+
+/// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
+///
+/// Signals are caught from this call on, not only from when its future is first awaited: whoever calls
+/// it before it says that it is up ends in order from then on.
+pub(super) fn stop_signal() -> impl Future<Output = ()> + Send {
+    async fn wait(caught: io::Result<Signal>) {
+        match caught {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn Error, "signals cannot be waited for");
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        tokio::select! {
+            () = wait(interrupt) => {}
+            () = wait(terminate) => {}
+        }
+    }
+}

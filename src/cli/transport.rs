@@ -1,0 +1,165 @@
+//! How a subcommand reaches what it works on: through a running service, or straight to its Redis.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::client::{Client, ClientBuildError};
+use super::credentials::{ADMIN_TOKEN, CredentialError, TokenText, admin_token};
+use super::data_dir::admin_token_file;
+use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
+use super::values::{InvalidJournal, parse_journal};
+use crate::app::now;
+use crate::config::{Compression, JournalConfig};
+use crate::journal::redis::{self, Redis, RedisOptions};
+use crate::message::WorkspaceId;
+
+/// The server when none is named.
+pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
+
+/// The flags of every subcommand that talks to a running service.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerArgs {
+    /// The service to talk to [default: http://127.0.0.1:8080]
+    #[arg(long, env = "OUTBOUND_SERVER", value_name = "URL", hide_env_values = true)]
+    pub server: Option<Url>,
+    /// The data directory of the service, for its admin token
+    #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
+    pub data_dir: PathBuf,
+    /// A file that holds the admin token
+    #[arg(long, env = "OUTBOUND_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+impl ServerArgs {
+    /// A client for one workspace of the service.
+    ///
+    /// # Errors
+    /// There is no usable token, or the URL cannot be used.
+    pub fn workspace(&self, workspace: &WorkspaceId) -> Result<Client, CommandFailure> {
+        let (url, token) = self.chosen()?;
+        Ok(Client::new(&url, workspace, &token)?)
+    }
+
+    /// A client for what belongs to no workspace.
+    ///
+    /// # Errors
+    /// There is no usable token, or the URL cannot be used.
+    pub fn service(&self) -> Result<Client, CommandFailure> {
+        let (url, token) = self.chosen()?;
+        Ok(Client::of_service(&url, &token)?)
+    }
+
+    /// The service that is meant; the token comes from the environment, its file or the data directory.
+    fn chosen(&self) -> Result<(Url, TokenText), CommandFailure> {
+        let url = match &self.server {
+            Some(url) => url.clone(),
+            None => Url::parse(SERVER_DEFAULT).map_err(|_| ClientBuildError::ServerUrl)?,
+        };
+        let variable = ADMIN_TOKEN.from_environment();
+        Ok((url, token(variable.as_deref(), self.admin_token_file.as_deref(), &self.data_dir)?))
+    }
+}
+
+fn token(variable: Option<&str>, file: Option<&Path>, data_dir: &Path) -> Result<TokenText, CredentialError> {
+    let made = admin_token_file(data_dir);
+    match admin_token(variable, file)? {
+        Some(token) => Ok(token),
+        None if made.exists() => TokenText::read(&made),
+        None => Err(CredentialError::NoAdminToken),
+    }
+}
+
+/// One of the two.
+#[derive(Debug)]
+pub enum Transport {
+    /// Through a running service.
+    Service(Client),
+    /// Straight to this Redis, which is not connected to yet.
+    Redis(JournalConfig),
+}
+
+/// Two transports at once.
+#[derive(Debug, thiserror::Error)]
+#[error("both --server and --journal are set (by flag or by OUTBOUND_SERVER and OUTBOUND_JOURNAL): keep one")]
+pub struct TwoTransports;
+
+impl CommandError for TwoTransports {
+    fn exit_code(&self) -> u8 {
+        EXIT_USAGE
+    }
+}
+
+impl Transport {
+    /// What the flags ask for. An embedded journal belongs to its running service, so it is reached through that.
+    ///
+    /// # Errors
+    /// Both are asked for, the journal is not understood, or there is no client for the service.
+    pub fn chosen(
+        journal: Option<&str>,
+        prefix: &str,
+        server: &ServerArgs,
+        workspace: &WorkspaceId,
+    ) -> Result<Self, CommandFailure> {
+        match journal.map(|text| parse_journal(text, prefix, true)).transpose()? {
+            Some(JournalConfig::Redis { .. }) if server.server.is_some() => Err(TwoTransports.into()),
+            Some(config @ JournalConfig::Redis { .. }) => Ok(Self::Redis(config)),
+            Some(JournalConfig::Embedded(_)) | None => server.workspace(workspace).map(Self::Service),
+        }
+    }
+}
+
+/// Connects to a Redis journal, for a subcommand that is not the service. One that was never used
+/// gets the default number of shards.
+///
+/// # Errors
+/// The store is away, or cannot be trusted.
+pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
+    let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
+        return Err(InvalidJournal::Embedded.into());
+    };
+    let options =
+        RedisOptions { url, prefix, shards: None, allow_volatile, compression: Compression::None, clock: now };
+    Ok(Redis::connect(&options).await?)
+}
+
+/// The number of shards that a Redis journal has; `None` before the first start of a service on it.
+///
+/// # Errors
+/// The store is away, or holds another format.
+pub async fn stored_shards(config: &JournalConfig) -> Result<Option<u16>, CommandFailure> {
+    match config {
+        JournalConfig::Redis { url, prefix, .. } => Ok(redis::stored_shards(url, prefix).await?),
+        JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(url: Option<&str>) -> ServerArgs {
+        ServerArgs {
+            server: url.map(|url| url.parse().unwrap()),
+            data_dir: "/nonexistent".into(),
+            admin_token_file: None,
+        }
+    }
+
+    #[test]
+    fn a_redis_is_reached_straight_and_two_transports_are_refused() {
+        let chosen = |url| Transport::chosen(Some("redis://h:1"), "outbound", &server(url), &"acme".parse().unwrap());
+        assert!(matches!(chosen(None), Ok(Transport::Redis(_))));
+        let both = chosen(Some("http://h")).unwrap_err();
+        assert!(both.to_string().contains("keep one"), "{both}");
+    }
+
+    #[test]
+    fn the_token_in_a_data_directory_opens_its_service() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = "0123456789abcdef0123456789abcdef";
+        std::fs::write(admin_token_file(dir.path()), format!("{made}\n")).unwrap();
+        assert_eq!(token(None, None, dir.path()).unwrap().as_str(), made);
+        assert!(matches!(token(None, None, Path::new("/nonexistent")), Err(CredentialError::NoAdminToken)));
+    }
+}
