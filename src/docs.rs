@@ -20,3 +20,6 @@ macro_rules! page {
 page!(contract, "docs/contract.md", "What the outside sees: messages in, POSTs out, HTTP, command line, Redis keys.");
 page!(design, "docs/design.md", "The inside and why it is so: words, rooms, aggregate, intake, journal, delivery.");
 page!(performance, "docs/performance.md", "The physical limits, the peers, and how to measure.");
+page!(operations, "docs/operations.md", "For operators: flags, tokens, secrets, Redis, sizes, several nodes.");
+page!(integrators, "docs/integrators.md", "For those whose endpoint gets the POSTs.");
+page!(changes, "docs/changes.md", "What changed for users, newest first.");

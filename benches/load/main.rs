@@ -78,6 +78,9 @@ struct Arguments {
     /// Put the table into this page, between the lines `<!-- load bench: begin -->` and `… end -->`
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Put the rates and the picture into this page, between `<!-- load bench summary: begin -->` and `… end -->`
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
     /// Given by cargo
     #[arg(long, hide = true)]
     bench: bool,
@@ -95,7 +98,7 @@ Examples:
   cargo bench --bench load
   cargo bench --bench load -- --scenario spread --scenario hot --pairs 9
   cargo bench --bench load -- --json --seconds 2 > load.jsonl
-  cargo bench --bench load -- --svg benches/load.svg --markdown README.md";
+  cargo bench --bench load -- --svg benches/load.svg --markdown src/docs/performance.md --summary README.md";
 
 /// What a process of the bench's own does.
 #[derive(Debug, Subcommand)]
@@ -167,10 +170,16 @@ fn publish(arguments: &Arguments, reports: &[Report], machine: &Machine) {
     if let Some((path, picture)) = &plot {
         write(path, picture);
     }
-    if let Some(path) = &arguments.markdown {
+    let place = |path: &Path, place: &str, text: &str| {
         let page = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let page = table::placed(&page, place, text);
+        write(path, &page.unwrap_or_else(|| panic!("{path:?} has no lines that mark the place of the {place}")));
+    };
+    if let Some(path) = &arguments.markdown {
+        place(path, table::TABLE, &table::markdown(reports, machine));
+    }
+    if let Some(path) = &arguments.summary {
         let plot = plot.as_ref().and_then(|(path, _)| path.to_str());
-        let page = table::placed(&page, &table::markdown(reports, machine, plot));
-        write(path, &page.unwrap_or_else(|| panic!("{path:?} has no lines that mark the bench's place")));
+        place(path, table::SUMMARY, &table::summary(reports, machine, plot));
     }
 }

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::machine::Machine;
 use super::report::{Report, Spread, Target, short};
 
-/// What stands between these lines of a page is the bench's.
-const BEGIN: &str = "<!-- load bench: begin -->";
-const END: &str = "<!-- load bench: end -->";
+/// The places of a page that are the bench's, by the name in the two lines around each.
+pub(crate) const TABLE: &str = "load bench";
+pub(crate) const SUMMARY: &str = "load bench summary";
 
 /// For a terminal.
 pub(crate) fn table(reports: &[Report], machine: &Machine) -> String {
@@ -29,12 +29,25 @@ pub(crate) fn table(reports: &[Report], machine: &Machine) -> String {
     text
 }
 
-/// For a page in Markdown. `plot` is the path of the picture as the page sees it.
-pub(crate) fn markdown(reports: &[Report], machine: &Machine, plot: Option<&str>) -> String {
+/// For a page in Markdown: only the rates beside the bare loop. `plot` is the path of the picture as the page
+/// sees it.
+pub(crate) fn summary(reports: &[Report], machine: &Machine, plot: Option<&str>) -> String {
     let mut text = String::new();
     if let Some(plot) = plot {
         writeln!(text, "![Deliveries a second beside the bare loop]({plot})\n").expect("a string takes everything");
     }
+    writeln!(text, "| {} |\n|{}", HEAD[..RATES].join(" | "), "---|".repeat(RATES)).expect("a string takes everything");
+    for report in reports.iter().filter(|report| report.ratio.is_some() && report.p50_ms.is_none()) {
+        let row = lines(report).swap_remove(0);
+        writeln!(text, "| {} |", row[..RATES].join(" | ")).expect("a string takes everything");
+    }
+    writeln!(text, "\n{machine}, `{}`", machine.command).expect("a string takes everything");
+    text
+}
+
+/// For a page in Markdown.
+pub(crate) fn markdown(reports: &[Report], machine: &Machine) -> String {
+    let mut text = String::new();
     writeln!(text, "| {} |\n|{}", HEAD.join(" | "), "---|".repeat(COLUMNS)).expect("a string takes everything");
     for row in reports.iter().flat_map(lines) {
         writeln!(text, "| {} |", row.join(" | ")).expect("a string takes everything");
@@ -47,14 +60,17 @@ pub(crate) fn markdown(reports: &[Report], machine: &Machine, plot: Option<&str>
     text
 }
 
-/// `page` with `text` between the two lines that mark its place. `None` when it has none.
-pub(crate) fn placed(page: &str, text: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{}\n{END}{after}", text.trim_end()))
+/// `page` with `text` between the two lines that mark `place`. `None` when it has none.
+pub(crate) fn placed(page: &str, place: &str, text: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- {place}: begin -->"), format!("<!-- {place}: end -->"));
+    let (before, rest) = page.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{}\n{end}{after}", text.trim_end()))
 }
 
 const COLUMNS: usize = 11;
+/// The columns that the summary shows, from the left.
+const RATES: usize = 4;
 const HEAD: [&str; COLUMNS] = [
     "scenario",
     "outbound/s",

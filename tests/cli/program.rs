@@ -81,14 +81,14 @@ fn help_names_the_environment_variable_of_each_flag() {
 }
 
 #[test]
-fn the_readme_tells_every_flag_of_serve_and_its_default() {
-    let readme = include_str!("../../README.md");
+fn the_operations_page_tells_every_flag_of_serve_and_its_default() {
+    let page = include_str!("../../src/docs/operations.md");
     let command = Cli::command();
     let serve = command.find_subcommand("serve").unwrap();
     let flags = serve.get_arguments().chain(command.get_arguments()).filter(|arg| arg.get_env().is_some());
     for arg in flags {
         let start = format!("| `--{}` | `{}` | ", arg.get_long().unwrap(), arg.get_env().unwrap().display());
-        let row = readme.lines().find(|line| line.starts_with(&start)).expect(&start);
+        let row = page.lines().find(|line| line.starts_with(&start)).expect(&start);
         let default = arg.get_default_values().first().filter(|_| arg.get_action().takes_values());
         if let Some(default) = default {
             let told = row[start.len()..].split('|').next().unwrap().trim().trim_matches('`');

@@ -1,4 +1,4 @@
-//! The samples that the screen and README show are run, each by its own language, on what we sign.
+//! The samples that the screen, README and src/docs/integrators.md show are run, each by its own language, on what we sign.
 
 use std::fs;
 use std::path::PathBuf;
@@ -83,11 +83,15 @@ fn every_sample_verifies_what_we_sign_and_nothing_else() {
 }
 
 #[test]
-fn the_readme_shows_the_same_samples() {
+fn the_documents_show_the_same_samples() {
+    let page = fs::read_to_string("src/docs/integrators.md").unwrap();
     let readme = fs::read_to_string("README.md").unwrap();
+    let python =
+        fs::read_to_string(LANGUAGES.iter().find(|language| language.name == "Python").unwrap().sample()).unwrap();
+    assert!(readme.contains(&python), "README.md does not show the sample in Python as it is");
     for language in LANGUAGES {
         let sample = fs::read_to_string(language.sample()).unwrap();
-        assert!(readme.contains(&sample), "README.md does not show {} as it is", language.file);
+        assert!(page.contains(&sample), "src/docs/integrators.md does not show {} as it is", language.file);
     }
 }
 
