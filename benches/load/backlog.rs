@@ -1,4 +1,4 @@
-//! A backlog is delivered: `spread`, `one-host`, `hot` and `drain`.
+//! A backlog is delivered: `spread`, `one-host`, `hot`, `failing` and `drain`.
 
 use serde_json::json;
 
@@ -16,6 +16,12 @@ const FLAT_MAX: f64 = 1.1;
 const CURVE: usize = 12;
 /// A rate is "the rate of `spread`" from here on.
 const SAME_RATE_MIN: f64 = 0.95;
+/// One workspace of so many has an endpoint that fails.
+const FAILING_EVERY: usize = 10;
+/// The 11th error in a row switches a webhook off.
+const FAILING_ATTEMPTS: u64 = 11;
+/// Messages of each workspace at least, so that the failing ones are owed more than they get.
+const MESSAGES_MIN: usize = 20;
 
 pub(crate) async fn spread(size: &Size) -> Report {
     beside_bare(&even(&size.spread(), size), 0.9, size).await
@@ -97,4 +103,44 @@ fn growth(run: &Run) -> f64 {
     let samples = &run.memory_mib;
     let most = |part: &[f64]| part.iter().copied().fold(1e-6, f64::max);
     most(&samples[samples.len() / 2..]) / most(&samples[..samples.len().div_ceil(4)])
+}
+
+/// Some endpoints answer 500: each gets exactly 11 attempts and is left alone, the others get everything.
+pub(crate) async fn failing(size: &Size) -> Report {
+    let load = size.spread();
+    let messages = size.backlog().max(MESSAGES_MIN * load.workspaces);
+    let treatment = |workspace| if fails(workspace) { "fail" } else { "ok" };
+    let backlog = Backlog { messages, treatment, ..even(&load, size) };
+    let (bare, ours) = pairs(&backlog, size).await;
+    let endpoints = load.workspaces.div_ceil(FAILING_EVERY);
+    let undisturbed = messages - (0..messages).filter(|n| fails(load.workspace(*n))).count();
+    let (eleven, off) = (least(&ours, eleven), least(&ours, disabled));
+    let delivered = least(&ours, |run| run.stats.delivered as usize);
+    let mut report = Report::beside(&ours, &bare);
+    report.more.insert("failing_endpoints".to_owned(), json!(endpoints));
+    report.more.insert("with_exactly_11_attempts".to_owned(), json!(eleven));
+    report.more.insert("disabled_by_errors".to_owned(), json!(off));
+    report.targets = vec![
+        Target::exactly("with 11 attempts", eleven, endpoints),
+        Target::exactly("switched off", off, endpoints),
+        Target::exactly("delivered to the rest", delivered, undisturbed),
+    ];
+    report
+}
+
+fn least(runs: &[Run], count: impl Fn(&Run) -> usize) -> usize {
+    runs.iter().map(count).min().unwrap_or_default()
+}
+
+/// Failing endpoints that got exactly 11 attempts.
+fn eleven(run: &Run) -> usize {
+    run.stats.failed_by_workspace.iter().filter(|(_, attempts)| *attempts == FAILING_ATTEMPTS).count()
+}
+
+fn disabled(run: &Run) -> usize {
+    run.webhooks.iter().filter(|webhook| webhook["status"] == "disabled_by_errors").count()
+}
+
+fn fails(workspace: usize) -> bool {
+    workspace.is_multiple_of(FAILING_EVERY)
 }

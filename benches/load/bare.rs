@@ -14,6 +14,8 @@ use redis::streams::StreamReadReply;
 use redis::{AsyncConnectionConfig, Client};
 use tokio::sync::mpsc;
 
+use super::receiver;
+
 /// POSTs in flight over all threads.
 const IN_FLIGHT: usize = 256;
 /// Entries a read, and outcomes a commit.
@@ -113,7 +115,7 @@ async fn read_forward(mut redis: MultiplexedConnection, stream: String, args: Ba
             let workspace: String = entry.get("workspace").expect("a workspace");
             let body = entry.get("message").expect("a message");
             let number: usize = workspace[1..].parse().expect("a number");
-            let url = super::url("ok", number, args.endpoints, args.port);
+            let url = receiver::url("ok", number, args.endpoints, args.port);
             cursor.clone_from(&entry.id);
             if entries.send(Entry { id: entry.id, workspace, url, body }).await.is_err() {
                 return;

@@ -18,13 +18,13 @@ use outbound::journal::port::ATTEMPTS_KEPT;
 use redis::Connection;
 
 use super::process::{PATIENCE, Usage};
+use super::progress;
 use super::receiver::TOLD;
 use super::report::{Report, Target};
 use super::run::{Bench, Tally, wait};
 use super::scenario::Size;
 use super::seen::unix_us;
-use super::store::{self, owed, shard, stream};
-use super::{progress, workspace};
+use super::store::{self, owed, shard, stream, workspace};
 
 /// Workspaces of a measurement are this part of other scenarios': a log is a hundred messages.
 const WORKSPACES_PART: usize = 10;

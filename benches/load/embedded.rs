@@ -15,13 +15,13 @@ use outbound::workspace::Time;
 
 use super::backlog::even;
 use super::process::Usage;
+use super::progress;
 use super::report::{Report, Target, over};
 use super::run::{Backlog, Bench, Run, Tally, wait_all};
 use super::scenario::Size;
 use super::seen::unix_us;
 use super::service::Outbound;
-use super::store::SHARDS;
-use super::{progress, workspace};
+use super::store::{SHARDS, workspace};
 
 /// Messages on their way to the file at a time: they share transactions.
 const FEED_AT_ONCE: usize = 2_048;

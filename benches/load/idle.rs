@@ -10,11 +10,11 @@ use outbound::config::{IDLE_AFTER, REST_AFTER};
 use redis::Connection;
 
 use super::process::{Process, Usage};
+use super::progress;
 use super::report::{Report, Target};
 use super::run::{Bench, wait};
 use super::scenario::Size;
-use super::store::{self, Load, owed, shard, stream};
-use super::{progress, workspace};
+use super::store::{self, Load, owed, shard, stream, workspace};
 
 /// Known workspaces for each active one.
 const KNOWN: usize = 10;

@@ -5,8 +5,8 @@
 //!
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
-//! [`backlog`], [`offered`], [`failing`], [`crash`], [`idle`], [`embedded`], [`bytes`]), and what is shown of them
-//! ([`report`], [`table`], [`plot`], [`machine`], [`progress`]).
+//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`]), and what is shown of them
+//! ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here ends the bench with its reason")]
@@ -32,7 +32,6 @@ mod run;
 mod scenario;
 mod backlog;
 mod offered;
-mod failing;
 mod crash;
 mod idle;
 mod embedded;
@@ -41,7 +40,6 @@ mod bytes;
 mod report;
 mod table;
 mod plot;
-mod machine;
 mod progress;
 
 use std::path::{Path, PathBuf};
@@ -49,9 +47,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use machine::Machine;
-use report::Report;
-use scenario::{Name, Size};
+use report::{Machine, Report};
+use scenario::{Scenario, Size};
 
 /// Measures the service under load, beside the bare loop: XREAD, POST, commit, and nothing else.
 #[derive(Debug, Parser)]
@@ -59,7 +56,7 @@ use scenario::{Name, Size};
 struct Arguments {
     /// Only these scenarios; all of them unless told otherwise
     #[arg(long, value_enum)]
-    scenario: Vec<Name>,
+    scenario: Vec<Scenario>,
     /// How long a measurement should take, roughly; the sizes above are those of 5 seconds
     #[arg(long, default_value_t = 5.0)]
     seconds: f64,
@@ -109,16 +106,6 @@ enum Role {
     Bare(bare::BareArgs),
 }
 
-/// The id of workspace `n`.
-fn workspace(n: usize) -> String {
-    format!("w{n}")
-}
-
-/// Where workspace `n` has its messages sent when `endpoints` share the work, and how that endpoint answers.
-fn url(treatment: &str, n: usize, endpoints: usize, port: u16) -> String {
-    format!("http://{}:{port}/{treatment}/{n}", receiver::address(n % endpoints))
-}
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     outbound::deliver::install_crypto();
@@ -137,12 +124,12 @@ fn measure(arguments: &Arguments) -> ExitCode {
         true => Size::TINY,
         false => Size { seconds: arguments.seconds, pairs: arguments.pairs as usize, workspaces: Size::WORKSPACES },
     };
-    let chosen = if arguments.scenario.is_empty() { Name::all() } else { arguments.scenario.clone() };
+    let chosen = if arguments.scenario.is_empty() { Scenario::all() } else { arguments.scenario.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut reports = Vec::new();
     for name in chosen {
         progress::step(&format!("{name}: {}", name.what()));
-        let report = runtime.block_on(scenario::measure(name, &size));
+        let report = runtime.block_on(measured(name, &size));
         if arguments.json {
             println!("{}", report.json());
         }
@@ -160,6 +147,24 @@ fn measure(arguments: &Arguments) -> ExitCode {
         eprintln!("{name}: messages are not accounted for: {:?}", report.tally);
     }
     if lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Measures one scenario.
+async fn measured(name: Scenario, size: &Size) -> Report {
+    let report = match name {
+        Scenario::Spread => backlog::spread(size).await,
+        Scenario::OneHost => backlog::one_host(size).await,
+        Scenario::Hot => backlog::hot(size).await,
+        Scenario::Drain => backlog::drain(size).await,
+        Scenario::Hung => offered::hung(size).await,
+        Scenario::Latency => offered::latency(size).await,
+        Scenario::Failing => backlog::failing(size).await,
+        Scenario::Takeover => crash::takeover(size).await,
+        Scenario::Idle => idle::measure(size).await,
+        Scenario::Embedded => embedded::measure(size).await,
+        Scenario::Bytes => bytes::measure(size).await,
+    };
+    Report { scenario: Some(name), ..report }
 }
 
 /// Writes the picture and the page that are asked for.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::process::Usage;
+use super::receiver::url;
 use super::report::{Report, Target, median, over};
 use super::run::{Bench, Others, Run, bare_owed, wait};
 use super::scenario::{OFFERED_PER_S, Size};
 use super::store::{self, Load, owed, stream};
-use super::{bare, progress, url};
+use super::{bare, progress};
 
 const P50_MAX_MS: f64 = 1.0;
 const P99_MAX_MS: f64 = 5.0;

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::machine::Machine;
-use super::report::{Report, Spread};
+use super::report::{Machine, Report, Spread};
 
 const WIDTH: f64 = 760.0;
 /// Where the bars begin: the names stand before.

@@ -36,6 +36,11 @@ pub(crate) fn address(endpoint: usize) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, high, low)
 }
 
+/// Where workspace `n` has its messages sent when `endpoints` share the work, and how that endpoint answers.
+pub(crate) fn url(treatment: &str, n: usize, endpoints: usize, port: u16) -> String {
+    format!("http://{}:{port}/{treatment}/{n}", address(n % endpoints))
+}
+
 /// The receiver, as the bench sees it.
 #[derive(Debug)]
 pub(crate) struct Receiver {

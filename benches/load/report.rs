@@ -1,10 +1,14 @@
-//! What a scenario measured, as one JSON object.
+//! What a scenario measured, as one JSON object, and on which machine.
+
+use std::fmt;
+use std::fs;
+use std::process::Command;
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::run::{Run, Tally};
-use super::scenario::Name;
+use super::scenario::Scenario;
 
 /// What every JSON line has; null where a scenario does not measure it.
 const NAMES: [&str; 11] = [
@@ -24,7 +28,7 @@ const NAMES: [&str; 11] = [
 /// One line of the result.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Report {
-    pub(crate) scenario: Option<Name>,
+    pub(crate) scenario: Option<Scenario>,
     /// Deliveries a second, medians over the pairs.
     #[serde(flatten, serialize_with = "Spread::outbound")]
     pub(crate) outbound_per_s: Option<Spread>,
@@ -211,4 +215,48 @@ fn accounted<S: Serializer>(tally: &Tally, serializer: S) -> Result<S::Ok, S::Er
 fn targets<S: Serializer>(targets: &[Target], serializer: S) -> Result<S::Ok, S::Error> {
     let met = (!targets.is_empty()).then(|| targets.iter().all(|target| target.met));
     serializer.collect_map([("met", json!(met)), ("targets", json!(targets))])
+}
+
+/// Where, when and how the figures came about: no figure is shown without it.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    processor: String,
+    cores: usize,
+    memory_gib: f64,
+    redis: String,
+    date: String,
+    pub(crate) command: String,
+}
+
+impl Machine {
+    /// Looks at this one.
+    pub(crate) fn here() -> Self {
+        let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let value = |line: &str| line.split_once(':').map(|(_, value)| value.trim().to_owned());
+        let processor = cpu.lines().find(|line| line.starts_with("model name")).and_then(value);
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+        let kib = total.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+        let version = Command::new("redis-server").arg("--version").output().ok();
+        let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let redis = version.split_whitespace().find_map(|word| word.strip_prefix("v=")).unwrap_or("?").to_owned();
+        let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+        let more = if arguments.is_empty() { String::new() } else { format!(" -- {}", arguments.join(" ")) };
+        Self {
+            processor: processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_gib: kib.unwrap_or_default() / 1024.0 / 1024.0,
+            redis,
+            date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+            command: format!("cargo bench --bench load{more}"),
+        }
+    }
+}
+
+/// Everything but the command.
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { processor, cores, memory_gib, redis, date, .. } = self;
+        write!(f, "{date}, {cores} cores ({processor}), {memory_gib:.0} GiB, Redis {redis}")
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::{Memory, Process, Usage};
-use super::receiver::Receiver;
+use super::receiver::{self, Receiver};
 use super::seen::Stats;
 use super::service::Outbound;
 use super::store::{self, Load, entries, owed, rejected, stream};
@@ -126,7 +126,7 @@ impl Bench {
 
     /// Where workspace `n` has its messages sent when `endpoints` share the work, and how that answers.
     pub(crate) fn url(&self, treatment: &str, n: usize, endpoints: usize) -> String {
-        super::url(treatment, n, endpoints, self.receiver.port)
+        receiver::url(treatment, n, endpoints, self.receiver.port)
     }
 
     /// Starts the service on this Redis and waits until it is ready.

@@ -1,13 +1,11 @@
-//! The scenarios: what there is, how large, and the files that measure it.
+//! The scenarios: what there is, and how large.
 
 use std::fmt;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::report::Report;
 use super::store::Load;
-use super::{backlog, bytes, crash, embedded, failing, idle, offered};
 
 /// Deliveries a second that a measurement is sized for.
 const EXPECTED_PER_S: f64 = 20_000.0;
@@ -56,7 +54,7 @@ impl Size {
 /// The scenarios that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Name {
+pub(crate) enum Scenario {
     /// 1,000 workspaces and 1,000 endpoints share a backlog of 700-byte messages
     Spread,
     /// 1,000 workspaces, one endpoint
@@ -81,7 +79,7 @@ pub(crate) enum Name {
     Bytes,
 }
 
-impl Name {
+impl Scenario {
     pub(crate) fn all() -> Vec<Self> {
         Self::value_variants().to_vec()
     }
@@ -93,26 +91,8 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.to_possible_value().expect("no scenario is hidden").get_name())
     }
-}
-
-/// Measures one scenario.
-pub(crate) async fn measure(name: Name, size: &Size) -> Report {
-    let report = match name {
-        Name::Spread => backlog::spread(size).await,
-        Name::OneHost => backlog::one_host(size).await,
-        Name::Hot => backlog::hot(size).await,
-        Name::Drain => backlog::drain(size).await,
-        Name::Hung => offered::hung(size).await,
-        Name::Latency => offered::latency(size).await,
-        Name::Failing => failing::measure(size).await,
-        Name::Takeover => crash::takeover(size).await,
-        Name::Idle => idle::measure(size).await,
-        Name::Embedded => embedded::measure(size).await,
-        Name::Bytes => bytes::measure(size).await,
-    };
-    Report { scenario: Some(name), ..report }
 }

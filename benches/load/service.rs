@@ -9,6 +9,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::process::{PATIENCE, Process};
+use super::store::workspace;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Webhooks that are saved, or read, at a time.
@@ -83,8 +84,8 @@ impl Outbound {
         reads.buffered(CALLS_AT_ONCE).collect().await
     }
 
-    fn webhook(&self, workspace: usize) -> String {
-        format!("{}/v1/workspaces/{}/webhook", self.base, super::workspace(workspace))
+    fn webhook(&self, number: usize) -> String {
+        format!("{}/v1/workspaces/{}/webhook", self.base, workspace(number))
     }
 }
 

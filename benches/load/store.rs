@@ -26,6 +26,11 @@ pub(crate) fn empty(redis: &RedisServer) {
     redis.rewrite_log();
 }
 
+/// The id of workspace `n`.
+pub(crate) fn workspace(n: usize) -> String {
+    format!("w{n}")
+}
+
 /// The stream of a workspace's messages.
 pub(crate) fn stream(n: usize) -> String {
     format!("outbound:{{{}}}:messages", shard(n))
@@ -33,7 +38,7 @@ pub(crate) fn stream(n: usize) -> String {
 
 /// The shard of workspace `n`.
 pub(crate) fn shard(n: usize) -> u32 {
-    crc32fast::hash(super::workspace(n).as_bytes()) % u32::from(SHARDS)
+    crc32fast::hash(workspace(n).as_bytes()) % u32::from(SHARDS)
 }
 
 /// Messages that are not settled.
@@ -107,9 +112,9 @@ impl Load {
         for some in numbers.chunks(PIPELINE) {
             let mut pipeline = redis::pipe();
             for &n in some {
-                let workspace = self.workspace(n);
-                let cmd = pipeline.cmd("XADD").arg(stream(workspace)).arg("*");
-                cmd.arg("workspace").arg(super::workspace(workspace)).arg("message").arg(self.message(n)).ignore();
+                let number = self.workspace(n);
+                let cmd = pipeline.cmd("XADD").arg(stream(number)).arg("*");
+                cmd.arg("workspace").arg(workspace(number)).arg("message").arg(self.message(n)).ignore();
             }
             pipeline.query::<()>(redis).expect("appended messages");
         }

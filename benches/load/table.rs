@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::machine::Machine;
-use super::report::{Report, Spread, Target, short};
+use super::report::{Machine, Report, Spread, Target, short};
 
 /// The places of a page that are the bench's, by the name in the two lines around each.
 pub(crate) const TABLE: &str = "load bench";
