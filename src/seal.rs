@@ -4,7 +4,7 @@
 //! key. The actors seal what they commit and open what they load; the facade seals the commands that it
 //! submits and opens what it reads. Nobody opens the history, since it shows nothing confidential.
 //!
-//! Reading order: the keys ([`keyring`]), and where confidential values stand (`places`).
+//! Reading order: the keys ([`keyring`]), and which fields they seal (`sealable`).
 //!
 //! # The stored form
 //! A sealed value is `{"sealed":"<Base64>"}` where an open one is a string, so each is known from the other
@@ -18,14 +18,14 @@
 //! | 24 | the nonce, random for every value that is written |
 //! | rest | XChaCha20-Poly1305: the text, and its tag of 16 bytes |
 //!
-//! The associated data is `outbound`, the workspace's id and the value's place, one a line. So a value that
-//! is copied to another workspace, or to another place of its own, does not open.
+//! The associated data is `outbound`, the workspace's id and the field's name, one a line. So a value that
+//! is copied to another workspace, or to another field of its own, does not open.
 
 pub mod keyring;
-mod places;
+mod sealable;
 
 #[cfg(test)]
 mod tests;
 
-pub use keyring::{InvalidKeys, Keyring, Nonces, OpenError, Seal};
-pub use places::{Confidences, Place};
+pub use keyring::{InvalidKeys, Keyring, Nonces, Seal, UnsealError};
+pub use sealable::{ConfidentialField, Sealable};

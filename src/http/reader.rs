@@ -9,7 +9,7 @@ use super::problem::Problem;
 use crate::config::{READS_AT_ONCE, REJECTED_COUNT_MAX_AGE, REJECTED_COUNT_WAIT, STORE_ANSWER_MAX};
 use crate::journal::port::{Journal, LoadError, ReadError, Reading};
 use crate::message::WorkspaceId;
-use crate::seal::{Keyring, OpenError};
+use crate::seal::{Keyring, UnsealError};
 
 /// Reads for all handlers and streams of the facade.
 pub(super) struct StoreReader {
@@ -35,7 +35,7 @@ impl StoreReader {
     pub(super) async fn workspace(&self, workspace: &WorkspaceId) -> Result<Reading, Problem> {
         let mut reading = self.bounded(self.journal.read(workspace)).await?;
         let opened = self.keyring.open(workspace, &mut reading.state.webhook);
-        let sealed = |error: OpenError| LoadError::Sealed { workspace: workspace.clone(), detail: error.to_string() };
+        let sealed = |error: UnsealError| LoadError::Sealed { workspace: workspace.clone(), detail: error.to_string() };
         opened.map_err(|error| ReadError::from(sealed(error)))?;
         Ok(reading)
     }

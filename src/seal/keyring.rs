@@ -1,5 +1,6 @@
 //! The keys that seal and open.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use base64::Engine as _;
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
 
-use super::places::{Confidences, Place};
+use super::sealable::{ConfidentialField, Sealable};
 use crate::message::WorkspaceId;
 use crate::workspace::confidential::Confidential;
 
@@ -28,11 +29,11 @@ pub type Nonces = fn() -> [u8; NONCE_BYTES];
 /// nobody.
 #[derive(Default)]
 pub struct Keyring {
-    keys: Vec<Key>,
+    keys: Vec<SealingKey>,
     nonces: Option<Nonces>,
 }
 
-struct Key {
+struct SealingKey {
     id: Box<str>,
     cipher: XChaCha20Poly1305,
 }
@@ -76,23 +77,23 @@ pub enum InvalidKeys {
 /// Why a sealed value does not open. Nothing is lost: with the right key it opens again.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
-pub enum OpenError {
+pub enum UnsealError {
     /// The key is not there.
     #[error(
-        "its {place} is sealed with the key `{id}`, which this node does not have: add that key behind the first one and start again"
+        "its {field} is sealed with the key `{id}`, which this node does not have: add that key behind the first one and start again"
     )]
-    NoKey { place: String, id: String },
+    NoKey { field: String, id: String },
     /// The tag does not fit.
     #[error(
-        "its {place} does not open with the key `{id}`: another key has that id now, or the value is damaged or belongs elsewhere"
+        "its {field} does not open with the key `{id}`: another key has that id now, or the value is damaged or belongs elsewhere"
     )]
-    Mismatch { place: String, id: String },
+    Mismatch { field: String, id: String },
     /// Cut off, or not Base64.
-    #[error("its {place} is sealed but cut off or damaged: restore it from a backup")]
-    Damaged { place: String },
+    #[error("its {field} is sealed but cut off or damaged: restore it from a backup")]
+    Damaged { field: String },
     /// Of another version of the program.
-    #[error("its {place} is sealed in form {found}, this program opens form {VERSION}: start the newer program")]
-    UnknownVersion { place: String, found: u8 },
+    #[error("its {field} is sealed in form {found}, this program opens form {VERSION}: start the newer program")]
+    UnknownVersion { field: String, found: u8 },
 }
 
 impl Keyring {
@@ -101,13 +102,13 @@ impl Keyring {
     /// # Errors
     /// See [`InvalidKeys`].
     pub fn parse(text: &str, nonces: Nonces) -> Result<Self, InvalidKeys> {
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<SealingKey> = Vec::new();
         let texts = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|text| !text.is_empty());
-        for (place, text) in texts.enumerate() {
-            if place >= KEYS_MAX {
+        for (index, text) in texts.enumerate() {
+            if index >= KEYS_MAX {
                 return Err(InvalidKeys::TooMany);
             }
-            let key = Key::parse(text, place + 1)?;
+            let key = SealingKey::parse(text, index + 1)?;
             if keys.iter().any(|known| known.id == key.id) {
                 return Err(InvalidKeys::Twice { id: key.id.into() });
             }
@@ -123,32 +124,30 @@ impl Keyring {
     }
 
     /// Seals every open confidential value of the workspace in `holder`. Does nothing without a key.
-    pub fn seal(&self, workspace: &WorkspaceId, holder: &mut impl Confidences) {
+    pub fn seal(&self, workspace: &WorkspaceId, holder: &mut impl Sealable) {
         let (Some(key), Some(nonces)) = (self.keys.first(), self.nonces) else { return };
-        // The visit never fails, so neither does this.
-        let sealed = holder.each(&mut |place, value| {
+        let Ok(()) = holder.visit::<Infallible>(&mut |field, value| {
             if value.sealed().is_none() {
-                *value = Confidential::from_sealed(key.seal(workspace, place, value.expose(), nonces()));
+                *value = Confidential::from_sealed(key.seal(workspace, field, value.expose(), nonces()));
             }
             Ok(())
         });
-        debug_assert!(sealed.is_ok());
     }
 
     /// Opens every sealed confidential value of the workspace in `holder`.
     ///
     /// # Errors
-    /// See [`OpenError`]; some values may stay sealed then.
-    pub fn open(&self, workspace: &WorkspaceId, holder: &mut impl Confidences) -> Result<Seal, OpenError> {
+    /// See [`UnsealError`]; some values may stay sealed then.
+    pub fn open(&self, workspace: &WorkspaceId, holder: &mut impl Sealable) -> Result<Seal, UnsealError> {
         let mut seal = Seal::Present;
-        holder.each(&mut |place, value| {
+        holder.visit(&mut |field, value| {
             let Some(sealed) = value.sealed() else {
                 if !self.keys.is_empty() {
                     seal = Seal::Outdated;
                 }
                 return Ok(());
             };
-            let (id, text) = self.open_one(workspace, place, sealed)?;
+            let (id, text) = self.open_one(workspace, field, sealed)?;
             if self.sealing() != Some(&id) {
                 seal = Seal::Outdated;
             }
@@ -159,32 +158,37 @@ impl Keyring {
     }
 
     /// The id of the key that sealed it, and the text.
-    fn open_one(&self, workspace: &WorkspaceId, place: Place<'_>, sealed: &str) -> Result<(String, String), OpenError> {
-        let damaged = || OpenError::Damaged { place: place.to_string() };
+    fn open_one(
+        &self,
+        workspace: &WorkspaceId,
+        field: ConfidentialField<'_>,
+        sealed: &str,
+    ) -> Result<(String, String), UnsealError> {
+        let damaged = || UnsealError::Damaged { field: field.to_string() };
         let bytes = STANDARD.decode(sealed).map_err(|_| damaged())?;
         let (version, rest) = bytes.split_first().ok_or_else(damaged)?;
         if *version != VERSION {
-            return Err(OpenError::UnknownVersion { place: place.to_string(), found: *version });
+            return Err(UnsealError::UnknownVersion { field: field.to_string(), found: *version });
         }
         let (length, rest) = rest.split_first().ok_or_else(damaged)?;
         let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(damaged)?;
         let id = String::from_utf8(id.to_vec()).map_err(|_| damaged())?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(damaged)?;
         let Some(key) = self.keys.iter().find(|key| *key.id == *id) else {
-            return Err(OpenError::NoKey { place: place.to_string(), id });
+            return Err(UnsealError::NoKey { field: field.to_string(), id });
         };
-        let data = associated_data(workspace, place);
+        let data = associated_data(workspace, field);
         let payload = Payload { msg: ciphertext, aad: data.as_bytes() };
         let opened =
             key.cipher.decrypt(&XNonce::from(*nonce), payload).ok().and_then(|text| String::from_utf8(text).ok());
         match opened {
             Some(text) => Ok((id, text)),
-            None => Err(OpenError::Mismatch { place: place.to_string(), id }),
+            None => Err(UnsealError::Mismatch { field: field.to_string(), id }),
         }
     }
 }
 
-impl Key {
+impl SealingKey {
     fn parse(text: &str, position: usize) -> Result<Self, InvalidKeys> {
         let (id, key) = text.split_once(':').ok_or(InvalidKeys::Form { position })?;
         let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
@@ -200,8 +204,14 @@ impl Key {
         clippy::expect_used,
         reason = "a confidential text is far below the 256 GiB that the cipher takes, an id below 256 bytes"
     )]
-    fn seal(&self, workspace: &WorkspaceId, place: Place<'_>, text: &str, nonce: [u8; NONCE_BYTES]) -> String {
-        let data = associated_data(workspace, place);
+    fn seal(
+        &self,
+        workspace: &WorkspaceId,
+        field: ConfidentialField<'_>,
+        text: &str,
+        nonce: [u8; NONCE_BYTES],
+    ) -> String {
+        let data = associated_data(workspace, field);
         let payload = Payload { msg: text.as_bytes(), aad: data.as_bytes() };
         let ciphertext = self.cipher.encrypt(&XNonce::from(nonce), payload).expect("a short text");
         let length = u8::try_from(self.id.len()).expect("a short id");
@@ -210,9 +220,9 @@ impl Key {
     }
 }
 
-/// No id and no place holds a line break, so no two of them share their data.
-fn associated_data(workspace: &WorkspaceId, place: Place<'_>) -> String {
-    format!("outbound\n{workspace}\n{place}")
+/// Neither an id nor a field's name holds a line break, so no two of them share their data.
+fn associated_data(workspace: &WorkspaceId, field: ConfidentialField<'_>) -> String {
+    format!("outbound\n{workspace}\n{field}")
 }
 
 impl fmt::Debug for Keyring {

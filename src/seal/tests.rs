@@ -137,20 +137,20 @@ fn without_its_key_a_value_stays_sealed_and_the_key_is_named() {
     for keyring in [Keyring::default(), keyring(K2)] {
         let mut webhook = sealed(K1);
         let error = keyring.open(&acme(), &mut webhook).unwrap_err();
-        assert_eq!(error, OpenError::NoKey { place: "secret".to_owned(), id: "k1".to_owned() });
+        assert_eq!(error, UnsealError::NoKey { field: "secret".to_owned(), id: "k1".to_owned() });
         assert_eq!(webhook, sealed(K1), "nothing is lost");
         assert_eq!(webhook.secret.unwrap().expose(), "");
     }
     let other = keyring(&K2.replace("k2", "k1"));
     let error = other.open(&acme(), &mut sealed(K1)).unwrap_err();
-    assert_eq!(error, OpenError::Mismatch { place: "secret".to_owned(), id: "k1".to_owned() });
+    assert_eq!(error, UnsealError::Mismatch { field: "secret".to_owned(), id: "k1".to_owned() });
 }
 
 #[test]
 fn a_value_that_was_copied_elsewhere_does_not_open() {
     let keyring = keyring(K1);
     let beta: WorkspaceId = "beta".parse().unwrap();
-    let mismatch = |place: &str| Err(OpenError::Mismatch { place: place.to_owned(), id: "k1".to_owned() });
+    let mismatch = |field: &str| Err(UnsealError::Mismatch { field: field.to_owned(), id: "k1".to_owned() });
     assert_eq!(keyring.open(&beta, &mut sealed(K1)), mismatch("secret"));
     let Webhook { secret, previous_secret, headers, .. } = sealed(K1);
     let old = previous_secret.unwrap().secret;
@@ -178,15 +178,15 @@ fn a_value_that_was_cut_off_or_changed_does_not_open() {
     for end in 0..bytes.len() {
         assert!(open(&bytes[..end]).is_err(), "cut at {end}");
     }
-    for place in 0..bytes.len() {
+    for index in 0..bytes.len() {
         let mut changed = bytes.clone();
-        changed[place] ^= 1;
-        assert!(open(&changed).is_err(), "changed at {place}");
+        changed[index] ^= 1;
+        assert!(open(&changed).is_err(), "changed at {index}");
     }
-    assert_eq!(open(&[2]), Err(OpenError::UnknownVersion { place: "secret".to_owned(), found: 2 }));
+    assert_eq!(open(&[2]), Err(UnsealError::UnknownVersion { field: "secret".to_owned(), found: 2 }));
     let secret = Some(Confidential::from_sealed("*".to_owned()));
     let error = keyring.open(&acme(), &mut Webhook { secret, ..Webhook::default() });
-    assert_eq!(error, Err(OpenError::Damaged { place: "secret".to_owned() }));
+    assert_eq!(error, Err(UnsealError::Damaged { field: "secret".to_owned() }));
 }
 
 #[test]

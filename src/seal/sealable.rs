@@ -1,20 +1,19 @@
-//! Where confidential values stand. Every struct is taken apart member by member, so that a new member is
-//! looked at here.
+//! Which fields hold confidential values. Every struct is destructured without `..`, so that a new field does
+//! not compile until it is considered here.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::fmt;
 
-use super::keyring::OpenError;
 use crate::workspace::command::{Action, Change, Command, Save};
 use crate::workspace::confidential::Confidential;
 use crate::workspace::event::{Event, SecretRotated, WebhookSaved};
 use crate::workspace::headers::{HeaderChange, HeaderName, Headers};
 use crate::workspace::state::{PreviousSecret, Webhook};
 
-/// The place of a confidential value within its workspace. Its text is part of the associated data, so
-/// it never changes.
+/// Names a confidential value within its workspace. The name is part of the associated data, so it never
+/// changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
+pub enum ConfidentialField<'a> {
     /// The signing secret.
     Secret,
     /// The signing secret before it.
@@ -23,7 +22,7 @@ pub enum Place<'a> {
     Header(&'a HeaderName),
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for ConfidentialField<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Secret => f.write_str("secret"),
@@ -34,19 +33,19 @@ impl fmt::Display for Place<'_> {
 }
 
 /// What is done with each confidential value.
-pub(super) type Visit<'a> = dyn FnMut(Place<'_>, &mut Confidential) -> Result<(), OpenError> + 'a;
+pub(super) type Visit<'a, E> = dyn FnMut(ConfidentialField<'_>, &mut Confidential) -> Result<(), E> + 'a;
 
 /// Something that holds confidential values.
-pub trait Confidences {
+pub trait Sealable {
     /// Visits each of them, until one fails.
     ///
     /// # Errors
     /// As the visit.
-    fn each(&mut self, visit: &mut Visit<'_>) -> Result<(), OpenError>;
+    fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E>;
 }
 
-impl Confidences for Webhook {
-    fn each(&mut self, visit: &mut Visit<'_>) -> Result<(), OpenError> {
+impl Sealable for Webhook {
+    fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
         let Self {
             secret,
             previous_secret,
@@ -60,17 +59,17 @@ impl Confidences for Webhook {
             updated_at: _,
         } = self;
         if let Some(secret) = secret {
-            visit(Place::Secret, secret)?;
+            visit(ConfidentialField::Secret, secret)?;
         }
         if let Some(PreviousSecret { secret, valid_until: _ }) = previous_secret {
-            visit(Place::PreviousSecret, secret)?;
+            visit(ConfidentialField::PreviousSecret, secret)?;
         }
-        each_header(headers, visit)
+        visit_headers(headers, visit)
     }
 }
 
-impl Confidences for Event {
-    fn each(&mut self, visit: &mut Visit<'_>) -> Result<(), OpenError> {
+impl Sealable for Event {
+    fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
         match self {
             Self::WebhookSaved(saved) => {
                 let WebhookSaved {
@@ -83,11 +82,11 @@ impl Confidences for Event {
                     owner_email: _,
                     changed_headers: _,
                 } = saved;
-                visit(Place::Secret, secret)?;
-                each_header(headers, visit)
+                visit(ConfidentialField::Secret, secret)?;
+                visit_headers(headers, visit)
             }
             Self::SecretRotated(SecretRotated { secret, at: _, by: _, previous_until: _, configuration: _ }) => {
-                visit(Place::Secret, secret)
+                visit(ConfidentialField::Secret, secret)
             }
             Self::AttemptDelivered(_)
             | Self::AttemptFailed(_)
@@ -106,28 +105,28 @@ impl Confidences for Event {
     }
 }
 
-impl Confidences for Command {
-    fn each(&mut self, visit: &mut Visit<'_>) -> Result<(), OpenError> {
+impl Sealable for Command {
+    fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
         match &mut self.action {
-            Action::Save(save) | Action::Test { save: Some(save) } => save.each(visit),
+            Action::Save(save) | Action::Test { save: Some(save) } => save.visit(visit),
             Action::Test { save: None } | Action::RotateSecret | Action::RevokeTokens | Action::Forget => Ok(()),
         }
     }
 }
 
-impl Confidences for Save {
-    fn each(&mut self, visit: &mut Visit<'_>) -> Result<(), OpenError> {
+impl Sealable for Save {
+    fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
         let Self { headers, url: _, enabled: _, owner_email: _ } = self;
         let Change::Set(headers) = headers else { return Ok(()) };
         for (name, change) in headers {
             if let HeaderChange::Set(value) = change {
-                visit(Place::Header(name), value)?;
+                visit(ConfidentialField::Header(name), value)?;
             }
         }
         Ok(())
     }
 }
 
-fn each_header(headers: &mut Headers, visit: &mut Visit<'_>) -> Result<(), OpenError> {
-    headers.iter_mut().try_for_each(|(name, value)| visit(Place::Header(name), value))
+fn visit_headers<E>(headers: &mut Headers, visit: &mut Visit<'_, E>) -> Result<(), E> {
+    headers.iter_mut().try_for_each(|(name, value)| visit(ConfidentialField::Header(name), value))
 }
