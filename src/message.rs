@@ -1,20 +1,21 @@
 //! The inbound message: what a producer appended, checked and otherwise left alone.
 //!
 //! Invariant: what the producer wrote is what the endpoint gets, byte for byte. Nothing here
-//! parses a message into values and writes it again; members are read by looking through the text.
+//! parses a message into values and writes it again; members are looked up in the text.
 //! The rules are those of [contract, section 1](crate::docs::contract#1-the-message-in).
 
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 use serde_json::value::RawValue;
 
 mod id;
-mod plain;
 
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 
@@ -44,9 +45,9 @@ impl Message {
         }
         let str = std::str::from_utf8(&text).map_err(Invalid::NotUtf8)?;
         check_depth(str)?;
-        let (message_id, chat) = match plain::read(str) {
-            Some(found) => found,
-            None => Members::read(str)?.found()?,
+        let (message_id, chat) = match Members::quick(str) {
+            Some(members) => members.found()?,
+            None => Members::thorough(str)?.found()?,
         };
         let raw = RawMessage(text.slice_ref(str.trim_matches(JSON_SPACE).as_bytes()));
         Ok(Self { message_id, chat, raw })
@@ -163,45 +164,52 @@ pub enum Invalid {
     },
 }
 
-/// Just the members that are checked or decide the chat; everything else is passed over unread.
+/// Just the members that are checked or decide the chat; everything else is skipped. `T` is how a text is
+/// read, `P` how an account or a contact is.
 #[derive(Deserialize)]
-struct Members<'a> {
-    #[serde(borrow, default)]
-    direction: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    message_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    contact: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "whatsapp account")]
-    account: Option<&'a RawValue>,
+struct Members<T, P> {
+    direction: Option<T>,
+    timestamp: Option<T>,
+    message_id: Option<T>,
+    contact: Option<P>,
+    #[serde(rename = "whatsapp account")]
+    account: Option<P>,
 }
 
-impl<'a> Members<'a> {
-    /// One pass in the good case; a second one only finds out what is wrong.
-    fn read(text: &'a str) -> Result<Self, Invalid> {
-        let is_object = text.trim_start_matches(JSON_SPACE).starts_with('{');
-        match serde_json::from_str(text) {
-            Ok(members) if is_object => Ok(members),
-            Ok(_) => Err(Invalid::NotAnObject),
-            Err(member) => Err(match serde_json::from_str::<&RawValue>(text) {
-                Err(syntax) => Invalid::NotJson(syntax),
-                Ok(_) if is_object => Invalid::Member(member),
-                Ok(_) => Invalid::NotAnObject,
-            }),
-        }
+impl<'a> Members<&'a str, Party<&'a str>> {
+    /// Reads a message in the form that nearly all have, in one pass: no escape, no number, each member once.
+    fn quick(text: &'a str) -> Option<Self> {
+        is_object(text).then(|| serde_json::from_str(text).ok())?
     }
+}
 
+impl<'a> Members<&'a RawValue, Party<&'a RawValue>> {
+    /// Reads a message in any form, or says what is wrong.
+    fn thorough(text: &'a str) -> Result<Self, Invalid> {
+        let members: Members<&RawValue, &RawValue> = match serde_json::from_str(text) {
+            Ok(members) if is_object(text) => members,
+            Ok(_) => return Err(Invalid::NotAnObject),
+            Err(member) => {
+                return Err(match serde_json::from_str::<&RawValue>(text) {
+                    Err(syntax) => Invalid::NotJson(syntax),
+                    Ok(_) if is_object(text) => Invalid::Member(member),
+                    Ok(_) => Invalid::NotAnObject,
+                });
+            }
+        };
+        let Members { direction, timestamp, message_id, contact, account } = members;
+        let party = |value: &&'a RawValue| -> Option<Party<_>> {
+            value.get().starts_with('{').then(|| serde_json::from_str(value.get()).unwrap_or_default())
+        };
+        let (contact, account) = (contact.as_ref().and_then(party), account.as_ref().and_then(party));
+        Ok(Self { direction, timestamp, message_id, contact, account })
+    }
+}
+
+impl<'a, T: TextValue<'a>> Members<T, Party<T>> {
     /// The `message_id` and the chat.
-    fn found(&self) -> Result<(Arc<str>, Chat), Invalid> {
-        let message_id = self.check()?.into();
-        let (account, contact) = (party(self.account), party(self.contact));
-        let contact = (name(contact.phone), name(contact.full_name));
-        Ok((message_id, Chat::of(name(account.phone).as_deref(), contact.0.as_deref(), contact.1.as_deref())))
-    }
-
-    fn check(&self) -> Result<Cow<'a, str>, Invalid> {
+    fn found(self) -> Result<(Arc<str>, Chat), Invalid> {
+        let text = |value: Option<T>| value.and_then(T::text);
         match text(self.direction).as_deref() {
             Some("sent" | "received") => {}
             _ => return Err(Invalid::Rule { member: "direction", rule: "\"sent\" or \"received\"" }),
@@ -210,40 +218,103 @@ impl<'a> Members<'a> {
             text(value).filter(|text| !text.is_empty()).ok_or(Invalid::Rule { member, rule: "a non-empty string" })
         };
         non_empty(self.timestamp, "timestamp")?;
-        let message_id = non_empty(self.message_id, "message_id")?;
-        if !self.contact.is_some_and(|contact| contact.get().starts_with('{')) {
-            return Err(Invalid::Rule { member: "contact", rule: "an object" });
+        let message_id = non_empty(self.message_id, "message_id")?.into();
+        let contact = self.contact.ok_or(Invalid::Rule { member: "contact", rule: "an object" })?;
+        let name = |value: Option<T>| value.and_then(T::name).filter(|name| !name.is_empty());
+        let (account, phone) = (name(self.account.unwrap_or_default().phone), name(contact.phone));
+        Ok((message_id, Chat::of(account.as_deref(), phone.as_deref(), name(contact.full_name).as_deref())))
+    }
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start_matches(JSON_SPACE).starts_with('{')
+}
+
+/// The two members of an account or contact that name a chat. They are not checked.
+struct Party<T> {
+    phone: Option<T>,
+    full_name: Option<T>,
+}
+
+impl<T> Default for Party<T> {
+    fn default() -> Self {
+        Self { phone: None, full_name: None }
+    }
+}
+
+/// By hand, because a derived implementation takes an array as well.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Party<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PartyVisitor(PhantomData))
+    }
+}
+
+struct PartyVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PartyVisitor<T> {
+    type Value = Party<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (mut phone, mut full_name) = (None, None);
+        while let Some(member) = map.next_key()? {
+            let twice = match member {
+                PartyMember::Phone => phone.replace(map.next_value()?).is_some(),
+                PartyMember::FullName => full_name.replace(map.next_value()?).is_some(),
+                PartyMember::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+            if twice {
+                return Err(A::Error::custom("a member stands twice"));
+            }
         }
-        Ok(message_id)
+        Ok(Party { phone: phone.flatten(), full_name: full_name.flatten() })
     }
 }
 
-/// The two members of an account or contact that name a chat. Of any type: they are not checked.
-#[derive(Deserialize, Default)]
-struct Party<'a> {
-    #[serde(borrow, default)]
-    phone: Option<&'a RawValue>,
-    #[serde(borrow, default, rename = "full name")]
-    full_name: Option<&'a RawValue>,
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum PartyMember {
+    #[serde(rename = "phone")]
+    Phone,
+    #[serde(rename = "full name")]
+    FullName,
+    #[serde(other)]
+    Other,
 }
 
-fn party(value: Option<&RawValue>) -> Party<'_> {
-    value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+/// A member's value that may be a text.
+trait TextValue<'a> {
+    /// A string's value.
+    fn text(self) -> Option<Cow<'a, str>>;
+    /// What names a party: a string's value, or a number as written, since some producers write phones so.
+    fn name(self) -> Option<Cow<'a, str>>;
 }
 
-/// A JSON string's value.
-fn text(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    let json = value?.get();
-    match serde_json::from_str::<&str>(json) {
-        Ok(plain) => Some(Cow::Borrowed(plain)),
-        Err(_) => serde_json::from_str::<String>(json).ok().map(Cow::Owned),
+impl<'a> TextValue<'a> for &'a str {
+    fn text(self) -> Option<Cow<'a, str>> {
+        Some(Cow::Borrowed(self))
+    }
+
+    fn name(self) -> Option<Cow<'a, str>> {
+        self.text()
     }
 }
 
-/// What names a party: a string's value, or a number as written, since some producers write phones so.
-fn name(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    let digits = || value.map(RawValue::get).filter(|json| json.starts_with(|c: char| c.is_ascii_digit()));
-    text(value).or_else(|| digits().map(Cow::Borrowed)).filter(|name| !name.is_empty())
+impl<'a> TextValue<'a> for &'a RawValue {
+    fn text(self) -> Option<Cow<'a, str>> {
+        serde_json::from_str::<String>(self.get()).ok().map(Cow::Owned)
+    }
+
+    fn name(self) -> Option<Cow<'a, str>> {
+        let number = || Some(self.get()).filter(|json| json.starts_with(|c: char| c.is_ascii_digit()));
+        self.text().or_else(|| number().map(Cow::Borrowed))
+    }
 }
 
 /// Counts brackets outside strings. Runs before any parser, so that none can be made to recurse.
