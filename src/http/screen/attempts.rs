@@ -7,7 +7,7 @@ use super::parts::Icon;
 use super::parts::{duration, icon, time};
 use super::{json, plot};
 use crate::workspace::event::{Attempt, Header, Response, Trigger};
-use crate::workspace::sentence;
+use crate::workspace::explain::explain;
 
 /// Bytes of a body that the page shows at most: a hundred of them are still a page. The log has all of it.
 const BODY_SHOWN_MAX: usize = 8 * 1024;
@@ -48,7 +48,7 @@ pub(super) fn overview(attempts: &[(u64, Attempt)]) -> Markup {
 pub(super) fn row(seq: u64, attempt: &Attempt, open: bool) -> Markup {
     let failed = attempt.error.is_some();
     let response = attempt.response.as_deref();
-    let cause = attempt.error.as_ref().map(|error| sentence::cause(error, &attempt.request.url, response));
+    let cause = attempt.error.as_ref().map(|error| explain(error, &attempt.request.url, response));
     html! {
         li id={ "attempt-" (seq) } data-seq=(seq) {
             details .attempt .failed[failed] open[open] {

@@ -28,7 +28,8 @@ use crate::workspace::command::{Action, NoAttempt, Save};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Attempt, Trigger};
 use crate::workspace::view::WebhookView;
-use crate::workspace::{history, sentence};
+use crate::workspace::explain::explain;
+use crate::workspace::history;
 
 /// What a form came to; stands behind the `?` of the address that the browser is sent to.
 const SAVED: &str = "saved";
@@ -268,7 +269,7 @@ fn tested(reading: &Reading, id: &str) -> Option<Notice> {
     let response = attempt.response.as_deref();
     let (tone, text) = match &attempt.error {
         Some(error) => {
-            let cause = sentence::cause(error, &attempt.request.url, response);
+            let cause = explain(error, &attempt.request.url, response);
             (Tone::Bad, format!("Saved, but the test failed. {cause}"))
         }
         None => {

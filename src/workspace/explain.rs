@@ -1,25 +1,24 @@
-//! Why an attempt failed, as sentences for the people who run the endpoint: what happened, then what
-//! helps.
+//! Explains why an attempt failed to the people who run the endpoint: what happened, then what helps.
 //!
-//! The recorded detail says what happened in the words of the moment. Here the answer that is kept with
-//! it is looked at as well, so that the advice fits.
+//! The detail of the attempt says what happened. Here the retained response is looked at as well, so that the
+//! advice fits.
 
 use url::Url;
 
 use super::event::{AttemptError, ErrorKind, Response};
 
-/// Characters of an address that a sentence quotes at most.
+/// Characters of an address that an explanation quotes at most.
 const ADDRESS_QUOTED_MAX: usize = 1_000;
 
-/// The cause of `error`, which the attempt at `url` ended with. `response` is what came back, if
+/// Explains `error`, which the attempt at `url` ended with. `response` is what came back, if
 /// anything did. Never names a resolved address; what the endpoint answered is quoted.
 #[must_use]
-pub fn cause(error: &AttemptError, url: &str, response: Option<&Response>) -> String {
+pub fn explain(error: &AttemptError, url: &str, response: Option<&Response>) -> String {
     match (error.kind, response) {
         (ErrorKind::Redirect, Some(response)) => redirect(url, response),
         (ErrorKind::HttpStatus, Some(response)) => status(response),
         _ => {
-            let happened = sentence(&error.detail, url);
+            let happened = full_sentence(&error.detail, url);
             match advice(error.kind) {
                 Some(advice) => format!("{happened} {advice}"),
                 None => happened,
@@ -81,7 +80,7 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Timeout => Some("Let it answer first and work afterwards."),
         ErrorKind::Protocol => Some("Check what listens at this port, and what stands in front of it."),
         ErrorKind::Interrupted => Some("Test again."),
-        // An answer without its record: there is nothing to look at.
+        // A status without its response: there is nothing to look at.
         ErrorKind::HttpStatus | ErrorKind::Redirect | ErrorKind::ForbiddenAddress | ErrorKind::Dns | ErrorKind::Tls => {
             None
         }
@@ -89,7 +88,7 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// The detail with a capital, unless it begins with the host's name, and a full stop.
-fn sentence(detail: &str, url: &str) -> String {
+fn full_sentence(detail: &str, url: &str) -> String {
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let mut letters = detail.chars();
     let mut text = match letters.next() {
@@ -120,11 +119,11 @@ mod tests {
 
     fn of(kind: ErrorKind, detail: &str, response: Option<&Response>) -> String {
         let error = AttemptError { kind, detail: detail.to_owned() };
-        cause(&error, "https://crm.example/hooks/whatsapp", response)
+        explain(&error, "https://crm.example/hooks/whatsapp", response)
     }
 
     #[test]
-    fn every_class_of_errors_has_its_sentence() {
+    fn every_class_of_errors_is_explained() {
         for (kind, detail, expected) in [
             (
                 ErrorKind::Dns,
