@@ -66,7 +66,7 @@ pub enum AppError {
     Redis(#[from] redis::StartError),
     /// The mail settings cannot be used.
     #[error(transparent)]
-    Mail(#[from] notify::BuildError),
+    Mail(#[from] notify::MailerError),
     /// The shards cannot be started.
     #[error(transparent)]
     Shards(#[from] actor::StartError),
@@ -184,7 +184,7 @@ impl App {
 /// The mailer that the configuration asks for.
 fn configured_mailer(config: &Config) -> Result<Option<Mailer>, AppError> {
     let Some(mail) = &config.mail else { return Ok(None) };
-    let options = notify::Options {
+    let options = notify::MailerOptions {
         smtp_url: mail.smtp_url.clone(),
         from: mail.from.clone(),
         public_url: config.public_url.clone(),

@@ -1,7 +1,7 @@
 //! The mails to the owner of a webhook: it was switched off, it fails, it delivers again.
 //!
 //! Architecture invariants: only this room knows lettre; a mail is handed over only after the event
-//! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox keeps it; the same owed
+//! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox stores it; the same owed
 //! mail is always the same bytes with the same Message-ID, so a repetition can be recognised.
 //!
 //! Reading order: what goes out (`template`, the words; `compose`, the bytes) and how (`relay`, SMTP).
@@ -18,6 +18,7 @@ use lettre::message::Mailbox;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
+pub use self::compose::CapturedMail;
 use self::compose::{Composed, compose};
 use self::relay::Relay;
 pub use self::relay::UrlError;
@@ -30,7 +31,7 @@ const CAPTURE_FROM: &str = "outbound@localhost";
 
 /// How mails leave.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct MailerOptions {
     /// `smtps://user:password@host`, `smtp://host?tls=required` (STARTTLS), `smtp://localhost`
     /// (unprotected, this machine only) or `smtp://host?tls=none` (unprotected).
     pub smtp_url: String,
@@ -46,7 +47,7 @@ pub struct Options {
 
 /// A mailer cannot be made of the configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum BuildError {
+pub enum MailerError {
     /// The mail server's URL cannot be used.
     #[error(transparent)]
     Url(#[from] UrlError),
@@ -60,10 +61,10 @@ pub enum BuildError {
 /// Hands mails to the mail server. Cheap to clone; bounds how many at a time over all clones. Keeps no
 /// connection, so its clones may be used on several threads' runtimes at once.
 #[derive(Debug, Clone)]
-pub struct Mailer(Arc<Inner>);
+pub struct Mailer(Arc<SharedMailer>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedMailer {
     outlet: Outlet,
     from: Mailbox,
     public_url: Option<String>,
@@ -80,29 +81,12 @@ enum Outlet {
     Capture(mpsc::Sender<CapturedMail>),
 }
 
-/// A mail as it would have been handed to a mail server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CapturedMail {
-    /// Its recipient's address.
-    pub to: String,
-    /// Its Message-ID, in angle brackets.
-    pub message_id: String,
-    /// Its subject.
-    pub subject: String,
-    /// Its words as plain text.
-    pub text: String,
-    /// Its words as HTML.
-    pub html: String,
-    /// All of it: headers and both forms, as RFC 5322 text.
-    pub raw: Vec<u8>,
-}
-
 impl Mailer {
     /// A mailer that hands mails to the mail server that `options` name. Nothing is connected yet.
     ///
     /// # Errors
     /// The mail server's URL or the sender cannot be used.
-    pub fn new(options: &Options) -> Result<Self, BuildError> {
+    pub fn new(options: &MailerOptions) -> Result<Self, MailerError> {
         Self::to_relay(options, Relay::new(&options.smtp_url, None)?)
     }
 
@@ -111,17 +95,17 @@ impl Mailer {
     ///
     /// # Errors
     /// As [`Mailer::new`]; or `trusted` holds something else than certificates.
-    pub fn trusting(options: &Options, trusted: &[u8]) -> Result<Self, BuildError> {
+    pub fn trusting(options: &MailerOptions, trusted: &[u8]) -> Result<Self, MailerError> {
         Self::to_relay(options, Relay::new(&options.smtp_url, Some(trusted))?)
     }
 
-    /// A mailer that needs no mail server: each mail is composed as for one and then given to
+    /// A mailer that needs no mail server: each mail is composed as for one and then sent to
     /// `shown`. The demo shows mails this way.
     #[must_use]
     pub fn capture(shown: mpsc::Sender<CapturedMail>, public_url: Option<String>) -> Self {
         #[expect(clippy::expect_used, reason = "a constant, and a test sends a mail with it")]
         let from = CAPTURE_FROM.parse().expect("the constant is a mail address");
-        Self(Arc::new(Inner {
+        Self(Arc::new(SharedMailer {
             outlet: Outlet::Capture(shown),
             from,
             public_url,
@@ -130,13 +114,13 @@ impl Mailer {
         }))
     }
 
-    fn to_relay(options: &Options, relay: Relay) -> Result<Self, BuildError> {
-        let no_sender = || BuildError::From(options.from.clone());
+    fn to_relay(options: &MailerOptions, relay: Relay) -> Result<Self, MailerError> {
+        let no_sender = || MailerError::From(options.from.clone());
         let from: Mailbox = options.from.parse().map_err(|_| no_sender())?;
         if !from.email.to_string().is_ascii() {
             return Err(no_sender());
         }
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(SharedMailer {
             outlet: Outlet::Relay(relay),
             from,
             public_url: options.public_url.clone(),
@@ -145,29 +129,29 @@ impl Mailer {
         })))
     }
 
-    /// Hands one mail over and says what the mail server made of it: at most [`Options::timeout`]
-    /// later, and as much again when it must wait for its turn. `mail` is what the outbox keeps: a
+    /// Hands one mail over and says what the mail server made of it: at most [`MailerOptions::timeout`]
+    /// later, and as much again when it must wait for its turn. `mail` is what the outbox stores: a
     /// repeated call with it carries the same Message-ID.
     pub async fn send(&self, mail: &OwedMail) -> MailResult {
-        let inner = &*self.0;
-        let composed = match compose(mail, &inner.from, inner.public_url.as_deref()) {
+        let mailer = &*self.0;
+        let composed = match compose(mail, &mailer.from, mailer.public_url.as_deref()) {
             Ok(composed) => composed,
             Err(error) => return MailResult::Refused(format!("{error}.")),
         };
-        let Ok(Ok(_turn)) = timeout(inner.timeout, inner.turns.acquire()).await else {
+        let Ok(Ok(_turn)) = timeout(mailer.timeout, mailer.turns.acquire()).await else {
             return MailResult::Later("Other mails are still being handed over.".to_owned());
         };
-        match timeout(inner.timeout, inner.hand_over(composed)).await {
+        match timeout(mailer.timeout, mailer.hand_over(composed)).await {
             Ok(result) => result,
             Err(_) => MailResult::Later(format!(
                 "The mail server did not answer within {:?}; whether it took the mail is unknown.",
-                inner.timeout
+                mailer.timeout
             )),
         }
     }
 }
 
-impl Inner {
+impl SharedMailer {
     async fn hand_over(&self, Composed { to, mail }: Composed) -> MailResult {
         match &self.outlet {
             // A quarter, so that an address that does not answer leaves time for the host's next one.

@@ -6,7 +6,6 @@ use lettre::Address;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
 
-use super::CapturedMail;
 use super::template::{Words, render};
 use super::text::one_line;
 use crate::journal::port::OwedMail;
@@ -22,6 +21,23 @@ pub(super) struct Composed {
     pub(super) to: Address,
     /// The mail as people and as machines see it.
     pub(super) mail: CapturedMail,
+}
+
+/// A mail as it would have been handed to a mail server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedMail {
+    /// Its recipient's address.
+    pub to: String,
+    /// Its Message-ID, in angle brackets.
+    pub message_id: String,
+    /// Its subject.
+    pub subject: String,
+    /// Its words as plain text.
+    pub text: String,
+    /// Its words as HTML.
+    pub html: String,
+    /// All of it: headers and both forms, as RFC 5322 text.
+    pub raw: Vec<u8>,
 }
 
 /// Why a mail cannot be composed; it never will be, so it counts as refused.
@@ -61,7 +77,8 @@ pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>)
 }
 
 /// The same for every hand-over of one mail, so that a receiver recognises a repetition after an
-/// unknown outcome. The time is part of it because a store that went back gives a seq again. RFC 5322 section 3.6.4; what is not allowed there is written as `=` and two hex digits.
+/// unknown outcome. The time is part of it because a store that lost writes assigns a seq again. What RFC 5322
+/// section 3.6.4 does not allow is written as `=` and two hex digits.
 fn message_id(mail: &OwedMail, from: &Mailbox) -> String {
     let mut workspace = String::new();
     for byte in mail.workspace.as_str().bytes() {
@@ -131,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_id_differs_by_workspace_and_by_life_of_the_workspace() {
+    fn a_message_id_differs_by_workspace_and_by_time() {
         assert_eq!(id_of("acme-1_x", 5), "<acme-1_x.17.5@acme.example>");
         assert_eq!(id_of("..a:b", 5), "<=2E=2Ea=3Ab.17.5@acme.example>");
         assert_ne!(id_of("acme", 5), id_of("acme", 6));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use outbound::journal::port::OwedMail;
-use outbound::notify::{CapturedMail, Mailer, Options};
+use outbound::notify::{CapturedMail, Mailer, MailerOptions};
 use outbound::workspace::Time;
 use outbound::workspace::decide::MailResult;
 use outbound::workspace::event::{ErrorKind, MailId, MailKind};
@@ -22,8 +22,8 @@ const AMPLE: Duration = Duration::from_secs(20);
 /// For tests whose mail server never answers.
 const SHORT: Duration = Duration::from_millis(400);
 
-fn options(smtp_url: String) -> Options {
-    Options {
+fn options(smtp_url: String) -> MailerOptions {
+    MailerOptions {
         smtp_url,
         from: "Outbound <outbound@acme.example>".to_owned(),
         public_url: Some("https://outbound.acme.example/".to_owned()),
@@ -33,7 +33,7 @@ fn options(smtp_url: String) -> Options {
 }
 
 fn mailer(server: &SmtpServer, timeout: Duration) -> Mailer {
-    Mailer::new(&Options { timeout, ..options(format!("smtp://{}", server.address)) }).expect("good options")
+    Mailer::new(&MailerOptions { timeout, ..options(format!("smtp://{}", server.address)) }).expect("good options")
 }
 
 fn owed() -> OwedMail {
@@ -245,7 +245,7 @@ async fn no_more_mails_are_handed_over_at_a_time_than_allowed() {
     let gate = Arc::new(Semaphore::new(0));
     let server = SmtpServer::start((0..6).map(|_| Fault::Wait("CONNECT", Arc::clone(&gate)))).await;
     let url = format!("smtp://{}", server.address);
-    let mailer = Mailer::new(&Options { at_once: 2, ..options(url) }).expect("good options");
+    let mailer = Mailer::new(&MailerOptions { at_once: 2, ..options(url) }).expect("good options");
     let sending: Vec<_> = (0..6)
         .map(|owed_by| {
             let mailer = mailer.clone();
@@ -327,7 +327,7 @@ async fn a_server_that_offers_no_starttls_gets_no_mail_when_tls_is_required() {
 
 #[test]
 fn wrong_options_are_refused_with_what_to_do_and_without_the_password() {
-    let from = |from: &str| Options { from: from.to_owned(), ..options("smtps://mail.example".to_owned()) };
+    let from = |from: &str| MailerOptions { from: from.to_owned(), ..options("smtps://mail.example".to_owned()) };
     for (wrong, said) in [
         (options("mail.example".to_owned()), "is no URL"),
         (options("https://u:hunter2@mail.example".to_owned()), "begins with https://"),

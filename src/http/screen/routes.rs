@@ -27,9 +27,9 @@ use crate::message::WorkspaceId;
 use crate::workspace::command::{Action, NoAttempt, Save};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Attempt, Trigger};
-use crate::workspace::view::WebhookView;
 use crate::workspace::explain::explain;
 use crate::workspace::history;
+use crate::workspace::view::WebhookView;
 
 /// What a form came to; stands behind the `?` of the address that the browser is sent to.
 const SAVED: &str = "saved";
