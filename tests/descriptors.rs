@@ -25,7 +25,7 @@ async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
             to: Arc::new(Target::new(
                 format!("http://{host}:{}/", endpoint.address.port()).into(),
                 vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()],
-                outbound::workspace::headers::Headers::new(),
+                outbound::workspace::headers::CustomHeaders::new(),
             )),
             webhook_id: Arc::from("msg_7_1-0"),
             body: Bytes::from("{}"),

@@ -15,7 +15,7 @@ use super::pool::{OriginPool, Pool};
 use crate::sign::{self, InvalidSecret, Secret};
 use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, ErrorKind, Header};
-use crate::workspace::headers::{Headers, MASK};
+use crate::workspace::headers::{CustomHeaders, MASK};
 use crate::workspace::state::Webhook;
 use crate::workspace::time::Time;
 
@@ -26,7 +26,7 @@ const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
 pub struct Target {
     url: Arc<str>,
     secrets: Vec<Confidential>,
-    headers: Headers,
+    headers: CustomHeaders,
     template: OnceLock<Result<RequestTemplate, Unsendable>>,
 }
 
@@ -68,7 +68,7 @@ impl Target {
     /// `secrets` sign each request: the present one first, during a rotation the old one too. `headers` are the
     /// webhook's own.
     #[must_use]
-    pub fn new(url: Arc<str>, secrets: Vec<Confidential>, headers: Headers) -> Self {
+    pub fn new(url: Arc<str>, secrets: Vec<Confidential>, headers: CustomHeaders) -> Self {
         Self { url, secrets, headers, template: OnceLock::new() }
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::workspace::command::{Action, Change, Command, Save};
 use crate::workspace::confidential::Confidential;
 use crate::workspace::event::{Event, SecretRotated, WebhookSaved};
-use crate::workspace::headers::{HeaderChange, HeaderName, Headers};
+use crate::workspace::headers::{CustomHeaders, HeaderChange, HeaderName};
 use crate::workspace::state::{PreviousSecret, Webhook};
 
 /// Names a confidential value within its workspace. The name is part of the associated data, so it never
@@ -127,6 +127,6 @@ impl Sealable for Save {
     }
 }
 
-fn visit_headers<E>(headers: &mut Headers, visit: &mut Visit<'_, E>) -> Result<(), E> {
+fn visit_headers<E>(headers: &mut CustomHeaders, visit: &mut Visit<'_, E>) -> Result<(), E> {
     headers.iter_mut().try_for_each(|(name, value)| visit(ConfidentialField::Header(name), value))
 }

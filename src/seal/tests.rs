@@ -7,7 +7,7 @@ use crate::message::WorkspaceId;
 use crate::workspace::command::{Action, Change, Command, Save};
 use crate::workspace::confidential::Confidential;
 use crate::workspace::event::{Event, SecretRotated, WebhookSaved};
-use crate::workspace::headers::{HeaderChange, Headers};
+use crate::workspace::headers::{CustomHeaders, HeaderChange};
 use crate::workspace::state::{PreviousSecret, State, Webhook};
 use crate::workspace::time::Time;
 
@@ -26,8 +26,8 @@ fn acme() -> WorkspaceId {
     "acme".parse().unwrap()
 }
 
-fn headers() -> Headers {
-    Headers::from([("authorization".parse().unwrap(), VALUE.into())])
+fn headers() -> CustomHeaders {
+    CustomHeaders::from([("authorization".parse().unwrap(), VALUE.into())])
 }
 
 fn webhook() -> Webhook {
@@ -159,7 +159,7 @@ fn a_value_that_was_copied_elsewhere_does_not_open() {
     assert_eq!(keyring.open(&acme(), &mut with(old)), mismatch("secret"));
     assert_eq!(keyring.open(&acme(), &mut with(value.clone())), mismatch("secret"));
     for (name, value) in [("x-api-key", value), ("authorization", secret.unwrap())] {
-        let headers = Headers::from([(name.parse().unwrap(), value)]);
+        let headers = CustomHeaders::from([(name.parse().unwrap(), value)]);
         let mut webhook = Webhook { headers, ..Webhook::default() };
         assert_eq!(keyring.open(&acme(), &mut webhook), mismatch(&format!("headers.{name}")));
     }

@@ -12,7 +12,7 @@ use super::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState,
     MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
-use super::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
+use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use super::policy::{
     Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL,
     WARNING_ERRORS,
@@ -68,10 +68,13 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
 
 /// The custom headers after a save. Whether they are too many is decided here, where the values that it
 /// keeps are known.
-fn headers_after(before: &Headers, change: &Change<BTreeMap<HeaderName, HeaderChange>>) -> Result<Headers, Refusal> {
+fn headers_after(
+    before: &CustomHeaders,
+    change: &Change<BTreeMap<HeaderName, HeaderChange>>,
+) -> Result<CustomHeaders, Refusal> {
     let changes = match change {
         Change::Keep => return Ok(before.clone()),
-        Change::Clear => return Ok(Headers::new()),
+        Change::Clear => return Ok(CustomHeaders::new()),
         Change::Set(changes) => changes,
     };
     let value = |(name, change): (&HeaderName, &HeaderChange)| {
@@ -81,7 +84,7 @@ fn headers_after(before: &Headers, change: &Change<BTreeMap<HeaderName, HeaderCh
         };
         Ok((name.clone(), value.clone()))
     };
-    let after: Headers = changes.iter().map(value).collect::<Result<_, _>>()?;
+    let after: CustomHeaders = changes.iter().map(value).collect::<Result<_, _>>()?;
     if after.len() > HEADERS_MAX || headers::bytes(&after) > HEADERS_BYTES_MAX {
         return Err(Refusal::TooManyHeaders);
     }

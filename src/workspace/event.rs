@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::confidential::Confidential;
 use super::configuration::Configuration;
-use super::headers::{HeaderName, Headers};
+use super::headers::{CustomHeaders, HeaderName};
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
 
@@ -219,8 +219,8 @@ pub struct WebhookSaved {
     /// The signing secret, `whsec_…`; made at the first save, kept until it is rotated.
     pub secret: Confidential,
     /// The custom headers.
-    #[serde(default, skip_serializing_if = "Headers::is_empty")]
-    pub headers: Headers,
+    #[serde(default, skip_serializing_if = "CustomHeaders::is_empty")]
+    pub headers: CustomHeaders,
     /// The names of the headers that this save added, took out or gave another value.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed_headers: Vec<HeaderName>,

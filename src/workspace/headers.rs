@@ -52,7 +52,7 @@ const FORBIDDEN_PREFIXES: [(&str, &str); 4] = [
 const METADATA: &str = "opens the metadata services of clouds; take it out";
 
 /// A webhook's custom headers by name.
-pub type Headers = BTreeMap<HeaderName, Confidential>;
+pub type CustomHeaders = BTreeMap<HeaderName, Confidential>;
 
 /// The name of a custom header: a token (RFC 9110 section 5.6.2) that is not forbidden, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ pub fn bytes<'a>(headers: impl IntoIterator<Item = (&'a HeaderName, &'a Confiden
 
 /// The names whose values differ, and those that stand on one side only, in order.
 #[must_use]
-pub fn changed(before: &Headers, after: &Headers) -> Vec<HeaderName> {
+pub fn changed(before: &CustomHeaders, after: &CustomHeaders) -> Vec<HeaderName> {
     let gone = before.keys().filter(|name| !after.contains_key(*name));
     let set = after.iter().filter(|(name, value)| before.get(*name) != Some(*value)).map(|(name, _)| name);
     let mut names: Vec<HeaderName> = gone.chain(set).cloned().collect();
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_names_that_changed_are_told_in_order() {
-        let of = |pairs: &[(&str, &str)]| -> Headers {
+        let of = |pairs: &[(&str, &str)]| -> CustomHeaders {
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), (*value).into())).collect()
         };
         let (before, after) = (of(&[("a", "1"), ("c", "1"), ("d", "1")]), of(&[("b", "1"), ("c", "2"), ("d", "1")]));

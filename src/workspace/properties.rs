@@ -87,7 +87,7 @@ fn policy() -> impl Strategy<Value = Policy> {
 }
 
 /// One workspace with its stream, and what its laws need to remember.
-struct World {
+struct WorkspaceModel {
     policy: Policy,
     now: i64,
     /// The stream: every entry that is not settled.
@@ -113,7 +113,7 @@ struct World {
     recovered: u32,
 }
 
-impl World {
+impl WorkspaceModel {
     fn new(policy: Policy) -> Self {
         Self {
             policy,
@@ -425,33 +425,33 @@ impl World {
 }
 
 proptest! {
-    /// See the assertions of [`World`].
+    /// See the assertions of [`WorkspaceModel`].
     #[test]
     fn whatever_happens_the_laws_hold(policy in policy(), ops in vec(op(), 0..120)) {
-        let mut world = World::new(policy);
-        world.save(true, false, true);
-        ops.into_iter().for_each(|op| world.step(op));
-        world.drain();
-        prop_assert_eq!(state_of(&world.events), world.state);
+        let mut model = WorkspaceModel::new(policy);
+        model.save(true, false, true);
+        ops.into_iter().for_each(|op| model.step(op));
+        model.drain();
+        prop_assert_eq!(state_of(&model.events), model.state);
     }
 
     /// As above with an endpoint that only fails, so that the bound is reached every time.
     #[test]
     fn a_dead_endpoint_gets_limit_plus_1_attempts(policy in policy(), ops in vec(op(), 0..60)) {
-        let mut world = World::new(policy);
-        world.save(true, false, true);
-        world.append(&(0..64).map(|n| n % 16).collect::<Vec<_>>());
+        let mut model = WorkspaceModel::new(policy);
+        model.save(true, false, true);
+        model.append(&(0..64).map(|n| n % 16).collect::<Vec<_>>());
         for op in ops {
             match op {
                 Op::Save { .. } | Op::Forget => {}
-                Op::End { which, .. } => world.step(Op::End { which, delivered: false }),
-                other => world.step(other),
+                Op::End { which, .. } => model.step(Op::End { which, delivered: false }),
+                other => model.step(other),
             }
         }
-        world.drain();
-        prop_assert_eq!(world.attempts_since_save, policy.error_limit + 1);
-        prop_assert_eq!(world.disabled_since_save, 1);
-        let owed = world.events.iter().filter(|event| matches!(event, Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed)).count();
+        model.drain();
+        prop_assert_eq!(model.attempts_since_save, policy.error_limit + 1);
+        prop_assert_eq!(model.disabled_since_save, 1);
+        let owed = model.events.iter().filter(|event| matches!(event, Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed)).count();
         prop_assert_eq!(owed, usize::from(policy.mail_server));
     }
 }

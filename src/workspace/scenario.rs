@@ -14,7 +14,7 @@ use super::event::{
     Attempt, AttemptError, ErrorKind, Event, MailEnded, MailId, MailState, Request, Response, SecretRotated,
     TestStarted, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
-use super::headers::Headers;
+use super::headers::CustomHeaders;
 use super::state::State;
 use super::time::Time;
 use crate::journal::record;
@@ -152,7 +152,7 @@ pub(super) fn saved() -> WebhookSaved {
         enabled: true,
         owner_email: Some(OWNER.to_owned()),
         secret: "whsec_first".into(),
-        headers: Headers::new(),
+        headers: CustomHeaders::new(),
         changed_headers: Vec::new(),
     }
 }

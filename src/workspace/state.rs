@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::confidential::Confidential;
 use super::configuration::{Configuration, SubscribedEvent, WebhookStatus};
 use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
-use super::headers::Headers;
+use super::headers::CustomHeaders;
 use super::time::Time;
 use crate::message::EntryId;
 
@@ -134,8 +134,8 @@ pub struct Webhook {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_secret: Option<PreviousSecret>,
     /// The custom headers.
-    #[serde(default, skip_serializing_if = "Headers::is_empty")]
-    pub headers: Headers,
+    #[serde(default, skip_serializing_if = "CustomHeaders::is_empty")]
+    pub headers: CustomHeaders,
     /// Names the configuration: the seq of the last save. An outcome counts only against the
     /// configuration that it was attempted with.
     #[serde(default)]

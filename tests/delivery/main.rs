@@ -17,7 +17,7 @@ use bytes::Bytes;
 use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Post, PostResult, Target};
 use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
-use outbound::workspace::headers::Headers;
+use outbound::workspace::headers::CustomHeaders;
 use support::endpoint::{Endpoint, Step, answer};
 
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -39,7 +39,7 @@ fn courier() -> Courier {
 }
 
 fn post(url: &str, id: &str) -> Post {
-    post_to(Target::new(url.into(), vec![SECRET.into()], Headers::new()), id)
+    post_to(Target::new(url.into(), vec![SECRET.into()], CustomHeaders::new()), id)
 }
 
 fn post_to(target: Target, id: &str) -> Post {

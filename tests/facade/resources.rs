@@ -15,7 +15,7 @@ use outbound::workspace::event::Request as Sent;
 use outbound::workspace::event::{
     Attempt, AttemptError, ErrorKind, Event, MailState, Response, SecretRotated, Trigger, WebhookDisabled, WebhookSaved,
 };
-use outbound::workspace::headers::{HeaderChange, HeaderName, Headers};
+use outbound::workspace::headers::{CustomHeaders, HeaderChange, HeaderName};
 use outbound::workspace::state::{Mail, OutcomeWord, PreviousSecret, Skipped, Summary, Webhook};
 use outbound::workspace::view::WebhookView;
 use outbound::workspace::{Policy, State, Time};
@@ -55,8 +55,8 @@ fn summary() -> Summary {
     }
 }
 
-fn headers() -> Headers {
-    Headers::from([("x-api-key".parse().unwrap(), KEY.into())])
+fn headers() -> CustomHeaders {
+    CustomHeaders::from([("x-api-key".parse().unwrap(), KEY.into())])
 }
 
 fn disabled_state() -> State {
@@ -202,7 +202,7 @@ async fn the_history_says_who_changed_what_and_shows_no_secret() {
                 enabled,
                 owner_email: owner_email.map(str::to_owned),
                 secret: SECRET.into(),
-                headers: if at > 0 { headers() } else { Headers::new() },
+                headers: if at > 0 { headers() } else { CustomHeaders::new() },
                 changed_headers: if at == 1_000 { headers().into_keys().collect() } else { Vec::new() },
             })
         };

@@ -25,7 +25,7 @@ use crate::workspace::State;
 use crate::workspace::command::{Action as Imperative, Command, Save};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Event, MailId, MailState, Trigger, WebhookDisabled};
-use crate::workspace::headers::Headers;
+use crate::workspace::headers::CustomHeaders;
 
 #[tokio::test]
 async fn what_waits_for_a_place_under_the_nodes_cap_is_attempted_in_the_end() {
@@ -258,7 +258,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     });
     let item = items.unwrap().pop().unwrap();
     let webhook_id = std::sync::Arc::clone(&item.webhook_id);
-    let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), Headers::new()));
+    let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
     let start = Start { workspace: id("acme"), item, to, config: 1, trigger: Trigger::Message, webhook_id };
     let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
     desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);

@@ -14,7 +14,7 @@ use crate::workspace::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailState, MessagesSkipped, Request,
     Response, Trigger, WebhookDisabled, WebhookSaved,
 };
-use crate::workspace::headers::Headers;
+use crate::workspace::headers::CustomHeaders;
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
 
@@ -77,7 +77,7 @@ impl Story {
             enabled: true,
             owner_email: Some("owner@example.com".to_owned()),
             secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into(),
-            headers: Headers::from([("x-api-key".parse().unwrap(), "key-of-the-endpoint".into())]),
+            headers: CustomHeaders::from([("x-api-key".parse().unwrap(), "key-of-the-endpoint".into())]),
             changed_headers: vec!["x-api-key".parse().unwrap()],
         };
         let step = self.step([Event::WebhookSaved(saved)]);

@@ -10,7 +10,7 @@ use crate::workspace::event::{
     MessagesSkipped, Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger,
     WebhookDisabled, WebhookSaved,
 };
-use crate::workspace::headers::Headers;
+use crate::workspace::headers::CustomHeaders;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
 use crate::workspace::time::Time;
 
@@ -300,7 +300,7 @@ fn saved() -> WebhookSaved {
         enabled: true,
         owner_email: Some("owner@acme.com".to_owned()),
         secret: "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into(),
-        headers: Headers::new(),
+        headers: CustomHeaders::new(),
         changed_headers: Vec::new(),
     }
 }
@@ -334,7 +334,7 @@ fn state() -> State {
             owner_email: Some("owner@acme.com".to_owned()),
             secret: Some("whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
             previous_secret: None,
-            headers: Headers::new(),
+            headers: CustomHeaders::new(),
             config: 1,
             disabled_by_errors: true,
             disabled_at: Some(at(3)),

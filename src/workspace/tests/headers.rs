@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::decide::{self, SaveContext};
 use crate::workspace::event::{Event, WebhookSaved};
-use crate::workspace::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, Headers};
+use crate::workspace::headers::{CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use crate::workspace::policy::Policy;
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
@@ -22,7 +22,7 @@ fn name(text: &str) -> HeaderName {
     text.parse().unwrap()
 }
 
-fn headers(pairs: &[(&str, &str)]) -> Headers {
+fn headers(pairs: &[(&str, &str)]) -> CustomHeaders {
     pairs.iter().map(|(of, value)| (name(of), (*value).into())).collect()
 }
 

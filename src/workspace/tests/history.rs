@@ -3,7 +3,7 @@
 use crate::workspace::Time;
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Event, MailEnded, MailId, MailState, WebhookDisabled, WebhookSaved};
-use crate::workspace::headers::{HeaderName, Headers};
+use crate::workspace::headers::{CustomHeaders, HeaderName};
 use crate::workspace::history::{CHANGES_SHOWN, ChangeAction, changes};
 use crate::workspace::scenario::{at, revoked, rotated};
 
@@ -15,7 +15,7 @@ fn saved(by: &str, url: Option<&str>, enabled: bool) -> Event {
         enabled,
         owner_email: Some("owner@example.com".to_owned()),
         secret: "whsec_c2VjcmV0".into(),
-        headers: Headers::new(),
+        headers: CustomHeaders::new(),
         changed_headers: Vec::new(),
     })
 }
@@ -97,7 +97,7 @@ fn rotations_are_shown_with_the_configuration_though_its_save_is_long_gone() {
 fn of_custom_headers_the_names_are_shown_and_those_that_changed() {
     let name: HeaderName = "x-api-key".parse().unwrap();
     let Event::WebhookSaved(first) = saved("admin", URL, true) else { unreachable!() };
-    let headers = Headers::from([(name.clone(), "key-of-the-endpoint".into())]);
+    let headers = CustomHeaders::from([(name.clone(), "key-of-the-endpoint".into())]);
     let with = WebhookSaved { headers, changed_headers: vec![name.clone()], ..first.clone() };
     let again = WebhookSaved { changed_headers: Vec::new(), ..with.clone() };
     let shown = changes(&[(1, first), (2, with), (3, again)].map(|(seq, saved)| (seq, Event::WebhookSaved(saved))));

@@ -1,7 +1,7 @@
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::decide::{self, SaveContext};
 use crate::workspace::event::{Event, MailId, MailState, MessagesSkipped, WebhookSaved};
-use crate::workspace::headers::Headers;
+use crate::workspace::headers::CustomHeaders;
 use crate::workspace::scenario::*;
 use crate::workspace::state::{State, Webhook};
 
@@ -41,7 +41,7 @@ fn the_first_save_switches_on_and_takes_the_fresh_secret() {
         owner_email: None,
         secret: Some(fresh_secret()),
         previous_secret: None,
-        headers: Headers::new(),
+        headers: CustomHeaders::new(),
         config: 1,
         disabled_by_errors: false,
         disabled_at: None,

@@ -14,7 +14,7 @@ use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
 use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Save};
 use outbound::workspace::event::{Attempt, Event, Request, Trigger, WebhookSaved};
-use outbound::workspace::headers::Headers;
+use outbound::workspace::headers::CustomHeaders;
 use outbound::workspace::state::State;
 use outbound::workspace::time::Time;
 use outbound::workspace::view::WebhookView;
@@ -90,7 +90,7 @@ impl Workspace {
             enabled: true,
             owner_email: None,
             secret: "whsec_c2VjcmV0".into(),
-            headers: Headers::new(),
+            headers: CustomHeaders::new(),
             changed_headers: Vec::new(),
         }));
         let snapshot = Some(record::encode_snapshot(&self.state));
