@@ -143,7 +143,7 @@ pub fn verify(
     }
     let mut expected = String::with_capacity(SIGNATURE_LENGTH);
     secret.sign_into(&mut expected, id, timestamp, body);
-    let matches = |given: &str| bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
+    let matches = |signature: &str| bool::from(signature.as_bytes().ct_eq(expected.as_bytes()));
     if header.split(' ').any(matches) { Ok(()) } else { Err(VerifyError::Mismatch) }
 }
 

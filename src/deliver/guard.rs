@@ -86,7 +86,7 @@ pub fn parse_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
 }
 
 impl Guard {
-    /// A guard that also lets through what lies in `allow`: the operator's word wins over the table.
+    /// A guard that also lets through what lies in `allow`: the operator's exceptions take precedence over the table.
     #[must_use]
     pub fn new(allow: Vec<IpNet>) -> Self {
         Self { allow }

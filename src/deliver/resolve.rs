@@ -64,7 +64,7 @@ impl fmt::Display for Unresolved {
 }
 
 impl Error for Unresolved {
-    /// By hand, because a derived one would give the `Arc`, in which nobody finds the `io::Error`.
+    /// By hand, because a derived one would return the `Arc`, in which the `io::Error` is not found.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0)
     }
@@ -81,7 +81,7 @@ impl Resolver {
         if let Some(lookup) = under_way.get(host).and_then(WeakShared::upgrade) {
             return lookup;
         }
-        // What nobody waits for any more goes now, so the map is no larger than the attempts in flight.
+        // Lookups that nobody waits for are removed now, so the map is no larger than the attempts in flight.
         under_way.retain(|_, lookup| lookup.upgrade().is_some());
         let lookup = look_up(host.to_owned(), Arc::clone(&self.permits), self.wait).boxed().shared();
         if let Some(weak) = lookup.downgrade() {

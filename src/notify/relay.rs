@@ -21,7 +21,7 @@ use crate::workspace::decide::MailResult;
 
 /// How long the goodbye may take once the outcome is known.
 const QUIT_WAIT: Duration = Duration::from_secs(1);
-/// Characters kept of what a mail server said.
+/// Characters retained of what a mail server said.
 const SAID_MAX: usize = 300;
 
 /// One mail server.

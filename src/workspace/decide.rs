@@ -1,6 +1,6 @@
 //! What follows from a command, an outcome, a mail's end: one function each, all pure.
 //!
-//! The caller folds the returned events into its state with [`State::evolve`] at once and makes them
+//! The caller applies the returned events to its state with [`State::evolve`] at once and makes them
 //! durable in one commit, together with the entries that they settle.
 
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Resul
     Ok(vec![Event::SecretRotated(SecretRotated { at: now, by, secret, previous_until, configuration })])
 }
 
-/// Ends every token of the workspace that there is. Whether there is one, nobody knows: none is kept.
+/// Ends every token of the workspace that there is. Whether there is one is not known: none is stored.
 #[must_use]
 pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
     vec![Event::TokensRevoked(TokensRevoked { at: now, by: by.to_owned() })]
@@ -238,7 +238,7 @@ pub enum MailResult {
 pub enum MailTurn {
     /// It is handed over.
     Send,
-    /// It is not owed any more; what is to be recorded of that.
+    /// It is not owed any more; the event that says so, if one is due.
     Over(Option<Event>),
 }
 
@@ -247,7 +247,7 @@ pub enum MailTurn {
 pub fn mail_turn(state: &State, id: MailId, now: Time) -> MailTurn {
     let known = state.mail(id.kind).filter(|mail| mail.owed_by == id.owed_by);
     match known {
-        // What ended it is recorded.
+        // The event that ended it says so.
         Some(mail) if mail.state != MailState::Owed => MailTurn::Over(None),
         Some(_) => match pointless(state, id.kind) {
             Some(why) => MailTurn::Over(Some(dropped(id, now, why))),

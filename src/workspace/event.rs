@@ -151,7 +151,7 @@ pub struct Response {
     pub headers: Vec<Header>,
     /// At most 4 KiB; bytes that are no UTF-8 are replaced.
     pub body: String,
-    /// Whether the body was longer than what is kept.
+    /// Whether the body was longer than what is retained.
     pub truncated: bool,
 }
 
@@ -216,7 +216,7 @@ pub struct WebhookSaved {
     /// Who gets the mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_email: Option<String>,
-    /// The signing secret, `whsec_…`; made at the first save, kept until it is rotated.
+    /// The signing secret, `whsec_…`; made at the first save, the same until it is rotated.
     pub secret: Confidential,
     /// The custom headers.
     #[serde(default, skip_serializing_if = "CustomHeaders::is_empty")]
@@ -380,7 +380,7 @@ pub struct TestDropped {
 }
 
 /// The end of everything that is known of a workspace. It takes no seq: a stream that is trimmed to
-/// nothing has no place for it.
+/// nothing cannot hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
     /// When.

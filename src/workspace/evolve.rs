@@ -1,4 +1,4 @@
-//! Folding events into state. Total: no error, no wildcard arm, no clock.
+//! Applies events to the state. Total: no error, no wildcard arm, no clock.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Static custom headers: what an operator adds to every POST, such as the endpoint's own token.
 //!
-//! A name is kept in lower case, as it is sent. A value is confidential: it is sent, and nothing shows it.
+//! A name is stored in lower case, as it is sent. A value is confidential: it is sent, and nothing shows it.
 
 use std::collections::BTreeMap;
 use std::fmt;

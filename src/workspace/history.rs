@@ -1,11 +1,11 @@
 //! The change history: who made the configuration what it is, when, from what, to what.
 //!
-//! It is read off the events that are no attempts, of which a journal keeps enough for the last 100
+//! It is read off the events that are no attempts, of which a journal retains enough for the last 100
 //! changes and the one before them: `journal::port::HISTORY_KEPT` has the arithmetic. A change is a save, a
 //! rotation of the secret, a revocation of the tokens or an automatic switch-off; every other such event is
 //! the end of a switch-off's mail. A save and a rotation hold the configuration, and a switch-off has a save
 //! right before it but for rotations, revocations and such ends. So each change that is shown has what was
-//! before it; a revocation that came before everything that is kept is not shown.
+//! before it; a revocation that came before everything that is retained is not shown.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
                 (revoked.at, revoked.by.as_str(), ChangeAction::TokensRevoked, before)
             }
             Event::WebhookDisabled(disabled) => {
-                // Without the save before it there is nothing to tell: it is older than what is kept.
+                // Without the save before it there is nothing to tell: it is older than what is retained.
                 let Some(before) = present.clone() else { continue };
                 (disabled.at, SERVICE, ChangeAction::SwitchedOff, before.switched_off())
             }

@@ -21,7 +21,7 @@ pub const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 /// What an operator chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Errors that are borne; one more switches the webhook off. 10 by default (the seed).
+    /// Errors in a row that leave the webhook on; one more switches it off. 10 by default.
     pub error_limit: u32,
     /// Which errors count.
     pub counting: Counting,

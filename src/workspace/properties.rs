@@ -138,7 +138,7 @@ impl WorkspaceModel {
     }
 
     fn step(&mut self, op: Op) {
-        // A workspace may rest at any moment.
+        // A workspace may hibernate at any moment.
         if self.lanes.is_empty() {
             self.lanes = Lanes::with(self.lanes.grown());
         }
@@ -357,7 +357,7 @@ impl WorkspaceModel {
         assert!(recent < per_day, "{recent} mails in a day before another");
     }
 
-    /// Folds events in as the actor does, by way of a snapshot.
+    /// Applies events as the actor does, by way of a snapshot.
     fn take(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
             self.state = through_snapshot(&self.state);

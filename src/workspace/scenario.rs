@@ -219,11 +219,11 @@ pub(super) fn http_error(n: u64) -> AttemptError {
 
 /// The event of an attempt after which the counter is `errors`.
 pub(super) fn counted(attempt: Attempt, errors: u32) -> Event {
-    recorded(Attempt { errors: Some(errors), ..attempt })
+    event_of(Attempt { errors: Some(errors), ..attempt })
 }
 
 /// The event of an attempt as it is.
-pub(super) fn recorded(attempt: Attempt) -> Event {
+pub(super) fn event_of(attempt: Attempt) -> Event {
     let attempt = Box::new(attempt);
     if attempt.error.is_some() { Event::AttemptFailed(attempt) } else { Event::AttemptDelivered(attempt) }
 }

@@ -205,7 +205,7 @@ pub struct Skipped {
     /// When the last one was skipped.
     #[serde(default)]
     pub last_at: Option<Time>,
-    /// The newest skipped message ever: its text is kept under `:last:<ws>`. Outlives switch-offs.
+    /// The newest skipped message ever: its text is stored under `:last:<ws>`. Outlives switch-offs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<EntryId>,
 }
@@ -270,7 +270,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Sums up the attempt that was recorded under `seq`.
+    /// Sums up the attempt whose event has `seq`.
     #[must_use]
     pub fn new(seq: u64, attempt: &Attempt) -> Self {
         Self {

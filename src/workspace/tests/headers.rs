@@ -36,7 +36,7 @@ fn saved_with(pairs: &[(&str, &str)], changed: &[&str]) -> Event {
     Event::WebhookSaved(WebhookSaved { at: at(5_000), by: "ops".to_owned(), ..saved })
 }
 
-/// What is kept before each save here.
+/// What is stored before each save here.
 const KEPT: [(&str, &str); 2] = [("authorization", "Bearer a"), ("x-tenant", "7")];
 
 fn past() -> [Event; 1] {

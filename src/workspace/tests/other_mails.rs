@@ -138,12 +138,12 @@ fn saves_and_errors_before_the_first_success_change_nothing_of_it() {
 #[test]
 fn what_moves_no_counter_tells_of_no_recovery() {
     // Of the configuration before.
-    given(saved_after_a_switch_off()).when(outcome(success(50))).then([recorded(success(50))]);
+    given(saved_after_a_switch_off()).when(outcome(success(50))).then([event_of(success(50))]);
     // While it is off.
-    given(streak(MailState::Sent)).when(outcome(success(50))).then([recorded(success(50))]);
+    given(streak(MailState::Sent)).when(outcome(success(50))).then([event_of(success(50))]);
     // A test.
     let past = saved_after_a_switch_off().into_iter().chain([test_started(300)]);
-    let state = given(past).when(outcome(test_at(300).attempt)).then([recorded(test_at(300).attempt)]);
+    let state = given(past).when(outcome(test_at(300).attempt)).then([event_of(test_at(300).attempt)]);
     assert_eq!(state.recovering, Some(at(100)));
 }
 

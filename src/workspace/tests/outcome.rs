@@ -90,7 +90,7 @@ fn the_switch_off_starts_the_count_of_skipped_messages() {
 fn what_comes_after_the_switch_off_is_only_logged() {
     for late in [failure(12), success(12)] {
         let before = state_of(&streak(MailState::Owed));
-        let after = given(streak(MailState::Owed)).when(outcome(late.clone())).then([recorded(late)]);
+        let after = given(streak(MailState::Owed)).when(outcome(late.clone())).then([event_of(late)]);
         assert_eq!(moved(&after), moved(&before));
         assert_eq!(after.last_attempt.unwrap().message_id.as_ref(), "m12");
     }
@@ -101,7 +101,7 @@ fn an_outcome_of_an_older_configuration_moves_nothing() {
     for late in [failure(12), success(12)] {
         let past: Vec<Event> = failing(10).into_iter().chain([switched_on()]).collect();
         let before = state_of(&past);
-        let after = given(past).when(outcome(late.clone())).then([recorded(late)]);
+        let after = given(past).when(outcome(late.clone())).then([event_of(late)]);
         assert_eq!(moved(&after), moved(&before));
     }
 }

@@ -29,7 +29,7 @@ fn one_test_at_a_time() {
 
 #[test]
 fn one_test_a_second_counted_from_when_it_was_sent() {
-    let past = || [switched_on(), test_started(2_000), recorded(test_at(2_000).attempt)];
+    let past = || [switched_on(), test_started(2_000), event_of(test_at(2_000).attempt)];
     given(past()).when(ask(2_000)).then_refused(Refusal::TestTooSoon);
     given(past()).when(ask(2_999)).then_refused(Refusal::TestTooSoon);
     given(past()).when(ask(3_000)).then_nothing();
@@ -37,7 +37,7 @@ fn one_test_a_second_counted_from_when_it_was_sent() {
 
 #[test]
 fn a_clock_that_was_set_back_locks_no_test_out() {
-    let past = [switched_on(), test_started(2_000), recorded(test_at(2_000).attempt)];
+    let past = [switched_on(), test_started(2_000), event_of(test_at(2_000).attempt)];
     given(past).when(ask(1_999)).then_nothing();
 }
 
@@ -52,7 +52,7 @@ fn a_test_moves_neither_counter_nor_window_nor_switch() {
     for tested in [test_at(2_000).attempt, failed(ErrorKind::Timeout)] {
         let past: Vec<Event> = std::iter::once(switched_on()).chain(errors(10)).chain([test_started(2_000)]).collect();
         let before = state_of(&past);
-        let after = given(past).when(outcome(tested.clone())).then([recorded(tested)]);
+        let after = given(past).when(outcome(tested.clone())).then([event_of(tested)]);
         assert_eq!((after.errors, &after.webhook), (10, &before.webhook));
         assert_eq!((&after.failing_since, &after.recent_errors), (&before.failing_since, &before.recent_errors));
         assert_eq!((after.test, after.tested_at), (None, Some(at(2_000))));
@@ -75,7 +75,7 @@ fn a_test_that_sent_nothing_does_not_count_towards_one_a_second() {
         (Protocol, Some(at(2_000))),
     ] {
         let past = [switched_on(), test_started(2_000)];
-        let state = given(past).when(outcome(failed(kind))).then([recorded(failed(kind))]);
+        let state = given(past).when(outcome(failed(kind))).then([event_of(failed(kind))]);
         assert_eq!((state.test, state.tested_at), (None, tested_at), "{kind:?}");
     }
 }
@@ -94,7 +94,7 @@ fn an_interrupted_test_is_logged_as_failed_and_frees_the_next() {
     let detail =
         format!("the service stopped during this test and came back at {}; whether it was sent is unknown", at(8_000));
     let error = Some(AttemptError { kind: ErrorKind::Interrupted, detail });
-    let expected = recorded(Attempt { error, ..test_at(2_000).attempt });
+    let expected = event_of(Attempt { error, ..test_at(2_000).attempt });
     let past = || [switched_on(), test_started(2_000)];
     let state = given(past()).when(interrupted).then([expected.clone()]);
     assert_eq!(state.test, None);
