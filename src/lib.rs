@@ -1,8 +1,8 @@
 //! `outbound` POSTs every new WhatsApp message of a workspace once, as JSON, to the URL that the
-//! workspace configured. This page is the map: the way of a message, the rooms in reading order, and
+//! workspace configured. This page is the map: the path of a message, the rooms in reading order, and
 //! what is always true.
 //!
-//! # The way of a message
+//! # The path of a message
 //!
 //! ```text
 //!  producer ─XADD─▶ source ─hand-over─▶ {k}:messages ─┐
@@ -23,7 +23,7 @@
 //! - [`message`]: the inbound message, checked and otherwise left byte for byte.
 //! - [`workspace`]: the aggregate. Pure: state, events, commands, what follows from what.
 //! - [`journal`]: the port with its written contract, its conformance laws, and the two adapters,
-//!   Redis and one embedded file. Redis can hold attempts compressed, with a dictionary of their own.
+//!   Redis and one embedded file. Redis can hold attempts compressed, with a dictionary.
 //! - [`actor`]: the running shards: intake, permits, the table, workspace actors, the committer. The
 //!   only room that names actix.
 //! - [`seal`]: what is confidential, encrypted wherever it rests. The only room that names the cipher.
@@ -33,16 +33,18 @@
 //! - [`notify`]: the mails to the owner of a webhook: it was switched off, it fails, it delivers again.
 //! - [`http`]: the thin facade with its description, the screen, and the built-in receiver. The
 //!   only room that names axum.
-//! - [`cli`]: one file a subcommand.
+//! - [`cli`]: the command line, one file a subcommand.
 //! - [`app`]: wiring, start order, drain order.
 //! - [`config`]: every limit and timeout by name.
 //! - [`telemetry`]: what is logged, and how.
 //! - [`docs`]: the pages: the [contract](docs::contract) (what the outside sees), the [design](docs::design) (why the
-//!   inside is as it is), [performance](docs::performance) (limits and how to measure).
+//!   inside is as it is), [performance](docs::performance) (limits and how to measure), and pages for
+//!   [operators](docs::operations) and [integrators](docs::integrators).
 //!
 //! Imports point one way: `message` ← `workspace` ← `journal` ← `actor` → `deliver`, `notify`;
-//! `http` → `journal`, `workspace`, `deliver::Guard`; `app` → all; `cli` → `app`. `tests/tidy`
-//! keeps this true.
+//! `http` → `journal`, `workspace`, `deliver::Guard`; `seal` → `workspace`, used by `actor`, `http` and
+//! `config`; `sign` → `config`, `workspace`, used by `deliver`, `actor` and `http`; `config` and `telemetry`
+//! are used by all but `message`, `workspace` and `seal`; `app` → all; `cli` → all. `tests/tidy` keeps this true.
 //!
 //! # Invariants
 //!
@@ -52,7 +54,7 @@
 //! - An entry in a shard's table is never taken up a second time, whoever reads it.
 //! - A POST is made at most once for each entry between two crashes; an error is never sent again.
 //! - A mail goes out only after the event that owes it is durable.
-//! - Loads and sweeps travel behind every commit made before them.
+//! - Loads and catch-ups travel behind every commit made before them.
 //! - Memory is a cache of the stream: permits bound it, not the backlog. A thread that has enough to do
 //!   reads nothing more.
 //! - A stored dictionary is never changed or deleted, for compressed attempts name it.
