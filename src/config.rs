@@ -25,7 +25,7 @@ pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const ALLOWANCE: usize = 512;
 /// Commands that a shard holds in memory at most: of their own, so that a save never waits for a backlog.
 pub const COMMAND_PERMITS: usize = 64;
-/// Entries of one read at most: few enough that they still lie in the processor's caches when their turn
+/// Entries of one read at most: few enough that they are still in the processor's caches when their turn
 /// comes, enough that Redis spends little on the read itself.
 pub const READ_COUNT_MAX: usize = 32;
 /// Shards of a thread that read what is there at a time: one reads while the other's entries are taken up. With
@@ -200,7 +200,7 @@ pub const LIVE_KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub const RESPONSE_STALL_MAX: Duration = Duration::from_secs(10);
 /// How old the number of rejected entries may be that readyz tells.
 pub const REJECTED_COUNT_MAX_AGE: Duration = Duration::from_secs(5);
-/// How long readyz waits for that number: far below what a probe bears.
+/// How long readyz waits for that number: far below the time that a probe waits.
 pub const REJECTED_COUNT_WAIT: Duration = Duration::from_millis(250);
 /// How long the facade's drain waits for requests being answered. A command that is not answered by
 /// then is stored and applied all the same.

@@ -105,10 +105,10 @@ fn from_redis(args: &AttemptsArgs, config: JournalConfig, out: &mut dyn Write) -
 /// See [`RequestError`].
 pub(super) async fn summaries(client: &Client) -> Result<Vec<Summary>, RequestError> {
     #[derive(Deserialize)]
-    struct AttemptList {
+    struct AttemptsPage {
         attempts: Vec<Summary>,
     }
-    let AttemptList { attempts } = client.get(&["attempts"]).await?;
+    let AttemptsPage { attempts } = client.get(&["attempts"]).await?;
     Ok(attempts)
 }
 

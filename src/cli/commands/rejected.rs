@@ -41,7 +41,7 @@ pub enum RejectedAction {
     Show {
         /// The entry, as the list names it
         #[arg(value_name = "SHARD/ID")]
-        entry: RejectedId,
+        entry: RejectedName,
         /// The service
         #[command(flatten)]
         server: ServerArgs,
@@ -50,7 +50,7 @@ pub enum RejectedAction {
     Requeue {
         /// The entries, as the list names them
         #[arg(value_name = "SHARD/ID", required_unless_present = "all")]
-        entries: Vec<RejectedId>,
+        entries: Vec<RejectedName>,
         /// Every entry that the list shows now
         #[arg(long, env = "OUTBOUND_ALL", conflicts_with = "entries")]
         all: bool,
@@ -78,19 +78,19 @@ Examples:
 
 /// The name of an entry that is set aside: `<shard>/<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RejectedId {
+pub struct RejectedName {
     shard: u16,
     id: EntryId,
 }
 
-impl FromStr for RejectedId {
-    type Err = InvalidRejectedId;
+impl FromStr for RejectedName {
+    type Err = InvalidRejectedName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (shard, id) = text.split_once('/').ok_or(InvalidRejectedId)?;
+        let (shard, id) = text.split_once('/').ok_or(InvalidRejectedName)?;
         Ok(Self {
-            shard: shard.parse().map_err(|_| InvalidRejectedId)?,
-            id: id.parse().map_err(|_| InvalidRejectedId)?,
+            shard: shard.parse().map_err(|_| InvalidRejectedName)?,
+            id: id.parse().map_err(|_| InvalidRejectedName)?,
         })
     }
 }
@@ -98,9 +98,9 @@ impl FromStr for RejectedId {
 /// The text names no rejected entry.
 #[derive(Debug, thiserror::Error)]
 #[error("a rejected entry is named <shard>/<id>, such as 7/1769860800001-0: see `outbound rejected list`")]
-pub struct InvalidRejectedId;
+pub struct InvalidRejectedName;
 
-impl fmt::Display for RejectedId {
+impl fmt::Display for RejectedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.shard, self.id)
     }
@@ -114,7 +114,7 @@ pub enum RejectedError {
     #[error("{requeued} were requeued and it stopped at {at}; list the rejected entries to see what is left")]
     Stopped {
         requeued: usize,
-        at: RejectedId,
+        at: RejectedName,
         #[source]
         source: RequestError,
     },
@@ -145,7 +145,7 @@ pub fn run(args: &RejectedArgs, out: &mut dyn Write) -> Result<(), CommandFailur
 
 /// What a list says of an entry.
 #[derive(Debug, serde::Deserialize)]
-struct RejectedLine {
+struct ListedRejection {
     shard: u16,
     id: EntryId,
     at: String,
@@ -181,7 +181,7 @@ async fn each_line(
     }
 }
 
-fn parsed(line: &RawValue) -> Result<RejectedLine, CommandFailure> {
+fn parsed(line: &RawValue) -> Result<ListedRejection, CommandFailure> {
     Ok(serde_json::from_str(line.get()).map_err(RequestError::Strange)?)
 }
 
@@ -192,7 +192,7 @@ async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Wri
         let written = if json {
             writeln!(out, "{}", line.get())
         } else {
-            let RejectedLine { shard, id, at, reason, workspace } = parsed(line)?;
+            let ListedRejection { shard, id, at, reason, workspace } = parsed(line)?;
             let workspace = workspace.as_ref().map_or("-", WorkspaceId::as_str);
             // A reason may quote what a producer wrote: no control character reaches the terminal.
             writeln!(out, "{shard}/{id}  {}  {workspace}  {}", at.escape_debug(), printable(&reason))
@@ -207,8 +207,8 @@ async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Wri
     writeln!(out, "{count} rejected {noun}").map_err(CommandFailure::output)
 }
 
-async fn show(client: &Client, entry: RejectedId, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let RejectedId { shard, id } = entry;
+async fn show(client: &Client, entry: RejectedName, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let RejectedName { shard, id } = entry;
     let path = ["rejected", &shard.to_string(), &id.to_string()];
     let entry: serde_json::Value = client.get(&path).await?;
     writeln!(out, "{entry:#}").map_err(CommandFailure::output)
@@ -216,18 +216,18 @@ async fn show(client: &Client, entry: RejectedId, out: &mut dyn Write) -> Result
 
 /// Every entry that the list shows: named before the first one is moved, so that one that is
 /// rejected again does not come round for ever.
-async fn ids(client: &Client, shard: Option<u16>) -> Result<Vec<RejectedId>, CommandFailure> {
+async fn ids(client: &Client, shard: Option<u16>) -> Result<Vec<RejectedName>, CommandFailure> {
     let mut ids = Vec::new();
     each_line(client, shard, |line| {
-        let RejectedLine { shard, id, .. } = parsed(line)?;
-        ids.push(RejectedId { shard, id });
+        let ListedRejection { shard, id, .. } = parsed(line)?;
+        ids.push(RejectedName { shard, id });
         Ok(())
     })
     .await?;
     Ok(ids)
 }
 
-async fn requeue(client: &Client, wanted: &[RejectedId], out: &mut dyn Write) -> Result<(), CommandFailure> {
+async fn requeue(client: &Client, wanted: &[RejectedName], out: &mut dyn Write) -> Result<(), CommandFailure> {
     #[derive(serde::Deserialize)]
     struct RequeuedEntry {
         workspace: WorkspaceId,
@@ -236,7 +236,7 @@ async fn requeue(client: &Client, wanted: &[RejectedId], out: &mut dyn Write) ->
     }
     let mut left = 0;
     for (done, entry) in wanted.iter().enumerate() {
-        let RejectedId { shard, id } = entry;
+        let RejectedName { shard, id } = entry;
         let path = ["rejected", &shard.to_string(), &id.to_string(), "requeue"];
         let told = match client.post(&path).await {
             Ok(RequeuedEntry { workspace, shard, id }) => {
@@ -263,11 +263,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_named_by_shard_and_id() {
-        let entry = "7/1769860800001-0".parse::<RejectedId>().unwrap();
-        assert_eq!(entry, RejectedId { shard: 7, id: EntryId { ms: 1_769_860_800_001, n: 0 } });
+        let entry = "7/1769860800001-0".parse::<RejectedName>().unwrap();
+        assert_eq!(entry, RejectedName { shard: 7, id: EntryId { ms: 1_769_860_800_001, n: 0 } });
         assert_eq!(entry.to_string(), "7/1769860800001-0");
         for text in ["", "7", "7/", "7/5", "x/5-0", "-1/5-0", "7/5-0/1", "70000/5-0"] {
-            assert!(text.parse::<RejectedId>().is_err(), "{text}");
+            assert!(text.parse::<RejectedName>().is_err(), "{text}");
         }
     }
 }
