@@ -1,19 +1,16 @@
 //! `/openapi.json`: the API described as OpenAPI 3.1, and the POST that endpoints receive under
 //! `webhooks`. No token: it holds nothing that is not in this repository.
 //!
-//! - [`calls`]: the calls, one after the other. A new route gets its entry there.
+//! - [`call`]: one call, its route and its description. Each file of `api` has those of its resource.
 //! - [`problems`]: the problem documents, with an example of each.
 //! - [`new_message`]: the POST that an endpoint receives.
 //! - [`schemas`]: what is no type of its own elsewhere: the bodies that are taken in, ids and times.
 //! - [`docs_page`]: the page to read it and to try it.
-//! - [`call`]: how one call is described.
 //!
-//! The handlers stay free of it; `tests/facade/openapi` holds the description to what the router does: every
-//! route and method is described, every answer of every facade test is one that is described, and every
+//! `tests/facade/openapi` holds the description to what the router does: every answer of every facade test is one that is described, and every
 //! example is what the wire shows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use bytes::Bytes;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -21,15 +18,14 @@ use utoipa::openapi::{
     ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem, Paths, RefOr, Schema, Tag,
 };
 
-use call::Described;
+use call::{DescribedCall, Heading};
 use schemas::Schemas;
 
-mod call;
-mod calls;
-mod new_message;
+pub(super) mod call;
+pub(super) mod problems;
+pub(super) mod new_message;
+pub(super) mod schemas;
 pub(super) mod docs_page;
-mod problems;
-mod schemas;
 
 /// The security scheme's name.
 const TOKEN: &str = "token";
@@ -38,22 +34,25 @@ const TOKEN: &str = "token";
 const MAY_BE_ABSENT: &[(&str, &str)] = &[("Tested", "reason"), ("Problem", "errors")];
 
 /// The description as JSON.
-pub(super) fn text() -> Bytes {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
-        // A description that cannot be written is none; the tests of this room read it.
-        document().to_json().map(Bytes::from).unwrap_or_default()
-    });
-    TEXT.clone()
+pub(super) fn text(headings: Vec<Heading>) -> Bytes {
+    // A description that cannot be written is none; the tests of this room read it.
+    document(headings).to_json().map(Bytes::from).unwrap_or_default()
 }
 
-fn document() -> OpenApi {
+fn document(headings: Vec<Heading>) -> OpenApi {
     let mut schemas = Schemas::default();
     let (mut paths, mut sent) = (Paths::new(), BTreeSet::new());
-    for call in calls::all() {
-        let Described { method, path, operation, schemas: used, sent: body } = call.described();
-        paths.add_path_operation(path, vec![method], operation);
-        schemas.extend(used);
-        sent.extend(body);
+    let mut tags = Vec::new();
+    for Heading { name, says, calls } in headings {
+        let mut tag = Tag::new(name);
+        tag.description = Some(says.to_owned());
+        tags.push(tag);
+        for call in calls {
+            let DescribedCall { method, path, operation, schemas: used, sent: body } = call.described(name);
+            paths.add_path_operation(path, vec![method], operation);
+            schemas.extend(used);
+            sent.extend(body);
+        }
     }
     let new_message = PathItem::new(utoipa::openapi::HttpMethod::Post, new_message::operation(&mut schemas));
     let mut webhooks = Paths::new();
@@ -70,11 +69,7 @@ fn document() -> OpenApi {
         .webhooks(Some(webhooks))
         .components(Some(components))
         .security(Some([SecurityRequirement::new::<_, [&str; 0], _>(TOKEN, [])]))
-        .tags(Some(calls::TAGS.iter().map(|(name, says)| {
-            let mut tag = Tag::new(*name);
-            tag.description = Some((*says).to_owned());
-            tag
-        })))
+        .tags(Some(tags))
         .build()
 }
 

@@ -15,12 +15,16 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::http::auth::caller::Scope;
+use crate::http::openapi::call::{ApiCall, sample};
+use crate::http::openapi::problems::{READ, TOKEN, WORKSPACE};
+use crate::http::openapi::schemas::{Schemas, array, text};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::server::Draining;
 use crate::http::state::FacadeState;
 use crate::message::RawMessage;
 use crate::workspace::event::{self, Attempt, Header};
 use crate::workspace::state::Summary;
+use utoipa::openapi::ContentBuilder;
 
 /// The short form.
 #[derive(Serialize, ToSchema)]
@@ -163,4 +167,41 @@ impl Serialize for SentBody<'_> {
         let json: &RawValue = serde_json::from_slice(&body).map_err(S::Error::custom)?;
         json.serialize(serializer)
     }
+}
+
+/// What the live stream tells.
+const LIVE: &str = "Server-sent events, beginning with the present `state`: `attempt` with an attempt as `listAttempts` \
+    shows it, `state` with the webhook as `showWebhook` does, and `gap` (`{\"after\",\"before\"}`) where attempts \
+    between two of them are no longer among the last 100. Come back with the `id` of the last event as `Last-Event-ID` \
+    and you miss nothing else. A comment every 15 s says that the stream is alive. It ends when the service does and \
+    when the token expires or is revoked. At most 16 streams a workspace.";
+
+/// The calls of this resource.
+pub(in crate::http) fn calls() -> Vec<ApiCall> {
+    let mut schemas = Schemas::default();
+    let entries = array(schemas.add::<LogEntry<'_>>());
+    let example = sample!("log", "One delivered, then one that failed");
+    let entries =
+        ContentBuilder::new().schema(Some(entries)).examples_from_iter([(example.name, example.example())]).build();
+    let events = ContentBuilder::new().schema(Some(text())).build();
+    let attempts = sample!("attempts", "One delivered, then one that failed");
+    vec![
+        ApiCall::get("/v1/workspaces/{workspace}/attempts", list)
+            .named("listAttempts", "The last attempts")
+            .says("The last 100, newest first, without request and response.")
+            .answers::<AttemptList>(200, "The attempts", &[attempts])
+            .refuses(&[TOKEN, WORKSPACE, READ]),
+        ApiCall::get("/v1/workspaces/{workspace}/attempts/log", log)
+            .named("downloadLog", "Download log")
+            .says("The same attempts with request and response, as a file.")
+            .answers_with(200, "The log", "application/json", entries)
+            .with_header(200, "Content-Disposition", "Names the file: `outbound-log-<workspace>-<date>.json`")
+            .needs(schemas)
+            .refuses(&[TOKEN, WORKSPACE, READ]),
+        ApiCall::get("/v1/workspaces/{workspace}/attempts/live", live)
+            .named("followAttempts", "Each attempt as it is made")
+            .says(LIVE)
+            .answers_with(200, "The events, without an end", "text/event-stream", events)
+            .refuses(&[TOKEN, WORKSPACE, READ, &[ProblemKind::InvalidQuery, ProblemKind::TooManyStreams]]),
+    ]
 }

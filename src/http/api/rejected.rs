@@ -14,9 +14,13 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
 use crate::config::STORE_ANSWER_MAX;
 use crate::http::auth::caller::Admin;
+use crate::http::openapi::call::{ApiCall, sample};
+use crate::http::openapi::problems::{ADMIN_ONLY, TOKEN};
+use crate::http::openapi::schemas::{pattern, shard};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::journal::port::{RawEntry, StoreError};
@@ -43,7 +47,7 @@ impl RejectedId {
 }
 
 /// How a place is written, for whoever describes it.
-pub(in crate::http) const REJECTED_ID_PATTERN: &str = r"^\d{1,5}/\d{1,20}-\d{1,20}$";
+const REJECTED_ID_PATTERN: &str = r"^\d{1,5}/\d{1,20}-\d{1,20}$";
 
 /// The number of a shard, in digits only: the standard parser also takes a sign.
 fn shard_number(text: &str) -> Option<u16> {
@@ -231,4 +235,43 @@ pub(in crate::http) async fn requeue(
     let moved = RequeuedMessage { workspace: requeued.workspace, shard: requeued.shard, id: requeued.entry };
     tracing::info!(from = shard, %id, workspace = %moved.workspace, to = moved.shard, entry = %moved.id, "requeued");
     Ok((StatusCode::ACCEPTED, Json(moved)))
+}
+
+/// The calls of this resource.
+pub(in crate::http) fn calls() -> Vec<ApiCall> {
+    let entry = sample!("rejected-entry", "A message that is not JSON");
+    let moved = sample!("requeued", "It stood in the wrong stream");
+    vec![
+        ApiCall::get("/v1/rejected", list)
+            .named("listRejected", "What was set aside")
+            .says("By shard and oldest first, at most 100.")
+            .query("shard", "Only those of this shard", shard())
+            .query("after", "Only those behind this one: the `next` of an earlier answer", place())
+            .answers::<RejectedList>(
+                200,
+                "The entries; `next` is null at the end",
+                &[sample!("rejected", "Two entries")],
+            )
+            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::InvalidQuery, ProblemKind::StoreAway]]),
+        ApiCall::get("/v1/rejected/{shard}/{id}", show)
+            .named("showRejected", "One entry with its fields")
+            .answers::<RejectedDetail>(200, "The entry", &[entry])
+            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::NotFound, ProblemKind::StoreAway]]),
+        ApiCall::post("/v1/rejected/{shard}/{id}/requeue", requeue)
+            .named("requeueRejected", "Check it again and send it on")
+            .says(
+                "A valid message goes behind everything that waits for its workspace; what is still not valid stays \
+                 where it is.",
+            )
+            .answers::<RequeuedMessage>(202, "Durable in the stream of its workspace", &[moved])
+            .refuses(&[
+                TOKEN,
+                ADMIN_ONLY,
+                &[ProblemKind::NotFound, ProblemKind::StillInvalid, ProblemKind::StoreFull, ProblemKind::StoreAway],
+            ]),
+    ]
+}
+
+fn place() -> Schema {
+    Schema::Object(pattern("A rejected entry's place, `<shard>/<id>`", REJECTED_ID_PATTERN).build())
 }

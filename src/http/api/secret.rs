@@ -8,7 +8,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::auth::caller::Scope;
-use crate::http::problem::Problem;
+use crate::http::openapi::call::{ApiCall, sample};
+use crate::http::openapi::problems::{COMMAND, READ, TOKEN, WORKSPACE};
+use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::workspace::Confidential;
 use crate::workspace::command::{Action, Refusal};
@@ -54,4 +56,19 @@ pub(in crate::http) async fn rotate(state: State<Arc<FacadeState>>, scope: Scope
     // Whoever is told that nothing happened rotates again, and that ends the secret that the endpoint knows.
     let unread = "the secret was rotated, but the store was away when it was read; GET it, do not rotate again";
     show(state, scope).await.map_err(|_| Problem::store_away(unread))
+}
+
+/// The calls of this resource.
+pub(in crate::http) fn calls() -> Vec<ApiCall> {
+    vec![
+        ApiCall::get("/v1/workspaces/{workspace}/webhook/secret", show)
+            .named("showSecret", "The signing secret")
+            .answers::<SecretView>(200, "The secret", &[sample!("secret", "Never rotated")])
+            .refuses(&[TOKEN, WORKSPACE, READ, &[ProblemKind::NoSecret]]),
+        ApiCall::post("/v1/workspaces/{workspace}/webhook/secret/rotate", rotate)
+            .named("rotateSecret", "A new signing secret")
+            .says("For 24 hours every POST carries two signatures, of the new secret and of the one before it.")
+            .answers::<SecretView>(200, "The new secret", &[sample!("secret-rotated", "Just rotated")])
+            .refuses(&[TOKEN, WORKSPACE, COMMAND, &[ProblemKind::NoSecret]]),
+    ]
 }

@@ -11,7 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::openapi::call::{ApiCall, sample};
+use crate::http::openapi::schemas::{self};
 use crate::http::state::{FacadeState, Readiness};
+use utoipa::openapi::ContentBuilder;
 
 /// What `/readyz` answers.
 #[derive(Serialize, ToSchema)]
@@ -46,4 +49,35 @@ pub(in crate::http) async fn ready(State(state): State<Arc<FacadeState>>) -> (St
 /// Answers with the description of the API.
 pub(in crate::http) async fn describe(State(state): State<Arc<FacadeState>>) -> Response {
     ([(CONTENT_TYPE, "application/json")], state.description.clone()).into_response()
+}
+
+/// The calls of this resource.
+pub(in crate::http) fn calls() -> Vec<ApiCall> {
+    let document = ContentBuilder::new().schema(Some(schemas::anything())).build();
+    vec![
+        ApiCall::get("/healthz", alive).named("alive", "Whether the process answers").open().answers::<Alive>(
+            200,
+            "It does",
+            &[sample!("alive", "Alive")],
+        ),
+        ApiCall::get("/readyz", ready)
+            .named("ready", "Whether this node does its work")
+            .open()
+            .answers::<ReadinessReport>(
+                200,
+                "Every shard assigned to this node is owned and loaded",
+                &[sample!("ready", "Ready")],
+            )
+            .answers::<ReadinessReport>(
+                503,
+                "Not yet, or not any more; `reasons` says why",
+                &[sample!("not-ready", "Another node holds a shard")],
+            ),
+        ApiCall::get("/openapi.json", describe).named("describe", "This description").open().answers_with(
+            200,
+            "OpenAPI 3.1",
+            "application/json",
+            document,
+        ),
+    ]
 }

@@ -25,10 +25,13 @@ use crate::config::{TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX};
 use crate::http::auth::caller::{ADMIN, AdminScope};
 use crate::http::auth::jwt::{Audience, Claims};
 use crate::http::body::JsonBody;
+use crate::http::openapi::call::{ApiCall, sample};
+use crate::http::openapi::problems::{ADMIN_ONLY, BODY, COMMAND, READ, TOKEN, WORKSPACE};
 use crate::http::problem::{MemberError, Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::workspace::Time;
 use crate::workspace::command::Action;
+use utoipa::openapi::Required;
 
 /// The longest subject in characters: a mail address or a name fits.
 const SUBJECT_MAX: usize = 100;
@@ -173,6 +176,37 @@ fn holder(value: &Value) -> Result<String, String> {
         return Err(format!("must not be {typed}: the change history calls somebody else so"));
     }
     Ok(typed.to_owned())
+}
+
+/// The calls of this resource.
+pub(in crate::http) fn calls() -> Vec<ApiCall> {
+    vec![
+        ApiCall::post("/v1/workspaces/{workspace}/tokens", mint)
+            .named("makeToken", "Make a token")
+            .says(
+                "The token opens the API and the screen of this workspace and nothing else; calls that say so need \
+                 the admin token all the same. It is shown this once and kept nowhere.",
+            )
+            .takes::<TokenRequest>(
+                Required::False,
+                "How long it lives and who gets it",
+                &[sample!("token-request", "For somebody")],
+            )
+            .answers::<NewToken>(201, "The token", &[sample!("token", "For a month")])
+            .refuses(&[
+                TOKEN,
+                ADMIN_ONLY,
+                WORKSPACE,
+                READ,
+                BODY,
+                &[ProblemKind::InvalidJson, ProblemKind::InvalidTokenRequest],
+            ]),
+        ApiCall::delete("/v1/workspaces/{workspace}/tokens", revoke)
+            .named("revokeTokens", "Revoke all tokens")
+            .says("Ends every token and every session of the workspace that there is, at once and on every node.")
+            .answers_nothing(204, "Revoked")
+            .refuses(&[TOKEN, ADMIN_ONLY, WORKSPACE, COMMAND]),
+    ]
 }
 
 #[cfg(test)]

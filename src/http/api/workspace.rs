@@ -9,6 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::auth::caller::{AdminScope, Scope};
+use crate::http::openapi::call::{ApiCall, sample};
+use crate::http::openapi::problems::{ADMIN_ONLY, COMMAND, READ, TOKEN, WORKSPACE};
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::workspace::command::Action;
@@ -36,4 +38,26 @@ pub(in crate::http) async fn history(
 ) -> Result<Json<History>, Problem> {
     let events = state.reader.bounded(state.facade.journal.history(&scope.workspace)).await?;
     Ok(Json(History { history: history::changes(&events) }))
+}
+
+/// The calls of this resource.
+pub(in crate::http) fn calls() -> Vec<ApiCall> {
+    vec![
+        ApiCall::get("/v1/workspaces/{workspace}/history", history)
+            .named("listHistory", "Who changed what, and when")
+            .says(
+                "The last 100 changes of the configuration, newest first. `by` is who holds the token, or `outbound` \
+                 where errors switched it off.",
+            )
+            .answers::<History>(200, "The changes", &[sample!("history", "Saved, then switched off by errors")])
+            .refuses(&[TOKEN, WORKSPACE, READ]),
+        ApiCall::delete("/v1/workspaces/{workspace}", forget)
+            .named("forgetWorkspace", "Forget the workspace")
+            .says(
+                "Admin token only. Forgets the webhook, its secret, the attempts, the history, the newest message and \
+                 mails that are owed. A message that comes later finds a workspace that was never seen.",
+            )
+            .answers_nothing(204, "Nothing is kept any more; the same when nothing was")
+            .refuses(&[TOKEN, ADMIN_ONLY, WORKSPACE, COMMAND]),
+    ]
 }

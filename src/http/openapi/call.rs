@@ -1,7 +1,10 @@
-//! How one call of the API is described.
+//! A call of the API: its route and its description in one place.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use axum::handler::Handler;
+use axum::routing::{self, MethodRouter};
 use utoipa::ToSchema;
 use utoipa::openapi::example::{Example, ExampleBuilder};
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
@@ -12,30 +15,41 @@ use utoipa::openapi::{Content, ContentBuilder, HeaderBuilder, HttpMethod, RefOr,
 use super::problems;
 use super::schemas::{Schemas, path_parameter, text};
 use crate::http::problem::ProblemKind;
+use crate::http::state::FacadeState;
 
 /// An example: its name, a summary, and the JSON as it stands on the wire.
-pub(super) struct JsonExample {
-    pub(super) name: &'static str,
-    pub(super) summary: &'static str,
-    pub(super) json: &'static str,
+pub(in crate::http) struct JsonExample {
+    pub(in crate::http) name: &'static str,
+    pub(in crate::http) summary: &'static str,
+    pub(in crate::http) json: &'static str,
 }
 
-/// The example of that name in `examples/`.
+/// The example of that name in `examples/`, for files of `api` and of this room.
 macro_rules! sample {
     ($name:literal, $summary:literal) => {
-        super::call::JsonExample {
+        $crate::http::openapi::call::JsonExample {
             name: $name,
             summary: $summary,
-            json: include_str!(concat!("examples/", $name, ".json")),
+            json: include_str!(concat!("../openapi/examples/", $name, ".json")),
         }
     };
 }
-pub(super) use sample;
+pub(in crate::http) use sample;
 
-/// One call, as far as it is described.
-pub(super) struct ApiCall {
+/// The calls under one heading of the description.
+pub(in crate::http) struct Heading {
+    pub(in crate::http) name: &'static str,
+    pub(in crate::http) says: &'static str,
+    pub(in crate::http) calls: Vec<ApiCall>,
+}
+
+/// One call: its route and its description.
+pub(in crate::http) struct ApiCall {
+    pub(in crate::http) path: &'static str,
+    pub(in crate::http) route: MethodRouter<Arc<FacadeState>>,
+    /// Needs no token, and is answered however many requests there are.
+    pub(in crate::http) is_open: bool,
     method: HttpMethod,
-    path: &'static str,
     operation: OperationBuilder,
     answers: BTreeMap<u16, Response>,
     problems: Vec<ProblemKind>,
@@ -43,8 +57,8 @@ pub(super) struct ApiCall {
     sent: Option<String>,
 }
 
-/// The same, ready to stand in the document.
-pub(super) struct Described {
+/// The description of a call, ready to stand in the document.
+pub(super) struct DescribedCall {
     pub(super) method: HttpMethod,
     pub(super) path: &'static str,
     pub(super) operation: Operation,
@@ -54,33 +68,52 @@ pub(super) struct Described {
 }
 
 impl ApiCall {
-    /// A call named `id`, under the heading `tag`.
-    pub(super) fn new(tag: &str, method: HttpMethod, path: &'static str, id: &str, summary: &str) -> Self {
+    pub(in crate::http) fn get<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<FacadeState>>) -> Self {
+        Self::new(HttpMethod::Get, path, routing::get(handler))
+    }
+
+    pub(in crate::http) fn put<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<FacadeState>>) -> Self {
+        Self::new(HttpMethod::Put, path, routing::put(handler))
+    }
+
+    pub(in crate::http) fn post<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<FacadeState>>) -> Self {
+        Self::new(HttpMethod::Post, path, routing::post(handler))
+    }
+
+    pub(in crate::http) fn delete<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<FacadeState>>) -> Self {
+        Self::new(HttpMethod::Delete, path, routing::delete(handler))
+    }
+
+    fn new(method: HttpMethod, path: &'static str, route: MethodRouter<Arc<FacadeState>>) -> Self {
         let mut schemas = Schemas::default();
         let names = path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
         let parameters: Vec<Parameter> = names.map(|name| path_parameter(name, &mut schemas)).collect();
-        let operation = OperationBuilder::new()
-            .tag(tag)
-            .operation_id(Some(id))
-            .summary(Some(summary))
-            .parameters((!parameters.is_empty()).then_some(parameters));
-        Self { method, path, operation, answers: BTreeMap::new(), problems: Vec::new(), schemas, sent: None }
+        let operation = OperationBuilder::new().parameters((!parameters.is_empty()).then_some(parameters));
+        let (answers, problems) = (BTreeMap::new(), Vec::new());
+        Self { path, route, is_open: false, method, operation, answers, problems, schemas, sent: None }
+    }
+
+    /// The operation's id, and what it does in a few words.
+    pub(in crate::http) fn named(mut self, id: &str, summary: &str) -> Self {
+        self.operation = self.operation.operation_id(Some(id)).summary(Some(summary));
+        self
     }
 
     /// What there is to know beyond the summary.
-    pub(super) fn says(mut self, description: &str) -> Self {
+    pub(in crate::http) fn says(mut self, description: &str) -> Self {
         self.operation = self.operation.description(Some(description));
         self
     }
 
-    /// Needs no token.
-    pub(super) fn open(mut self) -> Self {
+    /// Needs no token, and is answered however many requests there are.
+    pub(in crate::http) fn open(mut self) -> Self {
+        self.is_open = true;
         self.operation = self.operation.security(SecurityRequirement::default());
         self
     }
 
     /// A parameter behind the `?`.
-    pub(super) fn query(mut self, name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Self {
+    pub(in crate::http) fn query(mut self, name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Self {
         let parameter = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Query)
@@ -92,7 +125,12 @@ impl ApiCall {
     }
 
     /// A body of JSON.
-    pub(super) fn takes<T: ToSchema>(mut self, required: Required, description: &str, samples: &[JsonExample]) -> Self {
+    pub(in crate::http) fn takes<T: ToSchema>(
+        mut self,
+        required: Required,
+        description: &str,
+        samples: &[JsonExample],
+    ) -> Self {
         let content = json::<T>(&mut self.schemas, samples);
         self.sent = Some(T::name().into_owned());
         let body = RequestBodyBuilder::new()
@@ -104,20 +142,26 @@ impl ApiCall {
     }
 
     /// An answer of JSON.
-    pub(super) fn answers<T: ToSchema>(self, status: u16, description: &str, samples: &[JsonExample]) -> Self {
+    pub(in crate::http) fn answers<T: ToSchema>(self, status: u16, description: &str, samples: &[JsonExample]) -> Self {
         let mut call = self;
         let content = json::<T>(&mut call.schemas, samples);
         call.answers_with(status, description, "application/json", content)
     }
 
     /// An answer without a body.
-    pub(super) fn answers_nothing(mut self, status: u16, description: &str) -> Self {
+    pub(in crate::http) fn answers_nothing(mut self, status: u16, description: &str) -> Self {
         self.answers.insert(status, Response::new(description));
         self
     }
 
     /// An answer of any type.
-    pub(super) fn answers_with(mut self, status: u16, description: &str, media: &str, content: Content) -> Self {
+    pub(in crate::http) fn answers_with(
+        mut self,
+        status: u16,
+        description: &str,
+        media: &str,
+        content: Content,
+    ) -> Self {
         let mut response = Response::new(description);
         response.content.insert(media.to_owned(), content.into());
         self.answers.insert(status, response);
@@ -125,7 +169,7 @@ impl ApiCall {
     }
 
     /// A header that goes with the answer of that status.
-    pub(super) fn with_header(mut self, status: u16, name: &str, description: &str) -> Self {
+    pub(in crate::http) fn with_header(mut self, status: u16, name: &str, description: &str) -> Self {
         if let Some(response) = self.answers.get_mut(&status) {
             let header = HeaderBuilder::new().schema(Some(text())).description(Some(description));
             response.headers.insert(name.to_owned(), header.build().into());
@@ -134,26 +178,27 @@ impl ApiCall {
     }
 
     /// Schemas that an answer refers to.
-    pub(super) fn needs(mut self, schemas: Schemas) -> Self {
+    pub(in crate::http) fn needs(mut self, schemas: Schemas) -> Self {
         self.schemas.extend(schemas);
         self
     }
 
     /// The problems that it may end in.
-    pub(super) fn refuses(mut self, kinds: &[&[ProblemKind]]) -> Self {
+    pub(in crate::http) fn refuses(mut self, kinds: &[&[ProblemKind]]) -> Self {
         self.problems.extend(kinds.concat());
         self
     }
 
-    pub(super) fn described(mut self) -> Described {
+    /// The description, under the heading `tag`.
+    pub(super) fn described(mut self, tag: &str) -> DescribedCall {
         for (status, response) in problems::responses(&self.problems) {
             self.answers.insert(status, response);
         }
-        let mut operation = self.operation;
+        let mut operation = self.operation.tag(tag);
         for (status, response) in self.answers {
             operation = operation.response(status.to_string(), response);
         }
-        Described {
+        DescribedCall {
             method: self.method,
             path: self.path,
             operation: operation.build(),
@@ -164,7 +209,7 @@ impl ApiCall {
 }
 
 /// JSON of type `T` with examples.
-pub(super) fn json<T: ToSchema>(schemas: &mut Schemas, samples: &[JsonExample]) -> Content {
+pub(in crate::http) fn json<T: ToSchema>(schemas: &mut Schemas, samples: &[JsonExample]) -> Content {
     ContentBuilder::new()
         .schema(Some(schemas.add::<T>()))
         .examples_from_iter(samples.iter().map(|sample| (sample.name, sample.example())))
@@ -172,7 +217,7 @@ pub(super) fn json<T: ToSchema>(schemas: &mut Schemas, samples: &[JsonExample]) 
 }
 
 impl JsonExample {
-    pub(super) fn example(&self) -> Example {
+    pub(in crate::http) fn example(&self) -> Example {
         // What is no JSON would be missing, which the tests of the examples notice.
         ExampleBuilder::new().summary(self.summary).value(serde_json::from_str(self.json).ok()).build()
     }

@@ -27,7 +27,7 @@ pub(super) struct WebhookRequestBody {
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Message)]
 #[expect(dead_code, reason = "only describes what `Message` checks")]
-pub(super) struct MessageBody {
+pub(in crate::http) struct MessageBody {
     /// The business's side: `full name`, `email`, `phone`. Its `phone` is a part of the chat's name.
     #[serde(rename = "whatsapp account")]
     #[schema(required = false)]
@@ -61,7 +61,7 @@ pub(super) struct MessageBody {
 /// Which way a message went.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Direction {
+pub(in crate::http) enum Direction {
     /// It left.
     Sent,
     /// It arrived.

@@ -4,11 +4,34 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use utoipa::openapi::example::{Example, ExampleBuilder};
-use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, Schema};
 
 use super::schemas::text;
 use crate::http::problem::ProblemKind;
+
+/// Every call that needs a token.
+pub(in crate::http) const TOKEN: &[ProblemKind] =
+    &[ProblemKind::Unauthorized, ProblemKind::TooManyFailures, ProblemKind::Overloaded, ProblemKind::Internal];
+/// Calls that a workspace's token does not open.
+pub(in crate::http) const ADMIN_ONLY: &[ProblemKind] = &[ProblemKind::AdminOnly];
+/// Every call that names a workspace.
+pub(in crate::http) const WORKSPACE: &[ProblemKind] = &[ProblemKind::InvalidWorkspace, ProblemKind::NotFound];
+/// Reads of a workspace.
+pub(in crate::http) const READ: &[ProblemKind] = &[ProblemKind::WorkspaceUnavailable, ProblemKind::StoreAway];
+/// Calls with a body.
+pub(in crate::http) const BODY: &[ProblemKind] =
+    &[ProblemKind::BodyTooLarge, ProblemKind::BodyTimeout, ProblemKind::BodyUnreadable, ProblemKind::NotDeclaredJson];
+/// Calls whose body is a save.
+pub(in crate::http) const SAVE: &[ProblemKind] = &[ProblemKind::InvalidJson, ProblemKind::InvalidWebhook];
+/// Commands.
+pub(in crate::http) const COMMAND: &[ProblemKind] = &[
+    ProblemKind::TooManyCommands,
+    ProblemKind::WorkspaceUnavailable,
+    ProblemKind::OutcomeUnknown,
+    ProblemKind::StoreFull,
+    ProblemKind::StoreAway,
+];
 
 /// Every class, with what an example's `detail` says.
 const KINDS: &[(ProblemKind, &str)] = &[
@@ -130,9 +153,4 @@ fn response(status: u16, kinds: &[ProblemKind]) -> Response {
 
 fn text_of(words: impl Iterator<Item = String>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
-}
-
-/// An array of `T`.
-pub(super) fn array(of: RefOr<Schema>) -> Schema {
-    Schema::Array(ArrayBuilder::new().items(of).build())
 }

@@ -4,23 +4,22 @@
 use std::collections::BTreeMap;
 
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Ref, RefOr, Required, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::config::SHARDS_MAX;
-use crate::http::api::rejected;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::headers::HeaderName;
 use crate::workspace::time::Time;
 
 /// Schemas by name, as the document lists them.
 #[derive(Default)]
-pub(super) struct Schemas(pub(super) BTreeMap<String, RefOr<Schema>>);
+pub(in crate::http) struct Schemas(pub(in crate::http) BTreeMap<String, RefOr<Schema>>);
 
 impl Schemas {
     /// Adds `T` and what it is made of; answers with a reference to it.
-    pub(super) fn add<T: ToSchema>(&mut self) -> RefOr<Schema> {
+    pub(in crate::http) fn add<T: ToSchema>(&mut self) -> RefOr<Schema> {
         let name = T::name().into_owned();
         let mut parts = vec![(name.clone(), T::schema())];
         T::schemas(&mut parts);
@@ -28,17 +27,17 @@ impl Schemas {
         RefOr::Ref(Ref::from_schema_name(name))
     }
 
-    pub(super) fn extend(&mut self, other: Self) {
+    pub(in crate::http) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 }
 
-pub(super) fn text() -> Object {
+pub(in crate::http) fn text() -> Object {
     ObjectBuilder::new().schema_type(Type::String).build()
 }
 
 /// The parameter of that name in a path.
-pub(super) fn path_parameter(name: &str, schemas: &mut Schemas) -> Parameter {
+pub(in crate::http) fn path_parameter(name: &str, schemas: &mut Schemas) -> Parameter {
     let (says, schema) = match name {
         "workspace" => ("The workspace's id", schemas.add::<WorkspaceId>()),
         "shard" => ("The shard, as the list of rejected entries names it", shard().into()),
@@ -55,22 +54,23 @@ pub(super) fn path_parameter(name: &str, schemas: &mut Schemas) -> Parameter {
 }
 
 /// The number of a shard; how many there are, only the service knows.
-pub(super) fn shard() -> Schema {
+pub(in crate::http) fn shard() -> Schema {
     let last = f64::from(SHARDS_MAX - 1);
     Schema::Object(ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0.0)).maximum(Some(last)).build())
 }
 
 /// An object of which nothing is said.
-pub(super) fn anything() -> Schema {
+pub(in crate::http) fn anything() -> Schema {
     Schema::Object(ObjectBuilder::new().schema_type(Type::Object).build())
 }
 
-/// The place of a rejected entry.
-pub(super) fn place() -> Schema {
-    Schema::Object(pattern("A rejected entry's place, `<shard>/<id>`", rejected::REJECTED_ID_PATTERN).build())
+/// An array of `T`.
+pub(in crate::http) fn array(of: RefOr<Schema>) -> Schema {
+    Schema::Array(ArrayBuilder::new().items(of).build())
 }
 
-fn pattern(says: &str, pattern: &str) -> ObjectBuilder {
+/// A string of that form.
+pub(in crate::http) fn pattern(says: &str, pattern: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(says)).pattern(Some(pattern))
 }
 

@@ -44,7 +44,7 @@ impl Description {
         };
         let missing = |what: &str| {
             format!(
-                "{method} {path} answers {status} {what}, which src/http/openapi/calls.rs does not tell of that call"
+                "{method} {path} answers {status} {what}, which its file in src/http/api does not tell of that call"
             )
         };
         let response = operation["responses"].get(status.to_string()).unwrap_or_else(|| panic!("{}", missing("")));

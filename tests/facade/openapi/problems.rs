@@ -189,9 +189,6 @@ async fn every_class_of_problems_is_described() {
         assert!(description.problems().contains_key(name), "`{name}` has no example in src/http/openapi/problems.rs");
         let at_a_call = calls.contains(&format!("\"urn:outbound:problem:{name}\""));
         // That one is answered where no call is.
-        assert!(
-            at_a_call || name == "method-not-allowed",
-            "no call in src/http/openapi/calls.rs refuses with `{name}`"
-        );
+        assert!(at_a_call || name == "method-not-allowed", "no call in src/http/api refuses with `{name}`");
     }
 }
