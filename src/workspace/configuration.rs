@@ -1,5 +1,4 @@
-//! What an operator configures, without what is confidential: the change history shows it, and a rotation
-//! of the secret stores it.
+//! A webhook's configuration as the change history shows it and as a rotation of the secret stores it.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::headers::HeaderName;
 
-/// A webhook's configuration.
+/// What an operator configures, without what is confidential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Configuration {
     /// Where messages go.
