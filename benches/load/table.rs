@@ -135,5 +135,9 @@ fn name(report: &Report) -> String {
 }
 
 fn plain(value: &serde_json::Value) -> String {
+    // As code: rustdoc takes brackets in a page for a link.
+    if value.is_array() {
+        return format!("`{value}`");
+    }
     value.as_f64().filter(|_| value.is_f64()).map_or_else(|| value.to_string(), short)
 }
