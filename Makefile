@@ -36,9 +36,9 @@ say = @printf '\n== %s\n' '$(1)'
 TOOLS := target/tools
 
 .PHONY: test check tools installed format lint deny units rules figures examples docs instructions bench-small bench
-.PHONY: servers mutants picture
+.PHONY: dictionary dictionary-same servers mutants picture
 
-test: tools format lint deny rules figures examples docs instructions bench-small
+test: tools format lint deny rules figures examples docs instructions bench-small dictionary-same
 	$(call say,all is well)
 
 # What takes less than a minute after a change: no server, no browser, no other process.
@@ -143,6 +143,16 @@ bench-small:
 	@cp src/docs/performance.md target/load.md
 	@cp README.md target/readme.md
 	$(CARGO) test $(LOCKED) --quiet --bench load -- --tiny --json --svg target/load.svg --markdown target/load.md --summary target/readme.md >/dev/null
+
+# The dictionary that attempts are compressed with is what its sample gives; prints how small attempts become with it.
+dictionary-same:
+	$(call say,the dictionary of the log)
+	$(CARGO) test $(LOCKED) --quiet --bench dictionary
+
+# Builds that dictionary. One that was shipped may not change: raise its version first (benches/dictionary/main.rs).
+dictionary:
+	$(call say,building the dictionary of the log)
+	$(CARGO) test $(LOCKED) --quiet --bench dictionary -- --write
 
 # The table of src/docs/performance.md, and the rates and the picture of README. Takes about 20 minutes on a machine that does nothing else.
 bench:

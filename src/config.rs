@@ -111,14 +111,6 @@ pub const HAND_OVER_FIELDS_MAX: usize = 64;
 /// Bytes of a dictionary that attempts are compressed with; more gains nothing
 /// ([performance](crate::docs::performance#the-physical-limits)).
 pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024;
-/// Attempts that a dictionary is trained on.
-pub const DICTIONARY_SAMPLES: usize = 1_000;
-/// Bytes of them, beyond which fewer are enough: bounds the memory and the time that training takes.
-pub const DICTIONARY_SAMPLE_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// How often a dictionary in use is put back, should it be gone.
-pub const DICTIONARY_KEPT_EVERY: Duration = Duration::from_secs(60);
-/// Dictionaries that a process remembers. There are several only after one was lost.
-pub const DICTIONARIES_KNOWN_MAX: usize = 8;
 /// Bytes of an attempt's stored form at most: its message, what is kept of the response with every
 /// character escaped, and the rest.
 pub const UNPACKED_BYTES_MAX: usize = 1024 * 1024;
@@ -295,7 +287,7 @@ pub enum Compression {
     /// As JSON.
     #[default]
     None,
-    /// As zstd, with a dictionary that is trained on the first attempts.
+    /// As zstd, with a dictionary that is part of the program.
     Zstd,
 }
 

@@ -23,7 +23,7 @@
 //! - [`message`]: the inbound message, checked and otherwise left byte for byte.
 //! - [`workspace`]: the aggregate. Pure: state, events, commands, what follows from what.
 //! - [`journal`]: the port with its written contract, its conformance laws, and the two adapters,
-//!   Redis and one embedded file. Redis can hold attempts compressed, with a dictionary.
+//!   Redis and one embedded file. Redis can hold attempts compressed, with a dictionary that is part of the program.
 //! - [`actor`]: the running shards: intake, permits, the table, workspace actors, the committer. The
 //!   only room that names actix.
 //! - [`seal`]: what is confidential, encrypted wherever it rests. The only room that names the cipher.
@@ -57,7 +57,7 @@
 //! - Loads and catch-ups travel behind every commit made before them.
 //! - Memory is a cache of the stream: permits bound it, not the backlog. A thread that has enough to do
 //!   reads nothing more.
-//! - A stored dictionary is never changed or deleted, for compressed attempts name it.
+//! - A shipped dictionary is never changed or removed, for compressed attempts name it.
 //! - Every queue, map, body and wait has a bound with a name.
 
 pub mod actor;

@@ -1,7 +1,7 @@
 //! What an attempt costs in Redis: `bytes`. Logs fill to 100 attempts, stored as JSON and as zstd.
 //!
 //! The figure is the growth of `used_memory` from configured workspaces to full logs, with the service
-//! stopped at both moments, divided by the attempts in the logs: keys, snapshots, the dictionary and
+//! stopped at both moments, divided by the attempts in the logs: keys, snapshots and
 //! whatever Redis allocates and does not use are in it. It is set beside what would have to be kept anyway: the
 //! body that was POSTed, and headers and body of the answer; once more with the headers of the request too.
 //!
@@ -11,13 +11,10 @@
 //! by one, so that no phrase comes twice as it would in a language. The endpoint answers with five headers
 //! and a small JSON body, always the same.
 
-use std::time::{Duration, Instant};
-
-use outbound::config::DICTIONARY_SAMPLES;
 use outbound::journal::port::ATTEMPTS_KEPT;
 use redis::Connection;
 
-use super::process::{PATIENCE, Usage};
+use super::process::Usage;
 use super::progress;
 use super::receiver::TOLD;
 use super::report::{Report, Target};
@@ -31,8 +28,6 @@ const WORKSPACES_PART: usize = 10;
 const CHATS: usize = 5;
 /// Messages a workspace: when the last comes, none of the first stands in the log.
 const EACH: usize = 2 * ATTEMPTS_KEPT;
-/// Messages before what is measured: the dictionary is made of them.
-const FIRST: usize = 2 * DICTIONARY_SAMPLES;
 const BODY: std::ops::RangeInclusive<usize> = 400..=2_000;
 /// Messages a pipeline.
 const PIPELINE: usize = 256;
@@ -102,14 +97,9 @@ async fn cost(compression: &str, workspaces: usize) -> Cost {
     let mut messages = Messages::new(workspaces);
     let mut outbound = bench.outbound(&flags).await;
     bench.receiver.process.tell("reset");
-    messages.append(&mut redis, FIRST);
-    wait(|| owed(&mut redis) == 0, FIRST, &mut bench.receiver);
-    if compression == "zstd" {
-        until_trained(&mut redis);
-    }
     let (before, used) = (bench.others(), Usage::of(outbound.process.pid()));
-    messages.append(&mut redis, EACH * workspaces);
-    let sent = FIRST + EACH * workspaces;
+    let sent = EACH * workspaces;
+    messages.append(&mut redis, sent);
     wait(|| owed(&mut redis) == 0, sent, &mut bench.receiver);
     let ended = Usage::of(outbound.process.pid());
     let run = bench.run(sent, Usage { cpu_us: ended.cpu_us - used.cpu_us, ..ended }, &before, &bench.others());
@@ -122,13 +112,11 @@ async fn cost(compression: &str, workspaces: usize) -> Cost {
     let lengths: Vec<usize> = (0..workspaces).map(&mut length).collect();
     let logged = lengths.iter().sum::<usize>() as f64;
     let bodies: usize = lengths.iter().enumerate().map(|(n, length)| messages.last_bytes(n, *length)).sum();
-    // What was measured is a part of all that arrived.
-    let part = sent as f64 / (EACH * workspaces) as f64;
     Cost {
         stored: (used_memory(&mut redis) - empty) / logged,
         kept: bodies as f64 / logged + kept_of_answer() as f64,
-        service_us: run.deliverer_us * part,
-        redis_us: run.redis_us * part,
+        service_us: run.deliverer_us,
+        redis_us: run.redis_us,
         rss_mib: run.peak_rss_mib,
         tally: run.tally,
     }
@@ -136,14 +124,6 @@ async fn cost(compression: &str, workspaces: usize) -> Cost {
 
 fn attempts(n: usize) -> String {
     format!("outbound:{{{}}}:attempts:{}", shard(n), workspace(n))
-}
-
-fn until_trained(redis: &mut Connection) {
-    let began = Instant::now();
-    while redis::cmd("HLEN").arg("outbound:dictionaries").query::<usize>(redis).expect("a length") < 2 {
-        assert!(began.elapsed() < PATIENCE, "no dictionary is made");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn used_memory(redis: &mut Connection) -> f64 {

@@ -11,7 +11,6 @@
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
 //! | `…:{k}:answers` | `command` (its entry id), `answer` (JSON) |
-//! | `…:dictionaries` | version → zstd dictionary; `current` → the version that new attempts are compressed with |
 //! | `…:{k}:attempts:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`], or `z`: the same, [`compression`]'s form |
 //! | `…:{k}:journal:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`] |
 //! | `…:{k}:snapshot:<ws>` | [`super::record::encode_snapshot`] |
@@ -23,9 +22,9 @@
 //! # Ways in
 //! [`lease`] takes a shard and starts a [`mod@line`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
-//! set aside; [`source`] hands the common input over. [`compression`] is the compressed form of attempts,
-//! [`dictionaries`] where what it needs is kept. Each kind of work has connections of its own: answers come in the order of
-//! questions, so nothing may stand behind a blocking read.
+//! set aside; [`source`] hands the common input over. [`compression`] is the compressed form of attempts. Each kind
+//! of work has connections of its own: answers come in the order of questions, so nothing may stand behind a
+//! blocking read.
 
 mod answers;
 mod check;
@@ -34,7 +33,6 @@ mod commit;
 mod compression;
 mod connect;
 mod counts;
-mod dictionaries;
 mod error;
 mod facade;
 mod intake;
@@ -61,7 +59,6 @@ use uuid::Uuid;
 use self::answers::Listener;
 use self::connect::Server;
 use self::counts::Counts;
-use self::dictionaries::Dictionaries;
 use self::keys::Keys;
 use self::shared::Shared;
 use self::source::Source;
@@ -69,6 +66,7 @@ use crate::config::{Compression, START_WAIT};
 use crate::workspace::time::Clock;
 
 pub use self::check::{StartError, stored_shards};
+pub use self::compression::compress;
 pub use self::keys::{PREFIX_MAX, is_prefix};
 
 /// How to reach Redis and what to expect there.
@@ -100,7 +98,7 @@ struct Inner {
     keys: Keys,
     shards: u16,
     shared: Arc<Shared>,
-    dictionaries: Arc<Dictionaries>,
+    compression: Compression,
     listeners: Mutex<HashMap<u16, Listener>>,
     source: Source,
     counts: Arc<Counts>,
@@ -126,12 +124,10 @@ impl Redis {
         let keys = Keys::new(&options.prefix);
         let shards = check::check(&server, &keys, options, START_WAIT).await?;
         let shared = Arc::new(Shared::new(Arc::clone(&server)));
-        let (for_them, key) = (Arc::clone(&shared), keys.dictionaries());
-        let dictionaries = Dictionaries::new(Arc::clone(&server), for_them, key, options.compression);
         Ok(Self {
             inner: Arc::new(Inner {
                 shared,
-                dictionaries: Arc::new(dictionaries),
+                compression: options.compression,
                 source: Source::default(),
                 counts: Arc::default(),
                 listeners: Mutex::default(),

@@ -129,7 +129,7 @@ pub enum ErrorCounting {
 pub enum CompressionArg {
     /// As JSON
     None,
-    /// Compressed with a dictionary that the service makes of its first attempts
+    /// Compressed with a dictionary that is part of the program
     Zstd,
 }
 

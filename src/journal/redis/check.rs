@@ -11,7 +11,7 @@ use super::error::{Verdict, timed_out, unexpected, verdict};
 use super::keys::{Keys, PREFIX_MAX};
 use super::reply;
 use super::script::Script;
-use crate::config::{Compression, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
+use crate::config::{SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 
 /// The version of the format of the keys.
 const FORMAT: &str = "1";
@@ -127,14 +127,11 @@ async fn check_server(connection: &mut Connection, cluster: bool, options: &Redi
     if value("cluster_enabled") == "1" && !cluster {
         return Err(StartError::Cluster);
     }
-    // Even a Redis that may forget must not choose what: without a dictionary nothing that names it is read.
-    if value("maxmemory_policy") != "noeviction"
-        && (options.compression != Compression::None || !options.allow_volatile)
-    {
-        return Err(StartError::Evicts(value("maxmemory_policy").to_owned()));
-    }
     if options.allow_volatile {
         return Ok(());
+    }
+    if value("maxmemory_policy") != "noeviction" {
+        return Err(StartError::Evicts(value("maxmemory_policy").to_owned()));
     }
     if value("aof_enabled") != "1" && !has_save_points(connection).await {
         return Err(StartError::Volatile);

@@ -1,7 +1,6 @@
 //! A batch as one call of `commit.lua`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,12 +8,12 @@ use foldhash::quality::RandomState;
 use redis::{Cmd, RedisWrite, ToRedisArgs};
 
 use self::Argument::{Id, Number, Text, Word};
+use super::compression;
 use super::connect::Server;
-use super::dictionaries::Dictionaries;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::line::Held;
 use super::script::Script;
-use crate::config::ANSWERS_KEPT;
+use crate::config::{ANSWERS_KEPT, Compression};
 use crate::journal::port::{ATTEMPTS_KEPT, Batch, HISTORY_KEPT, REJECTED_KEPT, Step};
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
@@ -37,8 +36,8 @@ pub(super) struct Fence {
 
 /// The call that makes `batch` the commit after `expected`.
 pub(super) fn command(server: &Server, held: &Held, expected: u64, batch: &Batch) -> Cmd {
-    let Held { keys, fence, dictionaries, .. } = held;
-    let mut operations = Operations::new(keys, dictionaries);
+    let Held { keys, fence, compression, .. } = held;
+    let mut operations = Operations::new(keys, *compression);
     // Events of all steps come before what presupposes them: see commit.lua.
     batch.steps.iter().for_each(|step| operations.events(step));
     batch.steps.iter().for_each(|step| operations.states(step));
@@ -83,7 +82,7 @@ impl ToRedisArgs for Argument {
 /// Collects keys and arguments: the script's keys stand before its arguments.
 struct Operations<'a> {
     shard: &'a ShardKeys,
-    dictionaries: &'a Arc<Dictionaries>,
+    compression: Compression,
     keys: Vec<String>,
     /// Looked up for each event, so not with the standard hasher.
     places: HashMap<(WorkspaceId, WorkspaceKey), usize, RandomState>,
@@ -93,10 +92,10 @@ struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    fn new(shard: &'a ShardKeys, dictionaries: &'a Arc<Dictionaries>) -> Self {
+    fn new(shard: &'a ShardKeys, compression: Compression) -> Self {
         let keys =
             vec![shard.owner(), shard.messages(), shard.commands(), shard.answers(), shard.outbox(), shard.rejected()];
-        Self { shard, dictionaries, keys, places: HashMap::default(), values: HashMap::new(), arguments: Vec::new() }
+        Self { shard, compression, keys, places: HashMap::default(), values: HashMap::new(), arguments: Vec::new() }
     }
 
     fn events(&mut self, step: &Step) {
@@ -107,10 +106,11 @@ impl<'a> Operations<'a> {
             self.arguments.push(Text(mail_fields(workspace)));
         }
         for attempt in &step.attempts {
-            let (field, event) = match self.dictionaries.pack(&attempt.json) {
-                Some(packed) => ("z", packed),
-                None => ("e", attempt.json.clone()),
+            let compressed = match self.compression {
+                Compression::None => None,
+                Compression::Zstd => compression::compress(&attempt.json),
             };
+            let (field, event) = compressed.map_or_else(|| ("e", attempt.json.clone()), |event| ("z", event));
             let place = self.place(workspace, WorkspaceKey::Attempts);
             self.push("attempt", [Number(place), event_id(attempt.seq), Word(field), Text(event)]);
         }

@@ -1,13 +1,11 @@
-//! The compressed form of an attempt: which dictionary, then a zstd frame. Pure; where dictionaries are kept is
-//! [`super::dictionaries`]' business.
+//! The compressed form of an attempt: one byte that names a dictionary, then a zstd frame.
 //!
 //! Attempts are too small, and too much alike, to be compressed each for itself: what they share stands in a
-//! dictionary of at most [`DICTIONARY_BYTES_MAX`] bytes, trained on the service's first attempts. A larger one
-//! gains nothing ([performance](crate::docs::performance#the-physical-limits)).
+//! dictionary of at most [`DICTIONARY_BYTES_MAX`] bytes; a larger one gains nothing
+//! ([performance](crate::docs::performance#the-physical-limits)). Dictionaries are part of the program. `make
+//! dictionary` builds one from generated traffic, so that none holds a piece of anybody's messages.
 
-use std::fmt;
 use std::io::{self, Cursor};
-use std::str::FromStr;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -15,6 +13,11 @@ use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::CParameter;
 
 use crate::config::{DICTIONARY_BYTES_MAX, UNPACKED_BYTES_MAX};
+use crate::journal::port::{LoadError, RawEntry, StoredEvent};
+use crate::message::WorkspaceId;
+
+/// Every dictionary that was ever shipped, oldest first. None is changed or removed: stored attempts name it.
+static DICTIONARIES: [Dictionary; 1] = [Dictionary::new(1, include_bytes!("dictionary-1.zdict"))];
 
 /// The higher ones take longer and gain little once there is a dictionary.
 const LEVEL: i32 = 1;
@@ -23,110 +26,102 @@ const LEVEL: i32 = 1;
 const MATCH_BYTES_MIN: u32 = 5;
 const TABLE_BITS: u32 = 15;
 
-/// Names a dictionary by the CRC32 of its bytes, so that no two that are ever trained are taken for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Version(u32);
+/// Why a stored attempt cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecompressError {
+    #[error(
+        "the attempt at seq {seq} is compressed with dictionary {version}, which this program does not have: start \
+         the newer program"
+    )]
+    UnknownDictionary { seq: u64, version: u8 },
+    #[error("the attempt at seq {seq} cannot be decompressed: {source}")]
+    Malformed { seq: u64, source: io::Error },
+    #[error("the attempt at seq {seq} has neither the field e nor z")]
+    NoField { seq: u64 },
+}
 
-impl Version {
-    /// Bytes before the frame: the version, most significant first.
-    const BYTES: usize = size_of::<u32>();
-
-    pub(super) fn of(dictionary: &[u8]) -> Self {
-        Self(crc32fast::hash(dictionary))
-    }
-
-    /// The dictionary that a compressed attempt names.
-    pub(super) fn named_by(packed: &[u8]) -> Option<Self> {
-        packed.first_chunk().map(|bytes| Self(u32::from_be_bytes(*bytes)))
+impl DecompressError {
+    /// The same, as what it means for loading `workspace`.
+    pub(super) fn for_workspace(&self, workspace: &WorkspaceId) -> LoadError {
+        LoadError::Corrupt { workspace: workspace.clone(), detail: self.to_string() }
     }
 }
 
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
-    }
+/// Compresses an attempt's JSON with the newest dictionary. `None` when that would not make it smaller, or when it
+/// has more than [`UNPACKED_BYTES_MAX`] bytes and could not be read again.
+#[must_use]
+pub fn compress(json: &[u8]) -> Option<Bytes> {
+    DICTIONARIES.last()?.compress(json)
 }
 
-impl FromStr for Version {
-    type Err = std::num::ParseIntError;
+/// The attempts, whichever form each of them has.
+///
+/// # Errors
+/// See [`DecompressError`].
+pub(super) fn stored_attempts(entries: &[RawEntry]) -> Result<Vec<StoredEvent>, DecompressError> {
+    entries.iter().map(stored_attempt).collect()
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        u32::from_str_radix(text, 16).map(Self)
+fn stored_attempt(entry: &RawEntry) -> Result<StoredEvent, DecompressError> {
+    let seq = entry.id.ms;
+    if let Some(json) = entry.field("e") {
+        return Ok(StoredEvent { seq, json: json.clone() });
     }
+    let compressed = entry.field("z").ok_or(DecompressError::NoField { seq })?;
+    let malformed = |source| DecompressError::Malformed { seq, source };
+    let (&version, frame) = compressed.split_first().ok_or_else(|| malformed(io::ErrorKind::UnexpectedEof.into()))?;
+    let dictionary = DICTIONARIES.iter().find(|dictionary| dictionary.version == version);
+    let dictionary = dictionary.ok_or(DecompressError::UnknownDictionary { seq, version })?;
+    dictionary.decompress(frame).map(|json| StoredEvent { seq, json }).map_err(malformed)
 }
 
 /// A dictionary and what works with it.
-pub(super) struct Dictionary {
-    version: Version,
-    bytes: Bytes,
+struct Dictionary {
+    version: u8,
+    bytes: &'static [u8],
     /// A new context costs ten times what it does with one attempt, so they are used again. There are as many as
     /// threads ever used the dictionary at a time.
-    packers: Mutex<Vec<Compressor<'static>>>,
-    unpackers: Mutex<Vec<Decompressor<'static>>>,
-}
-
-impl fmt::Debug for Dictionary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Dictionary({})", self.version)
-    }
+    compressors: Mutex<Vec<Compressor<'static>>>,
+    decompressors: Mutex<Vec<Decompressor<'static>>>,
 }
 
 impl Dictionary {
-    pub(super) fn new(bytes: Bytes) -> Self {
-        Self { version: Version::of(&bytes), bytes, packers: Mutex::default(), unpackers: Mutex::default() }
+    const fn new(version: u8, bytes: &'static [u8]) -> Self {
+        assert!(bytes.len() <= DICTIONARY_BYTES_MAX);
+        Self { version, bytes, compressors: Mutex::new(Vec::new()), decompressors: Mutex::new(Vec::new()) }
     }
 
-    /// Makes one of what attempts look like.
-    ///
-    /// # Errors
-    /// There are too few, or they have nothing in common.
-    pub(super) fn train(samples: &[Bytes]) -> io::Result<Self> {
-        zstd::dict::from_samples(samples, DICTIONARY_BYTES_MAX).map(|bytes| Self::new(bytes.into()))
-    }
-
-    pub(super) fn version(&self) -> Version {
-        self.version
-    }
-
-    pub(super) fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// Compresses an attempt. `None` when that would not make it smaller, or it could not be read again.
-    pub(super) fn pack(&self, json: &[u8]) -> Option<Bytes> {
+    fn compress(&self, json: &[u8]) -> Option<Bytes> {
         if json.len() > UNPACKED_BYTES_MAX {
             return None;
         }
-        let mut packer = take(&self.packers).map_or_else(|| self.packer(), Ok).ok()?;
-        let mut packed = Vec::with_capacity(Version::BYTES + zstd::zstd_safe::compress_bound(json.len()));
-        packed.extend_from_slice(&self.version.0.to_be_bytes());
-        let mut frame = Cursor::new(packed);
-        frame.set_position(Version::BYTES as u64);
-        let written = packer.compress_to_buffer(json, &mut frame);
-        give_back(&self.packers, packer);
-        let packed = frame.into_inner();
-        (written.is_ok() && packed.len() < json.len()).then(|| packed.into())
+        let mut compressor = take(&self.compressors).map_or_else(|| self.compressor(), Ok).ok()?;
+        let mut compressed = Vec::with_capacity(1 + zstd::zstd_safe::compress_bound(json.len()));
+        compressed.push(self.version);
+        let mut frame = Cursor::new(compressed);
+        frame.set_position(1);
+        let written = compressor.compress_to_buffer(json, &mut frame);
+        give_back(&self.compressors, compressor);
+        let compressed = frame.into_inner();
+        (written.is_ok() && compressed.len() < json.len()).then(|| compressed.into())
     }
 
-    /// Makes what [`Self::pack`] made an attempt again.
-    ///
-    /// # Errors
-    /// It is nothing that this dictionary compressed, or more than [`UNPACKED_BYTES_MAX`].
-    pub(super) fn unpack(&self, packed: &[u8]) -> io::Result<Bytes> {
-        let frame = packed.get(Version::BYTES..).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let mut unpacker = take(&self.unpackers).map_or_else(|| Decompressor::with_dictionary(&self.bytes), Ok)?;
-        let json = unpacker.decompress(frame, UNPACKED_BYTES_MAX);
-        give_back(&self.unpackers, unpacker);
+    /// Makes the JSON of a frame again, of at most [`UNPACKED_BYTES_MAX`] bytes.
+    fn decompress(&self, frame: &[u8]) -> io::Result<Bytes> {
+        let mut decompressor =
+            take(&self.decompressors).map_or_else(|| Decompressor::with_dictionary(self.bytes), Ok)?;
+        let json = decompressor.decompress(frame, UNPACKED_BYTES_MAX);
+        give_back(&self.decompressors, decompressor);
         json.map(Bytes::from)
     }
 
-    fn packer(&self) -> io::Result<Compressor<'static>> {
-        let mut packer = Compressor::with_dictionary(LEVEL, &self.bytes)?;
-        packer.set_parameter(CParameter::MinMatch(MATCH_BYTES_MIN))?;
-        packer.set_parameter(CParameter::HashLog(TABLE_BITS))?;
+    fn compressor(&self) -> io::Result<Compressor<'static>> {
+        let mut compressor = Compressor::with_dictionary(LEVEL, self.bytes)?;
+        compressor.set_parameter(CParameter::MinMatch(MATCH_BYTES_MIN))?;
+        compressor.set_parameter(CParameter::HashLog(TABLE_BITS))?;
         // The version says it.
-        packer.set_parameter(CParameter::DictIdFlag(false))?;
-        Ok(packer)
+        compressor.set_parameter(CParameter::DictIdFlag(false))?;
+        Ok(compressor)
     }
 }
 
@@ -139,4 +134,4 @@ fn give_back<T>(pool: &Mutex<Vec<T>>, context: T) {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -7,7 +7,6 @@ use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
 use super::Inner;
-use super::dictionaries::UnpackError;
 use super::error::{Verdict, store_error, unexpected, verdict};
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
@@ -89,11 +88,7 @@ impl Inner {
         const WHAT: &str = "reading a workspace";
         let answer = self.shared.call_repeatable(&keys.owner(), cmd).await.and_then(read::parse);
         let answered = answer.map_err(|error| store_error(WHAT, error))?;
-        match self.dictionaries.fetch_and_unpack(&answered.attempts).await {
-            Ok(attempts) => Ok(answered.with(attempts)),
-            Err(UnpackError::Redis(error)) => Err(store_error(WHAT, error).into()),
-            Err(error) => Err(error.for_workspace(workspace).into()),
-        }
+        Ok(answered.stored(workspace)?)
     }
 
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

@@ -37,11 +37,6 @@ impl Keys {
         format!("{}:messages", self.prefix)
     }
 
-    /// What the attempts of all shards are compressed with.
-    pub(super) fn dictionaries(&self) -> String {
-        format!("{}:dictionaries", self.prefix)
-    }
-
     /// The keys of one shard. The braces are the hash tag of Redis Cluster: all lie in one slot.
     pub(super) fn shard(&self, shard: u16) -> ShardKeys {
         ShardKeys { base: format!("{}:{{{shard}}}:", self.prefix).into() }
@@ -127,7 +122,6 @@ mod tests {
         let acme: WorkspaceId = "acme".parse().unwrap();
         assert_eq!(keys.meta(), "outbound:meta");
         assert_eq!(keys.source(), "outbound:messages");
-        assert_eq!(keys.dictionaries(), "outbound:dictionaries");
         assert_eq!(shard.messages(), "outbound:{7}:messages");
         assert_eq!(shard.owner(), "outbound:{7}:owner");
         assert_eq!(shard.of(&acme, WorkspaceKey::Attempts), "outbound:{7}:attempts:acme");

@@ -25,11 +25,10 @@ use tracing::{info, warn};
 use super::commit::Fence;
 use super::connect::{Backoff, Connection, Server};
 use super::counts::Counts;
-use super::dictionaries::Dictionaries;
 use super::error::{is_away, timed_out};
 use super::keys::ShardKeys;
 use super::script::Script;
-use crate::config;
+use crate::config::{self, Compression};
 use crate::journal::port::{LineError, ShardLine, ShardRequest, ShardResponse};
 use request::{Outcome, Sent};
 
@@ -51,8 +50,8 @@ pub(super) struct Held {
     pub(super) head: u64,
     /// Where its findings are counted.
     pub(super) counts: Arc<Counts>,
-    /// What attempts are compressed with.
-    pub(super) dictionaries: Arc<Dictionaries>,
+    /// How attempts are stored.
+    pub(super) compression: Compression,
 }
 
 impl Line {
@@ -193,18 +192,9 @@ impl Task {
         ask.arg(&self.held.fence.nonce).arg(self.acknowledged.to_string());
         let answer = connection.call(&ask, config::STORE_TIMEOUT).await;
         match request::judge(answer, self.held.shard, self.acknowledged) {
-            Outcome::Applied(_) => {}
-            Outcome::Away(error) => return Err(End::Away(error)),
-            Outcome::Dead(error) => return Err(End::Dead(error)),
-        }
-        // Before anything names it.
-        match self.held.dictionaries.keep(&mut connection).await {
-            Err(error) if is_away(&error) => Err(End::Away(error)),
-            Err(error) => {
-                let detail = format!("the dictionary of the log cannot be kept: {error}");
-                Err(End::Dead(LineError::Failed { shard: self.held.shard, detail }))
-            }
-            Ok(()) => Ok(connection),
+            Outcome::Applied(_) => Ok(connection),
+            Outcome::Away(error) => Err(End::Away(error)),
+            Outcome::Dead(error) => Err(End::Dead(error)),
         }
     }
 

@@ -30,8 +30,8 @@ impl Journal for Redis {
         let fence = Fence { nonce: format!("{}.{}", inner.run, Uuid::new_v4()), lease: holder.lease };
         let lease = lease::acquire(inner, shard, holder, &fence.nonce).await?;
         let keys = inner.keys.shard(shard);
-        let (counts, dictionaries) = (Arc::clone(&inner.counts), Arc::clone(&inner.dictionaries));
-        let held = Held { shard, keys: keys.clone(), fence, head: lease.head, counts, dictionaries };
+        let (counts, compression) = (Arc::clone(&inner.counts), inner.compression);
+        let held = Held { shard, keys: keys.clone(), fence, head: lease.head, counts, compression };
         Ok(Acquired {
             intake: Box::new(Intake::new(Arc::clone(&inner.server), keys)),
             line: Box::new(Line::start(Arc::clone(&inner.server), held)),

@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 
+use super::compression;
 use super::connect::Server;
 use super::error::unexpected;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::reply;
 use super::script::Script;
 use crate::journal::fold::Stored;
-use crate::journal::port::{ATTEMPTS_KEPT, RawEntry, StoredEvent};
+use crate::journal::port::{ATTEMPTS_KEPT, LoadError, RawEntry, StoredEvent};
 use crate::message::WorkspaceId;
 
 /// Which attempts to read.
@@ -32,9 +33,13 @@ pub(super) struct Answered {
 }
 
 impl Answered {
-    /// The same with its attempts read, and the newest skipped message as stored.
-    pub(super) fn with(self, attempts: Vec<StoredEvent>) -> (Stored, Option<Bytes>) {
-        (Stored { snapshot: self.snapshot, attempts, top: self.top }, self.last)
+    /// The same with the attempts of `workspace` decompressed, and its newest skipped message as stored.
+    ///
+    /// # Errors
+    /// [`LoadError::Corrupt`]: an attempt cannot be decompressed.
+    pub(super) fn stored(self, workspace: &WorkspaceId) -> Result<(Stored, Option<Bytes>), LoadError> {
+        let attempts = compression::stored_attempts(&self.attempts).map_err(|error| error.for_workspace(workspace))?;
+        Ok((Stored { snapshot: self.snapshot, attempts, top: self.top }, self.last))
     }
 }
 

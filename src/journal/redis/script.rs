@@ -10,7 +10,6 @@ use redis::Cmd;
 pub(super) enum Script {
     Acquire,
     Commit,
-    Dictionary,
     Handover,
     Meta,
     Owner,
@@ -22,10 +21,9 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 11] = [
+pub(super) const TEXTS: [&str; 10] = [
     include_str!("../../../redis/acquire.lua"),
     include_str!("../../../redis/commit.lua"),
-    include_str!("../../../redis/dictionary.lua"),
     include_str!("../../../redis/handover.lua"),
     include_str!("../../../redis/meta.lua"),
     include_str!("../../../redis/owner.lua"),

@@ -14,7 +14,6 @@ use crate::config::Compression;
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
 use crate::journal::port::Journal;
-use crate::journal::redis::compression::tests::samples;
 use crate::journal::redis::connect::Server;
 use crate::journal::redis::keys::Keys;
 use crate::message::{EntryId, WorkspaceId};
@@ -48,12 +47,7 @@ impl<const COMPRESSED: bool> OnRedis<COMPRESSED> {
     async fn connected(server: &RedisServer) -> Arc<Redis> {
         let compression = if COMPRESSED { Compression::Zstd } else { Compression::None };
         let options = RedisOptions { compression, ..options(&server.url()) };
-        let journal = Redis::connect(&options).await.unwrap();
-        if COMPRESSED {
-            // The first attempts are compressed already.
-            Arc::clone(&journal.inner.dictionaries).learn(samples(400)).await;
-        }
-        Arc::new(journal)
+        Arc::new(Redis::connect(&options).await.unwrap())
     }
 
     fn key(workspace: &WorkspaceId, what: &str) -> String {

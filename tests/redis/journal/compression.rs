@@ -1,19 +1,15 @@
-//! Compressed attempts: both forms side by side, one dictionary for all, and what its loss means.
+//! Compressed attempts: both forms side by side, and what cannot be decompressed.
 
-use std::sync::Arc;
-
-use outbound::config::{Compression, DICTIONARY_BYTES_MAX, DICTIONARY_SAMPLES};
+use outbound::config::Compression;
 use outbound::journal::Journal as _;
 use outbound::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, Holder, LoadError, ReadError, ShardLine};
 use outbound::journal::redis::{Redis, RedisOptions};
 
-use crate::journal::kit::{Workspace, acquire, batch, entry, holder, options, until};
+use crate::journal::kit::{Workspace, acquire, batch, entry, holder, options};
 use support::redis_server::RedisServer;
 
 /// As XRANGE answers them: ids, and names and values.
 type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
-
-const DICTIONARIES: &str = "outbound:dictionaries";
 
 async fn compressing(server: &RedisServer) -> Redis {
     let compression = Compression::Zstd;
@@ -40,15 +36,6 @@ async fn attempt(line: &dyn ShardLine, workspace: &mut Workspace, count: usize) 
     }
 }
 
-/// Makes attempts until they are compressed.
-async fn attempt_until_compressed(server: &RedisServer, line: &dyn ShardLine, workspace: &mut Workspace) {
-    attempt(line, workspace, DICTIONARY_SAMPLES).await;
-    until(|| server.call::<usize>(&["HLEN", DICTIONARIES]) == 2).await;
-    while forms(server, workspace.id.as_str()).1 < 10 {
-        attempt(line, workspace, 1).await;
-    }
-}
-
 async fn started(journal: &Redis, line: &dyn ShardLine, id: &str) -> Workspace {
     assert_eq!(journal.shards(), 1);
     let mut workspace = Workspace::new(id);
@@ -67,18 +54,19 @@ async fn assert_readable(journal: &Redis, line: &dyn ShardLine, workspace: &Work
 }
 
 #[tokio::test]
-async fn a_dictionary_is_made_of_the_first_attempts_and_both_forms_are_read_whichever_is_written() {
+async fn both_forms_are_read_whichever_is_written() {
     // Given a log whose first entries are JSON and whose last ones are compressed
     let server = RedisServer::start();
-    Redis::connect(&options(&server.url())).await.unwrap();
+    let plainly = Redis::connect(&options(&server.url())).await.unwrap();
+    let held = line(&plainly, &holder("node-a")).await;
+    let mut acme = started(&plainly, &*held, "acme").await;
+    attempt(&*held, &mut acme, ATTEMPTS_KEPT).await;
+    assert_eq!(forms(&server, "acme").1, 0);
     let journal = compressing(&server).await;
     let held = line(&journal, &holder("node-a")).await;
-    let mut acme = started(&journal, &*held, "acme").await;
-    attempt_until_compressed(&server, &*held, &mut acme).await;
+    attempt(&*held, &mut acme, 20).await;
     let (plain, packed) = forms(&server, "acme");
-    assert!(plain > 50 && packed >= 10, "{plain} {packed}");
-    let current: String = server.call(&["HGET", DICTIONARIES, "current"]);
-    assert!(server.call::<Vec<u8>>(&["HGET", DICTIONARIES, &current]).len() <= DICTIONARY_BYTES_MAX);
+    assert!(plain > 50 && packed == 20, "{plain} {packed}");
     assert_readable(&journal, &*held, &acme).await;
 
     // When compression is off
@@ -90,66 +78,38 @@ async fn a_dictionary_is_made_of_the_first_attempts_and_both_forms_are_read_whic
     assert!(forms(&server, "acme").1 <= packed);
     assert_readable(&plainly, &*held, &acme).await;
 
-    // When it is on again, then the same dictionary is used, and no other is made
+    // When it is on again, then the log becomes a compressed one
     let journal = compressing(&server).await;
     let held = line(&journal, &holder("node-a")).await;
     while forms(&server, "acme").1 < ATTEMPTS_KEPT {
         attempt(&*held, &mut acme, 1).await;
     }
     assert_readable(&journal, &*held, &acme).await;
-    assert_eq!(server.call::<usize>(&["HLEN", DICTIONARIES]), 2);
-    assert_eq!(server.call::<String>(&["HGET", DICTIONARIES, "current"]), current);
 }
 
 #[tokio::test]
-async fn a_lost_dictionary_is_named_for_whoever_needs_it_and_harms_nobody_else() {
-    // Given one workspace with compressed attempts above its snapshot, and one without
+async fn an_unknown_dictionary_is_named_for_whoever_needs_it_and_harms_nobody_else() {
+    // Given one workspace with an attempt above its snapshot that a newer program compressed, and one without
     let server = RedisServer::start();
     Redis::connect(&options(&server.url())).await.unwrap();
     let journal = compressing(&server).await;
     let held = line(&journal, &holder("node-a")).await;
-    let (mut acme, mut other) = (started(&journal, &*held, "acme").await, started(&journal, &*held, "other").await);
+    let (acme, mut other) = (started(&journal, &*held, "acme").await, started(&journal, &*held, "other").await);
     held.commit(batch([other.attempted(entry(1))])).await.unwrap();
-    attempt_until_compressed(&server, &*held, &mut acme).await;
-    held.commit(batch([acme.attempted(entry(9))])).await.unwrap();
-    // When the dictionary is lost
-    let lost: Vec<(String, Vec<u8>)> = server.call(&["HGETALL", DICTIONARIES]);
-    assert_eq!(lost.len(), 2);
-    server.call::<()>(&["RENAME", DICTIONARIES, "lost"]);
-    let fresh = Redis::connect(&options(&server.url())).await.unwrap();
-    let held = line(&fresh, &holder("node-a")).await;
+    let newer = format!("{}-0", acme.state.seq + 1);
+    server.call::<()>(&["XADD", "outbound:{0}:attempts:acme", &newer, "z", "~abc"]);
     // Then it is named, by loads and by reads
     let LoadError::Corrupt { detail, .. } = held.load(&acme.id).await.unwrap().unwrap_err() else {
         panic!("corrupt");
     };
-    let version: String = server.call(&["HGET", "lost", "current"]);
-    assert!(detail.contains(&format!("dictionary {version}, which is not in {DICTIONARIES}")), "{detail}");
-    let read = fresh.read(&acme.id).await.unwrap_err();
+    assert!(detail.contains("dictionary 126, which this program does not have"), "{detail}");
+    let read = journal.read(&acme.id).await.unwrap_err();
     assert!(matches!(read, ReadError::Load(LoadError::Corrupt { .. })), "{read}");
     assert!(matches!(held.newest(&acme.id).await.unwrap(), Err(LoadError::Corrupt { .. })));
     // And the others go on
     assert_eq!(held.load(&other.id).await.unwrap().unwrap().state, other.state);
     held.commit(batch([other.attempted(entry(2))])).await.unwrap();
-    assert_eq!(fresh.read(&other.id).await.unwrap().state, other.state);
-    // When it is back, then everything is readable again
-    server.call::<()>(&["RENAME", "lost", DICTIONARIES]);
-    assert_readable(&fresh, &*held, &acme).await;
-}
-
-#[tokio::test]
-async fn a_redis_that_lost_the_dictionary_gets_it_back_before_anything_names_it_again() {
-    let mut server = RedisServer::start();
-    Redis::connect(&options(&server.url())).await.unwrap();
-    let journal = compressing(&server).await;
-    let held = line(&journal, &holder("node-a")).await;
-    let mut acme = started(&journal, &*held, "acme").await;
-    attempt_until_compressed(&server, &*held, &mut acme).await;
-    server.call::<()>(&["DEL", DICTIONARIES]);
-    server.kill();
-    server.restart();
-    held.commit(batch([acme.attempted(entry(9))])).await.unwrap();
-    let fresh = Redis::connect(&options(&server.url())).await.unwrap();
-    assert_eq!(fresh.read(&acme.id).await.unwrap().state, acme.state);
+    assert_eq!(journal.read(&other.id).await.unwrap().state, other.state);
 }
 
 #[tokio::test]
@@ -160,8 +120,9 @@ async fn an_entry_that_is_damaged_is_named_by_its_seq() {
     let mut acme = started(&journal, &*held, "acme").await;
     held.commit(batch([acme.attempted(entry(1))])).await.unwrap();
     for (fields, expected) in [
-        (["z", "abc"], "seq 3 cannot be decompressed"),
-        (["z", "abcdefgh"], "dictionary 61626364, which is not in outbound:dictionaries"),
+        (["z", ""], "seq 3 cannot be decompressed"),
+        (["z", "\u{1}abc"], "seq 3 cannot be decompressed"),
+        (["z", "abc"], "dictionary 97, which this program does not have"),
         (["y", "{}"], "seq 3 has neither the field e nor z"),
     ] {
         let key = "outbound:{0}:attempts:acme";
@@ -173,56 +134,4 @@ async fn an_entry_that_is_damaged_is_named_by_its_seq() {
         server.call::<()>(&["XDEL", key, "3-0"]);
         server.call::<()>(&["XSETID", key, "2-0"]);
     }
-}
-
-#[tokio::test]
-async fn nodes_that_train_at_the_same_time_agree_on_one_dictionary() {
-    // Given two nodes that hold a shard each and know of no dictionary
-    let server = RedisServer::start();
-    Redis::connect(&RedisOptions { shards: Some(2), ..options(&server.url()) }).await.unwrap();
-    let nodes = [Arc::new(compressing(&server).await), Arc::new(compressing(&server).await)];
-    let ids = [0, 1].map(|shard| {
-        let all = (0..).map(|n| format!("ws-{n}"));
-        all.map(|id| Workspace::new(&id)).find(|workspace| workspace.id.shard(2) == shard).unwrap()
-    });
-    // When both have enough attempts at the same time
-    let trained = nodes.iter().zip(ids).zip([0, 1]).map(|((node, mut workspace), shard)| {
-        let node = Arc::clone(node);
-        async move {
-            let held = node.acquire(shard, &holder(&format!("node-{shard}"))).await.unwrap().line;
-            held.commit(batch([workspace.saved()])).await.unwrap();
-            attempt(&*held, &mut workspace, DICTIONARY_SAMPLES).await;
-            (held, workspace, shard)
-        }
-    });
-    let mut trained = futures_util::future::join_all(trained).await;
-    let key = |workspace: &Workspace, shard: u16| format!("outbound:{{{shard}}}:attempts:{}", workspace.id);
-    let is_packed = |key: &str| {
-        let last: Entries = server.call(&["XREVRANGE", key, "+", "-", "COUNT", "1"]);
-        last.into_iter().flat_map(|(_, fields)| fields).find(|(name, _)| name == "z").map(|(_, packed)| packed)
-    };
-    let mut named = Vec::new();
-    for (held, workspace, shard) in &mut trained {
-        let key = key(workspace, *shard);
-        while is_packed(&key).is_none() {
-            attempt(&**held, workspace, 1).await;
-        }
-        named.push(is_packed(&key).unwrap()[..4].to_vec());
-    }
-    // Then both name the same, which is the only one
-    assert_eq!(named[0], named[1]);
-    assert_eq!(server.call::<usize>(&["HLEN", DICTIONARIES]), 2);
-    // And each reads what the other wrote
-    for (node, (_, workspace, _)) in nodes.iter().zip(trained.iter().rev()) {
-        assert_eq!(node.read(&workspace.id).await.unwrap().state, workspace.state);
-    }
-}
-
-#[tokio::test]
-async fn a_redis_that_evicts_is_refused_even_where_it_may_forget() {
-    let server = RedisServer::start_with(&["--maxmemory-policy", "allkeys-lru"]);
-    let volatile = RedisOptions { allow_volatile: true, ..options(&server.url()) };
-    Redis::connect(&volatile).await.unwrap();
-    let refused = Redis::connect(&RedisOptions { compression: Compression::Zstd, ..volatile }).await.unwrap_err();
-    assert!(refused.to_string().contains("set it to noeviction"), "{refused}");
 }

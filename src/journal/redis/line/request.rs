@@ -13,9 +13,7 @@ use super::{Answer, Held, send};
 use crate::journal::fold::{self, Stored};
 use crate::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, LineError, LoadError, ShardRequest, ShardResponse};
 use crate::journal::redis::connect::{Connection, Server};
-use crate::journal::redis::dictionaries::UnpackError;
 use crate::journal::redis::error::is_away;
-use crate::journal::redis::read::Answered;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
 use crate::message::WorkspaceId;
@@ -112,19 +110,13 @@ impl Sent {
                 ShardResponse::Committed { number, lease_until: self.at + held.fence.lease }
             }
             ShardRequest::Load(workspace) => {
-                read_and_reply(answer, held, workspace, self.reply, |workspace, read| {
-                    let loaded = read.and_then(|(stored, _)| fold::load(&workspace, &stored));
-                    ShardResponse::Loaded(workspace, loaded.map(Box::new))
-                });
-                return Ok(None);
+                let loaded = stored(answer, &workspace).and_then(|(stored, _)| fold::load(&workspace, &stored));
+                ShardResponse::Loaded(workspace, loaded.map(Box::new))
             }
             ShardRequest::Newest { workspace, command } => {
-                read_and_reply(answer, held, workspace, self.reply, move |workspace, read| {
-                    let newest =
-                        read.and_then(|(stored, last)| fold::newest(&workspace, &stored.attempts, last.as_deref()));
-                    ShardResponse::Newest { workspace, command, newest }
-                });
-                return Ok(None);
+                let newest = stored(answer, &workspace)
+                    .and_then(|(stored, last)| fold::newest(&workspace, &stored.attempts, last.as_deref()));
+                ShardResponse::Newest { workspace, command, newest }
             }
             ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(reply::entries).map_err(failed)?),
             ShardRequest::Present(_) => {
@@ -195,38 +187,9 @@ fn tell(held: &Held, counts: Vec<Value>) -> Result<(), RedisError> {
     Ok(())
 }
 
-/// What is stored of a workspace, with its newest skipped message as stored.
-type Read = Result<(Stored, Option<Bytes>), LoadError>;
-
-/// Sends what `respond` makes of what is stored of a workspace. An answer that stays an error is the
-/// workspace's, not the line's: one key of another type must not stop the shard.
-fn read_and_reply(
-    answer: Result<Value, RedisError>,
-    held: &Held,
-    workspace: WorkspaceId,
-    reply: oneshot::Sender<ShardResponse>,
-    respond: impl FnOnce(WorkspaceId, Read) -> ShardResponse + Send + 'static,
-) {
-    let answered = match answer.and_then(read::parse) {
-        Ok(answered) => answered,
-        Err(error) => {
-            let corrupt = LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() };
-            reply.send(respond(workspace, Err(corrupt))).ok();
-            return;
-        }
-    };
-    let finish = move |unpacked: Result<_, UnpackError>, answered: Answered| {
-        let read = unpacked.map_err(|error| error.for_workspace(&workspace)).map(|attempts| answered.with(attempts));
-        respond(workspace, read)
-    };
-    let dictionaries = Arc::clone(&held.dictionaries);
-    if dictionaries.know(&answered.attempts) {
-        reply.send(finish(dictionaries.unpack(&answered.attempts), answered)).ok();
-        return;
-    }
-    // What was read is as of its place in the order; only its dictionary is still on the way.
-    tokio::spawn(async move {
-        let unpacked = dictionaries.wait_and_unpack(&answered.attempts).await;
-        reply.send(finish(unpacked, answered)).ok();
-    });
+/// What is stored of a workspace, with its newest skipped message as stored. An answer that stays an error is
+/// the workspace's, not the line's: one key of another type must not stop the shard.
+fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<(Stored, Option<Bytes>), LoadError> {
+    let corrupt = |error: RedisError| LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() };
+    answer.and_then(read::parse).map_err(corrupt).and_then(|answered| answered.stored(workspace))
 }
