@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use crate::actor::admission::{Gate, NodeCap};
 use crate::actor::read_scheduler::Pace;
-use crate::actor::shard::core::Desk;
+use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
 use crate::actor::shard::{News, ShardActor, Status, Tools};
@@ -256,7 +256,7 @@ fn start_shards(
             #[cfg(test)]
             inspect: super::tests::inspect,
         });
-        let desk = Desk::new(place, Limits::default(), options.clock, gate, tokio::time::Instant::now());
+        let core = ShardCore::new(place, Limits::default(), options.clock, gate, tokio::time::Instant::now());
         let board = Arc::clone(board);
         let tools = Tools {
             journal: Arc::clone(&options.journal),
@@ -269,7 +269,7 @@ fn start_shards(
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
         };
-        ShardActor::new(desk, tools, released).start()
+        ShardActor::new(core, tools, released).start()
     };
     shards.into_iter().map(start_one).collect()
 }

@@ -1,4 +1,4 @@
-//! The shard actor: does what its [`Desk`] says and brings it what comes of it.
+//! The shard actor: does what its [`ShardCore`] says and brings it what comes of it.
 
 pub(super) mod core;
 pub(super) mod entry;
@@ -24,7 +24,7 @@ use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Seed, Start, Suspects, unable_for_good};
 use crate::actor::read_scheduler::Pace;
 use crate::actor::report_queue::Inbox;
-use crate::actor::shard::core::{Action, Counts, Desk};
+use crate::actor::shard::core::{Action, Counts, ShardCore};
 use crate::actor::workspace::core::Context;
 use crate::actor::workspace::{Report, What, WorkspaceActor};
 use crate::config::SNAPSHOT_EVERY;
@@ -64,7 +64,7 @@ pub(super) enum Status {
 }
 
 pub(super) struct ShardActor {
-    desk: Desk,
+    core: ShardCore,
     tools: Tools,
     held: Option<HeldShard>,
     /// Names the acquisition: answers of an earlier one are ignored.
@@ -109,9 +109,9 @@ impl actix::Message for News {
 }
 
 impl ShardActor {
-    pub(super) fn new(desk: Desk, tools: Tools, released: oneshot::Sender<()>) -> Self {
+    pub(super) fn new(core: ShardCore, tools: Tools, released: oneshot::Sender<()>) -> Self {
         Self {
-            desk,
+            core,
             tools,
             held: None,
             term: 0,
@@ -130,14 +130,14 @@ impl ShardActor {
             News::Inbox => {
                 let (reports, finished) = self.inbox.take();
                 for report in reports {
-                    self.desk.report(report, now);
+                    self.core.report(report, now);
                 }
-                self.desk.finished(finished, now);
+                self.core.finished(finished, now);
             }
-            News::MailSent(workspace, mail, result) => self.desk.mail_sent(&workspace, mail, result, now),
-            News::Tick => self.desk.tick(now),
-            News::Drain => self.desk.drain(),
-            News::GiveUp => self.desk.give_up(),
+            News::MailSent(workspace, mail, result) => self.core.mail_sent(&workspace, mail, result, now),
+            News::Tick => self.core.tick(now),
+            News::Drain => self.core.drain(),
+            News::GiveUp => self.core.give_up(),
             News::Released => self.end(ctx),
         }
     }
@@ -145,8 +145,8 @@ impl ShardActor {
     fn take_of_term(&mut self, news: TermNews, now: Instant, ctx: &mut ActixContext<Self>) {
         match news {
             TermNews::Acquired(result) => self.acquired(*result, now, ctx),
-            TermNews::Polled(Ok(polled)) => self.desk.polled(polled, now),
-            TermNews::Polled(Err(error)) => self.desk.poll_failed(&error, now),
+            TermNews::Polled(Ok(polled)) => self.core.polled(polled, now),
+            TermNews::Polled(Err(error)) => self.core.poll_failed(&error, now),
             TermNews::Line(Ok(response)) => self.answered(response, now),
             TermNews::Line(Err(error)) => {
                 self.held = None;
@@ -158,22 +158,22 @@ impl ShardActor {
                     );
                 }
                 self.show(Status::Waiting(error.to_string()));
-                self.desk.line_failed(&error, now);
+                self.core.line_failed(&error, now);
             }
         }
     }
 
     fn answered(&mut self, response: ShardResponse, now: Instant) {
         match response {
-            ShardResponse::Committed { number, lease_until } => self.desk.committed(number, lease_until, now),
+            ShardResponse::Committed { number, lease_until } => self.core.committed(number, lease_until, now),
             ShardResponse::Loaded(workspace, loaded) => {
                 let loaded = loaded.and_then(|loaded| open_sealed(&self.tools.context.keyring, &workspace, *loaded));
-                self.desk.loaded(&workspace, loaded, now);
+                self.core.loaded(&workspace, loaded, now);
             }
             ShardResponse::Newest { workspace, command, newest } => {
-                self.desk.newest(&workspace, command, newest, now);
+                self.core.newest(&workspace, command, newest, now);
             }
-            ShardResponse::CaughtUp(entries) => self.desk.swept(entries, now),
+            ShardResponse::CaughtUp(entries) => self.core.swept(entries, now),
             // Awaited where they are asked for.
             ShardResponse::Present(_) | ShardResponse::Released => {}
         }
@@ -188,13 +188,13 @@ impl ShardActor {
         match result {
             Ok((acquired, present)) => {
                 self.held = Some(HeldShard { line: acquired.line, polls: self.read_with(acquired.intake, ctx) });
-                self.desk.acquired(acquired.outbox, &present, acquired.lease_until, now);
+                self.core.acquired(acquired.outbox, &present, acquired.lease_until, now);
             }
             Err(error) => {
                 self.show(Status::Waiting(error.to_string()));
                 let ours = &self.tools.holder.node;
                 let elsewhere = matches!(&error, AcquireError::Held { node, .. } if node != ours);
-                self.desk.not_acquired(&error, elsewhere);
+                self.core.not_acquired(&error, elsewhere);
             }
         }
     }
@@ -223,12 +223,12 @@ impl ShardActor {
 
     fn work(&mut self, ctx: &mut ActixContext<Self>) {
         let now = Instant::now();
-        while let Some(action) = self.desk.next_action(now) {
+        while let Some(action) = self.core.next_action(now) {
             self.act(action, ctx);
         }
         self.arm_timer(now, ctx);
-        if self.desk.is_running() {
-            self.show(Status::Held(self.desk.counts(now)));
+        if self.core.is_running() {
+            self.show(Status::Held(self.core.counts(now)));
         }
     }
 
@@ -337,7 +337,7 @@ impl ShardActor {
 
     /// One timer, armed again when something is due earlier.
     fn arm_timer(&mut self, now: Instant, ctx: &mut ActixContext<Self>) {
-        let at = self.desk.wake_at(now);
+        let at = self.core.wake_at(now);
         if let Some((handle, armed)) = self.timer.take() {
             if armed <= at && armed > now {
                 self.timer = Some((handle, armed));

@@ -96,7 +96,7 @@ pub(in crate::actor) struct Counts {
     pub(in crate::actor) store_is_silent: bool,
 }
 
-pub(in crate::actor) struct Desk {
+pub(in crate::actor) struct ShardCore {
     place: Place,
     limits: Limits,
     clock: Clock,
@@ -141,9 +141,9 @@ const STARVED_AT_ONCE: usize = 256;
 /// How often idle workspaces are looked for: one rests at most twice as late as it may.
 const TIDY_EVERY: Duration = REST_AFTER;
 
-impl Desk {
+impl ShardCore {
     pub(in crate::actor) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
-        let mut desk = Self {
+        let mut core = Self {
             place,
             limits,
             clock,
@@ -168,8 +168,8 @@ impl Desk {
             tidy_at: now + TIDY_EVERY,
             actions: VecDeque::new(),
         };
-        desk.actions.push_back(Action::Acquire { after: Duration::ZERO, attempted: Vec::new() });
-        desk
+        core.actions.push_back(Action::Acquire { after: Duration::ZERO, attempted: Vec::new() });
+        core
     }
 
     /// The next thing to do; asked again after every event until there is none.
@@ -180,7 +180,7 @@ impl Desk {
         self.actions.pop_front()
     }
 
-    /// When [`Desk::tick`] is to be called at the latest.
+    /// When [`ShardCore::tick`] is to be called at the latest.
     pub(in crate::actor) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
         let fallen = self.fallen.iter().filter_map(|fallen| self.slots.get(fallen)?.not_before).min();
@@ -276,7 +276,7 @@ impl Desk {
         self.table.is_empty() && !self.slots.any_parked() && self.committer.is_idle()
     }
 
-    /// Tells the workspace what the desk's books hold anyway: one that is not in memory gets it with
+    /// Tells the workspace what this core holds anyway: one that is not in memory gets it with
     /// everything else that is undone when it is loaded, so nothing is told twice to one life.
     fn tell(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
         let slot = self.slots.ensure(workspace, now);

@@ -53,7 +53,7 @@ pub(super) struct Slot {
     pub(super) giving_back: bool,
     /// Attempts, under way or ended, outlived its last actor.
     pub(super) survivors: bool,
-    /// Something waits for its next life that the desk's books hold.
+    /// Something waits for its next life that the shard core holds.
     pub(super) wanted: bool,
     pub(super) used_at: Instant,
     /// It was told to rest, and not used since.

@@ -1,5 +1,5 @@
-//! The desk and its workspaces without actix, network or store: whatever may happen to them happens
-//! in a random order, and after every event the books are audited.
+//! The core of a shard and its workspaces without actix, network or store: whatever may happen to them happens
+//! in a random order, and after every event the counters are audited.
 //!
 //! Laws, for every order: a message is attempted at most once unless another holder had the shard or
 //! the store lost what it had acknowledged; each has exactly one outcome; those of a chat are

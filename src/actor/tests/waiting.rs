@@ -9,7 +9,7 @@ use super::bench::{Bench, core, id, treatment};
 use crate::actor::admission::{Gate, NodeCap};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspace};
-use crate::actor::shard::core::{Action, Desk};
+use crate::actor::shard::core::{Action, ShardCore};
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
 use crate::actor::workspace::{Report, What};
@@ -62,19 +62,19 @@ fn gate() -> Rc<Gate> {
     Gate::new(NodeCap::new(8), Duration::from_secs(5))
 }
 
-fn desk(gate: Rc<Gate>) -> Desk {
+fn shard_core(gate: Rc<Gate>) -> ShardCore {
     let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
-    Desk::new(place, Limits::default(), now, gate, Instant::now())
+    ShardCore::new(place, Limits::default(), now, gate, Instant::now())
 }
 
-fn actions(desk: &mut Desk) -> Vec<Action> {
-    std::iter::from_fn(|| desk.next_action(Instant::now())).collect()
+fn actions(shard: &mut ShardCore) -> Vec<Action> {
+    std::iter::from_fn(|| shard.next_action(Instant::now())).collect()
 }
 
-fn acquire(desk: &mut Desk, outbox: Vec<OwedMail>) -> Vec<Action> {
+fn acquire(shard: &mut ShardCore, outbox: Vec<OwedMail>) -> Vec<Action> {
     let until = Instant::now() + Duration::from_secs(10);
-    desk.acquired(outbox, &HashSet::default(), until, Instant::now());
-    actions(desk)
+    shard.acquired(outbox, &HashSet::default(), until, Instant::now());
+    actions(shard)
 }
 
 const MAIL: MailId = MailId::disabled(2);
@@ -95,73 +95,73 @@ fn owed() -> OwedMail {
 }
 
 /// A mail that is due again while nothing else happens.
-fn desk_with_a_mail_to_come() -> Desk {
-    let mut desk = desk(gate());
-    actions(&mut desk);
-    acquire(&mut desk, vec![owed()]);
+fn shard_with_a_mail_to_come() -> ShardCore {
+    let mut shard = shard_core(gate());
+    actions(&mut shard);
+    acquire(&mut shard, vec![owed()]);
     let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
-    desk.loaded(&id("acme"), Err(error), Instant::now());
-    actions(&mut desk);
-    desk
+    shard.loaded(&id("acme"), Err(error), Instant::now());
+    actions(&mut shard);
+    shard
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
-    let mut desk = desk_with_a_mail_to_come();
+    let mut shard = shard_with_a_mail_to_come();
     tokio::time::advance(Duration::from_secs(6)).await;
-    desk.tick(Instant::now());
-    let done = actions(&mut desk);
+    shard.tick(Instant::now());
+    let done = actions(&mut shard);
     let loaded = done.iter().any(|action| matches!(action, Action::Line(ShardRequest::Load(_))));
     assert!(loaded, "{done:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_draining_shard_does_not_turn_in_circles() {
-    let mut desk = desk_with_a_mail_to_come();
-    desk.drain();
+    let mut shard = shard_with_a_mail_to_come();
+    shard.drain();
     tokio::time::advance(Duration::from_secs(6)).await;
-    desk.tick(Instant::now());
-    actions(&mut desk);
-    assert!(desk.wake_at(Instant::now()) > Instant::now());
+    shard.tick(Instant::now());
+    actions(&mut shard);
+    assert!(shard.wake_at(Instant::now()) > Instant::now());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mail_that_a_save_dropped_is_not_asked_about() {
-    let mut desk = desk_with_a_mail_to_come();
-    desk.polled(Polled { commands: vec![test_command()], ..Polled::default() }, Instant::now());
-    actions(&mut desk);
-    desk.loaded(&id("acme"), Ok(loaded()), Instant::now());
-    actions(&mut desk);
+    let mut shard = shard_with_a_mail_to_come();
+    shard.polled(Polled { commands: vec![test_command()], ..Polled::default() }, Instant::now());
+    actions(&mut shard);
+    shard.loaded(&id("acme"), Ok(loaded()), Instant::now());
+    actions(&mut shard);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
     let decided = Decided { steps: vec![step], ..Decided::default() };
-    desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, Instant::now());
+    shard.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, Instant::now());
     tokio::time::advance(LINGER).await;
-    actions(&mut desk);
-    desk.committed(1, Instant::now() + Duration::from_secs(10), Instant::now());
+    actions(&mut shard);
+    shard.committed(1, Instant::now() + Duration::from_secs(10), Instant::now());
     tokio::time::advance(Duration::from_secs(6)).await;
-    desk.tick(Instant::now());
-    let asked = actions(&mut desk).iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
+    shard.tick(Instant::now());
+    let asked = actions(&mut shard).iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
     assert!(!asked);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
-    let mut desk = desk(gate());
-    actions(&mut desk);
-    acquire(&mut desk, vec![owed()]);
+    let mut shard = shard_core(gate());
+    actions(&mut shard);
+    acquire(&mut shard, vec![owed()]);
     let now = Instant::now();
-    desk.loaded(&id("acme"), Ok(loaded()), now);
+    shard.loaded(&id("acme"), Ok(loaded()), now);
     let report = |decided| Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) };
-    desk.report(report(Decided { mail: Some((MAIL, MailNext::Send)), ..Decided::default() }), now);
-    assert!(actions(&mut desk).iter().any(|action| matches!(action, Action::SendMail(_))));
-    desk.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
+    shard.report(report(Decided { mail: Some((MAIL, MailNext::Send)), ..Decided::default() }), now);
+    assert!(actions(&mut shard).iter().any(|action| matches!(action, Action::SendMail(_))));
+    shard.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
-    desk.report(report(Decided { steps: vec![step], mail: Some((MAIL, MailNext::Over)), ..Decided::default() }), now);
-    desk.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
-    actions(&mut desk);
-    acquire(&mut desk, vec![owed()]);
-    desk.loaded(&id("acme"), Ok(loaded()), now);
-    let told = actions(&mut desk);
+    shard.report(report(Decided { steps: vec![step], mail: Some((MAIL, MailNext::Over)), ..Decided::default() }), now);
+    shard.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
+    actions(&mut shard);
+    acquire(&mut shard, vec![owed()]);
+    shard.loaded(&id("acme"), Ok(loaded()), now);
+    let told = actions(&mut shard);
     let asked = told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
     let known =
         told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailResult(MAIL, MailResult::Sent))));
@@ -170,16 +170,16 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
-    let mut desk = desk(gate());
-    actions(&mut desk);
+    let mut shard = shard_core(gate());
+    actions(&mut shard);
     let mut pauses = Vec::new();
     for _ in 0..4 {
-        acquire(&mut desk, Vec::new());
+        acquire(&mut shard, Vec::new());
         // The lease is renewed and the streams are read before the commit that fails.
-        desk.committed(0, Instant::now() + Duration::from_secs(10), Instant::now());
-        desk.polled(Polled::default(), Instant::now());
-        desk.line_failed(&LineError::Failed { shard: 0, detail: "a key of another type".to_owned() }, Instant::now());
-        pauses.extend(actions(&mut desk).into_iter().filter_map(|action| match action {
+        shard.committed(0, Instant::now() + Duration::from_secs(10), Instant::now());
+        shard.polled(Polled::default(), Instant::now());
+        shard.line_failed(&LineError::Failed { shard: 0, detail: "a key of another type".to_owned() }, Instant::now());
+        pauses.extend(actions(&mut shard).into_iter().filter_map(|action| match action {
             Action::Acquire { after, .. } => Some(after),
             _ => None,
         }));
@@ -206,8 +206,8 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
 
 #[tokio::test]
 async fn a_read_waits_for_new_messages_only_when_the_last_one_found_no_more_than_there_were() {
-    let mut desk = desk(gate());
-    actions(&mut desk);
+    let mut shard = shard_core(gate());
+    actions(&mut shard);
     let read = |actions: Vec<Action>| {
         let mut actions = actions.into_iter();
         actions.find_map(|action| match action {
@@ -215,12 +215,12 @@ async fn a_read_waits_for_new_messages_only_when_the_last_one_found_no_more_than
             _ => None,
         })
     };
-    assert_eq!(read(acquire(&mut desk, Vec::new())), Some((READ_COUNT_MAX, READ_BLOCK)));
+    assert_eq!(read(acquire(&mut shard, Vec::new())), Some((READ_COUNT_MAX, READ_BLOCK)));
     let ids = 1..=u64::try_from(READ_COUNT_MAX).unwrap();
-    desk.polled(Polled { messages: ids.map(entry).collect(), ..Polled::default() }, Instant::now());
-    assert_eq!(read(actions(&mut desk)), Some((READ_COUNT_MAX, Duration::ZERO)));
-    desk.polled(Polled { messages: vec![entry(100)], ..Polled::default() }, Instant::now());
-    assert_eq!(read(actions(&mut desk)), Some((READ_COUNT_MAX, READ_BLOCK)));
+    shard.polled(Polled { messages: ids.map(entry).collect(), ..Polled::default() }, Instant::now());
+    assert_eq!(read(actions(&mut shard)), Some((READ_COUNT_MAX, Duration::ZERO)));
+    shard.polled(Polled { messages: vec![entry(100)], ..Polled::default() }, Instant::now());
+    assert_eq!(read(actions(&mut shard)), Some((READ_COUNT_MAX, READ_BLOCK)));
 }
 
 fn entry(ms: u64) -> RawEntry {
@@ -245,14 +245,14 @@ fn loaded() -> Loaded {
 #[tokio::test(start_paused = true)]
 async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let gate = gate();
-    let mut desk = desk(Rc::clone(&gate));
-    actions(&mut desk);
-    acquire(&mut desk, Vec::new());
+    let mut shard = shard_core(Rc::clone(&gate));
+    actions(&mut shard);
+    acquire(&mut shard, Vec::new());
     let now = Instant::now();
-    desk.polled(Polled { messages: vec![entry(50), entry(100)], ..Polled::default() }, now);
-    actions(&mut desk);
-    desk.loaded(&id("acme"), Ok(loaded()), now);
-    let items = actions(&mut desk).into_iter().find_map(|action| match action {
+    shard.polled(Polled { messages: vec![entry(50), entry(100)], ..Polled::default() }, now);
+    actions(&mut shard);
+    shard.loaded(&id("acme"), Ok(loaded()), now);
+    let items = actions(&mut shard).into_iter().find_map(|action| match action {
         Action::Tell(_, ToWorkspace::Entries(items)) => Some(items),
         _ => None,
     });
@@ -261,28 +261,28 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
     let start = Start { workspace: id("acme"), item, to, config: 1, trigger: Trigger::Message, webhook_id };
     let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
-    desk.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
-    let posts = actions(&mut desk).into_iter().find_map(|action| match action {
+    shard.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
+    let posts = actions(&mut shard).into_iter().find_map(|action| match action {
         Action::Post(start, _) => Some(start),
         _ => None,
     });
     let start = posts.unwrap();
 
-    desk.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
-    actions(&mut desk);
-    desk.acquired(Vec::new(), &[EntryId { ms: 100, n: 0 }].into_iter().collect(), now + Duration::from_secs(10), now);
-    actions(&mut desk);
+    shard.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
+    actions(&mut shard);
+    shard.acquired(Vec::new(), &[EntryId { ms: 100, n: 0 }].into_iter().collect(), now + Duration::from_secs(10), now);
+    actions(&mut shard);
     let end = End::Unable("no port is left".to_owned());
-    desk.finished(vec![Finished { start, began: crate::app::now(), end }], now);
-    actions(&mut desk);
+    shard.finished(vec![Finished { start, began: crate::app::now(), end }], now);
+    actions(&mut shard);
     let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
-    desk.loaded(&id("acme"), Err(error), now);
-    actions(&mut desk);
-    desk.polled(Polled { messages: vec![entry(50), entry(100)], ..Polled::default() }, now);
-    actions(&mut desk);
+    shard.loaded(&id("acme"), Err(error), now);
+    actions(&mut shard);
+    shard.polled(Polled { messages: vec![entry(50), entry(100)], ..Polled::default() }, now);
+    actions(&mut shard);
     tokio::time::advance(Duration::from_secs(1)).await;
-    desk.tick(Instant::now());
-    let sweep = actions(&mut desk).into_iter().find_map(|action| match action {
+    shard.tick(Instant::now());
+    let sweep = actions(&mut shard).into_iter().find_map(|action| match action {
         Action::Line(ShardRequest::CatchUp { from, .. }) => Some(from),
         _ => None,
     });

@@ -1,9 +1,9 @@
-//! What tests look at: whether the desk's books agree with one another.
+//! What tests look at: whether the counters of a shard's core agree with its table.
 
-use super::{Desk, Mode};
+use super::{Mode, ShardCore};
 use crate::message::EntryId;
 
-impl Desk {
+impl ShardCore {
     /// Panics when a counter contradicts the table.
     pub(in crate::actor) fn audit(&self) {
         let counted = self.table.count_by_workspace();
@@ -34,7 +34,7 @@ impl Desk {
     }
 }
 
-impl Desk {
+impl ShardCore {
     /// What a failed test prints.
     pub(in crate::actor) fn describe(&self) -> String {
         format!(

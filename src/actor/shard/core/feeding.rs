@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Desk, HeldCommand};
+use super::{HeldCommand, ShardCore};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, ToWorkspace};
 use crate::actor::shard::entry::{raw_of, read_command, read_message};
@@ -16,7 +16,7 @@ use crate::message::{EntryId, WorkspaceId};
 /// What was taken up, by workspace, in stream order.
 type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
 
-impl Desk {
+impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
         let quiet = self.is_all_quiet();
@@ -205,19 +205,19 @@ mod tests {
         let acme: WorkspaceId = "acme".parse().unwrap();
         let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
         let gate = Gate::new(NodeCap::new(1), std::time::Duration::ZERO);
-        let mut desk = Desk::new(place, Limits::default(), || Time::from_unix_ms(0), gate, now);
-        desk.acquired(Vec::new(), &HashSet::default(), now, now);
-        desk.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
+        let mut core = ShardCore::new(place, Limits::default(), || Time::from_unix_ms(0), gate, now);
+        core.acquired(Vec::new(), &HashSet::default(), now, now);
+        core.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
-        desk.loaded(&acme, Ok(loaded), now);
-        let slot = desk.slots.get_mut(&acme).unwrap();
+        core.loaded(&acme, Ok(loaded), now);
+        let slot = core.slots.get_mut(&acme).unwrap();
         slot.giving_back = true;
         let life = slot.life;
 
-        desk.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
-        assert!(!desk.table.knows(EntryId { ms: 2, n: 0 }));
+        core.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
+        assert!(!core.table.knows(EntryId { ms: 2, n: 0 }));
         let decided = Decided { given_back: Some(vec![EntryId { ms: 1, n: 0 }]), ..Decided::default() };
-        desk.report(Report { workspace: acme.clone(), life, what: What::Decided(Box::new(decided)) }, now);
-        assert_eq!(desk.slots.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
+        core.report(Report { workspace: acme.clone(), life, what: What::Decided(Box::new(decided)) }, now);
+        assert_eq!(core.slots.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Action, Desk, Mode};
+use super::{Action, Mode, ShardCore};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::ToWorkspace;
 use crate::actor::shard::committer::{Committer, Made};
@@ -19,7 +19,7 @@ use crate::message::{EntryId, WorkspaceId};
 /// The longest pause between two tries to read.
 const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-impl Desk {
+impl ShardCore {
     /// The shard is held. Of the attempted entries in the table those that are gone from the stream
     /// were settled before the reload.
     pub(in crate::actor) fn acquired(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::{Action, Desk, TestPost};
+use super::{Action, ShardCore, TestPost};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, ToWorkspace};
 use crate::actor::shard::registry::Phase;
@@ -17,7 +17,7 @@ use crate::workspace::command::{Answer, Refusal};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{MailId, Trigger};
 
-impl Desk {
+impl ShardCore {
     /// A workspace reported.
     pub(in crate::actor) fn report(&mut self, report: Report, now: Instant) {
         let Report { workspace, life, what } = report;

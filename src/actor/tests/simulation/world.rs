@@ -1,4 +1,4 @@
-//! Everything around the desk, as slow, as unordered and as broken as it may be.
+//! Everything around the core of a shard, as slow, as unordered and as broken as it may be.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use super::store::Store;
 use crate::actor::admission::{Gate, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
-use crate::actor::shard::core::{Action, Desk};
+use crate::actor::shard::core::{Action, ShardCore};
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
 use crate::actor::workspace::core::{Context, Core};
@@ -91,7 +91,7 @@ struct Flight {
 pub(super) struct World {
     rng: StdRng,
     trouble: Trouble,
-    desk: Desk,
+    shard: ShardCore,
     context: Rc<Context>,
     store: Store,
     copy: Option<Store>,
@@ -152,7 +152,7 @@ impl World {
         let mut world = Self {
             rng,
             trouble,
-            desk: Desk::new(place, limits, clock, gate, Instant::now()),
+            shard: ShardCore::new(place, limits, clock, gate, Instant::now()),
             context,
             store: Store::default(),
             copy: None,
@@ -201,7 +201,7 @@ impl World {
         // A test that another holder's end interrupted is answered when its workspace is loaded next.
         (0..WORKSPACES).for_each(|n| self.submit(workspace(n)));
         let give_up = Instant::now() + END_MAX;
-        while !(self.desk.is_at_rest() && self.store.messages.is_empty() && self.store.commands.is_empty()) {
+        while !(self.shard.is_at_rest() && self.store.messages.is_empty() && self.store.commands.is_empty()) {
             if Instant::now() > give_up {
                 self.tell();
                 let left: Vec<_> = self.store.messages.keys().collect();
@@ -258,7 +258,7 @@ impl World {
         if !self.mails.is_empty() {
             due.push(Event::MailEnd);
         }
-        let wake_at = self.desk.wake_at(now);
+        let wake_at = self.shard.wake_at(now);
         if now >= wake_at || due.is_empty() || self.rng.random_range(0..20) == 0 {
             due.push(Event::Time);
         }
@@ -392,7 +392,7 @@ impl World {
         self.published.retain(|entry| store.messages.contains_key(entry) || store.outcomes.contains_key(entry));
         self.submitted.retain(|id| store.commands.contains_key(id) || store.answers.contains_key(id));
         // What the store gave back may be read and attempted again from now on, before the loss is noticed.
-        self.attempted.retain(|entry| self.desk.holds_attempted(*entry) || !store.messages.contains_key(entry));
+        self.attempted.retain(|entry| self.shard.holds_attempted(*entry) || !store.messages.contains_key(entry));
         if let Some((_, read)) = &mut self.poll {
             *read = None;
         }

@@ -1,4 +1,4 @@
-//! What the desk wants done, what comes of it, and what must never happen meanwhile.
+//! What the core of a shard wants done, what comes of it, and what must never happen meanwhile.
 
 use super::*;
 
@@ -11,27 +11,27 @@ impl World {
             News::Acquired(term, result) if term == self.term => match result {
                 Ok((outbox, present)) => {
                     self.line = true;
-                    self.desk.acquired(outbox, &present, now + LEASE, now);
+                    self.shard.acquired(outbox, &present, now + LEASE, now);
                 }
-                Err(error) => self.desk.not_acquired(&error, false),
+                Err(error) => self.shard.not_acquired(&error, false),
             },
-            News::Polled(term, Ok(polled)) if term == self.term => self.desk.polled(polled, now),
-            News::Polled(term, Err(error)) if term == self.term => self.desk.poll_failed(&error, now),
-            News::Committed(term, number, until) if term == self.term => self.desk.committed(number, until, now),
-            News::Loaded(term, workspace, loaded) if term == self.term => self.desk.loaded(&workspace, loaded, now),
+            News::Polled(term, Ok(polled)) if term == self.term => self.shard.polled(polled, now),
+            News::Polled(term, Err(error)) if term == self.term => self.shard.poll_failed(&error, now),
+            News::Committed(term, number, until) if term == self.term => self.shard.committed(number, until, now),
+            News::Loaded(term, workspace, loaded) if term == self.term => self.shard.loaded(&workspace, loaded, now),
             News::Newest(term, workspace, id, newest) if term == self.term => {
-                self.desk.newest(&workspace, id, newest, now);
+                self.shard.newest(&workspace, id, newest, now);
             }
-            News::Swept(term, entries) if term == self.term => self.desk.swept(entries, now),
+            News::Swept(term, entries) if term == self.term => self.shard.swept(entries, now),
             News::LineFailed(term, error) if term == self.term => self.line_failed(&error),
-            News::Report(report) => self.desk.report(report, now),
+            News::Report(report) => self.shard.report(report, now),
             News::Finished => {
                 self.announced = false;
                 let ended = std::mem::take(&mut self.ended);
-                self.desk.finished(ended, now);
+                self.shard.finished(ended, now);
             }
-            News::MailSent(workspace, mail, result) => self.desk.mail_sent(&workspace, mail, result, now),
-            News::Tick => self.desk.tick(now),
+            News::MailSent(workspace, mail, result) => self.shard.mail_sent(&workspace, mail, result, now),
+            News::Tick => self.shard.tick(now),
             _ => {}
         }
         self.work();
@@ -46,7 +46,7 @@ impl World {
         match error {
             // What the store gave back may be attempted again, but nothing that is known to be attempted.
             LineError::Lost { .. } => {
-                self.attempted.retain(|entry| self.desk.holds_attempted(*entry));
+                self.attempted.retain(|entry| self.shard.holds_attempted(*entry));
                 let lost = |flight: &Flight| !self.store.messages.contains_key(&flight.start.item.entry);
                 self.flights.iter_mut().for_each(|flight| flight.stale |= lost(flight));
             }
@@ -56,19 +56,19 @@ impl World {
             }
             LineError::Failed { .. } => {}
         }
-        self.desk.line_failed(error, Instant::now());
+        self.shard.line_failed(error, Instant::now());
     }
 
     pub(super) fn work(&mut self) {
-        while let Some(action) = self.desk.next_action(Instant::now()) {
+        while let Some(action) = self.shard.next_action(Instant::now()) {
             self.act(action);
         }
-        let parked = self.desk.parked();
+        let parked = self.shard.parked();
         if parked != self.was_parked {
             self.was_parked = parked.clone();
             self.note(|| format!("parked {parked:?}"));
         }
-        let audit = std::panic::AssertUnwindSafe(|| self.desk.audit());
+        let audit = std::panic::AssertUnwindSafe(|| self.shard.audit());
         if let Err(panic) = std::panic::catch_unwind(audit) {
             self.tell();
             std::panic::resume_unwind(panic);
@@ -85,7 +85,7 @@ impl World {
             actors.join("\n"),
             self.context.gate,
             Instant::now(),
-            self.desk.describe()
+            self.shard.describe()
         )
         .ok();
     }
