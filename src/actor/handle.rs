@@ -17,7 +17,7 @@ use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
 use crate::actor::shard::{News, ShardActor, Status, Tools};
-use crate::actor::workspace::core::Context;
+use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
 use crate::journal::port::{Holder, Journal};
@@ -247,7 +247,7 @@ fn start_shards(
     let start_one = |(shard, released): (u16, oneshot::Sender<()>)| {
         let place = Place { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
         let gate = Gate::new(Arc::clone(cap), options.deliver.timeout);
-        let context = Rc::new(Context {
+        let context = Rc::new(WorkspaceContext {
             policy: options.policy,
             clock: options.clock,
             fresh_secret: Box::new(|| Secret::generate(&mut rand::rng()).expose().into()),

@@ -25,7 +25,7 @@ use crate::actor::protocol::{End, Finished, Seed, Start, Suspects, unable_for_go
 use crate::actor::read_scheduler::Pace;
 use crate::actor::report_queue::Inbox;
 use crate::actor::shard::core::{Action, Counts, ShardCore};
-use crate::actor::workspace::core::Context;
+use crate::actor::workspace::core::WorkspaceContext;
 use crate::actor::workspace::{Report, What, WorkspaceActor};
 use crate::config::SNAPSHOT_EVERY;
 use crate::deliver::{Courier, Post, PostResult};
@@ -46,7 +46,7 @@ pub(super) struct Tools {
     pub(super) courier: Rc<Courier>,
     pub(super) pace: Rc<Pace>,
     pub(super) mailer: Option<Mailer>,
-    pub(super) context: Rc<Context>,
+    pub(super) context: Rc<WorkspaceContext>,
     pub(super) clock: Clock,
     pub(super) holder: Holder,
     pub(super) shard: u16,

@@ -12,7 +12,7 @@ use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
 use crate::actor::protocol::{Decided, Seed, Suspects, ToWorkspace};
 use crate::actor::report_queue::Inbox;
 use crate::actor::shard::ShardActor;
-use crate::actor::workspace::core::{Context, Core};
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Mind;
 use crate::message::WorkspaceId;
 
@@ -31,11 +31,11 @@ impl WorkspaceActor {
         id: WorkspaceId,
         life: u64,
         seed: Seed,
-        context: Rc<Context>,
+        context: Rc<WorkspaceContext>,
         shard: Addr<ShardActor>,
         inbox: Rc<Inbox>,
     ) -> Self {
-        let (core, first) = Core::new(id, seed, context);
+        let (core, first) = WorkspaceCore::new(id, seed, context);
         let actor = Self { mind: core.into(), life, shard, inbox };
         actor.report(What::Decided(Box::new(first)));
         actor

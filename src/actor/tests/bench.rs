@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::actor::admission::{Gate, NodeCap};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, Seed};
-use crate::actor::workspace::core::{Context, Core};
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::{Handle, Options, start};
 use crate::app::now;
 use crate::deliver;
@@ -181,8 +181,8 @@ pub(super) fn message_id_of(received: &Received) -> String {
 }
 
 /// A workspace by itself, whose clock stands still.
-pub(super) fn core(state: State, attempted: Vec<EntryId>) -> Core {
-    let context = Context {
+pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> WorkspaceCore {
+    let context = WorkspaceContext {
         policy: Policy::default(),
         clock: || Time::from_unix_ms(1_769_860_800_000),
         fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
@@ -192,5 +192,5 @@ pub(super) fn core(state: State, attempted: Vec<EntryId>) -> Core {
     };
     let loaded = Loaded { state, since_snapshot: 0, attempted };
     let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
-    Core::new(id("acme"), seed, Rc::new(context)).0
+    WorkspaceCore::new(id("acme"), seed, Rc::new(context)).0
 }

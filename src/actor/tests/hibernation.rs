@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::bench::{core, id, message};
+use super::bench::{id, message, workspace_core};
 use crate::actor::protocol::{Item, ToWorkspace};
 use crate::message::{Chat, EntryId, Message};
 use crate::workspace::command::{Action, Command, Save};
@@ -24,7 +24,7 @@ fn save(url: &str) -> ToWorkspace {
 
 #[test]
 fn what_went_to_rest_goes_on_as_if_it_had_not() {
-    let mut awake = core(State::default(), vec![ENTRY]);
+    let mut awake = workspace_core(State::default(), vec![ENTRY]);
     awake.handle(save("http://127.0.0.1:1/"));
     awake.lanes.offer(ENTRY, Chat(1), item(ENTRY));
     awake.lanes.begin(ENTRY, awake.state.webhook.config);
@@ -40,13 +40,13 @@ fn what_went_to_rest_goes_on_as_if_it_had_not() {
 
 #[test]
 fn what_has_something_under_way_does_not_rest() {
-    let mut waits = core(State::default(), Vec::new());
+    let mut waits = workspace_core(State::default(), Vec::new());
     waits.lanes.offer(ENTRY, Chat(1), item(ENTRY));
     assert!(waits.rest().is_none());
-    let mut tests = core(State::default(), Vec::new());
+    let mut tests = workspace_core(State::default(), Vec::new());
     tests.handle(command(Action::Test { save: None }));
     assert!(tests.rest().is_none());
-    let mut mails = core(State::default(), Vec::new());
+    let mut mails = workspace_core(State::default(), Vec::new());
     mails.mails_begun.push(MailId::disabled(1));
     assert!(mails.rest().is_none());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::bench::{Bench, core, id, treatment};
+use super::bench::{Bench, id, treatment, workspace_core};
 use crate::actor::admission::{Gate, NodeCap};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspace};
@@ -191,7 +191,7 @@ async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
 async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
     let mut state = State::default();
     state.evolve(&Event::WebhookDisabled(WebhookDisabled { at: now(), errors: 11, mail: MailState::Owed }));
-    let mut core = core(state, Vec::new());
+    let mut core = workspace_core(state, Vec::new());
     let url = Some("http://127.0.0.1:1/".to_owned());
     let action = Imperative::Save(Save { url, ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };

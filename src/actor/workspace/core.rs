@@ -31,7 +31,7 @@ use crate::workspace::view::WebhookView;
 use crate::workspace::{Confidential, Policy, State};
 
 /// What all workspaces of a shard share.
-pub(in crate::actor) struct Context {
+pub(in crate::actor) struct WorkspaceContext {
     pub(in crate::actor) policy: Policy,
     pub(in crate::actor) clock: Clock,
     /// Makes a signing secret.
@@ -44,9 +44,9 @@ pub(in crate::actor) struct Context {
     pub(in crate::actor) inspect: fn(&Item),
 }
 
-pub(in crate::actor) struct Core {
+pub(in crate::actor) struct WorkspaceCore {
     pub(in crate::actor) id: WorkspaceId,
-    pub(in crate::actor) context: Rc<Context>,
+    pub(in crate::actor) context: Rc<WorkspaceContext>,
     pub(in crate::actor) state: State,
     pub(in crate::actor) lanes: Lanes<Arc<Item>>,
     /// Entries that the loaded attempts name: settled without another attempt.
@@ -63,9 +63,9 @@ pub(in crate::actor) struct Core {
     busy: Busy,
 }
 
-impl Core {
+impl WorkspaceCore {
     /// A workspace as it was loaded. What it decides at once (an interrupted test) is in the result.
-    pub(in crate::actor) fn new(id: WorkspaceId, seed: Seed, context: Rc<Context>) -> (Self, Decided) {
+    pub(in crate::actor) fn new(id: WorkspaceId, seed: Seed, context: Rc<WorkspaceContext>) -> (Self, Decided) {
         let mut core = Self {
             id,
             state: seed.loaded.state,

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::actor::protocol::{Decided, Seed, ToWorkspace};
-use crate::actor::workspace::core::{Context, Core};
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::journal::port::Loaded;
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
@@ -12,7 +12,7 @@ use crate::workspace::lanes::{Grown, Lanes};
 
 /// A workspace in memory. Boxed, for its actor's task has room for the largest that it may ever be.
 pub(in crate::actor) enum Mind {
-    Awake(Box<Core>),
+    Awake(Box<WorkspaceCore>),
     Resting(Box<Resting>),
 }
 
@@ -54,16 +54,16 @@ impl Mind {
     }
 }
 
-impl From<Core> for Mind {
-    fn from(core: Core) -> Self {
+impl From<WorkspaceCore> for Mind {
+    fn from(core: WorkspaceCore) -> Self {
         Self::Awake(Box::new(core))
     }
 }
 
-/// What is left of a [`Core`] at rest.
+/// What is left of a [`WorkspaceCore`] at rest.
 pub(in crate::actor) struct Resting {
     id: WorkspaceId,
-    context: Rc<Context>,
+    context: Rc<WorkspaceContext>,
     snapshot: Box<[u8]>,
     since_snapshot: usize,
     attempted: Box<[EntryId]>,
@@ -71,7 +71,7 @@ pub(in crate::actor) struct Resting {
     grown: Option<Grown>,
 }
 
-impl Core {
+impl WorkspaceCore {
     /// What it is at rest; nothing while anything is under way.
     pub(in crate::actor) fn rest(&self) -> Option<Resting> {
         let testing = !self.test.is_idle() || self.state.test.is_some();
@@ -92,12 +92,12 @@ impl Core {
 impl Resting {
     /// Goes on where it went to rest.
     #[expect(clippy::expect_used, reason = "it reads what this process wrote, and every snapshot is read back so")]
-    pub(in crate::actor) fn wake(&self) -> Core {
+    pub(in crate::actor) fn wake(&self) -> WorkspaceCore {
         let state = record::decode_snapshot(&self.snapshot).expect("the snapshot of a workspace at rest");
         let loaded = Loaded { state, since_snapshot: self.since_snapshot, attempted: self.attempted.to_vec() };
         let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
         // No test was under way, so nothing is decided at once.
-        let (mut core, _) = Core::new(self.id.clone(), seed, Rc::clone(&self.context));
+        let (mut core, _) = WorkspaceCore::new(self.id.clone(), seed, Rc::clone(&self.context));
         core.lanes = Lanes::with(self.grown);
         core
     }

@@ -18,7 +18,7 @@ use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
 use crate::actor::shard::core::{Action, ShardCore};
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
-use crate::actor::workspace::core::{Context, Core};
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Mind;
 use crate::actor::workspace::{Report, What};
 use crate::deliver::AttemptOutcome;
@@ -92,7 +92,7 @@ pub(super) struct World {
     rng: StdRng,
     trouble: Trouble,
     shard: ShardCore,
-    context: Rc<Context>,
+    context: Rc<WorkspaceContext>,
     store: Store,
     copy: Option<Store>,
     last_id: u64,
@@ -139,7 +139,7 @@ impl World {
     pub(super) fn new(rng: StdRng, trouble: Trouble) -> Self {
         BEGAN.set(Some(Instant::now()));
         let gate = Gate::new(NodeCap::new(12), TIMEOUT);
-        let context = Rc::new(Context {
+        let context = Rc::new(WorkspaceContext {
             policy: Policy { in_flight_max: 4, mail_warning: true, mail_recovered: true, ..Policy::default() },
             clock,
             fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),

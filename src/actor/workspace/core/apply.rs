@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tracing::{info, warn};
 
-use super::Core;
+use super::WorkspaceCore;
 use crate::config::SNAPSHOT_EVERY;
 use crate::journal::port::{COMMIT_EVENTS_MAX, OwedMail, Step, StoredEvent};
 use crate::journal::record;
@@ -13,7 +13,7 @@ use crate::workspace::State;
 use crate::workspace::event::{Event, MailId, MailKind, MailState};
 use crate::workspace::time::Time;
 
-impl Core {
+impl WorkspaceCore {
     /// Folds events into the state and brings them into their stored form. The snapshot is written
     /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one; and
     /// with a journal's first event, whatever it is: after a store that went back behind the first save

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Core;
+use super::WorkspaceCore;
 use crate::actor::protocol::{Decided, End, Finished, Item, Start, unable_for_good};
 use crate::actor::workspace::test_run::TestStage;
 use crate::journal::port::{Newest, Step};
@@ -18,7 +18,7 @@ use crate::workspace::decide;
 use crate::workspace::event::{Attempt, Event, Request, TestDropped, TestStarted, Trigger};
 use crate::workspace::time::Time;
 
-impl Core {
+impl WorkspaceCore {
     /// Logs a test that a crash interrupted, which frees the next one.
     pub(super) fn report_interrupted_test(&mut self, out: &mut Decided) {
         let command = self.state.test.as_ref().map(|test| test.command);

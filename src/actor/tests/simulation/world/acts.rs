@@ -125,7 +125,7 @@ impl World {
         self.note(|| format!("{id} lives again ({life}), adopts {:?}", seed.attempting));
         let living = self.actors.iter().any(|actor| actor.id == id && !actor.forgotten);
         assert!(!living, "{id} has two actors");
-        let (core, first) = Core::new(id.clone(), seed, Rc::clone(&self.context));
+        let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
         let report = Report { workspace: id.clone(), life, what: What::Decided(Box::new(first)) };
         self.mailbox.push_back(News::Report(report));
         self.actors.push(Actor { id, life, mind: core.into(), inbox: VecDeque::new(), forgotten: false });
