@@ -24,7 +24,7 @@ use crate::actor::shard::committer::Committer;
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::{Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
-use crate::actor::shard::registry::{Phase, Slots};
+use crate::actor::shard::registry::{Phase, Registry};
 use crate::actor::shard::table::Table;
 use crate::config::{ACTIVE_MAX, IDLE_AFTER, REST_AFTER};
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
@@ -110,7 +110,7 @@ pub(in crate::actor) struct ShardCore {
     /// was acquired, reads and renews its lease proves nothing: the next commit may fail again.
     proven_at: Instant,
     table: Table,
-    slots: Slots,
+    registry: Registry,
     intake: Intake,
     committer: Committer,
     mails: Mails,
@@ -153,7 +153,7 @@ impl ShardCore {
             failures: 0,
             proven_at: now,
             table: Table::default(),
-            slots: Slots::new(limits.allowance),
+            registry: Registry::new(limits.allowance),
             intake: Intake::new(limits),
             committer: Committer::default(),
             mails: Mails::default(),
@@ -183,7 +183,7 @@ impl ShardCore {
     /// When [`ShardCore::tick`] is to be called at the latest.
     pub(in crate::actor) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
-        let fallen = self.fallen.iter().filter_map(|fallen| self.slots.get(fallen)?.not_before).min();
+        let fallen = self.fallen.iter().filter_map(|fallen| self.registry.get(fallen)?.not_before).min();
         // A drain begins no mail and no read, so none of them is waited for.
         let new = if self.is_running() { [self.mails.wake_at(), self.intake.wake_at()] } else { [None, None] };
         let due = [self.committer.wake_at(), new[0], new[1], starved, fallen];
@@ -206,7 +206,7 @@ impl ShardCore {
             self.tidy(now);
         }
         let ready = |fallen: &&WorkspaceId| {
-            self.slots.get(fallen).is_none_or(|slot| slot.not_before.is_none_or(|at| now >= at))
+            self.registry.get(fallen).is_none_or(|registered| registered.not_before.is_none_or(|at| now >= at))
         };
         let ready: Vec<WorkspaceId> = self.fallen.iter().filter(ready).cloned().collect();
         for workspace in ready {
@@ -241,7 +241,7 @@ impl ShardCore {
     fn plan_reads(&mut self, now: Instant) {
         // Above the cursor there is nothing to sweep yet.
         let cursor = self.intake.cursor();
-        let from = self.slots.sweep_from(now).filter(|from| *from <= cursor);
+        let from = self.registry.sweep_from(now).filter(|from| *from <= cursor);
         if let Some(from) = from
             && let Some(sweep) = self.intake.next_sweep(from, &self.table)
         {
@@ -263,28 +263,28 @@ impl ShardCore {
             self.actions.push_back(Action::Poll(poll));
         }
         if self.intake.must_give_back(&self.table, now)
-            && let Some(workspace) = self.slots.greediest()
-            && let Some(slot) = self.slots.get_mut(&workspace)
+            && let Some(workspace) = self.registry.greediest()
+            && let Some(registered) = self.registry.get_mut(&workspace)
         {
-            slot.giving_back = true;
+            registered.giving_back = true;
             self.deliver(&workspace, ToWorkspace::GiveBack, now);
         }
     }
 
     /// Nothing is held, parked or unanswered: the stream must be empty behind the cursor.
     fn is_all_quiet(&self) -> bool {
-        self.table.is_empty() && !self.slots.any_parked() && self.committer.is_idle()
+        self.table.is_empty() && !self.registry.any_parked() && self.committer.is_idle()
     }
 
     /// Tells the workspace what this core holds anyway: one that is not in memory gets it with
     /// everything else that is undone when it is loaded, so nothing is told twice to one life.
     fn tell(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
-        let slot = self.slots.ensure(workspace, now);
-        slot.use_at(now);
-        match slot.phase {
+        let registered = self.registry.ensure(workspace, now);
+        registered.use_at(now);
+        match registered.phase {
             Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
             Phase::Loading => {}
-            Phase::Retiring => slot.wanted = true,
+            Phase::Retiring => registered.wanted = true,
             // One that died lies still for its pause, but no command waits for that.
             Phase::Passive => {
                 let pausing = self.fallen.contains(workspace) && !matches!(mail, ToWorkspace::Command(..));
@@ -297,36 +297,36 @@ impl ShardCore {
 
     /// Loads a workspace for which something is undone.
     fn rise(&mut self, workspace: &WorkspaceId, now: Instant) {
-        let slot = self.slots.ensure(workspace, now);
-        let undone = slot.held > 0
-            || slot.commands > 0
-            || !slot.buffer.is_empty()
+        let registered = self.registry.ensure(workspace, now);
+        let undone = registered.held > 0
+            || registered.commands > 0
+            || !registered.buffer.is_empty()
             || self.tests.contains_key(workspace)
             || self.mails.has_begun(workspace);
-        if slot.phase == Phase::Passive && undone {
+        if registered.phase == Phase::Passive && undone {
             self.load(workspace);
         } else {
-            self.slots.forget_unused(workspace);
+            self.registry.forget_unused(workspace);
         }
     }
 
     /// Sends a mail to the workspace, loading it first if it is not in memory.
     fn deliver(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
-        let slot = self.slots.ensure(workspace, now);
-        slot.use_at(now);
-        match slot.phase {
+        let registered = self.registry.ensure(workspace, now);
+        registered.use_at(now);
+        match registered.phase {
             Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
-            Phase::Loading | Phase::Retiring => slot.buffer.push(mail),
+            Phase::Loading | Phase::Retiring => registered.buffer.push(mail),
             Phase::Passive => {
-                slot.buffer.push(mail);
+                registered.buffer.push(mail);
                 self.load(workspace);
             }
         }
     }
 
     fn load(&mut self, workspace: &WorkspaceId) {
-        if let Some(slot) = self.slots.get_mut(workspace) {
-            slot.phase = Phase::Loading;
+        if let Some(registered) = self.registry.get_mut(workspace) {
+            registered.phase = Phase::Loading;
             self.committer.ask(ShardRequest::Load(workspace.clone()));
         }
     }
@@ -336,7 +336,7 @@ impl ShardCore {
         for _ in 0..n.min(self.starved.len()) {
             let Some(workspace) = self.starved.pop_front() else { break };
             self.is_starved.remove(&workspace);
-            if self.slots.get(&workspace).is_some_and(|slot| slot.phase == Phase::Active) {
+            if self.registry.get(&workspace).is_some_and(|registered| registered.phase == Phase::Active) {
                 self.actions.push_back(Action::Tell(workspace, ToWorkspace::Wake));
             }
         }
@@ -346,16 +346,16 @@ impl ShardCore {
     /// at once.
     fn tidy(&mut self, now: Instant) {
         let mut idle: Vec<(Instant, WorkspaceId)> = self
-            .slots
+            .registry
             .iter()
-            .filter(|(workspace, slot)| {
+            .filter(|(workspace, registered)| {
                 let busy = self.tests.contains_key(*workspace) || self.mails.has_begun(workspace);
-                slot.phase == Phase::Active && slot.held == 0 && slot.commands == 0 && !busy
+                registered.phase == Phase::Active && registered.held == 0 && registered.commands == 0 && !busy
             })
-            .map(|(workspace, slot)| (slot.used_at, workspace.clone()))
+            .map(|(workspace, registered)| (registered.used_at, workspace.clone()))
             .collect();
         idle.sort_unstable();
-        let excess = self.slots.len().saturating_sub(ACTIVE_MAX);
+        let excess = self.registry.len().saturating_sub(ACTIVE_MAX);
         for (n, (used_at, workspace)) in idle.into_iter().enumerate() {
             if n < excess || now >= used_at + IDLE_AFTER {
                 self.retire(&workspace);
@@ -368,16 +368,16 @@ impl ShardCore {
     }
 
     fn rest(&mut self, workspace: &WorkspaceId) {
-        if let Some(slot) = self.slots.get_mut(workspace)
-            && !std::mem::replace(&mut slot.rests, true)
+        if let Some(registered) = self.registry.get_mut(workspace)
+            && !std::mem::replace(&mut registered.rests, true)
         {
             self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Rest));
         }
     }
 
     fn retire(&mut self, workspace: &WorkspaceId) {
-        if let Some(slot) = self.slots.get_mut(workspace) {
-            slot.phase = Phase::Retiring;
+        if let Some(registered) = self.registry.get_mut(workspace) {
+            registered.phase = Phase::Retiring;
             self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Retire));
         }
     }

@@ -12,10 +12,10 @@ use crate::message::{EntryId, WorkspaceId};
 /// Bounded: a workspace is here while it is in memory (`config::ACTIVE_MAX`), holds entries (permits),
 /// or is parked (one id each).
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct Registry {
     /// How many un-attempted entries a workspace may hold.
     allowance: usize,
-    slots: HashMap<WorkspaceId, Slot>,
+    workspaces: HashMap<WorkspaceId, Registered>,
     /// The parked ones by where they resume.
     parked: BTreeSet<(EntryId, WorkspaceId)>,
     /// Those of them that were due when they were last looked at.
@@ -28,7 +28,7 @@ pub(super) struct Slots {
 }
 
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct Registered {
     pub(super) phase: Phase,
     /// Names the actor's life; reports of an earlier one are ignored.
     pub(super) life: u64,
@@ -74,7 +74,7 @@ pub(super) enum Phase {
     Retiring,
 }
 
-impl Slot {
+impl Registered {
     fn new(allowance: usize, now: Instant) -> Self {
         Self {
             phase: Phase::Passive,
@@ -169,11 +169,11 @@ impl Slot {
     }
 }
 
-impl Slots {
+impl Registry {
     pub(super) fn new(allowance: usize) -> Self {
         Self {
             allowance,
-            slots: HashMap::default(),
+            workspaces: HashMap::default(),
             parked: BTreeSet::new(),
             due: BTreeSet::new(),
             pausing: BTreeSet::new(),
@@ -181,50 +181,51 @@ impl Slots {
         }
     }
 
-    pub(super) fn get(&self, workspace: &WorkspaceId) -> Option<&Slot> {
-        self.slots.get(workspace)
+    pub(super) fn get(&self, workspace: &WorkspaceId) -> Option<&Registered> {
+        self.workspaces.get(workspace)
     }
 
     /// The id with this text.
     pub(super) fn known(&self, text: &str) -> Option<WorkspaceId> {
-        self.slots.get_key_value(text).map(|(workspace, _)| workspace.clone())
+        self.workspaces.get_key_value(text).map(|(workspace, _)| workspace.clone())
     }
 
-    pub(super) fn get_mut(&mut self, workspace: &WorkspaceId) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(workspace)?;
-        if slot.is_parked() {
+    pub(super) fn get_mut(&mut self, workspace: &WorkspaceId) -> Option<&mut Registered> {
+        let registered = self.workspaces.get_mut(workspace)?;
+        if registered.is_parked() {
             self.touched.insert(workspace.clone());
         }
-        Some(slot)
+        Some(registered)
     }
 
-    pub(super) fn ensure(&mut self, workspace: &WorkspaceId, now: Instant) -> &mut Slot {
-        let slot = self.slots.entry(workspace.clone()).or_insert_with(|| Slot::new(self.allowance, now));
-        if slot.is_parked() {
+    pub(super) fn ensure(&mut self, workspace: &WorkspaceId, now: Instant) -> &mut Registered {
+        let registered =
+            self.workspaces.entry(workspace.clone()).or_insert_with(|| Registered::new(self.allowance, now));
+        if registered.is_parked() {
             self.touched.insert(workspace.clone());
         }
-        slot
+        registered
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkspaceId, &Slot)> {
-        self.slots.iter()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&WorkspaceId, &Registered)> {
+        self.workspaces.iter()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.workspaces.len()
     }
 
     /// Parks the workspace at `entry`, or earlier if it is parked earlier already.
     pub(super) fn park(&mut self, workspace: &WorkspaceId, entry: EntryId) {
-        let Some(slot) = self.slots.get_mut(workspace) else { return };
-        let at = slot.resume_from.map_or(entry, |before| before.min(entry));
+        let Some(registered) = self.workspaces.get_mut(workspace) else { return };
+        let at = registered.resume_from.map_or(entry, |before| before.min(entry));
         self.resume_at(workspace, Some(at));
     }
 
     /// Moves the point where the workspace resumes; `None` un-parks it.
     pub(super) fn resume_at(&mut self, workspace: &WorkspaceId, at: Option<EntryId>) {
-        let Some(slot) = self.slots.get_mut(workspace) else { return };
-        if let Some(before) = std::mem::replace(&mut slot.resume_from, at) {
+        let Some(registered) = self.workspaces.get_mut(workspace) else { return };
+        if let Some(before) = std::mem::replace(&mut registered.resume_from, at) {
             self.parked.remove(&(before, workspace.clone()));
         }
         if let Some(at) = at {
@@ -243,15 +244,19 @@ impl Slots {
             self.touched.extend(self.pausing.pop_first().map(|(_, workspace)| workspace));
         }
         for workspace in std::mem::take(&mut self.touched) {
-            let Some(slot) = self.slots.get(&workspace) else { continue };
-            if let Some(from) = slot.resume_from.filter(|_| slot.is_due(now)) {
+            let Some(registered) = self.workspaces.get(&workspace) else { continue };
+            if let Some(from) = registered.resume_from.filter(|_| registered.is_due(now)) {
                 self.due.insert((from, workspace));
-            } else if let Some(at) = slot.not_before.filter(|at| slot.is_parked() && *at > now) {
+            } else if let Some(at) = registered.not_before.filter(|at| registered.is_parked() && *at > now) {
                 self.pausing.insert((at, workspace));
             }
         }
         while let Some((from, workspace)) = self.due.first() {
-            if self.slots.get(workspace).is_some_and(|slot| slot.resume_from == Some(*from) && slot.is_due(now)) {
+            if self
+                .workspaces
+                .get(workspace)
+                .is_some_and(|registered| registered.resume_from == Some(*from) && registered.is_due(now))
+            {
                 return Some(*from);
             }
             self.due.pop_first();
@@ -266,20 +271,23 @@ impl Slots {
     }
 
     fn is_due(&self, workspace: &WorkspaceId, now: Instant) -> bool {
-        self.slots.get(workspace).is_some_and(|slot| slot.is_due(now))
+        self.workspaces.get(workspace).is_some_and(|registered| registered.is_due(now))
     }
 
     /// The active workspace with the most un-attempted entries.
     pub(super) fn greediest(&self) -> Option<WorkspaceId> {
-        let active = self.slots.iter().filter(|(_, slot)| slot.phase == Phase::Active && !slot.giving_back);
-        let (workspace, slot) = active.max_by_key(|(_, slot)| slot.waiting)?;
-        (slot.waiting > 1).then(|| workspace.clone())
+        let active = self
+            .workspaces
+            .iter()
+            .filter(|(_, registered)| registered.phase == Phase::Active && !registered.giving_back);
+        let (workspace, registered) = active.max_by_key(|(_, registered)| registered.waiting)?;
+        (registered.waiting > 1).then(|| workspace.clone())
     }
 
     /// Forgets the workspace if nothing is known of it that matters.
     pub(super) fn forget_unused(&mut self, workspace: &WorkspaceId) {
-        if self.slots.get(workspace).is_some_and(Slot::is_unused) {
-            self.slots.remove(workspace);
+        if self.workspaces.get(workspace).is_some_and(Registered::is_unused) {
+            self.workspaces.remove(workspace);
         }
     }
 

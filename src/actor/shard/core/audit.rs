@@ -7,15 +7,15 @@ impl ShardCore {
     /// Panics when a counter contradicts the table.
     pub(in crate::actor) fn audit(&self) {
         let counted = self.table.count_by_workspace();
-        for (workspace, slot) in self.slots.iter() {
+        for (workspace, registered) in self.registry.iter() {
             let (waiting, held) = counted.get(workspace).copied().unwrap_or_default();
-            assert_eq!((slot.waiting, slot.held), (waiting, held), "{workspace}: counters (waiting, held)");
+            assert_eq!((registered.waiting, registered.held), (waiting, held), "{workspace}: counters (waiting, held)");
             let commands = self.commands.values().filter(|held| held.workspace == *workspace).count();
-            assert_eq!(slot.commands, commands, "{workspace}: commands");
+            assert_eq!(registered.commands, commands, "{workspace}: commands");
         }
         for (workspace, (_, held)) in counted {
-            let forgotten = self.slots.get(&workspace).is_none() && self.mode != Mode::Acquiring;
-            assert!(!forgotten, "{workspace} holds {held} entries but has no slot");
+            let forgotten = self.registry.get(&workspace).is_none() && self.mode != Mode::Acquiring;
+            assert!(!forgotten, "{workspace} holds {held} entries but is not registered");
         }
     }
 
@@ -39,15 +39,15 @@ impl ShardCore {
     pub(in crate::actor) fn describe(&self) -> String {
         format!(
             "mode {:?}, starved {:?} {:?}, fallen {:?}, {:#?}",
-            self.mode, self.starved, self.is_starved, self.fallen, self.slots
+            self.mode, self.starved, self.is_starved, self.fallen, self.registry
         )
     }
 
     /// Where each parked workspace resumes.
     pub(in crate::actor) fn parked(&self) -> Vec<String> {
-        let parked = self.slots.iter().filter_map(|(workspace, slot)| {
-            let at = slot.resume_from()?;
-            Some(format!("{workspace}@{} waiting {} allowance {}", at.ms, slot.waiting, slot.allowance))
+        let parked = self.registry.iter().filter_map(|(workspace, registered)| {
+            let at = registered.resume_from()?;
+            Some(format!("{workspace}@{} waiting {} allowance {}", at.ms, registered.waiting, registered.allowance))
         });
         parked.collect()
     }

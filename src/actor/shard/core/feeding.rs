@@ -46,25 +46,25 @@ impl ShardCore {
             return;
         }
         let bytes = entry.bytes();
-        let (workspace, item) = match read_message(&entry, &self.place, |text| self.slots.known(text)) {
+        let (workspace, item) = match read_message(&entry, &self.place, |text| self.registry.known(text)) {
             Ok(read) => read,
             Err(reason) => return self.reject(&entry, &reason, now),
         };
-        let slot = self.slots.ensure(&workspace, now);
+        let registered = self.registry.ensure(&workspace, now);
         // After a reload it may be parked above the cursor: at an entry that was being attempted.
-        if slot.resume_from().is_some_and(|from| from <= item.entry) {
+        if registered.resume_from().is_some_and(|from| from <= item.entry) {
             return;
         }
-        if slot.is_parked() || !slot.has_allowance() {
-            return self.slots.park(&workspace, item.entry);
+        if registered.is_parked() || !registered.has_allowance() {
+            return self.registry.park(&workspace, item.entry);
         }
         self.take(&workspace, Arc::new(item), bytes, taken);
     }
 
     fn take(&mut self, workspace: &WorkspaceId, item: Arc<Item>, bytes: usize, taken: &mut Taken) {
-        if let Some(slot) = self.slots.get_mut(workspace) {
-            slot.waiting += 1;
-            slot.held += 1;
+        if let Some(registered) = self.registry.get_mut(workspace) {
+            registered.waiting += 1;
+            registered.held += 1;
             self.table.take(workspace, Arc::clone(&item), bytes);
             taken.entry(workspace.clone()).or_default().push(item);
         }
@@ -94,9 +94,9 @@ impl ShardCore {
     pub(super) fn reject_poison(&mut self, workspace: &WorkspaceId, entry: EntryId, now: Instant) -> bool {
         let Some((item, _)) = self.table.item(entry) else { return false };
         if self.table.settling(entry)
-            && let Some(slot) = self.slots.get_mut(workspace)
+            && let Some(registered) = self.registry.get_mut(workspace)
         {
-            slot.waiting = slot.waiting.saturating_sub(1);
+            registered.waiting = registered.waiting.saturating_sub(1);
         }
         self.push_rejection(&raw_of(workspace, &item), "the service failed twice over this message", now);
         true
@@ -116,7 +116,7 @@ impl ShardCore {
                     blamed: false,
                 };
                 self.commands.insert(entry.id, held);
-                self.slots.ensure(&workspace, now).commands += 1;
+                self.registry.ensure(&workspace, now).commands += 1;
                 self.tell(&workspace, ToWorkspace::Command(entry.id, command), now);
             }
             Err(reason) => {
@@ -131,7 +131,7 @@ impl ShardCore {
         let Some(sweep) = self.intake.swept(&entries) else { return };
         // Whether each due workspace can take more. One that became due meanwhile and resumes below
         // this sweep is not due for it: its next entry is not here.
-        let due = self.slots.due_from(sweep.from, now);
+        let due = self.registry.due_from(sweep.from, now);
         let mut due: HashMap<WorkspaceId, bool> = due.into_iter().map(|workspace| (workspace, true)).collect();
         let reached =
             if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
@@ -148,17 +148,17 @@ impl ShardCore {
         if self.table.knows(entry.id) {
             return;
         }
-        let Ok((workspace, item)) = read_message(entry, &self.place, |text| self.slots.known(text)) else { return };
+        let Ok((workspace, item)) = read_message(entry, &self.place, |text| self.registry.known(text)) else { return };
         let Some(open) = due.get_mut(&workspace).filter(|open| **open) else { return };
-        let Some(slot) = self.slots.get(&workspace) else { return };
-        if slot.resume_from().is_none_or(|from| entry.id < from) {
+        let Some(registered) = self.registry.get(&workspace) else { return };
+        if registered.resume_from().is_none_or(|from| entry.id < from) {
             return;
         }
-        if slot.has_allowance() {
+        if registered.has_allowance() {
             self.take(&workspace, Arc::new(item), entry.bytes(), taken);
         } else {
             *open = false;
-            self.slots.resume_at(&workspace, Some(entry.id));
+            self.registry.resume_at(&workspace, Some(entry.id));
         }
     }
 
@@ -166,7 +166,8 @@ impl ShardCore {
     fn pass(&mut self, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
         let cursor = self.intake.cursor();
         for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
-            let Some(from) = self.slots.get(workspace).and_then(crate::actor::shard::registry::Slot::resume_from)
+            let Some(from) =
+                self.registry.get(workspace).and_then(crate::actor::shard::registry::Registered::resume_from)
             else {
                 continue;
             };
@@ -175,7 +176,7 @@ impl ShardCore {
                 continue;
             }
             let at = reached.next();
-            self.slots.resume_at(workspace, (at <= cursor).then_some(at));
+            self.registry.resume_at(workspace, (at <= cursor).then_some(at));
         }
     }
 }
@@ -210,14 +211,14 @@ mod tests {
         core.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
         core.loaded(&acme, Ok(loaded), now);
-        let slot = core.slots.get_mut(&acme).unwrap();
-        slot.giving_back = true;
-        let life = slot.life;
+        let registered = core.registry.get_mut(&acme).unwrap();
+        registered.giving_back = true;
+        let life = registered.life;
 
         core.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
         assert!(!core.table.knows(EntryId { ms: 2, n: 0 }));
         let decided = Decided { given_back: Some(vec![EntryId { ms: 1, n: 0 }]), ..Decided::default() };
         core.report(Report { workspace: acme.clone(), life, what: What::Decided(Box::new(decided)) }, now);
-        assert_eq!(core.slots.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
+        assert_eq!(core.registry.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
     }
 }

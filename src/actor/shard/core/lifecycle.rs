@@ -11,7 +11,7 @@ use crate::actor::maps::HashSet;
 use crate::actor::protocol::ToWorkspace;
 use crate::actor::shard::committer::{Committer, Made};
 use crate::actor::shard::intake::Intake;
-use crate::actor::shard::registry::{Phase, Slot};
+use crate::actor::shard::registry::{Phase, Registered};
 use crate::config::BACKOFF;
 use crate::journal::port::{AcquireError, LineError, OwedMail, StoreError};
 use crate::message::{EntryId, WorkspaceId};
@@ -52,13 +52,13 @@ impl ShardCore {
     fn take_up_survivors(&mut self, now: Instant) {
         let mut undone: HashSet<WorkspaceId> = self.tests.keys().cloned().chain(self.mails.undecided()).collect();
         for (workspace, held) in self.table.by_workspace() {
-            let slot = self.slots.ensure(&workspace, now);
-            slot.held = held;
-            slot.survivors = true;
+            let registered = self.registry.ensure(&workspace, now);
+            registered.held = held;
+            registered.survivors = true;
             undone.insert(workspace);
         }
         for workspace in undone {
-            self.slots.ensure(&workspace, now);
+            self.registry.ensure(&workspace, now);
             self.load(&workspace);
         }
     }
@@ -136,9 +136,9 @@ impl ShardCore {
     /// Forgets everything but what was sent: attempts, tests, mails.
     fn reset(&mut self) {
         let active: Vec<WorkspaceId> = self
-            .slots
+            .registry
             .iter()
-            .filter(|(_, slot)| matches!(slot.phase, Phase::Active | Phase::Retiring))
+            .filter(|(_, registered)| matches!(registered.phase, Phase::Active | Phase::Retiring))
             .map(|(workspace, _)| workspace.clone())
             .collect();
         self.actions.clear();
@@ -149,7 +149,7 @@ impl ShardCore {
         self.gate.set_lease(None);
         self.gate.set_unanswered(None);
         self.table.keep_attempted();
-        self.slots.clear();
+        self.registry.clear();
         self.intake = Intake::new(self.limits);
         self.committer = Committer::default();
         self.mails.reload();
@@ -184,9 +184,9 @@ impl ShardCore {
             if let Some(workspace) = self.table.settled(*entry) {
                 self.let_go(
                     &workspace,
-                    |slot| {
-                        slot.held = slot.held.saturating_sub(1);
-                        slot.widen();
+                    |registered| {
+                        registered.held = registered.held.saturating_sub(1);
+                        registered.widen();
                     },
                     now,
                 );
@@ -195,7 +195,11 @@ impl ShardCore {
         for id in &made.answered {
             self.tests.retain(|_, test| test.command != *id);
             if let Some(held) = self.commands.remove(id) {
-                self.let_go(&held.workspace, |slot| slot.commands = slot.commands.saturating_sub(1), now);
+                self.let_go(
+                    &held.workspace,
+                    |registered| registered.commands = registered.commands.saturating_sub(1),
+                    now,
+                );
             }
         }
         for mail in made.mails_owed {
@@ -209,14 +213,14 @@ impl ShardCore {
         }
     }
 
-    fn let_go(&mut self, workspace: &WorkspaceId, change: impl FnOnce(&mut Slot), now: Instant) {
-        if let Some(slot) = self.slots.get_mut(workspace) {
-            change(slot);
-            slot.clear_suspicion();
-            slot.use_at(now);
+    fn let_go(&mut self, workspace: &WorkspaceId, change: impl FnOnce(&mut Registered), now: Instant) {
+        if let Some(registered) = self.registry.get_mut(workspace) {
+            change(registered);
+            registered.clear_suspicion();
+            registered.use_at(now);
             // Few are, and it spares the others a second look-up.
-            if slot.is_unused() {
-                self.slots.forget_unused(workspace);
+            if registered.is_unused() {
+                self.registry.forget_unused(workspace);
             }
         }
     }

@@ -21,7 +21,7 @@ impl ShardCore {
     /// A workspace reported.
     pub(in crate::actor) fn report(&mut self, report: Report, now: Instant) {
         let Report { workspace, life, what } = report;
-        if self.slots.get(&workspace).is_none_or(|slot| slot.life != life) {
+        if self.registry.get(&workspace).is_none_or(|registered| registered.life != life) {
             return;
         }
         match what {
@@ -39,8 +39,8 @@ impl ShardCore {
         for (start, in_flight) in decided.starts {
             let start = Arc::new(start);
             self.table.attempting(&start);
-            if let Some(slot) = self.slots.get_mut(workspace) {
-                slot.waiting = slot.waiting.saturating_sub(1);
+            if let Some(registered) = self.registry.get_mut(workspace) {
+                registered.waiting = registered.waiting.saturating_sub(1);
             }
             self.actions.push_back(Action::Post(start, in_flight));
         }
@@ -67,8 +67,8 @@ impl ShardCore {
         for entry in &step.settled {
             let waited = self.table.settling(*entry);
             self.unable.remove(entry);
-            if waited && let Some(slot) = self.slots.get_mut(workspace) {
-                slot.waiting = slot.waiting.saturating_sub(1);
+            if waited && let Some(registered) = self.registry.get_mut(workspace) {
+                registered.waiting = registered.waiting.saturating_sub(1);
             }
         }
         for id in &step.settled_commands {
@@ -94,28 +94,28 @@ impl ShardCore {
             self.unable.remove(entry);
             self.table.give_back(*entry);
         }
-        if let Some(slot) = self.slots.get_mut(workspace) {
-            slot.giving_back = false;
-            slot.held = slot.held.saturating_sub(entries.len());
-            slot.waiting = slot.waiting.saturating_sub(entries.len());
+        if let Some(registered) = self.registry.get_mut(workspace) {
+            registered.giving_back = false;
+            registered.held = registered.held.saturating_sub(entries.len());
+            registered.waiting = registered.waiting.saturating_sub(entries.len());
             if !entries.is_empty() {
-                slot.allowance = slot.waiting.max(1);
+                registered.allowance = registered.waiting.max(1);
             }
         }
         if let Some(first) = entries.iter().min() {
-            self.slots.park(workspace, *first);
+            self.registry.park(workspace, *first);
         }
         self.intake.freed(entries.len());
     }
 
     fn retired(&mut self, workspace: &WorkspaceId) {
         self.actions.push_back(Action::Forget(workspace.clone()));
-        let Some(slot) = self.slots.get_mut(workspace) else { return };
-        slot.phase = Phase::Passive;
-        if std::mem::take(&mut slot.wanted) || !slot.buffer.is_empty() {
+        let Some(registered) = self.registry.get_mut(workspace) else { return };
+        registered.phase = Phase::Passive;
+        if std::mem::take(&mut registered.wanted) || !registered.buffer.is_empty() {
             self.load(workspace);
         } else {
-            self.slots.forget_unused(workspace);
+            self.registry.forget_unused(workspace);
         }
     }
 
@@ -124,12 +124,12 @@ impl ShardCore {
     fn panicked(&mut self, workspace: &WorkspaceId, suspects: Suspects, now: Instant) {
         error!(%workspace, shard = self.place.shard, "A workspace failed and is loaded again.");
         self.actions.push_back(Action::Forget(workspace.clone()));
-        let Some(was_suspect) = self.slots.get(workspace).map(|slot| slot.suspect) else { return };
+        let Some(was_suspect) = self.registry.get(workspace).map(|registered| registered.suspect) else { return };
         let found = self.blame(workspace, suspects, was_suspect, now);
         self.park_whole(workspace, now);
         self.mails.unasked(workspace, now);
-        if let Some(slot) = self.slots.get_mut(workspace) {
-            slot.suspect_more(!found);
+        if let Some(registered) = self.registry.get_mut(workspace) {
+            registered.suspect_more(!found);
         }
     }
 
@@ -154,19 +154,19 @@ impl ShardCore {
     fn park_whole(&mut self, workspace: &WorkspaceId, now: Instant) {
         let oldest = self.table.drop_waiting_of(workspace);
         self.unable.retain(|entry| self.table.item(*entry).is_some());
-        let Some(slot) = self.slots.get_mut(workspace) else { return };
-        slot.phase = Phase::Passive;
-        slot.life = 0;
-        slot.held = slot.held.saturating_sub(slot.waiting);
-        slot.waiting = 0;
-        slot.giving_back = false;
-        slot.survivors = true;
-        slot.wanted = false;
-        slot.buffer.clear();
-        slot.strike(now);
+        let Some(registered) = self.registry.get_mut(workspace) else { return };
+        registered.phase = Phase::Passive;
+        registered.life = 0;
+        registered.held = registered.held.saturating_sub(registered.waiting);
+        registered.waiting = 0;
+        registered.giving_back = false;
+        registered.survivors = true;
+        registered.wanted = false;
+        registered.buffer.clear();
+        registered.strike(now);
         self.fallen.insert(workspace.clone());
         if let Some(oldest) = oldest {
-            self.slots.park(workspace, oldest);
+            self.registry.park(workspace, oldest);
         }
     }
 
@@ -211,16 +211,16 @@ impl ShardCore {
         self.fallen.remove(workspace);
         let test_in_flight = self.go_on_with_test(workspace, &loaded);
         let mails_begun = self.mails.sending(workspace);
-        let Some(slot) = self.slots.get_mut(workspace) else { return };
+        let Some(registered) = self.registry.get_mut(workspace) else { return };
         self.lives += 1;
-        slot.phase = Phase::Active;
-        slot.life = self.lives;
-        if !slot.suspect {
-            slot.strikes = 0;
+        registered.phase = Phase::Active;
+        registered.life = self.lives;
+        if !registered.suspect {
+            registered.strikes = 0;
         }
-        let life = slot.life;
-        let buffer = std::mem::take(&mut slot.buffer);
-        let survivors = std::mem::take(&mut slot.survivors);
+        let life = registered.life;
+        let buffer = std::mem::take(&mut registered.buffer);
+        let survivors = std::mem::take(&mut registered.survivors);
         let starts = if survivors { self.table.attempts_of(workspace) } else { Vec::new() };
         let attempting =
             starts.iter().map(|start| (start.item.entry, start.item.message.chat(), start.config)).collect();
@@ -287,7 +287,7 @@ impl ShardCore {
                 continue;
             }
             let workspace = finished.start.workspace.clone();
-            let is_suspect = self.slots.get(&workspace).is_some_and(|slot| slot.suspect);
+            let is_suspect = self.registry.get(&workspace).is_some_and(|registered| registered.suspect);
             if !working {
                 continue;
             }
@@ -326,19 +326,19 @@ impl ShardCore {
         if self.unable.is_empty() {
             warn!(shard = self.place.shard, why, "Attempts cannot be made on this machine; they are tried again.");
         }
-        let Some(slot) = self.slots.get_mut(&finished.start.workspace) else {
+        let Some(registered) = self.registry.get_mut(&finished.start.workspace) else {
             // The shard is being loaded again: it is read with all others that were not attempted.
             self.table.give_back(item.entry);
             return false;
         };
         self.unable.insert(item.entry);
         self.table.waits_again(item);
-        slot.waiting += 1;
-        if slot.phase == Phase::Active {
+        registered.waiting += 1;
+        if registered.phase == Phase::Active {
             return true;
         }
         // First, for it is older than whatever else of its chat waits there.
-        slot.buffer.insert(0, ToWorkspace::Entries(vec![Arc::clone(item)]));
+        registered.buffer.insert(0, ToWorkspace::Entries(vec![Arc::clone(item)]));
         let workspace = finished.start.workspace.clone();
         if !self.fallen.contains(&workspace) {
             self.rise(&workspace, now);
