@@ -9,8 +9,8 @@ use outbound::deliver::{Courier, CourierOptions, Post, PostResult, Target};
 use outbound::journal::port::{Batch, Step, StoredEvent};
 use outbound::journal::record::{encode_event, encode_snapshot};
 use outbound::message::{EntryId, Message, WorkspaceId};
+use outbound::workspace::chat_queues::ChatQueues;
 use outbound::workspace::event::{Attempt, Request, Trigger};
-use outbound::workspace::lanes::Lanes;
 use outbound::workspace::{Policy, State, decide};
 use rustls::RootCertStore;
 
@@ -39,7 +39,7 @@ struct Way {
     id: WorkspaceId,
     state: State,
     policy: Policy,
-    lanes: Lanes<()>,
+    chat_queues: ChatQueues<()>,
     courier: Courier,
     target: Option<Arc<Target>>,
     batch: Batch,
@@ -52,7 +52,7 @@ impl Way {
             id: "acme".parse().expect("a workspace's id"),
             state: sample::state(),
             policy: Policy::default(),
-            lanes: Lanes::default(),
+            chat_queues: ChatQueues::default(),
             courier: Courier::with_roots(&options, RootCertStore::empty()).expect("a courier"),
             target: None,
             batch: Batch::default(),
@@ -61,10 +61,10 @@ impl Way {
 
     async fn message(&mut self, entry: EntryId, text: Bytes) {
         let message = Message::parse(text).expect("a message");
-        self.lanes.offer(entry, message.chat(), ());
-        assert!(self.lanes.next() == Some(entry) && self.lanes.has_room(&self.state, &self.policy));
+        self.chat_queues.offer(entry, message.chat(), ());
+        assert!(self.chat_queues.next() == Some(entry) && self.chat_queues.has_room(&self.state, &self.policy));
         let post = self.post(entry, &message);
-        assert!(self.lanes.begin(entry, self.state.webhook.config).is_some());
+        assert!(self.chat_queues.begin(entry, self.state.webhook.config).is_some());
         let attempt = self.attempt(entry, &message, &post).await;
         let events = decide::outcome(&self.state, attempt, NOW, &self.policy);
         let mut step = Step { workspace: Some(self.id.clone()), settled: vec![entry], ..Step::default() };
@@ -76,7 +76,7 @@ impl Way {
                 step.snapshot = Some(encode_snapshot(&self.state));
             }
         }
-        self.lanes.end(entry, true, true, &self.state, &self.policy);
+        self.chat_queues.end(entry, true, true, &self.state, &self.policy);
         self.batch.steps.push(step);
         if self.batch.steps.len() >= BATCH {
             std::hint::black_box(std::mem::take(&mut self.batch));

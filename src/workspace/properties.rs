@@ -1,5 +1,5 @@
 //! Laws that hold whatever happens: random operators, producers, endpoints and mail servers drive
-//! [`State`] and [`Lanes`] as the workspace actor does.
+//! [`State`] and [`ChatQueues`] as the workspace actor does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::chat_queues::ChatQueues;
 use super::command::{Change, Save};
 use super::confidential::Confidential;
 use super::decide::{self, MailResult, MailTurn, SaveContext};
 use super::event::{Attempt, Event, MailId, MailKind, MailState, TestStarted};
-use super::lanes::Lanes;
 use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, WARNING_ERRORS};
 use super::scenario::*;
 use super::state::{State, Webhook};
@@ -98,7 +98,7 @@ struct WorkspaceModel {
     /// The last settled entry of each chat.
     settled: BTreeMap<Chat, EntryId>,
     settled_count: u64,
-    lanes: Lanes<()>,
+    chat_queues: ChatQueues<()>,
     state: State,
     events: Vec<Event>,
     /// Attempts with the present configuration, and whether one has succeeded.
@@ -124,7 +124,7 @@ impl WorkspaceModel {
             flying: Vec::new(),
             settled: BTreeMap::new(),
             settled_count: 0,
-            lanes: Lanes::default(),
+            chat_queues: ChatQueues::default(),
             state: State::default(),
             events: Vec::new(),
             attempts_since_save: 0,
@@ -139,8 +139,8 @@ impl WorkspaceModel {
 
     fn step(&mut self, op: Op) {
         // A workspace may hibernate at any moment.
-        if self.lanes.is_empty() {
-            self.lanes = Lanes::with(self.lanes.grown());
+        if self.chat_queues.is_empty() {
+            self.chat_queues = ChatQueues::with(self.chat_queues.grown());
         }
         self.now += 1;
         match op {
@@ -180,23 +180,23 @@ impl WorkspaceModel {
         }
         for (entry, chat) in arrived {
             self.held.insert(entry);
-            self.lanes.offer(entry, chat, ());
+            self.chat_queues.offer(entry, chat, ());
         }
     }
 
     fn turn(&mut self) {
-        let Some(next) = self.lanes.next() else { return };
+        let Some(next) = self.chat_queues.next() else { return };
         let chat = self.stream[&next];
         let oldest = self.held.iter().find(|held| self.stream[*held] == chat);
         assert_eq!(oldest, Some(&next), "the oldest of its chat, with none before it in flight");
         if !self.state.webhook.enabled {
-            self.lanes.skip(next);
+            self.chat_queues.skip(next);
             let skipped = decide::skip(&[next], at(self.now));
             self.take(skipped);
             self.settle(next);
-        } else if self.lanes.has_room(&self.state, &self.policy) {
+        } else if self.chat_queues.has_room(&self.state, &self.policy) {
             let config = self.state.webhook.config;
-            self.lanes.begin(next, config);
+            self.chat_queues.begin(next, config);
             self.attempts_since_save += 1;
             self.flying.push(Attempt { at: at(self.now), entry: next, config, ..success(1) });
         }
@@ -221,30 +221,30 @@ impl WorkspaceModel {
             let after = State { seq: before.seq, last_attempt: before.last_attempt.clone(), ..self.state.clone() };
             assert_eq!(after, before, "an outcome that does not count is only logged");
         }
-        self.lanes.end(entry, delivered, counted, &self.state, &self.policy);
+        self.chat_queues.end(entry, delivered, counted, &self.state, &self.policy);
         self.settle(entry);
     }
 
     fn put_back(&mut self, which: usize) {
         let attempt = self.flying.remove(which);
-        self.lanes.put_back(attempt.entry, ());
+        self.chat_queues.put_back(attempt.entry, ());
         if attempt.config == self.state.webhook.config {
             self.attempts_since_save -= 1;
         }
     }
 
     fn give_back(&mut self, keep: usize) {
-        let given = self.lanes.give_back(keep);
-        assert!(given.is_sorted() && self.lanes.waiting() <= keep);
+        let given = self.chat_queues.give_back(keep);
+        assert!(given.is_sorted() && self.chat_queues.waiting() <= keep);
         given.iter().for_each(|entry| assert!(self.held.remove(entry)));
     }
 
     fn reload(&mut self) {
-        self.lanes = Lanes::default();
+        self.chat_queues = ChatQueues::default();
         self.held.clear();
         for attempt in &self.flying {
             self.held.insert(attempt.entry);
-            self.lanes.adopt(attempt.entry, self.stream[&attempt.entry], attempt.config);
+            self.chat_queues.adopt(attempt.entry, self.stream[&attempt.entry], attempt.config);
         }
     }
 
@@ -398,15 +398,15 @@ impl WorkspaceModel {
         let switched_off = self.state.webhook.disabled_by_errors;
         assert_eq!(self.disabled_since_save, u32::from(switched_off), "one switch-off a streak");
         assert!(!self.state.webhook.enabled || self.state.errors < limit);
-        assert_eq!(self.lanes.in_flight(), self.flying.len());
-        assert_eq!(self.lanes.waiting() + self.flying.len(), self.held.len());
+        assert_eq!(self.chat_queues.in_flight(), self.flying.len());
+        assert_eq!(self.chat_queues.waiting() + self.flying.len(), self.held.len());
         let chats: BTreeSet<Chat> = self.flying.iter().map(|attempt| self.stream[&attempt.entry]).collect();
         assert_eq!(chats.len(), self.flying.len(), "one attempt of a chat at a time");
-        let window = self.lanes.window(&self.state, &self.policy);
+        let window = self.chat_queues.window(&self.state, &self.policy);
         let floor = self.policy.errors_left(self.state.errors).min(self.policy.in_flight_max);
         assert!(window >= floor as usize && window <= self.policy.in_flight_max as usize);
         let present = self.flying.iter().filter(|attempt| attempt.config == self.state.webhook.config).count();
-        assert_eq!(self.lanes.has_room(&self.state, &self.policy), present < window);
+        assert_eq!(self.chat_queues.has_room(&self.state, &self.policy), present < window);
     }
 
     /// Lets everything come to its end; nothing may be lost.
@@ -420,7 +420,7 @@ impl WorkspaceModel {
             self.check();
         }
         assert_eq!(self.settled_count, self.appended);
-        assert_eq!((self.lanes.waiting(), self.lanes.in_flight(), self.lanes.next()), (0, 0, None));
+        assert_eq!((self.chat_queues.waiting(), self.chat_queues.in_flight(), self.chat_queues.next()), (0, 0, None));
     }
 }
 

@@ -3,7 +3,7 @@
 mod forget;
 mod headers;
 mod history;
-mod lanes;
+mod chat_queues;
 mod mail;
 mod other_mails;
 mod outcome;

@@ -26,13 +26,13 @@ fn save(url: &str) -> ToWorkspace {
 fn what_went_to_rest_goes_on_as_if_it_had_not() {
     let mut awake = workspace_core(State::default(), vec![ENTRY]);
     awake.handle(save("http://127.0.0.1:1/"));
-    awake.lanes.offer(ENTRY, Chat(1), item(ENTRY));
-    awake.lanes.begin(ENTRY, awake.state.webhook.config);
-    awake.lanes.end(ENTRY, true, true, &awake.state, &Policy::default());
+    awake.chat_queues.offer(ENTRY, Chat(1), item(ENTRY));
+    awake.chat_queues.begin(ENTRY, awake.state.webhook.config);
+    awake.chat_queues.end(ENTRY, true, true, &awake.state, &Policy::default());
 
     let mut woken = awake.rest().unwrap().wake();
     assert_eq!((&woken.id, &woken.state), (&id("acme"), &awake.state));
-    let windows = [&woken, &awake].map(|core| core.lanes.window(&core.state, &Policy::default()));
+    let windows = [&woken, &awake].map(|core| core.chat_queues.window(&core.state, &Policy::default()));
     assert_eq!(windows, [12, 12]);
     assert_eq!((&woken.attempted, woken.since_snapshot), (&awake.attempted, awake.since_snapshot));
     assert_eq!(woken.handle(save("http://127.0.0.1:2/")).steps, awake.handle(save("http://127.0.0.1:2/")).steps);
@@ -41,7 +41,7 @@ fn what_went_to_rest_goes_on_as_if_it_had_not() {
 #[test]
 fn what_has_something_under_way_does_not_rest() {
     let mut waits = workspace_core(State::default(), Vec::new());
-    waits.lanes.offer(ENTRY, Chat(1), item(ENTRY));
+    waits.chat_queues.offer(ENTRY, Chat(1), item(ENTRY));
     assert!(waits.rest().is_none());
     let mut tests = workspace_core(State::default(), Vec::new());
     tests.handle(command(Action::Test { save: None }));

@@ -22,10 +22,10 @@ use crate::deliver::{AttemptOutcome, Target};
 use crate::journal::port::{COMMIT_SETTLED_MAX, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::seal::Keyring;
+use crate::workspace::chat_queues::ChatQueues;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
 use crate::workspace::event::{Event, MailId, Trigger};
-use crate::workspace::lanes::Lanes;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
 use crate::workspace::{Confidential, Policy, State};
@@ -48,7 +48,7 @@ pub(in crate::actor) struct WorkspaceCore {
     pub(in crate::actor) id: WorkspaceId,
     pub(in crate::actor) context: Rc<WorkspaceContext>,
     pub(in crate::actor) state: State,
-    pub(in crate::actor) lanes: Lanes<Arc<Item>>,
+    pub(in crate::actor) chat_queues: ChatQueues<Arc<Item>>,
     /// Entries that the loaded attempts name: settled without another attempt.
     pub(in crate::actor) attempted: HashSet<EntryId>,
     pub(in crate::actor) since_snapshot: usize,
@@ -69,7 +69,7 @@ impl WorkspaceCore {
         let mut core = Self {
             id,
             state: seed.loaded.state,
-            lanes: Lanes::default(),
+            chat_queues: ChatQueues::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
             target: None,
@@ -81,7 +81,7 @@ impl WorkspaceCore {
             context,
         };
         for (entry, chat, config) in seed.attempting {
-            core.lanes.adopt(entry, chat, config);
+            core.chat_queues.adopt(entry, chat, config);
         }
         let mut out = Decided::default();
         if seed.test_in_flight {
@@ -108,7 +108,7 @@ impl WorkspaceCore {
             ToWorkspace::Rest | ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
-        self.busy.set(!self.lanes.is_empty());
+        self.busy.set(!self.chat_queues.is_empty());
         out
     }
 
@@ -119,7 +119,7 @@ impl WorkspaceCore {
             if self.attempted.contains(&item.entry) {
                 out.steps.push(Step { settled: vec![item.entry], ..self.empty_step() });
             } else {
-                self.lanes.offer(item.entry, item.message.chat(), item);
+                self.chat_queues.offer(item.entry, item.message.chat(), item);
             }
         }
     }
@@ -128,23 +128,23 @@ impl WorkspaceCore {
     fn start_what_may(&mut self, out: &mut Decided) {
         let now = Instant::now();
         let mut skipped = Vec::new();
-        while let Some(entry) = self.lanes.next() {
+        while let Some(entry) = self.chat_queues.next() {
             let target = if self.state.webhook.enabled { self.target() } else { None };
             let Some(to) = target else {
-                skipped.extend(self.lanes.skip(entry));
+                skipped.extend(self.chat_queues.skip(entry));
                 if skipped.len() >= COMMIT_SETTLED_MAX {
                     self.skip(std::mem::take(&mut skipped), out);
                 }
                 continue;
             };
-            if !self.lanes.has_room(&self.state, &self.context.policy) {
+            if !self.chat_queues.has_room(&self.state, &self.context.policy) {
                 break;
             }
             let rested = self.unable_until.is_none_or(|until| now >= until);
-            let place = if rested { self.context.gate.try_start(self.lanes.in_flight(), now) } else { None };
+            let place = if rested { self.context.gate.try_start(self.chat_queues.in_flight(), now) } else { None };
             // It begins only with a place in hand: without it the message would never be sent.
             let config = self.state.webhook.config;
-            let begun = place.and_then(|place| Some((place, self.lanes.begin(entry, config)?)));
+            let begun = place.and_then(|place| Some((place, self.chat_queues.begin(entry, config)?)));
             let Some((in_flight, item)) = begun else {
                 out.starved = true;
                 break;
@@ -202,13 +202,13 @@ impl WorkspaceCore {
         let delivered = attempt.error.is_none();
         let policy = self.context.policy;
         let mut step = if self.attempted.contains(&entry) {
-            self.lanes.end(entry, delivered, false, &self.state, &policy);
+            self.chat_queues.end(entry, delivered, false, &self.state, &policy);
             self.empty_step()
         } else {
             let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &policy);
             let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
             let step = self.record(events);
-            self.lanes.end(entry, delivered, counted, &self.state, &policy);
+            self.chat_queues.end(entry, delivered, counted, &self.state, &policy);
             step
         };
         step.settled = vec![entry];
@@ -223,7 +223,7 @@ impl WorkspaceCore {
         if now.since(since) >= UNABLE_MAX {
             return Some(unable_for_good(why));
         }
-        self.lanes.put_back(item.entry, Arc::clone(item));
+        self.chat_queues.put_back(item.entry, Arc::clone(item));
         self.unable_until = Some(Instant::now() + UNABLE_RETRY);
         out.starved = true;
         None
@@ -285,8 +285,8 @@ impl WorkspaceCore {
     }
 
     fn give_back(&mut self, out: &mut Decided) {
-        let window = self.lanes.window(&self.state, &self.context.policy);
-        let entries = self.lanes.give_back(window);
+        let window = self.chat_queues.window(&self.state, &self.context.policy);
+        let entries = self.chat_queues.give_back(window);
         for entry in &entries {
             self.unable.remove(entry);
         }
@@ -343,7 +343,7 @@ impl WorkspaceCore {
         let unable = self.unable_until.map(|until| until.saturating_duration_since(Instant::now()));
         format!(
             "{}: {:?}, enabled {}, errors {}, unable for {unable:?}",
-            self.id, self.lanes, self.state.webhook.enabled, self.state.errors
+            self.id, self.chat_queues, self.state.webhook.enabled, self.state.errors
         )
     }
 }

@@ -8,7 +8,7 @@ use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::journal::port::Loaded;
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
-use crate::workspace::lanes::{Grown, Lanes};
+use crate::workspace::chat_queues::{ChatQueues, Grown};
 
 /// A workspace in memory. Boxed, for its actor's task has room for the largest that it may ever be.
 pub(in crate::actor) enum Mind {
@@ -75,7 +75,7 @@ impl WorkspaceCore {
     /// What it is at rest; nothing while anything is under way.
     pub(in crate::actor) fn rest(&self) -> Option<Resting> {
         let testing = !self.test.is_idle() || self.state.test.is_some();
-        if !self.lanes.is_empty() || testing || !self.mails_begun.is_empty() {
+        if !self.chat_queues.is_empty() || testing || !self.mails_begun.is_empty() {
             return None;
         }
         Some(Resting {
@@ -84,7 +84,7 @@ impl WorkspaceCore {
             snapshot: record::encode_snapshot(&self.state).as_ref().into(),
             since_snapshot: self.since_snapshot,
             attempted: self.attempted.iter().copied().collect(),
-            grown: self.lanes.grown(),
+            grown: self.chat_queues.grown(),
         })
     }
 }
@@ -98,7 +98,7 @@ impl Resting {
         let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
         // No test was under way, so nothing is decided at once.
         let (mut core, _) = WorkspaceCore::new(self.id.clone(), seed, Rc::clone(&self.context));
-        core.lanes = Lanes::with(self.grown);
+        core.chat_queues = ChatQueues::with(self.grown);
         core
     }
 }

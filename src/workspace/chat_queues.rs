@@ -9,23 +9,23 @@ use super::policy::Policy;
 use super::state::State;
 use crate::message::{Chat, EntryId};
 
-/// The entries of a workspace that are in memory; what waits is kept with its `T`.
+/// The entries of a workspace that are in memory; each that waits is stored with its `T`.
 ///
 /// An operation costs O(log n) comparisons of the n entries held and moves at most half of them in memory; only
-/// [`Lanes::give_back`], and the first questions after a save, look at all. They are hundreds at most and mostly
-/// few, so they lie in one piece: a workspace has its turn long after it left the processor's caches, and then
-/// every piece counts, not every comparison.
+/// [`ChatQueues::give_back`], and the first questions after a save, look at all. They are hundreds at most and mostly
+/// few, so they are in contiguous memory: a workspace has its turn long after it left the processor's caches, and then
+/// each cache miss costs more than a comparison.
 #[derive(Debug)]
-pub struct Lanes<T> {
+pub struct ChatQueues<T> {
     /// By id.
-    entries: VecDeque<Held<T>>,
+    entries: VecDeque<QueuedEntry<T>>,
     /// The same by chat: first what is in flight, then what waits, by id.
-    by_chat: VecDeque<Queued>,
+    by_chat: VecDeque<ChatPosition>,
     /// The first of each chat that has nothing in flight.
     ready: VecDeque<EntryId>,
     in_flight: usize,
     /// How many of them the configuration has that the last one began with.
-    of_config: OfConfig,
+    of_config: InFlightOfConfig,
     /// What outcomes made of the window of one configuration. Errors before its first success halve the
     /// floor, which stays at or below the next floor, so only successes lift the window off it. Not part
     /// of a snapshot: after a load the window starts at its floor again.
@@ -33,24 +33,24 @@ pub struct Lanes<T> {
 }
 
 /// An entry in the queue of its chat: the id of one that waits, none of one in flight.
-type Queued = (Chat, Option<EntryId>);
+type ChatPosition = (Chat, Option<EntryId>);
 
 #[derive(Debug)]
-struct Held<T> {
+struct QueuedEntry<T> {
     entry: EntryId,
     chat: Chat,
-    stage: Stage<T>,
+    stage: EntryState<T>,
 }
 
 #[derive(Debug)]
-enum Stage<T> {
+enum EntryState<T> {
     Waiting(T),
     /// In flight, attempted with this configuration.
-    Flying(u64),
+    InFlight(u64),
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct OfConfig {
+struct InFlightOfConfig {
     config: u64,
     in_flight: usize,
 }
@@ -62,25 +62,25 @@ pub struct Grown {
     size: usize,
 }
 
-impl<T> Default for Lanes<T> {
+impl<T> Default for ChatQueues<T> {
     fn default() -> Self {
         Self {
             entries: VecDeque::new(),
             by_chat: VecDeque::new(),
             ready: VecDeque::new(),
             in_flight: 0,
-            of_config: OfConfig::default(),
+            of_config: InFlightOfConfig::default(),
             grown: None,
         }
     }
 }
 
-impl<T> Lanes<T> {
+impl<T> ChatQueues<T> {
     /// Takes up an entry that is to be judged when its turn comes. Entries may arrive out of order
-    /// (a sweep); within a chat they are judged by id. One that is already here is left as it is.
+    /// (a catch-up); within a chat they are judged by id. One that is already here is left as it is.
     pub fn offer(&mut self, entry: EntryId, chat: Chat, item: T) {
         if let Err(at) = self.find(entry) {
-            self.entries.insert(at, Held { entry, chat, stage: Stage::Waiting(item) });
+            self.entries.insert(at, QueuedEntry { entry, chat, stage: EntryState::Waiting(item) });
             self.requeue(chat, None, Some((chat, Some(entry))));
         }
     }
@@ -120,7 +120,7 @@ impl<T> Lanes<T> {
         self.in_flight_of(state.webhook.config) < self.window(state, policy)
     }
 
-    /// The window's size now (the bound that [`Lanes::has_room`] applies).
+    /// The window's size now (the bound that [`ChatQueues::has_room`] applies).
     #[must_use]
     pub fn window(&self, state: &State, policy: &Policy) -> usize {
         let floor = size(policy.errors_left(state.errors));
@@ -128,20 +128,20 @@ impl<T> Lanes<T> {
         grown.map_or(floor, |grown| grown.size.max(floor)).min(size(policy.in_flight_max.max(1)))
     }
 
-    /// The entry (one that [`Lanes::next`] named) is attempted with configuration `config`. Hands out what it
+    /// The entry (one that [`ChatQueues::next`] named) is attempted with configuration `config`. Hands out what it
     /// waited with; nothing if it did not wait.
     pub fn begin(&mut self, entry: EntryId, config: u64) -> Option<T> {
         let at = self.find(entry).ok()?;
         let held = &mut self.entries[at];
         let chat = held.chat;
-        match std::mem::replace(&mut held.stage, Stage::Flying(config)) {
-            Stage::Waiting(item) => {
+        match std::mem::replace(&mut held.stage, EntryState::InFlight(config)) {
+            EntryState::Waiting(item) => {
                 self.requeue(chat, Some((chat, Some(entry))), Some((chat, None)));
                 self.count(config);
                 Some(item)
             }
-            flying @ Stage::Flying(_) => {
-                held.stage = flying;
+            in_flight @ EntryState::InFlight(_) => {
+                held.stage = in_flight;
                 None
             }
         }
@@ -150,7 +150,7 @@ impl<T> Lanes<T> {
     /// An attempt that was in flight before this workspace was loaded (again).
     pub fn adopt(&mut self, entry: EntryId, chat: Chat, config: u64) {
         if let Err(at) = self.find(entry) {
-            self.entries.insert(at, Held { entry, chat, stage: Stage::Flying(config) });
+            self.entries.insert(at, QueuedEntry { entry, chat, stage: EntryState::InFlight(config) });
             self.requeue(chat, None, Some((chat, None)));
             self.count(config);
         } else {
@@ -158,19 +158,19 @@ impl<T> Lanes<T> {
         }
     }
 
-    /// The entry (one that [`Lanes::next`] named) is settled without an attempt; its chat goes on.
+    /// The entry (one that [`ChatQueues::next`] named) is settled without an attempt; its chat goes on.
     pub fn skip(&mut self, entry: EntryId) -> Option<T> {
-        let at = self.find(entry).ok().filter(|at| matches!(self.entries[*at].stage, Stage::Waiting(_)))?;
-        let Held { chat, stage: Stage::Waiting(item), .. } = self.entries.remove(at)? else { return None };
+        let at = self.find(entry).ok().filter(|at| matches!(self.entries[*at].stage, EntryState::Waiting(_)))?;
+        let QueuedEntry { chat, stage: EntryState::Waiting(item), .. } = self.entries.remove(at)? else { return None };
         self.requeue(chat, Some((chat, Some(entry))), None);
         Some(item)
     }
 
     /// The attempt has an outcome; its chat goes on. `counted` says whether it was one of the present
     /// configuration and moved the window: a success adds one, an error halves it, never below
-    /// `limit + 1 − errors`. Called after the outcome was folded into `state`.
+    /// `limit + 1 − errors`. Called after the outcome was applied to `state`.
     pub fn end(&mut self, entry: EntryId, delivered: bool, counted: bool, state: &State, policy: &Policy) {
-        let Some((at, chat)) = self.land(entry) else { return };
+        let Some((at, chat)) = self.remove_in_flight(entry) else { return };
         self.entries.remove(at);
         self.requeue(chat, Some((chat, None)), None);
         if counted {
@@ -182,15 +182,15 @@ impl<T> Lanes<T> {
 
     /// The attempt was not made (our fault, no outcome): the entry waits again, first of its chat.
     pub fn put_back(&mut self, entry: EntryId, item: T) {
-        if let Some((at, chat)) = self.land(entry) {
-            self.entries[at].stage = Stage::Waiting(item);
+        if let Some((at, chat)) = self.remove_in_flight(entry) {
+            self.entries[at].stage = EntryState::Waiting(item);
             self.requeue(chat, Some((chat, None)), Some((chat, Some(entry))));
         }
     }
 
     /// Gives back all waiting entries but the `keep` oldest; returns them, oldest first.
     pub fn give_back(&mut self, keep: usize) -> Vec<EntryId> {
-        let waiting = self.entries.iter().filter(|held| matches!(held.stage, Stage::Waiting(_)));
+        let waiting = self.entries.iter().filter(|held| matches!(held.stage, EntryState::Waiting(_)));
         let given: Vec<EntryId> = waiting.skip(keep).map(|held| held.entry).collect();
         for entry in given.iter().rev() {
             self.skip(*entry);
@@ -218,7 +218,7 @@ impl<T> Lanes<T> {
         if self.of_config.config == config {
             return self.of_config.in_flight;
         }
-        self.entries.iter().filter(|held| matches!(held.stage, Stage::Flying(of) if of == config)).count()
+        self.entries.iter().filter(|held| matches!(held.stage, EntryState::InFlight(of) if of == config)).count()
     }
 
     /// One more is in flight, of `config`.
@@ -227,15 +227,15 @@ impl<T> Lanes<T> {
         if self.of_config.config == config {
             self.of_config.in_flight += 1;
         } else {
-            self.of_config = OfConfig { config, in_flight: self.in_flight_of(config) };
+            self.of_config = InFlightOfConfig { config, in_flight: self.in_flight_of(config) };
         }
     }
 
     /// The entry is in flight no more. Says where it is among `entries`, and its chat, which goes on with
     /// what the caller puts in its place.
-    fn land(&mut self, entry: EntryId) -> Option<(usize, Chat)> {
+    fn remove_in_flight(&mut self, entry: EntryId) -> Option<(usize, Chat)> {
         let at = self.find(entry).ok()?;
-        let Held { chat, stage: Stage::Flying(config), .. } = self.entries[at] else { return None };
+        let QueuedEntry { chat, stage: EntryState::InFlight(config), .. } = self.entries[at] else { return None };
         self.in_flight -= 1;
         if self.of_config.config == config {
             self.of_config.in_flight -= 1;
@@ -244,7 +244,7 @@ impl<T> Lanes<T> {
     }
 
     /// Takes one out of the queue of a chat and puts another in, and has `ready` follow.
-    fn requeue(&mut self, chat: Chat, gone: Option<Queued>, new: Option<Queued>) {
+    fn requeue(&mut self, chat: Chat, gone: Option<ChatPosition>, new: Option<ChatPosition>) {
         let before = self.ready_of(chat);
         if let Some(at) = gone.and_then(|queued| self.by_chat.binary_search(&queued).ok()) {
             self.by_chat.remove(at);
