@@ -29,7 +29,7 @@ pub struct ChatQueues<T> {
     /// What outcomes made of the window of one configuration. Errors before its first success halve the
     /// floor, which stays at or below the next floor, so only successes lift the window off it. Not part
     /// of a snapshot: after a load the window starts at its floor again.
-    grown: Option<Grown>,
+    learned: Option<LearnedWindow>,
 }
 
 /// An entry in the queue of its chat: the id of one that waits, none of one in flight.
@@ -57,7 +57,7 @@ struct InFlightOfConfig {
 
 /// What outcomes made of the window of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grown {
+pub struct LearnedWindow {
     config: u64,
     size: usize,
 }
@@ -70,7 +70,7 @@ impl<T> Default for ChatQueues<T> {
             ready: VecDeque::new(),
             in_flight: 0,
             of_config: InFlightOfConfig::default(),
-            grown: None,
+            learned: None,
         }
     }
 }
@@ -124,8 +124,8 @@ impl<T> ChatQueues<T> {
     #[must_use]
     pub fn window(&self, state: &State, policy: &Policy) -> usize {
         let floor = size(policy.errors_left(state.errors));
-        let grown = self.grown.filter(|grown| grown.config == state.webhook.config);
-        grown.map_or(floor, |grown| grown.size.max(floor)).min(size(policy.in_flight_max.max(1)))
+        let learned = self.learned.filter(|learned| learned.config == state.webhook.config);
+        learned.map_or(floor, |learned| learned.size.max(floor)).min(size(policy.in_flight_max.max(1)))
     }
 
     /// The entry (one that [`ChatQueues::next`] named) is attempted with configuration `config`. Hands out what it
@@ -176,7 +176,7 @@ impl<T> ChatQueues<T> {
         if counted {
             let before = self.window(state, policy);
             let after = if delivered { before.saturating_add(1) } else { before / 2 };
-            self.grown = Some(Grown { config: state.webhook.config, size: after });
+            self.learned = Some(LearnedWindow { config: state.webhook.config, size: after });
         }
     }
 
@@ -200,14 +200,14 @@ impl<T> ChatQueues<T> {
 
     /// What the window has become: all that is left once there are no entries.
     #[must_use]
-    pub fn grown(&self) -> Option<Grown> {
-        self.grown
+    pub fn learned_window(&self) -> Option<LearnedWindow> {
+        self.learned
     }
 
     /// Without entries, with the window that was.
     #[must_use]
-    pub fn with(grown: Option<Grown>) -> Self {
-        Self { grown, ..Self::default() }
+    pub fn with(learned: Option<LearnedWindow>) -> Self {
+        Self { learned, ..Self::default() }
     }
 
     fn find(&self, entry: EntryId) -> Result<usize, usize> {

@@ -8,7 +8,7 @@ use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::journal::port::Loaded;
 use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
-use crate::workspace::chat_queues::{ChatQueues, Grown};
+use crate::workspace::chat_queues::{ChatQueues, LearnedWindow};
 
 /// A workspace in memory. Boxed, for its actor's task has room for the largest that it may ever be.
 pub(in crate::actor) enum Mind {
@@ -68,7 +68,7 @@ pub(in crate::actor) struct Resting {
     since_snapshot: usize,
     attempted: Box<[EntryId]>,
     /// The window, which a load would forget.
-    grown: Option<Grown>,
+    learned_window: Option<LearnedWindow>,
 }
 
 impl WorkspaceCore {
@@ -84,7 +84,7 @@ impl WorkspaceCore {
             snapshot: record::encode_snapshot(&self.state).as_ref().into(),
             since_snapshot: self.since_snapshot,
             attempted: self.attempted.iter().copied().collect(),
-            grown: self.chat_queues.grown(),
+            learned_window: self.chat_queues.learned_window(),
         })
     }
 }
@@ -98,7 +98,7 @@ impl Resting {
         let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
         // No test was under way, so nothing is decided at once.
         let (mut core, _) = WorkspaceCore::new(self.id.clone(), seed, Rc::clone(&self.context));
-        core.chat_queues = ChatQueues::with(self.grown);
+        core.chat_queues = ChatQueues::with(self.learned_window);
         core
     }
 }

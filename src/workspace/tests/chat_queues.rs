@@ -236,7 +236,7 @@ fn a_rest_keeps_the_window() {
     let state = on(0);
     let mut queues = ChatQueues::default();
     let window = end_one(&mut queues, 1, true, &state);
-    assert_eq!(ChatQueues::<EntryId>::with(queues.grown()).window(&state, &WIDE), window);
+    assert_eq!(ChatQueues::<EntryId>::with(queues.learned_window()).window(&state, &WIDE), window);
 }
 
 #[test]
