@@ -50,8 +50,8 @@ pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(50);
 pub const PERMITS_FREED_MIN: usize = 64;
 /// Pauses after a failed load, a panic, a reload.
 pub const BACKOFF: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(30) };
-/// How long a workspace without work stays as it is; then it is kept as its snapshot, and its next mail reads that.
-pub const REST_AFTER: Duration = Duration::from_secs(2);
+/// How long a workspace without work stays decoded in memory; then it is hibernated to its snapshot until its next mail.
+pub const HIBERNATE_AFTER: Duration = Duration::from_secs(2);
 /// How long a workspace without work stays in memory.
 pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.

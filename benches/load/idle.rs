@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use outbound::config::{IDLE_AFTER, REST_AFTER};
+use outbound::config::{HIBERNATE_AFTER, IDLE_AFTER};
 use redis::Connection;
 
 use super::process::{Process, Usage};
@@ -25,8 +25,8 @@ const ACTIVE_MAX_BYTES: f64 = 2_048.0;
 const PASSIVE_MAX_MIB: f64 = 2.0;
 const MIB: f64 = 1_048_576.0;
 /// Memory that has not fallen by [`FALL_MIB`] for so long has settled: a workspace rests at the latest twice
-/// [`REST_AFTER`] after its last work.
-const QUIET: Duration = Duration::from_secs(1 + 2 * REST_AFTER.as_secs());
+/// [`HIBERNATE_AFTER`] after its last work.
+const QUIET: Duration = Duration::from_secs(1 + 2 * HIBERNATE_AFTER.as_secs());
 const FALL_MIB: f64 = 0.5;
 
 pub(crate) async fn measure(size: &Size) -> Report {

@@ -122,8 +122,8 @@ pub(super) enum ToWorkspace {
     MailTurn(MailId),
     /// What the mail server made of it.
     MailResult(MailId, MailResult),
-    /// Nothing came for a while: be your snapshot until the next mail.
-    Rest,
+    /// Nothing came for a while: keep only the snapshot until the next mail.
+    Hibernate,
     /// Report and stop.
     Retire,
 }
@@ -135,7 +135,7 @@ impl ToWorkspace {
             Self::Entries(items) => Suspects::one_of(items, |item| item.entry),
             Self::Outcomes(list) => Suspects::one_of(list, |end| end.start.item.entry),
             Self::Command(id, _) | Self::Newest(id, _) | Self::TestDurable(id) => Suspects::Command(*id),
-            Self::Wake | Self::GiveBack | Self::MailTurn(_) | Self::MailResult(..) | Self::Rest | Self::Retire => {
+            Self::Wake | Self::GiveBack | Self::MailTurn(_) | Self::MailResult(..) | Self::Hibernate | Self::Retire => {
                 Suspects::None
             }
         }

@@ -1,4 +1,4 @@
-//! The workspace actor: a thin shell around its [`Mind`] that catches its panics.
+//! The workspace actor: a thin shell around its [`Resident`] that catches its panics.
 
 pub(super) mod core;
 pub(super) mod resident;
@@ -13,12 +13,12 @@ use crate::actor::protocol::{Decided, Seed, Suspects, ToWorkspace};
 use crate::actor::report_queue::Inbox;
 use crate::actor::shard::ShardActor;
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
-use crate::actor::workspace::resident::Mind;
+use crate::actor::workspace::resident::Resident;
 use crate::message::WorkspaceId;
 
 /// One workspace in memory.
 pub(super) struct WorkspaceActor {
-    mind: Mind,
+    resident: Resident,
     /// Names this life of the workspace: reports of an earlier life are ignored.
     life: u64,
     shard: Addr<ShardActor>,
@@ -36,13 +36,13 @@ impl WorkspaceActor {
         inbox: Rc<Inbox>,
     ) -> Self {
         let (core, first) = WorkspaceCore::new(id, seed, context);
-        let actor = Self { mind: core.into(), life, shard, inbox };
+        let actor = Self { resident: core.into(), life, shard, inbox };
         actor.report(What::Decided(Box::new(first)));
         actor
     }
 
     fn report(&self, what: What) {
-        let report = Report { workspace: self.mind.id().clone(), life: self.life, what };
+        let report = Report { workspace: self.resident.id().clone(), life: self.life, what };
         self.inbox.report(report, &self.shard);
     }
 }
@@ -71,7 +71,7 @@ impl Handler<ToWorkspace> for WorkspaceActor {
             return ctx.stop();
         }
         let suspects = mail.suspects();
-        match catch_unwind(AssertUnwindSafe(|| self.mind.handle(mail))) {
+        match catch_unwind(AssertUnwindSafe(|| self.resident.handle(mail))) {
             Ok(decided) => self.report(What::Decided(Box::new(decided))),
             // The state may be half changed: it is dropped with this actor and loaded again.
             Err(_) => {

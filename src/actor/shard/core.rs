@@ -26,7 +26,7 @@ use crate::actor::shard::intake::{Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::shard::registry::{Phase, Registry};
 use crate::actor::shard::table::Table;
-use crate::config::{ACTIVE_MAX, IDLE_AFTER, REST_AFTER};
+use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER};
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
@@ -138,8 +138,8 @@ pub(in crate::actor) struct ShardCore {
 const STARVED_EVERY: Duration = Duration::from_millis(10);
 /// Starved workspaces woken at a time; the others' turn comes next.
 const STARVED_AT_ONCE: usize = 256;
-/// How often idle workspaces are looked for: one rests at most twice as late as it may.
-const TIDY_EVERY: Duration = REST_AFTER;
+/// How often idle workspaces are looked for: one is hibernated at most twice as late as it may be.
+const TIDY_EVERY: Duration = HIBERNATE_AFTER;
 
 impl ShardCore {
     pub(in crate::actor) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
@@ -342,8 +342,8 @@ impl ShardCore {
         }
     }
 
-    /// Lets workspaces rest, and later go, that had no work for a while; above [`ACTIVE_MAX`] the longest idle go
-    /// at once.
+    /// Hibernates workspaces that had no work for a while, and later retires them; above [`ACTIVE_MAX`] the longest
+    /// idle retire at once.
     fn tidy(&mut self, now: Instant) {
         let mut idle: Vec<(Instant, WorkspaceId)> = self
             .registry
@@ -359,19 +359,19 @@ impl ShardCore {
         for (n, (used_at, workspace)) in idle.into_iter().enumerate() {
             if n < excess || now >= used_at + IDLE_AFTER {
                 self.retire(&workspace);
-            } else if now >= used_at + REST_AFTER {
-                self.rest(&workspace);
+            } else if now >= used_at + HIBERNATE_AFTER {
+                self.hibernate(&workspace);
             } else {
                 break;
             }
         }
     }
 
-    fn rest(&mut self, workspace: &WorkspaceId) {
+    fn hibernate(&mut self, workspace: &WorkspaceId) {
         if let Some(registered) = self.registry.get_mut(workspace)
-            && !std::mem::replace(&mut registered.rests, true)
+            && !std::mem::replace(&mut registered.hibernated, true)
         {
-            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Rest));
+            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Hibernate));
         }
     }
 

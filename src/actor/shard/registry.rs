@@ -56,8 +56,8 @@ pub(super) struct Registered {
     /// Something waits for its next life that the shard core holds.
     pub(super) wanted: bool,
     pub(super) used_at: Instant,
-    /// It was told to rest, and not used since.
-    pub(super) rests: bool,
+    /// It was told to hibernate, and not used since.
+    pub(super) hibernated: bool,
     /// What waits for the load or the end of a passivation and stands nowhere else. Bounded by permits.
     pub(super) buffer: Vec<ToWorkspace>,
 }
@@ -92,7 +92,7 @@ impl Registered {
             survivors: false,
             wanted: false,
             used_at: now,
-            rests: false,
+            hibernated: false,
             buffer: Vec::new(),
         }
     }
@@ -100,7 +100,7 @@ impl Registered {
     /// There is work for it.
     pub(super) fn use_at(&mut self, now: Instant) {
         self.used_at = now;
-        self.rests = false;
+        self.hibernated = false;
     }
 
     pub(super) fn resume_from(&self) -> Option<EntryId> {

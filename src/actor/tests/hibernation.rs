@@ -1,4 +1,4 @@
-//! A workspace at rest is none the poorer for it.
+//! A hibernated workspace loses nothing.
 
 use std::sync::Arc;
 
@@ -23,32 +23,32 @@ fn save(url: &str) -> ToWorkspace {
 }
 
 #[test]
-fn what_went_to_rest_goes_on_as_if_it_had_not() {
-    let mut awake = workspace_core(State::default(), vec![ENTRY]);
-    awake.handle(save("http://127.0.0.1:1/"));
-    awake.chat_queues.offer(ENTRY, Chat(1), item(ENTRY));
-    awake.chat_queues.begin(ENTRY, awake.state.webhook.config);
-    awake.chat_queues.end(ENTRY, true, true, &awake.state, &Policy::default());
+fn what_was_hibernated_goes_on_as_if_it_had_not() {
+    let mut active = workspace_core(State::default(), vec![ENTRY]);
+    active.handle(save("http://127.0.0.1:1/"));
+    active.chat_queues.offer(ENTRY, Chat(1), item(ENTRY));
+    active.chat_queues.begin(ENTRY, active.state.webhook.config);
+    active.chat_queues.end(ENTRY, true, true, &active.state, &Policy::default());
 
-    let mut woken = awake.rest().unwrap().wake();
-    assert_eq!((&woken.id, &woken.state), (&id("acme"), &awake.state));
-    let windows = [&woken, &awake].map(|core| core.chat_queues.window(&core.state, &Policy::default()));
+    let mut reactivated = active.hibernate().unwrap().reactivate();
+    assert_eq!((&reactivated.id, &reactivated.state), (&id("acme"), &active.state));
+    let windows = [&reactivated, &active].map(|core| core.chat_queues.window(&core.state, &Policy::default()));
     assert_eq!(windows, [12, 12]);
-    assert_eq!((&woken.attempted, woken.since_snapshot), (&awake.attempted, awake.since_snapshot));
-    assert_eq!(woken.handle(save("http://127.0.0.1:2/")).steps, awake.handle(save("http://127.0.0.1:2/")).steps);
+    assert_eq!((&reactivated.attempted, reactivated.since_snapshot), (&active.attempted, active.since_snapshot));
+    assert_eq!(reactivated.handle(save("http://127.0.0.1:2/")).steps, active.handle(save("http://127.0.0.1:2/")).steps);
 }
 
 #[test]
-fn what_has_something_under_way_does_not_rest() {
+fn what_has_something_under_way_is_not_hibernated() {
     let mut waits = workspace_core(State::default(), Vec::new());
     waits.chat_queues.offer(ENTRY, Chat(1), item(ENTRY));
-    assert!(waits.rest().is_none());
+    assert!(waits.hibernate().is_none());
     let mut tests = workspace_core(State::default(), Vec::new());
     tests.handle(command(Action::Test { save: None }));
-    assert!(tests.rest().is_none());
+    assert!(tests.hibernate().is_none());
     let mut mails = workspace_core(State::default(), Vec::new());
     mails.mails_begun.push(MailId::disabled(1));
-    assert!(mails.rest().is_none());
+    assert!(mails.hibernate().is_none());
 }
 
 fn item(entry: EntryId) -> Arc<Item> {

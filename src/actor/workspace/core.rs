@@ -104,8 +104,8 @@ impl WorkspaceCore {
             ToWorkspace::GiveBack => self.give_back(&mut out),
             ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
             ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
-            // Its mind rests, and its actor retires.
-            ToWorkspace::Rest | ToWorkspace::Retire => {}
+            // Handled by its resident form and by its actor.
+            ToWorkspace::Hibernate | ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
         self.busy.set(!self.chat_queues.is_empty());

@@ -1,5 +1,5 @@
-//! A workspace without work rests: it is its snapshot then, as in the journal, and what no journal tells.
-//! The next mail wakes it. `cargo bench --bench load -- --scenario idle` shows what it takes.
+//! A workspace without work is hibernated: only its snapshot, as in the journal, and what no journal holds stay in
+//! memory. The next mail reactivates it. `cargo bench --bench load -- --scenario idle` shows what it takes.
 
 use std::rc::Rc;
 
@@ -11,34 +11,34 @@ use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::chat_queues::{ChatQueues, LearnedWindow};
 
 /// A workspace in memory. Boxed, for its actor's task has room for the largest that it may ever be.
-pub(in crate::actor) enum Mind {
-    Awake(Box<WorkspaceCore>),
-    Resting(Box<Resting>),
+pub(in crate::actor) enum Resident {
+    Active(Box<WorkspaceCore>),
+    Hibernated(Box<Hibernated>),
 }
 
-impl Mind {
+impl Resident {
     pub(in crate::actor) fn id(&self) -> &WorkspaceId {
         match self {
-            Self::Awake(core) => &core.id,
-            Self::Resting(resting) => &resting.id,
+            Self::Active(core) => &core.id,
+            Self::Hibernated(hibernated) => &hibernated.id,
         }
     }
 
-    /// Decides on a mail, awake from then on unless it is told to rest and can.
+    /// Decides on a mail. It is active afterwards, unless the mail asks it to hibernate and nothing is under way.
     pub(in crate::actor) fn handle(&mut self, mail: ToWorkspace) -> Decided {
         match (&mut *self, mail) {
-            (Self::Awake(core), ToWorkspace::Rest) => {
-                if let Some(resting) = core.rest() {
-                    *self = Self::Resting(Box::new(resting));
+            (Self::Active(core), ToWorkspace::Hibernate) => {
+                if let Some(hibernated) = core.hibernate() {
+                    *self = Self::Hibernated(Box::new(hibernated));
                 }
                 Decided::default()
             }
-            (Self::Awake(core), mail) => core.handle(mail),
-            (Self::Resting(_), ToWorkspace::Rest) => Decided::default(),
-            (Self::Resting(resting), mail) => {
-                let mut core = Box::new(resting.wake());
+            (Self::Active(core), mail) => core.handle(mail),
+            (Self::Hibernated(_), ToWorkspace::Hibernate) => Decided::default(),
+            (Self::Hibernated(hibernated), mail) => {
+                let mut core = Box::new(hibernated.reactivate());
                 let decided = core.handle(mail);
-                *self = Self::Awake(core);
+                *self = Self::Active(core);
                 decided
             }
         }
@@ -48,20 +48,20 @@ impl Mind {
     #[cfg(test)]
     pub(in crate::actor) fn describe(&self) -> String {
         match self {
-            Self::Awake(core) => core.describe(),
-            Self::Resting(resting) => format!("{} rests", resting.id),
+            Self::Active(core) => core.describe(),
+            Self::Hibernated(hibernated) => format!("{} is hibernated", hibernated.id),
         }
     }
 }
 
-impl From<WorkspaceCore> for Mind {
+impl From<WorkspaceCore> for Resident {
     fn from(core: WorkspaceCore) -> Self {
-        Self::Awake(Box::new(core))
+        Self::Active(Box::new(core))
     }
 }
 
-/// What is left of a [`WorkspaceCore`] at rest.
-pub(in crate::actor) struct Resting {
+/// What is left of a hibernated [`WorkspaceCore`].
+pub(in crate::actor) struct Hibernated {
     id: WorkspaceId,
     context: Rc<WorkspaceContext>,
     snapshot: Box<[u8]>,
@@ -72,13 +72,13 @@ pub(in crate::actor) struct Resting {
 }
 
 impl WorkspaceCore {
-    /// What it is at rest; nothing while anything is under way.
-    pub(in crate::actor) fn rest(&self) -> Option<Resting> {
+    /// Its hibernated form; `None` while anything is under way.
+    pub(in crate::actor) fn hibernate(&self) -> Option<Hibernated> {
         let testing = !self.test.is_idle() || self.state.test.is_some();
         if !self.chat_queues.is_empty() || testing || !self.mails_begun.is_empty() {
             return None;
         }
-        Some(Resting {
+        Some(Hibernated {
             id: self.id.clone(),
             context: Rc::clone(&self.context),
             snapshot: record::encode_snapshot(&self.state).as_ref().into(),
@@ -89,11 +89,11 @@ impl WorkspaceCore {
     }
 }
 
-impl Resting {
-    /// Goes on where it went to rest.
+impl Hibernated {
+    /// Decodes the snapshot and goes on from it.
     #[expect(clippy::expect_used, reason = "it reads what this process wrote, and every snapshot is read back so")]
-    pub(in crate::actor) fn wake(&self) -> WorkspaceCore {
-        let state = record::decode_snapshot(&self.snapshot).expect("the snapshot of a workspace at rest");
+    pub(in crate::actor) fn reactivate(&self) -> WorkspaceCore {
+        let state = record::decode_snapshot(&self.snapshot).expect("the snapshot of a hibernated workspace");
         let loaded = Loaded { state, since_snapshot: self.since_snapshot, attempted: self.attempted.to_vec() };
         let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
         // No test was under way, so nothing is decided at once.

@@ -232,7 +232,7 @@ fn a_success_adds_one_up_to_the_maximum() {
 }
 
 #[test]
-fn a_rest_keeps_the_window() {
+fn hibernation_keeps_the_window() {
     let state = on(0);
     let mut queues = ChatQueues::default();
     let window = end_one(&mut queues, 1, true, &state);

@@ -25,7 +25,7 @@ impl ShardCore {
     }
 
     /// Whether nothing is held, parked, unanswered or owed.
-    pub(in crate::actor) fn is_at_rest(&self) -> bool {
+    pub(in crate::actor) fn is_settled(&self) -> bool {
         self.is_all_quiet()
             && self.commands.is_empty()
             && self.tests.is_empty()

@@ -19,7 +19,7 @@ use crate::actor::shard::core::{Action, ShardCore};
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
-use crate::actor::workspace::resident::Mind;
+use crate::actor::workspace::resident::Resident;
 use crate::actor::workspace::{Report, What};
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
@@ -72,7 +72,7 @@ enum News {
 struct Actor {
     id: WorkspaceId,
     life: u64,
-    mind: Mind,
+    resident: Resident,
     inbox: VecDeque<ToWorkspace>,
     forgotten: bool,
 }
@@ -201,7 +201,7 @@ impl World {
         // A test that another holder's end interrupted is answered when its workspace is loaded next.
         (0..WORKSPACES).for_each(|n| self.submit(workspace(n)));
         let give_up = Instant::now() + END_MAX;
-        while !(self.shard.is_at_rest() && self.store.messages.is_empty() && self.store.commands.is_empty()) {
+        while !(self.shard.is_settled() && self.store.messages.is_empty() && self.store.commands.is_empty()) {
             if Instant::now() > give_up {
                 self.tell();
                 let left: Vec<_> = self.store.messages.keys().collect();

@@ -77,7 +77,7 @@ impl World {
 
     pub(super) fn tell(&self) {
         use std::io::Write as _;
-        let actors: Vec<String> = self.actors.iter().map(|actor| actor.mind.describe()).collect();
+        let actors: Vec<String> = self.actors.iter().map(|actor| actor.resident.describe()).collect();
         writeln!(
             std::io::stderr(),
             "{}\n{}\n{:?}, now {:?}\n{}",
@@ -128,7 +128,7 @@ impl World {
         let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
         let report = Report { workspace: id.clone(), life, what: What::Decided(Box::new(first)) };
         self.mailbox.push_back(News::Report(report));
-        self.actors.push(Actor { id, life, mind: core.into(), inbox: VecDeque::new(), forgotten: false });
+        self.actors.push(Actor { id, life, resident: core.into(), inbox: VecDeque::new(), forgotten: false });
     }
 
     fn post(&mut self, start: Arc<Start>, in_flight: InFlight) {
@@ -174,7 +174,7 @@ impl World {
         } else if poisoned || panics {
             (What::Panicked(suspects), true)
         } else {
-            (What::Decided(Box::new(actor.mind.handle(mail))), false)
+            (What::Decided(Box::new(actor.resident.handle(mail))), false)
         };
         if let What::Decided(decided) = &what {
             self.appeared.extend(decided.steps.iter().flat_map(|step| &step.settled));
