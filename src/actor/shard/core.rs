@@ -2,7 +2,7 @@
 //! come out; the actor around it ([`super::shard`]) does the I/O.
 //!
 //! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
-//! a workspace, parking and sweeps), [`reports`] (what workspaces decided, or why they died).
+//! a workspace, parking and sweeps), [`reports`] (what workspaces decided, or why they crashed).
 
 #[cfg(test)]
 mod audit;
@@ -121,8 +121,8 @@ pub(in crate::actor) struct ShardCore {
     /// Workspaces that could start something but for the node's cap or the gate, first come first.
     starved: VecDeque<WorkspaceId>,
     is_starved: HashSet<WorkspaceId>,
-    /// Workspaces that died and are loaded again after their pause if anything is undone.
-    fallen: HashSet<WorkspaceId>,
+    /// Workspaces that crashed and are loaded again after their pause if anything is undone.
+    crashed: HashSet<WorkspaceId>,
     /// Workspaces whose journal cannot be loaded.
     unavailable: HashSet<WorkspaceId>,
     /// Entries that our own system could not attempt.
@@ -161,7 +161,7 @@ impl ShardCore {
             tests: HashMap::default(),
             starved: VecDeque::new(),
             is_starved: HashSet::default(),
-            fallen: HashSet::default(),
+            crashed: HashSet::default(),
             unavailable: HashSet::default(),
             unable: HashSet::default(),
             lives: 0,
@@ -183,10 +183,10 @@ impl ShardCore {
     /// When [`ShardCore::tick`] is to be called at the latest.
     pub(in crate::actor) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
-        let fallen = self.fallen.iter().filter_map(|fallen| self.registry.get(fallen)?.not_before).min();
+        let crashed = self.crashed.iter().filter_map(|crashed| self.registry.get(crashed)?.not_before).min();
         // A drain begins no mail and no read, so none of them is waited for.
         let new = if self.is_running() { [self.mails.wake_at(), self.intake.wake_at()] } else { [None, None] };
-        let due = [self.committer.wake_at(), new[0], new[1], starved, fallen];
+        let due = [self.committer.wake_at(), new[0], new[1], starved, crashed];
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }
 
@@ -205,13 +205,13 @@ impl ShardCore {
             self.tidy_at = now + TIDY_EVERY;
             self.tidy(now);
         }
-        let ready = |fallen: &&WorkspaceId| {
-            self.registry.get(fallen).is_none_or(|registered| registered.not_before.is_none_or(|at| now >= at))
+        let ready = |crashed: &&WorkspaceId| {
+            self.registry.get(crashed).is_none_or(|registered| registered.not_before.is_none_or(|at| now >= at))
         };
-        let ready: Vec<WorkspaceId> = self.fallen.iter().filter(ready).cloned().collect();
+        let ready: Vec<WorkspaceId> = self.crashed.iter().filter(ready).cloned().collect();
         for workspace in ready {
-            self.fallen.remove(&workspace);
-            self.rise(&workspace, now);
+            self.crashed.remove(&workspace);
+            self.reactivate(&workspace, now);
         }
         // While the gate is shut they would only say so again.
         if self.gate.is_open(now) {
@@ -285,9 +285,9 @@ impl ShardCore {
             Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
             Phase::Loading => {}
             Phase::Retiring => registered.wanted = true,
-            // One that died lies still for its pause, but no command waits for that.
+            // A crashed one is not loaded before its pause is over, but no command waits for that.
             Phase::Passive => {
-                let pausing = self.fallen.contains(workspace) && !matches!(mail, ToWorkspace::Command(..));
+                let pausing = self.crashed.contains(workspace) && !matches!(mail, ToWorkspace::Command(..));
                 if !pausing {
                     self.load(workspace);
                 }
@@ -296,7 +296,7 @@ impl ShardCore {
     }
 
     /// Loads a workspace for which something is undone.
-    fn rise(&mut self, workspace: &WorkspaceId, now: Instant) {
+    fn reactivate(&mut self, workspace: &WorkspaceId, now: Instant) {
         let registered = self.registry.ensure(workspace, now);
         let undone = registered.held > 0
             || registered.commands > 0

@@ -121,7 +121,7 @@ impl Mails {
         }
     }
 
-    /// The workspace died or could not be loaded before it answered: it is asked again later.
+    /// The workspace crashed or could not be loaded before it answered: it is asked again later.
     pub(super) fn unasked(&mut self, workspace: &WorkspaceId, now: Instant) {
         let asked: Vec<Key> = self
             .begun

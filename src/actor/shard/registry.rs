@@ -46,7 +46,7 @@ pub(super) struct Registered {
     /// After a panic or a failed load: not before this.
     pub(super) not_before: Option<Instant>,
     /// Panics and failed loads in a row.
-    pub(super) strikes: u32,
+    pub(super) crashes: u32,
     /// It panicked: it is fed one entry at a time, and blamed when it panics again.
     pub(super) suspect: bool,
     /// It was asked to give back and has not answered.
@@ -86,7 +86,7 @@ impl Registered {
             allowance_max: allowance,
             resume_from: None,
             not_before: None,
-            strikes: 0,
+            crashes: 0,
             suspect: false,
             giving_back: false,
             survivors: false,
@@ -130,7 +130,7 @@ impl Registered {
     pub(super) fn widen(&mut self) {
         if self.held == 0 && !self.is_parked() {
             self.suspect = false;
-            self.strikes = 0;
+            self.crashes = 0;
         }
         if !self.suspect {
             self.allowance = (self.allowance + 1).min(self.allowance_max);
@@ -149,7 +149,7 @@ impl Registered {
     pub(super) fn clear_suspicion(&mut self) {
         if self.held == 0 && !self.is_parked() {
             self.suspect = false;
-            self.strikes = 0;
+            self.crashes = 0;
         }
     }
 
@@ -163,9 +163,9 @@ impl Registered {
     }
 
     /// Notes a panic or a failed load, after which there is a pause.
-    pub(super) fn strike(&mut self, now: Instant) {
-        self.not_before = Some(now + BACKOFF.after(self.strikes));
-        self.strikes += 1;
+    pub(super) fn note_crash(&mut self, now: Instant) {
+        self.not_before = Some(now + BACKOFF.after(self.crashes));
+        self.crashes += 1;
     }
 }
 

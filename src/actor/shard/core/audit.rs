@@ -38,8 +38,8 @@ impl ShardCore {
     /// What a failed test prints.
     pub(in crate::actor) fn describe(&self) -> String {
         format!(
-            "mode {:?}, starved {:?} {:?}, fallen {:?}, {:#?}",
-            self.mode, self.starved, self.is_starved, self.fallen, self.registry
+            "mode {:?}, starved {:?} {:?}, crashed {:?}, {:#?}",
+            self.mode, self.starved, self.is_starved, self.crashed, self.registry
         )
     }
 

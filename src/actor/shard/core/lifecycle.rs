@@ -156,7 +156,7 @@ impl ShardCore {
         self.commands.clear();
         self.starved.clear();
         self.is_starved.clear();
-        self.fallen.clear();
+        self.crashed.clear();
         self.unable.clear();
     }
 

@@ -1,4 +1,4 @@
-//! What workspaces decided, and what is done about those that died.
+//! What workspaces decided, and what is done about those that crashed.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -163,8 +163,8 @@ impl ShardCore {
         registered.survivors = true;
         registered.wanted = false;
         registered.buffer.clear();
-        registered.strike(now);
-        self.fallen.insert(workspace.clone());
+        registered.note_crash(now);
+        self.crashed.insert(workspace.clone());
         if let Some(oldest) = oldest {
             self.registry.park(workspace, oldest);
         }
@@ -208,7 +208,7 @@ impl ShardCore {
 
     fn activate(&mut self, workspace: &WorkspaceId, loaded: Loaded) {
         self.unavailable.remove(workspace);
-        self.fallen.remove(workspace);
+        self.crashed.remove(workspace);
         let test_in_flight = self.go_on_with_test(workspace, &loaded);
         let mails_begun = self.mails.sending(workspace);
         let Some(registered) = self.registry.get_mut(workspace) else { return };
@@ -216,7 +216,7 @@ impl ShardCore {
         registered.phase = Phase::Active;
         registered.life = self.lives;
         if !registered.suspect {
-            registered.strikes = 0;
+            registered.crashes = 0;
         }
         let life = registered.life;
         let buffer = std::mem::take(&mut registered.buffer);
@@ -340,8 +340,8 @@ impl ShardCore {
         // First, for it is older than whatever else of its chat waits there.
         registered.buffer.insert(0, ToWorkspace::Entries(vec![Arc::clone(item)]));
         let workspace = finished.start.workspace.clone();
-        if !self.fallen.contains(&workspace) {
-            self.rise(&workspace, now);
+        if !self.crashed.contains(&workspace) {
+            self.reactivate(&workspace, now);
         }
         false
     }

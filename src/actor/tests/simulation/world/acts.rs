@@ -158,7 +158,7 @@ impl World {
         self.flights.push(Flight { start, in_flight, began: clock(), stale: false, first });
     }
 
-    /// Lets an actor handle one mail, or die over it.
+    /// Lets an actor handle one mail, or crash over it.
     pub(super) fn act_in(&mut self, n: usize) {
         let panics = self.trouble.panics && self.rng.random_range(0..150) == 0;
         let actor = &mut self.actors[n];
