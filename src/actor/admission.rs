@@ -94,7 +94,7 @@ impl Gate {
         Rc::new(Self { cap, timeout, lease_until: Cell::new(None), unanswered_since: Cell::new(None) })
     }
 
-    /// The lease lives until then; `None` shuts the gate.
+    /// The lease lasts until then; `None` shuts the gate.
     pub(super) fn set_lease(&self, until: Option<Instant>) {
         self.lease_until.set(until);
     }

@@ -44,7 +44,7 @@ pub struct Options {
     pub in_flight_max: usize,
     /// This node's id.
     pub node: String,
-    /// How long a lease lives.
+    /// How long a lease lasts.
     pub lease: Duration,
     /// Threads that run shards.
     pub arbiters: usize,

@@ -242,7 +242,7 @@ impl ShardActor {
                 }
             }
             Action::Line(request) => self.send(request, ctx),
-            Action::Activate { workspace, life, seed } => self.activate(workspace, life, *seed, ctx),
+            Action::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed, ctx),
             Action::Tell(workspace, mail) => {
                 if let Some(actor) = self.workspaces.get(&workspace) {
                     actor.do_send(mail);
@@ -276,14 +276,17 @@ impl ShardActor {
         });
     }
 
-    fn activate(&mut self, workspace: WorkspaceId, life: u64, seed: Seed, ctx: &ActixContext<Self>) {
+    fn activate(&mut self, workspace: WorkspaceId, incarnation: u64, seed: Seed, ctx: &ActixContext<Self>) {
         let context = Rc::clone(&self.tools.context);
         let (shard, inbox) = (ctx.address(), Rc::clone(&self.inbox));
         let id = workspace.clone();
-        match catch_unwind(AssertUnwindSafe(|| WorkspaceActor::new(id, life, seed, context, shard, inbox).start())) {
+        match catch_unwind(AssertUnwindSafe(|| {
+            WorkspaceActor::new(id, incarnation, seed, context, shard, inbox).start()
+        })) {
             Ok(actor) => drop(self.workspaces.insert(workspace, actor)),
             Err(_) => {
-                self.inbox.report(Report { workspace, life, what: What::Panicked(Suspects::None) }, &ctx.address());
+                self.inbox
+                    .report(Report { workspace, incarnation, what: What::Panicked(Suspects::None) }, &ctx.address());
             }
         }
     }

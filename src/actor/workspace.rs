@@ -19,8 +19,8 @@ use crate::message::WorkspaceId;
 /// One workspace in memory.
 pub(super) struct WorkspaceActor {
     resident: Resident,
-    /// Names this life of the workspace: reports of an earlier life are ignored.
-    life: u64,
+    /// Names this incarnation of the workspace: reports of an earlier one are ignored.
+    incarnation: u64,
     shard: Addr<ShardActor>,
     inbox: Rc<Inbox>,
 }
@@ -29,20 +29,20 @@ impl WorkspaceActor {
     /// Reports what the workspace decides at once, before its first mail.
     pub(super) fn new(
         id: WorkspaceId,
-        life: u64,
+        incarnation: u64,
         seed: Seed,
         context: Rc<WorkspaceContext>,
         shard: Addr<ShardActor>,
         inbox: Rc<Inbox>,
     ) -> Self {
         let (core, first) = WorkspaceCore::new(id, seed, context);
-        let actor = Self { resident: core.into(), life, shard, inbox };
+        let actor = Self { resident: core.into(), incarnation, shard, inbox };
         actor.report(What::Decided(Box::new(first)));
         actor
     }
 
     fn report(&self, what: What) {
-        let report = Report { workspace: self.resident.id().clone(), life: self.life, what };
+        let report = Report { workspace: self.resident.id().clone(), incarnation: self.incarnation, what };
         self.inbox.report(report, &self.shard);
     }
 }
@@ -86,7 +86,7 @@ impl Handler<ToWorkspace> for WorkspaceActor {
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) workspace: WorkspaceId,
-    pub(super) life: u64,
+    pub(super) incarnation: u64,
     pub(super) what: What,
 }
 

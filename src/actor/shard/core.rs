@@ -42,7 +42,7 @@ pub(in crate::actor) enum Action {
     /// Use the line.
     Line(ShardRequest),
     /// Start the workspace's actor.
-    Activate { workspace: WorkspaceId, life: u64, seed: Box<Seed> },
+    Activate { workspace: WorkspaceId, incarnation: u64, seed: Box<Seed> },
     /// Send a mail to the workspace's actor.
     Tell(WorkspaceId, ToWorkspace),
     /// Forget the workspace's actor.
@@ -127,8 +127,8 @@ pub(in crate::actor) struct ShardCore {
     unavailable: HashSet<WorkspaceId>,
     /// Entries that our own system could not attempt.
     unable: HashSet<EntryId>,
-    /// A number for every actor's life.
-    lives: u64,
+    /// A number for every incarnation.
+    incarnations: u64,
     /// When idle workspaces are looked for next.
     tidy_at: Instant,
     actions: VecDeque<Action>,
@@ -164,7 +164,7 @@ impl ShardCore {
             crashed: HashSet::default(),
             unavailable: HashSet::default(),
             unable: HashSet::default(),
-            lives: 0,
+            incarnations: 0,
             tidy_at: now + TIDY_EVERY,
             actions: VecDeque::new(),
         };
@@ -277,7 +277,7 @@ impl ShardCore {
     }
 
     /// Tells the workspace what this core holds anyway: one that is not in memory gets it with
-    /// everything else that is undone when it is loaded, so nothing is told twice to one life.
+    /// everything else that is undone when it is loaded, so nothing is told twice to one incarnation.
     fn tell(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
         let registered = self.registry.ensure(workspace, now);
         registered.use_at(now);

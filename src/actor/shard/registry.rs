@@ -30,8 +30,8 @@ pub(super) struct Registry {
 #[derive(Debug)]
 pub(super) struct Registered {
     pub(super) phase: Phase,
-    /// Names the actor's life; reports of an earlier one are ignored.
-    pub(super) life: u64,
+    /// Names the actor's incarnation; reports of an earlier one are ignored.
+    pub(super) incarnation: u64,
     /// Un-attempted entries that are held.
     pub(super) waiting: usize,
     /// Message entries in the table, in any stage.
@@ -53,7 +53,7 @@ pub(super) struct Registered {
     pub(super) giving_back: bool,
     /// Attempts, under way or ended, outlived its last actor.
     pub(super) survivors: bool,
-    /// Something waits for its next life that the shard core holds.
+    /// Something waits for its next incarnation that the shard core holds.
     pub(super) wanted: bool,
     pub(super) used_at: Instant,
     /// It was told to hibernate, and not used since.
@@ -78,7 +78,7 @@ impl Registered {
     fn new(allowance: usize, now: Instant) -> Self {
         Self {
             phase: Phase::Passive,
-            life: 0,
+            incarnation: 0,
             waiting: 0,
             held: 0,
             commands: 0,

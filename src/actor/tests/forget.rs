@@ -70,7 +70,7 @@ async fn a_test_under_way_is_answered_at_once_and_the_next_may_begin() {
     let save = Save { url: Some(bench.url("acme")), ..Save::default() };
     let answer = bench.submit("acme", Action::Test { save: Some(save) }).await;
     assert!(matches!(answer, Answer::Done { attempt: Some(_), .. }), "{answer:?}");
-    assert_eq!(bench.read("acme").await.attempts.len(), 1, "only the test of the new life is logged");
+    assert_eq!(bench.read("acme").await.attempts.len(), 1, "only the test of the new incarnation is logged");
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ fn reloads_of_the_shard_lose_nothing_and_repeat_nothing() {
 #[test]
 fn all_trouble_at_once_loses_nothing_and_repeats_only_what_it_may() {
     simulate(0..40, 4_000, ALL);
-    // Short lives end amid their trouble more often.
+    // Short runs end amid their trouble more often.
     simulate(1_000..1_600, 200, ALL);
 }
 

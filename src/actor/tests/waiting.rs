@@ -134,7 +134,10 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
     actions(&mut shard);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
     let decided = Decided { steps: vec![step], ..Decided::default() };
-    shard.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, Instant::now());
+    shard.report(
+        Report { workspace: id("acme"), incarnation: 1, what: What::Decided(Box::new(decided)) },
+        Instant::now(),
+    );
     tokio::time::advance(LINGER).await;
     actions(&mut shard);
     shard.committed(1, Instant::now() + Duration::from_secs(10), Instant::now());
@@ -151,7 +154,7 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     acquire(&mut shard, vec![owed()]);
     let now = Instant::now();
     shard.loaded(&id("acme"), Ok(loaded()), now);
-    let report = |decided| Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) };
+    let report = |decided| Report { workspace: id("acme"), incarnation: 1, what: What::Decided(Box::new(decided)) };
     shard.report(report(Decided { mail: Some((MAIL, MailNext::Send)), ..Decided::default() }), now);
     assert!(actions(&mut shard).iter().any(|action| matches!(action, Action::SendMail(_))));
     shard.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
@@ -261,7 +264,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
     let start = Start { workspace: id("acme"), item, to, config: 1, trigger: Trigger::Message, webhook_id };
     let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
-    shard.report(Report { workspace: id("acme"), life: 1, what: What::Decided(Box::new(decided)) }, now);
+    shard.report(Report { workspace: id("acme"), incarnation: 1, what: What::Decided(Box::new(decided)) }, now);
     let posts = actions(&mut shard).into_iter().find_map(|action| match action {
         Action::Post(start, _) => Some(start),
         _ => None,

@@ -213,12 +213,12 @@ mod tests {
         core.loaded(&acme, Ok(loaded), now);
         let registered = core.registry.get_mut(&acme).unwrap();
         registered.giving_back = true;
-        let life = registered.life;
+        let incarnation = registered.incarnation;
 
         core.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
         assert!(!core.table.knows(EntryId { ms: 2, n: 0 }));
         let decided = Decided { given_back: Some(vec![EntryId { ms: 1, n: 0 }]), ..Decided::default() };
-        core.report(Report { workspace: acme.clone(), life, what: What::Decided(Box::new(decided)) }, now);
+        core.report(Report { workspace: acme.clone(), incarnation, what: What::Decided(Box::new(decided)) }, now);
         assert_eq!(core.registry.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
     }
 }

@@ -20,8 +20,8 @@ use crate::workspace::event::{MailId, Trigger};
 impl ShardCore {
     /// A workspace reported.
     pub(in crate::actor) fn report(&mut self, report: Report, now: Instant) {
-        let Report { workspace, life, what } = report;
-        if self.registry.get(&workspace).is_none_or(|registered| registered.life != life) {
+        let Report { workspace, incarnation, what } = report;
+        if self.registry.get(&workspace).is_none_or(|registered| registered.incarnation != incarnation) {
             return;
         }
         match what {
@@ -156,7 +156,7 @@ impl ShardCore {
         self.unable.retain(|entry| self.table.item(*entry).is_some());
         let Some(registered) = self.registry.get_mut(workspace) else { return };
         registered.phase = Phase::Passive;
-        registered.life = 0;
+        registered.incarnation = 0;
         registered.held = registered.held.saturating_sub(registered.waiting);
         registered.waiting = 0;
         registered.giving_back = false;
@@ -170,7 +170,7 @@ impl ShardCore {
         }
     }
 
-    /// What the last life of a workspace left undone, and what came since: outcomes first.
+    /// What the last incarnation of a workspace left undone, and what came since: outcomes first.
     fn undone_of(&self, workspace: &WorkspaceId, survivors: bool) -> Vec<ToWorkspace> {
         let outcomes = if survivors { self.table.undecided_of(workspace) } else { Vec::new() };
         let test = self.tests.get(workspace).and_then(|test| test.end.clone());
@@ -212,13 +212,13 @@ impl ShardCore {
         let test_in_flight = self.go_on_with_test(workspace, &loaded);
         let mails_begun = self.mails.sending(workspace);
         let Some(registered) = self.registry.get_mut(workspace) else { return };
-        self.lives += 1;
+        self.incarnations += 1;
         registered.phase = Phase::Active;
-        registered.life = self.lives;
+        registered.incarnation = self.incarnations;
         if !registered.suspect {
             registered.crashes = 0;
         }
-        let life = registered.life;
+        let incarnation = registered.incarnation;
         let buffer = std::mem::take(&mut registered.buffer);
         let survivors = std::mem::take(&mut registered.survivors);
         let starts = if survivors { self.table.attempts_of(workspace) } else { Vec::new() };
@@ -226,7 +226,7 @@ impl ShardCore {
             starts.iter().map(|start| (start.item.entry, start.item.message.chat(), start.config)).collect();
         let seed = Box::new(Seed { loaded, attempting, test_in_flight, mails_begun });
         let mails = self.undone_of(workspace, survivors).into_iter().chain(buffer);
-        self.actions.push_back(Action::Activate { workspace: workspace.clone(), life, seed });
+        self.actions.push_back(Action::Activate { workspace: workspace.clone(), incarnation, seed });
         self.actions.extend(mails.map(|mail| Action::Tell(workspace.clone(), mail)));
     }
 
@@ -320,7 +320,7 @@ impl ShardCore {
         }
     }
 
-    /// An attempt was not made: its entry waits again, in the workspace, or for its next life.
+    /// An attempt was not made: its entry waits again, in the workspace, or for its next incarnation.
     fn accept_inability(&mut self, finished: &Finished, why: &str, now: Instant) -> bool {
         let item = &finished.start.item;
         if self.unable.is_empty() {

@@ -71,7 +71,7 @@ enum News {
 /// A workspace's actor: it may live on for a while after the shard has forgotten it.
 struct Actor {
     id: WorkspaceId,
-    life: u64,
+    incarnation: u64,
     resident: Resident,
     inbox: VecDeque<ToWorkspace>,
     forgotten: bool,

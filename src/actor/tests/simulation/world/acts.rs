@@ -104,7 +104,7 @@ impl World {
                     self.calls.push_back(call);
                 }
             }
-            Action::Activate { workspace, life, seed } => self.activate(workspace, life, *seed),
+            Action::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
             Action::Tell(workspace, mail) => {
                 if let Some(actor) = self.actors.iter_mut().find(|actor| actor.id == workspace && !actor.forgotten) {
                     actor.inbox.push_back(mail);
@@ -121,14 +121,14 @@ impl World {
         }
     }
 
-    fn activate(&mut self, id: WorkspaceId, life: u64, seed: Seed) {
-        self.note(|| format!("{id} lives again ({life}), adopts {:?}", seed.attempting));
+    fn activate(&mut self, id: WorkspaceId, incarnation: u64, seed: Seed) {
+        self.note(|| format!("{id} is active again ({incarnation}), adopts {:?}", seed.attempting));
         let living = self.actors.iter().any(|actor| actor.id == id && !actor.forgotten);
         assert!(!living, "{id} has two actors");
         let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
-        let report = Report { workspace: id.clone(), life, what: What::Decided(Box::new(first)) };
+        let report = Report { workspace: id.clone(), incarnation, what: What::Decided(Box::new(first)) };
         self.mailbox.push_back(News::Report(report));
-        self.actors.push(Actor { id, life, resident: core.into(), inbox: VecDeque::new(), forgotten: false });
+        self.actors.push(Actor { id, incarnation, resident: core.into(), inbox: VecDeque::new(), forgotten: false });
     }
 
     fn post(&mut self, start: Arc<Start>, in_flight: InFlight) {
@@ -163,7 +163,7 @@ impl World {
         let panics = self.trouble.panics && self.rng.random_range(0..150) == 0;
         let actor = &mut self.actors[n];
         let Some(mail) = actor.inbox.pop_front() else { return };
-        let (id, life) = (actor.id.clone(), actor.life);
+        let (id, incarnation) = (actor.id.clone(), actor.incarnation);
         let suspects = mail.suspects();
         let poisoned = match &mail {
             ToWorkspace::Entries(items) => items.iter().any(|item| is_poison(item)),
@@ -192,9 +192,9 @@ impl World {
         }
         if let What::Panicked(suspects) = &what {
             let suspects = *suspects;
-            self.note(|| format!("{id} ({life}) panics over {suspects:?}"));
+            self.note(|| format!("{id} ({incarnation}) panics over {suspects:?}"));
         }
-        self.mailbox.push_back(News::Report(Report { workspace: id, life, what }));
+        self.mailbox.push_back(News::Report(Report { workspace: id, incarnation, what }));
     }
 
     /// The store takes the next call of the line.
