@@ -16,7 +16,7 @@ use crate::actor::read_scheduler::Pace;
 use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
-use crate::actor::shard::{News, ShardActor, Status, Tools};
+use crate::actor::shard::{ShardActor, Status, ToShard, Tools};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
@@ -210,11 +210,11 @@ async fn run(options: Options, board: Arc<Board>, drain: oneshot::Receiver<()>) 
     let end = tokio::select! {
         _ = drain => {
             info!("Draining: nothing new is taken up.");
-            addresses.iter().for_each(|shard| shard.do_send(News::Drain));
+            addresses.iter().for_each(|shard| shard.do_send(ToShard::Drain));
             let patience = options.deliver.timeout + DRAIN_EXTRA;
             if tokio::time::timeout(patience, &mut all_released).await.is_err() {
                 warn!("Some attempts did not end in time; they are decided again at the next start.");
-                addresses.iter().for_each(|shard| shard.do_send(News::GiveUp));
+                addresses.iter().for_each(|shard| shard.do_send(ToShard::GiveUp));
                 drop(tokio::time::timeout(DRAIN_EXTRA, &mut all_released).await);
             }
             End::Drained

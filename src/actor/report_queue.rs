@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use actix::Addr;
 
 use crate::actor::protocol::Finished;
-use crate::actor::shard::{News, ShardActor};
+use crate::actor::shard::{ShardActor, ToShard};
 use crate::actor::workspace::Report;
 
 /// Bounded by permits: each report answers a mail to a workspace, each end belongs to an attempt in flight.
@@ -32,7 +32,7 @@ impl Inbox {
 
     fn announce(&self, shard: &Addr<ShardActor>) {
         if !self.announced.replace(true) {
-            shard.do_send(News::Inbox);
+            shard.do_send(ToShard::Inbox);
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) struct ShardActor {
     tools: Tools,
     held: Option<HeldShard>,
     /// Names the acquisition: answers of an earlier one are ignored.
-    term: u64,
+    epoch: u64,
     workspaces: HashMap<WorkspaceId, Addr<WorkspaceActor>>,
     inbox: Rc<Inbox>,
     timer: Option<(SpawnHandle, Instant)>,
@@ -83,10 +83,10 @@ struct HeldShard {
     polls: mpsc::Sender<Poll>,
 }
 
-/// What happens to a shard.
-pub(super) enum News {
-    /// Something of the acquisition with this number.
-    Term(u64, TermNews),
+/// What a shard is told.
+pub(super) enum ToShard {
+    /// An answer of the store under the acquisition with this number.
+    Store(u64, StoreAnswer),
     /// The inbox is not empty.
     Inbox,
     MailSent(WorkspaceId, MailId, MailResult),
@@ -97,14 +97,14 @@ pub(super) enum News {
     Released,
 }
 
-/// What is void after a reload.
-pub(super) enum TermNews {
+/// What the store answered; void after a reload.
+pub(super) enum StoreAnswer {
     Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
     Polled(Result<Polled, StoreError>),
     Line(Result<ShardResponse, LineError>),
 }
 
-impl actix::Message for News {
+impl actix::Message for ToShard {
     type Result = ();
 }
 
@@ -114,7 +114,7 @@ impl ShardActor {
             core,
             tools,
             held: None,
-            term: 0,
+            epoch: 0,
             workspaces: HashMap::default(),
             inbox: Rc::default(),
             timer: None,
@@ -123,34 +123,34 @@ impl ShardActor {
         }
     }
 
-    fn take(&mut self, news: News, now: Instant, ctx: &mut ActixContext<Self>) {
-        match news {
-            News::Term(term, news) if term == self.term => self.take_of_term(news, now, ctx),
-            News::Term(..) => {}
-            News::Inbox => {
+    fn take(&mut self, told: ToShard, now: Instant, ctx: &mut ActixContext<Self>) {
+        match told {
+            ToShard::Store(epoch, told) if epoch == self.epoch => self.take_answer(told, now, ctx),
+            ToShard::Store(..) => {}
+            ToShard::Inbox => {
                 let (reports, finished) = self.inbox.take();
                 for report in reports {
                     self.core.report(report, now);
                 }
                 self.core.finished(finished, now);
             }
-            News::MailSent(workspace, mail, result) => self.core.mail_sent(&workspace, mail, result, now),
-            News::Tick => self.core.tick(now),
-            News::Drain => self.core.drain(),
-            News::GiveUp => self.core.give_up(),
-            News::Released => self.end(ctx),
+            ToShard::MailSent(workspace, mail, result) => self.core.mail_sent(&workspace, mail, result, now),
+            ToShard::Tick => self.core.tick(now),
+            ToShard::Drain => self.core.drain(),
+            ToShard::GiveUp => self.core.give_up(),
+            ToShard::Released => self.end(ctx),
         }
     }
 
-    fn take_of_term(&mut self, news: TermNews, now: Instant, ctx: &mut ActixContext<Self>) {
-        match news {
-            TermNews::Acquired(result) => self.acquired(*result, now, ctx),
-            TermNews::Polled(Ok(polled)) => self.core.polled(polled, now),
-            TermNews::Polled(Err(error)) => self.core.poll_failed(&error, now),
-            TermNews::Line(Ok(response)) => self.answered(response, now),
-            TermNews::Line(Err(error)) => {
+    fn take_answer(&mut self, told: StoreAnswer, now: Instant, ctx: &mut ActixContext<Self>) {
+        match told {
+            StoreAnswer::Acquired(result) => self.acquired(*result, now, ctx),
+            StoreAnswer::Polled(Ok(polled)) => self.core.polled(polled, now),
+            StoreAnswer::Polled(Err(error)) => self.core.poll_failed(&error, now),
+            StoreAnswer::Line(Ok(response)) => self.answered(response, now),
+            StoreAnswer::Line(Err(error)) => {
                 self.held = None;
-                self.term += 1;
+                self.epoch += 1;
                 if matches!(&error, LineError::Fenced { by, .. } if *by == self.tools.holder.node) {
                     warn!(
                         shard = self.tools.shard,
@@ -209,13 +209,13 @@ impl ShardActor {
     /// Reads in a task of its own, one read at a time.
     fn read_with(&self, mut intake: Box<dyn ShardIntake>, ctx: &ActixContext<Self>) -> mpsc::Sender<Poll> {
         let (sender, mut polls) = mpsc::channel::<Poll>(1);
-        let (shard, term, pace) = (ctx.address(), self.term, Rc::clone(&self.tools.pace));
+        let (shard, epoch, pace) = (ctx.address(), self.epoch, Rc::clone(&self.tools.pace));
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
                 let reader = pace.until_it_is_time(&poll).await;
                 let polled = intake.poll(&poll).await;
                 drop(reader);
-                shard.do_send(News::Term(term, TermNews::Polled(polled)));
+                shard.do_send(ToShard::Store(epoch, StoreAnswer::Polled(polled)));
             }
         });
         sender
@@ -256,23 +256,23 @@ impl ShardActor {
     }
 
     fn acquire(&self, after: Duration, attempted: Vec<EntryId>, ctx: &ActixContext<Self>) {
-        let (shard, term) = (ctx.address(), self.term);
+        let (shard, epoch) = (ctx.address(), self.epoch);
         let journal = Arc::clone(&self.tools.journal);
         let holder = self.tools.holder.clone();
         let number = self.tools.shard;
         actix_rt::spawn(async move {
             tokio::time::sleep(after).await;
             let result = acquire(&*journal, number, &holder, attempted).await;
-            shard.do_send(News::Term(term, TermNews::Acquired(Box::new(result))));
+            shard.do_send(ToShard::Store(epoch, StoreAnswer::Acquired(Box::new(result))));
         });
     }
 
-    /// Sends a request; its response comes back as news.
+    /// Sends a request; its response comes back as a mail.
     fn send(&self, request: ShardRequest, ctx: &ActixContext<Self>) {
         let Some(HeldShard { line, .. }) = &self.held else { return };
-        let (shard, term, response) = (ctx.address(), self.term, line.send(request));
+        let (shard, epoch, response) = (ctx.address(), self.epoch, line.send(request));
         actix_rt::spawn(async move {
-            shard.do_send(News::Term(term, TermNews::Line(response.await)));
+            shard.do_send(ToShard::Store(epoch, StoreAnswer::Line(response.await)));
         });
     }
 
@@ -312,20 +312,20 @@ impl ShardActor {
                 }),
                 None => MailResult::Later("no mail server is configured: set --smtp-url".to_owned()),
             };
-            shard.do_send(News::MailSent(mail.workspace, mail.id, result));
+            shard.do_send(ToShard::MailSent(mail.workspace, mail.id, result));
         });
     }
 
     fn release(&mut self, ctx: &ActixContext<Self>) {
         let shard = ctx.address();
         let held = self.held.take();
-        self.term += 1;
+        self.epoch += 1;
         actix_rt::spawn(async move {
             if let Some(held) = held {
                 // Whatever comes of it, the lease ends by itself.
                 drop(tokio::time::timeout(RELEASE_TIMEOUT, held.line.release()).await);
             }
-            shard.do_send(News::Released);
+            shard.do_send(ToShard::Released);
         });
     }
 
@@ -350,7 +350,7 @@ impl ShardActor {
         }
         let handle = ctx.run_later(at.saturating_duration_since(now), |shard, ctx| {
             shard.timer = None;
-            shard.take(News::Tick, Instant::now(), ctx);
+            shard.take(ToShard::Tick, Instant::now(), ctx);
             shard.work(ctx);
         });
         self.timer = Some((handle, at));
@@ -418,11 +418,11 @@ impl Actor for ShardActor {
 /// Mails are bounded by permits; this only spares actix from parking senders.
 const MAILBOX_HINT: usize = 8_192;
 
-impl Handler<News> for ShardActor {
+impl Handler<ToShard> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, news: News, ctx: &mut Self::Context) {
-        self.take(news, Instant::now(), ctx);
+    fn handle(&mut self, told: ToShard, ctx: &mut Self::Context) {
+        self.take(told, Instant::now(), ctx);
         self.work(ctx);
     }
 }

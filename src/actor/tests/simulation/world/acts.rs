@@ -5,40 +5,40 @@ use super::*;
 impl World {
     /// Takes the next mail of the shard's mailbox, as the shard actor does.
     pub(super) fn take_mail(&mut self) {
-        let Some(news) = self.mailbox.pop_front() else { return };
+        let Some(told) = self.mailbox.pop_front() else { return };
         let now = Instant::now();
-        match news {
-            News::Acquired(term, result) if term == self.term => match result {
+        match told {
+            Mail::Acquired(epoch, result) if epoch == self.epoch => match result {
                 Ok((outbox, present)) => {
                     self.line = true;
                     self.shard.acquired(outbox, &present, now + LEASE, now);
                 }
                 Err(error) => self.shard.not_acquired(&error, false),
             },
-            News::Polled(term, Ok(polled)) if term == self.term => self.shard.polled(polled, now),
-            News::Polled(term, Err(error)) if term == self.term => self.shard.poll_failed(&error, now),
-            News::Committed(term, number, until) if term == self.term => self.shard.committed(number, until, now),
-            News::Loaded(term, workspace, loaded) if term == self.term => self.shard.loaded(&workspace, loaded, now),
-            News::Newest(term, workspace, id, newest) if term == self.term => {
+            Mail::Polled(epoch, Ok(polled)) if epoch == self.epoch => self.shard.polled(polled, now),
+            Mail::Polled(epoch, Err(error)) if epoch == self.epoch => self.shard.poll_failed(&error, now),
+            Mail::Committed(epoch, number, until) if epoch == self.epoch => self.shard.committed(number, until, now),
+            Mail::Loaded(epoch, workspace, loaded) if epoch == self.epoch => self.shard.loaded(&workspace, loaded, now),
+            Mail::Newest(epoch, workspace, id, newest) if epoch == self.epoch => {
                 self.shard.newest(&workspace, id, newest, now);
             }
-            News::Swept(term, entries) if term == self.term => self.shard.swept(entries, now),
-            News::LineFailed(term, error) if term == self.term => self.line_failed(&error),
-            News::Report(report) => self.shard.report(report, now),
-            News::Finished => {
+            Mail::Swept(epoch, entries) if epoch == self.epoch => self.shard.swept(entries, now),
+            Mail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
+            Mail::Report(report) => self.shard.report(report, now),
+            Mail::Finished => {
                 self.announced = false;
                 let ended = std::mem::take(&mut self.ended);
                 self.shard.finished(ended, now);
             }
-            News::MailSent(workspace, mail, result) => self.shard.mail_sent(&workspace, mail, result, now),
-            News::Tick => self.shard.tick(now),
+            Mail::MailSent(workspace, mail, result) => self.shard.mail_sent(&workspace, mail, result, now),
+            Mail::Tick => self.shard.tick(now),
             _ => {}
         }
         self.work();
     }
 
     fn line_failed(&mut self, error: &LineError) {
-        self.term += 1;
+        self.epoch += 1;
         self.line = false;
         self.calls.clear();
         self.answers.clear();
@@ -127,7 +127,7 @@ impl World {
         assert!(!living, "{id} has two actors");
         let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
         let report = Report { workspace: id.clone(), incarnation, what: What::Decided(Box::new(first)) };
-        self.mailbox.push_back(News::Report(report));
+        self.mailbox.push_back(Mail::Report(report));
         self.actors.push(Actor { id, incarnation, resident: core.into(), inbox: VecDeque::new(), forgotten: false });
     }
 
@@ -194,14 +194,14 @@ impl World {
             let suspects = *suspects;
             self.note(|| format!("{id} ({incarnation}) panics over {suspects:?}"));
         }
-        self.mailbox.push_back(News::Report(Report { workspace: id, incarnation, what }));
+        self.mailbox.push_back(Mail::Report(Report { workspace: id, incarnation, what }));
     }
 
     /// The store takes the next call of the line.
     pub(super) fn apply_call(&mut self) {
         let Some(call) = self.calls.pop_front() else { return };
-        let term = self.term;
-        let news = match call {
+        let epoch = self.epoch;
+        let told = match call {
             ShardRequest::Commit { number, batch } => {
                 let settled: Vec<_> = batch.steps.iter().flat_map(|step| step.settled.clone()).collect();
                 self.note(|| format!("commit {number} settles {settled:?}"));
@@ -212,7 +212,7 @@ impl World {
                     self.tell();
                     std::panic::resume_unwind(panic);
                 }
-                News::Committed(term, number, Instant::now() + LEASE)
+                Mail::Committed(epoch, number, Instant::now() + LEASE)
             }
             ShardRequest::Load(workspace) => {
                 let loaded = self.store.load(&workspace);
@@ -220,31 +220,31 @@ impl World {
                     let error = error.to_string();
                     self.note(|| error);
                 }
-                News::Loaded(term, workspace, loaded)
+                Mail::Loaded(epoch, workspace, loaded)
             }
             ShardRequest::Newest { workspace, command: id } => {
                 let newest = self.store.newest(&workspace);
-                News::Newest(term, workspace, id, newest)
+                Mail::Newest(epoch, workspace, id, newest)
             }
             ShardRequest::CatchUp { from, to, count } => {
                 let entries = self.store.sweep(from, to, count);
                 self.note(|| format!("sweep from {from} to {to}, {} of at most {count}", entries.len()));
-                News::Swept(term, entries)
+                Mail::Swept(epoch, entries)
             }
             request @ (ShardRequest::Present(_) | ShardRequest::Release) => {
                 unreachable!("{request:?} goes past the committer")
             }
         };
-        self.answers.push_back(news);
+        self.answers.push_back(told);
     }
 
     /// An answer reaches the shard's mailbox. Each comes by a task of its own, so one may overtake another.
     pub(super) fn pass_answer(&mut self) {
         let overtakes = self.answers.len() > 1
-            && !matches!(self.answers[1], News::LineFailed(..))
+            && !matches!(self.answers[1], Mail::LineFailed(..))
             && self.rng.random_range(0..10) == 0;
-        if let Some(news) = self.answers.remove(usize::from(overtakes)) {
-            self.mailbox.push_back(news);
+        if let Some(told) = self.answers.remove(usize::from(overtakes)) {
+            self.mailbox.push_back(told);
         }
     }
 
@@ -258,7 +258,7 @@ impl World {
             Ok((self.store.owed(), present))
         };
         self.note(|| format!("acquired: {}", result.is_ok()));
-        self.mailbox.push_back(News::Acquired(self.term, result));
+        self.mailbox.push_back(Mail::Acquired(self.epoch, result));
     }
 
     /// A POST ends.
@@ -281,7 +281,7 @@ impl World {
         drop(in_flight);
         self.ended.push(Finished { start, began, end });
         if !std::mem::replace(&mut self.announced, true) {
-            self.mailbox.push_back(News::Finished);
+            self.mailbox.push_back(Mail::Finished);
         }
     }
 
@@ -292,7 +292,7 @@ impl World {
             1 => MailResult::Refused("no such box".to_owned()),
             _ => MailResult::Sent,
         };
-        self.mailbox.push_back(News::MailSent(mail.workspace, mail.id, result));
+        self.mailbox.push_back(Mail::MailSent(mail.workspace, mail.id, result));
     }
 }
 
