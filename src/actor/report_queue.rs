@@ -13,13 +13,13 @@ use crate::actor::workspace::Report;
 
 /// Bounded by permits: each report answers a mail to a workspace, each end belongs to an attempt in flight.
 #[derive(Default)]
-pub(super) struct Inbox {
+pub(super) struct ReportQueue {
     reports: RefCell<Vec<Report>>,
     finished: RefCell<Vec<Finished>>,
     announced: Cell<bool>,
 }
 
-impl Inbox {
+impl ReportQueue {
     pub(super) fn report(&self, report: Report, shard: &Addr<ShardActor>) {
         self.reports.borrow_mut().push(report);
         self.announce(shard);
@@ -32,7 +32,7 @@ impl Inbox {
 
     fn announce(&self, shard: &Addr<ShardActor>) {
         if !self.announced.replace(true) {
-            shard.do_send(ToShard::Inbox);
+            shard.do_send(ToShard::Reports);
         }
     }
 

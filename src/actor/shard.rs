@@ -23,7 +23,7 @@ use crate::actor::admission::InFlight;
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Seed, Start, Suspects, unable_for_good};
 use crate::actor::read_scheduler::Pace;
-use crate::actor::report_queue::Inbox;
+use crate::actor::report_queue::ReportQueue;
 use crate::actor::shard::core::{Action, Counts, ShardCore};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::actor::workspace::{Report, What, WorkspaceActor};
@@ -70,7 +70,7 @@ pub(super) struct ShardActor {
     /// Names the acquisition: answers of an earlier one are ignored.
     epoch: u64,
     workspaces: HashMap<WorkspaceId, Addr<WorkspaceActor>>,
-    inbox: Rc<Inbox>,
+    reports: Rc<ReportQueue>,
     timer: Option<(SpawnHandle, Instant)>,
     /// Told when the shard is released; dropped untold when the actor dies.
     released: Option<oneshot::Sender<()>>,
@@ -87,8 +87,8 @@ struct HeldShard {
 pub(super) enum ToShard {
     /// An answer of the store under the acquisition with this number.
     Store(u64, StoreAnswer),
-    /// The inbox is not empty.
-    Inbox,
+    /// The report queue is not empty.
+    Reports,
     MailSent(WorkspaceId, MailId, MailResult),
     Tick,
     Drain,
@@ -116,7 +116,7 @@ impl ShardActor {
             held: None,
             epoch: 0,
             workspaces: HashMap::default(),
-            inbox: Rc::default(),
+            reports: Rc::default(),
             timer: None,
             released: Some(released),
             status: Status::Waiting("not acquired yet".to_owned()),
@@ -127,8 +127,8 @@ impl ShardActor {
         match told {
             ToShard::Store(epoch, told) if epoch == self.epoch => self.take_answer(told, now, ctx),
             ToShard::Store(..) => {}
-            ToShard::Inbox => {
-                let (reports, finished) = self.inbox.take();
+            ToShard::Reports => {
+                let (reports, finished) = self.reports.take();
                 for report in reports {
                     self.core.report(report, now);
                 }
@@ -278,28 +278,28 @@ impl ShardActor {
 
     fn activate(&mut self, workspace: WorkspaceId, incarnation: u64, seed: Seed, ctx: &ActixContext<Self>) {
         let context = Rc::clone(&self.tools.context);
-        let (shard, inbox) = (ctx.address(), Rc::clone(&self.inbox));
+        let (shard, reports) = (ctx.address(), Rc::clone(&self.reports));
         let id = workspace.clone();
         match catch_unwind(AssertUnwindSafe(|| {
-            WorkspaceActor::new(id, incarnation, seed, context, shard, inbox).start()
+            WorkspaceActor::new(id, incarnation, seed, context, shard, reports).start()
         })) {
             Ok(actor) => drop(self.workspaces.insert(workspace, actor)),
             Err(_) => {
-                self.inbox
+                self.reports
                     .report(Report { workspace, incarnation, what: What::Panicked(Suspects::None) }, &ctx.address());
             }
         }
     }
 
-    /// Makes a POST in a task of its own; its end goes to the inbox, announced once a turn.
+    /// Makes a POST in a task of its own; its end goes to the report queue, announced once a turn.
     fn post(&self, start: Arc<Start>, in_flight: InFlight, ctx: &ActixContext<Self>) {
         let courier = Rc::clone(&self.tools.courier);
-        let (inbox, clock, shard) = (Rc::clone(&self.inbox), self.tools.clock, ctx.address());
+        let (reports, clock, shard) = (Rc::clone(&self.reports), self.tools.clock, ctx.address());
         actix_rt::spawn(async move {
             let began = clock();
             let end = attempt(&courier, &start).await;
             drop(in_flight);
-            inbox.finish(Finished { start, began, end }, &shard);
+            reports.finish(Finished { start, began, end }, &shard);
         });
     }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
 
 use crate::actor::protocol::{Decided, Seed, Suspects, ToWorkspace};
-use crate::actor::report_queue::Inbox;
+use crate::actor::report_queue::ReportQueue;
 use crate::actor::shard::ShardActor;
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Resident;
@@ -22,7 +22,7 @@ pub(super) struct WorkspaceActor {
     /// Names this incarnation of the workspace: reports of an earlier one are ignored.
     incarnation: u64,
     shard: Addr<ShardActor>,
-    inbox: Rc<Inbox>,
+    reports: Rc<ReportQueue>,
 }
 
 impl WorkspaceActor {
@@ -33,17 +33,17 @@ impl WorkspaceActor {
         seed: Seed,
         context: Rc<WorkspaceContext>,
         shard: Addr<ShardActor>,
-        inbox: Rc<Inbox>,
+        reports: Rc<ReportQueue>,
     ) -> Self {
         let (core, first) = WorkspaceCore::new(id, seed, context);
-        let actor = Self { resident: core.into(), incarnation, shard, inbox };
+        let actor = Self { resident: core.into(), incarnation, shard, reports };
         actor.report(What::Decided(Box::new(first)));
         actor
     }
 
     fn report(&self, what: What) {
         let report = Report { workspace: self.resident.id().clone(), incarnation: self.incarnation, what };
-        self.inbox.report(report, &self.shard);
+        self.reports.report(report, &self.shard);
     }
 }
 

@@ -73,7 +73,7 @@ struct Actor {
     id: WorkspaceId,
     incarnation: u64,
     resident: Resident,
-    inbox: VecDeque<ToWorkspace>,
+    mailbox: VecDeque<ToWorkspace>,
     forgotten: bool,
 }
 
@@ -238,7 +238,7 @@ impl World {
             due.extend([Event::Mail; 6]);
         }
         due.extend(
-            self.actors.iter().enumerate().filter(|(_, actor)| !actor.inbox.is_empty()).map(|(n, _)| Event::Actor(n)),
+            self.actors.iter().enumerate().filter(|(_, actor)| !actor.mailbox.is_empty()).map(|(n, _)| Event::Actor(n)),
         );
         if !self.calls.is_empty() {
             due.extend([Event::Apply; 2]);

@@ -107,13 +107,13 @@ impl World {
             Action::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
             Action::Tell(workspace, mail) => {
                 if let Some(actor) = self.actors.iter_mut().find(|actor| actor.id == workspace && !actor.forgotten) {
-                    actor.inbox.push_back(mail);
+                    actor.mailbox.push_back(mail);
                 }
             }
             Action::Forget(workspace) => {
                 self.note(|| format!("{workspace} is forgotten"));
                 self.actors.iter_mut().filter(|actor| actor.id == workspace).for_each(|actor| actor.forgotten = true);
-                self.actors.retain(|actor| !(actor.forgotten && actor.inbox.is_empty()));
+                self.actors.retain(|actor| !(actor.forgotten && actor.mailbox.is_empty()));
             }
             Action::Post(start, in_flight) => self.post(start, in_flight),
             Action::SendMail(mail) => self.mails.push(mail),
@@ -128,7 +128,7 @@ impl World {
         let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
         let report = Report { workspace: id.clone(), incarnation, what: What::Decided(Box::new(first)) };
         self.mailbox.push_back(Mail::Report(report));
-        self.actors.push(Actor { id, incarnation, resident: core.into(), inbox: VecDeque::new(), forgotten: false });
+        self.actors.push(Actor { id, incarnation, resident: core.into(), mailbox: VecDeque::new(), forgotten: false });
     }
 
     fn post(&mut self, start: Arc<Start>, in_flight: InFlight) {
@@ -162,7 +162,7 @@ impl World {
     pub(super) fn act_in(&mut self, n: usize) {
         let panics = self.trouble.panics && self.rng.random_range(0..150) == 0;
         let actor = &mut self.actors[n];
-        let Some(mail) = actor.inbox.pop_front() else { return };
+        let Some(mail) = actor.mailbox.pop_front() else { return };
         let (id, incarnation) = (actor.id.clone(), actor.incarnation);
         let suspects = mail.suspects();
         let poisoned = match &mail {
@@ -186,7 +186,7 @@ impl World {
             self.note(|| format!("{id} gives back {entries:?}"));
         }
         let actor = &self.actors[n];
-        let over = ends || (actor.forgotten && actor.inbox.is_empty());
+        let over = ends || (actor.forgotten && actor.mailbox.is_empty());
         if over {
             self.actors.remove(n);
         }
