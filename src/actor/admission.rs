@@ -1,5 +1,5 @@
 //! What limits attempts beyond a workspace's window: the node's cap, shared by all shards, and the
-//! shard's gate, which is shut while the lease or the store is in doubt.
+//! shard's admission, which is closed while the lease or the store is in doubt.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -78,9 +78,9 @@ impl Drop for Busy {
     }
 }
 
-/// A shard's gate. Open while an attempt that starts now ends within the lease and the store answers.
+/// Whether a shard admits attempts: it does while an attempt that starts now ends within the lease and the store answers.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Admission {
     cap: Arc<NodeCap>,
     /// An attempt's deadline.
     timeout: Duration,
@@ -89,12 +89,12 @@ pub(super) struct Gate {
     unanswered_since: Cell<Option<Instant>>,
 }
 
-impl Gate {
+impl Admission {
     pub(super) fn new(cap: Arc<NodeCap>, timeout: Duration) -> Rc<Self> {
         Rc::new(Self { cap, timeout, lease_until: Cell::new(None), unanswered_since: Cell::new(None) })
     }
 
-    /// The lease lasts until then; `None` shuts the gate.
+    /// The lease lasts until then; `None` closes it.
     pub(super) fn set_lease(&self, until: Option<Instant>) {
         self.lease_until.set(until);
     }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use crate::actor::admission::{Gate, NodeCap};
+use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::read_scheduler::Pace;
 use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::Place;
@@ -246,17 +246,17 @@ fn start_shards(
     let pace = Rc::<Pace>::default();
     let start_one = |(shard, released): (u16, oneshot::Sender<()>)| {
         let place = Place { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
-        let gate = Gate::new(Arc::clone(cap), options.deliver.timeout);
+        let admission = Admission::new(Arc::clone(cap), options.deliver.timeout);
         let context = Rc::new(WorkspaceContext {
             policy: options.policy,
             clock: options.clock,
             fresh_secret: Box::new(|| Secret::generate(&mut rand::rng()).expose().into()),
             keyring: Arc::clone(&options.keyring),
-            gate: Rc::clone(&gate),
+            admission: Rc::clone(&admission),
             #[cfg(test)]
             inspect: super::tests::inspect,
         });
-        let core = ShardCore::new(place, Limits::default(), options.clock, gate, tokio::time::Instant::now());
+        let core = ShardCore::new(place, Limits::default(), options.clock, admission, tokio::time::Instant::now());
         let board = Arc::clone(board);
         let tools = Tools {
             journal: Arc::clone(&options.journal),

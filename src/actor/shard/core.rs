@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::actor::admission::{Gate, InFlight};
+use crate::actor::admission::{Admission, InFlight};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Finished, Seed, Start, ToWorkspace};
 use crate::actor::shard::committer::Committer;
@@ -100,7 +100,7 @@ pub(in crate::actor) struct ShardCore {
     place: Place,
     limits: Limits,
     clock: Clock,
-    gate: Rc<Gate>,
+    admission: Rc<Admission>,
     mode: Mode,
     /// Failed acquisitions, reloads or reads in a row.
     setbacks: u32,
@@ -118,7 +118,7 @@ pub(in crate::actor) struct ShardCore {
     commands: HashMap<EntryId, HeldCommand>,
     /// Bounded by the command permits.
     tests: HashMap<WorkspaceId, TestPost>,
-    /// Workspaces that could start something but for the node's cap or the gate, first come first.
+    /// Workspaces that could start something but for the node's cap or the shard's admission, first come first.
     starved: VecDeque<WorkspaceId>,
     is_starved: HashSet<WorkspaceId>,
     /// Workspaces that crashed and are loaded again after their pause if anything is undone.
@@ -142,12 +142,18 @@ const STARVED_AT_ONCE: usize = 256;
 const TIDY_EVERY: Duration = HIBERNATE_AFTER;
 
 impl ShardCore {
-    pub(in crate::actor) fn new(place: Place, limits: Limits, clock: Clock, gate: Rc<Gate>, now: Instant) -> Self {
+    pub(in crate::actor) fn new(
+        place: Place,
+        limits: Limits,
+        clock: Clock,
+        admission: Rc<Admission>,
+        now: Instant,
+    ) -> Self {
         let mut core = Self {
             place,
             limits,
             clock,
-            gate,
+            admission,
             mode: Mode::Acquiring,
             setbacks: 0,
             failures: 0,
@@ -191,7 +197,7 @@ impl ShardCore {
     }
 
     pub(in crate::actor) fn counts(&self, now: Instant) -> Counts {
-        let store_is_silent = self.mode == Mode::Running && !self.gate.is_open(now);
+        let store_is_silent = self.mode == Mode::Running && !self.admission.is_open(now);
         Counts { unavailable: self.unavailable.len(), unable: self.unable.len(), store_is_silent }
     }
 
@@ -213,8 +219,8 @@ impl ShardCore {
             self.crashed.remove(&workspace);
             self.reactivate(&workspace, now);
         }
-        // While the gate is shut they would only say so again.
-        if self.gate.is_open(now) {
+        // While admission is closed they would only say so again.
+        if self.admission.is_open(now) {
             self.wake_starved(STARVED_AT_ONCE);
         }
     }
@@ -231,7 +237,7 @@ impl ShardCore {
         while let Some(call) = self.committer.next(now) {
             self.actions.push_back(Action::Line(call));
         }
-        self.gate.set_unanswered(self.committer.unanswered_since());
+        self.admission.set_unanswered(self.committer.unanswered_since());
         if self.mode == Mode::Draining {
             return self.end_drain_when_idle();
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::actor::admission::{Gate, NodeCap};
+use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, Seed};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
@@ -187,7 +187,7 @@ pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> Workspace
         clock: || Time::from_unix_ms(1_769_860_800_000),
         fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
         keyring: Arc::default(),
-        gate: Gate::new(NodeCap::new(1), Duration::ZERO),
+        admission: Admission::new(NodeCap::new(1), Duration::ZERO),
         inspect: |_| {},
     };
     let loaded = Loaded { state, since_snapshot: 0, attempted };

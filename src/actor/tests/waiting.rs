@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::bench::{Bench, id, treatment, workspace_core};
-use crate::actor::admission::{Gate, NodeCap};
+use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspace};
 use crate::actor::shard::core::{Action, ShardCore};
@@ -58,13 +58,13 @@ async fn a_poison_message_is_set_aside_though_nothing_comes_after_it() {
     assert_eq!(acquired.intake.poll(&all).await.unwrap().messages, []);
 }
 
-fn gate() -> Rc<Gate> {
-    Gate::new(NodeCap::new(8), Duration::from_secs(5))
+fn admission() -> Rc<Admission> {
+    Admission::new(NodeCap::new(8), Duration::from_secs(5))
 }
 
-fn shard_core(gate: Rc<Gate>) -> ShardCore {
+fn shard_core(admission: Rc<Admission>) -> ShardCore {
     let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
-    ShardCore::new(place, Limits::default(), now, gate, Instant::now())
+    ShardCore::new(place, Limits::default(), now, admission, Instant::now())
 }
 
 fn actions(shard: &mut ShardCore) -> Vec<Action> {
@@ -96,7 +96,7 @@ fn owed() -> OwedMail {
 
 /// A mail that is due again while nothing else happens.
 fn shard_with_a_mail_to_come() -> ShardCore {
-    let mut shard = shard_core(gate());
+    let mut shard = shard_core(admission());
     actions(&mut shard);
     acquire(&mut shard, vec![owed()]);
     let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
@@ -149,7 +149,7 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
 
 #[tokio::test(start_paused = true)]
 async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
-    let mut shard = shard_core(gate());
+    let mut shard = shard_core(admission());
     actions(&mut shard);
     acquire(&mut shard, vec![owed()]);
     let now = Instant::now();
@@ -173,7 +173,7 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
-    let mut shard = shard_core(gate());
+    let mut shard = shard_core(admission());
     actions(&mut shard);
     let mut pauses = Vec::new();
     for _ in 0..4 {
@@ -209,7 +209,7 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
 
 #[tokio::test]
 async fn a_read_waits_for_new_messages_only_when_the_last_one_found_no_more_than_there_were() {
-    let mut shard = shard_core(gate());
+    let mut shard = shard_core(admission());
     actions(&mut shard);
     let read = |actions: Vec<Action>| {
         let mut actions = actions.into_iter();
@@ -247,8 +247,8 @@ fn loaded() -> Loaded {
 /// After a reload the stream is read from its start, below what outlived the reload.
 #[tokio::test(start_paused = true)]
 async fn what_is_parked_above_the_cursor_hides_nothing_below() {
-    let gate = gate();
-    let mut shard = shard_core(Rc::clone(&gate));
+    let admission = admission();
+    let mut shard = shard_core(Rc::clone(&admission));
     actions(&mut shard);
     acquire(&mut shard, Vec::new());
     let now = Instant::now();
@@ -263,7 +263,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let webhook_id = std::sync::Arc::clone(&item.webhook_id);
     let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
     let start = Start { workspace: id("acme"), item, to, config: 1, trigger: Trigger::Message, webhook_id };
-    let decided = Decided { starts: vec![(start, gate.try_start(0, now).unwrap())], ..Decided::default() };
+    let decided = Decided { starts: vec![(start, admission.try_start(0, now).unwrap())], ..Decided::default() };
     shard.report(Report { workspace: id("acme"), incarnation: 1, what: What::Decided(Box::new(decided)) }, now);
     let posts = actions(&mut shard).into_iter().find_map(|action| match action {
         Action::Post(start, _) => Some(start),

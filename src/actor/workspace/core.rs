@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::actor::admission::{Busy, Gate};
+use crate::actor::admission::{Admission, Busy};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace, unable_for_good};
 use crate::actor::workspace::test_run::TestRun;
@@ -38,7 +38,7 @@ pub(in crate::actor) struct WorkspaceContext {
     pub(in crate::actor) fresh_secret: Box<dyn Fn() -> Confidential>,
     /// Seals what is confidential before it is committed.
     pub(in crate::actor) keyring: Arc<Keyring>,
-    pub(in crate::actor) gate: Rc<Gate>,
+    pub(in crate::actor) admission: Rc<Admission>,
     /// Looks at each message before it is judged; tests make it panic.
     #[cfg(test)]
     pub(in crate::actor) inspect: fn(&Item),
@@ -77,7 +77,7 @@ impl WorkspaceCore {
             test: TestRun::default(),
             unable: HashMap::default(),
             unable_until: None,
-            busy: context.gate.busy(),
+            busy: context.admission.busy(),
             context,
         };
         for (entry, chat, config) in seed.attempting {
@@ -141,7 +141,7 @@ impl WorkspaceCore {
                 break;
             }
             let rested = self.unable_until.is_none_or(|until| now >= until);
-            let place = if rested { self.context.gate.try_start(self.chat_queues.in_flight(), now) } else { None };
+            let place = if rested { self.context.admission.try_start(self.chat_queues.in_flight(), now) } else { None };
             // It begins only with a place in hand: without it the message would never be sent.
             let config = self.state.webhook.config;
             let begun = place.and_then(|place| Some((place, self.chat_queues.begin(entry, config)?)));

@@ -23,7 +23,7 @@ pub(super) enum TestStage {
     Idle,
     /// The newest message is being looked up.
     Looking { id: EntryId, command: Arc<Command> },
-    /// `TestStarted` is decided; the POST waits until it is durable and the gate is open.
+    /// `TestStarted` is decided; the POST waits until it is durable and admission is open.
     Started { id: EntryId, expires_at: Time, durable: bool, item: Arc<Item> },
     /// The POST is under way.
     Posting { id: EntryId },

@@ -186,7 +186,7 @@ mod tests {
     use crate::actor::maps::HashSet;
 
     use super::*;
-    use crate::actor::admission::{Gate, NodeCap};
+    use crate::actor::admission::{Admission, NodeCap};
     use crate::actor::protocol::Decided;
     use crate::actor::shard::entry::Place;
     use crate::actor::shard::intake::Limits;
@@ -205,8 +205,8 @@ mod tests {
         let now = Instant::now();
         let acme: WorkspaceId = "acme".parse().unwrap();
         let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
-        let gate = Gate::new(NodeCap::new(1), std::time::Duration::ZERO);
-        let mut core = ShardCore::new(place, Limits::default(), || Time::from_unix_ms(0), gate, now);
+        let admission = Admission::new(NodeCap::new(1), std::time::Duration::ZERO);
+        let mut core = ShardCore::new(place, Limits::default(), || Time::from_unix_ms(0), admission, now);
         core.acquired(Vec::new(), &HashSet::default(), now, now);
         core.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };

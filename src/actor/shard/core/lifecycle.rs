@@ -41,7 +41,7 @@ impl ShardCore {
         }
         self.mode = Mode::Running;
         self.proven_at = now + BACKOFF.most;
-        self.gate.set_lease(Some(lease_until));
+        self.admission.set_lease(Some(lease_until));
         for mail in outbox {
             self.mails.owe(mail, now);
         }
@@ -146,8 +146,8 @@ impl ShardCore {
             self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Retire));
             self.actions.push_back(Action::Forget(workspace));
         }
-        self.gate.set_lease(None);
-        self.gate.set_unanswered(None);
+        self.admission.set_lease(None);
+        self.admission.set_unanswered(None);
         self.table.keep_attempted();
         self.registry.clear();
         self.intake = Intake::new(self.limits);
@@ -168,11 +168,11 @@ impl ShardCore {
         }
         // Not before: a shard whose every commit is refused is acquired and read without trouble.
         self.setbacks = 0;
-        // A drain shuts the gate for good.
+        // A drain closes admission for good.
         if self.is_running() {
-            self.gate.set_lease(Some(lease_until));
+            self.admission.set_lease(Some(lease_until));
         }
-        self.gate.set_unanswered(self.committer.unanswered_since());
+        self.admission.set_unanswered(self.committer.unanswered_since());
         for made in durable {
             self.take_durable(made, now);
         }
@@ -231,7 +231,7 @@ impl ShardCore {
             Mode::Acquiring => self.give_up(),
             Mode::Running => {
                 self.mode = Mode::Draining;
-                self.gate.set_lease(None);
+                self.admission.set_lease(None);
             }
             Mode::Draining | Mode::Released => {}
         }

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::store::Store;
-use crate::actor::admission::{Gate, InFlight, NodeCap};
+use crate::actor::admission::{Admission, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
 use crate::actor::shard::core::{Action, ShardCore};
@@ -138,13 +138,13 @@ fn workspace(n: usize) -> WorkspaceId {
 impl World {
     pub(super) fn new(rng: StdRng, trouble: Trouble) -> Self {
         BEGAN.set(Some(Instant::now()));
-        let gate = Gate::new(NodeCap::new(12), TIMEOUT);
+        let admission = Admission::new(NodeCap::new(12), TIMEOUT);
         let context = Rc::new(WorkspaceContext {
             policy: Policy { in_flight_max: 4, mail_warning: true, mail_recovered: true, ..Policy::default() },
             clock,
             fresh_secret: Box::new(|| "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".into()),
             keyring: Arc::default(),
-            gate: Rc::clone(&gate),
+            admission: Rc::clone(&admission),
             inspect: |_| {},
         });
         let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
@@ -152,7 +152,7 @@ impl World {
         let mut world = Self {
             rng,
             trouble,
-            shard: ShardCore::new(place, limits, clock, gate, Instant::now()),
+            shard: ShardCore::new(place, limits, clock, admission, Instant::now()),
             context,
             store: Store::default(),
             copy: None,

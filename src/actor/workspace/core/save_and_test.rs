@@ -128,7 +128,7 @@ impl WorkspaceCore {
             let reason = if self.state.webhook.url.is_none() { NoAttempt::NoUrl } else { NoAttempt::Expired };
             return self.drop_test(id, reason, now, out);
         };
-        let Some(in_flight) = self.context.gate.try_start(0, Instant::now()) else {
+        let Some(in_flight) = self.context.admission.try_start(0, Instant::now()) else {
             out.starved = true;
             return;
         };

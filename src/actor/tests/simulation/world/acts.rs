@@ -83,7 +83,7 @@ impl World {
             "{}\n{}\n{:?}, now {:?}\n{}",
             self.history(),
             actors.join("\n"),
-            self.context.gate,
+            self.context.admission,
             Instant::now(),
             self.shard.describe()
         )
