@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::actor::admission::{Admission, NodeCap};
-use crate::actor::read_scheduler::Pace;
+use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
@@ -243,7 +243,7 @@ fn start_shards(
             return Vec::new();
         }
     };
-    let pace = Rc::<Pace>::default();
+    let read_scheduler = Rc::<ReadScheduler>::default();
     let start_one = |(shard, released): (u16, oneshot::Sender<()>)| {
         let place = Place { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
         let admission = Admission::new(Arc::clone(cap), options.deliver.timeout);
@@ -261,7 +261,7 @@ fn start_shards(
         let tools = Tools {
             journal: Arc::clone(&options.journal),
             courier: Rc::clone(&courier),
-            pace: Rc::clone(&pace),
+            read_scheduler: Rc::clone(&read_scheduler),
             mailer: options.mailer.clone(),
             context,
             clock: options.clock,

@@ -1,6 +1,6 @@
 //! Reads wait while the thread has enough to do, and for one another.
 //!
-//! What is read is parsed and lies there until its turn comes. With more of it than the thread gets done,
+//! What is read is parsed and waits in memory until its turn comes. With more of it than the thread gets done,
 //! every message would be touched when it has long left the processor's caches, and nothing would be
 //! delivered earlier. Endpoints that are slow to answer keep no thread busy, so they hold no read up.
 
@@ -12,20 +12,20 @@ use crate::journal::port::Poll;
 
 /// What the shards of a thread share.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ReadScheduler {
     readers: Semaphore,
 }
 
-impl Default for Pace {
+impl Default for ReadScheduler {
     fn default() -> Self {
         Self { readers: Semaphore::new(READERS_MAX) }
     }
 }
 
-impl Pace {
-    /// Comes back when it is time for a read; what it returns is to be held until the answer. A look for commands
+impl ReadScheduler {
+    /// Returns when a read may begin; what it returns is to be held until the answer. A look for commands
     /// alone waits for nothing, and a read that would wait for new messages for no other shard's.
-    pub(super) async fn until_it_is_time(&self, poll: &Poll) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn wait_for_turn(&self, poll: &Poll) -> Option<SemaphorePermit<'_>> {
         poll.messages?;
         let reader = match poll.block.is_zero() {
             true => timeout(READER_WAIT_MAX, self.readers.acquire()).await.ok(),
@@ -90,25 +90,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_read_from_a_backlog_waits_for_the_others_but_not_for_ever() {
-        let (pace, now) = (Pace::default(), poll(Duration::ZERO));
+        let (read_scheduler, now) = (ReadScheduler::default(), poll(Duration::ZERO));
         let mut readers = Vec::new();
         for _ in 0..READERS_MAX {
-            readers.push(pace.until_it_is_time(&now).await.unwrap());
+            readers.push(read_scheduler.wait_for_turn(&now).await.unwrap());
         }
         let began = Instant::now();
-        assert!(pace.until_it_is_time(&now).await.is_none());
+        assert!(read_scheduler.wait_for_turn(&now).await.is_none());
         assert_eq!(began.elapsed().as_millis(), READER_WAIT_MAX.as_millis());
         readers.pop();
-        assert!(pace.until_it_is_time(&now).await.is_some());
+        assert!(read_scheduler.wait_for_turn(&now).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_for_news_and_what_looks_for_commands_wait_for_no_reader() {
-        let (pace, began) = (Pace::default(), Instant::now());
-        let _all = pace.readers.acquire_many(u32::try_from(READERS_MAX).unwrap()).await.unwrap();
-        assert!(pace.until_it_is_time(&poll(Duration::from_secs(1))).await.is_none());
+        let (read_scheduler, began) = (ReadScheduler::default(), Instant::now());
+        let _all = read_scheduler.readers.acquire_many(u32::try_from(READERS_MAX).unwrap()).await.unwrap();
+        assert!(read_scheduler.wait_for_turn(&poll(Duration::from_secs(1))).await.is_none());
         let commands = Poll { commands: Some((EntryId::ZERO, 1)), ..Poll::default() };
-        assert!(pace.until_it_is_time(&commands).await.is_none());
+        assert!(read_scheduler.wait_for_turn(&commands).await.is_none());
         assert_eq!(began.elapsed(), Duration::ZERO);
     }
 

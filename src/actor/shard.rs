@@ -22,7 +22,7 @@ use tracing::warn;
 use crate::actor::admission::InFlight;
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Seed, Start, Suspects, unable_for_good};
-use crate::actor::read_scheduler::Pace;
+use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::report_queue::ReportQueue;
 use crate::actor::shard::core::{Action, Counts, ShardCore};
 use crate::actor::workspace::core::WorkspaceContext;
@@ -44,7 +44,7 @@ use crate::workspace::time::Clock;
 pub(super) struct Tools {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) courier: Rc<Courier>,
-    pub(super) pace: Rc<Pace>,
+    pub(super) read_scheduler: Rc<ReadScheduler>,
     pub(super) mailer: Option<Mailer>,
     pub(super) context: Rc<WorkspaceContext>,
     pub(super) clock: Clock,
@@ -209,10 +209,10 @@ impl ShardActor {
     /// Reads in a task of its own, one read at a time.
     fn read_with(&self, mut intake: Box<dyn ShardIntake>, ctx: &ActixContext<Self>) -> mpsc::Sender<Poll> {
         let (sender, mut polls) = mpsc::channel::<Poll>(1);
-        let (shard, epoch, pace) = (ctx.address(), self.epoch, Rc::clone(&self.tools.pace));
+        let (shard, epoch, read_scheduler) = (ctx.address(), self.epoch, Rc::clone(&self.tools.read_scheduler));
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
-                let reader = pace.until_it_is_time(&poll).await;
+                let reader = read_scheduler.wait_for_turn(&poll).await;
                 let polled = intake.poll(&poll).await;
                 drop(reader);
                 shard.do_send(ToShard::Store(epoch, StoreAnswer::Polled(polled)));
