@@ -173,7 +173,7 @@ impl ShardActor {
             ShardResponse::Newest { workspace, command, newest } => {
                 self.core.newest(&workspace, command, newest, now);
             }
-            ShardResponse::CaughtUp(entries) => self.core.swept(entries, now),
+            ShardResponse::CaughtUp(entries) => self.core.caught_up(entries, now),
             // Awaited where they are asked for.
             ShardResponse::Present(_) | ShardResponse::Released => {}
         }

@@ -2,7 +2,7 @@
 //! come out; the actor around it ([`super::shard`]) does the I/O.
 //!
 //! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
-//! a workspace, parking and sweeps), [`reports`] (what workspaces decided, or why they crashed).
+//! a workspace, parking and catch-ups), [`reports`] (what workspaces decided, or why they crashed).
 
 #[cfg(test)]
 mod audit;
@@ -245,21 +245,21 @@ impl ShardCore {
     }
 
     fn plan_reads(&mut self, now: Instant) {
-        // Above the cursor there is nothing to sweep yet.
+        // Above the cursor there is nothing to catch up on yet.
         let cursor = self.intake.cursor();
-        let from = self.registry.sweep_from(now).filter(|from| *from <= cursor);
+        let from = self.registry.catch_up_from(now).filter(|from| *from <= cursor);
         if let Some(from) = from
-            && let Some(sweep) = self.intake.next_sweep(from, &self.table)
+            && let Some(catch_up) = self.intake.next_catch_up(from, &self.table)
         {
-            self.table.sweep_begins();
-            self.committer.ask(ShardRequest::CatchUp { from: sweep.from, to: sweep.to, count: sweep.count });
+            self.table.catch_up_begins();
+            self.committer.ask(ShardRequest::CatchUp { from: catch_up.from, to: catch_up.to, count: catch_up.count });
             self.actions.extend(self.committer.next(now).map(Action::Line));
         }
         let situation = Situation {
             now,
             // A decided one waits for nothing but its test's end, which may take an attempt's deadline.
             commands: self.commands.values().filter(|held| !held.decided).count(),
-            sweep_wanted: from.is_some() || self.intake.is_sweeping(),
+            catch_up_wanted: from.is_some() || self.intake.is_catching_up(),
             all_quiet: self.is_all_quiet(),
         };
         if let Some(poll) = self.intake.next_poll(&self.table, situation) {

@@ -37,7 +37,7 @@ pub(super) struct Intake {
     command_cursor: EntryId,
     /// The read under way, and the permits that it has in hand.
     polling: Option<usize>,
-    sweeping: Option<Sweep>,
+    catching_up: Option<CatchUp>,
     /// The largest entry of the last read, in bytes.
     largest: usize,
     /// The last read found nothing.
@@ -46,7 +46,7 @@ pub(super) struct Intake {
     found_all: bool,
     /// The last read was a probe; the next one waits for entries.
     probed: bool,
-    /// Sweep and forward read take free permits in turn; the forward read is next.
+    /// Catch-up and forward read take free permits in turn; the forward read is next.
     forward_is_next: bool,
     /// Since when no permit is free, and how many came free meanwhile.
     exhausted: Option<(Instant, usize)>,
@@ -56,9 +56,9 @@ pub(super) struct Intake {
     pub(super) rewinds: u64,
 }
 
-/// A sweep under way.
+/// A catch-up under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sweep {
+pub(super) struct CatchUp {
     pub(super) from: EntryId,
     pub(super) to: EntryId,
     pub(super) count: usize,
@@ -70,8 +70,8 @@ pub(super) struct Situation {
     pub(super) now: Instant,
     /// Commands that are held.
     pub(super) commands: usize,
-    /// A parked workspace is due for a sweep, or one is under way.
-    pub(super) sweep_wanted: bool,
+    /// A parked workspace is due for a catch-up, or one is under way.
+    pub(super) catch_up_wanted: bool,
     /// Nothing is held, parked or unanswered.
     pub(super) all_quiet: bool,
 }
@@ -87,7 +87,7 @@ impl Intake {
 
     /// Permits that neither an entry nor a read under way has.
     fn free(&self, table: &Table) -> usize {
-        let reading = self.polling.unwrap_or(0) + self.sweeping.map_or(0, |sweep| sweep.count);
+        let reading = self.polling.unwrap_or(0) + self.catching_up.map_or(0, |catch_up| catch_up.count);
         let entries = self.limits.permits.saturating_sub(table.len() + reading);
         let size = self.largest.max(ENTRY_BYTES_ASSUMED);
         let bytes = self.limits.bytes.saturating_sub(table.bytes()) / size;
@@ -101,14 +101,14 @@ impl Intake {
         if self.polling.is_some() || self.poll_again_at.is_some_and(|at| situation.now < at) {
             return None;
         }
-        let sweep_first = situation.sweep_wanted && self.sweeping.is_none() && !self.forward_is_next;
-        let count = if sweep_first { 0 } else { self.free(table) };
+        let catch_up_first = situation.catch_up_wanted && self.catching_up.is_none() && !self.forward_is_next;
+        let count = if catch_up_first { 0 } else { self.free(table) };
         let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
-        let may_wait = count > 0 && !situation.sweep_wanted && !self.found_all;
+        let may_wait = count > 0 && !situation.catch_up_wanted && !self.found_all;
         let probe = count > 0 && self.found_nothing && !self.probed && situation.all_quiet;
-        let pause = count == 0 || (self.found_nothing && situation.sweep_wanted);
+        let pause = count == 0 || (self.found_nothing && situation.catch_up_wanted);
         if pause {
-            // Without a permit, or with nothing ahead and a sweep under way, the read only looks.
+            // Without a permit, or with nothing ahead and a catch-up under way, the read only looks.
             self.poll_again_at = Some(situation.now + crate::config::COMMAND_POLL);
         }
         if count == 0 && commands == 0 {
@@ -155,9 +155,9 @@ impl Intake {
         self.poll_again_at = Some(now + pause);
     }
 
-    /// The next sweep from `from`, if one may be made now.
-    pub(super) fn next_sweep(&mut self, from: EntryId, table: &Table) -> Option<Sweep> {
-        if self.sweeping.is_some() {
+    /// The next catch-up from `from`, if one may be made now.
+    pub(super) fn next_catch_up(&mut self, from: EntryId, table: &Table) -> Option<CatchUp> {
+        if self.catching_up.is_some() {
             return None;
         }
         let count = self.free(table);
@@ -165,18 +165,18 @@ impl Intake {
             return None;
         }
         self.forward_is_next = true;
-        self.sweeping = Some(Sweep { from, to: self.cursor, count });
-        self.sweeping
+        self.catching_up = Some(CatchUp { from, to: self.cursor, count });
+        self.catching_up
     }
 
-    pub(super) fn is_sweeping(&self) -> bool {
-        self.sweeping.is_some()
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.catching_up.is_some()
     }
 
-    /// The sweep was answered.
-    pub(super) fn swept(&mut self, entries: &[RawEntry]) -> Option<Sweep> {
+    /// The catch-up was answered.
+    pub(super) fn caught_up(&mut self, entries: &[RawEntry]) -> Option<CatchUp> {
         self.measure(entries);
-        self.sweeping.take()
+        self.catching_up.take()
     }
 
     fn measure(&mut self, entries: &[RawEntry]) {

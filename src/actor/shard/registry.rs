@@ -22,7 +22,7 @@ pub(super) struct Registry {
     due: BTreeSet<(EntryId, WorkspaceId)>,
     /// Those whose pause is not over, by its end.
     pausing: BTreeSet<(Instant, WorkspaceId)>,
-    /// Those that may have changed and were not looked at since. After every event the next sweep is
+    /// Those that may have changed and were not looked at since. After every event the next catch-up is
     /// asked for, so not all that are parked can be looked at each time.
     touched: HashSet<WorkspaceId>,
 }
@@ -238,8 +238,8 @@ impl Registry {
         !self.parked.is_empty()
     }
 
-    /// Where the next sweep begins: the lowest point of a workspace that is due.
-    pub(super) fn sweep_from(&mut self, now: Instant) -> Option<EntryId> {
+    /// Where the next catch-up begins: the lowest point of a workspace that is due.
+    pub(super) fn catch_up_from(&mut self, now: Instant) -> Option<EntryId> {
         while self.pausing.first().is_some_and(|(at, _)| *at <= now) {
             self.touched.extend(self.pausing.pop_first().map(|(_, workspace)| workspace));
         }

@@ -11,8 +11,8 @@ use crate::message::{EntryId, WorkspaceId};
 pub(super) struct Table {
     entries: HashMap<EntryId, Held>,
     bytes: usize,
-    /// While a sweep is under way: what was settled since it was asked for. Its answer may still
-    /// show these. Bounded by the commits that are answered during one sweep.
+    /// While a catch-up is under way: what was settled since it was asked for. Its answer may still
+    /// show these. Bounded by the commits that are answered during one catch-up.
     settled_meanwhile: Option<HashSet<EntryId>>,
     /// The same while a forward read is under way, for what lies above its start: only after a
     /// reload, which reads from the start of the stream again, is anything held there.
@@ -138,11 +138,11 @@ impl Table {
         Some(held)
     }
 
-    pub(super) fn sweep_begins(&mut self) {
+    pub(super) fn catch_up_begins(&mut self) {
         self.settled_meanwhile = Some(HashSet::default());
     }
 
-    pub(super) fn sweep_ended(&mut self) {
+    pub(super) fn catch_up_ended(&mut self) {
         self.settled_meanwhile = None;
     }
 
@@ -224,7 +224,7 @@ impl Table {
                 *decided = false;
             }
         }
-        self.sweep_ended();
+        self.catch_up_ended();
         self.read_ended();
     }
 

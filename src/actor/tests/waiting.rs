@@ -285,9 +285,9 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     actions(&mut shard);
     tokio::time::advance(Duration::from_secs(1)).await;
     shard.tick(Instant::now());
-    let sweep = actions(&mut shard).into_iter().find_map(|action| match action {
+    let catch_up = actions(&mut shard).into_iter().find_map(|action| match action {
         Action::Line(ShardRequest::CatchUp { from, .. }) => Some(from),
         _ => None,
     });
-    assert_eq!(sweep, Some(EntryId { ms: 50, n: 0 }));
+    assert_eq!(catch_up, Some(EntryId { ms: 50, n: 0 }));
 }

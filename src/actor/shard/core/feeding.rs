@@ -126,25 +126,28 @@ impl ShardCore {
         }
     }
 
-    /// A sweep was answered: due workspaces take up what they may, each up to its allowance.
-    pub(in crate::actor) fn swept(&mut self, entries: Vec<RawEntry>, now: Instant) {
-        let Some(sweep) = self.intake.swept(&entries) else { return };
+    /// A catch-up was answered: due workspaces take up what they may, each up to its allowance.
+    pub(in crate::actor) fn caught_up(&mut self, entries: Vec<RawEntry>, now: Instant) {
+        let Some(catch_up) = self.intake.caught_up(&entries) else { return };
         // Whether each due workspace can take more. One that became due meanwhile and resumes below
-        // this sweep is not due for it: its next entry is not here.
-        let due = self.registry.due_from(sweep.from, now);
+        // this catch-up is not due for it: its next entry is not here.
+        let due = self.registry.due_from(catch_up.from, now);
         let mut due: HashMap<WorkspaceId, bool> = due.into_iter().map(|workspace| (workspace, true)).collect();
-        let reached =
-            if entries.len() < sweep.count { sweep.to } else { entries.last().map_or(sweep.to, |last| last.id) };
+        let reached = if entries.len() < catch_up.count {
+            catch_up.to
+        } else {
+            entries.last().map_or(catch_up.to, |last| last.id)
+        };
         let mut taken = Taken::default();
         for entry in entries {
-            self.take_swept(&entry, &mut due, &mut taken);
+            self.take_caught_up(&entry, &mut due, &mut taken);
         }
-        self.table.sweep_ended();
+        self.table.catch_up_ended();
         self.pass(reached, &due);
         self.feed(taken, now);
     }
 
-    fn take_swept(&mut self, entry: &RawEntry, due: &mut HashMap<WorkspaceId, bool>, taken: &mut Taken) {
+    fn take_caught_up(&mut self, entry: &RawEntry, due: &mut HashMap<WorkspaceId, bool>, taken: &mut Taken) {
         if self.table.knows(entry.id) {
             return;
         }
@@ -171,7 +174,7 @@ impl ShardCore {
             else {
                 continue;
             };
-            // One that resumes above what the sweep reached was not looked at.
+            // One that resumes above what the catch-up reached was not looked at.
             if from > reached {
                 continue;
             }

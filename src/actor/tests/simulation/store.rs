@@ -52,8 +52,8 @@ impl Store {
         }
     }
 
-    pub(super) fn sweep(&self, from: EntryId, to: EntryId, count: usize) -> Vec<RawEntry> {
-        assert!(from <= to, "a sweep from {from} to {to}");
+    pub(super) fn catch_up(&self, from: EntryId, to: EntryId, count: usize) -> Vec<RawEntry> {
+        assert!(from <= to, "a catch-up from {from} to {to}");
         self.messages.range(from..=to).take(count).map(|(_, entry)| entry.clone()).collect()
     }
 

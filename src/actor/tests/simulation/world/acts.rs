@@ -22,7 +22,7 @@ impl World {
             Mail::Newest(epoch, workspace, id, newest) if epoch == self.epoch => {
                 self.shard.newest(&workspace, id, newest, now);
             }
-            Mail::Swept(epoch, entries) if epoch == self.epoch => self.shard.swept(entries, now),
+            Mail::Swept(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
             Mail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
             Mail::Report(report) => self.shard.report(report, now),
             Mail::Finished => {
@@ -227,8 +227,8 @@ impl World {
                 Mail::Newest(epoch, workspace, id, newest)
             }
             ShardRequest::CatchUp { from, to, count } => {
-                let entries = self.store.sweep(from, to, count);
-                self.note(|| format!("sweep from {from} to {to}, {} of at most {count}", entries.len()));
+                let entries = self.store.catch_up(from, to, count);
+                self.note(|| format!("catch-up from {from} to {to}, {} of at most {count}", entries.len()));
                 Mail::Swept(epoch, entries)
             }
             request @ (ShardRequest::Present(_) | ShardRequest::Release) => {
