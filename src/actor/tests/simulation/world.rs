@@ -54,7 +54,7 @@ pub(super) struct Trouble {
 
 /// What waits in the shard's mailbox.
 #[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
-enum Mail {
+enum ShardMail {
     Acquired(u64, Result<(Vec<OwedMail>, HashSet<EntryId>), AcquireError>),
     Polled(u64, Result<Polled, StoreError>),
     Committed(u64, u64, Instant),
@@ -96,14 +96,14 @@ pub(super) struct World {
     store: Store,
     copy: Option<Store>,
     last_id: u64,
-    mailbox: VecDeque<Mail>,
+    mailbox: VecDeque<ShardMail>,
     actors: Vec<Actor>,
     epoch: u64,
     acquiring: Option<(Instant, Vec<EntryId>)>,
     /// The line is alive.
     line: bool,
     calls: VecDeque<ShardRequest>,
-    answers: VecDeque<Mail>,
+    answers: VecDeque<ShardMail>,
     poll: Option<(Poll, Option<Polled>)>,
     flights: Vec<Flight>,
     ended: Vec<Finished>,
@@ -285,7 +285,7 @@ impl World {
             }
             Event::Polled => {
                 let polled = self.poll.take().and_then(|(_, polled)| polled).unwrap_or_default();
-                self.mailbox.push_back(Mail::Polled(self.epoch, Ok(polled)));
+                self.mailbox.push_back(ShardMail::Polled(self.epoch, Ok(polled)));
             }
             Event::Land(n) => self.land(n),
             Event::MailEnd => self.end_mail(),
@@ -301,7 +301,7 @@ impl World {
         let span = most.min(some).min(acquire.unwrap_or(some)).max(Duration::from_millis(1));
         tokio::time::advance(span).await;
         if now + span >= wake_at {
-            self.mailbox.push_back(Mail::Tick);
+            self.mailbox.push_back(ShardMail::Tick);
         }
         // A read that blocks ends some time.
         if let Some((poll, read @ None)) = &mut self.poll
@@ -368,7 +368,7 @@ impl World {
                     *read = None;
                     self.poll = None;
                     let error = StoreError { what: "a test".to_owned(), source: None };
-                    self.mailbox.push_back(Mail::Polled(self.epoch, Err(error)));
+                    self.mailbox.push_back(ShardMail::Polled(self.epoch, Err(error)));
                 }
             }
             _ => {}
@@ -380,7 +380,7 @@ impl World {
         self.note(|| format!("the line fails: {error}"));
         self.line = false;
         self.calls.clear();
-        self.answers.push_back(Mail::LineFailed(self.epoch, error));
+        self.answers.push_back(ShardMail::LineFailed(self.epoch, error));
     }
 
     fn roll_back(&mut self) {

@@ -8,30 +8,34 @@ impl World {
         let Some(told) = self.mailbox.pop_front() else { return };
         let now = Instant::now();
         match told {
-            Mail::Acquired(epoch, result) if epoch == self.epoch => match result {
+            ShardMail::Acquired(epoch, result) if epoch == self.epoch => match result {
                 Ok((outbox, present)) => {
                     self.line = true;
                     self.shard.acquired(outbox, &present, now + LEASE, now);
                 }
                 Err(error) => self.shard.not_acquired(&error, false),
             },
-            Mail::Polled(epoch, Ok(polled)) if epoch == self.epoch => self.shard.polled(polled, now),
-            Mail::Polled(epoch, Err(error)) if epoch == self.epoch => self.shard.poll_failed(&error, now),
-            Mail::Committed(epoch, number, until) if epoch == self.epoch => self.shard.committed(number, until, now),
-            Mail::Loaded(epoch, workspace, loaded) if epoch == self.epoch => self.shard.loaded(&workspace, loaded, now),
-            Mail::Newest(epoch, workspace, id, newest) if epoch == self.epoch => {
+            ShardMail::Polled(epoch, Ok(polled)) if epoch == self.epoch => self.shard.polled(polled, now),
+            ShardMail::Polled(epoch, Err(error)) if epoch == self.epoch => self.shard.poll_failed(&error, now),
+            ShardMail::Committed(epoch, number, until) if epoch == self.epoch => {
+                self.shard.committed(number, until, now)
+            }
+            ShardMail::Loaded(epoch, workspace, loaded) if epoch == self.epoch => {
+                self.shard.loaded(&workspace, loaded, now)
+            }
+            ShardMail::Newest(epoch, workspace, id, newest) if epoch == self.epoch => {
                 self.shard.newest(&workspace, id, newest, now);
             }
-            Mail::Swept(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
-            Mail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
-            Mail::Report(report) => self.shard.report(report, now),
-            Mail::Finished => {
+            ShardMail::Swept(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
+            ShardMail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
+            ShardMail::Report(report) => self.shard.report(report, now),
+            ShardMail::Finished => {
                 self.announced = false;
                 let ended = std::mem::take(&mut self.ended);
                 self.shard.finished(ended, now);
             }
-            Mail::MailSent(workspace, mail, result) => self.shard.mail_sent(&workspace, mail, result, now),
-            Mail::Tick => self.shard.tick(now),
+            ShardMail::MailSent(workspace, mail, result) => self.shard.mail_sent(&workspace, mail, result, now),
+            ShardMail::Tick => self.shard.tick(now),
             _ => {}
         }
         self.work();
@@ -127,7 +131,7 @@ impl World {
         assert!(!living, "{id} has two actors");
         let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
         let report = Report { workspace: id.clone(), incarnation, what: What::Decided(Box::new(first)) };
-        self.mailbox.push_back(Mail::Report(report));
+        self.mailbox.push_back(ShardMail::Report(report));
         self.actors.push(Actor { id, incarnation, resident: core.into(), mailbox: VecDeque::new(), forgotten: false });
     }
 
@@ -194,7 +198,7 @@ impl World {
             let suspects = *suspects;
             self.note(|| format!("{id} ({incarnation}) panics over {suspects:?}"));
         }
-        self.mailbox.push_back(Mail::Report(Report { workspace: id, incarnation, what }));
+        self.mailbox.push_back(ShardMail::Report(Report { workspace: id, incarnation, what }));
     }
 
     /// The store takes the next call of the line.
@@ -212,7 +216,7 @@ impl World {
                     self.tell();
                     std::panic::resume_unwind(panic);
                 }
-                Mail::Committed(epoch, number, Instant::now() + LEASE)
+                ShardMail::Committed(epoch, number, Instant::now() + LEASE)
             }
             ShardRequest::Load(workspace) => {
                 let loaded = self.store.load(&workspace);
@@ -220,16 +224,16 @@ impl World {
                     let error = error.to_string();
                     self.note(|| error);
                 }
-                Mail::Loaded(epoch, workspace, loaded)
+                ShardMail::Loaded(epoch, workspace, loaded)
             }
             ShardRequest::Newest { workspace, command: id } => {
                 let newest = self.store.newest(&workspace);
-                Mail::Newest(epoch, workspace, id, newest)
+                ShardMail::Newest(epoch, workspace, id, newest)
             }
             ShardRequest::CatchUp { from, to, count } => {
                 let entries = self.store.catch_up(from, to, count);
                 self.note(|| format!("catch-up from {from} to {to}, {} of at most {count}", entries.len()));
-                Mail::Swept(epoch, entries)
+                ShardMail::Swept(epoch, entries)
             }
             request @ (ShardRequest::Present(_) | ShardRequest::Release) => {
                 unreachable!("{request:?} goes past the committer")
@@ -241,7 +245,7 @@ impl World {
     /// An answer reaches the shard's mailbox. Each comes by a task of its own, so one may overtake another.
     pub(super) fn pass_answer(&mut self) {
         let overtakes = self.answers.len() > 1
-            && !matches!(self.answers[1], Mail::LineFailed(..))
+            && !matches!(self.answers[1], ShardMail::LineFailed(..))
             && self.rng.random_range(0..10) == 0;
         if let Some(told) = self.answers.remove(usize::from(overtakes)) {
             self.mailbox.push_back(told);
@@ -258,7 +262,7 @@ impl World {
             Ok((self.store.owed(), present))
         };
         self.note(|| format!("acquired: {}", result.is_ok()));
-        self.mailbox.push_back(Mail::Acquired(self.epoch, result));
+        self.mailbox.push_back(ShardMail::Acquired(self.epoch, result));
     }
 
     /// A POST ends.
@@ -281,7 +285,7 @@ impl World {
         drop(in_flight);
         self.ended.push(Finished { start, began, end });
         if !std::mem::replace(&mut self.announced, true) {
-            self.mailbox.push_back(Mail::Finished);
+            self.mailbox.push_back(ShardMail::Finished);
         }
     }
 
@@ -292,7 +296,7 @@ impl World {
             1 => MailResult::Refused("no such box".to_owned()),
             _ => MailResult::Sent,
         };
-        self.mailbox.push_back(Mail::MailSent(mail.workspace, mail.id, result));
+        self.mailbox.push_back(ShardMail::MailSent(mail.workspace, mail.id, result));
     }
 }
 
