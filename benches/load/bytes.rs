@@ -97,11 +97,11 @@ async fn cost(compression: &str, workspaces: usize) -> Cost {
     let mut messages = Messages::new(workspaces);
     let mut outbound = bench.outbound(&flags).await;
     bench.receiver.process.tell("reset");
-    let (before, used) = (bench.others(), Usage::of(outbound.process.pid()));
+    let (before, used) = (bench.others(), Usage::of(outbound.process.child.id()));
     let sent = EACH * workspaces;
     messages.append(&mut redis, sent);
     wait(|| owed(&mut redis) == 0, sent, &mut bench.receiver);
-    let ended = Usage::of(outbound.process.pid());
+    let ended = Usage::of(outbound.process.child.id());
     let run = bench.run(sent, Usage { cpu_us: ended.cpu_us - used.cpu_us, ..ended }, &before, &bench.others());
     outbound.process.terminate();
 

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use outbound::config::PERMITS;
 
-use super::process::{PATIENCE, Usage};
+use support::process::PATIENCE;
+
+use super::process::Usage;
 use super::progress;
 use super::receiver::Receiver;
 use super::report::{Report, Target};
@@ -74,7 +76,7 @@ async fn crash(bench: &mut Bench, size: &Size) -> Crash {
     let started_us = unix_us();
     let outbound = Outbound::start(&bench.redis.url(), &bench.data_dir(), &[]);
     wait(|| owed(&mut redis) == 0, messages, &mut bench.receiver);
-    let (usage, after) = (Usage::of(outbound.process.pid()), bench.others());
+    let (usage, after) = (Usage::of(outbound.process.child.id()), bench.others());
     let run = bench.run(messages, usage, &before, &after);
     assert!(run.stats.first_at_us > started_us, "a POST from before the crash was taken for the first one");
     let first_post_ms = (run.stats.first_at_us - started_us) as f64 / 1e3;

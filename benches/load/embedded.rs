@@ -75,7 +75,7 @@ async fn on_file(bench: &mut Bench, backlog: &Backlog<'_>) -> (Run, Option<f64>)
     let mut outbound = Outbound::start(&journal, folder.path(), backlog.flags);
     wait_all(backlog.messages, &mut bench.receiver);
     let flushed = flushes.and_then(|before| Some(Flushes::of(folder.path())?.0 - before.0));
-    let (usage, after) = (Usage::of(outbound.process.pid()), bench.others());
+    let (usage, after) = (Usage::of(outbound.process.child.id()), bench.others());
     outbound.process.terminate();
     let run = bench.run(backlog.messages, usage, &before, &after);
     let (owed, rejected) = left(&file).await;

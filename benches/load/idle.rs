@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use outbound::config::{HIBERNATE_AFTER, IDLE_AFTER};
 use redis::Connection;
+use support::process::Process;
 
-use super::process::{Process, Usage};
+use super::process::Usage;
 use super::progress;
 use super::report::{Report, Target};
 use super::run::{Bench, wait};
@@ -55,7 +56,7 @@ pub(crate) async fn measure(size: &Size) -> Report {
     }
     let took = began.elapsed();
     assert!(took < IDLE_AFTER, "after {took:?} some are passive again: choose less --seconds");
-    let (usage, after) = (Usage::of(outbound.process.pid()), bench.others());
+    let (usage, after) = (Usage::of(outbound.process.child.id()), bench.others());
     let run = bench.run(active, usage, &before, &after);
 
     let added = halves[1] - halves[0];
@@ -79,7 +80,7 @@ fn resident(process: &Process) -> f64 {
     let mut least = f64::INFINITY;
     let mut since = Instant::now();
     while since.elapsed() < QUIET {
-        let now = Usage::of(process.pid()).rss_mib;
+        let now = Usage::of(process.child.id()).rss_mib;
         if now < least - FALL_MIB {
             (least, since) = (now, Instant::now());
         }

@@ -108,9 +108,9 @@ async fn to_bare(bench: &mut Bench, size: &Size) -> Run {
     let mut redis = bench.connect();
     let process = bench.start_bare(load.workspaces, THREADS);
     bench.receiver.process.tell("reset");
-    let begun = Spent::now(bench, process.pid());
+    let begun = Spent::now(bench, process.child.id());
     offer(bench, &load, size.offered(), &|workspace| bare::stream(workspace % THREADS)).await;
-    let spent = Spent::now(bench, process.pid());
+    let spent = Spent::now(bench, process.child.id());
     wait(|| bare_owed(&mut redis, THREADS) == 0, size.offered(), &mut bench.receiver);
     let run = begun.run(bench, size.offered(), &spent);
     assert!(run.tally.accounted(), "the bare loop lost messages: {:?}", run.tally);
@@ -128,9 +128,9 @@ async fn to_service(bench: &mut Bench, size: &Size, flags: &[&str], some: &'stat
     let webhook = |n: usize| (n, url(treatment(n), n, load.workspaces, port));
     outbound.configure((0..load.workspaces).map(webhook)).await;
     bench.receiver.process.tell("reset");
-    let begun = Spent::now(bench, outbound.process.pid());
+    let begun = Spent::now(bench, outbound.process.child.id());
     offer(bench, &load, size.offered(), &stream).await;
-    let spent = Spent::now(bench, outbound.process.pid());
+    let spent = Spent::now(bench, outbound.process.child.id());
     // What endpoints that hang are still owed would take minutes: it is skipped.
     let hung = (0..load.workspaces).filter(|n| treatment(*n) == "hang");
     outbound.switch_off(hung.map(webhook)).await;

@@ -1,80 +1,17 @@
-//! Processes of the bench's own: started, measured and ended.
+//! Processes of the bench's own: this program in another role, and what a process has used.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use support::process::Process;
 
-/// How long a process may take to say its first line, and to end when it is asked to.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A running process; killed when dropped.
-#[derive(Debug)]
-pub(crate) struct Process {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Process {
-    /// Starts one whose standard input and output are ours.
-    pub(crate) fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.unwrap_or_else(|error| panic!("{:?} does not start: {error}", command.get_program()));
-        let stdin = child.stdin.take();
-        let stdout = BufReader::new(child.stdout.take().expect("its standard output"));
-        Self { child, stdin, stdout }
-    }
-
-    /// Starts this program once more in another role.
-    pub(crate) fn role(arguments: &[&str]) -> Self {
-        let program = std::env::current_exe().expect("the path of this program");
-        Self::start(Command::new(program).args(arguments).stderr(Stdio::inherit()))
-    }
-
-    /// The next line that it prints.
-    pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("its standard output");
-        assert!(!line.is_empty(), "the process has ended without a word");
-        line.trim_end().to_owned()
-    }
-
-    /// Writes a line to its standard input.
-    pub(crate) fn tell(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().expect("its standard input");
-        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).expect("its standard input");
-    }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// `kill -9`.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().expect("its end");
-    }
-
-    /// SIGTERM, and waits for the end.
-    pub(crate) fn terminate(&mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
-        let began = Instant::now();
-        while self.child.try_wait().expect("its state").is_none() {
-            assert!(began.elapsed() < PATIENCE, "a process does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-    }
+/// Starts this program once more in another role.
+pub(crate) fn role(arguments: &[&str]) -> Process {
+    let program = std::env::current_exe().expect("the path of this program");
+    Process::start(Command::new(program).args(arguments).stdin(Stdio::piped()).stderr(Stdio::inherit()))
 }
 
 /// What a process has used of the machine.

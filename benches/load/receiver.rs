@@ -15,7 +15,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use super::process::Process;
+use support::process::Process;
+
+use super::process::role;
 use super::seen::{Arrival, Seen, Stats};
 
 /// Addresses that it listens on, one an endpoint.
@@ -50,7 +52,7 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn start() -> Self {
-        let mut process = Process::role(&["receiver"]);
+        let process = role(&["receiver"]);
         let port = process.line().parse().expect("a port");
         Self { process, port }
     }

@@ -8,12 +8,13 @@ use serde::Serialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::process::{Memory, Process, Usage};
+use super::process::{Memory, Usage, role};
 use super::receiver::{self, Receiver};
 use super::seen::Stats;
 use super::service::Outbound;
 use super::store::{self, Load, entries, owed, rejected, stream};
 use super::{bare, progress};
+use support::process::Process;
 use support::redis_server::RedisServer;
 
 /// How long nothing may arrive before the bench gives up.
@@ -137,7 +138,7 @@ impl Bench {
     }
 
     pub(crate) fn others(&self) -> Others {
-        Others { redis: Usage::of(self.redis.pid()), receiver: Usage::of(self.receiver.process.pid()) }
+        Others { redis: Usage::of(self.redis.pid()), receiver: Usage::of(self.receiver.process.child.id()) }
     }
 
     /// What it took to deliver, between `before` and `after`, everything that arrived out of `sent`.
@@ -161,7 +162,7 @@ impl Bench {
     pub(crate) fn start_bare(&self, endpoints: usize, threads: usize) -> Process {
         let (url, port) = (self.redis.url(), self.receiver.port.to_string());
         let (endpoints, threads) = (endpoints.to_string(), threads.to_string());
-        Process::role(&["bare", "--redis", &url, "--port", &port, "--endpoints", &endpoints, "--threads", &threads])
+        role(&["bare", "--redis", &url, "--port", &port, "--endpoints", &endpoints, "--threads", &threads])
     }
 
     /// Delivers a backlog with the bare loop.
@@ -174,7 +175,7 @@ impl Bench {
         let before = self.others();
         let process = self.start_bare(backlog.endpoints, threads);
         wait(|| bare_owed(&mut redis, threads) == 0, backlog.messages, &mut self.receiver);
-        let (usage, after) = (Usage::of(process.pid()), self.others());
+        let (usage, after) = (Usage::of(process.child.id()), self.others());
         drop(process);
         let run = self.run(backlog.messages, usage, &before, &after);
         assert!(run.tally.accounted(), "the bare loop lost messages: {:?}", run.tally);
@@ -194,9 +195,9 @@ impl Bench {
         self.receiver.process.tell("reset");
         let before = self.others();
         let outbound = Outbound::start(&self.redis.url(), &self.data_dir(), backlog.flags);
-        let memory = Memory::watch(outbound.process.pid());
+        let memory = Memory::watch(outbound.process.child.id());
         wait(|| owed(&mut redis) == 0, backlog.messages, &mut self.receiver);
-        let (usage, after) = (Usage::of(outbound.process.pid()), self.others());
+        let (usage, after) = (Usage::of(outbound.process.child.id()), self.others());
         let memory_mib = memory.stop();
         let run = self.run(backlog.messages, usage, &before, &after);
         let webhooks = outbound.webhooks(0..load.workspaces).await;

@@ -1,17 +1,17 @@
 //! The service under test: the real program as a process of its own, configured over HTTP.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
+use support::process::{PATIENCE, Process, outbound};
+use support::service::TOKEN;
 
-use super::process::{PATIENCE, Process};
 use super::store::workspace;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Webhooks that are saved, or read, at a time.
 const CALLS_AT_ONCE: usize = 64;
 
@@ -27,19 +27,14 @@ impl Outbound {
     pub(crate) fn start(journal: &str, data_dir: &Path, more: &[&str]) -> Self {
         std::fs::create_dir_all(data_dir).expect("a data directory");
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("log"));
-        let mut process = Process::start(
-            Command::new(env!("CARGO_BIN_EXE_outbound"))
-                .args(["serve", "--listen", "127.0.0.1:0", "--allow-net", "127.0.0.0/8", "--journal", journal])
+        let (process, base) = Process::serve(
+            outbound(&["serve", "--listen", "127.0.0.1:0", "--allow-net", "127.0.0.0/8", "--journal", journal])
                 .args(more)
                 .arg("--data-dir")
                 .arg(data_dir)
-                .env_clear()
                 .env("OUTBOUND_ADMIN_TOKEN", TOKEN)
                 .stderr(Stdio::from(log.expect("a log file"))),
         );
-        let line = process.line();
-        let base = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("no address in {line:?}"));
-        let base = base.trim_end_matches('/').to_owned();
         Self { process, base }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use support::program::program;
+use support::process;
 use support::receiver::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{PATIENCE, Service, TOKEN, message};
@@ -15,8 +15,8 @@ use support::service::{PATIENCE, Service, TOKEN, message};
 type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
 
 /// Runs the program with the admin token.
-fn outbound(arguments: &[&str]) -> Output {
-    program().args(arguments).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap()
+fn run(arguments: &[&str]) -> Output {
+    process::outbound(arguments).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap()
 }
 
 /// Waits until `holds`.
@@ -39,7 +39,7 @@ async fn the_log_is_printed_newest_last_and_whole_as_json() {
     let service = Service::start("embedded", &[]).await;
     let (api, receiver) = (service.api(), Receiver::start());
     let server = format!("http://{}", api.address());
-    let attempts = |more: &[&str]| outbound(&[&["attempts", "acme", "--server", &server], more].concat());
+    let attempts = |more: &[&str]| run(&[&["attempts", "acme", "--server", &server], more].concat());
     assert_eq!(printed(&attempts(&[])), "acme has no attempts yet\n");
 
     api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
@@ -55,8 +55,7 @@ async fn the_log_is_printed_newest_last_and_whole_as_json() {
     let log: Value = serde_json::from_str(printed(&attempts(&["--json"]))).unwrap();
     assert_eq!(log, Value::from(api.log("acme").await));
 
-    let coloured = program()
-        .args(["attempts", "acme", "--server", &server])
+    let coloured = process::outbound(&["attempts", "acme", "--server", &server])
         .envs([("OUTBOUND_ADMIN_TOKEN", TOKEN), ("CLICOLOR_FORCE", "1")])
         .output()
         .unwrap();
@@ -68,7 +67,7 @@ async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
     // Given a log that was written by services, one of which does not compress
     let redis = RedisServer::start();
     let url = redis.url();
-    let attempts = |more: &[&str]| outbound(&[&["attempts", "acme", "--journal", &url], more].concat());
+    let attempts = |more: &[&str]| run(&[&["attempts", "acme", "--journal", &url], more].concat());
     let unused = attempts(&[]);
     assert_eq!(unused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unused.stderr).contains("no service has started on this Redis"), "{unused:?}");
@@ -93,7 +92,7 @@ async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
     assert!(names.contains(&"e") && names.contains(&"z"), "{names:?}");
     let log = Value::from(api.log("acme").await);
     let server = format!("http://{}", api.address());
-    let lines = outbound(&["attempts", "acme", "--server", &server]);
+    let lines = run(&["attempts", "acme", "--server", &server]);
     // When no service runs
     service.terminate().await;
     // Then the same is printed
@@ -103,7 +102,7 @@ async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
     let two = attempts(&["--server", "http://127.0.0.1:1"]);
     assert_eq!(two.status.code(), Some(2), "{two:?}");
     let other =
-        program().args(["attempts", "acme", "--journal", &url]).env("OUTBOUND_PREFIX", "other").output().unwrap();
+        process::outbound(&["attempts", "acme", "--journal", &url]).env("OUTBOUND_PREFIX", "other").output().unwrap();
     assert!(String::from_utf8_lossy(&other.stderr).contains("with this --prefix"), "{other:?}");
 }
 
@@ -114,7 +113,7 @@ async fn what_was_published_is_told_to_a_script_as_json() {
     let file = folder.path().join("messages.jsonl");
     std::fs::write(&file, format!("{}\n{}\n", message("+1", "m-1"), message("+1", "m-2"))).unwrap();
     let server = format!("http://{}", service.api().address());
-    let output = outbound(&["publish", "--workspace", "acme", "--json", "--server", &server, file.to_str().unwrap()]);
+    let output = run(&["publish", "--workspace", "acme", "--json", "--server", &server, file.to_str().unwrap()]);
     let result: Value = serde_json::from_str(printed(&output)).unwrap();
     assert_eq!((&result["workspace"], &result["published"]), (&json!("acme"), &json!(2)));
     assert!(result["seconds"].is_f64() && output.stderr.is_empty(), "{output:?}");
@@ -123,13 +122,13 @@ async fn what_was_published_is_told_to_a_script_as_json() {
 #[test]
 fn every_shell_gets_completions_for_every_subcommand() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let output = outbound(&["completions", shell]);
+        let output = run(&["completions", shell]);
         for word in ["attempts", "completions", "requeue", "--error-limit"] {
             let word = if shell == "fish" { word.trim_start_matches('-') } else { word };
             assert!(printed(&output).contains(word), "{shell}: {word}");
         }
     }
-    assert_eq!(outbound(&["completions", "tcsh"]).status.code(), Some(2));
+    assert_eq!(run(&["completions", "tcsh"]).status.code(), Some(2));
 }
 
 #[test]
@@ -137,7 +136,7 @@ fn an_error_is_coloured_only_where_colours_are_wanted() {
     let folder = tempfile::tempdir().unwrap();
     let without_token = |variables: &[(&str, &str)]| {
         let arguments = ["attempts", "acme", "--data-dir", folder.path().to_str().unwrap()];
-        let output = program().args(arguments).envs(variables.iter().copied()).output().unwrap();
+        let output = process::outbound(&arguments).envs(variables.iter().copied()).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
@@ -150,7 +149,7 @@ fn an_error_is_coloured_only_where_colours_are_wanted() {
 fn a_reader_that_has_enough_is_no_error_to_tell() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let child = program().args(["completions", "bash"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let child = process::outbound(&["completions", "bash"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
 }

@@ -1,34 +1,23 @@
 //! The program as an operator meets it: arguments and environment in; output and exit code out.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
-use axum::Router;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
 use clap::CommandFactory;
 use outbound::cli::Cli;
 use outbound::cli::data_dir::{DataDir, admin_token_file};
 use outbound::sign::{self, Secret};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use uuid::Uuid;
 
-use support::program::program;
+use support::endpoint::{Endpoint, Step, answer};
+use support::process::{PATIENCE, Process, outbound};
 use support::redis_server::RedisServer;
+use support::service::TOKEN;
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
-/// Nothing here takes long; this only turns a hang into a failure.
-const WAIT_MAX: Duration = Duration::from_secs(30);
-
-fn outbound(arguments: &[&str]) -> Command {
-    let mut command = program();
-    command.args(arguments);
-    command
-}
+/// More messages than any test publishes.
+const ROOM_ENOUGH: usize = 100;
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -177,9 +166,9 @@ fn publish_without_a_token_or_a_service_says_what_to_do() {
     fails(outbound(&publish).arg(file).env("OUTBOUND_ADMIN_TOKEN", TOKEN), 1, &parts);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publish_sends_each_line_as_it_stands_and_in_order_with_the_kept_token() {
-    let service = Service::start(usize::MAX).await;
+#[test]
+fn publish_sends_each_line_as_it_stands_and_in_order_with_the_kept_token() {
+    let service = Service::start(ROOM_ENOUGH);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
     let lines: Vec<String> = (0..40).map(|n| line(if n % 2 == 0 { "a" } else { "b" }, n)).collect();
@@ -195,9 +184,9 @@ async fn publish_sends_each_line_as_it_stands_and_in_order_with_the_kept_token()
     assert_eq!(service.got().len(), 40);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publish_stops_at_a_bad_line_and_says_how_far_it_came() {
-    let service = Service::start(usize::MAX).await;
+#[test]
+fn publish_stops_at_a_bad_line_and_says_how_far_it_came() {
+    let service = Service::start(ROOM_ENOUGH);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
     let file =
@@ -207,9 +196,9 @@ async fn publish_stops_at_a_bad_line_and_says_how_far_it_came() {
     assert_eq!(service.got(), [line("a", 1)]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
-    let service = Service::start(2).await;
+#[test]
+fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
+    let service = Service::start(2);
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
     let mut child = service.publish(dir.path()).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -223,6 +212,7 @@ async fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
         "{error}"
     );
     assert!(error.contains("caused by: the service answered 503: the store is full"), "{error}");
+    assert_eq!(service.got()[..2], [line("a", 1), line("a", 2)]);
 }
 
 #[test]
@@ -273,7 +263,7 @@ fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
 #[test]
 fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
     let mut demo = outbound(&["demo", "--messages", "1000000"]);
-    let mut running = Running::start(demo.stderr(Stdio::piped()));
+    let mut running = Process::start(demo.stderr(Stdio::piped()));
     assert!(running.line().starts_with("screen:"));
     running.signal(Signal::INT);
     let mut error = String::new();
@@ -297,7 +287,7 @@ fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
 fn receive_prints_and_verifies_what_arrives_until_it_is_told_to_end() {
     let secret: Secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=".parse().unwrap();
     let receive = ["receive", "--listen", "127.0.0.1:0", "--status", "204", "--secret", secret.expose()];
-    let mut running = Running::start(&mut outbound(&receive));
+    let mut running = Process::start(&mut outbound(&receive));
     let first = running.line();
     let address = first.split_once("http://").and_then(|(_, rest)| rest.split_once('/')).expect(&first).0.to_owned();
 
@@ -319,7 +309,7 @@ fn receive_prints_and_verifies_what_arrives_until_it_is_told_to_end() {
 
 fn post_to(address: &str, timestamp: i64, signature: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(WAIT_MAX)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(
         stream,
         "POST /hook HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
@@ -353,74 +343,31 @@ fn file_of(dir: &std::path::Path, lines: &[impl AsRef<str>]) -> std::path::PathB
 }
 
 /// As much of a service as publishing needs: takes messages until its store is full.
-struct Service {
-    address: std::net::SocketAddr,
-    taken: Arc<Mutex<Vec<String>>>,
-}
+struct Service(Endpoint);
 
 impl Service {
-    async fn start(room: usize) -> Self {
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let take = {
-            let taken = Arc::clone(&taken);
-            move |headers: HeaderMap, body: String| async move {
-                let is = |name, value: &str| headers.get(name).is_some_and(|found| found == value);
-                if !is("authorization", &format!("Bearer {TOKEN}")) || !is("content-type", "application/json") {
-                    return (StatusCode::UNAUTHORIZED, r#"{"detail":"wrong headers"}"#);
-                }
-                let mut taken = taken.lock().unwrap();
-                if taken.len() == room {
-                    return (StatusCode::SERVICE_UNAVAILABLE, r#"{"detail":"the store is full"}"#);
-                }
-                taken.push(body);
-                (StatusCode::ACCEPTED, r#"{"id":"1-0"}"#)
-            }
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = Router::new().route("/v1/workspaces/acme/messages", post(take));
-        tokio::spawn(outbound::http::serve(listener, router, std::future::pending()));
-        Self { address, taken }
+    fn start(room: usize) -> Self {
+        let mut script = vec![Step::Reply(answer("202 Accepted", "", r#"{"id":"1-0"}"#)); room];
+        script.push(Step::Reply(answer("503 Service Unavailable", "", r#"{"detail":"the store is full"}"#)));
+        Self(Endpoint::start(script))
     }
 
     fn publish(&self, data_dir: &std::path::Path) -> Command {
-        let server = format!("http://{}", self.address);
+        let server = format!("http://{}", self.0.address);
         outbound(&["publish", "--workspace", "acme", "--server", &server, "--data-dir", data_dir.to_str().unwrap()])
     }
 
+    /// The messages that came, with the path and the headers that they must have.
     fn got(&self) -> Vec<String> {
-        self.taken.lock().unwrap().clone()
-    }
-}
-
-/// A program that runs until the test ends at the latest.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines }
-    }
-
-    /// The next line that it prints.
-    fn line(&self) -> String {
-        self.lines.recv_timeout(WAIT_MAX).expect("the program prints a line")
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        let requests = self.0.seen().requests.into_iter().map(|request| String::from_utf8(request).unwrap());
+        let bodies = requests.map(|request| {
+            let (head, body) = request.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("POST /v1/workspaces/acme/messages HTTP/1.1\r\n"), "{head}");
+            for header in [&format!("authorization: Bearer {TOKEN}"), "content-type: application/json"] {
+                assert!(head.lines().any(|line| line == header), "{header:?} is missing in: {head}");
+            }
+            body.to_owned()
+        });
+        bodies.collect()
     }
 }

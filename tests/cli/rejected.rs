@@ -1,48 +1,33 @@
 //! `outbound rejected` against a running service with a Redis of its own.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use support::program::program;
+use support::process::{PATIENCE, Process, outbound};
 use support::redis_server::RedisServer;
 
-/// Nothing here takes long; this only turns a hang into a failure.
-const WAIT_MAX: Duration = Duration::from_secs(30);
 const MESSAGE: &str = r#"{"direction":"sent","timestamp":"t","message_id":"m-1","contact":{"phone":"+1"}}"#;
 // CRC32 as in zlib, mod 16: of "123456789" 6, of "a" 3.
 const OWN: &str = "outbound:{3}:messages";
 const OTHER: &str = "outbound:{6}:messages";
 
-fn outbound(arguments: &[&str]) -> Command {
-    let mut command = program();
-    command.args(arguments);
-    command
-}
-
 /// A running service.
 struct Service {
     redis: RedisServer,
     dir: TempDir,
-    address: String,
-    child: Child,
+    server: String,
+    _process: Process,
 }
 
 impl Service {
     fn start() -> Self {
         let redis = RedisServer::start();
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let child = outbound(&["serve", "--journal", &redis.url(), "--listen", &address, "--data-dir"])
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { redis, dir, address, child }
+        let mut serve = outbound(&["serve", "--journal", &redis.url(), "--listen", "127.0.0.1:0", "--data-dir"]);
+        let (process, server) = Process::serve(serve.arg(dir.path()).stderr(Stdio::null()));
+        Self { redis, dir, server, _process: process }
     }
 
     /// Appends an entry that no service would.
@@ -60,15 +45,14 @@ impl Service {
             if entries.len() == count {
                 return entries.into_iter().map(|(id, _)| id).collect();
             }
-            assert!(began.elapsed() < WAIT_MAX, "{} entries are rejected", entries.len());
+            assert!(began.elapsed() < PATIENCE, "{} entries are rejected", entries.len());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let server = format!("http://{}", self.address);
         let mut command = outbound(&["rejected"]);
-        command.args(arguments).args(["--server", &server, "--data-dir"]).arg(self.dir.path());
+        command.args(arguments).args(["--server", &self.server, "--data-dir"]).arg(self.dir.path());
         command.output().unwrap()
     }
 
@@ -77,13 +61,6 @@ impl Service {
         let output = self.run(arguments);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }
 
@@ -123,7 +100,7 @@ fn rejected_entries_are_listed_shown_and_requeued_through_the_service() {
     assert_eq!(service.rejected(6, 1), std::slice::from_ref(broken));
     let began = Instant::now();
     while !service.redis.call::<bool>(&["EXISTS", "outbound:{3}:last:a"]) {
-        assert!(began.elapsed() < WAIT_MAX, "the requeued message was not skipped");
+        assert!(began.elapsed() < PATIENCE, "the requeued message was not skipped");
         std::thread::sleep(Duration::from_millis(20));
     }
 

@@ -1,9 +1,8 @@
 //! `outbound token` against a running service, and the key that its tokens are signed with.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use outbound::cli::client::Client;
 use outbound::cli::credentials::{CredentialOrigin, TokenText};
@@ -12,29 +11,21 @@ use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
 
-use support::program::program;
-
-fn outbound(arguments: &[&str]) -> Command {
-    let mut command = program();
-    command.args(arguments);
-    command
-}
+use support::process::{Process, outbound};
 
 /// A running service with an embedded journal.
 struct Service {
     dir: TempDir,
     server: String,
-    child: Child,
+    _process: Process,
 }
 
 impl Service {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut serve = outbound(&["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--data-dir"]);
-        let mut child = serve.arg(dir.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let server = lines.find_map(|line| Some(line.unwrap().strip_prefix("listening on ")?.to_owned())).unwrap();
-        Self { dir, server, child }
+        let (process, server) = Process::serve(serve.arg(dir.path()).stderr(Stdio::null()));
+        Self { dir, server, _process: process }
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -49,13 +40,6 @@ impl Service {
         let client = Client::new(&url, &"acme".parse().unwrap(), &token).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(client.get(&["webhook"])).map_err(|error| error.to_string())
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }
 

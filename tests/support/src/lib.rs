@@ -3,7 +3,7 @@
 
 pub mod authority;
 pub mod endpoint;
-pub mod program;
+pub mod process;
 pub mod proxy;
 pub mod receiver;
 pub mod redis_server;

@@ -2,22 +2,19 @@
 //! the same data, asked over HTTP.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::program;
-
-/// How long a condition is waited for before the test has failed.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub use crate::process::PATIENCE;
+use crate::process::{Process, outbound};
 
 /// The admin token of every service under test.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -32,7 +29,7 @@ pub struct Service {
     arguments: Vec<String>,
     /// What seals secrets from the next start on.
     pub secret_key: Option<String>,
-    child: Option<Child>,
+    process: Option<Process>,
     api: Api,
 }
 
@@ -61,7 +58,14 @@ impl Service {
                 .map(str::to_owned)
                 .into();
         arguments.extend(more.iter().map(|&word| word.to_owned()));
-        Self { data_dir: folder.path().join("data"), folder, arguments, secret_key: None, child: None, api: Api::new() }
+        Self {
+            data_dir: folder.path().join("data"),
+            folder,
+            arguments,
+            secret_key: None,
+            process: None,
+            api: Api::new(),
+        }
     }
 
     /// Starts it on the data that it has, and waits until it is ready.
@@ -76,30 +80,16 @@ impl Service {
 
     /// Starts it on the data that it has, and waits until it listens.
     pub fn spawn(&mut self) {
-        assert!(self.child.is_none(), "the service runs already");
+        assert!(self.process.is_none(), "the service runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let mut child = self.command().stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let stdout = child.stdout.take().unwrap();
-        self.child = Some(child);
-        let (tell, told) = mpsc::channel();
-        // It reads until the process has ended, so that this is never kept from printing.
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                tell.send(line).ok();
-            }
-        });
-        let line = told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it did not start: {}", self.log()));
-        let address = line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('/'));
-        let address = address.and_then(|address| address.parse().ok());
-        *self.api.address.lock().unwrap() = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        let (process, url) = Process::serve(self.command().stderr(log));
+        self.process = Some(process);
+        *self.api.address.lock().unwrap() = url.trim_start_matches("http://").parse().unwrap();
     }
 
     /// `kill -9`, as a crash would be.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
+        self.process = None;
     }
 
     /// SIGTERM, as a supervisor does; waits for the end.
@@ -110,32 +100,30 @@ impl Service {
 
     /// SIGTERM.
     pub fn ask_to_end(&self) {
-        kill_process(self.process(), Signal::TERM).unwrap();
+        self.running().signal(Signal::TERM);
     }
 
     /// Stops it from running, as a machine that sleeps would, until [`Service::resume`].
     pub fn pause(&self) {
-        kill_process(self.process(), Signal::STOP).unwrap();
+        self.running().signal(Signal::STOP);
     }
 
     /// Lets it run on.
     pub fn resume(&self) {
-        kill_process(self.process(), Signal::CONT).unwrap();
+        self.running().signal(Signal::CONT);
     }
 
     /// Waits for the end of the process.
     pub async fn ended(&mut self) -> ExitStatus {
         let began = Instant::now();
-        let mut child = self.child.take().unwrap();
+        let mut process = self.process.take().unwrap();
         while began.elapsed() < PATIENCE {
-            if let Some(status) = child.try_wait().unwrap() {
+            if let Some(status) = process.child.try_wait().unwrap() {
                 return status;
             }
             // The process is polled: nothing else tells of its end without blocking the test.
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
         panic!("the service did not end: {}", self.log());
     }
 
@@ -167,13 +155,13 @@ impl Service {
 
     /// Memory that it has resident, in bytes.
     pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process().as_raw_nonzero())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.running().child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    fn process(&self) -> Pid {
-        Pid::from_child(self.child.as_ref().expect("a running service"))
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("a running service")
     }
 
     fn log_file(&self) -> PathBuf {
@@ -181,7 +169,7 @@ impl Service {
     }
 
     fn command(&self) -> Command {
-        let mut command = program();
+        let mut command = outbound(&[]);
         command.args(&self.arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
         command.envs(self.secret_key.iter().map(|key| ("OUTBOUND_SECRET_KEY", key)));
         command

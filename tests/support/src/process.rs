@@ -1,0 +1,95 @@
+//! Programs as processes of their own, outbound among them: started, read, told, ended.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a process may take to print a line, and to end when it is asked to. Nothing takes as long: this
+/// only turns a hang into a failure.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program with an empty environment, so that no variable of the machine is taken for a flag.
+pub fn outbound(arguments: &[&str]) -> Command {
+    // Cargo and nextest tell it to every test and bench of the package.
+    let path = std::env::var_os("CARGO_BIN_EXE_outbound").expect("cargo runs the test");
+    let mut command = Command::new(path);
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// A running process whose lines are read; killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    pub child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    /// Starts one whose standard output is ours, and its standard input if it is piped.
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{:?} does not start: {error}", command.get_program()));
+        let stdin = child.stdin.take();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        // It reads until the process has ended, so that the process is never kept from printing.
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                sender.send(line).ok();
+            }
+        });
+        Self { child, stdin, lines }
+    }
+
+    /// Starts a service; answers with its URL too, without a slash at its end.
+    pub fn serve(command: &mut Command) -> (Self, String) {
+        let process = Self::start(command);
+        loop {
+            let line = process.line();
+            if let Some(url) = line.strip_prefix("listening on ") {
+                return (process, url.trim_end_matches('/').to_owned());
+            }
+        }
+    }
+
+    /// The next line that it prints.
+    pub fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("the process prints a line")
+    }
+
+    /// Writes a line to its standard input.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("a standard input that is piped");
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).unwrap();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn terminate(&mut self) {
+        self.signal(Signal::TERM);
+        let began = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(began.elapsed() < PATIENCE, "a process does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
