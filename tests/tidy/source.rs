@@ -1,14 +1,16 @@
 //! Rust source as the rules see it: what a file names, declares and waits for, and what of it is test code.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, UseTree};
+use syn::{Attribute, Expr, Item, Path, UseTree};
 
 /// One file.
+#[derive(Default)]
 pub(crate) struct Source {
     /// Its path, as a reader of a message finds it.
     pub(crate) file: String,
@@ -48,31 +50,26 @@ impl Named {
 
 impl Source {
     pub(crate) fn new(file: &str, text: &str) -> Self {
-        let mut source = Self {
-            file: file.to_owned(),
-            lines: text.lines().map(str::to_owned).collect(),
-            paths: Vec::new(),
-            types: Vec::new(),
-            imports: Vec::new(),
-            sleeps: Vec::new(),
-            ignored: Vec::new(),
-            test_modules: Vec::new(),
-            test_lines: Vec::new(),
-            in_test: false,
-            loops: 0,
-        };
+        let lines = text.lines().map(str::to_owned).collect();
+        let mut source = Self { file: file.to_owned(), lines, ..Self::default() };
         source.visit_file(&syn::parse_file(text).unwrap_or_else(|error| panic!("{file}: {error}")));
         // Lines are looked up among all files that were parsed since.
         proc_macro2::extra::invalidate_current_thread_spans();
         source
     }
 
-    /// Every Rust file under `folder`, by name.
-    pub(crate) fn all_under(folder: &str) -> Vec<Self> {
-        let mut found = Vec::new();
-        collect(Path::new(folder), &mut found);
-        found.sort_by(|a: &Self, b| a.file.cmp(&b.file));
-        found
+    /// Every Rust file under `folder`.
+    pub(crate) fn all_under(folder: impl Into<PathBuf>) -> Vec<Self> {
+        let entries = fs::read_dir(folder.into()).into_iter().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a readable folder").path()).collect();
+        paths.sort();
+        let sources = paths.into_iter().flat_map(|path| match path.extension() {
+            Some(extension) if extension == "rs" => {
+                vec![Self::new(&path.display().to_string(), &fs::read_to_string(&path).expect("a readable file"))]
+            }
+            _ => Self::all_under(path),
+        });
+        sources.collect()
     }
 
     /// Whether the line (from 1) is in a module of tests.
@@ -85,8 +82,7 @@ impl Source {
     }
 
     fn name(&mut self, span: Span, segments: Vec<String>) {
-        let named = self.named(span, segments);
-        self.paths.push(named);
+        self.paths.push(self.named(span, segments));
     }
 
     fn use_tree(&mut self, tree: &UseTree, mut prefix: Vec<String>) {
@@ -100,103 +96,106 @@ impl Source {
                 prefix.push("*".to_owned());
                 self.name(glob.span(), prefix);
             }
-            UseTree::Name(_) | UseTree::Rename(_) => {
-                let (name, shown) = match tree {
-                    UseTree::Rename(rename) => (rename.ident.to_string(), rename.rename.to_string()),
-                    tree => (use_name(tree), use_name(tree)),
-                };
-                // In a group, `self` means what stands before the group.
-                let shown = if shown == "self" { prefix.last().cloned().unwrap_or(shown) } else { shown };
-                if name != "self" || prefix.is_empty() {
-                    prefix.push(name);
-                }
-                self.imports.push((shown, prefix.clone()));
-                self.name(tree.span(), prefix);
-            }
+            UseTree::Name(name) => self.import(&name.ident, &name.ident, prefix),
+            UseTree::Rename(renamed) => self.import(&renamed.ident, &renamed.rename, prefix),
         }
     }
 
-    /// Paths and calls of `sleep` in the tokens of a macro, which nothing parses.
+    fn import(&mut self, ident: &Ident, shown: &Ident, mut path: Vec<String>) {
+        // In a group, `self` means what stands before the group.
+        if ident != "self" || path.is_empty() {
+            path.push(ident.to_string());
+        }
+        let shown = if shown == "self" { path.last().cloned().unwrap_or_default() } else { shown.to_string() };
+        self.imports.push((shown, path.clone()));
+        self.name(ident.span(), path);
+    }
+
+    /// Paths and calls of `sleep` in the tokens of a macro, whose grammar is its own.
     fn tokens(&mut self, stream: TokenStream) {
-        let tokens: Vec<TokenTree> = stream.into_iter().collect();
-        let is = |at: usize, c: char| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == c);
-        let ident = |at: usize| match tokens.get(at) {
-            Some(TokenTree::Ident(ident)) => Some(ident.to_string()),
-            _ => None,
+        let read = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                if input.fork().call(Path::parse_mod_style).is_ok() {
+                    let path = input.call(Path::parse_mod_style)?;
+                    self.visit_path(&path);
+                    if input.peek(syn::token::Paren) {
+                        self.call(&path);
+                    }
+                } else if let TokenTree::Group(group) = input.parse()? {
+                    self.tokens(group.stream());
+                }
+            }
+            Ok(())
         };
-        let mut at = 0;
-        while at < tokens.len() {
-            let (first, mut segments) = (at, Vec::from_iter(ident(at)));
-            while !segments.is_empty() && is(at + 1, ':') && is(at + 2, ':') {
-                let Some(next) = ident(at + 3) else { break };
-                segments.push(next);
-                at += 3;
-            }
-            if segments.last().is_some_and(|last| last == "sleep")
-                && matches!(tokens.get(at + 1), Some(TokenTree::Group(_)))
-            {
-                self.sleep(tokens[first].span());
-            }
-            if segments.len() > 1 {
-                self.name(tokens[first].span(), segments);
-            } else if let TokenTree::Group(group) = &tokens[at] {
-                self.tokens(group.stream());
-            }
-            at += 1;
-        }
+        read.parse2(stream).expect("tokens that are read one by one");
     }
 
-    fn sleep(&mut self, span: Span) {
-        if self.loops == 0 {
-            let named = self.named(span, vec!["sleep".to_owned()]);
-            self.sleeps.push(named);
+    fn call(&mut self, called: &Path) {
+        if self.loops == 0 && called.segments.last().is_some_and(|last| last.ident == "sleep") {
+            self.sleeps.push(self.named(called.span(), Vec::new()));
         }
     }
+}
 
-    fn repeated(&mut self, visit: impl FnOnce(&mut Self)) {
-        self.loops += 1;
-        visit(self);
-        self.loops -= 1;
-    }
+/// What may be for tests only by an attribute, which holds for nothing else.
+macro_rules! with_attributes {
+    ($($visit:ident: $node:ident),*) => {
+        $(fn $visit(&mut self, node: &'ast syn::$node) {
+            let before = self.in_test;
+            visit::$visit(self, node);
+            self.in_test = before;
+        })*
+    };
 }
 
 impl<'ast> Visit<'ast> for Source {
     fn visit_item(&mut self, item: &'ast Item) {
         let before = (self.in_test, self.loops);
-        self.in_test |= attributes(item).iter().any(is_test_mark);
-        let declared = match item {
-            Item::Fn(_) => {
-                self.loops = 0;
-                None
-            }
-            Item::Mod(module) => {
-                if self.in_test && module.content.is_none() {
-                    self.test_modules.push(module.ident.to_string());
-                } else if self.in_test && !before.0 {
-                    self.test_lines.push((module.span().start().line, module.span().end().line));
-                }
-                None
-            }
-            Item::Struct(item) => Some(&item.ident),
-            Item::Enum(item) => Some(&item.ident),
-            Item::Union(item) => Some(&item.ident),
-            Item::Trait(item) => Some(&item.ident),
-            Item::Type(item) => Some(&item.ident),
-            _ => None,
-        };
-        if let Some(ident) = declared {
-            let named = self.named(ident.span(), vec![ident.to_string()]);
-            self.types.push(named);
+        if matches!(item, Item::Fn(_)) {
+            self.loops = 0;
         }
+        // Its attributes, which are visited first, may say that it is a test.
         visit::visit_item(self, item);
+        match item {
+            Item::Mod(module) if self.in_test && module.content.is_none() => {
+                self.test_modules.push(module.ident.to_string());
+            }
+            Item::Mod(module) if self.in_test && !before.0 => {
+                self.test_lines.push((module.span().start().line, module.span().end().line));
+            }
+            Item::Struct(syn::ItemStruct { ident, .. })
+            | Item::Enum(syn::ItemEnum { ident, .. })
+            | Item::Union(syn::ItemUnion { ident, .. })
+            | Item::Trait(syn::ItemTrait { ident, .. })
+            | Item::Type(syn::ItemType { ident, .. }) => {
+                self.types.push(self.named(ident.span(), vec![ident.to_string()]));
+            }
+            _ => {}
+        }
         (self.in_test, self.loops) = before;
     }
 
+    with_attributes! {
+        visit_impl_item: ImplItem, visit_trait_item: TraitItem, visit_variant: Variant, visit_field: Field,
+        visit_field_value: FieldValue, visit_stmt: Stmt, visit_arm: Arm
+    }
+
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        if attribute.path().is_ident("ignore") {
+            self.ignored.push(attribute.span().start().line);
+        }
+        // Also beside other conditions.
+        self.in_test |= attribute.path().is_ident("cfg")
+            && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string().contains("test"));
+        visit::visit_attribute(self, attribute);
+    }
+
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        item.attrs.iter().for_each(|attribute| self.visit_attribute(attribute));
         self.use_tree(&item.tree, Vec::new());
     }
 
-    fn visit_path(&mut self, path: &'ast syn::Path) {
+    fn visit_path(&mut self, path: &'ast Path) {
         if path.segments.len() > 1 {
             self.name(path.span(), path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         }
@@ -205,13 +204,6 @@ impl<'ast> Visit<'ast> for Source {
 
     // Who may see an item is no use of that module.
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
-
-    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
-        if attribute.path().is_ident("ignore") {
-            self.ignored.push(attribute.span().start().line);
-        }
-        visit::visit_attribute(self, attribute);
-    }
 
     fn visit_meta_list(&mut self, list: &'ast syn::MetaList) {
         self.tokens(list.tokens.clone());
@@ -223,63 +215,15 @@ impl<'ast> Visit<'ast> for Source {
         visit::visit_macro(self, called);
     }
 
-    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
-        if let syn::Expr::Path(path) = &*call.func
-            && path.path.segments.last().is_some_and(|last| last.ident == "sleep")
+    fn visit_expr(&mut self, expression: &'ast Expr) {
+        let repeats = usize::from(matches!(expression, Expr::Loop(_) | Expr::While(_) | Expr::ForLoop(_)));
+        if let Expr::Call(call) = expression
+            && let Expr::Path(called) = &*call.func
         {
-            self.sleep(call.span());
+            self.call(&called.path);
         }
-        visit::visit_expr_call(self, call);
-    }
-
-    fn visit_expr_loop(&mut self, it: &'ast syn::ExprLoop) {
-        self.repeated(|source| visit::visit_expr_loop(source, it));
-    }
-
-    fn visit_expr_while(&mut self, it: &'ast syn::ExprWhile) {
-        self.repeated(|source| visit::visit_expr_while(source, it));
-    }
-
-    fn visit_expr_for_loop(&mut self, it: &'ast syn::ExprForLoop) {
-        self.repeated(|source| visit::visit_expr_for_loop(source, it));
-    }
-}
-
-fn use_name(tree: &UseTree) -> String {
-    if let UseTree::Name(name) = tree { name.ident.to_string() } else { String::new() }
-}
-
-fn attributes(item: &Item) -> &[Attribute] {
-    match item {
-        Item::Const(item) => &item.attrs,
-        Item::Enum(item) => &item.attrs,
-        Item::Fn(item) => &item.attrs,
-        Item::Impl(item) => &item.attrs,
-        Item::Macro(item) => &item.attrs,
-        Item::Mod(item) => &item.attrs,
-        Item::Static(item) => &item.attrs,
-        Item::Struct(item) => &item.attrs,
-        Item::Trait(item) => &item.attrs,
-        Item::Type(item) => &item.attrs,
-        Item::Use(item) => &item.attrs,
-        _ => &[],
-    }
-}
-
-/// `#[cfg(test)]`, also beside other conditions.
-fn is_test_mark(attribute: &Attribute) -> bool {
-    attribute.path().is_ident("cfg")
-        && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string().contains("test"))
-}
-
-fn collect(folder: &Path, found: &mut Vec<Source>) {
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.expect("a readable folder").path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("a readable file");
-            found.push(Source::new(&path.display().to_string(), &text));
-        }
+        self.loops += repeats;
+        visit::visit_expr(self, expression);
+        self.loops -= repeats;
     }
 }

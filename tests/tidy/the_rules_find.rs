@@ -16,6 +16,7 @@ fn a_room_that_uses_another_room_in_any_spelling() {
         "fn f() { crate::actor::run() }",
         "use super::super::actor::Handle;",
         "pub use outbound::actor::{self as a, };",
+        "struct S {\n    #[cfg(test)]\n    a: u8,\n    b: crate::actor::Handle,\n}",
         "fn f<'a>(c: char) -> &'a str { if c == '\"' { crate::actor::name() } else { \"\" } }",
     ] {
         assert_eq!(imports(&one("src/journal/port.rs", text)).len(), 1, "{text}");
@@ -32,6 +33,7 @@ fn nothing_in_comments_strings_tests_and_permitted_places() {
         "//! Only crate::actor::X names actix::Addr.\n/* use crate::actor::X; /* nested */ */",
         "const A: &str = \"crate::actor::X\"; const B: &str = r#\"use crate::actor::X;\"#; const C: char = '\\'';",
         "#[cfg(test)]\nmod tests {\n    use crate::actor::X;\n    use actix::Addr;\n}",
+        "struct S {\n    #[cfg(test)]\n    a: crate::actor::X,\n}",
         "use crate::message::Message; use super::record; use serde::Serialize;",
     ] {
         let sources = one("src/journal/port.rs", text);
