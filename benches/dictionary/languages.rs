@@ -2,6 +2,8 @@
 //!
 //! In a sentence `{n}` is a number, `{p}` a price, `{t}` a time of day and `{f}` a first name.
 
+use super::held_out::HELD_OUT;
+
 /// A language as the generator speaks it.
 pub(crate) struct Language {
     pub(crate) name: &'static str,
@@ -52,13 +54,7 @@ pub(crate) const SAMPLED: &[Language] = &[
             "Which of these would be the best for a small company with about {n} employees?",
             "Our support team is working on the problem and will contact you as soon as there is a result.",
         ],
-        others: &[
-            "The driver rang twice but nobody was at home, so he left the box with your neighbour.",
-            "Before we sign, our lawyer has some remarks about the warranty and the notice period.",
-            "Two of the blue shirts are too small; may I swap them for a larger size?",
-            "Rooms with a sea view cost a little more, breakfast included.",
-            "I lost the receipt, is a screenshot of my bank statement good enough?",
-        ],
+        others: HELD_OUT,
     },
     Language {
         name: "Spanish",

@@ -5,8 +5,8 @@
 //!
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
-//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`]), and what is shown of them
-//! ([`report`], [`table`], [`plot`], [`progress`]).
+//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with [`held_out`]), and what is shown of
+//! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here ends the bench with its reason")]
@@ -36,6 +36,8 @@ mod crash;
 mod idle;
 mod embedded;
 mod bytes;
+#[path = "../dictionary/held_out.rs"]
+mod held_out;
 
 mod report;
 mod table;
@@ -90,6 +92,10 @@ All scenarios with the default settings take about 20 minutes on two cores that 
 to do, and 4 GB of memory and 5 GB of disk. All of it happens on this machine and is removed
 afterwards. A message that is not accounted for (delivered, failed, skipped or rejected) makes the
 bench fail; a target that is missed does not.
+
+The scenario bytes stores two texts. Its targets are for English sentences of which none is in the
+sample that the shipped dictionary is built from. Beside them, as worst_case_zstd and without a
+target, stand words drawn at random: they have no phrases, which is what a dictionary is good for.
 
 Examples:
   cargo bench --bench load

@@ -75,7 +75,7 @@ pub(crate) enum Scenario {
     Idle,
     /// The same as spread on the embedded journal, beside Redis
     Embedded,
-    /// What a logged attempt costs in Redis, as JSON and as zstd
+    /// What a logged attempt costs in Redis, as JSON and as zstd; random words as the worst case
     Bytes,
 }
 
