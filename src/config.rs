@@ -115,7 +115,8 @@ pub const DICTIONARY_BYTES_MAX: usize = 16 * 1024;
 /// character escaped, and the rest.
 pub const UNPACKED_BYTES_MAX: usize = 1024 * 1024;
 const _: () = {
-    let escaped = 6 * (RESPONSE_BODY_RETAINED_MAX + RESPONSE_HEADER_BYTES_RETAINED_MAX);
+    let malformed = MALFORMED_LINES_MAX * MALFORMED_LINE_BYTES_MAX;
+    let escaped = 6 * (RESPONSE_BODY_RETAINED_MAX + RESPONSE_HEADER_BYTES_RETAINED_MAX + malformed);
     assert!(crate::message::MESSAGE_BYTES_MAX + 2 * escaped <= UNPACKED_BYTES_MAX);
 };
 
@@ -130,6 +131,20 @@ pub const RESPONSE_BODY_RETAINED_MAX: usize = 4 * 1024;
 pub const RESPONSE_HEADERS_MAX: usize = 100;
 /// Bytes retained of a response's headers, names and values.
 pub const RESPONSE_HEADER_BYTES_RETAINED_MAX: usize = 16 * 1024;
+/// How long the body of a successful response is waited for, within the deadline: the status has decided
+/// already (contract section 2).
+pub const DELIVERED_BODY_MAX: Duration = Duration::from_secs(1);
+/// Bytes of a response's head that are recorded to name what is malformed in it.
+pub const RAW_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Malformed lines of a head that are logged.
+pub const MALFORMED_LINES_MAX: usize = 4;
+/// Bytes logged of each.
+pub const MALFORMED_LINE_BYTES_MAX: usize = 256;
+/// Age at which a connection is not used again, so that a changed DNS record is followed (contract section 2).
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
+/// How much earlier than an endpoint's `Keep-Alive: timeout` an idle connection is given up: what is under way
+/// then must not cross with its close.
+pub const KEEP_ALIVE_MARGIN: Duration = Duration::from_secs(1);
 /// How long an idle connection is kept: under the 5 s after which Node closes it.
 pub const POOL_IDLE: Duration = Duration::from_secs(4);
 /// How often connections that were idle for so long are looked for.

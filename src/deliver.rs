@@ -4,7 +4,7 @@
 //! only this room speaks HTTP to endpoints; a courier belongs to one thread's runtime.
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`],
-//! `resolve`), on which connection (`pool`, `connection`), and what its end means (`response`, `classify`).
+//! `resolve`), on which connection (`pool`, `connection`), and what its end means (`head`, `response`, `classify`).
 
 pub mod courier;
 pub mod target;
@@ -12,6 +12,7 @@ pub mod guard;
 mod resolve;
 mod pool;
 mod connection;
+mod head;
 mod response;
 mod classify;
 

@@ -175,7 +175,7 @@ impl Traffic {
         let (head, body) = answer.split_once("\n\n").expect("a head and a body");
         let headers = head.lines().filter_map(|line| line.split_once(": "));
         let headers = headers.map(|(name, value)| (name.to_owned().into(), value.to_owned().into()));
-        Response { status, headers: headers.collect(), body: body.to_owned(), truncated: false }
+        Response { status, headers: headers.collect(), body: body.to_owned(), malformed: Vec::new(), truncated: false }
     }
 
     fn failure(&mut self, url: &str, at: Time) -> (Option<AttemptError>, Option<Response>) {

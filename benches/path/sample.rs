@@ -79,7 +79,7 @@ pub(crate) fn attempt(bytes: usize) -> Attempt {
 /// What an endpoint answers.
 pub(crate) fn response() -> Response {
     let headers = vec![("content-length".into(), "0".into())];
-    Response { status: 200, headers, body: String::new(), truncated: false }
+    Response { status: 200, headers, body: String::new(), malformed: Vec::new(), truncated: false }
 }
 
 /// The same, decided.

@@ -40,8 +40,6 @@ pub(super) enum AttemptPhase {
     Connecting,
     /// The request was on its way, no status had come.
     Waiting,
-    /// A status had come, not all of the body.
-    Reading,
 }
 
 /// Whose fault it was.
@@ -66,7 +64,7 @@ impl EndpointName {
 pub(super) fn status(endpoint: &EndpointName, status: u16, location: Option<&str>) -> Option<AttemptError> {
     let host = &endpoint.host;
     match (status, location) {
-        (200..=209, _) => None,
+        (status, _) if is_success(status) => None,
         (300..=399, Some(location)) => {
             let location: String = location.chars().take(LOCATION_QUOTED_MAX).collect();
             let detail = format!("{host} answered {status} and points to {location}; save that address instead");
@@ -80,18 +78,27 @@ pub(super) fn status(endpoint: &EndpointName, status: u16, location: Option<&str
     }
 }
 
-/// The deadline, `limit` after the start, passed.
-pub(super) fn late(endpoint: &EndpointName, phase: AttemptPhase, limit: Duration) -> AttemptError {
-    let host = &endpoint.host;
-    let detail = match phase {
-        AttemptPhase::Connecting | AttemptPhase::Waiting => format!("{host} did not answer within {limit:?}"),
-        AttemptPhase::Reading => format!("{host} did not finish its answer within {limit:?}"),
-    };
-    AttemptError { kind: ErrorKind::Timeout, detail }
+/// Whether a status says that the message is delivered.
+pub(super) fn is_success(status: u16) -> bool {
+    (200..=209).contains(&status)
 }
 
-/// What an error of the client means, by the one of its causes that says most.
-pub(super) fn failure(endpoint: &EndpointName, phase: AttemptPhase, error: &(dyn Error + 'static)) -> Fault {
+/// The deadline, `limit` after the start, passed before a head had come.
+pub(super) fn late(endpoint: &EndpointName, limit: Duration) -> AttemptError {
+    AttemptError { kind: ErrorKind::Timeout, detail: format!("{} did not answer within {limit:?}", endpoint.host) }
+}
+
+/// What an error of the client means, by the one of its causes that says most; the deadline was `limit`.
+pub(super) fn failure(
+    endpoint: &EndpointName,
+    phase: AttemptPhase,
+    error: &(dyn Error + 'static),
+    limit: Duration,
+) -> Fault {
+    // The system gave up before our deadline passed.
+    if io_kind(error) == io::ErrorKind::TimedOut {
+        return Fault::Endpoint(late(endpoint, limit));
+    }
     let causes: Vec<_> = causes(error).collect();
     if phase == AttemptPhase::Connecting
         && let Some(reason) = causes.iter().find_map(|cause| shortage(*cause))
@@ -101,11 +108,6 @@ pub(super) fn failure(endpoint: &EndpointName, phase: AttemptPhase, error: &(dyn
     let named = causes.iter().find_map(|cause| named(endpoint, *cause));
     let (kind, detail) = named.unwrap_or_else(|| broken(endpoint, phase, io_kind(error)));
     Fault::Endpoint(AttemptError { kind, detail })
-}
-
-/// Whether the system gave up before our deadline passed.
-pub(super) fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    io_kind(error) == io::ErrorKind::TimedOut
 }
 
 /// What the system said: that is the innermost cause.
@@ -207,23 +209,17 @@ fn http(host: &str, error: &hyper::Error) -> Option<String> {
 
 /// What an error of the operating system means.
 fn broken(endpoint: &EndpointName, phase: AttemptPhase, kind: io::ErrorKind) -> (ErrorKind, String) {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, InvalidInput, UnexpectedEof};
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     let EndpointName { authority, host, tls } = endpoint;
+    // TCP answers with "refused"; what breaks off later than that is the handshake.
+    let is_handshake = *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe);
     match phase {
-        // TCP answers with "refused"; what breaks off later than that is the handshake.
-        AttemptPhase::Connecting
-            if *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe) =>
-        {
+        AttemptPhase::Connecting if is_handshake => {
             (ErrorKind::Tls, format!("{authority} broke off the TLS handshake"))
         }
         AttemptPhase::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
-        // How hyper reports chunks that are none.
-        AttemptPhase::Reading if matches!(kind, InvalidData | InvalidInput) => {
-            (ErrorKind::Protocol, format!("the body that {host} answered is no HTTP/1.1"))
-        }
         AttemptPhase::Waiting => {
             (ErrorKind::Protocol, format!("{host} broke the connection without an answer: {kind}"))
         }
-        AttemptPhase::Reading => (ErrorKind::Protocol, format!("{host} broke off in the middle of its answer: {kind}")),
     }
 }

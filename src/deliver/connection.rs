@@ -14,11 +14,12 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 use tower_service::Service as _;
 
+use super::head::{HeadRecorder, RecordedStream};
 use super::resolve::Resolver;
-use crate::config::{CLOSE_MAX, ENDPOINT_KEEPALIVE};
+use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX, ENDPOINT_KEEPALIVE};
 
 /// Makes connections.
 #[derive(Debug)]
@@ -32,6 +33,9 @@ pub(super) struct Connector {
 #[derive(Debug)]
 pub(super) struct EndpointConnection {
     pub(super) http: SendRequest<Full<Bytes>>,
+    /// What the endpoint's last head was.
+    pub(super) head: HeadRecorder,
+    opened: Instant,
     /// Drives the connection. `None` once it is being closed.
     task: Option<JoinHandle<()>>,
 }
@@ -80,16 +84,24 @@ impl Connector {
         tcp.set_keepalive(Some(ENDPOINT_KEEPALIVE));
         tcp.set_keepalive_interval(Some(ENDPOINT_KEEPALIVE));
         tcp.set_connect_timeout(Some(limit));
-        Ok(Self { https: HttpsConnector::from((tcp, tls_config(roots)?)), http: Builder::new() })
+        let mut http = Builder::new();
+        // As browsers and curl read heads; what is dropped is named (`head`).
+        http.allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            // Servers exist that know names only in this case.
+            .title_case_headers(true);
+        Ok(Self { https: HttpsConnector::from((tcp, tls_config(roots)?)), http })
     }
 
     pub(super) async fn connect(&self, to: &Uri) -> Result<EndpointConnection, ExchangeError> {
         // This connector is always ready: it has no limit of its own.
         let io = self.https.clone().call(to.clone()).await.map_err(ExchangeError::Connect)?;
-        let (http, connection) = self.http.handshake(io).await.map_err(ExchangeError::Http)?;
+        let (stream, head) = RecordedStream::new(io);
+        let (http, connection) = self.http.handshake(stream).await.map_err(ExchangeError::Http)?;
         // The request on the connection is told how it ends; without a request nobody needs to know.
         let task = tokio::spawn(connection.map(drop));
-        Ok(EndpointConnection { http, task: Some(task) })
+        Ok(EndpointConnection { http, head, opened: Instant::now(), task: Some(task) })
     }
 }
 
@@ -107,6 +119,11 @@ impl EndpointConnection {
     /// Whether a request can be sent now.
     pub(super) fn is_ready(&self) -> bool {
         self.http.is_ready()
+    }
+
+    /// Whether it has been open for as long as a connection may be reused: its name may lead elsewhere by now.
+    pub(super) fn is_old(&self, now: Instant) -> bool {
+        now >= self.opened + CONNECTION_AGE_MAX
     }
 
     pub(super) fn is_closed(&self) -> bool {

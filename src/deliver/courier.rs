@@ -13,15 +13,17 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response as HttpResponse};
 use ipnet::IpNet;
 use rustls::RootCertStore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::classify::{self, AttemptPhase, Fault};
 use super::connection::{Connector, EndpointConnection, ExchangeError, platform_roots};
 use super::guard::Guard;
+use super::head::RawHead;
 use super::pool::Pool;
 use super::resolve::Resolver;
 use super::response::ResponseReader;
 use super::target::{Endpoint, Target};
+use crate::config::DELIVERED_BODY_MAX;
 use crate::workspace::event::{AttemptError, ErrorKind, Header, Response};
 use crate::workspace::time::Clock;
 
@@ -70,8 +72,8 @@ pub enum PostResult {
 /// A final outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptOutcome {
-    /// Every header that we set, in order; custom ones are masked. `host` and `content-length` follow
-    /// from the URL and the body.
+    /// Every header that we set, in order; custom ones are masked. `host`,
+    /// `accept-encoding` and `content-length` follow from the URL and the body.
     pub headers: Arc<[Header]>,
     /// Why it failed; `None` is delivered.
     pub error: Option<AttemptError>,
@@ -128,57 +130,35 @@ impl Courier {
         };
         let name = &endpoint.name;
         let request = endpoint.post(headers, post.body.clone());
-        let mut response = None;
-        let ended = timeout(self.timeout, self.exchange(endpoint, request, &mut response)).await;
-        // A status that is an error stays the reason, whatever happens to the rest of the response.
-        if let Some(error) = response.as_ref().and_then(|head| classify::status(name, head.status, head.location())) {
-            return done(Some(error), response);
-        }
-        let waited = if response.is_some() { AttemptPhase::Reading } else { AttemptPhase::Waiting };
-        let late = |phase| Fault::Endpoint(classify::late(name, phase, self.timeout));
-        let failed = |phase, error: &(dyn Error + 'static)| match classify::is_timeout(error) {
-            true => late(phase),
-            false => classify::failure(name, phase, error),
-        };
-        let fault = match ended {
-            Ok(Ok(())) => return done(None, response),
-            Ok(Err(ExchangeError::Connect(error))) => failed(AttemptPhase::Connecting, &*error),
-            Ok(Err(ExchangeError::Http(error))) => failed(waited, &error),
-            Err(_elapsed) => late(waited),
+        let deadline = started + self.timeout;
+        let sent = timeout_at(deadline, self.send(endpoint, request)).await;
+        let fault = match sent {
+            // The head decides: whatever happens to the body changes nothing any more.
+            Ok(Ok((connection, response))) => {
+                let response = read(endpoint, connection, response, deadline).await;
+                return done(classify::status(name, response.status, response.location()), Some(response));
+            }
+            Ok(Err(Unanswered::Refused(head))) => {
+                let response = ResponseReader::of_raw(head);
+                return done(classify::status(name, response.status, response.location()), Some(response));
+            }
+            Ok(Err(Unanswered::Failed(ExchangeError::Connect(error)))) => {
+                classify::failure(name, AttemptPhase::Connecting, &*error, self.timeout)
+            }
+            Ok(Err(Unanswered::Failed(ExchangeError::Http(error)))) => {
+                classify::failure(name, AttemptPhase::Waiting, &error, self.timeout)
+            }
+            Err(_elapsed) => Fault::Endpoint(classify::late(name, self.timeout)),
         };
         match fault {
             Fault::Endpoint(error) => {
-                if response.is_none() && error.kind == ErrorKind::Protocol {
+                if error.kind == ErrorKind::Protocol {
                     endpoint.pool.broke(Instant::now());
                 }
-                done(Some(error), response)
+                done(Some(error), None)
             }
             Fault::Ours(reason) => PostResult::Unable(reason),
         }
-    }
-
-    /// Sends the request and reads its response into `read`, which holds what came so far if this is dropped.
-    async fn exchange(
-        &self,
-        endpoint: &Endpoint,
-        request: Request<Full<Bytes>>,
-        read: &mut Option<ResponseReader>,
-    ) -> Result<(), ExchangeError> {
-        let (connection, response) = self.send(endpoint, request).await?;
-        let (head, mut body) = response.into_parts();
-        let read = read.insert(ResponseReader::new(head.status.as_u16(), &head.headers));
-        // Frees the buffer that the connection reads into, so that it can be used again.
-        drop(head);
-        while read.wants_more() {
-            match body.frame().await.transpose().map_err(ExchangeError::Http)? {
-                Some(frame) => frame.data_ref().into_iter().for_each(|bytes| read.push(bytes)),
-                None => {
-                    endpoint.pool.put(connection, Instant::now());
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Sends a request and waits for the head of its response. Dropping the connection closes it.
@@ -186,19 +166,73 @@ impl Courier {
         &self,
         to: &Endpoint,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<(EndpointConnection, HttpResponse<Incoming>), ExchangeError> {
+    ) -> Result<(EndpointConnection, HttpResponse<Incoming>), Unanswered> {
         while let Some(mut connection) = to.pool.take(Instant::now()) {
             match connection.http.try_send_request(request).await {
                 Ok(response) => return Ok((connection, response)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
-                    None => return Err(ExchangeError::Http(error.into_error())),
+                    None => return Err(Unanswered::new(error.into_error(), &connection)),
                 },
             }
         }
         // Boxed, because the future is large and needed for few requests.
-        let mut connection = Box::pin(self.connector.connect(&to.uri)).await?;
-        let response = connection.http.send_request(request).await.map_err(ExchangeError::Http)?;
-        Ok((connection, response))
+        let connected = Box::pin(self.connector.connect(&to.uri)).await;
+        let mut connection = connected.map_err(Unanswered::Failed)?;
+        match connection.http.send_request(request).await {
+            Ok(response) => Ok((connection, response)),
+            Err(error) => Err(Unanswered::new(error, &connection)),
+        }
     }
+}
+
+/// No response that hyper takes.
+enum Unanswered {
+    Failed(ExchangeError),
+    /// It refused this head, whose status can be read all the same.
+    Refused(RawHead),
+}
+
+impl Unanswered {
+    fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
+        let is_refused = error.is_parse() && !error.is_parse_too_large();
+        let head = if is_refused { connection.head.take(true) } else { None };
+        head.map_or(Self::Failed(ExchangeError::Http(error)), Self::Refused)
+    }
+}
+
+/// Reads a response until `deadline`, as much of it as is looked at, and keeps its connection where its end was seen.
+async fn read(
+    endpoint: &Endpoint,
+    connection: EndpointConnection,
+    response: HttpResponse<Incoming>,
+    deadline: Instant,
+) -> ResponseReader {
+    let raw = connection.head.take(false);
+    let end_is_told = raw.as_ref().is_some_and(|raw| raw.end_is_told);
+    let (head, body) = response.into_parts();
+    let malformed = raw.map(|raw| raw.malformed).unwrap_or_default();
+    let mut read = ResponseReader::new(head.status.as_u16(), &head.headers, malformed);
+    // Frees the buffer that the connection reads into, so that it can be used again.
+    drop(head);
+    let patience = if classify::is_success(read.status) { Instant::now() + DELIVERED_BODY_MAX } else { deadline };
+    // How it breaks off is of no interest: what came of it is shown.
+    drop(timeout_at(patience.min(deadline), read_body(body, &mut read)).await);
+    if end_is_told && read.has_ended() {
+        endpoint.pool.put(connection, read.keep_alive(), Instant::now());
+    }
+    read
+}
+
+async fn read_body(mut body: Incoming, read: &mut ResponseReader) -> Result<(), hyper::Error> {
+    while read.wants_more() {
+        match body.frame().await.transpose()? {
+            Some(frame) => frame.data_ref().into_iter().for_each(|bytes| read.push(bytes)),
+            None => {
+                read.end();
+                break;
+            }
+        }
+    }
+    Ok(())
 }

@@ -8,13 +8,16 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::connection::EndpointConnection;
-use crate::config::{NO_REUSE_FOR, NO_REUSE_MAX, POOL_EXPIRE_EVERY, POOL_IDLE, POOL_IDLE_PER_HOST_MAX};
+use crate::config::{
+    KEEP_ALIVE_MARGIN, NO_REUSE_FOR, NO_REUSE_MAX, POOL_EXPIRE_EVERY, POOL_IDLE, POOL_IDLE_PER_HOST_MAX,
+};
 
 /// All origins of a courier, and a task that closes what is idle for too long.
 #[derive(Debug, Default)]
@@ -30,7 +33,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct OriginPool {
     name: Arc<str>,
-    /// The longest idle first.
+    /// Each with the time until which it may be used again; the last one put back last.
     idle: Mutex<Vec<(EndpointConnection, Instant)>>,
     no_reuse: Arc<NoReuse>,
 }
@@ -56,25 +59,24 @@ impl OriginPool {
     /// The connection that was used last, if it can be used again.
     pub(super) fn take(&self, now: Instant) -> Option<EndpointConnection> {
         let mut idle = self.idle.lock();
-        while let Some((connection, since)) = idle.pop() {
-            if now >= since + POOL_IDLE {
-                idle.clear();
-            } else if connection.is_ready() {
+        while let Some((connection, until)) = idle.pop() {
+            if now < until && !connection.is_old(now) && connection.is_ready() {
                 return Some(connection);
             }
         }
         None
     }
 
-    /// Keeps a connection whose response was read to its end for the next request. One that is not ready, or
-    /// must not be reused, closes.
-    pub(super) fn put(&self, connection: EndpointConnection, now: Instant) {
-        if self.no_reuse.contains(&self.name, now) {
+    /// Keeps a connection whose response was read to its end for the next request, for [`POOL_IDLE`] or less if
+    /// the endpoint said so (`keep_alive`). One that is not ready, or must not be reused, closes.
+    pub(super) fn put(&self, connection: EndpointConnection, keep_alive: Option<Duration>, now: Instant) {
+        let usable = keep_alive.map_or(POOL_IDLE, |promised| promised.saturating_sub(KEEP_ALIVE_MARGIN).min(POOL_IDLE));
+        if usable.is_zero() || self.no_reuse.contains(&self.name, now) {
             return;
         }
         let mut idle = self.idle.lock();
         if connection.is_ready() && idle.len() < POOL_IDLE_PER_HOST_MAX {
-            idle.push((connection, now));
+            idle.push((connection, now + usable));
         }
     }
 
@@ -87,7 +89,7 @@ impl OriginPool {
     /// Closes what is idle for too long. Says whether anything is left.
     fn expire(&self, now: Instant) -> bool {
         let mut idle = self.idle.lock();
-        idle.retain(|(connection, since)| now < *since + POOL_IDLE && !connection.is_closed());
+        idle.retain(|(connection, until)| now < *until && !connection.is_old(now) && !connection.is_closed());
         !idle.is_empty()
     }
 }
@@ -126,8 +128,6 @@ async fn expire(pool: Weak<Pool>) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::sleep;
 
     use super::*;

@@ -1,7 +1,11 @@
 //! The response, as far as it is read and retained: an endpoint decides neither.
 
-use hyper::header::{HeaderMap, LOCATION};
+use std::borrow::Cow;
+use std::time::Duration;
 
+use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION};
+
+use super::head::RawHead;
 use crate::config::{RESPONSE_BODY_RETAINED_MAX, RESPONSE_HEADER_BYTES_RETAINED_MAX, RESPONSE_READ_MAX};
 use crate::workspace::event::{Header, Response};
 
@@ -11,20 +15,46 @@ pub(super) struct ResponseReader {
     /// The status code.
     pub(super) status: u16,
     headers: Vec<Header>,
-    location: Option<String>,
+    malformed: Vec<String>,
+    /// How the body is encoded although nobody asked for it.
+    encoding: Option<String>,
     body: Vec<u8>,
     read: usize,
+    /// The body was read to its end, and that end could be told.
+    ended: bool,
 }
 
 impl ResponseReader {
-    pub(super) fn new(status: u16, headers: &HeaderMap) -> Self {
-        let location = headers.get(LOCATION).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        Self { status, headers: retained(headers), location, body: Vec::new(), read: 0 }
+    pub(super) fn new(status: u16, headers: &HeaderMap, malformed: Vec<String>) -> Self {
+        let pairs = headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
+        Self::with(status, retained(pairs), malformed)
+    }
+
+    /// The response whose head no parser takes, and whose body cannot be read.
+    pub(super) fn of_raw(head: RawHead) -> Self {
+        let pairs = head.headers.iter().map(|(name, value)| (&**name, Cow::Borrowed(&**value)));
+        Self::with(head.status, retained(pairs), head.malformed)
+    }
+
+    fn with(status: u16, headers: Vec<Header>, malformed: Vec<String>) -> Self {
+        let encoding = find(&headers, &CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
+        let encoding = encoding.map(str::to_owned);
+        Self { status, headers, malformed, encoding, body: Vec::new(), read: 0, ended: false }
     }
 
     /// Where a redirect points to.
     pub(super) fn location(&self) -> Option<&str> {
-        self.location.as_deref()
+        find(&self.headers, &LOCATION)
+    }
+
+    /// How long the endpoint promises to keep an idle connection (RFC 2068 section 19.7.1), whole seconds.
+    pub(super) fn keep_alive(&self) -> Option<Duration> {
+        let value = find(&self.headers, &HeaderName::from_static("keep-alive"))?;
+        let seconds = value.split([',', ';']).find_map(|parameter| {
+            let (name, seconds) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("timeout").then(|| seconds.trim().trim_matches('"').parse().ok())?
+        });
+        seconds.map(Duration::from_secs)
     }
 
     /// Whether the next bytes of the body should be read.
@@ -39,24 +69,42 @@ impl ResponseReader {
         self.read = self.read.saturating_add(bytes.len());
     }
 
+    /// There is nothing more to read.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     pub(super) fn finish(self) -> Response {
+        let Self { status, headers, malformed, read, ended, .. } = self;
+        if let Some(encoding) = self.encoding.filter(|_| read > 0) {
+            // The bytes would be noise in the log.
+            let body = format!("{encoding}, {read} bytes");
+            return Response { status, headers, malformed, body, truncated: !ended };
+        }
         let mut body = String::from_utf8_lossy(&self.body).into_owned();
         // A replaced byte takes three, so the text may be longer than the bytes were.
-        let truncated = self.read > RESPONSE_BODY_RETAINED_MAX || body.len() > RESPONSE_BODY_RETAINED_MAX;
+        let truncated = !ended || read > RESPONSE_BODY_RETAINED_MAX || body.len() > RESPONSE_BODY_RETAINED_MAX;
         body.truncate(body.floor_char_boundary(RESPONSE_BODY_RETAINED_MAX));
-        Response { status: self.status, headers: self.headers, body, truncated }
+        Response { status, headers, malformed, body, truncated }
     }
 }
 
+fn find<'a>(headers: &'a [Header], name: &HeaderName) -> Option<&'a str> {
+    headers.iter().find(|(known, _)| known == name.as_str()).map(|(_, value)| &**value)
+}
+
 /// The headers that fit into [`RESPONSE_HEADER_BYTES_RETAINED_MAX`]; one that does not is left out.
-fn retained(headers: &HeaderMap) -> Vec<Header> {
+fn retained<'a>(headers: impl Iterator<Item = (&'a str, Cow<'a, str>)>) -> Vec<Header> {
     let mut room = RESPONSE_HEADER_BYTES_RETAINED_MAX;
-    let mut retained = Vec::with_capacity(headers.len());
+    let mut retained = Vec::with_capacity(headers.size_hint().0);
     for (name, value) in headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        if let Some(left) = room.checked_sub(name.as_str().len() + value.len()) {
+        if let Some(left) = room.checked_sub(name.len() + value.len()) {
             room = left;
-            retained.push((name.as_str().to_owned().into(), value.into_owned().into()));
+            retained.push((name.to_owned().into(), value.into_owned().into()));
         }
     }
     retained
@@ -69,10 +117,11 @@ mod tests {
     use super::*;
 
     fn reader(body: &[&[u8]]) -> ResponseReader {
-        let mut reader = ResponseReader::new(200, &HeaderMap::new());
+        let mut reader = ResponseReader::new(200, &HeaderMap::new(), Vec::new());
         for bytes in body {
             reader.push(bytes);
         }
+        reader.end();
         reader
     }
 
@@ -116,6 +165,6 @@ mod tests {
         .collect();
         let names =
             |reader: ResponseReader| reader.finish().headers.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-        assert_eq!(names(ResponseReader::new(200, &headers)), ["a", "c"]);
+        assert_eq!(names(ResponseReader::new(200, &headers, Vec::new())), ["a", "c"]);
     }
 }

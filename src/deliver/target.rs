@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use hyper::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
 use hyper::{Method, Request, Uri};
 use url::{Position, Url};
 
@@ -112,8 +112,7 @@ impl Endpoint {
     }
 
     /// A POST to it.
-    pub(super) fn post(&self, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
-        headers.insert(HOST, self.host.clone());
+    pub(super) fn post(&self, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.path.clone();
@@ -153,6 +152,12 @@ impl RequestTemplate {
         ];
         let set = FIXED.len() + own.len() + self.custom.len();
         let mut headers = HeaderMap::with_capacity(set + IMPLIED);
+        // Servers exist that look for it in the first line only.
+        if let Ok(endpoint) = &self.endpoint {
+            headers.insert(HOST, endpoint.host.clone());
+        }
+        // What came encoded could not be read in the log.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut logged = Vec::with_capacity(set);
         for (name, value) in FIXED {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
@@ -173,8 +178,8 @@ impl RequestTemplate {
     }
 }
 
-/// `host` and `content-length`, which are set without being logged.
-const IMPLIED: usize = 2;
+/// `host`, `accept-encoding` and `content-length`, which are set without being logged.
+const IMPLIED: usize = 3;
 /// The headers that are the same in every request.
 const FIXED: [(&str, &str); 3] = [("content-type", "application/json"), ("accept", "*/*"), ("user-agent", AGENT)];
 

@@ -149,9 +149,12 @@ pub struct Response {
     pub status: u16,
     /// At most 100 headers, in order; bytes that are no UTF-8 are replaced.
     pub headers: Vec<Header>,
-    /// At most 4 KiB; bytes that are no UTF-8 are replaced.
+    /// Lines among the headers that are none: they were dropped. At most 4 of 256 bytes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub malformed: Vec<String>,
+    /// At most 4 KiB; bytes that are no UTF-8 are replaced. `gzip, 38 bytes` for a body that is encoded.
     pub body: String,
-    /// Whether the body was longer than what is retained.
+    /// Whether the body was longer than what is retained, or its end was not seen.
     pub truncated: bool,
 }
 

@@ -114,7 +114,7 @@ mod tests {
 
     fn answered(status: u16, headers: &[(&str, &str)]) -> Response {
         let headers = headers.iter().map(|&(name, value)| (name.to_owned().into(), value.to_owned().into())).collect();
-        Response { status, headers, body: String::new(), truncated: false }
+        Response { status, headers, body: String::new(), malformed: Vec::new(), truncated: false }
     }
 
     fn of(kind: ErrorKind, detail: &str, response: Option<&Response>) -> String {

@@ -203,13 +203,20 @@ pub(super) fn success(n: u64) -> Attempt {
             headers: Arc::new([("content-type".into(), "application/json".into())]),
             message: RawMessage::from_stored(Bytes::from(format!("{{\"message_id\": \"m{n}\"}}"))).unwrap(),
         },
-        response: Some(Arc::new(Response { status: 200, headers: vec![], body: String::new(), truncated: false })),
+        response: Some(Arc::new(Response {
+            status: 200,
+            headers: vec![],
+            body: String::new(),
+            malformed: Vec::new(),
+            truncated: false,
+        })),
     }
 }
 
 /// As [`success`], but answered with 500.
 pub(super) fn failure(n: u64) -> Attempt {
-    let response = Response { status: 500, headers: vec![], body: "down".to_owned(), truncated: false };
+    let response =
+        Response { status: 500, headers: vec![], body: "down".to_owned(), malformed: Vec::new(), truncated: false };
     Attempt { error: Some(http_error(n)), response: Some(Arc::new(response)), ..success(n) }
 }
 

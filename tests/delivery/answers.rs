@@ -11,13 +11,14 @@ async fn the_request_is_what_the_contract_says_and_the_recorded_headers_are_the_
     assert_eq!(body, BODY);
     let mut lines = head.lines();
     assert_eq!(lines.next(), Some("POST /hook?token=secret HTTP/1.1"));
-    let sent: Vec<(&str, &str)> = lines
+    let sent: Vec<(String, &str)> = lines
         .map(|line| line.split_once(": ").unwrap())
-        .filter(|(name, _)| !["host", "content-length"].contains(name))
+        .map(|(name, value)| (name.to_lowercase(), value))
+        .filter(|(name, _)| !["host", "accept-encoding", "content-length"].contains(&name.as_str()))
         .collect();
     let recorded: Vec<(&str, &str)> =
         done.headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
-    assert_eq!(sent, recorded);
+    assert_eq!(sent.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>(), recorded);
     let expected = [
         ("content-type", "application/json"),
         ("accept", "*/*"),
@@ -39,8 +40,8 @@ async fn path_and_query_are_sent_as_configured_and_the_host_with_its_port() {
         assert!(delivered(&attempt(&courier(), &format!("{origin}{configured}")).await));
         let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();
         assert!(request.starts_with(&format!("POST {sent} HTTP/1.1\r\n")), "{configured}: {request}");
-        let host = origin.replace("http://", "host: ");
-        assert_eq!(request.lines().filter(|line| line.starts_with("host")).collect::<Vec<_>>(), [host]);
+        let host = origin.replace("http://", "Host: ");
+        assert_eq!(request.lines().filter(|line| line.starts_with("Host")).collect::<Vec<_>>(), [host]);
     }
 }
 
@@ -52,9 +53,9 @@ async fn custom_headers_are_sent_and_masked_in_what_is_recorded() {
     let post = post_to(Target::new(endpoint.url().into(), vec![SECRET.into()], headers), "msg_7_1-0");
     let PostResult::Done(done) = courier().attempt(&post).await else { panic!("it was not attempted") };
     let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();
-    for (name, value) in pairs {
-        assert_eq!(request.matches(&format!("\r\n{name}: ")).count(), 1, "{request}");
-        assert!(request.contains(&format!("\r\n{name}: {value}\r\n")), "{request}");
+    for (name, sent_as, value) in [(pairs[0].0, "Accept", pairs[0].1), (pairs[1].0, "Authorization", pairs[1].1)] {
+        assert_eq!(request.matches(&format!("\r\n{sent_as}: ")).count(), 1, "{request}");
+        assert!(request.contains(&format!("\r\n{sent_as}: {value}\r\n")), "{request}");
         assert!(done.headers.contains(&(name.into(), "***".into())), "{:?}", done.headers);
     }
     assert!(!format!("{done:?} {post:?}").contains("key-of-the-endpoint"));
@@ -110,15 +111,6 @@ async fn a_connection_that_breaks_before_the_answer_is_a_protocol_error() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_a_protocol_error() {
-    let step = Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab".to_vec());
-    let done = once(vec![step]).await;
-    let sentence = "127.0.0.1 broke off in the middle of its answer: unexpected end of file";
-    assert_failed(&done, ErrorKind::Protocol, sentence);
-    assert_eq!(done.response.unwrap().body, "ab");
-}
-
-#[tokio::test]
 async fn an_error_status_stays_the_reason_when_the_rest_of_the_answer_fails() {
     for step in [Step::ReplyAndClose, Step::ReplyAndStall] {
         let done = once(vec![step(b"HTTP/1.1 500 No\r\ncontent-length: 5\r\n\r\nab".to_vec())]).await;
@@ -131,9 +123,6 @@ async fn an_error_status_stays_the_reason_when_the_rest_of_the_answer_fails() {
 async fn what_is_no_http_is_a_protocol_error() {
     let done = once(vec![Step::Reply(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())]).await;
     assert_failed(&done, ErrorKind::Protocol, "what 127.0.0.1 answered is no HTTP/1.1");
-    let chunks = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\n".to_vec();
-    let done = once(vec![Step::Reply(chunks)]).await;
-    assert_failed(&done, ErrorKind::Protocol, "the body that 127.0.0.1 answered is no HTTP/1.1");
 }
 
 #[tokio::test]
@@ -155,10 +144,13 @@ async fn silence_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn headers_without_the_promised_body_are_a_timeout() {
-    let done = once(vec![Step::ReplyAndStall(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n".to_vec())]).await;
-    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not finish its answer within 500ms");
-    assert_eq!(done.response.unwrap().status, 200);
+async fn a_head_without_the_promised_body_is_decided_by_its_status() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n".to_vec();
+    for step in [Step::ReplyAndStall(head.clone()), Step::ReplyAndClose(head)] {
+        let done = once(vec![step]).await;
+        assert!(delivered(&done));
+        assert!(done.response.unwrap().truncated);
+    }
 }
 
 #[tokio::test]
@@ -171,8 +163,9 @@ async fn a_trickle_does_not_extend_the_deadline() {
     let done =
         once(vec![Step::Trickle(answer("200 OK", "", &"x".repeat(1_000))[..50].to_vec(), vec![b'x'; 900], pause)])
             .await;
-    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not finish its answer within 500ms");
-    assert!(done.response.unwrap().body.len() > 1);
+    assert!(delivered(&done));
+    let response = done.response.unwrap();
+    assert!(response.body.len() > 1 && response.truncated);
 }
 
 #[tokio::test]

@@ -115,9 +115,11 @@ fn reading() -> Reading {
         status: 500,
         headers: vec![pair("set-cookie", "a=1"), pair("content-type", "text/plain"), pair("Set-Cookie", "b=2")],
         body: "broken \"here\"".to_owned(),
+        malformed: Vec::new(),
         truncated: true,
     };
-    let fine = Response { status: 204, headers: Vec::new(), body: String::new(), truncated: false };
+    let fine =
+        Response { status: 204, headers: Vec::new(), body: String::new(), malformed: Vec::new(), truncated: false };
     let attempts = vec![
         attempt(15, Trigger::Test, error(ErrorKind::Connect, "no connection to endpoint.example"), None),
         attempt(14, Trigger::Message, error(ErrorKind::HttpStatus, "the endpoint answered 500"), Some(broken)),

@@ -39,6 +39,7 @@ fn hostile() -> Attempt {
             status: 302,
             headers: vec![("location".into(), format!("javascript:{HOSTILE}").into())],
             body: HOSTILE.to_owned(),
+            malformed: Vec::new(),
             truncated: true,
         })),
     }

@@ -111,12 +111,15 @@ pub(in crate::http) struct LoggedRequest<'a> {
 pub(in crate::http) struct LoggedResponse<'a> {
     /// The status code.
     status: u16,
-    /// At most 64; the values of a repeated name are joined with `, `.
+    /// At most 100; the values of a repeated name are joined with `, `.
     #[schema(value_type = HashMap<String, String>)]
     headers: JoinedHeaders<'a>,
-    /// At most 4 KiB; bytes that are no UTF-8 are replaced.
+    /// Lines among the headers that are no header and were dropped; left out when there are none.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    malformed: &'a [String],
+    /// At most 4 KiB; bytes that are no UTF-8 are replaced. Of an encoded body its encoding and size: `gzip, 38 bytes`.
     body: &'a str,
-    /// Whether the body was longer than what is kept.
+    /// Whether the body was longer than what is kept, or its end was not seen.
     truncated: bool,
 }
 
@@ -126,6 +129,7 @@ impl<'a> LogEntry<'a> {
         let response = attempt.response.as_ref().map(|response| LoggedResponse {
             status: response.status,
             headers: JoinedHeaders(&response.headers),
+            malformed: &response.malformed,
             body: &response.body,
             truncated: response.truncated,
         });

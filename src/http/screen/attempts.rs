@@ -95,8 +95,9 @@ fn answer(response: &Response) -> Markup {
     html! {
         p .line { "HTTP " (response.status) }
         (headers(&response.headers))
+        @for line in &response.malformed { p .hint { "No header, left out: " (shown(line)) } }
         @if response.body.is_empty() { p .hint { "Without a body." } } @else { (body(&response.body)) }
-        @if response.truncated { p .hint { "The body was longer; the rest was not kept." } }
+        @if response.truncated { p .hint { "The body was longer, or broke off; this is what is kept." } }
     }
 }
 

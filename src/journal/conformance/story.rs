@@ -51,6 +51,7 @@ pub(crate) fn attempt(entry: EntryId, message: RawMessage, error: Option<ErrorKi
             status: if error.is_some() { 503 } else { 200 },
             headers: vec![("server".into(), "\"x\"".into())],
             body: "ok\n".to_owned(),
+            malformed: Vec::new(),
             truncated: false,
         })),
     }

@@ -12,7 +12,7 @@
 //! | `signed` | the second of `at` |
 //! | `sent` | no header |
 //! | `status` | 200 when delivered, else no response came; `null` when none came though it was delivered |
-//! | `headers`, `body` | empty |
+//! | `headers`, `malformed`, `body` | empty |
 //! | `truncated` | `false` |
 //!
 //! `id`, `ms` and `sig` are `webhook-id`, the duration and `webhook-signature`. With a `sig` the request had the
@@ -142,6 +142,8 @@ struct After<'a> {
     status: Option<Option<u16>>,
     #[serde(skip_serializing_if = "Lines::is_empty")]
     headers: Lines<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    malformed: &'a [String],
     #[serde(skip_serializing_if = "str::is_empty")]
     body: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -154,9 +156,9 @@ impl<'a> After<'a> {
         let found = response.map(|response| response.status);
         let status = (found != usual).then_some(found);
         match response {
-            None => Self { status, headers: Lines(&[]), body: "", truncated: false },
-            Some(Response { headers, body, truncated, .. }) => {
-                Self { status, headers: Lines(headers), body, truncated: *truncated }
+            None => Self { status, headers: Lines(&[]), malformed: &[], body: "", truncated: false },
+            Some(Response { headers, malformed, body, truncated, .. }) => {
+                Self { status, headers: Lines(headers), malformed, body, truncated: *truncated }
             }
         }
     }
@@ -284,6 +286,8 @@ struct Stored {
     #[serde(default)]
     headers: Headers,
     #[serde(default)]
+    malformed: Vec<String>,
+    #[serde(default)]
     body: String,
     #[serde(default)]
     truncated: bool,
@@ -312,7 +316,9 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
         None => named_by(&stored.message)?,
     };
     let status = stored.status.unwrap_or(delivered.then_some(STATUS));
-    let Stored { at, trigger, id, config, errors, ms, error, url, message, headers, body, truncated, .. } = stored;
+    let Stored {
+        at, trigger, id, config, errors, ms, error, url, message, headers, malformed, body, truncated, ..
+    } = stored;
     let sent = match stored.sig {
         None => stored.sent.pairs(),
         Some(sig) => {
@@ -343,7 +349,8 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
         duration_ms: ms,
         error,
         request: Request { url, headers: sent.into(), message },
-        response: status.map(|status| Arc::new(Response { status, headers: headers.pairs(), body, truncated })),
+        response: status
+            .map(|status| Arc::new(Response { status, headers: headers.pairs(), malformed, body, truncated })),
     })
 }
 

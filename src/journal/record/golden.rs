@@ -238,6 +238,7 @@ fn delivered() -> Attempt {
             status: 200,
             headers: headers(&[("content-type", "text/plain; charset=\"utf-8\"")]),
             body: "ok\r\n\u{fffd}".to_owned(),
+            malformed: Vec::new(),
             truncated: false,
         })),
     }
@@ -248,7 +249,13 @@ fn failed() -> Attempt {
         trigger: Trigger::Test,
         errors: Some(1),
         error: Some(AttemptError { kind: ErrorKind::HttpStatus, detail: "it answered 503".to_owned() }),
-        response: Some(Arc::new(Response { status: 503, headers: Vec::new(), body: String::new(), truncated: true })),
+        response: Some(Arc::new(Response {
+            status: 503,
+            headers: Vec::new(),
+            body: String::new(),
+            malformed: Vec::new(),
+            truncated: true,
+        })),
         ..delivered()
     }
 }

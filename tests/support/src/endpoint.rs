@@ -21,6 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub enum Step {
     /// Write this and keep the connection.
     Reply(Vec<u8>),
+    /// Write this and keep the connection; after this pause write that, behind the answer.
+    ReplyAndMore(Vec<u8>, Duration, Vec<u8>),
+    /// Write this and keep the connection, but answer nothing that comes later than so long after it.
+    ReplyAndForget(Vec<u8>, Duration),
     /// Write this and close without having announced it.
     ReplyAndClose(Vec<u8>),
     /// Write this and do nothing more.
@@ -193,6 +197,22 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: &[Ste
 async fn follow(step: Step, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), seen: &Mutex<Seen>) -> bool {
     match step {
         Step::Reply(bytes) => return stream.write_all(&bytes).await.is_ok(),
+        Step::ReplyAndMore(bytes, pause, more) => {
+            drop(stream.write_all(&bytes).await);
+            tokio::time::sleep(pause).await;
+            return stream.write_all(&more).await.is_ok();
+        }
+        Step::ReplyAndForget(bytes, patience) => {
+            drop(stream.write_all(&bytes).await);
+            let mut first = [0];
+            return match tokio::time::timeout(patience, stream.read(&mut first)).await {
+                Ok(Ok(1)) => panic!("this step takes one request a connection"),
+                _ => {
+                    wait_for_end(stream, seen).await;
+                    false
+                }
+            };
+        }
         Step::ReplyAndClose(bytes) => {
             drop(stream.write_all(&bytes).await);
             drop(stream.shutdown().await);

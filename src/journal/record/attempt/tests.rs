@@ -50,10 +50,12 @@ fn headers() -> impl Strategy<Value = Vec<Header>> {
 }
 
 fn response() -> impl Strategy<Value = Option<Response>> {
-    let some = (prop_oneof![Just(200), Just(204), 100_u16..600], pairs(), text(), any::<bool>());
-    proptest::option::of(some.prop_map(|(status, headers, body, truncated)| Response {
+    let malformed = proptest::collection::vec(text(), 0..3);
+    let some = (prop_oneof![Just(200), Just(204), 100_u16..600], pairs(), malformed, text(), any::<bool>());
+    proptest::option::of(some.prop_map(|(status, headers, malformed, body, truncated)| Response {
         status,
         headers,
+        malformed,
         body,
         truncated,
     }))

@@ -1,0 +1,285 @@
+//! The head of a response as it came, beside what hyper makes of it.
+//!
+//! Browsers and curl read heads that RFC 9112 forbids, so endpoints that send them are believed to work. What
+//! hyper drops is named for the owner of the endpoint, what hyper refuses is read here, and here it is decided
+//! whether the end of the response could be told: after one that could not, the connection is not reused.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use memchr::{memchr, memmem};
+use parking_lot::Mutex;
+
+use crate::config::{MALFORMED_LINE_BYTES_MAX, MALFORMED_LINES_MAX, RAW_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX};
+use crate::workspace::event::Header;
+
+/// What a connection read since its last request was written, up to the end of the head.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HeadRecorder(Arc<Mutex<Recording>>);
+
+#[derive(Debug, Default)]
+struct Recording {
+    bytes: Vec<u8>,
+    /// The head has ended, or is too long to be recorded.
+    complete: bool,
+}
+
+/// A stream whose responses are recorded.
+#[derive(Debug)]
+pub(super) struct RecordedStream<S> {
+    stream: S,
+    recorder: HeadRecorder,
+}
+
+/// A head, read as far as it can be understood.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RawHead {
+    /// The status code.
+    pub(super) status: u16,
+    /// The headers in order, folded lines unfolded, at most [`RESPONSE_HEADERS_MAX`]; empty unless asked for.
+    pub(super) headers: Vec<Header>,
+    /// Lines that are no header, at most [`MALFORMED_LINES_MAX`], each cut to [`MALFORMED_LINE_BYTES_MAX`].
+    pub(super) malformed: Vec<String>,
+    /// Whether where the body ends is told in exactly one well-formed way.
+    pub(super) end_is_told: bool,
+}
+
+impl HeadRecorder {
+    /// The head that was read since the last request was written, its headers too when `with_headers`; it is
+    /// given out once. `None` when what came does not begin with a status line of HTTP/1.
+    pub(super) fn take(&self, with_headers: bool) -> Option<RawHead> {
+        let bytes = std::mem::take(&mut self.0.lock().bytes);
+        RawHead::parse(&bytes, with_headers)
+    }
+
+    fn restart(&self) {
+        let mut recording = self.0.lock();
+        recording.bytes.clear();
+        recording.complete = false;
+    }
+
+    /// Takes in what was read. Says whether more is wanted.
+    fn record(&self, read: &[u8]) {
+        let mut recording = self.0.lock();
+        // The end may stand across two reads.
+        let mut from = recording.bytes.len().saturating_sub(3);
+        let room = RAW_HEAD_BYTES_MAX - recording.bytes.len();
+        recording.bytes.extend_from_slice(&read[..room.min(read.len())]);
+        let ends = recording.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if ends > 0 {
+            // Line ends before a status line are skipped (RFC 9112 section 2.2).
+            recording.bytes.drain(..ends);
+            from = 0;
+        }
+        while let Some(end) = end_of_head(&recording.bytes[from..]).map(|end| from + end) {
+            // An interim response (RFC 9110 section 15.2) is followed by the one that counts.
+            let interim = status(&recording.bytes).is_some_and(|status| (100..200).contains(&status) && status != 101);
+            if !interim {
+                recording.bytes.truncate(end);
+                recording.complete = true;
+                return;
+            }
+            recording.bytes.drain(..end);
+            from = 0;
+        }
+        recording.complete = recording.bytes.len() == RAW_HEAD_BYTES_MAX;
+    }
+
+    fn wants_more(&self) -> bool {
+        !self.0.lock().complete
+    }
+}
+
+/// Bytes read at a time while the head is recorded: most responses are shorter.
+const RECORDED_READ_BYTES: usize = 2 * 1024;
+
+impl<S> RecordedStream<S> {
+    pub(super) fn new(stream: S) -> (Self, HeadRecorder) {
+        let recorder = HeadRecorder::default();
+        (Self { stream, recorder: recorder.clone() }, recorder)
+    }
+}
+
+impl<S: Read + Unpin> Read for RecordedStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.recorder.wants_more() {
+            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        }
+        let mut bytes = [0; RECORDED_READ_BYTES];
+        let room = buf.remaining().min(RECORDED_READ_BYTES);
+        let mut read = ReadBuf::new(&mut bytes[..room]);
+        std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, read.unfilled()))?;
+        this.recorder.record(read.filled());
+        buf.put_slice(read.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Write + Unpin> Write for RecordedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.recorder.restart();
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.recorder.restart();
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
+
+impl<S: Connection> Connection for RecordedStream<S> {
+    fn connected(&self) -> Connected {
+        self.stream.connected()
+    }
+}
+
+impl RawHead {
+    /// Reads a head; its headers too, `with_headers`.
+    fn parse(bytes: &[u8], with_headers: bool) -> Option<Self> {
+        let status = status(bytes)?;
+        let mut head = Self { status, headers: Vec::new(), malformed: Vec::new(), end_is_told: true };
+        let mut framing = Framing::default();
+        for line in lines(bytes).skip(1).take_while(|line| !line.is_empty()) {
+            if let [b' ' | b'\t', ..] = line {
+                framing.folded();
+                head.unfold(line, with_headers);
+                continue;
+            }
+            let Some((name, value)) = field(line) else {
+                head.reject(line);
+                continue;
+            };
+            framing.header(name, value);
+            if with_headers && head.headers.len() < RESPONSE_HEADERS_MAX {
+                let name = name.trim_ascii_end().to_ascii_lowercase();
+                let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into();
+                head.headers.push((lossy(&name), lossy(value)));
+            }
+        }
+        head.end_is_told = framing.tells_the_end(status, bytes.starts_with(b"HTTP/1.0"));
+        Some(head)
+    }
+
+    fn unfold(&mut self, line: &[u8], with_headers: bool) {
+        if !with_headers {
+            return;
+        }
+        let Some((_, value)) = self.headers.last_mut() else { return self.reject(line) };
+        let more = String::from_utf8_lossy(line.trim_ascii());
+        let gap = if value.is_empty() || more.is_empty() { "" } else { " " };
+        *value = format!("{value}{gap}{more}").into();
+    }
+
+    fn reject(&mut self, line: &[u8]) {
+        if self.malformed.len() < MALFORMED_LINES_MAX {
+            let mut line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+            line.truncate(line.floor_char_boundary(MALFORMED_LINE_BYTES_MAX));
+            self.malformed.push(line);
+        }
+    }
+}
+
+/// What the headers say about where the body ends (RFC 9112 section 6.3), read strictly: a sender and a
+/// receiver that read it differently would take the bytes of one response for the next.
+#[derive(Debug, Default)]
+struct Framing {
+    lengths: usize,
+    encodings: usize,
+    /// The length is not zero.
+    promises: bool,
+    odd: bool,
+    last_was_framing: bool,
+}
+
+impl Framing {
+    fn header(&mut self, name: &[u8], value: &[u8]) {
+        let token = name.trim_ascii_end();
+        let is_length = token.eq_ignore_ascii_case(CONTENT_LENGTH.as_str().as_bytes());
+        let is_encoding = token.eq_ignore_ascii_case(TRANSFER_ENCODING.as_str().as_bytes());
+        self.last_was_framing = is_length || is_encoding;
+        if !self.last_was_framing {
+            return;
+        }
+        self.lengths += usize::from(is_length);
+        self.encodings += usize::from(is_encoding);
+        self.promises |= is_length && value.iter().any(|byte| *byte != b'0');
+        let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        let well_formed = if is_length { is_number } else { value.eq_ignore_ascii_case(b"chunked") };
+        self.odd |= !well_formed || token.len() != name.len();
+    }
+
+    /// The header before goes on.
+    fn folded(&mut self) {
+        self.odd |= self.last_was_framing;
+    }
+
+    fn tells_the_end(&self, status: u16, is_1_0: bool) -> bool {
+        let bodiless = matches!(status, 204 | 304);
+        let contradicts = self.lengths + self.encodings > 1;
+        let needless = bodiless && (self.encodings > 0 || self.promises);
+        !(self.odd || contradicts || needless || (is_1_0 && self.encodings > 0))
+    }
+}
+
+/// The code of a status line, however it is spaced.
+fn status(bytes: &[u8]) -> Option<u16> {
+    let line = lines(bytes).next()?;
+    let rest = line.strip_prefix(b"HTTP/1.").filter(|rest| matches!(rest.first(), Some(b'0' | b'1')))?;
+    let code = rest[1..].strip_prefix(b" ")?.trim_ascii_start();
+    let digits = code.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
+    if code.get(3).is_some_and(|next| !next.is_ascii_whitespace()) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok().filter(|code| (100..600).contains(code))
+}
+
+/// Lines without their ends, which are LF or CRLF.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+}
+
+/// Name and value of a header line; the name may have spaces behind it. As hyper: a name of token characters
+/// (RFC 9110 section 5.6.2), a value without control characters.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', line)?;
+    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let token = name.trim_ascii_end();
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_text = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 127);
+    (!token.is_empty() && token.iter().all(is_token) && value.iter().all(is_text)).then_some((name, value))
+}
+
+/// Where the head ends that `bytes` hold the end of: behind its first empty line.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let crlf = memmem::find(bytes, b"\n\r\n").map(|at| at + 3);
+    let lf = memmem::find(bytes, b"\n\n").map(|at| at + 2);
+    match (crlf, lf) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests;

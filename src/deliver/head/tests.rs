@@ -1,0 +1,105 @@
+//! What is recorded of a head, held to what hyper reads in the same bytes.
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::Builder;
+use hyper_util::rt::TokioIo;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+/// Status, headers and body as hyper reads `answer`, and the head as it was recorded; it comes in `pieces`.
+async fn read(answer: &[u8], pieces: usize) -> (u16, Vec<(String, Vec<u8>)>, Vec<u8>, Option<RawHead>) {
+    let (ours, mut theirs) = tokio::io::duplex(64 * 1024);
+    let (stream, recorder) = RecordedStream::new(TokioIo::new(ours));
+    let (mut sender, connection) = Builder::new().handshake(stream).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let answer = answer.to_vec();
+    let endpoint = tokio::spawn(async move {
+        theirs.read_u8().await.unwrap();
+        for piece in answer.chunks(answer.len().div_ceil(pieces)) {
+            // What comes behind a 204 finds the connection closed.
+            if theirs.write_all(piece).await.is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        // Open until it is read.
+        theirs
+    });
+    let request = hyper::Request::post("/").body(Full::new(Bytes::from_static(b"x"))).unwrap();
+    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    drop((sender, endpoint.await.unwrap()));
+    driver.await.unwrap().ok();
+    let headers = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+    (head.status.as_u16(), headers, body, recorder.take(true))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_well_formed_answer_is_read_as_hyper_reads_it(
+        status in prop_oneof![Just(200_u16), 201_u16..=209, 300_u16..600],
+        reason in "[ -~]{0,20}",
+        headers in vec(("x-[a-z0-9-]{1,20}", "[!-~]([ -~]{0,40}[!-~])?"), 0..8),
+        body in vec(any::<u8>(), 0..300),
+        interim in any::<bool>(),
+        pieces in 1_usize..40,
+    ) {
+        prop_assume!(status != 304);
+        let mut answer = Vec::new();
+        if interim {
+            answer.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n");
+        }
+        answer.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
+        for (name, value) in &headers {
+            answer.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        answer.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        answer.extend_from_slice(&body);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (theirs, their_headers, their_body, ours) = runtime.block_on(read(&answer, pieces));
+        let expected_body = if status == 204 { Vec::new() } else { body.clone() };
+        prop_assert_eq!((theirs, &their_body), (status, &expected_body));
+        let ours = ours.unwrap();
+        prop_assert_eq!(ours.status, status);
+        let sorted = |mut pairs: Vec<(String, Vec<u8>)>| { pairs.sort(); pairs };
+        let our_headers = ours.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+        prop_assert_eq!(sorted(our_headers), sorted(their_headers));
+        prop_assert_eq!(ours.malformed, Vec::<String>::new());
+        prop_assert_eq!(ours.end_is_told, status != 204 || body.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_break_the_reading_and_nothing_grows_beyond_its_bound(
+        start in prop_oneof![Just("HTTP/1.1 200 OK\r\n"), Just("HTTP/1.0 200\n"), Just("\r\n\r\nHTTP/1.1 100\n\n"), Just("")],
+        bytes in vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b':'), Just(b' ')], 0..2_000),
+        pieces in 1_usize..50,
+    ) {
+        let all = [start.as_bytes(), &bytes].concat();
+        let recorder = HeadRecorder::default();
+        for piece in all.chunks(all.len().div_ceil(pieces).max(1)) {
+            if recorder.wants_more() {
+                recorder.record(piece);
+            }
+        }
+        if let Some(head) = recorder.take(true) {
+            prop_assert!(head.headers.len() <= RESPONSE_HEADERS_MAX && head.malformed.len() <= MALFORMED_LINES_MAX);
+            prop_assert!(head.malformed.iter().all(|line| line.len() <= MALFORMED_LINE_BYTES_MAX));
+        }
+    }
+}
+
+#[test]
+fn a_head_without_end_is_recorded_up_to_its_bound() {
+    let recorder = HeadRecorder::default();
+    recorder.record(b"HTTP/1.1 200 OK\r\n");
+    while recorder.wants_more() {
+        recorder.record(&b"a: b\r\n".repeat(1_000));
+    }
+    assert_eq!(recorder.0.lock().bytes.len(), RAW_HEAD_BYTES_MAX);
+}

@@ -1,0 +1,215 @@
+//! What endpoints answer: the head decides (`src/docs/contract.md`, section 2).
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use outbound::workspace::event::{ErrorKind, Response};
+use support::endpoint::{Endpoint, Step};
+
+use crate::*;
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What an endpoint that answers `bytes` over and over makes of two messages, the second right behind the first.
+async fn twice(step: Step) -> (Response, Endpoint) {
+    let endpoint = Endpoint::start(vec![step]);
+    let courier = courier(TIMEOUT);
+    let mut last = None;
+    for _ in 0..2 {
+        let outcome = attempt(&courier, &endpoint.url()).await;
+        assert_eq!(outcome.error, None);
+        last = outcome.response;
+    }
+    assert_eq!(endpoint.seen().requests.len(), 2, "each message is sent once");
+    (last.unwrap().as_ref().clone(), endpoint)
+}
+
+fn reply(text: &str) -> Step {
+    Step::Reply(text.replace('\n', "\r\n").into_bytes())
+}
+
+fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+    response.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+}
+
+/// PHP frameworks and old proxies fold long policies; RFC 9112 section 5.2 forbids it and asks to read it.
+#[tokio::test]
+async fn a_folded_header_is_unfolded() {
+    for head in [
+        "HTTP/1.1 200 OK\nContent-Security-Policy: default-src 'self';\n  script-src 'self'\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\nContent-Security-Policy: default-src 'self';\n\tscript-src 'self'\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\nContent-Security-Policy:\n default-src 'self'; script-src 'self'\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length: 2\nContent-Security-Policy: default-src 'self';\n  script-src\n  'self'\n\nok",
+    ] {
+        for (step, what) in [(reply(head), "CRLF"), (Step::Reply(head.as_bytes().to_vec()), "LF")] {
+            let (response, endpoint) = twice(step).await;
+            let policy = header(&response, "content-security-policy");
+            let words: Vec<&str> = policy.split_whitespace().collect();
+            assert_eq!(words, ["default-src", "'self';", "script-src", "'self'"], "{what}: {head}");
+            assert!(!policy.contains(['\r', '\n']), "{policy:?}");
+            assert_eq!((response.body.as_str(), response.truncated), ("ok", false));
+            assert_eq!(endpoint.seen().connections, 1, "its end is told, so the connection is used again");
+        }
+    }
+}
+
+/// PHP writes its start-up warnings where the web server expects headers; other stacks leave stray texts there.
+#[tokio::test]
+async fn a_line_that_is_no_header_is_dropped_and_named() {
+    for line in [
+        "PHP Warning: PHP Startup: Unable to load dynamic library 'imagick.so'",
+        "<br />",
+        "no colon at all",
+        ": no name",
+        "na me: value",
+        "X-Bell: a\u{7}b",
+    ] {
+        let (response, _) = twice(reply(&format!("HTTP/1.1 200 OK\n{line}\nX-A: 1\nContent-Length: 2\n\nok"))).await;
+        assert_eq!(response.malformed, [line]);
+        assert_eq!(
+            (header(&response, "x-a"), response.body.as_str(), response.truncated),
+            ("1", "ok", false),
+            "{line}"
+        );
+    }
+    let many = "what is this\n".repeat(9);
+    let (response, _) = twice(reply(&format!("HTTP/1.1 200 OK\n{many}Content-Length: 0\n\n"))).await;
+    assert_eq!(response.malformed.len(), 4);
+    let long = "x".repeat(1_000);
+    let (response, _) = twice(reply(&format!("HTTP/1.1 200 OK\n{long}\nContent-Length: 0\n\n"))).await;
+    assert_eq!(response.malformed, ["x".repeat(256)]);
+}
+
+/// A length that nobody can trust: load balancers that add a second one, scripts that count characters or print text.
+#[tokio::test]
+async fn an_end_that_cannot_be_told_closes_the_connection_and_the_status_counts() {
+    for head in [
+        "HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 3\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length: two\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length: -1\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length: 2, 3\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length:\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length : 2\n\nok",
+        "HTTP/1.1 200 OK\nContent-Length: 2\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n",
+        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked, chunked\n\n2\nok\n0\n\n",
+        "HTTP/1.1 200 OK\nTransfer-Encoding : chunked\n\n2\nok\n0\n\n",
+        "HTTP/1.1 200 OK\nTransfer-Encoding: identity\n\nok",
+        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nzzz\n",
+        "HTTP/1.0 200 OK\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n",
+        "HTTP/1.1 204 No Content\nTransfer-Encoding: chunked\n\n0\n\n",
+        "HTTP/1.1 204 No Content\nContent-Length: 2\n\nok",
+        "HTTP/1.1  200 OK\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\n\nok",
+    ] {
+        let started = Instant::now();
+        let (response, endpoint) = twice(reply(head)).await;
+        assert!(matches!(response.status, 200 | 204), "{head}");
+        assert!(started.elapsed() < TIMEOUT, "a body is waited for at most a second: {head}");
+        assert_eq!(endpoint.seen().connections, 2, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn the_body_is_shown_as_far_as_it_came() {
+    for (step, body) in [
+        (Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nok".to_vec()), "ok"),
+        (Step::ReplyAndStall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nok".to_vec()), "ok"),
+        (Step::ReplyAndStall(b"HTTP/1.1 200 OK\r\n\r\nok".to_vec()), "ok"),
+        (Step::ReplyAndStall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n".to_vec()), "ok"),
+        (Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n".to_vec()), "ok"),
+        (reply("HTTP/1.1 200 OK\nTransfer-Encoding: identity\n\nok"), "ok"),
+    ] {
+        let (response, _) = twice(step.clone()).await;
+        assert_eq!((response.body.as_str(), response.truncated), (body, true), "{step:?}");
+    }
+    // The end of the connection is the end of a body without a length (RFC 9112 section 6.3).
+    let (response, _) = twice(Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\n\r\nok".to_vec())).await;
+    assert_eq!((response.body.as_str(), response.truncated), ("ok", false));
+}
+
+/// A status that is an error stays one, however its head is written.
+#[tokio::test]
+async fn an_error_in_a_malformed_head_is_an_error() {
+    for head in ["HTTP/1.1 500 No\nContent-Length: x\n\n", "HTTP/1.1 404 No\nPHP Warning: x\nContent-Length: 0\n\n"] {
+        let endpoint = Endpoint::start(vec![reply(head)]);
+        let outcome = attempt(&courier(TIMEOUT), &endpoint.url()).await;
+        assert_eq!(outcome.error.unwrap().kind, ErrorKind::HttpStatus, "{head}");
+    }
+    for no_http in ["HTTP/2 200 OK\n\n", "ICY 200 OK\n\n", "HTTP/1.1 OK\n\n", "HTTP/1.1 20 OK\n\n", "<html>\n\n"] {
+        let endpoint = Endpoint::start(vec![reply(no_http)]);
+        let outcome = attempt(&courier(TIMEOUT), &endpoint.url()).await;
+        assert_eq!(outcome.error.unwrap().kind, ErrorKind::Protocol, "{no_http}");
+    }
+}
+
+/// A 204 may have no body; some servers send an empty chunk all the same, a moment later.
+#[tokio::test]
+async fn what_comes_behind_an_answer_is_not_taken_for_the_next_one() {
+    let pause = Duration::from_millis(3);
+    for (head, more) in [
+        ("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", "0\r\n\r\n"),
+        ("HTTP/1.1 204 No Content\r\nContent-Length: 4\r\n\r\n", "oops"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "\r\n"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "\n\r\n\n"),
+    ] {
+        let endpoint = Endpoint::start(vec![Step::ReplyAndMore(head.into(), pause, more.into())]);
+        let courier = courier(TIMEOUT);
+        for n in 1..=8 {
+            assert_eq!(attempt(&courier, &endpoint.url()).await.error, None, "message {n}, {more:?}");
+        }
+        assert_eq!(endpoint.seen().requests.len(), 8);
+    }
+    // In one piece with the answer: the rest is there before the next request is written.
+    for more in ["oops", "0\r\n\r\n", "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"] {
+        let step = Step::Reply(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{more}").into_bytes());
+        let (response, _) = twice(step).await;
+        assert_eq!(response.status, 200, "{more:?}");
+    }
+}
+
+/// An endpoint says how long it keeps an idle connection; what crosses with its end is lost.
+#[tokio::test]
+async fn a_promise_to_keep_a_connection_is_not_stretched() {
+    let promises = ["timeout=2", "max=100, Timeout=2", "timeout=2, max=5", "timeout=1", "timeout=0", "timeout=\"2\""];
+    join_all(promises.map(|promise| async move {
+        let answer = format!("HTTP/1.1 200 OK\r\nKeep-Alive: {promise}\r\nContent-Length: 0\r\n\r\n");
+        let endpoint = Endpoint::start(vec![Step::ReplyAndForget(answer.into_bytes(), Duration::from_secs(2))]);
+        let courier = courier(TIMEOUT);
+        for _ in 0..2 {
+            assert_eq!(attempt(&courier, &endpoint.url()).await.error, None, "{promise}");
+            // The case is a message that comes when the endpoint has just forgotten the connection.
+            tokio::time::sleep(Duration::from_millis(2_050)).await;
+        }
+        assert_eq!(endpoint.seen().requests.len(), 2, "{promise}");
+    }))
+    .await;
+}
+
+/// Nobody asked for an encoding; some servers have only the encoded file.
+#[tokio::test]
+async fn an_encoded_body_is_named_and_not_shown() {
+    let gzip: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xcb, 0xcf, 6, 0, 0x47, 0xdd, 0xdc, 0x79, 2, 0, 0, 0];
+    for encoding in ["gzip", "br", "x-gzip"] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n", gzip.len());
+        let (response, _) = twice(Step::Reply([head.as_bytes(), gzip].concat())).await;
+        assert_eq!((response.body, response.truncated), (format!("{encoding}, 22 bytes"), false));
+    }
+    for plain in ["identity", "Identity"] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {plain}\r\nContent-Length: 2\r\n\r\nok");
+        let (response, _) = twice(Step::Reply(head.into_bytes())).await;
+        assert_eq!(response.body, "ok");
+    }
+}
+
+/// Small servers on devices look for names in this case, and for the host in the first line.
+#[tokio::test]
+async fn the_request_names_the_host_first_and_writes_names_in_title_case() {
+    let (_, endpoint) = twice(reply("HTTP/1.1 200 OK\nContent-Length: 0\n\n")).await;
+    let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();
+    let lines: Vec<&str> = request.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(lines[1], format!("Host: {}", endpoint.address));
+    for line in ["Accept-Encoding: identity", "Content-Type: application/json", "Content-Length: 32"] {
+        assert!(lines.contains(&line), "{request}");
+    }
+    assert!(lines.iter().any(|line| line.starts_with("Webhook-Signature: v1,")), "{request}");
+}

@@ -1,0 +1,28 @@
+//! What was seen in the field: endpoints, names, mail servers and input as they are. One file a kind; each case says
+//! what sends it.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its support fails")]
+
+mod answers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Post, PostResult, Target};
+use outbound::workspace::Time;
+use outbound::workspace::headers::CustomHeaders;
+
+fn courier(timeout: Duration) -> Courier {
+    let allow = vec!["127.0.0.0/8".parse().unwrap()];
+    Courier::new(&CourierOptions { timeout, allow, clock: || Time::from_unix_ms(1_649_367_553_000) }).unwrap()
+}
+
+async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {
+    let to = Target::new(url.into(), vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()], CustomHeaders::new());
+    let body = Bytes::from(r#"{"message":{"direction":"sent"}}"#);
+    match courier.attempt(&Post { to: Arc::new(to), webhook_id: "msg_7_1-0".into(), body }).await {
+        PostResult::Done(outcome) => outcome,
+        PostResult::Unable(reason) => panic!("unable: {reason}"),
+    }
+}
