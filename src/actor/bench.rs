@@ -1,0 +1,162 @@
+//! The cores of a shard and its workspaces without actix and store, for `benches/path`.
+//!
+//! Public because a bench sees of the crate only what is public, and hidden because nobody else is meant to use it. The
+//! bench counts instructions, so it needs what the actors do without what differs from run to run: threads, timers and
+//! sockets. The tests' simulation does the same at random and with audits, which would be counted too.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::actor::admission::{Admission, InFlight, NodeCap};
+use crate::actor::maps::{HashMap, HashSet};
+use crate::actor::protocol::{End, Finished, Start, ToWorkspace};
+use crate::actor::shard::attempt;
+use crate::actor::shard::core::{Action, ShardCore};
+use crate::actor::shard::entry::Place;
+use crate::actor::shard::intake::Limits;
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
+use crate::actor::workspace::resident::Resident;
+use crate::actor::workspace::{Report, What};
+use crate::config::{IN_FLIGHT_DEFAULT, LEASE_MIN};
+use crate::deliver::{AttemptOutcome, Courier};
+use crate::journal::port::{Poll, Polled, ShardRequest, ShardResponse};
+use crate::message::WorkspaceId;
+use crate::sign::Secret;
+use crate::workspace::Policy;
+use crate::workspace::time::Clock;
+
+/// What a shard asks its store for.
+#[derive(Debug)]
+pub enum StoreRequest {
+    /// A forward read.
+    Read(Poll),
+    /// Anything else.
+    Line(ShardRequest),
+}
+
+/// The only shard of a service, held for good, and its workspaces.
+pub struct ShardDriver {
+    core: ShardCore,
+    context: Rc<WorkspaceContext>,
+    courier: Courier,
+    /// Makes of what became of a POST what counts as its outcome.
+    outcome: fn(AttemptOutcome) -> AttemptOutcome,
+    workspaces: HashMap<WorkspaceId, (u64, Resident)>,
+    mailbox: VecDeque<(WorkspaceId, ToWorkspace)>,
+    reports: Vec<Report>,
+    posts: Vec<(Arc<Start>, InFlight)>,
+    requests: Vec<StoreRequest>,
+}
+
+impl ShardDriver {
+    /// A shard that was just acquired. What becomes of a POST passes through `outcome` first.
+    #[must_use]
+    pub fn new(courier: Courier, clock: Clock, outcome: fn(AttemptOutcome) -> AttemptOutcome) -> Self {
+        let now = Instant::now();
+        let admission = Admission::new(NodeCap::new(IN_FLIGHT_DEFAULT as usize), Duration::ZERO);
+        let context = Rc::new(WorkspaceContext {
+            policy: Policy::default(),
+            clock,
+            fresh_secret: Box::new(|| Secret::generate(&mut rand::rng()).expose().into()),
+            keyring: Arc::default(),
+            admission: Rc::clone(&admission),
+        });
+        let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
+        let mut core = ShardCore::new(place, Limits::default(), clock, admission, now);
+        core.next_action(now);
+        core.acquired(Vec::new(), &HashSet::default(), now + LEASE_MIN, now);
+        Self {
+            core,
+            context,
+            courier,
+            outcome,
+            workspaces: HashMap::default(),
+            mailbox: VecDeque::new(),
+            reports: Vec::new(),
+            posts: Vec::new(),
+            requests: Vec::new(),
+        }
+    }
+
+    /// A read was answered.
+    pub fn polled(&mut self, polled: Polled) {
+        self.core.polled(polled, Instant::now());
+    }
+
+    /// Another request was answered. Those that no message leads to are ignored.
+    pub fn answered(&mut self, response: ShardResponse) {
+        let now = Instant::now();
+        match response {
+            ShardResponse::Committed { number, lease_until } => self.core.committed(number, lease_until, now),
+            ShardResponse::Loaded(workspace, loaded) => {
+                self.core.loaded(&workspace, loaded.map(|loaded| *loaded), now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does everything that there is to do. Returns what it needs of the store to go on.
+    pub async fn work(&mut self) -> Vec<StoreRequest> {
+        loop {
+            let now = Instant::now();
+            while let Some(action) = self.core.next_action(now) {
+                self.act(action);
+            }
+            if self.mailbox.is_empty() && self.reports.is_empty() && self.posts.is_empty() {
+                return std::mem::take(&mut self.requests);
+            }
+            self.decide();
+            let finished = self.post().await;
+            for report in std::mem::take(&mut self.reports) {
+                self.core.report(report, now);
+            }
+            self.core.finished(finished, now);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Poll(poll) => self.requests.push(StoreRequest::Read(poll)),
+            Action::Line(request) => self.requests.push(StoreRequest::Line(request)),
+            Action::Activate { workspace, incarnation, seed } => {
+                let (core, first) = WorkspaceCore::new(workspace.clone(), *seed, Rc::clone(&self.context));
+                let what = What::Decided(Box::new(first));
+                self.reports.push(Report { workspace: workspace.clone(), incarnation, what });
+                self.workspaces.insert(workspace, (incarnation, core.into()));
+            }
+            Action::Tell(workspace, mail) => self.mailbox.push_back((workspace, mail)),
+            Action::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
+            Action::Post(start, in_flight) => self.posts.push((start, in_flight)),
+            // A shard that is held, owes no mail and is not drained does none of these.
+            Action::Acquire { .. } | Action::SendMail(_) | Action::Release => {}
+        }
+    }
+
+    /// Lets the workspaces decide on their mails.
+    fn decide(&mut self) {
+        for (workspace, mail) in self.mailbox.drain(..) {
+            let Some((incarnation, resident)) = self.workspaces.get_mut(&workspace) else { continue };
+            let what = What::Decided(Box::new(resident.handle(mail)));
+            self.reports.push(Report { workspace, incarnation: *incarnation, what });
+        }
+    }
+
+    /// Makes the POSTs that were decided on before.
+    async fn post(&mut self) -> Vec<Finished> {
+        let mut finished = Vec::with_capacity(self.posts.len());
+        for (start, in_flight) in std::mem::take(&mut self.posts) {
+            let began = (self.context.clock)();
+            let end = match attempt(&self.courier, &start).await {
+                End::Done(done) => End::Done(Arc::new((self.outcome)(Arc::unwrap_or_clone(done)))),
+                unable @ End::Unable(_) => unable,
+            };
+            drop(in_flight);
+            finished.push(Finished { start, began, end });
+        }
+        finished
+    }
+}
