@@ -4,7 +4,7 @@
 //! command is *submitted* to the journal and its answer waited for; what is shown is *read* from the
 //! journal. So every node answers for every workspace. Every error is a [`problem`] document.
 //!
-//! Reading order: [`router`], the routes; [`state`], what the handlers share, with [`reader`], which reads
+//! Reading order: [`router`](mod@router), the routes; [`state`], what the handlers share, with [`reader`], which reads
 //! from the store; [`api`], the calls; [`auth`], who calls; [`live`], the live stream; [`screen`], the
 //! pages; [`openapi`], the description; [`body`] and [`layers`], what holds for every request; [`server`],
 //! the connections. [`receiver`] is no part of the facade: it is the built-in endpoint.

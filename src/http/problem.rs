@@ -190,8 +190,8 @@ impl Problem {
         self.errors
     }
 
-    /// The detail as a sentence of a page.
-    pub(super) fn sentence(&self) -> String {
+    /// The detail as a page shows it: with a capital and a full stop.
+    pub(super) fn page_text(&self) -> String {
         let mut letters = self.detail.chars();
         let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
         let end = if self.detail.ends_with('.') { "" } else { "." };
@@ -293,7 +293,7 @@ impl From<Refusal> for Problem {
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         match &error {
-            // section 4 of src/docs/contract.md gives the sentence.
+            // Section 4 of src/docs/contract.md gives the text.
             SubmitError::OutcomeUnknown => {
                 Self::new(ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
             }

@@ -32,7 +32,7 @@ const LISTED_MAX: usize = 100;
 /// Entries read at a time: each may hold 512 KiB, of which only a line is listed.
 const READ_AT_ONCE: usize = 16;
 
-/// An entry's place, written `<shard>/<id>`.
+/// Names an entry, written `<shard>/<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::http) struct RejectedId {
     shard: u16,
@@ -46,7 +46,7 @@ impl RejectedId {
     }
 }
 
-/// How a place is written, for whoever describes it.
+/// How it is written, for whoever describes it.
 const REJECTED_ID_PATTERN: &str = r"^\d{1,5}/\d{1,20}-\d{1,20}$";
 
 /// The number of a shard, in digits only: the standard parser also takes a sign.
@@ -101,18 +101,18 @@ struct RejectedLine {
 }
 
 impl RejectedLine {
-    fn new(shard: u16, id: EntryId, kept: &Kept<'_>) -> Self {
+    fn new(shard: u16, id: EntryId, retained: &Kept<'_>) -> Self {
         // What was cut may be the beginning of another workspace's name.
-        let workspace = kept.text("workspace").filter(|_| !kept.cut);
+        let workspace = retained.text("workspace").filter(|_| !retained.cut);
         let workspace = workspace.and_then(|text| text.parse::<WorkspaceId>().ok());
         Self {
             shard,
             id,
-            entry: kept.entry.to_string(),
-            at: kept.at.to_string(),
-            reason: kept.reason.to_string(),
+            entry: retained.entry.to_string(),
+            at: retained.at.to_string(),
+            reason: retained.reason.to_string(),
             workspace: workspace.map(|workspace| workspace.to_string()),
-            bytes: kept.bytes,
+            bytes: retained.bytes,
         }
     }
 }
@@ -208,10 +208,11 @@ pub(in crate::http) async fn show(
         let detail = format!("shard {shard} has no rejected entry {id}: it was requeued, or deleted to make room");
         Problem::new(ProblemKind::NotFound, detail)
     })?;
-    let kept = Kept::of(&found);
+    let retained = Kept::of(&found);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let fields = kept.fields.iter().map(|(name, value)| EntryField { name: text(name), value: text(value) }).collect();
-    Ok(Json(RejectedDetail { line: RejectedLine::new(shard, id, &kept), truncated: kept.cut, fields }))
+    let fields =
+        retained.fields.iter().map(|(name, value)| EntryField { name: text(name), value: text(value) }).collect();
+    Ok(Json(RejectedDetail { line: RejectedLine::new(shard, id, &retained), truncated: retained.cut, fields }))
 }
 
 /// A requeued entry's new place.

@@ -152,7 +152,7 @@ fn check(members: &JsonObject<&RawValue>, guard: &Guard) -> Result<Save, Vec<Mem
     if breaches.0.is_empty() { Ok(Save { url, enabled, owner_email, headers }) } else { Err(breaches.0) }
 }
 
-/// The URL as typed, without the blanks around it; `None` clears it. It is kept as typed, so that what
+/// The URL as typed, without the blanks around it; `None` clears it. It is stored as typed, so that what
 /// is read is what was saved, and therefore must hold nothing that a URL parser would pass over.
 fn url(value: Option<&Value>, guard: &Guard) -> Result<Option<String>, String> {
     let typed = match value {

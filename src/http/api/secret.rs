@@ -49,7 +49,7 @@ pub(in crate::http) async fn show(
     }
 }
 
-/// Rotates. The answer to the command holds no secret, so that none rests among the answers: what is
+/// Rotates. The answer to the command holds no secret, so that none is stored among the answers: what is
 /// shown is read back.
 pub(in crate::http) async fn rotate(state: State<Arc<FacadeState>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
     state.submit(&scope.workspace, scope.caller.subject(), Action::RotateSecret).await?;

@@ -16,7 +16,7 @@ use crate::http::state::FacadeState;
 use crate::workspace::command::Action;
 use crate::workspace::history::{self, ConfigurationChange};
 
-/// Answers once nothing is kept any more; the same when nothing was.
+/// Answers once nothing is stored any more; the same when nothing was.
 pub(in crate::http) async fn forget(
     State(state): State<Arc<FacadeState>>,
     AdminScope(scope): AdminScope,

@@ -122,7 +122,7 @@ mod tests {
         let mut cursor = Cursor { after: 3, told: None };
         let news = told(&mut cursor, &seen(150, 51..=150));
         assert_eq!((news.len(), news[0].as_str(), news[1].as_str()), (102, "gap 3..51", "51"));
-        // Nothing is missing where the oldest that is kept is the next one.
+        // Nothing is missing where the oldest retained one is the next one.
         let mut cursor = Cursor { after: 50, told: None };
         assert_eq!(told(&mut cursor, &seen(150, 51..=150))[0], "51");
     }

@@ -56,7 +56,7 @@ pub(in crate::http) fn routes() -> Router<Arc<FacadeState>> {
 
 /// The screen.
 async fn show(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(query): RawQuery) -> Response {
-    let asked = Asked::of(query.as_deref());
+    let asked = ScreenQuery::of(query.as_deref());
     match state.screen(&session, &asked, None, None).await {
         Ok(page) => page.into_response(),
         Err(problem) => state.trouble(&problem),
@@ -65,7 +65,7 @@ async fn show(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(
 
 /// What is new on it, for the script.
 async fn latest(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(query): RawQuery) -> Response {
-    let asked = Asked::of(query.as_deref());
+    let asked = ScreenQuery::of(query.as_deref());
     let after = asked.value(AFTER).and_then(|seq| seq.parse().ok()).unwrap_or(0);
     match state.latest(&session, after).await {
         Ok(page) => page.into_response(),
@@ -135,14 +135,14 @@ impl FacadeState {
 
     /// The screen with what went wrong and, of a form, what was typed.
     async fn again(&self, session: &Session, typed: Option<Typed>, problem: Problem) -> Response {
-        let (status, sentence, errors) = (problem.status(), problem.sentence(), problem.errors());
+        let (status, text, errors) = (problem.status(), problem.page_text(), problem.errors());
         let text = match errors.is_empty() {
-            true => sentence,
+            true => text,
             false => "Nothing was saved. Correct what is marked below and save again.".to_owned(),
         };
         let notice = Notice { tone: Tone::Bad, text, attempt: None };
         let typed = typed.map(|typed| typed.with_errors(errors));
-        match self.screen(session, &Asked::default(), typed, Some(notice)).await {
+        match self.screen(session, &ScreenQuery::default(), typed, Some(notice)).await {
             Ok(page) => (status, page).into_response(),
             Err(problem) => self.trouble(&problem),
         }
@@ -151,7 +151,7 @@ impl FacadeState {
     async fn screen(
         &self,
         session: &Session,
-        asked: &Asked,
+        asked: &ScreenQuery,
         typed: Option<Typed>,
         notice: Option<Notice>,
     ) -> Result<Html<String>, Problem> {
@@ -219,9 +219,9 @@ impl FacadeState {
 
 /// What stands behind the `?`. Anybody may write anything there; what is not known says nothing.
 #[derive(Default)]
-struct Asked(Vec<(String, String)>);
+struct ScreenQuery(Vec<(String, String)>);
 
-impl Asked {
+impl ScreenQuery {
     fn of(query: Option<&str>) -> Self {
         Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
     }
@@ -261,7 +261,7 @@ impl Asked {
     }
 }
 
-/// How a test went, if it is still among the attempts that are kept.
+/// How a test went, if it is still among the retained attempts.
 fn tested(reading: &Reading, id: &str) -> Option<Notice> {
     let seq: u64 = id.parse().ok()?;
     let named = |(of, attempt): &&(u64, Attempt)| *of == seq && attempt.trigger == Trigger::Test;

@@ -71,7 +71,7 @@ impl FacadeState {
     }
 
     /// The cookie proves no session here. One that we never made is taken back, so that a browser that
-    /// kept it from another service on this address does not show it again and again.
+    /// has it from another service on this address does not show it again and again.
     fn ended(&self, workspace: &WorkspaceId, why: InvalidToken, address: IpAddr) -> Response {
         let (status, text) = match why {
             InvalidToken::Unknown => (self.failures.count(address, why).status(), "Sign in again."),
@@ -106,7 +106,7 @@ impl FacadeState {
 
     /// The problem as a page.
     pub(super) fn trouble(&self, problem: &Problem) -> Response {
-        let page = frame::trouble(self.facade.access.origin.path(), problem.title(), &problem.sentence());
+        let page = frame::trouble(self.facade.access.origin.path(), problem.title(), &problem.page_text());
         let mut response = (problem.status(), page).into_response();
         if let Some(seconds) = problem.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, seconds);

@@ -58,7 +58,7 @@ impl FacadeState {
             Err(AuthError::Unread(problem)) => return Err(self.trouble(&problem)),
             Err(AuthError::Invalid(why)) => {
                 let problem = self.failures.count(address, why);
-                return Err(self.sign_in(&workspace, problem.status(), Some(&problem.sentence())));
+                return Err(self.sign_in(&workspace, problem.status(), Some(&problem.page_text())));
             }
         };
         if !caller.may(&workspace) {

@@ -12,7 +12,7 @@ use crate::workspace::view::{MailView, WebhookView};
 /// The panel on top.
 pub(super) fn panel(model: &Model<'_>) -> Markup {
     let webhook = model.webhook;
-    let (tone, text) = sentence(webhook, model.counting);
+    let (tone, text) = summary(webhook, model.counting);
     html! {
         section #status .panel .status .(tone.class()) aria-label="Status" {
             // Only this line is read out when it changes.
@@ -27,7 +27,7 @@ pub(super) fn panel(model: &Model<'_>) -> Markup {
 }
 
 /// The status in one sentence or two.
-pub(super) fn sentence(webhook: &WebhookView, counting: Counting) -> (Tone, String) {
+pub(super) fn summary(webhook: &WebhookView, counting: Counting) -> (Tone, String) {
     let errors = webhook.consecutive_errors;
     let streak = match counting {
         Counting::Consecutive => "in a row",
@@ -76,7 +76,7 @@ fn skipped(webhook: &WebhookView) -> Markup {
 }
 
 fn mail_line(mail: &MailView, webhook: &WebhookView) -> Markup {
-    let (tone, text) = mail_sentence(mail, webhook.owner_email.as_deref());
+    let (tone, text) = mail_summary(mail, webhook.owner_email.as_deref());
     html! {
         p #mail .mail .(tone.class()) {
             (tone.icon())
@@ -89,7 +89,7 @@ fn mail_line(mail: &MailView, webhook: &WebhookView) -> Markup {
     }
 }
 
-fn mail_sentence(mail: &MailView, owner: Option<&str>) -> (Tone, String) {
+fn mail_summary(mail: &MailView, owner: Option<&str>) -> (Tone, String) {
     let to = owner.unwrap_or("the owner");
     match mail.state {
         MailState::Owed if mail.detail.is_some() => {

@@ -126,7 +126,7 @@ fn wrong(typed: &Typed, field: &str) -> Markup {
             div id={ (field) "-error" } {
                 @for error in typed.errors(field) {
                     @let part = error.member.strip_prefix("headers.");
-                    p .error { @if let Some(name) = part { (name) ": " } (sentence(&error.detail, part.is_none())) }
+                    p .error { @if let Some(name) = part { (name) ": " } (as_text(&error.detail, part.is_none())) }
                 }
             }
         }
@@ -134,7 +134,7 @@ fn wrong(typed: &Typed, field: &str) -> Markup {
 }
 
 /// With a capital where it begins, and a full stop.
-fn sentence(detail: &str, begins: bool) -> String {
+fn as_text(detail: &str, begins: bool) -> String {
     let mut letters = detail.chars();
     let first = letters.next().into_iter();
     let first: String = if begins { first.flat_map(char::to_uppercase).collect() } else { first.collect() };
