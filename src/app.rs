@@ -60,10 +60,10 @@ pub enum AppError {
     TokenKey(#[from] http::KeyTooShort),
     /// The embedded journal cannot be opened.
     #[error(transparent)]
-    Embedded(#[from] embedded::OpenError),
+    Embedded(#[from] embedded::JournalFileError),
     /// Redis cannot be used.
     #[error(transparent)]
-    Redis(#[from] redis::StartError),
+    Redis(#[from] redis::RedisStartError),
     /// The mail settings cannot be used.
     #[error(transparent)]
     Mail(#[from] notify::MailerError),

@@ -9,8 +9,8 @@ use std::io;
 use anstyle::{AnsiColor, Style};
 
 use crate::app::AppError;
-use crate::journal::embedded::OpenError;
-use crate::journal::redis::StartError;
+use crate::journal::embedded::JournalFileError;
+use crate::journal::redis::RedisStartError;
 use crate::telemetry::LogError;
 
 /// The exit code of what was tried and failed.
@@ -107,13 +107,13 @@ impl CommandError for AppError {
             Self::AdminToken(_)
             | Self::TokenKey(_)
             | Self::Mail(_)
-            | Self::Embedded(OpenError::Shards { .. } | OpenError::ShardsOutOfRange { .. }) => EXIT_USAGE,
+            | Self::Embedded(JournalFileError::Shards { .. } | JournalFileError::ShardsOutOfRange { .. }) => EXIT_USAGE,
             Self::Listen { .. } | Self::Embedded(_) | Self::Shards(_) | Self::Died(_) => EXIT_FAILED,
         }
     }
 }
 
-impl CommandError for StartError {
+impl CommandError for RedisStartError {
     /// What the URL or the flags say is configuration; what Redis says can be mended there.
     fn exit_code(&self) -> u8 {
         match self {

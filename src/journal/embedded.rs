@@ -6,7 +6,7 @@
 //! in that order (polls, the facade) see the last durable transaction.
 //!
 //! Reading order: [`tables`] (what the file holds), [`mod@file`] (opening it), [`transaction`] (what one
-//! call does to the tables), [`engine`], [`writer`], then the port's faces [`mod@line`] and [`intake`].
+//! call does to the tables), [`engine`], [`writer`], then the port's faces [`shard_connection`] and [`intake`].
 //!
 //! The file's lock keeps every other process out, so leases live in memory: whoever held a shard
 //! before this process began is gone.
@@ -34,7 +34,8 @@ mod engine;
 mod file;
 mod intake;
 mod lease;
-mod line;
+mod shard_connection;
+mod signals;
 mod store;
 mod tables;
 mod transaction;
@@ -43,15 +44,15 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use file::OpenError;
+pub use file::JournalFileError;
 
 use engine::Job;
-use store::Store;
+use store::EmbeddedStore;
 
 /// A journal in one file, or in memory. Dropping it makes everything that was called durable, ends
 /// the writer and frees the file; lines and intakes that outlive it answer errors.
 pub struct Embedded {
-    store: Arc<Store>,
+    store: Arc<EmbeddedStore>,
     clock: Clock,
 }
 
@@ -59,10 +60,10 @@ impl Embedded {
     /// Opens the file, or makes it with `shards` shards (16 when `None`).
     ///
     /// # Errors
-    /// See [`OpenError`]: the file is in use, has another number of shards, or cannot be read.
-    pub fn open(path: &Path, shards: Option<u16>, clock: Clock) -> Result<Self, OpenError> {
+    /// See [`JournalFileError`]: the file is in use, has another number of shards, or cannot be read.
+    pub fn open(path: &Path, shards: Option<u16>, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::open(path, shards)?;
-        Ok(Self { store: Store::on_thread(db, shards, clock)?, clock })
+        Ok(Self { store: EmbeddedStore::on_thread(db, shards, clock)?, clock })
     }
 
     /// A journal that forgets everything when it is dropped. Calls take effect before they return,
@@ -70,9 +71,9 @@ impl Embedded {
     ///
     /// # Errors
     /// `shards` is 0 or above the maximum.
-    pub fn in_memory(shards: u16, clock: Clock) -> Result<Self, OpenError> {
+    pub fn in_memory(shards: u16, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::on(redb::backends::InMemoryBackend::new(), Some(shards))?;
-        Ok(Self { store: Store::in_call(db, shards, clock)?, clock })
+        Ok(Self { store: EmbeddedStore::in_call(db, shards, clock)?, clock })
     }
 
     /// Rejected entries that were deleted because a shard had
@@ -95,8 +96,8 @@ impl Journal for Embedded {
         self.store.call(Job::Acquire { shard, holder: holder.clone(), now, reply });
         let (nonce, outbox) = answer.await.map_err(|_| self.store.gone("acquiring a shard"))??;
         Ok(Acquired {
-            intake: Box::new(intake::Intake::new(&self.store, shard)),
-            line: Box::new(line::Line::new(&self.store, shard, nonce, holder.lease)),
+            intake: Box::new(intake::EmbeddedIntake::new(&self.store, shard)),
+            line: Box::new(shard_connection::EmbeddedShardConnection::new(&self.store, shard, nonce, holder.lease)),
             outbox,
             lease_until: now + holder.lease,
         })

@@ -99,7 +99,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
     if !event.is_sequenced() {
         return None;
     }
-    let (kind, body): (_, &dyn Body) = match event {
+    let (kind, body): (_, &dyn Encodable) = match event {
         Event::AttemptDelivered(attempt) => return Some(encode_attempt(seq, true, attempt)),
         Event::AttemptFailed(attempt) => return Some(encode_attempt(seq, false, attempt)),
         Event::WebhookSaved(saved) => ("webhook_saved", saved),
@@ -125,7 +125,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
 /// See [`RecordError`].
 pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
     #[derive(Deserialize)]
-    struct Head {
+    struct EventHead {
         seq: u64,
         #[serde(rename = "type")]
         kind: String,
@@ -134,7 +134,7 @@ pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
     let version = version(WHAT, json, attempt::VERSION)?;
     // Two steps, head then body: serde's tagged enums buffer the body, and a raw value cannot be
     // read from their buffer.
-    let Head { seq, kind } = parse(WHAT, json)?;
+    let EventHead { seq, kind } = parse(WHAT, json)?;
     let event = match kind.as_str() {
         attempt::DELIVERED => Event::AttemptDelivered(decode_attempt(version, json, true)?.into()),
         attempt::FAILED => Event::AttemptFailed(decode_attempt(version, json, false)?.into()),
@@ -175,13 +175,13 @@ fn decode_attempt(version: u64, json: &[u8], delivered: bool) -> Result<Attempt,
 /// See [`RecordError`].
 pub fn attempt_entry(json: &[u8]) -> Result<EntryId, RecordError> {
     #[derive(Deserialize)]
-    struct Named {
+    struct EntryOnly {
         entry: EntryId,
     }
     if version("event", json, attempt::VERSION)? == attempt::VERSION {
         return attempt::decode_entry(json).map_err(malformed("event"));
     }
-    parse::<Named>("event", json).map(|named| named.entry)
+    parse::<EntryOnly>("event", json).map(|attempt| attempt.entry)
 }
 
 /// Writes a snapshot.
@@ -205,11 +205,11 @@ pub fn decode_snapshot(json: &[u8]) -> Result<State, RecordError> {
 /// See [`RecordError`].
 pub fn snapshot_seq(json: &[u8]) -> Result<u64, RecordError> {
     #[derive(Deserialize)]
-    struct Head {
+    struct SeqOnly {
         seq: u64,
     }
     check_version("snapshot", json)?;
-    parse::<Head>("snapshot", json).map(|head| head.seq)
+    parse::<SeqOnly>("snapshot", json).map(|snapshot| snapshot.seq)
 }
 
 /// Writes a workspace's newest skipped message.
@@ -250,11 +250,11 @@ pub fn decode_mail(json: &[u8]) -> Result<OwedMail, RecordError> {
 }
 
 /// A body of any stored type: lets one function write all of them.
-trait Body {
+trait Encodable {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()>;
 }
 
-impl<T: Serialize> Body for T {
+impl<T: Serialize> Encodable for T {
     fn write(&self, out: &mut Vec<u8>) -> serde_json::Result<()> {
         serde_json::to_writer(out, self)
     }
@@ -266,7 +266,7 @@ impl<T: Serialize> Body for T {
     reason = "a Vec takes every byte; no stored type has a map with other keys than strings, \
     and a RawMessage is JSON by its invariant"
 )]
-fn encode(head: &str, body: &dyn Body) -> Bytes {
+fn encode(head: &str, body: &dyn Encodable) -> Bytes {
     let mut json = Vec::with_capacity(1024);
     write!(json, r#"{{"v":{VERSION}{head}"#).expect("writing to a Vec");
     let brace = json.len();
@@ -283,10 +283,10 @@ fn check_version(what: &'static str, json: &[u8]) -> Result<(), RecordError> {
 /// The version of a form that is read up to `known`.
 fn version(what: &'static str, json: &[u8], known: u64) -> Result<u64, RecordError> {
     #[derive(Deserialize)]
-    struct Version {
+    struct VersionOnly {
         v: u64,
     }
-    match parse::<Version>(what, json)?.v {
+    match parse::<VersionOnly>(what, json)?.v {
         found if (VERSION..=known).contains(&found) => Ok(found),
         found => Err(RecordError::UnknownVersion { what, found, known }),
     }

@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::lease::Leases;
-use super::store::Signals;
+use super::signals::Signals;
 use super::tables::EVENTS;
-use super::transaction::{Done, Transaction};
+use super::transaction::{StorageResult, Transaction};
 use crate::journal::port::{
     AcquireError, Batch, Holder, LineError, OwedMail, PublishError, RequeueError, ShardRequest, ShardResponse,
     SubmitError,
@@ -52,7 +52,7 @@ pub(super) enum Job {
         now: Instant,
         reply: Reply<(u64, Vec<OwedMail>), AcquireError>,
     },
-    Line {
+    Shard {
         shard: u16,
         nonce: u64,
         /// Until when a commit renews the lease.
@@ -69,16 +69,16 @@ impl Job {
             Self::Publish { message, .. } => message.bytes().len(),
             Self::Submit { command, .. } => command.len(),
             Self::Requeue { fields, .. } => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
-            Self::Line { request: ShardRequest::Commit { batch, .. }, .. } => {
+            Self::Shard { request: ShardRequest::Commit { batch, .. }, .. } => {
                 batch.steps.iter().map(|step| step.bytes()).sum()
             }
-            Self::Acquire { .. } | Self::Line { .. } => 0,
+            Self::Acquire { .. } | Self::Shard { .. } => 0,
         }
     }
 }
 
 /// What a call answers once its transaction is durable.
-type Answered = Box<dyn FnOnce() + Send>;
+type Deferred = Box<dyn FnOnce() + Send>;
 
 /// The one writer. After an error of the file it is dropped: what is on disk is known only after the
 /// file was opened again.
@@ -93,7 +93,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(db: Arc<Database>, shards: u16, clock: Clock, signals: Arc<Signals>) -> Done<Self> {
+    pub(super) fn new(db: Arc<Database>, shards: u16, clock: Clock, signals: Arc<Signals>) -> StorageResult<Self> {
         let events = db.begin_read()?.open_table(EVENTS)?;
         let next_event = redb::ReadableTable::last(&events)?.map_or(0, |(number, _)| number.value() + 1);
         Ok(Self { db, clock, signals, leases: Leases::new(shards), waiting: HashMap::new(), next_event })
@@ -103,7 +103,7 @@ impl Engine {
     ///
     /// # Errors
     /// The file failed: none of the calls is answered, and the engine must not be used again.
-    pub(super) fn run(&mut self, jobs: Vec<Job>) -> Done<()> {
+    pub(super) fn run(&mut self, jobs: Vec<Job>) -> StorageResult<()> {
         let db = Arc::clone(&self.db);
         let mut txn = db.begin_write()?;
         // Opening a file after a crash takes a moment instead of reading all of it.
@@ -131,7 +131,7 @@ impl Engine {
         Ok(())
     }
 
-    fn apply(&mut self, tables: &mut Transaction<'_>, job: Job) -> Done<Answered> {
+    fn apply(&mut self, tables: &mut Transaction<'_>, job: Job) -> StorageResult<Deferred> {
         match job {
             Job::Publish { shard, workspace, message, reply } => {
                 let fields = [("workspace", workspace.as_str().as_bytes()), ("message", message.bytes())];
@@ -158,7 +158,7 @@ impl Engine {
                 };
                 Ok(answered(reply, acquired))
             }
-            Job::Line { shard, nonce, lease_until, request, reply } => match self.leases.check(shard, nonce) {
+            Job::Shard { shard, nonce, lease_until, request, reply } => match self.leases.check(shard, nonce) {
                 Ok(()) => self.serve(tables, shard, lease_until, request, reply),
                 Err(error) => Ok(answered(reply, Err(error))),
             },
@@ -173,7 +173,7 @@ impl Engine {
         lease_until: Instant,
         request: ShardRequest,
         reply: Reply<ShardResponse, LineError>,
-    ) -> Done<Answered> {
+    ) -> StorageResult<Deferred> {
         let response = match request {
             ShardRequest::Commit { number, batch } => {
                 if let Err(detail) = tables.commit(shard, &batch)? {
@@ -220,6 +220,6 @@ impl Engine {
 }
 
 /// Nobody may be waiting any more: then the answer is dropped.
-fn answered<T: Send + 'static, E: Send + 'static>(reply: Reply<T, E>, answer: Result<T, E>) -> Answered {
+fn answered<T: Send + 'static, E: Send + 'static>(reply: Reply<T, E>, answer: Result<T, E>) -> Deferred {
     Box::new(move || drop(reply.send(answer)))
 }

@@ -12,7 +12,7 @@ const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why the file was not opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum JournalFileError {
     /// Another process, or another journal of this one, has it open.
     #[error("{path} is in use by another process: stop it, or choose another file or data directory")]
     InUse {
@@ -56,18 +56,18 @@ pub enum OpenError {
     Storage(#[source] redb::Error),
 }
 
-impl<E: Into<redb::Error>> From<E> for OpenError {
+impl<E: Into<redb::Error>> From<E> for JournalFileError {
     fn from(error: E) -> Self {
         Self::Storage(error.into())
     }
 }
 
 /// Opens or makes the file. Answers with the number of shards.
-pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(Database, u16), OpenError> {
+pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(Database, u16), JournalFileError> {
     make_private(path);
     let db = builder().create(path).map_err(|source| match source {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.into() },
-        source => OpenError::File { path: path.into(), source },
+        DatabaseError::DatabaseAlreadyOpen => JournalFileError::InUse { path: path.into() },
+        source => JournalFileError::File { path: path.into(), source },
     })?;
     let shards = prepare(&db, shards)?;
     Ok((db, shards))
@@ -81,7 +81,7 @@ fn make_private(path: &Path) {
 }
 
 /// The same on any storage.
-pub(super) fn on(backend: impl StorageBackend, shards: Option<u16>) -> Result<(Database, u16), OpenError> {
+pub(super) fn on(backend: impl StorageBackend, shards: Option<u16>) -> Result<(Database, u16), JournalFileError> {
     let db = builder().create_with_backend(backend).map_err(redb::Error::from)?;
     let shards = prepare(&db, shards)?;
     Ok((db, shards))
@@ -93,7 +93,7 @@ fn builder() -> Builder {
     builder
 }
 
-fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, OpenError> {
+fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, JournalFileError> {
     let txn = db.begin_read()?;
     let mut tables = txn.list_tables()?;
     let is_ours = tables.any(|table| table.name() == META.name());
@@ -102,23 +102,23 @@ fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, OpenError> {
         return create(db, asked.unwrap_or(SHARDS_DEFAULT));
     }
     if !is_ours {
-        return Err(OpenError::NotAJournal);
+        return Err(JournalFileError::NotAJournal);
     }
     let meta = txn.open_table(META)?;
     let number = |name: &str| meta.get(name).map(|value| value.map(|value| value.value()));
     match number("format")? {
         Some(FORMAT) => {}
-        Some(found) => return Err(OpenError::UnknownFormat { found }),
-        None => return Err(OpenError::NotAJournal),
+        Some(found) => return Err(JournalFileError::UnknownFormat { found }),
+        None => return Err(JournalFileError::NotAJournal),
     }
-    let stored = number("shards")?.ok_or(OpenError::NotAJournal)?;
+    let stored = number("shards")?.ok_or(JournalFileError::NotAJournal)?;
     match asked {
-        Some(asked) if u64::from(asked) != stored => Err(OpenError::Shards { stored, asked }),
+        Some(asked) if u64::from(asked) != stored => Err(JournalFileError::Shards { stored, asked }),
         _ => in_range(stored),
     }
 }
 
-fn create(db: &Database, shards: u16) -> Result<u16, OpenError> {
+fn create(db: &Database, shards: u16) -> Result<u16, JournalFileError> {
     let shards = in_range(shards.into())?;
     let mut txn = db.begin_write()?;
     txn.set_quick_repair(true);
@@ -143,7 +143,7 @@ fn create(db: &Database, shards: u16) -> Result<u16, OpenError> {
     Ok(shards)
 }
 
-fn in_range(shards: u64) -> Result<u16, OpenError> {
+fn in_range(shards: u64) -> Result<u16, JournalFileError> {
     let found = u16::try_from(shards).ok().filter(|shards| (1..=SHARDS_MAX).contains(shards));
-    found.ok_or(OpenError::ShardsOutOfRange { asked: shards })
+    found.ok_or(JournalFileError::ShardsOutOfRange { asked: shards })
 }

@@ -8,22 +8,22 @@ use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::store::{self, Store};
+use super::signals::{Failure, reason};
+use super::store::{self, EmbeddedStore};
 use super::tables::{Names, entries_in, id};
-use super::transaction::Done;
-use super::writer::Failure;
+use super::transaction::StorageResult;
 use crate::journal::port::{Poll, Polled, ShardIntake, StoreError};
 
 /// Does not keep the file open.
-pub(super) struct Intake {
-    store: Weak<Store>,
+pub(super) struct EmbeddedIntake {
+    store: Weak<EmbeddedStore>,
     failure: Failure,
     appended: watch::Receiver<()>,
     names: Names,
 }
 
-impl Intake {
-    pub(super) fn new(store: &Arc<Store>, shard: u16) -> Self {
+impl EmbeddedIntake {
+    pub(super) fn new(store: &Arc<EmbeddedStore>, shard: u16) -> Self {
         Self {
             store: Arc::downgrade(store),
             failure: Arc::clone(store.failure()),
@@ -39,12 +39,12 @@ impl Intake {
     }
 
     fn closed(&self) -> StoreError {
-        StoreError { what: format!("reading new entries: {}", store::reason(&self.failure)), source: None }
+        StoreError { what: format!("reading new entries: {}", reason(&self.failure)), source: None }
     }
 }
 
 #[async_trait]
-impl ShardIntake for Intake {
+impl ShardIntake for EmbeddedIntake {
     async fn poll(&mut self, request: &Poll) -> Result<Polled, StoreError> {
         let deadline = Instant::now() + request.block;
         loop {
@@ -63,7 +63,7 @@ impl ShardIntake for Intake {
     }
 }
 
-fn read(store: &Store, names: &Names, request: &Poll) -> Done<Polled> {
+fn read(store: &EmbeddedStore, names: &Names, request: &Poll) -> StorageResult<Polled> {
     let txn = store.db().begin_read()?;
     let messages = txn.open_table(names.messages())?;
     let mut polled = Polled::default();

@@ -1,16 +1,17 @@
 //! What the port's faces share: the file, the way to the engine, and the bell for new entries.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTableMetadata as _};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::engine::{Engine, Job};
-use super::file::OpenError;
+use super::file::JournalFileError;
+use super::signals::{Failure, Signals, reason};
 use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
-use super::transaction::Done;
-use super::writer::{Failure, Writer};
+use super::transaction::StorageResult;
+use super::writer::Writer;
 use crate::journal::fold::Stored;
 use crate::journal::port::{RawEntry, StoreError, StoredEvent};
 use crate::message::{EntryId, WorkspaceId};
@@ -19,7 +20,7 @@ use crate::workspace::time::Clock;
 /// Messages and commands that wait to be stored at most; the next caller waits.
 const APPENDING_MAX: usize = 4_096;
 
-pub(super) struct Store {
+pub(super) struct EmbeddedStore {
     // Declared first, so dropped first: the writer ends before the file is closed.
     writer: Writer,
     db: Arc<Database>,
@@ -28,37 +29,14 @@ pub(super) struct Store {
     appending: Semaphore,
 }
 
-/// What the engine tells the others.
-pub(super) struct Signals {
-    /// By shard: something was appended.
-    shards: Vec<watch::Sender<()>>,
-    pub(super) rejected_deleted: AtomicU64,
-}
-
-impl Signals {
-    fn new(shards: u16) -> Arc<Self> {
-        let shards = (0..shards).map(|_| watch::Sender::new(())).collect();
-        Arc::new(Self { shards, rejected_deleted: AtomicU64::new(0) })
-    }
-
-    /// Something was appended to these shards.
-    pub(super) fn appended(&self, mut shards: Vec<u16>) {
-        shards.sort_unstable();
-        shards.dedup();
-        for shard in shards {
-            self.shards[usize::from(shard)].send_replace(());
-        }
-    }
-}
-
-impl Store {
-    pub(super) fn on_thread(db: Database, shards: u16, clock: Clock) -> Result<Arc<Self>, OpenError> {
+impl EmbeddedStore {
+    pub(super) fn on_thread(db: Database, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
         Self::new(db, shards, clock, |engine, failure| {
             Writer::on_thread(engine, failure).map_err(|error| redb::Error::Io(error).into())
         })
     }
 
-    pub(super) fn in_call(db: Database, shards: u16, clock: Clock) -> Result<Arc<Self>, OpenError> {
+    pub(super) fn in_call(db: Database, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
         Self::new(db, shards, clock, |engine, _| Ok(Writer::in_call(engine)))
     }
 
@@ -66,18 +44,19 @@ impl Store {
         db: Database,
         shards: u16,
         clock: Clock,
-        writer: impl FnOnce(Engine, Failure) -> Result<Writer, OpenError>,
-    ) -> Result<Arc<Self>, OpenError> {
+        writer: impl FnOnce(Engine, Failure) -> Result<Writer, JournalFileError>,
+    ) -> Result<Arc<Self>, JournalFileError> {
         let db = Arc::new(db);
         let signals = Signals::new(shards);
         let failure = Arc::new(OnceLock::new());
-        let engine = Engine::new(Arc::clone(&db), shards, clock, Arc::clone(&signals)).map_err(OpenError::Storage)?;
+        let engine =
+            Engine::new(Arc::clone(&db), shards, clock, Arc::clone(&signals)).map_err(JournalFileError::Storage)?;
         let writer = writer(engine, Arc::clone(&failure))?;
         Ok(Arc::new(Self { writer, db, signals, failure, appending: Semaphore::new(APPENDING_MAX) }))
     }
 
     pub(super) fn shards(&self) -> u16 {
-        u16::try_from(self.signals.shards.len()).unwrap_or(u16::MAX)
+        self.signals.shards()
     }
 
     /// Takes the next place in the order of all calls.
@@ -93,7 +72,7 @@ impl Store {
 
     /// Rings when something was appended to the shard.
     pub(super) fn appended(&self, shard: u16) -> watch::Receiver<()> {
-        self.signals.shards[usize::from(shard)].subscribe()
+        self.signals.subscribe(shard)
     }
 
     pub(super) fn rejected_deleted(&self) -> u64 {
@@ -109,19 +88,19 @@ impl Store {
     }
 
     /// A workspace as of the last durable transaction.
-    pub(super) fn stored(&self, workspace: &WorkspaceId) -> Done<Stored> {
+    pub(super) fn stored(&self, workspace: &WorkspaceId) -> StorageResult<Stored> {
         let txn = self.db.begin_read()?;
         Ok(record(&txn, workspace)?.stored(&txn.open_table(EVENTS)?, 0)?)
     }
 
     /// A workspace without its attempts, as of the last durable transaction.
-    pub(super) fn snapshot(&self, workspace: &WorkspaceId) -> Done<Stored> {
+    pub(super) fn snapshot(&self, workspace: &WorkspaceId) -> StorageResult<Stored> {
         let record = record(&self.db.begin_read()?, workspace)?;
         Ok(Stored { snapshot: record.snapshot, attempts: Vec::new(), top: record.top })
     }
 
     /// A workspace's events that are no attempts, as of the last durable transaction.
-    pub(super) fn history(&self, workspace: &WorkspaceId) -> Done<Vec<StoredEvent>> {
+    pub(super) fn history(&self, workspace: &WorkspaceId) -> StorageResult<Vec<StoredEvent>> {
         let txn = self.db.begin_read()?;
         let places = txn.open_table(HISTORIES)?.get(workspace.as_str())?;
         let places = places.map(|bytes| tables::decode_places(bytes.value())).transpose()?.unwrap_or_default();
@@ -129,7 +108,7 @@ impl Store {
     }
 
     /// Rejected entries as of the last durable transaction.
-    pub(super) fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Done<Vec<RawEntry>> {
+    pub(super) fn rejected(&self, shard: u16, from: EntryId, count: usize) -> StorageResult<Vec<RawEntry>> {
         let table = self.db.begin_read()?.open_table(Names::of(shard).rejected())?;
         let first = from.ms.saturating_add(u64::from(from.n > 0));
         let mut entries = Vec::new();
@@ -141,7 +120,7 @@ impl Store {
     }
 
     /// How many each shard has.
-    pub(super) fn rejected_counts(&self) -> Done<Vec<u64>> {
+    pub(super) fn rejected_counts(&self) -> StorageResult<Vec<u64>> {
         let txn = self.db.begin_read()?;
         (0..self.shards()).map(|shard| Ok(txn.open_table(Names::of(shard).rejected())?.len()?)).collect()
     }
@@ -158,14 +137,9 @@ impl Store {
 }
 
 /// What is kept of a workspace beside its events.
-fn record(txn: &ReadTransaction, workspace: &WorkspaceId) -> Done<Record> {
+fn record(txn: &ReadTransaction, workspace: &WorkspaceId) -> StorageResult<Record> {
     let record = txn.open_table(WORKSPACES)?.get(workspace.as_str())?.map(|bytes| Record::decode(bytes.value()));
     Ok(record.transpose()?.unwrap_or_default())
-}
-
-/// Why calls get no answer.
-pub(super) fn reason(failure: &Failure) -> String {
-    failure.get().cloned().unwrap_or_else(|| "the journal is closed; open it again".to_owned())
 }
 
 /// The file could not be read.

@@ -17,7 +17,7 @@ use crate::journal::{fold, record};
 use crate::message::{EntryId, WorkspaceId};
 
 /// Every error of the file ends the transaction, and with it the journal until it is opened again.
-pub(super) type Done<T> = Result<T, redb::Error>;
+pub(super) type StorageResult<T> = Result<T, redb::Error>;
 
 /// The open tables of one transaction.
 pub(super) struct Transaction<'t> {
@@ -51,7 +51,7 @@ struct Shard<'t> {
 }
 
 /// What a transaction leaves behind for the next one.
-pub(super) struct Finished {
+pub(super) struct TransactionEnd {
     pub(super) next_event: u64,
     pub(super) rejected_deleted: u64,
     /// Whether there is anything to be made durable.
@@ -60,7 +60,7 @@ pub(super) struct Finished {
 
 impl<'t> Transaction<'t> {
     /// Events are numbered from `next_event`; entries get ids of `now_ms` or above.
-    pub(super) fn open(txn: &'t WriteTransaction, next_event: u64, now_ms: u64) -> Done<Self> {
+    pub(super) fn open(txn: &'t WriteTransaction, next_event: u64, now_ms: u64) -> StorageResult<Self> {
         Ok(Self {
             events: txn.open_table(EVENTS)?,
             histories: txn.open_table(HISTORIES)?,
@@ -78,7 +78,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Appends a message.
-    pub(super) fn publish(&mut self, shard: u16, fields: &[(&[u8], &[u8])]) -> Done<EntryId> {
+    pub(super) fn publish(&mut self, shard: u16, fields: &[(&[u8], &[u8])]) -> StorageResult<EntryId> {
         let now_ms = self.now_ms;
         let tables = self.shard(shard)?;
         let id = tables.next_id(now_ms, |tops| &mut tops.0);
@@ -88,7 +88,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Appends a command, or answers `None` when too many wait.
-    pub(super) fn submit(&mut self, shard: u16, fields: &[(&[u8], &[u8])]) -> Done<Option<EntryId>> {
+    pub(super) fn submit(&mut self, shard: u16, fields: &[(&[u8], &[u8])]) -> StorageResult<Option<EntryId>> {
         let now_ms = self.now_ms;
         let tables = self.shard(shard)?;
         if tables.commands.len()? >= COMMANDS_WAITING_MAX as u64 {
@@ -101,7 +101,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Mails that are owed in the shard. One that cannot be read is left where it is and logged.
-    pub(super) fn outbox(&self, shard: u16) -> Done<Vec<OwedMail>> {
+    pub(super) fn outbox(&self, shard: u16) -> StorageResult<Vec<OwedMail>> {
         let mut owed = Vec::new();
         for item in self.outbox.range((shard, "", 0)..)? {
             let (key, mail) = item?;
@@ -119,7 +119,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Applies a batch, or nothing of it: then the answer says what contradicts the journal.
-    pub(super) fn commit(&mut self, shard: u16, batch: &Batch) -> Done<Result<(), String>> {
+    pub(super) fn commit(&mut self, shard: u16, batch: &Batch) -> StorageResult<Result<(), String>> {
         if let Err(refused) = self.check(batch)? {
             return Ok(Err(refused));
         }
@@ -132,7 +132,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Every batch continues the gapless seq of its workspaces.
-    fn check(&mut self, batch: &Batch) -> Done<Result<(), String>> {
+    fn check(&mut self, batch: &Batch) -> StorageResult<Result<(), String>> {
         let mut tops = HashMap::new();
         for step in batch.steps.iter().filter(|step| step.events() > 0) {
             let Some(workspace) = &step.workspace else {
@@ -153,7 +153,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// What the step adds to its workspace.
-    fn append(&mut self, shard: u16, step: &Step) -> Done<()> {
+    fn append(&mut self, shard: u16, step: &Step) -> StorageResult<()> {
         let Some(workspace) = &step.workspace else { return Ok(()) };
         if step.forget {
             self.forget(shard, workspace)?;
@@ -193,7 +193,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Takes everything out that is kept of the workspace, but for its seq and its snapshot.
-    fn forget(&mut self, shard: u16, workspace: &WorkspaceId) -> Done<()> {
+    fn forget(&mut self, shard: u16, workspace: &WorkspaceId) -> StorageResult<()> {
         let (record, dirty) = self.records.get(workspace)?;
         *dirty = true;
         let attempts = std::mem::take(&mut record.attempts);
@@ -207,7 +207,7 @@ impl<'t> Transaction<'t> {
         Ok(())
     }
 
-    fn append_history(&mut self, workspace: &WorkspaceId, new: Vec<(u64, u64)>) -> Done<()> {
+    fn append_history(&mut self, workspace: &WorkspaceId, new: Vec<(u64, u64)>) -> StorageResult<()> {
         let stored = self.histories.get(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
         let mut places = stored.transpose()?.unwrap_or_else(Places::new);
         places.extend(new);
@@ -221,7 +221,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// What the step takes out of the shard, and what of it is kept.
-    fn settle(&mut self, shard: u16, step: &Step) -> Done<()> {
+    fn settle(&mut self, shard: u16, step: &Step) -> StorageResult<()> {
         for mail in &step.mails_owed {
             let key = (shard, mail.workspace.as_str(), mail.id.owed_by);
             self.outbox.insert(key, record::encode_mail(mail).as_ref())?;
@@ -237,7 +237,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Keeps rejected entries, and deletes the oldest ones when there are too many.
-    fn reject(&mut self, shard: u16, all: &[Rejected]) -> Done<()> {
+    fn reject(&mut self, shard: u16, all: &[Rejected]) -> StorageResult<()> {
         let names = Names::of(shard);
         let mut meta = self.txn.open_table(META)?;
         let table = &mut self.shard(shard)?.rejected;
@@ -266,7 +266,7 @@ impl<'t> Transaction<'t> {
         id: EntryId,
         to: u16,
         fields: &[(Bytes, Bytes)],
-    ) -> Done<Option<EntryId>> {
+    ) -> StorageResult<Option<EntryId>> {
         if self.shard(shard)?.rejected.remove(id.ms)?.is_none() {
             return Ok(None);
         }
@@ -275,7 +275,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// A workspace with the attempts above its snapshot.
-    pub(super) fn load(&mut self, workspace: &WorkspaceId) -> Done<Result<Loaded, LoadError>> {
+    pub(super) fn load(&mut self, workspace: &WorkspaceId) -> StorageResult<Result<Loaded, LoadError>> {
         let (record, _) = self.records.get(workspace)?;
         // A snapshot that cannot be read is reported by the fold.
         let seq = record.snapshot.as_deref().and_then(|snapshot| record::snapshot_seq(snapshot).ok()).unwrap_or(0);
@@ -285,7 +285,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// A workspace's newest message.
-    pub(super) fn newest(&mut self, workspace: &WorkspaceId) -> Done<Result<Option<Newest>, LoadError>> {
+    pub(super) fn newest(&mut self, workspace: &WorkspaceId) -> StorageResult<Result<Option<Newest>, LoadError>> {
         let (record, _) = self.records.get(workspace)?;
         let stored = record.stored(&self.events, 0)?;
         let skipped = self.skipped.get(workspace.as_str())?;
@@ -293,7 +293,13 @@ impl<'t> Transaction<'t> {
     }
 
     /// Messages from `from` to `to`, both inclusive.
-    pub(super) fn catch_up(&mut self, shard: u16, from: EntryId, to: EntryId, count: usize) -> Done<Vec<RawEntry>> {
+    pub(super) fn catch_up(
+        &mut self,
+        shard: u16,
+        from: EntryId,
+        to: EntryId,
+        count: usize,
+    ) -> StorageResult<Vec<RawEntry>> {
         if from > to {
             return Ok(Vec::new());
         }
@@ -301,7 +307,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Which of the messages still exist.
-    pub(super) fn present(&mut self, shard: u16, mut entries: Vec<EntryId>) -> Done<Vec<EntryId>> {
+    pub(super) fn present(&mut self, shard: u16, mut entries: Vec<EntryId>) -> StorageResult<Vec<EntryId>> {
         let messages = &self.shard(shard)?.messages;
         let mut failed = None;
         entries.retain(|entry| match messages.get(id(*entry)) {
@@ -315,7 +321,7 @@ impl<'t> Transaction<'t> {
     }
 
     /// Writes what is written once a transaction.
-    pub(super) fn finish(mut self) -> Done<Finished> {
+    pub(super) fn finish(mut self) -> StorageResult<TransactionEnd> {
         let Records { mut table, read } = self.records;
         for (workspace, (record, _)) in read.iter().filter(|(_, (_, dirty))| *dirty) {
             table.insert(workspace.as_str(), record.encode().as_slice())?;
@@ -323,10 +329,14 @@ impl<'t> Transaction<'t> {
         for (shard, tables) in self.shards.iter().filter(|(_, tables)| tables.topped) {
             self.tops.insert(shard, tables.tops)?;
         }
-        Ok(Finished { next_event: self.next_event, rejected_deleted: self.rejected_deleted, changed: self.changed })
+        Ok(TransactionEnd {
+            next_event: self.next_event,
+            rejected_deleted: self.rejected_deleted,
+            changed: self.changed,
+        })
     }
 
-    fn shard(&mut self, shard: u16) -> Done<&mut Shard<'t>> {
+    fn shard(&mut self, shard: u16) -> StorageResult<&mut Shard<'t>> {
         match self.shards.entry(shard) {
             Entry::Occupied(open) => Ok(open.into_mut()),
             Entry::Vacant(closed) => {
@@ -345,7 +355,7 @@ impl<'t> Transaction<'t> {
 
 impl Records<'_> {
     /// The workspace's record, and whether it has to be written.
-    fn get(&mut self, workspace: &WorkspaceId) -> Done<&mut (Record, bool)> {
+    fn get(&mut self, workspace: &WorkspaceId) -> StorageResult<&mut (Record, bool)> {
         match self.read.entry(workspace.clone()) {
             Entry::Occupied(known) => Ok(known.into_mut()),
             Entry::Vacant(unknown) => {

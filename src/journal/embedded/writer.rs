@@ -1,12 +1,12 @@
 //! Brings calls to the engine: through a bounded queue to its thread, or right away.
 
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::engine::{Engine, Job};
+use super::signals::Failure;
 
 /// Calls that wait for the writer at most. Publishers and submitters wait for a place before; the
 /// lines of 1,024 shards that keep to their bounds do not come near it.
@@ -15,9 +15,6 @@ pub(super) const QUEUE_MAX: usize = 65_536;
 const MERGED_MAX: usize = 4_096;
 /// Bytes of one transaction, beyond which no further call joins it.
 const MERGED_BYTES_MAX: usize = 8 * 1024 * 1024;
-
-/// Why the journal does not work any more; set once.
-pub(super) type Failure = Arc<OnceLock<String>>;
 
 /// The way to the engine.
 pub(super) enum Writer {

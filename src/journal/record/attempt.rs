@@ -164,7 +164,7 @@ impl<'a> After<'a> {
     }
 }
 
-/// Headers as HTTP writes them, a line each, or as pairs where a line would be read back as something else.
+/// StoredHeaders as HTTP writes them, a line each, or as pairs where a line would be read back as something else.
 struct Lines<'a>(&'a [Header]);
 
 impl Lines<'_> {
@@ -193,18 +193,18 @@ impl fmt::Display for Lines<'_> {
 /// What [`Lines`] wrote.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Headers {
+enum StoredHeaders {
     Lines(String),
     Pairs(Vec<Header>),
 }
 
-impl Default for Headers {
+impl Default for StoredHeaders {
     fn default() -> Self {
         Self::Pairs(Vec::new())
     }
 }
 
-impl Headers {
+impl StoredHeaders {
     fn pairs(self) -> Vec<Header> {
         let pair = |line: &str| {
             let (name, value) = line.split_once(':').unwrap_or((line, ""));
@@ -262,7 +262,7 @@ fn names(message: &[u8], id: &str) -> bool {
 
 /// What [`encode`] wrote.
 #[derive(Deserialize)]
-struct Stored {
+struct StoredAttempt {
     at: Time,
     #[serde(default = "by_message")]
     trigger: Trigger,
@@ -279,12 +279,12 @@ struct Stored {
     signed: Option<i64>,
     sig: Option<String>,
     #[serde(default)]
-    sent: Headers,
+    sent: StoredHeaders,
     message: RawMessage,
     #[serde(default, deserialize_with = "told")]
     status: Option<Option<u16>>,
     #[serde(default)]
-    headers: Headers,
+    headers: StoredHeaders,
     #[serde(default)]
     malformed: Vec<String>,
     #[serde(default)]
@@ -309,15 +309,28 @@ fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u16>
 
 /// Reads what [`encode`] wrote.
 pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt> {
-    let stored: Stored = serde_json::from_slice(json)?;
+    let stored: StoredAttempt = serde_json::from_slice(json)?;
     let entry = entry(stored.entry, &stored.id)?;
     let message_id = match stored.message_id {
         Some(id) => id,
         None => named_by(&stored.message)?,
     };
     let status = stored.status.unwrap_or(delivered.then_some(STATUS));
-    let Stored {
-        at, trigger, id, config, errors, ms, error, url, message, headers, malformed, body, truncated, ..
+    let StoredAttempt {
+        at,
+        trigger,
+        id,
+        config,
+        errors,
+        ms,
+        error,
+        url,
+        message,
+        headers,
+        malformed,
+        body,
+        truncated,
+        ..
     } = stored;
     let sent = match stored.sig {
         None => stored.sent.pairs(),
@@ -357,12 +370,12 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
 /// The entry of a stored attempt, without the rest of it.
 pub(super) fn decode_entry(json: &[u8]) -> serde_json::Result<EntryId> {
     #[derive(Deserialize)]
-    struct Named<'a> {
+    struct AttemptId<'a> {
         entry: Option<EntryId>,
         #[serde(borrow)]
         id: Cow<'a, str>,
     }
-    let Named { entry: told, id } = serde_json::from_slice(json)?;
+    let AttemptId { entry: told, id } = serde_json::from_slice(json)?;
     entry(told, &id)
 }
 
@@ -372,10 +385,10 @@ fn entry(told: Option<EntryId>, id: &str) -> serde_json::Result<EntryId> {
 
 fn named_by(message: &RawMessage) -> serde_json::Result<Arc<str>> {
     #[derive(Deserialize)]
-    struct Named {
+    struct MessageIdOnly {
         message_id: Arc<str>,
     }
-    serde_json::from_slice::<Named>(message.bytes()).map(|named| named.message_id)
+    serde_json::from_slice::<MessageIdOnly>(message.bytes()).map(|message| message.message_id)
 }
 
 #[cfg(test)]

@@ -11,11 +11,12 @@ use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 use tracing::{debug, error, warn};
 
-use super::connect::{Backoff, Connection, Server};
+use super::connection::{Backoff, Connection};
+use super::connector::Connector;
 use super::intake::xread;
 use super::keys::ShardKeys;
 use super::reply;
-use super::shared::Shared;
+use super::shared::SharedConnections;
 use crate::config;
 use crate::journal::port::RawEntry;
 use crate::message::EntryId;
@@ -24,7 +25,7 @@ use crate::workspace::command::Answer;
 /// The listener of one shard. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Listener {
-    server: Arc<Server>,
+    connector: Arc<Connector>,
     keys: ShardKeys,
     state: Arc<Mutex<Listening>>,
 }
@@ -45,12 +46,12 @@ pub(super) struct Waiting {
 }
 
 impl Listener {
-    pub(super) fn new(server: Arc<Server>, keys: ShardKeys) -> Self {
-        Self { server, keys, state: Arc::default() }
+    pub(super) fn new(connector: Arc<Connector>, keys: ShardKeys) -> Self {
+        Self { connector, keys, state: Arc::default() }
     }
 
     /// Waits for the answer to `command`, which will stand after `position`.
-    pub(super) async fn wait(&self, shared: &Shared, command: EntryId, position: EntryId) -> Waiting {
+    pub(super) async fn wait(&self, shared: &SharedConnections, command: EntryId, position: EntryId) -> Waiting {
         let (sender, answer) = oneshot::channel();
         let waiting = Waiting { listener: self.clone(), command, answer };
         let passed = {
@@ -70,7 +71,7 @@ impl Listener {
         waiting
     }
 
-    async fn catch_up(&self, shared: &Shared, position: EntryId) {
+    async fn catch_up(&self, shared: &SharedConnections, position: EntryId) {
         let mut cmd = redis::cmd("XRANGE");
         cmd.arg(self.keys.answers()).arg(format!("({position}")).arg("+");
         match shared.call_repeatable(&self.keys.owner(), &cmd).await.and_then(reply::entries) {
@@ -149,7 +150,7 @@ impl Running {
         let keys = &self.listener.keys;
         let connection = match connection {
             Some(connection) => connection,
-            None => connection.insert(self.listener.server.connect(&keys.owner()).await?),
+            None => connection.insert(self.listener.connector.connect(&keys.owner()).await?),
         };
         let cmd = xread(config::ANSWERS_KEPT, Some(config::ANSWER_BLOCK), &[(keys.answers(), after)]);
         let answer: Value = connection.call(&cmd, config::ANSWER_BLOCK + config::STORE_TIMEOUT).await?;

@@ -4,7 +4,7 @@
 
 use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
 
-use super::connect::open;
+use super::connection::open;
 use super::error::unexpected;
 use super::reply;
 use crate::config;

@@ -1,7 +1,6 @@
 //! A batch as one call of `commit.lua`.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
@@ -9,9 +8,9 @@ use redis::{Cmd, RedisWrite, ToRedisArgs};
 
 use self::Argument::{Id, Number, Text, Word};
 use super::compression;
-use super::connect::Server;
+use super::connector::Connector;
 use super::keys::{ShardKeys, WorkspaceKey};
-use super::line::Held;
+use super::lease::ShardLease;
 use super::script::Script;
 use crate::config::{ANSWERS_KEPT, Compression};
 use crate::journal::port::{ATTEMPTS_KEPT, Batch, HISTORY_KEPT, REJECTED_KEPT, Step};
@@ -25,18 +24,9 @@ const SETTLE_AT_ONCE: usize = 500;
 const MESSAGES: usize = 2;
 const COMMANDS: usize = 3;
 
-/// What a commit is sent under.
-#[derive(Debug, Clone)]
-pub(super) struct Fence {
-    /// The acquisition's nonce.
-    pub(super) nonce: String,
-    /// How long the lease lives from the commit on.
-    pub(super) lease: Duration,
-}
-
 /// The call that makes `batch` the commit after `expected`.
-pub(super) fn command(server: &Server, held: &Held, expected: u64, batch: &Batch) -> Cmd {
-    let Held { keys, fence, compression, .. } = held;
+pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, batch: &Batch) -> Cmd {
+    let ShardLease { keys, nonce, duration, compression, .. } = lease;
     let mut operations = Operations::new(keys, *compression);
     // Events of all steps come before what presupposes them: see commit.lua.
     batch.steps.iter().for_each(|step| operations.events(step));
@@ -47,11 +37,11 @@ pub(super) fn command(server: &Server, held: &Held, expected: u64, batch: &Batch
     operations.settle(MESSAGES, batch.steps.iter().flat_map(|step| &step.settled));
     operations.settle(COMMANDS, batch.steps.iter().flat_map(|step| &step.settled_commands));
 
-    let mut cmd = server.script(Script::Commit, &operations.keys);
-    cmd.arg(&fence.nonce)
+    let mut cmd = connector.script(Script::Commit, &operations.keys);
+    cmd.arg(nonce)
         .arg(expected.to_string())
         .arg((expected + 1).to_string())
-        .arg(fence.lease.as_millis().to_string())
+        .arg(duration.as_millis().to_string())
         .arg(ATTEMPTS_KEPT)
         .arg(HISTORY_KEPT)
         .arg(ANSWERS_KEPT)

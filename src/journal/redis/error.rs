@@ -6,7 +6,7 @@ use crate::journal::port::StoreError;
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ErrorClass {
     /// Refused before anything ran, by a Redis that is not itself at the moment: sending it again is
     /// safe, later and on a new connection.
     NotRun,
@@ -19,30 +19,30 @@ pub(super) enum Verdict {
 }
 
 /// Judges an error.
-pub(super) fn verdict(error: &RedisError) -> Verdict {
+pub(super) fn classify(error: &RedisError) -> ErrorClass {
     match error.code() {
         Some(
             "NOSCRIPT" | "LOADING" | "BUSY" | "READONLY" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
             | "TRYAGAIN" | "MOVED" | "ASK",
-        ) => Verdict::NotRun,
-        Some("OOM") => Verdict::Full,
-        Some(_) => Verdict::Refused,
-        None if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) => Verdict::Unknown,
-        None => Verdict::Refused,
+        ) => ErrorClass::NotRun,
+        Some("OOM") => ErrorClass::Full,
+        Some(_) => ErrorClass::Refused,
+        None if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) => ErrorClass::Unknown,
+        None => ErrorClass::Refused,
     }
 }
 
 /// Whether the connection is to be given up and a new one tried after a pause.
 pub(super) fn is_away(error: &RedisError) -> bool {
-    matches!(verdict(error), Verdict::NotRun | Verdict::Unknown)
+    matches!(classify(error), ErrorClass::NotRun | ErrorClass::Unknown)
 }
 
 /// An error for the caller, which says what was being done.
 pub(super) fn store_error(what: &str, error: RedisError) -> StoreError {
-    let advice = match verdict(&error) {
-        Verdict::NotRun | Verdict::Unknown => "Redis is away; it is tried again",
-        Verdict::Full => "Redis is full; free memory or raise maxmemory",
-        Verdict::Refused => "Redis refused; see the cause",
+    let advice = match classify(&error) {
+        ErrorClass::NotRun | ErrorClass::Unknown => "Redis is away; it is tried again",
+        ErrorClass::Full => "Redis is full; free memory or raise maxmemory",
+        ErrorClass::Refused => "Redis refused; see the cause",
     };
     StoreError { what: format!("{what}: {advice}"), source: Some(Box::new(error)) }
 }
@@ -80,7 +80,7 @@ mod tests {
             let Ok(Value::ServerError(error)) = redis::parse_redis_value(line.as_bytes()) else {
                 panic!("{text} is an error of the server");
             };
-            verdict(&error.into())
+            classify(&error.into())
         };
         for text in [
             "NOSCRIPT No matching script",
@@ -95,11 +95,11 @@ mod tests {
             "MOVED 3999 127.0.0.1:6381",
             "ASK 3999 127.0.0.1:6381",
         ] {
-            assert_eq!(server(text), Verdict::NotRun, "{text}");
+            assert_eq!(server(text), ErrorClass::NotRun, "{text}");
         }
-        assert_eq!(server("OOM command not allowed when used memory > 'maxmemory'."), Verdict::Full);
-        assert_eq!(server("WRONGTYPE Operation against a key"), Verdict::Refused);
-        assert_eq!(server("ERR The ID specified in XADD is equal or smaller"), Verdict::Refused);
-        assert_eq!(verdict(&timed_out()), Verdict::Unknown);
+        assert_eq!(server("OOM command not allowed when used memory > 'maxmemory'."), ErrorClass::Full);
+        assert_eq!(server("WRONGTYPE Operation against a key"), ErrorClass::Refused);
+        assert_eq!(server("ERR The ID specified in XADD is equal or smaller"), ErrorClass::Refused);
+        assert_eq!(classify(&timed_out()), ErrorClass::Unknown);
     }
 }

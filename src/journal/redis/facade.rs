@@ -6,8 +6,8 @@ use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::Inner;
-use super::error::{Verdict, store_error, unexpected, verdict};
+use super::error::{ErrorClass, classify, store_error, unexpected};
+use super::inner::RedisInner;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
 use super::{read, reply};
@@ -20,7 +20,7 @@ use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
 use crate::workspace::state::State;
 
-impl Inner {
+impl RedisInner {
     pub(super) async fn submit_command(
         &self,
         workspace: &WorkspaceId,
@@ -32,11 +32,11 @@ impl Inner {
         let until = Instant::now() + wait.min(command.expires_at.since((self.clock)()));
         let shard = workspace.shard(self.shards);
         let keys = self.keys.shard(shard);
-        let mut cmd = self.server.script(Script::Submit, &[keys.commands(), keys.answers()]);
+        let mut cmd = self.connector.script(Script::Submit, &[keys.commands(), keys.answers()]);
         cmd.arg(COMMANDS_WAITING_MAX).arg(workspace.as_str()).arg(encode(command));
         let submitted = self.shared.call(&keys.owner(), &cmd).await.and_then(submitted);
-        let Some((id, position)) = submitted.map_err(|error| match verdict(&error) {
-            Verdict::Full => SubmitError::Full,
+        let Some((id, position)) = submitted.map_err(|error| match classify(&error) {
+            ErrorClass::Full => SubmitError::Full,
             _ => SubmitError::Store(store_error(WHAT, error)),
         })?
         else {
@@ -59,22 +59,22 @@ impl Inner {
         cmd.arg(keys.messages()).arg("*");
         cmd.arg("workspace").arg(workspace.as_str()).arg("message").arg(message.bytes().as_ref());
         let answer = self.shared.call(&keys.owner(), &cmd).await.and_then(reply::id);
-        answer.map_err(|error| match verdict(&error) {
-            Verdict::Full => PublishError::Full,
+        answer.map_err(|error| match classify(&error) {
+            ErrorClass::Full => PublishError::Full,
             _ => PublishError::Store(store_error("appending a message", error)),
         })
     }
 
     pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
-        let cmd = read::command(&self.server, &keys, workspace, read::Attempts::Last);
+        let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::Last);
         let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
         Ok(fold::read(workspace, &stored)?)
     }
 
     pub(super) async fn read_snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
-        let cmd = read::command(&self.server, &keys, workspace, read::Attempts::None);
+        let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::None);
         let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
         Ok(fold::snapshot(workspace, &stored)?)
     }

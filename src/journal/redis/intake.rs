@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use redis::{Cmd, RedisError, Value};
 
-use super::connect::{Connection, Server};
+use super::connection::Connection;
+use super::connector::Connector;
 use super::error::store_error;
 use super::keys::ShardKeys;
 use super::reply;
@@ -16,23 +17,23 @@ use crate::message::EntryId;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Intake {
-    server: Arc<Server>,
+pub(super) struct RedisIntake {
+    connector: Arc<Connector>,
     keys: ShardKeys,
     /// Taken out while it is used: a poll that is dropped or fails drops the connection too, so no
     /// later one waits behind its blocking read or takes its answer.
     connection: Option<Connection>,
 }
 
-impl Intake {
-    pub(super) fn new(server: Arc<Server>, keys: ShardKeys) -> Self {
-        Self { server, keys, connection: None }
+impl RedisIntake {
+    pub(super) fn new(connector: Arc<Connector>, keys: ShardKeys) -> Self {
+        Self { connector, keys, connection: None }
     }
 
     async fn read(&mut self, request: &Poll) -> Result<Polled, RedisError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.server.connect(&self.keys.owner()).await?,
+            None => self.connector.connect(&self.keys.owner()).await?,
         };
         // Redis takes one COUNT for all streams of a read and answers a blocked one with the first
         // entry alone. So what is there is read first, each stream with its own count.
@@ -105,7 +106,7 @@ impl Intake {
 }
 
 #[async_trait]
-impl ShardIntake for Intake {
+impl ShardIntake for RedisIntake {
     async fn poll(&mut self, request: &Poll) -> Result<Polled, StoreError> {
         self.read(request).await.map_err(|error| store_error("reading a shard's streams", error))
     }

@@ -1,83 +1,48 @@
-//! Taking a shard's lease.
+//! What a shard is held with, and what its commits find.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use redis::{RedisError, Value};
-use tokio::time::Instant;
-use tracing::{error, warn};
+use super::keys::ShardKeys;
+use crate::config::Compression;
 
-use super::Inner;
-use super::connect::Backoff;
-use super::error::{is_away, store_error, unexpected};
-use super::reply;
-use super::script::Script;
-use crate::journal::port::{AcquireError, Holder, OwedMail};
-use crate::journal::record;
-
-/// What an acquisition answered.
-pub(super) struct Lease {
-    /// The commits of the shard so far.
+/// A shard that is held.
+#[derive(Debug)]
+pub(super) struct ShardLease {
+    pub(super) shard: u16,
+    pub(super) keys: ShardKeys,
+    /// The acquisition's own: no other holder's commits are applied while it is stored.
+    pub(super) nonce: String,
+    /// How long the lease lives from a commit on.
+    pub(super) duration: Duration,
+    /// The number of commits before the first of this lease.
     pub(super) head: u64,
-    /// The mails that are owed.
-    pub(super) outbox: Vec<OwedMail>,
-    /// Until when it lives.
-    pub(super) until: Instant,
+    /// Where findings are counted.
+    pub(super) losses: Arc<Losses>,
+    /// How attempts are stored.
+    pub(super) compression: Compression,
 }
 
-/// Takes the lease under `nonce`. While Redis is away it is waited for.
-///
-/// # Errors
-/// Somebody else's lease lives, or Redis refuses for good.
-pub(super) async fn acquire(inner: &Inner, shard: u16, holder: &Holder, nonce: &str) -> Result<Lease, AcquireError> {
-    let keys = inner.keys.shard(shard);
-    let mut cmd = inner.server.script(Script::Acquire, &[keys.owner(), keys.outbox()]);
-    cmd.arg(&holder.node)
-        .arg(nonce)
-        .arg(holder.lease.as_millis().to_string())
-        .arg(&inner.run)
-        .arg(i32::from(!inner.has_held(shard)));
-    let mut backoff = Backoff::default();
-    loop {
-        let asked = Instant::now();
-        match inner.shared.call(&keys.owner(), &cmd).await.and_then(parse) {
-            Ok(Answer::Taken { head, outbox }) => {
-                inner.note_held(shard);
-                return Ok(Lease { head, outbox: mails(shard, outbox), until: asked + holder.lease });
-            }
-            Ok(Answer::Held { node, remaining }) => return Err(AcquireError::Held { shard, node, remaining }),
-            Err(error) if is_away(&error) => {
-                warn!(shard, %error, "Redis is away; the shard is acquired when it is back");
-                backoff.pause().await;
-            }
-            Err(error) => return Err(store_error("acquiring a shard", error).into()),
-        }
+/// What an operator should know of, counted since the start of the process.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    vanished: AtomicU64,
+    rejected_deleted: AtomicU64,
+}
+
+impl Losses {
+    /// Counts entries that were gone before they were settled, and rejected entries that made room.
+    pub(super) fn add(&self, vanished: u64, rejected_deleted: u64) {
+        self.vanished.fetch_add(vanished, Ordering::Relaxed);
+        self.rejected_deleted.fetch_add(rejected_deleted, Ordering::Relaxed);
     }
-}
 
-enum Answer {
-    Taken { head: u64, outbox: Vec<Value> },
-    Held { node: String, remaining: Duration },
-}
-
-fn parse(answer: Value) -> Result<Answer, RedisError> {
-    let [word, first, second] = reply::tuple(answer)?;
-    match reply::text(word)?.as_str() {
-        "OK" => Ok(Answer::Taken { head: reply::number(first)?, outbox: reply::list(second)? }),
-        "HELD" => {
-            let remaining = Duration::from_millis(reply::number(second)?);
-            Ok(Answer::Held { node: reply::text(first)?, remaining })
-        }
-        _ => Err(unexpected("an unknown word from acquire.lua")),
+    pub(super) fn entries_vanished(&self) -> u64 {
+        self.vanished.load(Ordering::Relaxed)
     }
-}
 
-/// The mails of an outbox, as HGETALL answers it. One that cannot be read stays where it is: it must
-/// keep nobody from the shard.
-fn mails(shard: u16, outbox: Vec<Value>) -> Vec<OwedMail> {
-    let values = outbox.into_iter().skip(1).step_by(2);
-    let stored = values.filter_map(|value| reply::bytes(value).ok().flatten());
-    let read = |stored: Bytes| record::decode_mail(&stored);
-    let log = |error: &record::RecordError| error!(shard, %error, "a mail that is owed cannot be read; it stays in the outbox");
-    stored.filter_map(|stored| read(stored).inspect_err(log).ok()).collect()
+    pub(super) fn rejected_deleted(&self) -> u64 {
+        self.rejected_deleted.load(Ordering::Relaxed)
+    }
 }

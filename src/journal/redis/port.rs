@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::commit::Fence;
-use super::intake::Intake;
-use super::line::{Held, Line};
-use super::{Redis, error, lease, source};
+use super::intake::RedisIntake;
+use super::lease::ShardLease;
+use super::shard_connection::RedisShardConnection;
+use super::{Redis, acquire, error, source};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
     StoreError, SubmitError,
@@ -27,16 +27,23 @@ impl Journal for Redis {
 
     async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {
         let inner = &self.inner;
-        let fence = Fence { nonce: format!("{}.{}", inner.run, Uuid::new_v4()), lease: holder.lease };
-        let lease = lease::acquire(inner, shard, holder, &fence.nonce).await?;
+        let nonce = format!("{}.{}", inner.run, Uuid::new_v4());
+        let acquired = acquire::acquire(inner, shard, holder, &nonce).await?;
         let keys = inner.keys.shard(shard);
-        let (counts, compression) = (Arc::clone(&inner.counts), inner.compression);
-        let held = Held { shard, keys: keys.clone(), fence, head: lease.head, counts, compression };
+        let lease = ShardLease {
+            shard,
+            keys: keys.clone(),
+            nonce,
+            duration: holder.lease,
+            head: acquired.head,
+            losses: Arc::clone(&inner.losses),
+            compression: inner.compression,
+        };
         Ok(Acquired {
-            intake: Box::new(Intake::new(Arc::clone(&inner.server), keys)),
-            line: Box::new(Line::start(Arc::clone(&inner.server), held)),
-            outbox: lease.outbox,
-            lease_until: lease.until,
+            intake: Box::new(RedisIntake::new(Arc::clone(&inner.connector), keys)),
+            line: Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease)),
+            outbox: acquired.outbox,
+            lease_until: acquired.until,
         })
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 
 use super::compression;
-use super::connect::Server;
+use super::connector::Connector;
 use super::error::unexpected;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::reply;
@@ -15,7 +15,7 @@ use crate::message::WorkspaceId;
 
 /// Which attempts to read.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Attempts {
+pub(super) enum AttemptRange {
     /// Those above the snapshot, at most so many.
     Above(usize),
     /// The last [`ATTEMPTS_KEPT`].
@@ -25,14 +25,14 @@ pub(super) enum Attempts {
 }
 
 /// What is stored, attempts in whichever form they have.
-pub(super) struct Answered {
+pub(super) struct WorkspaceReply {
     pub(super) attempts: Vec<RawEntry>,
     snapshot: Option<Bytes>,
     top: u64,
     last: Option<Bytes>,
 }
 
-impl Answered {
+impl WorkspaceReply {
     /// The same with the attempts of `workspace` decompressed, and its newest skipped message as stored.
     ///
     /// # Errors
@@ -44,15 +44,15 @@ impl Answered {
 }
 
 /// The call.
-pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId, attempts: Attempts) -> Cmd {
-    use WorkspaceKey::{Attempts as AttemptsKey, Journal, Last, Snapshot};
-    let keys = [Snapshot, AttemptsKey, Journal, Last].map(|key| keys.of(workspace, key));
+pub(super) fn command(connector: &Connector, keys: &ShardKeys, workspace: &WorkspaceId, attempts: AttemptRange) -> Cmd {
+    use WorkspaceKey::{Attempts, Journal, Last, Snapshot};
+    let keys = [Snapshot, Attempts, Journal, Last].map(|key| keys.of(workspace, key));
     let (count, which) = match attempts {
-        Attempts::Above(count) => (count, "above"),
-        Attempts::Last => (ATTEMPTS_KEPT, "last"),
-        Attempts::None => (0, "none"),
+        AttemptRange::Above(count) => (count, "above"),
+        AttemptRange::Last => (ATTEMPTS_KEPT, "last"),
+        AttemptRange::None => (0, "none"),
     };
-    let mut cmd = server.script(Script::Read, &keys);
+    let mut cmd = connector.script(Script::Read, &keys);
     cmd.arg(count).arg(which);
     cmd
 }
@@ -61,11 +61,11 @@ pub(super) fn command(server: &Server, keys: &ShardKeys, workspace: &WorkspaceId
 ///
 /// # Errors
 /// The answer has another form.
-pub(super) fn parse(answer: Value) -> Result<Answered, RedisError> {
+pub(super) fn parse(answer: Value) -> Result<WorkspaceReply, RedisError> {
     let [snapshot, attempts, attempts_top, journal_top, last] = reply::tuple(answer)?;
     let top = reply::id(attempts_top)?.ms.max(reply::id(journal_top)?.ms);
     let attempts = reply::entries(attempts)?;
-    Ok(Answered { attempts, snapshot: reply::bytes(snapshot)?, top, last: reply::bytes(last)? })
+    Ok(WorkspaceReply { attempts, snapshot: reply::bytes(snapshot)?, top, last: reply::bytes(last)? })
 }
 
 /// An entry `<seq>-0` of the stream of events that are no attempts.

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use redis::{Cmd, RedisError};
 
-use super::Inner;
-use super::error::{Verdict, store_error, verdict};
+use super::error::{ErrorClass, classify, store_error};
+use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
 use crate::journal::port::{RawEntry, RequeueError, Requeued, StoreError};
 use crate::journal::rejected;
 use crate::message::EntryId;
 
-impl Inner {
+impl RedisInner {
     pub(super) async fn rejected_entries(
         &self,
         shard: u16,
@@ -58,7 +58,7 @@ impl Inner {
         fields: &[(Bytes, Bytes)],
     ) -> Result<Option<EntryId>, RequeueError> {
         let keys = self.keys.shard(shard);
-        let mut cmd = self.server.script(Script::Requeue, &[keys.rejected(), keys.messages()]);
+        let mut cmd = self.connector.script(Script::Requeue, &[keys.rejected(), keys.messages()]);
         cmd.arg(id.to_string());
         add(&mut cmd, fields);
         let answer = self.shared.call(&keys.owner(), &cmd).await.map_err(refused)?;
@@ -93,8 +93,8 @@ fn add(cmd: &mut Cmd, fields: &[(Bytes, Bytes)]) {
 }
 
 fn refused(error: RedisError) -> RequeueError {
-    match verdict(&error) {
-        Verdict::Full => RequeueError::Full,
+    match classify(&error) {
+        ErrorClass::Full => RequeueError::Full,
         _ => RequeueError::Store(store_error("requeueing a rejected entry", error)),
     }
 }

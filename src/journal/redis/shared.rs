@@ -7,41 +7,42 @@ use parking_lot::Mutex;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::connect::{Connection, Server};
-use super::error::{Verdict, is_away, verdict};
+use super::connection::Connection;
+use super::connector::Connector;
+use super::error::{ErrorClass, classify, is_away};
 use crate::config;
 
 /// See the module. Bounded by the number of shards.
 #[derive(Debug)]
-pub(super) struct Shared {
-    server: Arc<Server>,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
+pub(super) struct SharedConnections {
+    connector: Arc<Connector>,
+    slots: Mutex<HashMap<String, Arc<ConnectionSlot>>>,
 }
 
 /// One connection, when there is one. Held while connecting, so that callers wait for one attempt
 /// and do not make one each.
-type Slot = tokio::sync::Mutex<Option<Live>>;
+type ConnectionSlot = tokio::sync::Mutex<Option<LiveConnection>>;
 
 #[derive(Debug)]
-struct Live {
+struct LiveConnection {
     connection: Connection,
     made: Instant,
     used: Instant,
 }
 
-impl Shared {
-    pub(super) fn new(server: Arc<Server>) -> Self {
-        Self { server, slots: Mutex::default() }
+impl SharedConnections {
+    pub(super) fn new(connector: Arc<Connector>) -> Self {
+        Self { connector, slots: Mutex::default() }
     }
 
     /// Runs a command on the node that holds `key`. Sent again, once, only when Redis says that it
     /// did not run it.
     ///
     /// # Errors
-    /// Redis is away or refuses. With [`Verdict::Unknown`] it may have run.
+    /// Redis is away or refuses. With [`ErrorClass::Unknown`] it may have run.
     pub(super) async fn call(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
         match self.try_call(key, cmd).await {
-            Err(error) if verdict(&error) == Verdict::NotRun => self.try_call(key, cmd).await,
+            Err(error) if classify(&error) == ErrorClass::NotRun => self.try_call(key, cmd).await,
             answer => answer,
         }
     }
@@ -72,7 +73,7 @@ impl Shared {
         answer
     }
 
-    async fn connection(&self, slot: &Slot, key: &str) -> Result<(Connection, Instant), RedisError> {
+    async fn connection(&self, slot: &ConnectionSlot, key: &str) -> Result<(Connection, Instant), RedisError> {
         let mut slot = slot.lock().await;
         if let Some(live) = slot.as_mut() {
             // One that died unnoticed while nobody used it would make a command's fate unknown.
@@ -83,14 +84,14 @@ impl Shared {
             }
             *slot = None;
         }
-        let connection = self.server.connect_for_scripts(key).await?;
+        let connection = self.connector.connect_for_scripts(key).await?;
         let now = Instant::now();
-        *slot = Some(Live { connection: connection.clone(), made: now, used: now });
+        *slot = Some(LiveConnection { connection: connection.clone(), made: now, used: now });
         Ok((connection, now))
     }
 
-    fn slot(&self, key: &str) -> Arc<Slot> {
-        let name = if self.server.is_cluster() { key } else { "" };
+    fn slot(&self, key: &str) -> Arc<ConnectionSlot> {
+        let name = if self.connector.is_cluster() { key } else { "" };
         let mut slots = self.slots.lock();
         if let Some(slot) = slots.get(name) {
             return Arc::clone(slot);

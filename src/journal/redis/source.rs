@@ -12,8 +12,8 @@ use bytes::Bytes;
 use redis::{Cmd, RedisError};
 use tracing::warn;
 
-use super::Inner;
-use super::connect::Connection;
+use super::connection::Connection;
+use super::inner::RedisInner;
 use super::intake::xread;
 use super::reply;
 use super::script::Script;
@@ -22,15 +22,12 @@ use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_KEPT, RawEntry};
 use crate::journal::rejected::rejected_fields;
 use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
 
-/// The connection that reads the source. Taken out while it is used, see [`super::intake::Intake`].
-pub(super) type Source = tokio::sync::Mutex<Option<Connection>>;
-
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
-pub(super) async fn hand_over(inner: &Inner, max: usize, block: Duration) -> Result<usize, RedisError> {
+pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -> Result<usize, RedisError> {
     let source = inner.keys.source();
     let mut connection = match inner.source.lock().await.take() {
         Some(connection) => connection,
-        None => inner.server.connect(&source).await?,
+        None => inner.connector.connect(&source).await?,
     };
     let read = xread(max.clamp(1, HAND_OVER_MAX), Some(block), &[(source.clone(), EntryId::ZERO)]);
     let answer = connection.call(&read, block + STORE_TIMEOUT).await?;
@@ -56,7 +53,7 @@ impl Handed {
     }
 }
 
-fn by_shard(inner: &Inner, source: &str, entries: Vec<RawEntry>) -> BTreeMap<u16, Vec<Handed>> {
+fn by_shard(inner: &RedisInner, source: &str, entries: Vec<RawEntry>) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
     for mut entry in entries {
         let id = entry.id;
@@ -89,7 +86,7 @@ fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
 
 /// Hands over to one shard in batches that a full Redis can hold, and deletes each from the source.
 async fn hand_to_shard(
-    inner: &Inner,
+    inner: &RedisInner,
     connection: &mut Connection,
     source: &str,
     shard: u16,
@@ -105,13 +102,13 @@ async fn hand_to_shard(
         });
         let (batch, rest) = entries.split_at(fits.count().max(1));
         entries = rest;
-        let mut cmd = inner.server.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
+        let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
         cmd.arg(source).arg(REJECTED_KEPT);
         batch.iter().for_each(|entry| add(&mut cmd, entry));
         let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
         let [_, rejected, dropped] = reply::tuple(answer)?;
         let dropped = reply::number(dropped)?;
-        inner.counts.add(0, dropped);
+        inner.losses.add(0, dropped);
         tell(shard, reply::number(rejected)?, dropped);
 
         let mut delete = redis::cmd("XDEL");

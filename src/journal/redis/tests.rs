@@ -9,12 +9,12 @@ use bytes::Bytes;
 use redis::Value;
 use support::redis_server::RedisServer;
 
-use super::{Redis, RedisOptions, StartError, check, reply};
+use super::{Redis, RedisOptions, RedisStartError, check, reply};
 use crate::config::Compression;
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
 use crate::journal::port::Journal;
-use crate::journal::redis::connect::Server;
+use crate::journal::redis::connector::Connector;
 use crate::journal::redis::keys::Keys;
 use crate::message::{EntryId, WorkspaceId};
 
@@ -135,8 +135,8 @@ async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
 #[tokio::test]
 async fn a_start_without_redis_ends_after_its_wait_and_says_what_to_check() {
     let options = options("redis://127.0.0.1:1");
-    let (server, wait) = (Server::parse(&options.url).unwrap(), Duration::from_millis(100));
+    let (server, wait) = (Connector::parse(&options.url).unwrap(), Duration::from_millis(100));
     let refused = check::check(&server, &Keys::new("outbound"), &options, wait).await.unwrap_err();
-    assert!(matches!(refused, StartError::Unreachable(..)));
+    assert!(matches!(refused, RedisStartError::Unreachable(..)));
     assert_eq!(refused.to_string(), "Redis did not answer within 100ms: check the URL and that it runs");
 }

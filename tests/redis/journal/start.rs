@@ -1,7 +1,7 @@
 //! What the service refuses to start on, and the sentence that says what to do.
 
 use outbound::journal::Journal as _;
-use outbound::journal::redis::{Redis, RedisOptions, StartError};
+use outbound::journal::redis::{Redis, RedisOptions, RedisStartError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -104,7 +104,7 @@ async fn many_nodes_that_start_at_once_agree_on_one_number_of_shards() {
     for start in starts.collect::<Vec<_>>() {
         match start.await.unwrap() {
             Ok(shards) => agreed.push(shards),
-            Err(StartError::Shards { .. }) => {}
+            Err(RedisStartError::Shards { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use redb::StorageBackend;
 
-use crate::journal::embedded::store::Store;
-use crate::journal::embedded::{Embedded, OpenError, file};
+use crate::journal::embedded::store::EmbeddedStore;
+use crate::journal::embedded::{Embedded, JournalFileError, file};
 
 /// One change, in the order in which it was made.
 #[derive(Debug, Clone)]
@@ -32,9 +32,9 @@ impl Disk {
     }
 
     /// A journal on it with the writer on its own thread.
-    pub(super) fn journal(self: &Arc<Self>) -> Result<Embedded, OpenError> {
+    pub(super) fn journal(self: &Arc<Self>) -> Result<Embedded, JournalFileError> {
         let (db, shards) = file::on(Attached(Arc::clone(self)), Some(super::SHARDS))?;
-        Ok(Embedded { store: Store::on_thread(db, shards, super::wall)?, clock: super::wall })
+        Ok(Embedded { store: EmbeddedStore::on_thread(db, shards, super::wall)?, clock: super::wall })
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {

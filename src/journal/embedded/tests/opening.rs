@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
-use super::super::OpenError;
+use super::super::JournalFileError;
 use super::super::tables::{META, Places, Record, decode_entry, encode_fields};
 use super::{Embedded, wall};
 use crate::journal::port::{Journal as _, RawEntry};
@@ -17,7 +17,7 @@ fn place() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-fn error(path: &std::path::Path, shards: Option<u16>) -> OpenError {
+fn error(path: &std::path::Path, shards: Option<u16>) -> JournalFileError {
     Embedded::open(path, shards, wall).err().expect("it is refused")
 }
 
@@ -27,7 +27,7 @@ fn the_number_of_shards_is_fixed_at_the_first_start() {
     assert_eq!(Embedded::open(&path, Some(3), wall).unwrap().shards(), 3);
     assert_eq!(Embedded::open(&path, None, wall).unwrap().shards(), 3);
     assert_eq!(Embedded::open(&path, Some(3), wall).unwrap().shards(), 3);
-    assert!(matches!(error(&path, Some(4)), OpenError::Shards { stored: 3, asked: 4 }));
+    assert!(matches!(error(&path, Some(4)), JournalFileError::Shards { stored: 3, asked: 4 }));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn there_are_16_shards_unless_told_otherwise() {
 #[test]
 fn no_shards_or_too_many_are_refused() {
     for shards in [0, 1_025] {
-        assert!(matches!(error(&place().1, Some(shards)), OpenError::ShardsOutOfRange { .. }));
+        assert!(matches!(error(&place().1, Some(shards)), JournalFileError::ShardsOutOfRange { .. }));
         assert!(Embedded::in_memory(shards, wall).is_err());
     }
 }
@@ -49,7 +49,7 @@ fn a_file_in_use_is_refused_by_name() {
     let (_dir, path) = place();
     let _open = Embedded::open(&path, None, wall).unwrap();
     let error = error(&path, None);
-    assert!(matches!(error, OpenError::InUse { .. }));
+    assert!(matches!(error, JournalFileError::InUse { .. }));
     assert!(error.to_string().contains("outbound.redb is in use"), "{error}");
 }
 
@@ -62,7 +62,7 @@ fn another_format_is_refused_by_name() {
     txn.open_table(META).unwrap().insert("format", 2).unwrap();
     txn.commit().unwrap();
     drop(db);
-    assert!(matches!(error(&path, None), OpenError::UnknownFormat { found: 2 }));
+    assert!(matches!(error(&path, None), JournalFileError::UnknownFormat { found: 2 }));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_database_of_something_else_is_left_alone() {
     txn.open_table(TableDefinition::<u64, u64>::new("birds")).unwrap().insert(1, 1).unwrap();
     txn.commit().unwrap();
     drop(db);
-    assert!(matches!(error(&path, None), OpenError::NotAJournal));
+    assert!(matches!(error(&path, None), JournalFileError::NotAJournal));
 }
 
 #[test]
@@ -81,9 +81,9 @@ fn a_file_that_is_no_database_is_left_alone() {
     let (dir, path) = place();
     let text = b"not a database, but a letter".repeat(1_000);
     std::fs::write(&path, &text).unwrap();
-    assert!(matches!(error(&path, None), OpenError::File { .. }));
+    assert!(matches!(error(&path, None), JournalFileError::File { .. }));
     assert_eq!(std::fs::read(&path).unwrap(), text);
-    assert!(matches!(error(&dir.path().join("no/such/directory"), None), OpenError::File { .. }));
+    assert!(matches!(error(&dir.path().join("no/such/directory"), None), JournalFileError::File { .. }));
 }
 
 #[test]

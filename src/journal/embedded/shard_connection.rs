@@ -8,31 +8,31 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::engine::Job;
-use super::store::{Store, reason};
-use super::writer::Failure;
+use super::signals::{Failure, reason};
+use super::store::EmbeddedStore;
 use crate::journal::port::{LineError, ShardLine, ShardRequest, ShardResponse};
 
 /// Does not keep the file open.
-pub(super) struct Line {
-    store: Weak<Store>,
+pub(super) struct EmbeddedShardConnection {
+    store: Weak<EmbeddedStore>,
     failure: Failure,
     shard: u16,
     nonce: u64,
     lease: Duration,
 }
 
-impl Line {
-    pub(super) fn new(store: &Arc<Store>, shard: u16, nonce: u64, lease: Duration) -> Self {
+impl EmbeddedShardConnection {
+    pub(super) fn new(store: &Arc<EmbeddedStore>, shard: u16, nonce: u64, lease: Duration) -> Self {
         Self { store: Arc::downgrade(store), failure: Arc::clone(store.failure()), shard, nonce, lease }
     }
 }
 
-impl ShardLine for Line {
+impl ShardLine for EmbeddedShardConnection {
     fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, LineError>> {
         let (reply, response) = oneshot::channel();
         let (shard, nonce, lease_until) = (self.shard, self.nonce, Instant::now() + self.lease);
         if let Some(store) = self.store.upgrade() {
-            store.call(Job::Line { shard, nonce, lease_until, request, reply });
+            store.call(Job::Shard { shard, nonce, lease_until, request, reply });
         } else {
             drop(reply);
         }

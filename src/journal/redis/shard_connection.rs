@@ -10,61 +10,44 @@
 mod request;
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use redis::{Cmd, RedisError, Value};
+use redis::{RedisError, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::commit::Fence;
-use super::connect::{Backoff, Connection, Server};
-use super::counts::Counts;
+use super::connection::{Backoff, Connection};
+use super::connector::Connector;
 use super::error::{is_away, timed_out};
-use super::keys::ShardKeys;
+use super::lease::ShardLease;
 use super::script::Script;
-use crate::config::{self, Compression};
+use crate::config;
 use crate::journal::port::{LineError, ShardLine, ShardRequest, ShardResponse};
-use request::{Outcome, Sent};
+use request::{ScriptOutcome, Sent};
 
 /// The holder's end of a line.
 #[derive(Debug)]
-pub(super) struct Line {
-    queue: mpsc::Sender<Asked>,
+pub(super) struct RedisShardConnection {
+    queue: mpsc::Sender<QueuedRequest>,
     dead: Arc<OnceLock<LineError>>,
     shard: u16,
 }
 
-/// What a line needs to know of its acquisition.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) shard: u16,
-    pub(super) keys: ShardKeys,
-    pub(super) fence: Fence,
-    /// The number of commits before the first of this line.
-    pub(super) head: u64,
-    /// Where its findings are counted.
-    pub(super) counts: Arc<Counts>,
-    /// How attempts are stored.
-    pub(super) compression: Compression,
-}
-
-impl Line {
+impl RedisShardConnection {
     /// Starts the task on the runtime of the caller.
-    pub(super) fn start(server: Arc<Server>, held: Held) -> Self {
+    pub(super) fn start(connector: Arc<Connector>, lease: ShardLease) -> Self {
         let (queue, requests) = mpsc::channel(config::LINE_WAITING_MAX);
         let dead = Arc::new(OnceLock::new());
-        let shard = held.shard;
-        let task = Task {
-            server,
-            next: held.head,
-            acknowledged: held.head,
-            held,
+        let shard = lease.shard;
+        let task = ConnectionTask {
+            connector,
+            next: lease.head,
+            acknowledged: lease.head,
+            lease,
             requests,
             closed: false,
             unanswered: VecDeque::new(),
@@ -76,7 +59,7 @@ impl Line {
     }
 }
 
-impl ShardLine for Line {
+impl ShardLine for RedisShardConnection {
     fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, LineError>> {
         let (reply, response) = oneshot::channel();
         if self.dead.get().is_none()
@@ -95,12 +78,12 @@ impl ShardLine for Line {
 }
 
 /// A request and where its response goes.
-type Asked = (ShardRequest, oneshot::Sender<ShardResponse>);
+type QueuedRequest = (ShardRequest, oneshot::Sender<ShardResponse>);
 
-struct Task {
-    server: Arc<Server>,
-    held: Held,
-    requests: mpsc::Receiver<Asked>,
+struct ConnectionTask {
+    connector: Arc<Connector>,
+    lease: ShardLease,
+    requests: mpsc::Receiver<QueuedRequest>,
     /// Whether the holder has dropped its end.
     closed: bool,
     /// Sent and not answered, oldest first; at most [`config::LINE_UNANSWERED_MAX`].
@@ -114,7 +97,7 @@ struct Task {
 }
 
 /// Why a connection is given up.
-enum End {
+enum Disconnect {
     /// The holder is gone and everything is answered.
     Closed,
     /// Nothing is ever sent again.
@@ -123,30 +106,30 @@ enum End {
     Away(RedisError),
 }
 
-impl Task {
+impl ConnectionTask {
     async fn run(mut self) {
         loop {
             match self.connected().await {
-                End::Closed => return,
-                End::Dead(error) => {
+                Disconnect::Closed => return,
+                Disconnect::Dead(error) => {
                     // Before the waiting callers are told, which dropping their senders does.
                     self.dead.get_or_init(|| error);
                     return;
                 }
-                End::Away(error) => {
-                    warn!(shard = self.held.shard, %error, unanswered = self.unanswered.len(), "Redis is away; reconnecting");
+                Disconnect::Away(error) => {
+                    warn!(shard = self.lease.shard, %error, unanswered = self.unanswered.len(), "Redis is away; reconnecting");
                     self.backoff.pause().await;
                 }
             }
             if let Some(error) = self.dead.get() {
-                info!(shard = self.held.shard, %error, "the line is dead");
+                info!(shard = self.lease.shard, %error, "the line is dead");
                 return;
             }
         }
     }
 
     /// Works on one connection until that is lost or the line ends.
-    async fn connected(&mut self) -> End {
+    async fn connected(&mut self) -> Disconnect {
         let connection = match self.connect().await {
             Ok(connection) => connection,
             Err(end) => return end,
@@ -157,10 +140,10 @@ impl Task {
         let mut last_answer = Instant::now();
         loop {
             if let Some(error) = self.dead.get() {
-                return End::Dead(error.clone());
+                return Disconnect::Dead(error.clone());
             }
             if self.closed && self.unanswered.is_empty() {
-                return End::Closed;
+                return Disconnect::Closed;
             }
             let room = !self.closed && self.unanswered.len() < config::LINE_UNANSWERED_MAX;
             tokio::select! {
@@ -185,16 +168,16 @@ impl Task {
 
     /// Connects, and asks whether the shard is still ours: a line that lost its connection may have
     /// lost the shard, or its commits.
-    async fn connect(&mut self) -> Result<Connection, End> {
-        let owner = self.held.keys.owner();
-        let mut connection = self.server.connect_for_scripts(&owner).await.map_err(End::Away)?;
-        let mut ask = self.server.script(Script::Owner, &[owner]);
-        ask.arg(&self.held.fence.nonce).arg(self.acknowledged.to_string());
+    async fn connect(&mut self) -> Result<Connection, Disconnect> {
+        let owner = self.lease.keys.owner();
+        let mut connection = self.connector.connect_for_scripts(&owner).await.map_err(Disconnect::Away)?;
+        let mut ask = self.connector.script(Script::Owner, &[owner]);
+        ask.arg(&self.lease.nonce).arg(self.acknowledged.to_string());
         let answer = connection.call(&ask, config::STORE_TIMEOUT).await;
-        match request::judge(answer, self.held.shard, self.acknowledged) {
-            Outcome::Applied(_) => Ok(connection),
-            Outcome::Away(error) => Err(End::Away(error)),
-            Outcome::Dead(error) => Err(End::Dead(error)),
+        match request::judge(answer, self.lease.shard, self.acknowledged) {
+            ScriptOutcome::Applied(_) => Ok(connection),
+            ScriptOutcome::Away(error) => Err(Disconnect::Away(error)),
+            ScriptOutcome::Dead(error) => Err(Disconnect::Dead(error)),
         }
     }
 
@@ -203,27 +186,27 @@ impl Task {
         if matches!(request, ShardRequest::Commit { .. }) {
             self.next += 1;
         }
-        Sent::new(request, reply, expected, &self.server, &self.held)
+        Sent::new(request, reply, expected, &self.connector, &self.lease)
     }
 
     /// Takes the answer to the oldest unanswered request.
-    fn take(&mut self, answer: Result<Value, RedisError>) -> Option<End> {
+    fn take(&mut self, answer: Result<Value, RedisError>) -> Option<Disconnect> {
         if let Err(error) = &answer
             && is_away(error)
         {
             // The futures hold the connection; without them it closes.
             self.unanswered.iter_mut().for_each(Sent::forget);
-            return answer.err().map(End::Away);
+            return answer.err().map(Disconnect::Away);
         }
         let sent = self.unanswered.pop_front()?;
-        match sent.answer(answer, &self.held) {
+        match sent.answer(answer, &self.lease) {
             Ok(Some(head)) => {
                 self.acknowledged = head;
                 // Only a commit proves that Redis takes writes: a replica answers loads.
                 self.backoff.reset();
             }
             Ok(None) => {}
-            Err(error) => return Some(End::Dead(error)),
+            Err(error) => return Some(Disconnect::Dead(error)),
         }
         None
     }
@@ -239,24 +222,5 @@ async fn oldest(unanswered: &mut VecDeque<Sent>, last_answer: Instant) -> Result
             tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(timed_out()))
         }
         None => std::future::pending().await,
-    }
-}
-
-/// An answer that is under way.
-type Answer = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>;
-
-/// Puts a command on the connection now, in its place, and returns its answer.
-///
-/// The connection's queue is taken in the order of first polls. It has room for every request that
-/// may be unanswered, so one poll is enough; it must not yield for the sake of other tasks, else a
-/// later request could overtake.
-fn send(connection: &Connection, cmd: Arc<Cmd>) -> Answer {
-    let connection = connection.clone();
-    let mut answer: Answer = Box::pin(async move { connection.send(&cmd).await });
-    let mut first = tokio::task::unconstrained(answer.as_mut());
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match Pin::new(&mut first).poll(&mut context) {
-        Poll::Ready(done) => Box::pin(std::future::ready(done)),
-        Poll::Pending => answer,
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked on a line: how it is sent, and what its answer means.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,11 +10,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::{Answer, Held, send};
 use crate::journal::fold::{self, Stored};
 use crate::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, LineError, LoadError, ShardRequest, ShardResponse};
-use crate::journal::redis::connect::{Connection, Server};
+use crate::journal::redis::connection::Connection;
+use crate::journal::redis::connector::Connector;
 use crate::journal::redis::error::is_away;
+use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
 use crate::message::WorkspaceId;
@@ -31,11 +33,11 @@ pub(super) struct Sent {
     expected: u64,
     /// When it was sent last.
     pub(super) at: Instant,
-    answer: Option<Answer>,
+    answer: Option<PendingReply>,
 }
 
 /// What an answer of a script that checks the owner means.
-pub(super) enum Outcome {
+pub(super) enum ScriptOutcome {
     Applied(Vec<Value>),
     Away(RedisError),
     Dead(LineError),
@@ -47,29 +49,33 @@ impl Sent {
         mut request: ShardRequest,
         reply: oneshot::Sender<ShardResponse>,
         expected: u64,
-        server: &Server,
-        held: &Held,
+        connector: &Connector,
+        lease: &ShardLease,
     ) -> Self {
-        let keys = &held.keys;
+        let keys = &lease.keys;
         let cmd = match &mut request {
-            ShardRequest::Commit { batch, .. } => commit::command(server, held, expected, &std::mem::take(batch)),
-            ShardRequest::Load(workspace) => read::command(server, keys, workspace, read::Attempts::Above(LOADED_MAX)),
-            ShardRequest::Newest { workspace, .. } => read::command(server, keys, workspace, read::Attempts::Last),
+            ShardRequest::Commit { batch, .. } => commit::command(connector, lease, expected, &std::mem::take(batch)),
+            ShardRequest::Load(workspace) => {
+                read::command(connector, keys, workspace, read::AttemptRange::Above(LOADED_MAX))
+            }
+            ShardRequest::Newest { workspace, .. } => {
+                read::command(connector, keys, workspace, read::AttemptRange::Last)
+            }
             ShardRequest::CatchUp { from, to, count } => {
                 let mut cmd = redis::cmd("XRANGE");
                 cmd.arg(keys.messages()).arg(from.to_string()).arg(to.to_string()).arg("COUNT").arg(*count);
                 cmd
             }
             ShardRequest::Present(entries) => {
-                let mut cmd = server.script(Script::Present, &[keys.messages()]);
+                let mut cmd = connector.script(Script::Present, &[keys.messages()]);
                 entries.iter().for_each(|entry| {
                     cmd.arg(entry.to_string());
                 });
                 cmd
             }
             ShardRequest::Release => {
-                let mut cmd = server.script(Script::Release, &[keys.owner()]);
-                cmd.arg(&held.fence.nonce);
+                let mut cmd = connector.script(Script::Release, &[keys.owner()]);
+                cmd.arg(&lease.nonce);
                 cmd
             }
         };
@@ -99,15 +105,19 @@ impl Sent {
     ///
     /// # Errors
     /// The line is dead. The waiting caller learns it from the line.
-    pub(super) fn answer(self, answer: Result<Value, RedisError>, held: &Held) -> Result<Option<u64>, LineError> {
-        let failed = |error: RedisError| LineError::Failed { shard: held.shard, detail: error.to_string() };
+    pub(super) fn answer(
+        self,
+        answer: Result<Value, RedisError>,
+        lease: &ShardLease,
+    ) -> Result<Option<u64>, LineError> {
+        let failed = |error: RedisError| LineError::Failed { shard: lease.shard, detail: error.to_string() };
         let mut head = None;
         let response = match self.request {
             ShardRequest::Commit { number, .. } => {
-                let counts = applied(answer, held, self.expected)?;
-                tell(held, counts).map_err(failed)?;
+                let counts = applied(answer, lease, self.expected)?;
+                tell(lease, counts).map_err(failed)?;
                 head = Some(self.expected + 1);
-                ShardResponse::Committed { number, lease_until: self.at + held.fence.lease }
+                ShardResponse::Committed { number, lease_until: self.at + lease.duration }
             }
             ShardRequest::Load(workspace) => {
                 let loaded = stored(answer, &workspace).and_then(|(stored, _)| fold::load(&workspace, &stored));
@@ -125,9 +135,9 @@ impl Sent {
                 ShardResponse::Present(ids.map_err(failed)?)
             }
             ShardRequest::Release => {
-                applied(answer, held, 0)?;
+                applied(answer, lease, 0)?;
                 self.reply.send(ShardResponse::Released).ok();
-                return Err(LineError::Failed { shard: held.shard, detail: "its lease was given up".to_owned() });
+                return Err(LineError::Failed { shard: lease.shard, detail: "its lease was given up".to_owned() });
             }
         };
         // Callers that stopped waiting are no error: the request has had its effect.
@@ -137,7 +147,7 @@ impl Sent {
 }
 
 /// Judges the answer of a script that checks the owner first. `expected` is the head that it named.
-pub(super) fn judge(answer: Result<Value, RedisError>, shard: u16, expected: u64) -> Outcome {
+pub(super) fn judge(answer: Result<Value, RedisError>, shard: u16, expected: u64) -> ScriptOutcome {
     let parsed = answer.and_then(reply::list).and_then(|values| {
         let mut values = values.into_iter();
         let word = reply::text(values.next().unwrap_or_default())?;
@@ -145,44 +155,44 @@ pub(super) fn judge(answer: Result<Value, RedisError>, shard: u16, expected: u64
     });
     let (word, mut values) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) if is_away(&error) => return Outcome::Away(error),
-        Err(error) => return Outcome::Dead(LineError::Failed { shard, detail: error.to_string() }),
+        Err(error) if is_away(&error) => return ScriptOutcome::Away(error),
+        Err(error) => return ScriptOutcome::Dead(LineError::Failed { shard, detail: error.to_string() }),
     };
     let detail = values.pop().unwrap_or_default();
     match word.as_str() {
-        "FENCED" => Outcome::Dead(LineError::Fenced { shard, by: reply::text(detail).unwrap_or_default() }),
-        "HEAD" => Outcome::Dead(LineError::Lost { shard, expected, found: reply::number(detail).unwrap_or(0) }),
+        "FENCED" => ScriptOutcome::Dead(LineError::Fenced { shard, by: reply::text(detail).unwrap_or_default() }),
+        "HEAD" => ScriptOutcome::Dead(LineError::Lost { shard, expected, found: reply::number(detail).unwrap_or(0) }),
         "OK" | "DONE" => {
             values.push(detail);
-            Outcome::Applied(values)
+            ScriptOutcome::Applied(values)
         }
-        other => Outcome::Dead(LineError::Failed { shard, detail: format!("a script answered {other:?}") }),
+        other => ScriptOutcome::Dead(LineError::Failed { shard, detail: format!("a script answered {other:?}") }),
     }
 }
 
-fn applied(answer: Result<Value, RedisError>, held: &Held, expected: u64) -> Result<Vec<Value>, LineError> {
-    match judge(answer, held.shard, expected) {
-        Outcome::Applied(values) => Ok(values),
-        Outcome::Dead(error) => Err(error),
-        Outcome::Away(error) => Err(LineError::Failed { shard: held.shard, detail: error.to_string() }),
+fn applied(answer: Result<Value, RedisError>, lease: &ShardLease, expected: u64) -> Result<Vec<Value>, LineError> {
+    match judge(answer, lease.shard, expected) {
+        ScriptOutcome::Applied(values) => Ok(values),
+        ScriptOutcome::Dead(error) => Err(error),
+        ScriptOutcome::Away(error) => Err(LineError::Failed { shard: lease.shard, detail: error.to_string() }),
     }
 }
 
 /// Logs what a commit found that nobody asked for. A commit that is DONE says nothing.
-fn tell(held: &Held, counts: Vec<Value>) -> Result<(), RedisError> {
+fn tell(lease: &ShardLease, counts: Vec<Value>) -> Result<(), RedisError> {
     let Ok([vanished, dropped]) = <[Value; 2]>::try_from(counts) else { return Ok(()) };
     let (vanished, dropped) = (reply::number(vanished)?, reply::number(dropped)?);
-    held.counts.add(vanished, dropped);
+    lease.losses.add(vanished, dropped);
     if vanished > 0 {
         error!(
-            shard = held.shard,
+            shard = lease.shard,
             vanished,
             "entries vanished: they were gone before they were settled; \
             nobody but this service may delete or trim entries"
         );
     }
     if dropped > 0 {
-        warn!(shard = held.shard, dropped, "the rejected stream is full: its oldest entries were deleted");
+        warn!(shard = lease.shard, dropped, "the rejected stream is full: its oldest entries were deleted");
     }
     Ok(())
 }
@@ -192,4 +202,23 @@ fn tell(held: &Held, counts: Vec<Value>) -> Result<(), RedisError> {
 fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<(Stored, Option<Bytes>), LoadError> {
     let corrupt = |error: RedisError| LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() };
     answer.and_then(read::parse).map_err(corrupt).and_then(|answered| answered.stored(workspace))
+}
+
+/// An answer that is under way.
+type PendingReply = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>;
+
+/// Puts a command on the connection now, in its place, and returns its answer.
+///
+/// The connection's queue is taken in the order of first polls. It has room for every request that
+/// may be unanswered, so one poll is enough; it must not yield for the sake of other tasks, else a
+/// later request could overtake.
+fn send(connection: &Connection, cmd: Arc<Cmd>) -> PendingReply {
+    let connection = connection.clone();
+    let mut answer: PendingReply = Box::pin(async move { connection.send(&cmd).await });
+    let mut first = tokio::task::unconstrained(answer.as_mut());
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    match Pin::new(&mut first).poll(&mut context) {
+        Poll::Ready(done) => Box::pin(std::future::ready(done)),
+        Poll::Pending => answer,
+    }
 }

@@ -1,0 +1,88 @@
+//! Taking a shard's lease.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::{RedisError, Value};
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::connection::Backoff;
+use super::error::{is_away, store_error, unexpected};
+use super::inner::RedisInner;
+use super::reply;
+use super::script::Script;
+use crate::journal::port::{AcquireError, Holder, OwedMail};
+use crate::journal::record;
+
+/// What an acquisition answered.
+pub(super) struct AcquiredLease {
+    /// The commits of the shard so far.
+    pub(super) head: u64,
+    /// The mails that are owed.
+    pub(super) outbox: Vec<OwedMail>,
+    /// Until when it lives.
+    pub(super) until: Instant,
+}
+
+/// Takes the lease under `nonce`. While Redis is away it is waited for.
+///
+/// # Errors
+/// Somebody else's lease lives, or Redis refuses for good.
+pub(super) async fn acquire(
+    inner: &RedisInner,
+    shard: u16,
+    holder: &Holder,
+    nonce: &str,
+) -> Result<AcquiredLease, AcquireError> {
+    let keys = inner.keys.shard(shard);
+    let mut cmd = inner.connector.script(Script::Acquire, &[keys.owner(), keys.outbox()]);
+    cmd.arg(&holder.node)
+        .arg(nonce)
+        .arg(holder.lease.as_millis().to_string())
+        .arg(&inner.run)
+        .arg(i32::from(!inner.has_held(shard)));
+    let mut backoff = Backoff::default();
+    loop {
+        let asked = Instant::now();
+        match inner.shared.call(&keys.owner(), &cmd).await.and_then(parse) {
+            Ok(AcquireReply::Taken { head, outbox }) => {
+                inner.note_held(shard);
+                return Ok(AcquiredLease { head, outbox: mails(shard, outbox), until: asked + holder.lease });
+            }
+            Ok(AcquireReply::Held { node, remaining }) => return Err(AcquireError::Held { shard, node, remaining }),
+            Err(error) if is_away(&error) => {
+                warn!(shard, %error, "Redis is away; the shard is acquired when it is back");
+                backoff.pause().await;
+            }
+            Err(error) => return Err(store_error("acquiring a shard", error).into()),
+        }
+    }
+}
+
+enum AcquireReply {
+    Taken { head: u64, outbox: Vec<Value> },
+    Held { node: String, remaining: Duration },
+}
+
+fn parse(answer: Value) -> Result<AcquireReply, RedisError> {
+    let [word, first, second] = reply::tuple(answer)?;
+    match reply::text(word)?.as_str() {
+        "OK" => Ok(AcquireReply::Taken { head: reply::number(first)?, outbox: reply::list(second)? }),
+        "HELD" => {
+            let remaining = Duration::from_millis(reply::number(second)?);
+            Ok(AcquireReply::Held { node: reply::text(first)?, remaining })
+        }
+        _ => Err(unexpected("an unknown word from acquire.lua")),
+    }
+}
+
+/// The mails of an outbox, as HGETALL answers it. One that cannot be read stays where it is: it must
+/// keep nobody from the shard.
+fn mails(shard: u16, outbox: Vec<Value>) -> Vec<OwedMail> {
+    let values = outbox.into_iter().skip(1).step_by(2);
+    let stored = values.filter_map(|value| reply::bytes(value).ok().flatten());
+    let read = |stored: Bytes| record::decode_mail(&stored);
+    let log = |error: &record::RecordError| error!(shard, %error, "a mail that is owed cannot be read; it stays in the outbox");
+    stored.filter_map(|stored| read(stored).inspect_err(log).ok()).collect()
+}

@@ -1,0 +1,53 @@
+//! What all clones of a [`super::Redis`] share.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::answers::Listener;
+use super::connection::Connection;
+use super::connector::Connector;
+use super::keys::Keys;
+use super::lease::Losses;
+use super::shared::SharedConnections;
+use crate::config::Compression;
+use crate::workspace::time::Clock;
+
+#[derive(Debug)]
+pub(super) struct RedisInner {
+    pub(super) connector: Arc<Connector>,
+    pub(super) keys: Keys,
+    pub(super) shards: u16,
+    pub(super) shared: Arc<SharedConnections>,
+    pub(super) compression: Compression,
+    pub(super) listeners: Mutex<HashMap<u16, Listener>>,
+    /// The connection that reads the common input. Taken out while it is used: who is dropped or fails drops the
+    /// connection too, so no later one waits behind a blocking read or takes its answer.
+    pub(super) source: tokio::sync::Mutex<Option<Connection>>,
+    pub(super) losses: Arc<Losses>,
+    /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
+    /// though its own lease on it lives.
+    pub(super) run: String,
+    /// The shards that this process has held: a live lease of its node on another one is that of a
+    /// crashed predecessor.
+    pub(super) held: Mutex<HashSet<u16>>,
+    pub(super) clock: Clock,
+}
+
+impl RedisInner {
+    /// The listener for a shard's answers. One a shard, so their number is bounded.
+    pub(super) fn listener(&self, shard: u16) -> Listener {
+        let mut listeners = self.listeners.lock();
+        let new = || Listener::new(Arc::clone(&self.connector), self.keys.shard(shard));
+        listeners.entry(shard).or_insert_with(new).clone()
+    }
+
+    pub(super) fn has_held(&self, shard: u16) -> bool {
+        self.held.lock().contains(&shard)
+    }
+
+    pub(super) fn note_held(&self, shard: u16) {
+        self.held.lock().insert(shard);
+    }
+}
