@@ -22,8 +22,39 @@ mod laws {
     crate::journal::conformance::laws!(super::OnRedis<false>);
 }
 
+/// The laws whose commits hold attempts: nothing else is compressed.
 mod laws_when_compressed {
-    crate::journal::conformance::laws!(super::OnRedis<true>);
+    crate::journal::conformance::laws! { @each super::OnRedis<true>;
+        input::a_catch_up_sees_the_commits_made_before_it,
+        input::entries_that_still_exist_are_present,
+        commits::a_commit_settles_its_entries_and_no_others,
+        commits::what_was_committed_is_read_newest_first,
+        commits::a_load_is_the_snapshot_with_the_attempts_after_it,
+        commits::a_load_sees_the_commits_made_before_it_and_none_made_after,
+        commits::two_commits_in_flight_land_in_order,
+        commits::the_snapshot_is_read_without_the_attempts_after_it,
+        commits::of_several_snapshots_the_last_holds,
+        commits::workspaces_do_not_see_each_other,
+        commits::the_newest_message_has_the_greatest_entry_id,
+        kept::a_read_shows_the_last_100_attempts,
+        kept::a_mail_is_owed_until_it_ended,
+        kept::mails_are_found_in_their_own_shard,
+        history::the_history_is_read_oldest_first_without_attempts,
+        history::the_last_100_changes_are_known_whatever_else_happened,
+        forget::a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on,
+        forget::what_is_forgotten_stays_so_in_files_that_are_written_anew,
+        forget::what_follows_in_the_same_commit_is_kept,
+        forget::a_workspace_never_seen_may_be_forgotten,
+        forget::others_are_not_forgotten,
+        holders::a_later_holder_fences_the_earlier_one,
+        damage::a_lost_attempt_above_the_snapshot_is_corrupt,
+        damage::a_lost_attempt_below_the_snapshot_is_not_missed,
+        damage::used_events_without_a_snapshot_are_corrupt,
+        damage::events_that_end_below_the_snapshot_are_corrupt,
+        damage::a_corrupt_workspace_harms_no_other,
+        restart::what_was_answered_is_there_after_a_restart,
+        restart::the_seq_goes_on_after_a_restart,
+    }
 }
 
 fn options(url: &str) -> RedisOptions {

@@ -126,12 +126,12 @@ async fn an_entry_that_is_damaged_is_named_by_its_seq() {
         (["y", "{}"], "seq 3 has neither the field e nor z"),
     ] {
         let key = "outbound:{0}:attempts:acme";
+        server.call::<()>(&["COPY", key, "outbound:{0}:undamaged"]);
         server.call::<()>(&["XADD", key, "3-0", fields[0], fields[1]]);
         let error = held.load(&acme.id).await.unwrap().unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert!(journal.read(&acme.id).await.unwrap_err().to_string().contains(expected));
-        // Gone with the memory of its id.
-        server.call::<()>(&["XDEL", key, "3-0"]);
-        server.call::<()>(&["XSETID", key, "2-0"]);
+        // The whole stream is put back: some servers refuse XSETID below a deleted id.
+        server.call::<()>(&["RENAME", "outbound:{0}:undamaged", key]);
     }
 }

@@ -1,6 +1,6 @@
 //! A Redis of one test's own: on a free port, with its files in a folder of its own.
 //!
-//! Needs `redis-server` 7.0 or newer on the path.
+//! Needs `redis-server` 7.0 or newer on the path, or the path of a server in [`PROGRAM_VARIABLE`].
 
 use std::fs;
 use std::net::TcpListener;
@@ -13,6 +13,8 @@ use redis::{Connection, FromRedisValue, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+/// The environment variable that names the server to run.
+const PROGRAM_VARIABLE: &str = "OUTBOUND_TEST_REDIS";
 /// How long a server may take to start, or to load what it has.
 const START_MAX: Duration = Duration::from_secs(20);
 
@@ -148,7 +150,8 @@ impl RedisServer {
 
     /// Whether it came up on its port.
     fn launch(&mut self) -> bool {
-        let child = Command::new("redis-server")
+        let program = std::env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| "redis-server".into());
+        let child = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
             // Without fsync every answered write is in the file: with everysec, Redis puts the
             // writing itself off while an fsync is under way, and a kill would lose it.
