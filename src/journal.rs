@@ -1,10 +1,10 @@
 //! What is remembered, and the streams that messages and commands arrive on.
 //!
 //! [`port`] is the contract; `conformance` holds its laws; [`redis`] and [`embedded`] keep them.
-//! [`record`] is the stored form of events and snapshots, [`fold`] what they add up to.
+//! [`record`] is the stored form of events and snapshots, [`replay`] what they add up to.
 
 pub mod embedded;
-pub mod fold;
+pub mod replay;
 pub mod port;
 pub mod record;
 pub mod redis;

@@ -23,7 +23,7 @@ use super::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
     StoreError, SubmitError,
 };
-use super::{fold, rejected};
+use super::{rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
@@ -133,17 +133,17 @@ impl Journal for Embedded {
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let stored = self.store.stored(workspace).map_err(|error| store::failed("reading a workspace", error))?;
-        Ok(fold::read(workspace, &stored)?)
+        Ok(replay::read(workspace, &stored)?)
     }
 
     async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         let stored = self.store.snapshot(workspace).map_err(|error| store::failed("reading a snapshot", error))?;
-        Ok(fold::snapshot(workspace, &stored)?)
+        Ok(replay::snapshot(workspace, &stored)?)
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         let events = self.store.history(workspace).map_err(|error| store::failed("reading a history", error))?;
-        Ok(fold::history(workspace, &events)?)
+        Ok(replay::history(workspace, &events)?)
     }
 
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {

@@ -162,7 +162,7 @@ pub struct Acquired {
 /// What the facade reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The snapshot with every attempt after it folded in; the default for a workspace never seen.
+    /// The snapshot with every attempt after it applied; the default for a workspace never seen.
     pub state: State,
     /// The last attempts with their seqs, newest first, at most [`ATTEMPTS_KEPT`].
     pub attempts: Vec<(u64, Attempt)>,

@@ -1,6 +1,6 @@
 //! One workspace: what it holds, what it decides, and what has to be committed for it.
 //!
-//! Plain and synchronous. Events are folded into the state as soon as they are decided; the shard
+//! Plain and synchronous. Events are applied to the state as soon as they are decided; the shard
 //! makes them durable in the order in which they are reported.
 
 mod apply;

@@ -1,4 +1,4 @@
-//! A journal that contradicts itself is said to be corrupt, and never folded from the middle.
+//! A journal that contradicts itself is said to be corrupt, and never replayed from the middle.
 
 use bytes::Bytes;
 

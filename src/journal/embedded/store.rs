@@ -12,8 +12,8 @@ use super::signals::{Failure, Signals, reason};
 use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
 use super::transaction::StorageResult;
 use super::writer::Writer;
-use crate::journal::fold::Stored;
 use crate::journal::port::{RawEntry, StoreError, StoredEvent};
+use crate::journal::replay::Stored;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Clock;
 

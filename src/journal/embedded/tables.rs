@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use redb::{ReadableTable, StorageError, TableDefinition};
 
-use crate::journal::fold::Stored;
 use crate::journal::port::{RawEntry, StoredEvent};
+use crate::journal::replay::Stored;
 use crate::message::EntryId;
 
 /// The version of everything below.
@@ -138,7 +138,7 @@ pub(super) fn events_at(
 ) -> Result<Vec<StoredEvent>, StorageError> {
     let mut found = Vec::with_capacity(places.len().saturating_sub(from));
     for &(seq, number) in places.range(from.min(places.len())..) {
-        // An attempt that is not there leaves a hole, which the fold reports.
+        // An attempt that is not there leaves a hole, which the replay reports.
         if let Some(json) = events.get(number)? {
             found.push(StoredEvent { seq, json: Bytes::copy_from_slice(json.value()) });
         }

@@ -13,7 +13,7 @@ use crate::journal::port::{
     ATTEMPTS_KEPT, Batch, COMMANDS_WAITING_MAX, HISTORY_KEPT, LoadError, Loaded, Newest, OwedMail, REJECTED_KEPT,
     RawEntry, Rejected, Step, StoredEvent,
 };
-use crate::journal::{fold, record};
+use crate::journal::{record, replay};
 use crate::message::{EntryId, WorkspaceId};
 
 /// Every error of the file ends the transaction, and with it the journal until it is opened again.
@@ -277,11 +277,11 @@ impl<'t> Transaction<'t> {
     /// A workspace with the attempts above its snapshot.
     pub(super) fn load(&mut self, workspace: &WorkspaceId) -> StorageResult<Result<Loaded, LoadError>> {
         let (record, _) = self.records.get(workspace)?;
-        // A snapshot that cannot be read is reported by the fold.
+        // A snapshot that cannot be read is reported by the replay.
         let seq = record.snapshot.as_deref().and_then(|snapshot| record::snapshot_seq(snapshot).ok()).unwrap_or(0);
         let from = record.attempts.partition_point(|(attempt, _)| *attempt <= seq);
         let stored = record.stored(&self.events, from)?;
-        Ok(fold::load(workspace, &stored))
+        Ok(replay::load(workspace, &stored))
     }
 
     /// A workspace's newest message.
@@ -289,7 +289,7 @@ impl<'t> Transaction<'t> {
         let (record, _) = self.records.get(workspace)?;
         let stored = record.stored(&self.events, 0)?;
         let skipped = self.skipped.get(workspace.as_str())?;
-        Ok(fold::newest(workspace, &stored.attempts, skipped.as_ref().map(|newest| newest.value())))
+        Ok(replay::newest(workspace, &stored.attempts, skipped.as_ref().map(|newest| newest.value())))
     }
 
     /// Messages from `from` to `to`, both inclusive.

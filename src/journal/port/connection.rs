@@ -151,10 +151,10 @@ impl dyn ShardLine + '_ {
 /// A workspace as it is durable.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// The snapshot with every attempt after it folded in.
+    /// The snapshot with every attempt after it applied.
     pub state: State,
     /// How many attempts lie above the snapshot.
     pub since_snapshot: usize,
-    /// Entries that the folded attempts (trigger `message`) name: settled, whatever the stream says.
+    /// Entries that the replayed attempts (trigger `message`) name: settled, whatever the stream says.
     pub attempted: Vec<EntryId>,
 }

@@ -11,10 +11,10 @@ use super::inner::RedisInner;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
 use super::{read, reply};
-use crate::journal::fold::{self, Stored};
 use crate::journal::port::{
     COMMANDS_WAITING_MAX, HISTORY_KEPT, PublishError, ReadError, Reading, StoredEvent, SubmitError,
 };
+use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
@@ -69,14 +69,14 @@ impl RedisInner {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::Last);
         let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
-        Ok(fold::read(workspace, &stored)?)
+        Ok(replay::read(workspace, &stored)?)
     }
 
     pub(super) async fn read_snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::None);
         let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
-        Ok(fold::snapshot(workspace, &stored)?)
+        Ok(replay::snapshot(workspace, &stored)?)
     }
 
     async fn read_stored(
@@ -100,7 +100,7 @@ impl RedisInner {
         let mut events: Vec<StoredEvent> =
             newest_first.map_err(|error| store_error("reading a workspace's history", error))?;
         events.reverse();
-        Ok(fold::history(workspace, &events)?)
+        Ok(replay::history(workspace, &events)?)
     }
 }
 

@@ -9,8 +9,8 @@ use super::error::unexpected;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::reply;
 use super::script::Script;
-use crate::journal::fold::Stored;
 use crate::journal::port::{ATTEMPTS_KEPT, LoadError, RawEntry, StoredEvent};
+use crate::journal::replay::Stored;
 use crate::message::WorkspaceId;
 
 /// Which attempts to read.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::actor::maps::{HashMap, HashSet};
-use crate::journal::fold::{self, Stored};
 use crate::journal::port::{Batch, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Step};
 use crate::journal::record;
+use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::{Event, MailId, Trigger};
 
@@ -61,13 +61,13 @@ impl Store {
         if self.corrupt.contains(workspace) {
             return Err(LoadError::Corrupt { workspace: workspace.clone(), detail: "the test says so".to_owned() });
         }
-        fold::load(workspace, &self.journals.get(workspace).map(|journal| journal.stored.clone()).unwrap_or_default())
+        replay::load(workspace, &self.journals.get(workspace).map(|journal| journal.stored.clone()).unwrap_or_default())
     }
 
     pub(super) fn newest(&self, workspace: &WorkspaceId) -> Result<Option<Newest>, LoadError> {
         let journal = self.journals.get(workspace).cloned().unwrap_or_default();
         let skipped = journal.skipped.map(|newest| record::encode_newest(&newest));
-        fold::newest(workspace, &journal.stored.attempts, skipped.as_deref())
+        replay::newest(workspace, &journal.stored.attempts, skipped.as_deref())
     }
 
     pub(super) fn owed(&self) -> Vec<OwedMail> {

@@ -17,7 +17,7 @@ impl WorkspaceCore {
     /// Folds events into the state and brings them into their stored form. The snapshot is written
     /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one; and
     /// with a journal's first event, whatever it is: after a store that went back behind the first save
-    /// that is the attempt of before, and nobody folds from the middle.
+    /// that is the attempt of before, and nobody replays from the middle.
     pub(super) fn record(&mut self, events: Vec<Event>) -> Step {
         debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
         let mut step = self.empty_step();
@@ -55,7 +55,7 @@ impl WorkspaceCore {
         step
     }
 
-    /// The mail of that kind that the event just folded owes.
+    /// The mail of that kind that the event just applied owes.
     fn owed_mail(&self, kind: MailKind, off_since: Option<Time>) -> Option<OwedMail> {
         let state = &self.state;
         let mail = state.mail(kind)?;

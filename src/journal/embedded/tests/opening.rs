@@ -94,7 +94,7 @@ fn records_and_entries_have_their_bytes() {
     assert_eq!(Record::decode(&bytes).unwrap(), record);
     assert_eq!(Record::decode(&Record::default().encode()).unwrap(), Record::default());
     for end in (0..16).chain(17..33) {
-        // A cut just behind the snapshot leaves a record without attempts, which only the fold can tell.
+        // A cut just behind the snapshot leaves a record without attempts, which only the replay can tell.
         assert!(end == 17 || Record::decode(&bytes[..end]).is_err(), "cut at {end}");
     }
 

@@ -10,7 +10,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::journal::fold::{self, Stored};
 use crate::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, LineError, LoadError, ShardRequest, ShardResponse};
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
@@ -18,6 +17,7 @@ use crate::journal::redis::error::is_away;
 use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
+use crate::journal::replay::{self, Stored};
 use crate::message::WorkspaceId;
 
 /// Attempts of one load at most. Above a snapshot lie fewer than a commit takes.
@@ -120,12 +120,12 @@ impl Sent {
                 ShardResponse::Committed { number, lease_until: self.at + lease.duration }
             }
             ShardRequest::Load(workspace) => {
-                let loaded = stored(answer, &workspace).and_then(|(stored, _)| fold::load(&workspace, &stored));
+                let loaded = stored(answer, &workspace).and_then(|(stored, _)| replay::load(&workspace, &stored));
                 ShardResponse::Loaded(workspace, loaded.map(Box::new))
             }
             ShardRequest::Newest { workspace, command } => {
                 let newest = stored(answer, &workspace)
-                    .and_then(|(stored, last)| fold::newest(&workspace, &stored.attempts, last.as_deref()));
+                    .and_then(|(stored, last)| replay::newest(&workspace, &stored.attempts, last.as_deref()));
                 ShardResponse::Newest { workspace, command, newest }
             }
             ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(reply::entries).map_err(failed)?),

@@ -1,7 +1,7 @@
 //! From what an adapter read to what was asked for. Pure, and the same for every adapter.
 //!
 //! Only attempts lie above a snapshot, and none of them is missing. Whatever contradicts that is
-//! [`LoadError::Corrupt`]: a state is never folded from the middle.
+//! [`LoadError::Corrupt`]: a state is never replayed from the middle.
 
 use bytes::Bytes;
 
@@ -23,7 +23,7 @@ pub struct Stored {
     pub top: u64,
 }
 
-/// The snapshot with every attempt after it folded in.
+/// The snapshot with every attempt after it applied.
 ///
 /// # Errors
 /// A form cannot be read; a used journal has no snapshot; its top is below the snapshot; an attempt
@@ -33,7 +33,7 @@ pub fn load(workspace: &WorkspaceId, stored: &Stored) -> Result<Loaded, LoadErro
     let snapshot_seq = state.seq;
     let mut loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
     for event in stored.attempts.iter().filter(|event| event.seq > snapshot_seq) {
-        let event = fold(workspace, &mut state, event)?;
+        let event = apply_attempt(workspace, &mut state, event)?;
         loaded.since_snapshot += 1;
         loaded
             .attempted
@@ -63,11 +63,14 @@ pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadErr
     let (before, shown) = stored.attempts.split_at(last);
     let snapshot_seq = state.seq;
     for event in before.iter().filter(|event| event.seq > snapshot_seq) {
-        fold(workspace, &mut state, event)?;
+        apply_attempt(workspace, &mut state, event)?;
     }
     for event in shown {
-        let decoded =
-            if event.seq > snapshot_seq { fold(workspace, &mut state, event)? } else { decode(workspace, event)? };
+        let decoded = if event.seq > snapshot_seq {
+            apply_attempt(workspace, &mut state, event)?
+        } else {
+            decode(workspace, event)?
+        };
         if let Event::AttemptDelivered(attempt) | Event::AttemptFailed(attempt) = decoded {
             attempts.push((event.seq, *attempt));
         }
@@ -122,7 +125,7 @@ pub fn history(workspace: &WorkspaceId, events: &[StoredEvent]) -> Result<Vec<(u
     events.iter().map(decode).collect()
 }
 
-/// The state that the attempts are folded into.
+/// The state that the attempts are applied to.
 fn base(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
     let Some(snapshot) = &stored.snapshot else {
         return if stored.top == 0 && stored.attempts.is_empty() {
@@ -141,8 +144,8 @@ fn base(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
     Ok(state)
 }
 
-/// Takes the next attempt in.
-fn fold(workspace: &WorkspaceId, state: &mut State, event: &StoredEvent) -> Result<Event, LoadError> {
+/// Applies the next attempt to the state.
+fn apply_attempt(workspace: &WorkspaceId, state: &mut State, event: &StoredEvent) -> Result<Event, LoadError> {
     if event.seq != state.seq + 1 {
         return Err(corrupt(workspace, format!("seq {} is followed by {}", state.seq, event.seq)));
     }
