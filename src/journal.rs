@@ -1,12 +1,12 @@
 //! What is remembered, and the streams that messages and commands arrive on.
 //!
 //! [`port`] is the contract; `conformance` holds its laws; [`redis`] and [`embedded`] keep them.
-//! [`record`] is the stored form of events and snapshots, [`replay`] what they add up to.
+//! [`codec`] is the stored form of events and snapshots, [`replay`] what they add up to.
 
 pub mod embedded;
 pub mod replay;
 pub mod port;
-pub mod record;
+pub mod codec;
 pub mod redis;
 pub mod rejected;
 

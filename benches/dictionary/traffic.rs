@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use outbound::journal::record::encode_event;
+use outbound::journal::codec::encode_event;
 use outbound::message::{EntryId, Message};
 use outbound::workspace::event::{Attempt, AttemptError, ErrorKind, Header, Request, Response, Trigger};
 use outbound::workspace::{Event, Time};

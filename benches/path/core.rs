@@ -9,7 +9,7 @@ mod sample;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use outbound::journal::record::{decode_event, decode_snapshot, encode_event, encode_snapshot};
+use outbound::journal::codec::{decode_event, decode_snapshot, encode_event, encode_snapshot};
 use outbound::message::Message;
 use outbound::sign::{Secret, sign, verify};
 use outbound::workspace::{Policy, decide};

@@ -11,11 +11,11 @@
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
 //! | `…:{k}:answers` | `command` (its entry id), `answer` (JSON) |
-//! | `…:{k}:attempts:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`], or `z`: the same, [`compression`]'s form |
-//! | `…:{k}:journal:<ws>` | ids `<seq>-0`, field `e`: [`super::record::encode_event`] |
-//! | `…:{k}:snapshot:<ws>` | [`super::record::encode_snapshot`] |
-//! | `…:{k}:last:<ws>` | [`super::record::encode_newest`]: entry id and text |
-//! | `…:{k}:outbox` | `<ws>:<seq>` → [`super::record::encode_mail`] |
+//! | `…:{k}:attempts:<ws>` | ids `<seq>-0`, field `e`: [`super::codec::encode_event`], or `z`: the same, [`compression`]'s form |
+//! | `…:{k}:journal:<ws>` | ids `<seq>-0`, field `e`: [`super::codec::encode_event`] |
+//! | `…:{k}:snapshot:<ws>` | [`super::codec::encode_snapshot`] |
+//! | `…:{k}:last:<ws>` | [`super::codec::encode_newest`]: entry id and text |
+//! | `…:{k}:outbox` | `<ws>:<seq>` → [`super::codec::encode_mail`] |
 //! | `…:{k}:sources` | source → greatest entry id handed over |
 //! | `…:{k}:rejected` | see [`super::rejected`] |
 //!

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
+use super::codec::{self, CodecError};
 use super::port::{ATTEMPTS_KEPT, LoadError, Loaded, Newest, Reading, StoredEvent};
-use super::record::{self, RecordError};
 use crate::message::WorkspaceId;
 use crate::workspace::event::{Event, Trigger};
 use crate::workspace::state::State;
@@ -90,12 +90,12 @@ pub fn newest(
     attempts: &[StoredEvent],
     skipped: Option<&[u8]>,
 ) -> Result<Option<Newest>, LoadError> {
-    let of = |error: RecordError| error.of(workspace);
-    let skipped = skipped.map(record::decode_newest).transpose().map_err(of)?;
+    let of = |error: CodecError| error.of(workspace);
+    let skipped = skipped.map(codec::decode_newest).transpose().map_err(of)?;
     let last = &attempts[attempts.len().saturating_sub(ATTEMPTS_KEPT)..];
     let mut attempted = None;
     for event in last {
-        let entry = record::attempt_entry(&event.json).map_err(of)?;
+        let entry = codec::attempt_entry(&event.json).map_err(of)?;
         attempted = attempted.max(Some((entry, event.seq)));
     }
     let Some((entry, seq)) = attempted.filter(|(entry, _)| skipped.as_ref().is_none_or(|newest| newest.entry < *entry))
@@ -116,7 +116,7 @@ pub fn newest(
 /// A form cannot be read, or does not stand where it says.
 pub fn history(workspace: &WorkspaceId, events: &[StoredEvent]) -> Result<Vec<(u64, Event)>, LoadError> {
     let decode = |event: &StoredEvent| {
-        let (seq, decoded) = record::decode_event(&event.json).map_err(|error| error.of(workspace))?;
+        let (seq, decoded) = codec::decode_event(&event.json).map_err(|error| error.of(workspace))?;
         if seq != event.seq {
             return Err(corrupt(workspace, format!("the event at seq {} says that it is {seq}", event.seq)));
         }
@@ -134,7 +134,7 @@ fn base(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadError> {
             Err(corrupt(workspace, format!("it has events up to seq {} but no snapshot", stored.top)))
         };
     };
-    let state = record::decode_snapshot(snapshot).map_err(|error| error.of(workspace))?;
+    let state = codec::decode_snapshot(snapshot).map_err(|error| error.of(workspace))?;
     if stored.top < state.seq {
         return Err(corrupt(
             workspace,
@@ -156,7 +156,7 @@ fn apply_attempt(workspace: &WorkspaceId, state: &mut State, event: &StoredEvent
 
 /// Reads an attempt, and checks that it stands where it says.
 fn decode(workspace: &WorkspaceId, event: &StoredEvent) -> Result<Event, LoadError> {
-    let (seq, decoded) = record::decode_event(&event.json).map_err(|error| error.of(workspace))?;
+    let (seq, decoded) = codec::decode_event(&event.json).map_err(|error| error.of(workspace))?;
     if seq != event.seq {
         return Err(corrupt(workspace, format!("the event at seq {} says that it is {seq}", event.seq)));
     }
@@ -234,7 +234,7 @@ mod tests {
     fn attempts_below_the_snapshot_change_nothing() {
         let (workspace, stored) = stored();
         let all = load(&workspace, &stored).unwrap();
-        let snapshot = Some(record::encode_snapshot(&all.state));
+        let snapshot = Some(codec::encode_snapshot(&all.state));
         let later = load(&workspace, &Stored { snapshot, ..stored }).unwrap();
         assert_eq!((later.state, later.since_snapshot), (all.state, 0));
     }

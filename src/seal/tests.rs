@@ -2,7 +2,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use crate::journal::record;
+use crate::journal::codec;
 use crate::message::WorkspaceId;
 use crate::workspace::command::{Action, Change, Command, Save};
 use crate::workspace::confidential::Confidential;
@@ -51,7 +51,7 @@ fn shows_nothing(bytes: &[u8]) {
 #[test]
 fn what_was_sealed_opens_again_and_shows_nothing_meanwhile() {
     let mut webhook = sealed(K1);
-    shows_nothing(&record::encode_snapshot(&State { webhook: webhook.clone(), ..State::default() }));
+    shows_nothing(&codec::encode_snapshot(&State { webhook: webhook.clone(), ..State::default() }));
     assert_eq!(keyring(K1).open(&acme(), &mut webhook), Ok(Seal::Present));
     assert_eq!(webhook, self::webhook());
 }
@@ -73,7 +73,7 @@ fn everything_that_goes_into_a_journal_is_sealed() {
     let rotated = SecretRotated { at, by: by.clone(), secret: SECRET.into(), previous_until: at, configuration: None };
     for mut event in [Event::WebhookSaved(saved), Event::SecretRotated(rotated)] {
         keyring(K1).seal(&acme(), &mut event);
-        shows_nothing(&record::encode_event(1, &event).unwrap());
+        shows_nothing(&codec::encode_event(1, &event).unwrap());
     }
     let value = HeaderChange::Set(VALUE.into());
     let headers = Change::Set([("authorization".parse().unwrap(), value)].into());
@@ -94,8 +94,8 @@ fn everything_that_goes_into_a_journal_is_sealed() {
 fn a_sealed_value_has_its_bytes() {
     let file = include_str!("../../tests/golden/journal/v1/snapshot_sealed.json").trim_end();
     let mut state = State { seq: 3, webhook: sealed(K1), ..State::default() };
-    assert_eq!(std::str::from_utf8(&record::encode_snapshot(&state)).unwrap(), file);
-    state = record::decode_snapshot(file.as_bytes()).unwrap();
+    assert_eq!(std::str::from_utf8(&codec::encode_snapshot(&state)).unwrap(), file);
+    state = codec::decode_snapshot(file.as_bytes()).unwrap();
     keyring(K1).open(&acme(), &mut state.webhook).unwrap();
     assert_eq!(state.webhook, webhook());
 }

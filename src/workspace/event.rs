@@ -2,7 +2,7 @@
 //!
 //! An event carries decisions, not inputs to be decided again: the counter after an attempt stands
 //! in the attempt, so a later change of policy rewrites no history. The stored form (version, names)
-//! belongs to `journal::record`; members are only ever added, with a default.
+//! belongs to `journal::codec`; members are only ever added, with a default.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use super::event::{
 use super::headers::CustomHeaders;
 use super::state::State;
 use super::time::Time;
-use crate::journal::record;
+use crate::journal::codec;
 use crate::message::{EntryId, RawMessage};
 
 /// What has happened before.
@@ -45,13 +45,13 @@ pub(super) fn state_of<'a>(events: impl IntoIterator<Item = &'a Event>) -> State
 
 /// The state as a snapshot gives it back.
 pub(super) fn through_snapshot(state: &State) -> State {
-    record::decode_snapshot(&record::encode_snapshot(state)).unwrap()
+    codec::decode_snapshot(&codec::encode_snapshot(state)).unwrap()
 }
 
 /// The event as the journal gives it back; one without a stored form is as it is.
 fn through_journal(seq: u64, event: &Event) -> Event {
-    let Some(stored) = record::encode_event(seq, event) else { return event.clone() };
-    let (read_seq, read) = record::decode_event(&stored).unwrap();
+    let Some(stored) = codec::encode_event(seq, event) else { return event.clone() };
+    let (read_seq, read) = codec::decode_event(&stored).unwrap();
     assert_eq!(read_seq, seq);
     read
 }
@@ -79,7 +79,7 @@ impl When {
         }
         let mut seq = 0;
         for event in all {
-            assert_eq!(record::encode_event(1, event).is_some(), event.is_sequenced());
+            assert_eq!(codec::encode_event(1, event).is_some(), event.is_sequenced());
             seq += u64::from(event.is_sequenced());
             assert_eq!(&through_journal(seq, event), event);
         }

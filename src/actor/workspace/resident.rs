@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use crate::actor::protocol::{Decided, Seed, ToWorkspace};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
+use crate::journal::codec;
 use crate::journal::port::Loaded;
-use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::chat_queues::{ChatQueues, LearnedWindow};
 
@@ -81,7 +81,7 @@ impl WorkspaceCore {
         Some(Hibernated {
             id: self.id.clone(),
             context: Rc::clone(&self.context),
-            snapshot: record::encode_snapshot(&self.state).as_ref().into(),
+            snapshot: codec::encode_snapshot(&self.state).as_ref().into(),
             since_snapshot: self.since_snapshot,
             attempted: self.attempted.iter().copied().collect(),
             learned_window: self.chat_queues.learned_window(),
@@ -93,7 +93,7 @@ impl Hibernated {
     /// Decodes the snapshot and goes on from it.
     #[expect(clippy::expect_used, reason = "it reads what this process wrote, and every snapshot is read back so")]
     pub(in crate::actor) fn reactivate(&self) -> WorkspaceCore {
-        let state = record::decode_snapshot(&self.snapshot).expect("the snapshot of a hibernated workspace");
+        let state = codec::decode_snapshot(&self.snapshot).expect("the snapshot of a hibernated workspace");
         let loaded = Loaded { state, since_snapshot: self.since_snapshot, attempted: self.attempted.to_vec() };
         let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
         // No test was under way, so nothing is decided at once.

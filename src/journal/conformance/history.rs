@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::story::Story;
 use super::{Subject, batch, hold, neighbours, soon};
+use crate::journal::codec::decode_event;
 use crate::journal::port::{HISTORY_KEPT, ReadError};
-use crate::journal::record::decode_event;
 use crate::workspace::event::Event;
 use crate::workspace::history::{CHANGES_SHOWN, changes};
 

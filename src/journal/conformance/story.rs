@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::journal::codec::{encode_event, encode_snapshot};
 use crate::journal::port::{Newest, OwedMail, Rejected, Step, StoredEvent};
-use crate::journal::record::{encode_event, encode_snapshot};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::Policy;
 use crate::workspace::decide::{self, MailResult};

@@ -13,7 +13,7 @@ use crate::journal::port::{
     ATTEMPTS_KEPT, Batch, COMMANDS_WAITING_MAX, HISTORY_KEPT, LoadError, Loaded, Newest, OwedMail, REJECTED_KEPT,
     RawEntry, Rejected, Step, StoredEvent,
 };
-use crate::journal::{record, replay};
+use crate::journal::{codec, replay};
 use crate::message::{EntryId, WorkspaceId};
 
 /// Every error of the file ends the transaction, and with it the journal until it is opened again.
@@ -108,7 +108,7 @@ impl<'t> Transaction<'t> {
             if key.value().0 != shard {
                 break;
             }
-            match record::decode_mail(mail.value()) {
+            match codec::decode_mail(mail.value()) {
                 Ok(mail) => owed.push(mail),
                 Err(error) => {
                     tracing::error!(shard, workspace = key.value().1, %error, "a mail that is owed cannot be read")
@@ -184,7 +184,7 @@ impl<'t> Transaction<'t> {
             (record.snapshot, *dirty) = (Some(snapshot.clone()), true);
         }
         if let Some(newest) = &step.last_skipped {
-            self.skipped.insert(workspace.as_str(), record::encode_newest(newest).as_ref())?;
+            self.skipped.insert(workspace.as_str(), codec::encode_newest(newest).as_ref())?;
         }
         for mail in &step.mails_ended {
             self.outbox.remove((shard, workspace.as_str(), mail.owed_by))?;
@@ -224,7 +224,7 @@ impl<'t> Transaction<'t> {
     fn settle(&mut self, shard: u16, step: &Step) -> StorageResult<()> {
         for mail in &step.mails_owed {
             let key = (shard, mail.workspace.as_str(), mail.id.owed_by);
-            self.outbox.insert(key, record::encode_mail(mail).as_ref())?;
+            self.outbox.insert(key, codec::encode_mail(mail).as_ref())?;
         }
         let tables = self.shard(shard)?;
         for settled in &step.settled {
@@ -278,7 +278,7 @@ impl<'t> Transaction<'t> {
     pub(super) fn load(&mut self, workspace: &WorkspaceId) -> StorageResult<Result<Loaded, LoadError>> {
         let (record, _) = self.records.get(workspace)?;
         // A snapshot that cannot be read is reported by the replay.
-        let seq = record.snapshot.as_deref().and_then(|snapshot| record::snapshot_seq(snapshot).ok()).unwrap_or(0);
+        let seq = record.snapshot.as_deref().and_then(|snapshot| codec::snapshot_seq(snapshot).ok()).unwrap_or(0);
         let from = record.attempts.partition_point(|(attempt, _)| *attempt <= seq);
         let stored = record.stored(&self.events, from)?;
         Ok(replay::load(workspace, &stored))

@@ -29,7 +29,7 @@ pub struct Step {
     pub attempts: Vec<StoredEvent>,
     /// Other sequenced events, by seq.
     pub history: Vec<StoredEvent>,
-    /// The state after this step ([`crate::journal::record::encode_snapshot`]).
+    /// The state after this step ([`crate::journal::codec::encode_snapshot`]).
     pub snapshot: Option<Bytes>,
     /// The newest skipped message.
     pub last_skipped: Option<Newest>,
@@ -76,7 +76,7 @@ impl Step {
 pub struct StoredEvent {
     /// Its seq.
     pub seq: u64,
-    /// [`crate::journal::record::encode_event`] of it.
+    /// [`crate::journal::codec::encode_event`] of it.
     pub json: Bytes,
 }
 

@@ -12,8 +12,8 @@ use super::error::{is_away, store_error, unexpected};
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
+use crate::journal::codec;
 use crate::journal::port::{AcquireError, Holder, OwedMail};
-use crate::journal::record;
 
 /// What an acquisition answered.
 pub(super) struct AcquiredLease {
@@ -82,7 +82,8 @@ fn parse(answer: Value) -> Result<AcquireReply, RedisError> {
 fn mails(shard: u16, outbox: Vec<Value>) -> Vec<OwedMail> {
     let values = outbox.into_iter().skip(1).step_by(2);
     let stored = values.filter_map(|value| reply::bytes(value).ok().flatten());
-    let read = |stored: Bytes| record::decode_mail(&stored);
-    let log = |error: &record::RecordError| error!(shard, %error, "a mail that is owed cannot be read; it stays in the outbox");
+    let read = |stored: Bytes| codec::decode_mail(&stored);
+    let log =
+        |error: &codec::CodecError| error!(shard, %error, "a mail that is owed cannot be read; it stays in the outbox");
     stored.filter_map(|stored| read(stored).inspect_err(log).ok()).collect()
 }

@@ -13,8 +13,8 @@ use super::keys::{ShardKeys, WorkspaceKey};
 use super::lease::ShardLease;
 use super::script::Script;
 use crate::config::{ANSWERS_KEPT, Compression};
+use crate::journal::codec;
 use crate::journal::port::{ATTEMPTS_KEPT, Batch, HISTORY_KEPT, REJECTED_KEPT, Step};
-use crate::journal::record;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::MailId;
 
@@ -109,7 +109,7 @@ impl<'a> Operations<'a> {
             self.push("event", [Number(place), event_id(event.seq), Text(event.json.clone())]);
         }
         for mail in &step.mails_owed {
-            self.push("owe", [Text(mail_field(&mail.workspace, mail.id)), Text(record::encode_mail(mail))]);
+            self.push("owe", [Text(mail_field(&mail.workspace, mail.id)), Text(codec::encode_mail(mail))]);
         }
         for mail in &step.mails_ended {
             self.push("pay", [Text(mail_field(workspace, *mail))]);
@@ -128,7 +128,7 @@ impl<'a> Operations<'a> {
         }
         if let Some(newest) = &step.last_skipped {
             let place = self.place(workspace, WorkspaceKey::Last);
-            self.values.insert(place, Some(record::encode_newest(newest)));
+            self.values.insert(place, Some(codec::encode_newest(newest)));
         }
     }
 

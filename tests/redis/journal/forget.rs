@@ -1,8 +1,8 @@
 //! Forgetting and the append-only file: Redis writes an empty stream in one way as a snapshot and in
 //! another as commands, and both must keep its last id.
 
+use outbound::journal::codec;
 use outbound::journal::port::Step;
-use outbound::journal::record;
 use outbound::workspace::event::{Event, Forgotten};
 use outbound::workspace::time::Time;
 
@@ -16,7 +16,7 @@ async fn the_last_id_of_a_forgotten_workspace_survives_a_rewrite_of_the_append_o
         let (_, line, mut acme) = begun(&server.url()).await;
         line.commit(batch([acme.attempted(entry(1)), acme.saved(), acme.attempted(entry(2))])).await.unwrap();
         acme.state.evolve(&Event::Forgotten(Forgotten { at: Time::from_unix_ms(3_000), by: "admin".to_owned() }));
-        let snapshot = Some(record::encode_snapshot(&acme.state));
+        let snapshot = Some(codec::encode_snapshot(&acme.state));
         let forgotten = Step { workspace: Some(acme.id.clone()), forget: true, snapshot, ..Step::default() };
         line.commit(batch([forgotten])).await.unwrap();
 

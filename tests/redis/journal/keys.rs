@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use outbound::journal::Journal as _;
+use outbound::journal::codec;
 use outbound::journal::port::{Newest, OwedMail, Rejected, Step};
-use outbound::journal::record;
 use outbound::workspace::event::MailId;
 use outbound::workspace::time::Time;
 
@@ -45,7 +45,7 @@ async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     let attempted = acme.attempted(entry(41));
     let (history, attempt) = (saved.history[0].json.clone(), attempted.attempts[0].json.clone());
     let snapshot = saved.snapshot.clone().unwrap();
-    let last = record::encode_newest(saved.last_skipped.as_ref().unwrap());
+    let last = codec::encode_newest(saved.last_skipped.as_ref().unwrap());
     line.commit(batch([saved, attempted, rejected(42)])).await.unwrap();
 
     let names =
@@ -61,7 +61,7 @@ async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     assert_eq!(server.call::<String>(&["GET", "outbound:{0}:snapshot:acme"]), text(&snapshot));
     assert_eq!(server.call::<String>(&["GET", "outbound:{0}:last:acme"]), text(&last));
     let outbox: Vec<String> = server.call(&["HGETALL", "outbound:{0}:outbox"]);
-    assert_eq!(outbox, ["acme:7".to_owned(), text(&record::encode_mail(&mail(&acme)))]);
+    assert_eq!(outbox, ["acme:7".to_owned(), text(&codec::encode_mail(&mail(&acme)))]);
     assert_eq!(range("answers")[0].1[..2], ["command", "40-0"]);
     assert_eq!(serde_json::from_str::<outbound::workspace::Answer>(&range("answers")[0].1[3]).unwrap(), done(1));
     assert_eq!(range("rejected")[0].1, ["workspace", "acme", "_id", "42-0"]);

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use outbound::app::now;
 use outbound::config::Compression;
 use outbound::journal::Journal;
+use outbound::journal::codec;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardLine, Step, StoredEvent};
-use outbound::journal::record;
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
@@ -93,7 +93,7 @@ impl Workspace {
             headers: CustomHeaders::new(),
             changed_headers: Vec::new(),
         }));
-        let snapshot = Some(record::encode_snapshot(&self.state));
+        let snapshot = Some(codec::encode_snapshot(&self.state));
         Step { workspace: Some(self.id.clone()), history: vec![event], snapshot, ..Step::default() }
     }
 
@@ -122,12 +122,12 @@ impl Workspace {
     /// The same with a snapshot.
     pub(crate) fn attempted_with_snapshot(&mut self, entry: EntryId) -> Step {
         let step = self.attempted(entry);
-        Step { snapshot: Some(record::encode_snapshot(&self.state)), ..step }
+        Step { snapshot: Some(codec::encode_snapshot(&self.state)), ..step }
     }
 
     fn event(&mut self, event: Event) -> StoredEvent {
         self.state.evolve(&event);
-        let json = record::encode_event(self.state.seq, &event).unwrap();
+        let json = codec::encode_event(self.state.seq, &event).unwrap();
         StoredEvent { seq: self.state.seq, json }
     }
 }

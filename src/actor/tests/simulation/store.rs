@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::actor::maps::{HashMap, HashSet};
+use crate::journal::codec;
 use crate::journal::port::{Batch, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Step};
-use crate::journal::record;
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::{Event, MailId, Trigger};
@@ -66,7 +66,7 @@ impl Store {
 
     pub(super) fn newest(&self, workspace: &WorkspaceId) -> Result<Option<Newest>, LoadError> {
         let journal = self.journals.get(workspace).cloned().unwrap_or_default();
-        let skipped = journal.skipped.map(|newest| record::encode_newest(&newest));
+        let skipped = journal.skipped.map(|newest| codec::encode_newest(&newest));
         replay::newest(workspace, &journal.stored.attempts, skipped.as_deref())
     }
 
@@ -121,7 +121,7 @@ impl Store {
         for stored in events {
             assert_eq!(stored.seq, journal.stored.top + 1, "{workspace}: the seq goes on without a gap");
             journal.stored.top = stored.seq;
-            let (_, event) = record::decode_event(&stored.json).expect("an event can be read");
+            let (_, event) = codec::decode_event(&stored.json).expect("an event can be read");
             let attempt = event.attempt().filter(|attempt| attempt.trigger == Trigger::Message);
             attempted.extend(attempt.map(|attempt| attempt.entry));
             if matches!(event, Event::AttemptDelivered(_) | Event::AttemptFailed(_)) {
@@ -133,7 +133,7 @@ impl Store {
             *self.recorded.entry(*entry).or_default() += 1;
         }
         if let Some(snapshot) = &step.snapshot {
-            let seq = record::snapshot_seq(snapshot).expect("a snapshot names its seq");
+            let seq = codec::snapshot_seq(snapshot).expect("a snapshot names its seq");
             assert_eq!(seq, journal.stored.top, "{workspace}: a snapshot is the state after all its events");
             journal.stored.snapshot = Some(Bytes::clone(snapshot));
         }

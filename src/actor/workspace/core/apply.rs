@@ -5,8 +5,8 @@ use tracing::{info, warn};
 
 use super::WorkspaceCore;
 use crate::config::SNAPSHOT_EVERY;
+use crate::journal::codec;
 use crate::journal::port::{COMMIT_EVENTS_MAX, OwedMail, Step, StoredEvent};
-use crate::journal::record;
 use crate::message::WorkspaceId;
 use crate::seal::Keyring;
 use crate::workspace::State;
@@ -27,7 +27,7 @@ impl WorkspaceCore {
             log_event(&self.id, &event);
             self.context.keyring.seal(&self.id, &mut event);
             let stored =
-                record::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
+                codec::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
             if event.attempt().is_some() {
                 self.since_snapshot += 1;
                 due |= self.since_snapshot >= SNAPSHOT_EVERY;
@@ -78,11 +78,11 @@ impl WorkspaceCore {
 /// The snapshot, sealed.
 fn sealed_snapshot(keyring: &Keyring, workspace: &WorkspaceId, state: &State) -> Bytes {
     if keyring.sealing().is_none() {
-        return record::encode_snapshot(state);
+        return codec::encode_snapshot(state);
     }
     let mut state = state.clone();
     keyring.seal(workspace, &mut state.webhook);
-    record::encode_snapshot(&state)
+    codec::encode_snapshot(&state)
 }
 
 /// Logs an event that was decided, if it is one of those. URLs and addresses stay out: they may hold secrets.

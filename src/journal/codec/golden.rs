@@ -186,9 +186,9 @@ fn another_version_is_refused_by_name() {
     assert_eq!(error.of(&workspace), expected);
     let saved = golden!("webhook_saved").replace(r#""v":1"#, r#""v":2"#);
     for refused in [decode_snapshot(br#"{"v":2}"#).map(drop), decode_event(saved.as_bytes()).map(drop)] {
-        assert!(matches!(refused, Err(RecordError::UnknownVersion { found: 2, known: 1, .. })));
+        assert!(matches!(refused, Err(CodecError::UnknownVersion { found: 2, known: 1, .. })));
     }
-    assert!(matches!(decode_event(br#"{"v":0}"#), Err(RecordError::UnknownVersion { found: 0, .. })));
+    assert!(matches!(decode_event(br#"{"v":0}"#), Err(CodecError::UnknownVersion { found: 0, .. })));
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn another_type_is_refused_by_name() {
 fn what_is_cut_off_is_refused() {
     for whole in [golden!("attempt_failed").as_bytes(), golden!("v2/", "attempt_failed").as_bytes()] {
         for end in 0..whole.len() {
-            assert!(matches!(decode_event(&whole[..end]), Err(RecordError::Malformed { .. })), "cut at {end}");
+            assert!(matches!(decode_event(&whole[..end]), Err(CodecError::Malformed { .. })), "cut at {end}");
         }
     }
 }

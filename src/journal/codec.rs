@@ -48,7 +48,7 @@ pub const VERSION: u64 = 1;
 
 /// Why a stored form cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordError {
+pub enum CodecError {
     /// Written by another version of the program.
     #[error("the version of a stored {what} is {found}, this program reads up to {known}: start the newer program")]
     UnknownVersion {
@@ -78,7 +78,7 @@ pub enum RecordError {
     },
 }
 
-impl RecordError {
+impl CodecError {
     /// The same, as what it means for loading `workspace`.
     #[must_use]
     pub fn of(self, workspace: &WorkspaceId) -> LoadError {
@@ -122,8 +122,8 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
 /// Reads an event and its seq.
 ///
 /// # Errors
-/// See [`RecordError`].
-pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
+/// See [`CodecError`].
+pub fn decode_event(json: &[u8]) -> Result<(u64, Event), CodecError> {
     #[derive(Deserialize)]
     struct EventHead {
         seq: u64,
@@ -139,7 +139,7 @@ pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
         attempt::DELIVERED => Event::AttemptDelivered(decode_attempt(version, json, true)?.into()),
         attempt::FAILED => Event::AttemptFailed(decode_attempt(version, json, false)?.into()),
         _ if version > VERSION => {
-            return Err(RecordError::UnknownVersion { what: WHAT, found: version, known: VERSION });
+            return Err(CodecError::UnknownVersion { what: WHAT, found: version, known: VERSION });
         }
         "webhook_saved" => Event::WebhookSaved(parse(WHAT, json)?),
         "secret_rotated" => Event::SecretRotated(parse(WHAT, json)?),
@@ -148,7 +148,7 @@ pub fn decode_event(json: &[u8]) -> Result<(u64, Event), RecordError> {
         "owner_notified" => Event::OwnerNotified(parse(WHAT, json)?),
         "mail_given_up" => Event::MailGivenUp(parse(WHAT, json)?),
         "mail_dropped" => Event::MailDropped(parse(WHAT, json)?),
-        _ => return Err(RecordError::UnknownType { found: kind, known: VERSION }),
+        _ => return Err(CodecError::UnknownType { found: kind, known: VERSION }),
     };
     Ok((seq, event))
 }
@@ -161,7 +161,7 @@ fn encode_attempt(seq: u64, delivered: bool, attempt: &Attempt) -> Bytes {
     attempt::encode(seq, delivered, attempt).expect("an attempt is written as a JSON object").into()
 }
 
-fn decode_attempt(version: u64, json: &[u8], delivered: bool) -> Result<Attempt, RecordError> {
+fn decode_attempt(version: u64, json: &[u8], delivered: bool) -> Result<Attempt, CodecError> {
     if version == attempt::VERSION {
         attempt::decode(json, delivered).map_err(malformed("event"))
     } else {
@@ -172,8 +172,8 @@ fn decode_attempt(version: u64, json: &[u8], delivered: bool) -> Result<Attempt,
 /// The entry that a stored attempt names, without reading the rest of it.
 ///
 /// # Errors
-/// See [`RecordError`].
-pub fn attempt_entry(json: &[u8]) -> Result<EntryId, RecordError> {
+/// See [`CodecError`].
+pub fn attempt_entry(json: &[u8]) -> Result<EntryId, CodecError> {
     #[derive(Deserialize)]
     struct EntryOnly {
         entry: EntryId,
@@ -193,8 +193,8 @@ pub fn encode_snapshot(state: &State) -> Bytes {
 /// Reads a snapshot.
 ///
 /// # Errors
-/// See [`RecordError`].
-pub fn decode_snapshot(json: &[u8]) -> Result<State, RecordError> {
+/// See [`CodecError`].
+pub fn decode_snapshot(json: &[u8]) -> Result<State, CodecError> {
     check_version("snapshot", json)?;
     parse("snapshot", json)
 }
@@ -202,8 +202,8 @@ pub fn decode_snapshot(json: &[u8]) -> Result<State, RecordError> {
 /// The seq of a snapshot, without reading the rest of it.
 ///
 /// # Errors
-/// See [`RecordError`].
-pub fn snapshot_seq(json: &[u8]) -> Result<u64, RecordError> {
+/// See [`CodecError`].
+pub fn snapshot_seq(json: &[u8]) -> Result<u64, CodecError> {
     #[derive(Deserialize)]
     struct SeqOnly {
         seq: u64,
@@ -221,8 +221,8 @@ pub fn encode_newest(newest: &Newest) -> Bytes {
 /// Reads a workspace's newest skipped message.
 ///
 /// # Errors
-/// See [`RecordError`].
-pub fn decode_newest(json: &[u8]) -> Result<Newest, RecordError> {
+/// See [`CodecError`].
+pub fn decode_newest(json: &[u8]) -> Result<Newest, CodecError> {
     check_version("newest message", json)?;
     let StoredNewest { entry, message } = parse("newest message", json)?;
     Ok(Newest { entry, message })
@@ -243,8 +243,8 @@ pub fn encode_mail(mail: &OwedMail) -> Bytes {
 /// Reads a mail that is owed.
 ///
 /// # Errors
-/// See [`RecordError`].
-pub fn decode_mail(json: &[u8]) -> Result<OwedMail, RecordError> {
+/// See [`CodecError`].
+pub fn decode_mail(json: &[u8]) -> Result<OwedMail, CodecError> {
     check_version("mail", json)?;
     parse("mail", json)
 }
@@ -276,26 +276,26 @@ fn encode(head: &str, body: &dyn Encodable) -> Bytes {
     json.into()
 }
 
-fn check_version(what: &'static str, json: &[u8]) -> Result<(), RecordError> {
+fn check_version(what: &'static str, json: &[u8]) -> Result<(), CodecError> {
     version(what, json, VERSION).map(drop)
 }
 
 /// The version of a form that is read up to `known`.
-fn version(what: &'static str, json: &[u8], known: u64) -> Result<u64, RecordError> {
+fn version(what: &'static str, json: &[u8], known: u64) -> Result<u64, CodecError> {
     #[derive(Deserialize)]
     struct VersionOnly {
         v: u64,
     }
     match parse::<VersionOnly>(what, json)?.v {
         found if (VERSION..=known).contains(&found) => Ok(found),
-        found => Err(RecordError::UnknownVersion { what, found, known }),
+        found => Err(CodecError::UnknownVersion { what, found, known }),
     }
 }
 
-fn parse<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, RecordError> {
+fn parse<T: DeserializeOwned>(what: &'static str, json: &[u8]) -> Result<T, CodecError> {
     serde_json::from_slice(json).map_err(malformed(what))
 }
 
-fn malformed(what: &'static str) -> impl FnOnce(serde_json::Error) -> RecordError {
-    move |source| RecordError::Malformed { what, source }
+fn malformed(what: &'static str) -> impl FnOnce(serde_json::Error) -> CodecError {
+    move |source| CodecError::Malformed { what, source }
 }
