@@ -100,7 +100,7 @@ pub const LINE_WAITING_MAX: usize = PERMITS + COMMAND_PERMITS + 64;
 /// Requests of one line that are sent and unanswered: bounds the answers under way.
 pub const LINE_UNANSWERED_MAX: usize = 64;
 /// Answers kept of a shard: more than can be waited for at a time.
-pub const ANSWERS_KEPT: usize = 1_000;
+pub const ANSWERS_RETAINED: usize = 1_000;
 /// How long a listener for answers blocks; without waiters it ends after that.
 pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
 /// Entries of the common input that are handed over at a time: few, for it must work on a full store.

@@ -13,7 +13,7 @@
 //! twice in a body. The worst case has no target: the words of LICENSE, drawn with the frequency that they have
 //! there but one by one, so that no phrase comes twice as it would in a language, and no dictionary helps.
 
-use outbound::journal::port::ATTEMPTS_KEPT;
+use outbound::journal::port::ATTEMPTS_RETAINED;
 use redis::Connection;
 
 use super::held_out::HELD_OUT;
@@ -30,7 +30,7 @@ use super::store::{self, owed, shard, stream, workspace};
 const WORKSPACES_PART: usize = 10;
 const CHATS: usize = 5;
 /// Messages a workspace: when the last comes, none of the first stands in the log.
-const EACH: usize = 2 * ATTEMPTS_KEPT;
+const EACH: usize = 2 * ATTEMPTS_RETAINED;
 const BODY: std::ops::RangeInclusive<usize> = 400..=2_000;
 /// Messages a pipeline.
 const PIPELINE: usize = 256;

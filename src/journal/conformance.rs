@@ -21,7 +21,7 @@ pub(crate) mod forget;
 pub(crate) mod history;
 pub(crate) mod holders;
 pub(crate) mod input;
-pub(crate) mod kept;
+pub(crate) mod retained;
 pub(crate) mod rejected;
 pub(crate) mod restart;
 pub(crate) mod story;
@@ -46,7 +46,7 @@ pub(crate) trait Subject: Send + Sync + Sized {
     }
 
     /// How many attempts and how many other events of the workspace stand in the store.
-    async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize);
+    async fn retained(&self, workspace: &WorkspaceId) -> (usize, usize);
 
     /// The fields of the shard's rejected entries, oldest first.
     async fn rejected(&self, shard: u16) -> Vec<Vec<(Bytes, Bytes)>>;
@@ -100,12 +100,12 @@ macro_rules! laws {
             commits::a_skip_is_remembered_by_the_snapshot_alone,
             commits::workspaces_do_not_see_each_other,
             commits::the_newest_message_has_the_greatest_entry_id,
-            kept::a_read_shows_the_last_100_attempts,
-            kept::the_last_400_of_the_history_stay,
-            kept::a_rejected_entry_keeps_its_fields,
-            kept::beyond_the_cap_the_oldest_rejected_entry_goes,
-            kept::a_mail_is_owed_until_it_ended,
-            kept::mails_are_found_in_their_own_shard,
+            retained::a_read_shows_the_last_100_attempts,
+            retained::the_last_400_of_the_history_stay,
+            retained::a_rejected_entry_keeps_its_fields,
+            retained::beyond_the_cap_the_oldest_rejected_entry_goes,
+            retained::a_mail_is_owed_until_it_ended,
+            retained::mails_are_found_in_their_own_shard,
             history::the_history_is_read_oldest_first_without_attempts,
             history::the_last_100_changes_are_known_whatever_else_happened,
             history::a_history_that_cannot_be_read_is_told,

@@ -77,7 +77,7 @@ impl Embedded {
     }
 
     /// Rejected entries that were deleted because a shard had
-    /// [`REJECTED_KEPT`](super::port::REJECTED_KEPT), since the start.
+    /// [`REJECTED_RETAINED`](super::port::REJECTED_RETAINED), since the start.
     #[must_use]
     pub fn rejected_deleted(&self) -> u64 {
         self.store.rejected_deleted()

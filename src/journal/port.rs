@@ -48,8 +48,8 @@ pub use connection::{Loaded, ShardLine, ShardRequest, ShardResponse};
 pub use errors::{AcquireError, LineError, LoadError, PublishError, ReadError, RequeueError, StoreError, SubmitError};
 pub use intake::{Poll, Polled, RawEntry, ShardIntake};
 pub use limits::{
-    ATTEMPTS_KEPT, COMMANDS_WAITING_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX,
-    COMMITS_IN_FLIGHT_MAX, HISTORY_KEPT, REJECTED_KEPT,
+    ATTEMPTS_RETAINED, COMMANDS_WAITING_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX,
+    COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, REJECTED_RETAINED,
 };
 
 /// A store of shards.
@@ -95,7 +95,7 @@ pub trait Journal: Send + Sync + 'static {
     }
 
     /// Reads the workspace's events that are no attempts with their seqs, oldest first: the last
-    /// [`HISTORY_KEPT`].
+    /// [`HISTORY_RETAINED`].
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -164,7 +164,7 @@ pub struct Acquired {
 pub struct Reading {
     /// The snapshot with every attempt after it applied; the default for a workspace never seen.
     pub state: State,
-    /// The last attempts with their seqs, newest first, at most [`ATTEMPTS_KEPT`].
+    /// The last attempts with their seqs, newest first, at most [`ATTEMPTS_RETAINED`].
     pub attempts: Vec<(u64, Attempt)>,
 }
 

@@ -104,7 +104,7 @@ impl Redis {
     }
 
     /// Rejected entries that this process deleted because a shard had
-    /// [`REJECTED_KEPT`](super::port::REJECTED_KEPT).
+    /// [`REJECTED_RETAINED`](super::port::REJECTED_RETAINED).
     #[must_use]
     pub fn rejected_deleted(&self) -> u64 {
         self.inner.losses.rejected_deleted()

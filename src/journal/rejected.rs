@@ -12,7 +12,7 @@ use crate::workspace::time::Time;
 /// A longer value is cut …
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// … to this.
-pub const VALUE_BYTES_KEPT: usize = 64 * 1024;
+pub const VALUE_BYTES_RETAINED: usize = 64 * 1024;
 /// Fields kept in all, with ours.
 pub const FIELDS_MAX: usize = 16;
 /// Bytes of names and values kept in all, with ours.
@@ -32,10 +32,10 @@ pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, 
     let mut fields = Vec::with_capacity(FIELDS_MAX);
     for (name, value) in entry.fields.iter().take(FIELDS_MAX - OWN_FIELDS) {
         // A name that leaves no room for a value tells nothing.
-        if name.len() > VALUE_BYTES_KEPT || name.len() >= left {
+        if name.len() > VALUE_BYTES_RETAINED || name.len() >= left {
             continue;
         }
-        let kept = if value.len() > VALUE_BYTES_MAX { VALUE_BYTES_KEPT } else { value.len() };
+        let kept = if value.len() > VALUE_BYTES_MAX { VALUE_BYTES_RETAINED } else { value.len() };
         let kept = kept.min(left - name.len());
         left -= name.len() + kept;
         fields.push((name.clone(), value.slice(..kept)));
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(whole[0].1.len(), VALUE_BYTES_MAX);
         let kept =
             rejected_fields(&entry(vec![("m".into(), vec![b'x'; VALUE_BYTES_MAX + 1].into())]), "", Time::default());
-        assert_eq!(kept[0].1.len(), VALUE_BYTES_KEPT);
+        assert_eq!(kept[0].1.len(), VALUE_BYTES_RETAINED);
         assert_eq!(*kept.last().unwrap(), ("_bytes".into(), (VALUE_BYTES_MAX + 2).to_string().into()));
     }
 
@@ -169,12 +169,12 @@ mod tests {
         let kept = rejected_fields(&entry(many), &"é".repeat(4096), Time::default());
         assert!(kept.len() <= FIELDS_MAX && bytes(&kept) <= BYTES_MAX);
         assert_eq!(names(&kept)[0], "f0");
-        let names_alone = (0..12).map(|_| (vec![b'n'; VALUE_BYTES_KEPT].into(), Bytes::new())).collect();
+        let names_alone = (0..12).map(|_| (vec![b'n'; VALUE_BYTES_RETAINED].into(), Bytes::new())).collect();
         assert!(bytes(&rejected_fields(&entry(names_alone), "", Time::default())) <= BYTES_MAX);
     }
     const MESSAGE: &str = r#"{"direction":"sent","timestamp":"t","message_id":"m","contact":{}}"#;
 
-    fn kept(fields: &[(&str, &str)]) -> RawEntry {
+    fn retained(fields: &[(&str, &str)]) -> RawEntry {
         let fields = fields.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
         let read = entry(fields.collect());
         RawEntry { id: EntryId { ms: 9, n: 0 }, fields: rejected_fields(&read, "not valid", Time::default()) }
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_taken_apart_even_when_the_producer_used_our_names() {
-        let entry = kept(&[("_id", "theirs"), ("workspace", "acme"), ("_bytes", "7")]);
+        let entry = retained(&[("_id", "theirs"), ("workspace", "acme"), ("_bytes", "7")]);
         let kept = Kept::of(&entry);
         assert_eq!(names(kept.fields), ["_id", "workspace", "_bytes"]);
         assert_eq!((&*kept.entry, &*kept.reason, &*kept.at), ("5-1", "not valid", "1970-01-01T00:00:00.000Z"));
@@ -193,20 +193,22 @@ mod tests {
 
     #[test]
     fn a_valid_entry_gets_back_its_fields_and_an_origin_once() {
-        let (workspace, fields) =
-            requeued(&kept(&[("extra", "e"), ("workspace", "acme"), ("message", MESSAGE)]), "outbound:{3}:messages")
-                .unwrap();
+        let (workspace, fields) = requeued(
+            &retained(&[("extra", "e"), ("workspace", "acme"), ("message", MESSAGE)]),
+            "outbound:{3}:messages",
+        )
+        .unwrap();
         assert_eq!(workspace.as_str(), "acme");
         assert_eq!(names(&fields), ["extra", "workspace", "message", "origin"]);
         assert_eq!(fields[3].1, "outbound:{3}:messages/5-1");
-        let from_source = kept(&[("origin", "mine/1-0"), ("workspace", "acme"), ("message", MESSAGE)]);
+        let from_source = retained(&[("origin", "mine/1-0"), ("workspace", "acme"), ("message", MESSAGE)]);
         let (_, fields) = requeued(&from_source, "outbound:{3}:messages").unwrap();
         assert_eq!((names(&fields), &fields[0].1), (vec!["origin", "workspace", "message"], &Bytes::from("mine/1-0")));
     }
 
     #[test]
     fn what_is_still_not_valid_is_told() {
-        let reason = |fields: &[(&str, &str)]| requeued(&kept(fields), "s").unwrap_err();
+        let reason = |fields: &[(&str, &str)]| requeued(&retained(fields), "s").unwrap_err();
         assert!(reason(&[("message", MESSAGE)]).contains("no field `workspace`"));
         assert!(reason(&[("workspace", "acme")]).contains("no field `message`"));
         assert!(reason(&[("workspace", "no spaces"), ("message", MESSAGE)]).contains("a workspace id has"));
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn an_entry_that_was_cut_is_never_requeued_though_what_is_left_is_valid() {
         let pad = "x".repeat(VALUE_BYTES_MAX + 1);
-        let entry = kept(&[("workspace", "acme"), ("message", MESSAGE), ("pad", &pad)]);
+        let entry = retained(&[("workspace", "acme"), ("message", MESSAGE), ("pad", &pad)]);
         assert!(Kept::of(&entry).cut);
         assert!(requeued(&entry, "s").unwrap_err().contains("was cut"));
     }

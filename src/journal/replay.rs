@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::codec::{self, CodecError};
-use super::port::{ATTEMPTS_KEPT, LoadError, Loaded, Newest, Reading, StoredEvent};
+use super::port::{ATTEMPTS_RETAINED, LoadError, Loaded, Newest, Reading, StoredEvent};
 use crate::message::WorkspaceId;
 use crate::workspace::event::{Event, Trigger};
 use crate::workspace::state::State;
@@ -17,7 +17,7 @@ pub struct Stored {
     /// The snapshot.
     pub snapshot: Option<Bytes>,
     /// Attempts by seq, oldest first: for [`load`] at least those above the snapshot, for [`read`]
-    /// at least the last [`ATTEMPTS_KEPT`]. More does no harm.
+    /// at least the last [`ATTEMPTS_RETAINED`]. More does no harm.
     pub attempts: Vec<StoredEvent>,
     /// The greater of the last ids that the two streams of events ever had; 0 when neither was used.
     pub top: u64,
@@ -58,8 +58,8 @@ pub fn snapshot(workspace: &WorkspaceId, stored: &Stored) -> Result<State, LoadE
 /// As [`load`], and when one of the last attempts cannot be read.
 pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadError> {
     let mut state = base(workspace, stored)?;
-    let mut attempts = Vec::with_capacity(ATTEMPTS_KEPT);
-    let last = stored.attempts.len().saturating_sub(ATTEMPTS_KEPT);
+    let mut attempts = Vec::with_capacity(ATTEMPTS_RETAINED);
+    let last = stored.attempts.len().saturating_sub(ATTEMPTS_RETAINED);
     let (before, shown) = stored.attempts.split_at(last);
     let snapshot_seq = state.seq;
     for event in before.iter().filter(|event| event.seq > snapshot_seq) {
@@ -80,7 +80,7 @@ pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadErr
     Ok(Reading { state, attempts })
 }
 
-/// Of the messages of the last [`ATTEMPTS_KEPT`] of `attempts` (by seq, oldest first) and the newest
+/// Of the messages of the last [`ATTEMPTS_RETAINED`] of `attempts` (by seq, oldest first) and the newest
 /// skipped one, that with the greatest entry id.
 ///
 /// # Errors
@@ -92,7 +92,7 @@ pub fn newest(
 ) -> Result<Option<Newest>, LoadError> {
     let of = |error: CodecError| error.of(workspace);
     let skipped = skipped.map(codec::decode_newest).transpose().map_err(of)?;
-    let last = &attempts[attempts.len().saturating_sub(ATTEMPTS_KEPT)..];
+    let last = &attempts[attempts.len().saturating_sub(ATTEMPTS_RETAINED)..];
     let mut attempted = None;
     for event in last {
         let entry = codec::attempt_entry(&event.json).map_err(of)?;

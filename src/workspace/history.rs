@@ -1,7 +1,7 @@
 //! The change history: who made the configuration what it is, when, from what, to what.
 //!
 //! It is read off the events that are no attempts, of which a journal retains enough for the last 100
-//! changes and the one before them: `journal::port::HISTORY_KEPT` has the arithmetic. A change is a save, a
+//! changes and the one before them: `journal::port::HISTORY_RETAINED` has the arithmetic. A change is a save, a
 //! rotation of the secret, a revocation of the tokens or an automatic switch-off; every other such event is
 //! the end of a switch-off's mail. A save and a rotation hold the configuration, and a switch-off has a save
 //! right before it but for rotations, revocations and such ends. So each change that is shown has what was

@@ -6,7 +6,7 @@ use axum::response::sse::Event;
 use serde::Serialize;
 
 use super::watch::WatchedState;
-use crate::journal::port::ATTEMPTS_KEPT;
+use crate::journal::port::ATTEMPTS_RETAINED;
 use crate::workspace::state::Summary;
 use crate::workspace::view::WebhookView;
 
@@ -37,7 +37,7 @@ impl Cursor {
         // A seq from the future: the store has forgotten what it had acknowledged.
         self.after = self.after.min(state.seq);
         if let Some((oldest, _)) = state.attempts.first()
-            && state.attempts.len() >= ATTEMPTS_KEPT
+            && state.attempts.len() >= ATTEMPTS_RETAINED
             && *oldest > self.after.saturating_add(1)
         {
             events.push_back(StreamEvent::Gap { after: self.after, before: *oldest });

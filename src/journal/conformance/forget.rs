@@ -21,7 +21,7 @@ async fn is_forgotten(subject: &impl Subject, story: &mut Story) {
     let (journal, workspace) = (subject.journal(), story.workspace.clone());
     let expected = State { seq: story.state.seq, forgotten: story.state.seq, ..State::default() };
     assert_eq!(story.state, expected);
-    assert_eq!(subject.kept(&workspace).await, (0, 0));
+    assert_eq!(subject.retained(&workspace).await, (0, 0));
     let reading = soon(journal.read(&workspace)).await.unwrap();
     assert_eq!((&reading.state, reading.attempts.len()), (&expected, 0));
     assert_eq!(soon(journal.history(&workspace)).await.unwrap(), []);
@@ -33,7 +33,7 @@ async fn is_forgotten(subject: &impl Subject, story: &mut Story) {
 
     soon(held.line.commit(batch([story.save(), story.deliver_many(2)]))).await.unwrap();
     assert_eq!(soon(held.line.load(&workspace)).await.unwrap().unwrap().state, story.state);
-    assert_eq!(subject.kept(&workspace).await, (2, 1));
+    assert_eq!(subject.retained(&workspace).await, (2, 1));
 }
 
 pub(crate) async fn a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on(subject: &mut impl Subject) {
@@ -73,7 +73,7 @@ pub(crate) async fn what_follows_in_the_same_commit_is_kept(subject: &mut impl S
     let owed = steps.last().unwrap().mails_owed.clone();
     let held = hold(&subject.journal(), &workspace).await;
     soon(held.line.commit(batch(steps))).await.unwrap();
-    assert_eq!(subject.kept(&workspace).await, (1, 2));
+    assert_eq!(subject.retained(&workspace).await, (1, 2));
     let held = hold(&subject.journal(), &workspace).await;
     assert_eq!(held.outbox, owed);
     assert_eq!(soon(held.line.load(&workspace)).await.unwrap().unwrap().state, story.state);
@@ -105,5 +105,5 @@ pub(crate) async fn others_are_not_forgotten(subject: &mut impl Subject) {
     assert_eq!(held.outbox, owed);
     assert_eq!(soon(held.line.load(&close)).await.unwrap().unwrap().state, other.state);
     assert!(soon(held.line.newest(&close)).await.unwrap().unwrap().is_some());
-    assert_eq!(subject.kept(&close).await, (8, 3));
+    assert_eq!(subject.retained(&close).await, (8, 3));
 }

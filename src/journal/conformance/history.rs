@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::story::Story;
 use super::{Subject, batch, hold, neighbours, soon};
 use crate::journal::codec::decode_event;
-use crate::journal::port::{HISTORY_KEPT, ReadError};
+use crate::journal::port::{HISTORY_RETAINED, ReadError};
 use crate::workspace::event::Event;
 use crate::workspace::history::{CHANGES_SHOWN, changes};
 
@@ -36,10 +36,10 @@ pub(crate) async fn the_last_100_changes_are_known_whatever_else_happened(subjec
         all.extend(happened.map(|event| decode_event(&event.json).unwrap()));
         soon(held.line.commit(batch(steps))).await.unwrap();
     }
-    let (_, kept) = subject.kept(workspace).await;
+    let (_, kept) = subject.retained(workspace).await;
     assert!(kept < all.len(), "nothing of {kept} events was given up");
     let history = soon(journal.history(workspace)).await.unwrap();
-    assert_eq!(history, all[all.len() - HISTORY_KEPT..]);
+    assert_eq!(history, all[all.len() - HISTORY_RETAINED..]);
     let told = changes(&history);
     assert_eq!(told.len(), CHANGES_SHOWN);
     assert_eq!(told, changes(&all), "what is kept tells the same as if all were");

@@ -62,8 +62,8 @@ impl Subject for InFile {
         self.journal = Some(self.opened());
     }
 
-    async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize) {
-        kept(self.now(), workspace)
+    async fn retained(&self, workspace: &WorkspaceId) -> (usize, usize) {
+        retained(self.now(), workspace)
     }
 
     async fn rejected(&self, shard: u16) -> Vec<Vec<(Bytes, Bytes)>> {
@@ -90,8 +90,8 @@ impl Subject for InMemory {
 
     async fn restart(&mut self) {}
 
-    async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize) {
-        kept(&self.0, workspace)
+    async fn retained(&self, workspace: &WorkspaceId) -> (usize, usize) {
+        retained(&self.0, workspace)
     }
 
     async fn rejected(&self, shard: u16) -> Vec<Vec<(Bytes, Bytes)>> {
@@ -104,7 +104,7 @@ impl Subject for InMemory {
 }
 
 /// Counts what stands in the table of events.
-fn kept(journal: &Embedded, workspace: &WorkspaceId) -> (usize, usize) {
+fn retained(journal: &Embedded, workspace: &WorkspaceId) -> (usize, usize) {
     let txn = journal.store.db().begin_read().unwrap();
     let events = txn.open_table(EVENTS).unwrap();
     let standing = |places: tables::Places| places.iter().filter(|(_, n)| events.get(n).unwrap().is_some()).count();

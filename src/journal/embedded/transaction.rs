@@ -10,8 +10,8 @@ use super::tables::{
     self, EVENTS, HISTORIES, Id, META, Names, OUTBOX, Places, Record, SKIPPED, TOPS, WORKSPACES, entry, id,
 };
 use crate::journal::port::{
-    ATTEMPTS_KEPT, Batch, COMMANDS_WAITING_MAX, HISTORY_KEPT, LoadError, Loaded, Newest, OwedMail, REJECTED_KEPT,
-    RawEntry, Rejected, Step, StoredEvent,
+    ATTEMPTS_RETAINED, Batch, COMMANDS_WAITING_MAX, HISTORY_RETAINED, LoadError, Loaded, Newest, OwedMail,
+    REJECTED_RETAINED, RawEntry, Rejected, Step, StoredEvent,
 };
 use crate::journal::{codec, replay};
 use crate::message::{EntryId, WorkspaceId};
@@ -167,7 +167,7 @@ impl<'t> Transaction<'t> {
             (record.top, *dirty) = (event.seq, true);
             if is_attempt {
                 record.attempts.push_back((event.seq, number));
-                if record.attempts.len() > ATTEMPTS_KEPT
+                if record.attempts.len() > ATTEMPTS_RETAINED
                     && let Some((_, oldest)) = record.attempts.pop_front()
                 {
                     self.events.remove(oldest)?;
@@ -211,7 +211,7 @@ impl<'t> Transaction<'t> {
         let stored = self.histories.get(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
         let mut places = stored.transpose()?.unwrap_or_else(Places::new);
         places.extend(new);
-        while places.len() > HISTORY_KEPT
+        while places.len() > HISTORY_RETAINED
             && let Some((_, oldest)) = places.pop_front()
         {
             self.events.remove(oldest)?;
@@ -249,11 +249,15 @@ impl<'t> Transaction<'t> {
             let fields = rejected.fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
             table.insert(number, tables::encode_fields(fields).as_slice())?;
             number += 1;
-            deleted += u64::from(table.len()? > REJECTED_KEPT as u64 && table.pop_first()?.is_some());
+            deleted += u64::from(table.len()? > REJECTED_RETAINED as u64 && table.pop_first()?.is_some());
         }
         meta.insert(names.rejected().name(), number)?;
         if deleted > 0 {
-            tracing::warn!(shard, deleted, "rejected entries were deleted: the shard keeps the last {REJECTED_KEPT}");
+            tracing::warn!(
+                shard,
+                deleted,
+                "rejected entries were deleted: the shard keeps the last {REJECTED_RETAINED}"
+            );
             self.rejected_deleted += deleted;
         }
         Ok(())

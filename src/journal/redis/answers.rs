@@ -152,7 +152,7 @@ impl Running {
             Some(connection) => connection,
             None => connection.insert(self.listener.connector.connect(&keys.owner()).await?),
         };
-        let cmd = xread(config::ANSWERS_KEPT, Some(config::ANSWER_BLOCK), &[(keys.answers(), after)]);
+        let cmd = xread(config::ANSWERS_RETAINED, Some(config::ANSWER_BLOCK), &[(keys.answers(), after)]);
         let answer: Value = connection.call(&cmd, config::ANSWER_BLOCK + config::STORE_TIMEOUT).await?;
         Ok(reply::streams(answer)?.pop().map(|(_, entries)| entries).unwrap_or_default())
     }

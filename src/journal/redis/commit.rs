@@ -12,9 +12,9 @@ use super::connector::Connector;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::lease::ShardLease;
 use super::script::Script;
-use crate::config::{ANSWERS_KEPT, Compression};
+use crate::config::{ANSWERS_RETAINED, Compression};
 use crate::journal::codec;
-use crate::journal::port::{ATTEMPTS_KEPT, Batch, HISTORY_KEPT, REJECTED_KEPT, Step};
+use crate::journal::port::{ATTEMPTS_RETAINED, Batch, HISTORY_RETAINED, REJECTED_RETAINED, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::MailId;
 
@@ -42,10 +42,10 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
         .arg(expected.to_string())
         .arg((expected + 1).to_string())
         .arg(duration.as_millis().to_string())
-        .arg(ATTEMPTS_KEPT)
-        .arg(HISTORY_KEPT)
-        .arg(ANSWERS_KEPT)
-        .arg(REJECTED_KEPT)
+        .arg(ATTEMPTS_RETAINED)
+        .arg(HISTORY_RETAINED)
+        .arg(ANSWERS_RETAINED)
+        .arg(REJECTED_RETAINED)
         .arg(&operations.arguments);
     cmd
 }

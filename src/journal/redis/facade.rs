@@ -12,7 +12,7 @@ use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
 use super::{read, reply};
 use crate::journal::port::{
-    COMMANDS_WAITING_MAX, HISTORY_KEPT, PublishError, ReadError, Reading, StoredEvent, SubmitError,
+    COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent, SubmitError,
 };
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -94,7 +94,7 @@ impl RedisInner {
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let mut cmd = redis::cmd("XREVRANGE");
-        cmd.arg(keys.of(workspace, WorkspaceKey::Journal)).arg("+").arg("-").arg("COUNT").arg(HISTORY_KEPT);
+        cmd.arg(keys.of(workspace, WorkspaceKey::Journal)).arg("+").arg("-").arg("COUNT").arg(HISTORY_RETAINED);
         let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::entries);
         let newest_first = answer.and_then(|entries| entries.into_iter().map(read::event).collect::<Result<_, _>>());
         let mut events: Vec<StoredEvent> =

@@ -9,7 +9,7 @@ use super::error::unexpected;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::reply;
 use super::script::Script;
-use crate::journal::port::{ATTEMPTS_KEPT, LoadError, RawEntry, StoredEvent};
+use crate::journal::port::{ATTEMPTS_RETAINED, LoadError, RawEntry, StoredEvent};
 use crate::journal::replay::Stored;
 use crate::message::WorkspaceId;
 
@@ -18,7 +18,7 @@ use crate::message::WorkspaceId;
 pub(super) enum AttemptRange {
     /// Those above the snapshot, at most so many.
     Above(usize),
-    /// The last [`ATTEMPTS_KEPT`].
+    /// The last [`ATTEMPTS_RETAINED`].
     Last,
     /// None: the snapshot is enough.
     None,
@@ -49,7 +49,7 @@ pub(super) fn command(connector: &Connector, keys: &ShardKeys, workspace: &Works
     let keys = [Snapshot, Attempts, Journal, Last].map(|key| keys.of(workspace, key));
     let (count, which) = match attempts {
         AttemptRange::Above(count) => (count, "above"),
-        AttemptRange::Last => (ATTEMPTS_KEPT, "last"),
+        AttemptRange::Last => (ATTEMPTS_RETAINED, "last"),
         AttemptRange::None => (0, "none"),
     };
     let mut cmd = connector.script(Script::Read, &keys);

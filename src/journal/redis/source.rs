@@ -18,7 +18,7 @@ use super::intake::xread;
 use super::reply;
 use super::script::Script;
 use crate::config::{HAND_OVER_FIELDS_MAX, HAND_OVER_MAX, STORE_TIMEOUT};
-use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_KEPT, RawEntry};
+use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_RETAINED, RawEntry};
 use crate::journal::rejected::rejected_fields;
 use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
 
@@ -103,7 +103,7 @@ async fn hand_to_shard(
         let (batch, rest) = entries.split_at(fits.count().max(1));
         entries = rest;
         let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
-        cmd.arg(source).arg(REJECTED_KEPT);
+        cmd.arg(source).arg(REJECTED_RETAINED);
         batch.iter().for_each(|entry| add(&mut cmd, entry));
         let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
         let [_, rejected, dropped] = reply::tuple(answer)?;

@@ -36,9 +36,9 @@ mod laws_when_compressed {
         commits::of_several_snapshots_the_last_holds,
         commits::workspaces_do_not_see_each_other,
         commits::the_newest_message_has_the_greatest_entry_id,
-        kept::a_read_shows_the_last_100_attempts,
-        kept::a_mail_is_owed_until_it_ended,
-        kept::mails_are_found_in_their_own_shard,
+        retained::a_read_shows_the_last_100_attempts,
+        retained::a_mail_is_owed_until_it_ended,
+        retained::mails_are_found_in_their_own_shard,
         history::the_history_is_read_oldest_first_without_attempts,
         history::the_last_100_changes_are_known_whatever_else_happened,
         forget::a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on,
@@ -108,7 +108,7 @@ impl<const COMPRESSED: bool> Subject for OnRedis<COMPRESSED> {
         self.restart().await;
     }
 
-    async fn kept(&self, workspace: &WorkspaceId) -> (usize, usize) {
+    async fn retained(&self, workspace: &WorkspaceId) -> (usize, usize) {
         let length = |what| self.server.call(&["XLEN", &Self::key(workspace, what)]);
         (length("attempts"), length("journal"))
     }

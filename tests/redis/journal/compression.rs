@@ -2,7 +2,7 @@
 
 use outbound::config::Compression;
 use outbound::journal::Journal as _;
-use outbound::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, Holder, LoadError, ReadError, ShardLine};
+use outbound::journal::port::{ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, Holder, LoadError, ReadError, ShardLine};
 use outbound::journal::redis::{Redis, RedisOptions};
 
 use crate::journal::kit::{Workspace, acquire, batch, entry, holder, options};
@@ -47,7 +47,7 @@ async fn assert_readable(journal: &Redis, line: &dyn ShardLine, workspace: &Work
     let reading = journal.read(&workspace.id).await.unwrap();
     let seqs: Vec<_> = reading.attempts.iter().map(|(seq, _)| *seq).collect();
     let newest = workspace.state.seq;
-    assert_eq!(seqs, (newest - ATTEMPTS_KEPT as u64 + 1..=newest).rev().collect::<Vec<_>>());
+    assert_eq!(seqs, (newest - ATTEMPTS_RETAINED as u64 + 1..=newest).rev().collect::<Vec<_>>());
     assert_eq!(reading.state, workspace.state);
     assert_eq!(line.load(&workspace.id).await.unwrap().unwrap().state, workspace.state);
     assert!(line.newest(&workspace.id).await.unwrap().unwrap().is_some());
@@ -60,7 +60,7 @@ async fn both_forms_are_read_whichever_is_written() {
     let plainly = Redis::connect(&options(&server.url())).await.unwrap();
     let held = line(&plainly, &holder("node-a")).await;
     let mut acme = started(&plainly, &*held, "acme").await;
-    attempt(&*held, &mut acme, ATTEMPTS_KEPT).await;
+    attempt(&*held, &mut acme, ATTEMPTS_RETAINED).await;
     assert_eq!(forms(&server, "acme").1, 0);
     let journal = compressing(&server).await;
     let held = line(&journal, &holder("node-a")).await;
@@ -81,7 +81,7 @@ async fn both_forms_are_read_whichever_is_written() {
     // When it is on again, then the log becomes a compressed one
     let journal = compressing(&server).await;
     let held = line(&journal, &holder("node-a")).await;
-    while forms(&server, "acme").1 < ATTEMPTS_KEPT {
+    while forms(&server, "acme").1 < ATTEMPTS_RETAINED {
         attempt(&*held, &mut acme, 1).await;
     }
     assert_readable(&journal, &*held, &acme).await;

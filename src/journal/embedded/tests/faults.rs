@@ -12,7 +12,7 @@ use super::{Embedded, InFile};
 use crate::journal::conformance::story::{Story, message, reject};
 use crate::journal::conformance::{SHARDS, Subject as _, batch, hold, holder, length, messages, neighbours, soon};
 use crate::journal::port::{
-    AcquireError, Batch, Journal, LineError, Poll, PublishError, REJECTED_KEPT, ReadError, Step, SubmitError,
+    AcquireError, Batch, Journal, LineError, Poll, PublishError, REJECTED_RETAINED, ReadError, Step, SubmitError,
 };
 use crate::message::EntryId;
 use crate::workspace::state::State;
@@ -141,7 +141,7 @@ async fn deleted_rejected_entries_are_counted() {
     let journal = Arc::new(Embedded::in_memory(SHARDS, super::wall).unwrap());
     let port = Arc::clone(&journal) as Arc<dyn Journal>;
     let held = hold(&port, &neighbours(1)[0]).await;
-    let steps = (0..REJECTED_KEPT as u64 + 3).map(|n| reject(EntryId { ms: 1, n }));
+    let steps = (0..REJECTED_RETAINED as u64 + 3).map(|n| reject(EntryId { ms: 1, n }));
     soon(held.line.commit(batch(steps))).await.unwrap();
     assert_eq!(journal.rejected_deleted(), 3);
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::journal::port::{ATTEMPTS_KEPT, COMMIT_EVENTS_MAX, LineError, LoadError, ShardRequest, ShardResponse};
+use crate::journal::port::{ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LineError, LoadError, ShardRequest, ShardResponse};
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
 use crate::journal::redis::error::is_away;
@@ -21,7 +21,7 @@ use crate::journal::replay::{self, Stored};
 use crate::message::WorkspaceId;
 
 /// Attempts of one load at most. Above a snapshot lie fewer than a commit takes.
-const LOADED_MAX: usize = ATTEMPTS_KEPT + COMMIT_EVENTS_MAX;
+const LOADED_MAX: usize = ATTEMPTS_RETAINED + COMMIT_EVENTS_MAX;
 
 /// A request that has its place in the order.
 pub(super) struct Sent {

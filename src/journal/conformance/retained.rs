@@ -2,7 +2,7 @@
 
 use super::story::{Story, message, reject};
 use super::{SHARDS, Subject, batch, hold, holder, length, neighbours, soon};
-use crate::journal::port::{ATTEMPTS_KEPT, HISTORY_KEPT, REJECTED_KEPT, Step};
+use crate::journal::port::{ATTEMPTS_RETAINED, HISTORY_RETAINED, REJECTED_RETAINED, Step};
 use crate::message::EntryId;
 
 pub(crate) async fn a_read_shows_the_last_100_attempts(subject: &mut impl Subject) {
@@ -19,8 +19,8 @@ pub(crate) async fn a_read_shows_the_last_100_attempts(subject: &mut impl Subjec
     let expected: Vec<_> = (252..=351).rev().map(|seq| (seq, format!("m-{seq}"))).collect();
     assert_eq!(shown, expected);
     assert_eq!(reading.state, story.state);
-    let (attempts, _) = subject.kept(workspace).await;
-    assert!(attempts >= ATTEMPTS_KEPT, "{attempts} attempts are kept");
+    let (attempts, _) = subject.retained(workspace).await;
+    assert!(attempts >= ATTEMPTS_RETAINED, "{attempts} attempts are kept");
     assert!(attempts < 350, "nothing of {attempts} attempts was given up");
 }
 
@@ -32,8 +32,8 @@ pub(crate) async fn the_last_400_of_the_history_stay(subject: &mut impl Subject)
         let saves: Vec<_> = (0..100).map(|_| story.save()).collect();
         soon(held.line.commit(batch(saves))).await.unwrap();
     }
-    let (_, history) = subject.kept(workspace).await;
-    assert!(history >= HISTORY_KEPT, "{history} events are kept");
+    let (_, history) = subject.retained(workspace).await;
+    assert!(history >= HISTORY_RETAINED, "{history} events are kept");
     assert!(history < 1_500, "nothing of {history} events was given up");
     assert_eq!(soon(held.line.load(workspace)).await.unwrap().unwrap().state, story.state);
 }
@@ -52,12 +52,12 @@ pub(crate) async fn beyond_the_cap_the_oldest_rejected_entry_goes(subject: &mut 
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let held = hold(&journal, workspace).await;
     let over = 7;
-    let all: Vec<Step> = (0..REJECTED_KEPT as u64 + over).map(|n| reject(EntryId { ms: 1, n })).collect();
+    let all: Vec<Step> = (0..REJECTED_RETAINED as u64 + over).map(|n| reject(EntryId { ms: 1, n })).collect();
     for steps in all.chunks(500) {
         soon(held.line.commit(batch(steps.to_vec()))).await.unwrap();
     }
     let kept = subject.rejected(workspace.shard(SHARDS)).await;
-    assert_eq!(kept.len(), REJECTED_KEPT);
+    assert_eq!(kept.len(), REJECTED_RETAINED);
     assert_eq!(kept.first(), Some(&all[usize::try_from(over).unwrap()].rejected[0].fields));
     assert_eq!(kept.last(), all.last().map(|step| &step.rejected[0].fields));
 }
