@@ -94,11 +94,11 @@ pub const STORE_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 pub const STORE_BACKOFF: Pauses = Pauses { first: Duration::from_millis(20), most: Duration::from_secs(1) };
 /// A shared connection that was idle for so long is asked for a sign of life first.
 pub const STORE_IDLE_CHECK: Duration = Duration::from_secs(1);
-/// Requests of one line that wait to be sent: one load for every entry and command that a shard
-/// holds, and a few more. Beyond it the line fails.
-pub const LINE_WAITING_MAX: usize = PERMITS + COMMAND_PERMITS + 64;
-/// Requests of one line that are sent and unanswered: bounds the answers under way.
-pub const LINE_UNANSWERED_MAX: usize = 64;
+/// Requests of one shard connection that wait to be sent: one load for every entry and command that a shard
+/// holds, and a few more. Beyond it the shard connection fails.
+pub const SHARD_REQUESTS_WAITING_MAX: usize = PERMITS + COMMAND_PERMITS + 64;
+/// Requests of one shard connection that are sent and unanswered: bounds the answers under way.
+pub const SHARD_REQUESTS_UNANSWERED_MAX: usize = 64;
 /// Answers kept of a shard: more than can be waited for at a time.
 pub const ANSWERS_RETAINED: usize = 1_000;
 /// How long a listener for answers blocks; without waiters it ends after that.

@@ -13,4 +13,4 @@ pub mod rejected;
 #[cfg(test)]
 pub(crate) mod conformance;
 
-pub use port::{Journal, ShardIntake, ShardLine};
+pub use port::{Journal, ShardConnection, ShardIntake};

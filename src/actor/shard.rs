@@ -30,8 +30,8 @@ use crate::actor::workspace::{Report, What, WorkspaceActor};
 use crate::config::SNAPSHOT_EVERY;
 use crate::deliver::{Courier, Post, PostResult};
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, LineError, LoadError, Loaded, OwedMail, Poll, Polled, ShardIntake,
-    ShardLine, ShardRequest, ShardResponse, StoreError,
+    AcquireError, Acquired, Holder, Journal, LoadError, Loaded, OwedMail, Poll, Polled, ShardConnection,
+    ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError,
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
@@ -78,7 +78,7 @@ pub(super) struct ShardActor {
 }
 
 struct HeldShard {
-    line: Box<dyn ShardLine>,
+    line: Box<dyn ShardConnection>,
     /// Where reads are asked for; the task behind it owns the intake and ends with this sender.
     polls: mpsc::Sender<Poll>,
 }
@@ -101,7 +101,7 @@ pub(super) enum ToShard {
 pub(super) enum StoreAnswer {
     Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
     Polled(Result<Polled, StoreError>),
-    Line(Result<ShardResponse, LineError>),
+    Line(Result<ShardResponse, ShardConnectionError>),
 }
 
 impl actix::Message for ToShard {
@@ -151,7 +151,7 @@ impl ShardActor {
             StoreAnswer::Line(Err(error)) => {
                 self.held = None;
                 self.epoch += 1;
-                if matches!(&error, LineError::Fenced { by, .. } if *by == self.tools.holder.node) {
+                if matches!(&error, ShardConnectionError::Fenced { by, .. } if *by == self.tools.holder.node) {
                     warn!(
                         shard = self.tools.shard,
                         "Another process has this node's id: two processes share a data directory; stop one of them."
@@ -187,7 +187,7 @@ impl ShardActor {
     ) {
         match result {
             Ok((acquired, present)) => {
-                self.held = Some(HeldShard { line: acquired.line, polls: self.read_with(acquired.intake, ctx) });
+                self.held = Some(HeldShard { line: acquired.connection, polls: self.read_with(acquired.intake, ctx) });
                 self.core.acquired(acquired.outbox, &present, acquired.lease_until, now);
             }
             Err(error) => {
@@ -370,7 +370,7 @@ async fn acquire(
     if attempted.is_empty() {
         return Ok((acquired, HashSet::default()));
     }
-    match acquired.line.present(attempted).await {
+    match acquired.connection.present(attempted).await {
         Ok(present) => Ok((acquired, present.into_iter().collect())),
         Err(error) => Err(AcquireError::Store(StoreError {
             what: format!("shard {shard} was lost right after it was acquired"),

@@ -35,7 +35,7 @@ pub(crate) trait Subject: Send + Sync + Sized {
     /// The journal on it, as one process has it.
     fn journal(&self) -> Arc<dyn Journal>;
 
-    /// The process ends and another one starts on the same store. Lines and intakes of the earlier
+    /// The process ends and another one starts on the same store. Shard connections and intakes of the earlier
     /// journal are gone. A store that lives in the process may stay as it is.
     async fn restart(&mut self);
 

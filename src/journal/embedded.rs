@@ -50,7 +50,7 @@ use engine::Job;
 use store::EmbeddedStore;
 
 /// A journal in one file, or in memory. Dropping it makes everything that was called durable, ends
-/// the writer and frees the file; lines and intakes that outlive it answer errors.
+/// the writer and frees the file; shard connections and intakes that outlive it answer errors.
 pub struct Embedded {
     store: Arc<EmbeddedStore>,
     clock: Clock,
@@ -97,7 +97,12 @@ impl Journal for Embedded {
         let (nonce, outbox) = answer.await.map_err(|_| self.store.gone("acquiring a shard"))??;
         Ok(Acquired {
             intake: Box::new(intake::EmbeddedIntake::new(&self.store, shard)),
-            line: Box::new(shard_connection::EmbeddedShardConnection::new(&self.store, shard, nonce, holder.lease)),
+            connection: Box::new(shard_connection::EmbeddedShardConnection::new(
+                &self.store,
+                shard,
+                nonce,
+                holder.lease,
+            )),
             outbox,
             lease_until: now + holder.lease,
         })

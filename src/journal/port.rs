@@ -7,20 +7,20 @@
 //! events under one gapless seq, a snapshot and the newest skipped message.
 //!
 //! - **One holder.** A shard is acquired; the holder gets a [`ShardIntake`] (reads) and a
-//!   [`ShardLine`] (everything that must be in order). A later acquisition fences the earlier one:
-//!   from then on nothing that the earlier holder sends is applied, and its line says
-//!   [`LineError::Fenced`].
+//!   [`ShardConnection`] (everything that must be in order). A later acquisition fences the earlier one:
+//!   from then on nothing that the earlier holder sends is applied, and its shard connection says
+//!   [`ShardConnectionError::Fenced`].
 //! - **A commit is atomic and durable when it is answered `Ok`**: all its events, snapshots, answers,
 //!   mails and settled entries, or none. What is durable is what the store calls durable (Redis with
 //!   AOF everysec may lose the last second when the machine dies; then `head` goes back and the
-//!   line says [`LineError::Lost`]).
+//!   shard connection says [`ShardConnectionError::Lost`]).
 //! - **A commit's answer is never "unknown".** A lost reply is the adapter's to resolve: it reconnects
 //!   and sends the unanswered commits again, in order, until each has an answer; none is applied
 //!   twice. While the store is away, calls wait without limit.
-//! - **Order.** The calls on one line take effect in the order in which they were *made* (not polled):
+//! - **Order.** The calls on one shard connection take effect in the order in which they were *made* (not polled):
 //!   a load or a catch-up sees every commit made before it, and no commit made after it. At most
 //!   [`COMMITS_IN_FLIGHT_MAX`] commits are unanswered; the caller keeps to that.
-//! - After an `Err` the line is dead: every later call answers `Err`. The holder drops what it has in
+//! - After an `Err` the shard connection is dead: every later call answers `Err`. The holder drops what it has in
 //!   memory and acquires again. Nothing of the failed commit is applied, nor will be, once the shard
 //!   has been acquired again.
 //! - **An entry leaves the input stream only by a commit that settles it.**
@@ -44,8 +44,10 @@ use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 
 pub use batch::{Batch, Newest, OwedMail, Rejected, Step, StoredEvent};
-pub use connection::{Loaded, ShardLine, ShardRequest, ShardResponse};
-pub use errors::{AcquireError, LineError, LoadError, PublishError, ReadError, RequeueError, StoreError, SubmitError};
+pub use connection::{Loaded, ShardConnection, ShardRequest, ShardResponse};
+pub use errors::{
+    AcquireError, LoadError, PublishError, ReadError, RequeueError, ShardConnectionError, StoreError, SubmitError,
+};
 pub use intake::{Poll, Polled, RawEntry, ShardIntake};
 pub use limits::{
     ATTEMPTS_RETAINED, COMMANDS_WAITING_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX,
@@ -152,7 +154,7 @@ pub struct Acquired {
     /// Reads the streams forward.
     pub intake: Box<dyn ShardIntake>,
     /// Loads, catch-ups and commits, in order.
-    pub line: Box<dyn ShardLine>,
+    pub connection: Box<dyn ShardConnection>,
     /// Mails that are owed in this shard.
     pub outbox: Vec<OwedMail>,
     /// Until when the lease lives, counted from before the request was sent.

@@ -9,7 +9,7 @@ mod intake;
 mod keys;
 mod kit;
 mod lease;
-mod line;
+mod shard_connection;
 mod rejected;
 mod source;
 mod start;

@@ -18,7 +18,7 @@ use crate::config::{LINGER, READ_BLOCK, READ_COUNT_MAX};
 use crate::deliver::Target;
 use crate::http::receiver::Treatment;
 use crate::journal::port::{
-    Holder, LineError, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, ShardRequest, Step,
+    Holder, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, ShardConnectionError, ShardRequest, Step,
 };
 use crate::message::EntryId;
 use crate::workspace::State;
@@ -160,7 +160,7 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     shard.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
     shard.report(report(Decided { steps: vec![step], mail: Some((MAIL, MailNext::Over)), ..Decided::default() }), now);
-    shard.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
+    shard.line_failed(&ShardConnectionError::Failed { shard: 0, detail: String::new() }, Instant::now());
     actions(&mut shard);
     acquire(&mut shard, vec![owed()]);
     shard.loaded(&id("acme"), Ok(loaded()), now);
@@ -181,7 +181,10 @@ async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
         // The lease is renewed and the streams are read before the commit that fails.
         shard.committed(0, Instant::now() + Duration::from_secs(10), Instant::now());
         shard.polled(Polled::default(), Instant::now());
-        shard.line_failed(&LineError::Failed { shard: 0, detail: "a key of another type".to_owned() }, Instant::now());
+        shard.line_failed(
+            &ShardConnectionError::Failed { shard: 0, detail: "a key of another type".to_owned() },
+            Instant::now(),
+        );
         pauses.extend(actions(&mut shard).into_iter().filter_map(|action| match action {
             Action::Acquire { after, .. } => Some(after),
             _ => None,
@@ -271,7 +274,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     });
     let start = posts.unwrap();
 
-    shard.line_failed(&LineError::Failed { shard: 0, detail: String::new() }, Instant::now());
+    shard.line_failed(&ShardConnectionError::Failed { shard: 0, detail: String::new() }, Instant::now());
     actions(&mut shard);
     shard.acquired(Vec::new(), &[EntryId { ms: 100, n: 0 }].into_iter().collect(), now + Duration::from_secs(10), now);
     actions(&mut shard);

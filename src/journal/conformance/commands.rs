@@ -36,7 +36,7 @@ pub(crate) async fn a_command_gets_the_answer_of_the_commit_that_settles_it(subj
     let submit = journal.submit(workspace, &command, Duration::from_secs(3600));
     let settle = async {
         let [entry] = &commands(&mut held, 1).await[..] else { panic!("one command") };
-        soon(held.line.commit(batch([answered(entry, Refusal::Internal)]))).await.unwrap();
+        soon(held.connection.commit(batch([answered(entry, Refusal::Internal)]))).await.unwrap();
     };
     let (answer, ()) = soon(async { tokio::join!(submit, settle) }).await;
     assert_eq!(answer.unwrap(), Answer::Refused { refusal: Refusal::Internal });
@@ -54,7 +54,7 @@ pub(crate) async fn answers_reach_their_own_callers(subject: &mut impl Subject) 
             let first = entry.field("workspace").unwrap() == spaces[0].as_str().as_bytes();
             answered(entry, if first { Refusal::TestTooSoon } else { Refusal::TestUnderWay })
         });
-        soon(held.line.commit(batch(steps))).await.unwrap();
+        soon(held.connection.commit(batch(steps))).await.unwrap();
     };
     let (first, second, ()) = soon(async { tokio::join!(submit(0), submit(1), settle) }).await;
     assert_eq!(first.unwrap(), Answer::Refused { refusal: Refusal::TestTooSoon });
@@ -70,9 +70,9 @@ pub(crate) async fn an_answer_may_come_after_the_commit_that_settles_its_command
         let [entry] = &commands(&mut held, 1).await[..] else { panic!("one command") };
         // As a test does: settled with its start, answered with its end.
         let settled = Step { settled_commands: vec![entry.id], ..Step::default() };
-        soon(held.line.commit(batch([settled]))).await.unwrap();
+        soon(held.connection.commit(batch([settled]))).await.unwrap();
         let later = Step { settled_commands: Vec::new(), ..answered(entry, Refusal::Internal) };
-        soon(held.line.commit(batch([later]))).await.unwrap();
+        soon(held.connection.commit(batch([later]))).await.unwrap();
     };
     let (answer, ()) = soon(async { tokio::join!(submit, settle) }).await;
     assert_eq!(answer.unwrap(), Answer::Refused { refusal: Refusal::Internal });
@@ -107,7 +107,7 @@ pub(crate) async fn more_than_1000_waiting_commands_are_refused(subject: &mut im
     let mut held = hold(&journal, workspace).await;
     let entries = waiting(&mut held).await;
     assert_eq!(entries.len(), COMMANDS_WAITING_MAX);
-    soon(held.line.commit(batch([answered(&entries[0], Refusal::Internal)]))).await.unwrap();
+    soon(held.connection.commit(batch([answered(&entries[0], Refusal::Internal)]))).await.unwrap();
     let answer = soon(journal.submit(workspace, &command, Duration::ZERO)).await;
     assert!(matches!(answer, Err(SubmitError::OutcomeUnknown)), "{answer:?}");
     assert_eq!(waiting(&mut held).await.len(), COMMANDS_WAITING_MAX);

@@ -22,9 +22,9 @@ pub(crate) async fn a_lost_attempt_below_the_snapshot_is_not_missed(subject: &mu
     let mut story = told(subject, workspace).await;
     let held = hold(&subject.journal(), workspace).await;
     let step = story.deliver_many(1);
-    soon(held.line.commit(batch([story.with_snapshot(step)]))).await.unwrap();
+    soon(held.connection.commit(batch([story.with_snapshot(step)]))).await.unwrap();
     subject.damage(workspace, Damage::Attempt(4)).await;
-    assert_eq!(soon(held.line.load(workspace)).await.unwrap().unwrap().state, story.state);
+    assert_eq!(soon(held.connection.load(workspace)).await.unwrap().unwrap().state, story.state);
     let reading = soon(subject.journal().read(workspace)).await.unwrap();
     let seqs: Vec<_> = reading.attempts.iter().map(|(seq, _)| *seq).collect();
     assert_eq!((reading.state, seqs), (story.state, vec![7, 6, 5, 3, 2]));
@@ -54,7 +54,7 @@ pub(crate) async fn a_snapshot_of_another_version_is_named(subject: &mut impl Su
     let held = hold(&subject.journal(), workspace).await;
     let mut story = Story::of(workspace);
     let step = Step { snapshot: Some(Bytes::from_static(br#"{"v":2,"new":true}"#)), ..story.save() };
-    soon(held.line.commit(batch([step]))).await.unwrap();
+    soon(held.connection.commit(batch([step]))).await.unwrap();
     let workspace = workspace.clone();
     let error = LoadError::UnknownVersion { workspace: workspace.clone(), what: "snapshot", found: 2, known: 1 };
     assert_eq!(refused(subject, &workspace).await, error);
@@ -66,16 +66,16 @@ pub(crate) async fn a_corrupt_workspace_harms_no_other(subject: &mut impl Subjec
     let mut other = told(subject, &spaces[1]).await;
     subject.damage(&spaces[0], Damage::Snapshot).await;
     let held = hold(&subject.journal(), &spaces[0]).await;
-    assert!(soon(held.line.load(&spaces[0])).await.unwrap().is_err());
-    soon(held.line.commit(batch([other.save()]))).await.unwrap();
-    assert_eq!(soon(held.line.load(&spaces[1])).await.unwrap().unwrap().state, other.state);
+    assert!(soon(held.connection.load(&spaces[0])).await.unwrap().is_err());
+    soon(held.connection.commit(batch([other.save()]))).await.unwrap();
+    assert_eq!(soon(held.connection.load(&spaces[1])).await.unwrap().unwrap().state, other.state);
 }
 
 /// A snapshot at seq 1 and five attempts above it.
 async fn told(subject: &impl Subject, workspace: &WorkspaceId) -> Story {
     let held = hold(&subject.journal(), workspace).await;
     let mut story = Story::of(workspace);
-    soon(held.line.commit(batch([story.save(), story.deliver_many(5)]))).await.unwrap();
+    soon(held.connection.commit(batch([story.save(), story.deliver_many(5)]))).await.unwrap();
     story
 }
 
@@ -83,7 +83,7 @@ async fn told(subject: &impl Subject, workspace: &WorkspaceId) -> Story {
 async fn refused(subject: &impl Subject, workspace: &WorkspaceId) -> LoadError {
     let journal = subject.journal();
     let held = hold(&journal, workspace).await;
-    let loaded = soon(held.line.load(workspace)).await.unwrap().unwrap_err();
+    let loaded = soon(held.connection.load(workspace)).await.unwrap().unwrap_err();
     match soon(journal.read(workspace)).await {
         Err(ReadError::Load(read)) => assert_eq!(read, loaded),
         other => panic!("the load says {loaded}, the read {other:?}"),

@@ -27,12 +27,12 @@ async fn is_forgotten(subject: &impl Subject, story: &mut Story) {
     assert_eq!(soon(journal.history(&workspace)).await.unwrap(), []);
     let held = hold(&journal, &workspace).await;
     assert_eq!(held.outbox.iter().filter(|mail| mail.workspace == workspace).count(), 0);
-    assert_eq!(soon(held.line.newest(&workspace)).await.unwrap().unwrap(), None);
-    let loaded = soon(held.line.load(&workspace)).await.unwrap().unwrap();
+    assert_eq!(soon(held.connection.newest(&workspace)).await.unwrap().unwrap(), None);
+    let loaded = soon(held.connection.load(&workspace)).await.unwrap().unwrap();
     assert_eq!((loaded.state, loaded.since_snapshot, loaded.attempted), (expected, 0, Vec::new()));
 
-    soon(held.line.commit(batch([story.save(), story.deliver_many(2)]))).await.unwrap();
-    assert_eq!(soon(held.line.load(&workspace)).await.unwrap().unwrap().state, story.state);
+    soon(held.connection.commit(batch([story.save(), story.deliver_many(2)]))).await.unwrap();
+    assert_eq!(soon(held.connection.load(&workspace)).await.unwrap().unwrap().state, story.state);
     assert_eq!(subject.retained(&workspace).await, (2, 1));
 }
 
@@ -40,14 +40,14 @@ pub(crate) async fn a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on(su
     let workspace = neighbours(1).remove(0);
     let (mut story, steps) = told(&workspace);
     let held = hold(&subject.journal(), &workspace).await;
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     let before = story.state.seq;
-    soon(held.line.commit(batch([story.forget()]))).await.unwrap();
+    soon(held.connection.commit(batch([story.forget()]))).await.unwrap();
     assert_eq!(story.state.seq, before);
     is_forgotten(subject, &mut story).await;
     // Again, with what came since.
     let held = hold(&subject.journal(), &workspace).await;
-    soon(held.line.commit(batch([story.forget()]))).await.unwrap();
+    soon(held.connection.commit(batch([story.forget()]))).await.unwrap();
     is_forgotten(subject, &mut story).await;
 }
 
@@ -55,14 +55,14 @@ pub(crate) async fn what_is_forgotten_stays_so_in_files_that_are_written_anew(su
     let workspace = neighbours(1).remove(0);
     let (mut story, steps) = told(&workspace);
     let held = hold(&subject.journal(), &workspace).await;
-    soon(held.line.commit(batch(steps))).await.unwrap();
-    soon(held.line.commit(batch([story.forget()]))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch([story.forget()]))).await.unwrap();
     drop(held);
     subject.rewrite().await;
     is_forgotten(subject, &mut story).await;
     subject.rewrite().await;
     let held = hold(&subject.journal(), &workspace).await;
-    assert_eq!(soon(held.line.load(&workspace)).await.unwrap().unwrap().state, story.state);
+    assert_eq!(soon(held.connection.load(&workspace)).await.unwrap().unwrap().state, story.state);
 }
 
 pub(crate) async fn what_follows_in_the_same_commit_is_kept(subject: &mut impl Subject) {
@@ -72,12 +72,12 @@ pub(crate) async fn what_follows_in_the_same_commit_is_kept(subject: &mut impl S
     steps.extend([story.forget(), story.skip(skipped, &message("m-after")), story.save(), story.disable()]);
     let owed = steps.last().unwrap().mails_owed.clone();
     let held = hold(&subject.journal(), &workspace).await;
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     assert_eq!(subject.retained(&workspace).await, (1, 2));
     let held = hold(&subject.journal(), &workspace).await;
     assert_eq!(held.outbox, owed);
-    assert_eq!(soon(held.line.load(&workspace)).await.unwrap().unwrap().state, story.state);
-    let newest = soon(held.line.newest(&workspace)).await.unwrap().unwrap();
+    assert_eq!(soon(held.connection.load(&workspace)).await.unwrap().unwrap().state, story.state);
+    let newest = soon(held.connection.newest(&workspace)).await.unwrap().unwrap();
     assert_eq!(newest.map(|newest| newest.entry), Some(skipped));
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn a_workspace_never_seen_may_be_forgotten(subject: &mut impl S
     let workspace = neighbours(1).remove(0);
     let held = hold(&subject.journal(), &workspace).await;
     let mut story = Story::of(&workspace);
-    soon(held.line.commit(batch([story.forget()]))).await.unwrap();
+    soon(held.connection.commit(batch([story.forget()]))).await.unwrap();
     is_forgotten(subject, &mut story).await;
 }
 
@@ -99,11 +99,11 @@ pub(crate) async fn others_are_not_forgotten(subject: &mut impl Subject) {
     steps.extend(others.clone());
     steps.push(story.forget());
     let held = hold(&subject.journal(), &forgotten).await;
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     let held = soon(subject.journal().acquire(forgotten.shard(SHARDS), &holder("node-a"))).await.unwrap();
     let owed: Vec<_> = others.iter().flat_map(|step| step.mails_owed.clone()).collect();
     assert_eq!(held.outbox, owed);
-    assert_eq!(soon(held.line.load(&close)).await.unwrap().unwrap().state, other.state);
-    assert!(soon(held.line.newest(&close)).await.unwrap().unwrap().is_some());
+    assert_eq!(soon(held.connection.load(&close)).await.unwrap().unwrap().state, other.state);
+    assert!(soon(held.connection.newest(&close)).await.unwrap().unwrap().is_some());
     assert_eq!(subject.retained(&close).await, (8, 3));
 }

@@ -15,7 +15,7 @@ pub(crate) async fn the_history_is_read_oldest_first_without_attempts(subject: &
     let held = hold(&journal, &spaces[0]).await;
     let (mut story, mut other) = (Story::of(&spaces[0]), Story::of(&spaces[1]));
     let steps = [story.save(), other.save(), story.deliver_many(3), story.disable(), story.notified(6)];
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     let history = soon(journal.history(&spaces[0])).await.unwrap();
     assert_eq!(history.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [1, 6, 7]);
     let kinds = matches!(
@@ -34,7 +34,7 @@ pub(crate) async fn the_last_100_changes_are_known_whatever_else_happened(subjec
         let steps = story.save_and_fail();
         let happened = steps.iter().flat_map(|step| &step.history);
         all.extend(happened.map(|event| decode_event(&event.json).unwrap()));
-        soon(held.line.commit(batch(steps))).await.unwrap();
+        soon(held.connection.commit(batch(steps))).await.unwrap();
     }
     let (_, kept) = subject.retained(workspace).await;
     assert!(kept < all.len(), "nothing of {kept} events was given up");
@@ -50,7 +50,7 @@ pub(crate) async fn a_history_that_cannot_be_read_is_told(subject: &mut impl Sub
     let held = hold(&journal, workspace).await;
     let mut step = Story::of(workspace).save();
     step.history[0].json = Bytes::from(r#"{"v":2,"seq":1,"type":"webhook_saved"}"#);
-    soon(held.line.commit(batch([step]))).await.unwrap();
+    soon(held.connection.commit(batch([step]))).await.unwrap();
     let error = soon(journal.history(workspace)).await.unwrap_err();
     assert!(matches!(error, ReadError::Load(_)), "{error}");
     assert!(error.to_string().contains("version 2"), "{error}");

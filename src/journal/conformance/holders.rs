@@ -6,27 +6,27 @@ use tokio::time::Instant;
 
 use super::story::{Story, message};
 use super::{PATIENCE, SHARDS, Subject, batch, hold, holder, length, neighbours, soon};
-use crate::journal::port::{AcquireError, Acquired, Batch, Holder, Journal, LineError};
+use crate::journal::port::{AcquireError, Acquired, Batch, Holder, Journal, ShardConnectionError};
 use crate::workspace::state::State;
 
 pub(crate) async fn a_later_holder_fences_the_earlier_one(subject: &mut impl Subject) {
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let id = journal.publish(workspace, &message("m-1")).await.unwrap();
     let early = hold(&journal, workspace).await;
-    soon(early.line.commit(Batch::default())).await.unwrap();
+    soon(early.connection.commit(Batch::default())).await.unwrap();
     let mut late = hold(&journal, workspace).await;
 
     let mut story = Story::of(workspace);
     let steps = [story.save(), story.deliver(id, &message("m-1"))];
-    let fenced = LineError::Fenced { shard: workspace.shard(SHARDS), by: "node-a".to_owned() };
-    assert_eq!(soon(early.line.commit(batch(steps))).await, Err(fenced));
-    assert!(soon(early.line.load(workspace)).await.is_err(), "the line is dead");
-    assert!(soon(early.line.commit(Batch::default())).await.is_err(), "the line stays dead");
+    let fenced = ShardConnectionError::Fenced { shard: workspace.shard(SHARDS), by: "node-a".to_owned() };
+    assert_eq!(soon(early.connection.commit(batch(steps))).await, Err(fenced));
+    assert!(soon(early.connection.load(workspace)).await.is_err(), "the connection is dead");
+    assert!(soon(early.connection.commit(Batch::default())).await.is_err(), "the connection stays dead");
 
     // Nothing of it was applied, and the later holder never noticed.
     assert_eq!(length(&mut late).await, 1);
     assert_eq!(soon(journal.read(workspace)).await.unwrap().state, State::default());
-    soon(late.line.commit(Batch::default())).await.unwrap();
+    soon(late.connection.commit(Batch::default())).await.unwrap();
 }
 
 pub(crate) async fn another_node_waits_until_the_lease_ends(subject: &mut impl Subject) {
@@ -42,9 +42,9 @@ pub(crate) async fn another_node_waits_until_the_lease_ends(subject: &mut impl S
     assert!(remaining <= lease, "{remaining:?} remain of {lease:?}");
     let late = soon(acquired(&*journal, shard, "node-b")).await;
     assert!(Instant::now() >= early.lease_until, "the lease was still alive");
-    let refused = soon(early.line.commit(Batch::default())).await;
-    assert_eq!(refused, Err(LineError::Fenced { shard, by: "node-b".to_owned() }));
-    soon(late.line.commit(Batch::default())).await.unwrap();
+    let refused = soon(early.connection.commit(Batch::default())).await;
+    assert_eq!(refused, Err(ShardConnectionError::Fenced { shard, by: "node-b".to_owned() }));
+    soon(late.connection.commit(Batch::default())).await.unwrap();
 }
 
 pub(crate) async fn a_renewed_lease_lives_on(subject: &mut impl Subject) {
@@ -55,7 +55,7 @@ pub(crate) async fn a_renewed_lease_lives_on(subject: &mut impl Subject) {
     let mut until = held.lease_until;
     // Every commit renews, an empty one does nothing else.
     while begun.elapsed() < 2 * lease {
-        let renewed = soon(held.line.commit(Batch::default())).await.unwrap();
+        let renewed = soon(held.connection.commit(Batch::default())).await.unwrap();
         assert!(renewed >= until && renewed <= Instant::now() + lease);
         until = renewed;
         if soon(journal.acquire(shard, &holder("node-b"))).await.is_ok() {
@@ -74,7 +74,7 @@ pub(crate) async fn a_crashed_process_is_followed_at_once_by_its_own_node(subjec
     drop(held);
     subject.restart().await;
     let held = soon(subject.journal().acquire(shard, &holder("node-a"))).await.unwrap();
-    soon(held.line.commit(Batch::default())).await.unwrap();
+    soon(held.connection.commit(Batch::default())).await.unwrap();
 }
 
 pub(crate) async fn the_holder_itself_may_acquire_again_at_once(subject: &mut impl Subject) {
@@ -82,8 +82,8 @@ pub(crate) async fn the_holder_itself_may_acquire_again_at_once(subject: &mut im
     let early = hold(&journal, workspace).await;
     // A reload: the process has held the shard before, and nobody else has since.
     let late = soon(journal.acquire(workspace.shard(SHARDS), &holder("node-a"))).await.unwrap();
-    assert!(soon(early.line.commit(Batch::default())).await.is_err());
-    soon(late.line.commit(Batch::default())).await.unwrap();
+    assert!(soon(early.connection.commit(Batch::default())).await.is_err());
+    soon(late.connection.commit(Batch::default())).await.unwrap();
 }
 
 pub(crate) async fn a_released_shard_is_free_at_once(subject: &mut impl Subject) {
@@ -91,25 +91,25 @@ pub(crate) async fn a_released_shard_is_free_at_once(subject: &mut impl Subject)
     let shard = workspace.shard(SHARDS);
     let early = hold(&journal, workspace).await;
     let mut story = Story::of(workspace);
-    let commit = early.line.commit(batch([story.save()]));
-    let release = early.line.release();
+    let commit = early.connection.commit(batch([story.save()]));
+    let release = early.connection.release();
     let (release, commit) = soon(async { tokio::join!(release, commit) }).await;
     commit.unwrap();
     release.unwrap();
-    assert!(soon(early.line.commit(batch([story.save()]))).await.is_err(), "the shard is given up");
+    assert!(soon(early.connection.commit(batch([story.save()]))).await.is_err(), "the shard is given up");
     let late = soon(journal.acquire(shard, &holder("node-b"))).await.unwrap();
-    assert_eq!(soon(late.line.load(workspace)).await.unwrap().unwrap().state.seq, 1);
+    assert_eq!(soon(late.connection.load(workspace)).await.unwrap().unwrap().state.seq, 1);
 }
 
 pub(crate) async fn shards_are_held_apart(subject: &mut impl Subject) {
     let journal = subject.journal();
-    let mut lines = Vec::new();
+    let mut connections = Vec::new();
     for shard in 0..SHARDS {
         let holder = holder(&format!("node-{shard}"));
-        lines.push(soon(journal.acquire(shard, &holder)).await.unwrap().line);
+        connections.push(soon(journal.acquire(shard, &holder)).await.unwrap().connection);
     }
-    for line in lines {
-        soon(line.commit(Batch::default())).await.unwrap();
+    for connection in connections {
+        soon(connection.commit(Batch::default())).await.unwrap();
     }
 }
 

@@ -124,7 +124,8 @@ pub(crate) async fn a_catch_up_has_both_its_ends_and_at_most_its_count(subject: 
         entries.push(RawEntry { id, fields: fields(workspace, &message) });
     }
     let held = hold(&journal, workspace).await;
-    let catch_up = async |from: EntryId, to: EntryId, count| soon(held.line.catch_up(from, to, count)).await.unwrap();
+    let catch_up =
+        async |from: EntryId, to: EntryId, count| soon(held.connection.catch_up(from, to, count)).await.unwrap();
     assert_eq!(catch_up(entries[1].id, entries[3].id, 10).await, entries[1..=3]);
     assert_eq!(catch_up(entries[1].id, entries[3].id, 2).await, entries[1..=2]);
     assert_eq!(catch_up(entries[2].id, entries[2].id, 10).await, entries[2..=2]);
@@ -138,8 +139,8 @@ pub(crate) async fn a_catch_up_sees_the_commits_made_before_it(subject: &mut imp
     let held = hold(&journal, workspace).await;
     let mut story = Story::of(workspace);
     let steps = [story.save(), story.deliver(first, &message("m-1"))];
-    let committed = held.line.commit(batch(steps));
-    let caught_up = held.line.catch_up(first, second, 10);
+    let committed = held.connection.commit(batch(steps));
+    let caught_up = held.connection.catch_up(first, second, 10);
     let (caught_up, committed) = soon(async { tokio::join!(caught_up, committed) }).await;
     committed.unwrap();
     assert_eq!(caught_up.unwrap().iter().map(|entry| entry.id).collect::<Vec<_>>(), [second]);
@@ -153,10 +154,10 @@ pub(crate) async fn entries_that_still_exist_are_present(subject: &mut impl Subj
     }
     let mut held = hold(&journal, workspace).await;
     let mut story = Story::of(workspace);
-    held.line.commit(batch([story.save(), story.deliver(ids[1], &message("m-1"))])).await.unwrap();
+    held.connection.commit(batch([story.save(), story.deliver(ids[1], &message("m-1"))])).await.unwrap();
     let never = EntryId { ms: 1, n: 1 };
     let asked = vec![never, ids[0], ids[1], ids[2]];
-    assert_eq!(soon(held.line.present(asked)).await.unwrap(), [ids[0], ids[2]]);
-    assert_eq!(soon(held.line.present(Vec::new())).await.unwrap(), []);
+    assert_eq!(soon(held.connection.present(asked)).await.unwrap(), [ids[0], ids[2]]);
+    assert_eq!(soon(held.connection.present(Vec::new())).await.unwrap(), []);
     assert_eq!(length(&mut held).await, 2);
 }

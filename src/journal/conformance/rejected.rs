@@ -36,7 +36,7 @@ const ENTRY: EntryId = EntryId { ms: 7, n: 3 };
 
 /// Sets aside and answers under which ids.
 async fn ids_of(subject: &impl Subject, held: &Acquired, steps: Vec<Step>, shard: u16) -> Vec<EntryId> {
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     let all = soon(subject.journal().rejected(shard, EntryId::ZERO, 1_000)).await.unwrap();
     all.into_iter().map(|entry| entry.id).collect()
 }
@@ -47,7 +47,7 @@ pub(crate) async fn rejected_entries_are_listed_a_page_at_a_time(subject: &mut i
     let held = hold(&journal, workspace).await;
     let steps: Vec<_> = (0..5).map(|n| set_aside(EntryId { ms: 1, n }, &[("n", n.to_string().as_bytes())])).collect();
     let expected: Vec<_> = steps.iter().map(|step| step.rejected[0].fields.clone()).collect();
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     let (mut found, mut from) = (Vec::new(), EntryId::ZERO);
     for size in [2, 2, 1] {
         let page = soon(journal.rejected(shard, from, 2)).await.unwrap();
@@ -65,8 +65,8 @@ pub(crate) async fn rejected_entries_are_counted_by_shard(subject: &mut impl Sub
     let held = hold(&journal, workspace).await;
     let others = hold(&journal, &stranger()).await;
     let aside = |n| set_aside(EntryId { ms: 1, n }, &[]);
-    soon(held.line.commit(batch([aside(0), aside(1)]))).await.unwrap();
-    soon(others.line.commit(batch([aside(0)]))).await.unwrap();
+    soon(held.connection.commit(batch([aside(0), aside(1)]))).await.unwrap();
+    soon(others.connection.commit(batch([aside(0)]))).await.unwrap();
     assert_eq!(soon(journal.rejected_counts()).await.unwrap(), [0, 2, 1, 0]);
 }
 

@@ -18,7 +18,7 @@ pub(crate) async fn what_was_answered_is_there_after_a_restart(subject: &mut imp
     let held = hold(&journal, &workspace).await;
     let steps = [story.save(), story.disable(), story.save(), story.deliver(settled, &message("m-1")), reject(bad)];
     let mail = steps[1].mails_owed.clone();
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     drop((held, journal));
     subject.restart().await;
 
@@ -27,7 +27,7 @@ pub(crate) async fn what_was_answered_is_there_after_a_restart(subject: &mut imp
     assert_eq!(messages(&mut held).await.iter().map(|entry| entry.id).collect::<Vec<_>>(), [owed]);
     assert_eq!(waiting(&mut held).await.len(), 1);
     assert_eq!(held.outbox, mail);
-    assert_eq!(soon(held.line.load(&workspace)).await.unwrap().unwrap().state, story.state);
+    assert_eq!(soon(held.connection.load(&workspace)).await.unwrap().unwrap().state, story.state);
     assert_eq!(soon(journal.read(&workspace)).await.unwrap().attempts.len(), 2);
     assert_eq!(subject.rejected(workspace.shard(SHARDS)).await.len(), 1);
 }
@@ -37,7 +37,7 @@ pub(crate) async fn ids_after_a_restart_are_greater(subject: &mut impl Subject) 
     let before = subject.journal().publish(&workspace, &message("m-1")).await.unwrap();
     let mut held = hold(&subject.journal(), &workspace).await;
     // Even when nothing is left that the greatest id could be read from.
-    soon(held.line.commit(batch([Step { settled: vec![before], ..Step::default() }]))).await.unwrap();
+    soon(held.connection.commit(batch([Step { settled: vec![before], ..Step::default() }]))).await.unwrap();
     assert_eq!(length(&mut held).await, 0);
     drop(held);
     subject.restart().await;
@@ -50,9 +50,9 @@ pub(crate) async fn the_seq_goes_on_after_a_restart(subject: &mut impl Subject) 
     let mut story = Story::of(&workspace);
     for _ in 0..3 {
         let held = hold(&subject.journal(), &workspace).await;
-        let loaded = soon(held.line.load(&workspace)).await.unwrap().unwrap();
+        let loaded = soon(held.connection.load(&workspace)).await.unwrap().unwrap();
         assert_eq!(loaded.state, story.state);
-        soon(held.line.commit(batch([story.save(), story.deliver_many(3)]))).await.unwrap();
+        soon(held.connection.commit(batch([story.save(), story.deliver_many(3)]))).await.unwrap();
         drop(held);
         subject.restart().await;
     }

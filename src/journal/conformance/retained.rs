@@ -9,10 +9,10 @@ pub(crate) async fn a_read_shows_the_last_100_attempts(subject: &mut impl Subjec
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let held = hold(&journal, workspace).await;
     let mut story = Story::of(workspace);
-    soon(held.line.commit(batch([story.save()]))).await.unwrap();
+    soon(held.connection.commit(batch([story.save()]))).await.unwrap();
     for _ in 0..7 {
         let step = story.deliver_many(50);
-        soon(held.line.commit(batch([story.with_snapshot(step)]))).await.unwrap();
+        soon(held.connection.commit(batch([story.with_snapshot(step)]))).await.unwrap();
     }
     let reading = soon(journal.read(workspace)).await.unwrap();
     let shown: Vec<_> = reading.attempts.iter().map(|(seq, attempt)| (*seq, attempt.message_id.to_string())).collect();
@@ -30,12 +30,12 @@ pub(crate) async fn the_last_400_of_the_history_stay(subject: &mut impl Subject)
     let mut story = Story::of(workspace);
     for _ in 0..15 {
         let saves: Vec<_> = (0..100).map(|_| story.save()).collect();
-        soon(held.line.commit(batch(saves))).await.unwrap();
+        soon(held.connection.commit(batch(saves))).await.unwrap();
     }
     let (_, history) = subject.retained(workspace).await;
     assert!(history >= HISTORY_RETAINED, "{history} events are kept");
     assert!(history < 1_500, "nothing of {history} events was given up");
-    assert_eq!(soon(held.line.load(workspace)).await.unwrap().unwrap().state, story.state);
+    assert_eq!(soon(held.connection.load(workspace)).await.unwrap().unwrap().state, story.state);
 }
 
 pub(crate) async fn a_rejected_entry_keeps_its_fields(subject: &mut impl Subject) {
@@ -43,7 +43,7 @@ pub(crate) async fn a_rejected_entry_keeps_its_fields(subject: &mut impl Subject
     let id = journal.publish(workspace, &message("m-1")).await.unwrap();
     let mut held = hold(&journal, workspace).await;
     let step = reject(id);
-    soon(held.line.commit(batch([step.clone()]))).await.unwrap();
+    soon(held.connection.commit(batch([step.clone()]))).await.unwrap();
     assert_eq!(subject.rejected(workspace.shard(SHARDS)).await, [step.rejected[0].fields.clone()]);
     assert_eq!(length(&mut held).await, 0);
 }
@@ -54,7 +54,7 @@ pub(crate) async fn beyond_the_cap_the_oldest_rejected_entry_goes(subject: &mut 
     let over = 7;
     let all: Vec<Step> = (0..REJECTED_RETAINED as u64 + over).map(|n| reject(EntryId { ms: 1, n })).collect();
     for steps in all.chunks(500) {
-        soon(held.line.commit(batch(steps.to_vec()))).await.unwrap();
+        soon(held.connection.commit(batch(steps.to_vec()))).await.unwrap();
     }
     let kept = subject.rejected(workspace.shard(SHARDS)).await;
     assert_eq!(kept.len(), REJECTED_RETAINED);
@@ -72,7 +72,7 @@ pub(crate) async fn a_mail_is_owed_until_it_ended(subject: &mut impl Subject) {
     for story in &mut stories {
         let steps = [story.save(), story.disable(), story.save(), story.disable()];
         owed.extend(steps.iter().flat_map(|step| step.mails_owed.clone()));
-        soon(held.line.commit(batch(steps))).await.unwrap();
+        soon(held.connection.commit(batch(steps))).await.unwrap();
     }
     let sorted = |mut mails: Vec<_>| {
         mails.sort_by(|a: &crate::journal::port::OwedMail, b| (&a.workspace, a.id).cmp(&(&b.workspace, b.id)));
@@ -84,7 +84,7 @@ pub(crate) async fn a_mail_is_owed_until_it_ended(subject: &mut impl Subject) {
 
     // Only the second mail of the first workspace ends.
     let ended = owed.remove(1);
-    soon(held.line.commit(batch([stories[0].notified(ended.id.owed_by)]))).await.unwrap();
+    soon(held.connection.commit(batch([stories[0].notified(ended.id.owed_by)]))).await.unwrap();
     let held = soon(journal.acquire(shard, &holder("node-a"))).await.unwrap();
     assert_eq!(sorted(held.outbox), owed);
 }
@@ -94,7 +94,7 @@ pub(crate) async fn mails_are_found_in_their_own_shard(subject: &mut impl Subjec
     let shard = workspace.shard(SHARDS);
     let held = hold(&journal, workspace).await;
     let mut story = Story::of(workspace);
-    soon(held.line.commit(batch([story.save(), story.disable()]))).await.unwrap();
+    soon(held.connection.commit(batch([story.save(), story.disable()]))).await.unwrap();
     for other in (0..SHARDS).filter(|other| *other != shard) {
         assert_eq!(soon(journal.acquire(other, &holder("node-a"))).await.unwrap().outbox, []);
     }

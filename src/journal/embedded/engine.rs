@@ -14,8 +14,8 @@ use super::signals::Signals;
 use super::tables::EVENTS;
 use super::transaction::{StorageResult, Transaction};
 use crate::journal::port::{
-    AcquireError, Batch, Holder, LineError, OwedMail, PublishError, RequeueError, ShardRequest, ShardResponse,
-    SubmitError,
+    AcquireError, Batch, Holder, OwedMail, PublishError, RequeueError, ShardConnectionError, ShardRequest,
+    ShardResponse, SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
@@ -58,7 +58,7 @@ pub(super) enum Job {
         /// Until when a commit renews the lease.
         lease_until: Instant,
         request: ShardRequest,
-        reply: Reply<ShardResponse, LineError>,
+        reply: Reply<ShardResponse, ShardConnectionError>,
     },
 }
 
@@ -172,13 +172,13 @@ impl Engine {
         shard: u16,
         lease_until: Instant,
         request: ShardRequest,
-        reply: Reply<ShardResponse, LineError>,
+        reply: Reply<ShardResponse, ShardConnectionError>,
     ) -> StorageResult<Deferred> {
         let response = match request {
             ShardRequest::Commit { number, batch } => {
                 if let Err(detail) = tables.commit(shard, &batch)? {
                     self.leases.fail(shard, &detail);
-                    return Ok(answered(reply, Err(LineError::Failed { shard, detail })));
+                    return Ok(answered(reply, Err(ShardConnectionError::Failed { shard, detail })));
                 }
                 self.leases.renew(shard, lease_until);
                 let waiting = self.take_waiting(shard, batch);

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use crate::journal::port::{AcquireError, Holder, LineError};
+use crate::journal::port::{AcquireError, Holder, ShardConnectionError};
 
 /// The leases of all shards.
 pub(super) struct Leases {
@@ -15,7 +15,7 @@ struct Lease {
     nonce: u64,
     /// `None` once it was released.
     until: Option<Instant>,
-    /// Why the holder's line is dead.
+    /// Why the holder's connection is dead.
     failed: Option<String>,
 }
 
@@ -41,11 +41,11 @@ impl Leases {
         Ok(self.last_nonce)
     }
 
-    /// Whether the line with this nonce may go on. A lease that has ended but that nobody took may.
-    pub(super) fn check(&self, shard: u16, nonce: u64) -> Result<(), LineError> {
-        let failed = |detail: &str| LineError::Failed { shard, detail: detail.to_owned() };
+    /// Whether the shard connection with this nonce may go on. A lease that has ended but that nobody took may.
+    pub(super) fn check(&self, shard: u16, nonce: u64) -> Result<(), ShardConnectionError> {
+        let failed = |detail: &str| ShardConnectionError::Failed { shard, detail: detail.to_owned() };
         match &self.shards[usize::from(shard)] {
-            Some(lease) if lease.nonce != nonce => Err(LineError::Fenced { shard, by: lease.node.clone() }),
+            Some(lease) if lease.nonce != nonce => Err(ShardConnectionError::Fenced { shard, by: lease.node.clone() }),
             Some(Lease { failed: Some(detail), .. }) => Err(failed(detail)),
             Some(Lease { until: Some(_), .. }) => Ok(()),
             _ => Err(failed("the shard was released; acquire it again")),
@@ -66,7 +66,7 @@ impl Leases {
         }
     }
 
-    /// Kills the holder's line. Only after [`Leases::check`].
+    /// Kills the holder's connection. Only after [`Leases::check`].
     pub(super) fn fail(&mut self, shard: u16, detail: &str) {
         if let Some(lease) = &mut self.shards[usize::from(shard)] {
             lease.failed = Some(detail.to_owned());

@@ -1,4 +1,4 @@
-//! A held shard's line: each call takes its place in the engine's order before it returns.
+//! The connection of a held shard: each call takes its place in the engine's order before it returns.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::engine::Job;
 use super::signals::{Failure, reason};
 use super::store::EmbeddedStore;
-use crate::journal::port::{LineError, ShardLine, ShardRequest, ShardResponse};
+use crate::journal::port::{ShardConnection, ShardConnectionError, ShardRequest, ShardResponse};
 
 /// Does not keep the file open.
 pub(super) struct EmbeddedShardConnection {
@@ -27,8 +27,8 @@ impl EmbeddedShardConnection {
     }
 }
 
-impl ShardLine for EmbeddedShardConnection {
-    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, LineError>> {
+impl ShardConnection for EmbeddedShardConnection {
+    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, ShardConnectionError>> {
         let (reply, response) = oneshot::channel();
         let (shard, nonce, lease_until) = (self.shard, self.nonce, Instant::now() + self.lease);
         if let Some(store) = self.store.upgrade() {
@@ -37,7 +37,9 @@ impl ShardLine for EmbeddedShardConnection {
             drop(reply);
         }
         let failure = Arc::clone(&self.failure);
-        async move { response.await.unwrap_or_else(|_| Err(LineError::Failed { shard, detail: reason(&failure) })) }
-            .boxed()
+        async move {
+            response.await.unwrap_or_else(|_| Err(ShardConnectionError::Failed { shard, detail: reason(&failure) }))
+        }
+        .boxed()
     }
 }

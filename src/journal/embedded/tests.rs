@@ -147,7 +147,7 @@ async fn a_forgotten_workspace_leaves_no_event_behind() {
     let held = hold(&journal, workspace).await;
     let mut story = Story::of(workspace);
     let steps = [story.save(), story.deliver_many(3), story.disable(), story.forget()];
-    held.line.commit(batch(steps)).await.unwrap();
+    held.connection.commit(batch(steps)).await.unwrap();
     let events = subject.0.store.db().begin_read().unwrap().open_table(EVENTS).unwrap();
     assert_eq!(events.iter().unwrap().count(), 0);
 }

@@ -9,7 +9,7 @@ use super::engine::{Engine, Job};
 use super::signals::Failure;
 
 /// Calls that wait for the writer at most. Publishers and submitters wait for a place before; the
-/// lines of 1,024 shards that keep to their bounds do not come near it.
+/// shard connections of 1,024 shards that keep to their bounds do not come near it.
 pub(super) const QUEUE_MAX: usize = 65_536;
 /// Calls of one transaction at most.
 const MERGED_MAX: usize = 4_096;

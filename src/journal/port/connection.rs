@@ -5,16 +5,16 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::batch::{Batch, Newest};
-use super::errors::{LineError, LoadError};
+use super::errors::{LoadError, ShardConnectionError};
 use super::intake::RawEntry;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::state::State;
 
 /// Everything of a held shard that must be in order. See the contract of [`super`]: the *call* takes the
 /// place in the order, the returned future only waits for the response and may be dropped.
-pub trait ShardLine: Send {
+pub trait ShardConnection: Send {
     /// Makes the request. Its response is of the request's own kind.
-    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, LineError>>;
+    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, ShardConnectionError>>;
 }
 
 /// A request. What the store has no use for (`number`, `command`) is repeated in the response.
@@ -82,9 +82,9 @@ pub enum ShardResponse {
 }
 
 /// The requests one by one, each with the type of its answer.
-impl dyn ShardLine + '_ {
+impl dyn ShardConnection + '_ {
     /// [`ShardRequest::Commit`]: until when the lease lives.
-    pub fn commit(&self, batch: Batch) -> BoxFuture<'static, Result<Instant, LineError>> {
+    pub fn commit(&self, batch: Batch) -> BoxFuture<'static, Result<Instant, ShardConnectionError>> {
         self.ask(ShardRequest::Commit { number: 0, batch }, |response| match response {
             ShardResponse::Committed { lease_until, .. } => Some(lease_until),
             _ => None,
@@ -92,7 +92,10 @@ impl dyn ShardLine + '_ {
     }
 
     /// [`ShardRequest::Load`].
-    pub fn load(&self, workspace: &WorkspaceId) -> BoxFuture<'static, Result<Result<Loaded, LoadError>, LineError>> {
+    pub fn load(
+        &self,
+        workspace: &WorkspaceId,
+    ) -> BoxFuture<'static, Result<Result<Loaded, LoadError>, ShardConnectionError>> {
         self.ask(ShardRequest::Load(workspace.clone()), |response| match response {
             ShardResponse::Loaded(_, loaded) => Some(loaded.map(|loaded| *loaded)),
             _ => None,
@@ -103,7 +106,7 @@ impl dyn ShardLine + '_ {
     pub fn newest(
         &self,
         workspace: &WorkspaceId,
-    ) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, LineError>> {
+    ) -> BoxFuture<'static, Result<Result<Option<Newest>, LoadError>, ShardConnectionError>> {
         let request = ShardRequest::Newest { workspace: workspace.clone(), command: EntryId::ZERO };
         self.ask(request, |response| match response {
             ShardResponse::Newest { newest, .. } => Some(newest),
@@ -117,7 +120,7 @@ impl dyn ShardLine + '_ {
         from: EntryId,
         to: EntryId,
         count: usize,
-    ) -> BoxFuture<'static, Result<Vec<RawEntry>, LineError>> {
+    ) -> BoxFuture<'static, Result<Vec<RawEntry>, ShardConnectionError>> {
         self.ask(ShardRequest::CatchUp { from, to, count }, |response| match response {
             ShardResponse::CaughtUp(entries) => Some(entries),
             _ => None,
@@ -125,7 +128,7 @@ impl dyn ShardLine + '_ {
     }
 
     /// [`ShardRequest::Present`].
-    pub fn present(&self, entries: Vec<EntryId>) -> BoxFuture<'static, Result<Vec<EntryId>, LineError>> {
+    pub fn present(&self, entries: Vec<EntryId>) -> BoxFuture<'static, Result<Vec<EntryId>, ShardConnectionError>> {
         self.ask(ShardRequest::Present(entries), |response| match response {
             ShardResponse::Present(entries) => Some(entries),
             _ => None,
@@ -133,7 +136,7 @@ impl dyn ShardLine + '_ {
     }
 
     /// [`ShardRequest::Release`].
-    pub fn release(&self) -> BoxFuture<'static, Result<(), LineError>> {
+    pub fn release(&self) -> BoxFuture<'static, Result<(), ShardConnectionError>> {
         self.ask(ShardRequest::Release, |response| matches!(response, ShardResponse::Released).then_some(()))
     }
 
@@ -142,7 +145,7 @@ impl dyn ShardLine + '_ {
         &self,
         request: ShardRequest,
         answer: fn(ShardResponse) -> Option<T>,
-    ) -> BoxFuture<'static, Result<T, LineError>> {
+    ) -> BoxFuture<'static, Result<T, ShardConnectionError>> {
         let response = self.send(request);
         async move { Ok(answer(response.await?).expect("a response of the request's kind")) }.boxed()
     }

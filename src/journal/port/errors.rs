@@ -28,10 +28,10 @@ pub enum AcquireError {
     Store(#[from] StoreError),
 }
 
-/// Why a line is dead.
+/// Why the connection of a shard is dead.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field stands in the sentence above it")]
-pub enum LineError {
+pub enum ShardConnectionError {
     /// Somebody acquired the shard after this holder.
     #[error("shard {shard} is held by node {by} now")]
     Fenced { shard: u16, by: String },

@@ -3,7 +3,7 @@
 use crate::workspace::history::CHANGES_SHOWN;
 use crate::workspace::policy::MAILS_PER_DAY_MAX;
 
-/// Unanswered commits of one line at most.
+/// Unanswered commits of one shard connection at most.
 pub const COMMITS_IN_FLIGHT_MAX: usize = 2;
 /// Events in one commit at most.
 pub const COMMIT_EVENTS_MAX: usize = 256;

@@ -40,7 +40,7 @@ pub(super) async fn open(info: &ConnectionInfo) -> Result<Connection, RedisError
     let settings = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(config::STORE_CONNECT_TIMEOUT))
         .set_response_timeout(None)
-        .set_pipeline_buffer_size(config::LINE_UNANSWERED_MAX);
+        .set_pipeline_buffer_size(config::SHARD_REQUESTS_UNANSWERED_MAX);
     let client = Client::open(info.clone())?;
     Ok(Connection(client.get_multiplexed_async_connection_with_config(&settings).await?))
 }

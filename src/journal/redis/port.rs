@@ -41,7 +41,7 @@ impl Journal for Redis {
         };
         Ok(Acquired {
             intake: Box::new(RedisIntake::new(Arc::clone(&inner.connector), keys)),
-            line: Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease)),
+            connection: Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease)),
             outbox: acquired.outbox,
             lease_until: acquired.until,
         })

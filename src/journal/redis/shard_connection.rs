@@ -1,4 +1,4 @@
-//! A held shard's line: one task with one connection, so that what is asked in an order takes
+//! The connection of a held shard: one task with one connection, so that what is asked in an order takes
 //! effect in that order.
 //!
 //! Requests are pipelined. The oldest unanswered one is awaited; when its answer is unknown, the
@@ -26,21 +26,21 @@ use super::error::{is_away, timed_out};
 use super::lease::ShardLease;
 use super::script::Script;
 use crate::config;
-use crate::journal::port::{LineError, ShardLine, ShardRequest, ShardResponse};
+use crate::journal::port::{ShardConnection, ShardConnectionError, ShardRequest, ShardResponse};
 use request::{ScriptOutcome, Sent};
 
-/// The holder's end of a line.
+/// The holder's end of a shard connection.
 #[derive(Debug)]
 pub(super) struct RedisShardConnection {
     queue: mpsc::Sender<QueuedRequest>,
-    dead: Arc<OnceLock<LineError>>,
+    dead: Arc<OnceLock<ShardConnectionError>>,
     shard: u16,
 }
 
 impl RedisShardConnection {
     /// Starts the task on the runtime of the caller.
     pub(super) fn start(connector: Arc<Connector>, lease: ShardLease) -> Self {
-        let (queue, requests) = mpsc::channel(config::LINE_WAITING_MAX);
+        let (queue, requests) = mpsc::channel(config::SHARD_REQUESTS_WAITING_MAX);
         let dead = Arc::new(OnceLock::new());
         let shard = lease.shard;
         let task = ConnectionTask {
@@ -59,18 +59,18 @@ impl RedisShardConnection {
     }
 }
 
-impl ShardLine for RedisShardConnection {
-    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, LineError>> {
+impl ShardConnection for RedisShardConnection {
+    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, ShardConnectionError>> {
         let (reply, response) = oneshot::channel();
         if self.dead.get().is_none()
             && let Err(TrySendError::Full(_)) = self.queue.try_send((request, reply))
         {
-            let detail = format!("more than {} requests wait on its line", config::LINE_WAITING_MAX);
-            self.dead.get_or_init(|| LineError::Failed { shard: self.shard, detail });
+            let detail = format!("more than {} requests wait on its line", config::SHARD_REQUESTS_WAITING_MAX);
+            self.dead.get_or_init(|| ShardConnectionError::Failed { shard: self.shard, detail });
         }
         let (dead, shard) = (Arc::clone(&self.dead), self.shard);
         async move {
-            let ended = || LineError::Failed { shard, detail: "its line has ended".to_owned() };
+            let ended = || ShardConnectionError::Failed { shard, detail: "its line has ended".to_owned() };
             response.await.map_err(|_| dead.get().cloned().unwrap_or_else(ended))
         }
         .boxed()
@@ -86,14 +86,14 @@ struct ConnectionTask {
     requests: mpsc::Receiver<QueuedRequest>,
     /// Whether the holder has dropped its end.
     closed: bool,
-    /// Sent and not answered, oldest first; at most [`config::LINE_UNANSWERED_MAX`].
+    /// Sent and not answered, oldest first; at most [`config::SHARD_REQUESTS_UNANSWERED_MAX`].
     unanswered: VecDeque<Sent>,
     /// The head that the next commit expects.
     next: u64,
     /// The head after the last commit that was answered.
     acknowledged: u64,
     backoff: Backoff,
-    dead: Arc<OnceLock<LineError>>,
+    dead: Arc<OnceLock<ShardConnectionError>>,
 }
 
 /// Why a connection is given up.
@@ -101,7 +101,7 @@ enum Disconnect {
     /// The holder is gone and everything is answered.
     Closed,
     /// Nothing is ever sent again.
-    Dead(LineError),
+    Dead(ShardConnectionError),
     /// To be continued on a new connection.
     Away(RedisError),
 }
@@ -128,7 +128,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Works on one connection until that is lost or the line ends.
+    /// Works on one connection until that is lost or the shard connection ends.
     async fn connected(&mut self) -> Disconnect {
         let connection = match self.connect().await {
             Ok(connection) => connection,
@@ -145,7 +145,7 @@ impl ConnectionTask {
             if self.closed && self.unanswered.is_empty() {
                 return Disconnect::Closed;
             }
-            let room = !self.closed && self.unanswered.len() < config::LINE_UNANSWERED_MAX;
+            let room = !self.closed && self.unanswered.len() < config::SHARD_REQUESTS_UNANSWERED_MAX;
             tokio::select! {
                 biased;
                 answer = oldest(&mut self.unanswered, last_answer) => {
@@ -166,7 +166,7 @@ impl ConnectionTask {
         }
     }
 
-    /// Connects, and asks whether the shard is still ours: a line that lost its connection may have
+    /// Connects, and asks whether the shard is still ours: a shard connection that lost its connection may have
     /// lost the shard, or its commits.
     async fn connect(&mut self) -> Result<Connection, Disconnect> {
         let owner = self.lease.keys.owner();

@@ -136,7 +136,7 @@ async fn attempts_are_compressed_and_nothing_else_is() {
     let held = hold(&subject.journal(), workspace).await;
     let mut story = Story::of(workspace);
     let steps = [story.save(), story.deliver(EntryId { ms: 1, n: 0 }, &message("m-1"))];
-    held.line.commit(batch(steps)).await.unwrap();
+    held.connection.commit(batch(steps)).await.unwrap();
     let field = |what| {
         let entries: Value = subject.server.call(&["XRANGE", &OnRedis::<true>::key(workspace, what), "-", "+"]);
         reply::entries(entries).unwrap()[0].fields[0].0.clone()

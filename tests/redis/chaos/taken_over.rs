@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use outbound::app::now;
 use outbound::config::Compression;
 use outbound::journal::Journal;
-use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, LineError, Poll, Step};
+use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, ShardConnectionError, Step};
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::EntryId;
 use serde_json::Value;
@@ -29,16 +29,16 @@ async fn a_service_whose_shards_were_taken_waits_for_the_lease_to_end_and_takes_
     let other = other_process(&chaos).await;
     let node = fs::read_to_string(chaos.service.data_dir().join("node-id")).unwrap().trim().to_owned();
     let holder = Holder { node, lease: Duration::from_secs(4) };
-    let mut lines = Vec::new();
+    let mut connections = Vec::new();
     for shard in 0..SHARDS {
-        lines.push(other.acquire(shard, &holder).await.unwrap().line);
+        connections.push(other.acquire(shard, &holder).await.unwrap().connection);
     }
     chaos.until_readyz(503, "the loss is told", |body| body.to_string().contains("is held by node")).await;
     chaos.until_logged("two processes share a data directory", 0).await;
     chaos.until_readyz(200, "the shards are taken again", |_| true).await;
-    for line in lines {
-        let fenced = line.commit(Batch::default()).await.unwrap_err();
-        assert!(matches!(fenced, LineError::Fenced { .. }), "{fenced:?}");
+    for connection in connections {
+        let fenced = connection.commit(Batch::default()).await.unwrap_err();
+        assert!(matches!(fenced, ShardConnectionError::Fenced { .. }), "{fenced:?}");
     }
 
     chaos.until_settled().await;
@@ -76,8 +76,8 @@ async fn a_service_that_wakes_up_after_its_lease_attempts_nothing_that_another_n
     let settled: BTreeSet<String> = taken.iter().map(|entry| id(entry.field("message").unwrap())).collect();
     let entries: Vec<EntryId> = taken.iter().map(|entry| entry.id).collect();
     let step = Step { settled: entries, ..Step::default() };
-    acquired.line.commit(Batch { steps: vec![step] }).await.unwrap();
-    acquired.line.release().await.ok();
+    acquired.connection.commit(Batch { steps: vec![step] }).await.unwrap();
+    acquired.connection.release().await.ok();
 
     chaos.service.resume();
     chaos.until_logged("The shard is loaded again", 0).await;

@@ -41,7 +41,7 @@ async fn shards_on_both_nodes_are_held_written_and_read() {
         let poll = outbound::journal::port::Poll { messages: Some((Default::default(), 10)), ..Default::default() };
         assert_eq!(acquired.intake.poll(&poll).await.unwrap().messages[0].id, input);
         let steps = [workspace.saved(), workspace.attempted(input)];
-        acquired.line.commit(batch(steps)).await.unwrap();
+        acquired.connection.commit(batch(steps)).await.unwrap();
         assert_eq!(journal.read(&workspace.id).await.unwrap().state, workspace.state);
 
         let command = save_command(Duration::from_secs(5));
@@ -53,7 +53,7 @@ async fn shards_on_both_nodes_are_held_written_and_read() {
             };
             let id = acquired.intake.poll(&poll).await.unwrap().commands[0].id;
             let step = outbound::journal::port::Step { answers: vec![(id, done(3))], ..Default::default() };
-            acquired.line.commit(batch([step])).await.unwrap();
+            acquired.connection.commit(batch([step])).await.unwrap();
         };
         let (submitted, ()) = tokio::join!(journal.submit(&workspace.id, &command, Duration::from_secs(5)), answer);
         assert_eq!(submitted.unwrap(), done(3));
@@ -81,7 +81,7 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
         let acquired = journal.acquire(shard, &holder("node-a")).await.unwrap();
         let from = Default::default();
         let to = outbound::message::EntryId { ms: u64::MAX, n: u64::MAX };
-        handed += acquired.line.catch_up(from, to, 100).await.unwrap().len();
+        handed += acquired.connection.catch_up(from, to, 100).await.unwrap().len();
     }
     assert_eq!(handed, 40);
 }
@@ -92,7 +92,7 @@ async fn a_shard_whose_slot_moves_to_another_node_goes_on_there() {
     let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
     let acquired = journal.acquire(0, &holder("node-a")).await.unwrap();
     let mut workspace = workspace_of(0);
-    acquired.line.commit(batch([workspace.saved()])).await.unwrap();
+    acquired.connection.commit(batch([workspace.saved()])).await.unwrap();
 
     let slot: u64 = nodes[0].call(&["CLUSTER", "KEYSLOT", "outbound:{0}:owner"]);
     let (from, to) = if slot <= 8191 { (&nodes[0], &nodes[1]) } else { (&nodes[1], &nodes[0]) };
@@ -104,14 +104,14 @@ async fn a_shard_whose_slot_moves_to_another_node_goes_on_there() {
     let port = to.port().to_string();
     let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
     migrate.extend(keys.iter().map(String::as_str));
-    let moving = acquired.line.commit(batch([workspace.attempted(crate::journal::kit::entry(1))]));
+    let moving = acquired.connection.commit(batch([workspace.attempted(crate::journal::kit::entry(1))]));
     let () = from.call(&migrate);
     for node in [to, from] {
         let () = node.call(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
     }
     moving.await.unwrap();
-    acquired.line.commit(batch([workspace.attempted(crate::journal::kit::entry(2))])).await.unwrap();
-    assert_eq!(acquired.line.load(&workspace.id).await.unwrap().unwrap().state, workspace.state);
+    acquired.connection.commit(batch([workspace.attempted(crate::journal::kit::entry(2))])).await.unwrap();
+    assert_eq!(acquired.connection.load(&workspace.id).await.unwrap().unwrap().state, workspace.state);
     assert_eq!(to.call::<u64>(&["HGET", "outbound:{0}:owner", "head"]), 3);
     let read = journal.read(&workspace.id).await.unwrap();
     assert_eq!(read.attempts.len(), 2);

@@ -2,7 +2,7 @@
 
 use outbound::config::Compression;
 use outbound::journal::Journal as _;
-use outbound::journal::port::{ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, Holder, LoadError, ReadError, ShardLine};
+use outbound::journal::port::{ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, Holder, LoadError, ReadError, ShardConnection};
 use outbound::journal::redis::{Redis, RedisOptions};
 
 use crate::journal::kit::{Workspace, acquire, batch, entry, holder, options};
@@ -16,8 +16,8 @@ async fn compressing(server: &RedisServer) -> Redis {
     Redis::connect(&RedisOptions { compression, shards: None, ..options(&server.url()) }).await.unwrap()
 }
 
-async fn line(journal: &Redis, node: &Holder) -> Box<dyn ShardLine> {
-    journal.acquire(0, node).await.unwrap().line
+async fn connection(journal: &Redis, node: &Holder) -> Box<dyn ShardConnection> {
+    journal.acquire(0, node).await.unwrap().connection
 }
 
 /// Attempts of a workspace by the field that they stand in.
@@ -28,29 +28,29 @@ fn forms(server: &RedisServer, workspace: &str) -> (usize, usize) {
     (of("e"), of("z"))
 }
 
-async fn attempt(line: &dyn ShardLine, workspace: &mut Workspace, count: usize) {
+async fn attempt(connection: &dyn ShardConnection, workspace: &mut Workspace, count: usize) {
     let step = |n| workspace.attempted_with_snapshot(entry(n));
     let steps: Vec<_> = (0..count as u64).map(step).collect();
     for some in steps.chunks(COMMIT_EVENTS_MAX) {
-        line.commit(batch(some.to_vec())).await.unwrap();
+        connection.commit(batch(some.to_vec())).await.unwrap();
     }
 }
 
-async fn started(journal: &Redis, line: &dyn ShardLine, id: &str) -> Workspace {
+async fn started(journal: &Redis, connection: &dyn ShardConnection, id: &str) -> Workspace {
     assert_eq!(journal.shards(), 1);
     let mut workspace = Workspace::new(id);
-    line.commit(batch([workspace.saved()])).await.unwrap();
+    connection.commit(batch([workspace.saved()])).await.unwrap();
     workspace
 }
 
-async fn assert_readable(journal: &Redis, line: &dyn ShardLine, workspace: &Workspace) {
+async fn assert_readable(journal: &Redis, connection: &dyn ShardConnection, workspace: &Workspace) {
     let reading = journal.read(&workspace.id).await.unwrap();
     let seqs: Vec<_> = reading.attempts.iter().map(|(seq, _)| *seq).collect();
     let newest = workspace.state.seq;
     assert_eq!(seqs, (newest - ATTEMPTS_RETAINED as u64 + 1..=newest).rev().collect::<Vec<_>>());
     assert_eq!(reading.state, workspace.state);
-    assert_eq!(line.load(&workspace.id).await.unwrap().unwrap().state, workspace.state);
-    assert!(line.newest(&workspace.id).await.unwrap().unwrap().is_some());
+    assert_eq!(connection.load(&workspace.id).await.unwrap().unwrap().state, workspace.state);
+    assert!(connection.newest(&workspace.id).await.unwrap().unwrap().is_some());
 }
 
 #[tokio::test]
@@ -58,12 +58,12 @@ async fn both_forms_are_read_whichever_is_written() {
     // Given a log whose first entries are JSON and whose last ones are compressed
     let server = RedisServer::start();
     let plainly = Redis::connect(&options(&server.url())).await.unwrap();
-    let held = line(&plainly, &holder("node-a")).await;
+    let held = connection(&plainly, &holder("node-a")).await;
     let mut acme = started(&plainly, &*held, "acme").await;
     attempt(&*held, &mut acme, ATTEMPTS_RETAINED).await;
     assert_eq!(forms(&server, "acme").1, 0);
     let journal = compressing(&server).await;
-    let held = line(&journal, &holder("node-a")).await;
+    let held = connection(&journal, &holder("node-a")).await;
     attempt(&*held, &mut acme, 20).await;
     let (plain, packed) = forms(&server, "acme");
     assert!(plain > 50 && packed == 20, "{plain} {packed}");
@@ -71,7 +71,7 @@ async fn both_forms_are_read_whichever_is_written() {
 
     // When compression is off
     let plainly = Redis::connect(&options(&server.url())).await.unwrap();
-    let held = line(&plainly, &holder("node-a")).await;
+    let held = connection(&plainly, &holder("node-a")).await;
     // Then both forms are read, and JSON is written
     assert_readable(&plainly, &*held, &acme).await;
     attempt(&*held, &mut acme, 5).await;
@@ -80,7 +80,7 @@ async fn both_forms_are_read_whichever_is_written() {
 
     // When it is on again, then the log becomes a compressed one
     let journal = compressing(&server).await;
-    let held = line(&journal, &holder("node-a")).await;
+    let held = connection(&journal, &holder("node-a")).await;
     while forms(&server, "acme").1 < ATTEMPTS_RETAINED {
         attempt(&*held, &mut acme, 1).await;
     }
@@ -93,7 +93,7 @@ async fn an_unknown_dictionary_is_named_for_whoever_needs_it_and_harms_nobody_el
     let server = RedisServer::start();
     Redis::connect(&options(&server.url())).await.unwrap();
     let journal = compressing(&server).await;
-    let held = line(&journal, &holder("node-a")).await;
+    let held = connection(&journal, &holder("node-a")).await;
     let (acme, mut other) = (started(&journal, &*held, "acme").await, started(&journal, &*held, "other").await);
     held.commit(batch([other.attempted(entry(1))])).await.unwrap();
     let newer = format!("{}-0", acme.state.seq + 1);
@@ -116,7 +116,7 @@ async fn an_unknown_dictionary_is_named_for_whoever_needs_it_and_harms_nobody_el
 async fn an_entry_that_is_damaged_is_named_by_its_seq() {
     let server = RedisServer::start();
     let journal = Redis::connect(&options(&server.url())).await.unwrap();
-    let held = acquire(&journal).await.line;
+    let held = acquire(&journal).await.connection;
     let mut acme = started(&journal, &*held, "acme").await;
     held.commit(batch([acme.attempted(entry(1))])).await.unwrap();
     for (fields, expected) in [

@@ -29,7 +29,7 @@ async fn answer_all(journal: &outbound::journal::redis::Redis, count: usize) {
         let steps = batch(steps.collect::<Vec<_>>());
         answered += steps.steps.len();
         cursor = commands.last().map_or(cursor, |last| last.id);
-        acquired.line.commit(steps).await.unwrap();
+        acquired.connection.commit(steps).await.unwrap();
     }
 }
 
@@ -87,7 +87,7 @@ async fn no_answer_is_lost_when_connections_break() {
         // Nobody is connected at the moment of the answer.
         proxy.set(Mode::Refuse);
         let answers = vec![(commands[0].id, done(7))];
-        acquired.line.commit(batch([Step { answers, ..Step::default() }])).await.unwrap();
+        acquired.connection.commit(batch([Step { answers, ..Step::default() }])).await.unwrap();
         proxy.set(Mode::Forward);
     };
     let (submitted, ()) = tokio::join!(submit, answer);
@@ -130,7 +130,7 @@ async fn a_broken_idle_connection_is_not_noticed_by_the_next_caller() {
     let mut server = RedisServer::start();
     let journal = journal(&server.url()).await;
     let mut acme = Workspace::new("acme");
-    acquire(&journal).await.line.commit(batch([acme.saved()])).await.unwrap();
+    acquire(&journal).await.connection.commit(batch([acme.saved()])).await.unwrap();
     journal.publish(&acme.id, &message("one")).await.unwrap();
     server.restart();
     // The shared connection is looked after once it was idle for so long.

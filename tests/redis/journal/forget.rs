@@ -13,12 +13,12 @@ use support::redis_server::RedisServer;
 async fn the_last_id_of_a_forgotten_workspace_survives_a_rewrite_of_the_append_only_file() {
     for preamble in ["yes", "no"] {
         let mut server = RedisServer::start_with(&["--aof-use-rdb-preamble", preamble]);
-        let (_, line, mut acme) = begun(&server.url()).await;
-        line.commit(batch([acme.attempted(entry(1)), acme.saved(), acme.attempted(entry(2))])).await.unwrap();
+        let (_, connection, mut acme) = begun(&server.url()).await;
+        connection.commit(batch([acme.attempted(entry(1)), acme.saved(), acme.attempted(entry(2))])).await.unwrap();
         acme.state.evolve(&Event::Forgotten(Forgotten { at: Time::from_unix_ms(3_000), by: "admin".to_owned() }));
         let snapshot = Some(codec::encode_snapshot(&acme.state));
         let forgotten = Step { workspace: Some(acme.id.clone()), forget: true, snapshot, ..Step::default() };
-        line.commit(batch([forgotten])).await.unwrap();
+        connection.commit(batch([forgotten])).await.unwrap();
 
         server.rewrite_log();
         server.restart();
@@ -31,10 +31,10 @@ async fn the_last_id_of_a_forgotten_workspace_survives_a_rewrite_of_the_append_o
         assert_eq!((last_id("attempts"), last_id("journal")), ("4-0".to_owned(), "3-0".to_owned()));
 
         let journal = journal(&server.url()).await;
-        let line = acquire(&journal).await.line;
-        assert_eq!(line.load(&acme.id).await.unwrap().unwrap().state, acme.state);
-        line.commit(batch([acme.saved()])).await.unwrap();
-        assert_eq!(line.load(&acme.id).await.unwrap().unwrap().state, acme.state);
+        let connection = acquire(&journal).await.connection;
+        assert_eq!(connection.load(&acme.id).await.unwrap().unwrap().state, acme.state);
+        connection.commit(batch([acme.saved()])).await.unwrap();
+        assert_eq!(connection.load(&acme.id).await.unwrap().unwrap().state, acme.state);
         assert_eq!(acme.state.seq, 5);
     }
 }

@@ -100,7 +100,7 @@ async fn a_probe_tells_the_length_as_of_the_same_moment_and_does_not_wait() {
     let second = journal.publish(&acme, &message("two")).await.unwrap();
     let polled = acquired.intake.poll(&probe(second)).await.unwrap();
     assert_eq!((polled.messages.len(), polled.length), (0, Some(2)));
-    acquired.line.commit(settle([first])).await.unwrap();
+    acquired.connection.commit(settle([first])).await.unwrap();
     assert_eq!(acquired.intake.poll(&probe(second)).await.unwrap().length, Some(1));
 }
 

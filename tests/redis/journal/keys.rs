@@ -36,7 +36,7 @@ fn mail(workspace: &Workspace) -> OwedMail {
 async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
     let mut saved = acme.saved();
     saved.answers = vec![(entry(40), done(1))];
@@ -46,7 +46,7 @@ async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     let (history, attempt) = (saved.history[0].json.clone(), attempted.attempts[0].json.clone());
     let snapshot = saved.snapshot.clone().unwrap();
     let last = codec::encode_newest(saved.last_skipped.as_ref().unwrap());
-    line.commit(batch([saved, attempted, rejected(42)])).await.unwrap();
+    connection.commit(batch([saved, attempted, rejected(42)])).await.unwrap();
 
     let names =
         ["answers", "attempts:acme", "journal:acme", "last:acme", "outbox", "owner", "rejected", "snapshot:acme"];
@@ -69,7 +69,7 @@ async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     assert_eq!(meta, ["format", "1", "shards", "1"]);
 
     let ended = Step { workspace: Some(acme.id.clone()), mails_ended: vec![MailId::disabled(7)], ..Step::default() };
-    line.commit(batch([ended])).await.unwrap();
+    connection.commit(batch([ended])).await.unwrap();
     assert_eq!(server.call::<u64>(&["EXISTS", "outbound:{0}:outbox"]), 0);
 }
 
@@ -79,7 +79,7 @@ async fn the_outbox_comes_with_the_acquisition_and_a_mail_that_cannot_be_read_st
     let journal = journal(&server.url()).await;
     let acme = Workspace::new("acme");
     let owed = Step { workspace: Some(acme.id.clone()), mails_owed: vec![mail(&acme)], ..Step::default() };
-    acquire(&journal).await.line.commit(batch([owed])).await.unwrap();
+    acquire(&journal).await.connection.commit(batch([owed])).await.unwrap();
     let () = server.call(&["HSET", "outbound:{0}:outbox", "other:1", "not a mail"]);
     assert_eq!(acquire(&journal).await.outbox, [mail(&acme)]);
     assert_eq!(server.call::<u64>(&["HLEN", "outbound:{0}:outbox"]), 2);
@@ -88,29 +88,29 @@ async fn the_outbox_comes_with_the_acquisition_and_a_mail_that_cannot_be_read_st
 #[tokio::test]
 async fn trimming_keeps_at_least_the_last_100_attempts_and_removes_most_of_the_rest() {
     let server = RedisServer::start();
-    let (journal, line, mut acme) = begun(&server.url()).await;
+    let (journal, connection, mut acme) = begun(&server.url()).await;
     for round in 0..20_u64 {
         let steps = (0..50).map(|n| acme.attempted_with_snapshot(entry(round * 50 + n + 1)));
         let steps = steps.collect::<Vec<_>>();
-        line.commit(batch(steps)).await.unwrap();
+        connection.commit(batch(steps)).await.unwrap();
     }
     let kept: usize = server.call(&["XLEN", "outbound:{0}:attempts:acme"]);
     assert!((100..=200).contains(&kept), "{kept}");
     let read = journal.read(&acme.id).await.unwrap();
     let seqs = read.attempts.iter().map(|(seq, _)| *seq).collect::<Vec<_>>();
     assert_eq!(seqs, (acme.state.seq - 99..=acme.state.seq).rev().collect::<Vec<_>>());
-    assert_eq!(line.load(&acme.id).await.unwrap().unwrap().state, acme.state);
+    assert_eq!(connection.load(&acme.id).await.unwrap().unwrap().state, acme.state);
 }
 
 #[tokio::test]
 async fn the_oldest_rejected_entry_makes_room_by_deletion() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     for round in 0..10_u64 {
-        line.commit(batch((1..=1_000).map(|n| rejected(round * 1_000 + n)))).await.unwrap();
+        connection.commit(batch((1..=1_000).map(|n| rejected(round * 1_000 + n)))).await.unwrap();
     }
-    line.commit(batch([rejected(10_001), rejected(10_002)])).await.unwrap();
+    connection.commit(batch([rejected(10_001), rejected(10_002)])).await.unwrap();
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:rejected"]), 10_000);
     let first: Entries = server.call(&["XRANGE", "outbound:{0}:rejected", "-", "+", "COUNT", "1"]);
     assert_eq!(first[0].1[3], "3-0");
@@ -121,17 +121,17 @@ async fn the_oldest_rejected_entry_makes_room_by_deletion() {
 async fn a_settled_entry_leaves_the_stream_and_a_thousand_are_settled_at_once() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     for n in 1..=1_001 {
         server.call::<String>(&["XADD", "outbound:{0}:messages", &format!("{n}-0"), "n", "m"]);
     }
-    line.commit(settle((1..=1_000).map(entry))).await.unwrap();
+    connection.commit(settle((1..=1_000).map(entry))).await.unwrap();
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:messages"]), 1);
     assert_eq!(journal.entries_vanished(), 0);
-    assert_eq!(line.present((1..=1_001).map(entry).collect()).await.unwrap(), [entry(1_001)]);
-    let left = line.catch_up(entry(1), entry(u64::MAX), 10).await.unwrap();
+    assert_eq!(connection.present((1..=1_001).map(entry).collect()).await.unwrap(), [entry(1_001)]);
+    let left = connection.catch_up(entry(1), entry(u64::MAX), 10).await.unwrap();
     assert_eq!(left.iter().map(|left| left.id).collect::<Vec<_>>(), [entry(1_001)]);
     let () = server.call(&["DEL", "outbound:{0}:messages"]);
-    line.commit(settle([entry(1_001)])).await.unwrap();
+    connection.commit(settle([entry(1_001)])).await.unwrap();
     assert_eq!(journal.entries_vanished(), 1, "somebody else deleted it");
 }

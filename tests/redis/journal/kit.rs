@@ -8,7 +8,7 @@ use outbound::app::now;
 use outbound::config::Compression;
 use outbound::journal::Journal;
 use outbound::journal::codec;
-use outbound::journal::port::{Acquired, Batch, Holder, ShardLine, Step, StoredEvent};
+use outbound::journal::port::{Acquired, Batch, Holder, ShardConnection, Step, StoredEvent};
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
@@ -45,12 +45,12 @@ pub(crate) async fn acquire(journal: &Redis) -> Acquired {
 }
 
 /// A journal with shard 0 held, and a workspace there whose first commit, a save, is durable.
-pub(crate) async fn begun(url: &str) -> (Redis, Box<dyn ShardLine>, Workspace) {
+pub(crate) async fn begun(url: &str) -> (Redis, Box<dyn ShardConnection>, Workspace) {
     let journal = journal(url).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
-    line.commit(batch([acme.saved()])).await.unwrap();
-    (journal, line, acme)
+    connection.commit(batch([acme.saved()])).await.unwrap();
+    (journal, connection, acme)
 }
 
 pub(crate) fn message(text: &str) -> RawMessage {

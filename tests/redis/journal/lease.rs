@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbound::journal::Journal as _;
-use outbound::journal::port::{AcquireError, Holder, LineError};
+use outbound::journal::port::{AcquireError, Holder, ShardConnectionError};
 
 use crate::journal::kit::{Workspace, acquire, batch, holder, journal};
 use support::proxy::{Mode, Proxy};
@@ -14,7 +14,7 @@ async fn a_live_lease_keeps_other_nodes_out_until_it_is_given_up() {
     let server = RedisServer::start();
     let journal_a = journal(&server.url()).await;
     let journal_b = journal(&server.url()).await;
-    let line = acquire(&journal_a).await.line;
+    let connection = acquire(&journal_a).await.connection;
     match journal_b.acquire(0, &holder("node-b")).await.err() {
         Some(AcquireError::Held { shard: 0, node, remaining }) => {
             assert_eq!(node, "node-a");
@@ -22,8 +22,8 @@ async fn a_live_lease_keeps_other_nodes_out_until_it_is_given_up() {
         }
         other => panic!("{other:?}"),
     }
-    line.release().await.unwrap();
-    assert!(matches!(line.commit(batch([])).await, Err(LineError::Failed { .. })));
+    connection.release().await.unwrap();
+    assert!(matches!(connection.commit(batch([])).await, Err(ShardConnectionError::Failed { .. })));
     journal_b.acquire(0, &holder("node-b")).await.unwrap();
 }
 
@@ -33,9 +33,9 @@ async fn a_lease_that_nobody_renews_ends_by_itself_and_a_commit_renews_it() {
     let journal_a = journal(&server.url()).await;
     let journal_b = journal(&server.url()).await;
     let short = Holder { lease: Duration::from_millis(300), ..holder("node-a") };
-    let line = journal_a.acquire(0, &short).await.unwrap().line;
+    let connection = journal_a.acquire(0, &short).await.unwrap().connection;
     let () = server.call(&["HSET", "outbound:{0}:owner", "expiry", "1"]);
-    line.commit(batch([])).await.unwrap();
+    connection.commit(batch([])).await.unwrap();
     let other = holder("node-b");
     assert!(matches!(journal_b.acquire(0, &other).await, Err(AcquireError::Held { .. })));
     let taken = async {
@@ -48,8 +48,11 @@ async fn a_lease_that_nobody_renews_ends_by_itself_and_a_commit_renews_it() {
         }
     };
     let taken = tokio::time::timeout(Duration::from_secs(5), taken).await.unwrap();
-    taken.line.commit(batch([])).await.unwrap();
-    assert_eq!(line.commit(batch([])).await, Err(LineError::Fenced { shard: 0, by: "node-b".to_owned() }));
+    taken.connection.commit(batch([])).await.unwrap();
+    assert_eq!(
+        connection.commit(batch([])).await,
+        Err(ShardConnectionError::Fenced { shard: 0, by: "node-b".to_owned() })
+    );
 }
 
 #[tokio::test]
@@ -67,9 +70,9 @@ async fn a_crashed_predecessors_lease_is_taken_at_once_but_only_the_first_time()
 async fn a_process_that_reloads_a_shard_does_not_wait_for_its_own_lease() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let old = acquire(&journal).await.line;
-    let reloaded = acquire(&journal).await.line;
-    assert!(matches!(old.commit(batch([])).await, Err(LineError::Fenced { .. })));
+    let old = acquire(&journal).await.connection;
+    let reloaded = acquire(&journal).await.connection;
+    assert!(matches!(old.commit(batch([])).await, Err(ShardConnectionError::Fenced { .. })));
     reloaded.commit(batch([])).await.unwrap();
 }
 
@@ -83,7 +86,7 @@ async fn an_acquisition_whose_answer_was_lost_is_the_same_acquisition() {
     let acquired = acquire(&journal).await;
     proxy.answer_lost().await;
     let mut acme = Workspace::new("acme");
-    acquired.line.commit(batch([acme.saved()])).await.unwrap();
+    acquired.connection.commit(batch([acme.saved()])).await.unwrap();
     assert_eq!(server.call::<u64>(&["HGET", "outbound:{0}:owner", "head"]), 1);
 }
 
@@ -94,7 +97,7 @@ async fn a_redis_that_is_away_is_waited_for() {
     server.kill();
     let waiting = tokio::spawn({
         let journal = journal.clone();
-        async move { acquire(&journal).await.line.commit(batch([])).await }
+        async move { acquire(&journal).await.connection.commit(batch([])).await }
     });
     assert!(journal.ping().await.is_err());
     server.restart();

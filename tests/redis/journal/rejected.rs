@@ -24,8 +24,8 @@ async fn set_aside(journal: &Redis, shard: u16, padding: usize) -> EntryId {
     let fields = fields.map(|(name, value)| (name.to_owned().into(), value.to_owned().into()));
     let step = Step { rejected: vec![Rejected { id: entry(5), fields: fields.into() }], ..Step::default() };
     let held = journal.acquire(shard, &holder("node-a")).await.unwrap();
-    held.line.commit(batch([step])).await.unwrap();
-    held.line.release().await.unwrap();
+    held.connection.commit(batch([step])).await.unwrap();
+    held.connection.release().await.unwrap();
     journal.rejected(shard, EntryId::ZERO, 10).await.unwrap().pop().unwrap().id
 }
 

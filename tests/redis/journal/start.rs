@@ -66,7 +66,7 @@ async fn old_redis(stream: TcpStream) {
             return;
         }
         let mut words = Vec::new();
-        for _ in 0..line.trim_start_matches('*').trim().parse::<usize>().unwrap() {
+        for _ in 0..connection.trim_start_matches('*').trim().parse::<usize>().unwrap() {
             line.clear();
             lines.read_line(&mut line).await.unwrap();
             let mut word = vec![0; line.trim_start_matches('$').trim().parse::<usize>().unwrap() + 2];
@@ -133,7 +133,7 @@ async fn a_redis_that_is_still_loading_is_waited_for_and_everything_is_there_aft
     let mut server = RedisServer::start();
     let journal = Redis::connect(&options(&server.url())).await.unwrap();
     let mut acme = Workspace::new("acme");
-    acquire(&journal).await.line.commit(batch([acme.saved()])).await.unwrap();
+    acquire(&journal).await.connection.commit(batch([acme.saved()])).await.unwrap();
     server.kill();
     let options = options(&server.url());
     let (again, ()) = tokio::join!(Redis::connect(&options), async { server.restart() });

@@ -13,7 +13,7 @@ use crate::actor::shard::committer::{Committer, Made};
 use crate::actor::shard::intake::Intake;
 use crate::actor::shard::registry::{Phase, Registered};
 use crate::config::BACKOFF;
-use crate::journal::port::{AcquireError, LineError, OwedMail, StoreError};
+use crate::journal::port::{AcquireError, OwedMail, ShardConnectionError, StoreError};
 use crate::message::{EntryId, WorkspaceId};
 
 /// The longest pause between two tries to read.
@@ -107,14 +107,14 @@ impl ShardCore {
     }
 
     /// The line is dead: everything that is not durable is decided again after a new acquisition.
-    pub(in crate::actor) fn line_failed(&mut self, error: &LineError, now: Instant) {
+    pub(in crate::actor) fn line_failed(&mut self, error: &ShardConnectionError, now: Instant) {
         if !matches!(self.mode, Mode::Running | Mode::Draining) {
             return;
         }
         warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is loaded again.");
         let draining = self.mode == Mode::Draining;
         self.reset();
-        if matches!(error, LineError::Fenced { .. }) {
+        if matches!(error, ShardConnectionError::Fenced { .. }) {
             self.table.clear();
             self.tests.clear();
         }
@@ -123,7 +123,7 @@ impl ShardCore {
         }
         self.setbacks += 1;
         let mut after = Duration::ZERO;
-        if matches!(error, LineError::Failed { .. }) {
+        if matches!(error, ShardConnectionError::Failed { .. }) {
             if now >= self.proven_at {
                 self.failures = 0;
             }

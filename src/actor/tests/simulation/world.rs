@@ -23,7 +23,8 @@ use crate::actor::workspace::resident::Resident;
 use crate::actor::workspace::{Report, What};
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
-    AcquireError, LineError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, ShardRequest, StoreError,
+    AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, ShardConnectionError, ShardRequest,
+    StoreError,
 };
 use crate::message::{Chat, EntryId, WorkspaceId};
 use crate::workspace::command::{Action as Imperative, Change, Command, Save};
@@ -61,7 +62,7 @@ enum ShardMail {
     Loaded(u64, WorkspaceId, Result<Loaded, LoadError>),
     Newest(u64, WorkspaceId, EntryId, Result<Option<Newest>, LoadError>),
     Swept(u64, Vec<RawEntry>),
-    LineFailed(u64, LineError),
+    LineFailed(u64, ShardConnectionError),
     Report(Report),
     Finished,
     MailSent(WorkspaceId, MailId, MailResult),
@@ -359,10 +360,14 @@ impl World {
                     self.store.corrupt.insert(workspace);
                 }
             }
-            1 if trouble.reloads && self.line => self.fail(LineError::Failed { shard: 0, detail: "a test".to_owned() }),
+            1 if trouble.reloads && self.line => {
+                self.fail(ShardConnectionError::Failed { shard: 0, detail: "a test".to_owned() })
+            }
             2 if trouble.rollbacks => self.copy = Some(self.store.clone()),
             3 if trouble.rollbacks && self.line => self.roll_back(),
-            4 if trouble.fences && self.line => self.fail(LineError::Fenced { shard: 0, by: "another".to_owned() }),
+            4 if trouble.fences && self.line => {
+                self.fail(ShardConnectionError::Fenced { shard: 0, by: "another".to_owned() })
+            }
             5 if trouble.reloads => {
                 if let Some((_, read)) = &mut self.poll {
                     *read = None;
@@ -376,7 +381,7 @@ impl World {
     }
 
     /// The line dies. Calls that were not applied never are; answers under way may still come first.
-    fn fail(&mut self, error: LineError) {
+    fn fail(&mut self, error: ShardConnectionError) {
         self.note(|| format!("the line fails: {error}"));
         self.line = false;
         self.calls.clear();
@@ -396,7 +401,7 @@ impl World {
         if let Some((_, read)) = &mut self.poll {
             *read = None;
         }
-        self.fail(LineError::Lost { shard: 0, expected: 2, found: 1 });
+        self.fail(ShardConnectionError::Lost { shard: 0, expected: 2, found: 1 });
     }
 }
 

@@ -77,7 +77,7 @@ async fn run(workspace: &WorkspaceId) -> Run {
     let answered =
         |published: &Vec<EntryId>, seq| Answered { changes: disk.changed(), published: published.len(), seq };
     answers.push(answered(&ids, 0));
-    soon(held.line.commit(batch([story.save()]))).await.unwrap();
+    soon(held.connection.commit(batch([story.save()]))).await.unwrap();
     answers.push(answered(&ids, 1));
     for n in 0..12 {
         for m in 0..2 {
@@ -86,7 +86,7 @@ async fn run(workspace: &WorkspaceId) -> Run {
         }
         let step = story.deliver(ids[n], &message("m-1"));
         let step = if n % 4 == 0 { story.with_snapshot(step) } else { step };
-        soon(held.line.commit(batch([step]))).await.unwrap();
+        soon(held.connection.commit(batch([step]))).await.unwrap();
         answers.push(answered(&ids, story.state.seq));
     }
     drop((held, journal));
@@ -98,7 +98,7 @@ async fn check(run: &Run, workspace: &WorkspaceId, image: Vec<u8>, changes: usiz
     let Some(answered) = run.answers.iter().rev().find(|answered| answered.changes <= changes) else { return };
     let journal: Arc<dyn Journal> = Arc::new(Disk::of(image).journal().unwrap());
     let mut held = hold(&journal, workspace).await;
-    let state = soon(held.line.load(workspace)).await.unwrap().unwrap().state;
+    let state = soon(held.connection.load(workspace)).await.unwrap().unwrap().state;
     assert!(state.seq >= answered.seq, "after {changes} changes seq {} of {}", state.seq, answered.seq);
     // The entries and the events are of the same moment.
     let left: Vec<_> = messages(&mut held).await.iter().map(|entry| entry.id).collect();

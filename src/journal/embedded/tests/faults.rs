@@ -12,7 +12,8 @@ use super::{Embedded, InFile};
 use crate::journal::conformance::story::{Story, message, reject};
 use crate::journal::conformance::{SHARDS, Subject as _, batch, hold, holder, length, messages, neighbours, soon};
 use crate::journal::port::{
-    AcquireError, Batch, Journal, LineError, Poll, PublishError, REJECTED_RETAINED, ReadError, Step, SubmitError,
+    AcquireError, Batch, Journal, Poll, PublishError, REJECTED_RETAINED, ReadError, ShardConnectionError, Step,
+    SubmitError,
 };
 use crate::message::EntryId;
 use crate::workspace::state::State;
@@ -25,17 +26,17 @@ async fn after_an_error_of_the_disk_every_call_is_refused_until_it_is_opened_aga
     let journal: Arc<dyn Journal> = Arc::new(disk.journal().unwrap());
     let mut story = Story::of(workspace);
     let mut held = hold(&journal, workspace).await;
-    soon(held.line.commit(batch([story.save()]))).await.unwrap();
+    soon(held.connection.commit(batch([story.save()]))).await.unwrap();
     soon(journal.publish(workspace, &message("m-1"))).await.unwrap();
     let durable = story.state.clone();
     disk.failing.store(true, Ordering::SeqCst);
 
     // What waits when it fails, and what comes later.
-    let (first, second) = (held.line.commit(batch([story.save()])), held.line.load(workspace));
-    assert!(matches!(soon(first).await, Err(LineError::Failed { .. })));
-    assert!(matches!(soon(second).await, Err(LineError::Failed { .. })));
+    let (first, second) = (held.connection.commit(batch([story.save()])), held.connection.load(workspace));
+    assert!(matches!(soon(first).await, Err(ShardConnectionError::Failed { .. })));
+    assert!(matches!(soon(second).await, Err(ShardConnectionError::Failed { .. })));
     disk.failing.store(false, Ordering::SeqCst);
-    assert!(matches!(soon(held.line.commit(Batch::default())).await, Err(LineError::Failed { .. })));
+    assert!(matches!(soon(held.connection.commit(Batch::default())).await, Err(ShardConnectionError::Failed { .. })));
     assert!(matches!(soon(journal.publish(workspace, &message("m-2"))).await, Err(PublishError::Store(_))));
     let command = crate::journal::conformance::commands::save();
     let submitted = soon(journal.submit(workspace, &command, Duration::from_secs(60))).await;
@@ -48,7 +49,7 @@ async fn after_an_error_of_the_disk_every_call_is_refused_until_it_is_opened_aga
     drop((held, journal));
     let journal: Arc<dyn Journal> = Arc::new(Disk::of(disk.bytes()).journal().unwrap());
     let mut held = hold(&journal, workspace).await;
-    assert_eq!(soon(held.line.load(workspace)).await.unwrap().unwrap().state, durable);
+    assert_eq!(soon(held.connection.load(workspace)).await.unwrap().unwrap().state, durable);
     assert_eq!(length(&mut held).await, 1);
 }
 
@@ -75,14 +76,17 @@ async fn a_commit_that_leaves_a_gap_is_refused_whole() {
     let (mut right, mut gap) = (Story::of(&spaces[0]), Story::of(&spaces[1]));
     gap.state.seq = 1;
     let settled = Step { settled: vec![id], ..Step::default() };
-    let refused = soon(held.line.commit(batch([right.save(), settled, gap.save()]))).await;
-    assert!(matches!(refused, Err(LineError::Failed { .. })), "{refused:?}");
-    assert!(matches!(soon(held.line.load(&spaces[0])).await, Err(LineError::Failed { .. })), "the line is dead");
+    let refused = soon(held.connection.commit(batch([right.save(), settled, gap.save()]))).await;
+    assert!(matches!(refused, Err(ShardConnectionError::Failed { .. })), "{refused:?}");
+    assert!(
+        matches!(soon(held.connection.load(&spaces[0])).await, Err(ShardConnectionError::Failed { .. })),
+        "the line is dead"
+    );
 
     let mut held = hold(&journal, &spaces[0]).await;
     assert_eq!(length(&mut held).await, 1);
     for workspace in &spaces {
-        assert_eq!(soon(held.line.load(workspace)).await.unwrap().unwrap().state, State::default());
+        assert_eq!(soon(held.connection.load(workspace)).await.unwrap().unwrap().state, State::default());
     }
 }
 
@@ -92,15 +96,15 @@ async fn what_was_called_is_durable_when_the_journal_is_dropped() {
     let workspace = &neighbours(1)[0];
     let mut story = Story::of(workspace);
     let held = hold(&subject.journal(), workspace).await;
-    let unanswered = held.line.commit(batch([story.save()]));
-    // Lines and intakes may outlive the journal; they do not keep the file.
+    let unanswered = held.connection.commit(batch([story.save()]));
+    // Shard connections and intakes may outlive the journal; they do not keep the file.
     let mut outliving = held;
     subject.restart().await;
     soon(unanswered).await.unwrap();
-    assert!(soon(outliving.line.commit(Batch::default())).await.is_err());
+    assert!(soon(outliving.connection.commit(Batch::default())).await.is_err());
     assert!(soon(outliving.intake.poll(&Poll { probe: true, ..Poll::default() })).await.is_err());
     let held = hold(&subject.journal(), workspace).await;
-    assert_eq!(soon(held.line.load(workspace)).await.unwrap().unwrap().state, story.state);
+    assert_eq!(soon(held.connection.load(workspace)).await.unwrap().unwrap().state, story.state);
 }
 
 #[tokio::test]
@@ -142,7 +146,7 @@ async fn deleted_rejected_entries_are_counted() {
     let port = Arc::clone(&journal) as Arc<dyn Journal>;
     let held = hold(&port, &neighbours(1)[0]).await;
     let steps = (0..REJECTED_RETAINED as u64 + 3).map(|n| reject(EntryId { ms: 1, n }));
-    soon(held.line.commit(batch(steps))).await.unwrap();
+    soon(held.connection.commit(batch(steps))).await.unwrap();
     assert_eq!(journal.rejected_deleted(), 3);
 }
 
@@ -153,7 +157,7 @@ async fn in_memory_nothing_takes_time() {
     let begun = tokio::time::Instant::now();
     let mut held = hold(&journal, workspace).await;
     journal.publish(workspace, &message("m-1")).await.unwrap();
-    held.line.commit(Batch::default()).await.unwrap();
+    held.connection.commit(Batch::default()).await.unwrap();
     assert_eq!(messages(&mut held).await.len(), 1);
     assert!(matches!(journal.read(workspace).await, Ok(_) | Err(ReadError::Load(_))));
     assert_eq!(begun.elapsed(), Duration::ZERO);

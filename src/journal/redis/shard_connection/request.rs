@@ -1,4 +1,4 @@
-//! What is asked on a line: how it is sent, and what its answer means.
+//! What is asked on a shard connection: how it is sent, and what its answer means.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use crate::journal::port::{ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LineError, LoadError, ShardRequest, ShardResponse};
+use crate::journal::port::{
+    ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LoadError, ShardConnectionError, ShardRequest, ShardResponse,
+};
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
 use crate::journal::redis::error::is_away;
@@ -40,7 +42,7 @@ pub(super) struct Sent {
 pub(super) enum ScriptOutcome {
     Applied(Vec<Value>),
     Away(RedisError),
-    Dead(LineError),
+    Dead(ShardConnectionError),
 }
 
 impl Sent {
@@ -104,13 +106,13 @@ impl Sent {
     /// Hands an answer on that is not unknown. Answers the head after it, when it was a commit.
     ///
     /// # Errors
-    /// The line is dead. The waiting caller learns it from the line.
+    /// The shard connection is dead. The waiting caller learns it from the shard connection.
     pub(super) fn answer(
         self,
         answer: Result<Value, RedisError>,
         lease: &ShardLease,
-    ) -> Result<Option<u64>, LineError> {
-        let failed = |error: RedisError| LineError::Failed { shard: lease.shard, detail: error.to_string() };
+    ) -> Result<Option<u64>, ShardConnectionError> {
+        let failed = |error: RedisError| ShardConnectionError::Failed { shard: lease.shard, detail: error.to_string() };
         let mut head = None;
         let response = match self.request {
             ShardRequest::Commit { number, .. } => {
@@ -137,7 +139,10 @@ impl Sent {
             ShardRequest::Release => {
                 applied(answer, lease, 0)?;
                 self.reply.send(ShardResponse::Released).ok();
-                return Err(LineError::Failed { shard: lease.shard, detail: "its lease was given up".to_owned() });
+                return Err(ShardConnectionError::Failed {
+                    shard: lease.shard,
+                    detail: "its lease was given up".to_owned(),
+                });
             }
         };
         // Callers that stopped waiting are no error: the request has had its effect.
@@ -156,25 +161,39 @@ pub(super) fn judge(answer: Result<Value, RedisError>, shard: u16, expected: u64
     let (word, mut values) = match parsed {
         Ok(parsed) => parsed,
         Err(error) if is_away(&error) => return ScriptOutcome::Away(error),
-        Err(error) => return ScriptOutcome::Dead(LineError::Failed { shard, detail: error.to_string() }),
+        Err(error) => return ScriptOutcome::Dead(ShardConnectionError::Failed { shard, detail: error.to_string() }),
     };
     let detail = values.pop().unwrap_or_default();
     match word.as_str() {
-        "FENCED" => ScriptOutcome::Dead(LineError::Fenced { shard, by: reply::text(detail).unwrap_or_default() }),
-        "HEAD" => ScriptOutcome::Dead(LineError::Lost { shard, expected, found: reply::number(detail).unwrap_or(0) }),
+        "FENCED" => {
+            ScriptOutcome::Dead(ShardConnectionError::Fenced { shard, by: reply::text(detail).unwrap_or_default() })
+        }
+        "HEAD" => ScriptOutcome::Dead(ShardConnectionError::Lost {
+            shard,
+            expected,
+            found: reply::number(detail).unwrap_or(0),
+        }),
         "OK" | "DONE" => {
             values.push(detail);
             ScriptOutcome::Applied(values)
         }
-        other => ScriptOutcome::Dead(LineError::Failed { shard, detail: format!("a script answered {other:?}") }),
+        other => {
+            ScriptOutcome::Dead(ShardConnectionError::Failed { shard, detail: format!("a script answered {other:?}") })
+        }
     }
 }
 
-fn applied(answer: Result<Value, RedisError>, lease: &ShardLease, expected: u64) -> Result<Vec<Value>, LineError> {
+fn applied(
+    answer: Result<Value, RedisError>,
+    lease: &ShardLease,
+    expected: u64,
+) -> Result<Vec<Value>, ShardConnectionError> {
     match judge(answer, lease.shard, expected) {
         ScriptOutcome::Applied(values) => Ok(values),
         ScriptOutcome::Dead(error) => Err(error),
-        ScriptOutcome::Away(error) => Err(LineError::Failed { shard: lease.shard, detail: error.to_string() }),
+        ScriptOutcome::Away(error) => {
+            Err(ShardConnectionError::Failed { shard: lease.shard, detail: error.to_string() })
+        }
     }
 }
 
@@ -198,7 +217,7 @@ fn tell(lease: &ShardLease, counts: Vec<Value>) -> Result<(), RedisError> {
 }
 
 /// What is stored of a workspace, with its newest skipped message as stored. An answer that stays an error is
-/// the workspace's, not the line's: one key of another type must not stop the shard.
+/// the workspace's, not the shard connection's: one key of another type must not stop the shard.
 fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<(Stored, Option<Bytes>), LoadError> {
     let corrupt = |error: RedisError| LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() };
     answer.and_then(read::parse).map_err(corrupt).and_then(|answered| answered.stored(workspace))

@@ -41,7 +41,7 @@ impl World {
         self.work();
     }
 
-    fn line_failed(&mut self, error: &LineError) {
+    fn line_failed(&mut self, error: &ShardConnectionError) {
         self.epoch += 1;
         self.line = false;
         self.calls.clear();
@@ -49,16 +49,16 @@ impl World {
         self.poll = None;
         match error {
             // What the store gave back may be attempted again, but nothing that is known to be attempted.
-            LineError::Lost { .. } => {
+            ShardConnectionError::Lost { .. } => {
                 self.attempted.retain(|entry| self.shard.holds_attempted(*entry));
                 let lost = |flight: &Flight| !self.store.messages.contains_key(&flight.start.item.entry);
                 self.flights.iter_mut().for_each(|flight| flight.stale |= lost(flight));
             }
-            LineError::Fenced { .. } => {
+            ShardConnectionError::Fenced { .. } => {
                 self.attempted.clear();
                 self.flights.iter_mut().for_each(|flight| flight.stale = true);
             }
-            LineError::Failed { .. } => {}
+            ShardConnectionError::Failed { .. } => {}
         }
         self.shard.line_failed(error, Instant::now());
     }

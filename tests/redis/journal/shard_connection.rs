@@ -1,9 +1,10 @@
-//! The line: whatever the network or Redis does, a commit is applied once or the line says why not.
+//! The shard connection: whatever the network or Redis does, a commit is applied once, or the shard connection
+//! says why not.
 
 use std::time::Duration;
 
 use outbound::journal::Journal as _;
-use outbound::journal::port::{LineError, LoadError, Step};
+use outbound::journal::port::{LoadError, ShardConnectionError, Step};
 use tokio::time::Instant;
 
 use crate::journal::kit::{
@@ -32,14 +33,14 @@ fn answered(workspace: &mut Workspace, command: u64) -> Step {
 async fn an_answer_lost_after_the_script_ran_is_asked_for_again_and_nothing_is_applied_twice() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let (_journal, line, mut acme) = begun(&proxy.redis_url()).await;
+    let (_journal, connection, mut acme) = begun(&proxy.redis_url()).await;
     // The answer is `*3 $2 OK :0 :0`, 20 bytes: before the first, inside it, between the two, inside the second.
     for (round, after) in [0, 5, 20, 25].into_iter().enumerate() {
         let base = 10 * (round as u64 + 1);
         proxy.set(Mode::LoseAnswer { after });
-        let first = line.commit(batch([answered(&mut acme, base)]));
-        let second = line.commit(batch([answered(&mut acme, base + 1)]));
-        let behind = line.load(&acme.id);
+        let first = connection.commit(batch([answered(&mut acme, base)]));
+        let second = connection.commit(batch([answered(&mut acme, base + 1)]));
+        let behind = connection.load(&acme.id);
         let (first, second, behind) = tokio::join!(first, second, behind);
         proxy.answer_lost().await;
         assert!(first.unwrap() <= second.unwrap());
@@ -52,11 +53,11 @@ async fn an_answer_lost_after_the_script_ran_is_asked_for_again_and_nothing_is_a
 #[tokio::test]
 async fn commits_wait_for_a_redis_that_restarts_and_are_applied_once() {
     let mut server = RedisServer::start();
-    let (_journal, line, mut acme) = begun(&server.url()).await;
+    let (_journal, connection, mut acme) = begun(&server.url()).await;
     server.kill();
-    let first = line.commit(batch([answered(&mut acme, 1)]));
-    let second = line.commit(batch([answered(&mut acme, 2)]));
-    let loaded = line.load(&acme.id);
+    let first = connection.commit(batch([answered(&mut acme, 1)]));
+    let second = connection.commit(batch([answered(&mut acme, 2)]));
+    let loaded = connection.load(&acme.id);
     let before = Instant::now();
     let (first, second, loaded, ()) = tokio::join!(first, second, loaded, async { server.restart() });
     assert!(first.unwrap() >= before + LEASE, "the lease counts from the sending that was answered");
@@ -69,9 +70,9 @@ async fn commits_wait_for_a_redis_that_restarts_and_are_applied_once() {
 async fn a_redis_that_answers_nobody_is_left_for_a_new_connection() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
-    let (_journal, line, mut acme) = begun(&proxy.redis_url()).await;
+    let (_journal, connection, mut acme) = begun(&proxy.redis_url()).await;
     proxy.set(Mode::BlackHole);
-    let commit = tokio::spawn(line.commit(batch([answered(&mut acme, 1)])));
+    let commit = tokio::spawn(connection.commit(batch([answered(&mut acme, 1)])));
     let connections = proxy.accepted();
     until(|| proxy.accepted() > connections).await;
     proxy.set(Mode::Forward);
@@ -82,28 +83,28 @@ async fn a_redis_that_answers_nobody_is_left_for_a_new_connection() {
 #[tokio::test]
 async fn a_redis_that_lost_acknowledged_commits_ends_the_line_and_the_next_one_works() {
     let mut server = RedisServer::start();
-    let (journal, line, mut acme) = begun(&server.url()).await;
+    let (journal, connection, mut acme) = begun(&server.url()).await;
     let durable = acme.state.clone();
     let copy = server.copy_data();
-    line.commit(batch([acme.attempted(entry(1))])).await.unwrap();
+    connection.commit(batch([acme.attempted(entry(1))])).await.unwrap();
     server.roll_back(&copy);
-    let lost = LineError::Lost { shard: 0, expected: 2, found: 1 };
-    assert_eq!(line.load(&acme.id).await, Err(lost.clone()), "nothing older is read");
-    assert_eq!(line.commit(batch([acme.attempted(entry(2))])).await, Err(lost));
-    let line = acquire(&journal).await.line;
-    assert_eq!(line.load(&acme.id).await.unwrap().unwrap().state, durable);
-    line.commit(batch([])).await.unwrap();
+    let lost = ShardConnectionError::Lost { shard: 0, expected: 2, found: 1 };
+    assert_eq!(connection.load(&acme.id).await, Err(lost.clone()), "nothing older is read");
+    assert_eq!(connection.commit(batch([acme.attempted(entry(2))])).await, Err(lost));
+    let connection = acquire(&journal).await.connection;
+    assert_eq!(connection.load(&acme.id).await.unwrap().unwrap().state, durable);
+    connection.commit(batch([])).await.unwrap();
     assert_eq!(server.call::<u64>(&["HGET", "outbound:{0}:owner", "head"]), 2);
 }
 
 #[tokio::test]
 async fn a_commit_below_the_head_it_expects_is_refused_and_nothing_is_written() {
     let server = RedisServer::start();
-    let (_journal, line, mut acme) = begun(&server.url()).await;
+    let (_journal, connection, mut acme) = begun(&server.url()).await;
     // As after a failover that the connection survived.
     let () = server.call(&["HSET", "outbound:{0}:owner", "head", "0"]);
-    let commit = line.commit(batch([acme.attempted(entry(1))]));
-    assert_eq!(commit.await, Err(LineError::Lost { shard: 0, expected: 1, found: 0 }));
+    let commit = connection.commit(batch([acme.attempted(entry(1))]));
+    assert_eq!(commit.await, Err(ShardConnectionError::Lost { shard: 0, expected: 1, found: 0 }));
     assert_eq!(server.call::<u64>(&["EXISTS", ATTEMPTS]), 0);
 }
 
@@ -112,30 +113,30 @@ async fn a_line_fenced_by_a_later_acquisition_changes_nothing_any_more() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
     let old = journal(&proxy.redis_url()).await;
-    let zombie = acquire(&old).await.line;
+    let zombie = acquire(&old).await.connection;
     let mut acme = Workspace::new("acme");
     let input = old.publish(&acme.id, &message("hello")).await.unwrap();
     zombie.commit(batch([acme.saved()])).await.unwrap();
     proxy.set(Mode::Stall);
     let late = zombie.commit(batch([acme.attempted(input)]));
     let later = zombie.commit(settle([input]));
-    let line = acquire(&journal(&server.url()).await).await.line;
+    let connection = acquire(&journal(&server.url()).await).await.connection;
     proxy.set(Mode::Forward);
-    let fenced = LineError::Fenced { shard: 0, by: "node-a".to_owned() };
+    let fenced = ShardConnectionError::Fenced { shard: 0, by: "node-a".to_owned() };
     assert_eq!(late.await, Err(fenced.clone()));
     assert_eq!(later.await, Err(fenced.clone()));
     assert_eq!(zombie.release().await, Err(fenced));
     assert_eq!(server.call::<u64>(&["EXISTS", ATTEMPTS]), 0);
-    assert_eq!(line.present(vec![input]).await.unwrap(), [input]);
-    line.commit(batch([])).await.unwrap();
+    assert_eq!(connection.present(vec![input]).await.unwrap(), [input]);
+    connection.commit(batch([])).await.unwrap();
 }
 
 #[tokio::test]
 async fn scripts_that_redis_forgot_are_loaded_again() {
     let server = RedisServer::start();
-    let (journal, line, mut acme) = begun(&server.url()).await;
+    let (journal, connection, mut acme) = begun(&server.url()).await;
     let () = server.call(&["SCRIPT", "FLUSH"]);
-    line.commit(batch([answered(&mut acme, 1)])).await.unwrap();
+    connection.commit(batch([answered(&mut acme, 1)])).await.unwrap();
     let () = server.call(&["SCRIPT", "FLUSH"]);
     assert_eq!(journal.read(&acme.id).await.unwrap().state, acme.state);
     assert_applied_once(&server, &acme, 1);
@@ -144,11 +145,11 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
 #[tokio::test]
 async fn a_redis_that_refuses_before_running_is_asked_again() {
     let server = RedisServer::start();
-    let (_journal, line, mut acme) = begun(&server.url()).await;
+    let (_journal, connection, mut acme) = begun(&server.url()).await;
     // READONLY, as from a primary that a failover demoted.
     let () = server.call(&["REPLICAOF", "127.0.0.1", "1"]);
-    let first = tokio::spawn(line.commit(batch([answered(&mut acme, 1)])));
-    let second = tokio::spawn(line.commit(batch([answered(&mut acme, 2)])));
+    let first = tokio::spawn(connection.commit(batch([answered(&mut acme, 1)])));
+    let second = tokio::spawn(connection.commit(batch([answered(&mut acme, 2)])));
     let refused = || {
         let stats: String = server.call(&["INFO", "errorstats"]);
         stats.contains("errorstat_READONLY")
@@ -164,15 +165,15 @@ async fn a_redis_that_refuses_before_running_is_asked_again() {
 async fn a_key_of_another_type_is_one_workspaces_trouble_when_it_is_read() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     let () = server.call(&["SET", ATTEMPTS, "not a stream"]);
     let acme = Workspace::new("acme");
-    assert!(matches!(line.load(&acme.id).await.unwrap(), Err(LoadError::Corrupt { .. })));
-    assert_eq!(line.load(&"other".parse().unwrap()).await.unwrap().unwrap().state.seq, 0);
+    assert!(matches!(connection.load(&acme.id).await.unwrap(), Err(LoadError::Corrupt { .. })));
+    assert_eq!(connection.load(&"other".parse().unwrap()).await.unwrap().unwrap().state.seq, 0);
     let mut acme = acme;
-    let commit = line.commit(batch([acme.attempted(entry(1))])).await;
-    assert!(matches!(commit, Err(LineError::Failed { .. })), "{commit:?}");
-    assert!(matches!(line.commit(batch([])).await, Err(LineError::Failed { .. })));
+    let commit = connection.commit(batch([acme.attempted(entry(1))])).await;
+    assert!(matches!(commit, Err(ShardConnectionError::Failed { .. })), "{commit:?}");
+    assert!(matches!(connection.commit(batch([])).await, Err(ShardConnectionError::Failed { .. })));
     assert_eq!(server.call::<u64>(&["HGET", "outbound:{0}:owner", "head"]), 0);
 }
 
@@ -180,13 +181,13 @@ async fn a_key_of_another_type_is_one_workspaces_trouble_when_it_is_read() {
 async fn calls_take_effect_in_the_order_in_which_they_were_made_not_polled() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
-    let nothing = line.load(&acme.id);
-    let saved = line.commit(batch([acme.saved()]));
-    let loaded = line.load(&acme.id);
-    let attempted = line.commit(batch([acme.attempted(entry(1))]));
-    let all = line.load(&acme.id);
+    let nothing = connection.load(&acme.id);
+    let saved = connection.commit(batch([acme.saved()]));
+    let loaded = connection.load(&acme.id);
+    let attempted = connection.commit(batch([acme.attempted(entry(1))]));
+    let all = connection.load(&acme.id);
     assert_eq!(all.await.unwrap().unwrap().state, acme.state);
     attempted.await.unwrap();
     assert_eq!(loaded.await.unwrap().unwrap().state.seq, 1);
@@ -198,13 +199,13 @@ async fn calls_take_effect_in_the_order_in_which_they_were_made_not_polled() {
 async fn hundreds_of_loads_between_commits_all_see_what_was_committed_before_them() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
     let mut loads = Vec::new();
     for round in 0..10 {
         let step = if round == 0 { acme.saved() } else { acme.attempted(entry(round)) };
-        let commit = line.commit(batch([step]));
-        loads.extend((0..100).map(|_| (acme.state.seq, line.load(&acme.id))));
+        let commit = connection.commit(batch([step]));
+        loads.extend((0..100).map(|_| (acme.state.seq, connection.load(&acme.id))));
         commit.await.unwrap();
     }
     for (seq, load) in loads {
@@ -216,24 +217,24 @@ async fn hundreds_of_loads_between_commits_all_see_what_was_committed_before_the
 async fn a_line_on_which_too_much_waits_fails_instead_of_growing() {
     let mut server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     server.kill();
     let acme = Workspace::new("acme");
-    let bound = outbound::config::LINE_WAITING_MAX + outbound::config::LINE_UNANSWERED_MAX;
-    let loads = (0..=bound).map(|_| line.load(&acme.id)).collect::<Vec<_>>();
+    let bound = outbound::config::SHARD_REQUESTS_WAITING_MAX + outbound::config::SHARD_REQUESTS_UNANSWERED_MAX;
+    let loads = (0..=bound).map(|_| connection.load(&acme.id)).collect::<Vec<_>>();
     let all = tokio::time::timeout(Duration::from_secs(20), futures_util::future::join_all(loads)).await.unwrap();
-    assert!(all.iter().all(|load| matches!(load, Err(LineError::Failed { .. }))));
-    assert!(matches!(line.commit(batch([])).await, Err(LineError::Failed { .. })));
+    assert!(all.iter().all(|load| matches!(load, Err(ShardConnectionError::Failed { .. }))));
+    assert!(matches!(connection.commit(batch([])).await, Err(ShardConnectionError::Failed { .. })));
 }
 
 #[tokio::test]
 async fn a_dropped_future_changes_nothing_about_its_commit() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
-    drop(line.commit(batch([acme.saved()])));
-    let loaded = tokio::time::timeout(Duration::from_secs(5), line.load(&acme.id)).await.unwrap();
+    drop(connection.commit(batch([acme.saved()])));
+    let loaded = tokio::time::timeout(Duration::from_secs(5), connection.load(&acme.id)).await.unwrap();
     assert_eq!(loaded.unwrap().unwrap().state, acme.state);
 }
 
@@ -241,7 +242,7 @@ async fn a_dropped_future_changes_nothing_about_its_commit() {
 async fn a_full_redis_takes_commits_but_neither_messages_nor_commands() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    let line = acquire(&journal).await.line;
+    let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
     let input = journal.publish(&acme.id, &message("hello")).await.unwrap();
     let () = server.call(&["XADD", "outbound:messages", "*", "workspace", "acme", "message", "{}"]);
@@ -253,11 +254,11 @@ async fn a_full_redis_takes_commits_but_neither_messages_nor_commands() {
     let full = journal.submit(&acme.id, &command, Duration::from_secs(5)).await;
     assert!(matches!(full, Err(outbound::journal::port::SubmitError::Full)), "{full:?}");
 
-    line.commit(batch([acme.saved(), acme.attempted(input)])).await.unwrap();
-    assert_eq!(line.load(&acme.id).await.unwrap().unwrap().state, acme.state);
+    connection.commit(batch([acme.saved(), acme.attempted(input)])).await.unwrap();
+    assert_eq!(connection.load(&acme.id).await.unwrap().unwrap().state, acme.state);
     assert_eq!(journal.read(&acme.id).await.unwrap().state, acme.state);
     assert_eq!(journal.hand_over(10, Duration::from_millis(10)).await.unwrap(), 1);
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:messages"]), 0);
     let restarted = crate::journal::kit::journal(&server.url()).await;
-    restarted.acquire(0, &holder("node-a")).await.unwrap().line.commit(batch([])).await.unwrap();
+    restarted.acquire(0, &holder("node-a")).await.unwrap().connection.commit(batch([])).await.unwrap();
 }
