@@ -199,6 +199,7 @@ async fn follow(step: Step, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), 
         Step::Reply(bytes) => return stream.write_all(&bytes).await.is_ok(),
         Step::ReplyAndMore(bytes, pause, more) => {
             drop(stream.write_all(&bytes).await);
+            // The case is that more comes so long after the answer.
             tokio::time::sleep(pause).await;
             return stream.write_all(&more).await.is_ok();
         }
