@@ -66,7 +66,7 @@ async fn old_redis(stream: TcpStream) {
             return;
         }
         let mut words = Vec::new();
-        for _ in 0..connection.trim_start_matches('*').trim().parse::<usize>().unwrap() {
+        for _ in 0..line.trim_start_matches('*').trim().parse::<usize>().unwrap() {
             line.clear();
             lines.read_line(&mut line).await.unwrap();
             let mut word = vec![0; line.trim_start_matches('$').trim().parse::<usize>().unwrap() + 2];
