@@ -23,7 +23,7 @@ use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX, ENDPOINT_KEEPALIVE};
 
 /// Makes connections.
 #[derive(Debug)]
-pub(super) struct Connector {
+pub(super) struct EndpointConnector {
     https: HttpsConnector<HttpConnector<Resolver>>,
     http: Builder,
 }
@@ -74,7 +74,7 @@ pub(super) fn platform_roots() -> RootCertStore {
     roots
 }
 
-impl Connector {
+impl EndpointConnector {
     /// Connects to the addresses that `resolver` lets through and verifies certificates by `roots`; `limit` is
     /// for one connect.
     pub(super) fn new(resolver: Resolver, roots: RootCertStore, limit: Duration) -> Result<Self, rustls::Error> {

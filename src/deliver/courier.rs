@@ -16,7 +16,7 @@ use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 
 use super::classify::{self, AttemptPhase, Fault};
-use super::connection::{Connector, EndpointConnection, ExchangeError, platform_roots};
+use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, platform_roots};
 use super::guard::Guard;
 use super::head::RawHead;
 use super::pool::Pool;
@@ -31,7 +31,7 @@ use crate::workspace::time::Clock;
 /// ones ([performance](crate::docs::performance#the-physical-limits)), and belong to its runtime.
 #[derive(Debug)]
 pub struct Courier {
-    connector: Connector,
+    connector: EndpointConnector,
     pool: Arc<Pool>,
     guard: Guard,
     timeout: Duration,
@@ -104,7 +104,8 @@ impl Courier {
     pub fn with_roots(options: &CourierOptions, roots: RootCertStore) -> Result<Self, CourierError> {
         let guard = Guard::new(options.allow.clone());
         let resolver = Resolver::new(guard.clone(), options.timeout / 2);
-        let connector = Connector::new(resolver, roots, options.timeout).map_err(|error| CourierError(error.into()))?;
+        let connector =
+            EndpointConnector::new(resolver, roots, options.timeout).map_err(|error| CourierError(error.into()))?;
         Ok(Self { connector, pool: Arc::default(), guard, timeout: options.timeout, clock: options.clock })
     }
 
