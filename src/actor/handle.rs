@@ -12,11 +12,12 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::actor::admission::{Admission, NodeCap};
+use crate::actor::protocol::ToShard;
 use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
-use crate::actor::shard::{ShardActor, Status, ToShard, Tools};
+use crate::actor::shard::{ShardActor, Status, Tools};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
@@ -269,7 +270,7 @@ fn start_shards(
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
         };
-        ShardActor::new(core, tools, released).start()
+        ShardActor::create(|ctx| ShardActor::new(core, tools, released, ctx))
     };
     shards.into_iter().map(start_one).collect()
 }

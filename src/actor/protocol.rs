@@ -1,4 +1,4 @@
-//! What a shard and its workspaces say to each other.
+//! What a shard and its workspaces say to each other, and what else a shard is told.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::actor::admission::InFlight;
+use crate::actor::maps::HashSet;
 use crate::deliver::{AttemptOutcome, Target};
-use crate::journal::port::{Loaded, Newest, Step};
+use crate::journal::port::{
+    AcquireError, Acquired, Loaded, Newest, Polled, ShardConnectionError, ShardResponse, Step, StoreError,
+};
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
 use crate::workspace::decide::MailResult;
@@ -190,4 +193,29 @@ pub(super) enum MailNext {
     Later,
     /// Nothing: it is not owed any more.
     Over,
+}
+
+/// What a shard is told.
+pub(super) enum ToShard {
+    /// An answer of the store under the acquisition with this number.
+    Store(u64, StoreAnswer),
+    /// The report queue is not empty.
+    Reports,
+    MailSent(WorkspaceId, MailId, MailResult),
+    Tick,
+    Drain,
+    /// The drain took too long.
+    GiveUp,
+    Released,
+}
+
+/// What the store answered; void after a reload.
+pub(super) enum StoreAnswer {
+    Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
+    Polled(Result<Polled, StoreError>),
+    Line(Result<ShardResponse, ShardConnectionError>),
+}
+
+impl actix::Message for ToShard {
+    type Result = ();
 }

@@ -5,34 +5,38 @@
 
 use std::cell::{Cell, RefCell};
 
-use actix::Addr;
+use actix::Recipient;
 
-use crate::actor::protocol::Finished;
-use crate::actor::shard::{ShardActor, ToShard};
-use crate::actor::workspace::Report;
+use crate::actor::protocol::{Decided, Finished, Suspects, ToShard};
+use crate::message::WorkspaceId;
 
 /// Bounded by permits: each report answers a mail to a workspace, each end belongs to an attempt in flight.
-#[derive(Default)]
 pub(super) struct ReportQueue {
+    /// Where it is announced that something came.
+    shard: Recipient<ToShard>,
     reports: RefCell<Vec<Report>>,
     finished: RefCell<Vec<Finished>>,
     announced: Cell<bool>,
 }
 
 impl ReportQueue {
-    pub(super) fn report(&self, report: Report, shard: &Addr<ShardActor>) {
+    pub(super) fn new(shard: Recipient<ToShard>) -> Self {
+        Self { shard, reports: RefCell::default(), finished: RefCell::default(), announced: Cell::new(false) }
+    }
+
+    pub(super) fn report(&self, report: Report) {
         self.reports.borrow_mut().push(report);
-        self.announce(shard);
+        self.announce();
     }
 
-    pub(super) fn finish(&self, finished: Finished, shard: &Addr<ShardActor>) {
+    pub(super) fn finish(&self, finished: Finished) {
         self.finished.borrow_mut().push(finished);
-        self.announce(shard);
+        self.announce();
     }
 
-    fn announce(&self, shard: &Addr<ShardActor>) {
+    fn announce(&self) {
         if !self.announced.replace(true) {
-            shard.do_send(ToShard::Reports);
+            self.shard.do_send(ToShard::Reports);
         }
     }
 
@@ -41,4 +45,20 @@ impl ReportQueue {
         self.announced.set(false);
         (self.reports.take(), self.finished.take())
     }
+}
+
+/// What a workspace reports to its shard.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) workspace: WorkspaceId,
+    pub(super) incarnation: u64,
+    pub(super) what: What,
+}
+
+/// See [`Report`].
+#[derive(Debug)]
+pub(super) enum What {
+    Decided(Box<Decided>),
+    Retired,
+    Panicked(Suspects),
 }

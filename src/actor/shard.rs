@@ -21,23 +21,22 @@ use tracing::warn;
 
 use crate::actor::admission::InFlight;
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{End, Finished, Seed, Start, Suspects, unable_for_good};
+use crate::actor::protocol::{End, Finished, Seed, Start, StoreAnswer, Suspects, ToShard, unable_for_good};
 use crate::actor::read_scheduler::ReadScheduler;
-use crate::actor::report_queue::ReportQueue;
+use crate::actor::report_queue::{Report, ReportQueue, What};
 use crate::actor::shard::core::{Action, Counts, ShardCore};
+use crate::actor::workspace::WorkspaceActor;
 use crate::actor::workspace::core::WorkspaceContext;
-use crate::actor::workspace::{Report, What, WorkspaceActor};
 use crate::config::SNAPSHOT_EVERY;
 use crate::deliver::{Courier, Post, PostResult};
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, LoadError, Loaded, OwedMail, Poll, Polled, ShardConnection,
-    ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError,
+    AcquireError, Acquired, Holder, Journal, LoadError, Loaded, OwedMail, Poll, ShardConnection, ShardConnectionError,
+    ShardIntake, ShardRequest, ShardResponse, StoreError,
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
 use crate::seal::{Keyring, Seal};
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::MailId;
 use crate::workspace::time::Clock;
 
 /// What a shard actor works with.
@@ -83,49 +82,24 @@ struct HeldShard {
     polls: mpsc::Sender<Poll>,
 }
 
-/// What a shard is told.
-pub(super) enum ToShard {
-    /// An answer of the store under the acquisition with this number.
-    Store(u64, StoreAnswer),
-    /// The report queue is not empty.
-    Reports,
-    MailSent(WorkspaceId, MailId, MailResult),
-    Tick,
-    Drain,
-    /// The drain took too long.
-    GiveUp,
-    Released,
-}
-
-/// What the store answered; void after a reload.
-pub(super) enum StoreAnswer {
-    Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
-    Polled(Result<Polled, StoreError>),
-    Line(Result<ShardResponse, ShardConnectionError>),
-}
-
-impl actix::Message for ToShard {
-    type Result = ();
-}
-
 impl ShardActor {
-    pub(super) fn new(core: ShardCore, tools: Tools, released: oneshot::Sender<()>) -> Self {
+    pub(super) fn new(core: ShardCore, tools: Tools, released: oneshot::Sender<()>, ctx: &ActixContext<Self>) -> Self {
         Self {
             core,
             tools,
             held: None,
             epoch: 0,
             workspaces: HashMap::default(),
-            reports: Rc::default(),
+            reports: Rc::new(ReportQueue::new(ctx.address().recipient())),
             timer: None,
             released: Some(released),
             status: Status::Waiting("not acquired yet".to_owned()),
         }
     }
 
-    fn take(&mut self, told: ToShard, now: Instant, ctx: &mut ActixContext<Self>) {
-        match told {
-            ToShard::Store(epoch, told) if epoch == self.epoch => self.take_answer(told, now, ctx),
+    fn take(&mut self, mail: ToShard, now: Instant, ctx: &mut ActixContext<Self>) {
+        match mail {
+            ToShard::Store(epoch, answer) if epoch == self.epoch => self.take_answer(answer, now, ctx),
             ToShard::Store(..) => {}
             ToShard::Reports => {
                 let (reports, finished) = self.reports.take();
@@ -142,8 +116,8 @@ impl ShardActor {
         }
     }
 
-    fn take_answer(&mut self, told: StoreAnswer, now: Instant, ctx: &mut ActixContext<Self>) {
-        match told {
+    fn take_answer(&mut self, answer: StoreAnswer, now: Instant, ctx: &mut ActixContext<Self>) {
+        match answer {
             StoreAnswer::Acquired(result) => self.acquired(*result, now, ctx),
             StoreAnswer::Polled(Ok(polled)) => self.core.polled(polled, now),
             StoreAnswer::Polled(Err(error)) => self.core.poll_failed(&error, now),
@@ -242,14 +216,14 @@ impl ShardActor {
                 }
             }
             Action::Line(request) => self.send(request, ctx),
-            Action::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed, ctx),
+            Action::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
             Action::Tell(workspace, mail) => {
                 if let Some(actor) = self.workspaces.get(&workspace) {
                     actor.do_send(mail);
                 }
             }
             Action::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
-            Action::Post(start, in_flight) => self.post(start, in_flight, ctx),
+            Action::Post(start, in_flight) => self.post(start, in_flight),
             Action::SendMail(mail) => self.send_mail(mail, ctx),
             Action::Release => self.release(ctx),
         }
@@ -276,30 +250,27 @@ impl ShardActor {
         });
     }
 
-    fn activate(&mut self, workspace: WorkspaceId, incarnation: u64, seed: Seed, ctx: &ActixContext<Self>) {
+    fn activate(&mut self, workspace: WorkspaceId, incarnation: u64, seed: Seed) {
         let context = Rc::clone(&self.tools.context);
-        let (shard, reports) = (ctx.address(), Rc::clone(&self.reports));
+        let reports = Rc::clone(&self.reports);
         let id = workspace.clone();
-        match catch_unwind(AssertUnwindSafe(|| {
-            WorkspaceActor::new(id, incarnation, seed, context, shard, reports).start()
-        })) {
+        match catch_unwind(AssertUnwindSafe(|| WorkspaceActor::new(id, incarnation, seed, context, reports).start())) {
             Ok(actor) => drop(self.workspaces.insert(workspace, actor)),
             Err(_) => {
-                self.reports
-                    .report(Report { workspace, incarnation, what: What::Panicked(Suspects::None) }, &ctx.address());
+                self.reports.report(Report { workspace, incarnation, what: What::Panicked(Suspects::None) });
             }
         }
     }
 
     /// Makes a POST in a task of its own; its end goes to the report queue, announced once a turn.
-    fn post(&self, start: Arc<Start>, in_flight: InFlight, ctx: &ActixContext<Self>) {
+    fn post(&self, start: Arc<Start>, in_flight: InFlight) {
         let courier = Rc::clone(&self.tools.courier);
-        let (reports, clock, shard) = (Rc::clone(&self.reports), self.tools.clock, ctx.address());
+        let (reports, clock) = (Rc::clone(&self.reports), self.tools.clock);
         actix_rt::spawn(async move {
             let began = clock();
             let end = attempt(&courier, &start).await;
             drop(in_flight);
-            reports.finish(Finished { start, began, end }, &shard);
+            reports.finish(Finished { start, began, end });
         });
     }
 
@@ -421,8 +392,8 @@ const MAILBOX_HINT: usize = 8_192;
 impl Handler<ToShard> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, told: ToShard, ctx: &mut Self::Context) {
-        self.take(told, Instant::now(), ctx);
+    fn handle(&mut self, mail: ToShard, ctx: &mut Self::Context) {
+        self.take(mail, Instant::now(), ctx);
         self.work(ctx);
     }
 }

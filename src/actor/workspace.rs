@@ -7,11 +7,10 @@ mod test_run;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use actix::{Actor, ActorContext, Addr, Context as ActixContext, Handler};
+use actix::{Actor, ActorContext, Context as ActixContext, Handler};
 
-use crate::actor::protocol::{Decided, Seed, Suspects, ToWorkspace};
-use crate::actor::report_queue::ReportQueue;
-use crate::actor::shard::ShardActor;
+use crate::actor::protocol::{Seed, ToWorkspace};
+use crate::actor::report_queue::{Report, ReportQueue, What};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Resident;
 use crate::message::WorkspaceId;
@@ -21,7 +20,6 @@ pub(super) struct WorkspaceActor {
     resident: Resident,
     /// Names this incarnation of the workspace: reports of an earlier one are ignored.
     incarnation: u64,
-    shard: Addr<ShardActor>,
     reports: Rc<ReportQueue>,
 }
 
@@ -32,18 +30,17 @@ impl WorkspaceActor {
         incarnation: u64,
         seed: Seed,
         context: Rc<WorkspaceContext>,
-        shard: Addr<ShardActor>,
         reports: Rc<ReportQueue>,
     ) -> Self {
         let (core, first) = WorkspaceCore::new(id, seed, context);
-        let actor = Self { resident: core.into(), incarnation, shard, reports };
+        let actor = Self { resident: core.into(), incarnation, reports };
         actor.report(What::Decided(Box::new(first)));
         actor
     }
 
     fn report(&self, what: What) {
         let report = Report { workspace: self.resident.id().clone(), incarnation: self.incarnation, what };
-        self.reports.report(report, &self.shard);
+        self.reports.report(report);
     }
 }
 
@@ -80,20 +77,4 @@ impl Handler<ToWorkspace> for WorkspaceActor {
             }
         }
     }
-}
-
-/// What a workspace reports to its shard.
-#[derive(Debug)]
-pub(super) struct Report {
-    pub(super) workspace: WorkspaceId,
-    pub(super) incarnation: u64,
-    pub(super) what: What,
-}
-
-/// See [`Report`].
-#[derive(Debug)]
-pub(super) enum What {
-    Decided(Box<Decided>),
-    Retired,
-    Panicked(Suspects),
 }

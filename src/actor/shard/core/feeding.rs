@@ -191,9 +191,9 @@ mod tests {
     use super::*;
     use crate::actor::admission::{Admission, NodeCap};
     use crate::actor::protocol::Decided;
+    use crate::actor::report_queue::{Report, What};
     use crate::actor::shard::entry::Place;
     use crate::actor::shard::intake::Limits;
-    use crate::actor::workspace::{Report, What};
     use crate::journal::port::Loaded;
     use crate::workspace::{State, Time};
 

@@ -15,12 +15,12 @@ use super::store::Store;
 use crate::actor::admission::{Admission, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
+use crate::actor::report_queue::{Report, What};
 use crate::actor::shard::core::{Action, ShardCore};
 use crate::actor::shard::entry::Place;
 use crate::actor::shard::intake::Limits;
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Resident;
-use crate::actor::workspace::{Report, What};
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
     AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, ShardConnectionError, ShardRequest,

@@ -5,9 +5,9 @@ use super::*;
 impl World {
     /// Takes the next mail of the shard's mailbox, as the shard actor does.
     pub(super) fn take_mail(&mut self) {
-        let Some(told) = self.mailbox.pop_front() else { return };
+        let Some(mail) = self.mailbox.pop_front() else { return };
         let now = Instant::now();
-        match told {
+        match mail {
             ShardMail::Acquired(epoch, result) if epoch == self.epoch => match result {
                 Ok((outbox, present)) => {
                     self.line = true;
@@ -205,7 +205,7 @@ impl World {
     pub(super) fn apply_call(&mut self) {
         let Some(call) = self.calls.pop_front() else { return };
         let epoch = self.epoch;
-        let told = match call {
+        let answer = match call {
             ShardRequest::Commit { number, batch } => {
                 let settled: Vec<_> = batch.steps.iter().flat_map(|step| step.settled.clone()).collect();
                 self.note(|| format!("commit {number} settles {settled:?}"));
@@ -239,7 +239,7 @@ impl World {
                 unreachable!("{request:?} goes past the committer")
             }
         };
-        self.answers.push_back(told);
+        self.answers.push_back(answer);
     }
 
     /// An answer reaches the shard's mailbox. Each comes by a task of its own, so one may overtake another.
@@ -247,8 +247,8 @@ impl World {
         let overtakes = self.answers.len() > 1
             && !matches!(self.answers[1], ShardMail::LineFailed(..))
             && self.rng.random_range(0..10) == 0;
-        if let Some(told) = self.answers.remove(usize::from(overtakes)) {
-            self.mailbox.push_back(told);
+        if let Some(answer) = self.answers.remove(usize::from(overtakes)) {
+            self.mailbox.push_back(answer);
         }
     }
 
