@@ -32,4 +32,4 @@ pub mod bench;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Died, Handle, Options, ShardReport, StartError, start};
+pub use handle::{Died, Handle, ShardOptions, ShardReport, StartShardsError, start};

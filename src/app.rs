@@ -69,7 +69,7 @@ pub enum AppError {
     Mail(#[from] notify::MailerError),
     /// The shards cannot be started.
     #[error(transparent)]
-    Shards(#[from] actor::StartError),
+    Shards(#[from] actor::StartShardsError),
     /// The shards stopped by themselves.
     #[error(transparent)]
     Died(#[from] actor::Died),
@@ -116,7 +116,7 @@ impl App {
             None => configured_mailer(&config)?,
         };
         let (journal, prefix) = open(&config).await?;
-        let shards = actor::start(actor::Options {
+        let shards = actor::start(actor::ShardOptions {
             journal: Arc::clone(&journal),
             prefix: prefix.into(),
             mailer,

@@ -15,9 +15,9 @@ use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::protocol::ToShard;
 use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::shard::core::ShardCore;
-use crate::actor::shard::entry::Place;
+use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
-use crate::actor::shard::{ShardActor, Status, Tools};
+use crate::actor::shard::{ShardActor, ShardStatus, Tools};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
@@ -30,7 +30,7 @@ use crate::workspace::time::Clock;
 
 /// What the shards run with.
 #[derive(Clone)]
-pub struct Options {
+pub struct ShardOptions {
     /// Where everything is remembered.
     pub journal: Arc<dyn Journal>,
     /// What the journal's keys start with; named in the reason of an entry in the wrong shard.
@@ -59,11 +59,11 @@ pub struct Options {
 pub struct Handle {
     board: Arc<Board>,
     drain: Option<oneshot::Sender<()>>,
-    ended: Option<oneshot::Receiver<End>>,
+    ended: Option<oneshot::Receiver<RunEnd>>,
 }
 
 /// How each shard is.
-struct Board(Mutex<Vec<Status>>);
+struct Board(Mutex<Vec<ShardStatus>>);
 
 /// How the shards are, for readyz.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub struct ShardReport {
     pub unavailable: usize,
 }
 
-enum End {
+enum RunEnd {
     Drained,
     Died,
 }
@@ -86,7 +86,7 @@ pub struct Died;
 
 /// The shards cannot be started.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum StartShardsError {
     /// No courier.
     #[error(transparent)]
     Courier(#[from] deliver::CourierError),
@@ -98,12 +98,12 @@ pub enum StartError {
 /// Starts every shard of the journal.
 ///
 /// # Errors
-/// See [`StartError`].
-pub fn start(options: Options) -> Result<Handle, StartError> {
+/// See [`StartShardsError`].
+pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
     // Built once here so that a broken trust store is an error at the start and not in a thread.
     drop(Courier::new(&options.deliver)?);
     let shards = usize::from(options.journal.shards());
-    let board = Arc::new(Board(Mutex::new(vec![Status::Waiting("starting".to_owned()); shards])));
+    let board = Arc::new(Board(Mutex::new(vec![ShardStatus::Waiting("starting".to_owned()); shards])));
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let seen = Arc::clone(&board);
@@ -113,7 +113,7 @@ pub fn start(options: Options) -> Result<Handle, StartError> {
             let end_of_run = System::new().block_on(run(options, seen, drained));
             drop(end.send(end_of_run));
         })
-        .map_err(StartError::Thread)?;
+        .map_err(StartShardsError::Thread)?;
     Ok(Handle { board, drain: Some(drain), ended: Some(ended) })
 }
 
@@ -131,7 +131,7 @@ impl Handle {
             let end = ended.await;
             // They have ended, so a drain has nothing to wait for.
             self.ended = None;
-            if matches!(end, Ok(End::Drained)) {
+            if matches!(end, Ok(RunEnd::Drained)) {
                 std::future::pending().await
             }
         }
@@ -151,9 +151,9 @@ impl Handle {
 }
 
 impl Board {
-    fn set(&self, shard: usize, status: Status) {
+    fn set(&self, shard: usize, status: ShardStatus) {
         let mut board = self.0.lock();
-        let all_held = |board: &[Status]| board.iter().all(|status| matches!(status, Status::Held(_)));
+        let all_held = |board: &[ShardStatus]| board.iter().all(|status| matches!(status, ShardStatus::Held(_)));
         let were_held = all_held(&board);
         if let Some(place) = board.get_mut(shard) {
             *place = status;
@@ -168,9 +168,11 @@ impl Board {
         let mut report = ShardReport::default();
         for (shard, status) in board.iter().enumerate() {
             match status {
-                Status::Waiting(why) => report.reasons.push(format!("shard {shard} is not held: {why}")),
-                Status::Released => report.reasons.push(format!("shard {shard} is released: the service is stopping")),
-                Status::Held(counts) => {
+                ShardStatus::Waiting(why) => report.reasons.push(format!("shard {shard} is not held: {why}")),
+                ShardStatus::Released => {
+                    report.reasons.push(format!("shard {shard} is released: the service is stopping"))
+                }
+                ShardStatus::Held(counts) => {
                     report.unavailable += counts.unavailable;
                     if counts.store_is_silent {
                         report.reasons.push(format!("shard {shard}: the store does not answer; nothing is attempted"));
@@ -188,7 +190,7 @@ impl Board {
     }
 }
 
-async fn run(options: Options, board: Arc<Board>, drain: oneshot::Receiver<()>) -> End {
+async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<()>) -> RunEnd {
     let cap = NodeCap::new(options.in_flight_max);
     let arbiters: Vec<Arbiter> = (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
     let mut released = Vec::new();
@@ -218,7 +220,7 @@ async fn run(options: Options, board: Arc<Board>, drain: oneshot::Receiver<()>) 
                 addresses.iter().for_each(|shard| shard.do_send(ToShard::GiveUp));
                 drop(tokio::time::timeout(DRAIN_EXTRA, &mut all_released).await);
             }
-            End::Drained
+            RunEnd::Drained
         }
         died = first_death(addresses.clone(), &board) => died,
     };
@@ -233,7 +235,7 @@ async fn run(options: Options, board: Arc<Board>, drain: oneshot::Receiver<()>) 
 /// Starts the shards of one arbiter, on its thread.
 fn start_shards(
     shards: Vec<(u16, oneshot::Sender<()>)>,
-    options: &Options,
+    options: &ShardOptions,
     cap: &Arc<NodeCap>,
     board: &Arc<Board>,
 ) -> Vec<Addr<ShardActor>> {
@@ -246,7 +248,7 @@ fn start_shards(
     };
     let read_scheduler = Rc::<ReadScheduler>::default();
     let start_one = |(shard, released): (u16, oneshot::Sender<()>)| {
-        let place = Place { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
+        let identity = ShardIdentity { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
         let admission = Admission::new(Arc::clone(cap), options.deliver.timeout);
         let context = Rc::new(WorkspaceContext {
             policy: options.policy,
@@ -257,7 +259,7 @@ fn start_shards(
             #[cfg(test)]
             inspect: super::tests::inspect,
         });
-        let core = ShardCore::new(place, Limits::default(), options.clock, admission, tokio::time::Instant::now());
+        let core = ShardCore::new(identity, Limits::default(), options.clock, admission, tokio::time::Instant::now());
         let board = Arc::clone(board);
         let tools = Tools {
             journal: Arc::clone(&options.journal),
@@ -276,13 +278,13 @@ fn start_shards(
 }
 
 /// Ends when a shard's actor has died.
-async fn first_death(addresses: Vec<Addr<ShardActor>>, board: &Board) -> End {
+async fn first_death(addresses: Vec<Addr<ShardActor>>, board: &Board) -> RunEnd {
     loop {
         tokio::time::sleep(DEATH_CHECK).await;
         if let Some(shard) = addresses.iter().position(|shard| !shard.connected()) {
-            board.set(shard, Status::Waiting("its actor failed".to_owned()));
+            board.set(shard, ShardStatus::Waiting("its actor failed".to_owned()));
             error!("A shard failed inside the service; the service stops.");
-            return End::Died;
+            return RunEnd::Died;
         }
     }
 }
@@ -316,7 +318,7 @@ mod tests {
         let (end, ended) = oneshot::channel();
         let board = Arc::new(Board(Mutex::default()));
         let mut handle = Handle { board, drain: None, ended: Some(ended) };
-        drop(end.send(End::Died));
+        drop(end.send(RunEnd::Died));
         handle.died().await;
         handle.drain().await;
     }

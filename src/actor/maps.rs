@@ -4,9 +4,9 @@
 //! down, and fixed in tests, so that a seed of the simulation repeats what it did.
 
 #[cfg(test)]
-type Hashing = foldhash::quality::FixedState;
+use foldhash::quality::FixedState as Hashing;
 #[cfg(not(test))]
-type Hashing = foldhash::quality::RandomState;
+use foldhash::quality::RandomState as Hashing;
 
 pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, Hashing>;
 pub(super) type HashSet<K> = std::collections::HashSet<K, Hashing>;

@@ -42,14 +42,14 @@ pub(super) struct Start {
 
 /// What became of a [`Start`].
 #[derive(Debug, Clone)]
-pub(super) struct Finished {
+pub(super) struct FinishedAttempt {
     pub(super) start: Arc<Start>,
     /// When the attempt began.
     pub(super) began: Time,
-    pub(super) end: End,
+    pub(super) end: AttemptEnd,
 }
 
-impl Finished {
+impl FinishedAttempt {
     /// The attempt that it was. What that does to the counter is decided later.
     pub(super) fn attempt(&self, done: &AttemptOutcome) -> Attempt {
         let start = &self.start;
@@ -75,7 +75,7 @@ impl Finished {
 
 /// The two ends of a POST.
 #[derive(Debug, Clone)]
-pub(super) enum End {
+pub(super) enum AttemptEnd {
     /// There is an outcome.
     Done(Arc<AttemptOutcome>),
     /// Our own system could not make it; nothing was attempted.
@@ -110,7 +110,7 @@ pub(super) enum ToWorkspace {
     /// Messages, in stream order.
     Entries(Vec<Arc<Item>>),
     /// Ends of attempts.
-    Outcomes(Vec<Finished>),
+    Outcomes(Vec<FinishedAttempt>),
     /// An operator's command and its entry.
     Command(EntryId, Arc<Command>),
     /// The answer to [`Decided::newest_for`].

@@ -7,15 +7,15 @@ use std::cell::{Cell, RefCell};
 
 use actix::Recipient;
 
-use crate::actor::protocol::{Decided, Finished, Suspects, ToShard};
+use crate::actor::protocol::{Decided, FinishedAttempt, Suspects, ToShard};
 use crate::message::WorkspaceId;
 
 /// Bounded by permits: each report answers a mail to a workspace, each end belongs to an attempt in flight.
 pub(super) struct ReportQueue {
     /// Where it is announced that something came.
     shard: Recipient<ToShard>,
-    reports: RefCell<Vec<Report>>,
-    finished: RefCell<Vec<Finished>>,
+    reports: RefCell<Vec<WorkspaceReport>>,
+    finished: RefCell<Vec<FinishedAttempt>>,
     announced: Cell<bool>,
 }
 
@@ -24,12 +24,12 @@ impl ReportQueue {
         Self { shard, reports: RefCell::default(), finished: RefCell::default(), announced: Cell::new(false) }
     }
 
-    pub(super) fn report(&self, report: Report) {
+    pub(super) fn report(&self, report: WorkspaceReport) {
         self.reports.borrow_mut().push(report);
         self.announce();
     }
 
-    pub(super) fn finish(&self, finished: Finished) {
+    pub(super) fn finish(&self, finished: FinishedAttempt) {
         self.finished.borrow_mut().push(finished);
         self.announce();
     }
@@ -41,7 +41,7 @@ impl ReportQueue {
     }
 
     /// Everything that came since, in order. An attempt is decided on before it ends, so reports go first.
-    pub(super) fn take(&self) -> (Vec<Report>, Vec<Finished>) {
+    pub(super) fn take(&self) -> (Vec<WorkspaceReport>, Vec<FinishedAttempt>) {
         self.announced.set(false);
         (self.reports.take(), self.finished.take())
     }
@@ -49,15 +49,15 @@ impl ReportQueue {
 
 /// What a workspace reports to its shard.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct WorkspaceReport {
     pub(super) workspace: WorkspaceId,
     pub(super) incarnation: u64,
-    pub(super) what: What,
+    pub(super) what: Reported,
 }
 
-/// See [`Report`].
+/// See [`WorkspaceReport`].
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum Reported {
     Decided(Box<Decided>),
     Retired,
     Panicked(Suspects),

@@ -21,10 +21,12 @@ use tracing::warn;
 
 use crate::actor::admission::InFlight;
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{End, Finished, Seed, Start, StoreAnswer, Suspects, ToShard, unable_for_good};
+use crate::actor::protocol::{
+    AttemptEnd, FinishedAttempt, Seed, Start, StoreAnswer, Suspects, ToShard, unable_for_good,
+};
 use crate::actor::read_scheduler::ReadScheduler;
-use crate::actor::report_queue::{Report, ReportQueue, What};
-use crate::actor::shard::core::{Action, Counts, ShardCore};
+use crate::actor::report_queue::{ReportQueue, Reported, WorkspaceReport};
+use crate::actor::shard::core::{ShardAction, ShardCore, ShardCounts};
 use crate::actor::workspace::WorkspaceActor;
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::SNAPSHOT_EVERY;
@@ -50,15 +52,15 @@ pub(super) struct Tools {
     pub(super) holder: Holder,
     pub(super) shard: u16,
     /// Tells the handle how the shard is.
-    pub(super) publish: Box<dyn Fn(Status)>,
+    pub(super) publish: Box<dyn Fn(ShardStatus)>,
 }
 
 /// How a shard is, for readyz.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Status {
+pub(super) enum ShardStatus {
     /// Not held, and why.
     Waiting(String),
-    Held(Counts),
+    Held(ShardCounts),
     Released,
 }
 
@@ -73,7 +75,7 @@ pub(super) struct ShardActor {
     timer: Option<(SpawnHandle, Instant)>,
     /// Told when the shard is released; dropped untold when the actor dies.
     released: Option<oneshot::Sender<()>>,
-    status: Status,
+    status: ShardStatus,
 }
 
 struct HeldShard {
@@ -93,7 +95,7 @@ impl ShardActor {
             reports: Rc::new(ReportQueue::new(ctx.address().recipient())),
             timer: None,
             released: Some(released),
-            status: Status::Waiting("not acquired yet".to_owned()),
+            status: ShardStatus::Waiting("not acquired yet".to_owned()),
         }
     }
 
@@ -131,7 +133,7 @@ impl ShardActor {
                         "Another process has this node's id: two processes share a data directory; stop one of them."
                     );
                 }
-                self.show(Status::Waiting(error.to_string()));
+                self.show(ShardStatus::Waiting(error.to_string()));
                 self.core.line_failed(&error, now);
             }
         }
@@ -165,7 +167,7 @@ impl ShardActor {
                 self.core.acquired(acquired.outbox, &present, acquired.lease_until, now);
             }
             Err(error) => {
-                self.show(Status::Waiting(error.to_string()));
+                self.show(ShardStatus::Waiting(error.to_string()));
                 let ours = &self.tools.holder.node;
                 let elsewhere = matches!(&error, AcquireError::Held { node, .. } if node != ours);
                 self.core.not_acquired(&error, elsewhere);
@@ -173,7 +175,7 @@ impl ShardActor {
         }
     }
 
-    fn show(&mut self, status: Status) {
+    fn show(&mut self, status: ShardStatus) {
         if status != self.status {
             self.status = status;
             (self.tools.publish)(self.status.clone());
@@ -202,30 +204,30 @@ impl ShardActor {
         }
         self.arm_timer(now, ctx);
         if self.core.is_running() {
-            self.show(Status::Held(self.core.counts(now)));
+            self.show(ShardStatus::Held(self.core.counts(now)));
         }
     }
 
-    fn act(&mut self, action: Action, ctx: &mut ActixContext<Self>) {
+    fn act(&mut self, action: ShardAction, ctx: &mut ActixContext<Self>) {
         match action {
-            Action::Acquire { after, attempted } => self.acquire(after, attempted, ctx),
-            Action::Poll(poll) => {
+            ShardAction::Acquire { after, attempted } => self.acquire(after, attempted, ctx),
+            ShardAction::Poll(poll) => {
                 // One read at a time, so there is room; with no reader left the reload is under way.
                 if let Some(held) = &self.held {
                     held.polls.try_send(poll).ok();
                 }
             }
-            Action::Line(request) => self.send(request, ctx),
-            Action::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
-            Action::Tell(workspace, mail) => {
+            ShardAction::Line(request) => self.send(request, ctx),
+            ShardAction::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
+            ShardAction::Tell(workspace, mail) => {
                 if let Some(actor) = self.workspaces.get(&workspace) {
                     actor.do_send(mail);
                 }
             }
-            Action::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
-            Action::Post(start, in_flight) => self.post(start, in_flight),
-            Action::SendMail(mail) => self.send_mail(mail, ctx),
-            Action::Release => self.release(ctx),
+            ShardAction::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
+            ShardAction::Post(start, in_flight) => self.post(start, in_flight),
+            ShardAction::SendMail(mail) => self.send_mail(mail, ctx),
+            ShardAction::Release => self.release(ctx),
         }
     }
 
@@ -257,7 +259,11 @@ impl ShardActor {
         match catch_unwind(AssertUnwindSafe(|| WorkspaceActor::new(id, incarnation, seed, context, reports).start())) {
             Ok(actor) => drop(self.workspaces.insert(workspace, actor)),
             Err(_) => {
-                self.reports.report(Report { workspace, incarnation, what: What::Panicked(Suspects::None) });
+                self.reports.report(WorkspaceReport {
+                    workspace,
+                    incarnation,
+                    what: Reported::Panicked(Suspects::None),
+                });
             }
         }
     }
@@ -270,7 +276,7 @@ impl ShardActor {
             let began = clock();
             let end = attempt(&courier, &start).await;
             drop(in_flight);
-            reports.finish(Finished { start, began, end });
+            reports.finish(FinishedAttempt { start, began, end });
         });
     }
 
@@ -301,7 +307,7 @@ impl ShardActor {
     }
 
     fn end(&mut self, ctx: &mut ActixContext<Self>) {
-        self.show(Status::Released);
+        self.show(ShardStatus::Released);
         self.workspaces.clear();
         if let Some(released) = self.released.take() {
             released.send(()).ok();
@@ -363,17 +369,17 @@ fn open_sealed(keyring: &Keyring, workspace: &WorkspaceId, mut loaded: Loaded) -
     }
 }
 
-pub(super) async fn attempt(courier: &Courier, start: &Start) -> End {
+pub(super) async fn attempt(courier: &Courier, start: &Start) -> AttemptEnd {
     let post = Post {
         to: Arc::clone(&start.to),
         webhook_id: Arc::clone(&start.webhook_id),
         body: start.item.message.raw().body(),
     };
     match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {
-        Ok(PostResult::Done(done)) => End::Done(Arc::new(done)),
-        Ok(PostResult::Unable(why)) => End::Unable(why),
+        Ok(PostResult::Done(done)) => AttemptEnd::Done(Arc::new(done)),
+        Ok(PostResult::Unable(why)) => AttemptEnd::Unable(why),
         // Whether a byte was written is unknown, so this is an outcome: it is never sent again.
-        Err(_) => End::Done(Arc::new(unable_for_good("the attempt failed inside the service"))),
+        Err(_) => AttemptEnd::Done(Arc::new(unable_for_good("the attempt failed inside the service"))),
     }
 }
 

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use actix::{Actor, ActorContext, Context as ActixContext, Handler};
 
 use crate::actor::protocol::{Seed, ToWorkspace};
-use crate::actor::report_queue::{Report, ReportQueue, What};
+use crate::actor::report_queue::{ReportQueue, Reported, WorkspaceReport};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Resident;
 use crate::message::WorkspaceId;
@@ -34,12 +34,12 @@ impl WorkspaceActor {
     ) -> Self {
         let (core, first) = WorkspaceCore::new(id, seed, context);
         let actor = Self { resident: core.into(), incarnation, reports };
-        actor.report(What::Decided(Box::new(first)));
+        actor.report(Reported::Decided(Box::new(first)));
         actor
     }
 
-    fn report(&self, what: What) {
-        let report = Report { workspace: self.resident.id().clone(), incarnation: self.incarnation, what };
+    fn report(&self, what: Reported) {
+        let report = WorkspaceReport { workspace: self.resident.id().clone(), incarnation: self.incarnation, what };
         self.reports.report(report);
     }
 }
@@ -64,15 +64,15 @@ impl Handler<ToWorkspace> for WorkspaceActor {
 
     fn handle(&mut self, mail: ToWorkspace, ctx: &mut Self::Context) {
         if matches!(mail, ToWorkspace::Retire) {
-            self.report(What::Retired);
+            self.report(Reported::Retired);
             return ctx.stop();
         }
         let suspects = mail.suspects();
         match catch_unwind(AssertUnwindSafe(|| self.resident.handle(mail))) {
-            Ok(decided) => self.report(What::Decided(Box::new(decided))),
+            Ok(decided) => self.report(Reported::Decided(Box::new(decided))),
             // The state may be half changed: it is dropped with this actor and loaded again.
             Err(_) => {
-                self.report(What::Panicked(suspects));
+                self.report(Reported::Panicked(suspects));
                 ctx.stop();
             }
         }

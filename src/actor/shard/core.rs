@@ -1,4 +1,4 @@
-//! One shard: what it holds and what happens next. Plain and synchronous: events go in, [`Action`]s
+//! One shard: what it holds and what happens next. Plain and synchronous: events go in, [`ShardAction`]s
 //! come out; the actor around it ([`super::shard`]) does the I/O.
 //!
 //! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 use crate::actor::admission::{Admission, InFlight};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{Finished, Seed, Start, ToWorkspace};
+use crate::actor::protocol::{FinishedAttempt, Seed, Start, ToWorkspace};
 use crate::actor::shard::committer::Committer;
-use crate::actor::shard::entry::Place;
+use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::{Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::shard::registry::{Phase, Registry};
@@ -34,7 +34,7 @@ use crate::workspace::time::Clock;
 
 /// What the shard's actor is to do.
 #[derive(Debug)]
-pub(in crate::actor) enum Action {
+pub(in crate::actor) enum ShardAction {
     /// Acquire the shard after a pause, then ask which of these entries still exist.
     Acquire { after: Duration, attempted: Vec<EntryId> },
     /// Read forward.
@@ -57,7 +57,7 @@ pub(in crate::actor) enum Action {
 
 /// Whether the shard works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum ShardMode {
     /// The lease is being acquired.
     Acquiring,
     Running,
@@ -82,12 +82,12 @@ struct HeldCommand {
 struct TestPost {
     command: EntryId,
     start: Arc<Start>,
-    end: Option<Finished>,
+    end: Option<FinishedAttempt>,
 }
 
 /// Counts that an operator sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::actor) struct Counts {
+pub(in crate::actor) struct ShardCounts {
     /// Workspaces that cannot be loaded.
     pub(in crate::actor) unavailable: usize,
     /// Attempts that our own system could not make lately.
@@ -97,11 +97,11 @@ pub(in crate::actor) struct Counts {
 }
 
 pub(in crate::actor) struct ShardCore {
-    place: Place,
+    identity: ShardIdentity,
     limits: Limits,
     clock: Clock,
     admission: Rc<Admission>,
-    mode: Mode,
+    mode: ShardMode,
     /// Failed acquisitions, reloads or reads in a row.
     setbacks: u32,
     /// Failed commits that the shard was reloaded for, none of them `proven_at` or later.
@@ -131,7 +131,7 @@ pub(in crate::actor) struct ShardCore {
     incarnations: u64,
     /// When idle workspaces are looked for next.
     tidy_at: Instant,
-    actions: VecDeque<Action>,
+    actions: VecDeque<ShardAction>,
 }
 
 /// How often starved workspaces are woken.
@@ -143,18 +143,18 @@ const TIDY_EVERY: Duration = HIBERNATE_AFTER;
 
 impl ShardCore {
     pub(in crate::actor) fn new(
-        place: Place,
+        identity: ShardIdentity,
         limits: Limits,
         clock: Clock,
         admission: Rc<Admission>,
         now: Instant,
     ) -> Self {
         let mut core = Self {
-            place,
+            identity,
             limits,
             clock,
             admission,
-            mode: Mode::Acquiring,
+            mode: ShardMode::Acquiring,
             setbacks: 0,
             failures: 0,
             proven_at: now,
@@ -174,12 +174,12 @@ impl ShardCore {
             tidy_at: now + TIDY_EVERY,
             actions: VecDeque::new(),
         };
-        core.actions.push_back(Action::Acquire { after: Duration::ZERO, attempted: Vec::new() });
+        core.actions.push_back(ShardAction::Acquire { after: Duration::ZERO, attempted: Vec::new() });
         core
     }
 
     /// The next thing to do; asked again after every event until there is none.
-    pub(in crate::actor) fn next_action(&mut self, now: Instant) -> Option<Action> {
+    pub(in crate::actor) fn next_action(&mut self, now: Instant) -> Option<ShardAction> {
         if self.actions.is_empty() {
             self.plan(now);
         }
@@ -196,13 +196,13 @@ impl ShardCore {
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }
 
-    pub(in crate::actor) fn counts(&self, now: Instant) -> Counts {
-        let store_is_silent = self.mode == Mode::Running && !self.admission.is_open(now);
-        Counts { unavailable: self.unavailable.len(), unable: self.unable.len(), store_is_silent }
+    pub(in crate::actor) fn counts(&self, now: Instant) -> ShardCounts {
+        let store_is_silent = self.mode == ShardMode::Running && !self.admission.is_open(now);
+        ShardCounts { unavailable: self.unavailable.len(), unable: self.unable.len(), store_is_silent }
     }
 
     pub(in crate::actor) fn is_running(&self) -> bool {
-        self.mode == Mode::Running
+        self.mode == ShardMode::Running
     }
 
     /// Time has passed.
@@ -226,7 +226,7 @@ impl ShardCore {
     }
 
     fn plan(&mut self, now: Instant) {
-        if matches!(self.mode, Mode::Acquiring | Mode::Released) {
+        if matches!(self.mode, ShardMode::Acquiring | ShardMode::Released) {
             return;
         }
         if self.is_running() {
@@ -235,10 +235,10 @@ impl ShardCore {
             }
         }
         while let Some(call) = self.committer.next(now) {
-            self.actions.push_back(Action::Line(call));
+            self.actions.push_back(ShardAction::Line(call));
         }
         self.admission.set_unanswered(self.committer.unanswered_since());
-        if self.mode == Mode::Draining {
+        if self.mode == ShardMode::Draining {
             return self.end_drain_when_idle();
         }
         self.plan_reads(now);
@@ -253,7 +253,7 @@ impl ShardCore {
         {
             self.table.catch_up_begins();
             self.committer.ask(ShardRequest::CatchUp { from: catch_up.from, to: catch_up.to, count: catch_up.count });
-            self.actions.extend(self.committer.next(now).map(Action::Line));
+            self.actions.extend(self.committer.next(now).map(ShardAction::Line));
         }
         let situation = Situation {
             now,
@@ -266,7 +266,7 @@ impl ShardCore {
             if let Some((start, _)) = poll.messages {
                 self.table.read_begins(start);
             }
-            self.actions.push_back(Action::Poll(poll));
+            self.actions.push_back(ShardAction::Poll(poll));
         }
         if self.intake.must_give_back(&self.table, now)
             && let Some(workspace) = self.registry.greediest()
@@ -288,7 +288,7 @@ impl ShardCore {
         let registered = self.registry.ensure(workspace, now);
         registered.use_at(now);
         match registered.phase {
-            Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
+            Phase::Active => self.actions.push_back(ShardAction::Tell(workspace.clone(), mail)),
             Phase::Loading => {}
             Phase::Retiring => registered.wanted = true,
             // A crashed one is not loaded before its pause is over, but no command waits for that.
@@ -321,7 +321,7 @@ impl ShardCore {
         let registered = self.registry.ensure(workspace, now);
         registered.use_at(now);
         match registered.phase {
-            Phase::Active => self.actions.push_back(Action::Tell(workspace.clone(), mail)),
+            Phase::Active => self.actions.push_back(ShardAction::Tell(workspace.clone(), mail)),
             Phase::Loading | Phase::Retiring => registered.buffer.push(mail),
             Phase::Passive => {
                 registered.buffer.push(mail);
@@ -343,7 +343,7 @@ impl ShardCore {
             let Some(workspace) = self.starved.pop_front() else { break };
             self.is_starved.remove(&workspace);
             if self.registry.get(&workspace).is_some_and(|registered| registered.phase == Phase::Active) {
-                self.actions.push_back(Action::Tell(workspace, ToWorkspace::Wake));
+                self.actions.push_back(ShardAction::Tell(workspace, ToWorkspace::Wake));
             }
         }
     }
@@ -377,14 +377,14 @@ impl ShardCore {
         if let Some(registered) = self.registry.get_mut(workspace)
             && !std::mem::replace(&mut registered.hibernated, true)
         {
-            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Hibernate));
+            self.actions.push_back(ShardAction::Tell(workspace.clone(), ToWorkspace::Hibernate));
         }
     }
 
     fn retire(&mut self, workspace: &WorkspaceId) {
         if let Some(registered) = self.registry.get_mut(workspace) {
             registered.phase = Phase::Retiring;
-            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Retire));
+            self.actions.push_back(ShardAction::Tell(workspace.clone(), ToWorkspace::Retire));
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::workspace::Command;
 
 /// Which shard reads, out of how many, and what its keys start with.
 #[derive(Debug, Clone)]
-pub(in crate::actor) struct Place {
+pub(in crate::actor) struct ShardIdentity {
     pub(in crate::actor) shard: u16,
     pub(in crate::actor) shards: u16,
     pub(in crate::actor) prefix: Arc<str>,
@@ -22,7 +22,7 @@ pub(in crate::actor) struct Place {
 /// The sentence that stands in `_reason`.
 pub(super) fn read_message(
     entry: &RawEntry,
-    place: &Place,
+    identity: &ShardIdentity,
     known: impl FnOnce(&str) -> Option<WorkspaceId>,
 ) -> Result<(WorkspaceId, Item), String> {
     let Some(workspace) = entry.field("workspace") else {
@@ -36,13 +36,13 @@ pub(super) fn read_message(
         Some(workspace) => workspace,
         None => workspace.parse().map_err(|error| format!("the field `workspace` is not valid: {error}"))?,
     };
-    let right = workspace.shard(place.shards);
-    if right != place.shard {
-        return Err(format!("workspace {workspace} belongs to {}:{{{right}}}:messages", place.prefix));
+    let right = workspace.shard(identity.shards);
+    if right != identity.shard {
+        return Err(format!("workspace {workspace} belongs to {}:{{{right}}}:messages", identity.prefix));
     }
     let message = Message::parse(message.clone()).map_err(|error| error.to_string())?;
     let origin = entry.field("origin").cloned();
-    let webhook_id = webhook_id(place.shard, entry.id, origin.as_deref());
+    let webhook_id = webhook_id(identity.shard, entry.id, origin.as_deref());
     Ok((workspace, Item { entry: entry.id, message, webhook_id, origin }))
 }
 

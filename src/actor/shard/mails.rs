@@ -17,24 +17,24 @@ use crate::workspace::event::MailId;
 /// Bounded by the outbox: at most ten mails a workspace in 24 h.
 #[derive(Debug, Default)]
 pub(super) struct Mails {
-    owed: HashMap<Key, Owed>,
+    owed: HashMap<MailKey, ScheduledMail>,
     /// Those that are not begun, by when they are due.
-    waiting: BTreeSet<(Instant, Key)>,
+    waiting: BTreeSet<(Instant, MailKey)>,
     /// Asked for or under way, and which of both.
-    begun: HashMap<Key, Stage>,
+    begun: HashMap<MailKey, MailStage>,
 }
 
-type Key = (WorkspaceId, MailId);
+type MailKey = (WorkspaceId, MailId);
 
 #[derive(Debug)]
-struct Owed {
+struct ScheduledMail {
     mail: OwedMail,
     due: Instant,
     tries: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Stage {
+enum MailStage {
     /// The workspace was asked whether the mail is still owed.
     Asked,
     /// It is with the mail server.
@@ -48,7 +48,7 @@ impl Mails {
         let key = (mail.workspace.clone(), mail.id);
         self.owed.entry(key.clone()).or_insert_with(|| {
             self.waiting.insert((now, key));
-            Owed { mail, due: now, tries: 0 }
+            ScheduledMail { mail, due: now, tries: 0 }
         });
     }
 
@@ -59,7 +59,7 @@ impl Mails {
         }
         self.waiting.first().filter(|(due, _)| *due <= now)?;
         let (_, key) = self.waiting.pop_first()?;
-        self.begun.insert(key.clone(), Stage::Asked);
+        self.begun.insert(key.clone(), MailStage::Asked);
         Some(key)
     }
 
@@ -67,19 +67,19 @@ impl Mails {
     pub(super) fn send(&mut self, workspace: &WorkspaceId, id: MailId) -> Option<OwedMail> {
         let key = (workspace.clone(), id);
         let owed = self.owed.get(&key)?;
-        if !matches!(self.begun.get(&key), None | Some(Stage::Asked)) {
+        if !matches!(self.begun.get(&key), None | Some(MailStage::Asked)) {
             return None;
         }
         self.waiting.remove(&(owed.due, key.clone()));
         let mail = owed.mail.clone();
-        self.begun.insert(key, Stage::Sending);
+        self.begun.insert(key, MailStage::Sending);
         Some(mail)
     }
 
     /// The mail server has answered.
     pub(super) fn answered(&mut self, workspace: &WorkspaceId, id: MailId, result: MailResult) {
         if let Some(stage) = self.begun.get_mut(&(workspace.clone(), id)) {
-            *stage = Stage::Answered(result);
+            *stage = MailStage::Answered(result);
         }
     }
 
@@ -88,15 +88,15 @@ impl Mails {
         let of_workspace = self.begun.iter().filter(|(key, _)| key.0 == *workspace);
         of_workspace
             .filter_map(|(key, stage)| match stage {
-                Stage::Answered(result) => Some((key.1, result.clone())),
-                Stage::Asked | Stage::Sending => None,
+                MailStage::Answered(result) => Some((key.1, result.clone())),
+                MailStage::Asked | MailStage::Sending => None,
             })
             .collect()
     }
 
     /// The workspaces of [`Mails::undecided_of`].
     pub(super) fn undecided(&self) -> Vec<WorkspaceId> {
-        let answered = self.begun.iter().filter(|(_, stage)| matches!(stage, Stage::Answered(_)));
+        let answered = self.begun.iter().filter(|(_, stage)| matches!(stage, MailStage::Answered(_)));
         answered.map(|(key, _)| key.0.clone()).collect()
     }
 
@@ -123,10 +123,10 @@ impl Mails {
 
     /// The workspace crashed or could not be loaded before it answered: it is asked again later.
     pub(super) fn unasked(&mut self, workspace: &WorkspaceId, now: Instant) {
-        let asked: Vec<Key> = self
+        let asked: Vec<MailKey> = self
             .begun
             .iter()
-            .filter(|(key, stage)| key.0 == *workspace && **stage == Stage::Asked)
+            .filter(|(key, stage)| key.0 == *workspace && **stage == MailStage::Asked)
             .map(|(key, _)| key.clone())
             .collect();
         for (workspace, id) in asked {
@@ -136,13 +136,13 @@ impl Mails {
 
     /// The mails of this workspace that are with the mail server, or come from there.
     pub(super) fn sending(&self, workspace: &WorkspaceId) -> Vec<MailId> {
-        let of_workspace = self.begun.iter().filter(|(key, stage)| key.0 == *workspace && **stage != Stage::Asked);
+        let of_workspace = self.begun.iter().filter(|(key, stage)| key.0 == *workspace && **stage != MailStage::Asked);
         of_workspace.map(|(key, _)| key.1).collect()
     }
 
     /// Whether any mail is with the mail server, or its answer is not decided on.
     pub(super) fn any_sending(&self) -> bool {
-        self.begun.values().any(|stage| *stage != Stage::Asked)
+        self.begun.values().any(|stage| *stage != MailStage::Asked)
     }
 
     /// Whether a mail of this workspace is begun.
@@ -160,7 +160,7 @@ impl Mails {
 
     /// After a reload of the shard the outbox is read again; what the mail server was given stays begun.
     pub(super) fn reload(&mut self) {
-        self.begun.retain(|_, stage| *stage != Stage::Asked);
+        self.begun.retain(|_, stage| *stage != MailStage::Asked);
         self.owed.retain(|key, _| self.begun.contains_key(key));
         self.waiting.clear();
     }

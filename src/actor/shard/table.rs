@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{Finished, Item, Start};
+use crate::actor::protocol::{FinishedAttempt, Item, Start};
 use crate::message::{EntryId, WorkspaceId};
 
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: HashMap<EntryId, Held>,
+    entries: HashMap<EntryId, TableEntry>,
     bytes: usize,
     /// While a catch-up is under way: what was settled since it was asked for. Its answer may still
     /// show these. Bounded by the commits that are answered during one catch-up.
@@ -20,21 +20,21 @@ pub(super) struct Table {
 }
 
 #[derive(Debug)]
-struct Held {
+struct TableEntry {
     /// `None`: an entry that is no message and is being rejected.
     workspace: Option<WorkspaceId>,
     bytes: usize,
-    stage: Stage,
+    stage: EntryStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum EntryStage {
     /// To be judged when its turn comes.
     Waiting(Arc<Item>),
     /// A POST is under way.
     Attempting(Arc<Start>),
     /// It has an outcome; `decided` once a step settles it.
-    Ended { finished: Finished, decided: bool },
+    Ended { finished: FinishedAttempt, decided: bool },
     /// Settled by a step without an attempt.
     Settled,
 }
@@ -60,15 +60,18 @@ impl Table {
     }
 
     pub(super) fn take(&mut self, workspace: &WorkspaceId, item: Arc<Item>, bytes: usize) {
-        self.insert(item.entry, Held { workspace: Some(workspace.clone()), bytes, stage: Stage::Waiting(item) });
+        self.insert(
+            item.entry,
+            TableEntry { workspace: Some(workspace.clone()), bytes, stage: EntryStage::Waiting(item) },
+        );
     }
 
     /// Holds an entry that is being rejected.
     pub(super) fn take_rejected(&mut self, entry: EntryId, bytes: usize) {
-        self.insert(entry, Held { workspace: None, bytes, stage: Stage::Settled });
+        self.insert(entry, TableEntry { workspace: None, bytes, stage: EntryStage::Settled });
     }
 
-    fn insert(&mut self, entry: EntryId, held: Held) {
+    fn insert(&mut self, entry: EntryId, held: TableEntry) {
         self.bytes += held.bytes;
         let before = self.entries.insert(entry, held);
         debug_assert!(before.is_none(), "entry {entry} was taken up twice");
@@ -76,25 +79,25 @@ impl Table {
 
     pub(super) fn attempting(&mut self, start: &Arc<Start>) {
         if let Some(held) = self.entries.get_mut(&start.item.entry) {
-            held.stage = Stage::Attempting(Arc::clone(start));
+            held.stage = EntryStage::Attempting(Arc::clone(start));
         }
     }
 
     /// Takes an outcome. Says whether this very attempt is still held: else nobody is to decide on
     /// it. One that outlived the loss of the shard may end while its entry waits for another.
-    pub(super) fn ended(&mut self, finished: &Finished) -> bool {
+    pub(super) fn ended(&mut self, finished: &FinishedAttempt) -> bool {
         let Some(held) = self.entries.get_mut(&finished.start.item.entry) else { return false };
-        if !matches!(&held.stage, Stage::Attempting(start) if Arc::ptr_eq(start, &finished.start)) {
+        if !matches!(&held.stage, EntryStage::Attempting(start) if Arc::ptr_eq(start, &finished.start)) {
             return false;
         }
-        held.stage = Stage::Ended { finished: finished.clone(), decided: false };
+        held.stage = EntryStage::Ended { finished: finished.clone(), decided: false };
         true
     }
 
     /// An attempt that was not made: the entry waits again.
     pub(super) fn waits_again(&mut self, item: &Arc<Item>) {
         if let Some(held) = self.entries.get_mut(&item.entry) {
-            held.stage = Stage::Waiting(Arc::clone(item));
+            held.stage = EntryStage::Waiting(Arc::clone(item));
         }
     }
 
@@ -102,15 +105,15 @@ impl Table {
     pub(super) fn settling(&mut self, entry: EntryId) -> bool {
         let Some(held) = self.entries.get_mut(&entry) else { return false };
         match &mut held.stage {
-            Stage::Waiting(_) => {
-                held.stage = Stage::Settled;
+            EntryStage::Waiting(_) => {
+                held.stage = EntryStage::Settled;
                 true
             }
-            Stage::Ended { decided, .. } => {
+            EntryStage::Ended { decided, .. } => {
                 *decided = true;
                 false
             }
-            Stage::Attempting(_) | Stage::Settled => false,
+            EntryStage::Attempting(_) | EntryStage::Settled => false,
         }
     }
 
@@ -132,7 +135,7 @@ impl Table {
         self.remove(entry);
     }
 
-    fn remove(&mut self, entry: EntryId) -> Option<Held> {
+    fn remove(&mut self, entry: EntryId) -> Option<TableEntry> {
         let held = self.entries.remove(&entry)?;
         self.bytes -= held.bytes;
         Some(held)
@@ -158,10 +161,10 @@ impl Table {
     /// The item of an entry in any stage that has one, and whether it was attempted.
     pub(super) fn item(&self, entry: EntryId) -> Option<(Arc<Item>, bool)> {
         match &self.entries.get(&entry)?.stage {
-            Stage::Waiting(item) => Some((Arc::clone(item), false)),
-            Stage::Attempting(start) => Some((Arc::clone(&start.item), true)),
-            Stage::Ended { finished, .. } => Some((Arc::clone(&finished.start.item), true)),
-            Stage::Settled => None,
+            EntryStage::Waiting(item) => Some((Arc::clone(item), false)),
+            EntryStage::Attempting(start) => Some((Arc::clone(&start.item), true)),
+            EntryStage::Ended { finished, .. } => Some((Arc::clone(&finished.start.item), true)),
+            EntryStage::Settled => None,
         }
     }
 
@@ -170,7 +173,7 @@ impl Table {
         let mut starts: Vec<Arc<Start>> = self
             .of(workspace)
             .filter_map(|(_, held)| match &held.stage {
-                Stage::Attempting(start) => Some(Arc::clone(start)),
+                EntryStage::Attempting(start) => Some(Arc::clone(start)),
                 _ => None,
             })
             .collect();
@@ -179,11 +182,11 @@ impl Table {
     }
 
     /// Outcomes of a workspace that no step settles yet, in stream order.
-    pub(super) fn undecided_of(&self, workspace: &WorkspaceId) -> Vec<Finished> {
-        let mut list: Vec<Finished> = self
+    pub(super) fn undecided_of(&self, workspace: &WorkspaceId) -> Vec<FinishedAttempt> {
+        let mut list: Vec<FinishedAttempt> = self
             .of(workspace)
             .filter_map(|(_, held)| match &held.stage {
-                Stage::Ended { finished, decided: false } => Some(finished.clone()),
+                EntryStage::Ended { finished, decided: false } => Some(finished.clone()),
                 _ => None,
             })
             .collect();
@@ -191,7 +194,7 @@ impl Table {
         list
     }
 
-    fn of<'a>(&'a self, workspace: &'a WorkspaceId) -> impl Iterator<Item = (&'a EntryId, &'a Held)> {
+    fn of<'a>(&'a self, workspace: &'a WorkspaceId) -> impl Iterator<Item = (&'a EntryId, &'a TableEntry)> {
         self.entries.iter().filter(move |(_, held)| held.workspace.as_ref() == Some(workspace))
     }
 
@@ -199,7 +202,7 @@ impl Table {
     pub(super) fn drop_waiting_of(&mut self, workspace: &WorkspaceId) -> Option<EntryId> {
         let waiting: Vec<EntryId> = self
             .of(workspace)
-            .filter(|(_, held)| matches!(held.stage, Stage::Waiting(_)))
+            .filter(|(_, held)| matches!(held.stage, EntryStage::Waiting(_)))
             .map(|(entry, _)| *entry)
             .collect();
         for entry in &waiting {
@@ -213,14 +216,14 @@ impl Table {
         let gone: Vec<EntryId> = self
             .entries
             .iter()
-            .filter(|(_, held)| matches!(held.stage, Stage::Waiting(_) | Stage::Settled))
+            .filter(|(_, held)| matches!(held.stage, EntryStage::Waiting(_) | EntryStage::Settled))
             .map(|(entry, _)| *entry)
             .collect();
         for entry in gone {
             self.remove(entry);
         }
         for held in self.entries.values_mut() {
-            if let Stage::Ended { decided, .. } = &mut held.stage {
+            if let EntryStage::Ended { decided, .. } = &mut held.stage {
                 *decided = false;
             }
         }
@@ -251,7 +254,7 @@ impl Table {
         for held in self.entries.values() {
             let Some(workspace) = &held.workspace else { continue };
             let (waiting, all) = counts.entry(workspace.clone()).or_default();
-            *waiting += usize::from(matches!(held.stage, Stage::Waiting(_)));
+            *waiting += usize::from(matches!(held.stage, EntryStage::Waiting(_)));
             *all += 1;
         }
         counts
@@ -259,7 +262,7 @@ impl Table {
 
     /// Whether anything was attempted and is not settled.
     pub(super) fn any_attempted(&self) -> bool {
-        self.entries.values().any(|held| matches!(held.stage, Stage::Attempting(_) | Stage::Ended { .. }))
+        self.entries.values().any(|held| matches!(held.stage, EntryStage::Attempting(_) | EntryStage::Ended { .. }))
     }
 
     /// Forgets everything: another node holds the shard.

@@ -12,7 +12,7 @@ use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, Seed};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
-use crate::actor::{Handle, Options, start};
+use crate::actor::{Handle, ShardOptions, start};
 use crate::app::now;
 use crate::deliver;
 use crate::http;
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Bench {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) handle: Option<Handle>,
-    pub(super) options: Options,
+    pub(super) options: ShardOptions,
     pub(super) receiver: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
     treatments: Arc<Mutex<HashMap<String, Treatment>>>,
@@ -46,7 +46,7 @@ impl Bench {
         Self::with(|_| {}).await
     }
 
-    pub(super) async fn with(change: impl FnOnce(&mut Options)) -> Self {
+    pub(super) async fn with(change: impl FnOnce(&mut ShardOptions)) -> Self {
         let journal: Arc<dyn Journal> = Arc::new(Embedded::in_memory(2, now).unwrap());
         let treatments: Arc<Mutex<HashMap<String, Treatment>>> = Arc::default();
         let received: Arc<Mutex<Vec<Received>>> = Arc::default();
@@ -67,7 +67,7 @@ impl Bench {
                 sink.lock().unwrap().push(one);
             }
         });
-        let mut options = Options {
+        let mut options = ShardOptions {
             journal: Arc::clone(&journal),
             prefix: "outbound".into(),
             mailer: None,

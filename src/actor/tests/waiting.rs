@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::bench::{Bench, id, treatment, workspace_core};
 use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::maps::HashSet;
-use crate::actor::protocol::{Decided, End, Finished, MailNext, Start, ToWorkspace};
-use crate::actor::report_queue::{Report, What};
-use crate::actor::shard::core::{Action, ShardCore};
-use crate::actor::shard::entry::Place;
+use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, MailNext, Start, ToWorkspace};
+use crate::actor::report_queue::{Reported, WorkspaceReport};
+use crate::actor::shard::core::{ShardAction, ShardCore};
+use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::app::now;
 use crate::config::{LINGER, READ_BLOCK, READ_COUNT_MAX};
@@ -63,15 +63,15 @@ fn admission() -> Rc<Admission> {
 }
 
 fn shard_core(admission: Rc<Admission>) -> ShardCore {
-    let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
-    ShardCore::new(place, Limits::default(), now, admission, Instant::now())
+    let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
+    ShardCore::new(identity, Limits::default(), now, admission, Instant::now())
 }
 
-fn actions(shard: &mut ShardCore) -> Vec<Action> {
+fn actions(shard: &mut ShardCore) -> Vec<ShardAction> {
     std::iter::from_fn(|| shard.next_action(Instant::now())).collect()
 }
 
-fn acquire(shard: &mut ShardCore, outbox: Vec<OwedMail>) -> Vec<Action> {
+fn acquire(shard: &mut ShardCore, outbox: Vec<OwedMail>) -> Vec<ShardAction> {
     let until = Instant::now() + Duration::from_secs(10);
     shard.acquired(outbox, &HashSet::default(), until, Instant::now());
     actions(shard)
@@ -111,7 +111,7 @@ async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
     tokio::time::advance(Duration::from_secs(6)).await;
     shard.tick(Instant::now());
     let done = actions(&mut shard);
-    let loaded = done.iter().any(|action| matches!(action, Action::Line(ShardRequest::Load(_))));
+    let loaded = done.iter().any(|action| matches!(action, ShardAction::Line(ShardRequest::Load(_))));
     assert!(loaded, "{done:?}");
 }
 
@@ -135,7 +135,7 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
     let decided = Decided { steps: vec![step], ..Decided::default() };
     shard.report(
-        Report { workspace: id("acme"), incarnation: 1, what: What::Decided(Box::new(decided)) },
+        WorkspaceReport { workspace: id("acme"), incarnation: 1, what: Reported::Decided(Box::new(decided)) },
         Instant::now(),
     );
     tokio::time::advance(LINGER).await;
@@ -143,7 +143,8 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
     shard.committed(1, Instant::now() + Duration::from_secs(10), Instant::now());
     tokio::time::advance(Duration::from_secs(6)).await;
     shard.tick(Instant::now());
-    let asked = actions(&mut shard).iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
+    let asked =
+        actions(&mut shard).iter().any(|action| matches!(action, ShardAction::Tell(_, ToWorkspace::MailTurn(_))));
     assert!(!asked);
 }
 
@@ -154,9 +155,10 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     acquire(&mut shard, vec![owed()]);
     let now = Instant::now();
     shard.loaded(&id("acme"), Ok(loaded()), now);
-    let report = |decided| Report { workspace: id("acme"), incarnation: 1, what: What::Decided(Box::new(decided)) };
+    let report =
+        |decided| WorkspaceReport { workspace: id("acme"), incarnation: 1, what: Reported::Decided(Box::new(decided)) };
     shard.report(report(Decided { mail: Some((MAIL, MailNext::Send)), ..Decided::default() }), now);
-    assert!(actions(&mut shard).iter().any(|action| matches!(action, Action::SendMail(_))));
+    assert!(actions(&mut shard).iter().any(|action| matches!(action, ShardAction::SendMail(_))));
     shard.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
     shard.report(report(Decided { steps: vec![step], mail: Some((MAIL, MailNext::Over)), ..Decided::default() }), now);
@@ -165,9 +167,10 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     acquire(&mut shard, vec![owed()]);
     shard.loaded(&id("acme"), Ok(loaded()), now);
     let told = actions(&mut shard);
-    let asked = told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailTurn(_))));
-    let known =
-        told.iter().any(|action| matches!(action, Action::Tell(_, ToWorkspace::MailResult(MAIL, MailResult::Sent))));
+    let asked = told.iter().any(|action| matches!(action, ShardAction::Tell(_, ToWorkspace::MailTurn(_))));
+    let known = told
+        .iter()
+        .any(|action| matches!(action, ShardAction::Tell(_, ToWorkspace::MailResult(MAIL, MailResult::Sent))));
     assert!(known && !asked, "{told:?}");
 }
 
@@ -186,7 +189,7 @@ async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
             Instant::now(),
         );
         pauses.extend(actions(&mut shard).into_iter().filter_map(|action| match action {
-            Action::Acquire { after, .. } => Some(after),
+            ShardAction::Acquire { after, .. } => Some(after),
             _ => None,
         }));
     }
@@ -214,10 +217,10 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
 async fn a_read_waits_for_new_messages_only_when_the_last_one_found_no_more_than_there_were() {
     let mut shard = shard_core(admission());
     actions(&mut shard);
-    let read = |actions: Vec<Action>| {
+    let read = |actions: Vec<ShardAction>| {
         let mut actions = actions.into_iter();
         actions.find_map(|action| match action {
-            Action::Poll(Poll { messages: Some((_, count)), block, .. }) => Some((count, block)),
+            ShardAction::Poll(Poll { messages: Some((_, count)), block, .. }) => Some((count, block)),
             _ => None,
         })
     };
@@ -259,7 +262,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     actions(&mut shard);
     shard.loaded(&id("acme"), Ok(loaded()), now);
     let items = actions(&mut shard).into_iter().find_map(|action| match action {
-        Action::Tell(_, ToWorkspace::Entries(items)) => Some(items),
+        ShardAction::Tell(_, ToWorkspace::Entries(items)) => Some(items),
         _ => None,
     });
     let item = items.unwrap().pop().unwrap();
@@ -267,9 +270,12 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
     let start = Start { workspace: id("acme"), item, to, config: 1, trigger: Trigger::Message, webhook_id };
     let decided = Decided { starts: vec![(start, admission.try_start(0, now).unwrap())], ..Decided::default() };
-    shard.report(Report { workspace: id("acme"), incarnation: 1, what: What::Decided(Box::new(decided)) }, now);
+    shard.report(
+        WorkspaceReport { workspace: id("acme"), incarnation: 1, what: Reported::Decided(Box::new(decided)) },
+        now,
+    );
     let posts = actions(&mut shard).into_iter().find_map(|action| match action {
-        Action::Post(start, _) => Some(start),
+        ShardAction::Post(start, _) => Some(start),
         _ => None,
     });
     let start = posts.unwrap();
@@ -278,8 +284,8 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     actions(&mut shard);
     shard.acquired(Vec::new(), &[EntryId { ms: 100, n: 0 }].into_iter().collect(), now + Duration::from_secs(10), now);
     actions(&mut shard);
-    let end = End::Unable("no port is left".to_owned());
-    shard.finished(vec![Finished { start, began: crate::app::now(), end }], now);
+    let end = AttemptEnd::Unable("no port is left".to_owned());
+    shard.finished(vec![FinishedAttempt { start, began: crate::app::now(), end }], now);
     actions(&mut shard);
     let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
     shard.loaded(&id("acme"), Err(error), now);
@@ -289,7 +295,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     tokio::time::advance(Duration::from_secs(1)).await;
     shard.tick(Instant::now());
     let catch_up = actions(&mut shard).into_iter().find_map(|action| match action {
-        Action::Line(ShardRequest::CatchUp { from, .. }) => Some(from),
+        ShardAction::Line(ShardRequest::CatchUp { from, .. }) => Some(from),
         _ => None,
     });
     assert_eq!(catch_up, Some(EntryId { ms: 50, n: 0 }));

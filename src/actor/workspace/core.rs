@@ -15,7 +15,9 @@ use tracing::error;
 
 use crate::actor::admission::{Admission, Busy};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{Decided, End, Finished, Item, MailNext, Seed, Start, ToWorkspace, unable_for_good};
+use crate::actor::protocol::{
+    AttemptEnd, Decided, FinishedAttempt, Item, MailNext, Seed, Start, ToWorkspace, unable_for_good,
+};
 use crate::actor::workspace::test_run::TestRun;
 use crate::config::{UNABLE_MAX, UNABLE_RETRY};
 use crate::deliver::{AttemptOutcome, Target};
@@ -185,14 +187,14 @@ impl WorkspaceCore {
         out.steps.push(step);
     }
 
-    fn outcome(&mut self, finished: Finished, out: &mut Decided) {
+    fn outcome(&mut self, finished: FinishedAttempt, out: &mut Decided) {
         if finished.start.trigger == Trigger::Test {
             return self.test_outcome(&finished, out);
         }
         let entry = finished.start.item.entry;
         let done = match &finished.end {
-            End::Done(done) => Arc::clone(done),
-            End::Unable(why) => match self.bear_inability(&finished, why, out) {
+            AttemptEnd::Done(done) => Arc::clone(done),
+            AttemptEnd::Unable(why) => match self.bear_inability(&finished, why, out) {
                 Some(done) => Arc::new(done),
                 None => return,
             },
@@ -216,7 +218,7 @@ impl WorkspaceCore {
     }
 
     /// Puts an entry back that our own system could not attempt; after [`UNABLE_MAX`] it has failed.
-    fn bear_inability(&mut self, finished: &Finished, why: &str, out: &mut Decided) -> Option<AttemptOutcome> {
+    fn bear_inability(&mut self, finished: &FinishedAttempt, why: &str, out: &mut Decided) -> Option<AttemptOutcome> {
         let item = &finished.start.item;
         let now = (self.context.clock)();
         let since = *self.unable.entry(item.entry).or_insert(finished.began);

@@ -1,6 +1,6 @@
 //! What tests look at: whether the counters of a shard's core agree with its table.
 
-use super::{Mode, ShardCore};
+use super::{ShardCore, ShardMode};
 use crate::message::EntryId;
 
 impl ShardCore {
@@ -14,7 +14,7 @@ impl ShardCore {
             assert_eq!(registered.commands, commands, "{workspace}: commands");
         }
         for (workspace, (_, held)) in counted {
-            let forgotten = self.registry.get(&workspace).is_none() && self.mode != Mode::Acquiring;
+            let forgotten = self.registry.get(&workspace).is_none() && self.mode != ShardMode::Acquiring;
             assert!(!forgotten, "{workspace} holds {held} entries but is not registered");
         }
     }
@@ -30,7 +30,7 @@ impl ShardCore {
             && self.commands.is_empty()
             && self.tests.is_empty()
             && !self.mails.any_sending()
-            && self.mode == Mode::Running
+            && self.mode == ShardMode::Running
     }
 }
 

@@ -22,7 +22,7 @@ impl ShardCore {
         let quiet = self.is_all_quiet();
         if self.intake.polled(&polled, quiet) {
             warn!(
-                shard = self.place.shard,
+                shard = self.identity.shard,
                 rewinds = self.intake.rewinds,
                 "Entries lie behind the cursor; the stream is read again from its start."
             );
@@ -46,7 +46,7 @@ impl ShardCore {
             return;
         }
         let bytes = entry.bytes();
-        let (workspace, item) = match read_message(&entry, &self.place, |text| self.registry.known(text)) {
+        let (workspace, item) = match read_message(&entry, &self.identity, |text| self.registry.known(text)) {
             Ok(read) => read,
             Err(reason) => return self.reject(&entry, &reason, now),
         };
@@ -83,7 +83,7 @@ impl ShardCore {
     }
 
     fn push_rejection(&mut self, entry: &RawEntry, reason: &str, now: Instant) {
-        warn!(shard = self.place.shard, entry = %entry.id, reason, "An entry was rejected.");
+        warn!(shard = self.identity.shard, entry = %entry.id, reason, "An entry was rejected.");
         let fields = rejected_fields(entry, reason, (self.clock)());
         let rejected = vec![Rejected { id: entry.id, fields }];
         self.committer.push(Step { settled: vec![entry.id], rejected, ..Step::default() }, None, now);
@@ -120,7 +120,7 @@ impl ShardCore {
                 self.tell(&workspace, ToWorkspace::Command(entry.id, command), now);
             }
             Err(reason) => {
-                warn!(shard = self.place.shard, entry = %entry.id, reason, "A command could not be read and was removed.");
+                warn!(shard = self.identity.shard, entry = %entry.id, reason, "A command could not be read and was removed.");
                 self.committer.push(Step { settled_commands: vec![entry.id], ..Step::default() }, None, now);
             }
         }
@@ -151,7 +151,9 @@ impl ShardCore {
         if self.table.knows(entry.id) {
             return;
         }
-        let Ok((workspace, item)) = read_message(entry, &self.place, |text| self.registry.known(text)) else { return };
+        let Ok((workspace, item)) = read_message(entry, &self.identity, |text| self.registry.known(text)) else {
+            return;
+        };
         let Some(open) = due.get_mut(&workspace).filter(|open| **open) else { return };
         let Some(registered) = self.registry.get(&workspace) else { return };
         if registered.resume_from().is_none_or(|from| entry.id < from) {
@@ -191,8 +193,8 @@ mod tests {
     use super::*;
     use crate::actor::admission::{Admission, NodeCap};
     use crate::actor::protocol::Decided;
-    use crate::actor::report_queue::{Report, What};
-    use crate::actor::shard::entry::Place;
+    use crate::actor::report_queue::{Reported, WorkspaceReport};
+    use crate::actor::shard::entry::ShardIdentity;
     use crate::actor::shard::intake::Limits;
     use crate::journal::port::Loaded;
     use crate::workspace::{State, Time};
@@ -207,9 +209,9 @@ mod tests {
     fn what_comes_while_a_workspace_gives_back_stays_behind_what_it_gives_back() {
         let now = Instant::now();
         let acme: WorkspaceId = "acme".parse().unwrap();
-        let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
+        let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
         let admission = Admission::new(NodeCap::new(1), std::time::Duration::ZERO);
-        let mut core = ShardCore::new(place, Limits::default(), || Time::from_unix_ms(0), admission, now);
+        let mut core = ShardCore::new(identity, Limits::default(), || Time::from_unix_ms(0), admission, now);
         core.acquired(Vec::new(), &HashSet::default(), now, now);
         core.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
@@ -221,7 +223,10 @@ mod tests {
         core.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
         assert!(!core.table.knows(EntryId { ms: 2, n: 0 }));
         let decided = Decided { given_back: Some(vec![EntryId { ms: 1, n: 0 }]), ..Decided::default() };
-        core.report(Report { workspace: acme.clone(), incarnation, what: What::Decided(Box::new(decided)) }, now);
+        core.report(
+            WorkspaceReport { workspace: acme.clone(), incarnation, what: Reported::Decided(Box::new(decided)) },
+            now,
+        );
         assert_eq!(core.registry.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
     }
 }

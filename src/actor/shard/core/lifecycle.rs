@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Action, Mode, ShardCore};
+use super::{ShardAction, ShardCore, ShardMode};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::ToWorkspace;
 use crate::actor::shard::committer::{Committer, Made};
@@ -35,11 +35,11 @@ impl ShardCore {
             }
         }
         if self.setbacks == 0 {
-            debug!(shard = self.place.shard, "The shard is held.");
+            debug!(shard = self.identity.shard, "The shard is held.");
         } else {
-            info!(shard = self.place.shard, kept = self.table.len(), "The shard is held again.");
+            info!(shard = self.identity.shard, kept = self.table.len(), "The shard is held again.");
         }
-        self.mode = Mode::Running;
+        self.mode = ShardMode::Running;
         self.proven_at = now + BACKOFF.most;
         self.admission.set_lease(Some(lease_until));
         for mail in outbox {
@@ -70,7 +70,7 @@ impl ShardCore {
             self.table.clear();
             self.tests.clear();
         }
-        if self.mode == Mode::Draining {
+        if self.mode == ShardMode::Draining {
             return self.give_up();
         }
         let pause = match error {
@@ -80,22 +80,22 @@ impl ShardCore {
             AcquireError::Store(_) => BACKOFF.after(self.setbacks),
         };
         if self.setbacks == 0 {
-            warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is not held yet.");
+            warn!(shard = self.identity.shard, error = error as &dyn Error, "The shard is not held yet.");
         }
         self.setbacks += 1;
         self.acquire_after(pause);
     }
 
     fn acquire_after(&mut self, after: Duration) {
-        self.mode = Mode::Acquiring;
-        self.actions.push_back(Action::Acquire { after, attempted: self.table.ids() });
+        self.mode = ShardMode::Acquiring;
+        self.actions.push_back(ShardAction::Acquire { after, attempted: self.table.ids() });
     }
 
     /// A forward read failed: the store is away. Read again after a pause.
     pub(in crate::actor) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
             warn!(
-                shard = self.place.shard,
+                shard = self.identity.shard,
                 error = error as &dyn Error,
                 "The streams cannot be read; they are tried again."
             );
@@ -108,11 +108,11 @@ impl ShardCore {
 
     /// The line is dead: everything that is not durable is decided again after a new acquisition.
     pub(in crate::actor) fn line_failed(&mut self, error: &ShardConnectionError, now: Instant) {
-        if !matches!(self.mode, Mode::Running | Mode::Draining) {
+        if !matches!(self.mode, ShardMode::Running | ShardMode::Draining) {
             return;
         }
-        warn!(shard = self.place.shard, error = error as &dyn Error, "The shard is loaded again.");
-        let draining = self.mode == Mode::Draining;
+        warn!(shard = self.identity.shard, error = error as &dyn Error, "The shard is loaded again.");
+        let draining = self.mode == ShardMode::Draining;
         self.reset();
         if matches!(error, ShardConnectionError::Fenced { .. }) {
             self.table.clear();
@@ -143,8 +143,8 @@ impl ShardCore {
             .collect();
         self.actions.clear();
         for workspace in active {
-            self.actions.push_back(Action::Tell(workspace.clone(), ToWorkspace::Retire));
-            self.actions.push_back(Action::Forget(workspace));
+            self.actions.push_back(ShardAction::Tell(workspace.clone(), ToWorkspace::Retire));
+            self.actions.push_back(ShardAction::Forget(workspace));
         }
         self.admission.set_lease(None);
         self.admission.set_unanswered(None);
@@ -225,15 +225,15 @@ impl ShardCore {
         }
     }
 
-    /// Takes nothing new up; ends with [`Action::Release`] when what is under way has ended.
+    /// Takes nothing new up; ends with [`ShardAction::Release`] when what is under way has ended.
     pub(in crate::actor) fn drain(&mut self) {
         match self.mode {
-            Mode::Acquiring => self.give_up(),
-            Mode::Running => {
-                self.mode = Mode::Draining;
+            ShardMode::Acquiring => self.give_up(),
+            ShardMode::Running => {
+                self.mode = ShardMode::Draining;
                 self.admission.set_lease(None);
             }
-            Mode::Draining | Mode::Released => {}
+            ShardMode::Draining | ShardMode::Released => {}
         }
     }
 
@@ -246,10 +246,10 @@ impl ShardCore {
 
     /// Releases the shard as it is: what is not durable is decided again by whoever holds it next.
     pub(in crate::actor) fn give_up(&mut self) {
-        if self.mode != Mode::Released {
-            self.mode = Mode::Released;
+        if self.mode != ShardMode::Released {
+            self.mode = ShardMode::Released;
             self.actions.clear();
-            self.actions.push_back(Action::Release);
+            self.actions.push_back(ShardAction::Release);
         }
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::{Action, ShardCore, TestPost};
+use super::{ShardAction, ShardCore, TestPost};
 use crate::actor::maps::HashMap;
-use crate::actor::protocol::{Decided, End, Finished, MailNext, Seed, Suspects, ToWorkspace};
-use crate::actor::report_queue::{Report, What};
+use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, MailNext, Seed, Suspects, ToWorkspace};
+use crate::actor::report_queue::{Reported, WorkspaceReport};
 use crate::actor::shard::registry::Phase;
 use crate::journal::port::{LoadError, Loaded, Newest, ShardRequest, Step};
 use crate::message::{EntryId, WorkspaceId};
@@ -19,15 +19,15 @@ use crate::workspace::event::{MailId, Trigger};
 
 impl ShardCore {
     /// A workspace reported.
-    pub(in crate::actor) fn report(&mut self, report: Report, now: Instant) {
-        let Report { workspace, incarnation, what } = report;
+    pub(in crate::actor) fn report(&mut self, report: WorkspaceReport, now: Instant) {
+        let WorkspaceReport { workspace, incarnation, what } = report;
         if self.registry.get(&workspace).is_none_or(|registered| registered.incarnation != incarnation) {
             return;
         }
         match what {
-            What::Decided(decided) => self.decided(&workspace, *decided, now),
-            What::Retired => self.retired(&workspace),
-            What::Panicked(suspects) => self.panicked(&workspace, suspects, now),
+            Reported::Decided(decided) => self.decided(&workspace, *decided, now),
+            Reported::Retired => self.retired(&workspace),
+            Reported::Panicked(suspects) => self.panicked(&workspace, suspects, now),
         }
     }
 
@@ -42,12 +42,12 @@ impl ShardCore {
             if let Some(registered) = self.registry.get_mut(workspace) {
                 registered.waiting = registered.waiting.saturating_sub(1);
             }
-            self.actions.push_back(Action::Post(start, in_flight));
+            self.actions.push_back(ShardAction::Post(start, in_flight));
         }
         if let Some((command, start, in_flight)) = decided.test {
             let start = Arc::new(start);
             self.tests.insert(workspace.clone(), TestPost { command, start: Arc::clone(&start), end: None });
-            self.actions.push_back(Action::Post(start, in_flight));
+            self.actions.push_back(ShardAction::Post(start, in_flight));
         }
         if let Some(id) = decided.newest_for {
             self.committer.ask(ShardRequest::Newest { workspace: workspace.clone(), command: id });
@@ -81,7 +81,7 @@ impl ShardCore {
 
     fn mail_goes_on(&mut self, workspace: &WorkspaceId, mail: MailId, next: MailNext, now: Instant) {
         match next {
-            MailNext::Send => self.actions.extend(self.mails.send(workspace, mail).map(Action::SendMail)),
+            MailNext::Send => self.actions.extend(self.mails.send(workspace, mail).map(ShardAction::SendMail)),
             MailNext::Later => self.mails.later(workspace, mail, now),
             // Once that is durable: till then a reload would find it owed and send it again.
             MailNext::Over => {}
@@ -109,7 +109,7 @@ impl ShardCore {
     }
 
     fn retired(&mut self, workspace: &WorkspaceId) {
-        self.actions.push_back(Action::Forget(workspace.clone()));
+        self.actions.push_back(ShardAction::Forget(workspace.clone()));
         let Some(registered) = self.registry.get_mut(workspace) else { return };
         registered.phase = Phase::Passive;
         if std::mem::take(&mut registered.wanted) || !registered.buffer.is_empty() {
@@ -122,8 +122,8 @@ impl ShardCore {
     /// A workspace panicked. Its state is gone; it is loaded again after a pause and fed one entry at
     /// a time. What it panics over a second time is set aside.
     fn panicked(&mut self, workspace: &WorkspaceId, suspects: Suspects, now: Instant) {
-        error!(%workspace, shard = self.place.shard, "A workspace failed and is loaded again.");
-        self.actions.push_back(Action::Forget(workspace.clone()));
+        error!(%workspace, shard = self.identity.shard, "A workspace failed and is loaded again.");
+        self.actions.push_back(ShardAction::Forget(workspace.clone()));
         let Some(was_suspect) = self.registry.get(workspace).map(|registered| registered.suspect) else { return };
         let found = self.blame(workspace, suspects, was_suspect, now);
         self.park_whole(workspace, now);
@@ -226,8 +226,8 @@ impl ShardCore {
             starts.iter().map(|start| (start.item.entry, start.item.message.chat(), start.config)).collect();
         let seed = Box::new(Seed { loaded, attempting, test_in_flight, mails_begun });
         let mails = self.undone_of(workspace, survivors).into_iter().chain(buffer);
-        self.actions.push_back(Action::Activate { workspace: workspace.clone(), incarnation, seed });
-        self.actions.extend(mails.map(|mail| Action::Tell(workspace.clone(), mail)));
+        self.actions.push_back(ShardAction::Activate { workspace: workspace.clone(), incarnation, seed });
+        self.actions.extend(mails.map(|mail| ShardAction::Tell(workspace.clone(), mail)));
     }
 
     /// Whether the test POST of this process is the one that the workspace knows of. Else a store
@@ -245,7 +245,7 @@ impl ShardCore {
     /// The workspace cannot be loaded: its entries stay in the stream, its commands are refused.
     fn not_loaded(&mut self, workspace: &WorkspaceId, error: &LoadError, now: Instant) {
         if self.unavailable.insert(workspace.clone()) {
-            error!(%workspace, shard = self.place.shard, error = error as &dyn Error, "A workspace cannot be loaded; it is parked and tried again.");
+            error!(%workspace, shard = self.identity.shard, error = error as &dyn Error, "A workspace cannot be loaded; it is parked and tried again.");
         }
         let ids: Vec<EntryId> = self
             .commands
@@ -278,10 +278,10 @@ impl ShardCore {
     }
 
     /// Attempts have ended.
-    pub(in crate::actor) fn finished(&mut self, list: Vec<Finished>, now: Instant) {
-        let mut by_workspace: HashMap<WorkspaceId, Vec<Finished>> = HashMap::default();
+    pub(in crate::actor) fn finished(&mut self, list: Vec<FinishedAttempt>, now: Instant) {
+        let mut by_workspace: HashMap<WorkspaceId, Vec<FinishedAttempt>> = HashMap::default();
         let n = list.len();
-        let working = self.is_running() || self.mode == super::Mode::Draining;
+        let working = self.is_running() || self.mode == super::ShardMode::Draining;
         for finished in list {
             if !self.accept(&finished, now) {
                 continue;
@@ -304,7 +304,7 @@ impl ShardCore {
     }
 
     /// Notes the end of an attempt. Says whether its workspace has to decide on it.
-    fn accept(&mut self, finished: &Finished, now: Instant) -> bool {
+    fn accept(&mut self, finished: &FinishedAttempt, now: Instant) -> bool {
         if finished.start.trigger == Trigger::Test {
             let test = self.tests.get_mut(&finished.start.workspace);
             let Some(test) = test.filter(|test| Arc::ptr_eq(&test.start, &finished.start)) else { return false };
@@ -315,16 +315,16 @@ impl ShardCore {
             return false;
         }
         match &finished.end {
-            End::Done(_) => true,
-            End::Unable(why) => self.accept_inability(finished, why, now),
+            AttemptEnd::Done(_) => true,
+            AttemptEnd::Unable(why) => self.accept_inability(finished, why, now),
         }
     }
 
     /// An attempt was not made: its entry waits again, in the workspace, or for its next incarnation.
-    fn accept_inability(&mut self, finished: &Finished, why: &str, now: Instant) -> bool {
+    fn accept_inability(&mut self, finished: &FinishedAttempt, why: &str, now: Instant) -> bool {
         let item = &finished.start.item;
         if self.unable.is_empty() {
-            warn!(shard = self.place.shard, why, "Attempts cannot be made on this machine; they are tried again.");
+            warn!(shard = self.identity.shard, why, "Attempts cannot be made on this machine; they are tried again.");
         }
         let Some(registered) = self.registry.get_mut(&finished.start.workspace) else {
             // The shard is being loaded again: it is read with all others that were not attempted.
@@ -355,7 +355,7 @@ impl ShardCore {
         now: Instant,
     ) {
         self.mails.answered(workspace, mail, result.clone());
-        if self.is_running() || self.mode == super::Mode::Draining {
+        if self.is_running() || self.mode == super::ShardMode::Draining {
             self.tell(workspace, ToWorkspace::MailResult(mail, result), now);
         }
     }

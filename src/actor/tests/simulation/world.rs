@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use super::store::Store;
 use crate::actor::admission::{Admission, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{End, Finished, Item, Seed, Start, ToWorkspace};
-use crate::actor::report_queue::{Report, What};
-use crate::actor::shard::core::{Action, ShardCore};
-use crate::actor::shard::entry::Place;
+use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Item, Seed, Start, ToWorkspace};
+use crate::actor::report_queue::{Reported, WorkspaceReport};
+use crate::actor::shard::core::{ShardAction, ShardCore};
+use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Resident;
@@ -63,8 +63,8 @@ enum ShardMail {
     Newest(u64, WorkspaceId, EntryId, Result<Option<Newest>, LoadError>),
     Swept(u64, Vec<RawEntry>),
     LineFailed(u64, ShardConnectionError),
-    Report(Report),
-    Finished,
+    Report(WorkspaceReport),
+    Ended,
     MailSent(WorkspaceId, MailId, MailResult),
     Tick,
 }
@@ -107,7 +107,7 @@ pub(super) struct World {
     answers: VecDeque<ShardMail>,
     poll: Option<(Poll, Option<Polled>)>,
     flights: Vec<Flight>,
-    ended: Vec<Finished>,
+    ended: Vec<FinishedAttempt>,
     announced: bool,
     mails: Vec<OwedMail>,
     /// Messages that were attempted and may not be attempted again.
@@ -148,12 +148,12 @@ impl World {
             admission: Rc::clone(&admission),
             inspect: |_| {},
         });
-        let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
+        let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
         let limits = Limits { permits: 24, bytes: 1024 * 1024, allowance: 8 };
         let mut world = Self {
             rng,
             trouble,
-            shard: ShardCore::new(place, limits, clock, admission, Instant::now()),
+            shard: ShardCore::new(identity, limits, clock, admission, Instant::now()),
             context,
             store: Store::default(),
             copy: None,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::WorkspaceCore;
-use crate::actor::protocol::{Decided, End, Finished, Item, Start, unable_for_good};
+use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, Item, Start, unable_for_good};
 use crate::actor::workspace::test_run::TestStage;
 use crate::journal::port::{Newest, Step};
 use crate::message::{EntryId, Message};
@@ -151,12 +151,12 @@ impl WorkspaceCore {
         out.steps.push(step);
     }
 
-    pub(super) fn test_outcome(&mut self, finished: &Finished, out: &mut Decided) {
+    pub(super) fn test_outcome(&mut self, finished: &FinishedAttempt, out: &mut Decided) {
         let TestStage::Posting { id } = self.test.stage else { return };
         self.test.stage = TestStage::Idle;
         let attempt = match &finished.end {
-            End::Done(done) => finished.attempt(done),
-            End::Unable(why) => finished.attempt(&unable_for_good(why)),
+            AttemptEnd::Done(done) => finished.attempt(done),
+            AttemptEnd::Unable(why) => finished.attempt(&unable_for_good(why)),
         };
         let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &self.context.policy);
         let mut step = self.record(events);

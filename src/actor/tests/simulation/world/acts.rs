@@ -29,7 +29,7 @@ impl World {
             ShardMail::Swept(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
             ShardMail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
             ShardMail::Report(report) => self.shard.report(report, now),
-            ShardMail::Finished => {
+            ShardMail::Ended => {
                 self.announced = false;
                 let ended = std::mem::take(&mut self.ended);
                 self.shard.finished(ended, now);
@@ -94,34 +94,34 @@ impl World {
         .ok();
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: ShardAction) {
         match action {
-            Action::Acquire { after, attempted } => self.acquiring = Some((Instant::now() + after, attempted)),
-            Action::Poll(poll) => {
+            ShardAction::Acquire { after, attempted } => self.acquiring = Some((Instant::now() + after, attempted)),
+            ShardAction::Poll(poll) => {
                 if self.line {
                     assert!(self.poll.is_none(), "one read at a time");
                     self.poll = Some((poll, None));
                 }
             }
-            Action::Line(call) => {
+            ShardAction::Line(call) => {
                 if self.line {
                     self.calls.push_back(call);
                 }
             }
-            Action::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
-            Action::Tell(workspace, mail) => {
+            ShardAction::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
+            ShardAction::Tell(workspace, mail) => {
                 if let Some(actor) = self.actors.iter_mut().find(|actor| actor.id == workspace && !actor.forgotten) {
                     actor.mailbox.push_back(mail);
                 }
             }
-            Action::Forget(workspace) => {
+            ShardAction::Forget(workspace) => {
                 self.note(|| format!("{workspace} is forgotten"));
                 self.actors.iter_mut().filter(|actor| actor.id == workspace).for_each(|actor| actor.forgotten = true);
                 self.actors.retain(|actor| !(actor.forgotten && actor.mailbox.is_empty()));
             }
-            Action::Post(start, in_flight) => self.post(start, in_flight),
-            Action::SendMail(mail) => self.mails.push(mail),
-            Action::Release => panic!("nobody drains"),
+            ShardAction::Post(start, in_flight) => self.post(start, in_flight),
+            ShardAction::SendMail(mail) => self.mails.push(mail),
+            ShardAction::Release => panic!("nobody drains"),
         }
     }
 
@@ -130,7 +130,7 @@ impl World {
         let living = self.actors.iter().any(|actor| actor.id == id && !actor.forgotten);
         assert!(!living, "{id} has two actors");
         let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
-        let report = Report { workspace: id.clone(), incarnation, what: What::Decided(Box::new(first)) };
+        let report = WorkspaceReport { workspace: id.clone(), incarnation, what: Reported::Decided(Box::new(first)) };
         self.mailbox.push_back(ShardMail::Report(report));
         self.actors.push(Actor { id, incarnation, resident: core.into(), mailbox: VecDeque::new(), forgotten: false });
     }
@@ -174,16 +174,16 @@ impl World {
             _ => false,
         };
         let (what, ends) = if matches!(mail, ToWorkspace::Retire) {
-            (What::Retired, true)
+            (Reported::Retired, true)
         } else if poisoned || panics {
-            (What::Panicked(suspects), true)
+            (Reported::Panicked(suspects), true)
         } else {
-            (What::Decided(Box::new(actor.resident.handle(mail))), false)
+            (Reported::Decided(Box::new(actor.resident.handle(mail))), false)
         };
-        if let What::Decided(decided) = &what {
+        if let Reported::Decided(decided) = &what {
             self.appeared.extend(decided.steps.iter().flat_map(|step| &step.settled));
         }
-        if let What::Decided(decided) = &what
+        if let Reported::Decided(decided) = &what
             && let Some(entries) = &decided.given_back
         {
             let entries = entries.clone();
@@ -194,11 +194,11 @@ impl World {
         if over {
             self.actors.remove(n);
         }
-        if let What::Panicked(suspects) = &what {
+        if let Reported::Panicked(suspects) = &what {
             let suspects = *suspects;
             self.note(|| format!("{id} ({incarnation}) panics over {suspects:?}"));
         }
-        self.mailbox.push_back(ShardMail::Report(Report { workspace: id, incarnation, what }));
+        self.mailbox.push_back(ShardMail::Report(WorkspaceReport { workspace: id, incarnation, what }));
     }
 
     /// The store takes the next call of the line.
@@ -276,16 +276,16 @@ impl World {
                         self.appeared.remove(&start.item.entry);
                     }
                 }
-                End::Unable("a test".to_owned())
+                AttemptEnd::Unable("a test".to_owned())
             }
-            2..4 => End::Done(done(Some("refused"))),
-            _ => End::Done(done(None)),
+            2..4 => AttemptEnd::Done(done(Some("refused"))),
+            _ => AttemptEnd::Done(done(None)),
         };
-        self.note(|| format!("post {} ends: {}", start.item.entry, matches!(end, End::Done(_))));
+        self.note(|| format!("post {} ends: {}", start.item.entry, matches!(end, AttemptEnd::Done(_))));
         drop(in_flight);
-        self.ended.push(Finished { start, began, end });
+        self.ended.push(FinishedAttempt { start, began, end });
         if !std::mem::replace(&mut self.announced, true) {
-            self.mailbox.push_back(ShardMail::Finished);
+            self.mailbox.push_back(ShardMail::Ended);
         }
     }
 
