@@ -13,14 +13,14 @@ use tokio::time::Instant;
 
 use crate::actor::admission::{Admission, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{End, Finished, Start, ToWorkspace};
+use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Start, ToWorkspace};
+use crate::actor::report_queue::{Reported, WorkspaceReport};
 use crate::actor::shard::attempt;
-use crate::actor::shard::core::{Action, ShardCore};
-use crate::actor::shard::entry::Place;
+use crate::actor::shard::core::{ShardAction, ShardCore};
+use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::workspace::resident::Resident;
-use crate::actor::workspace::{Report, What};
 use crate::config::{IN_FLIGHT_DEFAULT, LEASE_MIN};
 use crate::deliver::{AttemptOutcome, Courier};
 use crate::journal::port::{Poll, Polled, ShardRequest, ShardResponse};
@@ -47,7 +47,7 @@ pub struct ShardDriver {
     outcome: fn(AttemptOutcome) -> AttemptOutcome,
     workspaces: HashMap<WorkspaceId, (u64, Resident)>,
     mailbox: VecDeque<(WorkspaceId, ToWorkspace)>,
-    reports: Vec<Report>,
+    reports: Vec<WorkspaceReport>,
     posts: Vec<(Arc<Start>, InFlight)>,
     requests: Vec<StoreRequest>,
 }
@@ -65,7 +65,7 @@ impl ShardDriver {
             keyring: Arc::default(),
             admission: Rc::clone(&admission),
         });
-        let place = Place { shard: 0, shards: 1, prefix: "outbound".into() };
+        let place = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
         let mut core = ShardCore::new(place, Limits::default(), clock, admission, now);
         core.next_action(now);
         core.acquired(Vec::new(), &HashSet::default(), now + LEASE_MIN, now);
@@ -118,21 +118,21 @@ impl ShardDriver {
         }
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: ShardAction) {
         match action {
-            Action::Poll(poll) => self.requests.push(StoreRequest::Read(poll)),
-            Action::Line(request) => self.requests.push(StoreRequest::Line(request)),
-            Action::Activate { workspace, incarnation, seed } => {
+            ShardAction::Poll(poll) => self.requests.push(StoreRequest::Read(poll)),
+            ShardAction::Line(request) => self.requests.push(StoreRequest::Line(request)),
+            ShardAction::Activate { workspace, incarnation, seed } => {
                 let (core, first) = WorkspaceCore::new(workspace.clone(), *seed, Rc::clone(&self.context));
-                let what = What::Decided(Box::new(first));
-                self.reports.push(Report { workspace: workspace.clone(), incarnation, what });
+                let what = Reported::Decided(Box::new(first));
+                self.reports.push(WorkspaceReport { workspace: workspace.clone(), incarnation, what });
                 self.workspaces.insert(workspace, (incarnation, core.into()));
             }
-            Action::Tell(workspace, mail) => self.mailbox.push_back((workspace, mail)),
-            Action::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
-            Action::Post(start, in_flight) => self.posts.push((start, in_flight)),
+            ShardAction::Tell(workspace, mail) => self.mailbox.push_back((workspace, mail)),
+            ShardAction::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
+            ShardAction::Post(start, in_flight) => self.posts.push((start, in_flight)),
             // A shard that is held, owes no mail and is not drained does none of these.
-            Action::Acquire { .. } | Action::SendMail(_) | Action::Release => {}
+            ShardAction::Acquire { .. } | ShardAction::SendMail(_) | ShardAction::Release => {}
         }
     }
 
@@ -140,22 +140,22 @@ impl ShardDriver {
     fn decide(&mut self) {
         for (workspace, mail) in self.mailbox.drain(..) {
             let Some((incarnation, resident)) = self.workspaces.get_mut(&workspace) else { continue };
-            let what = What::Decided(Box::new(resident.handle(mail)));
-            self.reports.push(Report { workspace, incarnation: *incarnation, what });
+            let what = Reported::Decided(Box::new(resident.handle(mail)));
+            self.reports.push(WorkspaceReport { workspace, incarnation: *incarnation, what });
         }
     }
 
     /// Makes the POSTs that were decided on before.
-    async fn post(&mut self) -> Vec<Finished> {
+    async fn post(&mut self) -> Vec<FinishedAttempt> {
         let mut finished = Vec::with_capacity(self.posts.len());
         for (start, in_flight) in std::mem::take(&mut self.posts) {
             let began = (self.context.clock)();
             let end = match attempt(&self.courier, &start).await {
-                End::Done(done) => End::Done(Arc::new((self.outcome)(Arc::unwrap_or_clone(done)))),
-                unable @ End::Unable(_) => unable,
+                AttemptEnd::Done(done) => AttemptEnd::Done(Arc::new((self.outcome)(Arc::unwrap_or_clone(done)))),
+                unable @ AttemptEnd::Unable(_) => unable,
             };
             drop(in_flight);
-            finished.push(Finished { start, began, end });
+            finished.push(FinishedAttempt { start, began, end });
         }
         finished
     }
