@@ -53,7 +53,7 @@ pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, 
 
 /// A rejected entry, taken apart: what the producer wrote, and what was noted about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept<'a> {
+pub struct RetainedEntry<'a> {
     /// The original fields, as far as they are kept.
     pub fields: &'a [(Bytes, Bytes)],
     /// Its id in the stream that it was read from.
@@ -68,7 +68,7 @@ pub struct Kept<'a> {
     pub cut: bool,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> RetainedEntry<'a> {
     /// Takes apart what [`rejected_fields`] made. What is missing is shown as empty: somebody else may
     /// have written to the stream.
     #[must_use]
@@ -105,7 +105,7 @@ impl<'a> Kept<'a> {
 /// # Errors
 /// Why it is still not valid, one sentence. The shard that it stood in is no reason.
 pub fn requeued(entry: &RawEntry, stream: &str) -> Result<(WorkspaceId, Vec<(Bytes, Bytes)>), String> {
-    let kept = Kept::of(entry);
+    let kept = RetainedEntry::of(entry);
     if kept.cut {
         // A workspace's name that was cut may be another workspace's name.
         return Err(format!("it had {} bytes and was cut when it was set aside: publish it again, whole", kept.bytes));
@@ -183,12 +183,15 @@ mod tests {
     #[test]
     fn what_was_kept_is_taken_apart_even_when_the_producer_used_our_names() {
         let entry = retained(&[("_id", "theirs"), ("workspace", "acme"), ("_bytes", "7")]);
-        let kept = Kept::of(&entry);
+        let kept = RetainedEntry::of(&entry);
         assert_eq!(names(kept.fields), ["_id", "workspace", "_bytes"]);
         assert_eq!((&*kept.entry, &*kept.reason, &*kept.at), ("5-1", "not valid", "1970-01-01T00:00:00.000Z"));
         assert_eq!((kept.bytes, kept.cut, kept.text("workspace")), (29, false, Some("acme")));
         let strange = RawEntry { id: EntryId::ZERO, fields: vec![("x".into(), "y".into())] };
-        assert_eq!((Kept::of(&strange).fields, &*Kept::of(&strange).entry), (&strange.fields[..], ""));
+        assert_eq!(
+            (RetainedEntry::of(&strange).fields, &*RetainedEntry::of(&strange).entry),
+            (&strange.fields[..], "")
+        );
     }
 
     #[test]
@@ -219,7 +222,7 @@ mod tests {
     fn an_entry_that_was_cut_is_never_requeued_though_what_is_left_is_valid() {
         let pad = "x".repeat(VALUE_BYTES_MAX + 1);
         let entry = retained(&[("workspace", "acme"), ("message", MESSAGE), ("pad", &pad)]);
-        assert!(Kept::of(&entry).cut);
+        assert!(RetainedEntry::of(&entry).cut);
         assert!(requeued(&entry, "s").unwrap_err().contains("was cut"));
     }
 }

@@ -22,7 +22,7 @@ use crate::message::{EntryId, RawMessage};
 
 /// What has happened before.
 #[derive(Debug)]
-pub(super) struct Given(Vec<Event>);
+pub(super) struct PastEvents(Vec<Event>);
 
 /// What happened before, and what was decided.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) struct When {
 }
 
 /// Starts a scenario.
-pub(super) fn given(past: impl IntoIterator<Item = Event>) -> Given {
-    Given(past.into_iter().collect())
+pub(super) fn given(past: impl IntoIterator<Item = Event>) -> PastEvents {
+    PastEvents(past.into_iter().collect())
 }
 
 /// The state that the events add up to.
@@ -56,7 +56,7 @@ fn through_journal(seq: u64, event: &Event) -> Event {
     read
 }
 
-impl Given {
+impl PastEvents {
     /// Asks for a decision.
     pub(super) fn when<D: Decision>(self, decide: impl FnOnce(&State) -> D) -> When {
         let decision = decide(&state_of(&self.0)).events();

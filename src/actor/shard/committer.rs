@@ -18,7 +18,7 @@ use crate::workspace::event::MailId;
 /// shard holds, or belongs to the one mail or test that a workspace may have under way.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
-    queue: VecDeque<QueuedRequest>,
+    queue: VecDeque<PendingRequest>,
     in_flight: VecDeque<Made>,
     /// When the first step of the queue came.
     gathering_since: Option<Instant>,
@@ -27,7 +27,7 @@ pub(super) struct Committer {
 }
 
 #[derive(Debug)]
-enum QueuedRequest {
+enum PendingRequest {
     Step(Box<Step>, Option<EntryId>),
     Other(ShardRequest),
 }
@@ -48,18 +48,18 @@ impl Committer {
     /// Queues a step. `test` names the test whose `TestStarted` it holds.
     pub(super) fn push(&mut self, step: Step, test: Option<EntryId>, now: Instant) {
         self.gathering_since.get_or_insert(now);
-        self.queue.push_back(QueuedRequest::Step(Box::new(step), test));
+        self.queue.push_back(PendingRequest::Step(Box::new(step), test));
     }
 
     /// Queues a request that is no commit.
     pub(super) fn ask(&mut self, request: ShardRequest) {
-        self.queue.push_back(QueuedRequest::Other(request));
+        self.queue.push_back(PendingRequest::Other(request));
     }
 
     /// The next request, if one may be made now.
     pub(super) fn next(&mut self, now: Instant) -> Option<ShardRequest> {
-        if let Some(QueuedRequest::Other(_)) = self.queue.front() {
-            let Some(QueuedRequest::Other(request)) = self.queue.pop_front() else { return None };
+        if let Some(PendingRequest::Other(_)) = self.queue.front() {
+            let Some(PendingRequest::Other(request)) = self.queue.pop_front() else { return None };
             return Some(request);
         }
         if self.in_flight.len() >= COMMITS_IN_FLIGHT_MAX || !(self.is_ripe(now) || self.renewal_is_due(now)) {
@@ -70,7 +70,7 @@ impl Committer {
 
     fn is_ripe(&self, now: Instant) -> bool {
         let Some(since) = self.gathering_since else { return false };
-        let behind = self.queue.iter().any(|queued| matches!(queued, QueuedRequest::Other(_)));
+        let behind = self.queue.iter().any(|queued| matches!(queued, PendingRequest::Other(_)));
         !self.queue.is_empty() && (behind || self.queue.len() >= LINGER_STEPS || now >= since + LINGER)
     }
 
@@ -82,7 +82,7 @@ impl Committer {
         let mut batch = Batch::default();
         let mut made = Made { number: self.number, at: Some(now), ..Made::default() };
         let (mut events, mut settled, mut bytes) = (0, 0, 0);
-        while let Some(QueuedRequest::Step(step, _)) = self.queue.front() {
+        while let Some(PendingRequest::Step(step, _)) = self.queue.front() {
             events += step.events();
             settled += step.settled.len() + step.settled_commands.len();
             bytes += step.bytes();
@@ -90,11 +90,12 @@ impl Committer {
             if full && !batch.steps.is_empty() {
                 break;
             }
-            let Some(QueuedRequest::Step(step, test)) = self.queue.pop_front() else { break };
+            let Some(PendingRequest::Step(step, test)) = self.queue.pop_front() else { break };
             made.take(&step, test);
             batch.steps.push(*step);
         }
-        self.gathering_since = self.queue.iter().any(|queued| matches!(queued, QueuedRequest::Step(..))).then_some(now);
+        self.gathering_since =
+            self.queue.iter().any(|queued| matches!(queued, PendingRequest::Step(..))).then_some(now);
         self.last_made = Some(now);
         self.number += 1;
         let number = made.number;

@@ -24,7 +24,7 @@ use crate::http::openapi::schemas::{pattern, shard};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::journal::port::{RawEntry, StoreError};
-use crate::journal::rejected::Kept;
+use crate::journal::rejected::RetainedEntry;
 use crate::message::{EntryId, WorkspaceId};
 
 /// Entries in one answer at most.
@@ -101,7 +101,7 @@ struct RejectedLine {
 }
 
 impl RejectedLine {
-    fn new(shard: u16, id: EntryId, retained: &Kept<'_>) -> Self {
+    fn new(shard: u16, id: EntryId, retained: &RetainedEntry<'_>) -> Self {
         // What was cut may be the beginning of another workspace's name.
         let workspace = retained.text("workspace").filter(|_| !retained.cut);
         let workspace = workspace.and_then(|text| text.parse::<WorkspaceId>().ok());
@@ -164,7 +164,7 @@ impl FacadeState {
                         let next = rejected.last().map(|line: &RejectedLine| format!("{}/{}", line.shard, line.id));
                         return Ok(RejectedList { rejected, next });
                     }
-                    rejected.push(RejectedLine::new(shard, entry.id, &Kept::of(entry)));
+                    rejected.push(RejectedLine::new(shard, entry.id, &RetainedEntry::of(entry)));
                 }
                 match entries.last() {
                     Some(last) if entries.len() == READ_AT_ONCE => from = last.id.next(),
@@ -208,7 +208,7 @@ pub(in crate::http) async fn show(
         let detail = format!("shard {shard} has no rejected entry {id}: it was requeued, or deleted to make room");
         Problem::new(ProblemKind::NotFound, detail)
     })?;
-    let retained = Kept::of(&found);
+    let retained = RetainedEntry::of(&found);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fields =
         retained.fields.iter().map(|(name, value)| EntryField { name: text(name), value: text(value) }).collect();
