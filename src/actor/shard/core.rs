@@ -1,5 +1,5 @@
 //! One shard: what it holds and what happens next. Plain and synchronous: events go in, [`ShardAction`]s
-//! come out; the actor around it ([`super::shard`]) does the I/O.
+//! come out; the actor around it ([`crate::actor::shard`]) does the I/O.
 //!
 //! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
 //! a workspace, parking and catch-ups), [`reports`] (what workspaces decided, or why they crashed).
