@@ -31,7 +31,7 @@ use crate::workspace::time::Clock;
 /// What the shards run with.
 #[derive(Clone)]
 pub struct ShardOptions {
-    /// Where everything is remembered.
+    /// Where everything is stored.
     pub journal: Arc<dyn Journal>,
     /// What the journal's keys start with; named in the reason of an entry in the wrong shard.
     pub prefix: Arc<str>,
@@ -49,7 +49,7 @@ pub struct ShardOptions {
     pub lease: Duration,
     /// Threads that run shards.
     pub arbiters: usize,
-    /// Seals what is confidential wherever it rests.
+    /// Seals what is confidential before it is stored.
     pub keyring: Arc<Keyring>,
     /// Reads the wall clock.
     pub clock: Clock,

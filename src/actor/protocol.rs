@@ -1,4 +1,4 @@
-//! What a shard and its workspaces say to each other, and what else a shard is told.
+//! The messages between a shard and its workspaces, and all other messages to a shard.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +104,7 @@ pub(super) struct Seed {
     pub(super) mails_begun: Vec<MailId>,
 }
 
-/// What a shard says to a workspace.
+/// A message from a shard to a workspace.
 #[derive(Debug)]
 pub(super) enum ToWorkspace {
     /// Messages, in stream order.
@@ -121,9 +121,9 @@ pub(super) enum ToWorkspace {
     Wake,
     /// Give back all un-attempted entries but one window.
     GiveBack,
-    /// The mail's turn has come: is it still owed?
+    /// The mail is due: is it still owed?
     MailTurn(MailId),
-    /// What the mail server made of it.
+    /// What the mail server answered.
     MailResult(MailId, MailResult),
     /// Nothing came for a while: keep only the snapshot until the next mail.
     Hibernate,
@@ -132,7 +132,7 @@ pub(super) enum ToWorkspace {
 }
 
 impl ToWorkspace {
-    /// What to blame when handling it panics.
+    /// What may be the cause when handling it panics.
     pub(super) fn suspects(&self) -> Suspects {
         match self {
             Self::Entries(items) => Suspects::one_of(items, |item| item.entry),
@@ -163,7 +163,7 @@ impl Suspects {
     }
 }
 
-/// What a workspace says to its shard at its load and after each mail.
+/// What a workspace decided when it was loaded, or on one mail.
 #[derive(Debug, Default)]
 pub(super) struct Decided {
     /// To be committed, in order.
@@ -195,21 +195,25 @@ pub(super) enum MailNext {
     Over,
 }
 
-/// What a shard is told.
+/// A message to a shard.
 pub(super) enum ToShard {
     /// An answer of the store under the acquisition with this number.
     Store(u64, StoreAnswer),
     /// The report queue is not empty.
     Reports,
+    /// The mailer tried to hand a mail over.
     MailSent(WorkspaceId, MailId, MailResult),
+    /// The actor's timer has fired.
     Tick,
+    /// Start nothing new and release the shard when what is under way has ended.
     Drain,
     /// The drain took too long.
     GiveUp,
+    /// The lease is released: stop.
     Released,
 }
 
-/// What the store answered; void after a reload.
+/// An answer of the store; ignored after a reload.
 pub(super) enum StoreAnswer {
     Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
     Polled(Result<Polled, StoreError>),

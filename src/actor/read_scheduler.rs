@@ -1,8 +1,8 @@
-//! Reads wait while the thread has enough to do, and for one another.
+//! Delays reads while the thread is busy, and bounds how many of them run at a time.
 //!
-//! What is read is parsed and waits in memory until its turn comes. With more of it than the thread gets done,
-//! every message would be touched when it has long left the processor's caches, and nothing would be
-//! delivered earlier. Endpoints that are slow to answer keep no thread busy, so they hold no read up.
+//! What is read is parsed and waits in memory until its turn comes. If more is read than the thread can
+//! process, every message has left the processor's caches when it is processed, and nothing is delivered
+//! earlier. Slow endpoints keep no thread busy, so they delay no read.
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
@@ -23,8 +23,8 @@ impl Default for ReadScheduler {
 }
 
 impl ReadScheduler {
-    /// Returns when a read may begin; what it returns is to be held until the answer. A look for commands
-    /// alone waits for nothing, and a read that would wait for new messages for no other shard's.
+    /// Returns when a read may begin; the permit is held until the answer. A read of commands alone does not
+    /// wait, and a read that blocks for new messages does not wait for other shards' reads.
     pub(super) async fn wait_for_turn(&self, poll: &Poll) -> Option<SemaphorePermit<'_>> {
         poll.messages?;
         let reader = match poll.block.is_zero() {
@@ -36,7 +36,7 @@ impl ReadScheduler {
     }
 }
 
-/// Comes back when the thread comes round within [`TURN_MAX`], at the latest with the first turn that ends
+/// Returns when a turn of the thread takes less than [`TURN_MAX`], at the latest with the first turn that ends
 /// after [`TURNS_WAIT_MAX`].
 async fn until_thread_is_free() {
     let asked = Instant::now();

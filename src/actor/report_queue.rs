@@ -1,7 +1,7 @@
-//! What the workspaces of a shard decided and which attempts have ended, until the shard looks at it.
+//! The reports of a shard's workspaces and the ends of its attempts, until the shard processes them.
 //!
-//! All that comes within a turn of the thread is announced with one mail: planning what is next costs the
-//! shard more than taking in one more report.
+//! Everything that arrives within a turn of the thread is announced with one mail, because planning the next
+//! actions costs the shard more than one more report does.
 
 use std::cell::{Cell, RefCell};
 
@@ -12,7 +12,7 @@ use crate::message::WorkspaceId;
 
 /// Bounded by permits: each report answers a mail to a workspace, each end belongs to an attempt in flight.
 pub(super) struct ReportQueue {
-    /// Where it is announced that something came.
+    /// Gets [`ToShard::Reports`] when the queue is no longer empty.
     shard: Recipient<ToShard>,
     reports: RefCell<Vec<WorkspaceReport>>,
     finished: RefCell<Vec<FinishedAttempt>>,
@@ -40,14 +40,14 @@ impl ReportQueue {
         }
     }
 
-    /// Everything that came since, in order. An attempt is decided on before it ends, so reports go first.
+    /// Takes everything that has arrived, in order. An attempt is reported before it ends, so reports go first.
     pub(super) fn take(&self) -> (Vec<WorkspaceReport>, Vec<FinishedAttempt>) {
         self.announced.set(false);
         (self.reports.take(), self.finished.take())
     }
 }
 
-/// What a workspace reports to its shard.
+/// A report of a workspace to its shard.
 #[derive(Debug)]
 pub(super) struct WorkspaceReport {
     pub(super) workspace: WorkspaceId,
@@ -58,7 +58,10 @@ pub(super) struct WorkspaceReport {
 /// See [`WorkspaceReport`].
 #[derive(Debug)]
 pub(super) enum Reported {
+    /// What it decided on a mail, or on its load.
     Decided(Box<Decided>),
+    /// It has stopped, as it was asked to.
     Retired,
+    /// It panicked and has stopped.
     Panicked(Suspects),
 }

@@ -1,4 +1,4 @@
-//! The shard actor: does what its [`ShardCore`] says and brings it what comes of it.
+//! The shard actor: does the I/O that its [`ShardCore`] asks for and passes the results back to it.
 
 pub(super) mod core;
 pub(super) mod entry;
@@ -73,7 +73,7 @@ pub(super) struct ShardActor {
     workspaces: HashMap<WorkspaceId, Addr<WorkspaceActor>>,
     reports: Rc<ReportQueue>,
     timer: Option<(SpawnHandle, Instant)>,
-    /// Told when the shard is released; dropped untold when the actor dies.
+    /// Signals that the shard is released; dropped without a signal when the actor crashes.
     released: Option<oneshot::Sender<()>>,
     status: ShardStatus,
 }
@@ -150,7 +150,7 @@ impl ShardActor {
                 self.core.newest(&workspace, command, newest, now);
             }
             ShardResponse::CaughtUp(entries) => self.core.caught_up(entries, now),
-            // Awaited where they are asked for.
+            // Awaited where they are requested.
             ShardResponse::Present(_) | ShardResponse::Released => {}
         }
     }
@@ -212,7 +212,7 @@ impl ShardActor {
         match action {
             ShardAction::Acquire { after, attempted } => self.acquire(after, attempted, ctx),
             ShardAction::Poll(poll) => {
-                // One read at a time, so there is room; with no reader left the reload is under way.
+                // There is one read at a time, so the channel has room. Without a reader a reload is under way.
                 if let Some(held) = &self.held {
                     held.polls.try_send(poll).ok();
                 }
@@ -243,7 +243,7 @@ impl ShardActor {
         });
     }
 
-    /// Sends a request; its response comes back as a mail.
+    /// Sends a request; its response comes back as [`ToShard::Store`].
     fn send(&self, request: ShardRequest, ctx: &ActixContext<Self>) {
         let Some(HeldShard { line, .. }) = &self.held else { return };
         let (shard, epoch, response) = (ctx.address(), self.epoch, line.send(request));
@@ -299,7 +299,7 @@ impl ShardActor {
         self.epoch += 1;
         actix_rt::spawn(async move {
             if let Some(held) = held {
-                // Whatever comes of it, the lease ends by itself.
+                // If this fails, the lease expires by itself.
                 drop(tokio::time::timeout(RELEASE_TIMEOUT, held.line.release()).await);
             }
             shard.do_send(ToShard::Released);
@@ -392,7 +392,7 @@ impl Actor for ShardActor {
     }
 }
 
-/// Mails are bounded by permits; this only spares actix from parking senders.
+/// Permits bound the mails; a capacity this high keeps actix from suspending their senders.
 const MAILBOX_HINT: usize = 8_192;
 
 impl Handler<ToShard> for ShardActor {

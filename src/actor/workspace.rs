@@ -52,7 +52,7 @@ impl Actor for WorkspaceActor {
     }
 }
 
-/// Mails are bounded by permits; this only spares actix from parking senders.
+/// Permits bound the mails; a capacity this high keeps actix from suspending their senders.
 const MAILBOX_HINT: usize = 1_024;
 
 impl actix::Message for ToWorkspace {

@@ -26,8 +26,8 @@ pub struct ChatQueues<T> {
     in_flight: usize,
     /// How many of them the configuration has that the last one began with.
     of_config: InFlightOfConfig,
-    /// What outcomes made of the window of one configuration. Errors before its first success halve the
-    /// floor, which stays at or below the next floor, so only successes lift the window off it. Not part
+    /// The window that the outcomes of one configuration led to. Errors before its first success halve the
+    /// floor, which stays at or below the next floor, so only successes raise the window above it. Not part
     /// of a snapshot: after a load the window starts at its floor again.
     learned: Option<LearnedWindow>,
 }
@@ -55,7 +55,7 @@ struct InFlightOfConfig {
     in_flight: usize,
 }
 
-/// What outcomes made of the window of a configuration.
+/// The window that the outcomes of a configuration led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LearnedWindow {
     config: u64,
@@ -110,7 +110,7 @@ impl<T> ChatQueues<T> {
     }
 
     /// Whether the window of `state`'s configuration allows another attempt: until its first success
-    /// `limit + 1 − errors`; later what successes and errors made of it, at most
+    /// `limit + 1 − errors`; later what successes and errors led to, at most
     /// `policy.in_flight_max`. Attempts of an older configuration do not count.
     ///
     /// So a webhook that has only failed since its save never gets more than `limit + 1` attempts:

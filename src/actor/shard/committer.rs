@@ -1,4 +1,4 @@
-//! Gathers what was decided into commits, and keeps everything on the line in order.
+//! Gathers what was decided into commits, and keeps all requests to the store in order.
 //!
 //! Other requests wait in the same queue as the steps before them, so that none is asked for before
 //! those steps are in a commit that was made (port contract "Order").
@@ -14,7 +14,7 @@ use crate::journal::port::{
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::MailId;
 
-/// The queue before the line. Bounded by permits: each step settles entries or commands that the
+/// The requests that are not sent yet. Bounded by permits: each step settles entries or commands that the
 /// shard holds, or belongs to the one mail or test that a workspace may have under way.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
@@ -103,8 +103,8 @@ impl Committer {
         ShardRequest::Commit { number, batch }
     }
 
-    /// A commit was answered. Commits take effect in order, so with it are all before it: their own
-    /// answers, each brought by a task of its own, may come later and then say nothing new.
+    /// A commit was answered. Commits take effect in order, so all before it are durable as well. Their own
+    /// answers come by tasks of their own and may arrive later; they are ignored then.
     pub(super) fn answered(&mut self, number: u64) -> Vec<Made> {
         let known = self.in_flight.iter().take_while(|made| made.number <= number).count();
         self.in_flight.drain(..known).collect()
@@ -120,7 +120,7 @@ impl Committer {
         self.queue.is_empty() && self.in_flight.is_empty()
     }
 
-    /// When [`Committer::next`] may have something that it has not now.
+    /// When [`Committer::next`] may return a request that it does not return now.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         if self.in_flight.len() >= COMMITS_IN_FLIGHT_MAX {
             return None;

@@ -39,7 +39,7 @@ pub(in crate::actor) enum ShardAction {
     Acquire { after: Duration, attempted: Vec<EntryId> },
     /// Read forward.
     Poll(Poll),
-    /// Use the line.
+    /// Send a request to the store.
     Line(ShardRequest),
     /// Start the workspace's actor.
     Activate { workspace: WorkspaceId, incarnation: u64, seed: Box<Seed> },
@@ -47,7 +47,7 @@ pub(in crate::actor) enum ShardAction {
     Tell(WorkspaceId, ToWorkspace),
     /// Forget the workspace's actor.
     Forget(WorkspaceId),
-    /// Make a POST, holding its place under the node's cap until it is over.
+    /// Make a POST, holding its permit under the node's cap until it has ended.
     Post(Arc<Start>, InFlight),
     /// Hand a mail over.
     SendMail(OwedMail),
@@ -205,7 +205,7 @@ impl ShardCore {
         self.mode == ShardMode::Running
     }
 
-    /// Time has passed.
+    /// Does what is due by now.
     pub(in crate::actor) fn tick(&mut self, now: Instant) {
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_EVERY;
@@ -219,7 +219,7 @@ impl ShardCore {
             self.crashed.remove(&workspace);
             self.reactivate(&workspace, now);
         }
-        // While admission is closed they would only say so again.
+        // While admission is closed they could start nothing.
         if self.admission.is_open(now) {
             self.wake_starved(STARVED_AT_ONCE);
         }
@@ -257,7 +257,7 @@ impl ShardCore {
         }
         let situation = Situation {
             now,
-            // A decided one waits for nothing but its test's end, which may take an attempt's deadline.
+            // A decided one waits only for the end of its test, which may take an attempt's deadline.
             commands: self.commands.values().filter(|held| !held.decided).count(),
             catch_up_wanted: from.is_some() || self.intake.is_catching_up(),
             all_quiet: self.is_all_quiet(),
@@ -269,7 +269,7 @@ impl ShardCore {
             self.actions.push_back(ShardAction::Poll(poll));
         }
         if self.intake.must_give_back(&self.table, now)
-            && let Some(workspace) = self.registry.greediest()
+            && let Some(workspace) = self.registry.with_most_waiting()
             && let Some(registered) = self.registry.get_mut(&workspace)
         {
             registered.giving_back = true;
@@ -282,8 +282,8 @@ impl ShardCore {
         self.table.is_empty() && !self.registry.any_parked() && self.committer.is_idle()
     }
 
-    /// Tells the workspace what this core holds anyway: one that is not in memory gets it with
-    /// everything else that is undone when it is loaded, so nothing is told twice to one incarnation.
+    /// Sends a mail about something that this core holds. A workspace that is not in memory gets it with
+    /// everything else that is undone when it is loaded, so no incarnation gets it twice.
     fn tell(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
         let registered = self.registry.ensure(workspace, now);
         registered.use_at(now);

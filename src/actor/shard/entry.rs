@@ -15,11 +15,11 @@ pub(in crate::actor) struct ShardIdentity {
     pub(in crate::actor) prefix: Arc<str>,
 }
 
-/// Reads a message entry. `known` gives the id of a workspace of this shard that is in memory: one copy of
-/// it is enough.
+/// Reads a message entry. `known` returns the id of a workspace of this shard that is in memory, so that the
+/// id is not stored twice.
 ///
 /// # Errors
-/// The sentence that stands in `_reason`.
+/// The text for `_reason`.
 pub(super) fn read_message(
     entry: &RawEntry,
     identity: &ShardIdentity,
@@ -59,7 +59,7 @@ fn webhook_id(shard: u16, entry: EntryId, origin: Option<&[u8]>) -> Arc<str> {
     }
 }
 
-/// The entry as it stood in the stream, for the rejected stream.
+/// The entry as it was in the stream, for the rejected stream.
 pub(super) fn raw_of(workspace: &WorkspaceId, item: &Item) -> RawEntry {
     let mut fields = vec![
         ("workspace".into(), workspace.as_str().to_owned().into()),
@@ -74,7 +74,7 @@ pub(super) fn raw_of(workspace: &WorkspaceId, item: &Item) -> RawEntry {
 /// Reads a command entry.
 ///
 /// # Errors
-/// The sentence for the log.
+/// The text for the log.
 pub(super) fn read_command(entry: &RawEntry) -> Result<(WorkspaceId, Command), String> {
     let workspace = entry.field("workspace").ok_or("no field `workspace`")?;
     let workspace = std::str::from_utf8(workspace).map_err(|error| error.to_string())?;

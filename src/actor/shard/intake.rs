@@ -32,10 +32,10 @@ impl Default for Limits {
 #[derive(Debug, Default)]
 pub(super) struct Intake {
     limits: Limits,
-    /// The last message entry that was read forward: behind it lie only entries held or parked.
+    /// The last message entry that was read forward: every entry behind it is held or parked.
     cursor: EntryId,
     command_cursor: EntryId,
-    /// The read under way, and the permits that it has in hand.
+    /// The read under way, and how many permits it has taken.
     polling: Option<usize>,
     catching_up: Option<CatchUp>,
     /// The largest entry of the last read, in bytes.
@@ -48,7 +48,7 @@ pub(super) struct Intake {
     probed: bool,
     /// Catch-up and forward read take free permits in turn; the forward read is next.
     forward_is_next: bool,
-    /// Since when no permit is free, and how many came free meanwhile.
+    /// Since when no permit is free, and how many were released meanwhile.
     exhausted: Option<(Instant, usize)>,
     /// When commands may be looked for again while no message may be read.
     poll_again_at: Option<Instant>,
@@ -108,7 +108,7 @@ impl Intake {
         let probe = count > 0 && self.found_nothing && !self.probed && situation.all_quiet;
         let pause = count == 0 || (self.found_nothing && situation.catch_up_wanted);
         if pause {
-            // Without a permit, or with nothing ahead and a catch-up under way, the read only looks.
+            // Without a permit, or with nothing ahead and a catch-up under way, the read does not block.
             self.poll_again_at = Some(situation.now + crate::config::COMMAND_POLL);
         }
         if count == 0 && commands == 0 {
@@ -125,11 +125,11 @@ impl Intake {
         })
     }
 
-    /// Takes the answer of a forward read in: moves the cursors. Says whether the stream was found to
-    /// have gone back behind the cursor, which then starts again.
+    /// Processes the answer of a forward read: moves the cursors. Returns whether the stream turned out to
+    /// hold entries behind the cursor only; the cursor is then reset to the start.
     pub(super) fn polled(&mut self, polled: &Polled, all_quiet: bool) -> bool {
         let asked = self.polling.take().unwrap_or(0);
-        // A look for commands alone says nothing of messages.
+        // A read of commands alone tells nothing about messages.
         if asked > 0 {
             self.found_nothing = polled.messages.is_empty();
             self.found_all = polled.messages.len() == asked;
@@ -185,7 +185,7 @@ impl Intake {
         }
     }
 
-    /// Permits came free.
+    /// Permits were released.
     pub(super) fn freed(&mut self, n: usize) {
         if let Some((_, freed)) = &mut self.exhausted {
             *freed += n;
@@ -195,7 +195,7 @@ impl Intake {
         }
     }
 
-    /// Whether somebody must give back: no permit is free, and too few came free for too long.
+    /// Whether a workspace must give entries back: no permit is free, and too few were released for too long.
     pub(super) fn must_give_back(&mut self, table: &Table, now: Instant) -> bool {
         if self.free(table) > 0 || self.polling.is_some_and(|count| count > 0) {
             self.exhausted = None;
@@ -209,7 +209,7 @@ impl Intake {
         freed < PERMITS_FREED_MIN
     }
 
-    /// When [`Intake::next_poll`] or [`Intake::must_give_back`] may have something that it has not now.
+    /// When [`Intake::next_poll`] or [`Intake::must_give_back`] may return something that they do not return now.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         let give_back = self.exhausted.map(|(since, _)| since + GIVE_BACK_AFTER);
         let poll = if self.polling.is_none() { self.poll_again_at } else { None };

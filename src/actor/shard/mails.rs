@@ -20,7 +20,7 @@ pub(super) struct Mails {
     owed: HashMap<MailKey, ScheduledMail>,
     /// Those that are not begun, by when they are due.
     waiting: BTreeSet<(Instant, MailKey)>,
-    /// Asked for or under way, and which of both.
+    /// Those that are begun, and how far each is.
     begun: HashMap<MailKey, MailStage>,
 }
 
@@ -83,7 +83,7 @@ impl Mails {
         }
     }
 
-    /// What the mail server made of this workspace's mails, as far as it has not decided on it.
+    /// The mail server's answers about this workspace's mails that the workspace has not decided on.
     pub(super) fn undecided_of(&self, workspace: &WorkspaceId) -> Vec<(MailId, MailResult)> {
         let of_workspace = self.begun.iter().filter(|(key, _)| key.0 == *workspace);
         of_workspace
@@ -134,7 +134,7 @@ impl Mails {
         }
     }
 
-    /// The mails of this workspace that are with the mail server, or come from there.
+    /// The mails of this workspace that the mail server has, or has answered.
     pub(super) fn sending(&self, workspace: &WorkspaceId) -> Vec<MailId> {
         let of_workspace = self.begun.iter().filter(|(key, stage)| key.0 == *workspace && **stage != MailStage::Asked);
         of_workspace.map(|(key, _)| key.1).collect()
@@ -158,7 +158,7 @@ impl Mails {
         self.waiting.first().map(|(due, _)| *due)
     }
 
-    /// After a reload of the shard the outbox is read again; what the mail server was given stays begun.
+    /// After a reload of the shard the outbox is read again; what the mail server has got stays begun.
     pub(super) fn reload(&mut self) {
         self.begun.retain(|_, stage| *stage != MailStage::Asked);
         self.owed.retain(|key, _| self.begun.contains_key(key));

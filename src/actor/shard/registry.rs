@@ -51,14 +51,14 @@ pub(super) struct Registered {
     pub(super) suspect: bool,
     /// It was asked to give back and has not answered.
     pub(super) giving_back: bool,
-    /// Attempts, under way or ended, outlived its last actor.
+    /// Attempts, under way or ended, remain from its previous actor.
     pub(super) survivors: bool,
-    /// Something waits for its next incarnation that the shard core holds.
+    /// The shard core holds something for its next incarnation.
     pub(super) wanted: bool,
     pub(super) used_at: Instant,
     /// It was told to hibernate, and not used since.
     pub(super) hibernated: bool,
-    /// What waits for the load or the end of a passivation and stands nowhere else. Bounded by permits.
+    /// Mails that wait for the load or the end of a passivation and are stored nowhere else. Bounded by permits.
     pub(super) buffer: Vec<ToWorkspace>,
 }
 
@@ -125,8 +125,8 @@ impl Registered {
             && self.not_before.is_none_or(|at| now >= at)
     }
 
-    /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one. With the
-    /// last one it has got over its panics and failed loads; that all are fed proves nothing yet.
+    /// Each settled entry widens the allowance, up to the full one; a suspect's stays at one. Panics and failed
+    /// loads are over only with the last settled entry: one that was merely fed may still cause a panic.
     pub(super) fn widen(&mut self) {
         if self.held == 0 && !self.is_parked() {
             self.suspect = false;
@@ -138,14 +138,14 @@ impl Registered {
     }
 
     /// After a panic: whether its cause is still to be found, by feeding one entry at a time. With the
-    /// cause set aside, the backlog behind it is fed as any other.
+    /// cause set aside, the backlog behind it is fed normally.
     pub(super) fn suspect_more(&mut self, suspect: bool) {
         self.suspect = suspect;
         self.allowance = if suspect { 1 } else { self.allowance_max };
     }
 
-    /// Ends the suspicion once everything that it was fed has gone through: not when it has merely
-    /// been fed the last entry, which may be the one.
+    /// Ends the suspicion once everything that it was fed is settled: the last entry that it was fed may be the
+    /// cause of the panic.
     pub(super) fn clear_suspicion(&mut self) {
         if self.held == 0 && !self.is_parked() {
             self.suspect = false;
@@ -275,7 +275,7 @@ impl Registry {
     }
 
     /// The active workspace with the most un-attempted entries.
-    pub(super) fn greediest(&self) -> Option<WorkspaceId> {
+    pub(super) fn with_most_waiting(&self) -> Option<WorkspaceId> {
         let active = self
             .workspaces
             .iter()
@@ -284,7 +284,7 @@ impl Registry {
         (registered.waiting > 1).then(|| workspace.clone())
     }
 
-    /// Forgets the workspace if nothing is known of it that matters.
+    /// Removes the workspace if there is no work for it and nothing to remember.
     pub(super) fn forget_unused(&mut self, workspace: &WorkspaceId) {
         if self.workspaces.get(workspace).is_some_and(Registered::is_unused) {
             self.workspaces.remove(workspace);

@@ -14,8 +14,8 @@ pub(super) struct Table {
     /// While a catch-up is under way: what was settled since it was asked for. Its answer may still
     /// show these. Bounded by the commits that are answered during one catch-up.
     settled_meanwhile: Option<HashSet<EntryId>>,
-    /// The same while a forward read is under way, for what lies above its start: only after a
-    /// reload, which reads from the start of the stream again, is anything held there.
+    /// The same while a forward read is under way, for what is above its start: only after a
+    /// reload, which reads from the start of the stream again, is anything held above it.
     settled_ahead: Option<(EntryId, HashSet<EntryId>)>,
 }
 
@@ -83,8 +83,8 @@ impl Table {
         }
     }
 
-    /// Takes an outcome. Says whether this very attempt is still held: else nobody is to decide on
-    /// it. One that outlived the loss of the shard may end while its entry waits for another.
+    /// Takes an outcome. Returns whether this same attempt is still held; if not, nothing is decided on it. An
+    /// attempt from before the loss of the shard may end while its entry waits for another attempt.
     pub(super) fn ended(&mut self, finished: &FinishedAttempt) -> bool {
         let Some(held) = self.entries.get_mut(&finished.start.item.entry) else { return false };
         if !matches!(&held.stage, EntryStage::Attempting(start) if Arc::ptr_eq(start, &finished.start)) {
@@ -101,7 +101,7 @@ impl Table {
         }
     }
 
-    /// A step settles the entry. Says whether it was waiting until now.
+    /// A step settles the entry. Returns whether it was waiting until now.
     pub(super) fn settling(&mut self, entry: EntryId) -> bool {
         let Some(held) = self.entries.get_mut(&entry) else { return false };
         match &mut held.stage {
@@ -117,7 +117,7 @@ impl Table {
         }
     }
 
-    /// The commit that settles the entry was answered. Names the workspace that held it.
+    /// The commit that settles the entry was answered. Returns the workspace that held it.
     pub(super) fn settled(&mut self, entry: EntryId) -> Option<WorkspaceId> {
         if let Some(settled) = &mut self.settled_meanwhile {
             settled.insert(entry);

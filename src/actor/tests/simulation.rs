@@ -1,7 +1,7 @@
 //! The core of a shard and its workspaces without actix, network or store: whatever may happen to them happens
 //! in a random order, and after every event the counters are audited.
 //!
-//! Laws, for every order: a message is attempted at most once unless another holder had the shard or
+//! Invariants, for every order: a message is attempted at most once unless another holder had the shard or
 //! the store lost what it had acknowledged; each has exactly one outcome; those of a chat are
 //! attempted one at a time, and for the first time in stream order; each command is answered once; and when the
 //! trouble ends, everything is settled.
@@ -62,7 +62,7 @@ fn reloads_of_the_shard_lose_nothing_and_repeat_nothing() {
 #[test]
 fn all_trouble_at_once_loses_nothing_and_repeats_only_what_it_may() {
     simulate(0..40, 4_000, ALL);
-    // Short runs end amid their trouble more often.
+    // Short runs end more often while something still fails.
     simulate(1_000..1_600, 200, ALL);
 }
 

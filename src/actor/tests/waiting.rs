@@ -1,4 +1,4 @@
-//! What has to wait goes on when it may, and nothing turns in circles meanwhile.
+//! What has to wait goes on when it may, and nothing is repeated in a loop meanwhile.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -250,7 +250,7 @@ fn loaded() -> Loaded {
     Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() }
 }
 
-/// After a reload the stream is read from its start, below what outlived the reload.
+/// After a reload the stream is read from its start, below what remains from before the reload.
 #[tokio::test(start_paused = true)]
 async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     let admission = admission();

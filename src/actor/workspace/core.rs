@@ -106,7 +106,7 @@ impl WorkspaceCore {
             ToWorkspace::GiveBack => self.give_back(&mut out),
             ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
             ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
-            // Handled by its resident form and by its actor.
+            // Handled by `Resident` and by the actor.
             ToWorkspace::Hibernate | ToWorkspace::Retire => {}
         }
         self.start_what_may(&mut out);
@@ -142,9 +142,10 @@ impl WorkspaceCore {
             if !self.chat_queues.has_room(&self.state, &self.context.policy) {
                 break;
             }
-            let rested = self.unable_until.is_none_or(|until| now >= until);
-            let place = if rested { self.context.admission.try_start(self.chat_queues.in_flight(), now) } else { None };
-            // It begins only with a place in hand: without it the message would never be sent.
+            let may_start = self.unable_until.is_none_or(|until| now >= until);
+            let place =
+                if may_start { self.context.admission.try_start(self.chat_queues.in_flight(), now) } else { None };
+            // It begins only once a permit is taken: an entry that began without one would never be sent.
             let config = self.state.webhook.config;
             let begun = place.and_then(|place| Some((place, self.chat_queues.begin(entry, config)?)));
             let Some((in_flight, item)) = begun else {
@@ -166,7 +167,7 @@ impl WorkspaceCore {
         }
     }
 
-    /// Where the webhook is POSTed now, with what it takes; none without a URL.
+    /// The endpoint and its request's parts as they are configured now; `None` without a URL.
     pub(in crate::actor) fn target(&mut self) -> Option<Arc<Target>> {
         self.target = Target::of(&self.state.webhook, (self.context.clock)(), self.target.as_ref());
         self.target.clone()
@@ -178,7 +179,7 @@ impl WorkspaceCore {
             self.unable.remove(entry);
         }
         let event = decide::skip(&entries, (self.context.clock)());
-        let mut step = self.record(event.into_iter().collect());
+        let mut step = self.apply(event.into_iter().collect());
         let newest = items.into_iter().max_by_key(|item| item.entry);
         step.last_skipped = newest
             .filter(|item| self.state.skipped.newest == Some(item.entry))
@@ -194,7 +195,7 @@ impl WorkspaceCore {
         let entry = finished.start.item.entry;
         let done = match &finished.end {
             AttemptEnd::Done(done) => Arc::clone(done),
-            AttemptEnd::Unable(why) => match self.bear_inability(&finished, why, out) {
+            AttemptEnd::Unable(why) => match self.retry_or_fail(&finished, why, out) {
                 Some(done) => Arc::new(done),
                 None => return,
             },
@@ -209,7 +210,7 @@ impl WorkspaceCore {
         } else {
             let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &policy);
             let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
-            let step = self.record(events);
+            let step = self.apply(events);
             self.chat_queues.end(entry, delivered, counted, &self.state, &policy);
             step
         };
@@ -218,7 +219,7 @@ impl WorkspaceCore {
     }
 
     /// Puts an entry back that our own system could not attempt; after [`UNABLE_MAX`] it has failed.
-    fn bear_inability(&mut self, finished: &FinishedAttempt, why: &str, out: &mut Decided) -> Option<AttemptOutcome> {
+    fn retry_or_fail(&mut self, finished: &FinishedAttempt, why: &str, out: &mut Decided) -> Option<AttemptOutcome> {
         let item = &finished.start.item;
         let now = (self.context.clock)();
         let since = *self.unable.entry(item.entry).or_insert(finished.began);
@@ -245,7 +246,7 @@ impl WorkspaceCore {
         };
         let step = match decided {
             Ok(events) => {
-                let mut step = self.record(events);
+                let mut step = self.apply(events);
                 step.answers.push((id, self.done()));
                 step
             }
@@ -259,11 +260,11 @@ impl WorkspaceCore {
         decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh)
     }
 
-    /// Attempts under way go on; what comes of them is settled without a trace. A test's caller is told
+    /// Attempts under way go on; their outcomes are settled without a record. A test's caller is told
     /// at once. What waits is judged as a message of a workspace that was never configured.
     fn forget(&mut self, id: EntryId, by: &str, out: &mut Decided) {
         let event = decide::forget(&self.state, by, (self.context.clock)());
-        let mut step = self.record(event.into_iter().collect());
+        let mut step = self.apply(event.into_iter().collect());
         let test = self.test.give_up();
         self.target = None;
         step.answers.extend(test.map(|test| (test, self.untested(NoAttempt::Forgotten))));
@@ -311,14 +312,14 @@ impl WorkspaceCore {
         if !matches!(event, Some(Event::MailDeferred(_))) {
             return self.mail_over(mail, event, out);
         }
-        let step = self.record(event.into_iter().collect());
+        let step = self.apply(event.into_iter().collect());
         out.steps.push(step);
         out.mail = Some((mail, MailNext::Later));
     }
 
     /// Nothing more comes of the mail, whether or not there is something to be recorded.
     fn mail_over(&mut self, mail: MailId, event: Option<Event>, out: &mut Decided) {
-        let step = self.record(event.into_iter().collect());
+        let step = self.apply(event.into_iter().collect());
         out.steps.push(Step { mails_ended: vec![mail], ..step });
         out.mail = Some((mail, MailNext::Over));
     }

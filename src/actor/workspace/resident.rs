@@ -1,5 +1,5 @@
 //! A workspace without work is hibernated: only its snapshot, as in the journal, and what no journal holds stay in
-//! memory. The next mail reactivates it. `cargo bench --bench load -- --scenario idle` shows what it takes.
+//! memory. The next mail reactivates it. `cargo bench --bench load -- --scenario idle` measures its memory.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::journal::port::Loaded;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::chat_queues::{ChatQueues, LearnedWindow};
 
-/// A workspace in memory. Boxed, for its actor's task has room for the largest that it may ever be.
+/// A workspace in memory. Both forms are boxed: the actor's task reserves space for the largest variant.
 pub(in crate::actor) enum Resident {
     Active(Box<WorkspaceCore>),
     Hibernated(Box<Hibernated>),
@@ -67,7 +67,7 @@ pub(in crate::actor) struct Hibernated {
     snapshot: Box<[u8]>,
     since_snapshot: usize,
     attempted: Box<[EntryId]>,
-    /// The window, which a load would forget.
+    /// The window, which the journal does not hold.
     learned_window: Option<LearnedWindow>,
 }
 

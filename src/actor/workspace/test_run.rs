@@ -1,4 +1,4 @@
-//! Where the one test is that a workspace may have asked for or under way.
+//! The state of the one test that a workspace may have requested or under way.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::workspace::State;
 use crate::workspace::command::Command;
 use crate::workspace::time::Time;
 
-/// Where the workspace's test is.
+/// The workspace's test and the commands that wait for it.
 #[derive(Debug, Default)]
 pub(super) struct TestRun {
     pub(super) stage: TestStage,
@@ -37,7 +37,7 @@ impl TestRun {
         }
     }
 
-    /// No test is asked for or under way.
+    /// No test is requested or under way.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.stage, TestStage::Idle) && self.waiting.is_empty()
     }
@@ -46,7 +46,7 @@ impl TestRun {
         matches!(self.stage, TestStage::Looking { .. })
     }
 
-    /// Ends the test that is started or under way: names it when its caller is still to be answered.
+    /// Ends the test that is started or under way; returns its command if its caller is still to be answered.
     pub(super) fn give_up(&mut self) -> Option<EntryId> {
         let (TestStage::Started { id, .. } | TestStage::Posting { id }) = &self.stage else { return None };
         let id = *id;

@@ -90,7 +90,7 @@ impl ShardCore {
     }
 
     /// Sets an entry aside over which its workspace panicked twice; if it was attempted, it stays so.
-    /// Says whether it was there.
+    /// Returns whether it was there.
     pub(super) fn reject_poison(&mut self, workspace: &WorkspaceId, entry: EntryId, now: Instant) -> bool {
         let Some((item, _)) = self.table.item(entry) else { return false };
         if self.table.settling(entry)

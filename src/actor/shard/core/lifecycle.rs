@@ -48,7 +48,7 @@ impl ShardCore {
         self.take_up_survivors(now);
     }
 
-    /// Loads whoever has something undone from before the reload: outcomes are decided again, attempts go on.
+    /// Loads every workspace with something undone from before the reload: outcomes are decided again, attempts go on.
     fn take_up_survivors(&mut self, now: Instant) {
         let mut undone: HashSet<WorkspaceId> = self.tests.keys().cloned().chain(self.mails.undecided()).collect();
         for (workspace, held) in self.table.by_workspace() {
@@ -91,7 +91,7 @@ impl ShardCore {
         self.actions.push_back(ShardAction::Acquire { after, attempted: self.table.ids() });
     }
 
-    /// A forward read failed: the store is away. Read again after a pause.
+    /// A forward read failed: the store does not answer. It is read again after a pause.
     pub(in crate::actor) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
         if self.setbacks == 0 {
             warn!(
@@ -106,7 +106,7 @@ impl ShardCore {
         self.intake.poll_failed(now, pause);
     }
 
-    /// The line is dead: everything that is not durable is decided again after a new acquisition.
+    /// The connection to the store is lost: what is not durable is decided again after a new acquisition.
     pub(in crate::actor) fn line_failed(&mut self, error: &ShardConnectionError, now: Instant) {
         if !matches!(self.mode, ShardMode::Running | ShardMode::Draining) {
             return;
@@ -133,7 +133,7 @@ impl ShardCore {
         self.acquire_after(after);
     }
 
-    /// Forgets everything but what was sent: attempts, tests, mails.
+    /// Forgets everything except attempts, tests and mails that were sent.
     fn reset(&mut self) {
         let active: Vec<WorkspaceId> = self
             .registry
@@ -166,7 +166,7 @@ impl ShardCore {
         if durable.is_empty() {
             return;
         }
-        // Not before: a shard whose every commit is refused is acquired and read without trouble.
+        // Not before a commit succeeds: a shard that can be acquired and read may still refuse every commit.
         self.setbacks = 0;
         // A drain closes admission for good.
         if self.is_running() {
@@ -218,7 +218,7 @@ impl ShardCore {
             change(registered);
             registered.clear_suspicion();
             registered.use_at(now);
-            // Few are, and it spares the others a second look-up.
+            // Few workspaces are; the check saves the others a second look-up.
             if registered.is_unused() {
                 self.registry.forget_unused(workspace);
             }

@@ -83,12 +83,12 @@ impl ShardCore {
         match next {
             MailNext::Send => self.actions.extend(self.mails.send(workspace, mail).map(ShardAction::SendMail)),
             MailNext::Later => self.mails.later(workspace, mail, now),
-            // Once that is durable: till then a reload would find it owed and send it again.
+            // Removed once that is durable: until then a reload would find it owed and send it again.
             MailNext::Over => {}
         }
     }
 
-    /// Entries that the workspace gave back: it is parked at the first, and what it kept is its allowance.
+    /// Entries that the workspace gave back: it is parked at the first, and what it still holds is its allowance.
     fn take_back(&mut self, workspace: &WorkspaceId, entries: &[EntryId]) {
         for entry in entries {
             self.unable.remove(entry);
@@ -133,7 +133,7 @@ impl ShardCore {
         }
     }
 
-    /// Sets aside what it panicked over for the second time. Says whether there was such a thing.
+    /// Sets aside what it panicked over for the second time. Returns whether there was one.
     fn blame(&mut self, workspace: &WorkspaceId, suspects: Suspects, was_suspect: bool, now: Instant) -> bool {
         match suspects {
             Suspects::Entry(entry) => was_suspect && self.reject_poison(workspace, entry, now),
@@ -150,7 +150,7 @@ impl ShardCore {
         }
     }
 
-    /// Leaves a workspace's un-attempted entries in the stream, from the oldest on, for a while.
+    /// Parks a workspace at its oldest un-attempted entry, so that these entries stay in the stream for a while.
     fn park_whole(&mut self, workspace: &WorkspaceId, now: Instant) {
         let oldest = self.table.drop_waiting_of(workspace);
         self.unable.retain(|entry| self.table.item(*entry).is_some());
@@ -230,8 +230,8 @@ impl ShardCore {
         self.actions.extend(mails.map(|mail| ShardAction::Tell(workspace.clone(), mail)));
     }
 
-    /// Whether the test POST of this process is the one that the workspace knows of. Else a store
-    /// that went back has forgotten it, and so do we.
+    /// Whether the test POST of this process is the one that the workspace knows of. If not, the
+    /// store was restored to an earlier state without it, and the POST is ignored.
     fn go_on_with_test(&mut self, workspace: &WorkspaceId, loaded: &Loaded) -> bool {
         let known = loaded.state.test.as_ref().map(|test| test.command);
         let Some(test) = self.tests.get(workspace) else { return false };
@@ -303,7 +303,7 @@ impl ShardCore {
         self.wake_starved(n);
     }
 
-    /// Notes the end of an attempt. Says whether its workspace has to decide on it.
+    /// Notes the end of an attempt. Returns whether its workspace has to decide on it.
     fn accept(&mut self, finished: &FinishedAttempt, now: Instant) -> bool {
         if finished.start.trigger == Trigger::Test {
             let test = self.tests.get_mut(&finished.start.workspace);
@@ -337,7 +337,7 @@ impl ShardCore {
         if registered.phase == Phase::Active {
             return true;
         }
-        // First, for it is older than whatever else of its chat waits there.
+        // First, because it is older than everything else of its chat in the buffer.
         registered.buffer.insert(0, ToWorkspace::Entries(vec![Arc::clone(item)]));
         let workspace = finished.start.workspace.clone();
         if !self.crashed.contains(&workspace) {

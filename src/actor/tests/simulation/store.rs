@@ -13,21 +13,21 @@ use crate::workspace::event::{Event, MailId, Trigger};
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum MessageOutcome {
     Attempted,
     Skipped,
     Rejected,
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Store {
+pub(super) struct SimulatedStore {
     pub(super) messages: BTreeMap<EntryId, RawEntry>,
     pub(super) commands: BTreeMap<EntryId, RawEntry>,
-    journals: HashMap<WorkspaceId, Journal>,
+    journals: HashMap<WorkspaceId, SimulatedJournal>,
     outbox: BTreeMap<(WorkspaceId, MailId), OwedMail>,
     /// By command, how often it was answered.
     pub(super) answers: HashMap<EntryId, usize>,
-    pub(super) outcomes: HashMap<EntryId, Outcome>,
+    pub(super) outcomes: HashMap<EntryId, MessageOutcome>,
     /// Attempts that are recorded, by entry.
     recorded: HashMap<EntryId, usize>,
     /// Workspaces that cannot be loaded for the moment.
@@ -35,12 +35,12 @@ pub(super) struct Store {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Journal {
+struct SimulatedJournal {
     stored: Stored,
     skipped: Option<Newest>,
 }
 
-impl Store {
+impl SimulatedStore {
     pub(super) fn read(&self, poll: &Poll) -> Polled {
         let after = |entries: &BTreeMap<EntryId, RawEntry>, (id, count): (EntryId, usize)| {
             entries.range(id.next()..).take(count).map(|(_, entry)| entry.clone()).collect::<Vec<_>>()
@@ -84,9 +84,9 @@ impl Store {
             assert!(self.messages.remove(entry).is_some(), "entry {entry} is settled but not in the stream");
             let rejected = step.rejected.iter().any(|rejected| rejected.id == *entry);
             let outcome = match (attempted.contains(entry) || self.recorded.contains_key(entry), rejected) {
-                (true, false) => Outcome::Attempted,
-                (false, false) => Outcome::Skipped,
-                (_, true) => Outcome::Rejected,
+                (true, false) => MessageOutcome::Attempted,
+                (false, false) => MessageOutcome::Skipped,
+                (_, true) => MessageOutcome::Rejected,
             };
             let before = self.outcomes.insert(*entry, outcome);
             assert_eq!(before, None, "entry {entry} has a second outcome: {outcome:?}");

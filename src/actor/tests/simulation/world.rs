@@ -11,7 +11,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use super::store::Store;
+use super::store::SimulatedStore;
 use crate::actor::admission::{Admission, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Item, Seed, Start, ToWorkspace};
@@ -44,7 +44,7 @@ const END_MAX: Duration = Duration::from_secs(600);
 pub(super) struct Trouble {
     pub(super) panics: bool,
     pub(super) corruption: bool,
-    /// The line dies, nothing is lost.
+    /// The connection is lost, but no data.
     pub(super) reloads: bool,
     /// The store goes back to an earlier state.
     pub(super) rollbacks: bool,
@@ -61,7 +61,7 @@ enum ShardMail {
     Committed(u64, u64, Instant),
     Loaded(u64, WorkspaceId, Result<Loaded, LoadError>),
     Newest(u64, WorkspaceId, EntryId, Result<Option<Newest>, LoadError>),
-    Swept(u64, Vec<RawEntry>),
+    CaughtUp(u64, Vec<RawEntry>),
     LineFailed(u64, ShardConnectionError),
     Report(WorkspaceReport),
     Ended,
@@ -69,7 +69,7 @@ enum ShardMail {
     Tick,
 }
 
-/// A workspace's actor: it may live on for a while after the shard has forgotten it.
+/// A workspace's actor: it may run on for a while after the shard has forgotten it.
 struct Actor {
     id: WorkspaceId,
     incarnation: u64,
@@ -94,14 +94,14 @@ pub(super) struct World {
     trouble: Trouble,
     shard: ShardCore,
     context: Rc<WorkspaceContext>,
-    store: Store,
-    copy: Option<Store>,
+    store: SimulatedStore,
+    copy: Option<SimulatedStore>,
     last_id: u64,
     mailbox: VecDeque<ShardMail>,
     actors: Vec<Actor>,
     epoch: u64,
     acquiring: Option<(Instant, Vec<EntryId>)>,
-    /// The line is alive.
+    /// The shard has a connection to the store.
     line: bool,
     calls: VecDeque<ShardRequest>,
     answers: VecDeque<ShardMail>,
@@ -155,7 +155,7 @@ impl World {
             trouble,
             shard: ShardCore::new(identity, limits, clock, admission, Instant::now()),
             context,
-            store: Store::default(),
+            store: SimulatedStore::default(),
             copy: None,
             last_id: 0,
             mailbox: VecDeque::new(),
@@ -234,34 +234,38 @@ impl World {
     /// One event of those that are due, or time passes.
     async fn go_on(&mut self) {
         let now = Instant::now();
-        let mut due: Vec<Event> = Vec::new();
+        let mut due: Vec<WorldEvent> = Vec::new();
         if !self.mailbox.is_empty() {
-            due.extend([Event::Mail; 6]);
+            due.extend([WorldEvent::Mail; 6]);
         }
         due.extend(
-            self.actors.iter().enumerate().filter(|(_, actor)| !actor.mailbox.is_empty()).map(|(n, _)| Event::Actor(n)),
+            self.actors
+                .iter()
+                .enumerate()
+                .filter(|(_, actor)| !actor.mailbox.is_empty())
+                .map(|(n, _)| WorldEvent::Actor(n)),
         );
         if !self.calls.is_empty() {
-            due.extend([Event::Apply; 2]);
+            due.extend([WorldEvent::Apply; 2]);
         }
         if !self.answers.is_empty() {
-            due.extend([Event::Answer; 2]);
+            due.extend([WorldEvent::Answer; 2]);
         }
         if self.acquiring.as_ref().is_some_and(|(at, _)| now >= *at) {
-            due.push(Event::Acquire);
+            due.push(WorldEvent::Acquire);
         }
         match &self.poll {
-            Some((poll, None)) if self.poll_is_served(poll) => due.push(Event::Read),
-            Some((_, Some(_))) => due.push(Event::Polled),
+            Some((poll, None)) if self.poll_is_served(poll) => due.push(WorldEvent::Read),
+            Some((_, Some(_))) => due.push(WorldEvent::Polled),
             _ => {}
         }
-        due.extend(self.flights.iter().enumerate().map(|(n, _)| Event::Land(n)));
+        due.extend(self.flights.iter().enumerate().map(|(n, _)| WorldEvent::PostEnds(n)));
         if !self.mails.is_empty() {
-            due.push(Event::MailEnd);
+            due.push(WorldEvent::MailEnd);
         }
         let wake_at = self.shard.wake_at(now);
         if now >= wake_at || due.is_empty() || self.rng.random_range(0..20) == 0 {
-            due.push(Event::Time);
+            due.push(WorldEvent::Time);
         }
         let event = due[self.rng.random_range(0..due.len())];
         self.happen(event, wake_at).await;
@@ -272,25 +276,25 @@ impl World {
         poll.block.is_zero() || !polled.messages.is_empty() || !polled.commands.is_empty()
     }
 
-    async fn happen(&mut self, event: Event, wake_at: Instant) {
+    async fn happen(&mut self, event: WorldEvent, wake_at: Instant) {
         match event {
-            Event::Mail => self.take_mail(),
-            Event::Actor(n) => self.act_in(n),
-            Event::Apply => self.apply_call(),
-            Event::Answer => self.pass_answer(),
-            Event::Acquire => self.acquire(),
-            Event::Read => {
+            WorldEvent::Mail => self.take_mail(),
+            WorldEvent::Actor(n) => self.act_in(n),
+            WorldEvent::Apply => self.apply_call(),
+            WorldEvent::Answer => self.pass_answer(),
+            WorldEvent::Acquire => self.acquire(),
+            WorldEvent::Read => {
                 if let Some((poll, read)) = &mut self.poll {
                     *read = Some(self.store.read(poll));
                 }
             }
-            Event::Polled => {
+            WorldEvent::Polled => {
                 let polled = self.poll.take().and_then(|(_, polled)| polled).unwrap_or_default();
                 self.mailbox.push_back(ShardMail::Polled(self.epoch, Ok(polled)));
             }
-            Event::Land(n) => self.land(n),
-            Event::MailEnd => self.end_mail(),
-            Event::Time => self.pass_time(wake_at).await,
+            WorldEvent::PostEnds(n) => self.end_post(n),
+            WorldEvent::MailEnd => self.end_mail(),
+            WorldEvent::Time => self.pass_time(wake_at).await,
         }
     }
 
@@ -380,7 +384,7 @@ impl World {
         }
     }
 
-    /// The line dies. Calls that were not applied never are; answers under way may still come first.
+    /// The connection is lost. Calls that were not applied never are; answers under way may still come first.
     fn fail(&mut self, error: ShardConnectionError) {
         self.note(|| format!("the line fails: {error}"));
         self.line = false;
@@ -406,7 +410,7 @@ impl World {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum WorldEvent {
     Mail,
     Actor(usize),
     Apply,
@@ -414,7 +418,7 @@ enum Event {
     Acquire,
     Read,
     Polled,
-    Land(usize),
+    PostEnds(usize),
     MailEnd,
     Time,
 }

@@ -14,11 +14,11 @@ use crate::workspace::event::{Event, MailId, MailKind, MailState};
 use crate::workspace::time::Time;
 
 impl WorkspaceCore {
-    /// Folds events into the state and brings them into their stored form. The snapshot is written
+    /// Applies events to the state and encodes them for the journal. The snapshot is written
     /// with everything but attempts, and with the [`SNAPSHOT_EVERY`]th attempt since the last one; and
     /// with a journal's first event, whatever it is: after a store that went back behind the first save
     /// that is the attempt of before, and nobody replays from the middle.
-    pub(super) fn record(&mut self, events: Vec<Event>) -> Step {
+    pub(super) fn apply(&mut self, events: Vec<Event>) -> Step {
         debug_assert!(events.len() <= COMMIT_EVENTS_MAX);
         let mut step = self.empty_step();
         let mut due = self.state.seq == 0 && !events.is_empty();

@@ -1,6 +1,6 @@
 //! "Save and test": one test of a workspace at a time, sent at most once.
 //!
-//! The way of a test: asked for → the newest message is looked up (later commands wait meanwhile, so
+//! The steps of a test: requested → the newest message is looked up (later commands wait meanwhile, so
 //! that all are decided in stream order) → save and `TestStarted` in one commit → when that is
 //! durable and the caller still waits, the POST → its outcome and the answer in one commit.
 
@@ -24,7 +24,7 @@ impl WorkspaceCore {
         let command = self.state.test.as_ref().map(|test| test.command);
         let event = decide::interrupted(&self.state, (self.context.clock)());
         if let (Some(id), Some(event)) = (command, event) {
-            let mut step = self.record(vec![event]);
+            let mut step = self.apply(vec![event]);
             step.answers.push((id, self.tested()));
             out.steps.push(step);
         }
@@ -55,7 +55,7 @@ impl WorkspaceCore {
         let mut step = self.empty_step();
         if let Action::Test { save: Some(save) } = &command.action {
             match self.save(command, save) {
-                Ok(events) => step = self.record(events),
+                Ok(events) => step = self.apply(events),
                 Err(refusal) => step = self.refusal(id, refusal),
             }
         }
@@ -105,7 +105,7 @@ impl WorkspaceCore {
             },
             response: None,
         };
-        let started = self.record(vec![Event::TestStarted(Box::new(TestStarted { command: id, attempt }))]);
+        let started = self.apply(vec![Event::TestStarted(Box::new(TestStarted { command: id, attempt }))]);
         step.snapshot = started.snapshot;
         self.test.stage = TestStage::Started { id, expires_at: command.expires_at, durable: false, item };
         out.test_started = Some(id);
@@ -146,7 +146,7 @@ impl WorkspaceCore {
 
     fn drop_test(&mut self, id: EntryId, reason: NoAttempt, at: Time, out: &mut Decided) {
         self.test.stage = TestStage::Idle;
-        let mut step = self.record(vec![Event::TestDropped(TestDropped { at, command: id })]);
+        let mut step = self.apply(vec![Event::TestDropped(TestDropped { at, command: id })]);
         step.answers.push((id, self.untested(reason)));
         out.steps.push(step);
     }
@@ -159,7 +159,7 @@ impl WorkspaceCore {
             AttemptEnd::Unable(why) => finished.attempt(&unable_for_good(why)),
         };
         let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &self.context.policy);
-        let mut step = self.record(events);
+        let mut step = self.apply(events);
         step.answers.push((id, self.tested()));
         out.steps.push(step);
     }

@@ -26,7 +26,7 @@ impl World {
             ShardMail::Newest(epoch, workspace, id, newest) if epoch == self.epoch => {
                 self.shard.newest(&workspace, id, newest, now);
             }
-            ShardMail::Swept(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
+            ShardMail::CaughtUp(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
             ShardMail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
             ShardMail::Report(report) => self.shard.report(report, now),
             ShardMail::Ended => {
@@ -201,7 +201,7 @@ impl World {
         self.mailbox.push_back(ShardMail::Report(WorkspaceReport { workspace: id, incarnation, what }));
     }
 
-    /// The store takes the next call of the line.
+    /// The store processes the next request of the connection.
     pub(super) fn apply_call(&mut self) {
         let Some(call) = self.calls.pop_front() else { return };
         let epoch = self.epoch;
@@ -233,7 +233,7 @@ impl World {
             ShardRequest::CatchUp { from, to, count } => {
                 let entries = self.store.catch_up(from, to, count);
                 self.note(|| format!("catch-up from {from} to {to}, {} of at most {count}", entries.len()));
-                ShardMail::Swept(epoch, entries)
+                ShardMail::CaughtUp(epoch, entries)
             }
             request @ (ShardRequest::Present(_) | ShardRequest::Release) => {
                 unreachable!("{request:?} goes past the committer")
@@ -266,7 +266,7 @@ impl World {
     }
 
     /// A POST ends.
-    pub(super) fn land(&mut self, n: usize) {
+    pub(super) fn end_post(&mut self, n: usize) {
         let Flight { start, in_flight, began, first, .. } = self.flights.swap_remove(n);
         let end = match self.rng.random_range(0..10) {
             0 | 1 if self.trouble.unable => {
