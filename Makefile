@@ -118,8 +118,10 @@ VALKEY_9 = $(wildcard $(CURDIR)/$(SERVERS)/lib/python3.*/site-packages/valkeylit
 
 servers: $(SERVERS)/installed
 	$(call say,the tests on Redis 8.2)
+	$(REDIS_8) --version | grep --fixed-strings v=8.2
 	OUTBOUND_TEST_REDIS=$(REDIS_8) $(TEST) $(LOCKED) --lib --test redis $(ON_A_SERVER)
 	$(call say,the tests on Valkey 9.1)
+	$(VALKEY_9) --version | grep --fixed-strings v=9.1
 	OUTBOUND_TEST_REDIS=$(VALKEY_9) $(TEST) $(LOCKED) --lib --test redis $(ON_A_SERVER)
 
 $(SERVERS)/installed: tests/servers.txt | installed
