@@ -2,7 +2,7 @@
 //!
 //! In a sentence `{n}` is a number, `{p}` a price, `{t}` a time of day and `{f}` a first name.
 
-use super::held_out::HELD_OUT;
+use support::held_out::HELD_OUT;
 
 /// A language as the generator speaks it.
 pub(crate) struct Language {

@@ -10,7 +10,6 @@
 #![allow(clippy::expect_used, reason = "what fails here ends the program with its reason")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it reports to whoever started it")]
 
-mod held_out;
 mod languages;
 mod traffic;
 

@@ -15,8 +15,8 @@
 
 use outbound::journal::port::ATTEMPTS_RETAINED;
 use redis::Connection;
+use support::held_out::HELD_OUT;
 
-use super::held_out::HELD_OUT;
 use super::process::Usage;
 use super::progress;
 use super::receiver::TOLD;

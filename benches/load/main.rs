@@ -5,7 +5,7 @@
 //!
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
-//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with [`held_out`]), and what is shown of
+//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -36,8 +36,6 @@ mod crash;
 mod idle;
 mod embedded;
 mod bytes;
-#[path = "../dictionary/held_out.rs"]
-mod held_out;
 
 mod report;
 mod table;

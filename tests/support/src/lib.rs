@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod endpoint;
+pub mod held_out;
 pub mod process;
 pub mod proxy;
 pub mod receiver;

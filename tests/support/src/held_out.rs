@@ -1,10 +1,11 @@
 //! English sentences that no dictionary's sample may hold: what a dictionary makes of texts that it has not seen is
-//! measured with them, here and in the scenario `bytes` of the load bench.
+//! measured with them, by `make dictionary-same` and in the scenario `bytes` of the load bench.
 //!
 //! They are so many that the longest message of that scenario needs none of them twice, and ASCII, so that it can end
 //! at any byte. In a sentence `{n}` is a number, `{p}` a price, `{t}` a time of day and `{f}` a first name.
 
-pub(crate) const HELD_OUT: &[&str] = &[
+/// The sentences.
+pub const HELD_OUT: &[&str] = &[
     "The driver rang twice but nobody was at home, so he left the box with your neighbour.",
     "Before we sign, our lawyer has some remarks about the warranty and the notice period.",
     "Two of the blue shirts are too small; may I swap them for a larger size?",
