@@ -6,7 +6,7 @@ use super::progress;
 use super::report::{Report, Target, over};
 use super::run::{Backlog, Bench, Run};
 use super::scenario::Size;
-use super::store::Load;
+use super::store::{Load, stream};
 
 /// How many times the backlog of the other scenarios `drain` has.
 const DRAIN: usize = 10;
@@ -38,7 +38,8 @@ pub(crate) async fn hot(size: &Size) -> Report {
 
 /// A backlog for as many endpoints as there are workspaces.
 pub(crate) fn even<'a>(load: &'a Load, size: &Size) -> Backlog<'a> {
-    Backlog { load, messages: size.backlog(), endpoints: load.workspaces, treatment: |_| "ok", threads: 2, flags: &[] }
+    let (messages, endpoints) = (size.backlog(), load.workspaces);
+    Backlog { load, messages, endpoints, treatment: |_| "ok", threads: 2, stream, flags: &[] }
 }
 
 /// Delivers the same backlog with the bare loop and with the service, in turns.

@@ -5,7 +5,8 @@
 //!
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
-//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`), and what is shown of
+//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
+//! [`common`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -36,6 +37,8 @@ mod crash;
 mod idle;
 mod embedded;
 mod bytes;
+mod common;
+mod peers;
 
 mod report;
 mod table;
@@ -54,7 +57,7 @@ use scenario::{Scenario, Size};
 #[derive(Debug, Parser)]
 #[command(name = "load", bin_name = "cargo bench --bench load --", after_help = AFTER_HELP)]
 struct Arguments {
-    /// Only these scenarios; all of them unless told otherwise
+    /// Only these scenarios; all but peers unless told otherwise
     #[arg(long, value_enum)]
     scenario: Vec<Scenario>,
     /// How long a measurement should take, roughly; the sizes above are those of 5 seconds
@@ -167,6 +170,8 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Idle => idle::measure(size).await,
         Scenario::Embedded => embedded::measure(size).await,
         Scenario::Bytes => bytes::measure(size).await,
+        Scenario::Common => common::measure(size).await,
+        Scenario::Peers => peers::measure(size).await,
     };
     Report { scenario: Some(name), ..report }
 }

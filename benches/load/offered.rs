@@ -30,7 +30,7 @@ pub(crate) async fn latency(size: &Size) -> Report {
         progress::step(&format!("pair {pair} of {}, bare loop", size.pairs));
         bare.push(to_bare(&mut bench, size).await);
         progress::step(&format!("pair {pair} of {}, outbound", size.pairs));
-        ours.push(to_service(&mut bench, size, &[], "ok").await);
+        ours.push(to_service(&mut bench, size, stream).await);
     }
     let mut report = Report::beside(&ours, &bare);
     report.measured("bare_p50_ms", &over(&bare, |run| run.stats.p50_ms));
@@ -48,9 +48,9 @@ pub(crate) async fn hung(size: &Size) -> Report {
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for pair in 1..=size.pairs {
         progress::step(&format!("pair {pair} of {}, all answer", size.pairs));
-        without.push(to_service(&mut bench, size, &flags, "ok").await);
+        without.push(to_endpoints(&mut bench, size, stream, &flags, "ok").await);
         progress::step(&format!("pair {pair} of {}, some hang", size.pairs));
-        with.push(to_service(&mut bench, size, &flags, "hang").await);
+        with.push(to_endpoints(&mut bench, size, stream, &flags, "hang").await);
     }
     let p99 = |runs: &[Run]| median(&over(runs, |run| run.stats.p99_ms));
     let (p99_with, p99_without) = (p99(&with), p99(&without));
@@ -117,8 +117,19 @@ async fn to_bare(bench: &mut Bench, size: &Size) -> Run {
     run
 }
 
+/// Messages at a steady rate, appended to `stream`; every endpoint answers.
+pub(crate) async fn to_service(bench: &mut Bench, size: &Size, stream: fn(usize) -> String) -> Run {
+    to_endpoints(bench, size, stream, &[], "ok").await
+}
+
 /// Some workspaces' endpoints do `some`, all others answer.
-async fn to_service(bench: &mut Bench, size: &Size, flags: &[&str], some: &'static str) -> Run {
+async fn to_endpoints(
+    bench: &mut Bench,
+    size: &Size,
+    stream: fn(usize) -> String,
+    flags: &[&str],
+    some: &'static str,
+) -> Run {
     let load = size.spread();
     store::empty(&bench.redis);
     let mut redis = bench.connect();

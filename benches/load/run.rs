@@ -12,7 +12,7 @@ use super::process::{Memory, Usage, role};
 use super::receiver::{self, Receiver};
 use super::seen::Stats;
 use super::service::Outbound;
-use super::store::{self, Load, entries, owed, rejected, stream};
+use super::store::{self, Load, entries, owed, rejected};
 use super::{bare, progress};
 use support::process::Process;
 use support::redis_server::RedisServer;
@@ -39,6 +39,8 @@ pub(crate) struct Backlog<'a> {
     pub(crate) treatment: fn(usize) -> &'static str,
     /// Threads of the bare loop.
     pub(crate) threads: usize,
+    /// Where the messages of a workspace are appended for the service.
+    pub(crate) stream: fn(usize) -> String,
     /// Further flags of the service.
     pub(crate) flags: &'a [&'a str],
 }
@@ -191,7 +193,7 @@ impl Bench {
         outbound.configure((0..load.workspaces).map(url)).await;
         outbound.process.terminate();
         let mut redis = self.connect();
-        load.append(&mut redis, 0..backlog.messages, &stream);
+        load.append(&mut redis, 0..backlog.messages, &backlog.stream);
         self.receiver.process.tell("reset");
         let before = self.others();
         let outbound = Outbound::start(&self.redis.url(), &self.data_dir(), backlog.flags);

@@ -75,13 +75,18 @@ pub(crate) enum Scenario {
     Idle,
     /// The same as spread on the embedded journal, beside Redis
     Embedded,
+    /// The same as spread and latency through the common stream, beside the shards' own
+    Common,
     /// What a logged attempt costs in Redis, as JSON and as zstd; random words as the worst case
     Bytes,
+    /// A BullMQ worker and an asyncio worker, beside the service; needs Node, npm and Python, so only when named
+    Peers,
 }
 
 impl Scenario {
+    /// Those that need nothing installed.
     pub(crate) fn all() -> Vec<Self> {
-        Self::value_variants().to_vec()
+        Self::value_variants().iter().copied().filter(|name| *name != Self::Peers).collect()
     }
 
     /// One sentence for whoever waits: what `--help` tells too.

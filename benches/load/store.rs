@@ -36,6 +36,11 @@ pub(crate) fn stream(n: usize) -> String {
     format!("outbound:{{{}}}:messages", shard(n))
 }
 
+/// The stream that takes the messages of every workspace.
+pub(crate) fn common(_: usize) -> String {
+    "outbound:messages".to_owned()
+}
+
 /// The shard of workspace `n`.
 pub(crate) fn shard(n: usize) -> u32 {
     crc32fast::hash(workspace(n).as_bytes()) % u32::from(SHARDS)
@@ -43,7 +48,7 @@ pub(crate) fn shard(n: usize) -> u32 {
 
 /// Messages that are not settled.
 pub(crate) fn owed(redis: &mut Connection) -> u64 {
-    entries(redis, (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages")))
+    entries(redis, (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages")).chain([common(0)]))
 }
 
 /// Messages that were set aside.
