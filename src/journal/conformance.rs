@@ -1,15 +1,17 @@
 //! The laws of the port. Every adapter runs all of them.
 //!
 //! A law is a function over a [`Subject`]: a fresh store and what a test may do to it from outside.
-//! `laws!(MySubject)` in an adapter's test module makes one test of each. Laws say what [`super::port`]
-//! promises and nothing about how it is kept; what only one adapter can do is tested there.
+//! `every_law!(laws_alone, MySubject)` in an adapter's test module makes one test of each. Laws say what
+//! [`super::port`] promises and nothing about how it is kept; what only one adapter can do is tested there.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 
 use super::port::{Acquired, Batch, Holder, Journal, Poll, RawEntry, Step};
 use crate::message::{EntryId, WorkspaceId};
@@ -48,6 +50,11 @@ pub(crate) trait Subject: Send + Sync + Sized {
     /// How many attempts and how many other events of the workspace stand in the store.
     async fn retained(&self, workspace: &WorkspaceId) -> (usize, usize);
 
+    /// What an entry's origin says when it stood in the shard's messages.
+    fn messages_name(&self, shard: u16) -> String {
+        format!("outbound:{{{shard}}}:messages")
+    }
+
     /// The fields of the shard's rejected entries, oldest first.
     async fn rejected(&self, shard: u16) -> Vec<Vec<(Bytes, Bytes)>>;
 
@@ -73,86 +80,154 @@ pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// Longer than anything takes that a law waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes a test of every law for the subject. Use once in a module.
-macro_rules! laws {
-    ($subject:ty) => {
-        $crate::journal::conformance::laws! { @each $subject;
-            input::messages_are_read_in_order_as_they_were_written,
-            input::a_read_begins_after_its_cursor_and_ends_at_its_count,
-            input::reading_takes_nothing_away,
-            input::a_waiting_read_is_woken_by_a_message,
-            input::a_waiting_read_is_woken_by_a_command,
-            input::a_read_without_entries_ends_after_its_block,
-            input::messages_and_commands_are_read_apart,
-            input::a_probe_tells_the_length_without_waiting,
-            input::a_catch_up_has_both_its_ends_and_at_most_its_count,
-            input::a_catch_up_sees_the_commits_made_before_it,
-            input::entries_that_still_exist_are_present,
-            commits::a_commit_settles_its_entries_and_no_others,
-            commits::what_was_committed_is_read_newest_first,
-            commits::a_load_is_the_snapshot_with_the_attempts_after_it,
-            commits::a_load_sees_the_commits_made_before_it_and_none_made_after,
-            commits::two_commits_in_flight_land_in_order,
-            commits::the_snapshot_is_read_without_the_attempts_after_it,
-            commits::of_several_snapshots_the_last_holds,
-            commits::a_dropped_answer_is_a_commit_all_the_same,
-            commits::a_workspace_never_seen_is_the_default,
-            commits::a_skip_is_remembered_by_the_snapshot_alone,
-            commits::workspaces_do_not_see_each_other,
-            commits::the_newest_message_has_the_greatest_entry_id,
-            retained::a_read_shows_the_last_100_attempts,
-            retained::the_last_400_of_the_history_stay,
-            retained::a_rejected_entry_keeps_its_fields,
-            retained::beyond_the_cap_the_oldest_rejected_entry_goes,
-            retained::a_mail_is_owed_until_it_ended,
-            retained::mails_are_found_in_their_own_shard,
-            history::the_history_is_read_oldest_first_without_attempts,
-            history::the_last_100_changes_are_known_whatever_else_happened,
-            history::a_history_that_cannot_be_read_is_told,
-            forget::a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on,
-            forget::what_is_forgotten_stays_so_in_files_that_are_written_anew,
-            forget::what_follows_in_the_same_commit_is_kept,
-            forget::a_workspace_never_seen_may_be_forgotten,
-            forget::others_are_not_forgotten,
-            rejected::rejected_entries_are_listed_a_page_at_a_time,
-            rejected::rejected_entries_are_counted_by_shard,
-            rejected::a_requeued_entry_is_a_message_again,
-            rejected::a_requeued_entry_goes_to_the_shard_of_its_workspace,
-            rejected::what_is_still_not_valid_stays_rejected,
-            rejected::an_entry_is_requeued_once_and_its_id_is_not_given_again,
-            holders::a_later_holder_fences_the_earlier_one,
-            holders::another_node_waits_until_the_lease_ends,
-            holders::a_renewed_lease_lives_on,
-            holders::a_crashed_process_is_followed_at_once_by_its_own_node,
-            holders::the_holder_itself_may_acquire_again_at_once,
-            holders::a_released_shard_is_free_at_once,
-            holders::shards_are_held_apart,
-            commands::a_command_gets_the_answer_of_the_commit_that_settles_it,
-            commands::an_answer_may_come_after_the_commit_that_settles_its_command,
-            commands::answers_reach_their_own_callers,
-            commands::a_command_without_an_answer_is_stored_and_unknown,
-            commands::nobody_waits_longer_than_the_command_lives,
-            commands::more_than_1000_waiting_commands_are_refused,
-            damage::a_lost_attempt_above_the_snapshot_is_corrupt,
-            damage::a_lost_attempt_below_the_snapshot_is_not_missed,
-            damage::used_events_without_a_snapshot_are_corrupt,
-            damage::events_that_end_below_the_snapshot_are_corrupt,
-            damage::a_snapshot_of_another_version_is_named,
-            damage::a_corrupt_workspace_harms_no_other,
-            restart::what_was_answered_is_there_after_a_restart,
-            restart::ids_after_a_restart_are_greater,
-            restart::the_seq_goes_on_after_a_restart,
+/// Every law, handed to the macro `$make` behind the subject. `shared` ones disturb nobody else on the same
+/// server; the `alone` ones restart the store.
+macro_rules! every_law {
+    ($make:ident, $subject:ty) => {
+        $crate::journal::conformance::$make! { $subject;
+            shared {
+                input {
+                    messages_are_read_in_order_as_they_were_written,
+                    a_read_begins_after_its_cursor_and_ends_at_its_count,
+                    reading_takes_nothing_away,
+                    a_waiting_read_is_woken_by_a_message,
+                    a_waiting_read_is_woken_by_a_command,
+                    a_read_without_entries_ends_after_its_block,
+                    messages_and_commands_are_read_apart,
+                    a_probe_tells_the_length_without_waiting,
+                    a_catch_up_has_both_its_ends_and_at_most_its_count,
+                    a_catch_up_sees_the_commits_made_before_it,
+                    entries_that_still_exist_are_present,
+                }
+                commits {
+                    a_commit_settles_its_entries_and_no_others,
+                    what_was_committed_is_read_newest_first,
+                    a_load_is_the_snapshot_with_the_attempts_after_it,
+                    a_load_sees_the_commits_made_before_it_and_none_made_after,
+                    two_commits_in_flight_land_in_order,
+                    the_snapshot_is_read_without_the_attempts_after_it,
+                    of_several_snapshots_the_last_holds,
+                    a_dropped_answer_is_a_commit_all_the_same,
+                    a_workspace_never_seen_is_the_default,
+                    a_skip_is_remembered_by_the_snapshot_alone,
+                    workspaces_do_not_see_each_other,
+                    the_newest_message_has_the_greatest_entry_id,
+                }
+                retained {
+                    a_read_shows_the_last_100_attempts,
+                    the_last_400_of_the_history_stay,
+                    a_rejected_entry_keeps_its_fields,
+                    beyond_the_cap_the_oldest_rejected_entry_goes,
+                    a_mail_is_owed_until_it_ended,
+                    mails_are_found_in_their_own_shard,
+                }
+                history {
+                    the_history_is_read_oldest_first_without_attempts,
+                    the_last_100_changes_are_known_whatever_else_happened,
+                    a_history_that_cannot_be_read_is_told,
+                }
+                forget {
+                    a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on,
+                    what_follows_in_the_same_commit_is_kept,
+                    a_workspace_never_seen_may_be_forgotten,
+                    others_are_not_forgotten,
+                }
+                rejected {
+                    rejected_entries_are_listed_a_page_at_a_time,
+                    rejected_entries_are_counted_by_shard,
+                    a_requeued_entry_is_a_message_again,
+                    a_requeued_entry_goes_to_the_shard_of_its_workspace,
+                    what_is_still_not_valid_stays_rejected,
+                }
+                holders {
+                    a_later_holder_fences_the_earlier_one,
+                    another_node_waits_until_the_lease_ends,
+                    a_renewed_lease_lives_on,
+                    the_holder_itself_may_acquire_again_at_once,
+                    a_released_shard_is_free_at_once,
+                    shards_are_held_apart,
+                }
+                commands {
+                    a_command_gets_the_answer_of_the_commit_that_settles_it,
+                    an_answer_may_come_after_the_commit_that_settles_its_command,
+                    answers_reach_their_own_callers,
+                    a_command_without_an_answer_is_stored_and_unknown,
+                    nobody_waits_longer_than_the_command_lives,
+                    more_than_1000_waiting_commands_are_refused,
+                }
+                damage {
+                    a_lost_attempt_above_the_snapshot_is_corrupt,
+                    a_lost_attempt_below_the_snapshot_is_not_missed,
+                    used_events_without_a_snapshot_are_corrupt,
+                    events_that_end_below_the_snapshot_are_corrupt,
+                    a_snapshot_of_another_version_is_named,
+                    a_corrupt_workspace_harms_no_other,
+                }
+            }
+            alone {
+                forget {
+                    what_is_forgotten_stays_so_in_files_that_are_written_anew,
+                }
+                rejected {
+                    an_entry_is_requeued_once_and_its_id_is_not_given_again,
+                }
+                holders {
+                    a_crashed_process_is_followed_at_once_by_its_own_node,
+                }
+                restart {
+                    what_was_answered_is_there_after_a_restart,
+                    ids_after_a_restart_are_greater,
+                    the_seq_goes_on_after_a_restart,
+                }
+            }
         }
     };
-    (@each $subject:ty; $($room:ident::$law:ident,)*) => {$(
+}
+pub(crate) use every_law;
+
+/// Makes a test of each law, with a store of its own. Use once in a module.
+macro_rules! laws_alone {
+    ($subject:ty; $($kind:ident { $($room:ident { $($law:ident,)* })* })*) => {$($($(
         #[tokio::test]
         async fn $law() {
             let mut subject = <$subject as $crate::journal::conformance::Subject>::fresh().await;
             $crate::journal::conformance::$room::$law(&mut subject).await;
         }
-    )*};
+    )*)*)*};
 }
-pub(crate) use laws;
+pub(crate) use laws_alone;
+
+/// Makes a test of each room's shared laws: they run on one server, each in a store of its own there. A test
+/// tells every law that fails. Laws that stand alone have a test and a server each.
+macro_rules! laws_on_shared_servers {
+    ($subject:ty; shared { $($room:ident { $($law:ident,)* })* } alone $alone:tt) => {
+        $(
+            #[tokio::test]
+            async fn $room() {
+                let server = <$subject>::server();
+                let mut broken = Vec::new();
+                $(
+                    let law = async {
+                        let mut subject = <$subject>::sharing(&server, stringify!($law)).await;
+                        $crate::journal::conformance::$room::$law(&mut subject).await;
+                    };
+                    broken.extend($crate::journal::conformance::failure(stringify!($law), law).await);
+                )*
+                assert!(broken.is_empty(), "broken laws:\n{}", broken.join("\n"));
+            }
+        )*
+        $crate::journal::conformance::laws_alone! { $subject; alone $alone }
+    };
+}
+pub(crate) use laws_on_shared_servers;
+
+/// Runs a law to its end. What it panics with, behind its name.
+pub(crate) async fn failure(name: &str, law: impl Future<Output = ()>) -> Option<String> {
+    let panic = AssertUnwindSafe(law).catch_unwind().await.err()?;
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    Some(format!("{name}: {}", text.unwrap_or("a panic without a text")))
+}
 
 /// A holder of that name with a lease that lives long.
 pub(crate) fn holder(node: &str) -> Holder {

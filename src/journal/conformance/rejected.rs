@@ -85,7 +85,7 @@ pub(crate) async fn a_requeued_entry_is_a_message_again(subject: &mut impl Subje
     assert_eq!(names, ["workspace", "message", "x", "origin"]);
     assert_eq!(polled[0].field("message"), Some(message("m-1").bytes()));
     assert_eq!(polled[0].field("x").unwrap(), &b"\xff"[..]);
-    assert_eq!(polled[0].field("origin").unwrap(), &format!("outbound:{{{shard}}}:messages/{ENTRY}"));
+    assert_eq!(polled[0].field("origin").unwrap(), &format!("{}/{ENTRY}", subject.messages_name(shard)));
     assert_eq!(subject.rejected(shard).await, Vec::<Vec<_>>::new());
 }
 
@@ -98,7 +98,7 @@ pub(crate) async fn a_requeued_entry_goes_to_the_shard_of_its_workspace(subject:
     assert_eq!((&requeued.workspace, requeued.shard), (&stranger, 2));
     let found = messages(&mut hold(&journal, &stranger).await).await;
     assert_eq!(found.iter().map(|entry| entry.id).collect::<Vec<_>>(), [requeued.entry]);
-    assert_eq!(found[0].field("origin").unwrap(), &format!("outbound:{{{shard}}}:messages/{ENTRY}"));
+    assert_eq!(found[0].field("origin").unwrap(), &format!("{}/{ENTRY}", subject.messages_name(shard)));
     assert_eq!(soon(journal.rejected_counts()).await.unwrap(), [0, 0, 0, 0]);
 }
 

@@ -21,11 +21,11 @@ mod faults;
 mod opening;
 
 mod file {
-    crate::journal::conformance::laws!(super::InFile);
+    crate::journal::conformance::every_law!(laws_alone, super::InFile);
 }
 
 mod memory {
-    crate::journal::conformance::laws!(super::InMemory);
+    crate::journal::conformance::every_law!(laws_alone, super::InMemory);
 }
 
 /// A journal in a file of its own.

@@ -19,41 +19,63 @@ use crate::journal::redis::keys::Keys;
 use crate::message::{EntryId, WorkspaceId};
 
 mod laws {
-    crate::journal::conformance::laws!(super::OnRedis<false>);
+    crate::journal::conformance::every_law!(laws_on_shared_servers, super::OnRedis<false>);
 }
 
 /// The laws whose commits hold attempts: nothing else is compressed.
 mod laws_when_compressed {
-    crate::journal::conformance::laws! { @each super::OnRedis<true>;
-        input::a_catch_up_sees_the_commits_made_before_it,
-        input::entries_that_still_exist_are_present,
-        commits::a_commit_settles_its_entries_and_no_others,
-        commits::what_was_committed_is_read_newest_first,
-        commits::a_load_is_the_snapshot_with_the_attempts_after_it,
-        commits::a_load_sees_the_commits_made_before_it_and_none_made_after,
-        commits::two_commits_in_flight_land_in_order,
-        commits::the_snapshot_is_read_without_the_attempts_after_it,
-        commits::of_several_snapshots_the_last_holds,
-        commits::workspaces_do_not_see_each_other,
-        commits::the_newest_message_has_the_greatest_entry_id,
-        retained::a_read_shows_the_last_100_attempts,
-        retained::a_mail_is_owed_until_it_ended,
-        retained::mails_are_found_in_their_own_shard,
-        history::the_history_is_read_oldest_first_without_attempts,
-        history::the_last_100_changes_are_known_whatever_else_happened,
-        forget::a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on,
-        forget::what_is_forgotten_stays_so_in_files_that_are_written_anew,
-        forget::what_follows_in_the_same_commit_is_kept,
-        forget::a_workspace_never_seen_may_be_forgotten,
-        forget::others_are_not_forgotten,
-        holders::a_later_holder_fences_the_earlier_one,
-        damage::a_lost_attempt_above_the_snapshot_is_corrupt,
-        damage::a_lost_attempt_below_the_snapshot_is_not_missed,
-        damage::used_events_without_a_snapshot_are_corrupt,
-        damage::events_that_end_below_the_snapshot_are_corrupt,
-        damage::a_corrupt_workspace_harms_no_other,
-        restart::what_was_answered_is_there_after_a_restart,
-        restart::the_seq_goes_on_after_a_restart,
+    crate::journal::conformance::laws_on_shared_servers! { super::OnRedis<true>;
+        shared {
+            input {
+                a_catch_up_sees_the_commits_made_before_it,
+                entries_that_still_exist_are_present,
+            }
+            commits {
+                a_commit_settles_its_entries_and_no_others,
+                what_was_committed_is_read_newest_first,
+                a_load_is_the_snapshot_with_the_attempts_after_it,
+                a_load_sees_the_commits_made_before_it_and_none_made_after,
+                two_commits_in_flight_land_in_order,
+                the_snapshot_is_read_without_the_attempts_after_it,
+                of_several_snapshots_the_last_holds,
+                workspaces_do_not_see_each_other,
+                the_newest_message_has_the_greatest_entry_id,
+            }
+            retained {
+                a_read_shows_the_last_100_attempts,
+                a_mail_is_owed_until_it_ended,
+                mails_are_found_in_their_own_shard,
+            }
+            history {
+                the_history_is_read_oldest_first_without_attempts,
+                the_last_100_changes_are_known_whatever_else_happened,
+            }
+            forget {
+                a_forgotten_workspace_is_one_never_seen_whose_seq_goes_on,
+                what_follows_in_the_same_commit_is_kept,
+                a_workspace_never_seen_may_be_forgotten,
+                others_are_not_forgotten,
+            }
+            holders {
+                a_later_holder_fences_the_earlier_one,
+            }
+            damage {
+                a_lost_attempt_above_the_snapshot_is_corrupt,
+                a_lost_attempt_below_the_snapshot_is_not_missed,
+                used_events_without_a_snapshot_are_corrupt,
+                events_that_end_below_the_snapshot_are_corrupt,
+                a_corrupt_workspace_harms_no_other,
+            }
+        }
+        alone {
+            forget {
+                what_is_forgotten_stays_so_in_files_that_are_written_anew,
+            }
+            restart {
+                what_was_answered_is_there_after_a_restart,
+                the_seq_goes_on_after_a_restart,
+            }
+        }
     }
 }
 
@@ -68,30 +90,43 @@ fn options(url: &str) -> RedisOptions {
     }
 }
 
-/// A journal on a Redis of its own, which compresses attempts or not.
+/// A journal below its own prefix, which compresses attempts or not.
 struct OnRedis<const COMPRESSED: bool> {
-    server: RedisServer,
+    server: Arc<RedisServer>,
+    prefix: String,
     journal: Arc<Redis>,
 }
 
 impl<const COMPRESSED: bool> OnRedis<COMPRESSED> {
-    async fn connected(server: &RedisServer) -> Arc<Redis> {
+    fn server() -> Arc<RedisServer> {
+        Arc::new(RedisServer::start())
+    }
+
+    async fn sharing(server: &Arc<RedisServer>, prefix: &str) -> Self {
+        let journal = Self::connected(server, prefix).await;
+        Self { server: Arc::clone(server), prefix: prefix.to_owned(), journal }
+    }
+
+    async fn connected(server: &RedisServer, prefix: &str) -> Arc<Redis> {
         let compression = if COMPRESSED { Compression::Zstd } else { Compression::None };
-        let options = RedisOptions { compression, ..options(&server.url()) };
+        let options = RedisOptions { compression, prefix: prefix.to_owned(), ..options(&server.url()) };
         Arc::new(Redis::connect(&options).await.unwrap())
     }
 
-    fn key(workspace: &WorkspaceId, what: &str) -> String {
-        format!("outbound:{{{}}}:{what}:{workspace}", workspace.shard(SHARDS))
+    /// The server, which no other store may be on.
+    fn own_server(&mut self) -> &mut RedisServer {
+        Arc::get_mut(&mut self.server).expect("a law that restarts its server is one of those that stand alone")
+    }
+
+    fn key(&self, workspace: &WorkspaceId, what: &str) -> String {
+        format!("{}:{{{}}}:{what}:{workspace}", self.prefix, workspace.shard(SHARDS))
     }
 }
 
 #[async_trait]
 impl<const COMPRESSED: bool> Subject for OnRedis<COMPRESSED> {
     async fn fresh() -> Self {
-        let server = RedisServer::start();
-        let journal = Self::connected(&server).await;
-        Self { server, journal }
+        Self::sharing(&Self::server(), "outbound").await
     }
 
     fn journal(&self) -> Arc<dyn Journal> {
@@ -99,30 +134,34 @@ impl<const COMPRESSED: bool> Subject for OnRedis<COMPRESSED> {
     }
 
     async fn restart(&mut self) {
-        self.server.restart();
-        self.journal = Self::connected(&self.server).await;
+        self.own_server().restart();
+        self.journal = Self::connected(&self.server, &self.prefix).await;
     }
 
     async fn rewrite(&mut self) {
-        self.server.rewrite_log();
+        self.own_server().rewrite_log();
         self.restart().await;
     }
 
     async fn retained(&self, workspace: &WorkspaceId) -> (usize, usize) {
-        let length = |what| self.server.call(&["XLEN", &Self::key(workspace, what)]);
+        let length = |what| self.server.call(&["XLEN", &self.key(workspace, what)]);
         (length("attempts"), length("journal"))
     }
 
+    fn messages_name(&self, shard: u16) -> String {
+        format!("{}:{{{shard}}}:messages", self.prefix)
+    }
+
     async fn rejected(&self, shard: u16) -> Vec<Vec<(Bytes, Bytes)>> {
-        let entries: Value = self.server.call(&["XRANGE", &format!("outbound:{{{shard}}}:rejected"), "-", "+"]);
+        let entries: Value = self.server.call(&["XRANGE", &format!("{}:{{{shard}}}:rejected", self.prefix), "-", "+"]);
         reply::entries(entries).unwrap().into_iter().map(|entry| entry.fields).collect()
     }
 
     async fn damage(&self, workspace: &WorkspaceId, damage: Damage) {
-        let (attempts, journal) = (Self::key(workspace, "attempts"), Self::key(workspace, "journal"));
+        let (attempts, journal) = (self.key(workspace, "attempts"), self.key(workspace, "journal"));
         let gone: u64 = match damage {
             Damage::Attempt(seq) => self.server.call(&["XDEL", &attempts, &format!("{seq}-0")]),
-            Damage::Snapshot => self.server.call(&["DEL", &Self::key(workspace, "snapshot")]),
+            Damage::Snapshot => self.server.call(&["DEL", &self.key(workspace, "snapshot")]),
             Damage::Events => self.server.call(&["DEL", &attempts, &journal]),
         };
         assert!(gone > 0, "there was something to damage");
@@ -138,7 +177,7 @@ async fn attempts_are_compressed_and_nothing_else_is() {
     let steps = [story.save(), story.deliver(EntryId { ms: 1, n: 0 }, &message("m-1"))];
     held.connection.commit(batch(steps)).await.unwrap();
     let field = |what| {
-        let entries: Value = subject.server.call(&["XRANGE", &OnRedis::<true>::key(workspace, what), "-", "+"]);
+        let entries: Value = subject.server.call(&["XRANGE", &subject.key(workspace, what), "-", "+"]);
         reply::entries(entries).unwrap()[0].fields[0].0.clone()
     };
     assert_eq!((&field("attempts")[..], &field("journal")[..]), (&b"z"[..], &b"e"[..]));
