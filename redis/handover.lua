@@ -18,10 +18,13 @@ end
 
 local reached = redis.call('HGET', KEYS[1], ARGV[1]) or '0-0'
 local appended, rejected, dropped = 0, 0, 0
+-- Ids ascend: behind one that is above, all are.
+local above = false
 local i = 3
 while i <= #ARGV do
   local id, last = ARGV[i], i + 2 + tonumber(ARGV[i + 2])
-  if below(reached, id) then
+  above = above or below(reached, id)
+  if above then
     if ARGV[i + 1] == 'append' then
       redis.call('XADD', KEYS[2], '*', unpack(ARGV, i + 3, last))
       appended = appended + 1

@@ -103,8 +103,9 @@ pub const SHARD_REQUESTS_UNANSWERED_MAX: usize = 64;
 pub const ANSWERS_RETAINED: usize = 1_000;
 /// How long a listener for answers blocks; without waiters it ends after that.
 pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
-/// Entries of the common input that are handed over at a time: few, for it must work on a full store.
-pub const HAND_OVER_MAX: usize = 64;
+/// Entries of the common input that are handed over at a time: enough that the way to Redis and back weighs little,
+/// few, for it must work on a full store.
+pub const HAND_OVER_MAX: usize = 256;
 /// Fields of an entry that is handed over; more is rejected.
 pub const HAND_OVER_FIELDS_MAX: usize = 64;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::answers::Listener;
-use super::connection::Connection;
 use super::connector::Connector;
+use super::intake::SourceReader;
 use super::keys::Keys;
 use super::lease::Losses;
 use super::shared::SharedConnections;
@@ -22,9 +22,9 @@ pub(super) struct RedisInner {
     pub(super) shared: Arc<SharedConnections>,
     pub(super) compression: Compression,
     pub(super) listeners: Mutex<HashMap<u16, Listener>>,
-    /// The connection that reads the common input. Taken out while it is used: who is dropped or fails drops the
+    /// What reads the common input. Taken out while it is used: who is dropped or fails drops its
     /// connection too, so no later one waits behind a blocking read or takes its answer.
-    pub(super) source: tokio::sync::Mutex<Option<Connection>>,
+    pub(super) source: tokio::sync::Mutex<Option<SourceReader>>,
     pub(super) losses: Arc<Losses>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.

@@ -1,7 +1,8 @@
-//! Reads a held shard's streams forward, on a connection of its own: a blocking read holds up
-//! whatever stands behind it.
+//! Reads streams forward, those of a held shard and the common input, each on a connection of its own: a blocking
+//! read holds up whatever stands behind it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Cmd, RedisError, Value};
@@ -112,8 +113,35 @@ impl ShardIntake for RedisIntake {
     }
 }
 
+/// Reads the common input.
+#[derive(Debug)]
+pub(super) struct SourceReader {
+    pub(super) connection: Connection,
+    /// Entries that were read while those before them were deleted, in order and without a gap.
+    pub(super) ahead: Vec<RawEntry>,
+}
+
+impl SourceReader {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, ahead: Vec::new() }
+    }
+
+    /// Up to `max` entries above `after`.
+    pub(super) async fn read(
+        &mut self,
+        source: &str,
+        max: usize,
+        after: EntryId,
+        block: Option<Duration>,
+    ) -> Result<Vec<RawEntry>, RedisError> {
+        let read = xread(max, block, &[(source.to_owned(), after)]);
+        let answer = self.connection.call(&read, block.unwrap_or_default() + config::STORE_TIMEOUT).await?;
+        Ok(reply::streams(answer)?.pop().map(|(_, entries)| entries).unwrap_or_default())
+    }
+}
+
 /// A read of everything after an entry, without a consumer group.
-pub(super) fn xread(count: usize, block: Option<std::time::Duration>, streams: &[(String, EntryId)]) -> Cmd {
+pub(super) fn xread(count: usize, block: Option<Duration>, streams: &[(String, EntryId)]) -> Cmd {
     let mut cmd = redis::cmd("XREAD");
     cmd.arg("COUNT").arg(count);
     if let Some(block) = block {

@@ -1,20 +1,21 @@
 //! The common input: entries that any producer appended, handed over to their shards in order.
 //!
-//! Any number of nodes may do this at a time. Each reads the source from its start, so whatever a
-//! shard is missing comes before what it gets; and each script appends only above the greatest id
-//! that the shard got. So every entry is handed over once, in order, whoever is faster. An entry is
-//! deleted from the source after its shard has it.
+//! Any number of nodes may do this at a time. Each reads the source from its start, and goes on behind what it
+//! has handed over only while nothing fails, so whatever a shard is missing comes before what it gets; and each
+//! script appends only above the greatest id that the shard got. So every entry is handed over once, in order,
+//! whoever is faster. An entry is deleted from the source after its shard has it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use redis::{Cmd, RedisError};
 use tracing::warn;
 
 use super::connection::Connection;
 use super::inner::RedisInner;
-use super::intake::xread;
+use super::intake::SourceReader;
 use super::reply;
 use super::script::Script;
 use crate::config::{HAND_OVER_FIELDS_MAX, HAND_OVER_MAX, STORE_TIMEOUT};
@@ -25,19 +26,55 @@ use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
 pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -> Result<usize, RedisError> {
     let source = inner.keys.source();
-    let mut connection = match inner.source.lock().await.take() {
-        Some(connection) => connection,
-        None => inner.connector.connect(&source).await?,
+    let max = max.clamp(1, HAND_OVER_MAX);
+    let mut reader = match inner.source.lock().await.take() {
+        Some(reader) => reader,
+        None => SourceReader::new(inner.connector.connect(&source).await?),
     };
-    let read = xread(max.clamp(1, HAND_OVER_MAX), Some(block), &[(source.clone(), EntryId::ZERO)]);
-    let answer = connection.call(&read, block + STORE_TIMEOUT).await?;
-    let entries = reply::streams(answer)?.pop().map(|(_, entries)| entries).unwrap_or_default();
-    let mut moved = 0;
-    for (shard, entries) in by_shard(inner, &source, entries) {
-        moved += hand_to_shard(inner, &mut connection, &source, shard, &entries).await?;
+    let mut entries = std::mem::take(&mut reader.ahead);
+    if entries.is_empty() {
+        entries = reader.read(&source, max, EntryId::ZERO, Some(block)).await?;
     }
-    *inner.source.lock().await = Some(connection);
-    Ok(moved)
+    // A caller may ask for fewer than were read ahead: the rest is read again, from the start.
+    entries.truncate(max);
+    let Some(last) = entries.last().map(|entry| entry.id) else {
+        *inner.source.lock().await = Some(reader);
+        return Ok(0);
+    };
+    let shards = by_shard(inner, &source, entries);
+    let handed = join_all(shards.iter().map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries))).await;
+    let (mut ids, mut failed) = (Vec::new(), None);
+    for shard in handed {
+        ids.extend(shard.ids);
+        failed = failed.or(shard.failed);
+    }
+    let mut connection = reader.connection.clone();
+    match failed {
+        Some(error) => {
+            delete(&mut connection, &source, &ids).await?;
+            Err(error)
+        }
+        None => {
+            let deleted = delete(&mut connection, &source, &ids);
+            let (deleted, ahead) = tokio::join!(deleted, reader.read(&source, max, last, None));
+            deleted?;
+            reader.ahead = ahead?;
+            *inner.source.lock().await = Some(reader);
+            Ok(ids.len())
+        }
+    }
+}
+
+async fn delete(connection: &mut Connection, source: &str, ids: &[EntryId]) -> Result<(), RedisError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut delete = redis::cmd("XDEL");
+    delete.arg(source);
+    ids.iter().for_each(|id| {
+        delete.arg(id.to_string());
+    });
+    connection.call(&delete, STORE_TIMEOUT).await.map(drop)
 }
 
 /// An entry and what becomes of it.
@@ -84,16 +121,17 @@ fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
     text.parse().map_err(|error: InvalidWorkspaceId| error.to_string())
 }
 
-/// Hands over to one shard in batches that a full Redis can hold, and deletes each from the source.
-async fn hand_to_shard(
-    inner: &RedisInner,
-    connection: &mut Connection,
-    source: &str,
-    shard: u16,
-    mut entries: &[Handed],
-) -> Result<usize, RedisError> {
+/// What one shard got: the entries that can be deleted, and what stopped it.
+#[derive(Default)]
+struct HandedToShard {
+    ids: Vec<EntryId>,
+    failed: Option<RedisError>,
+}
+
+/// Hands over to one shard in batches that a full Redis can hold.
+async fn hand_to_shard(inner: &RedisInner, source: &str, shard: u16, mut entries: &[Handed]) -> HandedToShard {
     let keys = inner.keys.shard(shard);
-    let mut moved = 0;
+    let mut handed = HandedToShard::default();
     while !entries.is_empty() {
         let mut bytes = 0;
         let fits = entries.iter().take_while(|entry| {
@@ -105,21 +143,22 @@ async fn hand_to_shard(
         let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
         cmd.arg(source).arg(REJECTED_RETAINED);
         batch.iter().for_each(|entry| add(&mut cmd, entry));
-        let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
-        let [_, rejected, dropped] = reply::tuple(answer)?;
-        let dropped = reply::number(dropped)?;
-        inner.losses.add(0, dropped);
-        tell(shard, reply::number(rejected)?, dropped);
-
-        let mut delete = redis::cmd("XDEL");
-        delete.arg(source);
-        batch.iter().for_each(|entry| {
-            delete.arg(entry.id.to_string());
-        });
-        connection.call(&delete, STORE_TIMEOUT).await?;
-        moved += batch.len();
+        let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await;
+        match answer.and_then(|answer| counts(inner, shard, answer)) {
+            Ok(()) => handed.ids.extend(batch.iter().map(|entry| entry.id)),
+            Err(error) => return HandedToShard { failed: Some(error), ..handed },
+        }
     }
-    Ok(moved)
+    handed
+}
+
+/// Notes what a script says that it did.
+fn counts(inner: &RedisInner, shard: u16, answer: redis::Value) -> Result<(), RedisError> {
+    let [_, rejected, dropped] = reply::tuple(answer)?;
+    let dropped = reply::number(dropped)?;
+    inner.losses.add(0, dropped);
+    tell(shard, reply::number(rejected)?, dropped);
+    Ok(())
 }
 
 fn add(cmd: &mut Cmd, entry: &Handed) {
