@@ -213,8 +213,6 @@ pub const REJECTED_COUNT_WAIT: Duration = Duration::from_millis(250);
 /// How long the facade's drain waits for requests being answered. A command that is not answered by
 /// then is stored and applied all the same.
 pub const FACADE_DRAIN_MAX: Duration = Duration::from_secs(10);
-/// The longest mail address in bytes (RFC 5321 section 4.5.3.1.3, without the angle brackets).
-pub const EMAIL_BYTES_MAX: usize = 254;
 /// The shortest admin token.
 pub const ADMIN_TOKEN_MIN: usize = 32;
 /// Bytes of the key that tokens are signed with, at least: what HMAC-SHA256 puts out (RFC 7518 section 3.2).

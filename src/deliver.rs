@@ -4,11 +4,12 @@
 //! only this room speaks HTTP to endpoints; a courier belongs to one thread's runtime.
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`],
-//! `resolve`), on which connection (`pool`, `connection`), and what its end means (`head`, `response`, `classify`).
+//! `spelling`, `resolve`), on which connection (`pool`, `connection`), and what its end means (`head`, `response`, `classify`).
 
 pub mod courier;
 pub mod target;
 pub mod guard;
+mod spelling;
 mod resolve;
 mod pool;
 mod connection;
@@ -19,4 +20,5 @@ mod classify;
 pub use connection::install_crypto;
 pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Post, PostResult};
 pub use guard::{Forbidden, Guard, InvalidUrl, parse_endpoint};
+pub use spelling::typed_endpoint;
 pub use target::Target;

@@ -6,7 +6,7 @@
 //!
 //! Reading order: what an operator configures ([`configuration`]), what happened ([`event`]), what it adds
 //! up to ([`state`]), what may be asked for ([`command`]), what follows from it ([`decide`], [`evolve`]),
-//! which message goes next ([`chat_queues`]), and what the outside sees of it ([`view`], [`history`], [`explain`]).
+//! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside sees of it ([`view`], [`history`], [`explain`]).
 
 pub mod command;
 pub mod confidential;
@@ -16,8 +16,10 @@ pub mod event;
 mod evolve;
 pub mod explain;
 pub mod headers;
+pub mod owner_address;
 pub mod history;
 pub mod chat_queues;
+pub mod pasted;
 pub mod policy;
 pub mod state;
 pub mod time;

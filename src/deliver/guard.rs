@@ -14,6 +14,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use url::{Host, ParseError, Url};
 
+use crate::workspace::pasted::PastedCharacter;
+
 /// Bytes of a URL at most. RFC 9110 section 4.1 asks for at least 8,000; each of the last 100 attempts of a
 /// workspace repeats it.
 pub const URL_BYTES_MAX: usize = 8_000;
@@ -38,6 +40,44 @@ pub enum InvalidUrl {
     /// It does not parse.
     #[error("this is no URL: write it in full, like https://crm.example/hooks/whatsapp")]
     Malformed(#[source] ParseError),
+    /// It holds a character that nobody sees.
+    #[error("the URL holds {found}, in its {part}: delete it; where it is meant, write it percent-encoded")]
+    Unseen {
+        /// The character and its place.
+        found: PastedCharacter,
+        /// The part of the URL.
+        part: &'static str,
+    },
+    /// Some program shortened it for display.
+    #[error("the URL is cut off: it holds an ellipsis; copy the whole URL where it is not shortened")]
+    CutOff,
+    /// To a browser a slash, to other programs none.
+    #[error("the URL holds a backslash, {0}: write a slash, or %5C where a backslash is meant")]
+    Backslash(PastedCharacter),
+    /// Between scheme and host stand more or fewer than two.
+    #[error("the URL must have two slashes between https: and the host, like https://crm.example/hooks/whatsapp")]
+    Slashes,
+    /// `https://https://…`.
+    #[error("the URL's scheme stands twice: write https:// once")]
+    SchemeTwice,
+    /// Not a number from 1 to 65535.
+    #[error("the URL's port must be a number from 1 to 65535, or be left out")]
+    Port,
+    /// No server can be reached there.
+    #[error("the URL has port 0, on which no server listens: write the right one, or leave it out")]
+    PortZero,
+    /// A label of the host is empty.
+    #[error("the URL's host begins with a dot or has two dots in a row: take one out")]
+    EmptyLabel,
+    /// A label of the host begins or ends with a hyphen.
+    #[error("the URL's host has a part that begins or ends with a hyphen, `{0}`, which no host name has")]
+    Hyphen(String),
+    /// A label of the host is too long.
+    #[error("the URL's host has a part of more than 63 characters between its dots, which no host name has")]
+    LabelTooLong,
+    /// The host is too long.
+    #[error("the URL's host has more than 253 characters, which no host name has")]
+    HostTooLong,
     /// There is nobody to connect to.
     #[error("the URL has no host: write it in full, like https://crm.example/hooks/whatsapp")]
     NoHost,
@@ -69,6 +109,7 @@ pub fn parse_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     }
     let url = Url::parse(text).map_err(|error| match error {
         ParseError::EmptyHost => InvalidUrl::NoHost,
+        ParseError::InvalidPort => InvalidUrl::Port,
         error => InvalidUrl::Malformed(error),
     })?;
     if !matches!(url.scheme(), "http" | "https") {

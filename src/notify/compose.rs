@@ -10,6 +10,7 @@ use super::template::{Words, render};
 use super::text::one_line;
 use crate::journal::port::OwedMail;
 use crate::workspace::event::MailKind;
+use crate::workspace::owner_address::in_ascii;
 
 /// Characters of a wrong address that an error repeats.
 const ADDRESS_SHOWN_MAX: usize = 120;
@@ -53,7 +54,9 @@ pub(super) enum ComposeError {
 
 /// Composes `mail`, sent by `from`, with a link to `public_url`'s screen of the workspace.
 pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>) -> Result<Composed, ComposeError> {
-    let to: Address = mail.to.parse().map_err(|_| ComposeError::Address(one_line(&mail.to, ADDRESS_SHOWN_MAX)))?;
+    // Nothing that goes out depends on a server that takes domains beyond ASCII.
+    let to: Address =
+        in_ascii(&mail.to).parse().map_err(|_| ComposeError::Address(one_line(&mail.to, ADDRESS_SHOWN_MAX)))?;
     let screen =
         public_url.map(|base| format!("{}/workspaces/{}/outbound", base.trim_end_matches('/'), mail.workspace));
     let Words { subject, text, html } = render(mail, screen.as_deref());
@@ -126,6 +129,7 @@ mod tests {
     use super::*;
     use crate::workspace::Time;
     use crate::workspace::event::MailId;
+    use crate::workspace::owner_address;
 
     fn owed(workspace: &str, to: &str, at: i64) -> OwedMail {
         OwedMail {
@@ -160,6 +164,23 @@ mod tests {
         let mail = owed("acme", "owner@acme.example", 1_769_860_803_000);
         let raw = || compose(&mail, &from, Some("https://o.example/")).unwrap().mail.raw;
         assert_eq!(raw(), raw());
+    }
+
+    #[test]
+    fn what_can_be_saved_is_composed() {
+        let from = "outbound@acme.example".parse().unwrap();
+        let longest = format!("{}@{}.example", "a".repeat(64), [60; 2].map(|length| "b".repeat(length)).join("."));
+        for (to, sent_to) in [
+            ("owner@bücher.example", "owner@xn--bcher-kva.example"),
+            ("owner@mail", "owner@mail"),
+            ("o'hara+x/y=z!#$%&*?^_`{|}~-@1.example", "o'hara+x/y=z!#$%&*?^_`{|}~-@1.example"),
+            ("Owner@Example.COM", "Owner@Example.COM"),
+            ("a@b--c.d", "a@b--c.d"),
+            (&longest, &longest),
+        ] {
+            assert_eq!(owner_address::checked(to), Ok(to));
+            assert_eq!(compose(&owed("acme", to, 0), &from, None).unwrap().to.to_string(), sent_to);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::confidential::Confidential;
+use super::pasted::{PastedCharacter, first, first_unseen, trimmed};
 
 /// Custom headers of a webhook at most ([contract, section 4](crate::docs::contract#4-http)).
 pub const HEADERS_MAX: usize = 20;
@@ -65,6 +66,9 @@ pub enum InvalidName {
     /// Empty, or with a character that no token has.
     #[error("is none: send letters, digits and !#$%&'*+-.^_`|~ only")]
     NoToken,
+    /// A character that nobody sees.
+    #[error("holds {0}: delete it")]
+    Unseen(PastedCharacter),
     /// The service needs it, or it must not reach any endpoint.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -77,10 +81,8 @@ pub enum InvalidValue {
     #[error("is empty: send a value, or take the header out")]
     Empty,
     /// RFC 9110 section 5.5: new values keep to visible ASCII; a line break would begin another header.
-    #[error(
-        "holds a line break, another control character or one that is not ASCII: send visible ASCII and blanks only"
-    )]
-    NotVisible,
+    #[error("holds {0}: send visible ASCII and blanks only")]
+    NotVisible(PastedCharacter),
 }
 
 impl HeaderName {
@@ -96,6 +98,9 @@ impl FromStr for HeaderName {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if let Some(found) = first_unseen(text) {
+            return Err(InvalidName::Unseen(found));
+        }
         if text.is_empty() || !text.bytes().all(token) {
             return Err(InvalidName::NoToken);
         }
@@ -115,19 +120,20 @@ impl fmt::Display for HeaderName {
     }
 }
 
-/// Checks the value of a custom header; blanks around it are no part of it (RFC 9110 section 5.5).
+/// Checks the value of a custom header. Blanks around it are no part of it (RFC 9110 section 5.5), nor is what a
+/// paste brought along.
 ///
 /// # Errors
 /// See [`InvalidValue`].
 pub fn value(text: &str) -> Result<Confidential, InvalidValue> {
-    let value = text.trim_matches([' ', '\t']);
+    let value = trimmed(text);
     if value.is_empty() {
         return Err(InvalidValue::Empty);
     }
-    if !value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t') {
-        return Err(InvalidValue::NotVisible);
+    match first(value, |c| !c.is_ascii_graphic() && !matches!(c, ' ' | '\t')) {
+        Some(found) => Err(InvalidValue::NotVisible(found)),
+        None => Ok(value.into()),
     }
-    Ok(value.into())
 }
 
 /// What counts towards [`HEADERS_BYTES_MAX`].
@@ -176,8 +182,11 @@ mod tests {
         {
             assert_eq!(text.parse::<HeaderName>().unwrap().as_str(), name);
         }
-        for text in ["", "x api", "x:y", "x\r\ny", "é", "\u{0}", "(x)", "\"x\""] {
+        for text in ["", "x:y", "é", "(x)", "\"x\""] {
             assert_eq!(text.parse::<HeaderName>(), Err(InvalidName::NoToken), "{text}");
+        }
+        for text in ["x api", "x\r\ny", "\u{0}", "x\u{200b}", " x"] {
+            assert!(matches!(text.parse::<HeaderName>(), Err(InvalidName::Unseen(_))), "{text:?}");
         }
     }
 
@@ -222,8 +231,11 @@ mod tests {
         for text in ["", " ", "\t"] {
             assert_eq!(value(text), Err(InvalidValue::Empty));
         }
-        for text in ["a\r\nx: y", "a\n", "a\u{0}", "a\u{7f}", "é", "a\r"] {
-            assert_eq!(value(text), Err(InvalidValue::NotVisible), "{text:?}");
+        for text in ["a\r\nx: y", "a\nb", "a\u{0}b", "a\u{7f}b", "é", "a\rb", "a\u{200b}b"] {
+            assert!(matches!(value(text), Err(InvalidValue::NotVisible(_))), "{text:?}");
+        }
+        for text in ["a\n", "\u{feff}a", "a\u{200b}\u{a0}"] {
+            assert_eq!(value(text).unwrap().expose(), "a", "{text:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its support fails")]
 
 mod answers;
+mod pasted;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,11 +11,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::config::EMAIL_BYTES_MAX;
-use crate::deliver::{Guard, parse_endpoint};
+use crate::deliver::{Guard, typed_endpoint};
 use crate::http::problem::{MemberError, Problem, ProblemKind};
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
+use crate::workspace::owner_address;
+use crate::workspace::pasted::trimmed;
 
 /// JsonObject that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
 const ERRORS_MAX: usize = 20;
@@ -31,7 +32,8 @@ const REPEATED: &str = "stands more than once; send it once";
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only describes what `parse` takes apart")]
 pub(in crate::http) struct SaveBody {
-    /// Where to POST: http or https, without user info, at most 8,000 bytes, not at a forbidden address. Empty or null
+    /// Where to POST: http or https, without user info, at most 8,000 bytes, not at a forbidden address, without a blank
+    /// or an invisible character (around it they are dropped). Empty or null
     /// clears it: the webhook is then off and `not_configured`, secret and `owner_email` are kept.
     #[schema(required, max_length = 8000, example = "https://crm.example.com/hooks/whatsapp")]
     url: Option<String>,
@@ -152,41 +154,31 @@ fn check(members: &JsonObject<&RawValue>, guard: &Guard) -> Result<Save, Vec<Mem
     if breaches.0.is_empty() { Ok(Save { url, enabled, owner_email, headers }) } else { Err(breaches.0) }
 }
 
-/// The URL as typed, without the blanks around it; `None` clears it. It is stored as typed, so that what
-/// is read is what was saved, and therefore must hold nothing that a URL parser would pass over.
+/// The URL as typed, without what nobody sees around it; `None` clears it. It is stored as typed, so that what
+/// is read is what was saved.
 fn url(value: Option<&Value>, guard: &Guard) -> Result<Option<String>, String> {
     let typed = match value {
         None => return Err("is required: send where to POST, or null to clear it".to_owned()),
         Some(Value::Null) => return Ok(None),
-        Some(Value::String(typed)) => typed.trim(),
+        Some(Value::String(typed)) => trimmed(typed),
         Some(_) => return Err("must be a string, or null to clear it".to_owned()),
     };
     if typed.is_empty() {
         return Ok(None);
     }
-    if typed.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err("holds a blank or a control character; write it percent-encoded".to_owned());
-    }
-    parse_endpoint(typed, guard).map(|_| Some(typed.to_owned())).map_err(|error| error.to_string())
+    typed_endpoint(typed, guard).map(|_| Some(typed.to_owned())).map_err(|error| error.to_string())
 }
 
 fn owner_email(value: Option<&Value>) -> Result<Change<String>, String> {
     match value {
         None => Ok(Change::Keep),
         Some(Value::Null) => Ok(Change::Clear),
-        Some(Value::String(address)) if is_address(address) => Ok(Change::Set(address.clone())),
-        Some(_) => Err(format!(
-            "must be one mail address such as owner@example.com, at most {EMAIL_BYTES_MAX} bytes, or nothing (null)"
-        )),
+        Some(Value::String(typed)) => match owner_address::checked(typed) {
+            Ok(address) => Ok(Change::Set(address.to_owned())),
+            Err(error) => Err(format!("the address {error}")),
+        },
+        Some(_) => Err("must be one mail address such as owner@example.com, or null to clear it".to_owned()),
     }
-}
-
-/// Whether the text can be one address in a mail's `To`. Whether it exists, only a mail can tell; a
-/// domain without a dot is allowed, since a company's own mail server may have none.
-fn is_address(text: &str) -> bool {
-    let special = |c: char| c.is_whitespace() || c.is_control() || "<>()[]\\,;:\"".contains(c);
-    let parts = text.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    text.len() <= EMAIL_BYTES_MAX && !text.contains(special) && parts.is_some_and(|(_, domain)| !domain.contains('@'))
 }
 
 /// The custom headers, all of them by name. Names differ in more than case; a value is a string, or

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::http::problem::MemberError;
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::headers::MASK;
+use crate::workspace::pasted::trimmed;
 use crate::workspace::view::WebhookView;
 
 /// The fields, named like the members of the API's body.
@@ -65,13 +66,13 @@ impl Typed {
     /// one the webhook is cleared whatever is ticked. A header that stands twice does so in the body.
     pub(super) fn body(&self) -> String {
         let text = |text: &str| Value::from(text).to_string();
-        let email = self.owner_email.trim();
+        let email = trimmed(&self.owner_email);
         let headers: Vec<String> = self
             .headers
             .lines()
-            .filter(|line| !line.trim().is_empty())
+            .filter(|line| !trimmed(line).is_empty())
             .map(|line| line.split_once(':').unwrap_or((line, "")))
-            .map(|(name, value)| format!("{}:{}", text(name.trim()), text(value.trim())))
+            .map(|(name, value)| format!("{}:{}", text(trimmed(name)), text(trimmed(value))))
             .collect();
         let mut members = vec![
             format!("\"{URL}\":{}", text(&self.url)),

@@ -1,0 +1,160 @@
+//! How a person may write the URL of a webhook: stricter than what a URL parser takes.
+//!
+//! A URL parser mends much in silence: it drops tabs and line breaks, takes a backslash for a slash and a
+//! missing slash for one. A webhook's URL is stored as it was typed, so what is typed must mean the same to
+//! everybody who reads it. Only saves are judged so: a URL that is stored already is attempted as it is.
+
+use url::{Host, Url};
+
+use super::guard::{Guard, InvalidUrl, parse_endpoint};
+use crate::workspace::pasted::{first, first_unseen};
+
+/// Characters of a host name at most, and of one of its labels (RFC 1035 section 2.3.4).
+const HOST_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
+/// Parses the URL of a webhook as [`parse_endpoint`] does, and holds it to how a person may write it.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn typed_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
+    if let Some(found) = first_unseen(text) {
+        return Err(InvalidUrl::Unseen { part: part_of(text, found.at), found });
+    }
+    if text.contains('…') || text.ends_with("...") {
+        return Err(InvalidUrl::CutOff);
+    }
+    if let Some(found) = first(text, |c| c == '\\') {
+        return Err(InvalidUrl::Backslash(found));
+    }
+    let url = parse_endpoint(text, guard)?;
+    // The parser took one of these schemes, in any case.
+    let behind_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
+    if behind_scheme.strip_prefix("//").is_none_or(|rest| rest.starts_with('/')) {
+        return Err(InvalidUrl::Slashes);
+    }
+    if url.port() == Some(0) {
+        return Err(InvalidUrl::PortZero);
+    }
+    if let Some(Host::Domain(host)) = url.host() {
+        check_host(host)?;
+    }
+    Ok(url)
+}
+
+/// What no name server can know. A name without a dot may be one of the operator's own network, a dot at
+/// the end says that the name is complete, and an underscore is no letter of a host name but is in use.
+fn check_host(host: &str) -> Result<(), InvalidUrl> {
+    if matches!(host, "http" | "https") {
+        return Err(InvalidUrl::SchemeTwice);
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if name.len() > HOST_MAX {
+        return Err(InvalidUrl::HostTooLong);
+    }
+    for label in name.split('.') {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if label.is_empty() {
+            return Err(InvalidUrl::EmptyLabel);
+        }
+        if label.len() > LABEL_MAX {
+            return Err(InvalidUrl::LabelTooLong);
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err(InvalidUrl::Hyphen(label.to_owned()));
+        }
+        if !label.bytes().all(allowed) {
+            return Err(InvalidUrl::HostCharacter);
+        }
+    }
+    Ok(())
+}
+
+/// The part of a URL that a byte of its text stands in.
+fn part_of(text: &str, at: usize) -> &'static str {
+    let Some(host) = text.find("://").map(|scheme| scheme + 3).filter(|host| at >= *host) else { return "scheme" };
+    let before = &text[host..at];
+    let parts = [('#', "fragment"), ('?', "query"), ('/', "path")];
+    parts.into_iter().find(|(begins, _)| before.contains(*begins)).map_or("host", |(_, part)| part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        typed_endpoint(text, &Guard::default()).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn what_nobody_sees_is_named_with_its_place() {
+        for (text, place) in [
+            ("https://crm.example/ho\u{200b}ok", "U+200B (zero width space) as character 23, in its path"),
+            ("https://crm\u{ad}.example/", "U+00AD (soft hyphen) as character 12, in its host"),
+            ("https://crm.example?a=\u{2066}1", "U+2066 (left-to-right isolate) as character 23, in its query"),
+            ("https://crm.example/#/?\u{feff}a", "U+FEFF (byte order mark) as character 24, in its fragment"),
+            ("ht\ntps://crm.example/", "U+000A (line feed) as character 3, in its scheme"),
+            ("https://crm.example/a b", "U+0020 (space) as character 22, in its path"),
+        ] {
+            assert!(refused(text).contains(place), "{}", refused(text));
+        }
+    }
+
+    #[test]
+    fn what_a_parser_would_mend_or_no_server_can_have_is_refused() {
+        let long = |label: usize, labels: usize| {
+            format!("https://{}example/", format!("{}.", "a".repeat(label)).repeat(labels))
+        };
+        for (text, said) in [
+            ("https://crm.example/ho…", "cut off"),
+            ("https://crm.exa…/hook", "cut off"),
+            ("https://crm.example/ho...", "cut off"),
+            ("https://https://crm.example/hook", "stands twice"),
+            ("https://http//crm.example/hook", "stands twice"),
+            ("HTTPS://HTTP:8080/hook", "stands twice"),
+            ("https:/crm.example/hook", "two slashes"),
+            ("https:crm.example/hook", "two slashes"),
+            ("https:///crm.example/hook", "two slashes"),
+            ("https:\\\\crm.example\\hook", "backslash"),
+            ("https://crm.example/a\\b", "backslash"),
+            ("http//crm.example/", "no URL"),
+            ("https://-crm.example/", "`-crm`"),
+            ("https://crm-.example/", "`crm-`"),
+            ("https://crm..example/", "two dots"),
+            ("https://.crm.example/", "two dots"),
+            ("https://crm.example../", "two dots"),
+            ("https://./", "two dots"),
+            (&long(64, 1), "63"),
+            (&long(61, 4), "253"),
+            ("https://crm,example/", "no host name has"),
+            ("https://*.crm.example/", "no host name has"),
+            ("https://crm.example:0/", "port 0"),
+            ("https://crm.example:70000/", "65535"),
+            ("https://crm.example:80a/", "65535"),
+        ] {
+            assert!(refused(text).contains(said), "{text}: {}", refused(text));
+        }
+    }
+
+    #[test]
+    fn what_is_written_well_is_taken() {
+        let longest =
+            format!("https://{}.{}.example/", [61; 3].map(|length| "a".repeat(length)).join("."), "b".repeat(59));
+        for text in [
+            "https://crm.example.",
+            "https://crm.example.:8443/hook?a=b#c",
+            "http://crm/hook",
+            "https://my_crm.example/",
+            "https://a--b.example/",
+            "https://xn--bcher-kva.example/",
+            "https://bücher.example/ä",
+            "https://crm.example/%E2%80%8B%20%0A?next=https://https://a&b=..",
+            "https://crm.example/..",
+            "https://8.8.8.8/",
+            "https://[2606:4700::1111]:1/",
+            &longest,
+        ] {
+            assert!(typed_endpoint(text, &Guard::default()).is_ok(), "{text}");
+        }
+    }
+}

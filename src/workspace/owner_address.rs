@@ -1,0 +1,221 @@
+//! The mail address of a webhook's owner: one that every mail server can take.
+//!
+//! What is saved can be sent, so the rules are those of RFC 5321 without what mail servers refuse in practice:
+//! no quoted local part, no address literal, no local part beyond ASCII, which only some servers take
+//! (RFC 6531). A domain beyond ASCII has a form in ASCII that every server takes (RFC 5890, A-labels).
+
+use url::Host;
+
+use super::pasted::{PastedCharacter, first, first_unseen, trimmed};
+
+/// Bytes of an address at most (RFC 3696, erratum 1690), its domain in A-labels.
+pub const ADDRESS_BYTES_MAX: usize = 254;
+/// Bytes of what stands before the `@` at most (RFC 5321 section 4.5.3.1.1).
+const LOCAL_BYTES_MAX: usize = 64;
+/// Bytes of a label of the domain at most (RFC 1035 section 2.3.4).
+const LABEL_BYTES_MAX: usize = 63;
+
+/// Why a text is no address that a mail can be sent to. Each begins behind "the address".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidAddress {
+    /// There is no address.
+    #[error("is empty: write one such as owner@example.com, or leave it out")]
+    Empty,
+    /// It is written with a name or in brackets.
+    #[error("stands in brackets or beside a name: write the address alone, such as owner@example.com")]
+    Brackets,
+    /// Several addresses, or a sign that separates them.
+    #[error(
+        "must be one address: write the one that is to be told; a list of your mail server can reach several people"
+    )]
+    Several,
+    /// A character that nobody sees, or that is none of an address.
+    #[error("holds {0}, which no address has: delete it")]
+    Character(PastedCharacter),
+    /// Not one `@` with something on both sides.
+    #[error("must have a name, an @ and a domain, such as owner@example.com")]
+    Parts,
+    /// Letters beyond ASCII in front of the `@`.
+    #[error("holds {0} before its @; many mail servers take only letters of ASCII there: use another address")]
+    Local(PastedCharacter),
+    /// Dots where mail servers allow none.
+    #[error("has a dot at the beginning or the end of its name, or two in a row, which mail servers refuse")]
+    Dots,
+    /// See [`LOCAL_BYTES_MAX`].
+    #[error("has more than {LOCAL_BYTES_MAX} characters before its @, which no mail server takes")]
+    LocalTooLong,
+    /// The domain can be none.
+    #[error("has a domain that cannot exist: {0}")]
+    Domain(&'static str),
+    /// See [`ADDRESS_BYTES_MAX`].
+    #[error("has more than {ADDRESS_BYTES_MAX} bytes, which no mail server takes")]
+    TooLong,
+}
+
+/// Checks the address that was typed; returns it without what nobody sees around it.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn checked(typed: &str) -> Result<&str, InvalidAddress> {
+    let text = trimmed(typed);
+    if text.is_empty() {
+        return Err(InvalidAddress::Empty);
+    }
+    if text.contains(['<', '>']) {
+        return Err(InvalidAddress::Brackets);
+    }
+    if text.contains([',', ';']) {
+        return Err(InvalidAddress::Several);
+    }
+    if let Some(found) = first_unseen(text) {
+        return Err(InvalidAddress::Character(found));
+    }
+    let (local, domain) = text.split_once('@').ok_or(InvalidAddress::Parts)?;
+    if local.is_empty() || domain.is_empty() || domain.contains('@') {
+        return Err(InvalidAddress::Parts);
+    }
+    if let Some(found) = first(local, |c| !c.is_ascii()) {
+        return Err(InvalidAddress::Local(found));
+    }
+    // RFC 5322 section 3.2.3, `atext`, and the dot between atoms.
+    if let Some(found) = first(local, |c| !c.is_ascii_alphanumeric() && !"!#$%&'*+-/=?^_`{|}~.".contains(c)) {
+        return Err(InvalidAddress::Character(found));
+    }
+    if local.split('.').any(str::is_empty) {
+        return Err(InvalidAddress::Dots);
+    }
+    if local.len() > LOCAL_BYTES_MAX {
+        return Err(InvalidAddress::LocalTooLong);
+    }
+    let domain = ascii_domain(domain)?;
+    if local.len() + 1 + domain.len() > ADDRESS_BYTES_MAX {
+        return Err(InvalidAddress::TooLong);
+    }
+    Ok(text)
+}
+
+/// The address with its domain in A-labels, as it is sent; one that is none stays as it is.
+#[must_use]
+pub fn in_ascii(address: &str) -> String {
+    let ascii = |(local, domain)| ascii_domain(domain).ok().map(|domain| format!("{local}@{domain}"));
+    address
+        .rsplit_once('@')
+        .filter(|(_, domain)| !domain.is_ascii())
+        .and_then(ascii)
+        .unwrap_or_else(|| address.to_owned())
+}
+
+/// A domain in A-labels. One without a dot may be that of a company's own mail server.
+fn ascii_domain(domain: &str) -> Result<String, InvalidAddress> {
+    if domain.starts_with('[') {
+        return Err(InvalidAddress::Domain("write a name instead of a number in brackets"));
+    }
+    let allowed = |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let no_name = InvalidAddress::Domain("a domain has letters, digits, hyphens and dots");
+    if !domain.chars().all(allowed) {
+        return Err(no_name);
+    }
+    let ascii = match Host::parse(domain) {
+        Ok(Host::Domain(ascii)) => ascii,
+        Ok(Host::Ipv4(_) | Host::Ipv6(_)) => {
+            return Err(InvalidAddress::Domain("write a name instead of a number"));
+        }
+        Err(_) => return Err(no_name),
+    };
+    for label in ascii.split('.') {
+        if label.is_empty() {
+            return Err(InvalidAddress::Domain("it begins or ends with a dot, or has two in a row"));
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err(InvalidAddress::Domain("a part of it begins or ends with a hyphen"));
+        }
+        if label.len() > LABEL_BYTES_MAX {
+            return Err(InvalidAddress::Domain("a part of it has more than 63 characters"));
+        }
+        if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(no_name);
+        }
+    }
+    Ok(ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_mail_server_takes_is_refused_with_its_reason() {
+        let long = |local: usize, label: usize, labels: usize| {
+            format!("{}@{}example", "a".repeat(local), format!("{}.", "b".repeat(label)).repeat(labels))
+        };
+        for (text, said) in [
+            ("", "is empty"),
+            (" \u{200b}", "is empty"),
+            ("owner", "an @"),
+            ("@example.com", "an @"),
+            ("owner@", "an @"),
+            ("owner@@example.com", "an @"),
+            ("a@b@example.com", "an @"),
+            ("Jane <jane@example.com>", "alone"),
+            ("<jane@example.com>", "alone"),
+            ("a@example.com, b@example.com", "one address"),
+            ("a@example.com;b@example.com", "one address"),
+            ("a@example.com b@example.com", "U+0020 (space) as character 14"),
+            ("a\u{200b}@example.com", "U+200B (zero width space) as character 2"),
+            ("a@exa\u{ad}mple.com", "U+00AD (soft hyphen) as character 6"),
+            ("a@example.com\r\nRCPT TO:<b@c>", "alone"),
+            ("a@example.com\r\nDATA", "U+000D (carriage return)"),
+            ("mailto:a@example.com", "U+003A (:) as character 7"),
+            ("\"a b\"@example.com", "U+0020"),
+            ("\"a\"@example.com", "U+0022"),
+            ("a(b)@example.com", "U+0028"),
+            ("ow\u{f6}ner@example.com", "U+00F6 (\u{f6}) as character 3 before its @"),
+            ("a..b@docomo.example", "dot"),
+            ("user.@docomo.example", "dot"),
+            (".user@docomo.example", "dot"),
+            (&long(65, 3, 1), "64 characters"),
+            (&long(64, 46, 4), "254 bytes"),
+            ("owner@-bad.example", "hyphen"),
+            ("owner@bad-.example", "hyphen"),
+            ("owner@example..com", "two in a row"),
+            ("owner@.example.com", "begins or ends with a dot"),
+            ("owner@example.com.", "begins or ends with a dot"),
+            (&long(1, 64, 1), "63 characters"),
+            ("owner@[192.0.2.1]", "in brackets"),
+            ("owner@[IPv6:2001:db8::1]", "in brackets"),
+            ("owner@192.0.2.1", "a number"),
+            ("owner@127.1", "a number"),
+            ("owner@exa_mple.com", "letters, digits, hyphens"),
+            ("owner@ex%61mple.com", "letters, digits, hyphens"),
+            ("owner@example.com/x", "letters, digits, hyphens"),
+            ("owner@xn--a.example", "letters, digits, hyphens"),
+        ] {
+            let error = checked(text).expect_err(text).to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_sent_is_taken_without_what_stands_around_it() {
+        for text in [
+            "owner@example.com",
+            "o'hara+x/y=z@mail",
+            "a.b-c_d@b\u{fc}cher.example",
+            "a@xn--bcher-kva.example",
+            "1@2.example",
+        ] {
+            assert_eq!(checked(&format!("\u{feff} {text}\n\u{200b}")), Ok(text));
+        }
+        let longest = format!("{}@{}.example", "a".repeat(64), [60; 2].map(|length| "b".repeat(length)).join("."));
+        assert!(checked(&longest).is_ok());
+    }
+
+    #[test]
+    fn a_domain_is_sent_in_a_labels() {
+        assert_eq!(in_ascii("owner@b\u{fc}cher.example"), "owner@xn--bcher-kva.example");
+        assert_eq!(in_ascii("owner@B\u{dc}CHER\u{3002}example"), "owner@xn--bcher-kva.example");
+        for text in ["owner@Example.com", "\u{f6}@example.com", "\u{fc}", "a@\u{fc}..b"] {
+            assert_eq!(in_ascii(text), text);
+        }
+    }
+}
