@@ -28,6 +28,13 @@ pub(super) struct Item {
     pub(super) origin: Option<Bytes>,
 }
 
+impl Item {
+    /// The chat within which it is attempted in order.
+    pub(super) fn chat(&self) -> Chat {
+        self.message.chat(self.entry)
+    }
+}
+
 /// One POST that was decided on.
 #[derive(Debug)]
 pub(super) struct Start {

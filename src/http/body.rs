@@ -8,8 +8,9 @@ use url::form_urlencoded;
 
 use super::problem::{Problem, ProblemKind};
 use crate::config::{REQUEST_BODY_MAX, REQUEST_READ_TIMEOUT};
+use crate::message::marks;
 
-/// A body of JSON as it came. May be empty; then nothing was declared either.
+/// A body of JSON as it came, without a byte order mark in front. May be empty; then nothing was declared either.
 pub(super) struct JsonBody(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -19,7 +20,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         let declared_json = declares_json(request.headers());
         let bytes = read(request, state).await?;
         if declared_json || bytes.is_empty() {
-            Ok(Self(bytes))
+            Ok(Self(bytes.slice(marks(&bytes)..)))
         } else {
             Err(Problem::new(ProblemKind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"))
         }

@@ -120,7 +120,7 @@ fn json_that_is_no_object_is_told_from_broken_json() {
         assert!(matches!(parse(text), Err(Invalid::NotAnObject)), "{text}");
     }
     for text in
-        ["", " ", "{", "[1", "{\"a\":}", "{} {}", "nul", "{'a':1}", "\u{feff}{}", "{\"a\":\"\n\"}", "{\"a\":1,}"]
+        ["", " ", "{", "[1", "{\"a\":}", "{} {}", "nul", "{'a':1}", " \u{feff}{}", "{\"a\":\"\n\"}", "{\"a\":1,}"]
     {
         assert!(matches!(parse(text), Err(Invalid::NotJson(_))), "{text}");
     }
@@ -178,7 +178,7 @@ fn no_depth_overflows_the_stack() {
 /// The chat of a message with this account and contact.
 fn chat(account: &str, contact: &str) -> Chat {
     let account = if account.is_empty() { String::new() } else { format!("\"whatsapp account\":{account},") };
-    parse(&with(&account).replace("\"contact\":{}", &format!("\"contact\":{contact}"))).unwrap().chat()
+    parse(&with(&account).replace("\"contact\":{}", &format!("\"contact\":{contact}"))).unwrap().chat(0)
 }
 
 #[test]
@@ -198,6 +198,68 @@ fn a_group_without_a_phone_is_known_by_its_name() {
     assert_ne!(family, chat("", r#"{"full name":"Work","is_group":true}"#));
     assert_ne!(family, chat("", r#"{"phone":"Family"}"#), "a name is no phone");
     assert_ne!(family, chat(r#"{"phone":"+1"}"#, r#"{"full name":"Family"}"#));
+}
+
+#[test]
+fn a_contact_without_a_phone_is_known_by_its_id_before_its_name() {
+    for member in ["id", "chat_id", "jid", "lid"] {
+        let by = |id: &str, more: &str| chat(r#"{"phone":"+1"}"#, &format!("{{\"{member}\":{id}{more}}}"));
+        let jane = by("\"1@lid\"", "");
+        assert_eq!(jane, by("\"1\\u0040lid\"", ",\"full name\":\"Jane\""), "{member}");
+        assert_ne!(jane, by("\"2@lid\"", ""), "{member}");
+        assert_ne!(jane, by("\"1@lid\"", ",\"phone\":\"+2\""), "a phone counts first");
+        assert_eq!(by("7", ""), by("\"7\"", ""));
+        assert_eq!(by("{\"user\":\"1\"}", ""), by("{\"user\":\"1\"}", ",\"x\":1"), "an id may be an object");
+        assert_ne!(by("{\"user\":\"1\"}", ""), by("{\"user\":\"2\"}", ""));
+        assert_ne!(by("\"\\ud800\"", ""), by("\"\\ud801\"", ""), "what is no text names it all the same");
+        for nothing in ["\"\"", "null", "{}", "[]", "true"] {
+            assert_eq!(by(nothing, ",\"full name\":\"Jane\""), by("null", ",\"full name\":\"Jane\""), "{nothing}");
+        }
+    }
+    assert_eq!(chat("", r#"{"lid":"1","id":"2"}"#), chat("", r#"{"id":"2","jid":"3"}"#), "id counts first");
+    assert_eq!(chat("", r#"{"phone":"+1","phone":"+2"}"#), chat("", r#"{"phone":"+2"}"#), "the last one counts");
+}
+
+#[test]
+fn a_message_that_names_no_chat_has_one_of_its_own() {
+    for contact in ["{}", r#"{"phone":"","full name":""}"#, r#"{"is_group":true}"#, r#"{"phone":null,"id":{}}"#] {
+        let account = "\"whatsapp account\":{\"phone\":\"+1\"},";
+        let message = parse(&with(account).replace("\"contact\":{}", &format!("\"contact\":{contact}"))).unwrap();
+        assert_eq!(message.chat(1), message.chat(1));
+        assert_ne!(message.chat(1), message.chat(2), "{contact}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_in_front_is_no_part_of_the_message() {
+    for marks in ["\u{feff}", "\u{feff}\u{feff}", "\u{feff} \n"] {
+        assert_eq!(parse(&format!("{marks}{SAMPLE}")).unwrap(), parse(SAMPLE).unwrap());
+    }
+    let inside = with("\"text\":\"\u{feff}\",");
+    assert_eq!(parse(&inside).unwrap().raw().bytes(), inside.as_bytes());
+}
+
+#[test]
+fn half_of_a_character_is_told_where_a_text_is_needed_and_passed_on_elsewhere() {
+    for (member, value) in [("direction", "\"sent\""), ("timestamp", "\"t\""), ("message_id", "\"m\"")] {
+        for half in ["\"\\ud800\"", "\"a\\udc00b\"", "\"\\ud83d\\u0041\"", "\"\\ud83d\\ud83d\\ude00\""] {
+            let reason = refused(&with("").replace(value, half));
+            assert!(reason.starts_with(&format!("`{member}` holds half of a character")), "{reason}");
+        }
+    }
+    let pair = with("").replace("\"m\"", "\"\\ud83d\\ude00\"");
+    assert_eq!(parse(&pair).unwrap().message_id().as_ref(), "\u{1f600}");
+}
+
+#[test]
+fn what_is_no_utf_8_is_named() {
+    let told = |bytes: Vec<u8>| Message::parse(bytes.into()).unwrap_err().to_string();
+    let utf_16: Vec<u8> = format!("\u{feff}{SAMPLE}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(told(utf_16), "the message is UTF-16: convert it to UTF-8, with `iconv -f UTF-16 -t UTF-8`");
+    let large = [b"PK\x03\x04".to_vec(), vec![b'x'; MESSAGE_BYTES_MAX]].concat();
+    assert_eq!(told(large), "the message is packed with zip: unpack it first, with `unzip -p`");
+    let latin_1 = with("\"text\":\"\u{e9}\",").into_bytes().into_iter().filter(|byte| *byte != 0xc3).collect();
+    assert!(told(latin_1).contains("its byte 10 is none"));
 }
 
 #[test]
@@ -279,11 +341,14 @@ fn a_message_in_the_usual_form_is_read_in_one_pass() {
 
 /// Some JSON values, among them those that a member should have.
 fn value() -> impl Strategy<Value = String> {
-    let party = prop::collection::vec((prop_oneof![Just("phone"), Just("full name"), Just("x")], name()), 0..4)
-        .prop_map(|members| {
-            let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
-            format!("{{{}}}", members.join(","))
-        });
+    let party = prop::collection::vec(
+        (prop_oneof![Just("phone"), Just("full name"), Just("id"), Just("lid"), Just("x")], name()),
+        0..4,
+    )
+    .prop_map(|members| {
+        let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+        format!("{{{}}}", members.join(","))
+    });
     prop_oneof![3 => party, 3 => name(), 1 => Just("\"sent\"".to_owned()), 1 => Just("[\"+1\"]".to_owned())]
 }
 

@@ -5,6 +5,7 @@
 
 mod answers;
 mod pasted;
+mod producers;
 
 use std::sync::Arc;
 use std::time::Duration;

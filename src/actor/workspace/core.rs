@@ -121,7 +121,7 @@ impl WorkspaceCore {
             if self.attempted.contains(&item.entry) {
                 out.steps.push(Step { settled: vec![item.entry], ..self.empty_step() });
             } else {
-                self.chat_queues.offer(item.entry, item.message.chat(), item);
+                self.chat_queues.offer(item.entry, item.chat(), item);
             }
         }
     }

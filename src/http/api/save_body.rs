@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::deliver::{Guard, typed_endpoint};
 use crate::http::problem::{MemberError, Problem, ProblemKind};
+use crate::message::OtherEncoding;
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use crate::workspace::owner_address;
@@ -56,7 +57,9 @@ pub(in crate::http) struct SaveBody {
 /// Checks the body of Save.
 pub(in crate::http) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
     let members: JsonObject<&RawValue> = serde_json::from_slice(body).map_err(|error| {
-        if error.is_data() {
+        if let Some(other) = OtherEncoding::of(body) {
+            Problem::new(ProblemKind::InvalidJson, format!("the body is {other}"))
+        } else if error.is_data() {
             let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
             Problem::new(ProblemKind::InvalidWebhook, detail)
         } else {

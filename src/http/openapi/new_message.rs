@@ -32,8 +32,8 @@ pub(in crate::http) struct MessageBody {
     #[serde(rename = "whatsapp account")]
     #[schema(required = false)]
     whatsapp_account: Value,
-    /// The other side: `full name`, `is_group`, `phone`. Its `phone`, or else its `full name`, names the chat; messages of
-    /// one chat are delivered in order.
+    /// The other side: `full name`, `is_group`, `phone`. Its `phone`, or else its `id`, `chat_id`, `jid`, `lid` or `full
+    /// name`, names the chat; messages of one chat are delivered in order.
     #[schema(value_type = Object)]
     contact: Value,
     /// Whether it left or arrived.

@@ -222,8 +222,7 @@ impl ShardCore {
         let buffer = std::mem::take(&mut registered.buffer);
         let survivors = std::mem::take(&mut registered.survivors);
         let starts = if survivors { self.table.attempts_of(workspace) } else { Vec::new() };
-        let attempting =
-            starts.iter().map(|start| (start.item.entry, start.item.message.chat(), start.config)).collect();
+        let attempting = starts.iter().map(|start| (start.item.entry, start.item.chat(), start.config)).collect();
         let seed = Box::new(Seed { loaded, attempting, test_in_flight, mails_begun });
         let mails = self.undone_of(workspace, survivors).into_iter().chain(buffer);
         self.actions.push_back(ShardAction::Activate { workspace: workspace.clone(), incarnation, seed });

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::error::{PublishFailed, UnpublishedLines};
 use super::lines::InputLine;
 use crate::cli::client::RequestError;
-use crate::message::{Chat, Invalid, Message, RawMessage};
+use crate::message::{Chat, Invalid, Message, RawMessage, marks};
 
 /// Messages that are read but not yet answered, at most. Enough to fill a store's group commits;
 /// with the largest messages 16 MiB.
@@ -102,7 +102,7 @@ impl Pipeline {
             }
         };
         self.line += 1;
-        if text.iter().all(u8::is_ascii_whitespace) {
+        if text[marks(&text)..].iter().all(u8::is_ascii_whitespace) {
             return None;
         }
         let message = match Message::parse(text) {
@@ -113,7 +113,7 @@ impl Pipeline {
             }
         };
         self.held += 1;
-        let chat = message.chat();
+        let chat = message.chat(self.line);
         let pending = PendingMessage { line: self.line, length, chat, message: message.raw().clone() };
         match self.behind.get_mut(&chat) {
             Some(waiting) => {

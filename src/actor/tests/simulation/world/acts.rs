@@ -137,14 +137,14 @@ impl World {
 
     fn post(&mut self, start: Arc<Start>, in_flight: InFlight) {
         let entry = start.item.entry;
-        let chat = (start.workspace.clone(), start.item.message.chat());
+        let chat = (start.workspace.clone(), start.item.chat());
         let first = !self.appeared.contains(&entry);
         self.note(|| format!("post {entry} of {} ({:?})", start.workspace, start.trigger));
         if start.trigger == Trigger::Message {
             let again = !self.attempted.insert(entry);
             let settled = self.store.outcomes.get(&entry).copied();
             let busy = self.flights.iter().find(|flight| {
-                let other = (flight.start.workspace.clone(), flight.start.item.message.chat());
+                let other = (flight.start.workspace.clone(), flight.start.item.chat());
                 flight.start.trigger == Trigger::Message && !flight.stale && other == chat
             });
             let busy = busy.map(|flight| flight.start.item.entry);

@@ -1,0 +1,210 @@
+//! The members of a message that are checked or decide its chat, looked up in its text.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::chat::Chat;
+use super::encoding::JSON_SPACE;
+use super::invalid::Invalid;
+
+/// Just the members that are checked or decide the chat; everything else is skipped. `T` is how a text is
+/// read, `P` how an account or a contact is.
+#[derive(Deserialize)]
+pub(super) struct Members<T, P> {
+    direction: Option<T>,
+    timestamp: Option<T>,
+    message_id: Option<T>,
+    contact: Option<P>,
+    #[serde(rename = "whatsapp account")]
+    account: Option<P>,
+}
+
+impl<'a> Members<&'a str, Party<&'a str>> {
+    /// Reads a message in the form that nearly all have, in one pass: no escape, no number, each member once.
+    pub(super) fn quick(text: &'a str) -> Option<Self> {
+        is_object(text).then(|| serde_json::from_str(text).ok())?
+    }
+}
+
+impl<'a> Members<&'a RawValue, Party<&'a RawValue>> {
+    /// Reads a message in any form, or says what is wrong.
+    pub(super) fn thorough(text: &'a str) -> Result<Self, Invalid> {
+        let members: Members<&RawValue, &RawValue> = match serde_json::from_str(text) {
+            Ok(members) if is_object(text) => members,
+            Ok(_) => return Err(Invalid::NotAnObject),
+            Err(member) => {
+                return Err(match serde_json::from_str::<&RawValue>(text) {
+                    Err(syntax) => Invalid::NotJson(syntax),
+                    Ok(_) if is_object(text) => Invalid::Member(member),
+                    Ok(_) => Invalid::NotAnObject,
+                });
+            }
+        };
+        let Members { direction, timestamp, message_id, contact, account } = members;
+        let party = |value: &&'a RawValue| -> Option<Party<_>> {
+            value.get().starts_with('{').then(|| serde_json::from_str(value.get()).unwrap_or_default())
+        };
+        let (contact, account) = (contact.as_ref().and_then(party), account.as_ref().and_then(party));
+        Ok(Self { direction, timestamp, message_id, contact, account })
+    }
+}
+
+impl<'a, T: TextValue<'a>> Members<T, Party<T>> {
+    /// The `message_id`, and the chat if anything names one.
+    pub(super) fn found(self) -> Result<(Arc<str>, Option<Chat>), Invalid> {
+        let text = |value: Option<T>, member, rule| {
+            let value = value.ok_or(Invalid::Rule { member, rule })?;
+            let wrong =
+                || if value.is_broken() { Invalid::LoneSurrogate { member } } else { Invalid::Rule { member, rule } };
+            value.text().ok_or_else(wrong)
+        };
+        let (member, rule) = ("direction", "\"sent\" or \"received\"");
+        if !matches!(&*text(self.direction, member, rule)?, "sent" | "received") {
+            return Err(Invalid::Rule { member, rule });
+        }
+        let non_empty = |value, member| {
+            let rule = "a non-empty string";
+            Some(text(value, member, rule)?).filter(|text| !text.is_empty()).ok_or(Invalid::Rule { member, rule })
+        };
+        non_empty(self.timestamp, "timestamp")?;
+        let message_id = non_empty(self.message_id, "message_id")?.into();
+        let contact = self.contact.ok_or(Invalid::Rule { member: "contact", rule: "an object" })?;
+        let name = |value: Option<T>| value.and_then(T::name).filter(|name| !name.is_empty());
+        let (account, phone) = (name(self.account.unwrap_or_default().phone), name(contact.phone));
+        let id = contact.ids.into_iter().flatten().find_map(|id| id.id().filter(|id| !id.is_empty()));
+        let full_name = name(contact.full_name);
+        Ok((message_id, Chat::of(account.as_deref(), phone.as_deref(), id.as_deref(), full_name.as_deref())))
+    }
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start_matches(JSON_SPACE).starts_with('{')
+}
+
+/// The members of an account or contact that name a chat. They are not checked; of one that stands twice the
+/// last counts.
+pub(super) struct Party<T> {
+    phone: Option<T>,
+    full_name: Option<T>,
+    /// `id`, `chat_id`, `jid` and `lid`, in the order in which they count.
+    ids: [Option<T>; 4],
+}
+
+impl<T> Default for Party<T> {
+    fn default() -> Self {
+        Self { phone: None, full_name: None, ids: [const { None }; 4] }
+    }
+}
+
+/// By hand, because a derived implementation takes an array as well.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Party<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PartyVisitor(PhantomData))
+    }
+}
+
+struct PartyVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for PartyVisitor<T> {
+    type Value = Party<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut party = Party::default();
+        while let Some(member) = map.next_key()? {
+            let place = match member {
+                PartyMember::Phone => &mut party.phone,
+                PartyMember::FullName => &mut party.full_name,
+                PartyMember::Id => &mut party.ids[0],
+                PartyMember::ChatId => &mut party.ids[1],
+                PartyMember::Jid => &mut party.ids[2],
+                PartyMember::Lid => &mut party.ids[3],
+                PartyMember::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *place = map.next_value()?;
+        }
+        Ok(party)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier)]
+enum PartyMember {
+    #[serde(rename = "phone")]
+    Phone,
+    #[serde(rename = "full name")]
+    FullName,
+    #[serde(rename = "id")]
+    Id,
+    #[serde(rename = "chat_id")]
+    ChatId,
+    #[serde(rename = "jid")]
+    Jid,
+    #[serde(rename = "lid")]
+    Lid,
+    #[serde(other)]
+    Other,
+}
+
+/// A member's value that may be a text.
+pub(super) trait TextValue<'a>: Copy {
+    /// A string's value.
+    fn text(self) -> Option<Cow<'a, str>>;
+    /// Whether it is a string that no text can be: JSON's syntax allows a lone surrogate, Unicode does not.
+    fn is_broken(self) -> bool;
+    /// What names a party: a string's value, or as it is written a number, since some producers write phones so,
+    /// or a string that no text can be.
+    fn name(self) -> Option<Cow<'a, str>>;
+    /// The same, or an object as it is written, since some producers pass on an id's parts.
+    fn id(self) -> Option<Cow<'a, str>>;
+}
+
+impl<'a> TextValue<'a> for &'a str {
+    fn text(self) -> Option<Cow<'a, str>> {
+        Some(Cow::Borrowed(self))
+    }
+
+    fn is_broken(self) -> bool {
+        false
+    }
+
+    fn name(self) -> Option<Cow<'a, str>> {
+        self.text()
+    }
+
+    fn id(self) -> Option<Cow<'a, str>> {
+        self.text()
+    }
+}
+
+impl<'a> TextValue<'a> for &'a RawValue {
+    fn text(self) -> Option<Cow<'a, str>> {
+        serde_json::from_str::<String>(self.get()).ok().map(Cow::Owned)
+    }
+
+    fn is_broken(self) -> bool {
+        self.get().starts_with('"') && self.text().is_none()
+    }
+
+    fn name(self) -> Option<Cow<'a, str>> {
+        let written = || Some(self.get()).filter(|json| json.starts_with(|c: char| c.is_ascii_digit() || c == '"'));
+        self.text().or_else(|| written().map(Cow::Borrowed))
+    }
+
+    fn id(self) -> Option<Cow<'a, str>> {
+        let object = || Some(self.get()).filter(|json| json.starts_with('{') && json.contains(':'));
+        self.name().or_else(|| object().map(Cow::Borrowed))
+    }
+}

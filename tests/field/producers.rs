@@ -1,0 +1,162 @@
+//! What producers send: files of other programs, texts that were cut, contacts without a phone.
+
+use std::io::Write as _;
+use std::process::{Output, Stdio};
+
+use serde_json::json;
+use support::process::outbound;
+use support::receiver::Receiver;
+use support::redis_server::RedisServer;
+use support::service::{Api, Service, TOKEN, message};
+
+/// A service whose workspace `acme` sends to a receiver.
+async fn working(journal: &str) -> (Service, Receiver) {
+    let service = Service::start(journal, &["--shards", "1"]).await;
+    let receiver = Receiver::start();
+    service.api().save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    (service, receiver)
+}
+
+/// `outbound publish` with that standard input.
+fn publish(api: &Api, input: &[u8]) -> Output {
+    let server = format!("http://{}", api.address());
+    let mut command = outbound(&["publish", "--workspace", "acme", "--server", &server]);
+    let command = command.env("OUTBOUND_ADMIN_TOKEN", TOKEN);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // One that ends early has refused a line and reads no further.
+    drop(child.stdin.take().unwrap().write_all(input));
+    child.wait_with_output().unwrap()
+}
+
+/// The POST's bytes of a message.
+fn body(message: &str) -> Vec<u8> {
+    format!("{{\"message\":{message}}}").into_bytes()
+}
+
+/// Editors and spreadsheets on Windows put a byte order mark in front; files that were joined have several.
+#[tokio::test]
+async fn a_byte_order_mark_in_front_is_skipped_wherever_messages_come_in() {
+    let redis = RedisServer::start();
+    let (service, receiver) = working(&redis.url()).await;
+    let api = service.api();
+    let texts: Vec<String> = (1..=6).map(|n| message(&format!("+{n}"), &format!("m{n}"))).collect();
+    let file = format!("\u{feff}{}\r\n\u{feff}\r\n\u{feff}\u{feff}{}\n", texts[0], texts[1]);
+    let published = publish(&api, file.as_bytes());
+    assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    assert_eq!(api.publish("acme", &format!("\u{feff}{}", texts[2])).await.unwrap().status, 202);
+    for (stream, text) in [("outbound:{0}:messages", &texts[3]), ("outbound:messages", &texts[4])] {
+        let marked = format!("\u{feff}{text}");
+        redis.call::<String>(&["XADD", stream, "*", "workspace", "acme", "message", &marked]);
+    }
+    let inside = texts[5].replace("lorem", "\u{feff}lo\\ud83drem\u{200b}");
+    redis.call::<String>(&["XADD", "outbound:messages", "*", "workspace", "acme", "message", &inside]);
+    receiver.until("all came", |arrivals| arrivals.len() == 6).await;
+    let mut came: Vec<Vec<u8>> = receiver.arrivals().into_iter().map(|arrival| arrival.body.to_vec()).collect();
+    let mut sent: Vec<Vec<u8>> = texts[..5].iter().chain([&inside]).map(|text| body(text)).collect();
+    came.sort();
+    sent.sort();
+    assert_eq!(came, sent, "everything but the mark goes out byte for byte");
+    let saved = format!("\u{feff}{}", json!({"url": receiver.url("acme")}));
+    let path = "/v1/workspaces/acme/webhook";
+    assert_eq!(api.call(reqwest::Method::PUT, path, Some(&saved)).await.unwrap().status, 200);
+}
+
+/// PowerShell writes UTF-16, spreadsheets a code page; downloads are packed.
+#[tokio::test]
+async fn what_is_no_utf_8_is_named_with_the_command_that_mends_it() {
+    let (service, _receiver) = working("embedded").await;
+    let api = service.api();
+    let text = format!("{}\n", message("+1", "m"));
+    let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    let utf_32 =
+        |text: &str, bytes: fn(u32) -> [u8; 4]| -> Vec<u8> { text.chars().map(u32::from).flat_map(bytes).collect() };
+    let marked = format!("\u{feff}{text}");
+    for (input, said) in [
+        (utf_16(&marked, u16::to_le_bytes), "iconv -f UTF-16 -t UTF-8"),
+        (utf_16(&marked, u16::to_be_bytes), "iconv -f UTF-16 -t UTF-8"),
+        (utf_16(&text, u16::to_le_bytes), "iconv -f UTF-16LE -t UTF-8"),
+        (utf_16(&text, u16::to_be_bytes), "iconv -f UTF-16BE -t UTF-8"),
+        (utf_16(&format!("\r\n{text}"), u16::to_le_bytes), "iconv -f UTF-16LE -t UTF-8"),
+        (utf_32(&marked, u32::to_le_bytes), "iconv -f UTF-32 -t UTF-8"),
+        (utf_32(&text, u32::to_be_bytes), "iconv -f UTF-32BE -t UTF-8"),
+        ([b"\x1f\x8b\x08\0".to_vec(), vec![0xfe; 64]].concat(), "gunzip -c"),
+        ([b"PK\x03\x04".to_vec(), vec![0; 64]].concat(), "unzip -p"),
+        (
+            text.replace("Jane", "J\u{e9}ne").into_bytes().into_iter().filter(|byte| *byte != 0xc3).collect(),
+            "WINDOWS-1252",
+        ),
+    ] {
+        let published = publish(&api, &input);
+        let error = String::from_utf8(published.stderr).unwrap();
+        assert_eq!(published.status.code(), Some(1), "{said}: {error}");
+        assert!(error.contains(said) && !error.contains("expected value"), "{said}: {error}");
+        let reply = post(&api, "messages", input.clone()).await;
+        assert!(reply.0 == 422 && reply.1.contains(said), "{said}: {reply:?}");
+    }
+    let save = utf_16("\u{feff}{\"url\":null}", u16::to_le_bytes);
+    let reply = post(&api, "webhook/test", save).await;
+    assert!(reply.0 == 400 && reply.1.contains("iconv -f UTF-16 -t UTF-8"), "{reply:?}");
+}
+
+async fn post(api: &Api, resource: &str, body: Vec<u8>) -> (u16, String) {
+    let url = format!("http://{}/v1/workspaces/acme/{resource}", api.address());
+    let request = reqwest::Client::new().post(url).bearer_auth(TOKEN).header("content-type", "application/json");
+    let response = request.body(body).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// JavaScript cuts texts between the halves of an emoji; JSON can carry a half, text cannot.
+#[tokio::test]
+async fn half_of_a_character_is_told_where_a_text_is_needed() {
+    let (service, receiver) = working("embedded").await;
+    let api = service.api();
+    for member in ["message_id", "timestamp", "direction"] {
+        let mut value: serde_json::Value = serde_json::from_str(&message("+1", "m")).unwrap();
+        value[member] = json!("HALF");
+        let cut = value.to_string().replace("HALF", "a\\ud83d");
+        let reply = api.publish("acme", &cut).await.unwrap();
+        let detail = reply.body["detail"].as_str().unwrap();
+        assert!(reply.status == 422 && detail.contains(&format!("`{member}` holds half of a character")), "{detail}");
+    }
+    let elsewhere = message("+1", "m1").replace("lorem", "\\ud83d").replace("Jane", "\\udc00");
+    assert_eq!(api.publish("acme", &elsewhere).await.unwrap().status, 202);
+    receiver.until("it came", |arrivals| arrivals.len() == 1).await;
+}
+
+/// WhatsApp hides phones behind ids (`…@lid`), and bridges know contacts by chat ids only.
+#[tokio::test]
+async fn contacts_without_a_phone_are_attempted_side_by_side_and_each_in_order() {
+    let (service, receiver) = working("embedded").await;
+    let api = service.api();
+    let of = |contact: serde_json::Value, id: String| {
+        json!({"contact": contact, "direction": "received", "timestamp": "t", "message_id": id}).to_string()
+    };
+    // Successes widen the window.
+    for n in 0..20 {
+        api.publish("acme", &of(json!({"phone": format!("+{n}")}), format!("first-{n}"))).await.unwrap();
+    }
+    receiver.until("the first came", |arrivals| arrivals.len() == 20).await;
+    receiver.hold();
+    let mut held = Vec::new();
+    for member in ["id", "chat_id", "jid", "lid"] {
+        for n in 0..4 {
+            for turn in 1..=2 {
+                let id = format!("{member}-{n}-{turn}");
+                api.publish("acme", &of(json!({ member: format!("{n}@{member}") }), id.clone())).await.unwrap();
+                held.extend((turn == 1).then_some(id));
+            }
+        }
+    }
+    // These name nothing, so they wait for nobody.
+    for n in 0..4 {
+        api.publish("acme", &of(json!({}), format!("nobody-{n}"))).await.unwrap();
+        held.push(format!("nobody-{n}"));
+    }
+    receiver.until("one of each contact is under way", |arrivals| arrivals.len() == 20 + held.len()).await;
+    let mut came = receiver.ids("acme").split_off(20);
+    came.sort();
+    held.sort();
+    assert_eq!(came, held, "one at a time of each contact");
+    receiver.release();
+    receiver.until("the second ones came", |arrivals| arrivals.len() == 20 + held.len() + 16).await;
+}
