@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal, stderr};
 
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -66,7 +67,17 @@ pub fn start(log: &Log, default: &str) -> Result<(), LogError> {
         Format::Text => lines.with_ansi(colours()).finish().try_init(),
         Format::Json => lines.json().flatten_event(true).finish().try_init(),
     }
-    .map_err(LogError::Twice)
+    .map_err(LogError::Twice)?;
+    // A panic is a line of the log, in its form and where the log goes.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(
+            at,
+            what = panic.payload_as_str().unwrap_or_default(),
+            "A part of the program failed; please report it."
+        );
+    }));
+    Ok(())
 }
 
 /// Colours are for terminals, unless the reader refuses them (<https://no-color.org>).

@@ -1,12 +1,14 @@
 //! The way in: starts the actix system on a thread of its own, and drains it.
 
 use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
 use actix_rt::{Arbiter, System};
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -21,7 +23,7 @@ use crate::actor::shard::{ShardActor, ShardStatus, Tools};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier};
-use crate::journal::port::{Holder, Journal};
+use crate::journal::port::{Holder, Journal, StoreError};
 use crate::notify::Mailer;
 use crate::seal::Keyring;
 use crate::sign::Secret;
@@ -296,7 +298,12 @@ const DEATH_CHECK: Duration = Duration::from_millis(500);
 async fn hand_over(journal: Arc<dyn Journal>) {
     let mut failing = false;
     loop {
-        match journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await {
+        // A panic must not end the hand-over for good.
+        let handed = AssertUnwindSafe(journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK)).catch_unwind().await;
+        let handed = handed.unwrap_or_else(|_| {
+            Err(StoreError { what: "the hand-over failed inside the service".to_owned(), source: None })
+        });
+        match handed {
             Ok(_) => failing = false,
             Err(error) => {
                 if !failing {

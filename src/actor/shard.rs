@@ -186,11 +186,15 @@ impl ShardActor {
     fn read_with(&self, mut intake: Box<dyn ShardIntake>, ctx: &ActixContext<Self>) -> mpsc::Sender<Poll> {
         let (sender, mut polls) = mpsc::channel::<Poll>(1);
         let (shard, epoch, read_scheduler) = (ctx.address(), self.epoch, Rc::clone(&self.tools.read_scheduler));
+        let number = self.tools.shard;
         actix_rt::spawn(async move {
             while let Some(poll) = polls.recv().await {
                 let reader = read_scheduler.wait_for_turn(&poll).await;
-                let polled = intake.poll(&poll).await;
+                let polled = caught(intake.poll(&poll)).await;
                 drop(reader);
+                let Some(polled) = polled else {
+                    return shard.do_send(ToShard::Store(epoch, failed_inside(number, "reading its streams")));
+                };
                 shard.do_send(ToShard::Store(epoch, StoreAnswer::Polled(polled)));
             }
         });
@@ -238,7 +242,8 @@ impl ShardActor {
         let number = self.tools.shard;
         actix_rt::spawn(async move {
             tokio::time::sleep(after).await;
-            let result = acquire(&*journal, number, &holder, attempted).await;
+            let result = caught(acquire(&*journal, number, &holder, attempted)).await;
+            let result = result.unwrap_or_else(|| Err(AcquireError::Store(acquiring_failed(number))));
             shard.do_send(ToShard::Store(epoch, StoreAnswer::Acquired(Box::new(result))));
         });
     }
@@ -247,8 +252,11 @@ impl ShardActor {
     fn send(&self, request: ShardRequest, ctx: &ActixContext<Self>) {
         let Some(HeldShard { line, .. }) = &self.held else { return };
         let (shard, epoch, response) = (ctx.address(), self.epoch, line.send(request));
+        let number = self.tools.shard;
         actix_rt::spawn(async move {
-            shard.do_send(ToShard::Store(epoch, StoreAnswer::Line(response.await)));
+            let answer = caught(response).await.map(StoreAnswer::Line);
+            let answer = answer.unwrap_or_else(|| failed_inside(number, "a request to the store"));
+            shard.do_send(ToShard::Store(epoch, answer));
         });
     }
 
@@ -332,6 +340,22 @@ impl ShardActor {
         });
         self.timer = Some((handle, at));
     }
+}
+
+/// Waits for what a task does; `None` when it panicked, which the panic hook has told of. A task that ended in silence
+/// would leave its shard waiting for ever.
+async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
+    AssertUnwindSafe(work).catch_unwind().await.ok()
+}
+
+/// The shard is acquired anew, as after any failure of its connection.
+fn failed_inside(shard: u16, what: &str) -> StoreAnswer {
+    let detail = format!("{what} failed inside the service");
+    StoreAnswer::Line(Err(ShardConnectionError::Failed { shard, detail }))
+}
+
+fn acquiring_failed(shard: u16) -> StoreError {
+    StoreError { what: format!("acquiring shard {shard} failed inside the service"), source: None }
 }
 
 /// How long a release may take.

@@ -8,6 +8,7 @@ mod hibernation;
 mod mails;
 mod rules;
 mod simulation;
+mod supervision;
 mod trouble;
 mod waiting;
 

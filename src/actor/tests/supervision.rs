@@ -1,0 +1,177 @@
+//! Tasks of a shard that panic: the shard goes on, and nothing is lost.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use super::bench::Bench;
+use crate::journal::port::{
+    AcquireError, Acquired, Holder, Journal, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError,
+    Requeued, ShardConnection, ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError,
+};
+use crate::message::{EntryId, RawMessage, WorkspaceId};
+use crate::workspace::command::{Answer, Command};
+use crate::workspace::event::Event;
+
+#[tokio::test]
+async fn a_reader_that_panics_is_started_again() {
+    survives(&[|faults| &faults.poll]).await;
+}
+
+#[tokio::test]
+async fn an_acquisition_that_panics_is_made_again() {
+    // Without another failure nothing is acquired again.
+    survives(&[|faults| &faults.acquire, |faults| &faults.poll]).await;
+}
+
+#[tokio::test]
+async fn a_request_to_the_store_that_panics_has_its_shard_acquired_again() {
+    survives(&[|faults| &faults.send]).await;
+}
+
+#[tokio::test]
+async fn a_hand_over_that_panics_is_made_again() {
+    let faults = Arc::new(Faults::default());
+    faults.hand_over.store(true, Ordering::Relaxed);
+    let _bench = bench(&faults).await;
+    let handed_over_since = async {
+        while !faults.handed_over.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), handed_over_since).await.expect("another hand-over after the panic");
+}
+
+/// Given a running service, when the next calls of some kinds panic, then what is published is delivered.
+async fn survives(kinds: &[fn(&Faults) -> &AtomicBool]) {
+    let faults = Arc::new(Faults::default());
+    let bench = bench(&faults).await;
+    bench.save("acme").await;
+    kinds.iter().for_each(|kind| kind(&faults).store(true, Ordering::Relaxed));
+    for n in 0..20 {
+        bench.publish("acme", "+2", &format!("m{n}")).await;
+    }
+    bench.until("acme", "all are logged", |reading| reading.attempts.len() == 20).await;
+    assert!(kinds.iter().all(|kind| !kind(&faults).load(Ordering::Relaxed)), "nothing panicked");
+    let mut ids = bench.message_ids("acme");
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+}
+
+async fn bench(faults: &Arc<Faults>) -> Bench {
+    let faults = Arc::clone(faults);
+    Bench::with(|options| {
+        let inner = Arc::clone(&options.journal);
+        options.journal = Arc::new(Panicking { inner, faults });
+    })
+    .await
+}
+
+/// Which call panics next, once.
+#[derive(Debug, Default)]
+struct Faults {
+    acquire: AtomicBool,
+    poll: AtomicBool,
+    send: AtomicBool,
+    hand_over: AtomicBool,
+    /// A hand-over was asked for that did not panic.
+    handed_over: AtomicBool,
+}
+
+fn strike(fault: &AtomicBool) {
+    assert!(!fault.swap(false, Ordering::Relaxed), "as the test asked");
+}
+
+/// A journal of which single calls panic.
+struct Panicking {
+    inner: Arc<dyn Journal>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl Journal for Panicking {
+    fn shards(&self) -> u16 {
+        self.inner.shards()
+    }
+
+    async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {
+        strike(&self.faults.acquire);
+        let acquired = self.inner.acquire(shard, holder).await?;
+        let faults = Arc::clone(&self.faults);
+        let connection = Box::new(PanickingConnection { inner: acquired.connection, faults: Arc::clone(&faults) });
+        let intake = Box::new(PanickingIntake { inner: acquired.intake, faults });
+        Ok(Acquired { connection, intake, ..acquired })
+    }
+
+    async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
+        self.inner.submit(workspace, command, wait).await
+    }
+
+    async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        self.inner.publish(workspace, message).await
+    }
+
+    async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        self.inner.read(workspace).await
+    }
+
+    async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
+        self.inner.history(workspace).await
+    }
+
+    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
+        strike(&self.faults.hand_over);
+        self.faults.handed_over.store(true, Ordering::Relaxed);
+        self.inner.hand_over(max, block).await
+    }
+
+    async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
+        self.inner.rejected(shard, from, count).await
+    }
+
+    async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
+        self.inner.rejected_counts().await
+    }
+
+    async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
+        self.inner.requeue(shard, id).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+}
+
+struct PanickingIntake {
+    inner: Box<dyn ShardIntake>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl ShardIntake for PanickingIntake {
+    async fn poll(&mut self, request: &Poll) -> Result<Polled, StoreError> {
+        strike(&self.faults.poll);
+        self.inner.poll(request).await
+    }
+}
+
+struct PanickingConnection {
+    inner: Box<dyn ShardConnection>,
+    faults: Arc<Faults>,
+}
+
+impl ShardConnection for PanickingConnection {
+    fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, ShardConnectionError>> {
+        let (faults, response) = (Arc::clone(&self.faults), self.inner.send(request));
+        async move {
+            strike(&faults.send);
+            response.await
+        }
+        .boxed()
+    }
+}
