@@ -19,6 +19,7 @@
 //! (`handle`).
 
 mod protocol;
+mod rejections;
 mod report_queue;
 mod workspace;
 mod shard;

@@ -150,7 +150,8 @@ impl App {
             let report = report();
             Readiness {
                 ready: report.reasons.is_empty(),
-                reasons: report.reasons,
+                reasons: report.reasons.into_iter().chain(report.notices).collect(),
+                rejected_reasons: report.rejected,
                 unavailable_workspaces: u64::try_from(report.unavailable).unwrap_or(u64::MAX),
             }
         };

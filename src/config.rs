@@ -208,6 +208,10 @@ pub const LIVE_KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub const RESPONSE_STALL_MAX: Duration = Duration::from_secs(10);
 /// How old the number of rejected entries may be that readyz tells.
 pub const REJECTED_COUNT_MAX_AGE: Duration = Duration::from_secs(5);
+/// How often a node looks at how many entries its shards have set aside.
+pub const REJECTED_WATCH_EVERY: Duration = Duration::from_secs(5);
+/// Kinds of reasons that are counted apart. There are about twenty.
+pub const REJECTED_KINDS_MAX: usize = 32;
 /// How long readyz waits for that number: far below the time that a probe waits.
 pub const REJECTED_COUNT_WAIT: Duration = Duration::from_millis(250);
 /// How long the facade's drain waits for requests being answered. A command that is not answered by

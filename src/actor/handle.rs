@@ -1,5 +1,6 @@
 //! The way in: starts the actix system on a thread of its own, and drains it.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -16,6 +17,7 @@ use tracing::{error, info, warn};
 use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::protocol::ToShard;
 use crate::actor::read_scheduler::ReadScheduler;
+use crate::actor::rejections::{Rejections, watch};
 use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
@@ -64,8 +66,11 @@ pub struct Handle {
     ended: Option<oneshot::Receiver<RunEnd>>,
 }
 
-/// How each shard is.
-struct Board(Mutex<Vec<ShardStatus>>);
+/// How each shard is, and what they have set aside.
+struct Board {
+    shards: Mutex<Vec<ShardStatus>>,
+    rejections: Arc<Rejections>,
+}
 
 /// How the shards are, for readyz.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,6 +79,10 @@ pub struct ShardReport {
     pub reasons: Vec<String>,
     /// Workspaces that cannot be loaded.
     pub unavailable: usize,
+    /// What an operator should look at although all work, one sentence each.
+    pub notices: Vec<String>,
+    /// Entries that this node has set aside since it started, by what was wrong.
+    pub rejected: BTreeMap<String, u64>,
 }
 
 enum RunEnd {
@@ -105,7 +114,8 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
     // Built once here so that a broken trust store is an error at the start and not in a thread.
     drop(Courier::new(&options.deliver)?);
     let shards = usize::from(options.journal.shards());
-    let board = Arc::new(Board(Mutex::new(vec![ShardStatus::Waiting("starting".to_owned()); shards])));
+    let starting = vec![ShardStatus::Waiting("starting".to_owned()); shards];
+    let board = Arc::new(Board { shards: Mutex::new(starting), rejections: Arc::default() });
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let seen = Arc::clone(&board);
@@ -154,7 +164,7 @@ impl Handle {
 
 impl Board {
     fn set(&self, shard: usize, status: ShardStatus) {
-        let mut board = self.0.lock();
+        let mut board = self.shards.lock();
         let all_held = |board: &[ShardStatus]| board.iter().all(|status| matches!(status, ShardStatus::Held(_)));
         let were_held = all_held(&board);
         if let Some(place) = board.get_mut(shard) {
@@ -166,8 +176,9 @@ impl Board {
     }
 
     fn report(&self) -> ShardReport {
-        let board = self.0.lock();
-        let mut report = ShardReport::default();
+        let board = self.shards.lock();
+        let (notices, rejected) = (self.rejections.notices(), self.rejections.by_kind());
+        let mut report = ShardReport { notices, rejected, ..ShardReport::default() };
         for (shard, status) in board.iter().enumerate() {
             match status {
                 ShardStatus::Waiting(why) => report.reasons.push(format!("shard {shard} is not held: {why}")),
@@ -211,6 +222,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         addresses.extend(addrs.await.unwrap_or_default());
     }
     let hand_over = actix_rt::spawn(hand_over(Arc::clone(&options.journal)));
+    let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(&board.rejections)));
     let mut all_released = Box::pin(futures_util::future::join_all(released));
     let end = tokio::select! {
         _ = drain => {
@@ -227,6 +239,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         died = first_death(addresses.clone(), &board) => died,
     };
     hand_over.abort();
+    watch.abort();
     for arbiter in arbiters {
         arbiter.stop();
         drop(arbiter.join());
@@ -261,7 +274,8 @@ fn start_shards(
             #[cfg(test)]
             inspect: super::tests::inspect,
         });
-        let core = ShardCore::new(identity, Limits::default(), options.clock, admission, tokio::time::Instant::now());
+        let core = ShardCore::new(identity, Limits::default(), options.clock, admission, tokio::time::Instant::now())
+            .count_in(&board.rejections);
         let board = Arc::clone(board);
         let tools = Tools {
             journal: Arc::clone(&options.journal),
@@ -323,7 +337,7 @@ mod tests {
     #[tokio::test]
     async fn shards_that_stopped_by_themselves_can_still_be_drained() {
         let (end, ended) = oneshot::channel();
-        let board = Arc::new(Board(Mutex::default()));
+        let board = Arc::new(Board { shards: Mutex::default(), rejections: Arc::default() });
         let mut handle = Handle { board, drain: None, ended: Some(ended) };
         drop(end.send(RunEnd::Died));
         handle.died().await;

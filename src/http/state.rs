@@ -1,5 +1,6 @@
 //! What the facade is made of, and what its handlers share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ pub struct Facade {
 pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
 
 /// Whether this node does its work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Readiness {
     /// Whether every shard assigned to this node is owned and loaded.
     pub ready: bool,
@@ -59,6 +60,8 @@ pub struct Readiness {
     pub reasons: Vec<String>,
     /// Workspaces that cannot be loaded. They do not make the node unready; the log names them.
     pub unavailable_workspaces: u64,
+    /// Entries that this node has set aside since it started, by what was wrong with them.
+    pub rejected_reasons: BTreeMap<String, u64>,
 }
 
 /// What the handlers share.

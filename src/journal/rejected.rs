@@ -51,6 +51,16 @@ pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, 
     fields
 }
 
+/// What reasons of one kind have in common: what is wrong, without numbers and without what helps against it.
+/// Nothing in it is of what a producer wrote.
+#[must_use]
+pub fn reason_kind(reason: &str) -> String {
+    let wrong = reason.split([':', ';', '(']).next().unwrap_or_default().trim_end();
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words: Vec<&str> = wrong.split(' ').map(|word| if is_number(word) { "N" } else { word }).collect();
+    words.join(" ")
+}
+
 /// A rejected entry, taken apart: what the producer wrote, and what was noted about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetainedEntry<'a> {
@@ -141,6 +151,19 @@ mod tests {
 
     fn names(fields: &[(Bytes, Bytes)]) -> Vec<&str> {
         fields.iter().map(|(name, _)| std::str::from_utf8(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn reasons_of_one_kind_are_told_by_what_is_wrong() {
+        for (reason, kind) in [
+            ("`timestamp` must be a non-empty string", "`timestamp` must be a non-empty string"),
+            ("the message has 300000 bytes; at most 262144 are taken: send a link", "the message has N bytes"),
+            ("the message is not JSON: expected value at line 1 column 1", "the message is not JSON"),
+            ("the message is not UTF-8 (its byte 7 is none): encode it", "the message is not UTF-8"),
+            ("", ""),
+        ] {
+            assert_eq!(reason_kind(reason), kind);
+        }
     }
 
     #[test]

@@ -78,7 +78,12 @@ fn rejected_entries_are_listed_shown_and_requeued_through_the_service() {
     assert!(lines[0].starts_with(&format!("3/{own}  20")) && lines[0].contains("  a  the message is not JSON"));
     assert!(lines[1].starts_with(&format!("6/{kept}  ")) && lines[1].ends_with("belongs to outbound:{3}:messages"));
     assert!(lines[2].starts_with(&format!("6/{broken}  ")), "{listed}");
-    assert_eq!(lines[3..], ["3 rejected entries"]);
+    let summary = [
+        "3 rejected entries",
+        "      2  the entry stands in another shard's stream",
+        "      1  the message is not JSON",
+    ];
+    assert_eq!(lines[3..], summary);
     let json = service.prints(&["list", "--json", "--shard", "3"]);
     let line: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((line["shard"].as_u64(), line["id"].as_str()), (Some(3), Some(own.as_str())));

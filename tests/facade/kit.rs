@@ -154,7 +154,7 @@ pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, origin:
 }
 
 pub(crate) fn working() -> Readiness {
-    Readiness { ready: true, reasons: Vec::new(), unavailable_workspaces: 0 }
+    Readiness { ready: true, ..Readiness::default() }
 }
 
 /// What came back.

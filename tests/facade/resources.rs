@@ -371,14 +371,16 @@ async fn a_message_is_published_byte_for_byte() {
 #[tokio::test]
 async fn probes_need_no_token() {
     let probe = |path: &str| Request::get(path).body(Body::empty()).unwrap();
-    let waiting =
-        Readiness { ready: false, reasons: vec!["shard 3 is held by n2".to_owned()], unavailable_workspaces: 2 };
+    let waiting = Readiness {
+        reasons: vec!["shard 3 is held by n2".to_owned()],
+        unavailable_workspaces: 2,
+        ..Readiness::default()
+    };
     let router = facade(Arc::default(), waiting);
     assert_eq!(call(&router, probe("/healthz")).await.status, 200);
     let reply = call(&router, probe("/readyz")).await;
     assert_eq!(reply.status, 503);
-    let expected =
-        json!({"ready": false, "reasons": ["shard 3 is held by n2"], "unavailable_workspaces": 2, "rejected": 0});
+    let expected = json!({"ready": false, "reasons": ["shard 3 is held by n2"], "unavailable_workspaces": 2, "rejected_reasons": {}, "rejected": 0});
     assert_eq!(reply.json(), expected);
     let reply = call(&facade(Arc::default(), working()), probe("/readyz")).await;
     assert_eq!((reply.status.as_u16(), reply.json()["ready"].clone()), (200, json!(true)));

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::{Output, Stdio};
 
 use serde_json::json;
-use support::process::outbound;
+use support::process::{PATIENCE, outbound};
 use support::receiver::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{Api, Service, TOKEN, message};
@@ -121,6 +121,41 @@ async fn half_of_a_character_is_told_where_a_text_is_needed() {
     let elsewhere = message("+1", "m1").replace("lorem", "\\ud83d").replace("Jane", "\\udc00");
     assert_eq!(api.publish("acme", &elsewhere).await.unwrap().status, 202);
     receiver.until("it came", |arrivals| arrivals.len() == 1).await;
+}
+
+/// Producers that were written against another version send numbers as timestamps, all day long.
+#[tokio::test]
+async fn a_producer_that_is_wrong_all_the_time_is_seen_before_anything_is_lost() {
+    let redis = RedisServer::start();
+    let (service, _receiver) = working(&redis.url()).await;
+    let api = service.api();
+    let numeric = message("+1", "m").replace("\"2021-02-24T06:25:29+0000\"", "1614147929");
+    let fill = "for n = 1, tonumber(ARGV[1]) do \
+        redis.call('XADD', KEYS[1], '*', 'workspace', 'acme', 'message', ARGV[2]) end return 1";
+    for (more, share) in [("5000", "half"), ("4000", "nine tenths")] {
+        redis.call::<u64>(&["EVAL", fill, "1", "outbound:{0}:messages", more, &numeric]);
+        let notice = format!("shard 0 has set aside {share} of the 10000 entries");
+        until(&format!("readyz says {share}"), async || {
+            let ready = api.get("/readyz").await;
+            ready.status == 200 && ready.body["reasons"].to_string().contains(&notice)
+        })
+        .await;
+        assert!(service.log().contains(&format!("A shard has set aside {share} of")), "{}", service.log());
+    }
+    let ready = api.get("/readyz").await.ok();
+    assert_eq!(ready["rejected_reasons"], json!({"`timestamp` must be a non-empty string": 9_000}));
+    let server = format!("http://{}", api.address());
+    let listed = outbound(&["rejected", "list", "--server", &server]).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output();
+    let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
+    assert!(listed.ends_with("9000 rejected entries\n   9000  `timestamp` must be a non-empty string\n"), "{listed}");
+}
+
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let began = std::time::Instant::now();
+    while !condition().await {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// WhatsApp hides phones behind ids (`…@lid`), and bridges know contacts by chat ids only.

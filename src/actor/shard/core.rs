@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::actor::admission::{Admission, InFlight};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{FinishedAttempt, Seed, Start, ToWorkspace};
+use crate::actor::rejections::Rejections;
 use crate::actor::shard::committer::Committer;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::{Intake, Limits, Situation};
@@ -114,6 +115,7 @@ pub(in crate::actor) struct ShardCore {
     intake: Intake,
     committer: Committer,
     mails: Mails,
+    rejections: Arc<Rejections>,
     /// Undecided ones are bounded by the command permits, decided ones by one test a workspace.
     commands: HashMap<EntryId, HeldCommand>,
     /// Bounded by the command permits.
@@ -163,6 +165,7 @@ impl ShardCore {
             intake: Intake::new(limits),
             committer: Committer::default(),
             mails: Mails::default(),
+            rejections: Arc::default(),
             commands: HashMap::default(),
             tests: HashMap::default(),
             starved: VecDeque::new(),
@@ -176,6 +179,12 @@ impl ShardCore {
         };
         core.actions.push_back(ShardAction::Acquire { after: Duration::ZERO, attempted: Vec::new() });
         core
+    }
+
+    /// Counts what it sets aside with what the node's other shards do.
+    pub(in crate::actor) fn count_in(mut self, rejections: &Arc<Rejections>) -> Self {
+        self.rejections = Arc::clone(rejections);
+        self
     }
 
     /// The next thing to do; asked again after every event until there is none.

@@ -38,7 +38,10 @@ pub(super) fn read_message(
     };
     let right = workspace.shard(identity.shards);
     if right != identity.shard {
-        return Err(format!("workspace {workspace} belongs to {}:{{{right}}}:messages", identity.prefix));
+        return Err(format!(
+            "the entry stands in another shard's stream: workspace {workspace} belongs to {}:{{{right}}}:messages",
+            identity.prefix
+        ));
     }
     let message = Message::parse(message.clone()).map_err(|error| error.to_string())?;
     let origin = entry.field("origin").cloned();

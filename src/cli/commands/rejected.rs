@@ -1,5 +1,6 @@
 //! `outbound rejected`: what was set aside, and its way back, through a running service.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
@@ -11,6 +12,8 @@ use crate::cli::failure::{CommandError, CommandFailure};
 use crate::cli::output::printable;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
+use crate::config::REJECTED_KINDS_MAX;
+use crate::journal::rejected::reason_kind;
 use crate::message::{EntryId, WorkspaceId};
 
 /// The flags of `outbound rejected`.
@@ -187,12 +190,17 @@ fn parsed(line: &RawValue) -> Result<ListedRejection, CommandFailure> {
 
 async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let mut count = 0_u64;
+    let mut by_kind = BTreeMap::<String, u64>::new();
     each_line(client, shard, |line| {
         count += 1;
         let written = if json {
             writeln!(out, "{}", line.get())
         } else {
             let ListedRejection { shard, id, at, reason, workspace } = parsed(line)?;
+            let kind = reason_kind(&reason);
+            if by_kind.len() < REJECTED_KINDS_MAX || by_kind.contains_key(&kind) {
+                *by_kind.entry(kind).or_default() += 1;
+            }
             let workspace = workspace.as_ref().map_or("-", WorkspaceId::as_str);
             // A reason may quote what a producer wrote: no control character reaches the terminal.
             writeln!(out, "{shard}/{id}  {}  {workspace}  {}", at.escape_debug(), printable(&reason))
@@ -204,7 +212,13 @@ async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Wri
         return Ok(());
     }
     let noun = if count == 1 { "entry" } else { "entries" };
-    writeln!(out, "{count} rejected {noun}").map_err(CommandFailure::output)
+    writeln!(out, "{count} rejected {noun}").map_err(CommandFailure::output)?;
+    let mut by_kind: Vec<(String, u64)> = by_kind.into_iter().collect();
+    by_kind.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    for (kind, count) in by_kind {
+        writeln!(out, "{count:>7}  {}", printable(&kind)).map_err(CommandFailure::output)?;
+    }
+    Ok(())
 }
 
 async fn show(client: &Client, entry: RejectedName, out: &mut dyn Write) -> Result<(), CommandFailure> {

@@ -43,7 +43,7 @@ async fn every_example_is_what_the_wire_shows() {
     let mut examples = Examples { documented: description().await.examples(), shown: BTreeMap::new() };
     of_a_workspace(&mut examples).await;
     of_rejected_entries(&mut examples).await;
-    let held = Readiness { ready: false, reasons: vec!["shard 3 is held by n2".to_owned()], unavailable_workspaces: 0 };
+    let held = Readiness { reasons: vec!["shard 3 is held by n2".to_owned()], ..Readiness::default() };
     let reply = call(&facade(Arc::default(), held), request("GET", "/readyz", "")).await;
     examples.shows("not-ready", &reply.json());
 

@@ -84,6 +84,7 @@ impl ShardCore {
 
     fn push_rejection(&mut self, entry: &RawEntry, reason: &str, now: Instant) {
         warn!(shard = self.identity.shard, entry = %entry.id, reason, "An entry was rejected.");
+        self.rejections.count(reason);
         let fields = rejected_fields(entry, reason, (self.clock)());
         let rejected = vec![Rejected { id: entry.id, fields }];
         self.committer.push(Step { settled: vec![entry.id], rejected, ..Step::default() }, None, now);
