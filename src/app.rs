@@ -17,6 +17,7 @@ use crate::deliver::{self, Guard};
 use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
+use crate::journal::port::StoreError;
 use crate::journal::redis::{self, Redis, RedisOptions};
 use crate::notify::{self, Mailer};
 use crate::workspace::Time;
@@ -73,6 +74,9 @@ pub enum AppError {
     /// The shards stopped by themselves.
     #[error(transparent)]
     Died(#[from] actor::Died),
+    /// The journal is of no use until it is opened again.
+    #[error("the service has ended, because the journal can only be opened again by a new start")]
+    Journal(#[source] StoreError),
 }
 
 /// The wall clock.
@@ -142,10 +146,10 @@ impl App {
     /// Answers requests until `shutdown`, then drains.
     ///
     /// # Errors
-    /// [`AppError::Died`]: a shard failed inside the service.
+    /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
         let Self { config, access, journal, mut shards, listener, .. } = self;
-        let report = shards.reporter();
+        let (report, watched) = (shards.reporter(), Arc::clone(&journal));
         let readiness = move || {
             let report = report();
             Readiness {
@@ -167,18 +171,20 @@ impl App {
             fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),
         };
-        let mut died = None;
+        let mut ended = Ok(());
         let stop = async {
             tokio::select! {
                 () = shutdown => {}
-                why = shards.died() => died = Some(why),
+                why = shards.died() => ended = Err(AppError::Died(why)),
+                // Whoever supervises the process starts it again; a service that cannot write is of no use to anybody.
+                why = watched.failed() => ended = Err(AppError::Journal(why)),
             }
         };
         http::serve(listener, http::router(facade), stop).await;
         shards.drain().await;
-        drop(journal);
+        drop((journal, watched));
         info!("The service has stopped.");
-        died.map_or(Ok(()), |died| Err(died.into()))
+        ended
     }
 }
 

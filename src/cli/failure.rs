@@ -108,7 +108,7 @@ impl CommandError for AppError {
             | Self::TokenKey(_)
             | Self::Mail(_)
             | Self::Embedded(JournalFileError::Shards { .. } | JournalFileError::ShardsOutOfRange { .. }) => EXIT_USAGE,
-            Self::Listen { .. } | Self::Embedded(_) | Self::Shards(_) | Self::Died(_) => EXIT_FAILED,
+            Self::Listen { .. } | Self::Embedded(_) | Self::Shards(_) | Self::Died(_) | Self::Journal(_) => EXIT_FAILED,
         }
     }
 }

@@ -181,4 +181,9 @@ impl Journal for Embedded {
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.check()
     }
+
+    async fn failed(&self) -> StoreError {
+        let why = self.store.failure().wait().await.clone();
+        StoreError { what: why, source: None }
+    }
 }

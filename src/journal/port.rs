@@ -138,6 +138,12 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Ends, with the reason, when the journal is of no use until it is opened again. One that heals by itself waits
+    /// forever.
+    async fn failed(&self) -> StoreError {
+        std::future::pending().await
+    }
 }
 
 /// Who acquires.

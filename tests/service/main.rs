@@ -8,6 +8,7 @@ mod bench;
 mod crash;
 mod drain;
 mod facade;
+mod full_disk;
 mod input;
 mod mail;
 mod reload;

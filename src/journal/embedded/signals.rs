@@ -1,12 +1,12 @@
 //! What the engine tells the others: new entries, and why it stopped.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 
 /// Why the journal does not work any more; set once.
-pub(super) type Failure = Arc<OnceLock<String>>;
+pub(super) type Failure = Arc<SetOnce<String>>;
 
 /// Why calls get no answer.
 pub(super) fn reason(failure: &Failure) -> String {

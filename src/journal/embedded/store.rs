@@ -1,10 +1,10 @@
 //! What the port's faces share: the file, the way to the engine, and the bell for new entries.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTableMetadata as _};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
 
 use super::engine::{Engine, Job};
 use super::file::JournalFileError;
@@ -48,7 +48,7 @@ impl EmbeddedStore {
     ) -> Result<Arc<Self>, JournalFileError> {
         let db = Arc::new(db);
         let signals = Signals::new(shards);
-        let failure = Arc::new(OnceLock::new());
+        let failure = Arc::new(SetOnce::new());
         let engine =
             Engine::new(Arc::clone(&db), shards, clock, Arc::clone(&signals)).map_err(JournalFileError::Storage)?;
         let writer = writer(engine, Arc::clone(&failure))?;

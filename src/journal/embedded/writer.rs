@@ -91,7 +91,7 @@ fn run(slot: &mut Option<Engine>, jobs: Vec<Job>, failure: &Failure) {
     if let Err(error) = engine.run(jobs) {
         tracing::error!(%error, "the journal's file failed; nothing is written until it is opened again");
         // Set before the engine and its waiting calls are dropped: they ask for it.
-        failure.get_or_init(|| format!("the journal's file failed: {error}; mend the cause and start again"));
+        failure.set(format!("the journal's file failed: {error}; mend the cause and start again")).ok();
         *slot = None;
     }
 }

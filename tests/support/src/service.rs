@@ -29,6 +29,8 @@ pub struct Service {
     arguments: Vec<String>,
     /// What seals secrets from the next start on.
     pub secret_key: Option<String>,
+    /// The size in KiB beyond which no file can grow from the next start on, as on a full disk.
+    pub file_kib_max: Option<u64>,
     process: Option<Process>,
     api: Api,
 }
@@ -63,6 +65,7 @@ impl Service {
             folder,
             arguments,
             secret_key: None,
+            file_kib_max: None,
             process: None,
             api: Api::new(),
         }
@@ -169,7 +172,10 @@ impl Service {
     }
 
     fn command(&self) -> Command {
-        let mut command = outbound(&[]);
+        let mut command = match self.file_kib_max {
+            None => outbound(&[]),
+            Some(kib) => limited(kib),
+        };
         command.args(&self.arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
         command.envs(self.secret_key.iter().map(|key| ("OUTBOUND_SECRET_KEY", key)));
         command
@@ -192,6 +198,15 @@ impl Drop for Service {
             eprintln!("the end of the service's log:\n{}", end.join("\n"));
         }
     }
+}
+
+/// The program, of whose files none can grow beyond `kib`: a write then fails, and no signal ends the process.
+fn limited(kib: u64) -> Command {
+    let program = outbound(&[]);
+    let mut shell = Command::new("/bin/bash");
+    shell.env_clear().args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"")]);
+    shell.arg(program.get_program()).stdin(std::process::Stdio::null());
+    shell
 }
 
 fn run(mut command: Command, folder: &Path) -> Ended {
