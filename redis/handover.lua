@@ -2,10 +2,13 @@
 -- Hands entries of a source over to a shard, each once: only those above the greatest id that was
 -- handed over before. allow-oom: a full source must drain; batches are small.
 --
+-- An entry that is not above it was handed over before, or the source is another stream than it was. The caller finds
+-- out which, and calls again with the id that it asked about.
+--
 -- KEYS: 1 sources, 2 messages, 3 rejected
--- ARGV: 1 source, 2 rejected kept, then by entry, in order: its id, 'append' or 'reject',
---       count of names and values, names and values
--- Answers {appended, set aside, rejected entries that were deleted}.
+-- ARGV: 1 source, 2 rejected kept, 3 the id that the caller asked about or '', 4 'same' or 'new' stream,
+--       then by entry, in order: its id, 'append' or 'reject', count of names and values, names and values
+-- Answers {appended, set aside, rejected entries that were deleted}, or the id to ask about.
 local function below(a, b)
   local a_ms, a_n = string.match(a, '^(%d+)-(%d+)$')
   local b_ms, b_n = string.match(b, '^(%d+)-(%d+)$')
@@ -17,10 +20,20 @@ local function below(a, b)
 end
 
 local reached = redis.call('HGET', KEYS[1], ARGV[1]) or '0-0'
+if reached ~= '0-0' and not below(reached, ARGV[5]) then
+  -- Another node may have got on meanwhile: the same stream stays the same, a new one may have become the known one.
+  local is_judged = reached == ARGV[3] or (ARGV[3] ~= '' and ARGV[4] == 'same' and below(ARGV[3], reached))
+  if not is_judged then
+    return reached
+  end
+  if ARGV[4] == 'new' then
+    reached = '0-0'
+  end
+end
 local appended, rejected, dropped = 0, 0, 0
 -- Ids ascend: behind one that is above, all are.
 local above = false
-local i = 3
+local i = 5
 while i <= #ARGV do
   local id, last = ARGV[i], i + 2 + tonumber(ARGV[i + 2])
   above = above or below(reached, id)

@@ -119,11 +119,26 @@ pub(super) struct SourceReader {
     pub(super) connection: Connection,
     /// Entries that were read while those before them were deleted, in order and without a gap.
     pub(super) ahead: Vec<RawEntry>,
+    /// The last entry that was handed over since the source was found to be a new stream.
+    last_anew: Option<EntryId>,
 }
 
 impl SourceReader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, ahead: Vec::new() }
+        Self { connection, ahead: Vec::new(), last_anew: None }
+    }
+
+    /// Notes that the source is a new stream from `first` on. Answers whether that was not known.
+    pub(super) fn begin_anew(&mut self, first: EntryId) -> bool {
+        let is_known = self.last_anew.is_some_and(|last| last < first);
+        self.last_anew = Some(first);
+        !is_known
+    }
+
+    pub(super) fn handed_over(&mut self, last: EntryId) {
+        if self.last_anew.is_some() {
+            self.last_anew = Some(last);
+        }
     }
 
     /// Up to `max` entries above `after`.

@@ -4,16 +4,21 @@
 //! has handed over only while nothing fails, so whatever a shard is missing comes before what it gets; and each
 //! script appends only above the greatest id that the shard got. So every entry is handed over once, in order,
 //! whoever is faster. An entry is deleted from the source after its shard has it.
+//!
+//! A source that was deleted, renamed or restored, or whose server's clock was set back, may have lower ids than a shard
+//! has got of it. Then the greatest of these is neither in the source nor was it ever deleted there
+//! (`max-deleted-entry-id`), and the source is taken as a new stream. In doubt an entry comes twice, never not at all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use redis::{Cmd, RedisError};
+use redis::{Cmd, RedisError, Value};
 use tracing::warn;
 
 use super::connection::Connection;
+use super::error::unexpected;
 use super::inner::RedisInner;
 use super::intake::SourceReader;
 use super::reply;
@@ -37,17 +42,22 @@ pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -
     }
     // A caller may ask for fewer than were read ahead: the rest is read again, from the start.
     entries.truncate(max);
-    let Some(last) = entries.last().map(|entry| entry.id) else {
+    let Some((first, last)) = entries.first().zip(entries.last()).map(|(first, last)| (first.id, last.id)) else {
         *inner.source.lock().await = Some(reader);
         return Ok(0);
     };
     let shards = by_shard(inner, &source, entries);
     let handed = join_all(shards.iter().map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries))).await;
-    let (mut ids, mut failed) = (Vec::new(), None);
+    let (mut ids, mut failed, mut is_new) = (Vec::new(), None, false);
     for shard in handed {
         ids.extend(shard.ids);
         failed = failed.or(shard.failed);
+        is_new |= shard.is_new;
     }
+    if is_new && reader.begin_anew(first) {
+        warn!(%source, %first, "The stream has lower ids than before, so it is a new one; its entries are delivered.");
+    }
+    reader.handed_over(last);
     let mut connection = reader.connection.clone();
     match failed {
         Some(error) => {
@@ -126,11 +136,12 @@ fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
 struct HandedToShard {
     ids: Vec<EntryId>,
     failed: Option<RedisError>,
+    /// The source is another stream than the shard knew.
+    is_new: bool,
 }
 
 /// Hands over to one shard in batches that a full Redis can hold.
 async fn hand_to_shard(inner: &RedisInner, source: &str, shard: u16, mut entries: &[Handed]) -> HandedToShard {
-    let keys = inner.keys.shard(shard);
     let mut handed = HandedToShard::default();
     while !entries.is_empty() {
         let mut bytes = 0;
@@ -140,25 +151,60 @@ async fn hand_to_shard(inner: &RedisInner, source: &str, shard: u16, mut entries
         });
         let (batch, rest) = entries.split_at(fits.count().max(1));
         entries = rest;
-        let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
-        cmd.arg(source).arg(REJECTED_RETAINED);
-        batch.iter().for_each(|entry| add(&mut cmd, entry));
-        let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await;
-        match answer.and_then(|answer| counts(inner, shard, answer)) {
-            Ok(()) => handed.ids.extend(batch.iter().map(|entry| entry.id)),
+        match hand_batch(inner, source, shard, batch).await {
+            Ok(is_new) => {
+                handed.is_new |= is_new;
+                handed.ids.extend(batch.iter().map(|entry| entry.id));
+            }
             Err(error) => return HandedToShard { failed: Some(error), ..handed },
         }
     }
     handed
 }
 
-/// Notes what a script says that it did.
-fn counts(inner: &RedisInner, shard: u16, answer: redis::Value) -> Result<(), RedisError> {
-    let [_, rejected, dropped] = reply::tuple(answer)?;
-    let dropped = reply::number(dropped)?;
-    inner.losses.add(0, dropped);
-    tell(shard, reply::number(rejected)?, dropped);
-    Ok(())
+/// How often a shard may have got on, by other nodes, while one batch was being judged.
+const VERDICTS_MAX: usize = 8;
+
+/// Hands one batch over. Answers whether the source is another stream than the shard knew.
+async fn hand_batch(inner: &RedisInner, source: &str, shard: u16, batch: &[Handed]) -> Result<bool, RedisError> {
+    let keys = inner.keys.shard(shard);
+    let (mut asked, mut is_new) = (String::new(), false);
+    for _ in 0..VERDICTS_MAX {
+        let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
+        cmd.arg(source).arg(REJECTED_RETAINED).arg(&asked).arg(if is_new { "new" } else { "same" });
+        batch.iter().for_each(|entry| add(&mut cmd, entry));
+        let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
+        if let Value::Array(_) = answer {
+            let [_, rejected, dropped] = reply::tuple(answer)?;
+            let dropped = reply::number(dropped)?;
+            inner.losses.add(0, dropped);
+            tell(shard, reply::number(rejected)?, dropped);
+            return Ok(is_new);
+        }
+        asked = reply::text(answer)?;
+        is_new = !has_had(inner, source, &asked).await?;
+    }
+    Err(unexpected("a shard that always knows more of its source"))
+}
+
+/// Whether the source holds the entry, or has held one with its id or a greater one.
+async fn has_had(inner: &RedisInner, source: &str, id: &str) -> Result<bool, RedisError> {
+    // In this order: what is deleted in between has become a greatest deleted id.
+    let mut range = redis::cmd("XRANGE");
+    range.arg(source).arg(id).arg(id);
+    if !reply::list(inner.shared.call_repeatable(source, &range).await?)?.is_empty() {
+        return Ok(true);
+    }
+    let mut info = redis::cmd("XINFO");
+    info.arg("STREAM").arg(source);
+    let mut facts = reply::list(inner.shared.call_repeatable(source, &info).await?)?.into_iter();
+    while let (Some(name), Some(value)) = (facts.next(), facts.next()) {
+        if reply::text(name)? == "max-deleted-entry-id" {
+            let id = id.parse().map_err(|_| unexpected("not an entry id"))?;
+            return Ok(reply::id(value)? >= id);
+        }
+    }
+    Err(unexpected("a stream that does not tell the greatest id that was deleted in it"))
 }
 
 fn add(cmd: &mut Cmd, entry: &Handed) {

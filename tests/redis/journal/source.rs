@@ -146,3 +146,74 @@ async fn an_entry_without_a_valid_workspace_is_set_aside_once_in_shard_0() {
     assert_eq!(first[8], "_at");
     assert!(entries[1].1[9].starts_with("a workspace id has"), "{:?}", entries[1]);
 }
+
+#[tokio::test]
+async fn a_stream_that_was_deleted_and_begins_below_what_was_handed_over_is_a_new_one() {
+    begins_anew(|server| server.call(&["DEL", SOURCE])).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_was_renamed_away_and_begins_below_what_was_handed_over_is_a_new_one() {
+    begins_anew(|server| server.call(&["RENAME", SOURCE, "elsewhere"])).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_another_took_the_place_of_is_a_new_one() {
+    begins_anew(|server| {
+        let () = server.call(&["XGROUP", "CREATE", "other", "group", "0", "MKSTREAM"]);
+        server.call(&["RENAME", "other", SOURCE])
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_a_dump_was_restored_over_is_a_new_one() {
+    begins_anew(|server| {
+        let () = server.call(&["XGROUP", "CREATE", "early", "group", "0", "MKSTREAM"]);
+        let dump: Vec<u8> = server.call(&["DUMP", "early"]);
+        let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+        redis::cmd("RESTORE").arg(SOURCE).arg(0).arg(dump).arg("REPLACE").exec(&mut connection).unwrap();
+    })
+    .await;
+}
+
+/// Given a far id that was handed over, when the stream begins anew, then what comes is delivered once, also when it
+/// is read again.
+async fn begins_anew(lose: impl Fn(&RedisServer)) {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    publish(&server, "9999999999999-0", "acme", "far");
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+    lose(&server);
+    for n in 0..2 {
+        publish(&server, "*", "acme", &n.to_string());
+    }
+    publish(&server, "*", "globex", "2");
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 3);
+    assert_eq!(handed(&server, "acme"), ["far", "0", "1"]);
+    assert_eq!(handed(&server, "globex"), ["2"]);
+    publish(&server, "*", "acme", "3");
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+    assert_eq!(handed(&server, "acme"), ["far", "0", "1", "3"]);
+    assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
+}
+
+#[tokio::test]
+async fn two_nodes_that_find_a_new_stream_hand_it_over_once() {
+    let server = RedisServer::start();
+    let (one, two) = (journal(&server.url()).await, journal(&server.url()).await);
+    publish(&server, "9999999999999-0", "acme", "far");
+    assert_eq!(one.hand_over(10, BLOCK).await.unwrap(), 1);
+    let () = server.call(&["DEL", SOURCE]);
+    for n in 0..600 {
+        publish(&server, "*", "acme", &n.to_string());
+    }
+    let drain = async |journal: &Redis, max: usize| {
+        while server.call::<u64>(&["XLEN", SOURCE]) > 0 {
+            journal.hand_over(max, BLOCK).await.unwrap();
+        }
+    };
+    tokio::join!(drain(&one, 7), drain(&two, 11));
+    let expected: Vec<String> = std::iter::once("far".to_owned()).chain((0..600).map(|n| n.to_string())).collect();
+    assert_eq!(handed(&server, "acme"), expected);
+}
