@@ -2,7 +2,8 @@
 -- Reads what is durable of a workspace, as of one moment.
 --
 -- KEYS: 1 snapshot, 2 attempts, 3 journal, 4 last
--- ARGV: 1 attempts at most, 2 'above' for those above the snapshot, 'last' for the last ones, 'none'
+-- ARGV: 1 attempts at most, 2 'above' for those above the snapshot, 'last' for the last ones, 'none' for
+-- the snapshot alone, without the last skipped message
 -- Answers {snapshot, attempts oldest first, last id of attempts, last id of journal, last skipped}.
 local function top(key)
   if redis.call('EXISTS', key) == 0 then
@@ -29,4 +30,5 @@ elseif ARGV[2] == 'last' then
     attempts[#attempts + 1] = newest_first[i]
   end
 end
-return {snapshot, attempts, top(KEYS[2]), top(KEYS[3]), redis.call('GET', KEYS[4])}
+local last = ARGV[2] ~= 'none' and redis.call('GET', KEYS[4])
+return {snapshot, attempts, top(KEYS[2]), top(KEYS[3]), last}

@@ -12,7 +12,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
+use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, STRANGER_CONNECTIONS_MAX};
 use crate::deliver::{self, Guard};
 use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
@@ -180,7 +180,7 @@ impl App {
                 why = watched.failed() => ended = Err(AppError::Journal(why)),
             }
         };
-        http::serve(listener, http::router(facade), stop).await;
+        http::serve(listener, http::router(facade), STRANGER_CONNECTIONS_MAX, stop).await;
         shards.drain().await;
         drop((journal, watched));
         info!("The service has stopped.");

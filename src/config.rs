@@ -185,16 +185,55 @@ pub const MAIL_BACKOFF: Pauses = Pauses { first: Duration::from_secs(5), most: D
 pub const REQUEST_BODY_MAX: usize = crate::message::MESSAGE_BYTES_MAX + 1024;
 /// A request's head and body must arrive within this.
 pub const REQUEST_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests being answered at a time; more get 503.
+/// Bytes of a request's head, its path and all its lines together; more gets 431.
+pub const REQUEST_HEAD_MAX: usize = 32 * 1024;
+/// Bytes that a connection reads ahead at most. Twice a head, so that one that is somewhat too long is still
+/// read, and answered in a way that arrives.
+pub const REQUEST_BUFFER_MAX: usize = 2 * REQUEST_HEAD_MAX;
+/// Bytes of the form to sign in with: a token of at most 2 KiB, percent-encoded.
+pub const SIGN_IN_BODY_MAX: usize = 4 * 1024;
+/// How long that form may take to arrive.
+pub const SIGN_IN_READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// Requests of callers with a valid token being answered at a time; more get 503.
 pub const REQUESTS_AT_ONCE: usize = 1_024;
-/// Connections to the facade at a time; further ones wait in the listener's backlog.
-pub const CONNECTIONS_MAX: usize = 4_096;
-/// Workspaces being read at a time: each may hold 100 messages of the largest size, 25 MiB. Further
-/// reads wait.
-pub const READS_AT_ONCE: usize = 32;
+/// Of these, those of one workspace's tokens and sessions.
+pub const REQUESTS_PER_WORKSPACE_AT_ONCE: usize = 256;
+/// Requests of callers without one being answered at a time; more get 503. None of them waits for anything.
+pub const STRANGER_REQUESTS_AT_ONCE: usize = 64;
+/// Connections on which a valid token was shown, at a time; on further ones callers count as strangers.
+pub const CONNECTIONS_MAX: usize = 3_072;
+/// Connections on which none was shown yet; for a further one the oldest is closed.
+pub const STRANGER_CONNECTIONS_MAX: usize = 1_024;
+/// Connections to the built-in receiver at a time, whose callers have no tokens.
+pub const RECEIVER_CONNECTIONS_MAX: usize = 4_096;
+/// Commands of one workspace that wait for their answers; more get 429. A shard takes 1,000 of all.
+pub const COMMANDS_PER_WORKSPACE: usize = 64;
+/// Workspaces being read whole at a time: each may hold 100 messages of the largest size, 25 MiB, and as much
+/// again while it is decoded. Further reads wait.
+pub const READS_AT_ONCE: usize = 8;
+/// Of these, those of one workspace.
+pub const READS_PER_WORKSPACE: usize = 2;
+/// Snapshots, histories and rejected entries being read at a time. Further reads wait.
+pub const SMALL_READS_AT_ONCE: usize = 64;
+/// Of these, those of one workspace.
+pub const SMALL_READS_PER_WORKSPACE: usize = 16;
+/// Bytes of downloads that wait to be sent; further downloads wait.
+pub const DOWNLOAD_BYTES_MAX: usize = 96 * 1024 * 1024;
+/// Of these, those of one workspace: its log, however large.
+pub const DOWNLOAD_BYTES_PER_WORKSPACE_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of other answers that wait to be sent; further answers wait.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Of these, those of one workspace.
+pub const ANSWER_BYTES_PER_WORKSPACE_MAX: usize = 8 * 1024 * 1024;
+/// Answers up to this size are not counted; the number of connections bounds them.
+pub const ANSWER_BYTES_FREE: usize = 16 * 1024;
+/// Bytes a second at which an answer must be taken at least, over the whole of it: half a megabit.
+pub const DOWNLOAD_RATE_MIN: u64 = 64 * 1024;
+/// How far behind that rate a caller may be.
+pub const DOWNLOAD_GRACE: Duration = Duration::from_secs(10);
 /// How long the facade waits for the store to read a workspace or take a message.
 pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
-/// How often a workspace is read for the live streams of it. Each time costs its last 100 attempts.
+/// How often it is asked whether a workspace moved for the live streams of it; read is only what moved.
 pub const LIVE_POLL: Duration = Duration::from_secs(1);
 /// Pauses between such reads while the store is away.
 pub const LIVE_RETRY: Pauses = Pauses { first: Duration::from_secs(1), most: Duration::from_secs(30) };

@@ -6,8 +6,8 @@
 //!
 //! Reading order: [`router`](mod@router), the routes; [`state`], what the handlers share, with [`reader`], which reads
 //! from the store; [`api`], the calls; [`auth`], who calls; [`live`], the live stream; [`screen`], the
-//! pages; [`openapi`], the description; [`body`] and [`layers`], what holds for every request; [`server`],
-//! the connections. [`receiver`] is no part of the facade: it is the built-in endpoint.
+//! pages; [`openapi`], the description; [`body`], [`shares`], [`places`], [`sending`] and [`layers`], what holds for every request;
+//! [`connections`] and [`server`], the connections. [`receiver`] is no part of the facade: it is the built-in endpoint.
 
 mod router;
 mod state;
@@ -19,7 +19,11 @@ mod screen;
 mod openapi;
 mod problem;
 mod body;
+mod shares;
+mod places;
+mod sending;
 mod layers;
+mod connections;
 mod server;
 pub mod receiver;
 

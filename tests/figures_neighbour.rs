@@ -1,4 +1,5 @@
-//! What one slow endpoint with a long backlog costs: no memory to speak of, and its neighbours nothing.
+//! What one slow workspace costs: no memory to speak of, and its neighbours nothing. Slow is its endpoint, with a
+//! long backlog, or whoever reads its log.
 //!
 //! Asserts times and memory, so it runs with the machine for itself (Makefile, "figures").
 
@@ -7,9 +8,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use outbound::config::RESPONSE_STALL_MAX;
 use outbound::message::WorkspaceId;
 use redis::Connection;
+use reqwest::Method;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use support::receiver::{Arrival, Receiver};
 use support::redis_server::RedisServer;
@@ -89,6 +94,70 @@ async fn a_slow_endpoint_with_20000_messages_owed_costs_little_memory_and_its_ne
     assert!(p99 < P99_MAX, "{figures}");
     assert!(peak(&resident) < idle + GROWTH_MAX, "{figures}");
     assert!(peak(late) < peak(early) + LATE_GROWTH_MAX, "{figures}");
+}
+
+/// Slow readers of one log, all with the token of its workspace.
+const READERS: usize = 150;
+/// Of 100 messages: 25 MiB.
+const LARGE_TEXT_BYTES: usize = 255 * 1024;
+/// One log as it waits, what its reading takes beside it, and what the allocator keeps.
+const READERS_GROWTH_MAX: u64 = 160 * 1024 * 1024;
+/// What a neighbour's reads may take meanwhile, unoptimized.
+const NEIGHBOUR_READ_MAX: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
+async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_time() {
+    let receiver = Receiver::start();
+    let service = Service::start("embedded", &[]).await;
+    let api = service.api();
+    for workspace in [SLOW, "near"] {
+        api.save(workspace, &json!({"url": receiver.url(workspace)})).await.ok();
+    }
+    let text = "x".repeat(LARGE_TEXT_BYTES);
+    for n in 0..100 {
+        api.publish(SLOW, &message_with(&chat(n), &format!("{SLOW}-{n}"), &text)).await.unwrap().ok();
+    }
+    api.publish("near", &message("+1", "near")).await.unwrap().ok();
+    receiver.until("all came", |arrivals| arrivals.len() == 101).await;
+    api.until("near", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == "near").await;
+    while api.read(SLOW, "attempts").await.ok()["attempts"].as_array().unwrap().len() < 100 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let minted = api.call(Method::POST, &format!("/v1/workspaces/{SLOW}/tokens"), Some("{}")).await.unwrap().ok();
+    let token = minted["token"].as_str().unwrap();
+    let idle = service.resident();
+
+    let mut readers = Vec::new();
+    for _ in 0..READERS {
+        let mut stream = TcpStream::connect(api.address()).await.unwrap();
+        let head = format!(
+            "GET /v1/workspaces/{SLOW}/attempts/log HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        readers.push(stream);
+    }
+    let (began, mut peak, mut longest) = (Instant::now(), 0, Duration::ZERO);
+    // Past every wait of theirs: what is taken in, what is refused, and what is cut because nobody takes it.
+    while began.elapsed() < RESPONSE_STALL_MAX + Duration::from_secs(2) {
+        let asked = Instant::now();
+        api.webhook("near").await;
+        assert_eq!(api.log("near").await.len(), 1);
+        longest = longest.max(asked.elapsed());
+        peak = peak.max(service.resident());
+        tokio::time::sleep(Duration::from_millis(20)).await; // The rate is what is wanted.
+    }
+    let mib = |bytes: u64| bytes / 1024 / 1024;
+    let figures = format!(
+        "{READERS} slow readers of one log: idle {} MiB, at most {} MiB; a neighbour's two reads at most {longest:?}",
+        mib(idle),
+        mib(peak)
+    );
+    println!("{figures}");
+    assert!(peak < idle + READERS_GROWTH_MAX, "{figures}");
+    assert!(longest < NEIGHBOUR_READ_MAX, "{figures}");
+    drop(readers);
+    assert_eq!(api.log(SLOW).await.len(), 100, "whoever reads it gets it");
 }
 
 /// Publishes the neighbour's messages one by one. Answers with when each was, and with the service's

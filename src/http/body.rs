@@ -1,9 +1,12 @@
 //! A request's body: bounded in size and time, declared as JSON or as a form.
 
-use axum::body::Bytes;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use http_body_util::LengthLimitError;
 use url::form_urlencoded;
 
 use super::problem::{Problem, ProblemKind};
@@ -16,9 +19,9 @@ pub(super) struct JsonBody(pub(super) Bytes);
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         let declared_json = declares_json(request.headers());
-        let bytes = read(request, state).await?;
+        let bytes = read(request.into_body(), BODY).await?;
         if declared_json || bytes.is_empty() {
             Ok(Self(bytes.slice(marks(&bytes)..)))
         } else {
@@ -27,19 +30,37 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
-/// Reads the whole body: at most what the router's body limit says, within [`REQUEST_READ_TIMEOUT`].
-pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    match tokio::time::timeout(REQUEST_READ_TIMEOUT, Bytes::from_request(request, state)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Problem::new(ProblemKind::BodyTooLarge, format!("send at most {REQUEST_BODY_MAX} bytes")))
-        }
+/// How large a body may be, and how long it may take to arrive.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BodyBound {
+    pub(super) bytes: usize,
+    pub(super) within: Duration,
+}
+
+/// Holds for every body of which nothing else is said.
+pub(super) const BODY: BodyBound = BodyBound { bytes: REQUEST_BODY_MAX, within: REQUEST_READ_TIMEOUT };
+
+/// Reads the whole body within the bound.
+pub(super) async fn read(body: Body, bound: BodyBound) -> Result<Bytes, Problem> {
+    let BodyBound { bytes, within } = bound;
+    let too_large = || Problem::new(ProblemKind::BodyTooLarge, format!("send at most {bytes} bytes"));
+    // A length that is told beforehand is believed: what is refused anyway is not waited for.
+    if body.size_hint().lower() > bytes as u64 {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(within, to_bytes(body, bytes)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(ProblemKind::BodyUnreadable, "the body broke off; send it again, whole")),
         Err(_) => {
-            let limit = REQUEST_READ_TIMEOUT.as_secs();
-            Err(Problem::new(ProblemKind::BodyTimeout, format!("send the whole body within {limit} s")))
+            let detail = format!("send the whole body within {} s", within.as_secs());
+            Err(Problem::new(ProblemKind::BodyTimeout, detail))
         }
     }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.is::<LengthLimitError>())
 }
 
 /// `application/json` or any `application/…+json`, whatever parameters follow.
@@ -59,14 +80,14 @@ impl FormFields {
     }
 
     /// Reads the fields of a request that declares a form.
-    pub(super) async fn read(request: Request) -> Result<Self, Problem> {
+    pub(super) async fn read(request: Request, bound: BodyBound) -> Result<Self, Problem> {
         let declared = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media = declared.split(';').next().unwrap_or_default().trim();
         if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             let detail = "send a form with `Content-Type: application/x-www-form-urlencoded`";
             return Err(Problem::new(ProblemKind::NotDeclaredForm, detail));
         }
-        let bytes = read(request, &()).await?;
+        let bytes = read(request.into_body(), bound).await?;
         Ok(Self(form_urlencoded::parse(&bytes).into_owned().collect()))
     }
 }

@@ -11,32 +11,42 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
 
 use super::auth::public_origin::PublicOrigin;
+use super::auth::shown::Shown;
 use super::problem::{Problem, ProblemKind};
+use super::state::FacadeState;
+use crate::config::REQUEST_HEAD_MAX;
+use crate::message::WorkspaceId;
 
-/// Lets so many requests in at a time.
-#[derive(Clone)]
-pub(super) struct RequestLimit(Arc<Semaphore>);
+/// Lets a request in while there is a place for its caller.
+pub(super) async fn admit(State(state): State<Arc<FacadeState>>, request: Request, next: Next) -> Response {
+    let shown = state.facade.access.shown_by(request.headers(), (state.facade.clock)());
+    let place = match state.places.take(&shown, request.extensions()) {
+        Ok(place) => place,
+        Err(problem) => return problem.into_response(),
+    };
+    let workspace = match shown {
+        Shown::Workspace(workspace) => Some(workspace),
+        Shown::Admin => workspace_in(request.uri().path()),
+        Shown::Nothing => None,
+    };
+    let connection = request.extensions().get().cloned();
+    let answer = next.run(request).await;
+    drop(place);
+    state.sending.hold(answer, workspace.as_ref(), connection).await
+}
 
-impl RequestLimit {
-    pub(super) fn new(at_once: usize) -> Self {
-        Self(Arc::new(Semaphore::new(at_once)))
-    }
+/// The workspace that a path names.
+fn workspace_in(path: &str) -> Option<WorkspaceId> {
+    let (_, rest) = path.split_once("/workspaces/")?;
+    rest.split('/').next()?.parse().ok()
 }
 
 /// Answers a request in a task of its own: a caller that goes away cancels nothing half done, the
-/// request holds its permit until it is done, and a panic becomes an answer.
-pub(super) async fn admit(State(limit): State<RequestLimit>, request: Request, next: Next) -> Response {
-    let Ok(permit) = limit.0.try_acquire_owned() else {
-        return Problem::new(ProblemKind::Overloaded, "too many requests are being answered; try again in a second")
-            .into_response();
-    };
-    let answering = tokio::spawn(async move {
-        let _permit = permit;
-        next.run(request).await
-    });
+/// request holds its place until it is done, and a panic becomes an answer.
+pub(super) async fn isolate(request: Request, next: Next) -> Response {
+    let answering = tokio::spawn(async move { next.run(request).await });
     let mut response = answering.await.unwrap_or_else(|fault| {
         tracing::error!(error = &fault as &dyn std::error::Error, "a request failed inside the facade");
         Problem::new(ProblemKind::Internal, "the request failed inside the service; the operator's log says why")
@@ -56,7 +66,12 @@ const HTTPS_ONLY: &str = "max-age=31536000";
 
 /// Adds the headers to every answer; those of pages to pages.
 pub(super) async fn harden(State(origin): State<PublicOrigin>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    let mut response = if head_bytes(&request) > REQUEST_HEAD_MAX {
+        let detail = format!("send at most {REQUEST_HEAD_MAX} bytes of path and headers");
+        Problem::new(ProblemKind::HeadTooLarge, detail).into_response()
+    } else {
+        next.run(request).await
+    };
     let headers = response.headers_mut();
     // No browser guesses a type other than the one we declare, and none tells others of our addresses.
     set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -74,6 +89,13 @@ pub(super) async fn harden(State(origin): State<PublicOrigin>, request: Request,
         set(headers, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     }
     response
+}
+
+/// The path and the header lines, as they stood on the wire.
+fn head_bytes(request: &Request) -> usize {
+    const PUNCTUATION: usize = ": \r\n".len();
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + PUNCTUATION);
+    request.uri().path_and_query().map_or(0, |path| path.as_str().len()) + lines.sum::<usize>()
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {

@@ -41,6 +41,8 @@ pub(super) enum ProblemKind {
     NotDeclaredJson,
     /// The body is not declared as a form.
     NotDeclaredForm,
+    /// The request's head is larger than one may be.
+    HeadTooLarge,
     /// The body is larger than a message may be.
     BodyTooLarge,
     /// The body did not arrive in time.
@@ -86,6 +88,7 @@ const WINDOW_SECONDS: u64 = WRONG_TOKENS_WINDOW.as_secs();
 
 impl ProblemKind {
     /// Status, last part of `type`, title, and `Retry-After` in seconds where trying again helps.
+    #[allow(clippy::too_many_lines, reason = "a table with a row for each kind")]
     pub(super) const fn row(self) -> (StatusCode, &'static str, &'static str, Option<u64>) {
         match self {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "No valid token", None),
@@ -111,6 +114,9 @@ impl ProblemKind {
                 "The body is not declared as a form",
                 None,
             ),
+            Self::HeadTooLarge => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head-too-large", "The head is too large", None)
+            }
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large", None),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body-timeout", "The body came too slowly", None),
             Self::BodyUnreadable => (StatusCode::BAD_REQUEST, "body-unreadable", "The body broke off", None),
@@ -297,6 +303,7 @@ impl From<SubmitError> for Problem {
             SubmitError::OutcomeUnknown => {
                 Self::new(ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
             }
+            SubmitError::MaybeStored => Self::new(ProblemKind::OutcomeUnknown, error.to_string()),
             SubmitError::TooMany => Self::new(ProblemKind::TooManyCommands, error.to_string()),
             SubmitError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             SubmitError::Store(cause) => {

@@ -1,22 +1,56 @@
 //! Reads from the store: bounded in number and time, with what is confidential opened.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::problem::Problem;
-use crate::config::{READS_AT_ONCE, REJECTED_COUNT_MAX_AGE, REJECTED_COUNT_WAIT, STORE_ANSWER_MAX};
-use crate::journal::port::{Journal, LoadError, ReadError, Reading};
+use super::shares::{Share, Shares};
+use crate::config::{
+    READS_AT_ONCE, READS_PER_WORKSPACE, REJECTED_COUNT_MAX_AGE, REJECTED_COUNT_WAIT, SMALL_READS_AT_ONCE,
+    SMALL_READS_PER_WORKSPACE, STORE_ANSWER_MAX,
+};
+use crate::journal::port::{Journal, LoadError, ReadError, Reading, Version};
 use crate::message::WorkspaceId;
 use crate::seal::{Keyring, UnsealError};
+use crate::workspace::event::{Attempt, Event};
+use crate::workspace::state::State;
 
 /// Reads for all handlers and streams of the facade.
 pub(super) struct StoreReader {
     journal: Arc<dyn Journal>,
     keyring: Arc<Keyring>,
-    permits: Semaphore,
+    whole: Shares,
+    small: Shares,
     rejected: Mutex<Option<RejectedCount>>,
+}
+
+/// A reading that counts among [`READS_AT_ONCE`] until it is dropped, for it may be large.
+pub(super) struct HeldReading {
+    reading: Reading,
+    _share: Option<Share>,
+}
+
+impl HeldReading {
+    /// The state alone.
+    pub(super) fn into_state(self) -> State {
+        self.reading.state
+    }
+
+    /// The attempts alone; they are not counted any more.
+    pub(super) fn into_attempts(self) -> Vec<(u64, Attempt)> {
+        self.reading.attempts
+    }
+}
+
+impl Deref for HeldReading {
+    type Target = Reading;
+
+    fn deref(&self) -> &Reading {
+        &self.reading
+    }
 }
 
 /// How many rejected entries there were at a time; `None` where the store did not tell.
@@ -28,27 +62,60 @@ struct RejectedCount {
 
 impl StoreReader {
     pub(super) fn new(journal: Arc<dyn Journal>, keyring: Arc<Keyring>) -> Self {
-        Self { journal, keyring, permits: Semaphore::new(READS_AT_ONCE), rejected: Mutex::default() }
+        let whole = Shares::new(READS_AT_ONCE, READS_PER_WORKSPACE);
+        let small = Shares::new(SMALL_READS_AT_ONCE, SMALL_READS_PER_WORKSPACE);
+        Self { journal, keyring, whole, small, rejected: Mutex::default() }
     }
 
     /// Reads what is durable of a workspace and opens what is confidential.
-    pub(super) async fn workspace(&self, workspace: &WorkspaceId) -> Result<Reading, Problem> {
-        let mut reading = self.bounded(self.journal.read(workspace)).await?;
+    pub(super) async fn workspace(&self, workspace: &WorkspaceId) -> Result<HeldReading, Problem> {
+        let (mut reading, share) = self.within(&self.whole, Some(workspace), self.journal.read(workspace)).await?;
         let opened = self.keyring.open(workspace, &mut reading.state.webhook);
         let sealed = |error: UnsealError| LoadError::Sealed { workspace: workspace.clone(), detail: error.to_string() };
         opened.map_err(|error| ReadError::from(sealed(error)))?;
-        Ok(reading)
+        Ok(HeldReading { reading, _share: share })
     }
 
-    /// One of [`READS_AT_ONCE`], within [`STORE_ANSWER_MAX`].
-    pub(super) async fn bounded<T, E>(&self, read: impl Future<Output = Result<T, E>>) -> Result<T, Problem>
+    /// Reads a workspace's snapshot; nothing in it is opened.
+    pub(super) async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, Problem> {
+        self.small(Some(workspace), self.journal.snapshot(workspace)).await
+    }
+
+    /// What [`Self::workspace`] reads is another only when this is.
+    pub(super) async fn version(&self, workspace: &WorkspaceId) -> Result<Option<Version>, Problem> {
+        self.small(Some(workspace), self.journal.version(workspace)).await
+    }
+
+    /// Reads the changes of a workspace's configuration.
+    pub(super) async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, Problem> {
+        self.small(Some(workspace), self.journal.history(workspace)).await
+    }
+
+    /// A read of little, for a workspace or for the node itself.
+    pub(super) async fn small<T, E>(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        read: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Problem>
+    where
+        ReadError: From<E>,
+    {
+        Ok(self.within(&self.small, workspace, read).await?.0)
+    }
+
+    /// Reads with a share, within [`STORE_ANSWER_MAX`].
+    async fn within<T, E>(
+        &self,
+        shares: &Shares,
+        workspace: Option<&WorkspaceId>,
+        read: impl Future<Output = Result<T, E>>,
+    ) -> Result<(T, Option<Share>), Problem>
     where
         ReadError: From<E>,
     {
         let read = async {
-            // The semaphore is never closed; without a permit the read would only be unbounded.
-            let _permit = self.permits.acquire().await;
-            read.await.map_err(ReadError::from)
+            let share = shares.take(workspace, 1).await;
+            read.await.map(|read| (read, share)).map_err(ReadError::from)
         };
         match timeout(STORE_ANSWER_MAX, read).await {
             Ok(read) => Ok(read?),

@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tokio::sync::mpsc::Sender;
 
-use super::body;
+use super::body::{self, BODY};
 use super::problem::{method_not_allowed, no_such_path};
-use crate::config::REQUEST_BODY_MAX;
 use crate::sign::{self, ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER, VerifyError};
 use crate::workspace::time::{Clock, Time};
 
@@ -80,7 +79,6 @@ pub fn receiver(treat: Treat, reports: Sender<Received>, clock: Clock) -> Router
         .route("/{*path}", post(receive))
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
         .with_state(receiver)
 }
 
@@ -94,7 +92,7 @@ struct Receiver {
 async fn receive(State(receiver): State<Receiver>, request: Request) -> Response {
     let headers = request.headers().clone();
     let uri = request.uri().clone();
-    let body = match body::read(request, &()).await {
+    let body = match body::read(request.into_body(), BODY).await {
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };

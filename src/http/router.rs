@@ -3,15 +3,13 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use bytes::Bytes;
 
 use super::openapi::docs_page;
 use super::state::{Facade, FacadeState};
 use super::{api, layers, openapi, problem, screen};
-use crate::config::{REQUEST_BODY_MAX, REQUESTS_AT_ONCE};
 
 static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| openapi::text(api::headings()));
 
@@ -19,7 +17,6 @@ static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| openapi::text(api::headin
 pub fn router(facade: Facade) -> Router {
     let origin = facade.access.origin.clone();
     let state = Arc::new(FacadeState::new(facade, DESCRIPTION.clone()));
-    let limit = layers::RequestLimit::new(REQUESTS_AT_ONCE);
     let mut limited = screen::routes::routes();
     let mut open = Router::new()
         .route("/docs", get(docs_page::page))
@@ -30,8 +27,10 @@ pub fn router(facade: Facade) -> Router {
         *routes = std::mem::take(routes).route(call.path, call.route);
     }
     limited
-        .layer(DefaultBodyLimit::max(REQUEST_BODY_MAX))
-        .layer(from_fn_with_state(limit, layers::admit))
+        .layer(from_fn_with_state(Arc::clone(&state), layers::admit))
+        // Takes its place itself, when the form is there.
+        .merge(screen::routes::sign_in())
+        .layer(from_fn(layers::isolate))
         .merge(open)
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -1,7 +1,6 @@
-//! Listening: connections bounded in number, heads and stalls bounded in time, and a drain with an end.
+//! Listening: connections bounded in number, heads in size and time, stalls in time, and a drain with an end.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,12 +10,13 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use super::auth::failures::PeerAddress;
-use crate::config::{CONNECTIONS_MAX, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT, RESPONSE_STALL_MAX};
+use super::connections::{Connections, OpenConnection};
+use crate::config::{FACADE_DRAIN_MAX, REQUEST_BUFFER_MAX, REQUEST_READ_TIMEOUT, RESPONSE_STALL_MAX};
 
 /// How long nothing is accepted after an error that is not the caller's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -28,30 +28,29 @@ pub(super) struct Draining(pub(super) watch::Receiver<bool>);
 
 /// Answers with `router` until `shutdown` is done. Then it accepts nothing more, closes idle
 /// connections at once, waits for requests being answered for at most [`FACADE_DRAIN_MAX`], and
-/// cuts what is left. Who takes nothing of his answer for [`RESPONSE_STALL_MAX`] is cut at any time.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+/// cuts what is left. Of connections on which no valid token was shown it holds `strangers_max`. Who takes nothing of his answer for [`RESPONSE_STALL_MAX`] is cut at any time.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    strangers_max: usize,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let all = Connections::new(strangers_max);
     let (drain, draining) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let accept = async {
-            let permit = permits.clone().acquire_owned().await;
-            (permit, listener.accept().await)
-        };
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (permit, accepted) = accept => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    let connection = converse(stream, PeerAddress(from.ip()), router.clone(), draining.clone());
-                    connections.spawn(async move {
-                        let _permit = permit;
-                        connection.await;
-                    });
+                    let peer = PeerAddress(from.ip());
+                    connections.spawn(converse(stream, all.open(), peer, router.clone(), draining.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "a connection was not accepted");
+                    all.close_oldest();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -66,27 +65,40 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 }
 
 /// One connection to its end. Errors on it are the peer's affair: it went away or broke the protocol.
-async fn converse(stream: TcpStream, peer: PeerAddress, router: Router, mut draining: watch::Receiver<bool>) {
+async fn converse(
+    stream: TcpStream,
+    open: OpenConnection,
+    peer: PeerAddress,
+    router: Router,
+    mut draining: watch::Receiver<bool>,
+) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(RESPONSE_STALL_MAX));
     let stream = Box::pin(stream);
     let end = Draining(draining.clone());
+    let handle = open.0.clone();
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
         request.extensions_mut().insert(end.clone());
+        request.extensions_mut().insert(handle.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_READ_TIMEOUT)
+        .max_buf_size(REQUEST_BUFFER_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = draining.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut drains = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = open.0.closed() => return,
+            _ = draining.changed(), if !drains => {
+                connection.as_mut().graceful_shutdown();
+                drains = true;
+            }
         }
     };
     if let Err(error) = ended {

@@ -12,8 +12,12 @@ use uuid::Uuid;
 use super::auth::access::Access;
 use super::auth::failures::Failures;
 use super::live::watch::LiveStreams;
-use super::problem::Problem;
+use super::places::RequestPlaces;
+use super::problem::{Problem, ProblemKind};
 use super::reader::StoreReader;
+use super::sending::Sending;
+use super::shares::Shares;
+use crate::config::{COMMANDS_PER_WORKSPACE, REQUESTS_AT_ONCE};
 use crate::deliver::Guard;
 use crate::journal::port::{Journal, SubmitError};
 use crate::message::WorkspaceId;
@@ -70,6 +74,10 @@ pub(super) struct FacadeState {
     pub(super) reader: Arc<StoreReader>,
     pub(super) failures: Failures,
     pub(super) live: LiveStreams,
+    pub(super) places: RequestPlaces,
+    pub(super) sending: Sending,
+    /// Commands that wait for their answers.
+    commands: Shares,
     /// What `/openapi.json` answers.
     pub(super) description: Bytes,
 }
@@ -85,13 +93,20 @@ impl FacadeState {
     pub(super) fn new(facade: Facade, description: Bytes) -> Self {
         let reader = Arc::new(StoreReader::new(Arc::clone(&facade.journal), Arc::clone(&facade.keyring)));
         let live = LiveStreams::new(Arc::clone(&reader), facade.policy);
-        Self { facade, reader, failures: Failures::default(), live, description }
+        let commands = Shares::new(REQUESTS_AT_ONCE, COMMANDS_PER_WORKSPACE);
+        let (places, sending) = (RequestPlaces::new(), Sending::new());
+        Self { facade, reader, failures: Failures::default(), live, places, sending, commands, description }
     }
 
     /// Submits `action` and waits for its answer: [`Facade::answer_wait`], and for a test as much longer
     /// as an attempt may take. A test that is not sent by then is not sent at all. `by` is what the
     /// change history calls the caller.
     pub(super) async fn submit(&self, workspace: &WorkspaceId, by: &str, action: Action) -> Result<Applied, Problem> {
+        let Ok(_share) = self.commands.try_take(Some(workspace), 1) else {
+            let detail =
+                format!("{COMMANDS_PER_WORKSPACE} commands of this workspace wait; try again in a few seconds");
+            return Err(Problem::new(ProblemKind::TooManyCommands, detail));
+        };
         let facade = &self.facade;
         let wait = match action {
             Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget => facade.answer_wait,

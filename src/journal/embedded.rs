@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError,
+    StoreError, SubmitError, Version,
 };
 use super::{rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -118,11 +118,20 @@ impl Journal for Embedded {
         let (reply, stored) = oneshot::channel();
         let (answer, answered) = oneshot::channel();
         let shard = workspace.shard(self.shards());
-        let permit = self.store.permit().await;
-        self.store.call(Job::Submit { shard, workspace: workspace.clone(), command: command.into(), reply, answer });
-        stored.await.map_err(|_| self.store.gone("storing a command"))??;
-        drop(permit);
-        match tokio::time::timeout_at(deadline, answered).await {
+        let store = async {
+            let _permit = self.store.permit().await;
+            self.store.call(Job::Submit {
+                shard,
+                workspace: workspace.clone(),
+                command: command.into(),
+                reply,
+                answer,
+            });
+            stored.await
+        };
+        let Ok(stored) = timeout_at(deadline, store).await else { return Err(SubmitError::MaybeStored) };
+        stored.map_err(|_| self.store.gone("storing a command"))??;
+        match timeout_at(deadline, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(SubmitError::OutcomeUnknown),
         }
@@ -144,6 +153,11 @@ impl Journal for Embedded {
     async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         let stored = self.store.snapshot(workspace).map_err(|error| store::failed("reading a snapshot", error))?;
         Ok(replay::snapshot(workspace, &stored)?)
+    }
+
+    async fn version(&self, workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
+        let stored = self.store.snapshot(workspace).map_err(|error| store::failed("reading a snapshot", error))?;
+        Ok(Some(Version { top: stored.top, snapshot: stored.snapshot }))
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

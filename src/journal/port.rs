@@ -36,6 +36,7 @@ mod limits;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -94,6 +95,15 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`ReadError`].
     async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         Ok(self.read(workspace).await?.state)
+    }
+
+    /// What [`Journal::read`] answers is another only when this is: as cheap as [`Journal::snapshot`], for whoever
+    /// follows a workspace. `None`: the journal cannot tell.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn version(&self, _workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
+        Ok(None)
     }
 
     /// Reads the workspace's events that are no attempts with their seqs, oldest first: the last
@@ -174,6 +184,15 @@ pub struct Reading {
     pub state: State,
     /// The last attempts with their seqs, newest first, at most [`ATTEMPTS_RETAINED`].
     pub attempts: Vec<(u64, Attempt)>,
+}
+
+/// Tells whether a workspace moved: every attempt raises `top`, everything else writes the snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The greatest seq that was ever used.
+    pub top: u64,
+    /// The snapshot as it is stored.
+    pub snapshot: Option<Bytes>,
 }
 
 /// A rejected entry that is a message again.

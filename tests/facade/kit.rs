@@ -11,7 +11,7 @@ use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError,
+    StoreError, SubmitError, Version,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -42,6 +42,10 @@ pub(crate) struct FakeJournal {
     pub(crate) submit: Scripted<Answer, SubmitError>,
     pub(crate) publish: Scripted<EntryId, PublishError>,
     pub(crate) read: Scripted<Reading, ReadError>,
+    /// What a watch compares; `None`: the journal cannot tell.
+    pub(crate) version: Box<dyn Fn() -> Option<Version> + Send + Sync>,
+    /// How often a workspace was read whole.
+    pub(crate) reads: Mutex<usize>,
     pub(crate) history: Scripted<Vec<(u64, Event)>, ReadError>,
     pub(crate) requeue: Box<dyn Fn(u16, EntryId) -> Result<Requeued, RequeueError> + Send + Sync>,
     /// Rejected entries by shard and id.
@@ -61,6 +65,8 @@ impl Default for FakeJournal {
             submit: Box::new(|| Ok(Answer::Refused { refusal: Refusal::Internal })),
             publish: Box::new(|| Ok(EntryId { ms: 1_769_860_800_000, n: 3 })),
             read: Box::new(|| Ok(Reading { state: State::default(), attempts: Vec::new() })),
+            version: Box::new(|| None),
+            reads: Mutex::default(),
             history: Box::new(|| Ok(Vec::new())),
             requeue: Box::new(|shard, id| Err(RequeueError::Gone { shard, id })),
             rejected: Vec::new(),
@@ -95,7 +101,12 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { (self.publish)() }
     }
 
+    async fn version(&self, _workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
+        Ok((self.version)())
+    }
+
     async fn read(&self, _workspace: &WorkspaceId) -> Result<Reading, ReadError> {
+        *self.reads.lock().unwrap() += 1;
         if self.hangs { std::future::pending().await } else { (self.read)() }
     }
 

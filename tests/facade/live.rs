@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, BodyDataStream};
 use axum::http::{Request, StatusCode};
 use futures_util::StreamExt;
+use outbound::config::STRANGER_CONNECTIONS_MAX;
 use outbound::http::serve;
-use outbound::journal::port::Reading;
+use outbound::journal::port::{Reading, Version};
 use outbound::message::{EntryId, RawMessage};
 use outbound::workspace::State;
 use outbound::workspace::event::{Attempt, Request as Sent, Trigger};
@@ -202,12 +203,34 @@ async fn a_workspace_has_so_many_streams_and_one_that_ends_makes_room() {
     Listener::open(&router, None).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_workspace_is_read_only_when_it_moved() {
+    let book = Book::new();
+    let of = book.0.clone();
+    let version = move || Some(Version { top: of.lock().unwrap().state.seq, snapshot: None });
+    let read = book.0.clone();
+    let journal = Arc::new(FakeJournal {
+        read: Box::new(move || Ok(read.lock().unwrap().clone())),
+        version: Box::new(version),
+        ..FakeJournal::default()
+    });
+    let router = facade(journal.clone(), working());
+    let mut listener = Listener::open(&router, None).await;
+    listener.next().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await; // Nothing happens for ten minutes of the paused clock.
+    // At the opening, and once for the watch to know what it compares with.
+    assert_eq!(*journal.reads.lock().unwrap(), 2);
+    book.attempt([1], 0);
+    assert_eq!(listener.next().await.unwrap().kind, "attempt");
+    assert_eq!(*journal.reads.lock().unwrap(), 3);
+}
+
 /// The service's end, and a connection with the stream's head read.
 async fn served(book: &Book) -> (oneshot::Sender<()>, tokio::task::JoinHandle<()>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let service = tokio::spawn(serve(listener, facade(book.journal(), working()), async {
+    let service = tokio::spawn(serve(listener, facade(book.journal(), working()), STRANGER_CONNECTIONS_MAX, async {
         stopped.await.ok();
     }));
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -15,3 +15,5 @@ mod schemathesis;
 mod screen;
 mod serve;
 mod session;
+mod slow_readers;
+mod strangers;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use outbound::config::{FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT, REQUESTS_AT_ONCE};
+use outbound::config::{
+    COMMANDS_PER_WORKSPACE, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT, REQUESTS_AT_ONCE, STRANGER_CONNECTIONS_MAX,
+};
 use outbound::http::serve;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,20 +22,25 @@ use crate::kit::{FakeJournal, TOKEN, call, facade, request, working};
 const TEST: &str = "/v1/workspaces/acme/webhook/test";
 
 /// A facade on a loopback socket, whose journal holds its answers back.
-struct Served {
-    journal: Arc<FakeJournal>,
-    address: SocketAddr,
+pub(crate) struct Served {
+    pub(crate) journal: Arc<FakeJournal>,
+    pub(crate) address: SocketAddr,
     shutdown: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
 
 async fn served() -> Served {
-    let journal = Arc::new(FakeJournal { gate: Semaphore::new(0), ..FakeJournal::default() });
+    serving(FakeJournal { gate: Semaphore::new(0), ..FakeJournal::default() }, STRANGER_CONNECTIONS_MAX).await
+}
+
+/// The same on another journal, with so many connections of strangers.
+pub(crate) async fn serving(journal: FakeJournal, strangers_max: usize) -> Served {
+    let journal = Arc::new(journal);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (shutdown, asked) = oneshot::channel::<()>();
     let router = facade(journal.clone(), working());
-    let ended = tokio::spawn(serve(listener, router, async move { drop(asked.await) }));
+    let ended = tokio::spawn(serve(listener, router, strangers_max, async move { drop(asked.await) }));
     Served { journal, address, shutdown, ended }
 }
 
@@ -46,7 +53,7 @@ async fn send_test(address: SocketAddr) -> TcpStream {
 }
 
 /// Waits for a condition that other tasks bring about.
-async fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let check = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -55,11 +62,11 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     soon(what, check).await;
 }
 
-async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
 }
 
-async fn rest(stream: &mut TcpStream) -> String {
+pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     soon("the end of the connection", stream.read_to_string(&mut text)).await.unwrap();
     text
@@ -145,13 +152,36 @@ async fn a_head_that_does_not_come_is_not_waited_for_without_limit() {
 }
 
 #[tokio::test]
+async fn a_workspace_with_too_many_commands_holds_up_itself_and_not_its_neighbour() {
+    let journal = Arc::new(FakeJournal { gate: Semaphore::new(0), ..FakeJournal::default() });
+    let router = facade(journal.clone(), working());
+    let waiting: Vec<_> = (0..COMMANDS_PER_WORKSPACE)
+        .map(|_| {
+            let router = router.clone();
+            tokio::spawn(async move { call(&router, request("POST", TEST, "")).await })
+        })
+        .collect();
+    until("all commands", || journal.submitted.lock().unwrap().len() == COMMANDS_PER_WORKSPACE).await;
+    let reply = call(&router, request("POST", TEST, "")).await;
+    assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (429, "too-many-commands"));
+    journal.gate.add_permits(COMMANDS_PER_WORKSPACE + 1);
+    let neighbour = call(&router, request("POST", "/v1/workspaces/other/webhook/test", "")).await;
+    assert_eq!(neighbour.status, 500, "it was submitted");
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().status, 500);
+    }
+}
+
+#[tokio::test]
 async fn more_requests_than_the_bound_are_told_to_come_back_and_probes_are_not() {
     let journal = Arc::new(FakeJournal { gate: Semaphore::new(0), ..FakeJournal::default() });
     let router = facade(journal.clone(), working());
     let waiting: Vec<_> = (0..REQUESTS_AT_ONCE)
-        .map(|_| {
+        .map(|n| {
             let router = router.clone();
-            tokio::spawn(async move { call(&router, request("POST", TEST, "")).await })
+            // Each of another workspace: one has fewer commands.
+            let path = format!("/v1/workspaces/w{n}/webhook/test");
+            tokio::spawn(async move { call(&router, request("POST", &path, "")).await })
         })
         .collect();
     until("all commands", || journal.submitted.lock().unwrap().len() == REQUESTS_AT_ONCE).await;

@@ -13,5 +13,6 @@ mod input;
 mod mail;
 mod reload;
 mod sealed;
+mod silent_store;
 mod start;
 mod survive;

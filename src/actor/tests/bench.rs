@@ -14,6 +14,7 @@ use crate::actor::protocol::{Item, Seed};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::{Handle, ShardOptions, start};
 use crate::app::now;
+use crate::config::RECEIVER_CONNECTIONS_MAX;
 use crate::deliver;
 use crate::http;
 use crate::http::receiver::{Received, Treatment, receiver};
@@ -58,7 +59,7 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(http::serve(listener, receiver(treat, reports, now), async {
+        tokio::spawn(http::serve(listener, receiver(treat, reports, now), RECEIVER_CONNECTIONS_MAX, async {
             stopped.await.ok();
         }));
         let sink = Arc::clone(&received);

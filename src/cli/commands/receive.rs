@@ -16,7 +16,7 @@ use crate::cli::failure::{CommandError, CommandFailure, EXIT_FAILED, EXIT_USAGE}
 use crate::cli::output::beginning;
 use crate::cli::runtime::{block_on, stop_signal};
 use crate::cli::values::parse_listen;
-use crate::config::duration;
+use crate::config::{RECEIVER_CONNECTIONS_MAX, duration};
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
 use crate::message::RawMessage;
@@ -126,7 +126,7 @@ async fn receive(
         }
         writeln!(out, "{counts}")
     };
-    let ((), printed) = tokio::join!(serve(listener, router, stop), print);
+    let ((), printed) = tokio::join!(serve(listener, router, RECEIVER_CONNECTIONS_MAX, stop), print);
     printed.map_err(CommandFailure::output)
 }
 

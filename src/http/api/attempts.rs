@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::header::CONTENT_DISPOSITION;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Error as _, SerializeMap};
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::http::auth::caller::Scope;
+use crate::http::connections::ConnectionHandle;
 use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::problems::{READ, TOKEN, WORKSPACE};
 use crate::http::openapi::schemas::{Schemas, array, text};
@@ -44,7 +45,12 @@ pub(in crate::http) async fn list(
 }
 
 /// Download log: the same attempts with request and response, as a file.
-pub(in crate::http) async fn log(State(state): State<Arc<FacadeState>>, scope: Scope) -> Result<Response, Problem> {
+pub(in crate::http) async fn log(
+    State(state): State<Arc<FacadeState>>,
+    scope: Scope,
+    connection: Option<Extension<ConnectionHandle>>,
+) -> Result<Response, Problem> {
+    let download = state.sending.download(&scope.workspace).await?;
     let reading = state.reader.workspace(&scope.workspace).await?;
     let now = (state.facade.clock)().to_string();
     let date = now.split('T').next().unwrap_or_default();
@@ -55,9 +61,22 @@ pub(in crate::http) async fn log(State(state): State<Arc<FacadeState>>, scope: S
             "the log's file name is no header value; the workspace id should forbid that",
         )
     })?;
-    let entries: Vec<LogEntry<'_>> =
-        reading.attempts.iter().map(|(seq, attempt)| LogEntry::new(*seq, attempt)).collect();
-    Ok(([(CONTENT_DISPOSITION, disposition)], Json(entries)).into_response())
+    let write = |(seq, attempt): &(u64, Attempt)| serde_json::to_vec(&LogEntry::new(*seq, attempt));
+    let connection = connection.map(|Extension(connection)| connection);
+    let body = download.array(reading.into_attempts(), bytes_held, write, connection);
+    let json = HeaderValue::from_static("application/json");
+    Ok(([(CONTENT_DISPOSITION, disposition), (CONTENT_TYPE, json)], body).into_response())
+}
+
+/// About how many bytes an attempt holds in memory.
+fn bytes_held((_, attempt): &(u64, Attempt)) -> usize {
+    const REST: usize = 1024;
+    let headers = |headers: &[Header]| headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let sent = attempt.request.message.bytes().len() + attempt.request.url.len() + headers(&attempt.request.headers);
+    let came = attempt.response.as_ref().map_or(0, |response| {
+        response.body.len() + headers(&response.headers) + response.malformed.iter().map(String::len).sum::<usize>()
+    });
+    REST + sent + came
 }
 
 /// Each attempt as it is made: see [`crate::http::live`].

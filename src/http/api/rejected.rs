@@ -143,7 +143,7 @@ pub(in crate::http) async fn list(
         place.ok_or_else(|| wrong("`after` must be the `next` of an earlier answer".to_owned()))
     });
     let (shard, after) = (shard.transpose()?, after.transpose()?);
-    let listed = state.reader.bounded(state.list_rejected(shard, after)).await?;
+    let listed = state.reader.small(None, state.list_rejected(shard, after)).await?;
     Ok(Json(listed))
 }
 
@@ -203,7 +203,7 @@ pub(in crate::http) async fn show(
     RejectedScope(place): RejectedScope,
 ) -> Result<Json<RejectedDetail>, Problem> {
     let RejectedId { shard, id } = place;
-    let entries = state.reader.bounded(state.facade.journal.rejected(shard, id, 1));
+    let entries = state.reader.small(None, state.facade.journal.rejected(shard, id, 1));
     let found = entries.await?.pop().filter(|entry: &RawEntry| entry.id == id).ok_or_else(|| {
         let detail = format!("shard {shard} has no rejected entry {id}: it was requeued, or deleted to make room");
         Problem::new(ProblemKind::NotFound, detail)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
 use crate::http::auth::caller::Scope;
@@ -40,7 +41,7 @@ pub(in crate::http) async fn show(
     State(state): State<Arc<FacadeState>>,
     scope: Scope,
 ) -> Result<Json<SecretView>, Problem> {
-    let webhook = state.reader.workspace(&scope.workspace).await?.state.webhook;
+    let webhook = state.reader.workspace(&scope.workspace).await?.into_state().webhook;
     let previous = webhook.valid_previous_secret((state.facade.clock)());
     let previous = previous.map(|previous| PreviousView { valid_until: previous.valid_until });
     match webhook.secret {
@@ -52,10 +53,14 @@ pub(in crate::http) async fn show(
 /// Rotates. The answer to the command holds no secret, so that none is stored among the answers: what is
 /// shown is read back.
 pub(in crate::http) async fn rotate(state: State<Arc<FacadeState>>, scope: Scope) -> Result<Json<SecretView>, Problem> {
+    let until = Instant::now() + state.facade.answer_wait;
     state.submit(&scope.workspace, scope.caller.subject(), Action::RotateSecret).await?;
     // Whoever is told that nothing happened rotates again, and that ends the secret that the endpoint knows.
     let unread = "the secret was rotated, but the store was away when it was read; GET it, do not rotate again";
-    show(state, scope).await.map_err(|_| Problem::store_away(unread))
+    match timeout_at(until, show(state, scope)).await {
+        Ok(Ok(shown)) => Ok(shown),
+        Ok(Err(_)) | Err(_) => Err(Problem::store_away(unread)),
+    }
 }
 
 /// The calls of this resource.

@@ -85,7 +85,7 @@ pub(in crate::http) async fn mint(
 ) -> Result<(StatusCode, Json<NewToken>), Problem> {
     let TokenOptions { ttl, subject } = TokenOptions::parse(&body)?;
     let workspace = scope.workspace;
-    let snapshot = state.reader.bounded(state.facade.journal.snapshot(&workspace)).await?;
+    let snapshot = state.reader.snapshot(&workspace).await?;
     let now = (state.facade.clock)();
     let (iat, exp) = (now.unix_seconds(), now.plus(ttl).unix_seconds());
     let claims = Claims {

@@ -36,7 +36,7 @@ pub(in crate::http) async fn history(
     State(state): State<Arc<FacadeState>>,
     scope: Scope,
 ) -> Result<Json<History>, Problem> {
-    let events = state.reader.bounded(state.facade.journal.history(&scope.workspace)).await?;
+    let events = state.reader.history(&scope.workspace).await?;
     Ok(Json(History { history: history::changes(&events) }))
 }
 

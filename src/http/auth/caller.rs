@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
-use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use super::failures::peer;
 use super::jwt::{Audience, Claims, InvalidToken};
+use super::shown::bearer;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::message::{InvalidWorkspaceId, WorkspaceId};
@@ -48,7 +48,7 @@ impl FromRequestParts<Arc<FacadeState>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<FacadeState>) -> Result<Self, Problem> {
-        let Some(token) = parts.headers.get(AUTHORIZATION).and_then(|value| bearer(value.to_str().ok()?)) else {
+        let Some(token) = bearer(&parts.headers) else {
             let detail = "send `Authorization: Bearer <token>` with the admin token or a token of the workspace";
             return Err(Problem::new(ProblemKind::Unauthorized, detail));
         };
@@ -78,12 +78,6 @@ impl Caller {
             Self::Workspace(_) => Err(Problem::new(ProblemKind::AdminOnly, "this call needs the admin token")),
         }
     }
-}
-
-/// The token of a `Bearer` header; the scheme's name is case-insensitive (RFC 9110 section 11.1).
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A workspace that the caller may see and change. The token is checked before the path, so that
@@ -154,8 +148,7 @@ impl FacadeState {
 
     /// The claims, if their workspace's tokens were not revoked since.
     pub(in crate::http) async fn unrevoked(&self, claims: Claims) -> Result<Claims, AuthError> {
-        let read = self.reader.bounded(self.facade.journal.snapshot(&claims.ws)).await;
-        let snapshot = read.map_err(AuthError::Unread)?;
+        let snapshot = self.reader.snapshot(&claims.ws).await.map_err(AuthError::Unread)?;
         if snapshot.token_generation == claims.generation {
             Ok(claims)
         } else {

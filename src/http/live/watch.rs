@@ -89,18 +89,27 @@ struct Watch {
 
 impl Watch {
     async fn run(self) {
-        let mut failures = 0;
+        let (mut failures, mut shown) = (0, None);
         loop {
             let pause = if failures == 0 { LIVE_POLL } else { LIVE_RETRY.after(failures - 1) };
             tokio::time::sleep(pause).await;
             if self.is_over() {
                 return;
             }
+            // Asked before the reading, so that what moves in between is read the next time.
+            let version = self.reader.version(&self.workspace).await;
+            if let Ok(version @ Some(_)) = &version
+                && *version == shown
+            {
+                failures = 0;
+                continue;
+            }
             let Ok(reading) = self.reader.workspace(&self.workspace).await else {
                 failures += 1;
                 continue;
             };
             failures = 0;
+            shown = version.unwrap_or_default();
             let state = WatchedState::new(&self.workspace, &reading, &self.policy);
             self.sender.send_if_modified(|present| {
                 let changed = **present != state;

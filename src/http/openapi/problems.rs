@@ -11,8 +11,13 @@ use super::schemas::text;
 use crate::http::problem::ProblemKind;
 
 /// Every call that needs a token.
-pub(in crate::http) const TOKEN: &[ProblemKind] =
-    &[ProblemKind::Unauthorized, ProblemKind::TooManyFailures, ProblemKind::Overloaded, ProblemKind::Internal];
+pub(in crate::http) const TOKEN: &[ProblemKind] = &[
+    ProblemKind::Unauthorized,
+    ProblemKind::TooManyFailures,
+    ProblemKind::HeadTooLarge,
+    ProblemKind::Overloaded,
+    ProblemKind::Internal,
+];
 /// Calls that a workspace's token does not open.
 pub(in crate::http) const ADMIN_ONLY: &[ProblemKind] = &[ProblemKind::AdminOnly];
 /// Every call that names a workspace.
@@ -58,6 +63,7 @@ const KINDS: &[(ProblemKind, &str)] = &[
         "send one JSON object, such as {\"url\":\"https://example.com/hook\"}: EOF while parsing an object at line 1 column 1",
     ),
     (ProblemKind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"),
+    (ProblemKind::HeadTooLarge, "send at most 32768 bytes of path and headers"),
     (ProblemKind::BodyTooLarge, "send at most 263168 bytes"),
     (ProblemKind::BodyTimeout, "send the whole body within 10 s"),
     (ProblemKind::BodyUnreadable, "the body broke off; send it again, whole"),

@@ -19,6 +19,7 @@ use super::sign_in;
 use super::submitted::Submitted;
 use super::typed::Typed;
 use crate::http::api::{attempts, save_body};
+use crate::http::connections::ConnectionHandle;
 use crate::http::problem::Problem;
 use crate::http::server::Draining;
 use crate::http::state::FacadeState;
@@ -50,8 +51,12 @@ pub(in crate::http) fn routes() -> Router<Arc<FacadeState>> {
         .route("/workspaces/{workspace}/outbound/save", post(save))
         .route("/workspaces/{workspace}/outbound/test", post(save_and_test))
         .route("/workspaces/{workspace}/outbound/rotate", post(rotate))
-        .route("/workspaces/{workspace}/outbound/session", post(sign_in::begin))
         .route("/workspaces/{workspace}/outbound/session/end", post(sign_in::end))
+}
+
+/// The call that takes a token in a form, from whoever has none yet.
+pub(in crate::http) fn sign_in() -> Router<Arc<FacadeState>> {
+    Router::new().route("/workspaces/{workspace}/outbound/session", post(sign_in::begin))
 }
 
 /// The screen.
@@ -84,9 +89,13 @@ async fn live(
 }
 
 /// Download log.
-async fn log(state: State<Arc<FacadeState>>, session: Session) -> Response {
+async fn log(
+    state: State<Arc<FacadeState>>,
+    session: Session,
+    connection: Option<Extension<ConnectionHandle>>,
+) -> Response {
     let State(of) = state.clone();
-    attempts::log(state, session.scope).await.unwrap_or_else(|problem| of.trouble(&problem))
+    attempts::log(state, session.scope, connection).await.unwrap_or_else(|problem| of.trouble(&problem))
 }
 
 /// Save.
@@ -157,7 +166,7 @@ impl FacadeState {
     ) -> Result<Html<String>, Problem> {
         let workspace = &session.scope.workspace;
         let reading = self.reader.workspace(workspace).await?;
-        let events = self.reader.bounded(self.facade.journal.history(workspace)).await?;
+        let events = self.reader.history(workspace).await?;
         let changes = history::changes(&events);
         let view = WebhookView::new(workspace, &reading.state, &self.facade.policy);
         let notice = notice.or_else(|| asked.notice(&reading));

@@ -9,13 +9,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::header::{COOKIE, LOCATION, RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::frame;
 use crate::http::auth::caller::{AuthError, Caller, Scope, named_workspace};
+use crate::http::auth::cookie::{cookie, removal};
 use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, InvalidToken};
 use crate::http::auth::public_origin::PublicOrigin;
@@ -125,31 +126,4 @@ fn put_cookie(response: &mut Response, cookie: &str) {
         value.set_sensitive(true);
         response.headers_mut().append(SET_COOKIE, value);
     }
-}
-
-/// The cookie's name. The prefix binds it to this host and to https (RFC 6265bis section 4.1.3.2).
-fn name(origin: &PublicOrigin) -> &'static str {
-    match origin {
-        PublicOrigin::Https { .. } => "__Host-outbound",
-        PublicOrigin::Loopback | PublicOrigin::Open => "outbound",
-    }
-}
-
-pub(super) fn set_cookie(origin: &PublicOrigin, token: &str, seconds: i64) -> String {
-    let secure = if matches!(origin, PublicOrigin::Https { .. }) { "; Secure" } else { "" };
-    format!("{}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", name(origin))
-}
-
-pub(super) fn removal(origin: &PublicOrigin) -> String {
-    set_cookie(origin, "", 0)
-}
-
-/// The session's cookie, where there may be one.
-fn cookie<'a>(headers: &'a HeaderMap, origin: &PublicOrigin) -> Option<&'a str> {
-    if *origin == PublicOrigin::Open {
-        return None;
-    }
-    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|line| line.split(';'));
-    let mut named = all.filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name(origin));
-    named.next().map(|(_, token)| token).filter(|token| !token.is_empty())
 }

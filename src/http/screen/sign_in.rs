@@ -11,18 +11,22 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::session::{NO_SESSION_HERE, removal, set_cookie};
+use super::session::NO_SESSION_HERE;
 use super::submitted::{Submitted, from_elsewhere};
-use crate::config::SESSION_MAX;
+use crate::config::{SESSION_MAX, SIGN_IN_BODY_MAX, SIGN_IN_READ_TIMEOUT};
 use crate::http::auth::caller::{ADMIN, AuthError, Caller, named_workspace};
+use crate::http::auth::cookie::{removal, set_cookie};
 use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
 use crate::http::auth::public_origin::PublicOrigin;
-use crate::http::body::FormFields;
+use crate::http::body::{BodyBound, FormFields};
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
+
+/// The form's bound: whoever has no token yet sends it.
+const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
 
 /// Begins a session.
 pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Request) -> Response {
@@ -46,10 +50,13 @@ impl FacadeState {
         if access.origin.is_cross_site(&parts.headers) {
             return Err(self.trouble(&from_elsewhere()));
         }
-        let address = peer(&parts);
-        let fields =
-            FormFields::read(Request::from_parts(parts, body)).await.map_err(|problem| self.trouble(&problem))?;
+        let (address, extensions) = (peer(&parts), parts.extensions.clone());
+        // Before it has a place among the requests: who sends it slowly holds up nobody.
+        let read = FormFields::read(Request::from_parts(parts, body), FORM).await;
+        let fields = read.map_err(|problem| self.trouble(&problem))?;
         let token = fields.get("token").trim();
+        let shown = access.shown_by_token(token, (self.facade.clock)());
+        let _place = self.places.take(&shown, &extensions).map_err(|problem| self.trouble(&problem))?;
         if token.is_empty() {
             return Err(self.sign_in(&workspace, StatusCode::UNAUTHORIZED, Some("Enter a token.")));
         }
@@ -78,7 +85,7 @@ impl FacadeState {
         let (sub, generation, exp, adm) = match caller {
             Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None),
             Caller::Admin => {
-                let state = self.reader.bounded(self.facade.journal.snapshot(workspace)).await?;
+                let state = self.reader.snapshot(workspace).await?;
                 (ADMIN.to_owned(), state.token_generation, until, Some(self.facade.access.admin_seal()))
             }
         };

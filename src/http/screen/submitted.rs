@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use super::model::CSRF_FIELD;
 use super::session::Session;
-use crate::http::body::FormFields;
+use crate::http::body::{BODY, FormFields};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
 
@@ -31,8 +31,8 @@ impl FromRequest<Arc<FacadeState>> for Submitted {
         if state.facade.access.origin.is_cross_site(&parts.headers) {
             return Err(state.trouble(&from_elsewhere()));
         }
-        let fields =
-            FormFields::read(Request::from_parts(parts, body)).await.map_err(|problem| state.trouble(&problem))?;
+        let read = FormFields::read(Request::from_parts(parts, body), BODY).await;
+        let fields = read.map_err(|problem| state.trouble(&problem))?;
         if !bool::from(fields.get(CSRF_FIELD).as_bytes().ct_eq(session.csrf.as_bytes())) {
             let detail = "nothing was changed: the form is of another session; reload the page and send it again";
             return Err(state.trouble(&Problem::new(ProblemKind::ForeignForm, detail)));

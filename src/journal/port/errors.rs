@@ -77,6 +77,11 @@ pub enum SubmitError {
     /// Stored; nobody answered in time.
     #[error("the command is stored but was not answered in time; read the webhook to see whether it was applied")]
     OutcomeUnknown,
+    /// The store did not say in time whether it has it.
+    #[error(
+        "the store did not answer in time and may have the command; read the webhook to see whether it was applied"
+    )]
+    MaybeStored,
     /// [`COMMANDS_WAITING_MAX`] wait already; this one is not stored.
     #[error("more than {COMMANDS_WAITING_MAX} commands wait on this shard; try again in a few seconds")]
     TooMany,

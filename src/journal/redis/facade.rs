@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{ErrorClass, classify, store_error, unexpected};
 use super::inner::RedisInner;
@@ -12,7 +12,7 @@ use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
 use super::{read, reply};
 use crate::journal::port::{
-    COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent, SubmitError,
+    COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent, SubmitError, Version,
 };
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -34,8 +34,10 @@ impl RedisInner {
         let keys = self.keys.shard(shard);
         let mut cmd = self.connector.script(Script::Submit, &[keys.commands(), keys.answers()]);
         cmd.arg(COMMANDS_WAITING_MAX).arg(workspace.as_str()).arg(encode(command));
-        let submitted = self.shared.call(&keys.owner(), &cmd).await.and_then(submitted);
-        let Some((id, position)) = submitted.map_err(|error| match classify(&error) {
+        let Ok(answer) = timeout_at(until, self.shared.call(&keys.owner(), &cmd)).await else {
+            return Err(SubmitError::MaybeStored);
+        };
+        let Some((id, position)) = answer.and_then(submitted).map_err(|error| match classify(&error) {
             ErrorClass::Full => SubmitError::Full,
             _ => SubmitError::Store(store_error(WHAT, error)),
         })?
@@ -43,7 +45,7 @@ impl RedisInner {
             return Err(SubmitError::TooMany);
         };
         let answer = async { self.listener(shard).wait(&self.shared, id, position).await.answer().await };
-        match tokio::time::timeout_at(until, answer).await {
+        match timeout_at(until, answer).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) | Err(_) => Err(SubmitError::OutcomeUnknown),
         }
@@ -77,6 +79,13 @@ impl RedisInner {
         let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::None);
         let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
         Ok(replay::snapshot(workspace, &stored)?)
+    }
+
+    pub(super) async fn read_version(&self, workspace: &WorkspaceId) -> Result<Version, ReadError> {
+        let keys = self.keys.shard(workspace.shard(self.shards));
+        let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::None);
+        let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
+        Ok(Version { top: stored.top, snapshot: stored.snapshot })
     }
 
     async fn read_stored(

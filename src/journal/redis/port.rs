@@ -12,7 +12,7 @@ use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, source};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError,
+    StoreError, SubmitError, Version,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -61,6 +61,10 @@ impl Journal for Redis {
 
     async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
         self.inner.read_snapshot(workspace).await
+    }
+
+    async fn version(&self, workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
+        self.inner.read_version(workspace).await.map(Some)
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

@@ -21,7 +21,14 @@ pub(super) struct SharedConnections {
 
 /// One connection, when there is one. Held while connecting, so that callers wait for one attempt
 /// and do not make one each.
-type ConnectionSlot = tokio::sync::Mutex<Option<LiveConnection>>;
+type ConnectionSlot = tokio::sync::Mutex<SharedConnection>;
+
+#[derive(Debug, Default)]
+struct SharedConnection {
+    live: Option<LiveConnection>,
+    /// When connecting failed last, and why.
+    failed: Option<(Instant, RedisError)>,
+}
 
 #[derive(Debug)]
 struct LiveConnection {
@@ -66,28 +73,42 @@ impl SharedConnections {
             && is_away(error)
         {
             let mut slot = slot.lock().await;
-            if slot.as_ref().is_some_and(|live| live.made == made) {
-                *slot = None;
+            if slot.live.as_ref().is_some_and(|live| live.made == made) {
+                slot.live = None;
             }
         }
         answer
     }
 
     async fn connection(&self, slot: &ConnectionSlot, key: &str) -> Result<(Connection, Instant), RedisError> {
+        let asked = Instant::now();
         let mut slot = slot.lock().await;
-        if let Some(live) = slot.as_mut() {
+        if let Some(live) = slot.live.as_mut() {
             // One that died unnoticed while nobody used it would make a command's fate unknown.
             let idle = live.used.elapsed() > config::STORE_IDLE_CHECK;
-            if !idle || live.connection.call(&redis::cmd("PING"), config::STORE_TIMEOUT).await.is_ok() {
+            if !idle || live.connection.call(&redis::cmd("PING"), config::STORE_CONNECT_TIMEOUT).await.is_ok() {
                 live.used = Instant::now();
                 return Ok((live.connection.clone(), live.made));
             }
-            *slot = None;
+            slot.live = None;
+        } else if let Some((at, error)) = &slot.failed
+            && *at > asked
+        {
+            // Whoever waited meanwhile would wait as long again, one after the other.
+            return Err(error.clone());
         }
-        let connection = self.connector.connect_for_scripts(key).await?;
-        let now = Instant::now();
-        *slot = Some(LiveConnection { connection: connection.clone(), made: now, used: now });
-        Ok((connection, now))
+        match self.connector.connect_for_scripts(key).await {
+            Ok(connection) => {
+                let now = Instant::now();
+                let live = LiveConnection { connection: connection.clone(), made: now, used: now };
+                *slot = SharedConnection { live: Some(live), failed: None };
+                Ok((connection, now))
+            }
+            Err(error) => {
+                slot.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
     }
 
     fn slot(&self, key: &str) -> Arc<ConnectionSlot> {

@@ -84,6 +84,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     seen.refused(with_token(&workspace_token(), request("GET", ENTRY, ""))).await;
     too_many_failures(&mut seen).await;
     seen.refused(request("DELETE", WEBHOOK, "")).await;
+    seen.refused(request("GET", &format!("{WEBHOOK}?{}", "x".repeat(32 * 1024)), "")).await;
     seen.refused(request("GET", "/v1/workspaces/caf%C3%A9/webhook", "")).await;
     seen.refused(request("PUT", WEBHOOK, "{")).await;
     seen.refused(without(header::CONTENT_TYPE, request("PUT", WEBHOOK, SAVE))).await;
@@ -141,9 +142,10 @@ async fn overloaded(seen: &mut Seen) {
     let journal = Arc::new(FakeJournal { gate: Semaphore::new(0), ..FakeJournal::default() });
     let router = facade(Arc::clone(&journal), working());
     let held: Vec<_> = (0..REQUESTS_AT_ONCE)
-        .map(|_| {
+        .map(|n| {
             let router = router.clone();
-            tokio::spawn(async move { call(&router, request("PUT", WEBHOOK, SAVE)).await })
+            let path = format!("/v1/workspaces/w{n}/webhook");
+            tokio::spawn(async move { call(&router, request("PUT", &path, SAVE)).await })
         })
         .collect();
     while journal.submitted.lock().unwrap().len() < REQUESTS_AT_ONCE {

@@ -22,7 +22,7 @@ use crate::app::{self, App, AppError, Credentials, now};
 use crate::cli::client::Client;
 use crate::cli::credentials::{KeyBytes, TokenText};
 use crate::cli::failure::CommandFailure;
-use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig};
+use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig, RECEIVER_CONNECTIONS_MAX};
 use crate::http::receiver::{Received, Treatment, receiver};
 use crate::http::serve;
 use crate::message::WorkspaceId;
@@ -161,7 +161,8 @@ async fn receive(
         status: if path == failing { 500 } else { 200 },
         delay: Duration::ZERO,
     };
-    serve(listener, receiver(Arc::new(treat), reports, now), until(stopped)).await;
+    let router = receiver(Arc::new(treat), reports, now);
+    serve(listener, router, RECEIVER_CONNECTIONS_MAX, until(stopped)).await;
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
