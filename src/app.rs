@@ -5,8 +5,12 @@
 //! while the shards still answer their commands; then the shards drain; the journal closes last.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpListener;
 use tracing::info;
 use uuid::Uuid;
@@ -68,6 +72,17 @@ pub enum AppError {
     /// The mail settings cannot be used.
     #[error(transparent)]
     Mail(#[from] notify::MailerError),
+    /// The certificate authorities of the mail server cannot be read.
+    #[error(
+        "--smtp-ca {}: {detail}; name a readable file with certificates in PEM form (-----BEGIN CERTIFICATE-----)",
+        file.display()
+    )]
+    Authorities {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// The shards cannot be started.
     #[error(transparent)]
     Shards(#[from] actor::StartShardsError),
@@ -195,10 +210,29 @@ fn configured_mailer(config: &Config) -> Result<Option<Mailer>, AppError> {
         smtp_url: mail.smtp_url.clone(),
         from: mail.from.clone(),
         public_url: config.public_url.clone(),
+        hello: mail.hello.clone(),
+        roots: Arc::new(mail_roots(mail.authorities.as_deref())?),
         timeout: MAIL_TIMEOUT,
         at_once: MAILS_AT_ONCE,
     };
     Ok(Some(Mailer::new(&options)?))
+}
+
+/// The system's certificate authorities, and those of a file.
+fn mail_roots(file: Option<&Path>) -> Result<RootCertStore, AppError> {
+    let mut roots = deliver::platform_roots();
+    let Some(file) = file else { return Ok(roots) };
+    let unreadable = |detail: String| AppError::Authorities { file: file.to_owned(), detail };
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(error.to_string()))?;
+    let before = roots.len();
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
+    }
+    if roots.len() == before {
+        return Err(unreadable("it holds no certificate".to_owned()));
+    }
+    Ok(roots)
 }
 
 /// Opens the journal; the second value is what its keys start with.

@@ -371,6 +371,10 @@ pub struct MailConfig {
     pub smtp_url: String,
     /// The sender's address.
     pub from: String,
+    /// The name that the mail server is greeted with.
+    pub hello: Option<String>,
+    /// A file with certificate authorities (PEM) that count for the mail server beside the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 impl Config {

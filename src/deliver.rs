@@ -17,7 +17,7 @@ mod head;
 mod response;
 mod classify;
 
-pub use connection::install_crypto;
+pub use connection::{install_crypto, platform_roots};
 pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Post, PostResult};
 pub use guard::{Forbidden, Guard, InvalidUrl, parse_endpoint};
 pub use spelling::typed_endpoint;

@@ -4,22 +4,27 @@
 //! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox stores it; the same owed
 //! mail is always the same bytes with the same Message-ID, so a repetition can be recognised.
 //!
-//! Reading order: what goes out (`template`, the words; `compose`, the bytes) and how (`relay`, SMTP).
+//! Reading order: what goes out (`template`, the words; `compose`, the bytes) and how (`relay`, SMTP, over
+//! a `cleaned` stream, with a `hello` that the server takes).
 
 mod template;
 mod text;
 mod compose;
+mod cleaned;
+mod hello;
 mod relay;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use rustls::RootCertStore;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 pub use self::compose::CapturedMail;
 use self::compose::{Composed, compose};
+pub use self::hello::InvalidHello;
 use self::relay::Relay;
 pub use self::relay::UrlError;
 use crate::config;
@@ -39,6 +44,11 @@ pub struct MailerOptions {
     pub from: String,
     /// The facade's address as the outside sees it: with it the mail links to the webhook's screen.
     pub public_url: Option<String>,
+    /// The name that the mail server is greeted with. Without one it is the public URL's host, or else this machine's
+    /// name, where that is a full one, or else the address of the connection.
+    pub hello: Option<String>,
+    /// Whose certificates of mail servers hold.
+    pub roots: Arc<RootCertStore>,
     /// One hand-over, from the connecting to the answer ([`config::MAIL_TIMEOUT`]).
     pub timeout: Duration,
     /// Hand-overs at a time ([`config::MAILS_AT_ONCE`]).
@@ -51,6 +61,9 @@ pub enum MailerError {
     /// The mail server's URL cannot be used.
     #[error(transparent)]
     Url(#[from] UrlError),
+    /// The name to greet with is none.
+    #[error("the name to greet the mail server with (--smtp-hello): {0}")]
+    Hello(#[from] InvalidHello),
     /// The sender is no address, or not one that every mail server takes.
     #[error(
         "the sender {0:?} is no mail address of ASCII letters; write outbound@example.com or Outbound <outbound@example.com>"
@@ -85,18 +98,22 @@ impl Mailer {
     /// A mailer that hands mails to the mail server that `options` name. Nothing is connected yet.
     ///
     /// # Errors
-    /// The mail server's URL or the sender cannot be used.
+    /// The mail server's URL, the sender or the name to greet with cannot be used.
     pub fn new(options: &MailerOptions) -> Result<Self, MailerError> {
-        Self::to_relay(options, Relay::new(&options.smtp_url, None)?)
-    }
-
-    /// As [`Mailer::new`], for a mail server whose certificate comes from an authority of its own:
-    /// the certificates in `trusted` (PEM) are trusted beside those of the web.
-    ///
-    /// # Errors
-    /// As [`Mailer::new`]; or `trusted` holds something else than certificates.
-    pub fn trusting(options: &MailerOptions, trusted: &[u8]) -> Result<Self, MailerError> {
-        Self::to_relay(options, Relay::new(&options.smtp_url, Some(trusted))?)
+        let hello = hello::chosen(options.hello.as_deref(), options.public_url.as_deref())?;
+        let relay = Relay::new(&options.smtp_url, hello, &options.roots)?;
+        let no_sender = || MailerError::From(options.from.clone());
+        let from: Mailbox = options.from.parse().map_err(|_| no_sender())?;
+        if !from.email.to_string().is_ascii() {
+            return Err(no_sender());
+        }
+        Ok(Self(Arc::new(SharedMailer {
+            outlet: Outlet::Relay(relay),
+            from,
+            public_url: options.public_url.clone(),
+            timeout: options.timeout,
+            turns: Semaphore::new(options.at_once.max(1)),
+        })))
     }
 
     /// A mailer that needs no mail server: each mail is composed as for one and then sent to
@@ -112,21 +129,6 @@ impl Mailer {
             timeout: config::MAIL_TIMEOUT,
             turns: Semaphore::new(config::MAILS_AT_ONCE),
         }))
-    }
-
-    fn to_relay(options: &MailerOptions, relay: Relay) -> Result<Self, MailerError> {
-        let no_sender = || MailerError::From(options.from.clone());
-        let from: Mailbox = options.from.parse().map_err(|_| no_sender())?;
-        if !from.email.to_string().is_ascii() {
-            return Err(no_sender());
-        }
-        Ok(Self(Arc::new(SharedMailer {
-            outlet: Outlet::Relay(relay),
-            from,
-            public_url: options.public_url.clone(),
-            timeout: options.timeout,
-            turns: Semaphore::new(options.at_once.max(1)),
-        })))
     }
 
     /// Hands one mail over and says what the mail server made of it: at most [`MailerOptions::timeout`]

@@ -6,7 +6,7 @@
 //!
 //! Reading order: what an operator configures ([`configuration`]), what happened ([`event`]), what it adds
 //! up to ([`state`]), what may be asked for ([`command`]), what follows from it ([`decide`], [`evolve`]),
-//! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside sees of it ([`view`], [`history`], [`explain`]).
+//! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside sees of it ([`view`], [`history`], [`explain`], [`redirect`]).
 
 pub mod command;
 pub mod confidential;
@@ -21,6 +21,7 @@ pub mod history;
 pub mod chat_queues;
 pub mod pasted;
 pub mod policy;
+pub mod redirect;
 pub mod state;
 pub mod time;
 pub mod view;

@@ -107,6 +107,7 @@ impl CommandError for AppError {
             Self::AdminToken(_)
             | Self::TokenKey(_)
             | Self::Mail(_)
+            | Self::Authorities { .. }
             | Self::Embedded(JournalFileError::Shards { .. } | JournalFileError::ShardsOutOfRange { .. }) => EXIT_USAGE,
             Self::Listen { .. } | Self::Embedded(_) | Self::Shards(_) | Self::Died(_) | Self::Journal(_) => EXIT_FAILED,
         }

@@ -1,7 +1,7 @@
 //! What the end of an attempt means: its kind, and one sentence for the people who run the endpoint.
 //!
 //! Architecture invariant: pure. No sentence names a resolved address, or the path or query of the
-//! configured URL, which may hold a token; the Location of a redirect is the endpoint's own and is quoted.
+//! configured URL, which may hold a token; of the Location of a redirect no query, user info or fragment.
 
 use std::error::Error;
 use std::io;
@@ -17,12 +17,10 @@ use super::guard::Forbidden;
 use super::resolve::{Saturated, Unresolved};
 use crate::config::RESPONSE_HEADERS_MAX;
 use crate::workspace::event::{AttemptError, ErrorKind};
+use crate::workspace::redirect::redirect;
 
 #[cfg(test)]
 mod tests;
-
-/// Characters of a Location that a sentence quotes at most.
-const LOCATION_QUOTED_MAX: usize = 1_000;
 
 /// Whom the attempt talked to.
 #[derive(Debug)]
@@ -30,6 +28,8 @@ pub(super) struct EndpointName {
     /// Host and port.
     authority: String,
     host: String,
+    /// The configured URL, against which a relative Location is read. No sentence shows its query.
+    url: String,
     tls: bool,
 }
 
@@ -56,7 +56,7 @@ impl EndpointName {
     pub(super) fn of(url: &Url) -> Self {
         let host = url.host_str().unwrap_or_default().to_owned();
         let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
-        Self { authority, host, tls: url.scheme() == "https" }
+        Self { authority, host, url: url.as_str().to_owned(), tls: url.scheme() == "https" }
     }
 }
 
@@ -65,13 +65,8 @@ pub(super) fn status(endpoint: &EndpointName, status: u16, location: Option<&str
     let host = &endpoint.host;
     match (status, location) {
         (status, _) if is_success(status) => None,
-        (300..=399, Some(location)) => {
-            let location: String = location.chars().take(LOCATION_QUOTED_MAX).collect();
-            let detail = format!("{host} answered {status} and points to {location}; save that address instead");
-            Some(AttemptError { kind: ErrorKind::Redirect, detail })
-        }
-        (300..=399, None) => {
-            let detail = format!("{host} answered {status}, a redirect that does not say where to");
+        (300..=399, location) => {
+            let detail = format!("{host} {}", redirect(&endpoint.url, status, location));
             Some(AttemptError { kind: ErrorKind::Redirect, detail })
         }
         _ => Some(AttemptError { kind: ErrorKind::HttpStatus, detail: format!("{host} answered {status}") }),
@@ -210,7 +205,7 @@ fn http(host: &str, error: &hyper::Error) -> Option<String> {
 /// What an error of the operating system means.
 fn broken(endpoint: &EndpointName, phase: AttemptPhase, kind: io::ErrorKind) -> (ErrorKind, String) {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let EndpointName { authority, host, tls } = endpoint;
+    let EndpointName { authority, host, tls, .. } = endpoint;
     // TCP answers with "refused"; what breaks off later than that is the handshake.
     let is_handshake = *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe);
     match phase {

@@ -1,7 +1,7 @@
 //! A connection to an endpoint: how it is made, whose certificates it trusts, how it closes.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt as _;
 use http_body_util::Full;
@@ -11,6 +11,7 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::TrustAnchor;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -60,7 +61,12 @@ pub fn install_crypto() {
 
 /// The certificate authorities of the operating system (or of `SSL_CERT_FILE`), so that an operator's own
 /// ones count; Mozilla's where the system has none, as in a bare container.
-pub(super) fn platform_roots() -> RootCertStore {
+pub fn platform_roots() -> RootCertStore {
+    static READ_ONCE: OnceLock<RootCertStore> = OnceLock::new();
+    READ_ONCE.get_or_init(read_roots).clone()
+}
+
+fn read_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -70,6 +76,16 @@ pub(super) fn platform_roots() -> RootCertStore {
     if roots.is_empty() {
         tracing::info!("the system has no CA certificates, so Mozilla's are used");
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let is_public =
+        |root: &TrustAnchor<'_>| webpki_roots::TLS_SERVER_ROOTS.iter().any(|web| web.subject == root.subject);
+    if !roots.roots.iter().any(is_public) {
+        tracing::warn!(
+            authorities = roots.len(),
+            "The system's certificate authorities (or those of SSL_CERT_FILE and SSL_CERT_DIR) are none of the public \
+             ones, so endpoints with public certificates will fail. Add your own authorities to the system's; for a mail \
+             server alone there is --smtp-ca."
+        );
     }
     roots
 }

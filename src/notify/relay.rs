@@ -2,20 +2,33 @@
 //!
 //! lettre's ready-made transport is not used: its timeout covers only the connecting, and it waits for
 //! the answer to QUIT before it says what became of the mail. Its connection is used instead, command
-//! by command, so that a refusal is known with its reason at once, whatever the server does next.
+//! by command, so that a refusal is known with its reason at once, whatever the server does next. It reads
+//! UTF-8 only, and what mail servers say is not always UTF-8: TCP and TLS are our own, and lettre's connection
+//! stands on a stream that is cleaned.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Starttls};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
-use url::Url;
+use parking_lot::Mutex;
+use rustls::pki_types::ServerName;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tracing::warn;
+use url::{Host, Url};
 
+use super::cleaned::{CleanedStream, Wire};
+use super::hello;
 use super::text::one_line;
 use crate::workspace::decide::MailResult;
 
@@ -31,17 +44,37 @@ pub(super) struct Relay {
     port: u16,
     security: Security,
     login: Option<Credentials>,
+    /// What it is greeted with; without a name the address of the connection.
+    hello: Option<ClientId>,
 }
 
 /// What protects the connection.
 #[derive(Clone)]
 enum Security {
     /// TLS from the first byte (RFC 8314).
-    Implicit(TlsParameters),
+    Implicit(TlsSetup),
     /// STARTTLS (RFC 3207); a server that does not offer it gets no mail.
-    StartTls(TlsParameters),
+    StartTls(TlsSetup),
     /// Nothing.
     Plain,
+}
+
+/// How TLS is begun, and the name that the server must prove.
+#[derive(Clone)]
+struct TlsSetup {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+/// Why there is no connection to hand a mail over on.
+#[derive(Debug, thiserror::Error)]
+enum ConnectError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Smtp(#[from] SmtpError),
+    #[error("it offers no STARTTLS; without TLS no mail is handed over")]
+    NoStartTls,
 }
 
 /// The mail server's URL cannot be used. It may hold a password, so it is not repeated.
@@ -68,24 +101,27 @@ pub enum UrlError {
          ?tls=none when everybody on the way may read the mails"
     )]
     Unprotected(String),
+    /// Its host is no name that a certificate can be made out to.
+    #[error("the mail server's URL names the host {0:?}, which no certificate can be made out to; write its full name")]
+    HostName(String),
     /// TLS cannot be set up.
-    #[error("TLS to the mail server cannot be set up; check its host name and the certificates to trust")]
-    Tls(#[source] SmtpError),
+    #[error("TLS to the mail server cannot be set up")]
+    Tls(#[source] rustls::Error),
 }
 
 impl Relay {
     /// Reads `smtps://user:password@host:465`, `smtp://host:587?tls=required` or, without protection,
-    /// `smtp://localhost:25` and `smtp://host:25?tls=none`. `trusted` (PEM) is trusted beside the
-    /// authorities of the web.
-    pub(super) fn new(url: &str, trusted: Option<&[u8]>) -> Result<Self, UrlError> {
+    /// `smtp://localhost:25` and `smtp://host:25?tls=none`. Certificates are verified by `roots`; the server is
+    /// greeted with `hello`, or else with the address of the connection.
+    pub(super) fn new(url: &str, hello: Option<ClientId>, roots: &Arc<RootCertStore>) -> Result<Self, UrlError> {
         let url = Url::parse(url).map_err(UrlError::Syntax)?;
         let bare = url.path().is_empty() || url.path() == "/";
         if !bare || url.fragment().is_some() {
             return Err(UrlError::Superfluous(url.path().to_owned()));
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(UrlError::NoHost)?;
-        let host = host.trim_matches(['[', ']']).to_owned();
-        let tls = || tls_parameters(&host, trusted);
+        let host = ascii_host(host.trim_matches(['[', ']']));
+        let tls = || TlsSetup::new(&host, roots);
         let (security, port) = match (url.scheme(), url.query()) {
             ("smtps", None) => (Security::Implicit(tls()?), 465),
             ("smtp", Some("tls=required")) => (Security::StartTls(tls()?), 587),
@@ -100,79 +136,126 @@ impl Relay {
             ("", Some(_)) | (_, None) => return Err(UrlError::HalfLogin),
             (user, Some(password)) => Some(Credentials::new(percent_decoded(user), percent_decoded(password))),
         };
-        Ok(Self { port: url.port().unwrap_or(port), host, security, login })
+        Ok(Self { port: url.port().unwrap_or(port), host, security, login, hello })
     }
 
     /// Hands one mail over. The caller bounds the time; dropping the future closes the connection.
     pub(super) async fn hand_over(&self, from: &Address, to: &Address, raw: &[u8], connect: Duration) -> MailResult {
-        let mut connection = match self.connect(connect).await {
-            Ok(connection) => connection,
-            Err(error) => return MailResult::Later(format!("The mail server {self} cannot be used: {}", said(&error))),
+        let (mut connection, hello) = match self.connect(connect).await {
+            Ok(connected) => connected,
+            Err(error) => return MailResult::Later(self.unusable(&error)),
         };
         let result = self.transact(&mut connection, from, to, raw).await;
+        let result = result.unwrap_or_else(|(what, error)| self.judge(what, &error, &hello, &[from, to]));
         // The outcome is known: whatever becomes of the goodbye changes nothing.
-        drop(tokio::time::timeout(QUIT_WAIT, connection.abort()).await);
+        drop(timeout(QUIT_WAIT, connection.abort()).await);
         result
     }
 
-    /// Connects, greets, protects and logs in. Whatever fails here is the operator's to mend and says
-    /// nothing about the mail, so even a 5xx is "later".
-    async fn connect(&self, timeout: Duration) -> Result<AsyncSmtpConnection, SmtpError> {
-        let hello = ClientId::default();
-        let implicit = match &self.security {
-            Security::Implicit(parameters) => Some(parameters.clone()),
-            Security::StartTls(_) | Security::Plain => None,
+    /// Connects, greets, protects and logs in; also says what it greeted with. Whatever fails here is the
+    /// operator's to mend and says nothing about the mail, so even a 5xx is "later".
+    async fn connect(&self, limit: Duration) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
+        let stream = self.dial(limit).await?;
+        let hello = match &self.hello {
+            Some(hello) => hello.clone(),
+            None => hello::of_connection(stream.local_addr()?),
         };
-        let address = (self.host.as_str(), self.port);
-        let mut connection =
-            AsyncSmtpConnection::connect_tokio1(address, Some(timeout), &hello, implicit, None).await?;
-        if let Security::StartTls(parameters) = &self.security {
-            connection.starttls(parameters.clone(), &hello).await?;
-        }
+        let mut connection = match &self.security {
+            Security::Plain => greet(Wire::Plain(stream), b"", &hello).await?.0,
+            Security::Implicit(tls) => greet(tls.begin(stream).await?, b"", &hello).await?.0,
+            Security::StartTls(tls) => {
+                let (mut connection, wire) = greet(Wire::Plain(stream), b"", &hello).await?;
+                if !connection.can_starttls() {
+                    return Err(ConnectError::NoStartTls);
+                }
+                connection.command(Starttls).await?;
+                // With it goes what came unprotected behind its answer (RFC 3207 section 4.2).
+                drop(connection);
+                let Some(Wire::Plain(stream)) = Arc::into_inner(wire).map(Mutex::into_inner) else {
+                    return Err(ConnectError::NoStartTls);
+                };
+                // A server does not greet again; lettre's connection begins with a greeting.
+                greet(tls.begin(stream).await?, b"220 protected\r\n", &hello).await?.0
+            }
+        };
         if let Some(login) = &self.login {
             connection.auth(DEFAULT_MECHANISMS, login).await?;
         }
-        Ok(connection)
+        Ok((connection, hello))
     }
 
+    /// Connects to the first of the host's addresses that answers, each within `limit`.
+    async fn dial(&self, limit: Duration) -> io::Result<TcpStream> {
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
+        for address in lookup_host((self.host.as_str(), self.port)).await? {
+            match timeout(limit, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(last)
+    }
+
+    fn unusable(&self, error: &ConnectError) -> String {
+        let said = one_line(&error.to_string(), SAID_MAX);
+        let helps = match error {
+            ConnectError::Io(error) if is_unknown_issuer(error) => {
+                "; if its certificate comes from an authority of your own, name that with --smtp-ca"
+            }
+            ConnectError::Smtp(error) if error.status().is_some() && hello::is_refused(&said, &[]) => {
+                "; choose the name that we greet with by --smtp-hello"
+            }
+            ConnectError::Io(_) | ConnectError::Smtp(_) | ConnectError::NoStartTls => "",
+        };
+        if !helps.is_empty() {
+            warn!(server = %self, error = said, "The mail server cannot be used{helps}.");
+        }
+        format!("The mail server {self} cannot be used: {said}{helps}")
+    }
+
+    /// An error comes with what was refused.
     async fn transact(
         &self,
         connection: &mut AsyncSmtpConnection,
         from: &Address,
         to: &Address,
         raw: &[u8],
-    ) -> MailResult {
+    ) -> Result<MailResult, (&'static str, SmtpError)> {
         let mut parameters = Vec::new();
         if !to.to_string().is_ascii() {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-                return MailResult::Refused(format!(
+                return Ok(MailResult::Refused(format!(
                     "The mail server {self} takes only addresses of ASCII letters; save the webhook with another owner_email."
-                ));
+                )));
             }
             parameters.push(MailParameter::SmtpUtfEight);
         }
         let sender = connection.command(Mail::new(Some(from.clone()), parameters)).await;
-        if let Err(error) = sender {
-            return self.judge("the sender", &error);
-        }
-        if let Err(error) = connection.command(Rcpt::new(to.clone(), Vec::new())).await {
-            return self.judge("the recipient", &error);
-        }
-        if let Err(error) = connection.command(Data).await {
-            return self.judge("the mail", &error);
-        }
-        match connection.message(raw).await {
-            Ok(_) => MailResult::Sent,
-            Err(error) => self.judge("the mail", &error),
-        }
+        sender.map_err(|error| ("the sender", error))?;
+        let recipient = connection.command(Rcpt::new(to.clone(), Vec::new())).await;
+        recipient.map_err(|error| ("the recipient", error))?;
+        connection.command(Data).await.map_err(|error| ("the mail", error))?;
+        connection.message(raw).await.map_err(|error| ("the mail", error))?;
+        Ok(MailResult::Sent)
     }
 
     /// 5xx is for good (RFC 5321 section 4.2.1), except 530, which asks us to log in or to use TLS
-    /// first (RFC 4954, RFC 3207) and so is the operator's to mend. Everything else, an answer that
-    /// never came included, may end otherwise next time.
-    fn judge(&self, what: &str, error: &SmtpError) -> MailResult {
+    /// first (RFC 4954, RFC 3207), and a refusal of the name that we greeted with: those are the operator's to
+    /// mend. Everything else, an answer that never came included, may end otherwise next time.
+    fn judge(&self, what: &str, error: &SmtpError, hello: &ClientId, addresses: &[&Address]) -> MailResult {
         let login_missing = error.status().is_some_and(|code| code.to_string() == "530");
         let said = said(error);
+        if error.status().is_some() && hello::is_refused(&said, addresses) {
+            warn!(
+                server = %self, greeted_with = %hello, answer = said,
+                "The mail server refuses the name that it is greeted with; choose another one with --smtp-hello."
+            );
+            return MailResult::Later(format!(
+                "The mail server {self} refuses {hello}, the name that it is greeted with; the operator can choose \
+                 another one (--smtp-hello): {said}"
+            ));
+        }
         if error.is_permanent() && !login_missing {
             MailResult::Refused(format!("The mail server {self} refused {what}: {said}"))
         } else if error.status().is_some() {
@@ -198,12 +281,50 @@ impl fmt::Debug for Relay {
     }
 }
 
-fn tls_parameters(host: &str, trusted: Option<&[u8]>) -> Result<TlsParameters, UrlError> {
-    let mut builder = TlsParameters::builder(host.to_owned());
-    if let Some(pem) = trusted {
-        builder = builder.add_root_certificate(Certificate::from_pem(pem).map_err(UrlError::Tls)?);
+impl TlsSetup {
+    fn new(host: &str, roots: &Arc<RootCertStore>) -> Result<Self, UrlError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| UrlError::HostName(host.to_owned()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(UrlError::Tls)?
+            .with_root_certificates(Arc::clone(roots))
+            .with_no_client_auth();
+        Ok(Self { connector: Arc::new(config).into(), name })
     }
-    builder.build_rustls().map_err(UrlError::Tls)
+
+    async fn begin(&self, stream: TcpStream) -> io::Result<Wire> {
+        Ok(Wire::Tls(Box::new(self.connector.connect(self.name.clone(), stream).await?)))
+    }
+}
+
+/// Reads the greeting, `said` before what comes over the wire, and greets back. The wire can be had back once
+/// the connection is dropped.
+async fn greet(
+    wire: Wire,
+    said: &[u8],
+    hello: &ClientId,
+) -> Result<(AsyncSmtpConnection, Arc<Mutex<Wire>>), ConnectError> {
+    let peer = wire.peer()?;
+    let wire = Arc::new(Mutex::new(wire));
+    let stream = CleanedStream::new(Arc::clone(&wire), peer, said);
+    Ok((AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello).await?, wire))
+}
+
+/// Whether TLS failed because nobody whom we know vouches for the server's certificate.
+fn is_unknown_issuer(error: &io::Error) -> bool {
+    // An authority that was made anew has the name of the old one, and another key.
+    let unknown = [CertificateError::UnknownIssuer, CertificateError::BadSignature];
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(error)) if unknown.contains(error))
+}
+
+/// A host beyond ASCII in A-labels; a URL of this scheme holds it percent-encoded.
+fn ascii_host(host: &str) -> String {
+    match Host::parse(&percent_decoded(host)) {
+        Ok(Host::Domain(name)) if !host.is_ascii() || host.contains('%') => name,
+        _ => host.to_owned(),
+    }
 }
 
 fn is_loopback(host: &str) -> bool {

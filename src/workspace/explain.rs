@@ -6,16 +6,16 @@
 use url::Url;
 
 use super::event::{AttemptError, ErrorKind, Response};
-
-/// Characters of an address that an explanation quotes at most.
-const ADDRESS_QUOTED_MAX: usize = 1_000;
+use super::redirect::redirect;
 
 /// Explains `error`, which the attempt at `url` ended with. `response` is what came back, if
 /// anything did. Never names a resolved address; what the endpoint answered is quoted.
 #[must_use]
 pub fn explain(error: &AttemptError, url: &str, response: Option<&Response>) -> String {
     match (error.kind, response) {
-        (ErrorKind::Redirect, Some(response)) => redirect(url, response),
+        (ErrorKind::Redirect, Some(response)) => {
+            format!("Your URL {}.", redirect(url, response.status, header(response, "location")))
+        }
         (ErrorKind::HttpStatus, Some(response)) => status(response),
         _ => {
             let happened = full_sentence(&error.detail, url);
@@ -25,23 +25,6 @@ pub fn explain(error: &AttemptError, url: &str, response: Option<&Response>) -> 
             }
         }
     }
-}
-
-fn redirect(url: &str, response: &Response) -> String {
-    let status = response.status;
-    match header(response, "location").and_then(|to| absolute(url, to)) {
-        Some(to) => format!("Your URL answered {status} and points to {to}; save that address instead."),
-        None => format!(
-            "Your URL answered {status}, a redirect that does not say where to. \
-             Redirects are not followed; save the address that answers by itself."
-        ),
-    }
-}
-
-/// The address that a redirect means, relative to the URL that answered (RFC 9110 section 10.2.2).
-fn absolute(url: &str, location: &str) -> Option<String> {
-    let to = Url::parse(url).ok()?.join(location).ok()?;
-    Some(to.as_str().chars().take(ADDRESS_QUOTED_MAX).collect())
 }
 
 fn status(response: &Response) -> String {
@@ -179,8 +162,8 @@ mod tests {
             (Some("/new"), "Your URL answered 301 and points to https://crm.example/new; save that address instead."),
             (
                 None,
-                "Your URL answered 301, a redirect that does not say where to. \
-                 Redirects are not followed; save the address that answers by itself.",
+                "Your URL answered 301, a redirect that does not say where to; redirects are not followed, so save \
+                 the address that answers by itself.",
             ),
         ] {
             let headers: Vec<_> = location.map(|to| ("location", to)).into_iter().collect();

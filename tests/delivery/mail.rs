@@ -14,8 +14,8 @@ use outbound::workspace::state::RecentError;
 use support::smtp::{Fault, Protection, SmtpServer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// Long enough to never end a test that goes well.
 const AMPLE: Duration = Duration::from_secs(20);
@@ -27,6 +27,8 @@ fn options(smtp_url: String) -> MailerOptions {
         smtp_url,
         from: "Outbound <outbound@acme.example>".to_owned(),
         public_url: Some("https://outbound.acme.example/".to_owned()),
+        hello: None,
+        roots: Arc::new(RootCertStore::empty()),
         timeout: AMPLE,
         at_once: 4,
     }
@@ -281,8 +283,8 @@ async fn one_mailer_serves_the_runtimes_of_several_threads_one_after_the_other()
     assert_eq!(server.received().len(), 3);
 }
 
-/// A certificate for 127.0.0.1 that nobody but its holder signed: as PEM, and to serve it with.
-fn certificate() -> (String, TlsAcceptor) {
+/// A certificate for 127.0.0.1 that nobody but its holder signed: to trust, and to serve it with.
+fn certificate() -> (Arc<RootCertStore>, TlsAcceptor) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("its key");
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
@@ -292,12 +294,14 @@ fn certificate() -> (String, TlsAcceptor) {
         .with_no_client_auth()
         .with_single_cert(vec![made.cert.der().clone()], key)
         .expect("a certificate with its key");
-    (made.cert.pem(), TlsAcceptor::from(Arc::new(config)))
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("a certificate");
+    (Arc::new(roots), TlsAcceptor::from(Arc::new(config)))
 }
 
 #[tokio::test]
 async fn over_tls_a_mail_and_the_login_go_to_a_trusted_server_only() {
-    let (pem, tls) = certificate();
+    let (roots, tls) = certificate();
     for (scheme, query, protection) in
         [("smtps", "", Protection::Implicit(tls.clone())), ("smtp", "?tls=required", Protection::StartTls(tls.clone()))]
     {
@@ -309,7 +313,7 @@ async fn over_tls_a_mail_and_the_login_go_to_a_trusted_server_only() {
         let before = server.commands();
         assert!(!before.iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")), "{before:?}");
 
-        let friend = Mailer::trusting(&options, pem.as_bytes()).expect("good options");
+        let friend = Mailer::new(&MailerOptions { roots: Arc::clone(&roots), ..options }).expect("good options");
         assert_eq!(friend.send(&owed()).await, MailResult::Sent);
         assert!(server.received()[0].secure);
         assert!(server.commands().iter().any(|line| line.starts_with("AUTH PLAIN ")), "{:?}", server.commands());

@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its support fails")]
 
 mod answers;
+mod mail;
 mod pasted;
 mod producers;
+mod redirects;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -56,6 +56,13 @@ pub struct ServeArgs {
     /// The sender of mails
     #[arg(long, env = "OUTBOUND_MAIL_FROM", value_name = "EMAIL")]
     pub mail_from: Option<String>,
+    /// The name that the mail server is greeted with [default: the host of --public-url, this machine's full name, or
+    /// its address]
+    #[arg(long, env = "OUTBOUND_SMTP_HELLO", value_name = "NAME")]
+    pub smtp_hello: Option<String>,
+    /// A file with certificate authorities (PEM) that count for the mail server beside the system's
+    #[arg(long, env = "OUTBOUND_SMTP_CA", value_name = "FILE")]
+    pub smtp_ca: Option<PathBuf>,
     /// Warn the owner by mail after 5 errors in a row; never with an --error-limit below 5
     #[arg(long, env = "OUTBOUND_MAIL_WARNING", value_parser = clap::builder::FalseyValueParser::new())]
     pub mail_warning: bool,
@@ -262,7 +269,7 @@ fn own_token_key(config: &Config, data_dir: &DataDir) -> Result<KeyBytes, Comman
 }
 
 fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
-    let mail = mail(args.smtp_url.as_deref(), args.mail_from.as_deref())?;
+    let mail = mail(args)?;
     if args.timeout > TIMEOUT_MAX {
         return Err(ConfigError::Timeout { timeout: args.timeout }.into());
     }
@@ -309,8 +316,10 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
     })
 }
 
-fn mail(smtp_url: Option<&str>, from: Option<&str>) -> Result<Option<MailConfig>, ConfigError> {
-    let (smtp_url, from) = match (smtp_url, from) {
+fn mail(args: &ServeArgs) -> Result<Option<MailConfig>, ConfigError> {
+    let (smtp_url, from) = match (args.smtp_url.as_deref(), args.mail_from.as_deref()) {
+        (None, None) if args.smtp_hello.is_some() => return Err(ConfigError::NoMail { flag: "--smtp-hello" }),
+        (None, None) if args.smtp_ca.is_some() => return Err(ConfigError::NoMail { flag: "--smtp-ca" }),
         (None, None) => return Ok(None),
         (Some(_), None) => return Err(ConfigError::NoSender),
         (None, Some(_)) => return Err(ConfigError::NoMailServer),
@@ -325,7 +334,8 @@ fn mail(smtp_url: Option<&str>, from: Option<&str>) -> Result<Option<MailConfig>
     if !shaped || from.chars().any(char::is_control) {
         return Err(ConfigError::Sender { from: from.to_owned() });
     }
-    Ok(Some(MailConfig { smtp_url: smtp_url.to_owned(), from: from.to_owned() }))
+    let (hello, authorities) = (args.smtp_hello.clone(), args.smtp_ca.clone());
+    Ok(Some(MailConfig { smtp_url: smtp_url.to_owned(), from: from.to_owned(), hello, authorities }))
 }
 
 /// Without a slash at its end, so that a path can be put behind it.

@@ -20,6 +20,11 @@ impl Authority {
         Self { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() }
     }
 
+    /// Its own certificate, as a file holds it.
+    pub fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
     /// What a client must trust.
     pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();

@@ -24,6 +24,8 @@ pub enum Fault {
     None,
     /// This reply instead of the good one.
     Reply(&'static str, &'static str),
+    /// These bytes instead of the good reply, at every point that is named.
+    Bytes(&'static [(&'static str, &'static [u8])]),
     /// No reply, ever; the connection stays open.
     Stall(&'static str),
     /// The connection is closed without a reply.
@@ -220,6 +222,13 @@ impl Session<'_> {
         at: &str,
         good: &str,
     ) -> io::Result<bool> {
+        if let Fault::Bytes(replies) = self.fault
+            && let Some((_, bytes)) = replies.iter().find(|(point, _)| *point == at)
+        {
+            stream.write_all(bytes).await?;
+            stream.flush().await?;
+            return Ok(true);
+        }
         let text = match self.fault {
             Fault::Reply(point, text) if *point == at => text,
             Fault::Drop(point) if *point == at => return Ok(false),

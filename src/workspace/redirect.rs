@@ -1,0 +1,127 @@
+//! What a redirect says to the people who run the endpoint. It is never followed.
+
+use url::Url;
+
+/// Characters of an address that a sentence quotes at most.
+const ADDRESS_QUOTED_MAX: usize = 1_000;
+
+/// What an answer with a redirect says and what helps, as the end of a sentence that begins with who answered.
+///
+/// `url` is what was configured and `location` what the answer says. Neither's query, user info or fragment is
+/// quoted, since a token may stand there.
+#[must_use]
+pub fn redirect(url: &str, status: u16, location: Option<&str>) -> String {
+    let Some(location) = location else {
+        return format!(
+            "answered {status}, a redirect that does not say where to; redirects are not followed, so save the address \
+             that answers by itself"
+        );
+    };
+    // Relative to the URL that answered (RFC 9110 section 10.2.2).
+    let from = Url::parse(url).ok();
+    let Some((from, to)) = from.and_then(|from| from.join(location).ok().map(|to| (from, to))) else {
+        return format!(
+            "answered {status}, a redirect whose address cannot be read; redirects are not followed, so save the \
+             address that answers by itself"
+        );
+    };
+    format!("answered {status} and points to {}; {}", shown(&to), advice(status, &from, &to))
+}
+
+/// 301 and 308 name the address that counts from now on; any other redirect is for one request (RFC 9110
+/// section 15.4).
+fn advice(status: u16, from: &Url, to: &Url) -> String {
+    if !matches!(status, 301 | 308) {
+        let apps_script = from.host_str() == Some("script.google.com");
+        let how = if apps_script {
+            "let doPost return HtmlService.createHtmlOutput(\"ok\") instead of a ContentService text"
+        } else {
+            "let it answer the POST itself"
+        };
+        return format!(
+            "this endpoint answers by redirect, and that address is for one request, so do not save it: {how}, with a \
+             status from 200 to 209"
+        );
+    }
+    let secret = if to.query().is_some() { ", with its query, which is not shown here" } else { "" };
+    match (from.scheme(), to.scheme()) {
+        ("https", "http") => {
+            "that address is not encrypted, so let the endpoint answer at the one that you saved".to_owned()
+        }
+        (_, "http" | "https") if is_same_site(from, to) => format!("save that address instead{secret}"),
+        _ => {
+            "redirects are not followed; it leads to another site, so save that address only if it is yours".to_owned()
+        }
+    }
+}
+
+/// One host, or one below the other: `crm.example` and `www.crm.example`.
+fn is_same_site(a: &Url, b: &Url) -> bool {
+    let (Some(a), Some(b)) = (a.domain(), b.domain()) else { return a.host() == b.host() };
+    let below = |a: &str, b: &str| b.contains('.') && a.strip_suffix(b).is_some_and(|rest| rest.ends_with('.'));
+    a == b || below(a, b) || below(b, a)
+}
+
+/// The address without user info, query and fragment.
+fn shown(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    let bare = shown.set_username("").and_then(|()| shown.set_password(None));
+    match bare {
+        Ok(()) => shown.as_str().chars().take(ADDRESS_QUOTED_MAX).collect(),
+        // Only a URL without a host refuses a user and a password.
+        Err(()) => format!("{}:", url.scheme()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOOK: &str = "https://me:pw@crm.example/hook?token=s3cret#frag";
+
+    #[test]
+    fn no_sentence_shows_what_may_be_a_token() {
+        for status in [300, 301, 302, 303, 304, 307, 308] {
+            for location in [
+                "/hook/?token=s3cret",
+                "?token=s3cret",
+                "https://u:s3cret@crm.example/hook/",
+                "//crm.example/hook/#s3cret",
+                "https://other.example/?t=s3cret",
+                "mailto:a@b.example?subject=s3cret",
+                "intent:s3cret",
+                "https://[s3cret/",
+                "",
+            ] {
+                let text = redirect(HOOK, status, Some(location));
+                assert!(text.starts_with(&format!("answered {status}")) && !text.contains("s3cret"), "{text}");
+                assert!(!text.contains("pw@"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_absolute_and_advised_where_it_counts_from_now_on() {
+        for (status, location, shown, advice) in [
+            (301, "/hook/?token=s3cret", "https://crm.example/hook/", "save that address instead, with its query"),
+            (308, "https://www.crm.example/hook", "https://www.crm.example/hook", "save that address instead"),
+            (301, "https://crm.example:8443/x", "https://crm.example:8443/x", "save that address instead"),
+            (301, "http://crm.example/hook", "http://crm.example/hook", "not encrypted"),
+            (301, "https://other.example/", "https://other.example/", "another site"),
+            (301, "https://evilcrm.example/", "https://evilcrm.example/", "another site"),
+            (302, "/login", "https://crm.example/login", "do not save it"),
+            (303, "done", "https://crm.example/done", "do not save it"),
+            (307, "https://crm.example/b", "https://crm.example/b", "let it answer the POST itself"),
+        ] {
+            let text = redirect(HOOK, status, Some(location));
+            assert!(text.contains(&format!("points to {shown};")) && text.contains(advice), "{text}");
+        }
+        assert!(redirect(HOOK, 301, None).contains("does not say where to"));
+        assert!(redirect(HOOK, 301, Some("https://[/")).contains("cannot be read"));
+        let script = "https://script.google.com/macros/s/AKfyc/exec";
+        let text = redirect(script, 302, Some("https://script.googleusercontent.com/macros/echo?user_content_key=k"));
+        assert!(text.contains("HtmlService") && !text.contains("user_content_key"), "{text}");
+    }
+}

@@ -1,0 +1,197 @@
+//! Mail servers: what they say of our name, in which encoding, and whom they can be told.
+
+use std::sync::Arc;
+
+use outbound::journal::port::OwedMail;
+use outbound::notify::{Mailer, MailerOptions};
+use outbound::workspace::decide::MailResult;
+use outbound::workspace::event::MailId;
+use support::authority::Authority;
+use support::process::outbound as program;
+use support::smtp::{Fault, Protection, SmtpServer};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::RootCertStore;
+
+use crate::*;
+
+fn options(smtp_url: String, roots: RootCertStore) -> MailerOptions {
+    MailerOptions {
+        smtp_url,
+        from: "outbound@acme.example".to_owned(),
+        public_url: Some("https://outbound.acme.example/x".to_owned()),
+        hello: None,
+        roots: Arc::new(roots),
+        timeout: Duration::from_secs(20),
+        at_once: 4,
+    }
+}
+
+fn plain(server: &SmtpServer) -> MailerOptions {
+    options(format!("smtp://{}", server.address), RootCertStore::empty())
+}
+
+fn owed(to: &str) -> OwedMail {
+    OwedMail {
+        workspace: "acme".parse().unwrap(),
+        id: MailId::disabled(17),
+        at: Time::from_unix_ms(1_769_860_803_250),
+        to: to.to_owned(),
+        url: "https://crm.example/hook".to_owned(),
+        errors: 11,
+        failing_since: Time::from_unix_ms(1_769_860_800_000),
+        recent: Vec::new(),
+        errors_left: None,
+        skipped: None,
+    }
+}
+
+async fn send(options: &MailerOptions) -> MailResult {
+    Mailer::new(options).unwrap().send(&owed("owner@acme.example")).await
+}
+
+/// Mail servers want a full name; containers are called `localhost` or by a number.
+#[tokio::test]
+async fn we_greet_with_a_full_name_or_an_address() {
+    let server = SmtpServer::start([]).await;
+    for (hello, public_url, greeted) in [
+        (Some("mail.acme.example"), Some("https://outbound.acme.example"), "mail.acme.example"),
+        (Some("192.0.2.7"), None, "[192.0.2.7]"),
+        (Some("b\u{fc}cher.example"), None, "xn--bcher-kva.example"),
+        (None, Some("https://outbound.acme.example:8443/x"), "outbound.acme.example"),
+    ] {
+        let (hello, public_url) = (hello.map(str::to_owned), public_url.map(str::to_owned));
+        assert_eq!(send(&MailerOptions { hello, public_url, ..plain(&server) }).await, MailResult::Sent);
+        let said = server.commands().into_iter().rfind(|line| line.starts_with("EHLO")).unwrap();
+        assert_eq!(said, format!("EHLO {greeted}"));
+    }
+    for public_url in [None, Some("http://localhost:8080"), Some("http://127.0.0.1:8080")] {
+        let public_url = public_url.map(str::to_owned);
+        assert_eq!(send(&MailerOptions { public_url, ..plain(&server) }).await, MailResult::Sent);
+        let said = server.commands().into_iter().rfind(|line| line.starts_with("EHLO")).unwrap();
+        assert!(said.contains('.') && !said.contains("localhost"), "{said}");
+    }
+}
+
+/// Postfix says what it thinks of our name when it is told the recipient; others when they are greeted.
+#[tokio::test]
+async fn a_refusal_of_our_name_is_later_and_names_the_flag() {
+    for (at, answer) in [
+        ("RCPT", "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname"),
+        ("RCPT", "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)"),
+        ("MAIL", "550 5.7.1 <crm>: Helo command rejected: Host not found"),
+        ("EHLO", "501 5.5.4 Invalid EHLO domain name"),
+        (".", "554 5.7.1 rejected because of your hostname"),
+    ] {
+        let server = SmtpServer::start([Fault::Reply(at, answer)]).await;
+        let result = send(&plain(&server)).await;
+        assert!(matches!(&result, MailResult::Later(said) if said.contains("--smtp-hello")), "{at}: {result:?}");
+    }
+    // A refusal of the recipient stays one, though its address has the word.
+    let server = SmtpServer::start([Fault::Reply("RCPT", "550 5.1.1 <owner@helo.example>: user unknown")]).await;
+    let result = Mailer::new(&plain(&server)).unwrap().send(&owed("owner@helo.example")).await;
+    assert!(matches!(result, MailResult::Refused(_)), "{result:?}");
+}
+
+const LATIN_1: Fault = Fault::Bytes(&[
+    ("CONNECT", b"220 caf\xe9 ready\r\n"),
+    ("EHLO", b"250-caf\xe9\r\n250 AUTH PLAIN LOGIN\r\n"),
+    ("AUTH", b"235 bien s\xfbr\r\n"),
+    ("RCPT", b"250 \xe0 bient\xf4t\r\n"),
+    (".", b"250 re\xe7u\r\n"),
+]);
+const GBK: Fault = Fault::Bytes(&[("CONNECT", b"220 \xc4\xe3\xba\xc3\r\n"), (".", b"250 \xba\xc3\r\n")]);
+const LF_ALONE: Fault =
+    Fault::Bytes(&[("CONNECT", b"220 ready\n"), ("EHLO", b"250-x\n250 AUTH PLAIN\n"), (".", b"250 ok\n")]);
+
+/// Mail servers of old greet in the encoding of their country; the code of an answer is what counts.
+#[tokio::test]
+async fn what_a_server_says_need_not_be_utf_8() {
+    let authority = Authority::generate();
+    let tls = TlsAcceptor::from(Arc::new(authority.server("127.0.0.1", 2000..4000)));
+    for fault in [LATIN_1, GBK, LF_ALONE] {
+        for (scheme, query, protection) in
+            [("smtp", "", Protection::None), ("smtps", "", Protection::Implicit(tls.clone()))]
+        {
+            let server = SmtpServer::start_with(protection, [fault.clone()]).await;
+            let url = format!("{scheme}://user:pw@{}{query}", server.address);
+            assert_eq!(send(&options(url, authority.roots())).await, MailResult::Sent, "{scheme}{query}");
+        }
+    }
+    let greeting =
+        Fault::Bytes(&[("CONNECT", b"220 caf\xe9\r\n"), ("RCPT", b"250 \xe0\r\n"), (".", b"250 re\xe7u\r\n")]);
+    let server = SmtpServer::start_with(Protection::StartTls(tls), [greeting]).await;
+    let url = format!("smtp://user:pw@{}?tls=required", server.address);
+    assert_eq!(send(&options(url, authority.roots())).await, MailResult::Sent);
+    assert!(server.received()[0].secure);
+    for (answer, sent) in [(&b"550 inconnu \xe0 cette adresse\r\n"[..], false), (b"450 occup\xe9\r\n", true)] {
+        let answers: &'static [_] = Box::leak(Box::new([("RCPT", answer)]));
+        let server = SmtpServer::start([Fault::Bytes(answers)]).await;
+        match send(&plain(&server)).await {
+            MailResult::Refused(said) => assert!(!sent && said.contains("inconnu \u{fffd} cette"), "{said}"),
+            MailResult::Later(said) => assert!(sent && said.contains("occup\u{fffd}"), "{said}"),
+            MailResult::Sent => panic!("it was refused"),
+        }
+    }
+}
+
+/// Owners write their domain as they read it; mail servers without SMTPUTF8 know it in A-labels.
+#[tokio::test]
+async fn a_domain_beyond_ascii_reaches_every_server() {
+    let server = SmtpServer::start([]).await;
+    let sent = Mailer::new(&plain(&server)).unwrap().send(&owed("owner@b\u{fc}cher.example")).await;
+    assert_eq!(sent, MailResult::Sent);
+    let [mail] = &server.received()[..] else { panic!("one mail") };
+    assert_eq!(mail.to, ["owner@xn--bcher-kva.example"]);
+    assert!(mail.data.is_ascii(), "{}", mail.data);
+}
+
+/// Companies run mail servers with certificates of their own authority.
+#[tokio::test]
+async fn a_private_authority_counts_by_its_flag_and_is_asked_for_without_it() {
+    let authority = Authority::generate();
+    let tls = TlsAcceptor::from(Arc::new(authority.server("127.0.0.1", 2000..4000)));
+    for (scheme, query, protection) in
+        [("smtps", "", Protection::Implicit(tls.clone())), ("smtp", "?tls=required", Protection::StartTls(tls.clone()))]
+    {
+        let server = SmtpServer::start_with(protection, []).await;
+        let url = format!("{scheme}://{}{query}", server.address);
+        let stranger = send(&options(url.clone(), RootCertStore::empty())).await;
+        assert!(matches!(&stranger, MailResult::Later(said) if said.contains("--smtp-ca")), "{stranger:?}");
+        assert_eq!(send(&options(url, authority.roots())).await, MailResult::Sent);
+    }
+}
+
+/// What the operator is told at the start when a file of certificates is none, or a name is none.
+#[test]
+fn wrong_flags_are_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "no certificate").unwrap();
+    let data_dir = folder.path().join("data");
+    for (flag, value, code, said) in [
+        ("--smtp-ca", empty.to_str().unwrap(), 2, "it holds no certificate"),
+        ("--smtp-ca", "/nowhere/ca.pem", 2, "/nowhere/ca.pem"),
+        ("--smtp-hello", "not a name", 2, "write a full one"),
+    ] {
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--smtp-url", "smtp://localhost"]);
+        let command = command.args(["--mail-from", "outbound@acme.example", flag, value, "--data-dir"]).arg(&data_dir);
+        let ended = command.output().unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert!(ended.status.code() == Some(code) && error.contains(said), "{flag}: {:?} {error}", ended.status);
+    }
+}
+
+/// A file with only the company's own authority takes the place of the system's; public endpoints then fail.
+#[tokio::test]
+async fn authorities_that_are_none_of_the_public_ones_are_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, Authority::generate().pem()).unwrap();
+    let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+    command.arg(folder.path().join("data")).env("SSL_CERT_FILE", &file);
+    let log = folder.path().join("log");
+    let (process, _) = support::process::Process::serve(command.stderr(std::fs::File::create(&log).unwrap()));
+    drop(process);
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(log.matches("are none of the public ones").count(), 1, "{log}");
+}
