@@ -16,8 +16,8 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, STRANGER_CONNECTIONS_MAX};
-use crate::deliver::{self, Guard};
+use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
+use crate::deliver::{self, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
@@ -34,6 +34,8 @@ pub struct App {
     shards: Handle,
     listener: TcpListener,
     address: SocketAddr,
+    /// Connections of the facade's callers without a token: a quarter of all.
+    strangers_max: usize,
 }
 
 /// What the service must be given to be opened with.
@@ -135,13 +137,27 @@ impl App {
             None => configured_mailer(&config)?,
         };
         let (journal, prefix) = open(&config).await?;
+        let shares = DescriptorShares::of(config.descriptors, journal.shards());
+        let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
+        let egress = Egress {
+            names: config.names.clone(),
+            lookups: share_of_thread(shares.lookups),
+            connections: share_of_thread(shares.connections),
+            outage: Arc::default(),
+        };
         let shards = actor::start(actor::ShardOptions {
             journal: Arc::clone(&journal),
             prefix: prefix.into(),
             mailer,
-            deliver: deliver::CourierOptions { timeout: config.timeout, allow: config.allow_net.clone(), clock: now },
+            deliver: deliver::CourierOptions {
+                timeout: config.timeout,
+                allow: config.allow_net.clone(),
+                clock: now,
+                egress,
+            },
             policy: config.policy,
-            in_flight_max: config.in_flight_max,
+            // What is in flight needs a connection.
+            in_flight_max: config.in_flight_max.min(shares.connections),
             node: node.to_owned(),
             lease: config.lease(),
             keyring: Arc::clone(&config.keyring),
@@ -149,7 +165,7 @@ impl App {
             clock: now,
         })?;
         info!(%address, shards = journal.shards(), node, "The service has started.");
-        Ok(Self { config, access, journal, shards, listener, address })
+        Ok(Self { config, access, journal, shards, listener, address, strangers_max: shares.facade / 4 })
     }
 
     /// Where the facade listens.
@@ -163,7 +179,7 @@ impl App {
     /// # Errors
     /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
-        let Self { config, access, journal, mut shards, listener, .. } = self;
+        let Self { config, access, journal, mut shards, listener, strangers_max, .. } = self;
         let (report, watched) = (shards.reporter(), Arc::clone(&journal));
         let readiness = move || {
             let report = report();
@@ -195,7 +211,7 @@ impl App {
                 why = watched.failed() => ended = Err(AppError::Journal(why)),
             }
         };
-        http::serve(listener, http::router(facade), STRANGER_CONNECTIONS_MAX, stop).await;
+        http::serve(listener, http::router(facade), strangers_max, stop).await;
         shards.drain().await;
         drop((journal, watched));
         info!("The service has stopped.");

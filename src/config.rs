@@ -13,7 +13,13 @@ use ipnet::IpNet;
 use crate::seal::Keyring;
 use crate::workspace::Policy;
 
+mod descriptors;
 pub mod duration;
+
+pub use descriptors::{
+    DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
+    LOOKUPS_MAX,
+};
 
 // Intake and shard.
 
@@ -162,13 +168,31 @@ pub const POOL_IDLE_PER_HOST_MAX: usize = 2_048;
 pub const NO_REUSE_FOR: Duration = Duration::from_secs(10 * 60);
 /// Endpoints that are remembered for [`NO_REUSE_FOR`]; the connections of further ones are reused.
 pub const NO_REUSE_MAX: usize = 1_024;
-/// Names that a thread resolves at a time. The system's resolver blocks a thread for as long as a name server
-/// is silent (10 s and more), whether or not the attempt still waits.
-pub const LOOKUPS_AT_ONCE: usize = 64;
-/// An attempt that our own system could not make (no file descriptor, no port) is tried again after this.
-pub const UNABLE_RETRY: Duration = Duration::from_secs(1);
-/// … and ends as failed `connect` after this.
-pub const UNABLE_MAX: Duration = Duration::from_secs(60);
+/// How long an attempt waits for what this machine has too little of (a connection's place, a lookup's turn): short, so
+/// that nearly all of its deadline is left to the endpoint. Who waits longer is tried again with all of it.
+pub const OWN_WAIT_MAX: Duration = Duration::from_millis(100);
+/// How often the system's files about names may be looked at for a change.
+pub const NAME_FILES_CHECK: Duration = Duration::from_secs(1);
+/// Name servers that are asked, as many as the system's resolver asks.
+pub const NAME_SERVERS_MAX: usize = 3;
+/// Answers of name servers that a thread keeps, each for as long as its TTL says.
+pub const NAMES_CACHED_MAX: u64 = 4_096;
+/// How long it is believed that a name has no address: whoever mends a record tests soon after.
+pub const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(10);
+/// Names without an answer that a thread remembers: together they get at most half of the places for lookups.
+pub const SILENT_NAMES_MAX: usize = 4_096;
+/// How long a failure that this node's own network may have caused is held, until another host was reached
+/// ([contract, section 2](crate::docs::contract#2-the-post-out)).
+pub const OUTAGE_WINDOW: Duration = Duration::from_secs(10);
+/// Hosts that fail while none is reached, at least, to make it an outage of this node.
+pub const OUTAGE_HOSTS_MIN: usize = 3;
+/// How often a host that failed is tried during an outage.
+pub const OUTAGE_PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Hosts that failed and are remembered: further ones are attempted as ever.
+pub const OUTAGE_HOSTS_MAX: usize = 4_096;
+/// Pauses before a workspace's attempts are tried again that our own system could not make (no file descriptor, no
+/// port, no network): as often as it takes. A host is tried once a second while the network is away.
+pub const UNABLE_PAUSES: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(1) };
 
 // Mail.
 
@@ -204,6 +228,7 @@ pub const STRANGER_REQUESTS_AT_ONCE: usize = 64;
 pub const CONNECTIONS_MAX: usize = 3_072;
 /// Connections on which none was shown yet; for a further one the oldest is closed.
 pub const STRANGER_CONNECTIONS_MAX: usize = 1_024;
+const _: () = assert!(CONNECTIONS_MAX + STRANGER_CONNECTIONS_MAX == FACADE_CONNECTIONS_MAX);
 /// Connections to the built-in receiver at a time, whose callers have no tokens.
 pub const RECEIVER_CONNECTIONS_MAX: usize = 4_096;
 /// Commands of one workspace that wait for their answers; more get 429. A shard takes 1,000 of all.
@@ -336,6 +361,27 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Threads that run shards.
     pub arbiters: usize,
+    /// File descriptors that the process may open.
+    pub descriptors: usize,
+    /// How endpoints' names are resolved.
+    pub names: NameSource,
+}
+
+/// Where the system says how names are resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NameSource {
+    /// The name servers and how they are asked.
+    pub resolv_conf: PathBuf,
+    /// Names that are answered without asking.
+    pub hosts: PathBuf,
+    /// The port of the name servers, which `resolv_conf` cannot say.
+    pub port: u16,
+}
+
+impl Default for NameSource {
+    fn default() -> Self {
+        Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: 53 }
+    }
 }
 
 /// How the log of attempts is stored in Redis. Both forms are always read.

@@ -3,22 +3,28 @@
 //! Architecture invariants: one call of [`Courier::attempt`] writes at most one request to the network;
 //! only this room speaks HTTP to endpoints; a courier belongs to one thread's runtime.
 //!
-//! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`],
-//! `spelling`, `resolve`), on which connection (`pool`, `connection`), and what its end means (`head`, `response`, `classify`).
+//! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `spelling`,
+//! `resolve`, `names`, `family`), on which connection (`pool`, `connection`, `sockets`), what its end means (`head`,
+//! `response`, `classify`), and whose fault that is (`outage`).
 
 pub mod courier;
 pub mod target;
 pub mod guard;
 mod spelling;
 mod resolve;
+mod names;
+mod family;
 mod pool;
 mod connection;
+mod sockets;
 mod head;
 mod response;
 mod classify;
+mod outage;
 
 pub use connection::{install_crypto, platform_roots};
-pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Post, PostResult};
+pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Egress, Post, PostResult};
 pub use guard::{Forbidden, Guard, InvalidUrl, parse_endpoint};
+pub use outage::{OUTAGE, Outage};
 pub use spelling::typed_endpoint;
 pub use target::Target;

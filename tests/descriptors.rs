@@ -5,22 +5,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use outbound::deliver::{Courier, CourierOptions, Post, PostResult, Target};
+use outbound::config::NameSource;
+use outbound::deliver::{Courier, CourierOptions, Egress, Post, PostResult, Target};
 use outbound::workspace::Time;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::dns::{Answer, DnsServer};
 use support::endpoint::{Endpoint, Step, answer};
 
 #[tokio::test]
 async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
     let endpoint = Endpoint::start(vec![Step::Reply(answer("200 OK", "", ""))]);
+    let dns = DnsServer::start();
+    dns.answer("crm.example", Answer::at("127.0.0.1"));
     let options = CourierOptions {
         timeout: Duration::from_secs(5),
         allow: vec!["127.0.0.1/32".parse().unwrap()],
         clock: || Time::from_unix_ms(0),
+        egress: Egress {
+            names: NameSource { resolv_conf: dns.resolv_conf(), hosts: dns.hosts(), port: dns.port() },
+            ..Egress::default()
+        },
     };
     let courier = Courier::new(&options).unwrap();
     let limit = getrlimit(Resource::Nofile);
-    for host in ["127.0.0.1", "localhost"] {
+    for host in ["127.0.0.1", "localhost", "crm.example"] {
         let post = Post {
             to: Arc::new(Target::new(
                 format!("http://{host}:{}/", endpoint.address.port()).into(),

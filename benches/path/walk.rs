@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outbound::actor::bench::{ShardDriver, StoreRequest};
 use outbound::config::LEASE_MIN;
-use outbound::deliver::{AttemptOutcome, Courier, CourierOptions};
+use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress};
 use outbound::journal::port::{Batch, Loaded, Poll, Polled, RawEntry, ShardRequest, ShardResponse};
 use outbound::message::EntryId;
 use rustls::RootCertStore;
@@ -27,7 +27,8 @@ pub(crate) fn walk(messages: u64) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let options = CourierOptions { timeout: Duration::from_secs(5), allow: Vec::new(), clock: || NOW };
+        let egress = Egress::default();
+        let options = CourierOptions { timeout: Duration::from_secs(5), allow: Vec::new(), clock: || NOW, egress };
         let courier = Courier::with_roots(&options, RootCertStore::empty()).expect("a courier");
         let mut shard = ShardDriver::new(courier, || NOW, delivered);
         let mut store = Store::new();

@@ -12,6 +12,7 @@ use actix_rt::{Arbiter, System};
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::actor::admission::{Admission, NodeCap};
@@ -24,7 +25,7 @@ use crate::actor::shard::intake::Limits;
 use crate::actor::shard::{ShardActor, ShardStatus, Tools};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
-use crate::deliver::{self, Courier};
+use crate::deliver::{self, Courier, OUTAGE, Outage};
 use crate::journal::port::{Holder, Journal, StoreError};
 use crate::notify::Mailer;
 use crate::seal::Keyring;
@@ -62,14 +63,21 @@ pub struct ShardOptions {
 /// The running shards. Draining is asked for, not implied by dropping.
 pub struct Handle {
     board: Arc<Board>,
+    outage: Arc<Outage>,
     drain: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Receiver<RunEnd>>,
 }
 
 /// How each shard is, and what they have set aside.
 struct Board {
-    shards: Mutex<Vec<ShardStatus>>,
+    statuses: Mutex<Statuses>,
     rejections: Arc<Rejections>,
+}
+
+struct Statuses {
+    of_shards: Vec<ShardStatus>,
+    /// Since when attempts wait that our own system could not make.
+    unable_since: Option<Instant>,
 }
 
 /// How the shards are, for readyz.
@@ -114,11 +122,11 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
     // Built once here so that a broken trust store is an error at the start and not in a thread.
     drop(Courier::new(&options.deliver)?);
     let shards = usize::from(options.journal.shards());
-    let starting = vec![ShardStatus::Waiting("starting".to_owned()); shards];
-    let board = Arc::new(Board { shards: Mutex::new(starting), rejections: Arc::default() });
+    let board = Arc::new(Board::new(vec![ShardStatus::Waiting("starting".to_owned()); shards]));
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let seen = Arc::clone(&board);
+    let outage = Arc::clone(&options.deliver.egress.outage);
     std::thread::Builder::new()
         .name("shards".to_owned())
         .spawn(move || {
@@ -126,15 +134,19 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
             drop(end.send(end_of_run));
         })
         .map_err(StartShardsError::Thread)?;
-    Ok(Handle { board, drain: Some(drain), ended: Some(ended) })
+    Ok(Handle { board, outage, drain: Some(drain), ended: Some(ended) })
 }
 
 impl Handle {
     /// A function that reports how the shards are, for the facade.
     #[must_use]
     pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
-        let board = Arc::clone(&self.board);
-        Arc::new(move || board.report())
+        let (board, outage) = (Arc::clone(&self.board), Arc::clone(&self.outage));
+        Arc::new(move || {
+            let mut report = board.report();
+            report.notices.extend(outage.reason());
+            report
+        })
     }
 
     /// Waits until the shards stop by themselves, which they only do when one failed.
@@ -153,6 +165,7 @@ impl Handle {
     /// Takes nothing new up, lets what is under way end and become durable, and releases the shards.
     /// Takes at most an attempt's deadline and [`DRAIN_EXTRA`], after which the rest is left to the next start.
     pub async fn drain(mut self) {
+        self.outage.stop();
         if let Some(drain) = self.drain.take() {
             drain.send(()).ok();
         }
@@ -163,23 +176,29 @@ impl Handle {
 }
 
 impl Board {
+    fn new(of_shards: Vec<ShardStatus>) -> Self {
+        let statuses = Mutex::new(Statuses { of_shards, unable_since: None });
+        Self { statuses, rejections: Arc::default() }
+    }
+
     fn set(&self, shard: usize, status: ShardStatus) {
-        let mut board = self.shards.lock();
-        let all_held = |board: &[ShardStatus]| board.iter().all(|status| matches!(status, ShardStatus::Held(_)));
+        let mut board = self.statuses.lock();
+        let all_held = |board: &Statuses| board.of_shards.iter().all(|status| matches!(status, ShardStatus::Held(_)));
         let were_held = all_held(&board);
-        if let Some(place) = board.get_mut(shard) {
+        if let Some(place) = board.of_shards.get_mut(shard) {
             *place = status;
         }
         if all_held(&board) && !were_held {
-            info!(shards = board.len(), "All shards are held.");
+            info!(shards = board.of_shards.len(), "All shards are held.");
         }
+        board.log_inability();
     }
 
     fn report(&self) -> ShardReport {
-        let board = self.shards.lock();
+        let board = self.statuses.lock();
         let (notices, rejected) = (self.rejections.notices(), self.rejections.by_kind());
         let mut report = ShardReport { notices, rejected, ..ShardReport::default() };
-        for (shard, status) in board.iter().enumerate() {
+        for (shard, status) in board.of_shards.iter().enumerate() {
             match status {
                 ShardStatus::Waiting(why) => report.reasons.push(format!("shard {shard} is not held: {why}")),
                 ShardStatus::Released => {
@@ -190,16 +209,36 @@ impl Board {
                     if counts.store_is_silent {
                         report.reasons.push(format!("shard {shard}: the store does not answer; nothing is attempted"));
                     }
-                    if counts.unable > 0 {
-                        report.reasons.push(format!(
-                            "shard {shard}: {} attempts cannot be made on this machine (file descriptors or ports are used up)",
-                            counts.unable
-                        ));
+                    if let Some(why) = &counts.unable_why {
+                        let waiting = counts.unable;
+                        report.notices.push(format!("shard {shard}: {waiting} messages wait for this machine: {why}"));
                     }
                 }
             }
         }
         report
+    }
+}
+
+impl Statuses {
+    /// One line when the first attempt waits for this machine, and one when none does any more.
+    fn log_inability(&mut self) {
+        let why = self.of_shards.iter().find_map(|status| match status {
+            // An outage is logged where it is decided.
+            ShardStatus::Held(counts) => counts.unable_why.as_ref().filter(|why| ***why != *OUTAGE),
+            ShardStatus::Waiting(_) | ShardStatus::Released => None,
+        });
+        match (why, self.unable_since) {
+            (Some(why), None) => {
+                warn!(%why, "Attempts cannot be made on this machine; they wait, and nothing is counted.");
+                self.unable_since = Some(Instant::now());
+            }
+            (None, Some(since)) => {
+                info!(lasted = ?since.elapsed(), "Every attempt can be made on this machine again.");
+                self.unable_since = None;
+            }
+            _ => {}
+        }
     }
 }
 
@@ -274,7 +313,7 @@ fn start_shards(
             #[cfg(test)]
             inspect: super::tests::inspect,
         });
-        let core = ShardCore::new(identity, Limits::default(), options.clock, admission, tokio::time::Instant::now())
+        let core = ShardCore::new(identity, Limits::default(), options.clock, admission, Instant::now())
             .count_in(&board.rejections);
         let board = Arc::clone(board);
         let tools = Tools {
@@ -337,8 +376,8 @@ mod tests {
     #[tokio::test]
     async fn shards_that_stopped_by_themselves_can_still_be_drained() {
         let (end, ended) = oneshot::channel();
-        let board = Arc::new(Board { shards: Mutex::default(), rejections: Arc::default() });
-        let mut handle = Handle { board, drain: None, ended: Some(ended) };
+        let board = Arc::new(Board::new(Vec::new()));
+        let mut handle = Handle { board, outage: Arc::default(), drain: None, ended: Some(ended) };
         drop(end.send(RunEnd::Died));
         handle.died().await;
         handle.drain().await;

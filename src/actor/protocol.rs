@@ -89,13 +89,14 @@ pub(super) enum AttemptEnd {
     Unable(String),
 }
 
-/// The outcome of an attempt that our own system could not make for too long.
-pub(super) fn unable_for_good(why: &str) -> AttemptOutcome {
+/// The outcome of an attempt that our own system could not make and that is not tried again.
+pub(super) fn not_made(why: &str) -> AttemptOutcome {
     AttemptOutcome {
         headers: Arc::default(),
         error: Some(AttemptError { kind: ErrorKind::Connect, detail: format!("no connection could be made: {why}") }),
         response: None,
         duration: Duration::ZERO,
+        excused: true,
     }
 }
 

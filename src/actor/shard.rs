@@ -21,9 +21,7 @@ use tracing::warn;
 
 use crate::actor::admission::InFlight;
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{
-    AttemptEnd, FinishedAttempt, Seed, Start, StoreAnswer, Suspects, ToShard, unable_for_good,
-};
+use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Seed, Start, StoreAnswer, Suspects, ToShard, not_made};
 use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::report_queue::{ReportQueue, Reported, WorkspaceReport};
 use crate::actor::shard::core::{ShardAction, ShardCore, ShardCounts};
@@ -39,6 +37,7 @@ use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
 use crate::seal::{Keyring, Seal};
 use crate::workspace::decide::MailResult;
+use crate::workspace::event::Trigger;
 use crate::workspace::time::Clock;
 
 /// What a shard actor works with.
@@ -399,11 +398,18 @@ pub(super) async fn attempt(courier: &Courier, start: &Start) -> AttemptEnd {
         webhook_id: Arc::clone(&start.webhook_id),
         body: start.item.message.raw().body(),
     };
-    match AssertUnwindSafe(courier.attempt(&post)).catch_unwind().await {
+    // Whoever waits for a test is told at once.
+    let attempt = async {
+        match start.trigger {
+            Trigger::Message => courier.attempt_judged(&post).await,
+            Trigger::Test => courier.attempt(&post).await,
+        }
+    };
+    match AssertUnwindSafe(attempt).catch_unwind().await {
         Ok(PostResult::Done(done)) => AttemptEnd::Done(Arc::new(done)),
         Ok(PostResult::Unable(why)) => AttemptEnd::Unable(why),
         // Whether a byte was written is unknown, so this is an outcome: it is never sent again.
-        Err(_) => AttemptEnd::Done(Arc::new(unable_for_good("the attempt failed inside the service"))),
+        Err(_) => AttemptEnd::Done(Arc::new(not_made("the attempt failed inside the service"))),
     }
 }
 

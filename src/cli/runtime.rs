@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,6 +26,31 @@ pub(super) fn block_on_threads<T>(
     future: impl Future<Output = Result<T, CommandFailure>>,
 ) -> Result<T, CommandFailure> {
     Builder::new_multi_thread().enable_all().build().map_err(RuntimeError)?.block_on(future)
+}
+
+/// Raises the limit of open files as far as the system lets this process, and returns it. Shells and supervisors start
+/// programs with a low one for the sake of those that cannot count further.
+pub(super) fn raise_descriptor_limit() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let (from, to) = (limit.current, limit.maximum);
+    if from != to {
+        match setrlimit(Resource::Nofile, Rlimit { current: to, ..limit }) {
+            Ok(()) => tracing::info!(from = shown(from), to = shown(to), "The limit of open files is raised."),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn Error,
+                    from = shown(from),
+                    "The limit of open files stays as it is."
+                );
+            }
+        }
+    }
+    let now = getrlimit(Resource::Nofile).current;
+    now.and_then(|now| usize::try_from(now).ok()).unwrap_or(usize::MAX)
+}
+
+fn shown(limit: Option<u64>) -> String {
+    limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
 }
 
 /// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.

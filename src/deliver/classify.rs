@@ -8,13 +8,14 @@ use std::io;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::io::Errno;
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, Error as TlsError};
 use url::Url;
 
+use super::family::LacksFamily;
 use super::guard::Forbidden;
 use super::resolve::{Saturated, Unresolved};
+use super::sockets::{NoSocket, is_shortage};
 use crate::config::RESPONSE_HEADERS_MAX;
 use crate::workspace::event::{AttemptError, ErrorKind};
 use crate::workspace::redirect::redirect;
@@ -27,7 +28,7 @@ mod tests;
 pub(super) struct EndpointName {
     /// Host and port.
     authority: String,
-    host: String,
+    pub(super) host: String,
     /// The configured URL, against which a relative Location is read. No sentence shows its query.
     url: String,
     tls: bool,
@@ -47,6 +48,8 @@ pub(super) enum AttemptPhase {
 pub(super) enum Fault {
     /// The endpoint's, as far as we can tell: this is the outcome.
     Endpoint(AttemptError),
+    /// The endpoint's, unless this node's own network fails: the host was not reached.
+    Unreached(AttemptError),
     /// This machine's: nothing was attempted.
     Ours(String),
 }
@@ -90,9 +93,10 @@ pub(super) fn failure(
     error: &(dyn Error + 'static),
     limit: Duration,
 ) -> Fault {
+    let kind = io_kind(error);
     // The system gave up before our deadline passed.
-    if io_kind(error) == io::ErrorKind::TimedOut {
-        return Fault::Endpoint(late(endpoint, limit));
+    if kind == io::ErrorKind::TimedOut {
+        return Fault::Unreached(late(endpoint, limit));
     }
     let causes: Vec<_> = causes(error).collect();
     if phase == AttemptPhase::Connecting
@@ -101,8 +105,22 @@ pub(super) fn failure(
         return Fault::Ours(reason);
     }
     let named = causes.iter().find_map(|cause| named(endpoint, *cause));
-    let (kind, detail) = named.unwrap_or_else(|| broken(endpoint, phase, io_kind(error)));
-    Fault::Endpoint(AttemptError { kind, detail })
+    let is_doubtful = causes.iter().any(|cause| cause.downcast_ref::<Unresolved>().is_some_and(|why| !why.is_known))
+        || (named.is_none() && finds_no_way(kind));
+    let (kind, detail) = named.unwrap_or_else(|| broken(endpoint, phase, kind));
+    let error = AttemptError { kind, detail };
+    if is_doubtful { Fault::Unreached(error) } else { Fault::Endpoint(error) }
+}
+
+/// Whether the system says that no packet finds its way to the host.
+fn finds_no_way(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable};
+    matches!(kind, HostUnreachable | NetworkDown | NetworkUnreachable)
+}
+
+/// Whether the host answered, though only that it refuses.
+pub(super) fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    matches!(io_kind(error), io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset)
 }
 
 /// What the system said: that is the innermost cause.
@@ -127,11 +145,11 @@ fn shortage(cause: &(dyn Error + 'static)) -> Option<String> {
     if let Some(saturated) = cause.downcast_ref::<Saturated>() {
         return Some(saturated.to_string());
     }
+    if let Some(none) = cause.downcast_ref::<NoSocket>() {
+        return Some(none.to_string());
+    }
     let error = cause.downcast_ref::<io::Error>()?;
-    let errno = Errno::from_io_error(error)?;
-    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL]
-        .contains(&errno)
-        .then(|| format!("this machine can open no further connection: {error}"))
+    is_shortage(error).then(|| format!("this machine can open no further connection: {error}"))
 }
 
 /// The causes that name themselves.
@@ -142,6 +160,8 @@ fn named(endpoint: &EndpointName, cause: &(dyn Error + 'static)) -> Option<(Erro
     } else if cause.is::<Unresolved>() {
         let detail = format!("the name {host} cannot be resolved; check its spelling and its DNS records");
         Some((ErrorKind::Dns, detail))
+    } else if let Some(lacks) = cause.downcast_ref::<LacksFamily>() {
+        Some((ErrorKind::Connect, format!("no connection to {}: {lacks}", endpoint.authority)))
     } else if let Some(error) = cause.downcast_ref::<TlsError>() {
         Some((ErrorKind::Tls, tls(endpoint, error)))
     } else {

@@ -1,7 +1,11 @@
 //! A connection to an endpoint: how it is made, whose certificates it trusts, how it closes.
 
 use std::error::Error;
+use std::future::{Ready, ready};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use http_body_util::Full;
@@ -10,24 +14,32 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::TrustAnchor;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, timeout};
-use tower_service::Service as _;
+use tower_service::Service;
 
+use super::family;
 use super::head::{HeadRecorder, RecordedStream};
 use super::resolve::Resolver;
+use super::sockets::Socket;
 use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX, ENDPOINT_KEEPALIVE};
 
 /// Makes connections.
 #[derive(Debug)]
 pub(super) struct EndpointConnector {
-    https: HttpsConnector<HttpConnector<Resolver>>,
+    tcp: HttpConnector<Resolver>,
+    tls: Arc<ClientConfig>,
     http: Builder,
 }
+
+/// Hands out a connection that is open already, for what TLS needs to be added to it.
+struct Opened(Option<TokioIo<TcpStream>>);
 
 /// What a request is sent with. Dropping it closes the connection, within [`CLOSE_MAX`] whatever the endpoint
 /// does.
@@ -107,17 +119,50 @@ impl EndpointConnector {
             .ignore_invalid_headers_in_responses(true)
             // Servers exist that know names only in this case.
             .title_case_headers(true);
-        Ok(Self { https: HttpsConnector::from((tcp, tls_config(roots)?)), http })
+        Ok(Self { tcp, tls: Arc::new(tls_config(roots)?), http })
     }
 
-    pub(super) async fn connect(&self, to: &Uri) -> Result<EndpointConnection, ExchangeError> {
-        // This connector is always ready: it has no limit of its own.
-        let io = self.https.clone().call(to.clone()).await.map_err(ExchangeError::Connect)?;
+    /// Connects in the place `socket`; calls `reached` as soon as the host has answered.
+    pub(super) async fn connect(
+        &self,
+        to: &Uri,
+        socket: Socket,
+        reached: impl FnOnce(),
+    ) -> Result<EndpointConnection, ExchangeError> {
+        if let Some(address) = literal(to) {
+            family::usable(vec![address]).map_err(|no_way| ExchangeError::Connect(no_way.into()))?;
+        }
+        // These connectors are always ready: they have no limit of their own.
+        let tcp = self.tcp.clone().call(to.clone()).await.map_err(|error| ExchangeError::Connect(error.into()))?;
+        reached();
+        let mut tls = HttpsConnector::from((Opened(Some(tcp)), Arc::clone(&self.tls)));
+        let io = tls.call(to.clone()).await.map_err(ExchangeError::Connect)?;
         let (stream, head) = RecordedStream::new(io);
         let (http, connection) = self.http.handshake(stream).await.map_err(ExchangeError::Http)?;
         // The request on the connection is told how it ends; without a request nobody needs to know.
-        let task = tokio::spawn(connection.map(drop));
+        let task = tokio::spawn(connection.map(|_ended| drop(socket)));
         Ok(EndpointConnection { http, head, opened: Instant::now(), task: Some(task) })
+    }
+}
+
+/// The address that a URL names itself: no resolver is asked about it.
+fn literal(to: &Uri) -> Option<SocketAddr> {
+    let host = to.host()?.trim_start_matches('[').trim_end_matches(']');
+    Some(SocketAddr::new(host.parse().ok()?, to.port_u16().unwrap_or_default()))
+}
+
+impl Service<Uri> for Opened {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        // It is called once.
+        ready(self.0.take().ok_or_else(|| io::ErrorKind::NotConnected.into()))
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -15,15 +16,18 @@ use ipnet::IpNet;
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 
-use super::classify::{self, AttemptPhase, Fault};
+use super::classify::{self, AttemptPhase, EndpointName, Fault};
 use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, platform_roots};
 use super::guard::Guard;
 use super::head::RawHead;
+use super::names::SystemNames;
+use super::outage::{OUTAGE, Outage, Verdict};
 use super::pool::Pool;
 use super::resolve::Resolver;
 use super::response::ResponseReader;
+use super::sockets::Sockets;
 use super::target::{Endpoint, Target};
-use crate::config::DELIVERED_BODY_MAX;
+use crate::config::{DELIVERED_BODY_MAX, ENDPOINT_CONNECTIONS_MAX, LOOKUPS_MAX, NameSource};
 use crate::workspace::event::{AttemptError, ErrorKind, Header, Response};
 use crate::workspace::time::Clock;
 
@@ -33,6 +37,8 @@ use crate::workspace::time::Clock;
 pub struct Courier {
     connector: EndpointConnector,
     pool: Arc<Pool>,
+    sockets: Sockets,
+    outage: Arc<Outage>,
     guard: Guard,
     timeout: Duration,
     clock: Clock,
@@ -47,6 +53,33 @@ pub struct CourierOptions {
     pub allow: Vec<IpNet>,
     /// Reads the wall clock, for `webhook-timestamp`.
     pub clock: Clock,
+    /// Its part of the way out of this node.
+    pub egress: Egress,
+}
+
+/// The way out of this node, as far as one courier may use it.
+#[derive(Debug, Clone)]
+pub struct Egress {
+    /// How names are resolved.
+    pub names: NameSource,
+    /// Names that are looked up at a time.
+    pub lookups: usize,
+    /// Connections to endpoints, in use and kept.
+    pub connections: usize,
+    /// What is known of the node's network: the same for all its couriers.
+    pub outage: Arc<Outage>,
+}
+
+impl Default for Egress {
+    /// That of a courier by itself.
+    fn default() -> Self {
+        Self {
+            names: NameSource::default(),
+            lookups: LOOKUPS_MAX,
+            connections: ENDPOINT_CONNECTIONS_MAX,
+            outage: Arc::default(),
+        }
+    }
 }
 
 /// One POST to make.
@@ -81,6 +114,50 @@ pub struct AttemptOutcome {
     pub response: Option<Arc<Response>>,
     /// From the start to the last byte that was read.
     pub duration: Duration,
+    /// It failed for a fault of ours after something was sent: it is logged, never sent again, and not counted.
+    pub excused: bool,
+}
+
+/// What became of a POST, before it is known whose fault that is.
+struct PostEnd {
+    result: PostResult,
+    doubt: Option<Doubt>,
+}
+
+/// It may have failed because this node has no network.
+enum Doubt {
+    /// The host was not reached.
+    Unreached(String),
+    /// It was sent, and nothing came back.
+    Unanswered,
+}
+
+impl From<PostResult> for PostEnd {
+    fn from(result: PostResult) -> Self {
+        Self { result, doubt: None }
+    }
+}
+
+/// How far an attempt has come that its deadline ends.
+#[derive(Debug, Default)]
+struct AttemptProgress(AtomicU8);
+
+impl AttemptProgress {
+    const REACHED: u8 = 1;
+    const SENT: u8 = 2;
+
+    /// Nothing was sent after all.
+    fn restart(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn reach(&self, stage: u8) {
+        self.0.fetch_max(stage, Ordering::Relaxed);
+    }
+
+    fn stage(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// A courier cannot be made.
@@ -103,62 +180,124 @@ impl Courier {
     /// The TLS client cannot be set up.
     pub fn with_roots(options: &CourierOptions, roots: RootCertStore) -> Result<Self, CourierError> {
         let guard = Guard::new(options.allow.clone());
-        let resolver = Resolver::new(guard.clone(), options.timeout / 2);
+        let Egress { names, lookups, connections, outage } = options.egress.clone();
+        // Within the deadline, so that a name without an answer is told from an endpoint without one.
+        let patience = options.timeout * 4 / 5;
+        let names = SystemNames::new(names, patience).map_err(|error| CourierError(error.into()))?;
+        let resolver = Resolver::new(guard.clone(), names, patience, lookups);
         let connector =
             EndpointConnector::new(resolver, roots, options.timeout).map_err(|error| CourierError(error.into()))?;
-        Ok(Self { connector, pool: Arc::default(), guard, timeout: options.timeout, clock: options.clock })
+        let sockets = Sockets::new(connections);
+        let pool = Arc::new(Pool::new(sockets.clone()));
+        Ok(Self { connector, pool, sockets, outage, guard, timeout: options.timeout, clock: options.clock })
     }
 
-    /// Makes the POST and waits for its end, at most [`CourierOptions::timeout`].
+    /// Makes the POST and waits for its end, at most [`CourierOptions::timeout`]. A failure is the endpoint's unless
+    /// this machine could not even try.
     pub async fn attempt(&self, post: &Post) -> PostResult {
+        self.make(post).await.result
+    }
+
+    /// As [`Courier::attempt`], but a failure that this node's network may have caused waits until it is known whose
+    /// fault it is, at most [`OUTAGE_WINDOW`](crate::config::OUTAGE_WINDOW). During an outage hosts that failed are
+    /// probed, and whatever else should go to them is not attempted.
+    pub async fn attempt_judged(&self, post: &Post) -> PostResult {
+        let began = Instant::now();
+        if self.outage.is_on() && !self.admits(post) {
+            return PostResult::Unable(OUTAGE.to_owned());
+        }
+        let PostEnd { result, doubt } = self.make(post).await;
+        let Some(doubt) = doubt else { return result };
+        let host = match &doubt {
+            Doubt::Unreached(host) => Some(host.as_str()),
+            Doubt::Unanswered => None,
+        };
+        match (self.outage.judge(host, began).await, doubt, result) {
+            (Verdict::Endpoint, _, result) => result,
+            (Verdict::Outage, Doubt::Unreached(_), _) => PostResult::Unable(OUTAGE.to_owned()),
+            (Verdict::Outage, Doubt::Unanswered, PostResult::Done(done)) => {
+                PostResult::Done(AttemptOutcome { excused: true, ..done })
+            }
+            (Verdict::Outage, Doubt::Unanswered, unable @ PostResult::Unable(_)) => unable,
+        }
+    }
+
+    fn admits(&self, post: &Post) -> bool {
+        let template = post.to.template(&self.guard, &self.pool);
+        let endpoint = template.ok().and_then(|template| template.endpoint.as_ref().ok());
+        endpoint.is_none_or(|endpoint| self.outage.admits(&endpoint.name.host))
+    }
+
+    async fn make(&self, post: &Post) -> PostEnd {
         let started = Instant::now();
         let timestamp = (self.clock)().unix_seconds();
         let template = match post.to.template(&self.guard, &self.pool) {
             Ok(template) => template,
-            Err(unsendable) => return PostResult::Unable(unsendable.to_string()),
+            Err(unsendable) => return PostResult::Unable(unsendable.to_string()).into(),
         };
         let (headers, logged) = match template.headers(&post.webhook_id, timestamp, &post.body) {
             Ok(headers) => headers,
-            Err(unsendable) => return PostResult::Unable(unsendable.to_string()),
+            Err(unsendable) => return PostResult::Unable(unsendable.to_string()).into(),
         };
         let done = |error, response: Option<ResponseReader>| {
             let response = response.map(|response| Arc::new(response.finish()));
-            PostResult::Done(AttemptOutcome { headers: logged, error, response, duration: started.elapsed() })
+            let duration = started.elapsed();
+            PostResult::Done(AttemptOutcome { headers: logged, error, response, duration, excused: false })
         };
         let endpoint = match &template.endpoint {
             Ok(endpoint) => endpoint,
-            Err(refused) => return done(Some(refused.clone()), None),
+            Err(refused) => return done(Some(refused.clone()), None).into(),
         };
         let name = &endpoint.name;
         let request = endpoint.post(headers, post.body.clone());
         let deadline = started + self.timeout;
-        let sent = timeout_at(deadline, self.send(endpoint, request)).await;
-        let fault = match sent {
+        let progress = AttemptProgress::default();
+        let failed = match timeout_at(deadline, self.send(endpoint, request, &progress)).await {
             // The head decides: whatever happens to the body changes nothing any more.
             Ok(Ok((connection, response))) => {
+                self.outage.reached();
                 let response = read(endpoint, connection, response, deadline).await;
-                return done(classify::status(name, response.status, response.location()), Some(response));
+                return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
             Ok(Err(Unanswered::Refused(head))) => {
+                self.outage.reached();
                 let response = ResponseReader::of_raw(head);
-                return done(classify::status(name, response.status, response.location()), Some(response));
+                return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
-            Ok(Err(Unanswered::Failed(ExchangeError::Connect(error)))) => {
-                classify::failure(name, AttemptPhase::Connecting, &*error, self.timeout)
-            }
-            Ok(Err(Unanswered::Failed(ExchangeError::Http(error)))) => {
-                classify::failure(name, AttemptPhase::Waiting, &error, self.timeout)
-            }
-            Err(_elapsed) => Fault::Endpoint(classify::late(name, self.timeout)),
+            Ok(Err(Unanswered::Failed(error))) => Some(error),
+            Err(_elapsed) => None,
         };
-        match fault {
+        match self.fault(name, failed.as_ref(), &progress) {
             Fault::Endpoint(error) => {
                 if error.kind == ErrorKind::Protocol {
                     endpoint.pool.broke(Instant::now());
                 }
-                done(Some(error), None)
+                done(Some(error), None).into()
             }
-            Fault::Ours(reason) => PostResult::Unable(reason),
+            Fault::Unreached(error) => {
+                let doubt = match progress.stage() {
+                    AttemptProgress::SENT => Doubt::Unanswered,
+                    _ => Doubt::Unreached(name.host.clone()),
+                };
+                PostEnd { result: done(Some(error), None), doubt: Some(doubt) }
+            }
+            Fault::Ours(reason) => PostResult::Unable(reason).into(),
+        }
+    }
+
+    /// Whose fault it is that there is no response; without an error the deadline has passed.
+    fn fault(&self, name: &EndpointName, failed: Option<&ExchangeError>, progress: &AttemptProgress) -> Fault {
+        match failed {
+            Some(ExchangeError::Connect(error)) => {
+                if classify::is_refusal(&**error) {
+                    self.outage.reached();
+                }
+                classify::failure(name, AttemptPhase::Connecting, &**error, self.timeout)
+            }
+            Some(ExchangeError::Http(error)) => classify::failure(name, AttemptPhase::Waiting, error, self.timeout),
+            // It took the connection and did not get as far as taking the request: it was reached.
+            None if progress.stage() == AttemptProgress::REACHED => Fault::Endpoint(classify::late(name, self.timeout)),
+            None => Fault::Unreached(classify::late(name, self.timeout)),
         }
     }
 
@@ -167,23 +306,39 @@ impl Courier {
         &self,
         to: &Endpoint,
         mut request: Request<Full<Bytes>>,
+        progress: &AttemptProgress,
     ) -> Result<(EndpointConnection, HttpResponse<Incoming>), Unanswered> {
         while let Some(mut connection) = to.pool.take(Instant::now()) {
+            progress.reach(AttemptProgress::SENT);
             match connection.http.try_send_request(request).await {
                 Ok(response) => return Ok((connection, response)),
                 Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
+                    Some(unsent) => {
+                        request = unsent;
+                        progress.restart();
+                    }
                     None => return Err(Unanswered::new(error.into_error(), &connection)),
                 },
             }
         }
         // Boxed, because the future is large and needed for few requests.
-        let connected = Box::pin(self.connector.connect(&to.uri)).await;
+        let connected = Box::pin(self.connect(to, progress)).await;
         let mut connection = connected.map_err(Unanswered::Failed)?;
+        progress.reach(AttemptProgress::SENT);
         match connection.http.send_request(request).await {
             Ok(response) => Ok((connection, response)),
             Err(error) => Err(Unanswered::new(error, &connection)),
         }
+    }
+
+    async fn connect(&self, to: &Endpoint, progress: &AttemptProgress) -> Result<EndpointConnection, ExchangeError> {
+        let socket = self.sockets.take(|| self.pool.close_idlest()).await;
+        let socket = socket.map_err(|none| ExchangeError::Connect(none.into()))?;
+        let reached = || {
+            progress.reach(AttemptProgress::REACHED);
+            self.outage.reached();
+        };
+        self.connector.connect(&to.uri, socket, reached).await
     }
 }
 

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::connection::EndpointConnection;
+use super::sockets::Sockets;
 use crate::config::{
     KEEP_ALIVE_MARGIN, NO_REUSE_FOR, NO_REUSE_MAX, POOL_EXPIRE_EVERY, POOL_IDLE, POOL_IDLE_PER_HOST_MAX,
 };
@@ -22,6 +23,7 @@ use crate::config::{
 /// All origins of a courier, and a task that closes what is idle for too long.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
+    sockets: Sockets,
     /// The task runs while there is any origin, and only it removes one. Each is held by the target of a
     /// workspace, or has a connection that was used within [`POOL_IDLE`] and [`POOL_EXPIRE_EVERY`].
     origins: Mutex<HashMap<Arc<str>, Arc<OriginPool>, RandomState>>,
@@ -36,6 +38,7 @@ pub(super) struct OriginPool {
     /// Each with the time until which it may be used again; the last one put back last.
     idle: Mutex<Vec<(EndpointConnection, Instant)>>,
     no_reuse: Arc<NoReuse>,
+    sockets: Sockets,
 }
 
 /// The origins that broke a connection before they answered, and until when that counts.
@@ -43,14 +46,38 @@ pub(super) struct OriginPool {
 struct NoReuse(Mutex<HashMap<Arc<str>, Instant>>);
 
 impl Pool {
+    /// A pool whose connections share `sockets` with those in use.
+    pub(super) fn new(sockets: Sockets) -> Self {
+        Self { sockets, ..Self::default() }
+    }
+
+    /// Closes the connection that was idle for the longest time, so that another can be made.
+    pub(super) fn close_idlest(&self) {
+        let origins = self.origins.lock();
+        let idlest = origins
+            .values()
+            .filter_map(|origin| Some((origin.idle.lock().first()?.1, origin)))
+            .min_by_key(|(until, _)| *until);
+        if let Some((_, origin)) = idlest {
+            let mut idle = origin.idle.lock();
+            if !idle.is_empty() {
+                idle.remove(0);
+            }
+        }
+    }
+
     /// That of scheme, host and port, written as in a URL.
     pub(super) fn origin(self: &Arc<Self>, name: Arc<str>) -> Arc<OriginPool> {
         let mut origins = self.origins.lock();
         if origins.is_empty() {
             tokio::spawn(expire(Arc::downgrade(self)));
         }
-        let new =
-            || OriginPool { name: Arc::clone(&name), idle: Mutex::default(), no_reuse: Arc::clone(&self.no_reuse) };
+        let new = || OriginPool {
+            name: Arc::clone(&name),
+            idle: Mutex::default(),
+            no_reuse: Arc::clone(&self.no_reuse),
+            sockets: self.sockets.clone(),
+        };
         Arc::clone(origins.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(new())))
     }
 }
@@ -68,10 +95,10 @@ impl OriginPool {
     }
 
     /// Keeps a connection whose response was read to its end for the next request, for [`POOL_IDLE`] or less if
-    /// the endpoint said so (`keep_alive`). One that is not ready, or must not be reused, closes.
+    /// the endpoint said so (`keep_alive`). One that is not ready, must not be reused, or whose place is wanted, closes.
     pub(super) fn put(&self, connection: EndpointConnection, keep_alive: Option<Duration>, now: Instant) {
         let usable = keep_alive.map_or(POOL_IDLE, |promised| promised.saturating_sub(KEEP_ALIVE_MARGIN).min(POOL_IDLE));
-        if usable.is_zero() || self.no_reuse.contains(&self.name, now) {
+        if usable.is_zero() || self.sockets.are_wanted() || self.no_reuse.contains(&self.name, now) {
             return;
         }
         let mut idle = self.idle.lock();

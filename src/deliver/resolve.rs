@@ -2,13 +2,16 @@
 //!
 //! The filter sits here, between resolving and connecting, so a name that resolves differently the second
 //! time (DNS rebinding) gains nothing: what was checked is what is connected to.
+//!
+//! A workspace has one name at a time, and a name is looked up once however many ask for it. So one workspace takes
+//! one place, and names whose servers never answer at most half of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,29 +21,53 @@ use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
 use hyper_util::client::legacy::connect::dns::Name;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tower_service::Service;
 
+use super::family;
 use super::guard::{Forbidden, Guard};
-use crate::config::LOOKUPS_AT_ONCE;
+use super::names::{NoAddress, SystemNames};
+use super::sockets::is_shortage;
+use crate::config::{OWN_WAIT_MAX, SILENT_NAMES_MAX};
 
-/// The name has no address, or no name server said so.
-#[derive(Debug, Clone)]
-pub(super) struct Unresolved(Arc<io::Error>);
-
-/// Too many names are being resolved: our own limit, not the endpoint's fault.
+/// The name has no address.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{LOOKUPS_AT_ONCE} names are being resolved already")]
+#[error("the name cannot be resolved")]
+pub(super) struct Unresolved {
+    /// Whether somebody who should know said so. If not, the fault may lie in between.
+    pub(super) is_known: bool,
+}
+
+/// Too many names are being looked up: our own limit, not the endpoint's fault.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("as many names are being looked up as this machine may at a time")]
 pub(super) struct Saturated;
 
-/// Resolves with the system's resolver; a name that is asked for several times at once is asked once.
+/// This machine could not ask.
+#[derive(Debug, Clone)]
+pub(super) struct CannotAsk(Arc<io::Error>);
+
+/// Resolves as the system does; a name that is asked for several times at once is asked once.
 /// Clones share what is under way.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     guard: Guard,
-    wait: Duration,
-    permits: Arc<Semaphore>,
+    lookups: Arc<Lookups>,
     under_way: Arc<Mutex<HashMap<String, WeakShared<Lookup>>>>,
+}
+
+/// What all lookups of a resolver share.
+#[derive(Debug)]
+struct Lookups {
+    names: SystemNames,
+    /// How long one may take.
+    patience: Duration,
+    places: Semaphore,
+    /// Those of the places that names without an answer may take.
+    places_for_silent: Semaphore,
+    /// Names whose last lookup nobody answered, at most [`SILENT_NAMES_MAX`].
+    silent: Mutex<HashSet<String>>,
 }
 
 type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, LookupError>> + Send>>;
@@ -49,21 +76,23 @@ type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, LookupError>
 enum LookupError {
     Unresolved(Unresolved),
     Saturated(Saturated),
+    CannotAsk(CannotAsk),
 }
 
-impl Unresolved {
+impl CannotAsk {
+    #[cfg(test)]
     pub(super) fn new(error: io::Error) -> Self {
         Self(Arc::new(error))
     }
 }
 
-impl fmt::Display for Unresolved {
+impl fmt::Display for CannotAsk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name cannot be resolved")
+        f.write_str("no name server can be asked")
     }
 }
 
-impl Error for Unresolved {
+impl Error for CannotAsk {
     /// By hand, because a derived one would return the `Arc`, in which the `io::Error` is not found.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0)
@@ -71,9 +100,17 @@ impl Error for Unresolved {
 }
 
 impl Resolver {
-    /// A resolver that waits at most `wait` for its turn when [`LOOKUPS_AT_ONCE`] are under way.
-    pub(super) fn new(guard: Guard, wait: Duration) -> Self {
-        Self { guard, wait, permits: Arc::new(Semaphore::new(LOOKUPS_AT_ONCE)), under_way: Arc::default() }
+    /// A resolver that looks up at most `places` names at a time, each for at most `patience`.
+    pub(super) fn new(guard: Guard, names: SystemNames, patience: Duration, places: usize) -> Self {
+        let places = places.clamp(2, Semaphore::MAX_PERMITS);
+        let lookups = Lookups {
+            names,
+            patience,
+            places: Semaphore::new(places),
+            places_for_silent: Semaphore::new(places / 2),
+            silent: Mutex::default(),
+        };
+        Self { guard, lookups: Arc::new(lookups), under_way: Arc::default() }
     }
 
     fn lookup(&self, host: &str) -> Shared<Lookup> {
@@ -83,7 +120,7 @@ impl Resolver {
         }
         // Lookups that nobody waits for are removed now, so the map is no larger than the attempts in flight.
         under_way.retain(|_, lookup| lookup.upgrade().is_some());
-        let lookup = look_up(host.to_owned(), Arc::clone(&self.permits), self.wait).boxed().shared();
+        let lookup = look_up(host.to_owned(), Arc::clone(&self.lookups)).boxed().shared();
         if let Some(weak) = lookup.downgrade() {
             under_way.insert(host.to_owned(), weak);
         }
@@ -109,58 +146,96 @@ impl Service<Name> for Resolver {
                 Ok(found) => found,
                 Err(LookupError::Unresolved(error)) => return Err(error.into()),
                 Err(LookupError::Saturated(error)) => return Err(error.into()),
+                Err(LookupError::CannotAsk(error)) => return Err(error.into()),
             };
             let permitted: Vec<SocketAddr> =
                 found.iter().copied().filter(|address| guard.permits(address.ip())).collect();
             if permitted.is_empty() {
                 return Err(Forbidden { host }.into());
             }
-            Ok(permitted.into_iter())
+            Ok(family::usable(permitted)?.into_iter())
         })
     }
 }
 
-async fn look_up(host: String, permits: Arc<Semaphore>, wait: Duration) -> Result<Arc<[SocketAddr]>, LookupError> {
-    let Ok(Ok(permit)) = tokio::time::timeout(wait, permits.acquire_owned()).await else {
-        return Err(LookupError::Saturated(Saturated));
+async fn look_up(host: String, lookups: Arc<Lookups>) -> Result<Arc<[SocketAddr]>, LookupError> {
+    let found = match lookups.names.known(&host) {
+        Some(known) => known,
+        None => {
+            let _places = lookups.turn(&host).await.ok_or(LookupError::Saturated(Saturated))?;
+            let asked = timeout(lookups.patience, lookups.names.ask(&host)).await;
+            let found = asked.unwrap_or(Err(NoAddress::Unanswered)).map_err(blame);
+            lookups.note(host, matches!(found, Err(NoAddress::Unanswered)));
+            found.map_err(LookupError::from)?
+        }
     };
-    // The permit goes with the thread, not with the waiting: the thread cannot be interrupted.
-    let blocking = tokio::task::spawn_blocking(move || {
-        let found = (host.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>).map_err(blame);
-        drop(permit);
-        found
-    });
-    let found = blocking.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    match found {
-        Ok(addresses) if addresses.is_empty() => Err(io::Error::from(io::ErrorKind::NotFound)),
-        other => other,
-    }
-    .map(Arc::from)
-    .map_err(|error| LookupError::Unresolved(Unresolved::new(error)))
+    Ok(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
 }
 
-/// The resolver calls it a failed lookup when this machine has no descriptor left for asking; then that is
-/// the error.
-fn blame(error: io::Error) -> io::Error {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err().unwrap_or(error)
+impl Lookups {
+    /// Waits for a place, and for one of those for silent names if it is one. They are free again with the result.
+    async fn turn(&self, host: &str) -> Option<(SemaphorePermit<'_>, Option<SemaphorePermit<'_>>)> {
+        let is_silent = self.silent.lock().contains(host);
+        let take = async {
+            let silent = if is_silent { Some(self.places_for_silent.acquire().await.ok()?) } else { None };
+            Some((self.places.acquire().await.ok()?, silent))
+        };
+        timeout(OWN_WAIT_MAX, take).await.ok().flatten()
+    }
+
+    /// Remembers whether anybody answered.
+    fn note(&self, host: String, is_silent: bool) {
+        let mut silent = self.silent.lock();
+        if !is_silent {
+            silent.remove(&host);
+        } else if silent.len() < SILENT_NAMES_MAX {
+            silent.insert(host);
+        }
+    }
+}
+
+impl From<NoAddress> for LookupError {
+    fn from(why: NoAddress) -> Self {
+        match why {
+            NoAddress::Unknown => Self::Unresolved(Unresolved { is_known: true }),
+            NoAddress::Unanswered => Self::Unresolved(Unresolved { is_known: false }),
+            NoAddress::Ours(error) => Self::CannotAsk(CannotAsk(error)),
+        }
+    }
+}
+
+/// Without a descriptor no question is asked, which looks like one that nobody answers.
+fn blame(why: NoAddress) -> NoAddress {
+    match (why, UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))) {
+        (NoAddress::Unanswered, Err(error)) if is_shortage(&error) => NoAddress::Ours(Arc::new(error)),
+        (why, _) => why,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NameSource;
+
+    /// Without a name server: nothing that these tests ask for leaves this host.
+    fn resolver(places: usize) -> Resolver {
+        let nowhere = NameSource { resolv_conf: "/nowhere".into(), hosts: "/nowhere".into(), port: 1 };
+        let patience = Duration::from_secs(4);
+        Resolver::new(Guard::default(), SystemNames::new(nowhere, patience).unwrap(), patience, places)
+    }
 
     #[tokio::test]
     async fn a_name_that_is_being_looked_up_is_not_looked_up_again() {
-        let resolver = Resolver::new(Guard::default(), Duration::from_secs(5));
+        let resolver = resolver(8);
         let first = resolver.lookup("localhost");
         assert!(resolver.lookup("localhost").ptr_eq(&first));
-        assert!(!resolver.lookup("127.0.0.1").ptr_eq(&first));
+        assert!(!resolver.lookup("sub.localhost").ptr_eq(&first));
         assert!(first.await.unwrap().iter().all(|address| address.ip().is_loopback()));
     }
 
     #[tokio::test]
     async fn what_nobody_waits_for_is_forgotten() {
-        let resolver = Resolver::new(Guard::default(), Duration::from_secs(5));
+        let resolver = resolver(8);
         let waiting = resolver.lookup("a.invalid");
         drop(resolver.lookup("b.invalid"));
         let _last = resolver.lookup("c.invalid");
@@ -171,18 +246,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lookup_that_does_not_get_its_turn_is_our_shortage() {
-        let taken = Arc::new(Semaphore::new(0));
-        let found = look_up("localhost".to_owned(), taken, Duration::from_millis(250)).await;
+    async fn a_lookup_that_does_not_get_its_turn_is_our_shortage_and_a_name_that_is_known_needs_none() {
+        let resolver = resolver(2);
+        let all = resolver.lookups.places.acquire_many(2).await.unwrap();
+        let found = resolver.lookup("a.invalid").await;
         assert!(matches!(found, Err(LookupError::Saturated(_))), "{found:?}");
+        assert!(resolver.lookup("localhost").await.is_ok());
+        drop(all);
+        for name in ["a.invalid", "b.invalid", "c.invalid"] {
+            let found = resolver.lookup(name).await;
+            assert!(matches!(found, Err(LookupError::Unresolved(Unresolved { is_known: true }))), "{found:?}");
+        }
+        assert_eq!(resolver.lookups.places.available_permits(), 2, "places are given back");
     }
 
-    #[tokio::test]
-    async fn a_lookup_gives_its_permit_back() {
-        let permits = Arc::new(Semaphore::new(1));
-        for _ in 0..2 {
-            look_up("localhost".to_owned(), Arc::clone(&permits), Duration::from_secs(5)).await.unwrap();
-        }
-        assert_eq!(permits.available_permits(), 1);
+    #[tokio::test(start_paused = true)]
+    async fn names_without_an_answer_leave_places_to_the_others() {
+        let resolver = resolver(4);
+        let names: Vec<String> = (0..4).map(|n| format!("{n}.example")).collect();
+        names.iter().for_each(|name| resolver.lookups.note(name.clone(), true));
+        let turns = futures_util::future::join_all(names.iter().map(|name| resolver.lookups.turn(name))).await;
+        assert_eq!(turns.iter().filter(|turn| turn.is_some()).count(), 2);
+        assert!(resolver.lookups.turn("healthy.example").await.is_some());
+        drop(turns);
+        resolver.lookups.note(names[0].clone(), false);
+        assert_eq!(resolver.lookups.silent.lock().len(), 3, "one that was answered is silent no more");
     }
 }

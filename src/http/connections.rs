@@ -28,8 +28,9 @@ struct Strangers {
 }
 
 impl Connections {
+    /// Known ones get three times the places of strangers, up to [`CONNECTIONS_MAX`].
     pub(super) fn new(strangers_max: usize) -> Arc<Self> {
-        let known = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let known = Arc::new(Semaphore::new((3 * strangers_max).min(CONNECTIONS_MAX)));
         Arc::new(Self { known, strangers: Mutex::default(), strangers_max })
     }
 

@@ -180,6 +180,16 @@ pub fn outcome(state: &State, mut attempt: Attempt, now: Time, policy: &Policy) 
     std::iter::once(Event::AttemptFailed(Box::new(attempt))).chain(told).collect()
 }
 
+/// A message's attempt that failed for a fault of ours: logged, and not counted. Nothing for one that began before the
+/// workspace was forgotten.
+#[must_use]
+pub fn excused(state: &State, attempt: Attempt) -> Vec<Event> {
+    if attempt.config <= state.forgotten {
+        return Vec::new();
+    }
+    vec![Event::AttemptFailed(Box::new(Attempt { errors: None, ..attempt }))]
+}
+
 /// A mail that tells something else than a switch-off: nothing is said of one that cannot be sent.
 fn other_mail(state: &State, kind: MailKind, off_since: Option<Time>, now: Time, policy: &Policy) -> Option<Event> {
     let owed = mail_state(state, OTHER_MAILS_PER_DAY_MAX, now, policy) == MailState::Owed;

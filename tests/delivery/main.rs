@@ -7,6 +7,8 @@ mod addresses;
 mod answers;
 mod connections;
 mod mail;
+mod names;
+mod outage;
 mod signatures;
 mod tls;
 
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Post, PostResult, Target};
+use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress, Post, PostResult, Target};
 use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
 use outbound::workspace::headers::CustomHeaders;
@@ -31,6 +33,7 @@ fn options(allow: &[&str]) -> CourierOptions {
         timeout: DEADLINE,
         allow: allow.iter().map(|network| network.parse().unwrap()).collect(),
         clock: || Time::from_unix_ms(1_649_367_553_000),
+        egress: Egress::default(),
     }
 }
 

@@ -13,6 +13,7 @@ mod input;
 mod mail;
 mod reload;
 mod sealed;
+mod shortage;
 mod silent_store;
 mod start;
 mod survive;

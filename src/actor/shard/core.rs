@@ -87,12 +87,14 @@ struct TestPost {
 }
 
 /// Counts that an operator sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::actor) struct ShardCounts {
     /// Workspaces that cannot be loaded.
     pub(in crate::actor) unavailable: usize,
-    /// Attempts that our own system could not make lately.
+    /// Attempts that our own system could not make and that wait.
     pub(in crate::actor) unable: usize,
+    /// Why the last of them could not be made; `None` when there is none.
+    pub(in crate::actor) unable_why: Option<Arc<str>>,
     /// The store does not answer, so nothing is attempted.
     pub(in crate::actor) store_is_silent: bool,
 }
@@ -129,6 +131,8 @@ pub(in crate::actor) struct ShardCore {
     unavailable: HashSet<WorkspaceId>,
     /// Entries that our own system could not attempt.
     unable: HashSet<EntryId>,
+    /// Why the last of them could not be.
+    unable_why: Arc<str>,
     /// A number for every incarnation.
     incarnations: u64,
     /// When idle workspaces are looked for next.
@@ -173,6 +177,7 @@ impl ShardCore {
             crashed: HashSet::default(),
             unavailable: HashSet::default(),
             unable: HashSet::default(),
+            unable_why: Arc::default(),
             incarnations: 0,
             tidy_at: now + TIDY_EVERY,
             actions: VecDeque::new(),
@@ -207,7 +212,8 @@ impl ShardCore {
 
     pub(in crate::actor) fn counts(&self, now: Instant) -> ShardCounts {
         let store_is_silent = self.mode == ShardMode::Running && !self.admission.is_open(now);
-        ShardCounts { unavailable: self.unavailable.len(), unable: self.unable.len(), store_is_silent }
+        let unable_why = (!self.unable.is_empty()).then(|| Arc::clone(&self.unable_why));
+        ShardCounts { unavailable: self.unavailable.len(), unable: self.unable.len(), unable_why, store_is_silent }
     }
 
     pub(in crate::actor) fn is_running(&self) -> bool {

@@ -76,6 +76,7 @@ impl Bench {
                 timeout: Duration::from_secs(2),
                 allow: vec!["127.0.0.0/8".parse().unwrap()],
                 clock: now,
+                egress: deliver::Egress::default(),
             },
             policy: Policy { mail_server: false, ..Policy::default() },
             in_flight_max: 64,
@@ -179,6 +180,12 @@ pub(super) fn message(chat: &str, message_id: &str) -> String {
 pub(super) fn message_id_of(received: &Received) -> String {
     let body: serde_json::Value = serde_json::from_slice(&received.body).unwrap();
     body["message"]["message_id"].as_str().unwrap().to_owned()
+}
+
+/// A message as it is held in memory.
+pub(super) fn item(ms: u64) -> Item {
+    let message = Message::parse(message("+1", "m").into()).unwrap();
+    Item { entry: EntryId { ms, n: 0 }, message, webhook_id: "msg_0_1-0".into(), origin: None }
 }
 
 /// A workspace by itself, whose clock stands still.

@@ -58,6 +58,34 @@ async fn a_poison_message_is_set_aside_though_nothing_comes_after_it() {
     assert_eq!(acquired.intake.poll(&all).await.unwrap().messages, []);
 }
 
+/// A shortage of this machine outlasts every deadline of its own without becoming the customer's fault.
+#[tokio::test(start_paused = true)]
+async fn what_this_machine_cannot_attempt_waits_for_as_long_as_that_lasts_and_counts_nothing() {
+    let mut core = workspace_core(State::default(), Vec::new());
+    core.context.admission.set_lease(Some(Instant::now() + Duration::from_secs(24 * 60 * 60)));
+    let action = Imperative::Save(Save { url: Some("http://127.0.0.1:1/".to_owned()), ..Save::default() });
+    let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
+    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
+    let item = std::sync::Arc::new(super::bench::item(2));
+    let mut starts = core.handle(ToWorkspace::Entries(vec![item])).starts;
+    let (mut tries, began) = (0, Instant::now());
+    while began.elapsed() < Duration::from_secs(60 * 60) {
+        for (start, in_flight) in starts.drain(..) {
+            tries += 1;
+            drop(in_flight);
+            let end = AttemptEnd::Unable("no port is left".to_owned());
+            let finished = FinishedAttempt { start: start.into(), began: now(), end };
+            let decided = core.handle(ToWorkspace::Outcomes(vec![finished]));
+            assert!(decided.steps.is_empty() && decided.starts.is_empty(), "{decided:?}");
+            assert!(decided.starved, "it is woken again");
+        }
+        tokio::time::advance(Duration::from_millis(100)).await;
+        starts = core.handle(ToWorkspace::Wake).starts;
+    }
+    assert_eq!(core.state.errors, 0);
+    assert!((3_600..3_700).contains(&tries), "about once a second: {tries}");
+}
+
 fn admission() -> Rc<Admission> {
     Admission::new(NodeCap::new(8), Duration::from_secs(5))
 }

@@ -14,13 +14,11 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::actor::admission::{Admission, Busy};
-use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{
-    AttemptEnd, Decided, FinishedAttempt, Item, MailNext, Seed, Start, ToWorkspace, unable_for_good,
-};
+use crate::actor::maps::HashSet;
+use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, Item, MailNext, Seed, Start, ToWorkspace};
 use crate::actor::workspace::test_run::TestRun;
-use crate::config::{UNABLE_MAX, UNABLE_RETRY};
-use crate::deliver::{AttemptOutcome, Target};
+use crate::config::UNABLE_PAUSES;
+use crate::deliver::Target;
 use crate::journal::port::{COMMIT_SETTLED_MAX, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::seal::Keyring;
@@ -28,7 +26,7 @@ use crate::workspace::chat_queues::ChatQueues;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
 use crate::workspace::event::{Event, MailId, Trigger};
-use crate::workspace::time::{Clock, Time};
+use crate::workspace::time::Clock;
 use crate::workspace::view::WebhookView;
 use crate::workspace::{Confidential, Policy, State};
 
@@ -58,8 +56,8 @@ pub(in crate::actor) struct WorkspaceCore {
     target: Option<Arc<Target>>,
     pub(in crate::actor) mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
-    /// Waiting entries that our own system could not attempt, and since when.
-    unable: HashMap<EntryId, Time>,
+    /// How often in a row our own system could not make its attempts.
+    unable_tries: u32,
     /// Nothing starts before this.
     unable_until: Option<Instant>,
     busy: Busy,
@@ -77,7 +75,7 @@ impl WorkspaceCore {
             target: None,
             mails_begun: seed.mails_begun,
             test: TestRun::default(),
-            unable: HashMap::default(),
+            unable_tries: 0,
             unable_until: None,
             busy: context.admission.busy(),
             context,
@@ -175,9 +173,6 @@ impl WorkspaceCore {
 
     fn skip(&mut self, items: Vec<Arc<Item>>, out: &mut Decided) {
         let entries: Vec<EntryId> = items.iter().map(|item| item.entry).collect();
-        for entry in &entries {
-            self.unable.remove(entry);
-        }
         let event = decide::skip(&entries, (self.context.clock)());
         let mut step = self.apply(event.into_iter().collect());
         let newest = items.into_iter().max_by_key(|item| item.entry);
@@ -195,12 +190,9 @@ impl WorkspaceCore {
         let entry = finished.start.item.entry;
         let done = match &finished.end {
             AttemptEnd::Done(done) => Arc::clone(done),
-            AttemptEnd::Unable(why) => match self.retry_or_fail(&finished, why, out) {
-                Some(done) => Arc::new(done),
-                None => return,
-            },
+            AttemptEnd::Unable(_) => return self.put_back(&finished.start.item, out),
         };
-        self.unable.remove(&entry);
+        (self.unable_tries, self.unable_until) = (0, None);
         let attempt = finished.attempt(&done);
         let delivered = attempt.error.is_none();
         let policy = self.context.policy;
@@ -208,7 +200,11 @@ impl WorkspaceCore {
             self.chat_queues.end(entry, delivered, false, &self.state, &policy);
             self.empty_step()
         } else {
-            let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &policy);
+            let events = if done.excused {
+                decide::excused(&self.state, attempt)
+            } else {
+                decide::outcome(&self.state, attempt, (self.context.clock)(), &policy)
+            };
             let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
             let step = self.apply(events);
             self.chat_queues.end(entry, delivered, counted, &self.state, &policy);
@@ -218,18 +214,16 @@ impl WorkspaceCore {
         out.steps.push(step);
     }
 
-    /// Puts an entry back that our own system could not attempt; after [`UNABLE_MAX`] it has failed.
-    fn retry_or_fail(&mut self, finished: &FinishedAttempt, why: &str, out: &mut Decided) -> Option<AttemptOutcome> {
-        let item = &finished.start.item;
-        let now = (self.context.clock)();
-        let since = *self.unable.entry(item.entry).or_insert(finished.began);
-        if now.since(since) >= UNABLE_MAX {
-            return Some(unable_for_good(why));
-        }
+    /// Puts an entry back that our own system could not attempt. It waits for as long as that lasts.
+    fn put_back(&mut self, item: &Arc<Item>, out: &mut Decided) {
         self.chat_queues.put_back(item.entry, Arc::clone(item));
-        self.unable_until = Some(Instant::now() + UNABLE_RETRY);
+        let now = Instant::now();
+        // Attempts that were started together are one try.
+        if self.unable_until.is_none_or(|until| now >= until) {
+            self.unable_until = Some(now + UNABLE_PAUSES.after(self.unable_tries));
+            self.unable_tries = self.unable_tries.saturating_add(1);
+        }
         out.starved = true;
-        None
     }
 
     pub(in crate::actor) fn command(&mut self, id: EntryId, command: Arc<Command>, out: &mut Decided) {
@@ -290,9 +284,6 @@ impl WorkspaceCore {
     fn give_back(&mut self, out: &mut Decided) {
         let window = self.chat_queues.window(&self.state, &self.context.policy);
         let entries = self.chat_queues.give_back(window);
-        for entry in &entries {
-            self.unable.remove(entry);
-        }
         out.given_back = Some(entries);
     }
 

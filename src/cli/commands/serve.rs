@@ -17,11 +17,11 @@ use crate::cli::credentials::{
 };
 use crate::cli::data_dir::DataDir;
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
-use crate::cli::runtime::{block_on_threads, stop_signal};
+use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal};
 use crate::cli::values::{is_plain_http, parse_journal, parse_listen, parse_prefix};
 use crate::config::{
-    Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, SHARDS_MAX,
-    TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
+    Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, NameSource,
+    SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
 };
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -313,6 +313,8 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         listen: args.listen,
         public_url: args.public_url.as_ref().map(public_url).transpose()?,
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+        descriptors: raise_descriptor_limit(),
+        names: NameSource::default(),
     })
 }
 

@@ -1,7 +1,9 @@
 //! Every sentence, pinned.
 
+use rustix::io::Errno;
 use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 
+use super::super::resolve::CannotAsk;
 use super::*;
 
 fn endpoint(url: &str) -> EndpointName {
@@ -27,6 +29,12 @@ fn wrapped(error: impl Into<Box<dyn Error + Send + Sync>>) -> Outer {
 fn assert_failed(fault: &Fault, kind: ErrorKind, sentence: &str) {
     let detail = sentence.to_owned();
     assert_eq!(*fault, Fault::Endpoint(AttemptError { kind, detail }));
+}
+
+#[track_caller]
+fn assert_unreached(fault: &Fault, kind: ErrorKind, sentence: &str) {
+    let detail = sentence.to_owned();
+    assert_eq!(*fault, Fault::Unreached(AttemptError { kind, detail }));
 }
 
 #[test]
@@ -72,7 +80,7 @@ fn deadlines() {
     // The system may give up first.
     for phase in [AttemptPhase::Connecting, AttemptPhase::Waiting] {
         let fault = failure(&https(), phase, &wrapped(io::Error::from(io::ErrorKind::TimedOut)), LIMIT);
-        assert_failed(&fault, ErrorKind::Timeout, sentence);
+        assert_unreached(&fault, ErrorKind::Timeout, sentence);
     }
 }
 
@@ -145,42 +153,52 @@ fn our_own_markers_are_found_in_what_the_client_wraps_around_them() {
         ErrorKind::ForbiddenAddress,
         &sentence,
     );
-    let unresolved = Unresolved::new(io::Error::other("no such name"));
+    let sentence = "the name crm.example cannot be resolved; check its spelling and its DNS records";
+    let fault = |is_known| failure(&https(), AttemptPhase::Connecting, &wrapped(Unresolved { is_known }), LIMIT);
+    assert_failed(&fault(true), ErrorKind::Dns, sentence);
+    assert_unreached(&fault(false), ErrorKind::Dns, sentence);
+    let lacks = wrapped(LacksFamily(super::super::family::Family::V6));
     assert_failed(
-        &failure(&https(), AttemptPhase::Connecting, &wrapped(unresolved), LIMIT),
-        ErrorKind::Dns,
-        "the name crm.example cannot be resolved; check its spelling and its DNS records",
+        &failure(&https(), AttemptPhase::Connecting, &lacks, LIMIT),
+        ErrorKind::Connect,
+        "no connection to crm.example:443: it has only IPv6 addresses, and this host has no IPv6",
     );
 }
 
 #[test]
 fn a_shortage_of_this_machine_is_not_the_endpoints_failure() {
-    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::ADDRNOTAVAIL] {
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
         let error = || io::Error::from_raw_os_error(errno.raw_os_error());
         let sentence = format!("this machine can open no further connection: {}", error());
         let expected = Fault::Ours(sentence);
         assert_eq!(failure(&https(), AttemptPhase::Connecting, &wrapped(error()), LIMIT), expected);
-        let looking_up = wrapped(Unresolved::new(error()));
+        let looking_up = wrapped(CannotAsk::new(error()));
         assert_eq!(failure(&https(), AttemptPhase::Connecting, &looking_up, LIMIT), expected);
         // Once the request may have been written it is an outcome.
         assert!(matches!(failure(&https(), AttemptPhase::Waiting, &wrapped(error()), LIMIT), Fault::Endpoint(_)));
     }
     let saturated = failure(&https(), AttemptPhase::Connecting, &wrapped(Saturated), LIMIT);
-    assert_eq!(saturated, Fault::Ours("64 names are being resolved already".to_owned()));
+    assert_eq!(saturated, Fault::Ours(Saturated.to_string()));
+    let no_socket = failure(&https(), AttemptPhase::Connecting, &wrapped(NoSocket), LIMIT);
+    assert_eq!(no_socket, Fault::Ours(NoSocket.to_string()));
 }
 
 #[test]
 fn what_the_system_says_while_connecting() {
-    for (errno, sentence) in [
-        (Errno::CONNREFUSED, "no connection to crm.example:8080: connection refused"),
-        (Errno::NETUNREACH, "no connection to crm.example:8080: network unreachable"),
-        (Errno::NETDOWN, "no connection to crm.example:8080: network down"),
-        (Errno::HOSTUNREACH, "no connection to crm.example:8080: host unreachable"),
-        (Errno::CONNRESET, "no connection to crm.example:8080: connection reset"),
+    for (errno, doubtful, sentence) in [
+        (Errno::CONNREFUSED, false, "no connection to crm.example:8080: connection refused"),
+        (Errno::NETUNREACH, true, "no connection to crm.example:8080: network unreachable"),
+        (Errno::NETDOWN, true, "no connection to crm.example:8080: network down"),
+        (Errno::HOSTUNREACH, true, "no connection to crm.example:8080: host unreachable"),
+        (Errno::CONNRESET, false, "no connection to crm.example:8080: connection reset"),
     ] {
         let error = wrapped(io::Error::from_raw_os_error(errno.raw_os_error()));
         let fault = failure(&endpoint("http://crm.example:8080/x"), AttemptPhase::Connecting, &error, LIMIT);
-        assert_failed(&fault, ErrorKind::Connect, sentence);
+        if doubtful {
+            assert_unreached(&fault, ErrorKind::Connect, sentence);
+        } else {
+            assert_failed(&fault, ErrorKind::Connect, sentence);
+        }
     }
 }
 

@@ -78,7 +78,16 @@ struct Shared {
 
 impl Receiver {
     pub fn start() -> Self {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::listen(Ipv4Addr::LOCALHOST)
+    }
+
+    /// One that answers on every address of this host.
+    pub fn start_everywhere() -> Self {
+        Self::listen(Ipv4Addr::UNSPECIFIED)
+    }
+
+    fn listen(on: Ipv4Addr) -> Self {
+        let listener = std::net::TcpListener::bind((on, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let shared =

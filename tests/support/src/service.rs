@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ pub struct Service {
     pub secret_key: Option<String>,
     /// The size in KiB beyond which no file can grow from the next start on, as on a full disk.
     pub file_kib_max: Option<u64>,
+    /// How many files it may open from the next start on: the soft limit and the hard one.
+    pub open_files: Option<(u32, u32)>,
     process: Option<Process>,
     api: Api,
 }
@@ -66,6 +68,7 @@ impl Service {
             arguments,
             secret_key: None,
             file_kib_max: None,
+            open_files: None,
             process: None,
             api: Api::new(),
         }
@@ -172,9 +175,12 @@ impl Service {
     }
 
     fn command(&self) -> Command {
-        let mut command = match self.file_kib_max {
+        let limits = self.file_kib_max.map(|kib| format!("trap '' XFSZ; ulimit -f {kib}"));
+        let limits =
+            limits.or_else(|| self.open_files.map(|(soft, hard)| format!("ulimit -n {hard}; ulimit -Sn {soft}")));
+        let mut command = match limits {
             None => outbound(&[]),
-            Some(kib) => limited(kib),
+            Some(limits) => limited(&limits),
         };
         command.args(&self.arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
         command.envs(self.secret_key.iter().map(|key| ("OUTBOUND_SECRET_KEY", key)));
@@ -200,12 +206,13 @@ impl Drop for Service {
     }
 }
 
-/// The program, of whose files none can grow beyond `kib`: a write then fails, and no signal ends the process.
-fn limited(kib: u64) -> Command {
+/// The program, started by a shell that has lowered its own limits. A write beyond them fails, and no signal ends the
+/// process.
+fn limited(limits: &str) -> Command {
     let program = outbound(&[]);
     let mut shell = Command::new("/bin/bash");
-    shell.env_clear().args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"")]);
-    shell.arg(program.get_program()).stdin(std::process::Stdio::null());
+    shell.env_clear().args(["-c", &format!("{limits}; exec \"$0\" \"$@\"")]);
+    shell.arg(program.get_program()).stdin(Stdio::null());
     shell
 }
 

@@ -322,15 +322,15 @@ impl ShardCore {
     /// An attempt was not made: its entry waits again, in the workspace, or for its next incarnation.
     fn accept_inability(&mut self, finished: &FinishedAttempt, why: &str, now: Instant) -> bool {
         let item = &finished.start.item;
-        if self.unable.is_empty() {
-            warn!(shard = self.identity.shard, why, "Attempts cannot be made on this machine; they are tried again.");
-        }
         let Some(registered) = self.registry.get_mut(&finished.start.workspace) else {
             // The shard is being loaded again: it is read with all others that were not attempted.
             self.table.give_back(item.entry);
             return false;
         };
         self.unable.insert(item.entry);
+        if *self.unable_why != *why {
+            self.unable_why = why.into();
+        }
         self.table.waits_again(item);
         registered.waiting += 1;
         if registered.phase == Phase::Active {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::WorkspaceCore;
-use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, Item, Start, unable_for_good};
+use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, Item, Start, not_made};
 use crate::actor::workspace::test_run::TestStage;
 use crate::journal::port::{Newest, Step};
 use crate::message::{EntryId, Message};
@@ -156,7 +156,7 @@ impl WorkspaceCore {
         self.test.stage = TestStage::Idle;
         let attempt = match &finished.end {
             AttemptEnd::Done(done) => finished.attempt(done),
-            AttemptEnd::Unable(why) => finished.attempt(&unable_for_good(why)),
+            AttemptEnd::Unable(why) => finished.attempt(&not_made(why)),
         };
         let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &self.context.policy);
         let mut step = self.apply(events);

@@ -22,7 +22,8 @@ use crate::app::{self, App, AppError, Credentials, now};
 use crate::cli::client::Client;
 use crate::cli::credentials::{KeyBytes, TokenText};
 use crate::cli::failure::CommandFailure;
-use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig, RECEIVER_CONNECTIONS_MAX};
+use crate::cli::runtime::raise_descriptor_limit;
+use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig, NameSource, RECEIVER_CONNECTIONS_MAX};
 use crate::http::receiver::{Received, Treatment, receiver};
 use crate::http::serve;
 use crate::message::WorkspaceId;
@@ -145,6 +146,8 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
         listen,
         public_url: None,
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),
+        descriptors: raise_descriptor_limit(),
+        names: NameSource::default(),
     }
 }
 

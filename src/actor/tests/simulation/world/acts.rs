@@ -306,5 +306,11 @@ fn is_poison(item: &Item) -> bool {
 
 fn done(error: Option<&str>) -> Arc<AttemptOutcome> {
     let error = error.map(|detail| AttemptError { kind: ErrorKind::Connect, detail: detail.to_owned() });
-    Arc::new(AttemptOutcome { headers: Arc::default(), error, response: None, duration: Duration::from_millis(1) })
+    Arc::new(AttemptOutcome {
+        headers: Arc::default(),
+        error,
+        response: None,
+        duration: Duration::from_millis(1),
+        excused: false,
+    })
 }

@@ -1,0 +1,119 @@
+//! The outage rule: whether this node's own network fails, or the endpoints do
+//! ([contract, section 2](crate::docs::contract#2-the-post-out)).
+//!
+//! One for all couriers of a node. While nothing is in doubt it costs an attempt two loads.
+
+mod rule;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use crate::config::OUTAGE_WINDOW;
+use rule::OutageRule;
+pub(super) use rule::Verdict;
+
+/// Why an attempt waits during an outage.
+pub const OUTAGE: &str = "the network of this node is down: several hosts cannot be reached, and none is";
+
+/// What the couriers of a node know of its network.
+#[derive(Debug, Default)]
+pub struct Outage {
+    rule: Mutex<OutageRule>,
+    /// Failures that are held until it is known whose they are.
+    held: AtomicUsize,
+    is_on: AtomicBool,
+    is_stopping: AtomicBool,
+    /// A host was reached, or something was decided.
+    changed: Notify,
+}
+
+/// Counts a failure that is held.
+struct Held<'a>(&'a AtomicUsize);
+
+impl Outage {
+    /// One sentence while the network of this node is down.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let hosts = self.is_on().then(|| self.rule.lock().failing())?;
+        Some(format!("{OUTAGE} ({hosts} failed); attempts wait, and nothing is counted"))
+    }
+
+    /// Holds nothing any more: what is undecided stays in its stream, and what was sent is not counted.
+    pub fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// Whether `host` may be attempted now: during an outage those that failed are only probed.
+    pub(super) fn admits(&self, host: &str) -> bool {
+        !self.is_on() || self.rule.lock().admits(host, Instant::now())
+    }
+
+    /// A host was reached.
+    pub(super) fn reached(&self) {
+        if self.held.load(Ordering::SeqCst) == 0 && !self.is_on() {
+            return;
+        }
+        if let Some(over) = self.rule.lock().reached(Instant::now()) {
+            self.is_on.store(false, Ordering::SeqCst);
+            info!(
+                lasted = ?over.lasted, set_aside = over.set_aside,
+                "A host was reached: the network of this node is back, and what waited is attempted."
+            );
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// An attempt that began at `began` failed as it would without a network. Waits until it is known whose fault
+    /// that is, at most [`OUTAGE_WINDOW`]. `host` is the one that could not be reached; `None` when it was sent
+    /// something, which tells nothing of the network.
+    pub(super) async fn judge(&self, host: Option<&str>, began: Instant) -> Verdict {
+        let _held = Held::new(&self.held);
+        let failed = Instant::now();
+        if let Some(host) = host {
+            self.rule.lock().failed(host, failed);
+        }
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(verdict) = self.decide(began, failed) {
+                return verdict;
+            }
+            drop(timeout_at(failed + OUTAGE_WINDOW, changed).await);
+        }
+    }
+
+    fn decide(&self, began: Instant, failed: Instant) -> Option<Verdict> {
+        if self.is_stopping.load(Ordering::SeqCst) {
+            return Some(Verdict::Outage);
+        }
+        let mut rule = self.rule.lock();
+        let verdict = rule.judge(began, failed, Instant::now());
+        if rule.is_on() && !self.is_on.swap(true, Ordering::SeqCst) {
+            warn!(hosts = rule.failing(), "{OUTAGE}: attempts wait, and nothing is counted until one is.");
+            self.changed.notify_waiters();
+        }
+        verdict
+    }
+}
+
+impl<'a> Held<'a> {
+    fn new(held: &'a AtomicUsize) -> Self {
+        held.fetch_add(1, Ordering::SeqCst);
+        Self(held)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,153 @@
+//! Whose fault it is that hosts cannot be reached: theirs, or that of this node's network.
+
+use outbound::deliver::{OUTAGE, Outage};
+use support::dns::{Answer, DnsServer};
+
+use crate::names::source;
+use crate::*;
+
+struct Node {
+    dns: DnsServer,
+    endpoint: Endpoint,
+    outage: Arc<Outage>,
+    courier: Courier,
+}
+
+impl Node {
+    fn start(script: Vec<Step>) -> Self {
+        let (dns, outage) = (DnsServer::start(), Arc::<Outage>::default());
+        let egress = Egress { names: source(&dns), outage: Arc::clone(&outage), ..Egress::default() };
+        let courier = Courier::new(&CourierOptions { egress, ..options(&["127.0.0.0/8"]) }).unwrap();
+        Self { dns, endpoint: Endpoint::start(script), outage, courier }
+    }
+
+    fn url(&self, host: &str) -> String {
+        format!("http://{host}:{}/", self.endpoint.address.port())
+    }
+
+    async fn judged(&self, host: &str) -> PostResult {
+        self.courier.attempt_judged(&post(&self.url(host), "msg_7_1-0")).await
+    }
+
+    async fn all_judged(&self, hosts: &[&str]) -> Vec<PostResult> {
+        futures_util::future::join_all(hosts.iter().map(|host| self.judged(host))).await
+    }
+
+    async fn outage_begins(&self) {
+        let began = Instant::now();
+        while self.outage.reason().is_none() {
+            assert!(began.elapsed() < Duration::from_secs(60), "no outage was found");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn is_counted(result: &PostResult) -> bool {
+    matches!(result, PostResult::Done(done) if done.error.is_some() && !done.excused)
+}
+
+const HOSTS: [&str; 4] = ["a.example", "b.example", "c.example", "d.example"];
+
+#[tokio::test]
+async fn when_several_hosts_fail_and_none_is_reached_nothing_is_counted_until_one_is() {
+    let node = Node::start(vec![Step::Reply(ok())]);
+    for (host, answer) in HOSTS.into_iter().zip([Answer::Silence, Answer::Failure, Answer::Refusal, Answer::Silence]) {
+        node.dns.answer(host, answer);
+    }
+    let unable = PostResult::Unable(OUTAGE.to_owned());
+    assert_eq!(node.all_judged(&HOSTS).await, [unable.clone(), unable.clone(), unable.clone(), unable.clone()]);
+    assert!(node.outage.reason().unwrap().contains("4 failed"));
+    // Nothing is held any more, and a name that does not exist is known not to.
+    assert_eq!(node.judged("a.example").await, unable);
+    assert!(is_counted(&node.judged("none.example").await));
+    // A test is told at once what there is to see.
+    let test = node.courier.attempt(&post(&node.url("d.example"), "test_1")).await;
+    assert!(is_counted(&test), "{test:?}");
+
+    // Each host is probed once a second, and the first one that is reached ends it.
+    node.dns.answer("a.example", Answer::at("127.0.0.1"));
+    let began = Instant::now();
+    while node.judged("a.example").await == unable {
+        assert!(began.elapsed() < Duration::from_secs(60), "the host was not probed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(node.outage.reason(), None);
+    assert_eq!(node.endpoint.seen().requests.len(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_name_server_is_the_customers_while_others_are_reached() {
+    let node = Node::start(vec![Step::Reply(ok())]);
+    node.dns.answer("healthy.example", Answer::at("127.0.0.1"));
+    for (host, answer) in HOSTS.into_iter().zip([Answer::Silence, Answer::Failure, Answer::Failure, Answer::Silence]) {
+        node.dns.answer(host, answer);
+    }
+    let healthy = async {
+        loop {
+            assert!(matches!(node.judged("healthy.example").await, PostResult::Done(done) if done.error.is_none()));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        results = node.all_judged(&HOSTS) => assert!(results.iter().all(is_counted), "{results:?}"),
+        () = healthy => {}
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_shows_that_a_host_is_reached() {
+    let node = Node::start(vec![Step::Reply(ok())]);
+    HOSTS.iter().for_each(|host| node.dns.answer(host, Answer::Failure));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = async {
+        loop {
+            assert!(is_counted(&node.courier.attempt_judged(&post(&format!("http://{free}/"), "msg_1")).await));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        results = node.all_judged(&HOSTS) => assert!(results.iter().all(is_counted), "{results:?}"),
+        () = refused => {}
+    }
+}
+
+#[tokio::test]
+async fn two_hosts_are_no_outage() {
+    let node = Node::start(Vec::new());
+    HOSTS.iter().for_each(|host| node.dns.answer(host, Answer::Failure));
+    let results = node.all_judged(&["a.example", "b.example", "a.example"]).await;
+    assert!(results.iter().all(is_counted), "{results:?}");
+    assert_eq!(node.outage.reason(), None);
+}
+
+/// What was sent on a kept connection when the network went away.
+#[tokio::test]
+async fn a_request_that_was_sent_into_an_outage_is_logged_and_not_counted() {
+    let node = Node::start(vec![Step::Reply(ok()), Step::ReplyAndStall(Vec::new())]);
+    node.dns.answer("sent.example", Answer::at("127.0.0.1"));
+    HOSTS.iter().for_each(|host| node.dns.answer(host, Answer::Silence));
+    assert!(matches!(node.judged("sent.example").await, PostResult::Done(done) if done.error.is_none()));
+    let (sent, _, ()) = tokio::join!(node.judged("sent.example"), node.all_judged(&HOSTS), node.outage_begins());
+    let PostResult::Done(done) = sent else { panic!("{sent:?}") };
+    assert!(done.excused, "{done:?}");
+    assert_failed(&done, ErrorKind::Timeout, "sent.example did not answer within 500ms");
+    assert_eq!((node.endpoint.seen().requests.len(), node.endpoint.seen().connections), (2, 1));
+}
+
+#[tokio::test]
+async fn a_service_that_stops_holds_nothing() {
+    let node = Node::start(Vec::new());
+    node.dns.answer("a.example", Answer::Failure);
+    let stopping = async {
+        tokio::time::timeout(Duration::from_secs(60), async {
+            while node.dns.asked().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .unwrap();
+        node.outage.stop();
+    };
+    let (result, ()) = tokio::join!(node.judged("a.example"), stopping);
+    assert_eq!(result, PostResult::Unable(OUTAGE.to_owned()));
+}
