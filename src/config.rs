@@ -256,6 +256,14 @@ pub const ANSWER_BYTES_FREE: usize = 16 * 1024;
 pub const DOWNLOAD_RATE_MIN: u64 = 64 * 1024;
 /// How far behind that rate a caller may be.
 pub const DOWNLOAD_GRACE: Duration = Duration::from_secs(10);
+/// Bytes of a body of many messages.
+pub const PUBLISHED_BODY_MAX: usize = 4 * 1024 * 1024;
+/// Messages of such a body: they are stored in one step, which holds up a Redis for about a millisecond.
+pub const PUBLISHED_LINES_MAX: usize = 1_000;
+/// Such bodies being taken in at a time; further ones wait.
+pub const PUBLISHED_BODIES_AT_ONCE: usize = 16;
+/// Of these, those for one workspace.
+pub const PUBLISHED_BODIES_PER_WORKSPACE: usize = 4;
 /// How long the facade waits for the store to read a workspace or take a message.
 pub const STORE_ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How often it is asked whether a workspace moved for the live streams of it; read is only what moved.

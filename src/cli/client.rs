@@ -117,6 +117,14 @@ impl Client {
         self.call(Method::POST, self.url(&["messages"]), Some(message.bytes().clone())).await.map(drop)
     }
 
+    /// Publishes messages, one a line: all of them or none; `Ok` is durable.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn publish_lines(&self, lines: Bytes) -> Result<(), RequestError> {
+        self.send(Method::POST, self.url(&["messages"]), Some(("application/x-ndjson", lines))).await.map(drop)
+    }
+
     /// Reads `path` below the service or workspace.
     ///
     /// # Errors
@@ -183,9 +191,19 @@ impl Client {
     }
 
     async fn call(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Response, RequestError> {
+        self.send(method, url, body.map(|body| ("application/json", body))).await
+    }
+
+    /// Sends a request with a body of a media type.
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<(&'static str, Bytes)>,
+    ) -> Result<Response, RequestError> {
         let mut request = self.http.request(method, url).header(AUTHORIZATION, self.token.clone());
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        if let Some((media, body)) = body {
+            request = request.header(CONTENT_TYPE, media).body(body);
         }
         let response = request.send().await.map_err(|error| {
             let error = error.without_url();

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use http_body_util::LengthLimitError;
+use http_body_util::BodyExt;
 use url::form_urlencoded;
 
 use super::problem::{Problem, ProblemKind};
@@ -30,6 +30,11 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
+/// Whether the body is declared as JSON objects, one a line (NDJSON, JSON lines).
+pub(super) fn declares_lines(headers: &HeaderMap) -> bool {
+    matches!(media(headers).as_str(), "application/x-ndjson" | "application/ndjson" | "application/jsonl")
+}
+
 /// How large a body may be, and how long it may take to arrive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyBound {
@@ -40,17 +45,13 @@ pub(super) struct BodyBound {
 /// Holds for every body of which nothing else is said.
 pub(super) const BODY: BodyBound = BodyBound { bytes: REQUEST_BODY_MAX, within: REQUEST_READ_TIMEOUT };
 
-/// Reads the whole body within the bound.
+/// Reads the whole body within the bound. Of one that is larger twice the bound is passed over, so that a caller who
+/// is still writing gets the answer.
 pub(super) async fn read(body: Body, bound: BodyBound) -> Result<Bytes, Problem> {
     let BodyBound { bytes, within } = bound;
-    let too_large = || Problem::new(ProblemKind::BodyTooLarge, format!("send at most {bytes} bytes"));
-    // A length that is told beforehand is believed: what is refused anyway is not waited for.
-    if body.size_hint().lower() > bytes as u64 {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(within, to_bytes(body, bytes)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_too_large(&error) => Err(too_large()),
+    match tokio::time::timeout(within, collect(body, bytes)).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(Problem::new(ProblemKind::BodyTooLarge, format!("send at most {bytes} bytes"))),
         Ok(Err(_)) => Err(Problem::new(ProblemKind::BodyUnreadable, "the body broke off; send it again, whole")),
         Err(_) => {
             let detail = format!("send the whole body within {} s", within.as_secs());
@@ -59,15 +60,33 @@ pub(super) async fn read(body: Body, bound: BodyBound) -> Result<Bytes, Problem>
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.is::<LengthLimitError>())
+/// The body; `None` when it has more than `max` bytes.
+async fn collect(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut read = Vec::with_capacity(if told <= max { told } else { 0 });
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        seen += data.len();
+        if seen <= max {
+            read.extend_from_slice(&data);
+        } else if seen > 2 * max {
+            break;
+        }
+    }
+    Ok((seen <= max).then(|| read.into()))
 }
 
 /// `application/json` or any `application/…+json`, whatever parameters follow.
 fn declares_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let media = media(headers);
     media.strip_prefix("application/").is_some_and(|subtype| subtype == "json" || subtype.ends_with("+json"))
+}
+
+/// The declared type without parameters, in lower case.
+fn media(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// The fields of a form.

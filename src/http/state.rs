@@ -17,7 +17,9 @@ use super::problem::{Problem, ProblemKind};
 use super::reader::StoreReader;
 use super::sending::Sending;
 use super::shares::Shares;
-use crate::config::{COMMANDS_PER_WORKSPACE, REQUESTS_AT_ONCE};
+use crate::config::{
+    COMMANDS_PER_WORKSPACE, PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE, REQUESTS_AT_ONCE,
+};
 use crate::deliver::Guard;
 use crate::journal::port::{Journal, SubmitError};
 use crate::message::WorkspaceId;
@@ -78,6 +80,8 @@ pub(super) struct FacadeState {
     pub(super) sending: Sending,
     /// Commands that wait for their answers.
     commands: Shares,
+    /// Bodies of many messages that are taken in.
+    pub(super) bodies: Shares,
     /// What `/openapi.json` answers.
     pub(super) description: Bytes,
 }
@@ -94,8 +98,9 @@ impl FacadeState {
         let reader = Arc::new(StoreReader::new(Arc::clone(&facade.journal), Arc::clone(&facade.keyring)));
         let live = LiveStreams::new(Arc::clone(&reader), facade.policy);
         let commands = Shares::new(REQUESTS_AT_ONCE, COMMANDS_PER_WORKSPACE);
+        let bodies = Shares::new(PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE);
         let (places, sending) = (RequestPlaces::new(), Sending::new());
-        Self { facade, reader, failures: Failures::default(), live, places, sending, commands, description }
+        Self { facade, reader, failures: Failures::default(), live, places, sending, commands, bodies, description }
     }
 
     /// Submits `action` and waits for its answer: [`Facade::answer_wait`], and for a test as much longer

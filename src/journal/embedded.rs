@@ -138,10 +138,19 @@ impl Journal for Embedded {
     }
 
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        let ids = self.publish_all(workspace, std::slice::from_ref(message)).await?;
+        ids.into_iter().next().ok_or_else(|| self.store.gone("storing a message").into())
+    }
+
+    async fn publish_all(
+        &self,
+        workspace: &WorkspaceId,
+        messages: &[RawMessage],
+    ) -> Result<Vec<EntryId>, PublishError> {
         let _permit = self.store.permit().await;
         let (reply, stored) = oneshot::channel();
         let shard = workspace.shard(self.shards());
-        self.store.call(Job::Publish { shard, workspace: workspace.clone(), message: message.clone(), reply });
+        self.store.call(Job::Publish { shard, workspace: workspace.clone(), messages: messages.into(), reply });
         stored.await.map_err(|_| self.store.gone("storing a message"))?
     }
 

@@ -81,6 +81,13 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`PublishError`].
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError>;
 
+    /// The same for several messages of a workspace, in order: all of them or none.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    async fn publish_all(&self, workspace: &WorkspaceId, messages: &[RawMessage])
+    -> Result<Vec<EntryId>, PublishError>;
+
     /// Reads what is durable of a workspace, as of one moment.
     ///
     /// # Errors

@@ -101,6 +101,18 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { (self.publish)() }
     }
 
+    async fn publish_all(
+        &self,
+        workspace: &WorkspaceId,
+        messages: &[RawMessage],
+    ) -> Result<Vec<EntryId>, PublishError> {
+        let mut ids = Vec::new();
+        for message in messages {
+            ids.push(self.publish(workspace, message).await?);
+        }
+        Ok(ids)
+    }
+
     async fn version(&self, _workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
         Ok((self.version)())
     }

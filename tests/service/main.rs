@@ -11,6 +11,7 @@ mod facade;
 mod full_disk;
 mod input;
 mod mail;
+mod many_messages;
 mod reload;
 mod sealed;
 mod shortage;

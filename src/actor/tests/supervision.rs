@@ -116,6 +116,14 @@ impl Journal for Panicking {
         self.inner.publish(workspace, message).await
     }
 
+    async fn publish_all(
+        &self,
+        workspace: &WorkspaceId,
+        messages: &[RawMessage],
+    ) -> Result<Vec<EntryId>, PublishError> {
+        self.inner.publish_all(workspace, messages).await
+    }
+
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         self.inner.read(workspace).await
     }

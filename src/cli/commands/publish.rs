@@ -18,6 +18,7 @@ use crate::cli::values::parse_prefix;
 use crate::journal::Journal;
 use crate::message::{RawMessage, WorkspaceId};
 
+mod batches;
 pub mod error;
 pub(super) mod lines;
 pub(super) mod pipeline;
@@ -73,7 +74,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), CommandFailure
         let mut passed = |bytes: u64| bar.inc(bytes);
         let sent = match transport {
             Transport::Service(server) => {
-                pipeline::send_all(&mut lines, |message| server.publish(message), &mut passed).await
+                batches::send_batches(&mut lines, |lines| server.publish_lines(lines), &mut passed).await
             }
             Transport::Redis(config) => {
                 let journal = connect(config).await?;

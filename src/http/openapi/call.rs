@@ -55,6 +55,8 @@ pub(in crate::http) struct ApiCall {
     problems: Vec<ProblemKind>,
     schemas: Schemas,
     sent: Option<String>,
+    /// A body of another type that is taken, too.
+    also: Option<(&'static str, Content)>,
 }
 
 /// The description of a call, ready to stand in the document.
@@ -90,7 +92,7 @@ impl ApiCall {
         let parameters: Vec<Parameter> = names.map(|name| path_parameter(name, &mut schemas)).collect();
         let operation = OperationBuilder::new().parameters((!parameters.is_empty()).then_some(parameters));
         let (answers, problems) = (BTreeMap::new(), Vec::new());
-        Self { path, route, is_open: false, method, operation, answers, problems, schemas, sent: None }
+        Self { path, route, is_open: false, method, operation, answers, problems, schemas, sent: None, also: None }
     }
 
     /// The operation's id, and what it does in a few words.
@@ -138,6 +140,12 @@ impl ApiCall {
             .required(Some(required))
             .content("application/json", content);
         self.operation = self.operation.request_body(Some(body.build()));
+        self
+    }
+
+    /// Takes a body of another type, too.
+    pub(in crate::http) fn also_takes(mut self, media: &'static str, content: Content) -> Self {
+        self.also = Some((media, content));
         self
     }
 
@@ -198,13 +206,11 @@ impl ApiCall {
         for (status, response) in self.answers {
             operation = operation.response(status.to_string(), response);
         }
-        DescribedCall {
-            method: self.method,
-            path: self.path,
-            operation: operation.build(),
-            schemas: self.schemas,
-            sent: self.sent,
+        let mut operation = operation.build();
+        if let (Some((media, content)), Some(RefOr::T(body))) = (self.also, operation.request_body.as_mut()) {
+            body.content.insert(media.to_owned(), content.into());
         }
+        DescribedCall { method: self.method, path: self.path, operation, schemas: self.schemas, sent: self.sent }
     }
 }
 

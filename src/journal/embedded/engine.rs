@@ -29,8 +29,8 @@ pub(super) enum Job {
     Publish {
         shard: u16,
         workspace: WorkspaceId,
-        message: RawMessage,
-        reply: Reply<EntryId, PublishError>,
+        messages: Vec<RawMessage>,
+        reply: Reply<Vec<EntryId>, PublishError>,
     },
     Submit {
         shard: u16,
@@ -66,7 +66,7 @@ impl Job {
     /// About how many bytes it adds to a transaction.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Publish { message, .. } => message.bytes().len(),
+            Self::Publish { messages, .. } => messages.iter().map(|message| message.bytes().len()).sum(),
             Self::Submit { command, .. } => command.len(),
             Self::Requeue { fields, .. } => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
             Self::Shard { request: ShardRequest::Commit { batch, .. }, .. } => {
@@ -133,10 +133,13 @@ impl Engine {
 
     fn apply(&mut self, tables: &mut Transaction<'_>, job: Job) -> StorageResult<Deferred> {
         match job {
-            Job::Publish { shard, workspace, message, reply } => {
-                let fields = [("workspace", workspace.as_str().as_bytes()), ("message", message.bytes())];
-                let id = tables.publish(shard, &fields.map(|(name, value)| (name.as_bytes(), value)))?;
-                Ok(answered(reply, Ok(id)))
+            Job::Publish { shard, workspace, messages, reply } => {
+                let mut ids = Vec::with_capacity(messages.len());
+                for message in &messages {
+                    let fields = [("workspace", workspace.as_str().as_bytes()), ("message", message.bytes())];
+                    ids.push(tables.publish(shard, &fields.map(|(name, value)| (name.as_bytes(), value)))?);
+                }
+                Ok(answered(reply, Ok(ids)))
             }
             Job::Submit { shard, workspace, command, reply, answer } => {
                 let fields = [("workspace", workspace.as_str().as_bytes()), ("command", command.as_ref())];

@@ -67,6 +67,25 @@ impl RedisInner {
         })
     }
 
+    pub(super) async fn publish_messages(
+        &self,
+        workspace: &WorkspaceId,
+        messages: &[RawMessage],
+    ) -> Result<Vec<EntryId>, PublishError> {
+        let keys = self.keys.shard(workspace.shard(self.shards));
+        let mut cmd = self.connector.script(Script::Publish, &[keys.messages()]);
+        cmd.arg(workspace.as_str());
+        for message in messages {
+            cmd.arg(message.bytes().as_ref());
+        }
+        let answer = self.shared.call(&keys.owner(), &cmd).await.and_then(reply::list);
+        let ids = answer.and_then(|ids| ids.into_iter().map(reply::id).collect());
+        ids.map_err(|error| match classify(&error) {
+            ErrorClass::Full => PublishError::Full,
+            _ => PublishError::Store(store_error("appending messages", error)),
+        })
+    }
+
     pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::Last);

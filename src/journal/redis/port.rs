@@ -55,6 +55,14 @@ impl Journal for Redis {
         self.inner.publish_message(workspace, message).await
     }
 
+    async fn publish_all(
+        &self,
+        workspace: &WorkspaceId,
+        messages: &[RawMessage],
+    ) -> Result<Vec<EntryId>, PublishError> {
+        self.inner.publish_messages(workspace, messages).await
+    }
+
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         self.inner.read_workspace(workspace).await
     }

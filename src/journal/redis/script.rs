@@ -14,6 +14,7 @@ pub(super) enum Script {
     Meta,
     Owner,
     Present,
+    Publish,
     Read,
     Release,
     Requeue,
@@ -21,13 +22,14 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 10] = [
+pub(super) const TEXTS: [&str; 11] = [
     include_str!("../../../redis/acquire.lua"),
     include_str!("../../../redis/commit.lua"),
     include_str!("../../../redis/handover.lua"),
     include_str!("../../../redis/meta.lua"),
     include_str!("../../../redis/owner.lua"),
     include_str!("../../../redis/present.lua"),
+    include_str!("../../../redis/publish.lua"),
     include_str!("../../../redis/read.lua"),
     include_str!("../../../redis/release.lua"),
     include_str!("../../../redis/requeue.lua"),

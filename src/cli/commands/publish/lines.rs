@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use crate::message::MESSAGE_BYTES_MAX;
 
-/// Lines that are read ahead at most.
-const READ_AHEAD_MAX: usize = 16;
+/// Lines that are read ahead at most: enough for a batch. With the largest messages 64 MiB.
+const READ_AHEAD_MAX: usize = 256;
 
 /// One line of the input, without its end.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,0 +1,98 @@
+//! Messages from lines to answers through a service: as many lines at a time as have been read, one batch after the
+//! other, so that the order of the lines is kept. A batch is published whole or not at all.
+
+use std::io;
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{self, error::TryRecvError};
+
+use super::error::{PublishFailed, UnpublishedLines};
+use super::lines::InputLine;
+use crate::cli::client::RequestError;
+use crate::config::PUBLISHED_LINES_MAX;
+use crate::message::{Invalid, Message};
+
+/// Bytes of a batch, beyond which no further line joins it: a quarter of what the service takes.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Sends every line until the input ends, a line is bad or a batch is refused. `passed` gets the length of the
+/// lines that are done. Returns how many messages were published.
+pub(super) async fn send_batches<S, F>(
+    lines: &mut mpsc::Receiver<io::Result<InputLine>>,
+    send: S,
+    passed: &mut (dyn FnMut(u64) + Send),
+) -> Result<u64, PublishFailed>
+where
+    S: Fn(Bytes) -> F,
+    F: Future<Output = Result<(), RequestError>>,
+{
+    let (mut line, mut published) = (0, 0);
+    loop {
+        let mut batch = Batch { first: line + 1, ..Batch::default() };
+        let mut read = lines.recv().await;
+        let end = loop {
+            if let Err(end) = batch.take(read, &mut line) {
+                break Some(end);
+            }
+            // Whoever writes into a pipe is not kept waiting for company.
+            read = match lines.try_recv() {
+                _ if batch.is_full() => break None,
+                Ok(line) => Some(line),
+                Err(TryRecvError::Empty) => break None,
+                Err(TryRecvError::Disconnected) => None,
+            };
+        };
+        if batch.messages > 0 {
+            let unpublished = UnpublishedLines::new(Vec::new(), batch.first);
+            let sent = send(batch.text.into()).await;
+            sent.map_err(|source| PublishFailed::Stopped { published, unpublished, source })?;
+            published += batch.messages;
+        }
+        passed(batch.length);
+        match end {
+            None => {}
+            Some(InputEnd::Whole) => return Ok(published),
+            Some(InputEnd::Unreadable(source)) => return Err(PublishFailed::Read { line, published, source }),
+            Some(InputEnd::BadLine(source)) => return Err(PublishFailed::BadLine { line, published, source }),
+        }
+    }
+}
+
+/// Lines that go together.
+#[derive(Debug, Default)]
+struct Batch {
+    /// The number of the first one.
+    first: u64,
+    text: Vec<u8>,
+    messages: u64,
+    /// In the input, with line ends and blank lines.
+    length: u64,
+}
+
+/// Why no further line is taken.
+#[derive(Debug)]
+enum InputEnd {
+    Whole,
+    Unreadable(io::Error),
+    BadLine(Invalid),
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.messages >= PUBLISHED_LINES_MAX as u64 || self.text.len() >= BATCH_BYTES_MAX
+    }
+
+    /// Takes what was read; `line` counts.
+    fn take(&mut self, read: Option<io::Result<InputLine>>, line: &mut u64) -> Result<(), InputEnd> {
+        let InputLine { text, length } = read.ok_or(InputEnd::Whole)?.map_err(InputEnd::Unreadable)?;
+        *line += 1;
+        if !text.iter().all(u8::is_ascii_whitespace) {
+            let message = Message::parse(text).map_err(InputEnd::BadLine)?;
+            self.text.extend_from_slice(message.raw().bytes());
+            self.text.push(b'\n');
+            self.messages += 1;
+        }
+        self.length += length;
+        Ok(())
+    }
+}
