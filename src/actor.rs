@@ -20,6 +20,7 @@
 
 mod protocol;
 mod rejections;
+mod store_watch;
 mod report_queue;
 mod workspace;
 mod shard;

@@ -51,7 +51,7 @@ pub struct Credentials<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The address to listen on cannot be had.
-    #[error("cannot listen on {address}: stop what uses the port, or choose another address with --listen")]
+    #[error("cannot listen on {address}: {}", mend_listen(source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -94,6 +94,19 @@ pub enum AppError {
     /// The journal is of no use until it is opened again.
     #[error("the service has ended, because the journal can only be opened again by a new start")]
     Journal(#[source] StoreError),
+}
+
+/// What helps where an address cannot be listened on.
+fn mend_listen(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    match source.kind() {
+        AddrInUse => "stop what uses the port, or choose another with --listen",
+        AddrNotAvailable => {
+            "this machine does not have that address; give one of its own with --listen, or 0.0.0.0 for all of them"
+        }
+        PermissionDenied => "this user may not use the port; choose one from 1024 on with --listen",
+        _ => "choose another address with --listen",
+    }
 }
 
 /// The wall clock.

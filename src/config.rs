@@ -98,6 +98,12 @@ pub const STORE_KEEPALIVE: Duration = Duration::from_secs(10);
 pub const STORE_UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 /// Pauses between tries to reach Redis.
 pub const STORE_BACKOFF: Pauses = Pauses { first: Duration::from_millis(20), most: Duration::from_secs(1) };
+/// How often a node asks the store how it is.
+pub const STORE_WATCH_EVERY: Duration = Duration::from_secs(1);
+/// Shards of a cluster whose nodes are asked each time: more nodes than that hold few shards each.
+pub const CLUSTER_QUESTIONS_MAX: u16 = 16;
+/// How often a trouble of the store that lasts is told again.
+pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// A shared connection that was idle for so long is asked for a sign of life first.
 pub const STORE_IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Requests of one shard connection that wait to be sent: one load for every entry and command that a shard

@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::protocol::ToShard;
@@ -23,10 +23,11 @@ use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::actor::shard::{ShardActor, ShardStatus, Tools};
+use crate::actor::store_watch::{StoreCondition, watch_store};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier, OUTAGE, Outage};
-use crate::journal::port::{Holder, Journal, StoreError};
+use crate::journal::port::{Holder, Journal, StoreError, StoreTrouble};
 use crate::notify::Mailer;
 use crate::seal::Keyring;
 use crate::sign::Secret;
@@ -72,6 +73,7 @@ pub struct Handle {
 struct Board {
     statuses: Mutex<Statuses>,
     rejections: Arc<Rejections>,
+    store: Arc<StoreCondition>,
 }
 
 struct Statuses {
@@ -178,7 +180,7 @@ impl Handle {
 impl Board {
     fn new(of_shards: Vec<ShardStatus>) -> Self {
         let statuses = Mutex::new(Statuses { of_shards, unable_since: None });
-        Self { statuses, rejections: Arc::default() }
+        Self { statuses, rejections: Arc::default(), store: Arc::default() }
     }
 
     fn set(&self, shard: usize, status: ShardStatus) {
@@ -196,7 +198,9 @@ impl Board {
 
     fn report(&self) -> ShardReport {
         let board = self.statuses.lock();
-        let (notices, rejected) = (self.rejections.notices(), self.rejections.by_kind());
+        let mut notices = self.rejections.notices();
+        notices.extend(self.store.notice());
+        let rejected = self.rejections.by_kind();
         let mut report = ShardReport { notices, rejected, ..ShardReport::default() };
         for (shard, status) in board.of_shards.iter().enumerate() {
             match status {
@@ -261,6 +265,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         addresses.extend(addrs.await.unwrap_or_default());
     }
     let hand_over = actix_rt::spawn(hand_over(Arc::clone(&options.journal)));
+    let watch_store = actix_rt::spawn(watch_store(Arc::clone(&options.journal), Arc::clone(&board.store)));
     let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(&board.rejections)));
     let mut all_released = Box::pin(futures_util::future::join_all(released));
     let end = tokio::select! {
@@ -279,6 +284,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
     };
     hand_over.abort();
     watch.abort();
+    watch_store.abort();
     for arbiter in arbiters {
         arbiter.stop();
         drop(arbiter.join());
@@ -354,15 +360,25 @@ async fn hand_over(journal: Arc<dyn Journal>) {
         // A panic must not end the hand-over for good.
         let handed = AssertUnwindSafe(journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK)).catch_unwind().await;
         let handed = handed.unwrap_or_else(|_| {
-            Err(StoreError { what: "the hand-over failed inside the service".to_owned(), source: None })
+            Err(StoreError {
+                trouble: StoreTrouble::Refused,
+                what: "the hand-over failed inside the service".to_owned(),
+                source: None,
+            })
         });
         match handed {
-            Ok(_) => failing = false,
+            Ok(_) => {
+                if failing {
+                    info!("The common input is handed over again.");
+                }
+                failing = false;
+            }
             Err(error) => {
-                if !failing {
+                if error.trouble != StoreTrouble::Refused {
+                    debug!(error = &error as &dyn Error, "The common input cannot be handed over now.");
+                } else if !std::mem::replace(&mut failing, true) {
                     warn!(error = &error as &dyn Error, "The common input cannot be handed over; it is tried again.");
                 }
-                failing = true;
                 tokio::time::sleep(HAND_OVER_RETRY).await;
             }
         }

@@ -31,7 +31,7 @@ use crate::config::SNAPSHOT_EVERY;
 use crate::deliver::{Courier, Post, PostResult};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, LoadError, Loaded, OwedMail, Poll, ShardConnection, ShardConnectionError,
-    ShardIntake, ShardRequest, ShardResponse, StoreError,
+    ShardIntake, ShardRequest, ShardResponse, StoreError, StoreTrouble,
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
@@ -354,7 +354,11 @@ fn failed_inside(shard: u16, what: &str) -> StoreAnswer {
 }
 
 fn acquiring_failed(shard: u16) -> StoreError {
-    StoreError { what: format!("acquiring shard {shard} failed inside the service"), source: None }
+    StoreError {
+        trouble: StoreTrouble::Away,
+        what: format!("acquiring shard {shard} failed inside the service"),
+        source: None,
+    }
 }
 
 /// How long a release may take.
@@ -373,6 +377,7 @@ async fn acquire(
     match acquired.connection.present(attempted).await {
         Ok(present) => Ok((acquired, present.into_iter().collect())),
         Err(error) => Err(AcquireError::Store(StoreError {
+            trouble: StoreTrouble::Away,
             what: format!("shard {shard} was lost right after it was acquired"),
             source: Some(Box::new(error)),
         })),

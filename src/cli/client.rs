@@ -61,8 +61,12 @@ pub enum RequestError {
     #[error("the service answered {status}: {detail}")]
     Refused { status: u16, detail: String },
     /// Nobody is there.
-    #[error("the service cannot be reached: is `outbound serve` running, and is --server right?")]
-    Unreachable(#[source] reqwest::Error),
+    #[error("the service at {server} cannot be reached: is `outbound serve` running, and is --server right?")]
+    Unreachable {
+        server: String,
+        #[source]
+        source: reqwest::Error,
+    },
     /// The connection broke before an answer.
     #[error("the service gave no answer; whether the request was carried out is unknown")]
     NoAnswer(#[source] reqwest::Error),
@@ -207,7 +211,11 @@ impl Client {
         }
         let response = request.send().await.map_err(|error| {
             let error = error.without_url();
-            if error.is_connect() { RequestError::Unreachable(error) } else { RequestError::NoAnswer(error) }
+            if error.is_connect() {
+                RequestError::Unreachable { server: self.root.origin().ascii_serialization(), source: error }
+            } else {
+                RequestError::NoAnswer(error)
+            }
         })?;
         let status = response.status();
         if status.is_success() {

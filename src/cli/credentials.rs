@@ -114,7 +114,7 @@ pub enum CredentialError {
     #[error("both {variable} and {flag} are set: keep one")]
     Twice { variable: &'static str, flag: &'static str },
     /// The file cannot be read.
-    #[error("the {what} file {} cannot be read", path.display())]
+    #[error("the {what} file {} cannot be read: {}", path.display(), mend_file(source))]
     Unreadable {
         what: &'static str,
         path: PathBuf,
@@ -123,10 +123,12 @@ pub enum CredentialError {
     },
     /// A client has no admin token to show.
     #[error(
-        "no admin token: set {} or --admin-token-file, or point --data-dir to the service's data directory",
-        ADMIN_TOKEN.variable
+        "no admin token: set {} or --admin-token-file, or point --data-dir to the service's data directory ({} {})",
+        ADMIN_TOKEN.variable,
+        data_dir.display(),
+        if data_dir.is_dir() { "holds none" } else { "is none" }
     )]
-    NoAdminToken,
+    NoAdminToken { data_dir: PathBuf },
     /// The facade would be open to others under a token that nobody chose.
     #[error(
         "listening on {listen}, which others can reach, needs an admin token: set {} or \
@@ -161,6 +163,19 @@ pub enum CredentialError {
     /// Not the form of secret keys.
     #[error("the secret keys in {from} cannot be used: {source}")]
     SecretKeys { from: CredentialOrigin, source: InvalidKeys },
+}
+
+/// What helps where a file cannot be read.
+pub(in crate::cli) fn mend_file(source: &io::Error) -> &'static str {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    match source.kind() {
+        NotFound => "there is none; check the path",
+        PermissionDenied => "this user may not; run as the user of the service, or let this one read it",
+        IsADirectory => "it is a directory; name a file",
+        NotADirectory => "a part of its path is no directory; check the path",
+        InvalidData => "it is no text",
+        _ => "the cause says why",
+    }
 }
 
 impl CommandError for CredentialError {

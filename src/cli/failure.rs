@@ -66,22 +66,34 @@ impl<E: CommandError> From<E> for CommandFailure {
     }
 }
 
+impl CommandFailure {
+    /// The sentence and its causes. A cause that the sentence above it already tells (some libraries print their
+    /// source) is left out.
+    #[must_use]
+    pub fn sentences(&self) -> Vec<String> {
+        let mut told = vec![self.error.to_string()];
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if told.last().is_none_or(|told| !told.contains(&text)) {
+                told.push(text);
+            }
+            cause = error.source();
+        }
+        told
+    }
+}
+
 /// As clap shows its errors.
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 impl fmt::Display for CommandFailure {
-    /// A cause that the sentence above it already tells (some libraries print their source) is left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = self.error.to_string();
-        writeln!(f, "{ERROR}error:{ERROR:#} {told}")?;
-        let mut cause = self.error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !told.contains(&text) {
-                writeln!(f, "  caused by: {text}")?;
-                told = text;
+        for (n, sentence) in self.sentences().iter().enumerate() {
+            match n {
+                0 => writeln!(f, "{ERROR}error:{ERROR:#} {sentence}")?,
+                _ => writeln!(f, "  caused by: {sentence}")?,
             }
-            cause = error.source();
         }
         Ok(())
     }
@@ -118,8 +130,20 @@ impl CommandError for RedisStartError {
     /// What the URL or the flags say is configuration; what Redis says can be mended there.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Url(_) | Self::Prefix(_) | Self::Cluster | Self::Shards { .. } | Self::ShardsRange(_) => EXIT_USAGE,
-            Self::Unreachable(..)
+            Self::Url(_)
+            | Self::Prefix(_)
+            | Self::NoTls(..)
+            | Self::NotRedis(..)
+            | Self::Login(_)
+            | Self::Database(_)
+            | Self::NoCluster(_)
+            | Self::Cluster
+            | Self::Shards { .. }
+            | Self::ShardsRange(_) => EXIT_USAGE,
+            Self::Unreachable { .. }
+            | Self::Closed { .. }
+            | Self::Certificate(..)
+            | Self::NotAllowed(_)
             | Self::Refused(_)
             | Self::Version(_)
             | Self::Evicts(_)

@@ -1,5 +1,6 @@
 //! How a subcommand reaches what it works on: through a running service, or straight to its Redis.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use url::Url;
@@ -8,7 +9,7 @@ use super::client::{Client, ClientBuildError};
 use super::credentials::{ADMIN_TOKEN, CredentialError, TokenText, admin_token};
 use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
-use super::values::{InvalidJournal, parse_journal};
+use super::values::{InvalidJournal, parse_http_url, parse_journal};
 use crate::app::now;
 use crate::config::{Compression, JournalConfig};
 use crate::journal::redis::{self, Redis, RedisOptions};
@@ -21,7 +22,7 @@ pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
     /// The service to talk to [default: http://127.0.0.1:8080]
-    #[arg(long, env = "OUTBOUND_SERVER", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "OUTBOUND_SERVER", value_name = "URL", hide_env_values = true, value_parser = parse_http_url)]
     pub server: Option<Url>,
     /// The data directory of the service, for its admin token
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
@@ -62,11 +63,14 @@ impl ServerArgs {
 }
 
 fn token(variable: Option<&str>, file: Option<&Path>, data_dir: &Path) -> Result<TokenText, CredentialError> {
-    let made = admin_token_file(data_dir);
-    match admin_token(variable, file)? {
-        Some(token) => Ok(token),
-        None if made.exists() => TokenText::read(&made),
-        None => Err(CredentialError::NoAdminToken),
+    if let Some(token) = admin_token(variable, file)? {
+        return Ok(token);
+    }
+    match TokenText::read(&admin_token_file(data_dir)) {
+        Err(CredentialError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(CredentialError::NoAdminToken { data_dir: data_dir.to_owned() })
+        }
+        read => read,
     }
 }
 
@@ -104,6 +108,7 @@ impl Transport {
         match journal.map(|text| parse_journal(text, prefix, true)).transpose()? {
             Some(JournalConfig::Redis { .. }) if server.server.is_some() => Err(TwoTransports.into()),
             Some(config @ JournalConfig::Redis { .. }) => Ok(Self::Redis(config)),
+            Some(JournalConfig::Embedded(Some(path))) if !path.is_file() => Err(InvalidJournal::NoFile { path }.into()),
             Some(JournalConfig::Embedded(_)) | None => server.workspace(workspace).map(Self::Service),
         }
     }
@@ -160,6 +165,6 @@ mod tests {
         let made = "0123456789abcdef0123456789abcdef";
         std::fs::write(admin_token_file(dir.path()), format!("{made}\n")).unwrap();
         assert_eq!(token(None, None, dir.path()).unwrap().as_str(), made);
-        assert!(matches!(token(None, None, Path::new("/nonexistent")), Err(CredentialError::NoAdminToken)));
+        assert!(matches!(token(None, None, Path::new("/nonexistent")), Err(CredentialError::NoAdminToken { .. })));
     }
 }

@@ -1,8 +1,9 @@
 //! Values of flags that several subcommands have: how they are written, and what is refused.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use url::Url;
+use url::{ParseError, Url};
 
 use super::failure::{CommandError, EXIT_USAGE};
 use crate::config::JournalConfig;
@@ -13,21 +14,31 @@ use crate::journal::redis::{PREFIX_MAX, is_prefix};
 pub enum InvalidJournal {
     /// Another scheme.
     #[error(
-        "--journal must be `embedded`, `embedded:PATH`, `redis://HOST:PORT`, `rediss://HOST:PORT` or \
-         `redis+cluster://HOST:PORT,HOST:PORT`"
+        "--journal must be `embedded`, `embedded:PATH`, `redis://HOST:PORT`, `rediss://HOST:PORT` (TLS), \
+         `redis+unix:///PATH`, `redis+cluster://HOST:PORT,HOST:PORT` or `rediss+cluster://…`"
     )]
     Form,
+    /// `embedded:` with a path to nothing, where a journal is read.
+    #[error("--journal embedded:{} names no file: name the journal of the running service", path.display())]
+    NoFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// `embedded:` without a path.
     #[error("--journal embedded: has no path: write `embedded` for the file in the data directory, or `embedded:PATH`")]
     NoPath,
     /// The part after the scheme is no URL.
     #[error(
-        "the Redis URL of --journal cannot be read: write `redis://HOST:PORT`, with `user:password@` before the host if needed"
+        "the Redis URL of --journal cannot be read: write `redis://HOST:PORT`, with `user:password@` before the host if \
+         needed, in which characters such as # / @ are percent-encoded (%23 %2F %40)"
     )]
-    Url(#[source] url::ParseError),
+    Url(#[source] ParseError),
     /// No host.
     #[error("the Redis URL of --journal has no host: write `redis://HOST:PORT`")]
     NoHost,
+    /// A socket without a path.
+    #[error("--journal redis+unix:// has no path: write `redis+unix:///PATH` with three slashes")]
+    NoSocket,
     /// An empty seed.
     #[error("a node in --journal redis+cluster:// is empty: write `redis+cluster://HOST:PORT,HOST:PORT`")]
     NoNode,
@@ -57,9 +68,13 @@ pub fn parse_journal(text: &str, prefix: &str, allow_volatile: bool) -> Result<J
             Ok(JournalConfig::Embedded(Some(path.into())))
         };
     }
-    if let Some(nodes) = text.strip_prefix("redis+cluster://") {
+    if let Some(nodes) = text.strip_prefix("redis+cluster://").or_else(|| text.strip_prefix("rediss+cluster://")) {
         if nodes.split(',').any(|node| node.trim().is_empty()) {
             return Err(InvalidJournal::NoNode);
+        }
+    } else if let Some(path) = text.strip_prefix("redis+unix://") {
+        if !path.starts_with('/') {
+            return Err(InvalidJournal::NoSocket);
         }
     } else if text.starts_with("redis://") || text.starts_with("rediss://") {
         let url = Url::parse(text).map_err(InvalidJournal::Url)?;
@@ -102,6 +117,19 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
 }
 
+/// Reads the URL of an HTTP server. What it may hold besides is judged by who uses it.
+///
+/// # Errors
+/// A sentence that shows how one is written.
+pub fn parse_http_url(text: &str) -> Result<Url, String> {
+    let written = "write http:// or https:// and a host, such as https://outbound.example.com";
+    match Url::parse(text.trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
+        Ok(_) | Err(ParseError::RelativeUrlWithoutBase) => Err(written.to_owned()),
+        Err(error) => Err(format!("{error}; {written}")),
+    }
+}
+
 /// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.
 pub(super) fn is_plain_http(url: &Url) -> bool {
     let bare =
@@ -123,7 +151,13 @@ mod tests {
         let read = |text| parse_journal(text, "outbound", false).unwrap();
         assert_eq!(read("embedded"), JournalConfig::Embedded(None));
         assert_eq!(read("embedded:/var/lib/x.redb"), JournalConfig::Embedded(Some("/var/lib/x.redb".into())));
-        for url in ["redis://127.0.0.1:6379", "rediss://user:pw@redis.example.com/0", "redis+cluster://a:1,b:2,c"] {
+        for url in [
+            "redis://127.0.0.1:6379",
+            "rediss://user:pw@redis.example.com/0",
+            "redis+unix:///run/redis.sock?db=1",
+            "redis+cluster://a:1,b:2,c",
+            "rediss+cluster://:pw@a:1,b:2",
+        ] {
             assert_eq!(read(url), redis(url));
         }
     }
@@ -142,6 +176,8 @@ mod tests {
             "rediss://:hunter2@h:port",
             "redis+cluster://",
             "redis+cluster://a,,b",
+            "rediss+cluster://a,,b",
+            "redis+unix://",
         ] {
             let error = parse_journal(text, "outbound", false).unwrap_err();
             let report = CommandFailure::from(error).to_string();

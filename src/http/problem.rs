@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::WRONG_TOKENS_WINDOW;
-use crate::journal::port::{PublishError, ReadError, RequeueError, SubmitError};
+use crate::journal::port::{PublishError, ReadError, RequeueError, StoreError, StoreTrouble, SubmitError};
 use crate::message::{Invalid, InvalidWorkspaceId};
 use crate::workspace::command::Refusal;
 
@@ -307,7 +307,7 @@ impl From<SubmitError> for Problem {
             SubmitError::TooMany => Self::new(ProblemKind::TooManyCommands, error.to_string()),
             SubmitError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             SubmitError::Store(cause) => {
-                log(cause, "a command could not be submitted");
+                log_store(cause, "a command could not be submitted");
                 Self::store_away(
                     "the store is away, the command may have been stored; read the webhook before you try again",
                 )
@@ -321,7 +321,7 @@ impl From<PublishError> for Problem {
         match &error {
             PublishError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             PublishError::Store(cause) => {
-                log(cause, "a message could not be published");
+                log_store(cause, "a message could not be published");
                 Self::publish_unknown()
             }
         }
@@ -335,7 +335,7 @@ impl From<RequeueError> for Problem {
             RequeueError::Invalid { .. } => Self::new(ProblemKind::StillInvalid, error.to_string()),
             RequeueError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             RequeueError::Store(cause) => {
-                log(cause, "a rejected entry could not be requeued");
+                log_store(cause, "a rejected entry could not be requeued");
                 Self::requeue_unknown()
             }
         }
@@ -353,7 +353,7 @@ impl From<ReadError> for Problem {
                 )
             }
             ReadError::Store(cause) => {
-                log(cause, "the store could not be read");
+                log_store(cause, "the store could not be read");
                 Self::store_away("the store is away, nothing was changed; try again in a few seconds")
             }
         }
@@ -382,7 +382,9 @@ pub(super) async fn no_such_path(uri: Uri) -> Problem {
     let path: String = uri.path().chars().take(PATH_SHOWN_MAX).collect();
     Problem::new(
         ProblemKind::NotFound,
-        format!("there is nothing at {path}; GET /v1/workspaces/<id>/webhook is the place to start"),
+        format!(
+            "there is nothing at {path}; /docs describes every call, and GET /v1/workspaces/<id>/webhook is the place to start"
+        ),
     )
 }
 
@@ -396,6 +398,14 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
         ProblemKind::MethodNotAllowed,
         format!("{path} does not take {method}; use a method of the Allow header"),
     )
+}
+
+/// The same of a store. That it is away or full is told once for the whole node.
+fn log_store(cause: &StoreError, what: &'static str) {
+    match cause.trouble {
+        StoreTrouble::Refused => log(cause, what),
+        StoreTrouble::Away | StoreTrouble::Full => tracing::debug!(error = cause as &dyn Error, "{what}"),
+    }
 }
 
 /// Tells the operator the cause that the caller is not told.

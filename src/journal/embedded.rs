@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError, Version,
+    StoreError, StoreTrouble, SubmitError, Version,
 };
 use super::{rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -112,6 +112,7 @@ impl Journal for Embedded {
         let wait = wait.min(command.expires_at.since((self.clock)()));
         let deadline = Instant::now() + wait;
         let command = serde_json::to_vec(command).map_err(|error| StoreError {
+            trouble: StoreTrouble::Refused,
             what: "a command cannot be written".into(),
             source: Some(Box::new(error)),
         })?;
@@ -207,6 +208,6 @@ impl Journal for Embedded {
 
     async fn failed(&self) -> StoreError {
         let why = self.store.failure().wait().await.clone();
-        StoreError { what: why, source: None }
+        StoreError { trouble: StoreTrouble::Away, what: why, source: None }
     }
 }

@@ -47,7 +47,8 @@ use crate::workspace::state::State;
 pub use batch::{Batch, Newest, OwedMail, Rejected, Step, StoredEvent};
 pub use connection::{Loaded, ShardConnection, ShardRequest, ShardResponse};
 pub use errors::{
-    AcquireError, LoadError, PublishError, ReadError, RequeueError, ShardConnectionError, StoreError, SubmitError,
+    AcquireError, LoadError, PublishError, ReadError, RequeueError, ShardConnectionError, StoreError, StoreTrouble,
+    SubmitError,
 };
 pub use intake::{Poll, Polled, RawEntry, ShardIntake};
 pub use limits::{
@@ -150,10 +151,10 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`RequeueError`]; what is not valid stays.
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError>;
 
-    /// Answers when the store does.
+    /// Asks whether the store answers and takes new input.
     ///
     /// # Errors
-    /// The store is away.
+    /// The store is away, or full: then what is stored is settled as ever.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Ends, with the reason, when the journal is of no use until it is opened again. One that heals by itself waits

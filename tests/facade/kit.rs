@@ -11,7 +11,7 @@ use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError, Version,
+    StoreError, StoreTrouble, SubmitError, Version,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -154,7 +154,11 @@ impl Journal for FakeJournal {
 
 /// A store that is away, with a cause that no caller may see.
 pub(crate) fn away() -> StoreError {
-    StoreError { what: "reading at redis://user:hunter2@10.0.0.1 failed".to_owned(), source: None }
+    StoreError {
+        trouble: StoreTrouble::Away,
+        what: "reading at redis://user:hunter2@10.0.0.1 failed".to_owned(),
+        source: None,
+    }
 }
 
 pub(crate) fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {

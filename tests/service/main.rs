@@ -17,4 +17,5 @@ mod sealed;
 mod shortage;
 mod silent_store;
 mod start;
+mod store;
 mod survive;

@@ -65,7 +65,7 @@ async fn a_redis_that_nobody_answers_at_is_waited_for_ten_seconds_and_told() {
     let nobody = port_that_refuses();
     let address = nobody.local_addr().unwrap();
     let ended = Service::new(&format!("redis://{address}"), &[]).refused();
-    refused(&ended, 1, "Redis did not answer within 10s: check the URL and that it runs");
+    refused(&ended, 1, "within 10s: check that it runs there, and the URL of --journal");
     assert!(ended.took >= Duration::from_secs(10) && ended.took < Duration::from_secs(20), "{:?}", ended.took);
 }
 

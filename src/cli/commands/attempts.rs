@@ -42,9 +42,9 @@ pub struct AttemptsArgs {
 }
 
 const AFTER_HELP: &str = "\
-The last 100 attempts, a line each, the newest last: when, the outcome, the status, how long it took,
+The last 100 attempts, a line each, the newest last: when, the outcome, the status, how long it took, \
 the message, and what went wrong.
-The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory. With --journal
+The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory. With --journal \
 none is needed: who reads the Redis reads everything. Compressed attempts are printed like the others.
 
 Examples:

@@ -44,8 +44,8 @@ pub const MESSAGES_MAX: u64 = 10_000_000;
 const MESSAGE_EVERY: Duration = Duration::from_millis(250);
 
 const AFTER_HELP: &str = "\
-The demo needs nothing installed: an embedded journal, a receiver that verifies what arrives, sample
-traffic of four workspaces, one of them with an endpoint that fails until it is switched off. It ends
+The demo needs nothing installed: an embedded journal, a receiver that verifies what arrives, sample \
+traffic of four workspaces, one of them with an endpoint that fails until it is switched off. It ends \
 with 0 only if the messages that were delivered, failed and skipped are the N that were published.
 
 Examples:

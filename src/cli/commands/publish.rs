@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::HumanDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::error::PublishFailed;
 use crate::cli::client::RequestError;
@@ -48,8 +48,8 @@ pub struct PublishArgs {
 }
 
 const AFTER_HELP: &str = "\
-Each line is checked before it is sent. At the first bad line publishing stops: everything before it
-is published, nothing after it. Messages of one chat stay in the order of their lines.
+Each line is checked before it is sent. At the first bad line publishing stops: everything before it \
+is published, nothing after it. With --json the object says so too. Messages of one chat stay in the order of their lines.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
 On a Redis on which no service has started yet, --journal fixes the number of shards at 16.
 
@@ -64,11 +64,43 @@ Examples:
 /// # Errors
 /// See [`PublishFailed`]; also an unusable token or journal.
 pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let started = Instant::now();
+    let published = publish(args);
+    if args.json {
+        let told = result(args, &published, started.elapsed());
+        writeln!(out, "{told}").map_err(CommandFailure::output)?;
+        return published.map(drop);
+    }
+    let published = published?;
+    let noun = if published == 1 { "message" } else { "messages" };
+    let took = HumanTime(started.elapsed());
+    writeln!(out, "published {published} {noun} to {} in {took}", args.workspace).map_err(CommandFailure::output)
+}
+
+/// The result as an object; after a failure with how far it came and why it stopped.
+fn result(args: &PublishArgs, published: &Result<u64, CommandFailure>, took: Duration) -> Value {
+    let seconds = took.as_secs_f64();
+    match published {
+        Ok(published) => json!({"workspace": args.workspace, "published": published, "seconds": seconds}),
+        Err(failure) => {
+            let stopped = failure.error().downcast_ref::<PublishFailed>();
+            let sentences = failure.sentences();
+            json!({
+                "workspace": args.workspace,
+                "published": stopped.map_or(0, PublishFailed::published),
+                "seconds": seconds,
+                "error": sentences.first(),
+                "causes": sentences.get(1..),
+            })
+        }
+    }
+}
+
+fn publish(args: &PublishArgs) -> Result<u64, CommandFailure> {
     let transport = Transport::chosen(args.journal.as_deref(), &args.prefix, &args.server, &args.workspace)?;
     let (input, length) =
         lines::open(&args.file).map_err(|source| PublishFailed::Open { path: args.file.clone(), source })?;
     let bar = progress_bar(length, length.map_or(SPINNER, |_| BAR));
-    let started = Instant::now();
     let published = block_on(async {
         let mut lines = lines::read(input);
         let mut passed = |bytes: u64| bar.inc(bytes);
@@ -85,15 +117,7 @@ pub fn run(args: &PublishArgs, out: &mut dyn Write) -> Result<(), CommandFailure
         Ok(sent?)
     });
     bar.finish_and_clear();
-    let published = published?;
-    if args.json {
-        let result =
-            json!({"workspace": args.workspace, "published": published, "seconds": started.elapsed().as_secs_f64()});
-        return writeln!(out, "{result}").map_err(CommandFailure::output);
-    }
-    let noun = if published == 1 { "message" } else { "messages" };
-    let took = HumanTime(started.elapsed());
-    writeln!(out, "published {published} {noun} to {} in {took}", args.workspace).map_err(CommandFailure::output)
+    published
 }
 
 async fn append(journal: impl Journal, workspace: WorkspaceId, message: RawMessage) -> Result<(), RequestError> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
-use crate::app::now;
-use crate::cli::failure::{CommandError, CommandFailure, EXIT_FAILED, EXIT_USAGE};
+use crate::app::{self, now};
+use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use crate::cli::output::beginning;
 use crate::cli::runtime::{block_on, stop_signal};
 use crate::cli::values::parse_listen;
@@ -53,25 +53,16 @@ const TEXT_SHOWN_MAX: usize = 60;
 
 /// Why nothing is received.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum ReceiveError {
     /// `--secret` is none. It is not repeated.
     #[error("--secret is not understood")]
     Secret(#[source] InvalidSecret),
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}: choose another address with --listen")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        source: io::Error,
-    },
 }
 
 impl CommandError for ReceiveError {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Secret(_) => EXIT_USAGE,
-            Self::Listen { .. } => EXIT_FAILED,
         }
     }
 }
@@ -84,9 +75,7 @@ pub fn run(args: &ReceiveArgs, out: &mut dyn Write) -> Result<(), CommandFailure
     let secret = args.secret.as_deref().map(str::parse::<Secret>).transpose().map_err(ReceiveError::Secret)?;
     let treatment = Treatment { secret, status: args.status, delay: args.delay };
     block_on(async {
-        let failed = |source| ReceiveError::Listen { address: args.listen, source };
-        let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = app::bind(args.listen).await?;
         let stop = stop_signal();
         let checks = if treatment.secret.is_some() { "checks" } else { "does not check" };
         writeln!(

@@ -67,8 +67,8 @@ pub enum RejectedAction {
 }
 
 const AFTER_HELP: &str = "\
-An entry that is no valid message, or stands in another shard's stream than its workspace's, is set
-aside with the reason. Requeued, it is checked again; what is still not valid stays, and the exit code
+An entry that is no valid message, or stands in another shard's stream than its workspace's, is set \
+aside with the reason. Requeued, it is checked again; what is still not valid stays, and the exit code \
 is 1. A requeued message goes behind everything that waits.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
 

@@ -18,7 +18,7 @@ use crate::cli::credentials::{
 use crate::cli::data_dir::DataDir;
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal};
-use crate::cli::values::{is_plain_http, parse_journal, parse_listen, parse_prefix};
+use crate::cli::values::{is_plain_http, parse_http_url, parse_journal, parse_listen, parse_prefix};
 use crate::config::{
     Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, NameSource,
     SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
@@ -31,8 +31,8 @@ use crate::workspace::policy::Counting;
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ServeArgs {
-    /// Where everything is remembered: embedded, embedded:PATH, redis://HOST:PORT, rediss://HOST:PORT or
-    /// redis+cluster://HOST:PORT,HOST:PORT
+    /// Where everything is remembered: embedded, embedded:PATH, redis://HOST:PORT, rediss://HOST:PORT (TLS),
+    /// redis+unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT or rediss+cluster://…
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", default_value = "embedded", hide_env_values = true)]
     pub journal: String,
     /// What every Redis key starts with
@@ -70,7 +70,7 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_MAIL_RECOVERED", value_parser = clap::builder::FalseyValueParser::new())]
     pub mail_recovered: bool,
     /// The facade's address as the outside sees it, for the link in mails
-    #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL")]
+    #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL", value_parser = parse_http_url)]
     pub public_url: Option<Url>,
     /// One deadline for an attempt, from DNS to the last byte of the response
     #[arg(long, env = "OUTBOUND_TIMEOUT", value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse_positive)]
@@ -107,12 +107,12 @@ pub struct ServeArgs {
 const AFTER_HELP: &str = "\
 The admin token has at least 32 characters and comes from OUTBOUND_ADMIN_TOKEN or --admin-token-file.
 Without one, and only on a loopback address, it is made and kept in DIR/admin-token.
-Workspace tokens and sessions are signed with the key in OUTBOUND_TOKEN_KEY or --token-key-file: the
-Base64 of at least 32 random bytes (openssl rand -base64 32), the same on every node. Without one it
+Workspace tokens and sessions are signed with the key in OUTBOUND_TOKEN_KEY or --token-key-file: the \
+Base64 of at least 32 random bytes (openssl rand -base64 32), the same on every node. Without one it \
 is made and kept in DIR/token-key.
-Signing secrets and custom headers are encrypted where they are stored, with the keys in
-OUTBOUND_SECRET_KEY or --secret-key-file: one or several ID:KEY, the same on every node. A KEY is the
-Base64 of 32 random bytes (openssl rand -base64 32). The first one encrypts, all decrypt: to change the
+Signing secrets and custom headers are encrypted where they are stored, with the keys in \
+OUTBOUND_SECRET_KEY or --secret-key-file: one or several ID:KEY, the same on every node. A KEY is the \
+Base64 of 32 random bytes (openssl rand -base64 32). The first one encrypts, all decrypt: to change the \
 key, put a new one in front under a new ID and keep the old one behind it.
 
 Examples:
@@ -206,6 +206,11 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
         writeln!(out, "admin token: kept in {}", file.display()).map_err(CommandFailure::output)?;
     }
     log_sealing(&config.keyring);
+    if config.mail.is_none() {
+        warn!(
+            "There is no mail server: no owner is told when errors switch a webhook off; set --smtp-url and --mail-from."
+        );
+    }
     block_on_threads(async {
         let listener = app::bind(config.listen).await?;
         let credentials = Credentials { admin_token: admin_token.as_str(), token_key: token_key.bytes() };

@@ -38,8 +38,8 @@ pub struct TokenArgs {
 }
 
 const AFTER_HELP: &str = "\
-A token opens the API and the screen of one workspace and nothing else. It is printed once and kept
-nowhere; whoever lost it gets another. Tokens cannot be ended one by one: --revoke ends all of a
+A token opens the API and the screen of one workspace and nothing else. It is printed once and kept \
+nowhere; whoever lost it gets another. Tokens cannot be ended one by one: --revoke ends all of a \
 workspace, at once and on every node.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
 

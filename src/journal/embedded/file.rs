@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, TableHandle as _};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, StorageError, TableHandle as _};
 
 use super::tables::{EVENTS, FORMAT, HISTORIES, META, Names, OUTBOX, SKIPPED, TOPS, WORKSPACES};
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
@@ -40,10 +40,12 @@ pub enum JournalFileError {
         found: u64,
     },
     /// A database of something else.
-    #[error("the file holds something else than a journal: choose another file")]
+    #[error(
+        "the file of the journal holds something else than a journal: choose another file with --journal embedded:PATH"
+    )]
     NotAJournal,
     /// It cannot be opened or read.
-    #[error("the journal {path} cannot be opened: check that the directory exists and may be written to")]
+    #[error("the journal {path} cannot be opened: {}", mend(source))]
     File {
         /// The file.
         path: PathBuf,
@@ -52,9 +54,40 @@ pub enum JournalFileError {
         source: DatabaseError,
     },
     /// It cannot be read or written.
-    #[error("the journal cannot be read or written")]
+    #[error("the journal cannot be read or written: {}", mend_storage(.0))]
     Storage(#[source] redb::Error),
 }
+
+/// What helps where the file cannot be opened.
+fn mend(error: &DatabaseError) -> &'static str {
+    use std::io::ErrorKind::{
+        InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
+    match error {
+        DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
+            NotFound => "its directory does not exist; make it, or correct the path",
+            NotADirectory => "a part of its path is no directory; correct the path",
+            IsADirectory => "it is a directory; name a file",
+            PermissionDenied => "this user may not read and write it; run as the user that owns it",
+            ReadOnlyFilesystem => "its file system takes no writes; mount it writable, or choose another",
+            StorageFull => "its disk is full; free some space",
+            InvalidData => DAMAGED,
+            _ => "the cause says why",
+        },
+        DatabaseError::UpgradeRequired(_) => "another version of the program wrote it; start that one",
+        _ => DAMAGED,
+    }
+}
+
+fn mend_storage(error: &redb::Error) -> &'static str {
+    match error {
+        redb::Error::Io(_) => "check its disk; the cause says why",
+        _ => DAMAGED,
+    }
+}
+
+const DAMAGED: &str = "the file is damaged or no journal; it is left as it is. Put a copy of it in its place, or start \
+    with another file";
 
 impl<E: Into<redb::Error>> From<E> for JournalFileError {
     fn from(error: E) -> Self {

@@ -12,7 +12,7 @@ use super::signals::{Failure, reason};
 use super::store::{self, EmbeddedStore};
 use super::tables::{Names, entries_in, id};
 use super::transaction::StorageResult;
-use crate::journal::port::{Poll, Polled, ShardIntake, StoreError};
+use crate::journal::port::{Poll, Polled, ShardIntake, StoreError, StoreTrouble};
 
 /// Does not keep the file open.
 pub(super) struct EmbeddedIntake {
@@ -39,7 +39,11 @@ impl EmbeddedIntake {
     }
 
     fn closed(&self) -> StoreError {
-        StoreError { what: format!("reading new entries: {}", reason(&self.failure)), source: None }
+        StoreError {
+            trouble: StoreTrouble::Away,
+            what: format!("reading new entries: {}", reason(&self.failure)),
+            source: None,
+        }
     }
 }
 

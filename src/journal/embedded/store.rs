@@ -12,7 +12,7 @@ use super::signals::{Failure, Signals, reason};
 use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
 use super::transaction::StorageResult;
 use super::writer::Writer;
-use crate::journal::port::{RawEntry, StoreError, StoredEvent};
+use crate::journal::port::{RawEntry, StoreError, StoreTrouble, StoredEvent};
 use crate::journal::replay::Stored;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Clock;
@@ -132,7 +132,7 @@ impl EmbeddedStore {
 
     /// What a call learns that got no answer.
     pub(super) fn gone(&self, doing: &str) -> StoreError {
-        StoreError { what: format!("{doing}: {}", reason(&self.failure)), source: None }
+        StoreError { trouble: StoreTrouble::Away, what: format!("{doing}: {}", reason(&self.failure)), source: None }
     }
 }
 
@@ -144,5 +144,9 @@ fn record(txn: &ReadTransaction, workspace: &WorkspaceId) -> StorageResult<Recor
 
 /// The file could not be read.
 pub(super) fn failed(doing: &str, error: redb::Error) -> StoreError {
-    StoreError { what: format!("{doing}: the journal's file cannot be read"), source: Some(Box::new(error)) }
+    StoreError {
+        trouble: StoreTrouble::Away,
+        what: format!("{doing}: the journal's file cannot be read"),
+        source: Some(Box::new(error)),
+    }
 }

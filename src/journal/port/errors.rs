@@ -9,11 +9,24 @@ use crate::message::{EntryId, WorkspaceId};
 #[derive(Debug, thiserror::Error)]
 #[error("{what}")]
 pub struct StoreError {
+    /// What is wrong with the store.
+    pub trouble: StoreTrouble,
     /// What was being done and what to do, one sentence.
     pub what: String,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What is wrong with a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreTrouble {
+    /// It does not answer, or cannot do anything at the moment. Whoever asks tries again; the node as a whole tells it.
+    Away,
+    /// It takes nothing new; what is stored is settled as ever. The node as a whole tells it.
+    Full,
+    /// It refuses what was asked, and would again.
+    Refused,
 }
 
 /// Why a shard was not acquired.

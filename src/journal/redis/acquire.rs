@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{RedisError, Value};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{debug, error};
 
 use super::connection::Backoff;
 use super::error::{is_away, store_error, unexpected};
@@ -52,7 +52,7 @@ pub(super) async fn acquire(
             }
             Ok(AcquireReply::Held { node, remaining }) => return Err(AcquireError::Held { shard, node, remaining }),
             Err(error) if is_away(&error) => {
-                warn!(shard, %error, "Redis is away; the shard is acquired when it is back");
+                debug!(shard, %error, "Redis is away; the shard is acquired when it is back");
                 backoff.pause().await;
             }
             Err(error) => return Err(store_error("acquiring a shard", error).into()),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
@@ -76,7 +76,7 @@ impl Listener {
         cmd.arg(self.keys.answers()).arg(format!("({position}")).arg("+");
         match shared.call_repeatable(&self.keys.owner(), &cmd).await.and_then(reply::entries) {
             Ok(entries) => self.deliver(entries),
-            Err(error) => warn!(%error, "answers to commands could not be read"),
+            Err(error) => debug!(%error, "answers to commands could not be read"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::RedisError;
+use redis::{ErrorKind, RedisError};
 use tokio::time::Instant;
 
 use super::connection::{Backoff, Connection};
@@ -40,16 +40,67 @@ pub struct RedisOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum RedisStartError {
     /// The URL cannot be read.
-    #[error("the journal's URL is not one of redis://, rediss:// or redis+cluster://a,b,c")]
+    #[error("the Redis URL of --journal cannot be used: the cause says what is wrong with it")]
     Url(#[source] RedisError),
     /// The prefix cannot be used.
     #[error("the prefix {0:?} cannot begin a key: use 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -")]
     Prefix(String),
     /// Nobody answered.
-    #[error("Redis did not answer within {0:?}: check the URL and that it runs")]
-    Unreachable(Duration, #[source] RedisError),
+    #[error(
+        "Redis did not answer at {place} within {wait:?}: check that it runs there{hint}, and the URL of --journal"
+    )]
+    Unreachable {
+        /// Host and port.
+        place: String,
+        /// What else may help.
+        hint: &'static str,
+        /// How long it was tried.
+        wait: Duration,
+        /// The last try.
+        #[source]
+        source: RedisError,
+    },
+    /// The connection was closed unanswered, as a port for TLS does.
+    #[error(
+        "{place} closed every connection without an answer for {wait:?}: if that Redis speaks TLS, write rediss:// instead of redis://"
+    )]
+    Closed {
+        /// Host and port.
+        place: String,
+        /// How long it was tried.
+        wait: Duration,
+        /// The last try.
+        #[source]
+        source: RedisError,
+    },
+    /// TLS was asked of a port without it.
+    #[error("what answers at {0} does not speak TLS: write redis:// instead of rediss://, or give Redis' TLS port")]
+    NoTls(String, #[source] RedisError),
+    /// The certificate convinces nobody.
+    #[error(
+        "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL"
+    )]
+    Certificate(String, #[source] RedisError),
+    /// Something else answers.
+    #[error("what answers at {0} is no Redis: check host and port in the URL of --journal")]
+    NotRedis(String),
+    /// No password, or a wrong one.
+    #[error(
+        "Redis refused the login: give user and password in the URL of --journal, redis://USER:PASSWORD@HOST:PORT \
+         (percent-encoded; without a user, :PASSWORD@)"
+    )]
+    Login(#[source] RedisError),
+    /// No such database.
+    #[error("Redis has no such database: correct the number behind the last slash of the URL, or leave it out")]
+    Database(#[source] RedisError),
+    /// A cluster's URL for what is none.
+    #[error("this Redis is no cluster: give its URL as redis://HOST:PORT")]
+    NoCluster(#[source] RedisError),
+    /// The user may not do what is needed.
+    #[error("Redis does not let this user do what the start needs: allow it to the user with ACL SETUSER")]
+    NotAllowed(#[source] RedisError),
     /// Refused what we must know.
-    #[error("Redis refused a command that the start needs: allow it to this user")]
+    #[error("Redis refused a command that the start needs: the cause says why")]
     Refused(#[source] RedisError),
     /// Too old.
     #[error("Redis has version {0}: upgrade it to {VERSION_MIN}.0 or newer")]
@@ -117,15 +168,89 @@ pub(super) async fn check(
 async fn first_connection(connector: &Connector, key: &str, wait: Duration) -> Result<Connection, RedisStartError> {
     let deadline = Instant::now() + wait;
     let mut backoff = Backoff::default();
-    loop {
-        let attempt = tokio::time::timeout_at(deadline, connector.connect_for_scripts(key)).await;
-        match attempt.unwrap_or_else(|_| Err(timed_out())) {
+    let mut last = timed_out();
+    while let Ok(attempt) = tokio::time::timeout_at(deadline, connector.connect_for_scripts(key)).await {
+        match attempt {
             Ok(connection) => return Ok(connection),
-            Err(error) if Instant::now() >= deadline => return Err(RedisStartError::Unreachable(wait, error)),
-            Err(error) if classify(&error) == ErrorClass::Refused => return Err(RedisStartError::Refused(error)),
-            Err(_) => backoff.pause().await,
+            Err(error) => {
+                if let Some(end) = judge(connector, key, &error).await {
+                    return Err(end(error));
+                }
+                last = error;
+                // A pause beyond the deadline would only hide what went wrong behind a timeout.
+                if tokio::time::timeout_at(deadline, backoff.pause()).await.is_err() {
+                    break;
+                }
+            }
         }
     }
+    Err(no_answer(connector, wait, last))
+}
+
+/// What an error means that waiting does not mend.
+async fn judge(
+    connector: &Connector,
+    key: &str,
+    error: &RedisError,
+) -> Option<Box<dyn FnOnce(RedisError) -> RedisStartError + Send>> {
+    let place = connector.place();
+    let text = error.to_string();
+    let told = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if told(&["InvalidContentType"]) {
+        return Some(Box::new(|error| RedisStartError::NoTls(place, error)));
+    }
+    if told(&["invalid peer certificate"]) {
+        return Some(Box::new(|error| RedisStartError::Certificate(place, error)));
+    }
+    if error.kind() == ErrorKind::Parse {
+        // What the library makes of the answer would only confuse.
+        return Some(Box::new(|_| RedisStartError::NotRedis(place)));
+    }
+    if classify(error) != ErrorClass::Refused {
+        return None;
+    }
+    if let Some(version) = too_old(connector, key).await {
+        // It does not know the form of our scripts, and refuses them.
+        return Some(Box::new(|_| RedisStartError::Version(version)));
+    }
+    Some(Box::new(if matches!(error.code(), Some("WRONGPASS" | "NOAUTH")) || told(&["uthentication", "AUTH"]) {
+        RedisStartError::Login
+    } else if told(&["DB index", "SELECT"]) {
+        RedisStartError::Database
+    } else if told(&["cluster support disabled"]) {
+        RedisStartError::NoCluster
+    } else if error.code() == Some("NOPERM") {
+        RedisStartError::NotAllowed
+    } else {
+        RedisStartError::Refused
+    }))
+}
+
+fn no_answer(connector: &Connector, wait: Duration, source: RedisError) -> RedisStartError {
+    let place = connector.place();
+    // A Redis without TLS waits for the rest of what it takes for a command.
+    let hint = if connector.is_tls() { " and speaks TLS" } else { "" };
+    let has_socket = !matches!(source.kind(), ErrorKind::Io) || !source.to_string().contains("No such file");
+    if source.is_connection_dropped() && has_socket {
+        RedisStartError::Closed { place, wait, source }
+    } else {
+        RedisStartError::Unreachable { place, hint, wait, source }
+    }
+}
+
+async fn too_old(connector: &Connector, key: &str) -> Option<String> {
+    let mut connection = connector.connect(key).await.ok()?;
+    let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text).ok()?;
+    let version = info_value(&info, "redis_version");
+    is_too_old(version).then(|| version.to_owned())
+}
+
+fn info_value<'a>(info: &'a str, name: &str) -> &'a str {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
+}
+
+fn is_too_old(version: &str) -> bool {
+    version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < VERSION_MIN)
 }
 
 async fn check_server(
@@ -135,12 +260,9 @@ async fn check_server(
 ) -> Result<(), RedisStartError> {
     let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text);
     let info = info.map_err(RedisStartError::Refused)?;
-    let value = |name: &str| {
-        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
-    };
+    let value = |name: &str| info_value(&info, name);
     let version = value("redis_version");
-    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major < VERSION_MIN) {
+    if is_too_old(version) {
         return Err(RedisStartError::Version(version.to_owned()));
     }
     if value("role") != "master" {

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Cmd, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
+use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 
 use super::cluster;
 use super::connection::{Connection, open};
@@ -43,6 +43,23 @@ impl Connector {
     /// Whether keys of different shards may lie on different nodes.
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self.route, Route::Cluster(_))
+    }
+
+    /// Host and port, for whoever must find it; of a cluster those of its seeds.
+    pub(super) fn place(&self) -> String {
+        match &self.route {
+            Route::Single(info) => info.addr().to_string(),
+            Route::Cluster(seeds) => seeds.iter().map(|seed| seed.addr().to_string()).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// Whether TLS is asked for.
+    pub(super) fn is_tls(&self) -> bool {
+        let is_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
+        match &self.route {
+            Route::Single(info) => is_tls(info),
+            Route::Cluster(seeds) => seeds.iter().any(is_tls),
+        }
     }
 
     /// Connects to the node that holds `key`.

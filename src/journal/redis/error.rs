@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError, Value};
 
-use crate::journal::port::StoreError;
+use crate::journal::port::{StoreError, StoreTrouble};
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +39,12 @@ pub(super) fn is_away(error: &RedisError) -> bool {
 
 /// An error for the caller, which says what was being done.
 pub(super) fn store_error(what: &str, error: RedisError) -> StoreError {
-    let advice = match classify(&error) {
-        ErrorClass::NotRun | ErrorClass::Unknown => "Redis is away; it is tried again",
-        ErrorClass::Full => "Redis is full; free memory or raise maxmemory",
-        ErrorClass::Refused => "Redis refused; see the cause",
+    let (trouble, advice) = match classify(&error) {
+        ErrorClass::NotRun | ErrorClass::Unknown => (StoreTrouble::Away, "Redis is away; it is tried again"),
+        ErrorClass::Full => (StoreTrouble::Full, "Redis is full; free memory or raise maxmemory"),
+        ErrorClass::Refused => (StoreTrouble::Refused, "Redis refused; see the cause"),
     };
-    StoreError { what: format!("{what}: {advice}"), source: Some(Box::new(error)) }
+    StoreError { trouble, what: format!("{what}: {advice}"), source: Some(Box::new(error)) }
 }
 
 /// An answer that this program does not understand.

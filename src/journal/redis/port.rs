@@ -8,8 +8,10 @@ use uuid::Uuid;
 
 use super::intake::RedisIntake;
 use super::lease::ShardLease;
+use super::script::Script;
 use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, source};
+use crate::config::CLUSTER_QUESTIONS_MAX;
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
     StoreError, SubmitError, Version,
@@ -97,8 +99,15 @@ impl Journal for Redis {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        let meta = self.inner.keys.shard(0).owner();
-        let answer = self.inner.shared.call_repeatable(&meta, &redis::cmd("PING")).await;
-        answer.map(drop).map_err(|error| error::store_error("asking Redis for a sign of life", error))
+        // The nodes of a cluster are many fewer than its shards; one Redis needs one question.
+        let questions = if self.inner.connector.is_cluster() { CLUSTER_QUESTIONS_MAX } else { 1 };
+        let step = usize::from(self.inner.shards.div_ceil(questions)).max(1);
+        for shard in (0..self.inner.shards).step_by(step) {
+            let owner = self.inner.keys.shard(shard).owner();
+            let cmd = self.inner.connector.script(Script::Input, std::slice::from_ref(&owner));
+            let answer = self.inner.shared.call_repeatable(&owner, &cmd).await;
+            answer.map_err(|error| error::store_error("asking Redis whether it takes messages", error))?;
+        }
+        Ok(())
     }
 }

@@ -18,7 +18,7 @@ use redis::{RedisError, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info};
 
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
@@ -117,7 +117,7 @@ impl ConnectionTask {
                     return;
                 }
                 Disconnect::Away(error) => {
-                    warn!(shard = self.lease.shard, %error, unanswered = self.unanswered.len(), "Redis is away; reconnecting");
+                    debug!(shard = self.lease.shard, %error, unanswered = self.unanswered.len(), "Redis is away; reconnecting");
                     self.backoff.pause().await;
                 }
             }

@@ -13,7 +13,7 @@ use crate::actor::shard::committer::{Committer, Made};
 use crate::actor::shard::intake::Intake;
 use crate::actor::shard::registry::{Phase, Registered};
 use crate::config::BACKOFF;
-use crate::journal::port::{AcquireError, OwedMail, ShardConnectionError, StoreError};
+use crate::journal::port::{AcquireError, OwedMail, ShardConnectionError, StoreError, StoreTrouble};
 use crate::message::{EntryId, WorkspaceId};
 
 /// The longest pause between two tries to read.
@@ -93,7 +93,9 @@ impl ShardCore {
 
     /// A forward read failed: the store does not answer. It is read again after a pause.
     pub(in crate::actor) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
-        if self.setbacks == 0 {
+        if error.trouble != StoreTrouble::Refused {
+            debug!(shard = self.identity.shard, error = error as &dyn Error, "The streams cannot be read now.");
+        } else if self.setbacks == 0 {
             warn!(
                 shard = self.identity.shard,
                 error = error as &dyn Error,

@@ -24,7 +24,7 @@ use crate::actor::workspace::resident::Resident;
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
     AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, ShardConnectionError, ShardRequest,
-    StoreError,
+    StoreError, StoreTrouble,
 };
 use crate::message::{Chat, EntryId, WorkspaceId};
 use crate::workspace::command::{Action as Imperative, Change, Command, Save};
@@ -376,7 +376,7 @@ impl World {
                 if let Some((_, read)) = &mut self.poll {
                     *read = None;
                     self.poll = None;
-                    let error = StoreError { what: "a test".to_owned(), source: None };
+                    let error = StoreError { trouble: StoreTrouble::Away, what: "a test".to_owned(), source: None };
                     self.mailbox.push_back(ShardMail::Polled(self.epoch, Err(error)));
                 }
             }

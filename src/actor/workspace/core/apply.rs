@@ -96,7 +96,7 @@ fn log_event(workspace: &WorkspaceId, event: &Event) {
         Event::TokensRevoked(revoked) => info!(%workspace, by = revoked.by, "The tokens of a workspace were revoked."),
         Event::WebhookDisabled(disabled) => {
             let (errors, mail) = (disabled.errors, disabled.mail);
-            info!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
+            warn!(%workspace, errors, ?mail, "A webhook was switched off by errors.");
         }
         Event::OwnerNotified(ended) => {
             info!(%workspace, kind = ?ended.mail.kind, "The owner of a webhook was told by mail.");

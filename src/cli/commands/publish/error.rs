@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::cli::client::RequestError;
+use crate::cli::credentials::mend_file;
 use crate::cli::failure::CommandError;
 use crate::message::Invalid;
 
@@ -13,7 +14,7 @@ use crate::message::Invalid;
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum PublishFailed {
     /// There is no input.
-    #[error("{} cannot be opened", path.display())]
+    #[error("{} cannot be opened: {}", path.display(), mend_file(source))]
     Open {
         path: PathBuf,
         #[source]
@@ -49,6 +50,18 @@ pub enum PublishFailed {
 }
 
 impl CommandError for PublishFailed {}
+
+impl PublishFailed {
+    /// How many messages are published all the same.
+    pub(super) fn published(&self) -> u64 {
+        match self {
+            Self::Open { .. } => 0,
+            Self::Read { published, .. } | Self::BadLine { published, .. } | Self::Stopped { published, .. } => {
+                *published
+            }
+        }
+    }
+}
 
 /// The lines that were not published: single ones, and everything from one on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,137 @@
+//! How the store is, told to the operator: one line when that changes, one a minute while it lasts, one when it is
+//! over. It is told once for the whole node, since shards, hand-over and facade all meet the same trouble.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::config::{STORE_TOLD_EVERY, STORE_WATCH_EVERY};
+use crate::journal::port::{Journal, StoreTrouble};
+
+/// What is wrong with the store, if anything is.
+#[derive(Debug, Default)]
+pub(in crate::actor) struct StoreCondition(Mutex<Option<Trouble>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    kind: StoreTrouble,
+    since: Instant,
+    told: Instant,
+}
+
+/// What there is to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConditionNews {
+    Began(StoreTrouble),
+    Lasts(StoreTrouble, Duration),
+    Ended(StoreTrouble, Duration),
+}
+
+impl StoreCondition {
+    /// What an operator should know although the node works.
+    pub(in crate::actor) fn notice(&self) -> Option<String> {
+        let full = self.0.lock().is_some_and(|trouble| trouble.kind == StoreTrouble::Full);
+        full.then(|| {
+            "the store is full: new messages are refused, what is stored is still delivered; free memory or raise its limit"
+                .to_owned()
+        })
+    }
+
+    fn note(&self, seen: Option<StoreTrouble>, now: Instant) -> Option<ConditionNews> {
+        let mut condition = self.0.lock();
+        match (*condition, seen) {
+            (None, None) => None,
+            (Some(trouble), Some(kind)) if trouble.kind == kind => {
+                if now < trouble.told + STORE_TOLD_EVERY {
+                    return None;
+                }
+                *condition = Some(Trouble { told: now, ..trouble });
+                Some(ConditionNews::Lasts(kind, now - trouble.since))
+            }
+            (_, Some(kind)) => {
+                *condition = Some(Trouble { kind, since: now, told: now });
+                Some(ConditionNews::Began(kind))
+            }
+            (Some(trouble), None) => {
+                *condition = None;
+                Some(ConditionNews::Ended(trouble.kind, now - trouble.since))
+            }
+        }
+    }
+}
+
+/// Asks the store how it is for as long as the service runs.
+pub(in crate::actor) async fn watch_store(journal: Arc<dyn Journal>, condition: Arc<StoreCondition>) {
+    loop {
+        let seen = journal.ping().await.err();
+        if let Some(news) = condition.note(seen.as_ref().map(|error| error.trouble), Instant::now()) {
+            tell(news, seen.as_ref().map(|error| error as &(dyn Error + 'static)));
+        }
+        tokio::time::sleep(STORE_WATCH_EVERY).await;
+    }
+}
+
+fn tell(news: ConditionNews, error: Option<&(dyn Error + 'static)>) {
+    match news {
+        ConditionNews::Began(StoreTrouble::Away) => {
+            warn!(error, "The store is away: nothing new is attempted until it is back.");
+        }
+        ConditionNews::Began(StoreTrouble::Full) => {
+            warn!(error, "The store is full: new messages are refused; what is stored is still delivered.");
+        }
+        ConditionNews::Began(StoreTrouble::Refused) => {
+            warn!(error, "The store refuses what it is asked; see the cause.")
+        }
+        ConditionNews::Lasts(StoreTrouble::Away, lasted) => {
+            warn!(error, seconds = lasted.as_secs(), "The store is still away.");
+        }
+        ConditionNews::Lasts(StoreTrouble::Full, lasted) => {
+            warn!(seconds = lasted.as_secs(), "The store is still full.");
+        }
+        ConditionNews::Lasts(StoreTrouble::Refused, lasted) => {
+            warn!(error, seconds = lasted.as_secs(), "The store still refuses.");
+        }
+        ConditionNews::Ended(StoreTrouble::Full, lasted) => {
+            info!(seconds = lasted.as_secs(), "The store takes new messages again.");
+        }
+        ConditionNews::Ended(StoreTrouble::Away | StoreTrouble::Refused, lasted) => {
+            info!(seconds = lasted.as_secs(), "The store is back.");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_change_one_a_minute_and_one_at_the_end() {
+        let (condition, start) = (StoreCondition::default(), Instant::now());
+        let (away, full) = (StoreTrouble::Away, StoreTrouble::Full);
+        let mut told = Vec::new();
+        for second in 0..200 {
+            let seen = match second {
+                10..140 => Some(away),
+                140..150 => Some(full),
+                _ => None,
+            };
+            told.extend(condition.note(seen, start + Duration::from_secs(second)));
+            assert_eq!(condition.notice().is_some(), (140..150).contains(&second));
+        }
+        let seconds = Duration::from_secs;
+        assert_eq!(
+            told,
+            [
+                ConditionNews::Began(away),
+                ConditionNews::Lasts(away, seconds(60)),
+                ConditionNews::Lasts(away, seconds(120)),
+                ConditionNews::Began(full),
+                ConditionNews::Ended(full, seconds(10)),
+            ]
+        );
+    }
+}
