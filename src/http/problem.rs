@@ -287,6 +287,10 @@ impl From<Refusal> for Problem {
             Refusal::TestTooSoon => ProblemKind::TestTooSoon,
             Refusal::EnabledWithoutUrl => return Self::invalid_member("enabled".to_owned(), &refusal),
             Refusal::NoHeaderValue { ref name } => return Self::invalid_member(format!("headers.{name}"), &refusal),
+            Refusal::HeadersOfAnotherOrigin { ref names } => {
+                let wrong = |name| MemberError { member: format!("headers.{name}"), detail: refusal.to_string() };
+                return Self::invalid_webhook(names.iter().map(wrong).collect());
+            }
             Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
             Refusal::NoSecret => ProblemKind::NoSecret,
             Refusal::WorkspaceUnavailable => ProblemKind::WorkspaceUnavailable,

@@ -129,6 +129,14 @@ pub enum Refusal {
         /// The header's name.
         name: HeaderName,
     },
+    /// 422: the save changes scheme, host or port, and leaves values as they are.
+    #[error(
+        "the value was given for another scheme, host or port than the URL's; send the value again, or take the header out"
+    )]
+    HeadersOfAnotherOrigin {
+        /// The names of the headers whose values were not sent.
+        names: Vec<HeaderName>,
+    },
     /// 422.
     #[error(
         "at most {HEADERS_MAX} headers of together {HEADERS_BYTES_MAX} bytes, names and values, are sent; send less"

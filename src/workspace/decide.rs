@@ -35,10 +35,11 @@ pub struct SaveContext<'a> {
 }
 
 /// Save: `WebhookSaved`, and `MailDropped` for each mail that is owed and whose sending has not begun:
-/// who saves looks at the webhook.
+/// who saves looks at the webhook. Nothing where neither the configuration nor a count would change.
 ///
 /// # Errors
-/// [`Refusal::EnabledWithoutUrl`], [`Refusal::NoHeaderValue`], [`Refusal::TooManyHeaders`].
+/// [`Refusal::EnabledWithoutUrl`], [`Refusal::NoHeaderValue`], [`Refusal::HeadersOfAnotherOrigin`],
+/// [`Refusal::TooManyHeaders`].
 pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec<Event>, Refusal> {
     let webhook = &state.webhook;
     let enabled = save.enabled.unwrap_or(save.url.is_some());
@@ -50,8 +51,20 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         Change::Clear => None,
         Change::Set(address) => Some(address.clone()),
     };
-    let headers = headers_after(&webhook.headers, &save.headers)?;
-    let saved = Event::WebhookSaved(WebhookSaved {
+    let is_same_origin = match (&webhook.url, &save.url) {
+        (Some(before), Some(after)) => headers::same_origin(before, after),
+        _ => false,
+    };
+    let mut headers = headers_after(&webhook.headers, &save.headers)?;
+    if save.url.is_none() {
+        headers.clear();
+    } else if !is_same_origin {
+        let kept = kept(&save.headers, &headers);
+        if !kept.is_empty() {
+            return Err(Refusal::HeadersOfAnotherOrigin { names: kept });
+        }
+    }
+    let saved = WebhookSaved {
         at: context.at,
         by: context.by.to_owned(),
         url: save.url.as_deref().map(Arc::from),
@@ -60,10 +73,25 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         secret: webhook.secret.as_ref().unwrap_or(context.fresh_secret).clone(),
         changed_headers: headers::changed(&webhook.headers, &headers),
         headers,
-    });
+    };
     let owed = state.owed_mails().filter(|mail| !context.mails_begun.contains(mail));
     let dropped = owed.map(|mail| dropped(mail, context.at, "the webhook was saved before the mail was sent"));
-    Ok(std::iter::once(saved).chain(dropped).collect())
+    let mut events: Vec<Event> = dropped.collect();
+    if events.is_empty() && changes_nothing(state, &saved) {
+        return Ok(events);
+    }
+    events.insert(0, Event::WebhookSaved(saved));
+    Ok(events)
+}
+
+/// Whether a save leaves everything as it is: it is not recorded, so that no number of them pushes a change out of
+/// the history.
+fn changes_nothing(state: &State, saved: &WebhookSaved) -> bool {
+    let webhook = &state.webhook;
+    let same_configuration = webhook.secret.is_some()
+        && (webhook.url == saved.url && webhook.enabled == saved.enabled)
+        && (webhook.owner_email == saved.owner_email && webhook.headers == saved.headers);
+    same_configuration && !webhook.disabled_by_errors && state.errors == 0 && state.failing_since.is_none()
 }
 
 /// The custom headers after a save. Whether they are too many is decided here, where the values that it
@@ -89,6 +117,12 @@ fn headers_after(
         return Err(Refusal::TooManyHeaders);
     }
     Ok(after)
+}
+
+/// Of the headers `after` a save, the names of those whose value was not sent with it, in order.
+fn kept(change: &Change<BTreeMap<HeaderName, HeaderChange>>, after: &CustomHeaders) -> Vec<HeaderName> {
+    let sent = |name: &HeaderName| matches!(change, Change::Set(changes) if matches!(changes.get(name), Some(HeaderChange::Set(_))));
+    after.keys().filter(|name| !sent(name)).cloned().collect()
 }
 
 /// A new signing secret, `fresh`. The present one is signed with too for [`SECRET_OVERLAP`], so that the

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use super::confidential::Confidential;
 use super::pasted::{PastedCharacter, first, first_unseen, trimmed};
@@ -152,6 +153,19 @@ pub fn changed(before: &CustomHeaders, after: &CustomHeaders) -> Vec<HeaderName>
     names
 }
 
+/// Whether two URLs have the same scheme, host and port, however they are spelled: letter case, the default port, the
+/// Unicode form of a name and the dot behind it make no difference. A text that is no URL is equal to itself only.
+#[must_use]
+pub fn same_origin(one: &str, other: &str) -> bool {
+    let origin = |text: &str| {
+        let url = Url::parse(text).ok()?;
+        let host = url.host_str()?;
+        let host = host.strip_suffix('.').unwrap_or(host).to_owned();
+        Some((url.scheme().to_owned(), host, url.port_or_known_default()))
+    };
+    one == other || origin(one).is_some_and(|found| Some(found) == origin(other))
+}
+
 /// What a save does with one header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -236,6 +250,39 @@ mod tests {
         }
         for text in ["a\n", "\u{feff}a", "a\u{200b}\u{a0}"] {
             assert_eq!(value(text).unwrap().expose(), "a", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port_however_they_are_spelled() {
+        let url = "https://crm.example/hook?a=b";
+        for same in [
+            "https://crm.example/other",
+            "https://CRM.example",
+            "HTTPS://crm.example:443/hook",
+            "https://crm.example./hook",
+            "https://crm.example:/hook#there",
+        ] {
+            assert!(same_origin(url, same), "{same}");
+        }
+        for other in [
+            "http://crm.example/hook",
+            "https://crm.example:8443/hook",
+            "https://www.crm.example/hook",
+            "https://crm.example.evil.example/hook",
+            "https://evil.example/https://crm.example/hook",
+            "https://evil.example#@crm.example/hook",
+            "crm.example",
+        ] {
+            assert!(!same_origin(url, other) && !same_origin(other, url), "{other}");
+        }
+        for (one, other) in [
+            ("https://b\u{fc}cher.example/", "https://xn--bcher-kva.example/"),
+            ("http://127.0.0.1/", "http://0x7f.1:80/"),
+            ("http://[::1]/", "http://[0:0::1]/"),
+            ("no url", "no url"),
+        ] {
+            assert!(same_origin(one, other), "{one} {other}");
         }
     }
 

@@ -1,8 +1,8 @@
 //! The change history: who made the configuration what it is, when, from what, to what.
 //!
 //! It is read off the events that are no attempts, of which a journal retains enough for the last 100
-//! changes and the one before them: `journal::port::HISTORY_RETAINED` has the arithmetic. A change is a save, a
-//! rotation of the secret, a revocation of the tokens or an automatic switch-off; every other such event is
+//! changes and the one before them: `journal::port::HISTORY_RETAINED` has the arithmetic. A change is a save that
+//! changed something, a rotation of the secret, a revocation of the tokens or an automatic switch-off; every other such event is
 //! the end of a switch-off's mail. A save and a rotation hold the configuration, and a switch-off has a save
 //! right before it but for rotations, revocations and such ends. So each change that is shown has what was
 //! before it; a revocation that came before everything that is retained is not shown.
@@ -97,6 +97,10 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
             _ => Vec::new(),
         };
         let from = present.replace(to.clone());
+        // It set the count of errors to 0, no more.
+        if action == ChangeAction::Saved && changed_headers.is_empty() && from.as_ref() == Some(&to) {
+            continue;
+        }
         changes.push(ConfigurationChange { id: seq.to_string(), at, by: by.into(), action, changed_headers, from, to });
     }
     changes.reverse();

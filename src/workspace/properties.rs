@@ -254,9 +254,12 @@ impl WorkspaceModel {
         let begun: Vec<MailId> = if mail_begun { self.state.owed_mails().collect() } else { Vec::new() };
         let context = SaveContext { at: at(self.now), by: "ops", fresh_secret: &fresh_secret(), mails_begun: &begun };
         let events = decide::save(&self.state, &save, &context).unwrap();
+        // What changes nothing makes no configuration: what is in flight still counts.
+        if !events.is_empty() {
+            (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
+            self.warnings = 0;
+        }
         self.take(events);
-        (self.attempts_since_save, self.success_since_save, self.disabled_since_save) = (0, false, 0);
-        self.warnings = 0;
         assert_eq!((self.state.errors, self.state.webhook.enabled), (0, enabled));
     }
 

@@ -121,6 +121,37 @@ async fn what_is_wrong_stands_next_to_its_field_and_what_was_typed_stays() {
 }
 
 #[tokio::test]
+async fn values_of_headers_are_asked_for_again_when_the_url_moves_to_another_host() {
+    let stage = Stage::set().await;
+    let browser = &stage.browser;
+    let there = stage.hook().replace("127.0.0.1", "127.0.0.2");
+    stage.configure(json!({"headers": {"X-Api-Key": "s3cret", "X-Tenant": "7"}})).await;
+    browser.reload().await;
+    browser.fill("#url", &there).await;
+    browser.press("Save").await;
+    browser.until_says("#notice", "Nothing was saved").await;
+    let told = browser.until_says("#headers-error", "x-api-key: the value was given for another scheme").await;
+    assert!(told.contains("x-tenant: the value was given for another scheme"), "{told}");
+    assert_eq!(browser.property("#url", "value").await.as_deref(), Some(there.as_str()), "what was typed stays");
+    let lines = "x-api-key: ***\nx-tenant: ***\n";
+    assert_eq!(browser.property("#headers", "value").await.as_deref(), Some(lines));
+    assert_eq!(stage.api().webhook(WORKSPACE).await["url"], json!(stage.hook()));
+
+    browser.fill("#headers", "x-api-key: another").await;
+    browser.press("Save").await;
+    browser.until_says("#notice", "Saved. The webhook is on.").await;
+    assert_eq!(stage.api().webhook(WORKSPACE).await["url"], json!(there));
+    assert_eq!(stage.api().webhook(WORKSPACE).await["headers"], json!({"x-api-key": "***"}));
+
+    // Emptied, the form still shows its headers; saving it drops them.
+    browser.fill("#url", "").await;
+    browser.press("Save").await;
+    browser.until_says("#notice", "there is no URL").await;
+    assert_eq!(stage.api().webhook(WORKSPACE).await["headers"], json!({}));
+    stage.strike().await;
+}
+
+#[tokio::test]
 async fn without_scripts_everything_but_live_updates_works() {
     let stage = Stage::with(Kind { without_scripts: true }, &[]).await;
     let browser = &stage.browser;

@@ -7,6 +7,7 @@ mod access;
 mod bench;
 mod crash;
 mod drain;
+mod entrusted;
 mod facade;
 mod full_disk;
 mod input;

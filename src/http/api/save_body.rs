@@ -48,8 +48,9 @@ pub(in crate::http) struct SaveBody {
     #[schema(max_length = 254, pattern = r#"^[^\s<>()\[\]\\,;:"@]+@[^\s<>()\[\]\\,;:"@]+$"#)]
     owner_email: Option<String>,
     /// Headers that go with every POST: at most 20, at most 4 KiB of names and values. Left out they stay, null clears
-    /// them, and `***` as a value keeps the value that is stored. Some names are refused: those of the connection, of the
-    /// body and of the signature.
+    /// them, and `***` as a value keeps the value that is stored. A save that changes the URL's scheme, host or port must
+    /// send every value again or take the header out; clearing the URL drops them. Some names are refused: those of the
+    /// connection, of the body and of the signature.
     #[schema(value_type = Option<HashMap<String, String>>, example = json!({"x-api-key": "3f7c"}))]
     headers: Value,
 }

@@ -113,7 +113,8 @@ fn headers(typed: &Typed) -> Markup {
                 aria-describedby={ (HEADERS) "-error " (HEADERS) "-hint" } { (typed.headers) }
             (wrong(typed, HEADERS))
             p id={ (HEADERS) "-hint" } .hint {
-                "Sent with every request, one in a line. A value is never shown again: " code { "***" } " keeps it as it is."
+                "Sent with every request, one in a line. A value is never shown again: " code { "***" } " keeps it as it \
+                 is, as long as the URL's scheme, host and port stay."
             }
         }
     }

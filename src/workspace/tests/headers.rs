@@ -43,6 +43,64 @@ fn past() -> [Event; 1] {
     [saved_with(&KEPT, &["authorization", "x-tenant"])]
 }
 
+/// The same, switched off meanwhile.
+fn off() -> [Event; 2] {
+    let Event::WebhookSaved(saved) = saved_with(&KEPT, &[]) else { unreachable!() };
+    let [first] = past();
+    [first, Event::WebhookSaved(WebhookSaved { enabled: false, ..saved })]
+}
+
+/// As [`save`], at another URL.
+fn moved(
+    url: &str,
+    headers: Change<BTreeMap<HeaderName, HeaderChange>>,
+) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
+    let save = Save { url: (!url.is_empty()).then(|| url.to_owned()), headers, ..Save::default() };
+    move |state| {
+        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mails_begun: &[] };
+        decide::save(state, &save, &context)
+    }
+}
+
+#[test]
+fn values_stay_with_the_origin_that_they_were_sent_for() {
+    let refusal = |names: &[&str]| {
+        let names = names.iter().map(|of| name(of)).collect();
+        Refusal::HeadersOfAnotherOrigin { names }
+    };
+    let both = refusal(&["authorization", "x-tenant"]);
+    let masked = |of: &str| (name(of), HeaderChange::Keep);
+    let half: BTreeMap<_, _> = set(&[("authorization", "Bearer b")]).into_iter().chain([masked("x-tenant")]).collect();
+    for url in ["http://crm.example/hook", "https://crm.example:8443/hook", "https://elsewhere.example/hook"] {
+        given(past()).when(moved(url, Change::Keep)).then_refused(both.clone());
+        let kept = Change::Set(BTreeMap::from([masked("authorization"), masked("x-tenant")]));
+        given(past()).when(moved(url, kept)).then_refused(both.clone());
+        given(past()).when(moved(url, Change::Set(half.clone()))).then_refused(refusal(&["x-tenant"]));
+        for headers in [Change::Clear, Change::Set(BTreeMap::new()), Change::Set(set(&[("x-tenant", "7")]))] {
+            assert!(moved(url, headers)(&state_of(&past())).is_ok(), "{url}");
+        }
+    }
+    for url in ["https://crm.example/elsewhere?a=b", "HTTPS://CRM.example:443/", "https://crm.example./hook"] {
+        let state = state_of(&past());
+        let events = moved(url, Change::Keep)(&state).unwrap();
+        assert!(matches!(&events[..], [Event::WebhookSaved(saved)] if saved.headers == headers(&KEPT)), "{url}");
+    }
+}
+
+#[test]
+fn clearing_the_url_drops_the_values_and_nothing_brings_them_back() {
+    for change in [Change::Keep, Change::Set(set(&KEPT)), Change::Clear] {
+        let events = moved("", change)(&state_of(&past())).unwrap();
+        let state = state_of(&past().into_iter().chain(events).collect::<Vec<_>>());
+        assert_eq!(state.webhook.headers, headers(&[]));
+    }
+    // Stored by an earlier version: no URL, and the values still there.
+    let Event::WebhookSaved(saved) = saved_with(&KEPT, &[]) else { unreachable!() };
+    let stored = [Event::WebhookSaved(WebhookSaved { url: None, enabled: false, ..saved })];
+    let names = vec![name("authorization"), name("x-tenant")];
+    given(stored).when(moved(URL, Change::Keep)).then_refused(Refusal::HeadersOfAnotherOrigin { names });
+}
+
 #[test]
 fn a_save_replaces_all_headers_and_names_those_that_changed() {
     let new = [("x-new", "1"), ("x-tenant", "8")];
@@ -54,7 +112,8 @@ fn a_save_replaces_all_headers_and_names_those_that_changed() {
 
 #[test]
 fn headers_that_are_left_out_stay_and_null_takes_them_out() {
-    given(past()).when(save(Change::Keep)).then([saved_with(&KEPT, &[])]);
+    given(past()).when(save(Change::Keep)).then_nothing();
+    given(off()).when(save(Change::Keep)).then([saved_with(&KEPT, &[])]);
     given(past()).when(save(Change::Clear)).then([saved_with(&[], &["authorization", "x-tenant"])]);
 }
 
@@ -63,7 +122,7 @@ fn a_masked_value_keeps_the_stored_one_and_needs_one() {
     let kept = |names: &[&str]| names.iter().map(|of| (name(of), HeaderChange::Keep)).collect::<BTreeMap<_, _>>();
     let shown = WebhookView::new(&"acme".parse().unwrap(), &state_of(&past()), &Policy::default());
     let round_trip: BTreeMap<_, _> = shown.headers.into_keys().map(|name| (name, HeaderChange::Keep)).collect();
-    given(past()).when(save(Change::Set(round_trip))).then([saved_with(&KEPT, &[])]);
+    given(off()).when(save(Change::Set(round_trip))).then([saved_with(&KEPT, &[])]);
     let one = saved_with(&KEPT[1..], &["authorization"]);
     given(past()).when(save(Change::Set(kept(&["x-tenant"])))).then([one]);
     let refusal = Refusal::NoHeaderValue { name: name("x-new") };

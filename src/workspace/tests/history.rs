@@ -68,6 +68,18 @@ fn the_last_100_are_shown_each_with_what_was_before() {
 }
 
 #[test]
+fn saves_that_only_set_the_count_to_0_wash_no_change_out() {
+    let elsewhere = Some("https://elsewhere.example/hook");
+    let mut events = vec![(1, saved("admin", URL, true)), (2, saved("mallory", elsewhere, true))];
+    events.extend((3..=103).map(|seq| (seq, saved("mallory", elsewhere, true))));
+    events.push((104, disabled()));
+    events.push((105, saved("ops", elsewhere, true)));
+    let shown = changes(&events);
+    assert_eq!(shown.iter().map(|change| &*change.id).collect::<Vec<_>>(), ["105", "104", "2", "1"]);
+    assert_eq!((&*shown[2].by, shown[2].from.as_ref().and_then(|from| from.url.as_deref())), ("mallory", URL));
+}
+
+#[test]
 fn a_rotation_is_shown_with_who_and_when_and_changes_no_configuration() {
     let events = [(1, saved("admin", URL, true)), (2, rotated(5, "whsec_b3RoZXI="))];
     let shown = changes(&events);
@@ -102,8 +114,8 @@ fn of_custom_headers_the_names_are_shown_and_those_that_changed() {
     let again = WebhookSaved { changed_headers: Vec::new(), ..with.clone() };
     let shown = changes(&[(1, first), (2, with), (3, again)].map(|(seq, saved)| (seq, Event::WebhookSaved(saved))));
     let told: Vec<_> = shown.iter().map(|change| (change.to.headers.len(), change.changed_headers.len())).collect();
-    assert_eq!(told, [(1, 0), (1, 1), (0, 0)]);
-    assert_eq!((&shown[1].to.headers, &shown[1].changed_headers), (&vec![name.clone()], &vec![name]));
+    assert_eq!(told, [(1, 1), (0, 0)], "the last one changed nothing");
+    assert_eq!((&shown[0].to.headers, &shown[0].changed_headers), (&vec![name.clone()], &vec![name]));
     assert!(!serde_json::to_string(&shown).unwrap().contains("key-of-the-endpoint"));
 }
 

@@ -54,7 +54,8 @@ fn a_save_keeps_the_secrets_as_they_are_and_forgets_one_that_has_ended() {
         move |state: &State| {
             let other: Confidential = "whsec_other".into();
             let context = SaveContext { at: at(ms), by: "ops", fresh_secret: &other, mails_begun: &[] };
-            decide::save(state, &Save { url: Some(URL.to_owned()), ..Save::default() }, &context)
+            let off = Save { url: Some(URL.to_owned()), enabled: Some(false), ..Save::default() };
+            decide::save(state, &off, &context)
         }
     };
     for (ms, kept) in [(99 + DAY_MS, true), (100 + DAY_MS, false)] {

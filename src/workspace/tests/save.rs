@@ -51,8 +51,21 @@ fn the_first_save_switches_on_and_takes_the_fresh_secret() {
 }
 
 #[test]
+fn a_save_that_changes_nothing_is_not_recorded() {
+    let same = given([switched_on()]).when(save(with_url())).then_nothing();
+    assert_eq!((same.webhook.config, same.webhook.updated_at), (1, state_of(&[switched_on()]).webhook.updated_at));
+    let same_owner = Save { owner_email: Change::Set(OWNER.to_owned()), enabled: Some(true), ..with_url() };
+    given([switched_on(), counted(success(1), 0)]).when(save(same_owner)).then_nothing();
+    let off = Save { enabled: Some(false), ..with_url() };
+    given([switched_on(), switched_off_at(10), skipped(3, 20, 7)]).when(save(off)).then_nothing();
+}
+
+#[test]
 fn a_later_save_keeps_secret_and_owner() {
-    let state = given([switched_on()]).when(save(with_url())).then([Event::WebhookSaved(saved_again())]);
+    let elsewhere = "https://elsewhere.example/";
+    let moved = Save { url: Some(elsewhere.to_owned()), ..Save::default() };
+    let expected = WebhookSaved { url: Some(elsewhere.into()), ..saved_again() };
+    let state = given([switched_on()]).when(save(moved)).then([Event::WebhookSaved(expected)]);
     assert_eq!(state.webhook.config, 2);
     assert_eq!(state.webhook.secret, Some("whsec_first".into()));
     assert_eq!(state.webhook.owner_email.as_deref(), Some(OWNER));
@@ -103,7 +116,7 @@ fn enabled_without_url_is_refused_whatever_was_saved_before() {
 }
 
 #[test]
-fn every_save_sets_the_counter_to_0_and_starts_a_new_configuration() {
+fn a_save_after_errors_sets_the_counter_to_0_and_starts_a_new_configuration() {
     let past = [switched_on(), counted(success(1), 0), counted(failure(2), 1)];
     let before = state_of(&past);
     assert_eq!((before.errors, before.failing_since), (1, Some(at(2))));
@@ -181,8 +194,8 @@ fn skipped_counts_anew_from_every_switch_off_and_the_newest_message_stays() {
 #[test]
 fn saving_a_webhook_that_is_off_as_off_is_no_switch_off() {
     let past = [switched_on(), switched_off_at(10), skipped(2, 20, 7)];
-    let off = Save { enabled: Some(false), ..with_url() };
-    let expected = WebhookSaved { enabled: false, ..saved_again() };
+    let off = Save { enabled: Some(false), owner_email: Change::Clear, ..with_url() };
+    let expected = WebhookSaved { enabled: false, owner_email: None, ..saved_again() };
     let state = given(past).when(save(off)).then([Event::WebhookSaved(expected)]);
     assert_eq!(state.skipped.count, 2);
     assert_eq!(state.webhook.disabled_at, Some(at(10)));
@@ -191,7 +204,8 @@ fn saving_a_webhook_that_is_off_as_off_is_no_switch_off() {
 
 #[test]
 fn a_save_leaves_the_test_that_is_under_way() {
-    let state =
-        given([switched_on(), test_started(1)]).when(save(with_url())).then([Event::WebhookSaved(saved_again())]);
+    let off = Save { enabled: Some(false), ..with_url() };
+    let expected = WebhookSaved { enabled: false, ..saved_again() };
+    let state = given([switched_on(), test_started(1)]).when(save(off)).then([Event::WebhookSaved(expected)]);
     assert_eq!(state.test, Some(Box::new(test_at(1))));
 }

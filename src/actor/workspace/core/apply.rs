@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tracing::{info, warn};
+use url::Url;
 
 use super::WorkspaceCore;
 use crate::config::SNAPSHOT_EVERY;
@@ -85,12 +86,13 @@ fn sealed_snapshot(keyring: &Keyring, workspace: &WorkspaceId, state: &State) ->
     codec::encode_snapshot(&state)
 }
 
-/// Logs an event that was decided, if it is one of those. URLs and addresses stay out: they may hold secrets.
+/// Logs an event that was decided, if it is one of those. Of a URL the host is named, no more: the rest may hold secrets.
 fn log_event(workspace: &WorkspaceId, event: &Event) {
     match event {
         Event::WebhookSaved(saved) => {
-            let has_url = saved.url.is_some();
-            info!(%workspace, by = saved.by, enabled = saved.enabled, has_url, "A webhook was saved.");
+            let url = saved.url.as_deref().and_then(|url| Url::parse(url).ok());
+            let host = url.as_ref().and_then(Url::host_str);
+            info!(%workspace, by = saved.by, enabled = saved.enabled, host, "A webhook was saved.");
         }
         Event::SecretRotated(rotated) => info!(%workspace, by = rotated.by, "A signing secret was rotated."),
         Event::TokensRevoked(revoked) => info!(%workspace, by = revoked.by, "The tokens of a workspace were revoked."),
