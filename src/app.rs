@@ -164,7 +164,7 @@ impl App {
             mailer,
             deliver: deliver::CourierOptions {
                 timeout: config.timeout,
-                allow: config.allow_net.clone(),
+                reach: config.reach.clone(),
                 clock: now,
                 egress,
             },
@@ -207,7 +207,7 @@ impl App {
             journal: Arc::clone(&journal),
             access,
             policy: config.policy,
-            guard: Guard::new(config.allow_net.clone()),
+            guard: Guard::new(config.reach.clone()),
             answer_wait: config.answer_wait(),
             timeout: config.timeout,
             keyring: config.keyring,

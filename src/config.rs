@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
+use self::network::EgressRules;
 use crate::seal::Keyring;
 use crate::workspace::Policy;
 
 mod descriptors;
 pub mod duration;
+pub mod network;
 
 pub use descriptors::{
     DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
@@ -363,8 +363,8 @@ pub struct Config {
     pub timeout: Duration,
     /// Attempts in flight on this node.
     pub in_flight_max: usize,
-    /// Addresses that the egress guard lets through although they are special.
-    pub allow_net: Vec<IpNet>,
+    /// What the egress guard lets through.
+    pub reach: EgressRules,
     /// The mail server; without one mails end as `no_mail_server`.
     pub mail: Option<MailConfig>,
     /// Seals what is confidential wherever it rests; without a key nothing is sealed.

@@ -24,7 +24,7 @@ mod outage;
 
 pub use connection::{install_crypto, platform_roots};
 pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Egress, Post, PostResult};
-pub use guard::{Forbidden, Guard, InvalidUrl, parse_endpoint};
+pub use guard::{Barrier, Forbidden, Guard, InvalidUrl, parse_endpoint};
 pub use outage::{OUTAGE, Outage};
 pub use spelling::typed_endpoint;
 pub use target::Target;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::config::NameSource;
+use outbound::config::network::EgressRules;
 use outbound::deliver::{Courier, CourierOptions, Egress, Post, PostResult, Target};
 use outbound::workspace::Time;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,7 +20,7 @@ async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
     dns.answer("crm.example", Answer::at("127.0.0.1"));
     let options = CourierOptions {
         timeout: Duration::from_secs(5),
-        allow: vec!["127.0.0.1/32".parse().unwrap()],
+        reach: EgressRules { allow: vec!["127.0.0.1/32".parse().unwrap()], ..EgressRules::default() },
         clock: || Time::from_unix_ms(0),
         egress: Egress {
             names: NameSource { resolv_conf: dns.resolv_conf(), hosts: dns.hosts(), port: dns.port() },

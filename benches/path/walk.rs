@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use outbound::actor::bench::{ShardDriver, StoreRequest};
 use outbound::config::LEASE_MIN;
+use outbound::config::network::EgressRules;
 use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress};
 use outbound::journal::port::{Batch, Loaded, Poll, Polled, RawEntry, ShardRequest, ShardResponse};
 use outbound::message::EntryId;
@@ -27,8 +28,8 @@ pub(crate) fn walk(messages: u64) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let egress = Egress::default();
-        let options = CourierOptions { timeout: Duration::from_secs(5), allow: Vec::new(), clock: || NOW, egress };
+        let (reach, egress) = (EgressRules::default(), Egress::default());
+        let options = CourierOptions { timeout: Duration::from_secs(5), reach, clock: || NOW, egress };
         let courier = Courier::with_roots(&options, RootCertStore::empty()).expect("a courier");
         let mut shard = ShardDriver::new(courier, || NOW, delivered);
         let mut store = Store::new();

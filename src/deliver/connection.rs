@@ -33,8 +33,10 @@ use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX, ENDPOINT_KEEPALIVE};
 /// Makes connections.
 #[derive(Debug)]
 pub(super) struct EndpointConnector {
-    tcp: HttpConnector<Resolver>,
+    resolver: Resolver,
     tls: Arc<ClientConfig>,
+    /// For one connect.
+    limit: Duration,
     http: Builder,
 }
 
@@ -106,12 +108,6 @@ impl EndpointConnector {
     /// Connects to the addresses that `resolver` lets through and verifies certificates by `roots`; `limit` is
     /// for one connect.
     pub(super) fn new(resolver: Resolver, roots: RootCertStore, limit: Duration) -> Result<Self, rustls::Error> {
-        let mut tcp = HttpConnector::new_with_resolver(resolver);
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(ENDPOINT_KEEPALIVE));
-        tcp.set_keepalive_interval(Some(ENDPOINT_KEEPALIVE));
-        tcp.set_connect_timeout(Some(limit));
         let mut http = Builder::new();
         // As browsers and curl read heads; what is dropped is named (`head`).
         http.allow_obsolete_multiline_headers_in_responses(true)
@@ -119,7 +115,18 @@ impl EndpointConnector {
             .ignore_invalid_headers_in_responses(true)
             // Servers exist that know names only in this case.
             .title_case_headers(true);
-        Ok(Self { tcp, tls: Arc::new(tls_config(roots)?), http })
+        Ok(Self { resolver, tls: Arc::new(tls_config(roots)?), limit, http })
+    }
+
+    /// What connects to that port: the guard judges an address together with it.
+    fn tcp(&self, port: u16) -> HttpConnector<Resolver> {
+        let mut tcp = HttpConnector::new_with_resolver(self.resolver.for_port(port));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(ENDPOINT_KEEPALIVE));
+        tcp.set_keepalive_interval(Some(ENDPOINT_KEEPALIVE));
+        tcp.set_connect_timeout(Some(self.limit));
+        tcp
     }
 
     /// Connects in the place `socket`; calls `reached` as soon as the host has answered.
@@ -133,7 +140,8 @@ impl EndpointConnector {
             family::usable(vec![address]).map_err(|no_way| ExchangeError::Connect(no_way.into()))?;
         }
         // These connectors are always ready: they have no limit of their own.
-        let tcp = self.tcp.clone().call(to.clone()).await.map_err(|error| ExchangeError::Connect(error.into()))?;
+        let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("http") { 80 } else { 443 });
+        let tcp = self.tcp(port).call(to.clone()).await.map_err(|error| ExchangeError::Connect(error.into()))?;
         reached();
         let mut tls = HttpsConnector::from((Opened(Some(tcp)), Arc::clone(&self.tls)));
         let io = tls.call(to.clone()).await.map_err(ExchangeError::Connect)?;

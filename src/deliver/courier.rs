@@ -12,7 +12,6 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response as HttpResponse};
-use ipnet::IpNet;
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,6 +26,7 @@ use super::resolve::Resolver;
 use super::response::ResponseReader;
 use super::sockets::Sockets;
 use super::target::{Endpoint, Target};
+use crate::config::network::EgressRules;
 use crate::config::{DELIVERED_BODY_MAX, ENDPOINT_CONNECTIONS_MAX, LOOKUPS_MAX, NameSource};
 use crate::workspace::event::{AttemptError, ErrorKind, Header, Response};
 use crate::workspace::time::Clock;
@@ -49,8 +49,8 @@ pub struct Courier {
 pub struct CourierOptions {
     /// One deadline, from DNS to the last byte of the response.
     pub timeout: Duration,
-    /// Addresses that the egress guard lets through although they are special.
-    pub allow: Vec<IpNet>,
+    /// What the egress guard lets through.
+    pub reach: EgressRules,
     /// Reads the wall clock, for `webhook-timestamp`.
     pub clock: Clock,
     /// Its part of the way out of this node.
@@ -179,7 +179,7 @@ impl Courier {
     /// # Errors
     /// The TLS client cannot be set up.
     pub fn with_roots(options: &CourierOptions, roots: RootCertStore) -> Result<Self, CourierError> {
-        let guard = Guard::new(options.allow.clone());
+        let guard = Guard::new(options.reach.clone());
         let Egress { names, lookups, connections, outage } = options.egress.clone();
         // Within the deadline, so that a name without an answer is told from an endpoint without one.
         let patience = options.timeout * 4 / 5;

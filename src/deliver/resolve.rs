@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::family;
-use super::guard::{Forbidden, Guard};
+use super::guard::{Barrier, Forbidden, Guard};
 use super::names::{NoAddress, SystemNames};
 use super::sockets::is_shortage;
 use crate::config::{OWN_WAIT_MAX, SILENT_NAMES_MAX};
@@ -53,6 +53,8 @@ pub(super) struct CannotAsk(Arc<io::Error>);
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     guard: Guard,
+    /// Of the endpoint: an exception may be for one port alone.
+    port: u16,
     lookups: Arc<Lookups>,
     under_way: Arc<Mutex<HashMap<String, WeakShared<Lookup>>>>,
 }
@@ -110,7 +112,12 @@ impl Resolver {
             places_for_silent: Semaphore::new(places / 2),
             silent: Mutex::default(),
         };
-        Self { guard, lookups: Arc::new(lookups), under_way: Arc::default() }
+        Self { guard, port: 0, lookups: Arc::new(lookups), under_way: Arc::default() }
+    }
+
+    /// The same for connections to that port.
+    pub(super) fn for_port(&self, port: u16) -> Self {
+        Self { port, ..self.clone() }
     }
 
     fn lookup(&self, host: &str) -> Shared<Lookup> {
@@ -140,7 +147,7 @@ impl Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let host = name.as_str().to_owned();
         let lookup = self.lookup(&host);
-        let guard = self.guard.clone();
+        let (guard, port) = (self.guard.clone(), self.port);
         Box::pin(async move {
             let found = match lookup.await {
                 Ok(found) => found,
@@ -148,10 +155,16 @@ impl Service<Name> for Resolver {
                 Err(LookupError::Saturated(error)) => return Err(error.into()),
                 Err(LookupError::CannotAsk(error)) => return Err(error.into()),
             };
-            let permitted: Vec<SocketAddr> =
-                found.iter().copied().filter(|address| guard.permits(address.ip())).collect();
+            let mut barred = Barrier::NotPublic;
+            let mut permitted = Vec::new();
+            for found in found.iter() {
+                match guard.check(SocketAddr::new(found.ip(), port)) {
+                    Ok(()) => permitted.push(*found),
+                    Err(why) => barred = why,
+                }
+            }
             if permitted.is_empty() {
-                return Err(Forbidden { host }.into());
+                return Err(Forbidden { host, why: barred }.into());
             }
             Ok(family::usable(permitted)?.into_iter())
         })

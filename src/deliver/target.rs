@@ -185,7 +185,7 @@ const FIXED: [(&str, &str); 3] = [("content-type", "application/json"), ("accept
 
 fn refused(invalid: &InvalidUrl) -> AttemptError {
     let kind = match invalid {
-        InvalidUrl::Forbidden(_) => ErrorKind::ForbiddenAddress,
+        InvalidUrl::Forbidden(_) | InvalidUrl::HttpsRequired => ErrorKind::ForbiddenAddress,
         _ => ErrorKind::Connect,
     };
     AttemptError { kind, detail: invalid.to_string() }

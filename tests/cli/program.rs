@@ -45,6 +45,8 @@ fn help_names_the_environment_variable_of_each_flag() {
         "listen",
         "shards",
         "allow-net",
+        "deny-net",
+        "require-https",
         "smtp-url",
         "mail-from",
         "public-url",

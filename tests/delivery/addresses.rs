@@ -41,6 +41,45 @@ async fn a_name_that_leads_to_an_address_that_is_not_public_is_never_connected_t
     assert_eq!(endpoint.seen().connections, 0);
 }
 
+#[tokio::test]
+async fn an_exception_for_one_port_holds_for_names_too() {
+    let (open, closed) = (Endpoint::start(vec![Step::Reply(ok())]), Endpoint::start(vec![Step::Reply(ok())]));
+    let narrowed = format!("127.0.0.0/8:{}", open.address.port());
+    let courier = Courier::new(&options(&[&narrowed, "[::1]:1"])).unwrap();
+    for host in ["localhost", "127.0.0.1"] {
+        let there = attempt(&courier, &format!("http://{host}:{}/", closed.address.port())).await;
+        assert_eq!(there.error.unwrap().kind, ErrorKind::ForbiddenAddress, "{host}");
+        assert!(delivered(&attempt(&courier, &format!("http://{host}:{}/", open.address.port())).await), "{host}");
+    }
+    assert_eq!((open.seen().requests.len(), closed.seen().connections), (2, 0));
+}
+
+#[tokio::test]
+async fn a_denied_network_is_never_connected_to_whatever_allows_it() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let reach = reach(&["127.0.0.0/8", "::1"], &["127.0.0.0/30", "::1"]);
+    let courier = Courier::new(&CourierOptions { reach, ..options(&[]) }).unwrap();
+    for host in ["localhost", "127.0.0.1", "[::ffff:127.0.0.1]"] {
+        let done = attempt(&courier, &format!("http://{host}:{}/", endpoint.address.port())).await;
+        let error = done.error.unwrap();
+        assert_eq!(error.kind, ErrorKind::ForbiddenAddress, "{host}");
+        assert!(error.detail.contains("closed to webhooks (--deny-net)"), "{}", error.detail);
+    }
+    assert_eq!(endpoint.seen().connections, 0);
+}
+
+#[tokio::test]
+async fn a_stored_http_webhook_fails_with_the_reason_where_https_is_required() {
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let rules = EgressRules { require_https: true, ..reach(&["127.0.0.0/8"], &[]) };
+    let courier = Courier::new(&CourierOptions { reach: rules, ..options(&[]) }).unwrap();
+    let done = attempt(&courier, &endpoint.url()).await;
+    let sentence = "the URL must start with https://, the operator of this service lets nothing be sent without TLS \
+                    (--require-https)";
+    assert_failed(&done, ErrorKind::ForbiddenAddress, sentence);
+    assert_eq!(endpoint.seen().connections, 0);
+}
+
 /// A proxy would resolve names itself, out of the guard's sight.
 #[tokio::test]
 async fn a_proxy_in_the_environment_is_not_used() {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use outbound::config::network::EgressRules;
 use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress, Post, PostResult, Target};
 use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
@@ -29,11 +30,16 @@ const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const BODY: &str = r#"{"message":{"direction":"sent"}}"#;
 
 fn options(allow: &[&str]) -> CourierOptions {
-    CourierOptions {
-        timeout: DEADLINE,
+    let clock = || Time::from_unix_ms(1_649_367_553_000);
+    CourierOptions { timeout: DEADLINE, reach: reach(allow, &[]), clock, egress: Egress::default() }
+}
+
+/// What the guard lets through.
+fn reach(allow: &[&str], deny: &[&str]) -> EgressRules {
+    EgressRules {
         allow: allow.iter().map(|network| network.parse().unwrap()).collect(),
-        clock: || Time::from_unix_ms(1_649_367_553_000),
-        egress: Egress::default(),
+        deny: deny.iter().map(|network| network.parse().unwrap()).collect(),
+        require_https: false,
     }
 }
 

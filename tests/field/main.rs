@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use outbound::config::network::EgressRules;
 use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress, Post, PostResult, Target};
 use outbound::workspace::Time;
 use outbound::workspace::headers::CustomHeaders;
 
 fn courier(timeout: Duration) -> Courier {
-    let allow = vec!["127.0.0.0/8".parse().unwrap()];
+    let reach = EgressRules { allow: vec!["127.0.0.0/8".parse().unwrap()], ..EgressRules::default() };
     let clock = || Time::from_unix_ms(1_649_367_553_000);
-    Courier::new(&CourierOptions { timeout, allow, clock, egress: Egress::default() }).unwrap()
+    Courier::new(&CourierOptions { timeout, reach, clock, egress: Egress::default() }).unwrap()
 }
 
 async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {

@@ -15,6 +15,7 @@ use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::{Handle, ShardOptions, start};
 use crate::app::now;
 use crate::config::RECEIVER_CONNECTIONS_MAX;
+use crate::config::network::EgressRules;
 use crate::deliver;
 use crate::http;
 use crate::http::receiver::{Received, Treatment, receiver};
@@ -74,7 +75,7 @@ impl Bench {
             mailer: None,
             deliver: deliver::CourierOptions {
                 timeout: Duration::from_secs(2),
-                allow: vec!["127.0.0.0/8".parse().unwrap()],
+                reach: EgressRules { allow: vec!["127.0.0.0/8".parse().unwrap()], ..EgressRules::default() },
                 clock: now,
                 egress: deliver::Egress::default(),
             },

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tracing::{info, warn};
 use url::Url;
 use uuid::Uuid;
@@ -19,6 +18,7 @@ use crate::cli::data_dir::DataDir;
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal};
 use crate::cli::values::{is_plain_http, parse_http_url, parse_journal, parse_listen, parse_prefix};
+use crate::config::network::{AllowedNetwork, EgressRules, Network};
 use crate::config::{
     Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, NameSource,
     SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
@@ -47,9 +47,16 @@ pub struct ServeArgs {
     /// Shards to create at the first start, 16 if not given; a different value later is refused
     #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
-    /// Networks that webhooks may reach although they are private or local; repeat it or separate by commas
-    #[arg(long, env = "OUTBOUND_ALLOW_NET", value_name = "CIDR", value_delimiter = ',', value_parser = parse_net)]
-    pub allow_net: Vec<IpNet>,
+    /// Networks that webhooks may reach although they are private or local, also of one port only (10.0.0.5:8443,
+    /// [fd00::1]:8443); repeat it or separate by commas
+    #[arg(long, env = "OUTBOUND_ALLOW_NET", value_name = "CIDR", value_delimiter = ',')]
+    pub allow_net: Vec<AllowedNetwork>,
+    /// Networks that webhooks may never reach, whatever --allow-net says; repeat it or separate by commas
+    #[arg(long, env = "OUTBOUND_DENY_NET", value_name = "CIDR", value_delimiter = ',')]
+    pub deny_net: Vec<Network>,
+    /// Take https URLs only; a webhook that was saved with http fails from then on
+    #[arg(long, env = "OUTBOUND_REQUIRE_HTTPS", value_parser = clap::builder::FalseyValueParser::new())]
+    pub require_https: bool,
     /// The mail server: smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ if needed; `?tls=required` for STARTTLS
     #[arg(long, env = "OUTBOUND_SMTP_URL", value_name = "URL", hide_env_values = true)]
     pub smtp_url: Option<String>,
@@ -312,7 +319,11 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         policy,
         timeout: args.timeout,
         in_flight_max: usize::try_from(node).unwrap_or(usize::MAX),
-        allow_net: args.allow_net.clone(),
+        reach: EgressRules {
+            allow: args.allow_net.clone(),
+            deny: args.deny_net.clone(),
+            require_https: args.require_https,
+        },
         mail,
         keyring: Arc::default(),
         listen: args.listen,
@@ -356,10 +367,5 @@ fn public_url(url: &Url) -> Result<String, ConfigError> {
 }
 
 /// Reads a network; a single address is a network of one.
-fn parse_net(text: &str) -> Result<IpNet, String> {
-    let net = text.trim().parse::<IpNet>().or_else(|_| text.trim().parse::<std::net::IpAddr>().map(IpNet::from));
-    net.map(|net| net.trunc()).map_err(|_| "write a network such as 10.0.0.0/8 or fd00::/8, or one address".to_owned())
-}
-
 #[cfg(test)]
 mod tests;

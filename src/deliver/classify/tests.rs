@@ -146,7 +146,7 @@ fn certificates_and_handshakes() {
 
 #[test]
 fn our_own_markers_are_found_in_what_the_client_wraps_around_them() {
-    let forbidden = Forbidden { host: "crm.example".to_owned() };
+    let forbidden = Forbidden { host: "crm.example".to_owned(), why: crate::deliver::Barrier::NotPublic };
     let sentence = forbidden.to_string();
     assert_failed(
         &failure(&https(), AttemptPhase::Connecting, &wrapped(forbidden), LIMIT),

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
@@ -23,6 +22,7 @@ use crate::cli::client::Client;
 use crate::cli::credentials::{KeyBytes, TokenText};
 use crate::cli::failure::CommandFailure;
 use crate::cli::runtime::raise_descriptor_limit;
+use crate::config::network::EgressRules;
 use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig, NameSource, RECEIVER_CONNECTIONS_MAX};
 use crate::http::receiver::{Received, Treatment, receiver};
 use crate::http::serve;
@@ -140,7 +140,7 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
         policy: Policy::default(),
         timeout: TIMEOUT,
         in_flight_max: usize::try_from(IN_FLIGHT_DEFAULT).unwrap_or(usize::MAX),
-        allow_net: vec![IpNet::from(std::net::IpAddr::from([127, 0, 0, 1]))],
+        reach: EgressRules { allow: vec![std::net::IpAddr::from([127, 0, 0, 1]).into()], ..EgressRules::default() },
         mail: None,
         keyring: Arc::default(),
         listen,

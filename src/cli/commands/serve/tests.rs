@@ -45,9 +45,12 @@ fn every_flag_reaches_the_configuration() {
         "--shards",
         "64",
         "--allow-net",
-        "127.0.0.1/8,10.0.0.7",
+        "127.0.0.1/8,10.0.0.7:8443",
         "--allow-net",
         "fd00::/8",
+        "--deny-net",
+        "127.0.0.9,10.0.0.0/24",
+        "--require-https",
         "--smtp-url",
         "smtp://localhost:2525",
         "--mail-from",
@@ -72,9 +75,11 @@ fn every_flag_reaches_the_configuration() {
         JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
     assert_eq!((config.journal, config.compression), (redis, Compression::Zstd));
     assert_eq!(
-        config.allow_net.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["127.0.0.0/8", "10.0.0.7/32", "fd00::/8"]
+        config.reach.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["127.0.0.0/8", "10.0.0.7/32:8443", "fd00::/8"]
     );
+    assert_eq!(config.reach.deny, ["127.0.0.9".parse().unwrap(), "10.0.0.0/24".parse().unwrap()]);
+    assert!(config.reach.require_https);
     assert_eq!(config.public_url.as_deref(), Some("https://example.com/outbound"));
     assert_eq!(config.mail.map(|mail| mail.from).as_deref(), Some("outbound@example.com"));
     assert_eq!((config.shards, config.in_flight_max), (Some(64), 100));
@@ -101,6 +106,8 @@ fn flags_that_cannot_hold_are_refused_with_a_sentence() {
     refused(&["--error-limit=-1"], "--error-limit");
     refused(&["--listen", "localhost"], "an IP address and a port");
     refused(&["--allow-net", "everything"], "write a network such as");
+    refused(&["--allow-net", "10.0.0.5:0"], "for one of its ports 10.0.0.5:8443");
+    refused(&["--deny-net", "10.0.0.5:80"], "write a network such as");
     refused(&["--prefix", "{x}"], "a prefix has");
     refused(&["--journal", "memory"], "--journal must be");
     refused(&["--journal-compression", "zstd"], "--journal-compression zstd is for a Redis journal");
