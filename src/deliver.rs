@@ -5,7 +5,7 @@
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `spelling`,
 //! `resolve`, `names`, `family`), on which connection (`pool`, `connection`, `sockets`), what its end means (`head`,
-//! `response`, `classify`), and whose fault that is (`outage`).
+//! `response`, `certificate`, `classify`), and whose fault that is (`outage`).
 
 pub mod courier;
 pub mod target;
@@ -19,6 +19,7 @@ mod connection;
 mod sockets;
 mod head;
 mod response;
+mod certificate;
 mod classify;
 mod outage;
 

@@ -7,11 +7,10 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use rustls::pki_types::UnixTime;
-use rustls::{CertificateError, Error as TlsError};
+use rustls::{AlertDescription, Error as TlsError};
 use url::Url;
 
+use super::certificate::certificate;
 use super::family::LacksFamily;
 use super::guard::Forbidden;
 use super::resolve::{Saturated, Unresolved};
@@ -170,44 +169,40 @@ fn named(endpoint: &EndpointName, cause: &(dyn Error + 'static)) -> Option<(Erro
     }
 }
 
+const CLIENT_CERTIFICATE: &str =
+    "asks for a client certificate, and we have none; let it accept our requests by their signature";
+const NOTHING_IN_COMMON: &str =
+    "offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite";
+
+/// What answered a request without TLS is a TLS server.
+pub(super) fn speaks_tls(endpoint: &EndpointName) -> AttemptError {
+    let detail = format!("{} speaks TLS; write https:// instead of http://", endpoint.authority);
+    AttemptError { kind: ErrorKind::Protocol, detail }
+}
+
 fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
     let host = &endpoint.host;
     match error {
         TlsError::InvalidCertificate(error) => certificate(host, error),
         TlsError::InvalidMessage(_) => format!("{} does not speak TLS; check the port", endpoint.authority),
+        TlsError::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
+            format!("{host} {CLIENT_CERTIFICATE}")
+        }
+        TlsError::AlertReceived(AlertDescription::UnrecognisedName) => {
+            format!("{host} has no certificate for that name; check the URL's host, and what it is set up for")
+        }
+        TlsError::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity) => {
+            format!("{host} {NOTHING_IN_COMMON}")
+        }
+        TlsError::AlertReceived(alert @ AlertDescription::HandshakeFailure) => format!(
+            "{host} refused the TLS session ({alert:?}): either it {CLIENT_CERTIFICATE}, or it {NOTHING_IN_COMMON}"
+        ),
         TlsError::AlertReceived(alert) => format!("{host} refused the TLS session ({alert:?})"),
         TlsError::PeerIncompatible(_) => {
-            format!("{host} offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite")
+            format!("{host} {NOTHING_IN_COMMON}")
         }
         error => format!("no TLS session with {host}: {error}"),
     }
-}
-
-fn certificate(host: &str, error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired => format!("the certificate of {host} has expired; renew it"),
-        CertificateError::ExpiredContext { not_after, .. } => {
-            format!("the certificate of {host} expired on {}; renew it", day(*not_after))
-        }
-        CertificateError::NotValidYet => format!("the certificate of {host} is not valid yet; check its dates"),
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("the certificate of {host} is not valid before {}; check its dates", day(*not_before))
-        }
-        CertificateError::UnknownIssuer => format!(
-            "the certificate of {host} comes from an authority that we do not know; \
-             it is self-signed, or the server does not send the whole chain"
-        ),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("the certificate of {host} is made out to another name")
-        }
-        error => format!("the certificate of {host} does not hold: {error}"),
-    }
-}
-
-/// The day in UTC, as it is written in a sentence.
-fn day(at: UnixTime) -> String {
-    let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    at.map_or_else(|| "an impossible day".to_owned(), |at| at.strftime("%-d %B %Y").to_string())
 }
 
 fn http(host: &str, error: &hyper::Error) -> Option<String> {

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, timeout};
 use tower_service::Service;
 
+use super::certificate::DescribingVerifier;
 use super::family;
 use super::head::{HeadRecorder, RecordedStream};
 use super::resolve::Resolver;
@@ -176,9 +177,13 @@ impl Service<Uri> for Opened {
 
 /// Certificates are always verified; HTTP/1.1 is the only protocol offered.
 fn tls_config(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let verifier = DescribingVerifier::new(roots, Arc::clone(&provider))?;
+    // It asks rustls' own verifier and only describes what that one refuses.
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)

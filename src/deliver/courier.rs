@@ -264,6 +264,11 @@ impl Courier {
                 let response = ResponseReader::of_raw(head);
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
+            Ok(Err(Unanswered::Tls)) => {
+                self.outage.reached();
+                endpoint.pool.broke(Instant::now());
+                return done(Some(classify::speaks_tls(name)), None).into();
+            }
             Ok(Err(Unanswered::Failed(error))) => Some(error),
             Err(_elapsed) => None,
         };
@@ -345,12 +350,17 @@ impl Courier {
 /// No response that hyper takes.
 enum Unanswered {
     Failed(ExchangeError),
+    /// It speaks TLS where none was asked for.
+    Tls,
     /// It refused this head, whose status can be read all the same.
     Refused(RawHead),
 }
 
 impl Unanswered {
     fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
+        if error.is_parse() && connection.head.is_tls_alert() {
+            return Self::Tls;
+        }
         let is_refused = error.is_parse() && !error.is_parse_too_large();
         let head = if is_refused { connection.head.take(true) } else { None };
         head.map_or(Self::Failed(ExchangeError::Http(error)), Self::Refused)

@@ -57,6 +57,11 @@ impl HeadRecorder {
         RawHead::parse(&bytes, with_headers)
     }
 
+    /// Whether what came is a TLS alert (RFC 8446 section 6): a server that speaks TLS was sent a request without it.
+    pub(super) fn is_tls_alert(&self) -> bool {
+        self.0.lock().bytes.starts_with(b"\x15\x03")
+    }
+
     fn restart(&self) {
         let mut recording = self.0.lock();
         recording.bytes.clear();

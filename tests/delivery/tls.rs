@@ -26,10 +26,13 @@ async fn a_certificate_of_a_trusted_authority_holds() {
 #[tokio::test]
 async fn a_certificate_that_does_not_hold_is_a_tls_error() {
     let authority = Authority::generate();
-    let unknown = "the certificate of 127.0.0.1 comes from an authority that we do not know; \
-                   it is self-signed, or the server does not send the whole chain";
+    let self_signed = "the certificate of 127.0.0.1 is self-signed, so nobody vouches for it; use one of a public \
+                       authority, or have the operator add it to the system's authorities";
+    let unknown = "the certificate of 127.0.0.1 comes from an authority that we do not know (rcgen self signed cert), and \
+                   127.0.0.1 sends no other certificate; let it send the whole chain (often called fullchain.pem), or use \
+                   one of a public authority";
     for (courier, config, sentence) in [
-        (courier(), Authority::self_signed("127.0.0.1"), unknown),
+        (courier(), Authority::self_signed("127.0.0.1"), self_signed),
         (courier(), authority.server("127.0.0.1", 2000..4000), unknown),
         (
             trusting(&authority),
@@ -44,7 +47,8 @@ async fn a_certificate_that_does_not_hold_is_a_tls_error() {
         (
             trusting(&authority),
             authority.server("other.example", 2000..4000),
-            "the certificate of 127.0.0.1 is made out to another name",
+            "the certificate of 127.0.0.1 is made out to another name (other.example); save the URL with that name, or use a \
+             certificate for 127.0.0.1",
         ),
     ] {
         assert_failed(&once_tls(&courier, config).await, ErrorKind::Tls, sentence);

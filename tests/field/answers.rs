@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use outbound::workspace::event::{ErrorKind, Response};
+use outbound::workspace::event::Response;
 use support::endpoint::{Endpoint, Step};
 
 use crate::*;

@@ -8,6 +8,7 @@ mod mail;
 mod pasted;
 mod producers;
 mod redirects;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use outbound::config::network::EgressRules;
 use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress, Post, PostResult, Target};
 use outbound::workspace::Time;
+use outbound::workspace::event::ErrorKind;
 use outbound::workspace::headers::CustomHeaders;
 
 fn courier(timeout: Duration) -> Courier {

@@ -1,7 +1,8 @@
 //! Every sentence, pinned.
 
 use rustix::io::Errno;
-use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
 use super::super::resolve::CannotAsk;
 use super::*;
@@ -128,7 +129,9 @@ fn certificates_and_handshakes() {
         ),
         (
             TlsError::AlertReceived(AlertDescription::HandshakeFailure),
-            "crm.example refused the TLS session (HandshakeFailure)",
+            "crm.example refused the TLS session (HandshakeFailure): either it asks for a client certificate, and we have \
+             none; let it accept our requests by their signature, or it offers nothing that we accept; it must support TLS \
+             1.2 or 1.3 with a current cipher suite",
         ),
         (
             TlsError::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
