@@ -54,6 +54,9 @@ pub const COMMAND_POLL: Duration = Duration::from_millis(20);
 pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(50);
 /// See [`GIVE_BACK_AFTER`].
 pub const PERMITS_FREED_MIN: usize = 64;
+/// One part in so many of a reader's time at most goes into reading what is parked once more, to find entries whose
+/// ids went backwards.
+pub const SEARCH_SHARE: u32 = 10;
 /// Pauses after a failed load, a panic, a reload.
 pub const BACKOFF: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(30) };
 /// How long a workspace without work stays decoded in memory; then it is hibernated to its snapshot until its next mail.

@@ -7,7 +7,7 @@
 //! | key | value |
 //! |---|---|
 //! | `…:meta` | `format` (1), `shards` |
-//! | `…:{k}:owner` | `node`, `nonce`, `head`, `expiry` (Unix ms by Redis' clock; 0 once released) |
+//! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
 //! | `…:{k}:answers` | `command` (its entry id), `answer` (JSON) |
@@ -95,6 +95,7 @@ impl Redis {
                 listeners: Mutex::default(),
                 run: Uuid::new_v4().to_string(),
                 held: Mutex::default(),
+                watched: Mutex::default(),
                 clock: options.clock,
                 connector,
                 keys,

@@ -276,6 +276,7 @@ impl ShardCore {
             commands: self.commands.values().filter(|held| !held.decided).count(),
             catch_up_wanted: from.is_some() || self.intake.is_catching_up(),
             all_quiet: self.is_all_quiet(),
+            still: self.is_still(from.is_some()),
         };
         if let Some(poll) = self.intake.next_poll(&self.table, situation) {
             if let Some((start, _)) = poll.messages {
@@ -295,6 +296,12 @@ impl ShardCore {
     /// Nothing is held, parked or unanswered: the stream must be empty behind the cursor.
     fn is_all_quiet(&self) -> bool {
         self.table.is_empty() && !self.registry.any_parked() && self.committer.is_idle()
+    }
+
+    /// Nothing is held or unanswered, and whoever is parked waits: what the stream holds behind the cursor is theirs,
+    /// unless ids went backwards.
+    fn is_still(&self, catch_up_is_due: bool) -> bool {
+        self.table.is_empty() && self.committer.is_idle() && !catch_up_is_due && !self.intake.is_catching_up()
     }
 
     /// Sends a mail about something that this core holds. A workspace that is not in memory gets it with

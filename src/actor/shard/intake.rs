@@ -7,10 +7,21 @@ use tokio::time::Instant;
 use crate::actor::shard::table::Table;
 use crate::config::{
     ALLOWANCE, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN,
-    READ_BLOCK, READ_COUNT_MAX,
+    READ_BLOCK, READ_COUNT_MAX, SEARCH_SHARE,
 };
 use crate::journal::port::{Poll, Polled, RawEntry};
 use crate::message::EntryId;
+
+/// Whose entries can lie behind the cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Nobody's: what is there came with ids that went backwards.
+    Strays,
+    /// Those of parked workspaces, which wait; others are not told from them by the length alone.
+    Parked,
+    /// Those that are held.
+    Held,
+}
 
 /// How much a shard may hold. Tests make it small.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +63,12 @@ pub(super) struct Intake {
     exhausted: Option<(Instant, usize)>,
     /// When commands may be looked for again while no message may be read.
     poll_again_at: Option<Instant>,
+    /// The length of the stream at which all behind the cursor is known to be of parked workspaces.
+    parked_length: u64,
+    /// Since when the stream is read again beside parked entries.
+    searching: Option<Instant>,
+    /// When it may be read again so next.
+    search_at: Option<Instant>,
     /// How often the cursor went back to the start of the stream.
     pub(super) rewinds: u64,
 }
@@ -74,6 +91,8 @@ pub(super) struct Situation {
     pub(super) catch_up_wanted: bool,
     /// Nothing is held, parked or unanswered.
     pub(super) all_quiet: bool,
+    /// The same but for parked workspaces, none of which is due.
+    pub(super) still: bool,
 }
 
 impl Intake {
@@ -105,7 +124,7 @@ impl Intake {
         let count = if catch_up_first { 0 } else { self.free(table) };
         let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
         let may_wait = count > 0 && !situation.catch_up_wanted && !self.found_all;
-        let probe = count > 0 && self.found_nothing && !self.probed && situation.all_quiet;
+        let probe = count > 0 && self.found_nothing && !self.probed && (situation.all_quiet || situation.still);
         let pause = count == 0 || (self.found_nothing && situation.catch_up_wanted);
         if pause {
             // Without a permit, or with nothing ahead and a catch-up under way, the read does not block.
@@ -126,8 +145,9 @@ impl Intake {
     }
 
     /// Processes the answer of a forward read: moves the cursors. Returns whether the stream turned out to
-    /// hold entries behind the cursor only; the cursor is then reset to the start.
-    pub(super) fn polled(&mut self, polled: &Polled, all_quiet: bool) -> bool {
+    /// hold entries behind the cursor that nobody knows; the cursor is then reset to the start. `behind` says whose
+    /// entries can be there.
+    pub(super) fn polled(&mut self, polled: &Polled, behind: Behind, now: Instant) -> Option<Behind> {
         let asked = self.polling.take().unwrap_or(0);
         // A read of commands alone tells nothing about messages.
         if asked > 0 {
@@ -141,12 +161,33 @@ impl Intake {
         if let Some(last) = polled.commands.last() {
             self.command_cursor = last.id;
         }
-        let behind = polled.length.is_some_and(|length| length > 0) && polled.messages.is_empty() && all_quiet;
-        if behind {
+        let length = polled.length.filter(|length| *length > 0 && polled.messages.is_empty())?;
+        let again = match behind {
+            Behind::Strays => true,
+            Behind::Parked => self.search(length, now),
+            Behind::Held => false,
+        };
+        again.then(|| {
             self.cursor = EntryId::ZERO;
             self.rewinds += 1;
+            behind
+        })
+    }
+
+    /// Whether to look for entries behind the cursor beside those of parked workspaces: the stream has another
+    /// length than when that was done last. Reading what is parked once more does no harm, but costs: at most a
+    /// [`SEARCH_SHARE`]th of the time is spent so.
+    fn search(&mut self, length: u64, now: Instant) -> bool {
+        if let Some(begun) = self.searching.take() {
+            self.parked_length = length;
+            self.search_at = Some(now + SEARCH_SHARE * (now - begun) + READ_BLOCK);
+            return false;
         }
-        behind
+        let wanted = length != self.parked_length && self.search_at.is_none_or(|at| now >= at);
+        if wanted {
+            self.searching = Some(now);
+        }
+        wanted
     }
 
     /// The forward read failed; the next one is made after a pause.

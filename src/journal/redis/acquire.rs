@@ -36,21 +36,25 @@ pub(super) async fn acquire(
     nonce: &str,
 ) -> Result<AcquiredLease, AcquireError> {
     let keys = inner.keys.shard(shard);
-    let mut cmd = inner.connector.script(Script::Acquire, &[keys.owner(), keys.outbox()]);
-    cmd.arg(&holder.node)
-        .arg(nonce)
-        .arg(holder.lease.as_millis().to_string())
-        .arg(&inner.run)
-        .arg(i32::from(!inner.has_held(shard)));
     let mut backoff = Backoff::default();
     loop {
         let asked = Instant::now();
+        let mut cmd = inner.connector.script(Script::Acquire, &[keys.owner(), keys.outbox()]);
+        cmd.arg(&holder.node)
+            .arg(nonce)
+            .arg(holder.lease.as_millis().to_string())
+            .arg(&inner.run)
+            .arg(i32::from(!inner.has_held(shard)))
+            .arg(inner.unrenewed(shard, asked));
         match inner.shared.call(&keys.owner(), &cmd).await.and_then(parse) {
             Ok(AcquireReply::Taken { head, outbox }) => {
                 inner.note_held(shard);
                 return Ok(AcquiredLease { head, outbox: mails(shard, outbox), until: asked + holder.lease });
             }
-            Ok(AcquireReply::Held { node, remaining }) => return Err(AcquireError::Held { shard, node, remaining }),
+            Ok(AcquireReply::Held { node, remaining, mark, lease }) => {
+                let remaining = remaining.min(inner.watch_lease(shard, mark, lease, Instant::now()));
+                return Err(AcquireError::Held { shard, node, remaining });
+            }
             Err(error) if is_away(&error) => {
                 debug!(shard, %error, "Redis is away; the shard is acquired when it is back");
                 backoff.pause().await;
@@ -61,18 +65,30 @@ pub(super) async fn acquire(
 }
 
 enum AcquireReply {
-    Taken { head: u64, outbox: Vec<Value> },
-    Held { node: String, remaining: Duration },
+    Taken {
+        head: u64,
+        outbox: Vec<Value>,
+    },
+    /// The mark changes with every renewal; `lease` is how long the lease is.
+    Held {
+        node: String,
+        remaining: Duration,
+        mark: String,
+        lease: Duration,
+    },
 }
 
 fn parse(answer: Value) -> Result<AcquireReply, RedisError> {
-    let [word, first, second] = reply::tuple(answer)?;
-    match reply::text(word)?.as_str() {
-        "OK" => Ok(AcquireReply::Taken { head: reply::number(first)?, outbox: reply::list(second)? }),
-        "HELD" => {
-            let remaining = Duration::from_millis(reply::number(second)?);
-            Ok(AcquireReply::Held { node: reply::text(first)?, remaining })
-        }
+    let mut values = reply::list(answer)?.into_iter();
+    let mut next = || values.next().ok_or_else(|| unexpected("a short answer"));
+    match reply::text(next()?)?.as_str() {
+        "OK" => Ok(AcquireReply::Taken { head: reply::number(next()?)?, outbox: reply::list(next()?)? }),
+        "HELD" => Ok(AcquireReply::Held {
+            node: reply::text(next()?)?,
+            remaining: Duration::from_millis(reply::number(next()?)?),
+            mark: reply::text(next()?)?,
+            lease: Duration::from_millis(reply::number(next()?)?),
+        }),
         _ => Err(unexpected("an unknown word from acquire.lua")),
     }
 }

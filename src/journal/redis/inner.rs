@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::answers::Listener;
 use super::connector::Connector;
 use super::intake::SourceReader;
 use super::keys::Keys;
-use super::lease::Losses;
+use super::lease::{Losses, WatchedLease};
 use super::shared::SharedConnections;
 use crate::config::Compression;
 use crate::workspace::time::Clock;
@@ -32,6 +34,8 @@ pub(super) struct RedisInner {
     /// The shards that this process has held: a live lease of its node on another one is that of a
     /// crashed predecessor.
     pub(super) held: Mutex<HashSet<u16>>,
+    /// Other holders' leases by shard.
+    pub(super) watched: Mutex<HashMap<u16, WatchedLease>>,
     pub(super) clock: Clock,
 }
 
@@ -49,5 +53,21 @@ impl RedisInner {
 
     pub(super) fn note_held(&self, shard: u16) {
         self.held.lock().insert(shard);
+        self.watched.lock().remove(&shard);
+    }
+
+    /// The mark of another holder's lease that was not renewed for as long as it is, by our own clock; else nothing.
+    pub(super) fn unrenewed(&self, shard: u16, now: Instant) -> String {
+        let watched = self.watched.lock();
+        let ended = watched.get(&shard).filter(|watched| now >= watched.since + watched.lease);
+        ended.map(|watched| watched.mark.clone()).unwrap_or_default()
+    }
+
+    /// Notes another holder's lease. Answers how long it may last at most.
+    pub(super) fn watch_lease(&self, shard: u16, mark: String, lease: Duration, now: Instant) -> Duration {
+        let mut watched = self.watched.lock();
+        let since = watched.get(&shard).filter(|watched| watched.mark == mark).map_or(now, |watched| watched.since);
+        watched.insert(shard, WatchedLease { mark, lease, since });
+        lease.saturating_sub(now.saturating_duration_since(since))
     }
 }

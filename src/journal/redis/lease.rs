@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::keys::ShardKeys;
 use crate::config::Compression;
 
@@ -22,6 +24,17 @@ pub(super) struct ShardLease {
     pub(super) losses: Arc<Losses>,
     /// How attempts are stored.
     pub(super) compression: Compression,
+}
+
+/// A lease of another holder, as it was found when it was asked for.
+#[derive(Debug)]
+pub(super) struct WatchedLease {
+    /// Changes with every renewal.
+    pub(super) mark: String,
+    /// How long it is.
+    pub(super) lease: Duration,
+    /// When it was first found so.
+    pub(super) since: Instant,
 }
 
 /// What an operator should know of, counted since the start of the process.

@@ -47,6 +47,43 @@ async fn a_workspace_whose_snapshot_is_gone_is_parked_until_it_is_back_and_its_n
     chaos.api().save(broken, &json!({"url": chaos.receiver.url(broken)})).await.ok();
 }
 
+/// Entries whose ids went backwards are below what was read, where those of the damaged workspace wait too.
+#[tokio::test]
+async fn messages_whose_ids_went_backwards_are_found_beside_a_workspace_that_is_parked() {
+    let mut chaos = Chaos::start().await;
+    let workspaces = neighbours("w", 2);
+    let [broken, whole] = [&workspaces[0], &workspaces[1]];
+    chaos.save(&workspaces).await;
+    chaos.publish(&parcels(&workspaces, "a", 5, 1));
+    chaos.until_received(10).await;
+    chaos.until_settled().await;
+    chaos.service.terminate().await;
+    let key = format!("outbound:{{0}}:snapshot:{broken}");
+    let lost = format!("lost:{{0}}:{broken}");
+    chaos.redis.call::<()>(&["RENAME", &key, &lost]);
+    chaos.service.launch().await;
+    let stream = "outbound:{0}:messages";
+    let add = |id: &str, workspace: &str, text: &str| {
+        let message = support::service::message("+1", text);
+        chaos.redis.call::<String>(&["XADD", stream, id, "workspace", workspace, "message", &message]);
+    };
+    add("*", broken, "waits");
+    chaos.until_readyz(200, "it is counted", |body| body["unavailable_workspaces"] == 1).await;
+
+    // Twice: a second time behind a cursor that went back once.
+    for (round, came) in [(1, 12), (2, 14)] {
+        chaos.redis.call::<()>(&["DEL", stream]);
+        add(&format!("{round}-1"), whole, &format!("first {round}"));
+        add(&format!("{round}-2"), broken, &format!("waits too {round}"));
+        add(&format!("{round}-3"), whole, &format!("second {round}"));
+        chaos.until_received(came).await;
+    }
+    chaos.redis.call::<()>(&["RENAME", &lost, &key]);
+    chaos.until_settled().await;
+    chaos.check_log(whole, 9, 1).await;
+    chaos.check_log(broken, 6, 1).await;
+}
+
 /// A key of another type: what belongs to one workspace must not stop its shard.
 #[tokio::test]
 async fn a_workspace_whose_journal_is_no_stream_any_more_is_parked_and_its_neighbours_go_on() {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use outbound::journal::Journal as _;
-use outbound::journal::port::{AcquireError, Holder, ShardConnectionError};
+use outbound::journal::port::{AcquireError, Acquired, Holder, ShardConnectionError};
+use outbound::journal::redis::Redis;
+use tokio::time::Instant;
 
 use crate::journal::kit::{Workspace, acquire, batch, holder, journal};
 use support::proxy::{Mode, Proxy};
@@ -53,6 +55,71 @@ async fn a_lease_that_nobody_renews_ends_by_itself_and_a_commit_renews_it() {
         connection.commit(batch([])).await,
         Err(ShardConnectionError::Fenced { shard: 0, by: "node-b".to_owned() })
     );
+}
+
+/// A lease that ends an hour from now, as after Redis' clock was set back.
+fn end_in_an_hour(server: &RedisServer) {
+    let [seconds, _]: [u64; 2] = server.call(&["TIME"]);
+    let () = server.call(&["HSET", "outbound:{0}:owner", "expiry", &((seconds + 3_600) * 1_000).to_string()]);
+}
+
+async fn taken(journal: &Redis, by: &Holder) -> Acquired {
+    let taken = async {
+        loop {
+            match journal.acquire(0, by).await {
+                Ok(acquired) => return acquired,
+                Err(AcquireError::Held { remaining, .. }) => tokio::time::sleep(remaining).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), taken).await.expect("the lease is taken in time")
+}
+
+#[tokio::test]
+async fn a_lease_that_ends_an_hour_from_now_is_taken_when_it_was_not_renewed_for_its_length() {
+    let server = RedisServer::start();
+    let (journal_a, journal_b) = (journal(&server.url()).await, journal(&server.url()).await);
+    let short = Holder { lease: Duration::from_millis(500), ..holder("node-a") };
+    let connection = journal_a.acquire(0, &short).await.unwrap().connection;
+    end_in_an_hour(&server);
+    let begun = Instant::now();
+    taken(&journal_b, &holder("node-b")).await;
+    assert!(begun.elapsed() >= short.lease, "taken after {:?}", begun.elapsed());
+    let fenced = ShardConnectionError::Fenced { shard: 0, by: "node-b".to_owned() };
+    assert_eq!(connection.commit(batch([])).await, Err(fenced));
+}
+
+/// Written by a program that did not note it.
+#[tokio::test]
+async fn a_record_that_does_not_say_how_long_its_lease_is_is_believed_for_the_takers_own() {
+    let server = RedisServer::start();
+    let (journal_a, journal_b) = (journal(&server.url()).await, journal(&server.url()).await);
+    let _connection = acquire(&journal_a).await;
+    end_in_an_hour(&server);
+    let () = server.call(&["HDEL", "outbound:{0}:owner", "lease"]);
+    let short = Holder { lease: Duration::from_millis(500), ..holder("node-b") };
+    taken(&journal_b, &short).await.connection.commit(batch([])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_holder_that_renews_keeps_its_shard_whatever_the_clock_says() {
+    let server = RedisServer::start();
+    let (journal_a, journal_b) = (journal(&server.url()).await, journal(&server.url()).await);
+    let short = Holder { lease: Duration::from_secs(2), ..holder("node-a") };
+    let connection = journal_a.acquire(0, &short).await.unwrap().connection;
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * short.lease {
+        let until = connection.commit(batch([])).await.unwrap();
+        end_in_an_hour(&server);
+        let answer = journal_b.acquire(0, &holder("node-b")).await;
+        if answer.is_ok() {
+            // A machine that stands still for a whole lease loses it, and rightly so.
+            assert!(Instant::now() >= until, "the shard was taken while the lease lived");
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{HeldCommand, ShardCore};
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, ToWorkspace};
 use crate::actor::shard::entry::{raw_of, read_command, read_message};
+use crate::actor::shard::intake::Behind;
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::rejected_fields;
 use crate::message::{EntryId, WorkspaceId};
@@ -19,13 +20,22 @@ type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
 impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
-        let quiet = self.is_all_quiet();
-        if self.intake.polled(&polled, quiet) {
-            warn!(
+        let behind = match (self.is_all_quiet(), self.registry.catch_up_from(now)) {
+            (true, _) => Behind::Strays,
+            (false, due) if self.is_still(due.is_some()) => Behind::Parked,
+            (false, _) => Behind::Held,
+        };
+        match self.intake.polled(&polled, behind, now) {
+            None => {}
+            Some(Behind::Strays) => warn!(
                 shard = self.identity.shard,
                 rewinds = self.intake.rewinds,
                 "Entries lie behind the cursor; the stream is read again from its start."
-            );
+            ),
+            Some(_) => debug!(
+                shard = self.identity.shard,
+                "The stream is read again from its start: entries may lie behind the cursor beside the parked ones."
+            ),
         }
         if !self.is_running() {
             return;
