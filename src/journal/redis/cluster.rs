@@ -59,14 +59,15 @@ async fn primary_by(seed: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, 
 
 /// The node's address, reached as the seed is. A node that does not know its own name is the seed's host.
 fn address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    let is_known = !host.is_empty() && host != "?";
     match seed {
         ConnectionAddr::TcpTls { host: own, insecure, tls_params, .. } => ConnectionAddr::TcpTls {
-            host: if host.is_empty() { own.clone() } else { host },
+            host: if is_known { host } else { own.clone() },
             port,
             insecure: *insecure,
             tls_params: tls_params.clone(),
         },
-        ConnectionAddr::Tcp(own, _) => ConnectionAddr::Tcp(if host.is_empty() { own.clone() } else { host }, port),
+        ConnectionAddr::Tcp(own, _) => ConnectionAddr::Tcp(if is_known { host } else { own.clone() }, port),
         other => other.clone(),
     }
 }
@@ -74,6 +75,15 @@ fn address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_does_not_know_its_name_is_reached_as_the_seed_is() {
+        let seed = ConnectionAddr::Tcp("seed.example".to_owned(), 7000);
+        for (told, reached) in [("", "seed.example"), ("?", "seed.example"), ("10.0.0.7", "10.0.0.7")] {
+            let found = address(&seed, told.to_owned(), 7001);
+            assert_eq!(found, ConnectionAddr::Tcp(reached.to_owned(), 7001), "{told:?}");
+        }
+    }
 
     #[test]
     fn a_cluster_url_names_its_seeds_and_one_password_for_all() {

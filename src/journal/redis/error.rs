@@ -22,9 +22,13 @@ pub(super) enum ErrorClass {
 pub(super) fn classify(error: &RedisError) -> ErrorClass {
     match error.code() {
         Some(
-            "NOSCRIPT" | "LOADING" | "BUSY" | "READONLY" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN" | "CLUSTERDOWN"
-            | "TRYAGAIN" | "MOVED" | "ASK",
+            "NOSCRIPT" | "UNBLOCKED" | "LOADING" | "BUSY" | "READONLY" | "MISCONF" | "NOREPLICAS" | "MASTERDOWN"
+            | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK",
         ) => ErrorClass::NotRun,
+        // Said to a new connection, which Redis then closes.
+        Some("ERR") if error.detail().is_some_and(|text| text.starts_with("max number of clients")) => {
+            ErrorClass::NotRun
+        }
         Some("OOM") => ErrorClass::Full,
         Some(_) => ErrorClass::Refused,
         None if matches!(error.kind(), ErrorKind::Io | ErrorKind::Parse) => ErrorClass::Unknown,
@@ -84,6 +88,8 @@ mod tests {
         };
         for text in [
             "NOSCRIPT No matching script",
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+            "ERR max number of clients reached",
             "LOADING Redis is loading the dataset in memory",
             "BUSY Redis is busy running a script",
             "READONLY You can't write against a read only replica.",

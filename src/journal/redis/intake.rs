@@ -12,6 +12,7 @@ use super::connector::Connector;
 use super::error::store_error;
 use super::keys::ShardKeys;
 use super::reply;
+use super::source::HeldBack;
 use crate::config;
 use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
 use crate::message::EntryId;
@@ -121,11 +122,24 @@ pub(super) struct SourceReader {
     pub(super) ahead: Vec<RawEntry>,
     /// The last entry that was handed over since the source was found to be a new stream.
     last_anew: Option<EntryId>,
+    /// Shards that refuse their entries.
+    pub(super) held: HeldBack,
+    /// Up to here all is handed over, but for what is held back.
+    passed: EntryId,
+    /// How far that was when the source was read from its start again.
+    forward: EntryId,
 }
 
 impl SourceReader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, ahead: Vec::new(), last_anew: None }
+        Self {
+            connection,
+            ahead: Vec::new(),
+            last_anew: None,
+            held: HeldBack::default(),
+            passed: EntryId::ZERO,
+            forward: EntryId::ZERO,
+        }
     }
 
     /// Notes that the source is a new stream from `first` on. Answers whether that was not known.
@@ -139,6 +153,29 @@ impl SourceReader {
         if self.last_anew.is_some() {
             self.last_anew = Some(last);
         }
+        self.passed = last;
+        if self.held.all_again() {
+            // All that lies between is of shards that refused again.
+            self.passed = last.max(std::mem::replace(&mut self.forward, EntryId::ZERO));
+        }
+    }
+
+    /// Up to where all is handed over or held back.
+    pub(super) fn passed(&self) -> EntryId {
+        self.passed
+    }
+
+    /// What to read after: nothing is left behind it but what is held back.
+    pub(super) fn after(&self) -> EntryId {
+        if self.held.is_empty() { EntryId::ZERO } else { self.passed }
+    }
+
+    /// Reads from the start again, for shards that were held back.
+    pub(super) fn retry(&mut self) {
+        self.forward = self.forward.max(self.passed);
+        self.passed = EntryId::ZERO;
+        self.ahead.clear();
+        self.held.retry();
     }
 
     /// Up to `max` entries above `after`.

@@ -1,7 +1,8 @@
 //! The common input: entries that any producer appended, handed over to their shards in order.
 //!
-//! Any number of nodes may do this at a time. Each reads the source from its start, and goes on behind what it
-//! has handed over only while nothing fails, so whatever a shard is missing comes before what it gets; and each
+//! Any number of nodes may do this at a time. Each reads the source from its start and goes on behind what it has
+//! handed over. A shard that refuses is held back: it gets nothing more until the source is read from its start again,
+//! after a pause. So whatever a shard is missing comes before what it gets; and each
 //! script appends only above the greatest id that the shard got. So every entry is handed over once, in order,
 //! whoever is faster. An entry is deleted from the source after its shard has it.
 //!
@@ -9,14 +10,18 @@
 //! has got of it. Then the greatest of these is neither in the source nor was it ever deleted there
 //! (`max-deleted-entry-id`), and the source is taken as a new stream. In doubt an entry comes twice, never not at all.
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use redis::{Cmd, RedisError, Value};
+use tokio::time::Instant;
 use tracing::warn;
 
+pub(super) use self::held::HeldBack;
 use super::connection::Connection;
 use super::error::unexpected;
 use super::inner::RedisInner;
@@ -36,9 +41,14 @@ pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -
         Some(reader) => reader,
         None => SourceReader::new(inner.connector.connect(&source).await?),
     };
+    if reader.held.retry_is_due(Instant::now()) {
+        reader.retry();
+    }
     let mut entries = std::mem::take(&mut reader.ahead);
     if entries.is_empty() {
-        entries = reader.read(&source, max, EntryId::ZERO, Some(block)).await?;
+        let until_retry = reader.held.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
+        let block = until_retry.map_or(block, |pause| block.min(pause));
+        entries = reader.read(&source, max, reader.after(), Some(block)).await?;
     }
     // A caller may ask for fewer than were read ahead: the rest is read again, from the start.
     entries.truncate(max);
@@ -47,32 +57,28 @@ pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -
         return Ok(0);
     };
     let shards = by_shard(inner, &source, entries);
-    let handed = join_all(shards.iter().map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries))).await;
-    let (mut ids, mut failed, mut is_new) = (Vec::new(), None, false);
-    for shard in handed {
-        ids.extend(shard.ids);
-        failed = failed.or(shard.failed);
-        is_new |= shard.is_new;
+    let open = shards.iter().filter(|(shard, _)| !reader.held.contains(**shard));
+    let handed = open.map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries));
+    let (mut ids, mut is_new) = (Vec::new(), false);
+    for handed in join_all(handed).await {
+        ids.extend(handed.ids);
+        is_new |= handed.is_new;
+        match handed.failed {
+            Some(error) => reader.held.hold(handed.shard, &error, Instant::now()),
+            None => reader.held.works(handed.shard),
+        }
     }
     if is_new && reader.begin_anew(first) {
         warn!(%source, %first, "The stream has lower ids than before, so it is a new one; its entries are delivered.");
     }
     reader.handed_over(last);
-    let mut connection = reader.connection.clone();
-    match failed {
-        Some(error) => {
-            delete(&mut connection, &source, &ids).await?;
-            Err(error)
-        }
-        None => {
-            let deleted = delete(&mut connection, &source, &ids);
-            let (deleted, ahead) = tokio::join!(deleted, reader.read(&source, max, last, None));
-            deleted?;
-            reader.ahead = ahead?;
-            *inner.source.lock().await = Some(reader);
-            Ok(ids.len())
-        }
-    }
+    let (mut connection, after) = (reader.connection.clone(), reader.passed());
+    let deleted = delete(&mut connection, &source, &ids);
+    let (deleted, ahead) = tokio::join!(deleted, reader.read(&source, max, after, None));
+    deleted?;
+    reader.ahead = ahead?;
+    *inner.source.lock().await = Some(reader);
+    Ok(ids.len())
 }
 
 async fn delete(connection: &mut Connection, source: &str, ids: &[EntryId]) -> Result<(), RedisError> {
@@ -134,6 +140,7 @@ fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
 /// What one shard got: the entries that can be deleted, and what stopped it.
 #[derive(Default)]
 struct HandedToShard {
+    shard: u16,
     ids: Vec<EntryId>,
     failed: Option<RedisError>,
     /// The source is another stream than the shard knew.
@@ -142,7 +149,7 @@ struct HandedToShard {
 
 /// Hands over to one shard in batches that a full Redis can hold.
 async fn hand_to_shard(inner: &RedisInner, source: &str, shard: u16, mut entries: &[Handed]) -> HandedToShard {
-    let mut handed = HandedToShard::default();
+    let mut handed = HandedToShard { shard, ..HandedToShard::default() };
     while !entries.is_empty() {
         let mut bytes = 0;
         let fits = entries.iter().take_while(|entry| {

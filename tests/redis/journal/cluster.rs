@@ -86,6 +86,56 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
     assert_eq!(handed, 40);
 }
 
+/// Whether a key lies on the second node.
+fn is_on_second(nodes: &[RedisServer; 2], key: &str) -> bool {
+    nodes[0].call::<u64>(&["CLUSTER", "KEYSLOT", key]) > 8191
+}
+
+#[tokio::test]
+async fn a_shard_that_refuses_writes_holds_back_its_own_entries_only() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    let source = usize::from(is_on_second(&nodes, "outbound:messages"));
+    let (home, other) = (&nodes[source], &nodes[1 - source]);
+    let on_home = |shard: &u16| usize::from(is_on_second(&nodes, &format!("outbound:{{{shard}}}:messages"))) == source;
+    let (open, refusing): (Vec<u16>, Vec<u16>) = (0..4).partition(on_home);
+    let [open, refusing] = [open, refusing].map(|shards| workspace_of(shards[0]));
+    let add = |workspace: &Workspace, n: usize| {
+        let fields = ["workspace", workspace.id.as_str(), "message", &n.to_string()];
+        home.call::<String>(&[["XADD", "outbound:messages", "*"].as_slice(), &fields].concat());
+    };
+    let handed = |workspace: &Workspace| -> Vec<String> {
+        let key = format!("outbound:{{{}}}:messages", workspace.id.shard(4));
+        let node = &nodes[usize::from(is_on_second(&nodes, &key))];
+        let entries: Vec<(String, Vec<String>)> = node.call(&["XRANGE", &key, "-", "+"]);
+        entries.into_iter().map(|(_, fields)| fields[3].clone()).collect()
+    };
+    let numbers = |n: usize| (0..n).map(|n| n.to_string()).collect::<Vec<_>>();
+    let hand_over = async |until: &dyn Fn() -> bool| {
+        let work = async {
+            while !until() {
+                journal.hand_over(256, Duration::from_millis(20)).await.ok();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), work).await.expect("handed over within a minute");
+    };
+
+    let () = other.call(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    // More than is read at a time, before the first that can go on and among those that follow.
+    (0..600).for_each(|n| add(&refusing, n));
+    for n in 0..300 {
+        add(&open, n);
+        add(&refusing, 600 + n);
+    }
+    hand_over(&|| handed(&open).len() == 300).await;
+    assert_eq!((handed(&open), handed(&refusing).len()), (numbers(300), 0));
+    assert_eq!(home.call::<u64>(&["XLEN", "outbound:messages"]), 900, "what is held back stays");
+
+    let () = other.call(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    hand_over(&|| home.call::<u64>(&["XLEN", "outbound:messages"]) == 0).await;
+    assert_eq!((handed(&open), handed(&refusing)), (numbers(300), numbers(900)));
+}
+
 #[tokio::test]
 async fn a_shard_whose_slot_moves_to_another_node_goes_on_there() {
     let nodes = cluster().await;
