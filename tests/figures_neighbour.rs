@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use support::receiver::{Arrival, Receiver};
+use support::endpoint::{Arrival, Receiver};
 use support::redis_server::RedisServer;
 use support::service::{Service, message, message_with};
 

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use support::endpoint::Receiver;
 use support::process;
-use support::receiver::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{PATIENCE, Service, TOKEN, message};
 

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::json;
 use support::process::{PATIENCE, outbound};
-use support::receiver::Receiver;
+use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{Api, Service, TOKEN, message};
 

@@ -8,7 +8,7 @@ use outbound::workspace::policy::TEST_INTERVAL;
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, Kind};
-use support::receiver::Receiver;
+use support::endpoint::Receiver;
 use support::service::{Api, Service, TOKEN, message_with};
 
 /// The workspace of every test.

@@ -11,7 +11,7 @@ use outbound::journal::port::{Holder, Poll};
 use outbound::message::{EntryId, WorkspaceId};
 use serde_json::{Value, json};
 
-use support::receiver::Receiver;
+use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{Api, PATIENCE, Service, message};
 

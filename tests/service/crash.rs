@@ -6,7 +6,7 @@ use outbound::journal::port::{COMMIT_EVENTS_MAX, COMMITS_IN_FLIGHT_MAX};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind, Parcel, Published, parcel};
-use support::receiver::{Arrival, first_appearances, is_bad};
+use support::endpoint::{Arrival, first_appearances, is_bad};
 
 /// Workspaces that work; half of them are published to the common input where there is one.
 const HEALTHY: [&str; 4] = ["north", "east", "south", "west"];

@@ -101,7 +101,7 @@ async fn a_published_message_is_posted_and_logged(bench: &Bench) {
     let logged = |webhook: &Value| webhook["last_attempt"]["message_id"] == "m1";
     let webhook = bench.api().until("acme", "it is logged", logged).await;
     let arrival = &bench.receiver.arrivals()[0];
-    assert_eq!(arrival.body, format!("{{\"message\":{text}}}"), "byte for byte");
+    assert_eq!(&arrival.body[..], format!("{{\"message\":{text}}}").as_bytes(), "byte for byte");
     assert_eq!((arrival.verified, &arrival.webhook_id), (Some(true), &format!("msg_{}_{id}", shard("acme"))));
 
     let reply = bench.api().read("acme", "attempts/log").await;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use reqwest::Method;
 use serde_json::json;
-use support::receiver::Receiver;
+use support::endpoint::Receiver;
 use support::service::{PATIENCE, Service, message};
 
 /// More endpoints than descriptors, each on an address of its own, so that no connection serves two.

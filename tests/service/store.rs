@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use support::receiver::Receiver;
+use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{PATIENCE, Service, message};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind, Parcel, parcel, shard};
-use support::receiver::first_appearances;
+use support::endpoint::first_appearances;
 use support::smtp::{Fault, SmtpServer};
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn hold_messages_back(bench: &Bench) -> BTreeSet<String> {
         (0..20).map(|n| parcel("initech", &format!("+{}", n % 5), &format!("i{n:02}"))).collect();
     let published = bench.publish(&parcels).await;
     let of_initech =
-        |arrivals: &[support::receiver::Arrival]| arrivals.iter().filter(|one| one.workspace == "initech").count();
+        |arrivals: &[support::endpoint::Arrival]| arrivals.iter().filter(|one| one.workspace == "initech").count();
     bench.receiver.until("one of each chat is in flight", |arrivals| of_initech(arrivals) == 5).await;
     published.acknowledged
 }

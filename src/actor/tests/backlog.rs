@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::bench::{Bench, id, treatment};
-use crate::http::receiver::Treatment;
+use super::bench::{Bench, id, status};
 use crate::journal::port::{Holder, Poll};
 use crate::message::EntryId;
 use crate::workspace::command::{Action, Save};
+use support::endpoint::Manner;
 
 const MESSAGES: usize = 1_200;
 
@@ -16,8 +16,8 @@ async fn every_message_of_a_long_backlog_has_one_outcome_whatever_its_workspace_
     let mut bench = Bench::with(|options| options.policy.in_flight_max = 8).await;
     let workspaces: Vec<String> = (0..).map(|n| format!("w{n}")).filter(|w| id(w).shard(2) == 0).take(5).collect();
     let [toggled, poisoned, failing, slow, never] = [0, 1, 2, 3, 4].map(|n| workspaces[n].as_str());
-    bench.treat(slow, Treatment { delay: Duration::from_millis(10), ..treatment(200) });
-    bench.treat(failing, treatment(500));
+    bench.treat(slow, Manner { delay: Duration::from_millis(10), ..Manner::default() });
+    bench.treat(failing, status(500));
     for workspace in &workspaces[..4] {
         bench.save(workspace).await;
     }

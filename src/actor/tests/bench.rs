@@ -1,24 +1,18 @@
 //! A running service without a facade, and a receiver that records what it gets.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use support::endpoint::{Arrival, Manner, Receiver};
 
 use crate::actor::admission::{Admission, NodeCap};
-use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, Seed};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::{Handle, ShardOptions, start};
 use crate::app::now;
-use crate::config::RECEIVER_CONNECTIONS_MAX;
 use crate::config::network::EgressRules;
 use crate::deliver;
-use crate::http;
-use crate::http::receiver::{Received, Treatment, receiver};
 use crate::journal::embedded::Embedded;
 use crate::journal::port::{Journal, Loaded, Reading};
 use crate::message::{EntryId, Message, WorkspaceId};
@@ -37,10 +31,7 @@ pub(super) struct Bench {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) handle: Option<Handle>,
     pub(super) options: ShardOptions,
-    pub(super) receiver: SocketAddr,
-    received: Arc<Mutex<Vec<Received>>>,
-    treatments: Arc<Mutex<HashMap<String, Treatment>>>,
-    _stop: oneshot::Sender<()>,
+    pub(super) receiver: Receiver,
 }
 
 impl Bench {
@@ -50,25 +41,6 @@ impl Bench {
 
     pub(super) async fn with(change: impl FnOnce(&mut ShardOptions)) -> Self {
         let journal: Arc<dyn Journal> = Arc::new(Embedded::in_memory(2, now).unwrap());
-        let treatments: Arc<Mutex<HashMap<String, Treatment>>> = Arc::default();
-        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
-        let (reports, mut incoming) = mpsc::channel(1_024);
-        let treat = {
-            let treatments = Arc::clone(&treatments);
-            Arc::new(move |path: &str| treatments.lock().unwrap().get(path).cloned().unwrap_or(treatment(200)))
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(http::serve(listener, receiver(treat, reports, now), RECEIVER_CONNECTIONS_MAX, async {
-            stopped.await.ok();
-        }));
-        let sink = Arc::clone(&received);
-        tokio::spawn(async move {
-            while let Some(one) = incoming.recv().await {
-                sink.lock().unwrap().push(one);
-            }
-        });
         let mut options = ShardOptions {
             journal: Arc::clone(&journal),
             prefix: "outbound".into(),
@@ -89,7 +61,7 @@ impl Bench {
         };
         change(&mut options);
         let handle = Some(start(options.clone()).unwrap());
-        Self { journal, handle, options, receiver: address, received, treatments, _stop: stop }
+        Self { journal, handle, options, receiver: Receiver::start() }
     }
 
     pub(super) async fn restart(&mut self) {
@@ -99,12 +71,12 @@ impl Bench {
         self.handle = Some(start(self.options.clone()).unwrap());
     }
 
-    pub(super) fn treat(&self, workspace: &str, treatment: Treatment) {
-        self.treatments.lock().unwrap().insert(format!("/{workspace}"), treatment);
+    pub(super) fn treat(&self, workspace: &str, manner: Manner) {
+        self.receiver.treat(workspace, |now| *now = manner);
     }
 
     pub(super) fn url(&self, workspace: &str) -> String {
-        format!("http://{}/{workspace}", self.receiver)
+        self.receiver.url(workspace)
     }
 
     pub(super) async fn submit(&self, workspace: &str, action: Action) -> Answer {
@@ -126,13 +98,12 @@ impl Bench {
         self.journal.publish(&id(workspace), message.raw()).await.unwrap();
     }
 
-    pub(super) fn received(&self, workspace: &str) -> Vec<Received> {
-        let path = format!("/{workspace}");
-        self.received.lock().unwrap().iter().filter(|one| one.path == path).cloned().collect()
+    pub(super) fn received(&self, workspace: &str) -> Vec<Arrival> {
+        self.receiver.arrivals().into_iter().filter(|one| one.workspace == workspace).collect()
     }
 
     pub(super) fn message_ids(&self, workspace: &str) -> Vec<String> {
-        self.received(workspace).iter().map(message_id_of).collect()
+        self.receiver.ids(workspace)
     }
 
     pub(super) async fn read(&self, workspace: &str) -> Reading {
@@ -153,14 +124,10 @@ impl Bench {
         }
     }
 
-    /// Waits until the workspace's receiver got `n` requests.
+    /// Waits until `n` requests of the workspace came.
     pub(super) async fn until_received(&self, workspace: &str, n: usize) {
-        let give_up = tokio::time::Instant::now() + PATIENCE;
-        while self.received(workspace).len() < n {
-            let got = self.received(workspace).len();
-            assert!(tokio::time::Instant::now() < give_up, "{workspace}: {got} of {n} requests came");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let enough = |arrivals: &[Arrival]| arrivals.iter().filter(|one| one.workspace == workspace).count() >= n;
+        self.receiver.until(&format!("{n} requests of {workspace} came"), enough).await;
     }
 }
 
@@ -168,19 +135,14 @@ pub(super) fn id(workspace: &str) -> WorkspaceId {
     workspace.parse().unwrap()
 }
 
-pub(super) fn treatment(status: u16) -> Treatment {
-    Treatment { secret: None, status, delay: Duration::ZERO }
+pub(super) fn status(status: u16) -> Manner {
+    Manner { status, ..Manner::default() }
 }
 
 pub(super) fn message(chat: &str, message_id: &str) -> String {
     format!(
         r#"{{"whatsapp account":{{"phone":"+1"}},"contact":{{"phone":"{chat}"}},"direction":"sent","timestamp":"2021-02-24T06:25:29+0000","message_id":"{message_id}","text":"lorem"}}"#
     )
-}
-
-pub(super) fn message_id_of(received: &Received) -> String {
-    let body: serde_json::Value = serde_json::from_slice(&received.body).unwrap();
-    body["message"]["message_id"].as_str().unwrap().to_owned()
 }
 
 /// A message as it is held in memory.

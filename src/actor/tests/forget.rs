@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::bench::{Bench, treatment};
-use crate::http::receiver::Treatment;
+use super::bench::{Bench, status};
 use crate::journal::port::Reading;
 use crate::notify::{CapturedMail, Mailer};
 use crate::workspace::State;
 use crate::workspace::command::{Action, Answer, Change, NoAttempt, Save};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
+use support::endpoint::Manner;
 
 const SLOW: Duration = Duration::from_millis(400);
 
@@ -31,7 +31,7 @@ async fn forget(bench: &Bench, workspace: &str) {
 #[tokio::test]
 async fn an_attempt_under_way_is_settled_without_a_trace_and_what_waits_is_skipped() {
     let bench = Bench::with(|options| options.policy.in_flight_max = 1).await;
-    bench.treat("acme", Treatment { delay: SLOW, ..treatment(200) });
+    bench.treat("acme", Manner { delay: SLOW, ..Manner::default() });
     bench.save("acme").await;
     for n in 0..4 {
         bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;
@@ -55,7 +55,7 @@ async fn a_test_under_way_is_answered_at_once_and_the_next_may_begin() {
     bench.save("acme").await;
     bench.publish("acme", "+2", "m1").await;
     bench.until("acme", "its message is logged", |r| r.attempts.len() == 1).await;
-    bench.treat("acme", Treatment { delay: SLOW, ..treatment(200) });
+    bench.treat("acme", Manner { delay: SLOW, ..Manner::default() });
     let test = bench.submit("acme", Action::Test { save: None });
     let forgotten = async {
         bench.until_received("acme", 2).await;
@@ -91,7 +91,7 @@ async fn a_mail_in_the_mailers_hands_is_not_recorded_any_more() {
         options.mailer = Some(Mailer::capture(show, None));
     })
     .await;
-    bench.treat("acme", treatment(500));
+    bench.treat("acme", status(500));
     let owner_email = Change::Set("owner@acme.example".to_owned());
     let save = Save { url: Some(bench.url("acme")), owner_email, ..Save::default() };
     bench.submit("acme", Action::Save(save)).await;

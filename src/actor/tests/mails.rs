@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::bench::{Bench, treatment};
+use super::bench::{Bench, status};
 use crate::notify::Mailer;
 use crate::workspace::command::{Action, Change, Save};
 use crate::workspace::configuration::WebhookStatus;
@@ -21,7 +21,7 @@ async fn a_streak_is_warned_of_once_told_when_it_switches_off_and_told_when_it_i
         options.mailer = Some(Mailer::capture(show, None));
     })
     .await;
-    bench.treat("acme", treatment(500));
+    bench.treat("acme", status(500));
     let owner_email = Change::Set("owner@acme.example".to_owned());
     let save = || Save { url: Some(bench.url("acme")), owner_email: owner_email.clone(), ..Save::default() };
     bench.submit("acme", Action::Save(save())).await;
@@ -36,7 +36,7 @@ async fn a_streak_is_warned_of_once_told_when_it_switches_off_and_told_when_it_i
     let off = |r: &crate::journal::port::Reading| r.state.skipped.count == 2;
     assert_eq!(bench.until("acme", "the rest is skipped", off).await.state.status(), WebhookStatus::DisabledByErrors);
 
-    bench.treat("acme", treatment(200));
+    bench.treat("acme", status(200));
     bench.submit("acme", action).await;
     publish(&bench, 20, 3).await;
     let told = shown.recv().await.unwrap();

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::bench::{Bench, treatment};
+use super::bench::{Bench, status};
 use crate::app::now;
-use crate::http::receiver::{Signature, Treatment};
 use crate::workspace::command::{Action, Answer, NoAttempt, Refusal, Save};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{ErrorKind, Trigger};
 use crate::workspace::policy::SECRET_OVERLAP;
 use crate::workspace::time::Time;
+use support::endpoint::Manner;
 
 #[tokio::test]
 async fn a_published_message_is_posted_once_and_logged() {
@@ -42,7 +42,7 @@ async fn messages_of_a_chat_arrive_in_order_and_chats_do_not_wait_for_one_anothe
 #[tokio::test]
 async fn a_dead_endpoint_gets_exactly_eleven_posts_and_the_rest_is_skipped() {
     let bench = Bench::new().await;
-    bench.treat("acme", treatment(500));
+    bench.treat("acme", status(500));
     bench.save("acme").await;
     for n in 0..200 {
         bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;
@@ -95,7 +95,7 @@ async fn a_test_without_a_message_or_url_says_why_and_the_save_holds() {
 #[tokio::test]
 async fn a_second_test_is_refused_while_the_first_is_under_way_and_within_a_second() {
     let bench = Bench::new().await;
-    bench.treat("acme", Treatment { delay: Duration::from_millis(300), ..treatment(200) });
+    bench.treat("acme", Manner { delay: Duration::from_millis(300), ..Manner::default() });
     bench.save("acme").await;
     bench.publish("acme", "+2", "m1").await;
     bench.until("acme", "its message is logged", |r| r.attempts.len() == 1).await;
@@ -116,7 +116,7 @@ async fn a_second_test_is_refused_while_the_first_is_under_way_and_within_a_seco
 #[tokio::test]
 async fn a_save_is_answered_while_a_backlog_waits() {
     let bench = Bench::with(|options| options.policy.in_flight_max = 1).await;
-    bench.treat("acme", Treatment { delay: Duration::from_millis(200), ..treatment(200) });
+    bench.treat("acme", Manner { delay: Duration::from_millis(200), ..Manner::default() });
     bench.save("acme").await;
     for n in 0..3_000 {
         bench.publish("acme", "+2", &format!("m{n}")).await;
@@ -133,7 +133,7 @@ async fn a_save_is_answered_while_a_backlog_waits() {
 #[tokio::test]
 async fn a_timeout_is_an_error_and_nothing_is_sent_again() {
     let bench = Bench::with(|options| options.deliver.timeout = Duration::from_millis(200)).await;
-    bench.treat("acme", Treatment { delay: Duration::from_secs(3), ..treatment(200) });
+    bench.treat("acme", Manner { delay: Duration::from_secs(3), ..Manner::default() });
     bench.save("acme").await;
     bench.publish("acme", "+2", "m1").await;
     let reading = bench.until("acme", "the attempt is logged", |r| r.attempts.len() == 1).await;
@@ -144,7 +144,7 @@ async fn a_timeout_is_an_error_and_nothing_is_sent_again() {
 #[tokio::test]
 async fn a_drained_service_has_settled_what_it_attempted() {
     let mut bench = Bench::new().await;
-    bench.treat("acme", Treatment { delay: Duration::from_millis(100), ..treatment(200) });
+    bench.treat("acme", Manner { delay: Duration::from_millis(100), ..Manner::default() });
     bench.save("acme").await;
     for n in 0..40 {
         bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;
@@ -174,11 +174,11 @@ async fn messages_are_signed_with_the_rotated_secret_too_until_a_day_has_passed(
     for passed in [Duration::ZERO, SECRET_OVERLAP] {
         AHEAD_MS.store(u64::try_from(passed.as_millis()).unwrap(), Ordering::Relaxed);
         for secret in [&old, &new] {
-            let secret = Some(secret.expose().parse().unwrap());
-            bench.treat("acme", Treatment { secret, ..treatment(200) });
+            let secret = Some(secret.expose().to_owned());
+            bench.treat("acme", Manner { secret, ..Manner::default() });
             bench.publish("acme", "+2", "m").await;
             bench.until_received("acme", told.len() + 1).await;
-            told.push(bench.received("acme").last().unwrap().signature == Signature::Verified);
+            told.push(bench.received("acme").last().unwrap().verified.unwrap());
         }
     }
     assert_eq!(told, [true, true, false, true]);

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, treatment};
-use crate::http::receiver::Treatment;
+use super::bench::Bench;
+use support::endpoint::Manner;
 
 #[tokio::test]
 async fn a_poison_message_is_set_aside_and_everything_else_goes_on() {
     let bench = Bench::new().await;
-    bench.treat("acme", Treatment { delay: Duration::from_millis(50), ..treatment(200) });
+    bench.treat("acme", Manner { delay: Duration::from_millis(50), ..Manner::default() });
     bench.save("acme").await;
     bench.save("globex").await;
     for n in 0..30 {
@@ -31,10 +31,10 @@ async fn a_poison_message_is_set_aside_and_everything_else_goes_on() {
 async fn a_drain_starts_nothing_new() {
     let mut bench = Bench::with(|options| options.policy.in_flight_max = 2).await;
     // One whose attempt keeps the drain waiting, and a quick one with a backlog.
-    bench.treat("slow", Treatment { delay: Duration::from_secs(1), ..treatment(200) });
+    bench.treat("slow", Manner { delay: Duration::from_secs(1), ..Manner::default() });
     bench.save("slow").await;
     let quick = (0..).map(|n| format!("n{n}")).find(|w| shard(w) == shard("slow")).unwrap();
-    bench.treat(&quick, Treatment { delay: Duration::from_millis(20), ..treatment(200) });
+    bench.treat(&quick, Manner { delay: Duration::from_millis(20), ..Manner::default() });
     bench.save(&quick).await;
     bench.publish("slow", "+2", "m1").await;
     for n in 0..100 {
@@ -70,7 +70,7 @@ async fn workspaces_that_wait_for_a_place_get_one() {
     let bench = Bench::with(|options| options.in_flight_max = 3).await;
     let workspaces: Vec<String> = (0..12).map(|n| format!("w{n}")).collect();
     for workspace in &workspaces {
-        bench.treat(workspace, Treatment { delay: Duration::from_millis(20), ..treatment(200) });
+        bench.treat(workspace, Manner { delay: Duration::from_millis(20), ..Manner::default() });
         bench.save(workspace).await;
         for n in 0..10 {
             bench.publish(workspace, &format!("+{}", n % 3), &format!("m{n}")).await;
@@ -84,7 +84,7 @@ async fn workspaces_that_wait_for_a_place_get_one() {
 #[tokio::test]
 async fn a_slow_workspace_does_not_hold_up_its_neighbour() {
     let bench = Bench::new().await;
-    bench.treat("slow", Treatment { delay: Duration::from_millis(500), ..treatment(200) });
+    bench.treat("slow", Manner { delay: Duration::from_millis(500), ..Manner::default() });
     bench.save("slow").await;
     let neighbour = (0..).map(|n| format!("n{n}")).find(|w| shard(w) == shard("slow")).unwrap();
     bench.save(&neighbour).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::bench::{Bench, id, treatment, workspace_core};
+use super::bench::{Bench, id, workspace_core};
 use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, MailNext, Start, ToWorkspace};
@@ -16,7 +16,6 @@ use crate::actor::shard::intake::Limits;
 use crate::app::now;
 use crate::config::{LINGER, READ_BLOCK, READ_COUNT_MAX};
 use crate::deliver::Target;
-use crate::http::receiver::Treatment;
 use crate::journal::port::{
     Holder, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, ShardConnectionError, ShardRequest, Step,
 };
@@ -26,12 +25,13 @@ use crate::workspace::command::{Action as Imperative, Command, Save};
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Event, MailId, MailState, Trigger, WebhookDisabled};
 use crate::workspace::headers::CustomHeaders;
+use support::endpoint::Manner;
 
 #[tokio::test]
 async fn what_waits_for_a_place_under_the_nodes_cap_is_attempted_in_the_end() {
     let bench = Bench::with(|options| options.in_flight_max = 2).await;
     for workspace in ["acme", "globex", "initech"] {
-        bench.treat(workspace, Treatment { delay: Duration::from_millis(20), ..treatment(200) });
+        bench.treat(workspace, Manner { delay: Duration::from_millis(20), ..Manner::default() });
         bench.save(workspace).await;
         for n in 0..10 {
             bench.publish(workspace, &format!("+{n}"), &format!("m{n}")).await;

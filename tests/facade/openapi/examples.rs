@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::kit::{call, description, facade, request};
-use support::receiver::Receiver;
+use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{Reply, Service, message};
 use support::smtp::SmtpServer;

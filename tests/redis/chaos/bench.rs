@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use outbound::message::WorkspaceId;
 use serde_json::{Value, json};
 
+use support::endpoint::{Arrival, Receiver, first_appearances};
 use support::proxy::Proxy;
-use support::receiver::{Arrival, Receiver, first_appearances};
 use support::redis_server::RedisServer;
 use support::service::{Api, PATIENCE, Service, message_with};
 

@@ -13,7 +13,7 @@ use outbound::message::EntryId;
 use serde_json::Value;
 
 use crate::chaos::bench::{Chaos, SHARDS, check_arrivals, parcels, repeated, stream_of, workspaces};
-use support::receiver::Arrival;
+use support::endpoint::Arrival;
 use support::service::{PATIENCE, Service};
 
 #[tokio::test]

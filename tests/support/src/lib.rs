@@ -7,7 +7,6 @@ pub mod endpoint;
 pub mod held_out;
 pub mod process;
 pub mod proxy;
-pub mod receiver;
 pub mod redis_server;
 pub mod service;
 pub mod smtp;

@@ -1,22 +1,19 @@
 //! A receiver that records what it gets, verifies it with the published library, and answers each
-//! workspace as it was told.
-//!
-//! A workspace's URL is `/<workspace>`. It runs on a thread of its own, so that what a test does
-//! costs its answers no time.
+//! workspace as it was told. A workspace's URL is `/<workspace>`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use standardwebhooks::Webhook;
-use tokio::sync::{oneshot, watch};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
+use super::{Listening, answer, read_request};
 use crate::service::PATIENCE;
 
 /// How a workspace's requests are answered.
@@ -51,7 +48,7 @@ pub struct Arrival {
     pub verified: Option<bool>,
     pub message_id: String,
     pub chat: String,
-    pub body: Bytes,
+    pub body: Arc<[u8]>,
     pub headers: HeaderMap,
 }
 
@@ -66,7 +63,7 @@ impl Arrival {
 pub struct Receiver {
     pub address: SocketAddr,
     shared: Arc<Shared>,
-    _stop: oneshot::Sender<()>,
+    _listening: Listening,
 }
 
 struct Shared {
@@ -87,24 +84,11 @@ impl Receiver {
     }
 
     fn listen(on: Ipv4Addr) -> Self {
-        let listener = std::net::TcpListener::bind((on, 0)).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
         let shared =
             Arc::new(Shared { arrivals: Mutex::default(), manners: Mutex::default(), open: watch::Sender::new(true) });
-        let router = Router::new().route("/{workspace}", axum::routing::post(receive)).with_state(Arc::clone(&shared));
-        let (stop, stopped) = oneshot::channel::<()>();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                tokio::select! {
-                    served = axum::serve(listener, router) => served.unwrap(),
-                    _dropped = stopped => {}
-                }
-            });
-        });
-        Self { address, shared, _stop: stop }
+        let served = Arc::clone(&shared);
+        let listening = Listening::start(on, |listener| serve(listener, served));
+        Self { address: listening.address, shared, _listening: listening }
     }
 
     /// The workspace's URL.
@@ -162,27 +146,51 @@ pub fn first_appearances(arrivals: &[Arrival]) -> BTreeMap<(String, String), Vec
     chats
 }
 
-async fn receive(
-    State(shared): State<Arc<Shared>>,
-    Path(workspace): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> axum::http::Response<Body> {
-    let at = Instant::now();
-    let manner = shared.manners.lock().unwrap().get(&workspace).cloned().unwrap_or_default();
-    // A text with half of a character is JSON that no `Value` holds.
-    let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let message_id = text("/message/message_id");
-    let status = if is_bad(&message_id) { 500 } else { manner.status };
-    let verified = manner.secret.map(|secret| Webhook::new(&secret).unwrap().verify(&body, &headers).is_ok());
-    let webhook_id = headers.get("webhook-id").map(|id| id.to_str().unwrap().to_owned()).unwrap_or_default();
-    let chat = text("/message/contact/phone");
-    let arrival = Arrival { at, workspace, webhook_id, verified, message_id, chat, body, headers };
-    shared.arrivals.lock().unwrap().push(arrival);
-    tokio::time::sleep(manner.delay).await; // What the test asked for.
-    let mut open = shared.open.subscribe();
-    open.wait_for(|open| *open).await.unwrap();
-    let answer = axum::http::Response::builder().status(StatusCode::from_u16(status).unwrap());
-    answer.body(Body::from("noted")).unwrap()
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(converse(stream, Arc::clone(&shared)));
+    }
+}
+
+/// Takes requests until the caller closes.
+async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
+    stream.set_nodelay(true).unwrap();
+    while let Some(request) = read_request(&mut stream).await {
+        let (arrival, manner) = shared.arrival(&request);
+        let status = if is_bad(&arrival.message_id) { 500 } else { manner.status };
+        shared.arrivals.lock().unwrap().push(arrival);
+        tokio::time::sleep(manner.delay).await; // What the test asked for.
+        shared.open.subscribe().wait_for(|open| *open).await.unwrap();
+        if stream.write_all(&answer(&status.to_string(), "", "noted")).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Shared {
+    /// What a request says, and how its workspace is treated.
+    fn arrival(&self, request: &[u8]) -> (Arrival, Manner) {
+        let at = Instant::now();
+        let end = request.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let (head, body) = (std::str::from_utf8(&request[..end]).unwrap(), Arc::<[u8]>::from(&request[end + 4..]));
+        let mut lines = head.lines();
+        let workspace = lines.next().and_then(|line| line.strip_prefix("POST /")?.strip_suffix(" HTTP/1.1"));
+        let workspace = workspace.and_then(|path| path.split('?').next()).expect("a POST to a workspace's URL");
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ")?;
+            Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        };
+        let headers: HeaderMap = lines.map(|line| header(line).expect("a header")).collect();
+        let manner = self.manners.lock().unwrap().get(workspace).cloned().unwrap_or_default();
+        // A text with half of a character is JSON that no `Value` holds.
+        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (message_id, chat) = (text("/message/message_id"), text("/message/contact/phone"));
+        let verified = manner.secret.as_ref();
+        let verified = verified.map(|secret| Webhook::new(secret).unwrap().verify(&body, &headers).is_ok());
+        let webhook_id = headers.get("webhook-id").map(|id| id.to_str().unwrap().to_owned()).unwrap_or_default();
+        let workspace = workspace.to_owned();
+        (Arrival { at, workspace, webhook_id, verified, message_id, chat, body, headers }, manner)
+    }
 }
