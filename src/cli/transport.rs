@@ -9,7 +9,7 @@ use super::client::{Client, ClientBuildError};
 use super::credentials::{ADMIN_TOKEN, CredentialError, TokenText, admin_token};
 use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
-use super::values::{InvalidJournal, parse_http_url, parse_journal};
+use super::values::{InvalidJournal, parse_http_url, parse_journal, parse_prefix};
 use crate::app::now;
 use crate::config::{Compression, JournalConfig};
 use crate::journal::redis::{self, Redis, RedisOptions};
@@ -17,6 +17,33 @@ use crate::message::WorkspaceId;
 
 /// The server when none is named.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
+
+/// The flags of every subcommand that may go straight to a Redis. Each says in its own words what for.
+#[derive(Debug, Clone, clap::Args)]
+pub struct JournalArgs {
+    /// The Redis that holds the journal
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
+    pub journal: Option<String>,
+    /// What every Redis key starts with
+    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
+    pub prefix: String,
+}
+
+/// The flag, with what the subcommand uses the journal for if it is `--journal`.
+pub(super) fn journal_flag(flag: clap::Arg, used_for: &'static str) -> clap::Arg {
+    if flag.get_id() == "journal" { flag.help(used_for) } else { flag }
+}
+
+/// The flags of every subcommand that goes through a service or straight to its Redis.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TransportArgs {
+    /// The Redis
+    #[command(flatten)]
+    pub journal: JournalArgs,
+    /// The service
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
 
 /// The flags of every subcommand that talks to a running service.
 #[derive(Debug, Clone, clap::Args)]
@@ -94,22 +121,18 @@ impl CommandError for TwoTransports {
     }
 }
 
-impl Transport {
+impl TransportArgs {
     /// What the flags ask for. An embedded journal belongs to its running service, so it is reached through that.
     ///
     /// # Errors
     /// Both are asked for, the journal is not understood, or there is no client for the service.
-    pub fn chosen(
-        journal: Option<&str>,
-        prefix: &str,
-        server: &ServerArgs,
-        workspace: &WorkspaceId,
-    ) -> Result<Self, CommandFailure> {
-        match journal.map(|text| parse_journal(text, prefix, true)).transpose()? {
-            Some(JournalConfig::Redis { .. }) if server.server.is_some() => Err(TwoTransports.into()),
-            Some(config @ JournalConfig::Redis { .. }) => Ok(Self::Redis(config)),
+    pub fn chosen(&self, workspace: &WorkspaceId) -> Result<Transport, CommandFailure> {
+        let JournalArgs { journal, prefix } = &self.journal;
+        match journal.as_deref().map(|text| parse_journal(text, prefix, true)).transpose()? {
+            Some(JournalConfig::Redis { .. }) if self.server.server.is_some() => Err(TwoTransports.into()),
+            Some(config @ JournalConfig::Redis { .. }) => Ok(Transport::Redis(config)),
             Some(JournalConfig::Embedded(Some(path))) if !path.is_file() => Err(InvalidJournal::NoFile { path }.into()),
-            Some(JournalConfig::Embedded(_)) | None => server.workspace(workspace).map(Self::Service),
+            Some(JournalConfig::Embedded(_)) | None => self.server.workspace(workspace).map(Transport::Service),
         }
     }
 }
@@ -143,17 +166,15 @@ pub async fn stored_shards(config: &JournalConfig) -> Result<Option<u16>, Comman
 mod tests {
     use super::*;
 
-    fn server(url: Option<&str>) -> ServerArgs {
-        ServerArgs {
-            server: url.map(|url| url.parse().unwrap()),
-            data_dir: "/nonexistent".into(),
-            admin_token_file: None,
-        }
+    fn chosen(url: Option<&str>) -> Result<Transport, CommandFailure> {
+        let journal = JournalArgs { journal: Some("redis://h:1".to_owned()), prefix: "outbound".to_owned() };
+        let server = url.map(|url| url.parse().unwrap());
+        let server = ServerArgs { server, data_dir: "/nonexistent".into(), admin_token_file: None };
+        TransportArgs { journal, server }.chosen(&"acme".parse().unwrap())
     }
 
     #[test]
     fn a_redis_is_reached_straight_and_two_transports_are_refused() {
-        let chosen = |url| Transport::chosen(Some("redis://h:1"), "outbound", &server(url), &"acme".parse().unwrap());
         assert!(matches!(chosen(None), Ok(Transport::Redis(_))));
         let both = chosen(Some("http://h")).unwrap_err();
         assert!(both.to_string().contains("keep one"), "{both}");

@@ -10,8 +10,7 @@ use crate::cli::client::{Client, RequestError};
 use crate::cli::failure::{CommandError, CommandFailure};
 use crate::cli::output::printable;
 use crate::cli::runtime::block_on;
-use crate::cli::transport::{ServerArgs, Transport, connect, stored_shards};
-use crate::cli::values::parse_prefix;
+use crate::cli::transport::{Transport, TransportArgs, connect, journal_flag, stored_shards};
 use crate::config::JournalConfig;
 use crate::http;
 use crate::journal::Journal as _;
@@ -22,7 +21,7 @@ use crate::workspace::state::{OutcomeWord, Summary};
 
 /// The flags of `outbound attempts`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, mut_args(|flag| journal_flag(flag, "Read straight from this Redis instead of through a service; none need run")))]
 pub struct AttemptsArgs {
     /// The workspace's id
     #[arg(value_name = "WORKSPACE")]
@@ -30,15 +29,9 @@ pub struct AttemptsArgs {
     /// Print the whole log, with requests and responses, as the API gives it: an array, newest first
     #[arg(long, env = "OUTBOUND_JSON")]
     pub json: bool,
-    /// Read straight from this Redis instead of through a service; none need run
-    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
-    pub journal: Option<String>,
-    /// What every Redis key starts with
-    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
-    pub prefix: String,
-    /// The service
+    /// How to get there
     #[command(flatten)]
-    pub server: ServerArgs,
+    pub transport: TransportArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -71,7 +64,7 @@ impl CommandError for AttemptsError {}
 /// # Errors
 /// The flags contradict each other, the log cannot be read, or nobody takes the output.
 pub fn run(args: &AttemptsArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    match Transport::chosen(args.journal.as_deref(), &args.prefix, &args.server, &args.workspace)? {
+    match args.transport.chosen(&args.workspace)? {
         Transport::Service(client) => from_service(args, &client, out),
         Transport::Redis(config) => from_redis(args, config, out),
     }

@@ -13,8 +13,7 @@ use crate::cli::client::RequestError;
 use crate::cli::failure::CommandFailure;
 use crate::cli::output::progress_bar;
 use crate::cli::runtime::block_on;
-use crate::cli::transport::{ServerArgs, Transport, connect};
-use crate::cli::values::parse_prefix;
+use crate::cli::transport::{Transport, TransportArgs, connect, journal_flag};
 use crate::journal::Journal;
 use crate::message::{RawMessage, WorkspaceId};
 
@@ -25,7 +24,7 @@ pub(super) mod pipeline;
 
 /// The flags of `outbound publish`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, mut_args(|flag| journal_flag(flag, "Publish straight to this Redis instead of through a service")))]
 pub struct PublishArgs {
     /// The workspace that the messages belong to
     #[arg(long, env = "OUTBOUND_WORKSPACE", value_name = "WORKSPACE")]
@@ -36,15 +35,9 @@ pub struct PublishArgs {
     /// Print the result as one JSON object
     #[arg(long, env = "OUTBOUND_JSON")]
     pub json: bool,
-    /// Publish straight to this Redis instead of through a service
-    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
-    pub journal: Option<String>,
-    /// What every Redis key starts with
-    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
-    pub prefix: String,
-    /// The service to publish through
+    /// How to get there
     #[command(flatten)]
-    pub server: ServerArgs,
+    pub transport: TransportArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -97,7 +90,7 @@ fn result(args: &PublishArgs, published: &Result<u64, CommandFailure>, took: Dur
 }
 
 fn publish(args: &PublishArgs) -> Result<u64, CommandFailure> {
-    let transport = Transport::chosen(args.journal.as_deref(), &args.prefix, &args.server, &args.workspace)?;
+    let transport = args.transport.chosen(&args.workspace)?;
     let (input, length) =
         lines::open(&args.file).map_err(|source| PublishFailed::Open { path: args.file.clone(), source })?;
     let bar = progress_bar(length, length.map_or(SPINNER, |_| BAR));

@@ -4,14 +4,14 @@ use std::io::{Write, stderr};
 
 use crate::cli::failure::CommandFailure;
 use crate::cli::runtime::block_on;
-use crate::cli::transport::stored_shards;
-use crate::cli::values::{parse_prefix, parse_redis};
+use crate::cli::transport::{JournalArgs, journal_flag, stored_shards};
+use crate::cli::values::parse_redis;
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
 use crate::message::WorkspaceId;
 
 /// The flags of `outbound shard`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, mut_args(|flag| journal_flag(flag, "The Redis that holds the number of shards")))]
 pub struct ShardArgs {
     /// The workspace's id
     #[arg(value_name = "WORKSPACE")]
@@ -19,12 +19,9 @@ pub struct ShardArgs {
     /// The number of shards; else the one stored in --journal, else 16
     #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
-    /// The Redis that holds the number of shards
-    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
-    pub journal: Option<String>,
-    /// What every Redis key starts with
-    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
-    pub prefix: String,
+    /// Where that number is
+    #[command(flatten)]
+    pub journal: JournalArgs,
 }
 
 const AFTER_HELP: &str = "\
@@ -38,11 +35,11 @@ Examples:
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
 pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let shards = match (args.shards, &args.journal) {
+    let shards = match (args.shards, &args.journal.journal) {
         (Some(shards), _) => shards,
         (None, None) => SHARDS_DEFAULT,
         (None, Some(text)) => {
-            let config = parse_redis(text, &args.prefix)?;
+            let config = parse_redis(text, &args.journal.prefix)?;
             block_on(stored_shards(&config))?.unwrap_or_else(|| {
                 // The key is right all the same unless the first start chooses another number.
                 let told = "no service has started on this Redis yet";
@@ -51,7 +48,8 @@ pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
             })
         }
     };
-    writeln!(out, "{}:{{{}}}:messages", args.prefix, args.workspace.shard(shards)).map_err(CommandFailure::output)
+    let (prefix, shard) = (&args.journal.prefix, args.workspace.shard(shards));
+    writeln!(out, "{prefix}:{{{shard}}}:messages").map_err(CommandFailure::output)
 }
 
 #[cfg(test)]
@@ -59,8 +57,8 @@ mod tests {
     use super::*;
 
     fn printed(workspace: &str, shards: Option<u16>, prefix: &str) -> String {
-        let args =
-            ShardArgs { workspace: workspace.parse().unwrap(), shards, journal: None, prefix: prefix.to_owned() };
+        let journal = JournalArgs { journal: None, prefix: prefix.to_owned() };
+        let args = ShardArgs { workspace: workspace.parse().unwrap(), shards, journal };
         let mut out = Vec::new();
         run(&args, &mut out).unwrap();
         String::from_utf8(out).unwrap()

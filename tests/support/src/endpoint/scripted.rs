@@ -1,6 +1,6 @@
 //! An [`Endpoint`] follows a script: the n-th request is treated by the n-th step, every later one by the last.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
