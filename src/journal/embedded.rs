@@ -35,7 +35,6 @@ mod file;
 mod intake;
 mod lease;
 mod shard_connection;
-mod signals;
 mod store;
 mod tables;
 mod transaction;

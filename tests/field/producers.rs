@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Output, Stdio};
 
 use serde_json::json;
+use support::endpoint::Receiver;
 use support::process::{PATIENCE, outbound};
 use support::endpoint::Receiver;
 use support::redis_server::RedisServer;

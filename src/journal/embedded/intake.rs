@@ -8,7 +8,7 @@ use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::signals::{Failure, reason};
+use super::engine::{Failure, reason};
 use super::store::{self, EmbeddedStore};
 use super::tables::{Names, entries_in, id};
 use super::transaction::StorageResult;

@@ -7,8 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::engine::Job;
-use super::signals::{Failure, reason};
+use super::engine::{Failure, Job, reason};
 use super::store::EmbeddedStore;
 use crate::journal::port::{ShardConnection, ShardConnectionError, ShardRequest, ShardResponse};
 

@@ -6,9 +6,8 @@ use std::sync::atomic::Ordering;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTableMetadata as _};
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
 
-use super::engine::{Engine, Job};
+use super::engine::{Engine, Failure, Job, Signals, reason};
 use super::file::JournalFileError;
-use super::signals::{Failure, Signals, reason};
 use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
 use super::transaction::StorageResult;
 use super::writer::Writer;

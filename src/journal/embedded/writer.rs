@@ -5,8 +5,7 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::engine::{Engine, Job};
-use super::signals::Failure;
+use super::engine::{Engine, Failure, Job};
 
 /// Calls that wait for the writer at most. Publishers and submitters wait for a place before; the
 /// shard connections of 1,024 shards that keep to their bounds do not come near it.

@@ -1,8 +1,10 @@
+//! What becomes of messages: attempted, with an outcome, or skipped.
+
 use crate::workspace::decide;
 use crate::workspace::event::{Attempt, Event, MailState, MessagesSkipped, Trigger, WebhookSaved};
 use crate::workspace::policy::{Counting, Policy};
 use crate::workspace::scenario::*;
-use crate::workspace::state::{OutcomeWord, RecentError, State, Summary};
+use crate::workspace::state::{OutcomeWord, RecentError, Skipped, State, Summary};
 
 fn outcome(attempt: Attempt) -> impl FnOnce(&State) -> Vec<Event> {
     outcome_by(attempt, Policy::default())
@@ -225,4 +227,34 @@ fn a_mail_counts_towards_the_limit_for_exactly_24_hours() {
     let state = state_of(past.iter().chain(&events));
     assert_eq!(state.mails.len(), 10, "only the last ten matter");
     assert_eq!((state.mails[0], state.mails[9]), (at(101 - DAY_MS), at(100)));
+}
+
+fn skip(entries: &[u64], ms: i64) -> impl FnOnce(&State) -> Option<Event> {
+    let entries: Vec<_> = entries.iter().copied().map(entry).collect();
+    move |_| decide::skip(&entries, at(ms))
+}
+
+fn skipped(count: u64, newest: u64, ms: i64) -> Event {
+    Event::MessagesSkipped(MessagesSkipped { at: at(ms), count, newest: entry(newest) })
+}
+
+#[test]
+fn skipped_messages_are_counted_with_the_newest_among_them() {
+    let state = given([]).when(skip(&[4, 9, 2], 20)).then([skipped(3, 9, 20)]);
+    let expected = Skipped { count: 3, first_at: Some(at(20)), last_at: Some(at(20)), newest: Some(entry(9)) };
+    assert_eq!((state.skipped, state.seq), (expected, 0));
+}
+
+#[test]
+fn skips_add_up_and_the_newest_is_the_greatest_entry() {
+    let state = given([skipped(3, 9, 20)]).when(skip(&[5], 30)).then([skipped(1, 5, 30)]);
+    let expected = Skipped { count: 4, first_at: Some(at(20)), last_at: Some(at(30)), newest: Some(entry(9)) };
+    assert_eq!(state.skipped, expected);
+    let state = given([skipped(3, 9, 20)]).when(skip(&[10], 30)).then([skipped(1, 10, 30)]);
+    assert_eq!(state.skipped.newest, Some(entry(10)));
+}
+
+#[test]
+fn no_entries_are_no_event() {
+    given([]).when(skip(&[], 20)).then_nothing();
 }
