@@ -95,7 +95,7 @@ afterwards. A message that is not accounted for (delivered, failed, skipped or r
 bench fail; a target that is missed does not.
 
 The scenario bytes stores two texts. Its targets are for English sentences of which none is in the
-sample that the shipped dictionary is built from. Beside them, as worst_case_zstd and without a
+sample that the shipped dictionary is built from. Beside them, as random_words_zstd and without a
 target, stand words drawn at random: they have no phrases, which is what a dictionary is good for.
 
 Examples:

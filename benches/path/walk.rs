@@ -37,7 +37,7 @@ pub(crate) fn walk(messages: u64) {
             for request in shard.work().await {
                 match request {
                     StoreRequest::Read(poll) => shard.polled(store.read(&poll)),
-                    StoreRequest::Line(request) => shard.answered(store.answer(request)),
+                    StoreRequest::Send(request) => shard.answered(store.answer(request)),
                 }
             }
         }

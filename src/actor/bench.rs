@@ -35,7 +35,7 @@ pub enum StoreRequest {
     /// A forward read.
     Read(Poll),
     /// Anything else.
-    Line(ShardRequest),
+    Send(ShardRequest),
 }
 
 /// The only shard of a service, held for good, and its workspaces.
@@ -121,7 +121,7 @@ impl ShardDriver {
     fn act(&mut self, action: ShardAction) {
         match action {
             ShardAction::Poll(poll) => self.requests.push(StoreRequest::Read(poll)),
-            ShardAction::Line(request) => self.requests.push(StoreRequest::Line(request)),
+            ShardAction::Send(request) => self.requests.push(StoreRequest::Send(request)),
             ShardAction::Activate { workspace, incarnation, seed } => {
                 let (core, first) = WorkspaceCore::new(workspace.clone(), *seed, Rc::clone(&self.context));
                 let what = Reported::Decided(Box::new(first));

@@ -225,7 +225,7 @@ pub(super) enum ToShard {
 pub(super) enum StoreAnswer {
     Acquired(Box<Result<(Acquired, HashSet<EntryId>), AcquireError>>),
     Polled(Result<Polled, StoreError>),
-    Line(Result<ShardResponse, ShardConnectionError>),
+    Response(Result<ShardResponse, ShardConnectionError>),
 }
 
 impl actix::Message for ToShard {

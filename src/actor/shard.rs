@@ -78,7 +78,7 @@ pub(super) struct ShardActor {
 }
 
 struct HeldShard {
-    line: Box<dyn ShardConnection>,
+    connection: Box<dyn ShardConnection>,
     /// Where reads are asked for; the task behind it owns the intake and ends with this sender.
     polls: mpsc::Sender<Poll>,
 }
@@ -122,8 +122,8 @@ impl ShardActor {
             StoreAnswer::Acquired(result) => self.acquired(*result, now, ctx),
             StoreAnswer::Polled(Ok(polled)) => self.core.polled(polled, now),
             StoreAnswer::Polled(Err(error)) => self.core.poll_failed(&error, now),
-            StoreAnswer::Line(Ok(response)) => self.answered(response, now),
-            StoreAnswer::Line(Err(error)) => {
+            StoreAnswer::Response(Ok(response)) => self.answered(response, now),
+            StoreAnswer::Response(Err(error)) => {
                 self.held = None;
                 self.epoch += 1;
                 if matches!(&error, ShardConnectionError::Fenced { by, .. } if *by == self.tools.holder.node) {
@@ -162,7 +162,8 @@ impl ShardActor {
     ) {
         match result {
             Ok((acquired, present)) => {
-                self.held = Some(HeldShard { line: acquired.connection, polls: self.read_with(acquired.intake, ctx) });
+                self.held =
+                    Some(HeldShard { connection: acquired.connection, polls: self.read_with(acquired.intake, ctx) });
                 self.core.acquired(acquired.outbox, &present, acquired.lease_until, now);
             }
             Err(error) => {
@@ -220,7 +221,7 @@ impl ShardActor {
                     held.polls.try_send(poll).ok();
                 }
             }
-            ShardAction::Line(request) => self.send(request, ctx),
+            ShardAction::Send(request) => self.send(request, ctx),
             ShardAction::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
             ShardAction::Tell(workspace, mail) => {
                 if let Some(actor) = self.workspaces.get(&workspace) {
@@ -249,11 +250,11 @@ impl ShardActor {
 
     /// Sends a request; its response comes back as [`ToShard::Store`].
     fn send(&self, request: ShardRequest, ctx: &ActixContext<Self>) {
-        let Some(HeldShard { line, .. }) = &self.held else { return };
-        let (shard, epoch, response) = (ctx.address(), self.epoch, line.send(request));
+        let Some(HeldShard { connection, .. }) = &self.held else { return };
+        let (shard, epoch, response) = (ctx.address(), self.epoch, connection.send(request));
         let number = self.tools.shard;
         actix_rt::spawn(async move {
-            let answer = caught(response).await.map(StoreAnswer::Line);
+            let answer = caught(response).await.map(StoreAnswer::Response);
             let answer = answer.unwrap_or_else(|| failed_inside(number, "a request to the store"));
             shard.do_send(ToShard::Store(epoch, answer));
         });
@@ -307,7 +308,7 @@ impl ShardActor {
         actix_rt::spawn(async move {
             if let Some(held) = held {
                 // If this fails, the lease expires by itself.
-                drop(tokio::time::timeout(RELEASE_TIMEOUT, held.line.release()).await);
+                drop(tokio::time::timeout(RELEASE_TIMEOUT, held.connection.release()).await);
             }
             shard.do_send(ToShard::Released);
         });
@@ -350,7 +351,7 @@ async fn caught<T>(work: impl Future<Output = T>) -> Option<T> {
 /// The shard is acquired anew, as after any failure of its connection.
 fn failed_inside(shard: u16, what: &str) -> StoreAnswer {
     let detail = format!("{what} failed inside the service");
-    StoreAnswer::Line(Err(ShardConnectionError::Failed { shard, detail }))
+    StoreAnswer::Response(Err(ShardConnectionError::Failed { shard, detail }))
 }
 
 fn acquiring_failed(shard: u16) -> StoreError {

@@ -41,7 +41,7 @@ pub(in crate::actor) enum ShardAction {
     /// Read forward.
     Poll(Poll),
     /// Send a request to the store.
-    Line(ShardRequest),
+    Send(ShardRequest),
     /// Start the workspace's actor.
     Activate { workspace: WorkspaceId, incarnation: u64, seed: Box<Seed> },
     /// Send a mail to the workspace's actor.
@@ -250,7 +250,7 @@ impl ShardCore {
             }
         }
         while let Some(call) = self.committer.next(now) {
-            self.actions.push_back(ShardAction::Line(call));
+            self.actions.push_back(ShardAction::Send(call));
         }
         self.admission.set_unanswered(self.committer.unanswered_since());
         if self.mode == ShardMode::Draining {
@@ -268,7 +268,7 @@ impl ShardCore {
         {
             self.table.catch_up_begins();
             self.committer.ask(ShardRequest::CatchUp { from: catch_up.from, to: catch_up.to, count: catch_up.count });
-            self.actions.extend(self.committer.next(now).map(ShardAction::Line));
+            self.actions.extend(self.committer.next(now).map(ShardAction::Send));
         }
         let situation = Situation {
             now,

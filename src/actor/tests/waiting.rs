@@ -139,7 +139,7 @@ async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
     tokio::time::advance(Duration::from_secs(6)).await;
     shard.tick(Instant::now());
     let done = actions(&mut shard);
-    let loaded = done.iter().any(|action| matches!(action, ShardAction::Line(ShardRequest::Load(_))));
+    let loaded = done.iter().any(|action| matches!(action, ShardAction::Send(ShardRequest::Load(_))));
     assert!(loaded, "{done:?}");
 }
 
@@ -323,7 +323,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     tokio::time::advance(Duration::from_secs(1)).await;
     shard.tick(Instant::now());
     let catch_up = actions(&mut shard).into_iter().find_map(|action| match action {
-        ShardAction::Line(ShardRequest::CatchUp { from, .. }) => Some(from),
+        ShardAction::Send(ShardRequest::CatchUp { from, .. }) => Some(from),
         _ => None,
     });
     assert_eq!(catch_up, Some(EntryId { ms: 50, n: 0 }));

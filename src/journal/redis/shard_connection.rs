@@ -65,12 +65,12 @@ impl ShardConnection for RedisShardConnection {
         if self.dead.get().is_none()
             && let Err(TrySendError::Full(_)) = self.queue.try_send((request, reply))
         {
-            let detail = format!("more than {} requests wait on its line", config::SHARD_REQUESTS_WAITING_MAX);
+            let detail = format!("more than {} requests wait on its connection", config::SHARD_REQUESTS_WAITING_MAX);
             self.dead.get_or_init(|| ShardConnectionError::Failed { shard: self.shard, detail });
         }
         let (dead, shard) = (Arc::clone(&self.dead), self.shard);
         async move {
-            let ended = || ShardConnectionError::Failed { shard, detail: "its line has ended".to_owned() };
+            let ended = || ShardConnectionError::Failed { shard, detail: "its connection has ended".to_owned() };
             response.await.map_err(|_| dead.get().cloned().unwrap_or_else(ended))
         }
         .boxed()
@@ -122,7 +122,7 @@ impl ConnectionTask {
                 }
             }
             if let Some(error) = self.dead.get() {
-                info!(shard = self.lease.shard, %error, "the line is dead");
+                info!(shard = self.lease.shard, %error, "the connection failed");
                 return;
             }
         }

@@ -102,7 +102,7 @@ pub(super) struct World {
     epoch: u64,
     acquiring: Option<(Instant, Vec<EntryId>)>,
     /// The shard has a connection to the store.
-    line: bool,
+    connected: bool,
     calls: VecDeque<ShardRequest>,
     answers: VecDeque<ShardMail>,
     poll: Option<(Poll, Option<Polled>)>,
@@ -162,7 +162,7 @@ impl World {
             actors: Vec::new(),
             epoch: 0,
             acquiring: None,
-            line: false,
+            connected: false,
             calls: VecDeque::new(),
             answers: VecDeque::new(),
             poll: None,
@@ -364,12 +364,12 @@ impl World {
                     self.store.corrupt.insert(workspace);
                 }
             }
-            1 if trouble.reloads && self.line => {
+            1 if trouble.reloads && self.connected => {
                 self.fail(ShardConnectionError::Failed { shard: 0, detail: "a test".to_owned() })
             }
             2 if trouble.rollbacks => self.copy = Some(self.store.clone()),
-            3 if trouble.rollbacks && self.line => self.roll_back(),
-            4 if trouble.fences && self.line => {
+            3 if trouble.rollbacks && self.connected => self.roll_back(),
+            4 if trouble.fences && self.connected => {
                 self.fail(ShardConnectionError::Fenced { shard: 0, by: "another".to_owned() })
             }
             5 if trouble.reloads => {
@@ -386,8 +386,8 @@ impl World {
 
     /// The connection is lost. Calls that were not applied never are; answers under way may still come first.
     fn fail(&mut self, error: ShardConnectionError) {
-        self.note(|| format!("the line fails: {error}"));
-        self.line = false;
+        self.note(|| format!("the connection fails: {error}"));
+        self.connected = false;
         self.calls.clear();
         self.answers.push_back(ShardMail::LineFailed(self.epoch, error));
     }

@@ -80,7 +80,7 @@ async fn a_commit_that_leaves_a_gap_is_refused_whole() {
     assert!(matches!(refused, Err(ShardConnectionError::Failed { .. })), "{refused:?}");
     assert!(
         matches!(soon(held.connection.load(&spaces[0])).await, Err(ShardConnectionError::Failed { .. })),
-        "the line is dead"
+        "the connection has failed"
     );
 
     let mut held = hold(&journal, &spaces[0]).await;

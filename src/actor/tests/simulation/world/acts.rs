@@ -10,7 +10,7 @@ impl World {
         match mail {
             ShardMail::Acquired(epoch, result) if epoch == self.epoch => match result {
                 Ok((outbox, present)) => {
-                    self.line = true;
+                    self.connected = true;
                     self.shard.acquired(outbox, &present, now + LEASE, now);
                 }
                 Err(error) => self.shard.not_acquired(&error, false),
@@ -43,7 +43,7 @@ impl World {
 
     fn line_failed(&mut self, error: &ShardConnectionError) {
         self.epoch += 1;
-        self.line = false;
+        self.connected = false;
         self.calls.clear();
         self.answers.clear();
         self.poll = None;
@@ -98,13 +98,13 @@ impl World {
         match action {
             ShardAction::Acquire { after, attempted } => self.acquiring = Some((Instant::now() + after, attempted)),
             ShardAction::Poll(poll) => {
-                if self.line {
+                if self.connected {
                     assert!(self.poll.is_none(), "one read at a time");
                     self.poll = Some((poll, None));
                 }
             }
-            ShardAction::Line(call) => {
-                if self.line {
+            ShardAction::Send(call) => {
+                if self.connected {
                     self.calls.push_back(call);
                 }
             }
