@@ -12,6 +12,10 @@
 //! The text that the targets are for is English sentences that are not in the sample of the shipped dictionary, none
 //! twice in a body. Random words have no target: those of LICENSE, drawn with the frequency that they have
 //! there but one by one, so that no phrase comes twice as it would in a language, and no dictionary helps.
+//!
+//! `random_bytes` is what no dictionary can know of an attempt: the information in the names, phones, ids and times that
+//! are drawn, and the signature; clocks and counters are left out. `text_bytes` is how long the text is. A target is
+//! within reach when Redis' own bytes and the random ones leave the text as many as zstd needs for it.
 
 use outbound::journal::port::ATTEMPTS_RETAINED;
 use redis::Connection;
@@ -42,6 +46,8 @@ const REQUEST_HEADERS: usize = concat!(
     "webhook-signaturev1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
 )
 .len();
+/// An HMAC-SHA256, which the log shows as 44 characters.
+const SIGNATURE_BYTES: f64 = 32.0;
 const PLAIN_MAX: f64 = 1.3;
 const ZSTD_MAX: f64 = 0.45;
 
@@ -57,6 +63,8 @@ struct Cost {
     /// Bytes an attempt: as Redis accounts for them, and of what must be kept.
     stored: f64,
     kept: f64,
+    random: f64,
+    text: f64,
     service_us: f64,
     redis_us: f64,
     rss_mib: f64,
@@ -83,6 +91,8 @@ pub(crate) async fn measure(size: &Size) -> Report {
         ..Report::default()
     };
     report.measured("kept_bytes", &over(&plain, |cost| cost.kept));
+    report.measured("random_bytes", &over(&plain, |cost| cost.random));
+    report.measured("text_bytes", &over(&plain, |cost| cost.text));
     let mut ratios = Vec::new();
     for (name, costs) in [("plain", &plain), ("zstd", &zstd), ("random_words_zstd", &words)] {
         report.measured(&format!("{name}_bytes"), &over(costs, |cost| cost.stored));
@@ -129,6 +139,8 @@ async fn cost(compression: &str, text: Text, workspaces: usize) -> Cost {
     Cost {
         stored: (used_memory(&mut redis) - empty) / logged,
         kept: bodies as f64 / logged + kept_of_answer() as f64,
+        random: messages.bits / 8.0 / sent as f64 + SIGNATURE_BYTES,
+        text: messages.text_bytes as f64 / sent as f64,
         service_us: run.deliverer_us,
         redis_us: run.redis_us,
         rss_mib: run.peak_rss_mib,
@@ -161,6 +173,9 @@ struct Messages {
     words: Vec<&'static str>,
     /// By workspace, in order.
     bytes: Vec<Vec<usize>>,
+    /// Of all messages: the texts, and what was drawn beside them.
+    text_bytes: usize,
+    bits: f64,
     next: usize,
 }
 
@@ -170,7 +185,8 @@ impl Messages {
         let words = page
             .split_whitespace()
             .filter(|word| word.chars().all(|c| c.is_ascii_alphabetic() || ".,:;?!".contains(c)));
-        Self { random: Random(7), text, words: words.collect(), bytes: vec![Vec::new(); workspaces], next: 0 }
+        let bytes = vec![Vec::new(); workspaces];
+        Self { random: Random::new(7), text, words: words.collect(), bytes, text_bytes: 0, bits: 0.0, next: 0 }
     }
 
     /// Bytes of the last bodies of workspace `n`.
@@ -199,6 +215,7 @@ impl Messages {
         let chat = self.next / self.bytes.len() % CHATS;
         let (account, contact) = (Person::of(n * (CHATS + 1)), Person::of(n * (CHATS + 1) + 1 + chat));
         let wanted = self.random.within(*BODY.start(), *BODY.end());
+        let drawn = self.random.bits;
         let received = self.random.below(2) == 0;
         let (direction, sender, receiver) =
             if received { ("received", &contact, &account) } else { ("sent", &account, &contact) };
@@ -229,6 +246,8 @@ impl Messages {
             receiver.name,
             receiver.phone,
         );
+        self.bits += self.random.bits - drawn + account.bits + contact.bits;
+        let head = message.len();
         let body = |message: &str| message.len() + r#"{"message":"}}"#.len();
         let mut sentences = HELD_OUT.to_vec();
         while body(&message) < wanted {
@@ -239,6 +258,7 @@ impl Messages {
             message.push_str(&piece[..piece.len().min(wanted - body(&message))]);
         }
         self.bytes[n].push(body(&message));
+        self.text_bytes += message.len() - head;
         message.push_str("\"}");
         message
     }
@@ -264,6 +284,8 @@ struct Person {
     name: String,
     email: String,
     phone: String,
+    /// The information in all of it.
+    bits: f64,
 }
 
 impl Person {
@@ -273,14 +295,15 @@ impl Person {
             "ba", "ren", "lo", "mi", "tar", "sha", "ko", "wel", "ni", "dor", "es", "pa", "ju", "han", "vi", "ro",
             "gal", "te", "or", "fin", "zu", "cha", "li", "man",
         ];
-        let mut random = Random(number as u64 + 1_000);
+        let mut random = Random::new(number as u64 + 1_000);
         let mut name = |count: usize| {
             let text: String = (0..count).map(|_| SYLLABLES[random.below(SYLLABLES.len())]).collect();
             text[..1].to_uppercase() + &text[1..]
         };
         let (first, last) = (name(2), name(3));
         let email = format!("{}.{}@{}.example", first.to_lowercase(), last.to_lowercase(), name(3).to_lowercase());
-        Self { name: format!("{first} {last}"), email, phone: format!("+97254{:07}", random.below(10_000_000)) }
+        let phone = format!("+97254{:07}", random.below(10_000_000));
+        Self { name: format!("{first} {last}"), email, phone, bits: random.bits }
     }
 
     fn first_name(&self) -> &str {
@@ -289,18 +312,32 @@ impl Person {
 }
 
 /// SplitMix64: the same messages at every run.
-struct Random(u64);
+struct Random {
+    state: u64,
+    /// The information in what was drawn.
+    bits: f64,
+}
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        Self { state: seed, bits: 0.0 }
+    }
+
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        self.bits += f64::from(u64::BITS);
+        self.drawn()
+    }
+
+    fn drawn(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        self.bits += (bound as f64).log2();
+        (self.drawn() % bound as u64) as usize
     }
 
     fn within(&mut self, least: usize, most: usize) -> usize {
