@@ -6,7 +6,6 @@ use std::process::{Output, Stdio};
 use serde_json::json;
 use support::endpoint::Receiver;
 use support::process::{PATIENCE, outbound};
-use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{Api, Service, TOKEN, message};
 
