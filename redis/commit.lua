@@ -1,5 +1,5 @@
-#!lua flags=allow-oom
--- Makes a batch durable and renews the lease. allow-oom: on balance a commit frees memory.
+-- Makes a batch durable and renews the lease. Loaded twice: as it is, a full Redis refuses it before it runs; with
+-- allow-oom for batches whose attempts come without bodies, which on balance free memory.
 --
 -- KEYS: 1 owner, 2 messages, 3 commands, 4 answers, 5 outbox, 6 rejected, 7… the workspaces' keys
 -- ARGV: 1 nonce, 2 head expected, 3 head afterwards, 4 lease in ms, 5 attempts kept,

@@ -1,5 +1,5 @@
-#!lua
--- Appends a command, unless too many wait. A full Redis refuses this script before it runs.
+-- Appends a command, unless too many wait. Loaded twice: as it is, a full Redis refuses it before it runs; with
+-- allow-oom for commands that only take away.
 --
 -- KEYS: 1 commands, 2 answers. ARGV: 1 commands waiting at most, 2 workspace, 3 command.
 -- Answers {'OK', the command's id, the id after which its answer will stand} or {'FULL'}.

@@ -95,6 +95,8 @@ pub const DRAIN_EXTRA: Duration = Duration::from_secs(5);
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting and the handshake may take.
 pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a Redis that refused a commit because it is full is taken to be full: commits come without bodies meanwhile.
+pub const STORE_FULL_CHECK: Duration = Duration::from_secs(1);
 /// How often TCP asks a silent Redis whether it is there.
 pub const STORE_KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long sent bytes may stay unacknowledged by TCP before the connection counts as dead.

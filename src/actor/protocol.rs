@@ -73,7 +73,7 @@ impl FinishedAttempt {
             request: Request {
                 url: Arc::clone(start.to.url()),
                 headers: Arc::clone(&done.headers),
-                message: start.item.message.raw().clone(),
+                message: Some(start.item.message.raw().clone()),
             },
             response: done.response.clone(),
         }

@@ -7,7 +7,7 @@
 //!
 //! | type | members |
 //! |---|---|
-//! | `attempt_delivered`, `attempt_failed` of version 2 | `at`, (`trigger`: `message` or `test`), (`entry`), (`message_id`), `id`, `config`, (`errors`), `ms`, (`error`: `kind`, `detail`), `url`, (`agent`), (`signed`), (`sig`), (`sent`), `message`, (`status`), (`headers`), (`body`), (`truncated`): see [`attempt`] |
+//! | `attempt_delivered`, `attempt_failed` of version 2 | `at`, (`trigger`: `message` or `test`), (`entry`), (`message_id`), `id`, `config`, (`errors`), `ms`, (`error`: `kind`, `detail`), `url`, (`agent`), (`signed`), (`sig`), (`sent`), `message` or `omitted`, (`status`), (`headers`), (`body`), (`truncated`): see [`attempt`] |
 //! | the same of version 1 | `at`, `trigger`, `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
 //! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until`, (`configuration`) |
@@ -29,6 +29,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -36,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use super::port::{LoadError, Newest, OwedMail};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
-use crate::workspace::event::{Attempt, Event};
+use crate::workspace::event::{Attempt, Event, Response};
 use crate::workspace::state::State;
 
 mod attempt;
@@ -167,6 +168,21 @@ fn decode_attempt(version: u64, json: &[u8], delivered: bool) -> Result<Attempt,
     } else {
         parse("event", json)
     }
+}
+
+/// A stored attempt without its message and what came back but the status, for a store that is full. `None` for any
+/// other event and for what cannot be read.
+#[must_use]
+pub fn without_bodies(stored: &[u8]) -> Option<Bytes> {
+    let (seq, event) = decode_event(stored).ok()?;
+    let delivered = matches!(event, Event::AttemptDelivered(_));
+    let mut attempt = event.attempt()?.clone();
+    attempt.request.message = None;
+    attempt.response = attempt.response.map(|response| {
+        let (status, truncated) = (response.status, response.truncated || !response.body.is_empty());
+        Arc::new(Response { status, headers: Vec::new(), malformed: Vec::new(), body: String::new(), truncated })
+    });
+    Some(encode_attempt(seq, delivered, &attempt))
 }
 
 /// The entry that a stored attempt names, without reading the rest of it.

@@ -104,10 +104,9 @@ pub fn newest(
     };
     let mut named = last.iter().filter(|event| event.seq == seq);
     let event = named.next().map(|event| decode(workspace, event)).transpose()?;
-    Ok(event
-        .as_ref()
-        .and_then(Event::attempt)
-        .map(|attempt| Newest { entry, message: attempt.request.message.clone() }))
+    let message = event.as_ref().and_then(Event::attempt).and_then(|attempt| attempt.request.message.clone());
+    // Of one whose message was omitted nothing can be sent.
+    Ok(message.map(|message| Newest { entry, message }).or(skipped))
 }
 
 /// The events that are no attempts, as they are stored (by seq, oldest first).

@@ -44,6 +44,19 @@ pub enum Action {
     RevokeTokens,
 }
 
+impl Action {
+    /// Whether it switches off, clears, forgets or ends something and adds next to nothing, so that it is taken when
+    /// the store is full ([contract, section 3](crate::docs::contract#3-the-rules)).
+    #[must_use]
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
+            Self::Forget | Self::RevokeTokens => true,
+            Self::Test { .. } | Self::RotateSecret => false,
+        }
+    }
+}
+
 /// What to save. Checked by the facade before it is submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Save {

@@ -128,6 +128,9 @@ pub struct Attempt {
     pub response: Option<Arc<Response>>,
 }
 
+/// Why bodies are omitted from the log, the only reason there is.
+pub const STORE_FULL: &str = "store full";
+
 /// What was sent. The method is always POST.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Request {
@@ -135,8 +138,10 @@ pub struct Request {
     pub url: Arc<str>,
     /// Every header that we set, in order.
     pub headers: Arc<[Header]>,
-    /// The message; the body is [`RawMessage::body`] of it.
-    pub message: RawMessage,
+    /// The message; the body is [`RawMessage::body`] of it. `None`: it was omitted, with what came back, because the
+    /// store was full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<RawMessage>,
 }
 
 /// A header's name and value; most of those that we set are the same in all requests.

@@ -201,7 +201,7 @@ pub(super) fn success(n: u64) -> Attempt {
         request: Request {
             url: URL.into(),
             headers: Arc::new([("content-type".into(), "application/json".into())]),
-            message: RawMessage::from_stored(Bytes::from(format!("{{\"message_id\": \"m{n}\"}}"))).unwrap(),
+            message: Some(RawMessage::from_stored(Bytes::from(format!("{{\"message_id\": \"m{n}\"}}"))).unwrap()),
         },
         response: Some(Arc::new(Response {
             status: 200,

@@ -63,7 +63,7 @@ fn attempt(seq: u64, filling: usize) -> Attempt {
         request: Sent {
             url: "https://crm.example/hook".into(),
             headers: Arc::default(),
-            message: RawMessage::from_stored("{}".into()).unwrap(),
+            message: Some(RawMessage::from_stored("{}".into()).unwrap()),
         },
         response: None,
     }

@@ -102,7 +102,7 @@ fn attempt(seq: u64, trigger: Trigger, error: Option<AttemptError>, response: Op
         request: Sent {
             url: "https://endpoint.example/hook".into(),
             headers: Arc::new(headers),
-            message: RawMessage::from_stored(Bytes::from(text)).unwrap(),
+            message: Some(RawMessage::from_stored(Bytes::from(text)).unwrap()),
         },
         response: response.map(Arc::new),
     };

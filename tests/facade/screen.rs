@@ -33,7 +33,7 @@ fn hostile() -> Attempt {
         request: Sent {
             url: format!("https://crm.example/?{HOSTILE}").into(),
             headers: Arc::new([("x-a".into(), HOSTILE.into())]),
-            message: RawMessage::from_stored(text.into()).unwrap(),
+            message: Some(RawMessage::from_stored(text.into()).unwrap()),
         },
         response: Some(Arc::new(Response {
             status: 302,

@@ -23,7 +23,7 @@ use crate::http::problem::{Problem, ProblemKind};
 use crate::http::server::Draining;
 use crate::http::state::FacadeState;
 use crate::message::RawMessage;
-use crate::workspace::event::{self, Attempt, Header};
+use crate::workspace::event::{self, Attempt, Header, STORE_FULL};
 use crate::workspace::state::Summary;
 use utoipa::openapi::ContentBuilder;
 
@@ -108,6 +108,9 @@ pub(in crate::http) struct LogEntry<'a> {
     request: LoggedRequest<'a>,
     /// What came back; null when no response came.
     response: Option<LoggedResponse<'a>>,
+    /// Why the bodies and the response's headers were not kept: `store full`. Left out where they are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted: Option<&'static str>,
 }
 
 /// What was sent.
@@ -120,9 +123,9 @@ pub(in crate::http) struct LoggedRequest<'a> {
     /// The values of a repeated name are joined with `, `.
     #[schema(value_type = HashMap<String, String>)]
     headers: JoinedHeaders<'a>,
-    /// The JSON as it was sent.
-    #[schema(value_type = Object)]
-    body: SentBody<'a>,
+    /// The JSON as it was sent; null where it was omitted.
+    #[schema(value_type = Option<Object>)]
+    body: Option<SentBody<'a>>,
 }
 
 /// What came back.
@@ -152,8 +155,14 @@ impl<'a> LogEntry<'a> {
             body: &response.body,
             truncated: response.truncated,
         });
-        let request = LoggedRequest { method: "POST", url, headers: JoinedHeaders(headers), body: SentBody(message) };
-        Self { summary: Summary::new(seq, attempt), request, response }
+        let request = LoggedRequest {
+            method: "POST",
+            url,
+            headers: JoinedHeaders(headers),
+            body: message.as_ref().map(SentBody),
+        };
+        let omitted = message.is_none().then_some(STORE_FULL);
+        Self { summary: Summary::new(seq, attempt), request, response, omitted }
     }
 }
 

@@ -74,13 +74,15 @@ pub(super) fn row(seq: u64, attempt: &Attempt, open: bool) -> Markup {
 /// Request and response.
 fn exchange(attempt: &Attempt) -> Markup {
     let request = &attempt.request;
-    let sent = request.message.body();
     html! {
         div .exchange {
             h3 { "Request" }
             p .line { "POST " (request.url) }
             (headers(&request.headers))
-            (body(&String::from_utf8_lossy(&sent)))
+            @match &request.message {
+                Some(message) => (body(&String::from_utf8_lossy(&message.body()))),
+                None => p .hint { "The store was full, so neither this body nor what came back was kept." },
+            }
             h3 { "Response" }
             @match &attempt.response {
                 Some(response) => (answer(response)),

@@ -14,6 +14,7 @@
 //! | `status` | 200 when delivered, else no response came; `null` when none came though it was delivered |
 //! | `headers`, `malformed`, `body` | empty |
 //! | `truncated` | `false` |
+//! | `omitted` | the message is there; with it (why) neither the message nor what came back but the status |
 //!
 //! `id`, `ms` and `sig` are `webhook-id`, the duration and `webhook-signature`. With a `sig` the request had the
 //! six headers that every request has, and those in `sent` behind them. `sent` and `headers` are texts, a line
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::message::{EntryId, RawMessage};
-use crate::workspace::event::{Attempt, AttemptError, Header, Request, Response, Trigger};
+use crate::workspace::event::{Attempt, AttemptError, Header, Request, Response, STORE_FULL, Trigger};
 use crate::workspace::time::Time;
 
 /// The version of the form.
@@ -47,13 +48,21 @@ pub(super) const FAILED: &str = "attempt_failed";
 pub(super) fn encode(seq: u64, delivered: bool, attempt: &Attempt) -> serde_json::Result<Vec<u8>> {
     let Attempt { request, response, .. } = attempt;
     let kept = response.as_ref().map_or(0, |response| response.body.len() + 40 * response.headers.len());
-    let message = request.message.bytes();
-    let mut json = Vec::with_capacity(REST + message.len() + kept);
+    let message = request.message.as_ref().map(RawMessage::bytes);
+    let mut json = Vec::with_capacity(REST + message.map_or(0, |message| message.len()) + kept);
     json.extend_from_slice(br#"{"v":2"#);
     members(&mut json, &Before::of(seq, if delivered { DELIVERED } else { FAILED }, attempt))?;
-    json.extend_from_slice(br#","message":"#);
-    // Valid JSON by its invariant.
-    json.extend_from_slice(message);
+    match message {
+        Some(message) => {
+            json.extend_from_slice(br#","message":"#);
+            // Valid JSON by its invariant.
+            json.extend_from_slice(message);
+        }
+        None => {
+            json.extend_from_slice(br#","omitted":"#);
+            serde_json::to_writer(&mut json, STORE_FULL)?;
+        }
+    }
     members(&mut json, &After::of(response.as_deref(), delivered))?;
     json.push(b'}');
     Ok(json)
@@ -119,7 +128,8 @@ impl<'a> Before<'a> {
             at: *at,
             trigger: (*trigger != Trigger::Message).then_some(*trigger),
             entry: (entry_in(webhook_id) != Some(*entry)).then_some(*entry),
-            message_id: (!names(request.message.bytes(), message_id)).then_some(message_id),
+            message_id: (!request.message.as_ref().is_some_and(|message| names(message.bytes(), message_id)))
+                .then_some(message_id),
             id: webhook_id,
             config: *config,
             errors: *errors,
@@ -280,7 +290,8 @@ struct StoredAttempt {
     sig: Option<String>,
     #[serde(default)]
     sent: StoredHeaders,
-    message: RawMessage,
+    message: Option<RawMessage>,
+    omitted: Option<String>,
     #[serde(default, deserialize_with = "told")]
     status: Option<Option<u16>>,
     #[serde(default)]
@@ -311,9 +322,13 @@ fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u16>
 pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt> {
     let stored: StoredAttempt = serde_json::from_slice(json)?;
     let entry = entry(stored.entry, &stored.id)?;
-    let message_id = match stored.message_id {
-        Some(id) => id,
-        None => named_by(&stored.message)?,
+    if stored.message.is_none() && stored.omitted.is_none() {
+        return Err(serde::de::Error::missing_field("message"));
+    }
+    let message_id = match (stored.message_id, &stored.message) {
+        (Some(id), _) => id,
+        (None, Some(message)) => named_by(message)?,
+        (None, None) => return Err(serde::de::Error::missing_field("message_id")),
     };
     let status = stored.status.unwrap_or(delivered.then_some(STATUS));
     let StoredAttempt {

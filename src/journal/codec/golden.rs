@@ -157,7 +157,7 @@ fn a_message_may_be_nested_as_deep_as_is_allowed() {
     let depth = crate::message::MESSAGE_DEPTH_MAX;
     let text = format!("{}{}", r#"{"a":"#.repeat(depth - 1) + "{}", "}".repeat(depth - 1));
     let deep = RawMessage::from_stored(text.into()).unwrap();
-    let attempt = Attempt { request: Request { message: deep, ..delivered().request }, ..delivered() };
+    let attempt = Attempt { request: Request { message: Some(deep), ..delivered().request }, ..delivered() };
     let event = Event::AttemptDelivered(attempt.clone().into());
     assert_eq!(decode_event(&encode_event(7, &event).unwrap()).unwrap(), (7, event));
     let test = TestStarted { command: EntryId { ms: 5, n: 1 }, attempt };
@@ -232,7 +232,7 @@ fn delivered() -> Attempt {
         request: Request {
             url: "https://crm.acme.com/hook".into(),
             headers: headers(&[("content-type", "application/json"), ("webhook-id", "msg_7_1769860800000-0")]).into(),
-            message: message(),
+            message: Some(message()),
         },
         response: Some(Arc::new(Response {
             status: 200,

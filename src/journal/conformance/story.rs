@@ -45,7 +45,7 @@ pub(crate) fn attempt(entry: EntryId, message: RawMessage, error: Option<ErrorKi
         request: Request {
             url: "https://example.com/hook".into(),
             headers: Arc::new([("content-type".into(), "application/json".into())]),
-            message,
+            message: Some(message),
         },
         response: Some(Arc::new(Response {
             status: if error.is_some() { 503 } else { 200 },

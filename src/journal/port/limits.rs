@@ -28,3 +28,6 @@ const _: () = {
 pub const REJECTED_RETAINED: usize = 10_000;
 /// Commands waiting on a shard at most; more are refused ([`super::SubmitError::TooMany`]).
 pub const COMMANDS_WAITING_MAX: usize = 1_000;
+/// Commands that only take away ([`crate::workspace::command::Action::takes_away`]) and are stored on a full store while
+/// so many wait on a shard at most.
+pub const COMMANDS_WAITING_FULL_MAX: usize = 64;

@@ -24,10 +24,19 @@ const SETTLE_AT_ONCE: usize = 500;
 const MESSAGES: usize = 2;
 const COMMANDS: usize = 3;
 
+/// What of the attempts is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bodies {
+    /// All of it; a full Redis refuses the commit.
+    Kept,
+    /// No bodies, so that the commit frees memory; a full Redis takes it.
+    Omitted,
+}
+
 /// The call that makes `batch` the commit after `expected`.
-pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, batch: &Batch) -> Cmd {
+pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, batch: &Batch, bodies: Bodies) -> Cmd {
     let ShardLease { keys, nonce, duration, compression, .. } = lease;
-    let mut operations = Operations::new(keys, *compression);
+    let mut operations = Operations::new(keys, *compression, bodies);
     // Events of all steps come before what presupposes them: see commit.lua.
     batch.steps.iter().for_each(|step| operations.events(step));
     batch.steps.iter().for_each(|step| operations.states(step));
@@ -37,7 +46,11 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
     operations.settle(MESSAGES, batch.steps.iter().flat_map(|step| &step.settled));
     operations.settle(COMMANDS, batch.steps.iter().flat_map(|step| &step.settled_commands));
 
-    let mut cmd = connector.script(Script::Commit, &operations.keys);
+    let script = match bodies {
+        Bodies::Kept => Script::Commit,
+        Bodies::Omitted => Script::CommitFull,
+    };
+    let mut cmd = connector.script(script, &operations.keys);
     cmd.arg(nonce)
         .arg(expected.to_string())
         .arg((expected + 1).to_string())
@@ -73,6 +86,7 @@ impl ToRedisArgs for Argument {
 struct Operations<'a> {
     shard: &'a ShardKeys,
     compression: Compression,
+    bodies: Bodies,
     keys: Vec<String>,
     /// Looked up for each event, so not with the standard hasher.
     places: HashMap<(WorkspaceId, WorkspaceKey), usize, RandomState>,
@@ -82,10 +96,11 @@ struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    fn new(shard: &'a ShardKeys, compression: Compression) -> Self {
+    fn new(shard: &'a ShardKeys, compression: Compression, bodies: Bodies) -> Self {
         let keys =
             vec![shard.owner(), shard.messages(), shard.commands(), shard.answers(), shard.outbox(), shard.rejected()];
-        Self { shard, compression, keys, places: HashMap::default(), values: HashMap::new(), arguments: Vec::new() }
+        let (places, values) = (HashMap::default(), HashMap::new());
+        Self { shard, compression, bodies, keys, places, values, arguments: Vec::new() }
     }
 
     fn events(&mut self, step: &Step) {
@@ -96,11 +111,16 @@ impl<'a> Operations<'a> {
             self.arguments.push(Text(mail_fields(workspace)));
         }
         for attempt in &step.attempts {
+            let lean = match self.bodies {
+                Bodies::Kept => None,
+                Bodies::Omitted => codec::without_bodies(&attempt.json),
+            };
+            let json = lean.as_ref().unwrap_or(&attempt.json);
             let compressed = match self.compression {
                 Compression::None => None,
-                Compression::Zstd => compression::compress(&attempt.json),
+                Compression::Zstd => compression::compress(json),
             };
-            let (field, event) = compressed.map_or_else(|| ("e", attempt.json.clone()), |event| ("z", event));
+            let (field, event) = compressed.map_or_else(|| ("e", json.clone()), |event| ("z", event));
             let place = self.place(workspace, WorkspaceKey::Attempts);
             self.push("attempt", [Number(place), event_id(attempt.seq), Word(field), Text(event)]);
         }

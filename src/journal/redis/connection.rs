@@ -22,8 +22,7 @@ impl Connection {
 
     /// Sends commands together and waits for their answers, in order. The error of one is the error of all.
     pub(super) async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError> {
-        let (skip, count) = if pipeline.is_transaction() { (pipeline.len() + 1, 1) } else { (0, pipeline.len()) };
-        let answers = tokio::time::timeout(timeout, self.0.send_packed_commands(pipeline, skip, count)).await;
+        let answers = tokio::time::timeout(timeout, self.0.send_packed_commands(pipeline, 0, pipeline.len())).await;
         let answers = answers.unwrap_or_else(|_| Err(timed_out()))?;
         answers.into_iter().map(|answer| checked(Ok(answer))).collect()
     }

@@ -12,7 +12,8 @@ use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
 use super::{read, reply};
 use crate::journal::port::{
-    COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent, SubmitError, Version,
+    COMMANDS_WAITING_FULL_MAX, COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent,
+    SubmitError, Version,
 };
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -32,11 +33,18 @@ impl RedisInner {
         let until = Instant::now() + wait.min(command.expires_at.since((self.clock)()));
         let shard = workspace.shard(self.shards);
         let keys = self.keys.shard(shard);
-        let mut cmd = self.connector.script(Script::Submit, &[keys.commands(), keys.answers()]);
-        cmd.arg(COMMANDS_WAITING_MAX).arg(workspace.as_str()).arg(encode(command));
-        let Ok(answer) = timeout_at(until, self.shared.call(&keys.owner(), &cmd)).await else {
-            return Err(SubmitError::MaybeStored);
+        let encoded = encode(command);
+        let submit = async |script, waiting_max: usize| {
+            let mut cmd = self.connector.script(script, &[keys.commands(), keys.answers()]);
+            cmd.arg(waiting_max).arg(workspace.as_str()).arg(&encoded);
+            let stored = timeout_at(until, self.shared.call(&keys.owner(), &cmd)).await;
+            stored.map_err(|_| SubmitError::MaybeStored)
         };
+        let mut answer = submit(Script::Submit, COMMANDS_WAITING_MAX).await?;
+        let is_full = matches!(&answer, Err(error) if classify(error) == ErrorClass::Full);
+        if is_full && command.action.takes_away() {
+            answer = submit(Script::SubmitFull, COMMANDS_WAITING_FULL_MAX).await?;
+        }
         let Some((id, position)) = answer.and_then(submitted).map_err(|error| match classify(&error) {
             ErrorClass::Full => SubmitError::Full,
             _ => SubmitError::Store(store_error(WHAT, error)),

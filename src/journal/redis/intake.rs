@@ -51,23 +51,18 @@ impl RedisIntake {
     async fn read_now(&self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
         let mut reads = redis::pipe();
         if request.probe {
-            reads.atomic();
+            // Asked first, so an entry that it counts is one that the read behind it finds, or that stands behind the
+            // cursor. Not in a transaction: a full Redis refuses those, also for reading.
+            reads.cmd("XLEN").arg(self.keys.messages());
         }
         for (stream, after, count) in self.wanted(request) {
             reads.add_command(xread(count, None, &[(stream, after)]));
         }
-        if request.probe {
-            reads.cmd("XLEN").arg(self.keys.messages());
-        }
         if reads.is_empty() {
             return Ok(Polled::default());
         }
-        let mut answers = connection.call_all(&reads, config::STORE_TIMEOUT).await?;
-        if request.probe {
-            let [all] = reply::tuple(Value::Array(answers))?;
-            answers = reply::list(all)?;
-        }
-        let length = if request.probe { answers.pop().map(reply::number).transpose()? } else { None };
+        let mut answers = connection.call_all(&reads, config::STORE_TIMEOUT).await?.into_iter();
+        let length = if request.probe { answers.next().map(reply::number).transpose()? } else { None };
         let mut polled = Polled { length, ..Polled::default() };
         for answer in answers {
             self.sort(answer, &mut polled)?;

@@ -9,7 +9,10 @@ use redis::Cmd;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     Acquire,
+    /// Refused by a full Redis.
     Commit,
+    /// The same, also on a full one.
+    CommitFull,
     Handover,
     Input,
     Meta,
@@ -19,13 +22,17 @@ pub(super) enum Script {
     Read,
     Release,
     Requeue,
+    /// Refused by a full Redis.
     Submit,
+    /// The same, also on a full one.
+    SubmitFull,
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 11] = [
+pub(super) const TEXTS: [&str; 13] = [
     include_str!("../../../redis/acquire.lua"),
-    include_str!("../../../redis/commit.lua"),
+    concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
+    concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
     include_str!("../../../redis/handover.lua"),
     include_str!("../../../redis/input.lua"),
     include_str!("../../../redis/meta.lua"),
@@ -35,7 +42,8 @@ pub(super) const TEXTS: [&str; 11] = [
     include_str!("../../../redis/read.lua"),
     include_str!("../../../redis/release.lua"),
     include_str!("../../../redis/requeue.lua"),
-    include_str!("../../../redis/submit.lua"),
+    concat!("#!lua\n", include_str!("../../../redis/submit.lua")),
+    concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/submit.lua")),
 ];
 
 /// The hashes of [`TEXTS`], as Redis answered them.

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use super::commit::Bodies;
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
 use super::error::{is_away, timed_out};
@@ -52,6 +53,7 @@ impl RedisShardConnection {
             closed: false,
             unanswered: VecDeque::new(),
             backoff: Backoff::default(),
+            full_until: None,
             dead: Arc::clone(&dead),
         };
         tokio::spawn(task.run());
@@ -93,6 +95,8 @@ struct ConnectionTask {
     /// The head after the last commit that was answered.
     acknowledged: u64,
     backoff: Backoff,
+    /// Until when Redis is taken to be full, so that commits come without bodies.
+    full_until: Option<Instant>,
     dead: Arc<OnceLock<ShardConnectionError>>,
 }
 
@@ -104,6 +108,9 @@ enum Disconnect {
     Dead(ShardConnectionError),
     /// To be continued on a new connection.
     Away(RedisError),
+    /// Redis is full: the commits are sent again without bodies, on a new connection, since those behind the one that
+    /// was refused are under way.
+    Full,
 }
 
 impl ConnectionTask {
@@ -120,6 +127,7 @@ impl ConnectionTask {
                     debug!(shard = self.lease.shard, %error, unanswered = self.unanswered.len(), "Redis is away; reconnecting");
                     self.backoff.pause().await;
                 }
+                Disconnect::Full => {}
             }
             if let Some(error) = self.dead.get() {
                 info!(shard = self.lease.shard, %error, "the connection failed");
@@ -186,7 +194,9 @@ impl ConnectionTask {
         if matches!(request, ShardRequest::Commit { .. }) {
             self.next += 1;
         }
-        Sent::new(request, reply, expected, &self.connector, &self.lease)
+        let is_full = self.full_until.is_some_and(|until| Instant::now() < until);
+        let bodies = if is_full { Bodies::Omitted } else { Bodies::Kept };
+        Sent::new(request, reply, expected, &self.connector, &self.lease, bodies)
     }
 
     /// Takes the answer to the oldest unanswered request.
@@ -197,6 +207,14 @@ impl ConnectionTask {
             // The futures hold the connection; without them it closes.
             self.unanswered.iter_mut().for_each(Sent::forget);
             return answer.err().map(Disconnect::Away);
+        }
+        if self.unanswered.front().is_some_and(|sent| sent.is_refused_as_full(&answer)) {
+            self.full_until = Some(Instant::now() + config::STORE_FULL_CHECK);
+            for sent in &mut self.unanswered {
+                sent.forget();
+                sent.omit_bodies(&self.connector, &self.lease);
+            }
+            return Some(Disconnect::Full);
         }
         let sent = self.unanswered.pop_front()?;
         match sent.answer(answer, &self.lease) {

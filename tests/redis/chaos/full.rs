@@ -1,8 +1,9 @@
 //! Redis has no memory left.
 
+use reqwest::Method;
 use serde_json::json;
 
-use crate::chaos::bench::{Chaos, parcels, repeated, workspaces};
+use crate::chaos::bench::{Chaos, Parcel, parcel, parcels, repeated, workspaces};
 use support::service::message_with;
 
 /// Messages in the shards' streams, and in the common input.
@@ -15,6 +16,7 @@ async fn a_full_redis_is_emptied_says_what_it_is_and_takes_messages_again_afterw
     let workspaces = workspaces("w", 2);
     let acme = &workspaces[0];
     chaos.save(&workspaces).await;
+    chaos.save(&["off", "cleared", "forgotten"].map(str::to_owned)).await;
     chaos.receiver.hold();
     // So that nothing is handed over before Redis is full.
     chaos.service.terminate().await;
@@ -33,6 +35,16 @@ async fn a_full_redis_is_emptied_says_what_it_is_and_takes_messages_again_afterw
     let refused = chaos.api().save(acme, &json!({"url": chaos.receiver.url(acme)})).await;
     assert_eq!(refused.problem(), (503, "store-full"), "{}", refused.body);
 
+    // What only takes away is done all the same.
+    let off = chaos.api().save("off", &json!({"url": chaos.receiver.url("off"), "enabled": false})).await.ok();
+    assert_eq!(off["status"], "disabled");
+    let cleared = chaos.api().save("cleared", &json!({"url": ""})).await.ok();
+    assert_eq!(cleared["status"], "not_configured");
+    for path in ["/v1/workspaces/forgotten", "/v1/workspaces/cleared/tokens"] {
+        let reply = chaos.api().call(Method::DELETE, path, None).await.unwrap();
+        assert_eq!(reply.status, 204, "{path}: {}", reply.body);
+    }
+
     // What is there is handed over, attempted and settled all the same, which frees it.
     chaos.receiver.release();
     chaos.until_settled().await;
@@ -43,6 +55,56 @@ async fn a_full_redis_is_emptied_says_what_it_is_and_takes_messages_again_afterw
     let published = chaos.publish(&parcels_of("z", 10));
     assert_eq!(published.acknowledged.len(), 20);
     chaos.until_received(MESSAGES + COMMON + 20).await;
+}
+
+/// Workspaces whose endpoint answers more than a message has, and messages of each: their logs would take more than the
+/// messages.
+const TALKATIVE: usize = 40;
+const EACH: usize = 200;
+const TEXT_BYTES: usize = 2_000;
+const ANSWER_BYTES: usize = 4_000;
+
+#[tokio::test]
+async fn a_full_redis_does_not_grow_while_logs_fill() {
+    let mut chaos = Chaos::start_with(&[], &[]).await;
+    let workspaces = workspaces("talkative", TALKATIVE);
+    chaos.save(&workspaces).await;
+    for workspace in &workspaces {
+        chaos.receiver.treat(workspace, |manner| manner.body = "a".repeat(ANSWER_BYTES));
+    }
+    chaos.service.terminate().await;
+    let text = "t".repeat(TEXT_BYTES);
+    let parcels: Vec<Parcel> = (0..EACH)
+        .flat_map(|n| workspaces.iter().map(move |workspace| (n, workspace)))
+        .map(|(n, workspace)| parcel(workspace, n % 4, &format!("{workspace}-{n}"), &text))
+        .collect();
+    chaos.publish(&parcels);
+    // Full, by a byte.
+    let limit = used_memory(&chaos);
+    chaos.redis.call::<()>(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+
+    chaos.service.launch().await;
+    let mut most = 0;
+    while chaos.owed() > 0 {
+        most = most.max(used_memory(&chaos));
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let percent = most * 100 / limit;
+    assert!(percent <= 105, "{most} bytes were used, {percent} % of the limit");
+    let arrivals = chaos.receiver.arrivals();
+    assert_eq!((arrivals.len(), repeated(&arrivals).len()), (TALKATIVE * EACH, 0));
+
+    let mut omitted = 0;
+    for workspace in &workspaces {
+        for attempt in chaos.api().log(workspace).await.iter().filter(|attempt| !attempt["omitted"].is_null()) {
+            let [omitted_why, sent, came] =
+                [&attempt["omitted"], &attempt["request"]["body"], &attempt["response"]["body"]];
+            assert_eq!((omitted_why, sent, came), (&json!("store full"), &json!(null), &json!("")));
+            assert_eq!(attempt["response"]["status"], 200);
+            omitted += 1;
+        }
+    }
+    assert!(omitted > 0, "every attempt has its bodies");
 }
 
 fn used_memory(chaos: &Chaos) -> u64 {

@@ -112,7 +112,7 @@ impl Workspace {
             request: Request {
                 url: "https://example.com/hook".into(),
                 headers: Arc::default(),
-                message: message("hello"),
+                message: Some(message("hello")),
             },
             response: None,
         })));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use outbound::journal::Journal as _;
 use outbound::journal::port::{LoadError, ShardConnectionError, Step};
+use outbound::workspace::command::{Action, Command, Save};
 use tokio::time::Instant;
 
 use crate::journal::kit::{
@@ -245,18 +246,30 @@ async fn a_full_redis_takes_commits_but_neither_messages_nor_commands() {
     let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
     let input = journal.publish(&acme.id, &message("hello")).await.unwrap();
+    let next = journal.publish(&acme.id, &message("hello")).await.unwrap();
     let () = server.call(&["XADD", "outbound:messages", "*", "workspace", "acme", "message", "{}"]);
     let () = server.call(&["CONFIG", "SET", "maxmemory", "1mb"]);
 
     let full = journal.publish(&acme.id, &message("hello")).await;
     assert!(matches!(full, Err(outbound::journal::port::PublishError::Full)), "{full:?}");
-    let command = crate::journal::kit::save_command(Duration::from_secs(5));
+    let url = Some("https://example.com/hook".to_owned());
+    let save = Action::Save(Save { url, ..Save::default() });
+    let command = Command { action: save, ..crate::journal::kit::save_command(Duration::from_secs(5)) };
     let full = journal.submit(&acme.id, &command, Duration::from_secs(5)).await;
     assert!(matches!(full, Err(outbound::journal::port::SubmitError::Full)), "{full:?}");
 
-    connection.commit(batch([acme.saved(), acme.attempted(input)])).await.unwrap();
+    let forget = Command { action: Action::Forget, ..command };
+    let stored = journal.submit(&acme.id, &forget, Duration::from_millis(50)).await;
+    assert!(matches!(stored, Err(outbound::journal::port::SubmitError::OutcomeUnknown)), "{stored:?}");
+
+    // Two in flight: the one behind was sent before the first was refused.
+    let (first, second) = (batch([acme.saved(), acme.attempted(input)]), batch([acme.attempted(next)]));
+    let (first, second) = tokio::join!(connection.commit(first), connection.commit(second));
+    first.and(second).unwrap();
     assert_eq!(connection.load(&acme.id).await.unwrap().unwrap().state, acme.state);
-    assert_eq!(journal.read(&acme.id).await.unwrap().state, acme.state);
+    let reading = journal.read(&acme.id).await.unwrap();
+    assert_eq!(reading.state, acme.state);
+    assert!(reading.attempts.iter().all(|(_, attempt)| attempt.request.message.is_none()), "{:?}", reading.attempts);
     assert_eq!(journal.hand_over(10, Duration::from_millis(10)).await.unwrap(), 1);
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:messages"]), 0);
     let restarted = crate::journal::kit::journal(&server.url()).await;

@@ -101,7 +101,7 @@ impl WorkspaceCore {
             request: Request {
                 url: self.state.webhook.url.clone().unwrap_or_default(),
                 headers: Arc::default(),
-                message: item.message.raw().clone(),
+                message: Some(item.message.raw().clone()),
             },
             response: None,
         };

@@ -92,7 +92,7 @@ prop_compose! {
             errors,
             duration_ms: 42,
             error: failed.map(|detail| AttemptError { kind: ErrorKind::Timeout, detail }),
-            request: Request { url: "https://crm.acme.com/hook".into(), headers: headers.into(), message },
+            request: Request { url: "https://crm.acme.com/hook".into(), headers: headers.into(), message: Some(message) },
             response: response.map(Arc::new),
         }
     }

@@ -13,9 +13,10 @@ use tracing::{error, warn};
 use crate::journal::port::{
     ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LoadError, ShardConnectionError, ShardRequest, ShardResponse,
 };
+use crate::journal::redis::commit::Bodies;
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
-use crate::journal::redis::error::is_away;
+use crate::journal::redis::error::{ErrorClass, classify, is_away};
 use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
@@ -28,7 +29,6 @@ const LOADED_MAX: usize = ATTEMPTS_RETAINED + COMMIT_EVENTS_MAX;
 /// A request that has its place in the order.
 pub(super) struct Sent {
     cmd: Arc<Cmd>,
-    /// A commit's batch is empty by now: it is in the command.
     request: ShardRequest,
     reply: oneshot::Sender<ShardResponse>,
     /// The head before it, for a commit.
@@ -48,15 +48,16 @@ pub(super) enum ScriptOutcome {
 impl Sent {
     /// Makes the command. `expected` is the head before it, for a commit.
     pub(super) fn new(
-        mut request: ShardRequest,
+        request: ShardRequest,
         reply: oneshot::Sender<ShardResponse>,
         expected: u64,
         connector: &Connector,
         lease: &ShardLease,
+        bodies: Bodies,
     ) -> Self {
         let keys = &lease.keys;
-        let cmd = match &mut request {
-            ShardRequest::Commit { batch, .. } => commit::command(connector, lease, expected, &std::mem::take(batch)),
+        let cmd = match &request {
+            ShardRequest::Commit { batch, .. } => commit::command(connector, lease, expected, batch, bodies),
             ShardRequest::Load(workspace) => {
                 read::command(connector, keys, workspace, read::AttemptRange::Above(LOADED_MAX))
             }
@@ -82,6 +83,19 @@ impl Sent {
             }
         };
         Self { cmd: Arc::new(cmd), request, reply, expected, at: Instant::now(), answer: None }
+    }
+
+    /// Whether it is a commit that a full Redis has refused.
+    pub(super) fn is_refused_as_full(&self, answer: &Result<Value, RedisError>) -> bool {
+        let is_full = matches!(answer, Err(error) if classify(error) == ErrorClass::Full);
+        is_full && matches!(self.request, ShardRequest::Commit { .. })
+    }
+
+    /// Makes a commit one that a full Redis takes.
+    pub(super) fn omit_bodies(&mut self, connector: &Connector, lease: &ShardLease) {
+        if let ShardRequest::Commit { batch, .. } = &self.request {
+            self.cmd = Arc::new(commit::command(connector, lease, self.expected, batch, Bodies::Omitted));
+        }
     }
 
     /// Sends it, behind what was sent before.

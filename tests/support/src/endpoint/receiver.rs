@@ -23,13 +23,15 @@ pub struct Manner {
     pub status: u16,
     /// How long an answer is held back.
     pub delay: Duration,
+    /// The body of the answer.
+    pub body: String,
     /// What signatures are verified with.
     pub secret: Option<String>,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { status: 200, delay: Duration::ZERO, secret: None }
+        Self { status: 200, delay: Duration::ZERO, body: "noted".to_owned(), secret: None }
     }
 }
 
@@ -162,7 +164,7 @@ async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
         shared.arrivals.lock().unwrap().push(arrival);
         tokio::time::sleep(manner.delay).await; // What the test asked for.
         shared.open.subscribe().wait_for(|open| *open).await.unwrap();
-        if stream.write_all(&answer(&status.to_string(), "", "noted")).await.is_err() {
+        if stream.write_all(&answer(&status.to_string(), "", &manner.body)).await.is_err() {
             return;
         }
     }
