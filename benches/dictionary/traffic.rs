@@ -93,7 +93,7 @@ impl Traffic {
             request: Request {
                 url: url.into(),
                 headers: self.headers(&webhook_id, at).into(),
-                message: message.raw().clone(),
+                message: Some(message.raw().clone()),
             },
             webhook_id: webhook_id.into(),
             response: response.map(Arc::new),

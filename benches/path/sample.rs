@@ -70,7 +70,7 @@ pub(crate) fn attempt(bytes: usize) -> Attempt {
         request: Request {
             url: URL.into(),
             headers: Arc::new(headers.map(|(name, value)| (name.into(), value.into()))),
-            message: message.raw().clone(),
+            message: Some(message.raw().clone()),
         },
         response: Some(Arc::new(response())),
     }

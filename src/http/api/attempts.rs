@@ -72,7 +72,9 @@ pub(in crate::http) async fn log(
 fn bytes_held((_, attempt): &(u64, Attempt)) -> usize {
     const REST: usize = 1024;
     let headers = |headers: &[Header]| headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-    let sent = attempt.request.message.bytes().len() + attempt.request.url.len() + headers(&attempt.request.headers);
+    let sent = attempt.request.message.as_ref().map_or(0, |message| message.bytes().len())
+        + attempt.request.url.len()
+        + headers(&attempt.request.headers);
     let came = attempt.response.as_ref().map_or(0, |response| {
         response.body.len() + headers(&response.headers) + response.malformed.iter().map(String::len).sum::<usize>()
     });

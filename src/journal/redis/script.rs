@@ -29,7 +29,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 13] = [
+pub(super) const TEXTS: [&str; 14] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
