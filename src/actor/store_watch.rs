@@ -25,7 +25,7 @@ struct Trouble {
 
 /// What there is to tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ConditionNews {
+enum ConditionChange {
     Began(StoreTrouble),
     Lasts(StoreTrouble, Duration),
     Ended(StoreTrouble, Duration),
@@ -41,7 +41,7 @@ impl StoreCondition {
         })
     }
 
-    fn note(&self, seen: Option<StoreTrouble>, now: Instant) -> Option<ConditionNews> {
+    fn note(&self, seen: Option<StoreTrouble>, now: Instant) -> Option<ConditionChange> {
         let mut condition = self.0.lock();
         match (*condition, seen) {
             (None, None) => None,
@@ -50,15 +50,15 @@ impl StoreCondition {
                     return None;
                 }
                 *condition = Some(Trouble { told: now, ..trouble });
-                Some(ConditionNews::Lasts(kind, now - trouble.since))
+                Some(ConditionChange::Lasts(kind, now - trouble.since))
             }
             (_, Some(kind)) => {
                 *condition = Some(Trouble { kind, since: now, told: now });
-                Some(ConditionNews::Began(kind))
+                Some(ConditionChange::Began(kind))
             }
             (Some(trouble), None) => {
                 *condition = None;
-                Some(ConditionNews::Ended(trouble.kind, now - trouble.since))
+                Some(ConditionChange::Ended(trouble.kind, now - trouble.since))
             }
         }
     }
@@ -68,37 +68,37 @@ impl StoreCondition {
 pub(in crate::actor) async fn watch_store(journal: Arc<dyn Journal>, condition: Arc<StoreCondition>) {
     loop {
         let seen = journal.ping().await.err();
-        if let Some(news) = condition.note(seen.as_ref().map(|error| error.trouble), Instant::now()) {
-            tell(news, seen.as_ref().map(|error| error as &(dyn Error + 'static)));
+        if let Some(change) = condition.note(seen.as_ref().map(|error| error.trouble), Instant::now()) {
+            tell(change, seen.as_ref().map(|error| error as &(dyn Error + 'static)));
         }
         tokio::time::sleep(STORE_WATCH_EVERY).await;
     }
 }
 
-fn tell(news: ConditionNews, error: Option<&(dyn Error + 'static)>) {
-    match news {
-        ConditionNews::Began(StoreTrouble::Away) => {
+fn tell(change: ConditionChange, error: Option<&(dyn Error + 'static)>) {
+    match change {
+        ConditionChange::Began(StoreTrouble::Away) => {
             warn!(error, "The store is away: nothing new is attempted until it is back.");
         }
-        ConditionNews::Began(StoreTrouble::Full) => {
+        ConditionChange::Began(StoreTrouble::Full) => {
             warn!(error, "The store is full: new messages are refused; what is stored is still delivered.");
         }
-        ConditionNews::Began(StoreTrouble::Refused) => {
+        ConditionChange::Began(StoreTrouble::Refused) => {
             warn!(error, "The store refuses what it is asked; see the cause.")
         }
-        ConditionNews::Lasts(StoreTrouble::Away, lasted) => {
+        ConditionChange::Lasts(StoreTrouble::Away, lasted) => {
             warn!(error, seconds = lasted.as_secs(), "The store is still away.");
         }
-        ConditionNews::Lasts(StoreTrouble::Full, lasted) => {
+        ConditionChange::Lasts(StoreTrouble::Full, lasted) => {
             warn!(seconds = lasted.as_secs(), "The store is still full.");
         }
-        ConditionNews::Lasts(StoreTrouble::Refused, lasted) => {
+        ConditionChange::Lasts(StoreTrouble::Refused, lasted) => {
             warn!(error, seconds = lasted.as_secs(), "The store still refuses.");
         }
-        ConditionNews::Ended(StoreTrouble::Full, lasted) => {
+        ConditionChange::Ended(StoreTrouble::Full, lasted) => {
             info!(seconds = lasted.as_secs(), "The store takes new messages again.");
         }
-        ConditionNews::Ended(StoreTrouble::Away | StoreTrouble::Refused, lasted) => {
+        ConditionChange::Ended(StoreTrouble::Away | StoreTrouble::Refused, lasted) => {
             info!(seconds = lasted.as_secs(), "The store is back.");
         }
     }
@@ -126,11 +126,11 @@ mod tests {
         assert_eq!(
             told,
             [
-                ConditionNews::Began(away),
-                ConditionNews::Lasts(away, seconds(60)),
-                ConditionNews::Lasts(away, seconds(120)),
-                ConditionNews::Began(full),
-                ConditionNews::Ended(full, seconds(10)),
+                ConditionChange::Began(away),
+                ConditionChange::Lasts(away, seconds(60)),
+                ConditionChange::Lasts(away, seconds(120)),
+                ConditionChange::Began(full),
+                ConditionChange::Ended(full, seconds(10)),
             ]
         );
     }

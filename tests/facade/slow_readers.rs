@@ -32,7 +32,7 @@ fn large() -> FakeJournal {
         errors: None,
         duration_ms: 1,
         error: None,
-        request: Request { url: "http://x/".into(), headers: Vec::new().into(), message: message.clone() },
+        request: Request { url: "http://x/".into(), headers: Vec::new().into(), message: Some(message.clone()) },
         response: None,
     };
     let attempts: Vec<(u64, Attempt)> = (1..=100).rev().map(|seq| (seq, attempt(seq))).collect();

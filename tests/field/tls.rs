@@ -105,7 +105,9 @@ async fn once(tree: &Tree, config: ServerConfig) -> AttemptOutcome {
 fn trusting(tree: &Tree) -> Courier {
     let allow = vec!["127.0.0.0/8".parse().unwrap()];
     let timeout = Duration::from_secs(20);
-    let options = CourierOptions { timeout, allow, clock: || Time::from_unix_ms(1_649_367_553_000) };
+    let reach = EgressRules { allow, ..EgressRules::default() };
+    let clock = || Time::from_unix_ms(1_649_367_553_000);
+    let options = CourierOptions { timeout, reach, clock, egress: Egress::default() };
     Courier::with_roots(&options, tree.roots.clone()).unwrap()
 }
 

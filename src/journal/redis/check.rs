@@ -230,8 +230,9 @@ fn no_answer(connector: &Connector, wait: Duration, source: RedisError) -> Redis
     let place = connector.place();
     // A Redis without TLS waits for the rest of what it takes for a command.
     let hint = if connector.is_tls() { " and speaks TLS" } else { "" };
-    let has_socket = !matches!(source.kind(), ErrorKind::Io) || !source.to_string().contains("No such file");
-    if source.is_connection_dropped() && has_socket {
+    // Nobody who refuses or has no socket has closed anything.
+    let was_there = !source.is_connection_refusal();
+    if source.is_connection_dropped() && was_there {
         RedisStartError::Closed { place, wait, source }
     } else {
         RedisStartError::Unreachable { place, hint, wait, source }
