@@ -63,7 +63,8 @@ impl CliCommand {
     #[must_use]
     pub fn log_default(&self) -> &'static str {
         match self {
-            Self::Demo(_) => "warn",
+            // Its webhooks are switched off on purpose.
+            Self::Demo(_) => "error",
             Self::Serve(_)
             | Self::Publish(_)
             | Self::Receive(_)

@@ -14,7 +14,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 #[command(next_help_heading = "Logging")]
 pub struct Log {
     /// What is logged: off, error, warn, info, debug or trace; and by module, which changes that module alone, such as
-    /// `info,outbound::actor=debug` [default: info; of the demo: warn]
+    /// `info,outbound::actor=debug` [default: info; of the demo: error]
     #[arg(long = "log", env = "OUTBOUND_LOG", value_name = "LEVEL", global = true)]
     pub filter: Option<String>,
     /// The form of a log line: text to read, json to collect (one object a line)

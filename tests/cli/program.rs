@@ -64,7 +64,7 @@ fn help_names_the_environment_variable_of_each_flag() {
         let variable = format!("[env: OUTBOUND_{}", flag.to_uppercase().replace('-', "_"));
         assert!(serve.contains(&format!("--{flag}")) && serve.contains(&variable), "{flag}: {serve}");
     }
-    assert!(serve.contains("[default: info; of the demo: warn]"), "{serve}");
+    assert!(serve.contains("[default: info; of the demo: error]"), "{serve}");
     for subcommand in ["demo", "publish", "receive", "shard"] {
         let output = outbound(&[subcommand, "--help"]).output().unwrap();
         assert!(output.status.success() && stdout(&output).contains("[env: OUTBOUND_"), "{}", stdout(&output));

@@ -123,7 +123,7 @@ fn bad_usage_of_rejected_ends_with_2_and_a_sentence() {
         (&["rejected", "requeue"], "<SHARD/ID>"),
         (&["rejected", "requeue", "--all", "7/1-0"], "cannot be used with"),
         (&["rejected", "list", "--data-dir", "/nonexistent"], "no admin token"),
-        (&["rejected", "list", "--server", "ftp://x"], "--server must be http://"),
+        (&["rejected", "list", "--server", "ftp://x"], "write http:// or https:// and a host"),
     ] {
         let token = "0123456789abcdef0123456789abcdef";
         let mut command = outbound(arguments);

@@ -28,7 +28,7 @@ async fn a_certificate_that_does_not_hold_is_a_tls_error() {
     let authority = Authority::generate();
     let self_signed = "the certificate of 127.0.0.1 is self-signed, so nobody vouches for it; use one of a public \
                        authority, or have the operator add it to the system's authorities";
-    let unknown = "the certificate of 127.0.0.1 comes from an authority that we do not know (rcgen self signed cert), and \
+    let unknown = "the certificate of 127.0.0.1 comes from an authority that we do not know (Test authority), and \
                    127.0.0.1 sends no other certificate; let it send the whole chain (often called fullchain.pem), or use \
                    one of a public authority";
     for (courier, config, sentence) in [

@@ -102,7 +102,7 @@ async fn what_is_wrong_stands_next_to_its_field_and_what_was_typed_stays() {
         browser.press("Save").await;
         browser.until_says("#notice", "Nothing was saved").await;
         browser.until_says("#url-error", "must not contain a user name or password").await;
-        browser.until_says("#owner_email-error", "Must be one mail address").await;
+        browser.until_says("#owner_email-error", "The address must have a name, an @ and a domain").await;
         assert_eq!(browser.count(".error").await, 2);
         assert_eq!(browser.property("#url", "value").await.as_deref(), Some("https://user:secret@crm.example/hook"));
         assert_eq!(browser.property("#owner_email", "value").await.as_deref(), Some("nobody"));

@@ -22,7 +22,7 @@ const VERSION_MIN: u32 = 7;
 /// How to reach Redis and what to expect there.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, or `redis+cluster://a,b,c`.
+    /// `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://a,b,c` or `rediss+cluster://a,b,c`.
     pub url: String,
     /// What every key begins with.
     pub prefix: String,
@@ -40,7 +40,10 @@ pub struct RedisOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum RedisStartError {
     /// The URL cannot be read.
-    #[error("the Redis URL of --journal cannot be used: the cause says what is wrong with it")]
+    #[error(
+        "the Redis URL of --journal cannot be used: write redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH or \
+         redis+cluster://HOST:PORT,HOST:PORT; the cause says what is wrong with it"
+    )]
     Url(#[source] RedisError),
     /// The prefix cannot be used.
     #[error("the prefix {0:?} cannot begin a key: use 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -")]

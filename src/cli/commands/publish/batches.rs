@@ -10,7 +10,7 @@ use super::error::{PublishFailed, UnpublishedLines};
 use super::lines::InputLine;
 use crate::cli::client::RequestError;
 use crate::config::PUBLISHED_LINES_MAX;
-use crate::message::{Invalid, Message};
+use crate::message::{Invalid, Message, marks};
 
 /// Bytes of a batch, beyond which no further line joins it: a quarter of what the service takes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -28,7 +28,7 @@ where
 {
     let (mut line, mut published) = (0, 0);
     loop {
-        let mut batch = Batch { first: line + 1, ..Batch::default() };
+        let mut batch = LineBatch { first: line + 1, ..LineBatch::default() };
         let mut read = lines.recv().await;
         let end = loop {
             if let Err(end) = batch.take(read, &mut line) {
@@ -60,7 +60,7 @@ where
 
 /// Lines that go together.
 #[derive(Debug, Default)]
-struct Batch {
+struct LineBatch {
     /// The number of the first one.
     first: u64,
     text: Vec<u8>,
@@ -77,7 +77,7 @@ enum InputEnd {
     BadLine(Invalid),
 }
 
-impl Batch {
+impl LineBatch {
     fn is_full(&self) -> bool {
         self.messages >= PUBLISHED_LINES_MAX as u64 || self.text.len() >= BATCH_BYTES_MAX
     }
@@ -86,7 +86,7 @@ impl Batch {
     fn take(&mut self, read: Option<io::Result<InputLine>>, line: &mut u64) -> Result<(), InputEnd> {
         let InputLine { text, length } = read.ok_or(InputEnd::Whole)?.map_err(InputEnd::Unreadable)?;
         *line += 1;
-        if !text.iter().all(u8::is_ascii_whitespace) {
+        if !text[marks(&text)..].iter().all(u8::is_ascii_whitespace) {
             let message = Message::parse(text).map_err(InputEnd::BadLine)?;
             self.text.extend_from_slice(message.raw().bytes());
             self.text.push(b'\n');
