@@ -22,6 +22,7 @@ pub use descriptors::{
     LOOKUPS_MAX,
 };
 
+pub use duration::Pauses;
 pub use facade::*;
 
 // Intake and shard.
@@ -235,23 +236,6 @@ pub const ERROR_LIMIT_MAX: u32 = 1_000_000;
 pub const SHARDS_DEFAULT: u16 = 16;
 /// Shards at most: each holds connections and memory.
 pub const SHARDS_MAX: u16 = 1_024;
-
-/// Pauses between tries: each twice as long as the one before, up to a bound.
-#[derive(Debug, Clone, Copy)]
-pub struct Pauses {
-    /// The pause after the first failure.
-    pub first: Duration,
-    /// The longest pause.
-    pub most: Duration,
-}
-
-impl Pauses {
-    /// The pause after a failure that `before` others in a row came before.
-    #[must_use]
-    pub fn after(self, before: u32) -> Duration {
-        self.first.saturating_mul(2_u32.saturating_pow(before)).min(self.most)
-    }
-}
 
 /// What the service runs with. The command line makes it; `app` takes it.
 #[derive(Debug, Clone)]

@@ -61,6 +61,23 @@ pub fn parse_positive(text: &str) -> Result<Duration, InvalidDuration> {
     parse(text).and_then(|duration| if duration.is_zero() { Err(InvalidDuration::Zero) } else { Ok(duration) })
 }
 
+/// Pauses between tries: each twice as long as the one before, up to a bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Pauses {
+    /// The pause after the first failure.
+    pub first: Duration,
+    /// The longest pause.
+    pub most: Duration,
+}
+
+impl Pauses {
+    /// The pause after a failure that `before` others in a row came before.
+    #[must_use]
+    pub fn after(self, before: u32) -> Duration {
+        self.first.saturating_mul(2_u32.saturating_pow(before)).min(self.most)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Pauses;
 use super::descriptors::FACADE_CONNECTIONS_MAX;
+use super::duration::Pauses;
 
 /// Bytes of a request's body: a message and its wrapping.
 pub const REQUEST_BODY_MAX: usize = crate::message::MESSAGE_BYTES_MAX + 1024;

@@ -112,7 +112,6 @@ pub(in crate::http) struct LogEntry<'a> {
     response: Option<LoggedResponse<'a>>,
     /// Why the bodies and the response's headers were not kept: `store full`. Left out where they are there.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
     omitted: Option<&'static str>,
 }
 
