@@ -6,7 +6,7 @@
 //! without what is listed here.
 //!
 //! Architecture invariant: this module is pure. Literal addresses are checked here, by [`parse_endpoint`], on
-//! every attempt and at every save; names are resolved in `resolve`, which asks [`Guard::permits`] about
+//! every attempt and at every save; names are resolved in `resolve`, which asks [`Guard::check`] about
 //! every address that a connection could use.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -47,8 +47,8 @@ pub struct ServeArgs {
     /// Shards to create at the first start, 16 if not given; a different value later is refused
     #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
-    /// Networks that webhooks may reach although they are private or local, also of one port only (10.0.0.5:8443,
-    /// [fd00::1]:8443); repeat it or separate by commas
+    /// Networks that webhooks may reach although they are private or local, also of one port only (10.0.0.5:8443, or
+    /// `[fd00::1]:8443`); repeat it or separate by commas
     #[arg(long, env = "OUTBOUND_ALLOW_NET", value_name = "CIDR", value_delimiter = ',')]
     pub allow_net: Vec<AllowedNetwork>,
     /// Networks that webhooks may never reach, whatever --allow-net says; repeat it or separate by commas
