@@ -10,7 +10,6 @@ use outbound::config::network::EgressRules;
 use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress};
 use outbound::journal::port::{Batch, Loaded, Poll, Polled, RawEntry, ShardRequest, ShardResponse};
 use outbound::message::EntryId;
-use rustls::RootCertStore;
 use tokio::time::Instant;
 
 use super::sample::{self, NOW, URL};
@@ -30,7 +29,7 @@ pub(crate) fn walk(messages: u64) {
     runtime.block_on(async {
         let (reach, egress) = (EgressRules::default(), Egress::default());
         let options = CourierOptions { timeout: Duration::from_secs(5), reach, clock: || NOW, egress };
-        let courier = Courier::with_roots(&options, RootCertStore::empty()).expect("a courier");
+        let courier = Courier::new(&options).expect("a courier");
         let mut shard = ShardDriver::new(courier, || NOW, delivered);
         let mut store = Store::new();
         while store.settled < messages {
