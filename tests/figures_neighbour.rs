@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use support::endpoint::{Arrival, Receiver};
+use support::process::until;
 use support::redis_server::RedisServer;
 use support::service::{Service, message, message_with};
 
@@ -121,9 +122,10 @@ async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_t
     api.publish("near", &message("+1", "near")).await.unwrap().ok();
     receiver.until("all came", |arrivals| arrivals.len() == 101).await;
     api.until("near", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == "near").await;
-    while api.read(SLOW, "attempts").await.ok()["attempts"].as_array().unwrap().len() < 100 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("all are logged", async || {
+        api.read(SLOW, "attempts").await.ok()["attempts"].as_array().unwrap().len() == 100
+    })
+    .await;
     let minted = api.call(Method::POST, &format!("/v1/workspaces/{SLOW}/tokens"), Some("{}")).await.unwrap().ok();
     let token = minted["token"].as_str().unwrap();
     let idle = service.resident();

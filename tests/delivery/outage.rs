@@ -2,6 +2,7 @@
 
 use outbound::deliver::{OUTAGE, Outage};
 use support::dns::{Answer, DnsServer};
+use support::process::until;
 
 use crate::names::source;
 use crate::*;
@@ -34,11 +35,7 @@ impl Node {
     }
 
     async fn outage_begins(&self) {
-        let began = Instant::now();
-        while self.outage.reason().is_none() {
-            assert!(began.elapsed() < Duration::from_secs(60), "no outage was found");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("an outage is found", async || self.outage.reason().is_some()).await;
     }
 }
 
@@ -66,11 +63,7 @@ async fn when_several_hosts_fail_and_none_is_reached_nothing_is_counted_until_on
 
     // Each host is probed once a second, and the first one that is reached ends it.
     node.dns.answer("a.example", Answer::at("127.0.0.1"));
-    let began = Instant::now();
-    while node.judged("a.example").await == unable {
-        assert!(began.elapsed() < Duration::from_secs(60), "the host was not probed");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until("the host is probed", async || node.judged("a.example").await != unable).await;
     assert_eq!(node.outage.reason(), None);
     assert_eq!(node.endpoint.seen().requests.len(), 1);
 }
@@ -139,13 +132,7 @@ async fn a_service_that_stops_holds_nothing() {
     let node = Node::start(Vec::new());
     node.dns.answer("a.example", Answer::Failure);
     let stopping = async {
-        tokio::time::timeout(Duration::from_secs(60), async {
-            while node.dns.asked().is_empty() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        })
-        .await
-        .unwrap();
+        until("the name is asked for", async || !node.dns.asked().is_empty()).await;
         node.outage.stop();
     };
     let (result, ()) = tokio::join!(node.judged("a.example"), stopping);

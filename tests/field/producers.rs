@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::json;
 use support::endpoint::Receiver;
-use support::process::{PATIENCE, outbound};
+use support::process::{outbound, until};
 use support::redis_server::RedisServer;
 use support::service::{Api, Service, TOKEN, message};
 
@@ -148,14 +148,6 @@ async fn a_producer_that_is_wrong_all_the_time_is_seen_before_anything_is_lost()
     let listed = outbound(&["rejected", "list", "--server", &server]).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output();
     let listed = String::from_utf8(listed.unwrap().stdout).unwrap();
     assert!(listed.ends_with("9000 rejected entries\n   9000  `timestamp` must be a non-empty string\n"), "{listed}");
-}
-
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let began = std::time::Instant::now();
-    while !condition().await {
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
 }
 
 /// WhatsApp hides phones behind ids (`…@lid`), and bridges know contacts by chat ids only.

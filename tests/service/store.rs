@@ -5,16 +5,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use support::endpoint::Receiver;
+use support::process::until;
 use support::redis_server::RedisServer;
 use support::service::{PATIENCE, Service, message};
 
 /// Waits until the log holds `text`.
 async fn until_logged(service: &Service, text: &str) {
-    let began = Instant::now();
-    while !service.log().contains(text) {
-        assert!(began.elapsed() < PATIENCE, "{text:?} is not logged: {}", service.log());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(&format!("{text:?} is logged"), async || service.log().contains(text)).await;
 }
 
 /// The lines of a level from warnings on.

@@ -2,9 +2,9 @@
 //!
 //! Any number of nodes may do this at a time. Each reads the source from its start and goes on behind what it has
 //! handed over. A shard that refuses is held back: it gets nothing more until the source is read from its start again,
-//! after a pause. So whatever a shard is missing comes before what it gets; and each
-//! script appends only above the greatest id that the shard got. So every entry is handed over once, in order,
-//! whoever is faster. An entry is deleted from the source after its shard has it.
+//! after a pause. So whatever a shard is missing comes before what it gets; and each script appends only above the
+//! greatest id that the shard got. So every entry is handed over once, in order, whoever is faster. An entry is deleted
+//! from the source after its shard has it.
 //!
 //! A source that was deleted, renamed or restored, or whose server's clock was set back, may have lower ids than a shard
 //! has got of it. Then the greatest of these is neither in the source nor was it ever deleted there

@@ -18,7 +18,7 @@ use support::service::{Api, PATIENCE, Service, message_with};
 pub(crate) const SHARDS: u16 = 2;
 
 /// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 pub(crate) struct Chaos {
     pub(crate) service: Service,

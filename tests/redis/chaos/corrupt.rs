@@ -15,12 +15,7 @@ async fn a_workspace_whose_snapshot_is_gone_is_parked_until_it_is_back_and_its_n
     chaos.publish(&parcels(&workspaces, "a", 10, 2));
     chaos.until_received(30).await;
     chaos.until_settled().await;
-    // In memory it would not be missed.
-    chaos.service.terminate().await;
-    let key = format!("outbound:{{0}}:snapshot:{broken}");
-    let lost = format!("lost:{{0}}:{broken}");
-    chaos.redis.call::<()>(&["RENAME", &key, &lost]);
-    chaos.service.launch().await;
+    let (key, lost) = lose_snapshot(&mut chaos, broken).await;
 
     chaos.publish(&parcels(&workspaces, "b", 10, 2));
     chaos.until_received(50).await;
@@ -57,11 +52,7 @@ async fn messages_whose_ids_went_backwards_are_found_beside_a_workspace_that_is_
     chaos.publish(&parcels(&workspaces, "a", 5, 1));
     chaos.until_received(10).await;
     chaos.until_settled().await;
-    chaos.service.terminate().await;
-    let key = format!("outbound:{{0}}:snapshot:{broken}");
-    let lost = format!("lost:{{0}}:{broken}");
-    chaos.redis.call::<()>(&["RENAME", &key, &lost]);
-    chaos.service.launch().await;
+    let (key, lost) = lose_snapshot(&mut chaos, broken).await;
     let stream = "outbound:{0}:messages";
     let add = |id: &str, workspace: &str, text: &str| {
         let message = support::service::message("+1", text);
@@ -117,4 +108,13 @@ async fn a_workspace_whose_journal_is_no_stream_any_more_is_parked_and_its_neigh
         chaos.check_log(workspace, 30, 1).await;
     }
     assert_eq!(chaos.receiver.count(), 90, "none is attempted twice");
+}
+
+/// Takes a workspace's snapshot away while no service has it in memory. Answers its key, and where it is.
+async fn lose_snapshot(chaos: &mut Chaos, workspace: &str) -> (String, String) {
+    chaos.service.terminate().await;
+    let (key, lost) = (format!("outbound:{{0}}:snapshot:{workspace}"), format!("lost:{{0}}:{workspace}"));
+    chaos.redis.call::<()>(&["RENAME", &key, &lost]);
+    chaos.service.launch().await;
+    (key, lost)
 }

@@ -1,10 +1,12 @@
 //! Redis has no memory left.
 
+use std::time::Instant;
+
 use reqwest::Method;
 use serde_json::json;
 
-use crate::chaos::bench::{Chaos, Parcel, parcel, parcels, repeated, workspaces};
-use support::service::message_with;
+use crate::chaos::bench::{Chaos, LOOK, Parcel, parcel, parcels, repeated, workspaces};
+use support::service::{PATIENCE, message_with};
 
 /// Messages in the shards' streams, and in the common input.
 const MESSAGES: usize = 2_000;
@@ -84,10 +86,11 @@ async fn a_full_redis_does_not_grow_while_logs_fill() {
     chaos.redis.call::<()>(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
 
     chaos.service.launch().await;
-    let mut most = 0;
+    let (began, mut most) = (Instant::now(), 0);
     while chaos.owed() > 0 {
+        assert!(began.elapsed() < PATIENCE, "{} entries are still owed", chaos.owed());
         most = most.max(used_memory(&chaos));
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(LOOK).await;
     }
     let percent = most * 100 / limit;
     assert!(percent <= 105, "{most} bytes were used, {percent} % of the limit");

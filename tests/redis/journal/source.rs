@@ -107,6 +107,16 @@ async fn a_lost_answer_hands_nothing_over_twice() {
     assert_eq!(handed(&server, "acme"), expected.collect::<Vec<_>>());
 }
 
+/// Both nodes hand over at once, a different number at a time, until nothing is left.
+async fn drain(server: &RedisServer, one: &Redis, two: &Redis) {
+    let hand_over = async |journal: &Redis, max: usize| {
+        while server.call::<u64>(&["XLEN", SOURCE]) > 0 {
+            journal.hand_over(max, BLOCK).await.unwrap();
+        }
+    };
+    tokio::join!(hand_over(one, 7), hand_over(two, 11));
+}
+
 #[tokio::test]
 async fn two_nodes_at_once_keep_the_order_and_hand_over_once() {
     let server = RedisServer::start();
@@ -114,12 +124,7 @@ async fn two_nodes_at_once_keep_the_order_and_hand_over_once() {
     for n in 0..600 {
         publish(&server, "*", "acme", &n.to_string());
     }
-    let drain = async |journal: &Redis, max: usize| {
-        while server.call::<u64>(&["XLEN", SOURCE]) > 0 {
-            journal.hand_over(max, BLOCK).await.unwrap();
-        }
-    };
-    tokio::join!(drain(&one, 7), drain(&two, 11));
+    drain(&server, &one, &two).await;
     assert_eq!(handed(&server, "acme"), (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
@@ -208,12 +213,7 @@ async fn two_nodes_that_find_a_new_stream_hand_it_over_once() {
     for n in 0..600 {
         publish(&server, "*", "acme", &n.to_string());
     }
-    let drain = async |journal: &Redis, max: usize| {
-        while server.call::<u64>(&["XLEN", SOURCE]) > 0 {
-            journal.hand_over(max, BLOCK).await.unwrap();
-        }
-    };
-    tokio::join!(drain(&one, 7), drain(&two, 11));
+    drain(&server, &one, &two).await;
     let expected: Vec<String> = std::iter::once("far".to_owned()).chain((0..600).map(|n| n.to_string())).collect();
     assert_eq!(handed(&server, "acme"), expected);
 }

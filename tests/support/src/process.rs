@@ -11,6 +11,18 @@ use rustix::process::{Pid, Signal, kill_process};
 /// only turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Waits until something is so.
+pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !condition().await {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// The program with an empty environment, so that no variable of the machine is taken for a flag.
 pub fn outbound(arguments: &[&str]) -> Command {
     // Cargo and nextest tell it to every test and bench of the package.
