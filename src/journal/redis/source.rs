@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub(super) use self::held::HeldBack;
 use super::connection::Connection;
@@ -60,14 +60,18 @@ pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -
     let open = shards.iter().filter(|(shard, _)| !reader.held.contains(**shard));
     let handed = open.map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries));
     let (mut ids, mut is_new) = (Vec::new(), false);
+    let (mut refused, mut again) = (Vec::new(), Vec::new());
     for handed in join_all(handed).await {
         ids.extend(handed.ids);
         is_new |= handed.is_new;
         match handed.failed {
-            Some(error) => reader.held.hold(handed.shard, &error, Instant::now()),
-            None => reader.held.works(handed.shard),
+            Some(error) if reader.held.hold(handed.shard, Instant::now()) => refused.push((handed.shard, error)),
+            Some(_) => {}
+            None if reader.held.works(handed.shard) => again.push(handed.shard),
+            None => {}
         }
     }
+    tell_held(&refused, &again);
     if is_new && reader.begin_anew(first) {
         warn!(%source, %first, "The stream has lower ids than before, so it is a new one; its entries are delivered.");
     }
@@ -218,6 +222,17 @@ fn add(cmd: &mut Cmd, entry: &Handed) {
     cmd.arg(entry.id.to_string()).arg(entry.how).arg(entry.fields.len() * 2);
     for (name, value) in &entry.fields {
         cmd.arg(name.as_ref()).arg(value.as_ref());
+    }
+}
+
+/// One line for all shards together: it is most often one Redis that all of them are on.
+fn tell_held(refused: &[(u16, RedisError)], again: &[u16]) {
+    if let Some((_, error)) = refused.first() {
+        let shards: Vec<u16> = refused.iter().map(|(shard, _)| *shard).collect();
+        warn!(?shards, %error, "shards refuse messages of the common input: their own are held back");
+    }
+    if !again.is_empty() {
+        info!(shards = ?again, "shards take messages of the common input again");
     }
 }
 

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use redis::RedisError;
 use tokio::time::Instant;
-use tracing::{info, warn};
 
 use crate::config::HAND_OVER_RETRY;
 
@@ -28,19 +26,15 @@ impl HeldBack {
         self.shards.is_empty() && self.retrying.is_empty()
     }
 
-    /// The shard refused. Told once, until it takes entries again.
-    pub(in crate::journal::redis) fn hold(&mut self, shard: u16, error: &RedisError, now: Instant) {
-        if self.shards.insert(shard) && !self.retrying.contains(&shard) {
-            warn!(shard, %error, "a shard refuses messages of the common input: its own are held back");
-        }
+    /// The shard refused. Answers whether it did not before.
+    pub(in crate::journal::redis) fn hold(&mut self, shard: u16, now: Instant) -> bool {
         self.retry_at.get_or_insert(now + HAND_OVER_RETRY);
+        self.shards.insert(shard) && !self.retrying.contains(&shard)
     }
 
-    /// The shard took something.
-    pub(in crate::journal::redis) fn works(&mut self, shard: u16) {
-        if self.retrying.remove(&shard) {
-            info!(shard, "the shard takes messages of the common input again");
-        }
+    /// The shard took something. Answers whether it had refused before.
+    pub(in crate::journal::redis) fn works(&mut self, shard: u16) -> bool {
+        self.retrying.remove(&shard)
     }
 
     pub(in crate::journal::redis) fn retry_at(&self) -> Option<Instant> {
