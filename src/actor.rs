@@ -15,8 +15,8 @@
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`, `report_queue`), one workspace
 //! (`workspace`, its `core`, and what stays of it without work: `resident`), one shard (`shard`, its `core`, and the
-//! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), and the way in
-//! (`handle`).
+//! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), what is counted
+//! of the rejected (`rejections`) and known of the store (`store_watch`), and the way in (`handle`).
 
 mod protocol;
 mod rejections;

@@ -48,7 +48,7 @@ pub enum CliCommand {
     Receive(receive::ReceiveArgs),
     /// Print a workspace's log: its last attempts
     Attempts(attempts::AttemptsArgs),
-    /// List, show and requeue what was set aside
+    /// List, show, requeue and discard what was set aside
     Rejected(rejected::RejectedArgs),
     /// Make a token that opens one workspace, or end them all
     Token(token::TokenArgs),

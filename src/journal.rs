@@ -1,7 +1,8 @@
 //! What is remembered, and the streams that messages and commands arrive on.
 //!
 //! [`port`] is the contract; `conformance` holds its laws; [`redis`] and [`embedded`] keep them.
-//! [`codec`] is the stored form of events and snapshots, [`replay`] what they add up to.
+//! [`codec`] is the stored form of events and snapshots, [`replay`] what they add up to,
+//! [`rejected`] what is kept of an entry that is no valid message.
 
 pub mod embedded;
 pub mod replay;

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! One direction: input → decision → attempt → outcome → decision → commit. The facade never talks to
-//! an actor: it submits a command durably and waits for its answer, which stands in the commit of what
-//! the command did. Reads come straight from the journal.
+//! an actor: it submits a command durably and waits for its answer, which is written in the commit that settles
+//! the command. Reads come straight from the journal.
 //!
 //! # Rooms, in reading order
 //!
@@ -26,7 +26,7 @@
 //!   Redis and one embedded file. Redis can hold attempts compressed, with a dictionary that is part of the program.
 //! - [`actor`]: the running shards: intake, permits, the table, workspace actors, the committer. The
 //!   only room that names actix.
-//! - [`seal`]: what is confidential, encrypted wherever it rests. The only room that names the cipher.
+//! - [`seal`]: what is confidential, encrypted wherever it is stored once a key is configured. The only room that names the cipher.
 //! - [`sign`]: Standard Webhooks, sign and verify.
 //! - [`deliver`]: one attempt: the target (what a webhook's requests share), courier, connections, egress guard,
 //!   classification of outcomes.
@@ -41,22 +41,22 @@
 //!   inside is as it is), [performance](docs::performance) (limits and how to measure), and pages for
 //!   [operators](docs::operations) and [integrators](docs::integrators).
 //!
-//! Imports point one way: `message` ← `workspace` ← `journal` ← `actor` → `deliver`, `notify`;
-//! `http` → `journal`, `workspace`, `deliver::Guard`; `seal` → `workspace`, used by `actor`, `http` and
-//! `config`; `sign` → `config`, `workspace`, used by `deliver`, `actor` and `http`; `config` and `telemetry`
-//! are used by all but `message`, `workspace` and `seal`; `app` → all; `cli` → all. `tests/tidy` keeps this true.
+//! Imports point one way. `message` uses no other room, `workspace` only `message`; `seal` uses both. `config` uses these
+//! three. `sign`, `telemetry`, `journal`, `deliver` and `notify` use what stands before them, `notify` the mails of `journal`
+//! too. `actor` uses all of these, `http` all but `actor` and of `deliver` only the egress guard; `app` and `cli` use
+//! everything. The table `ROOMS` in `tests/tidy` says it exactly and keeps it true.
 //!
 //! # Invariants
 //!
 //! - `workspace` does no I/O, reads no clock and draws no randomness; `evolve` cannot fail.
 //! - An entry is settled in the same atomic commit as the events that it caused, and stays in its
 //!   stream until then. So a crash loses nothing, and repeats at most what was not yet durable.
-//! - An entry in a shard's table is never taken up a second time, whoever reads it.
-//! - A POST is made at most once for each entry between two crashes; an error is never sent again.
+//! - An entry in a shard's table is never taken up a second time, whether the forward read or a catch-up finds it.
+//! - A POST is made at most once for each entry, unless the service crashes, loses its lease, or Redis loses what it
+//!   acknowledged before the outcome is durable; an error is never sent again.
 //! - A mail goes out only after the event that owes it is durable.
-//! - Loads and catch-ups travel behind every commit made before them.
-//! - Memory is a cache of the stream: permits bound it, not the backlog. A thread that has enough to do
-//!   reads nothing more.
+//! - Loads and catch-ups are sent on the connection of the commits, after every commit made before them.
+//! - Permits bound what is in memory, whatever the backlog. A thread that has enough to do reads once in 20 ms at most.
 //! - A shipped dictionary is never changed or removed, for compressed attempts name it.
 //! - Every queue, map, body and wait has a bound with a name.
 

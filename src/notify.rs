@@ -4,7 +4,7 @@
 //! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox stores it; the same owed
 //! mail is always the same bytes with the same Message-ID, so a repetition can be recognised.
 //!
-//! Reading order: what goes out (`template`, the words; `compose`, the bytes) and how (`relay`, SMTP, over
+//! Reading order: what goes out (`template`, the words; `text`, what is escaped in them; `compose`, the bytes) and how (`relay`, SMTP, over
 //! a `cleaned` stream, with a `hello` that the server takes).
 
 mod template;

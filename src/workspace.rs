@@ -4,9 +4,11 @@
 //! times, ids, secrets and HTTP outcomes come in as arguments. Commands may be refused; events are
 //! facts, so [`State::evolve`] cannot fail and has no wildcard arm.
 //!
-//! Reading order: what an operator configures ([`configuration`]), what happened ([`event`]), what it adds
+//! Reading order: what an owner configures ([`configuration`], [`headers`], and what of it is [`confidential`]) and an
+//! operator ([`policy`]), moments ([`time`]), what happened ([`event`]), what it adds
 //! up to ([`state`]), what may be asked for ([`command`]), what follows from it ([`decide`], [`evolve`]),
-//! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside sees of it ([`view`], [`history`], [`explain`], [`redirect`]).
+//! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside
+//! sees of it ([`view`], [`history`], [`explain`], [`redirect`]).
 
 pub mod command;
 pub mod confidential;

@@ -146,10 +146,7 @@ impl Client {
         path: &[&str],
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<T, RequestError> {
-        let mut url = self.url(path);
-        for (name, value) in parameters {
-            url.query_pairs_mut().append_pair(name, value);
-        }
+        let url = self.url_with(path, parameters);
         self.call(Method::GET, url, None).await?.json().await.map_err(RequestError::Unreadable)
     }
 
@@ -184,6 +181,27 @@ impl Client {
     /// See [`RequestError`].
     pub async fn delete(&self, path: &[&str]) -> Result<(), RequestError> {
         self.call(Method::DELETE, self.url(path), None).await.map(drop)
+    }
+
+    /// The same with parameters behind the `?`, and reads what came of it.
+    ///
+    /// # Errors
+    /// See [`RequestError`].
+    pub async fn delete_with<'a, T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<T, RequestError> {
+        let url = self.url_with(path, parameters);
+        self.call(Method::DELETE, url, None).await?.json().await.map_err(RequestError::Unreadable)
+    }
+
+    fn url_with<'a>(&self, path: &[&str], parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Url {
+        let mut url = self.url(path);
+        for (name, value) in parameters {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        url
     }
 
     fn url(&self, path: &[&str]) -> Url {

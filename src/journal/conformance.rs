@@ -138,6 +138,7 @@ macro_rules! every_law {
                     a_requeued_entry_is_a_message_again,
                     a_requeued_entry_goes_to_the_shard_of_its_workspace,
                     what_is_still_not_valid_stays_rejected,
+                    a_discarded_entry_is_gone_and_its_id_is_not_given_again,
                 }
                 holders {
                     a_later_holder_fences_the_earlier_one,

@@ -201,6 +201,13 @@ impl Journal for Embedded {
         Ok(Requeued { workspace, shard: to, entry })
     }
 
+    async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
+        let _permit = self.store.permit().await;
+        let (reply, discarded) = oneshot::channel();
+        self.store.call(Job::Discard { shard, ids: ids.to_vec(), reply });
+        discarded.await.map_err(|_| self.store.gone("discarding rejected entries"))?
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.check()
     }

@@ -151,6 +151,12 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`RequeueError`]; what is not valid stays.
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError>;
 
+    /// Deletes rejected entries of a shard for good, and tells how many of them were there. A full store does it too.
+    ///
+    /// # Errors
+    /// The store is away; then they may be deleted or not, and asking again does no harm.
+    async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError>;
+
     /// Asks whether the store answers and takes new input.
     ///
     /// # Errors

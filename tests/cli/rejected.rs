@@ -111,8 +111,29 @@ fn rejected_entries_are_listed_shown_and_requeued_through_the_service() {
 
     let output = service.run(&["requeue", &format!("6/{kept}")]);
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert!(printed.contains("it was requeued before"), "{printed}");
+    assert!(printed.contains("it was requeued or discarded before"), "{printed}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn rejected_entries_are_discarded_by_name_by_reason_and_all_together() {
+    let service = Service::start();
+    for message in ["not JSON", "nor this", "{}", "{\"direction\":\"sent\"}", "[]"] {
+        service.add(OWN, &["workspace", "a", "message", message]);
+    }
+    let first = format!("3/{}", service.rejected(3, 5)[0]);
+    assert_eq!(service.prints(&["discard", &first]), "discarded 1 entry\n");
+    let again = service.run(&["discard", &first]);
+    assert_eq!(again.status.code(), Some(1));
+    let printed = String::from_utf8(again.stdout).unwrap();
+    assert!(printed.contains("it was requeued or discarded before"), "{printed}");
+    assert_eq!(service.prints(&["discard", "--reason", "the message is not JSON"]), "discarded 1 entry\n");
+    service.rejected(3, 3);
+    assert_eq!(service.prints(&["discard", "--reason", "no such reason"]), "discarded 0 entries\n");
+    assert_eq!(service.prints(&["discard", "--all", "--yes", "--shard", "5"]), "discarded 0 entries\n");
+    assert_eq!(service.prints(&["discard", "--all", "--yes"]), "discarded 3 entries\n");
+    service.rejected(3, 0);
+    assert!(service.prints(&["list"]).contains("0 rejected entries"));
 }
 
 #[test]
@@ -121,6 +142,10 @@ fn bad_usage_of_rejected_ends_with_2_and_a_sentence() {
         (&["rejected"][..], "Usage: outbound rejected"),
         (&["rejected", "show", "7"], "a rejected entry is named <shard>/<id>"),
         (&["rejected", "requeue"], "<SHARD/ID>"),
+        (&["rejected", "discard"], "<SHARD/ID>"),
+        (&["rejected", "discard", "--all"], "--yes"),
+        (&["rejected", "discard", "--all", "--yes", "7/1-0"], "cannot be used with"),
+        (&["rejected", "discard", "--all", "--yes", "--reason", "x"], "cannot be used with"),
         (&["rejected", "requeue", "--all", "7/1-0"], "cannot be used with"),
         (&["rejected", "list", "--data-dir", "/nonexistent"], "no admin token"),
         (&["rejected", "list", "--server", "ftp://x"], "write http:// or https:// and a host"),

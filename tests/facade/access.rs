@@ -43,8 +43,13 @@ const ADMINS: &[(&str, &str, &str)] = &[
     ("DELETE", "/v1/workspaces/acme", ""),
 ];
 /// What belongs to no workspace.
-const NOBODYS: &[(&str, &str, &str)] =
-    &[("GET", "/v1/rejected", ""), ("GET", "/v1/rejected/0/5-0", ""), ("POST", "/v1/rejected/0/5-0/requeue", "")];
+const NOBODYS: &[(&str, &str, &str)] = &[
+    ("GET", "/v1/rejected", ""),
+    ("GET", "/v1/rejected/0/5-0", ""),
+    ("POST", "/v1/rejected/0/5-0/requeue", ""),
+    ("DELETE", "/v1/rejected/0/5-0", ""),
+    ("DELETE", "/v1/rejected?all=true", ""),
+];
 
 /// A journal whose workspaces are at this generation and were saved.
 fn journal(generation: u64) -> Arc<FakeJournal> {

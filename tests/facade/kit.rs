@@ -48,6 +48,7 @@ pub(crate) struct FakeJournal {
     pub(crate) reads: Mutex<usize>,
     pub(crate) history: Scripted<Vec<(u64, Event)>, ReadError>,
     pub(crate) requeue: Box<dyn Fn(u16, EntryId) -> Result<Requeued, RequeueError> + Send + Sync>,
+    pub(crate) discard: Box<dyn Fn(u16, &[EntryId]) -> Result<u64, StoreError> + Send + Sync>,
     /// Rejected entries by shard and id.
     pub(crate) rejected: Vec<(u16, RawEntry)>,
     /// Never answers a read or a publish.
@@ -69,6 +70,7 @@ impl Default for FakeJournal {
             reads: Mutex::default(),
             history: Box::new(|| Ok(Vec::new())),
             requeue: Box::new(|shard, id| Err(RequeueError::Gone { shard, id })),
+            discard: Box::new(|_, _| Ok(0)),
             rejected: Vec::new(),
             hangs: false,
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -145,6 +147,10 @@ impl Journal for FakeJournal {
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
         (self.requeue)(shard, id)
+    }
+
+    async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
+        (self.discard)(shard, ids)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
-//! Rejected entries over HTTP: shown, and requeued.
+//! Rejected entries over HTTP: shown, requeued and discarded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::http::Request;
@@ -116,6 +116,48 @@ async fn why_an_entry_was_not_requeued_is_told() {
 }
 
 #[tokio::test]
+async fn entries_are_discarded_by_name_by_reason_and_all_of_them() {
+    let discarded = Arc::new(Mutex::new(Vec::new()));
+    let journal = || {
+        let discarded = Arc::clone(&discarded);
+        let discard = move |shard, ids: &[EntryId]| {
+            discarded.lock().unwrap().extend(ids.iter().map(|id| format!("{shard}/{id}")));
+            Ok(ids.len() as u64)
+        };
+        let journal = Arc::into_inner(journal()).unwrap();
+        Arc::new(FakeJournal { discard: Box::new(discard), ..journal })
+    };
+    for (path, expected) in [
+        ("/v1/rejected/2/5-2", &["2/5-2"][..]),
+        ("/v1/rejected?reason=too%20large", &["2/5-2"]),
+        ("/v1/rejected?reason=the%20message%20is%20not%20JSON&shard=2", &["2/1769860800001-0"]),
+        ("/v1/rejected?reason=the%20message%20is%20not%20JSON&shard=0", &[]),
+        ("/v1/rejected?reason=the%20message", &[]),
+        ("/v1/rejected?all=true&shard=0", &["0/6-0"]),
+        ("/v1/rejected?all=true", &["0/6-0", "2/5-2", "2/1769860800001-0"]),
+    ] {
+        let reply = call(&facade(journal(), working()), request("DELETE", path, "")).await;
+        let told = std::mem::take(&mut *discarded.lock().unwrap());
+        assert_eq!(told, expected, "{path}");
+        if path.contains('?') {
+            assert_eq!((reply.status.as_u16(), reply.json()), (200, json!({"discarded": told.len(), "more": false})));
+        } else {
+            assert_eq!((reply.status.as_u16(), reply.text.as_str()), (204, ""));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_discards_about_a_thousand_entries_and_says_that_there_are_more() {
+    let rejected = (1..=1_500).map(|ms| (2, entry(id(ms, 0), id(ms, 0), "bad", &[]))).collect();
+    let discard = |_, ids: &[EntryId]| Ok(ids.len() as u64);
+    let journal = Arc::new(FakeJournal { rejected, discard: Box::new(discard), ..FakeJournal::default() });
+    let reply = call(&facade(journal, working()), request("DELETE", "/v1/rejected?all=true", "")).await.json();
+    assert!((1_000..1_100).contains(&reply["discarded"].as_u64().unwrap()), "{reply}");
+    assert_eq!(reply["more"], json!(true));
+}
+
+#[tokio::test]
 async fn what_is_not_asked_rightly_is_a_problem() {
     let router = facade(journal(), working());
     for (method, path, status, problem) in [
@@ -129,14 +171,24 @@ async fn what_is_not_asked_rightly_is_a_problem() {
         ("GET", "/v1/rejected?shard=3", 400, "invalid-query"),
         ("GET", "/v1/rejected?after=3/1-0", 400, "invalid-query"),
         ("GET", "/v1/rejected?sharp=1", 400, "invalid-query"),
-        ("DELETE", "/v1/rejected/2/5-2", 405, "method-not-allowed"),
+        ("PUT", "/v1/rejected/2/5-2", 405, "method-not-allowed"),
+        ("DELETE", "/v1/rejected/2/5-3", 404, "not-found"),
+        ("DELETE", "/v1/rejected", 400, "invalid-query"),
+        ("DELETE", "/v1/rejected?all=false", 400, "invalid-query"),
+        ("DELETE", "/v1/rejected?all=true&reason=x", 400, "invalid-query"),
+        ("DELETE", "/v1/rejected?all=true&shard=3", 400, "invalid-query"),
+        ("DELETE", "/v1/rejected?al=true", 400, "invalid-query"),
     ] {
         let reply = call(&router, request(method, path, "")).await;
         assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (status, problem), "{method} {path}");
     }
-    for (method, path) in
-        [("GET", "/v1/rejected"), ("GET", "/v1/rejected/2/5-2"), ("POST", "/v1/rejected/2/5-2/requeue")]
-    {
+    for (method, path) in [
+        ("GET", "/v1/rejected"),
+        ("GET", "/v1/rejected/2/5-2"),
+        ("POST", "/v1/rejected/2/5-2/requeue"),
+        ("DELETE", "/v1/rejected/2/5-2"),
+        ("DELETE", "/v1/rejected?all=true"),
+    ] {
         let nobody = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         assert_eq!(call(&router, nobody).await.problem(), "unauthorized", "{method} {path}");
     }

@@ -8,6 +8,7 @@
 
 mod away;
 mod bench;
+mod cluster;
 mod corrupt;
 mod full;
 mod lost_writes;

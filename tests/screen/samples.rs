@@ -1,5 +1,6 @@
 //! The samples that the screen, README and src/docs/integrators.md show are run, each by its own language, on what we sign.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,8 +12,8 @@ use serde_json::json;
 const BODY: &str = r#"{"message":{"message_id":"m-1","text":"café ☕"}}"#;
 const ID: &str = "msg_3_1769860800000-0";
 
-/// A language, the file of its sample, and how a request is put to the sample: the program prints `true`
-/// or `false`.
+/// A language, the file of its sample, and a program that puts a list of requests to the sample, each with its headers as
+/// the frameworks of the language have them: it prints by request and framework whether the sample takes it.
 struct Language {
     name: &'static str,
     file: &'static str,
@@ -26,10 +27,26 @@ const LANGUAGES: [Language; 3] = [
         command: &[
             "python3",
             "-c",
-            "import json, sys\n\
-             exec(open(sys.argv[1]).read())\n\
-             asked = json.loads(sys.argv[2])\n\
-             print(str(verify(asked['secret'], asked['headers'], asked['body'].encode())).lower())",
+            r#"
+import email.message, json, sys
+exec(open(sys.argv[1]).read())
+
+def standard_library(headers):
+    message = email.message.Message()
+    for name, value in headers.items():
+        message[name] = value
+    return message
+
+frameworks = {
+    "a plain dict": dict,
+    "as they are written (AWS Lambda)": lambda headers: {name.title(): value for name, value in headers.items()},
+    "WSGI's environ (Flask, Django's META)": lambda headers: {
+        "wsgi.version": (1, 0), **{"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}},
+    "http.server": standard_library,
+}
+print(json.dumps([{name: verify(asked["secret"], of(asked["headers"]), asked["body"].encode())
+                   for name, of in frameworks.items()} for asked in json.loads(sys.argv[2])]))
+"#,
         ],
     },
     Language {
@@ -38,10 +55,22 @@ const LANGUAGES: [Language; 3] = [
         command: &[
             "node",
             "-e",
-            "import(process.argv[1]).then(({ verify }) => {\
-               const asked = JSON.parse(process.argv[2]);\
-               console.log(verify(asked.secret, asked.headers, Buffer.from(asked.body)));\
-             });",
+            r#"
+import(process.argv[1]).then(({ verify }) => {
+  const title = (name) => name.replace(/(^|-)./g, (first) => first.toUpperCase());
+  const frameworks = {
+    "Node and Express": (headers) => headers,
+    "as they are written (AWS Lambda)": (headers) =>
+      Object.fromEntries(Object.entries(headers).map(([name, value]) => [title(name), value])),
+    "a Headers (fetch, Next.js, Hono)": (headers) => ({ entries: () => Object.entries(headers)[Symbol.iterator]() }),
+    "a Map": (headers) => new Map(Object.entries(headers)),
+  };
+  const all = JSON.parse(process.argv[2]).map(({ secret, headers, body }) =>
+    Object.fromEntries(Object.entries(frameworks).map(([name, of]) =>
+      [name, verify(secret, of(headers), Buffer.from(body))])));
+  console.log(JSON.stringify(all));
+});
+"#,
         ],
     },
     Language {
@@ -49,35 +78,76 @@ const LANGUAGES: [Language; 3] = [
         file: "verify.php",
         command: &[
             "php",
+            "-d",
+            "error_reporting=-1",
+            "-d",
+            "display_errors=stderr",
             "-r",
-            "require $argv[1]; $asked = json_decode($argv[2], true);\
-             echo json_encode(verify($asked['secret'], $asked['headers'], $asked['body']));",
+            r#"
+require $argv[1];
+set_error_handler(function ($number, $message) { throw new ErrorException($message); });
+$named = fn($of) => fn($headers) => array_combine(array_map($of, array_keys($headers)), array_values($headers));
+$frameworks = [
+    'lower case' => fn($headers) => $headers,
+    'getallheaders' => $named(fn($name) => ucwords($name, '-')),
+    '$_SERVER of php-fpm' => fn($headers) => $_SERVER + $named(fn($name) => 'HTTP_' . strtoupper(strtr($name, '-', '_')))($headers),
+    'lists (PSR-7, Laravel, Symfony)' => fn($headers) => array_map(fn($value) => [$value], $headers),
+];
+$verified = fn($asked) => array_map(
+    fn($of) => verify($asked['secret'], $of($asked['headers']), $asked['body']), $frameworks);
+echo json_encode(array_map($verified, json_decode($argv[2], true)));
+"#,
         ],
     },
 ];
 
 #[test]
-fn every_sample_verifies_what_we_sign_and_nothing_else() {
+fn every_sample_verifies_what_we_sign_and_nothing_else_whatever_the_framework() {
     let secret = Secret::generate(&mut rand::rng());
     let other = Secret::generate(&mut rand::rng());
     let at = now().unix_seconds();
     let signed = |secrets: &[Secret], at| sign(secrets, ID, at, BODY.as_bytes());
-    for (what, at, signature, body, expected) in [
-        ("a signature of ours", at, signed(std::slice::from_ref(&secret), at), BODY, true),
-        ("the second of two signatures", at, signed(&[other.clone(), secret.clone()], at), BODY, true),
-        ("another secret", at, signed(&[other], at), BODY, false),
-        ("another body", at, signed(std::slice::from_ref(&secret), at), "{}", false),
-        ("another time", at + 1, signed(std::slice::from_ref(&secret), at), BODY, false),
-        ("an old one", at - 400, signed(std::slice::from_ref(&secret), at - 400), BODY, false),
-        ("a part of a signature", at, signed(std::slice::from_ref(&secret), at)[..20].to_owned(), BODY, false),
-    ] {
-        let asked = json!({
-            "secret": secret.expose(),
-            "headers": {"webhook-id": ID, "webhook-timestamp": at.to_string(), "webhook-signature": signature},
-            "body": body,
-        });
-        for language in LANGUAGES {
-            assert_eq!(language.verify(&asked), expected.to_string(), "{what}, {}", language.name);
+    let ours = signed(std::slice::from_ref(&secret), at);
+    let headers = |id: &str, at: &str, signature: &str| json!({"webhook-id": id, "webhook-timestamp": at, "webhook-signature": signature, "host": "crm.example"});
+    let without = |name: &str| {
+        let mut left = headers(ID, &at.to_string(), &ours);
+        left.as_object_mut().unwrap().remove(name);
+        left
+    };
+    let now = at.to_string();
+    let old = (at - 400).to_string();
+    let cases = [
+        ("a signature of ours", headers(ID, &now, &ours), BODY, true),
+        ("the second of two", headers(ID, &now, &signed(&[other.clone(), secret.clone()], at)), BODY, true),
+        ("another secret", headers(ID, &now, &signed(&[other], at)), BODY, false),
+        ("another body", headers(ID, &now, &ours), "{}", false),
+        ("another id", headers("msg_3_1-0", &now, &ours), BODY, false),
+        ("another time", headers(ID, &(at + 1).to_string(), &ours), BODY, false),
+        ("an old one", headers(ID, &old, &signed(std::slice::from_ref(&secret), at - 400)), BODY, false),
+        ("a part of a signature", headers(ID, &now, &ours[..20]), BODY, false),
+        ("another version", headers(ID, &now, &ours.replace("v1,", "v2,")), BODY, false),
+        ("no header at all", json!({}), BODY, false),
+        ("no id", without("webhook-id"), BODY, false),
+        ("no time", without("webhook-timestamp"), BODY, false),
+        ("no signature", without("webhook-signature"), BODY, false),
+        ("an empty signature", headers(ID, &now, ""), BODY, false),
+        ("a signature beyond ASCII", headers(ID, &now, "v1,é☕"), BODY, false),
+        ("a time in words", headers(ID, "now", &ours), BODY, false),
+        ("an empty time", headers(ID, "", &ours), BODY, false),
+        ("a time of a thousand digits", headers(ID, &"9".repeat(1_000), &ours), BODY, false),
+        ("a time below zero", headers(ID, "-1", &ours), BODY, false),
+    ];
+    let asked =
+        cases.iter().map(|(_, headers, body, _)| json!({"secret": secret.expose(), "headers": headers, "body": body}));
+    let asked: Vec<_> = asked.collect();
+    for language in LANGUAGES {
+        let verified = language.verify(&asked);
+        assert_eq!(verified.len(), cases.len());
+        for ((what, _, _, expected), by_framework) in cases.iter().zip(verified) {
+            assert_eq!(by_framework.len(), 4);
+            for (framework, verified) in by_framework {
+                assert_eq!(verified, *expected, "{what}, {}, {framework}", language.name);
+            }
         }
     }
 }
@@ -100,12 +170,13 @@ impl Language {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/http/screen/samples").join(self.file)
     }
 
-    fn verify(&self, asked: &serde_json::Value) -> String {
+    /// By request and framework, whether the sample takes it.
+    fn verify(&self, asked: &[serde_json::Value]) -> Vec<BTreeMap<String, bool>> {
         let [program, arguments @ ..] = self.command else { panic!("a program") };
-        let mut command = Command::new(program);
-        let output = command.args(arguments).arg(self.sample()).arg(asked.to_string()).output();
+        let asked = serde_json::to_string(asked).unwrap();
+        let output = Command::new(program).args(arguments).arg(self.sample()).arg(asked).output();
         let output = output.unwrap_or_else(|error| panic!("{program}, which `make tools` installs: {error}"));
         assert!(output.status.success(), "{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        serde_json::from_slice(&output.stdout).unwrap()
     }
 }

@@ -150,6 +150,10 @@ impl Journal for Panicking {
         self.inner.requeue(shard, id).await
     }
 
+    async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
+        self.inner.discard(shard, ids).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
     }

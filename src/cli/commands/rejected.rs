@@ -1,4 +1,4 @@
-//! `outbound rejected`: what was set aside, and its way back, through a running service.
+//! `outbound rejected`: what was set aside, its way back, and its end, through a running service.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +49,27 @@ pub enum RejectedAction {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Delete entries for good
+    Discard {
+        /// The entries, as the list names them
+        #[arg(value_name = "SHARD/ID", required_unless_present_any = ["all", "reason"])]
+        entries: Vec<RejectedName>,
+        /// Those of this reason, as the list tells it
+        #[arg(long, env = "OUTBOUND_REASON", value_name = "TEXT", conflicts_with_all = ["entries", "all"])]
+        reason: Option<String>,
+        /// Every entry
+        #[arg(long, env = "OUTBOUND_ALL", conflicts_with = "entries", requires = "yes")]
+        all: bool,
+        /// With --all or --reason: only those of this shard
+        #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", conflicts_with = "entries")]
+        shard: Option<u16>,
+        /// With --all: they are to go for good
+        #[arg(long, env = "OUTBOUND_YES")]
+        yes: bool,
+        /// The service
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Check entries again and move the valid ones to the stream that their workspace belongs to
     Requeue {
         /// The entries, as the list names them
@@ -69,7 +90,8 @@ pub enum RejectedAction {
 const AFTER_HELP: &str = "\
 An entry that is no valid message, or stands in another shard's stream than its workspace's, is set \
 aside with the reason. Requeued, it is checked again; what is still not valid stays, and the exit code \
-is 1. A requeued message goes behind everything that waits.
+is 1. A requeued message goes behind everything that waits. Discarded, it is gone for good, and the \
+service stops naming it in /readyz.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
 
 Examples:
@@ -77,7 +99,10 @@ Examples:
   outbound rejected list --shard 7 --json
   outbound rejected show 7/1769860800001-0
   outbound rejected requeue 7/1769860800001-0 9/1769860800002-0
-  outbound rejected requeue --all";
+  outbound rejected requeue --all
+  outbound rejected discard 7/1769860800001-0
+  outbound rejected discard --reason 'the message is not JSON'
+  outbound rejected discard --all --yes";
 
 /// The name of an entry that is set aside: `<shard>/<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,17 +138,18 @@ impl fmt::Display for RejectedName {
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum RejectedError {
-    /// Requeueing ended before its end.
-    #[error("{requeued} were requeued and it stopped at {at}; list the rejected entries to see what is left")]
+    /// It ended before its end.
+    #[error("{done} were {verb} and it stopped at {at}; list the rejected entries to see what is left")]
     Stopped {
-        requeued: usize,
+        done: usize,
+        verb: &'static str,
         at: RejectedName,
         #[source]
         source: RequestError,
     },
-    /// Some were not requeued.
-    #[error("{left} of {all} were not requeued; each line above says why")]
-    Left { left: usize, all: usize },
+    /// Some stayed where they are.
+    #[error("{left} of {all} were not {verb}; each line above says why")]
+    Left { left: usize, all: usize, verb: &'static str },
 }
 
 impl CommandError for RejectedError {}
@@ -136,6 +162,15 @@ pub fn run(args: &RejectedArgs, out: &mut dyn Write) -> Result<(), CommandFailur
     match &args.action {
         RejectedAction::List { shard, json, server } => block_on(list(&server.service()?, *shard, *json, out)),
         RejectedAction::Show { entry, server } => block_on(show(&server.service()?, *entry, out)),
+        RejectedAction::Discard { entries, reason, all, shard, yes: _, server } => {
+            let client = server.service()?;
+            block_on(async {
+                match (reason, all) {
+                    (None, false) => discard(&client, entries, out).await,
+                    (reason, _) => discard_many(&client, reason.as_deref(), *shard, out).await,
+                }
+            })
+        }
         RejectedAction::Requeue { entries, all, shard, server } => {
             let client = server.service()?;
             block_on(async {
@@ -260,15 +295,68 @@ async fn requeue(client: &Client, wanted: &[RejectedName], out: &mut dyn Write) 
                 left += 1;
                 writeln!(out, "{entry}: {}", printable(&detail))
             }
-            Err(source) => return Err(RejectedError::Stopped { requeued: done - left, at: *entry, source }.into()),
+            Err(source) => {
+                return Err(RejectedError::Stopped { done: done - left, verb: "requeued", at: *entry, source }.into());
+            }
         };
         told.map_err(CommandFailure::output)?;
     }
     if left > 0 {
-        return Err(RejectedError::Left { left, all: wanted.len() }.into());
+        return Err(RejectedError::Left { left, all: wanted.len(), verb: "requeued" }.into());
     }
     let noun = if wanted.len() == 1 { "entry" } else { "entries" };
     writeln!(out, "requeued {} {noun}", wanted.len()).map_err(CommandFailure::output)
+}
+
+async fn discard(client: &Client, wanted: &[RejectedName], out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let mut left = 0;
+    for (done, entry) in wanted.iter().enumerate() {
+        let RejectedName { shard, id } = entry;
+        match client.delete(&["rejected", &shard.to_string(), &id.to_string()]).await {
+            Ok(()) => {}
+            Err(RequestError::Refused { status: 404, detail }) => {
+                left += 1;
+                writeln!(out, "{entry}: {}", printable(&detail)).map_err(CommandFailure::output)?;
+            }
+            Err(source) => {
+                return Err(RejectedError::Stopped { done: done - left, verb: "discarded", at: *entry, source }.into());
+            }
+        }
+    }
+    if left > 0 {
+        return Err(RejectedError::Left { left, all: wanted.len(), verb: "discarded" }.into());
+    }
+    told_discarded(wanted.len() as u64, out)
+}
+
+/// Discards what there is of a reason, or all, until the service has no more of it.
+async fn discard_many(
+    client: &Client,
+    reason: Option<&str>,
+    shard: Option<u16>,
+    out: &mut dyn Write,
+) -> Result<(), CommandFailure> {
+    #[derive(serde::Deserialize)]
+    struct DiscardedPart {
+        discarded: u64,
+        more: bool,
+    }
+    let shard = shard.map(|shard| shard.to_string());
+    let which = reason.map_or(("all", "true"), |reason| ("reason", reason));
+    let mut total = 0;
+    loop {
+        let parameters = [which].into_iter().chain(shard.as_deref().map(|shard| ("shard", shard)));
+        let part: DiscardedPart = client.delete_with(&["rejected"], parameters).await?;
+        total += part.discarded;
+        if !part.more {
+            return told_discarded(total, out);
+        }
+    }
+}
+
+fn told_discarded(count: u64, out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let noun = if count == 1 { "entry" } else { "entries" };
+    writeln!(out, "discarded {count} {noun}").map_err(CommandFailure::output)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `GET /v1/rejected?shard=K&after=K/ID` | `{"rejected":[…],"next":"K/ID"\|null}`, by shard and oldest first, at most [`LISTED_MAX`]; both parameters may be left out, `next` is the next call's `after` |
 //! | `GET /v1/rejected/{shard}/{id}` | one entry with its fields |
+//! | `DELETE /v1/rejected/{shard}/{id}` | discards it for good → 204 |
+//! | `DELETE /v1/rejected?reason=…&shard=K` · `?all=true` | discards those of a reason, or all, at most [`DISCARDED_MAX`] → 200 `{"discarded","more"}` |
 //! | `POST /v1/rejected/{shard}/{id}/requeue` | checks it again and moves it to the stream of its workspace → 202 `{"workspace","shard","id"}` once durable |
 
 use std::sync::Arc;
@@ -20,17 +22,20 @@ use crate::config::STORE_ANSWER_MAX;
 use crate::http::auth::caller::Admin;
 use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::problems::{ADMIN_ONLY, TOKEN};
-use crate::http::openapi::schemas::{pattern, shard};
+use crate::http::openapi::schemas::{pattern, shard, text};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
-use crate::journal::port::{RawEntry, StoreError};
-use crate::journal::rejected::RetainedEntry;
+use crate::journal::port::{RawEntry, ReadError, RequeueError, StoreError};
+use crate::journal::rejected::{RetainedEntry, reason_kind};
 use crate::message::{EntryId, WorkspaceId};
 
 /// Entries in one answer at most.
 const LISTED_MAX: usize = 100;
 /// Entries read at a time: each may hold 512 KiB, of which only a line is listed.
 const READ_AT_ONCE: usize = 16;
+
+/// Entries that one call discards at most: each of them is read for its reason.
+const DISCARDED_MAX: u64 = 1_000;
 
 /// Names an entry, written `<shard>/<id>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,17 +139,21 @@ pub(in crate::http) async fn list(
     let wrong = |detail: String| Problem::new(ProblemKind::InvalidQuery, detail);
     let Query(wanted) = wanted.map_err(|error| wrong(format!("send at most `shard` and `after`: {error}")))?;
     let shards = state.facade.journal.shards();
-    let shard = wanted.shard.as_deref().map(|text| {
-        let shard = shard_number(text).filter(|shard| *shard < shards);
-        shard.ok_or_else(|| wrong(format!("`shard` must be a shard: a number from 0 to {}", shards - 1)))
-    });
     let after = wanted.after.as_deref().map(|text| {
         let place = RejectedId::parse(text).filter(|place| place.shard < shards);
         place.ok_or_else(|| wrong("`after` must be the `next` of an earlier answer".to_owned()))
     });
-    let (shard, after) = (shard.transpose()?, after.transpose()?);
+    let (shard, after) = (known_shard(wanted.shard.as_deref(), shards)?, after.transpose()?);
     let listed = state.reader.small(None, state.list_rejected(shard, after)).await?;
     Ok(Json(listed))
+}
+
+/// The shard that a parameter names.
+fn known_shard(text: Option<&str>, shards: u16) -> Result<Option<u16>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let shard = shard_number(text).filter(|shard| *shard < shards);
+    let wrong = || format!("`shard` must be a shard: a number from 0 to {}", shards - 1);
+    shard.map(Some).ok_or_else(|| Problem::new(ProblemKind::InvalidQuery, wrong()))
 }
 
 impl FacadeState {
@@ -204,10 +213,8 @@ pub(in crate::http) async fn show(
 ) -> Result<Json<RejectedDetail>, Problem> {
     let RejectedId { shard, id } = place;
     let entries = state.reader.small(None, state.facade.journal.rejected(shard, id, 1));
-    let found = entries.await?.pop().filter(|entry: &RawEntry| entry.id == id).ok_or_else(|| {
-        let detail = format!("shard {shard} has no rejected entry {id}: it was requeued, or deleted to make room");
-        Problem::new(ProblemKind::NotFound, detail)
-    })?;
+    let found = entries.await?.pop().filter(|entry: &RawEntry| entry.id == id);
+    let found = found.ok_or_else(|| Problem::from(RequeueError::Gone { shard, id }))?;
     let retained = RetainedEntry::of(&found);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let fields =
@@ -238,6 +245,90 @@ pub(in crate::http) async fn requeue(
     Ok((StatusCode::ACCEPTED, Json(moved)))
 }
 
+pub(in crate::http) async fn discard(
+    State(state): State<Arc<FacadeState>>,
+    RejectedScope(RejectedId { shard, id }): RejectedScope,
+) -> Result<StatusCode, Problem> {
+    let discarded = in_time(state.facade.journal.discard(shard, &[id])).await?;
+    if discarded == 0 {
+        return Err(RequeueError::Gone { shard, id }.into());
+    }
+    tracing::info!(shard, %id, "a rejected entry was discarded");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which entries are discarded.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct DiscardQuery {
+    all: Option<String>,
+    reason: Option<String>,
+    shard: Option<String>,
+}
+
+/// What was discarded.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Discarded)]
+pub(in crate::http) struct DiscardedEntries {
+    /// How many entries this call deleted.
+    discarded: u64,
+    /// Whether there may be more: call again.
+    more: bool,
+}
+
+pub(in crate::http) async fn discard_many(
+    State(state): State<Arc<FacadeState>>,
+    _: Admin,
+    wanted: Result<Query<DiscardQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<DiscardedEntries>, Problem> {
+    let wrong = |detail: String| Problem::new(ProblemKind::InvalidQuery, detail);
+    let Query(wanted) = wanted.map_err(|error| wrong(format!("send `all` or `reason`, and `shard`: {error}")))?;
+    let shard = known_shard(wanted.shard.as_deref(), state.facade.journal.shards())?;
+    let reason = match (wanted.all.as_deref(), wanted.reason) {
+        (Some("true"), None) => None,
+        (None, Some(reason)) => Some(reason),
+        _ => return Err(wrong("say which: `?all=true`, or `?reason=` and a reason as the list tells it".to_owned())),
+    };
+    let done = in_time(state.discard_rejected(shard, reason.as_deref())).await?;
+    tracing::info!(?shard, reason, discarded = done.discarded, "rejected entries were discarded");
+    Ok(Json(done))
+}
+
+/// Discarding is bounded in time; what is deleted by then stays deleted, and asking again does no harm.
+async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+    let done = tokio::time::timeout(STORE_ANSWER_MAX, work).await;
+    let unknown = || Problem::store_away("the store is away, some entries may be discarded; call again");
+    done.map_err(|_| unknown())?.map_err(|error| ReadError::from(error).into())
+}
+
+impl FacadeState {
+    /// Deletes the entries of a reason (as it is written, or its kind as readyz counts them), or all.
+    async fn discard_rejected(&self, only: Option<u16>, reason: Option<&str>) -> Result<DiscardedEntries, StoreError> {
+        let journal = &self.facade.journal;
+        let kind = reason.map(reason_kind);
+        let is_meant =
+            |told: &str| reason.is_none_or(|reason| told == reason) || kind.as_ref() == Some(&reason_kind(told));
+        let mut discarded = 0;
+        for (shard, count) in (0_u16..).zip(journal.rejected_counts().await?) {
+            let mut from = EntryId::ZERO;
+            // What is set aside meanwhile waits for the next call.
+            let mut left = if only.is_some_and(|only| only != shard) { 0 } else { count };
+            while left > 0 {
+                let entries = journal.rejected(shard, from, READ_AT_ONCE).await?;
+                let meant = entries.iter().filter(|entry| is_meant(&RetainedEntry::of(entry).reason));
+                discarded += journal.discard(shard, &meant.map(|entry| entry.id).collect::<Vec<_>>()).await?;
+                if discarded >= DISCARDED_MAX {
+                    return Ok(DiscardedEntries { discarded, more: true });
+                }
+                let Some(last) = entries.last() else { break };
+                from = last.id.next();
+                left = left.saturating_sub(entries.len() as u64);
+            }
+        }
+        Ok(DiscardedEntries { discarded, more: false })
+    }
+}
+
 /// The calls of this resource.
 pub(in crate::http) fn calls() -> Vec<ApiCall> {
     let entry = sample!("rejected-entry", "A message that is not JSON");
@@ -258,6 +349,18 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .named("showRejected", "One entry with its fields")
             .answers::<RejectedDetail>(200, "The entry", &[entry])
             .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::NotFound, ProblemKind::StoreAway]]),
+        ApiCall::delete("/v1/rejected/{shard}/{id}", discard)
+            .named("discardRejected", "Delete it for good")
+            .answers_nothing(204, "It is deleted")
+            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::NotFound, ProblemKind::StoreAway]]),
+        ApiCall::delete("/v1/rejected", discard_many)
+            .named("discardManyRejected", "Delete those of a reason, or all, for good")
+            .says("At most 1,000 a call; `more` tells that there may be others. Send `all` or `reason`.")
+            .query("all", "`true`: every entry", Schema::Object(pattern("Nothing but `true`", "^true$").build()))
+            .query("reason", "Those of this reason, as the list or `rejected_reasons` tells it", text())
+            .query("shard", "Only those of this shard", shard())
+            .answers::<DiscardedEntries>(200, "What was deleted", &[sample!("discarded", "Two entries")])
+            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::InvalidQuery, ProblemKind::StoreAway]]),
         ApiCall::post("/v1/rejected/{shard}/{id}/requeue", requeue)
             .named("requeueRejected", "Check it again and send it on")
             .says(

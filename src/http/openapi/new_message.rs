@@ -5,9 +5,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{AdditionalProperties, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Required, Response};
+use utoipa::openapi::{Required, Response, Schema};
 
 use super::call::{json, sample};
 use super::schemas::Schemas;
@@ -28,13 +28,10 @@ pub(super) struct WebhookRequestBody {
 #[schema(as = Message)]
 #[expect(dead_code, reason = "only describes what `Message` checks")]
 pub(in crate::http) struct MessageBody {
-    /// The business's side: `full name`, `email`, `phone`. Its `phone` is a part of the chat's name.
     #[serde(rename = "whatsapp account")]
-    #[schema(required = false)]
+    #[schema(required = false, schema_with = account)]
     whatsapp_account: Value,
-    /// The other side: `full name`, `is_group`, `phone`. Its `phone`, or else its `id`, `chat_id`, `jid`, `lid` or `full
-    /// name`, names the chat; messages of one chat are delivered in order.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = contact)]
     contact: Value,
     /// Whether it left or arrived.
     direction: Direction,
@@ -44,18 +41,49 @@ pub(in crate::http) struct MessageBody {
     /// The producer's id.
     #[schema(min_length = 1)]
     message_id: String,
-    /// Who wrote it: `full name`, `phone`.
-    #[schema(required = false)]
+    #[schema(required = false, schema_with = sender)]
     sender: Value,
-    /// Who gets it: `full name`, `phone`.
-    #[schema(required = false)]
+    #[schema(required = false, schema_with = receiver)]
     receiver: Value,
     /// Its text, if it has one.
     #[schema(required = false)]
     text: Value,
-    /// Its attachment, if it has one: `filename`, `download_url`.
-    #[schema(required = false)]
+    #[schema(required = false, schema_with = attachment)]
     attachment: Value,
+}
+
+const NAME_AND_PHONE: [&str; 2] = ["full name", "phone"];
+
+fn account() -> Object {
+    members("The business's side. Its `phone` is a part of the chat's name", &["full name", "email", "phone"]).build()
+}
+
+fn contact() -> Object {
+    const SAYS: &str = "The other side. Its `phone`, or else its `id`, `chat_id`, `jid`, `lid` or `full name`, names the \
+        chat; messages of one chat are delivered in order";
+    let names = ["full name", "is_group", "phone", "id", "chat_id", "jid", "lid"];
+    members(SAYS, &names).schema_type(Type::Object).build()
+}
+
+fn sender() -> Object {
+    members("Who wrote it", &NAME_AND_PHONE).build()
+}
+
+fn receiver() -> Object {
+    members("Who gets it", &NAME_AND_PHONE).build()
+}
+
+fn attachment() -> Object {
+    members("Its attachment, if it has one", &["filename", "download_url"]).build()
+}
+
+/// What usually stands in an object. Nobody checks it, so no member has to be there, none has a type, others may
+/// stand beside them, and the whole may be no object.
+fn members(says: &str, names: &[&str]) -> ObjectBuilder {
+    let any = || ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+    let whole =
+        any().description(Some(says)).additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
+    names.iter().fold(whole, |whole, name| whole.property(*name, any()))
 }
 
 /// Which way a message went.
@@ -77,6 +105,9 @@ More than 10 errors in a row switch the webhook off; saving it switches it on ag
 
 **Twice**: only after a crash of the sender may a message come a second time, with the same `webhook-id`. Remember the \
 ids that you have worked on, and pass over what you know.
+
+**Tests**: a `webhook-id` that begins `test_` comes from somebody who presses \"Test\" on the screen. Answer 200 and store \
+nothing: the message is one that you have.
 
 **Order**: messages of one chat come in order, one at a time; chats go side by side.
 

@@ -33,6 +33,10 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
             }
             @if model.secret != SecretShown::None {
                 (rotation(model))
+                p .hint {
+                    "A request whose " code { "webhook-id" } " begins " code { "test_" } " is a test from this page: answer it \
+                     with 200 and store nothing."
+                }
                 @for (language, text) in SAMPLES {
                     details .sample {
                         summary { "Verify a signature in " (language) }

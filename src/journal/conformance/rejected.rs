@@ -116,6 +116,26 @@ pub(crate) async fn what_is_still_not_valid_stays_rejected(subject: &mut impl Su
     assert_eq!(messages(&mut held).await, []);
 }
 
+pub(crate) async fn a_discarded_entry_is_gone_and_its_id_is_not_given_again(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let shard = workspace.shard(SHARDS);
+    let mut held = hold(&journal, workspace).await;
+    let steps = (0..3).map(|n| valid(EntryId { ms: 7, n }, workspace)).collect();
+    let [first, second, third] = ids_of(subject, &held, steps, shard).await[..] else { panic!("three entries") };
+    assert_eq!(soon(journal.discard(shard, &[])).await.unwrap(), 0);
+    assert_eq!(soon(journal.discard(shard, &[second, third, third.next()])).await.unwrap(), 2);
+    assert_eq!(soon(journal.discard(shard, &[second])).await.unwrap(), 0);
+    let left = soon(journal.rejected(shard, EntryId::ZERO, 9)).await.unwrap();
+    assert_eq!(left.iter().map(|entry| entry.id).collect::<Vec<_>>(), [first]);
+    let gone = soon(journal.requeue(shard, second)).await;
+    assert!(matches!(gone, Err(RequeueError::Gone { .. })), "{gone:?}");
+    assert_eq!(messages(&mut held).await, []);
+    let [_, next] = ids_of(subject, &held, vec![valid(ENTRY, workspace)], shard).await[..] else {
+        panic!("two entries")
+    };
+    assert!(next > third, "{next} follows {third}");
+}
+
 pub(crate) async fn an_entry_is_requeued_once_and_its_id_is_not_given_again(subject: &mut impl Subject) {
     let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
     let shard = workspace.shard(SHARDS);

@@ -15,7 +15,7 @@ use super::tables::EVENTS;
 use super::transaction::{StorageResult, Transaction};
 use crate::journal::port::{
     AcquireError, Batch, Holder, OwedMail, PublishError, RequeueError, ShardConnectionError, ShardRequest,
-    ShardResponse, SubmitError,
+    ShardResponse, StoreError, SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
@@ -46,6 +46,11 @@ pub(super) enum Job {
         fields: Vec<(Bytes, Bytes)>,
         reply: Reply<EntryId, RequeueError>,
     },
+    Discard {
+        shard: u16,
+        ids: Vec<EntryId>,
+        reply: Reply<u64, StoreError>,
+    },
     Acquire {
         shard: u16,
         holder: Holder,
@@ -72,7 +77,7 @@ impl Job {
             Self::Shard { request: ShardRequest::Commit { batch, .. }, .. } => {
                 batch.steps.iter().map(|step| step.bytes()).sum()
             }
-            Self::Acquire { .. } | Self::Shard { .. } => 0,
+            Self::Discard { .. } | Self::Acquire { .. } | Self::Shard { .. } => 0,
         }
     }
 }
@@ -154,6 +159,7 @@ impl Engine {
                 let moved = tables.requeue(shard, id, to, &fields)?;
                 Ok(answered(reply, moved.ok_or(RequeueError::Gone { shard, id })))
             }
+            Job::Discard { shard, ids, reply } => Ok(answered(reply, Ok(tables.discard(shard, &ids)?))),
             Job::Acquire { shard, holder, now, reply } => {
                 let acquired = match self.leases.acquire(shard, &holder, now) {
                     Ok(nonce) => Ok((nonce, tables.outbox(shard)?)),

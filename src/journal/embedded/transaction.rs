@@ -278,6 +278,16 @@ impl<'t> Transaction<'t> {
         self.publish(to, &fields).map(Some)
     }
 
+    /// Deletes rejected entries; how many of them were there.
+    pub(super) fn discard(&mut self, shard: u16, ids: &[EntryId]) -> StorageResult<u64> {
+        self.changed = true;
+        let mut discarded = 0;
+        for id in ids {
+            discarded += u64::from(self.shard(shard)?.rejected.remove(id.ms)?.is_some());
+        }
+        Ok(discarded)
+    }
+
     /// A workspace with the attempts above its snapshot.
     pub(super) fn load(&mut self, workspace: &WorkspaceId) -> StorageResult<Result<Loaded, LoadError>> {
         let (record, _) = self.records.get(workspace)?;

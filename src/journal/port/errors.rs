@@ -122,7 +122,7 @@ pub enum PublishError {
 #[expect(missing_docs, reason = "each field stands in the sentence above it")]
 pub enum RequeueError {
     /// It is not there, or not any more.
-    #[error("shard {shard} has no rejected entry {id}: it was requeued before, or deleted to make room")]
+    #[error("shard {shard} has no rejected entry {id}: it was requeued or discarded before, or deleted to make room")]
     Gone { shard: u16, id: EntryId },
     /// It would only be rejected again, so it stays where it is.
     #[error("the entry is still not valid: {reason}")]

@@ -19,28 +19,33 @@ pub(super) fn seeds(url: &str) -> Option<Vec<String>> {
     Some(hosts.split(',').map(|host| format!("{scheme}://{user}{}", host.trim_end_matches('/'))).collect())
 }
 
-/// The primary of the slot of `key`, asked of the first seed that answers.
+/// The primary of the slot of `key`, asked of the first seed that answers and is not cut off from the others: what such
+/// a one knows may be old. Where all are, the first one's word counts.
 ///
 /// # Errors
 /// No seed answers, or nobody holds the slot.
 pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<ConnectionInfo, RedisError> {
-    let mut last = unexpected("no seed of the cluster is named");
+    let mut otherwise = Err(unexpected("no seed of the cluster is named"));
     for seed in seeds {
         match primary_by(seed, key).await {
-            Ok(primary) => return Ok(primary),
-            Err(error) => last = error,
+            Ok((primary, true)) => return Ok(primary),
+            Ok((primary, false)) if otherwise.is_err() => otherwise = Ok(primary),
+            Err(error) if otherwise.is_err() => otherwise = Err(error),
+            Ok(_) | Err(_) => {}
         }
     }
-    Err(last)
+    otherwise
 }
 
-async fn primary_by(seed: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, RedisError> {
+/// What one seed knows, and whether the cluster works as it sees it.
+async fn primary_by(seed: &ConnectionInfo, key: &str) -> Result<(ConnectionInfo, bool), RedisError> {
     let mut connection = open(seed).await?;
     let mut ask = redis::pipe();
-    ask.cmd("CLUSTER").arg("KEYSLOT").arg(key).cmd("CLUSTER").arg("SLOTS");
+    ask.cmd("CLUSTER").arg("KEYSLOT").arg(key).cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
     let answers = connection.call_all(&ask, config::STORE_TIMEOUT).await?;
-    let [slot, ranges] = reply::tuple(Value::Array(answers))?;
+    let [slot, ranges, state] = reply::tuple(Value::Array(answers))?;
     let slot = reply::number(slot)?;
+    let works = reply::text(state)?.lines().any(|line| line == "cluster_state:ok");
     for range in reply::list(ranges)? {
         let mut range = reply::list(range)?.into_iter();
         let mut next = || range.next().ok_or_else(|| unexpected("a short range of slots"));
@@ -50,7 +55,7 @@ async fn primary_by(seed: &ConnectionInfo, key: &str) -> Result<ConnectionInfo, 
             let host = node.next().map(reply::text).transpose().unwrap_or_default().unwrap_or_default();
             let port = reply::number(node.next().ok_or_else(|| unexpected("a node without a port"))?)?;
             let port = u16::try_from(port).map_err(|_| unexpected("a port out of range"))?;
-            return Ok(seed.clone().set_addr(address(seed.addr(), host, port)));
+            return Ok((seed.clone().set_addr(address(seed.addr(), host, port)), works));
         }
     }
     // A cluster that is being set up or repaired: the same as one that is away.

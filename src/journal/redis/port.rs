@@ -98,6 +98,10 @@ impl Journal for Redis {
         self.inner.requeue_entry(shard, id).await
     }
 
+    async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
+        self.inner.discard_entries(shard, ids).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         // The nodes of a cluster are many fewer than its shards; one Redis needs one question.
         let questions = if self.inner.connector.is_cluster() { CLUSTER_QUESTIONS_MAX } else { 1 };

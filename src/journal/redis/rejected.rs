@@ -1,4 +1,4 @@
-//! What was set aside: looking at it, and moving it back.
+//! What was set aside: looking at it, moving it back, and deleting it.
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -49,6 +49,21 @@ impl RedisInner {
             self.move_across(shard, id, to, &fields).await?
         };
         Ok(Requeued { workspace, shard: to, entry })
+    }
+
+    pub(super) async fn discard_entries(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let keys = self.keys.shard(shard);
+        let mut cmd = redis::cmd("XDEL");
+        cmd.arg(keys.rejected());
+        for id in ids {
+            cmd.arg(id.to_string());
+        }
+        // Repeated after a lost answer it counts what the first one deleted as missing: fewer are told, none is left.
+        let deleted = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::number);
+        deleted.map_err(|error| store_error("discarding rejected entries", error))
     }
 
     async fn move_within(

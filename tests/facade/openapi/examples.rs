@@ -141,6 +141,15 @@ async fn of_rejected_entries(examples: &mut Examples) {
     examples.shows("rejected-entry", &api.get(&place(0)).await.ok());
     let requeued = api.call(Method::POST, &format!("{}/requeue", place(1)), None).await.unwrap();
     examples.shows("requeued", &requeued.ok());
+    for message in ["not JSON", "nor this"] {
+        let _: String = redis.call(&["XADD", "outbound:{3}:messages", "*", "workspace", "a", "message", message]);
+    }
+    let mut discarded = 0;
+    while discarded < 2 {
+        let answer = api.call(Method::DELETE, "/v1/rejected?all=true", None).await.unwrap().ok();
+        discarded += answer["discarded"].as_u64().unwrap();
+    }
+    let _: String = redis.call(&["XADD", "outbound:{3}:messages", "*", "workspace", "a", "message", "not JSON"]);
 }
 
 /// The headers that endpoints are told of are sent.

@@ -32,7 +32,7 @@ pub(crate) struct Chaos {
 pub(crate) struct Parcel {
     pub(crate) workspace: String,
     pub(crate) id: String,
-    message: String,
+    pub(crate) message: String,
 }
 
 /// Messages that are being published by a thread of its own, one after the other.

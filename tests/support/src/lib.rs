@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod held_out;
 pub mod process;
 pub mod proxy;
+pub mod redis_cluster;
 pub mod redis_server;
 pub mod service;
 pub mod smtp;

@@ -1,0 +1,121 @@
+//! A Redis Cluster of one test's own: three primaries with a third of the slots each, and a replica of each.
+
+use std::time::{Duration, Instant};
+
+use redis::{Connection, FromRedisValue, RedisResult};
+
+use crate::process::PATIENCE;
+use crate::redis_server::RedisServer;
+
+/// How long a node may be silent before the others take it for failed.
+const NODE_TIMEOUT_MS: &str = "1500";
+const PRIMARIES: usize = 3;
+const SLOTS: usize = 16_384;
+
+/// Three primaries, then their replicas, in the same order.
+#[derive(Debug)]
+pub struct RedisCluster {
+    pub nodes: Vec<RedisServer>,
+}
+
+impl RedisCluster {
+    /// Starts one, and waits until every node takes every slot for served and every replica follows.
+    pub fn start() -> Self {
+        let config = ["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS];
+        let nodes: Vec<RedisServer> = (0..2 * PRIMARIES).map(|_| RedisServer::start_with(&config)).collect();
+        for (n, node) in nodes.iter().enumerate() {
+            if n < PRIMARIES {
+                let [first, behind] = [n, n + 1].map(|n| n * SLOTS / PRIMARIES);
+                let () = node.call(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &(behind - 1).to_string()]);
+            }
+            let () = nodes[0].call(&["CLUSTER", "MEET", "127.0.0.1", &node.port().to_string()]);
+        }
+        let cluster = Self { nodes };
+        cluster.until("the nodes know each other", |node| info(node, "cluster_known_nodes") == "6");
+        for (primary, replica) in cluster.nodes.iter().zip(&cluster.nodes[PRIMARIES..]) {
+            let () = replica.call(&["CLUSTER", "REPLICATE", &primary.call::<String>(&["CLUSTER", "MYID"])]);
+        }
+        cluster.until("every slot is served", |node| info(node, "cluster_state") == "ok");
+        let follows =
+            |node: &RedisServer| node.call::<String>(&["INFO", "replication"]).contains("master_link_status:up");
+        let replicas = cluster.nodes[PRIMARIES..].iter().map(RedisServer::port).collect::<Vec<_>>();
+        cluster.until("the replicas follow", |node| !replicas.contains(&node.port()) || follows(node));
+        cluster
+    }
+
+    /// What `--journal` takes: all nodes as seeds, the last primary first.
+    pub fn url(&self) -> String {
+        let nodes = self.nodes.iter().cycle().skip(PRIMARIES - 1).take(self.nodes.len());
+        let seeds: Vec<String> = nodes.map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        format!("redis+cluster://{}", seeds.join(","))
+    }
+
+    /// Cuts the node off from the others as a partition of their network would, and lets its replica take over. It
+    /// still answers, and knows only what was before.
+    pub fn cut_off(&self, primary: usize) {
+        let id = |node: &RedisServer| node.call::<String>(&["CLUSTER", "MYID"]);
+        let (lost, replica) = (id(&self.nodes[primary]), &self.nodes[primary + PRIMARIES]);
+        for node in self.nodes.iter().filter(|node| id(node) != lost) {
+            let () = self.nodes[primary].call(&["CLUSTER", "FORGET", &id(node)]);
+            // A replica cannot forget whom it follows.
+            if node.port() != replica.port() {
+                let () = node.call(&["CLUSTER", "FORGET", &lost]);
+            }
+        }
+        let () = replica.call(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
+        let () = replica.call(&["CLUSTER", "FORGET", &lost]);
+    }
+
+    /// The index of the node that serves the key now, as it says itself.
+    pub fn primary_of(&self, key: &str) -> usize {
+        let began = Instant::now();
+        loop {
+            let serves = |node: &RedisServer| node.pid() != 0 && connected(node, |on| type_of(on, key)).is_ok();
+            if let Some(found) = self.nodes.iter().position(serves) {
+                return found;
+            }
+            assert!(began.elapsed() < PATIENCE, "no node serves {key}");
+            std::thread::sleep(Duration::from_millis(20)); // Until one does.
+        }
+    }
+
+    /// Runs a command on the node that serves the key now, again while it refuses or is away.
+    pub fn call<T: FromRedisValue>(&self, key: &str, words: &[&str]) -> T {
+        let began = Instant::now();
+        loop {
+            let node = &self.nodes[self.primary_of(key)];
+            let mut cmd = redis::cmd(words[0]);
+            cmd.arg(&words[1..]);
+            match connected(node, |on| cmd.query(on)) {
+                Ok(answer) => return answer,
+                Err(error) => assert!(began.elapsed() < PATIENCE, "{words:?}: {error}"),
+            }
+        }
+    }
+
+    fn until(&self, what: &str, is_so: impl Fn(&RedisServer) -> bool) {
+        let began = Instant::now();
+        while !self.nodes.iter().all(&is_so) {
+            assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+            std::thread::sleep(Duration::from_millis(20)); // Until it is so.
+        }
+    }
+}
+
+fn info(node: &RedisServer, name: &str) -> String {
+    let info: String = node.call(&["CLUSTER", "INFO"]);
+    let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// Answers only where the key is served: a replica and a stranger say MOVED.
+fn type_of(on: &mut Connection, key: &str) -> RedisResult<String> {
+    redis::cmd("TYPE").arg(key).query(on)
+}
+
+fn connected<T>(node: &RedisServer, ask: impl FnOnce(&mut Connection) -> RedisResult<T>) -> RedisResult<T> {
+    let client = redis::Client::open(node.url())?;
+    let mut connection = client.get_connection_with_timeout(Duration::from_millis(500))?;
+    connection.set_read_timeout(Some(Duration::from_secs(2)))?;
+    ask(&mut connection)
+}
