@@ -126,13 +126,7 @@ async fn of_rejected_entries(examples: &mut Examples) {
     let valid = r#"{"direction":"sent","timestamp":"t","message_id":"m-1","contact":{"phone":"+1"}}"#;
     let _: String = redis.call(&["XADD", "outbound:{3}:messages", "*", "workspace", "a", "message", "not JSON"]);
     let _: String = redis.call(&["XADD", "outbound:{6}:messages", "*", "workspace", "a", "message", valid]);
-    let mut listed = json!({});
-    let began = std::time::Instant::now();
-    while listed["rejected"].as_array().is_none_or(|entries| entries.len() < 2) {
-        assert!(began.elapsed() < support::service::PATIENCE, "{listed}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        listed = api.get("/v1/rejected").await.ok();
-    }
+    let listed = until_two_are_rejected(&api).await;
     examples.shows("rejected", &listed);
     let place = |n: usize| {
         let entry = &listed["rejected"][n];
@@ -141,15 +135,22 @@ async fn of_rejected_entries(examples: &mut Examples) {
     examples.shows("rejected-entry", &api.get(&place(0)).await.ok());
     let requeued = api.call(Method::POST, &format!("{}/requeue", place(1)), None).await.unwrap();
     examples.shows("requeued", &requeued.ok());
-    for message in ["not JSON", "nor this"] {
-        let _: String = redis.call(&["XADD", "outbound:{3}:messages", "*", "workspace", "a", "message", message]);
+    let _: String = redis.call(&["XADD", "outbound:{3}:messages", "*", "workspace", "a", "message", "nor this"]);
+    until_two_are_rejected(&api).await;
+    examples.shows("discarded", &api.call(Method::DELETE, "/v1/rejected?all=true", None).await.unwrap().ok());
+}
+
+/// The list with two entries.
+async fn until_two_are_rejected(api: &Api) -> Value {
+    let began = std::time::Instant::now();
+    loop {
+        let listed = api.get("/v1/rejected").await.ok();
+        if listed["rejected"].as_array().is_some_and(|entries| entries.len() == 2) {
+            return listed;
+        }
+        assert!(began.elapsed() < support::service::PATIENCE, "{listed}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    let mut discarded = 0;
-    while discarded < 2 {
-        let answer = api.call(Method::DELETE, "/v1/rejected?all=true", None).await.unwrap().ok();
-        discarded += answer["discarded"].as_u64().unwrap();
-    }
-    let _: String = redis.call(&["XADD", "outbound:{3}:messages", "*", "workspace", "a", "message", "not JSON"]);
 }
 
 /// The headers that endpoints are told of are sent.
