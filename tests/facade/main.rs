@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
 mod access;
+mod generators;
 mod kit;
 mod live;
 mod openapi;

@@ -1,5 +1,7 @@
 //! The POST that an endpoint receives ([contract, section 2](crate::docs::contract#2-the-post-out)).
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -50,6 +52,9 @@ pub(in crate::http) struct MessageBody {
     text: Value,
     #[schema(required = false, schema_with = attachment)]
     attachment: Value,
+    /// Whatever else the producer wrote.
+    #[serde(flatten)]
+    others: HashMap<String, Value>,
 }
 
 const NAME_AND_PHONE: [&str; 2] = ["full name", "phone"];

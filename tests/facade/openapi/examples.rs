@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::kit::{call, description, facade, request};
 use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
-use support::service::{Reply, Service, message};
+use support::service::{Api, Reply, Service, message};
 use support::smtp::SmtpServer;
 
 /// What the examples call the endpoint.
