@@ -15,8 +15,8 @@
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`, `report_queue`), one workspace
 //! (`workspace`, its `core`, and what stays of it without work: `resident`), one shard (`shard`, its `core`, and the
-//! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), and the way in
-//! (`handle`).
+//! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), which shards run here
+//! (`options`, `board`, `shard_host`, `nodes`), and the way in (`handle`).
 
 mod protocol;
 mod rejections;
@@ -26,6 +26,10 @@ mod workspace;
 mod shard;
 mod admission;
 mod read_scheduler;
+mod options;
+mod board;
+mod shard_host;
+mod nodes;
 mod handle;
 mod maps;
 #[cfg(not(test))]
@@ -34,4 +38,6 @@ pub mod bench;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Died, Handle, ShardOptions, ShardReport, StartShardsError, start};
+pub use board::ShardReport;
+pub use handle::{Died, Handle, StartShardsError, start};
+pub use options::ShardOptions;

@@ -43,8 +43,12 @@ const ADMINS: &[(&str, &str, &str)] = &[
     ("DELETE", "/v1/workspaces/acme", ""),
 ];
 /// What belongs to no workspace.
-const NOBODYS: &[(&str, &str, &str)] =
-    &[("GET", "/v1/rejected", ""), ("GET", "/v1/rejected/0/5-0", ""), ("POST", "/v1/rejected/0/5-0/requeue", "")];
+const NOBODYS: &[(&str, &str, &str)] = &[
+    ("GET", "/v1/rejected", ""),
+    ("GET", "/v1/rejected/0/5-0", ""),
+    ("POST", "/v1/rejected/0/5-0/requeue", ""),
+    ("GET", "/v1/nodes", ""),
+];
 
 /// A journal whose workspaces are at this generation and were saved.
 fn journal(generation: u64) -> Arc<FakeJournal> {

@@ -13,8 +13,8 @@ use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, source};
 use crate::config::CLUSTER_QUESTIONS_MAX;
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
+    Reading, RequeueError, Requeued, StoreError, SubmitError, Version,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -96,6 +96,22 @@ impl Journal for Redis {
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
         self.inner.requeue_entry(shard, id).await
+    }
+
+    async fn register(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
+        self.inner.register_node(node).await
+    }
+
+    async fn withdraw(&self, node: &NodeRecord) -> Result<(), StoreError> {
+        self.inner.withdraw_node(node).await
+    }
+
+    async fn nodes(&self) -> Result<NodesReading, StoreError> {
+        self.inner.read_nodes().await
+    }
+
+    async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
+        self.inner.read_owed().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
