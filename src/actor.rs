@@ -16,7 +16,8 @@
 //! Reading order: what shard and workspace say to each other (`protocol`, `report_queue`), one workspace
 //! (`workspace`, its `core`, and what stays of it without work: `resident`), one shard (`shard`, its `core`, and the
 //! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), what is counted
-//! of the rejected (`rejections`) and known of the store (`store_watch`), and the way in (`handle`).
+//! of the rejected (`rejections`) and known of the store (`store_watch`), which shards run here (`options`, `board`,
+//! `shard_host`, `nodes`), and the way in (`handle`).
 
 mod protocol;
 mod rejections;
@@ -26,6 +27,10 @@ mod workspace;
 mod shard;
 mod admission;
 mod read_scheduler;
+mod options;
+mod board;
+mod shard_host;
+mod nodes;
 mod handle;
 mod maps;
 #[cfg(not(test))]
@@ -34,4 +39,6 @@ pub mod bench;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Died, Handle, ShardOptions, ShardReport, StartShardsError, start};
+pub use board::ShardReport;
+pub use handle::{Died, Handle, StartShardsError, start};
+pub use options::ShardOptions;

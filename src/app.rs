@@ -16,12 +16,12 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
+use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, ShardSet};
 use crate::deliver::{self, Egress, Guard};
-use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
+use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
-use crate::journal::port::StoreError;
+use crate::journal::port::{NodeRecord, StoreError};
 use crate::journal::redis::{self, Redis, RedisOptions};
 use crate::notify::{self, Mailer};
 use crate::workspace::Time;
@@ -91,6 +91,14 @@ pub enum AppError {
     /// The shards stopped by themselves.
     #[error(transparent)]
     Died(#[from] actor::Died),
+    /// A static shard is none of the journal's.
+    #[error("--static-shards {asked} names a shard that is not there: there are {shards}, numbered from 0")]
+    StaticShards {
+        /// What was asked for.
+        asked: ShardSet,
+        /// How many there are.
+        shards: u16,
+    },
     /// The journal is of no use until it is opened again.
     #[error("the service has ended, because the journal can only be opened again by a new start")]
     Journal(#[source] StoreError),
@@ -150,6 +158,7 @@ impl App {
             None => configured_mailer(&config)?,
         };
         let (journal, prefix) = open(&config).await?;
+        let record = record(&config, journal.shards(), node, address)?;
         let shares = DescriptorShares::of(config.descriptors, journal.shards());
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
@@ -171,7 +180,7 @@ impl App {
             policy: config.policy,
             // What is in flight needs a connection.
             in_flight_max: config.in_flight_max.min(shares.connections),
-            node: node.to_owned(),
+            node: record,
             lease: config.lease(),
             keyring: Arc::clone(&config.keyring),
             arbiters: config.arbiters,
@@ -201,6 +210,8 @@ impl App {
                 reasons: report.reasons.into_iter().chain(report.notices).collect(),
                 rejected_reasons: report.rejected,
                 unavailable_workspaces: u64::try_from(report.unavailable).unwrap_or(u64::MAX),
+                role: report.role,
+                shards: NodeShards { assigned: report.assigned.iter().collect(), held: report.held.iter().collect() },
             }
         };
         let facade = Facade {
@@ -230,6 +241,28 @@ impl App {
         info!("The service has stopped.");
         ended
     }
+}
+
+/// What this node tells the others of itself.
+fn record(config: &Config, shards: u16, node: &str, address: SocketAddr) -> Result<NodeRecord, AppError> {
+    let static_shards = config.static_shards.clone();
+    if let Some(asked) = static_shards.as_ref().filter(|asked| asked.iter().any(|shard| shard >= shards)) {
+        return Err(AppError::StaticShards { asked: asked.clone(), shards });
+    }
+    // Whoever looks for the node finds it under the machine's name when it listens on all addresses.
+    let machine = rustix::system::uname();
+    let address = match machine.nodename().to_str() {
+        Ok(name) if address.ip().is_unspecified() => format!("{name}:{}", address.port()),
+        _ => address.to_string(),
+    };
+    Ok(NodeRecord {
+        id: node.to_owned(),
+        process: Uuid::new_v4().to_string(),
+        address,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        static_shards,
+        ..NodeRecord::default()
+    })
 }
 
 /// The mailer that the configuration asks for.

@@ -20,7 +20,7 @@ mod runtime;
 pub mod transport;
 pub mod values;
 
-use commands::{attempts, completions, demo, publish, receive, rejected, serve, shard, token};
+use commands::{attempts, completions, demo, nodes, publish, receive, rejected, serve, shard, token};
 use failure::CommandFailure;
 
 /// What was asked for.
@@ -50,6 +50,8 @@ pub enum CliCommand {
     Attempts(attempts::AttemptsArgs),
     /// List, show, requeue and discard what was set aside
     Rejected(rejected::RejectedArgs),
+    /// Show which node runs what, and what each shard owes
+    Nodes(nodes::NodesArgs),
     /// Make a token that opens one workspace, or end them all
     Token(token::TokenArgs),
     /// Print the stream that a workspace's messages belong to
@@ -70,6 +72,7 @@ impl CliCommand {
             | Self::Receive(_)
             | Self::Attempts(_)
             | Self::Rejected(_)
+            | Self::Nodes(_)
             | Self::Token(_)
             | Self::Shard(_)
             | Self::Completions(_) => "info",
@@ -85,6 +88,7 @@ Examples:
   outbound receive --listen 127.0.0.1:9000
   outbound attempts acme
   outbound rejected list
+  outbound nodes
   outbound token --workspace acme --ttl 30d
   outbound shard acme
 
@@ -124,6 +128,7 @@ pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailur
         CliCommand::Receive(args) => receive::run(&args, out),
         CliCommand::Attempts(args) => attempts::run(&args, out),
         CliCommand::Rejected(args) => rejected::run(&args, out),
+        CliCommand::Nodes(args) => nodes::run(&args, out),
         CliCommand::Token(args) => token::run(&args, out),
         CliCommand::Shard(args) => shard::run(&args, out),
         CliCommand::Completions(args) => completions::run(&args, Cli::command(), out),

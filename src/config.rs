@@ -16,6 +16,7 @@ mod descriptors;
 pub mod duration;
 mod facade;
 pub mod network;
+mod shard_set;
 
 pub use descriptors::{
     DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
@@ -24,6 +25,7 @@ pub use descriptors::{
 
 pub use duration::Pauses;
 pub use facade::*;
+pub use shard_set::{InvalidShardSet, ShardSet};
 
 // Intake and shard.
 
@@ -91,6 +93,27 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 pub const STORE_SILENT_MAX: Duration = Duration::from_secs(1);
 /// How long a drain waits for attempts in flight, beyond their own deadline.
 pub const DRAIN_EXTRA: Duration = Duration::from_secs(5);
+
+// Nodes that share the work.
+
+/// How often a node reads who else is there and who holds what.
+pub const NODES_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often while shards move: whoever takes one over does so within this time after it was released.
+pub const NODES_LOOK_SOON: Duration = Duration::from_millis(50);
+/// How often a node's record is written while nothing in it changes.
+pub const NODE_WRITTEN_EVERY: Duration = Duration::from_secs(1);
+/// A node whose record was not written for so long is gone: a few writes, and less than the shortest lease, so that
+/// who takes over is decided when that ends.
+pub const NODE_GONE_AFTER: Duration = Duration::from_secs(5);
+/// The record of a node that is gone is shown for so long, then deleted.
+pub const NODE_SHOWN_FOR: Duration = Duration::from_secs(60);
+/// While a node could not look for longer than this, the others may not have been able to write either: that time
+/// is held against none.
+pub const NODES_BLIND_AFTER: Duration = Duration::from_secs(1);
+/// A shard that was given away and that nobody took for so long keeps no other one from moving.
+pub const MOVE_MAX: Duration = Duration::from_secs(5);
+/// How long a node that ends waits for the store when it says so.
+pub const WITHDRAW_MAX: Duration = Duration::from_secs(1);
 
 // Redis.
 
@@ -248,6 +271,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Shards to create; `None` takes what is stored, else [`SHARDS_DEFAULT`].
     pub shards: Option<u16>,
+    /// The shards that this node runs, whoever else is there; `None` shares them among the nodes.
+    pub static_shards: Option<ShardSet>,
     /// The rules' numbers.
     pub policy: Policy,
     /// One deadline for an attempt, from DNS to the last byte.

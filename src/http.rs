@@ -35,4 +35,4 @@ pub use auth::jwt::{KeyTooShort, TokenKey};
 pub use auth::public_origin::PublicOrigin;
 pub use router::router;
 pub use server::serve;
-pub use state::{Facade, ReadReadiness, Readiness};
+pub use state::{Facade, NodeShards, ReadReadiness, Readiness};

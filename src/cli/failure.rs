@@ -120,6 +120,7 @@ impl CommandError for AppError {
             | Self::TokenKey(_)
             | Self::Mail(_)
             | Self::Authorities { .. }
+            | Self::StaticShards { .. }
             | Self::Embedded(JournalFileError::Shards { .. } | JournalFileError::ShardsOutOfRange { .. }) => EXIT_USAGE,
             Self::Listen { .. } | Self::Embedded(_) | Self::Shards(_) | Self::Died(_) | Self::Journal(_) => EXIT_FAILED,
         }

@@ -11,6 +11,7 @@ pub(super) mod tokens;
 pub(super) mod attempts;
 pub(super) mod messages;
 pub(super) mod rejected;
+pub(super) mod nodes;
 pub(super) mod service;
 
 /// All of them, under the headings of the description, in the order in which they are shown.
@@ -23,6 +24,7 @@ pub(super) fn headings() -> Vec<Heading> {
         ("Attempts", "What was sent and what came back.", attempts::calls()),
         ("Messages", "For producers that do not write to the stream themselves.", messages::calls()),
         ("Rejected", "What was set aside because it is no valid message. Admin token only.", rejected::calls()),
+        ("Nodes", "Who runs what. Admin token only.", nodes::calls()),
         ("Service", "For whoever runs it. No token.", service::calls()),
     ]
     .map(|(name, says, calls)| Heading { name, says, calls })

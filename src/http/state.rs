@@ -21,7 +21,7 @@ use crate::config::{
     COMMANDS_PER_WORKSPACE, PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE, REQUESTS_AT_ONCE,
 };
 use crate::deliver::Guard;
-use crate::journal::port::{Journal, SubmitError};
+use crate::journal::port::{Journal, NodeRole, SubmitError};
 use crate::message::WorkspaceId;
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -68,6 +68,19 @@ pub struct Readiness {
     pub unavailable_workspaces: u64,
     /// Entries that this node has set aside since it started, by what was wrong with them.
     pub rejected_reasons: BTreeMap<String, u64>,
+    /// What this node does.
+    pub role: NodeRole,
+    /// Which shards it is to run, and which it runs.
+    pub shards: NodeShards,
+}
+
+/// The shards of a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NodeShards {
+    /// Those that it is to run and that no other node holds.
+    pub assigned: Vec<u16>,
+    /// Those that it runs.
+    pub held: Vec<u16>,
 }
 
 /// What the handlers share.

@@ -23,6 +23,7 @@ pub(crate) mod forget;
 pub(crate) mod history;
 pub(crate) mod holders;
 pub(crate) mod input;
+pub(crate) mod nodes;
 pub(crate) mod retained;
 pub(crate) mod rejected;
 pub(crate) mod restart;
@@ -147,6 +148,11 @@ macro_rules! every_law {
                     the_holder_itself_may_acquire_again_at_once,
                     a_released_shard_is_free_at_once,
                     shards_are_held_apart,
+                }
+                nodes {
+                    a_node_is_listed_as_it_told_until_it_is_withdrawn,
+                    who_holds_a_shard_is_read_until_it_is_released,
+                    what_each_shard_owes_is_counted_with_the_oldest,
                 }
                 commands {
                     a_command_gets_the_answer_of_the_commit_that_settles_it,

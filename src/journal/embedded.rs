@@ -16,12 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::port::{
-    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, StoreTrouble, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
+    Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError, Version,
 };
 use super::{rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -53,6 +54,8 @@ use store::EmbeddedStore;
 pub struct Embedded {
     store: Arc<EmbeddedStore>,
     clock: Clock,
+    /// The one node that can be there.
+    node: Mutex<Option<SeenNode>>,
 }
 
 impl Embedded {
@@ -62,7 +65,7 @@ impl Embedded {
     /// See [`JournalFileError`]: the file is in use, has another number of shards, or cannot be read.
     pub fn open(path: &Path, shards: Option<u16>, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::open(path, shards)?;
-        Ok(Self { store: EmbeddedStore::on_thread(db, shards, clock)?, clock })
+        Ok(Self { store: EmbeddedStore::on_thread(db, shards, clock)?, clock, node: Mutex::default() })
     }
 
     /// A journal that forgets everything when it is dropped. Calls take effect before they return,
@@ -72,7 +75,7 @@ impl Embedded {
     /// `shards` is 0 or above the maximum.
     pub fn in_memory(shards: u16, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::on(redb::backends::InMemoryBackend::new(), Some(shards))?;
-        Ok(Self { store: EmbeddedStore::in_call(db, shards, clock)?, clock })
+        Ok(Self { store: EmbeddedStore::in_call(db, shards, clock)?, clock, node: Mutex::default() })
     }
 
     /// Rejected entries that were deleted because a shard had
@@ -181,6 +184,37 @@ impl Journal for Embedded {
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
         let entries = self.store.rejected(shard, from, count);
         entries.map_err(|error| store::failed("reading rejected entries", error))
+    }
+
+    async fn register(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
+        let now = (self.clock)();
+        {
+            let mut seen = self.node.lock();
+            let before = seen.take().filter(|before| before.record.process == node.process);
+            let began = before.map_or(now, |before| before.began);
+            *seen = Some(SeenNode { record: node.clone(), began, seen: now });
+        }
+        self.nodes().await
+    }
+
+    async fn withdraw(&self, node: &NodeRecord) -> Result<(), StoreError> {
+        let mut seen = self.node.lock();
+        *seen = seen.take().filter(|seen| seen.record.process != node.process);
+        Ok(())
+    }
+
+    async fn nodes(&self) -> Result<NodesReading, StoreError> {
+        let nodes: Vec<SeenNode> = self.node.lock().iter().cloned().collect();
+        let owner = |shard| {
+            let holder = nodes.iter().find(|seen| seen.record.runs.contains(shard));
+            holder.map(|seen| ShardOwner { node: seen.record.id.clone(), remaining: Duration::ZERO })
+        };
+        let owners = (0..self.shards()).map(owner).collect();
+        Ok(NodesReading { at: (self.clock)(), nodes, owners, exclusive: true, replaced: None })
+    }
+
+    async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
+        self.store.owed().map_err(|error| store::failed("counting what is owed", error))
     }
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {

@@ -32,6 +32,7 @@ mod connection;
 mod errors;
 mod intake;
 mod limits;
+mod nodes;
 
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub use limits::{
     ATTEMPTS_RETAINED, COMMANDS_WAITING_FULL_MAX, COMMANDS_WAITING_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX,
     COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, REJECTED_RETAINED,
 };
+pub use nodes::{NodeRecord, NodeRole, NodesReading, Owed, SeenNode, ShardOwner};
 
 /// A store of shards.
 #[async_trait]
@@ -156,6 +158,31 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away; then they may be deleted or not, and asking again does no harm.
     async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError>;
+
+    /// Stores what a node tells of itself, and reads what all tell and who holds which shard. A record that is not
+    /// stored again is deleted after [`crate::config::NODE_SHOWN_FOR`].
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn register(&self, node: &NodeRecord) -> Result<NodesReading, StoreError>;
+
+    /// Takes the node's record away, unless another process has written it since.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn withdraw(&self, node: &NodeRecord) -> Result<(), StoreError>;
+
+    /// Reads what all nodes tell and who holds which shard.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn nodes(&self) -> Result<NodesReading, StoreError>;
+
+    /// What each shard owes.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn owed(&self) -> Result<Vec<Owed>, StoreError>;
 
     /// Asks whether the store answers and takes new input.
     ///

@@ -7,6 +7,7 @@
 //! | key | value |
 //! |---|---|
 //! | `…:meta` | `format` (1), `shards` |
+//! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
@@ -40,6 +41,7 @@ mod inner;
 mod intake;
 mod keys;
 mod lease;
+mod nodes;
 mod port;
 mod read;
 mod rejected;

@@ -49,6 +49,7 @@ const NOBODYS: &[(&str, &str, &str)] = &[
     ("POST", "/v1/rejected/0/5-0/requeue", ""),
     ("DELETE", "/v1/rejected/0/5-0", ""),
     ("DELETE", "/v1/rejected?all=true", ""),
+    ("GET", "/v1/nodes", ""),
 ];
 
 /// A journal whose workspaces are at this generation and were saved.

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
-    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, StoreTrouble, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
+    Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError, Version,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -51,6 +51,8 @@ pub(crate) struct FakeJournal {
     pub(crate) discard: Box<dyn Fn(u16, &[EntryId]) -> Result<u64, StoreError> + Send + Sync>,
     /// Rejected entries by shard and id.
     pub(crate) rejected: Vec<(u16, RawEntry)>,
+    pub(crate) nodes: NodesReading,
+    pub(crate) owed: Vec<Owed>,
     /// Never answers a read or a publish.
     pub(crate) hangs: bool,
     /// A submit takes one before it answers: a test that holds them back holds answers back.
@@ -72,6 +74,8 @@ impl Default for FakeJournal {
             requeue: Box::new(|shard, id| Err(RequeueError::Gone { shard, id })),
             discard: Box::new(|_, _| Ok(0)),
             rejected: Vec::new(),
+            nodes: NodesReading::default(),
+            owed: Vec::new(),
             hangs: false,
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             submitted: Mutex::default(),
@@ -153,8 +157,51 @@ impl Journal for FakeJournal {
         (self.discard)(shard, ids)
     }
 
+    async fn register(&self, _node: &NodeRecord) -> Result<NodesReading, StoreError> {
+        Err(away())
+    }
+
+    async fn withdraw(&self, _node: &NodeRecord) -> Result<(), StoreError> {
+        Err(away())
+    }
+
+    async fn nodes(&self) -> Result<NodesReading, StoreError> {
+        if self.hangs { std::future::pending().await } else { Ok(self.nodes.clone()) }
+    }
+
+    async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
+        Ok(self.owed.clone())
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+/// Two nodes that share three shards; one of them is gone.
+pub(crate) fn two_nodes() -> FakeJournal {
+    let node = |id: &str, address: &str, last_ms: i64| SeenNode {
+        record: NodeRecord {
+            id: id.to_owned(),
+            process: "p".to_owned(),
+            address: address.to_owned(),
+            version: "0.1.0".to_owned(),
+            runs: "0-1".parse().unwrap(),
+            ..NodeRecord::default()
+        },
+        began: Time::from_unix_ms(NOW.unix_ms() - 3_600_000),
+        seen: Time::from_unix_ms(NOW.unix_ms() - last_ms),
+    };
+    let mut gone = node("c7a1d1de-2f0b-4a55-8a39-6f1f5a1b9e7d", "10.0.0.2:8080", 8_000);
+    gone.record.static_shards = Some("2".parse().unwrap());
+    let nodes = vec![node("5f0f3fd0-7f4c-4b5c-9d5e-0b8f5e1d2c3b", "10.0.0.1:8080", 500), gone];
+    let owner = |n: usize| Some(ShardOwner { node: nodes[n].record.id.clone(), remaining: Duration::from_secs(3) });
+    let owners = vec![owner(0), owner(0), owner(1)];
+    let oldest = EntryId { ms: u64::try_from(NOW.unix_ms() - 7_000).unwrap(), n: 0 };
+    FakeJournal {
+        nodes: NodesReading { at: NOW, nodes, owners, ..NodesReading::default() },
+        owed: vec![Owed::default(), Owed::default(), Owed { messages: 12, oldest: Some(oldest) }],
+        ..FakeJournal::default()
     }
 }
 

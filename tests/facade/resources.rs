@@ -380,7 +380,7 @@ async fn probes_need_no_token() {
     assert_eq!(call(&router, probe("/healthz")).await.status, 200);
     let reply = call(&router, probe("/readyz")).await;
     assert_eq!(reply.status, 503);
-    let expected = json!({"ready": false, "reasons": ["shard 3 is held by n2"], "unavailable_workspaces": 2, "rejected_reasons": {}, "rejected": 0});
+    let expected = json!({"ready": false, "reasons": ["shard 3 is held by n2"], "unavailable_workspaces": 2, "rejected_reasons": {}, "role": "standby", "shards": {"assigned": [], "held": []}, "rejected": 0});
     assert_eq!(reply.json(), expected);
     let reply = call(&facade(Arc::default(), working()), probe("/readyz")).await;
     assert_eq!((reply.status.as_u16(), reply.json()["ready"].clone()), (200, json!(true)));

@@ -4,6 +4,7 @@
 
 mod chaos;
 mod journal;
+mod nodes;
 
 /// `make servers` may not pass on another server than the one that it names.
 #[test]

@@ -14,7 +14,7 @@ use crate::app::now;
 use crate::config::network::EgressRules;
 use crate::deliver;
 use crate::journal::embedded::Embedded;
-use crate::journal::port::{Journal, Loaded, Reading};
+use crate::journal::port::{Journal, Loaded, NodeRecord, Reading};
 use crate::message::{EntryId, Message, WorkspaceId};
 use crate::workspace::command::{Action, Answer, Command, Save};
 use crate::workspace::{Policy, State, Time};
@@ -53,7 +53,7 @@ impl Bench {
             },
             policy: Policy { mail_server: false, ..Policy::default() },
             in_flight_max: 64,
-            node: "node".to_owned(),
+            node: NodeRecord { id: "node".to_owned(), process: "first".to_owned(), ..NodeRecord::default() },
             lease: Duration::from_secs(10),
             keyring: Arc::default(),
             arbiters: 2,

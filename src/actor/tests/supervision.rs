@@ -10,8 +10,9 @@ use futures_util::future::BoxFuture;
 
 use super::bench::Bench;
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError,
-    Requeued, ShardConnection, ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError,
+    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, Poll, Polled, PublishError, RawEntry,
+    ReadError, Reading, RequeueError, Requeued, ShardConnection, ShardConnectionError, ShardIntake, ShardRequest,
+    ShardResponse, StoreError, SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -152,6 +153,22 @@ impl Journal for Panicking {
 
     async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
         self.inner.discard(shard, ids).await
+    }
+
+    async fn register(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
+        self.inner.register(node).await
+    }
+
+    async fn withdraw(&self, node: &NodeRecord) -> Result<(), StoreError> {
+        self.inner.withdraw(node).await
+    }
+
+    async fn nodes(&self) -> Result<NodesReading, StoreError> {
+        self.inner.nodes().await
+    }
+
+    async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
+        self.inner.owed().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

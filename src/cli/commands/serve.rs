@@ -21,7 +21,7 @@ use crate::cli::values::{is_plain_http, parse_http_url, parse_journal, parse_lis
 use crate::config::network::{AllowedNetwork, EgressRules, Network};
 use crate::config::{
     Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, NameSource,
-    SHARDS_MAX, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
+    SHARDS_MAX, ShardSet, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
 };
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -47,6 +47,10 @@ pub struct ServeArgs {
     /// Shards to create at the first start, 16 if not given; a different value later is refused
     #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
+    /// The shards that this node runs, whoever else is there: numbers and ranges such as 0-3,8, or none for a facade
+    /// only; without it the nodes on one Redis share the shards
+    #[arg(long, env = "OUTBOUND_STATIC_SHARDS", value_name = "SHARDS")]
+    pub static_shards: Option<ShardSet>,
     /// Networks that webhooks may reach although they are private or local, also of one port only (10.0.0.5:8443, or
     /// `[fd00::1]:8443`); repeat it or separate by commas
     #[arg(long, env = "OUTBOUND_ALLOW_NET", value_name = "CIDR", value_delimiter = ',')]
@@ -171,6 +175,9 @@ pub enum ConfigError {
     /// The embedded journal has no compressed form.
     #[error("--journal-compression zstd is for a Redis journal: the embedded one stores its log as JSON, on disk")]
     EmbeddedCompression,
+    /// The embedded journal has one node.
+    #[error("--static-shards is for a Redis journal: the embedded one has one node, which runs every shard")]
+    EmbeddedStaticShards,
     /// The mail server's URL has another scheme. It may hold a password and is not repeated.
     #[error("--smtp-url must be smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ before the host if needed")]
     SmtpUrl,
@@ -311,11 +318,15 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         (CompressionArg::Zstd, JournalConfig::Redis { .. }) => Compression::Zstd,
         (CompressionArg::Zstd, JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedCompression.into()),
     };
+    if args.static_shards.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
+        return Err(ConfigError::EmbeddedStaticShards.into());
+    }
     Ok(Config {
         journal,
         compression,
         data_dir: args.data_dir.clone(),
         shards: args.shards,
+        static_shards: args.static_shards.clone(),
         policy,
         timeout: args.timeout,
         in_flight_max: usize::try_from(node).unwrap_or(usize::MAX),

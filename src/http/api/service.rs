@@ -71,7 +71,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .answers::<ReadinessReport>(
                 503,
                 "Not yet, or not any more; `reasons` says why",
-                &[sample!("not-ready", "Another node holds a shard")],
+                &[sample!("not-ready", "A shard is missing")],
             ),
         ApiCall::get("/openapi.json", describe).named("describe", "This description").open().answers_with(
             200,

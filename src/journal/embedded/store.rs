@@ -8,10 +8,10 @@ use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
 
 use super::engine::{Engine, Failure, Job, Signals, reason};
 use super::file::JournalFileError;
-use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES};
+use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES, entries_in};
 use super::transaction::StorageResult;
 use super::writer::Writer;
-use crate::journal::port::{RawEntry, StoreError, StoreTrouble, StoredEvent};
+use crate::journal::port::{Owed, RawEntry, StoreError, StoreTrouble, StoredEvent};
 use crate::journal::replay::Stored;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Clock;
@@ -122,6 +122,17 @@ impl EmbeddedStore {
     pub(super) fn rejected_counts(&self) -> StorageResult<Vec<u64>> {
         let txn = self.db.begin_read()?;
         (0..self.shards()).map(|shard| Ok(txn.open_table(Names::of(shard).rejected())?.len()?)).collect()
+    }
+
+    /// What each shard owes.
+    pub(super) fn owed(&self) -> StorageResult<Vec<Owed>> {
+        let txn = self.db.begin_read()?;
+        let of_shard = |shard| {
+            let messages = txn.open_table(Names::of(shard).messages())?;
+            let oldest = entries_in(&messages, .., 1)?.pop();
+            Ok(Owed { messages: messages.len()?, oldest: oldest.map(|entry| entry.id) })
+        };
+        (0..self.shards()).map(of_shard).collect()
     }
 
     /// Whether the journal works.

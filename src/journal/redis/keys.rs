@@ -32,6 +32,11 @@ impl Keys {
         format!("{}:meta", self.prefix)
     }
 
+    /// What each node tells of itself.
+    pub(super) fn nodes(&self) -> String {
+        format!("{}:nodes", self.prefix)
+    }
+
     /// The common input, whose entries are handed over to the shards.
     pub(super) fn source(&self) -> String {
         format!("{}:messages", self.prefix)
@@ -121,6 +126,7 @@ mod tests {
         let shard = keys.shard(7);
         let acme: WorkspaceId = "acme".parse().unwrap();
         assert_eq!(keys.meta(), "outbound:meta");
+        assert_eq!(keys.nodes(), "outbound:nodes");
         assert_eq!(keys.source(), "outbound:messages");
         assert_eq!(shard.messages(), "outbound:{7}:messages");
         assert_eq!(shard.owner(), "outbound:{7}:owner");

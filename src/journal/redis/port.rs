@@ -13,8 +13,8 @@ use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, source};
 use crate::config::CLUSTER_QUESTIONS_MAX;
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
+    Reading, RequeueError, Requeued, StoreError, SubmitError, Version,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -100,6 +100,22 @@ impl Journal for Redis {
 
     async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
         self.inner.discard_entries(shard, ids).await
+    }
+
+    async fn register(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
+        self.inner.register_node(node).await
+    }
+
+    async fn withdraw(&self, node: &NodeRecord) -> Result<(), StoreError> {
+        self.inner.withdraw_node(node).await
+    }
+
+    async fn nodes(&self) -> Result<NodesReading, StoreError> {
+        self.inner.read_nodes().await
+    }
+
+    async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
+        self.inner.read_owed().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

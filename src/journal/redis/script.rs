@@ -16,7 +16,10 @@ pub(super) enum Script {
     Handover,
     Input,
     Meta,
+    Nodes,
+    Owed,
     Owner,
+    Owners,
     Present,
     Publish,
     Read,
@@ -29,14 +32,17 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 14] = [
+pub(super) const TEXTS: [&str; 17] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
     include_str!("../../../redis/handover.lua"),
     include_str!("../../../redis/input.lua"),
     include_str!("../../../redis/meta.lua"),
+    include_str!("../../../redis/nodes.lua"),
+    include_str!("../../../redis/owed.lua"),
     include_str!("../../../redis/owner.lua"),
+    include_str!("../../../redis/owners.lua"),
     include_str!("../../../redis/present.lua"),
     include_str!("../../../redis/publish.lua"),
     include_str!("../../../redis/read.lua"),

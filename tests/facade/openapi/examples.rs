@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use outbound::http::Readiness;
+use outbound::http::{NodeShards, Readiness};
+use outbound::journal::port::NodeRole;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::kit::{call, description, facade, request};
+use crate::kit::{call, description, facade, request, two_nodes};
 use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
 use support::service::{Api, Reply, Service, message};
@@ -43,9 +44,17 @@ async fn every_example_is_what_the_wire_shows() {
     let mut examples = Examples { documented: description().await.examples(), shown: BTreeMap::new() };
     of_a_workspace(&mut examples).await;
     of_rejected_entries(&mut examples).await;
-    let held = Readiness { reasons: vec!["shard 3 is held by n2".to_owned()], ..Readiness::default() };
-    let reply = call(&facade(Arc::default(), held), request("GET", "/readyz", "")).await;
+    let why = "of the shards 0-3 assigned to this node shard 3 is not held: it is about to be acquired";
+    let missing = Readiness {
+        reasons: vec![why.to_owned()],
+        role: NodeRole::Worker,
+        shards: NodeShards { assigned: vec![0, 1, 2, 3], held: vec![0, 1, 2] },
+        ..Readiness::default()
+    };
+    let reply = call(&facade(Arc::default(), missing), request("GET", "/readyz", "")).await;
     examples.shows("not-ready", &reply.json());
+    let reply = call(&facade(Arc::new(two_nodes()), Readiness::default()), request("GET", "/v1/nodes", "")).await;
+    examples.shows("nodes", &reply.json());
 
     let Examples { documented, shown } = examples;
     let mut wrong = String::new();

@@ -92,7 +92,7 @@ async fn a_service_that_wakes_up_after_its_lease_attempts_nothing_that_another_n
 }
 
 #[tokio::test]
-async fn a_second_node_waits_and_takes_over_when_the_first_is_killed() {
+async fn a_second_node_takes_over_what_the_first_held_when_that_is_killed() {
     let mut chaos = Chaos::start().await;
     let workspaces = workspaces("w", 8);
     workspaces.iter().for_each(|one| chaos.receiver.treat(one, |how| how.delay = Duration::from_millis(60)));
@@ -101,9 +101,6 @@ async fn a_second_node_waits_and_takes_over_when_the_first_is_killed() {
     second.spawn();
     let published = chaos.publish(&parcels(&workspaces, "m", 60, 3)).acknowledged;
     chaos.until_received(100).await;
-    let waiting = second.api().get("/readyz").await;
-    assert!(waiting.body.to_string().contains("is held by node"), "{}", waiting.body);
-
     chaos.service.kill();
     let killed = Instant::now();
     chaos.until_settled().await;

@@ -136,6 +136,7 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
         journal: JournalConfig::Embedded(Some(folder.path().join("outbound.redb"))),
         compression: Compression::None,
         data_dir: folder.path().to_owned(),
+        static_shards: None,
         shards: None,
         policy: Policy::default(),
         timeout: TIMEOUT,

@@ -34,7 +34,11 @@ impl Disk {
     /// A journal on it with the writer on its own thread.
     pub(super) fn journal(self: &Arc<Self>) -> Result<Embedded, JournalFileError> {
         let (db, shards) = file::on(Attached(Arc::clone(self)), Some(super::SHARDS))?;
-        Ok(Embedded { store: EmbeddedStore::on_thread(db, shards, super::wall)?, clock: super::wall })
+        Ok(Embedded {
+            store: EmbeddedStore::on_thread(db, shards, super::wall)?,
+            clock: super::wall,
+            node: parking_lot::Mutex::default(),
+        })
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {

@@ -1,0 +1,315 @@
+//! How the shards of this node are, for readyz: what is assigned to it, what of that is held, and what is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::actor::rejections::Rejections;
+use crate::actor::shard::ShardStatus;
+use crate::actor::store_watch::StoreCondition;
+use crate::config::ShardSet;
+use crate::deliver::OUTAGE;
+use crate::journal::port::{NodeRecord, NodeRole};
+
+/// How each shard is, and what they have set aside.
+pub(super) struct Board {
+    statuses: Mutex<Statuses>,
+    rejections: Arc<Rejections>,
+    store: Arc<StoreCondition>,
+}
+
+struct Statuses {
+    /// By shard; `None` for one that does not run here.
+    of_shards: Vec<Option<ShardStatus>>,
+    standing: Standing,
+    leaving: bool,
+    all_held: bool,
+    /// Since when attempts wait that our own system could not make.
+    unable_since: Option<Instant>,
+}
+
+/// How this node stands among the others.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// What it tells of itself.
+    pub(super) record: Option<NodeRecord>,
+    /// What it is to run is decided.
+    pub(super) decided: bool,
+    /// What it is to run and no other node holds.
+    pub(super) assigned: ShardSet,
+    /// What it is to run and another node still holds, by that node.
+    pub(super) awaited: BTreeMap<String, ShardSet>,
+    /// What it was told to run and another node was too, by that node.
+    pub(super) contested: BTreeMap<String, ShardSet>,
+    /// What no node is to run.
+    pub(super) nobodys: ShardSet,
+    /// Another process has its id.
+    pub(super) shared_id: bool,
+}
+
+/// How the shards are, for readyz.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardReport {
+    /// Why this node does not do its work, one sentence each; empty when it does.
+    pub reasons: Vec<String>,
+    /// Workspaces that cannot be loaded.
+    pub unavailable: usize,
+    /// What an operator should look at although all work, one sentence each.
+    pub notices: Vec<String>,
+    /// Entries that this node has set aside since it started, by what was wrong.
+    pub rejected: BTreeMap<String, u64>,
+    /// What this node does.
+    pub role: NodeRole,
+    /// The shards that it is to run.
+    pub assigned: ShardSet,
+    /// The shards that it runs.
+    pub held: ShardSet,
+}
+
+impl Board {
+    pub(super) fn new(shards: u16) -> Self {
+        let statuses = Mutex::new(Statuses {
+            of_shards: vec![None; usize::from(shards)],
+            standing: Standing::default(),
+            leaving: false,
+            all_held: false,
+            unable_since: None,
+        });
+        Self { statuses, rejections: Arc::default(), store: Arc::default() }
+    }
+
+    pub(super) fn rejections(&self) -> &Arc<Rejections> {
+        &self.rejections
+    }
+
+    pub(super) fn store(&self) -> &Arc<StoreCondition> {
+        &self.store
+    }
+
+    /// The shard is so; `None` when it does not run here any more.
+    pub(super) fn set(&self, shard: u16, status: Option<ShardStatus>) {
+        let mut statuses = self.statuses.lock();
+        if let Some(place) = statuses.of_shards.get_mut(usize::from(shard)) {
+            *place = status;
+        }
+        statuses.log_changes();
+    }
+
+    /// The shard's actor has failed.
+    pub(super) fn failed(&self, shard: u16) {
+        self.set(shard, Some(ShardStatus::Waiting("its actor failed".to_owned())));
+    }
+
+    /// This node stands so among the others.
+    pub(super) fn stand(&self, standing: Standing) {
+        let mut statuses = self.statuses.lock();
+        if statuses.standing.contested != standing.contested {
+            standing.contested.iter().for_each(|other| warn!("{}", contested(other)));
+        }
+        statuses.standing = standing;
+        statuses.log_changes();
+    }
+
+    /// This node ends.
+    pub(super) fn leave(&self) {
+        self.statuses.lock().leaving = true;
+    }
+
+    pub(super) fn is_held(&self, shard: u16) -> bool {
+        self.statuses.lock().is_held(shard)
+    }
+
+    pub(super) fn report(&self) -> ShardReport {
+        let mut notices = self.rejections.notices();
+        notices.extend(self.store.notice());
+        let statuses = self.statuses.lock();
+        let standing = &statuses.standing;
+        let mut reasons = Vec::new();
+        if statuses.leaving {
+            reasons.push("the service is stopping: it gives its shards away".to_owned());
+        } else if !standing.decided && statuses.held().is_empty() {
+            reasons.push("which shards this node runs is not decided yet".to_owned());
+        }
+        reasons.extend(statuses.missing());
+        if standing.shared_id {
+            reasons.push("another process has this node's id: two processes share a data directory".to_owned());
+        }
+        statuses.add_conditions(&mut reasons, &mut notices);
+        let record = standing.record.clone().unwrap_or_default();
+        let role = if statuses.leaving { NodeRole::Leaving } else { record.role() };
+        ShardReport {
+            reasons,
+            unavailable: statuses.counts().map(|(_, counts)| counts.unavailable).sum(),
+            notices,
+            rejected: self.rejections.by_kind(),
+            role,
+            assigned: standing.assigned.clone(),
+            held: statuses.held(),
+        }
+    }
+}
+
+impl Statuses {
+    fn is_held(&self, shard: u16) -> bool {
+        matches!(self.of_shards.get(usize::from(shard)), Some(Some(ShardStatus::Held(_))))
+    }
+
+    fn held(&self) -> ShardSet {
+        (0..)
+            .zip(&self.of_shards)
+            .filter(|(_, status)| matches!(status, Some(ShardStatus::Held(_))))
+            .map(|(shard, _)| shard)
+            .collect()
+    }
+
+    fn counts(&self) -> impl Iterator<Item = (u16, &crate::actor::shard::core::ShardCounts)> {
+        (0..).zip(&self.of_shards).filter_map(|(shard, status)| match status {
+            Some(ShardStatus::Held(counts)) => Some((shard, counts)),
+            _ => None,
+        })
+    }
+
+    /// One sentence for all shards that are assigned and not held.
+    fn missing(&self) -> Option<String> {
+        let assigned = &self.standing.assigned;
+        let missing: ShardSet = assigned.iter().filter(|shard| !self.is_held(*shard)).collect();
+        let first = missing.iter().next()?;
+        let why = match self.of_shards.get(usize::from(first)) {
+            Some(Some(ShardStatus::Waiting(why))) => why.as_str(),
+            Some(Some(ShardStatus::Released)) => "it was just released",
+            _ => "it is about to be acquired",
+        };
+        Some(format!("of the {} assigned to this node {} not held: {why}", named(assigned), are(&missing)))
+    }
+
+    fn add_conditions(&self, reasons: &mut Vec<String>, notices: &mut Vec<String>) {
+        let silent: ShardSet =
+            self.counts().filter(|(_, counts)| counts.store_is_silent).map(|(shard, _)| shard).collect();
+        if !silent.is_empty() {
+            reasons.push(format!("{}: the store does not answer; nothing is attempted", named(&silent)));
+        }
+        for (shard, counts) in self.counts() {
+            if let Some(why) = &counts.unable_why {
+                let waiting = counts.unable;
+                notices.push(format!("shard {shard}: {waiting} messages wait for this machine: {why}"));
+            }
+        }
+        for (node, shards) in &self.standing.awaited {
+            let takes = "this node takes over what is released, or what its lease ends for";
+            notices.push(format!("{} still held by node {node}; {takes}", are(shards)));
+        }
+        notices.extend(self.standing.contested.iter().map(contested));
+        if !self.standing.nobodys.is_empty() && self.standing.decided && !self.leaving {
+            let nobodys = &self.standing.nobodys;
+            notices.push(format!(
+                "{} assigned to no node: give them to one with --static-shards, or start one without it",
+                are(nobodys)
+            ));
+        }
+    }
+
+    fn log_changes(&mut self) {
+        let assigned = &self.standing.assigned;
+        let all_held = self.standing.decided && assigned.iter().all(|shard| self.is_held(shard));
+        if all_held && !self.all_held {
+            info!(shards = %assigned, "All shards that are assigned to this node are held.");
+        }
+        self.all_held = all_held;
+        self.log_inability();
+    }
+
+    /// One line when the first attempt waits for this machine, and one when none does any more.
+    fn log_inability(&mut self) {
+        // An outage is logged where it is decided.
+        let why = self.counts().find_map(|(_, counts)| counts.unable_why.clone().filter(|why| **why != *OUTAGE));
+        match (why, self.unable_since) {
+            (Some(why), None) => {
+                warn!(%why, "Attempts cannot be made on this machine; they wait, and nothing is counted.");
+                self.unable_since = Some(Instant::now());
+            }
+            (None, Some(since)) => {
+                info!(lasted = ?since.elapsed(), "Every attempt can be made on this machine again.");
+                self.unable_since = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn contested((node, shards): (&String, &ShardSet)) -> String {
+    format!(
+        "{} in --static-shards of node {node} too: give each shard to one node; who has its lease runs it",
+        are(shards)
+    )
+}
+
+/// `shard 3`, or `shards 3-5`.
+fn named(shards: &ShardSet) -> String {
+    format!("shard{} {shards}", if shards.len() == 1 { "" } else { "s" })
+}
+
+/// `shard 3 is`, or `shards 3-5 are`.
+fn are(shards: &ShardSet) -> String {
+    format!("{} {}", named(shards), if shards.len() == 1 { "is" } else { "are" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::shard::core::ShardCounts;
+
+    fn set(text: &str) -> ShardSet {
+        text.parse().unwrap()
+    }
+
+    fn held() -> Option<ShardStatus> {
+        Some(ShardStatus::Held(ShardCounts::default()))
+    }
+
+    #[test]
+    fn what_is_assigned_and_missing_is_one_reason() {
+        let board = Board::new(16);
+        assert_eq!(board.report().reasons, ["which shards this node runs is not decided yet"]);
+        let assigned = set("0-7");
+        let standing = Standing { decided: true, assigned, ..Standing::default() };
+        board.stand(standing.clone());
+        assert_eq!(
+            board.report().reasons,
+            ["of the shards 0-7 assigned to this node shards 0-7 are not held: it is about to be acquired"]
+        );
+        (0..7).for_each(|shard| board.set(shard, held()));
+        board.set(7, Some(ShardStatus::Waiting("shard 7 is held by node n2 now".to_owned())));
+        let report = board.report();
+        assert_eq!(
+            report.reasons,
+            ["of the shards 0-7 assigned to this node shard 7 is not held: shard 7 is held by node n2 now"]
+        );
+        assert_eq!((report.assigned, report.held), (set("0-7"), set("0-6")));
+        board.set(7, held());
+        assert_eq!((board.report().reasons, board.report().notices), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn what_another_node_still_holds_keeps_no_node_from_being_ready() {
+        let board = Board::new(16);
+        let awaited = BTreeMap::from([("n2".to_owned(), set("0-7"))]);
+        board.stand(Standing { decided: true, awaited, ..Standing::default() });
+        let report = board.report();
+        assert_eq!(report.reasons, Vec::<String>::new());
+        assert_eq!(report.notices.len(), 1, "{:?}", report.notices);
+        assert!(report.notices[0].starts_with("shards 0-7 are still held by node n2; "), "{:?}", report.notices);
+    }
+
+    #[test]
+    fn a_node_that_ends_is_not_ready() {
+        let board = Board::new(1);
+        board.stand(Standing { decided: true, ..Standing::default() });
+        assert_eq!((board.report().reasons, board.report().role), (Vec::new(), NodeRole::Standby));
+        board.leave();
+        assert_eq!(board.report().reasons, ["the service is stopping: it gives its shards away"]);
+        assert_eq!(board.report().role, NodeRole::Leaving);
+    }
+}

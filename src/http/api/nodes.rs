@@ -1,0 +1,109 @@
+//! `GET /v1/nodes`: the nodes that share the store, who holds which shard, and what each shard owes; admin only.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use futures_util::future::try_join;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::config::{NODE_GONE_AFTER, ShardSet};
+use crate::http::auth::caller::Admin;
+use crate::http::openapi::call::{ApiCall, sample};
+use crate::http::openapi::problems::{ADMIN_ONLY, TOKEN};
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::state::FacadeState;
+use crate::journal::port::{NodeRole, NodesReading, Owed, SeenNode};
+use crate::workspace::time::Time;
+
+/// Who runs what.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct NodeList {
+    /// The nodes, by id. One that is gone is listed for another minute.
+    nodes: Vec<ListedNode>,
+    /// Every shard, by number.
+    shards: Vec<ListedShard>,
+}
+
+/// A node.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Node)]
+struct ListedNode {
+    /// Kept in its data directory.
+    id: String,
+    /// Where its facade listens.
+    address: String,
+    /// The program's version.
+    version: String,
+    /// What it does.
+    role: NodeRole,
+    /// Whether it told of itself within the last seconds.
+    alive: bool,
+    /// When it started.
+    began_at: Time,
+    /// When it told of itself last.
+    seen_at: Time,
+    /// What `--static-shards` says; null when it shares the shards with the others.
+    static_shards: Option<String>,
+    /// The shards that it holds.
+    shards: Vec<u16>,
+}
+
+/// A shard.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Shard)]
+struct ListedShard {
+    /// Its number.
+    shard: u16,
+    /// The node that holds it; null when none does.
+    node: Option<String>,
+    /// Messages that are owed: not yet attempted, or whose outcome is not yet durable.
+    owed: u64,
+    /// When the oldest of them came; null when none is owed.
+    oldest_at: Option<Time>,
+}
+
+impl NodeList {
+    fn new(reading: &NodesReading, owed: &[Owed]) -> Self {
+        let holder = |shard: usize| reading.owners.get(shard)?.as_ref().map(|owner| owner.node.clone());
+        let node = |seen: &SeenNode| {
+            let record = &seen.record;
+            let holds = |shard: &u16| holder(usize::from(*shard)).as_ref() == Some(&record.id);
+            ListedNode {
+                id: record.id.clone(),
+                address: record.address.clone(),
+                version: record.version.clone(),
+                role: record.role(),
+                alive: reading.at.since(seen.seen) < NODE_GONE_AFTER,
+                began_at: seen.began,
+                seen_at: seen.seen,
+                static_shards: record.static_shards.as_ref().map(ShardSet::to_string),
+                shards: (0..).take(reading.owners.len()).filter(holds).collect(),
+            }
+        };
+        let shard = |(shard, owed): (u16, &Owed)| {
+            // An id begins with the time at which the entry was appended.
+            let oldest = owed.oldest.map(|id| Time::from_unix_ms(i64::try_from(id.ms).unwrap_or(i64::MAX)));
+            ListedShard { shard, node: holder(usize::from(shard)), owed: owed.messages, oldest_at: oldest }
+        };
+        Self { nodes: reading.nodes.iter().map(node).collect(), shards: (0..).zip(owed).map(shard).collect() }
+    }
+}
+
+pub(in crate::http) async fn list(State(state): State<Arc<FacadeState>>, _: Admin) -> Result<Json<NodeList>, Problem> {
+    let journal = &state.facade.journal;
+    let (reading, owed) = state.reader.small(None, try_join(journal.nodes(), journal.owed())).await?;
+    Ok(Json(NodeList::new(&reading, &owed)))
+}
+
+/// The calls of this resource.
+pub(in crate::http) fn calls() -> Vec<ApiCall> {
+    vec![
+        ApiCall::get("/v1/nodes", list)
+            .named("listNodes", "Who runs what")
+            .says("The nodes that share the store, who holds which shard, and what each shard owes.")
+            .answers::<NodeList>(200, "The nodes and the shards", &[sample!("nodes", "Two nodes, one of them gone")])
+            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::StoreAway]]),
+    ]
+}

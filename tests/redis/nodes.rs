@@ -1,0 +1,7 @@
+//! Several programs on one Redis: who runs which shard, how shards move, and what nobody notices of it.
+
+mod bench;
+mod moves;
+mod sharing;
+mod fixed;
+mod mistakes;

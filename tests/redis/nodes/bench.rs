@@ -1,0 +1,142 @@
+//! Nodes on one Redis, and a receiver.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use outbound::message::WorkspaceId;
+use serde_json::{Value, json};
+
+use support::endpoint::Receiver;
+use support::process::until;
+use support::redis_server::RedisServer;
+use support::service::{Service, message};
+
+/// Shards of every service here.
+pub(crate) const SHARDS: u16 = 16;
+
+pub(crate) struct Nodes {
+    pub(crate) redis: RedisServer,
+    pub(crate) receiver: Receiver,
+    pub(crate) nodes: Vec<Service>,
+}
+
+impl Nodes {
+    /// So many nodes that share the shards, ready and done with moving.
+    pub(crate) async fn start(n: usize) -> Self {
+        let flags: Vec<&[&str]> = vec![&[]; n];
+        let nodes = Self::start_with(&flags).await;
+        nodes.until_shared(&(0..n).collect::<Vec<_>>()).await;
+        nodes
+    }
+
+    /// One node for each list of flags, which listens.
+    pub(crate) async fn start_with(flags: &[&[&str]]) -> Self {
+        let redis = RedisServer::start();
+        let mut nodes = Self { redis, receiver: Receiver::start(), nodes: Vec::new() };
+        for flags in flags {
+            nodes.add(flags);
+        }
+        nodes
+    }
+
+    /// Starts one more.
+    pub(crate) fn add(&mut self, flags: &[&str]) {
+        let mut node = Service::new(&self.redis.url(), flags);
+        node.spawn();
+        self.nodes.push(node);
+    }
+
+    /// What a node's readyz says, and its status.
+    pub(crate) async fn ready(&self, node: usize) -> (u16, Value) {
+        let reply = self.nodes[node].api().get("/readyz").await;
+        (reply.status.as_u16(), reply.body)
+    }
+
+    /// What a node runs, as its readyz says.
+    pub(crate) async fn held(&self, node: usize) -> BTreeSet<u64> {
+        let (_, body) = self.ready(node).await;
+        numbers(&body["shards"]["held"])
+    }
+
+    /// Waits until a node runs exactly these.
+    pub(crate) async fn until_holds(&self, node: usize, shards: &[u64]) {
+        let wanted: BTreeSet<u64> = shards.iter().copied().collect();
+        until(&format!("node {node} runs {shards:?}"), async || self.held(node).await == wanted).await;
+    }
+
+    /// Waits until these nodes are ready, run every shard once, and none runs more than its part.
+    pub(crate) async fn until_shared(&self, among: &[usize]) {
+        let part = usize::from(SHARDS).div_ceil(among.len());
+        until(&format!("{among:?} share the shards"), async || {
+            let (mut all, mut count) = (BTreeSet::new(), 0);
+            for node in among {
+                let (status, body) = self.ready(*node).await;
+                let held = numbers(&body["shards"]["held"]);
+                let quiet = body["reasons"].as_array().is_some_and(Vec::is_empty);
+                if status != 200 || !quiet || held.len() > part {
+                    return false;
+                }
+                count += held.len();
+                all.extend(held);
+            }
+            (all.len(), count) == (usize::from(SHARDS), usize::from(SHARDS))
+        })
+        .await;
+    }
+
+    /// Saves the receiver's URL for workspaces, through the first node.
+    pub(crate) async fn save(&self, workspaces: &[String]) {
+        for workspace in workspaces {
+            self.nodes[0].api().save(workspace, &json!({"url": self.receiver.url(workspace)})).await.ok();
+        }
+    }
+
+    /// Appends messages in turn, so many a second, in a thread of its own. Answers when each was appended.
+    pub(crate) fn load(
+        &self,
+        workspaces: &[String],
+        messages: usize,
+        a_second: u32,
+    ) -> std::thread::JoinHandle<BTreeMap<String, Instant>> {
+        let (url, workspaces) = (self.redis.url(), workspaces.to_vec());
+        std::thread::spawn(move || {
+            let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+            let (began, mut sent) = (Instant::now(), BTreeMap::new());
+            for (n, workspace) in workspaces.iter().cycle().take(messages).enumerate() {
+                let due = began + Duration::from_secs(1) * u32::try_from(n).unwrap() / a_second;
+                std::thread::sleep(due.saturating_duration_since(Instant::now())); // The rate is what is wanted.
+                let id = format!("{workspace}-{n:05}");
+                let text = message(&format!("+{}", n % 3), &id);
+                sent.insert(id, Instant::now());
+                let mut add = redis::cmd("XADD");
+                add.arg(stream(workspace)).arg("*").arg("workspace").arg(workspace).arg("message").arg(text);
+                add.query::<String>(&mut connection).unwrap();
+            }
+            sent
+        })
+    }
+
+    /// Waits until nothing is owed.
+    pub(crate) async fn until_settled(&self) {
+        let owed = || (0..SHARDS).map(|n| self.redis.call::<usize>(&["XLEN", &format!("outbound:{{{n}}}:messages")]));
+        until("nothing is owed", async || owed().sum::<usize>() == 0).await;
+    }
+
+    /// The id of a node.
+    pub(crate) fn id(&self, node: usize) -> String {
+        std::fs::read_to_string(self.nodes[node].data_dir().join("node-id")).unwrap().trim().to_owned()
+    }
+}
+
+pub(crate) fn numbers(list: &Value) -> BTreeSet<u64> {
+    list.as_array().unwrap().iter().map(|number| number.as_u64().unwrap()).collect()
+}
+
+pub(crate) fn stream(workspace: &str) -> String {
+    let shard = workspace.parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    format!("outbound:{{{shard}}}:messages")
+}
+
+pub(crate) fn workspaces(n: usize) -> Vec<String> {
+    (0..n).map(|n| format!("w{n}")).collect()
+}

@@ -1,0 +1,35 @@
+//! What operators get wrong with several nodes, each told in one sentence, and nothing lost by it.
+
+use std::fs;
+
+use crate::nodes::bench::Nodes;
+use support::process::until;
+use support::service::Service;
+
+#[tokio::test]
+async fn another_number_of_shards_is_refused() {
+    let nodes = Nodes::start(1).await;
+    let ended = Service::new(&nodes.redis.url(), &["--shards", "8"]).refused();
+    assert!(ended.stderr.contains("Redis holds 16 shards but 8 were asked for"), "{}", ended.stderr);
+}
+
+/// A copy of a data directory has the same node id.
+#[tokio::test]
+async fn two_processes_with_one_node_id_are_told() {
+    let mut nodes = Nodes::start(1).await;
+    let twin = Service::new(&nodes.redis.url(), &[]);
+    fs::create_dir_all(twin.data_dir()).unwrap();
+    fs::copy(nodes.nodes[0].data_dir().join("node-id"), twin.data_dir().join("node-id")).unwrap();
+    nodes.nodes.push(twin);
+    nodes.nodes[1].spawn();
+    for node in 0..2 {
+        until("both tell it", async || {
+            let (status, body) = nodes.ready(node).await;
+            status == 503 && body["reasons"].to_string().contains("two processes share a data directory")
+        })
+        .await;
+        assert!(nodes.nodes[node].log().contains("Another process has this node's id"));
+    }
+    nodes.nodes[1].kill();
+    nodes.until_shared(&[0]).await;
+}

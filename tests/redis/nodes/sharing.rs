@@ -1,0 +1,137 @@
+//! Who runs what: shared out, told, and taken over.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::nodes::bench::{Nodes, SHARDS, numbers, workspaces};
+use support::process::{outbound, until};
+use support::service::{TOKEN, message};
+
+#[tokio::test]
+async fn three_nodes_share_the_shards_and_each_answers_for_all() {
+    let nodes = Nodes::start(3).await;
+    let mut owners = vec![Value::Null; usize::from(SHARDS)];
+    for node in 0..3 {
+        let (status, body) = nodes.ready(node).await;
+        assert_eq!(
+            (status, &body["role"], &body["shards"]["assigned"]),
+            (200, &json!("worker"), &body["shards"]["held"])
+        );
+        for shard in numbers(&body["shards"]["held"]) {
+            owners[usize::try_from(shard).unwrap()] = nodes.id(node).into();
+        }
+    }
+    for node in 0..3 {
+        let listed = nodes.nodes[node].api().get("/v1/nodes").await.ok();
+        let by_shard: Vec<Value> = listed["shards"].as_array().unwrap().iter().map(|one| one["node"].clone()).collect();
+        assert_eq!(by_shard, owners);
+        let listed = listed["nodes"].as_array().unwrap();
+        assert!(listed.iter().all(|one| one["alive"] == true && one["role"] == "worker"), "{listed:?}");
+        let address = nodes.nodes[node].api().address().to_string();
+        assert!(listed.iter().any(|one| one["id"] == nodes.id(node) && one["address"] == address), "{listed:?}");
+    }
+
+    // Any facade answers for any workspace.
+    let workspaces = workspaces(6);
+    for (n, workspace) in workspaces.iter().enumerate() {
+        let api = nodes.nodes[n % 3].api();
+        api.save(workspace, &json!({"url": nodes.receiver.url(workspace)})).await.ok();
+        nodes.nodes[(n + 1) % 3]
+            .api()
+            .publish(workspace, &message("+1", &format!("m-{workspace}")))
+            .await
+            .unwrap()
+            .ok();
+        let api = nodes.nodes[(n + 2) % 3].api();
+        api.until(workspace, "it is delivered", |webhook| webhook["last_attempt"]["outcome"] == "delivered").await;
+    }
+}
+
+#[tokio::test]
+async fn nodes_prints_who_holds_what_and_what_is_owed_since_when() {
+    let nodes = Nodes::start(2).await;
+    nodes.receiver.hold();
+    let workspace = workspaces(1);
+    nodes.save(&workspace).await;
+    let posted = nodes.load(&workspace, 5, 1_000).join().unwrap();
+    nodes.receiver.until("one is under way", |arrivals| !arrivals.is_empty()).await;
+    let server = format!("http://{}", nodes.nodes[1].api().address());
+    let print = |flags: &[&str]| {
+        let mut command = outbound(&["nodes", "--server", &server]);
+        let output = command.args(flags).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json: Value = serde_json::from_str(&print(&["--json"])).unwrap();
+    let owing: Vec<&Value> = json["shards"].as_array().unwrap().iter().filter(|one| one["owed"] != 0).collect();
+    assert_eq!((owing.len(), &owing[0]["owed"]), (1, &json!(posted.len())));
+    let (holder, oldest) = (owing[0]["node"].as_str().unwrap(), owing[0]["oldest_at"].as_str().unwrap());
+    let text = print(&[]);
+    let line = text.lines().find(|line| line.contains(oldest)).unwrap_or_else(|| panic!("{oldest} in {text}"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, [owing[0]["shard"].to_string().as_str(), holder, "5", oldest]);
+    for node in 0..2 {
+        assert!(text.lines().any(|line| line.starts_with(&nodes.id(node)) && line.contains("worker")), "{text}");
+    }
+    nodes.receiver.release();
+}
+
+#[tokio::test]
+async fn a_node_that_starts_beside_as_many_as_there_are_shards_is_ready_with_none() {
+    let mut nodes = Nodes::start_with(&[&["--shards", "1"]]).await;
+    nodes.until_holds(0, &[0]).await;
+    nodes.add(&[]);
+    until("the second is ready", async || {
+        let (status, body) = nodes.ready(1).await;
+        status == 200 && body["role"] == "standby" && body["reasons"] == json!([])
+    })
+    .await;
+    nodes.nodes[0].terminate().await;
+    nodes.until_holds(1, &[0]).await;
+    assert_eq!(nodes.ready(1).await.1["role"], "worker");
+}
+
+/// Until the lease of the dead ends, the others are ready and say in one reason what they wait for.
+#[tokio::test]
+async fn what_a_killed_node_held_is_taken_over_when_its_lease_ends() {
+    let mut nodes = Nodes::start(2).await;
+    let held = nodes.held(0).await;
+    let dead = nodes.id(0);
+    nodes.nodes[0].kill();
+    let killed = Instant::now();
+    until("the other waits for the leases", async || {
+        let (status, body) = nodes.ready(1).await;
+        assert_eq!(status, 200, "{body}");
+        let reasons = body["reasons"].as_array().unwrap();
+        assert!(reasons.len() <= 1, "{reasons:?}");
+        reasons.iter().any(|reason| reason.as_str().unwrap().contains(&format!("still held by node {dead}")))
+    })
+    .await;
+    nodes.until_shared(&[1]).await;
+    let took = killed.elapsed();
+    assert!(took > Duration::from_secs(6), "a live lease was taken after {took:?}: {held:?}");
+}
+
+#[tokio::test]
+async fn what_a_killed_node_held_is_taken_at_once_when_the_same_node_comes_back() {
+    let mut nodes = Nodes::start(2).await;
+    let held = nodes.held(0).await;
+    nodes.nodes[0].kill();
+    let killed = Instant::now();
+    nodes.nodes[0].launch().await;
+    until("it runs what it ran", async || nodes.held(0).await == held).await;
+    assert!(killed.elapsed() < Duration::from_secs(8), "{:?}", killed.elapsed());
+    nodes.until_shared(&[0, 1]).await;
+}
+
+/// A node that was stopped for longer than its lease: the other has its shards, and gives it a part again.
+#[tokio::test]
+async fn a_node_that_slept_for_longer_than_its_lease_gets_its_part_again() {
+    let nodes = Nodes::start(2).await;
+    nodes.nodes[0].pause();
+    let all: Vec<u64> = (0..u64::from(SHARDS)).collect();
+    nodes.until_holds(1, &all).await;
+    nodes.nodes[0].resume();
+    nodes.until_shared(&[0, 1]).await;
+}
