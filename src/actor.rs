@@ -15,12 +15,13 @@
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`, `report_queue`), one workspace
 //! (`workspace`, its `core`, and what stays of it without work: `resident`), one shard (`shard`, its `core`, and the
-//! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), and the way in
+//! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), what waits (`waiting_board`), and the way in
 //! (`handle`).
 
 mod protocol;
 mod rejections;
 mod store_watch;
+mod waiting_board;
 mod report_queue;
 mod workspace;
 mod shard;

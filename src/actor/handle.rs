@@ -24,15 +24,18 @@ use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::actor::shard::{ShardActor, ShardStatus, Tools};
 use crate::actor::store_watch::{StoreCondition, watch_store};
+use crate::actor::waiting_board::{WaitingBoard, WaitingTeller, WaitingWorkspaces};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier, OUTAGE, Outage};
 use crate::journal::port::{Holder, Journal, StoreError, StoreTrouble};
+use crate::message::WorkspaceId;
 use crate::notify::Mailer;
 use crate::seal::Keyring;
 use crate::sign::Secret;
 use crate::workspace::Policy;
 use crate::workspace::time::Clock;
+use crate::workspace::view::WaitingView;
 
 /// What the shards run with.
 #[derive(Clone)]
@@ -74,6 +77,7 @@ struct Board {
     statuses: Mutex<Statuses>,
     rejections: Arc<Rejections>,
     store: Arc<StoreCondition>,
+    waiting: WaitingBoard,
 }
 
 struct Statuses {
@@ -151,6 +155,14 @@ impl Handle {
         })
     }
 
+    /// A function that says what waits of a workspace, for the facade.
+    #[must_use]
+    pub fn waiting(&self) -> Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync> {
+        let board = Arc::clone(&self.board);
+        let shards = u16::try_from(board.statuses.lock().of_shards.len()).unwrap_or(u16::MAX);
+        Arc::new(move |workspace| board.waiting.of(workspace.shard(shards), workspace))
+    }
+
     /// Waits until the shards stop by themselves, which they only do when one failed.
     pub async fn died(&mut self) -> Died {
         if let Some(ended) = &mut self.ended {
@@ -180,13 +192,16 @@ impl Handle {
 impl Board {
     fn new(of_shards: Vec<ShardStatus>) -> Self {
         let statuses = Mutex::new(Statuses { of_shards, unable_since: None });
-        Self { statuses, rejections: Arc::default(), store: Arc::default() }
+        Self { statuses, rejections: Arc::default(), store: Arc::default(), waiting: WaitingBoard::default() }
     }
 
     fn set(&self, shard: usize, status: ShardStatus) {
         let mut board = self.statuses.lock();
         let all_held = |board: &Statuses| board.of_shards.iter().all(|status| matches!(status, ShardStatus::Held(_)));
         let were_held = all_held(&board);
+        if !matches!(status, ShardStatus::Held(_)) {
+            self.waiting.set(u16::try_from(shard).unwrap_or(u16::MAX), WaitingWorkspaces::default());
+        }
         if let Some(place) = board.of_shards.get_mut(shard) {
             *place = status;
         }
@@ -321,7 +336,7 @@ fn start_shards(
         });
         let core = ShardCore::new(identity, Limits::default(), options.clock, admission, Instant::now())
             .count_in(&board.rejections);
-        let board = Arc::clone(board);
+        let (board, told) = (Arc::clone(board), Arc::clone(board));
         let tools = Tools {
             journal: Arc::clone(&options.journal),
             courier: Rc::clone(&courier),
@@ -332,6 +347,7 @@ fn start_shards(
             holder: Holder { node: options.node.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
+            waiting: WaitingTeller::new(Box::new(move |waiting| told.waiting.set(shard, waiting))),
         };
         ShardActor::create(|ctx| ShardActor::new(core, tools, released, ctx))
     };

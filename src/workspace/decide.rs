@@ -34,6 +34,16 @@ pub struct SaveContext<'a> {
     pub mails_begun: &'a [MailId],
 }
 
+/// Whether the webhook still is what the caller saw, where the caller says what that was. Asked before anything of the
+/// command is applied, so that of two saves of one revision only the first is.
+///
+/// # Errors
+/// [`Refusal::ChangedMeanwhile`].
+pub fn unchanged(state: &State, if_match: Option<&[u64]>) -> Result<(), Refusal> {
+    let is_seen = if_match.is_none_or(|seen| seen.contains(&state.webhook.revision()));
+    if is_seen { Ok(()) } else { Err(Refusal::ChangedMeanwhile) }
+}
+
 /// Save: `WebhookSaved`, and `MailDropped` for each mail that is owed and whose sending has not begun:
 /// who saves looks at the webhook. Nothing where neither the configuration nor a count would change.
 ///
@@ -169,7 +179,18 @@ pub fn test_allowed(state: &State, now: Time) -> Result<(), Refusal> {
     }
 }
 
-/// The outcome of an attempt, of either trigger. `attempt.errors` comes in empty and is decided
+/// Whether the attempt with that seq may be sent again now.
+///
+/// # Errors
+/// [`Refusal::NoSuchAttempt`] where the workspace was forgotten since, and those of [`test_allowed`].
+pub fn again_allowed(state: &State, attempt: u64, now: Time) -> Result<(), Refusal> {
+    if attempt <= state.forgotten || attempt > state.seq {
+        return Err(Refusal::NoSuchAttempt);
+    }
+    test_allowed(state, now)
+}
+
+/// The outcome of an attempt, of any trigger. `attempt.errors` comes in empty and is decided
 /// here; the 11th error in a row adds `WebhookDisabled`. `now` is when the outcome was known. The 5th
 /// error, and the first success after a switch-off by errors, add `MailOwed` where `policy` says so.
 ///
@@ -183,7 +204,7 @@ pub fn outcome(state: &State, mut attempt: Attempt, now: Time, policy: &Policy) 
     }
     let counts = match attempt.trigger {
         Trigger::Message => webhook.enabled && attempt.config == webhook.config,
-        Trigger::Test => {
+        Trigger::Test | Trigger::Again => {
             if state.test.as_ref().is_none_or(|test| test.attempt.webhook_id != attempt.webhook_id) {
                 return Vec::new();
             }

@@ -95,6 +95,19 @@ pub enum Trigger {
     Message,
     /// An operator asked for a test.
     Test,
+    /// An operator asked for what an attempt sent to be sent once more.
+    Again,
+}
+
+impl Trigger {
+    /// Whether a person asked for it: it moves no counter and waits for no chat.
+    #[must_use]
+    pub const fn is_asked_for(self) -> bool {
+        match self {
+            Self::Message => false,
+            Self::Test | Self::Again => true,
+        }
+    }
 }
 
 /// One POST and what came of it.
@@ -126,6 +139,25 @@ pub struct Attempt {
     /// What came back, when anything did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Arc<Response>>,
+}
+
+impl Attempt {
+    /// How long the message waited for its turn, in milliseconds: from its entry's time, that of its source's where it was
+    /// handed over, to the attempt. 0 for an entry from the future, and for what a person asked for.
+    #[must_use]
+    pub fn waited_ms(&self) -> u64 {
+        if self.trigger.is_asked_for() {
+            return 0;
+        }
+        let entered = entry_named_by(&self.webhook_id).unwrap_or(self.entry);
+        u64::try_from(self.at.unix_ms()).unwrap_or(0).saturating_sub(entered.ms)
+    }
+}
+
+/// The entry that a `webhook-id` ends with ([contract, section 2](crate::docs::contract#2-the-post-out)).
+#[must_use]
+pub fn entry_named_by(webhook_id: &str) -> Option<EntryId> {
+    webhook_id.rsplit_once('_')?.1.parse().ok()
 }
 
 /// Why bodies are omitted from the log, the only reason there is.

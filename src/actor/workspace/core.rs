@@ -184,7 +184,7 @@ impl WorkspaceCore {
     }
 
     fn outcome(&mut self, finished: FinishedAttempt, out: &mut Decided) {
-        if finished.start.trigger == Trigger::Test {
+        if finished.start.trigger.is_asked_for() {
             return self.test_outcome(&finished, out);
         }
         let entry = finished.start.item.entry;
@@ -231,11 +231,16 @@ impl WorkspaceCore {
             self.test.queue(id, command);
             return;
         }
+        if let Err(refusal) = decide::unchanged(&self.state, command.if_match.as_deref()) {
+            out.steps.push(Step { settled_commands: vec![id], ..self.refusal(id, refusal) });
+            return;
+        }
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
-            Action::Test { .. } => return self.begin_test(id, command, out),
+            Action::Test { .. } | Action::Sample => return self.begin_test(id, command, out),
+            Action::Again(sent) => return self.send_again(id, &command, sent, out),
             Action::Forget => return self.forget(id, &command.by, out),
         };
         let step = match decided {
