@@ -17,7 +17,7 @@ pub const REQUEST_BUFFER_MAX: usize = 2 * REQUEST_HEAD_MAX;
 /// Bytes of the form to sign in with: a token of at most 2 KiB, percent-encoded.
 pub const SIGN_IN_BODY_MAX: usize = 4 * 1024;
 /// Bytes of that form where it brings along what was typed when the session had ended; a larger one is not kept.
-pub const KEPT_FORM_BODY_MAX: usize = 16 * 1024;
+pub const UNSENT_FORM_BODY_MAX: usize = 16 * 1024;
 /// How long that form may take to arrive.
 pub const SIGN_IN_READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// Requests of callers with a valid token being answered at a time; more get 503.

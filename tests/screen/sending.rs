@@ -9,8 +9,8 @@ use standardwebhooks::Webhook;
 use crate::browser::Kind;
 use crate::stage::{Stage, WORKSPACE};
 
-/// The down-arrow key, as WebDriver writes it.
-const DOWN: &str = "\u{e015}";
+/// The up-arrow key, as WebDriver writes it.
+const UP: &str = "\u{e013}";
 
 #[tokio::test]
 async fn on_the_first_visit_a_sample_shows_whether_the_url_works() {
@@ -180,7 +180,7 @@ async fn an_open_attempt_stays_while_new_ones_are_counted() {
     browser.run("document.querySelector(\"#attempt-list summary[tabindex='0']\").focus()").await;
     let focused = "return document.activeElement.closest('li').id";
     let first = browser.run(focused).await;
-    browser.keys(DOWN).await;
+    browser.keys(UP).await;
     assert_ne!(browser.run(focused).await, first);
     assert_eq!(browser.count("#attempt-list summary[tabindex='0']").await, 1);
 

@@ -57,13 +57,14 @@ async fn the_later_is_refused(kind: Kind) {
 
 async fn every_form_of_the_condition(bench: &Bench, url: &str) {
     let api = bench.api();
-    let tag = api.etag("acme").await;
-    let same = json!({"url": url, "enabled": true, "owner_email": null});
-    for fits in ["*".to_owned(), format!("\"77\", {tag}"), tag.clone()] {
-        assert_eq!(api.save_if("acme", &fits, &same).await.status, 200, "{fits}");
-        api.save("acme", &json!({"url": url})).await.ok();
-        assert_eq!(api.save_if("acme", &api.etag("acme").await, &same).await.status, 200);
+    for form in ["*", "<tag>", "\"77\", <tag>", "W/\"1\" ,<tag>,"] {
+        let before = api.etag("acme").await;
+        let other = json!({"url": url, "headers": {"x-form": form}});
+        let reply = api.save_if("acme", &form.replace("<tag>", &before), &other).await;
+        assert_eq!(reply.status, 200, "{form}: {}", reply.body);
+        assert_ne!(api.etag("acme").await, before, "{form}");
     }
+    let same = json!({"url": url, "enabled": true, "owner_email": null, "headers": null});
     let tag = api.etag("acme").await;
     for other in [format!("W/{tag}"), "\"77\"".to_owned(), "\"abc\"".to_owned(), "\"\"".to_owned()] {
         assert_eq!(api.save_if("acme", &other, &same).await.problem(), (412, "changed-meanwhile"), "{other}");

@@ -22,3 +22,4 @@ mod silent_store;
 mod start;
 mod store;
 mod survive;
+mod waiting;

@@ -4,8 +4,8 @@
 use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
+use super::after_sign_in::AfterSignIn;
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::kept::Then;
 use super::typed::{FIELDS, SEEN, URL};
 use crate::http::body::FormFields;
 use crate::message::WorkspaceId;
@@ -40,7 +40,7 @@ pub(super) fn sign_in(
     path: &str,
     workspace: &WorkspaceId,
     error: Option<&str>,
-    kept: Option<(Then, &FormFields)>,
+    kept: Option<(AfterSignIn, &FormFields)>,
 ) -> Html<String> {
     let then = kept.map(|(then, _)| format!("/{}", then.word())).unwrap_or_default();
     let body = html! {

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 
+use super::after_sign_in::AfterSignIn;
 use super::curl::curl;
 use super::filter::AttemptFilter;
-use super::kept::Then;
 use super::model::{Model, SecretShown};
 use super::notice::{Notice, late};
 use super::page::{latest as latest_page, page};
@@ -108,12 +108,12 @@ async fn log(
 
 /// Save.
 async fn save(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
-    state.saved(submitted, Then::Save).await
+    state.saved(submitted, AfterSignIn::Save).await
 }
 
 /// Save and test.
 async fn save_and_test(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
-    state.saved(submitted, Then::SaveAndTest).await
+    state.saved(submitted, AfterSignIn::SaveAndTest).await
 }
 
 /// A test of what is saved; what is typed stays.
@@ -170,14 +170,14 @@ async fn rotate(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> 
 
 impl FacadeState {
     /// Saves the form, and tests it.
-    pub(super) async fn saved(&self, submitted: Submitted, then: Then) -> Response {
+    pub(super) async fn saved(&self, submitted: Submitted, then: AfterSignIn) -> Response {
         let Submitted { session, fields } = submitted;
         let typed = Typed::sent(|name| fields.get(name).to_owned());
         let save = match save_body::parse(typed.body().as_bytes(), &self.facade.guard) {
             Ok(save) => save,
             Err(problem) => return self.refused(&session, Some(typed), problem).await,
         };
-        let tests = then == Then::SaveAndTest;
+        let tests = then == AfterSignIn::SaveAndTest;
         let action = if tests { Action::Test { save: Some(save) } } else { Action::Save(save) };
         // A form that does not say what its reader saw has seen nothing that there is.
         let seen = Some(typed.seen.into_iter().collect());

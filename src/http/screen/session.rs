@@ -14,8 +14,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::after_sign_in::AfterSignIn;
 use super::frame;
-use super::kept::Then;
 use crate::http::auth::caller::{AuthError, Caller, Scope, named_workspace};
 use crate::http::auth::cookie::SessionOf;
 use crate::http::auth::failures::peer;
@@ -126,7 +126,7 @@ impl FacadeState {
         workspace: &WorkspaceId,
         status: StatusCode,
         error: &str,
-        then: Then,
+        then: AfterSignIn,
         fields: &FormFields,
     ) -> Response {
         let root = self.facade.access.origin.path();

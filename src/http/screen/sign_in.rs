@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::kept::{KEPT, Then};
+use super::after_sign_in::{AfterSignIn, UNSENT_FORM};
 use super::session::{NO_SESSION_HERE, Session, put_cookie};
 use super::submitted::{Submitted, from_elsewhere};
 use crate::config::{SESSION_MAX, SIGN_IN_BODY_MAX, SIGN_IN_READ_TIMEOUT};
@@ -39,16 +39,16 @@ pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Reques
 
 /// Begins one, and saves what had been sent without.
 pub(super) async fn begin_and_save(state: State<Arc<FacadeState>>, request: Request) -> Response {
-    begin_and(state, request, Then::Save).await
+    begin_and(state, request, AfterSignIn::Save).await
 }
 
 /// Begins one, and saves and tests what had been sent without.
 pub(super) async fn begin_and_test(state: State<Arc<FacadeState>>, request: Request) -> Response {
-    begin_and(state, request, Then::SaveAndTest).await
+    begin_and(state, request, AfterSignIn::SaveAndTest).await
 }
 
-async fn begin_and(State(state): State<Arc<FacadeState>>, request: Request, then: Then) -> Response {
-    match state.begin(request, KEPT, Some(then)).await {
+async fn begin_and(State(state): State<Arc<FacadeState>>, request: Request, then: AfterSignIn) -> Response {
+    match state.begin(request, UNSENT_FORM, Some(then)).await {
         Ok(Begun { session, fields, cookie }) => {
             let mut response = state.saved(Submitted { session, fields }, then).await;
             put_cookie(&mut response, &cookie);
@@ -80,7 +80,7 @@ impl FacadeState {
         self: &Arc<Self>,
         request: Request,
         bound: BodyBound,
-        then: Option<Then>,
+        then: Option<AfterSignIn>,
     ) -> Result<Begun, Response> {
         let (mut parts, body) = request.into_parts();
         let workspace = named_workspace(&mut parts, self).await.map_err(|problem| self.trouble(&problem))?;

@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use super::kept::{KEPT, NOT_SAVED, Then};
+use super::after_sign_in::{AfterSignIn, NOT_SAVED, UNSENT_FORM};
 use super::model::CSRF_FIELD;
 use super::session::Session;
 use crate::http::auth::caller::named_workspace;
@@ -53,12 +53,12 @@ impl FacadeState {
     /// What the form that was sent without a session is answered: the page to sign in with, which brings along what was
     /// typed to be saved. A form of another site is not kept, or whoever signs in would save what that site wrote.
     async fn keep(self: &Arc<Self>, refused: Response, mut parts: Parts, body: Body) -> Response {
-        let Some(then) = Then::of(parts.uri.path()) else { return refused };
+        let Some(then) = AfterSignIn::of(parts.uri.path()) else { return refused };
         if refused.status() != StatusCode::UNAUTHORIZED || self.facade.access.origin.is_cross_site(&parts.headers) {
             return refused;
         }
         let Ok(workspace) = named_workspace(&mut parts, self).await else { return refused };
-        match FormFields::read(Request::from_parts(parts, body), KEPT).await {
+        match FormFields::read(Request::from_parts(parts, body), UNSENT_FORM).await {
             Ok(fields) => self.sign_in_and(&workspace, StatusCode::UNAUTHORIZED, NOT_SAVED, then, &fields),
             Err(_) => refused,
         }

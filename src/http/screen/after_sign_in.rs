@@ -1,6 +1,6 @@
 //! A form that was sent without a session: it is kept until its sender has signed in, and done then.
 
-use crate::config::{KEPT_FORM_BODY_MAX, SIGN_IN_READ_TIMEOUT};
+use crate::config::{SIGN_IN_READ_TIMEOUT, UNSENT_FORM_BODY_MAX};
 use crate::http::body::BodyBound;
 
 /// What is told of a form that was sent without a session.
@@ -8,16 +8,16 @@ pub(super) const NOT_SAVED: &str =
     "Nothing was saved: there is no session any more. Sign in, and what you typed is saved.";
 
 /// The bound of a form that is kept.
-pub(super) const KEPT: BodyBound = BodyBound { bytes: KEPT_FORM_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
+pub(super) const UNSENT_FORM: BodyBound = BodyBound { bytes: UNSENT_FORM_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
 
 /// What is done with a kept form after the sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Then {
+pub(super) enum AfterSignIn {
     Save,
     SaveAndTest,
 }
 
-impl Then {
+impl AfterSignIn {
     /// What a form that was sent there wanted.
     pub(super) fn of(path: &str) -> Option<Self> {
         match path.rsplit('/').next()? {
@@ -42,14 +42,14 @@ mod tests {
 
     #[test]
     fn only_forms_that_save_are_kept() {
-        let then = |last: &str| Then::of(&format!("/workspaces/acme/outbound/{last}"));
-        assert_eq!((then("save"), then("test")), (Some(Then::Save), Some(Then::SaveAndTest)));
+        let then = |last: &str| AfterSignIn::of(&format!("/workspaces/acme/outbound/{last}"));
+        assert_eq!((then("save"), then("test")), (Some(AfterSignIn::Save), Some(AfterSignIn::SaveAndTest)));
         for other in ["rotate", "try", "sample", "again/7", "session/end"] {
             assert_eq!(then(other), None, "{other}");
         }
         assert_eq!(
-            [Then::Save, Then::SaveAndTest].map(|then| Then::of(then.word())),
-            [Some(Then::Save), Some(Then::SaveAndTest)]
+            [AfterSignIn::Save, AfterSignIn::SaveAndTest].map(|then| AfterSignIn::of(then.word())),
+            [Some(AfterSignIn::Save), Some(AfterSignIn::SaveAndTest)]
         );
     }
 }
