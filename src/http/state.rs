@@ -128,7 +128,9 @@ impl FacadeState {
         };
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget => facade.answer_wait,
+            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Discard | Action::Forget => {
+                facade.answer_wait
+            }
             Action::Test { .. } | Action::Sample | Action::Again(_) => facade.answer_wait + facade.timeout,
         };
         let at = (facade.clock)();

@@ -111,6 +111,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         Event::MailGivenUp(ended) => ("mail_given_up", ended),
         Event::MailDropped(ended) => ("mail_dropped", ended),
         Event::MessagesSkipped(_)
+        | Event::MessagesDiscarded(_)
         | Event::TestStarted(_)
         | Event::TestDropped(_)
         | Event::MailOwed(_)

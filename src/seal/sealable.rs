@@ -99,6 +99,7 @@ impl Sealable for Event {
             | Self::MailDropped(_)
             | Self::Forgotten(_)
             | Self::MessagesSkipped(_)
+            | Self::MessagesDiscarded(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
             | Self::MailDeferred(_) => Ok(()),
@@ -113,6 +114,7 @@ impl Sealable for Command {
             Action::Test { save: None }
             | Action::Sample
             | Action::Again(_)
+            | Action::Discard
             | Action::RotateSecret
             | Action::RevokeTokens
             | Action::Forget => Ok(()),

@@ -45,6 +45,8 @@ pub enum Action {
     Sample,
     /// Send what an attempt sent once more, as a test.
     Again(SentMessage),
+    /// Never send what waits for its turn now.
+    Discard,
     /// Forget everything that is known of the workspace.
     Forget,
     /// Make a new signing secret.
@@ -60,7 +62,7 @@ impl Action {
     pub fn takes_away(&self) -> bool {
         match self {
             Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
-            Self::Forget | Self::RevokeTokens => true,
+            Self::Discard | Self::Forget | Self::RevokeTokens => true,
             Self::Test { .. } | Self::Sample | Self::Again(_) | Self::RotateSecret => false,
         }
     }

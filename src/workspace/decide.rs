@@ -10,7 +10,7 @@ use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState,
-    MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    MessagesDiscarded, MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use super::policy::{
@@ -155,6 +155,12 @@ pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Resul
 #[must_use]
 pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
     vec![Event::TokensRevoked(TokensRevoked { at: now, by: by.to_owned() })]
+}
+
+/// Discards what waits: every message up to the entry `up_to` that was not attempted yet.
+#[must_use]
+pub fn discard(by: &str, up_to: EntryId, now: Time) -> Vec<Event> {
+    vec![Event::MessagesDiscarded(MessagesDiscarded { at: now, by: by.to_owned(), up_to })]
 }
 
 /// Forget: nothing when there is nothing to forget.

@@ -42,6 +42,8 @@ pub enum Event {
     MailOwed(MailOwed),
     /// Messages whose turn came while the webhook was off.
     MessagesSkipped(MessagesSkipped),
+    /// An operator had the messages discarded that waited.
+    MessagesDiscarded(MessagesDiscarded),
     /// A test POST is about to be sent; durable before it is.
     TestStarted(Box<TestStarted>),
     /// The caller of a started test had stopped waiting, so nothing was sent.
@@ -69,6 +71,7 @@ impl Event {
                 ended.mail.kind == MailKind::Disabled
             }
             Self::MessagesSkipped(_)
+            | Self::MessagesDiscarded(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
             | Self::MailOwed(_)
@@ -399,6 +402,17 @@ pub struct MessagesSkipped {
     pub count: u64,
     /// The greatest entry id among them.
     pub newest: EntryId,
+}
+
+/// Messages that are not attempted: they are settled and counted as skipped when their turn comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagesDiscarded {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+    /// The last entry that is concerned.
+    pub up_to: EntryId,
 }
 
 /// A test that is about to be sent.

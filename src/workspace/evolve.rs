@@ -29,6 +29,7 @@ impl State {
             Event::MailOwed(owed) => self.mail_owed(owed.kind, MailState::Owed, owed.at),
             Event::MailDeferred(ended) => self.mail_deferred(ended),
             Event::MessagesSkipped(skipped) => self.skipped.add(skipped),
+            Event::MessagesDiscarded(discarded) => self.discarded = self.discarded.max(Some(discarded.up_to)),
             Event::TestStarted(started) => self.test = Some(TestStarted::clone(started).into()),
             Event::TestDropped(dropped) => {
                 self.test.take_if(|test| test.command == dropped.command);

@@ -141,6 +141,7 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
             | Event::MailGivenUp(_)
             | Event::MailDropped(_)
             | Event::MessagesSkipped(_)
+            | Event::MessagesDiscarded(_)
             | Event::TestStarted(_)
             | Event::TestDropped(_)
             | Event::MailOwed(_)

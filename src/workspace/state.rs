@@ -59,6 +59,9 @@ pub struct State {
     /// When the last test was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested_at: Option<Time>,
+    /// The last entry that was discarded: messages up to it are skipped when their turn comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarded: Option<EntryId>,
     /// How often the workspace's tokens were revoked: only those of this generation open it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub token_generation: u64,
@@ -75,6 +78,12 @@ impl State {
     #[must_use]
     pub fn emptied(&self) -> Self {
         Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
+    }
+
+    /// Whether the message of that entry is not to be sent.
+    #[must_use]
+    pub fn is_discarded(&self, entry: EntryId) -> bool {
+        self.discarded.is_some_and(|last| entry <= last)
     }
 
     /// The webhook's state in one word.

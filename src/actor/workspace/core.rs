@@ -129,7 +129,8 @@ impl WorkspaceCore {
         let now = Instant::now();
         let mut skipped = Vec::new();
         while let Some(entry) = self.chat_queues.next() {
-            let target = if self.state.webhook.enabled { self.target() } else { None };
+            let is_sent = self.state.webhook.enabled && !self.state.is_discarded(entry);
+            let target = if is_sent { self.target() } else { None };
             let Some(to) = target else {
                 skipped.extend(self.chat_queues.skip(entry));
                 if skipped.len() >= COMMIT_SETTLED_MAX {
@@ -238,6 +239,10 @@ impl WorkspaceCore {
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
+            // The commands have a stream of their own on the same clock: what came before this one waits.
+            Action::Discard => {
+                Ok(decide::discard(&command.by, EntryId { ms: id.ms, n: u64::MAX }, (self.context.clock)()))
+            }
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
             Action::Test { .. } | Action::Sample => return self.begin_test(id, command, out),
             Action::Again(sent) => return self.send_again(id, &command, sent, out),

@@ -47,7 +47,7 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
 fn choice(model: &Model<'_>) -> Markup {
     let filter = model.filter;
     html! {
-        form .choice method="get" action={ (model.base) "#attempts" } role="search" aria-label="Attempts" {
+        form .choice hidden[model.attempts.is_empty() && filter.is_all()] method="get" action={ (model.base) "#attempts" } role="search" aria-label="Attempts" {
             div {
                 label for=(KIND) { "Show" }
                 select #(KIND) name=(KIND) {

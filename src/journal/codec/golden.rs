@@ -378,6 +378,7 @@ fn state() -> State {
         mails: vec![at(3)],
         test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
         tested_at: Some(at(6)),
+        discarded: None,
         token_generation: 0,
     }
 }

@@ -148,7 +148,10 @@ function arrive() {
   }
   held = [];
   tell();
-  if (list.firstElementChild) document.getElementById("none").hidden = true;
+  if (list.firstElementChild) {
+    document.getElementById("none").hidden = true;
+    document.querySelector(".choice").hidden = false;
+  }
   for (const row of [...list.children].slice(KEPT)) {
     if (!row.querySelector("details[open]")) row.remove();
   }
@@ -199,6 +202,9 @@ let isOver = false;
 function ended() {
   isOver = true;
   if (events) events.close();
+  const live = document.getElementById("live");
+  live.classList.remove("on");
+  live.textContent = "signed out";
   const before = document.getElementById("notice");
   const notice = document.createElement("div");
   notice.id = "notice";
