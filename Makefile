@@ -36,6 +36,8 @@ say = @printf '\n== %s\n' '$(1)'
 TOOLS := target/tools
 # Generators of clients, from Python and Node packages: what they make of our description must work.
 GENERATORS := target/generators
+# axe-core, which looks at the pages of the screen for what keeps people out.
+AXE := $(TOOLS)/axe/axe_playwright_python/axe.min.js
 
 .PHONY: test check tools installed format lint deny units rules figures examples docs instructions bench-small bench
 .PHONY: dictionary dictionary-same servers mutants picture
@@ -49,7 +51,7 @@ check: format lint units
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
 # its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
 # its sample and for what tries the API; Valgrind to count instructions.
-tools: installed $(TOOLS)/bin/st $(GENERATORS)/installed
+tools: installed $(TOOLS)/bin/st $(AXE) $(GENERATORS)/installed
 
 installed:
 	$(call say,tools that the tests need)
@@ -84,6 +86,10 @@ $(GENERATORS)/installed: tests/facade/generators/requirements.txt tests/facade/g
 	$(GENERATORS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	cp tests/facade/generators/package.json tests/facade/generators/package-lock.json $(GENERATORS)
 	npm ci --prefix $(GENERATORS) --no-audit --no-fund
+	@touch $@
+
+$(AXE): tests/axe.txt $(TOOLS)/bin/st
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(TOOLS)/axe --requirement $<
 	@touch $@
 
 format:

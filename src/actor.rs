@@ -16,12 +16,13 @@
 //! Reading order: what shard and workspace say to each other (`protocol`, `report_queue`), one workspace
 //! (`workspace`, its `core`, and what stays of it without work: `resident`), one shard (`shard`, its `core`, and the
 //! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), what is counted
-//! of the rejected (`rejections`) and known of the store (`store_watch`), which shards run here (`options`, `board`,
-//! `shard_host`, `nodes`), and the way in (`handle`).
+//! of the rejected (`rejections`), known of the store (`store_watch`) and of what waits (`waiting_board`), which shards
+//! run here (`options`, `board`, `shard_host`, `nodes`), and the way in (`handle`).
 
 mod protocol;
 mod rejections;
 mod store_watch;
+mod waiting_board;
 mod report_queue;
 mod workspace;
 mod shard;

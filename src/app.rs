@@ -202,7 +202,7 @@ impl App {
     /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
         let Self { config, access, journal, mut shards, listener, strangers_max, .. } = self;
-        let (report, watched) = (shards.reporter(), Arc::clone(&journal));
+        let (report, waiting, watched) = (shards.reporter(), shards.waiting(), Arc::clone(&journal));
         let readiness = move || {
             let report = report();
             Readiness {
@@ -225,6 +225,7 @@ impl App {
             clock: now,
             fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),
+            waiting,
         };
         let mut ended = Ok(());
         let stop = async {

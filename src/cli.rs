@@ -20,7 +20,7 @@ mod runtime;
 pub mod transport;
 pub mod values;
 
-use commands::{attempts, completions, demo, nodes, publish, receive, rejected, serve, shard, token};
+use commands::{attempts, completions, demo, discard, nodes, publish, receive, rejected, serve, shard, token};
 use failure::CommandFailure;
 
 /// What was asked for.
@@ -48,6 +48,8 @@ pub enum CliCommand {
     Receive(receive::ReceiveArgs),
     /// Print a workspace's log: its last attempts
     Attempts(attempts::AttemptsArgs),
+    /// Never send what a workspace has waiting
+    Discard(discard::DiscardArgs),
     /// List, show, requeue and discard what was set aside
     Rejected(rejected::RejectedArgs),
     /// Show which node runs what, and what each shard owes
@@ -71,6 +73,7 @@ impl CliCommand {
             | Self::Publish(_)
             | Self::Receive(_)
             | Self::Attempts(_)
+            | Self::Discard(_)
             | Self::Rejected(_)
             | Self::Nodes(_)
             | Self::Token(_)
@@ -127,6 +130,7 @@ pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailur
         CliCommand::Publish(args) => publish::run(&args, out),
         CliCommand::Receive(args) => receive::run(&args, out),
         CliCommand::Attempts(args) => attempts::run(&args, out),
+        CliCommand::Discard(args) => discard::run(&args, out),
         CliCommand::Rejected(args) => rejected::run(&args, out),
         CliCommand::Nodes(args) => nodes::run(&args, out),
         CliCommand::Token(args) => token::run(&args, out),

@@ -72,6 +72,9 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
+/// How often a shard tells what waits in it: what is shown of it is at most two seconds old.
+pub const WAITING_TOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// How long the hand-over waits for the first entry.
 pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
 /// The pause after a hand-over that failed.

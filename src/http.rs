@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`router`](mod@router), the routes; [`state`], what the handlers share, with [`reader`], which reads
 //! from the store; [`api`], the calls; [`auth`], who calls; [`live`], the live stream; [`screen`], the
-//! pages; [`openapi`], the description; [`body`], [`shares`], [`places`], [`sending`] and [`layers`], what holds for every request;
+//! pages; [`openapi`], the description; [`body`], [`etag`], [`shares`], [`places`], [`sending`] and [`layers`], what holds for every request;
 //! [`connections`] and [`server`], the connections. [`receiver`] is no part of the facade: it is the built-in endpoint.
 
 mod router;
@@ -19,6 +19,7 @@ mod screen;
 mod openapi;
 mod problem;
 mod body;
+mod etag;
 mod shares;
 mod places;
 mod sending;
@@ -33,6 +34,7 @@ pub use auth::access::{Access, AdminToken, TokenTooShort};
 pub use auth::failures::PeerAddress;
 pub use auth::jwt::{KeyTooShort, TokenKey};
 pub use auth::public_origin::PublicOrigin;
+pub use live::watch::ReadWaiting;
 pub use router::router;
 pub use server::serve;
 pub use state::{Facade, NodeShards, ReadReadiness, Readiness};

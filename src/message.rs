@@ -17,6 +17,7 @@ mod members;
 mod chat;
 mod encoding;
 mod invalid;
+mod sample;
 
 pub use chat::Chat;
 use encoding::JSON_SPACE;
@@ -24,6 +25,7 @@ pub use encoding::{OtherEncoding, marks};
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 pub use invalid::{Invalid, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
 use members::Members;
+pub use sample::sample;
 
 /// A message that passed [`Message::parse`]. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]

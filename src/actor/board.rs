@@ -10,15 +10,19 @@ use tracing::{info, warn};
 use crate::actor::rejections::Rejections;
 use crate::actor::shard::ShardStatus;
 use crate::actor::store_watch::StoreCondition;
+use crate::actor::waiting_board::{WaitingBoard, WaitingWorkspaces};
 use crate::config::ShardSet;
 use crate::deliver::OUTAGE;
 use crate::journal::port::{NodeRecord, NodeRole};
+use crate::message::WorkspaceId;
+use crate::workspace::view::WaitingView;
 
 /// How each shard is, and what they have set aside.
 pub(super) struct Board {
     statuses: Mutex<Statuses>,
     rejections: Arc<Rejections>,
     store: Arc<StoreCondition>,
+    waiting: WaitingBoard,
 }
 
 struct Statuses {
@@ -78,7 +82,7 @@ impl Board {
             all_held: false,
             unable_since: None,
         });
-        Self { statuses, rejections: Arc::default(), store: Arc::default() }
+        Self { statuses, rejections: Arc::default(), store: Arc::default(), waiting: WaitingBoard::default() }
     }
 
     pub(super) fn rejections(&self) -> &Arc<Rejections> {
@@ -89,9 +93,23 @@ impl Board {
         &self.store
     }
 
+    /// What waits of the workspaces of each shard.
+    pub(super) fn waiting(&self) -> &WaitingBoard {
+        &self.waiting
+    }
+
+    /// What waits of a workspace whose shard runs here.
+    pub(super) fn waiting_of(&self, workspace: &WorkspaceId) -> Option<WaitingView> {
+        let shards = u16::try_from(self.statuses.lock().of_shards.len()).unwrap_or(u16::MAX);
+        self.waiting.of(workspace.shard(shards), workspace)
+    }
+
     /// The shard is so; `None` when it does not run here any more.
     pub(super) fn set(&self, shard: u16, status: Option<ShardStatus>) {
         let mut statuses = self.statuses.lock();
+        if !matches!(status, Some(ShardStatus::Held(_))) {
+            self.waiting.set(shard, WaitingWorkspaces::default());
+        }
         if let Some(place) = statuses.of_shards.get_mut(usize::from(shard)) {
             *place = status;
         }

@@ -21,6 +21,8 @@ use crate::actor::store_watch::watch_store;
 use crate::config::{HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier, Outage};
 use crate::journal::port::{Journal, StoreError, StoreTrouble};
+use crate::message::WorkspaceId;
+use crate::workspace::view::WaitingView;
 
 /// The running shards. Draining is asked for, not implied by dropping.
 pub struct Handle {
@@ -78,6 +80,13 @@ impl Handle {
             report.notices.extend(outage.reason());
             report
         })
+    }
+
+    /// A function that says what waits of a workspace, for the facade.
+    #[must_use]
+    pub fn waiting(&self) -> Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync> {
+        let board = Arc::clone(&self.board);
+        Arc::new(move |workspace| board.waiting_of(workspace))
     }
 
     /// Waits until the shards stop by themselves, which they only do when one failed.

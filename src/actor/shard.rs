@@ -25,6 +25,7 @@ use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Seed, Start, StoreAnsw
 use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::report_queue::{ReportQueue, Reported, WorkspaceReport};
 use crate::actor::shard::core::{ShardAction, ShardCore, ShardCounts};
+use crate::actor::waiting_board::WaitingTeller;
 use crate::actor::workspace::WorkspaceActor;
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::SNAPSHOT_EVERY;
@@ -52,6 +53,8 @@ pub(super) struct Tools {
     pub(super) shard: u16,
     /// Tells the handle how the shard is.
     pub(super) publish: Box<dyn Fn(ShardStatus)>,
+    /// Tells the handle what waits in it.
+    pub(super) waiting: WaitingTeller,
 }
 
 /// How a shard is, for readyz.
@@ -206,6 +209,7 @@ impl ShardActor {
         while let Some(action) = self.core.next_action(now) {
             self.act(action, ctx);
         }
+        self.tools.waiting.tell(now, || self.core.waiting());
         self.arm_timer(now, ctx);
         if self.core.is_running() {
             self.show(ShardStatus::Held(self.core.counts(now)));
@@ -326,6 +330,7 @@ impl ShardActor {
     /// One timer, armed again when something is due earlier.
     fn arm_timer(&mut self, now: Instant, ctx: &mut ActixContext<Self>) {
         let at = self.core.wake_at(now);
+        let at = self.tools.waiting.due(self.core.any_held()).map_or(at, |due| due.min(at));
         if let Some((handle, armed)) = self.timer.take() {
             if armed <= at && armed > now {
                 self.timer = Some((handle, armed));
@@ -408,7 +413,7 @@ pub(super) async fn attempt(courier: &Courier, start: &Start) -> AttemptEnd {
     let attempt = async {
         match start.trigger {
             Trigger::Message => courier.attempt_judged(&post).await,
-            Trigger::Test => courier.attempt(&post).await,
+            Trigger::Test | Trigger::Again => courier.attempt(&post).await,
         }
     };
     match AssertUnwindSafe(attempt).catch_unwind().await {

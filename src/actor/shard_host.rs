@@ -15,6 +15,7 @@ use crate::actor::shard::core::ShardCore;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::actor::shard::{ShardActor, Tools};
+use crate::actor::waiting_board::WaitingTeller;
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::deliver::{Courier, CourierError};
 use crate::journal::port::Holder;
@@ -65,7 +66,7 @@ impl ShardHost {
         });
         let core = ShardCore::new(identity, Limits::default(), options.clock, admission, Instant::now())
             .count_in(self.board.rejections());
-        let board = Arc::clone(&self.board);
+        let (board, told) = (Arc::clone(&self.board), Arc::clone(&self.board));
         let tools = Tools {
             journal: Arc::clone(&options.journal),
             courier: Rc::clone(&self.courier),
@@ -76,6 +77,7 @@ impl ShardHost {
             holder: Holder { node: options.node.id.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(shard, Some(status))),
+            waiting: WaitingTeller::new(Box::new(move |waiting| told.waiting().set(shard, waiting))),
         };
         ShardActor::create(|ctx| ShardActor::new(core, tools, released, ctx))
     }

@@ -4,6 +4,7 @@ pub mod attempts;
 pub mod completions;
 pub mod demo;
 pub mod nodes;
+pub mod discard;
 pub mod publish;
 pub mod receive;
 pub mod rejected;

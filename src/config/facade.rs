@@ -16,6 +16,8 @@ pub const REQUEST_HEAD_MAX: usize = 32 * 1024;
 pub const REQUEST_BUFFER_MAX: usize = 2 * REQUEST_HEAD_MAX;
 /// Bytes of the form to sign in with: a token of at most 2 KiB, percent-encoded.
 pub const SIGN_IN_BODY_MAX: usize = 4 * 1024;
+/// Bytes of that form where it brings along what was typed when the session had ended; a larger one is not kept.
+pub const UNSENT_FORM_BODY_MAX: usize = 16 * 1024;
 /// How long that form may take to arrive.
 pub const SIGN_IN_READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// Requests of callers with a valid token being answered at a time; more get 503.
@@ -31,6 +33,10 @@ pub const STRANGER_CONNECTIONS_MAX: usize = 1_024;
 const _: () = assert!(CONNECTIONS_MAX + STRANGER_CONNECTIONS_MAX == FACADE_CONNECTIONS_MAX);
 /// Connections to the built-in receiver at a time, whose callers have no tokens.
 pub const RECEIVER_CONNECTIONS_MAX: usize = 4_096;
+/// Changes that whoever saved too late is told at most.
+pub const CHANGES_TOLD_MAX: usize = 10;
+/// Tags of one `If-Match`: nobody has seen more revisions at once, and they are stored with the command.
+pub const IF_MATCH_TAGS_MAX: usize = 32;
 /// Commands of one workspace that wait for their answers; more get 429. A shard takes 1,000 of all.
 pub const COMMANDS_PER_WORKSPACE: usize = 64;
 /// Workspaces being read whole at a time: each may hold 100 messages of the largest size, 25 MiB, and as much

@@ -21,14 +21,15 @@ use crate::message::WorkspaceId;
 
 /// Lets a request in while there is a place for its caller.
 pub(super) async fn admit(State(state): State<Arc<FacadeState>>, request: Request, next: Next) -> Response {
-    let shown = state.facade.access.shown_by(request.headers(), (state.facade.clock)());
+    let named = workspace_in(request.uri().path());
+    let shown = state.facade.access.shown_by(request.headers(), named.as_ref(), (state.facade.clock)());
     let place = match state.places.take(&shown, request.extensions()) {
         Ok(place) => place,
         Err(problem) => return problem.into_response(),
     };
     let workspace = match shown {
         Shown::Workspace(workspace) => Some(workspace),
-        Shown::Admin => workspace_in(request.uri().path()),
+        Shown::Admin => named,
         Shown::Nothing => None,
     };
     let connection = request.extensions().get().cloned();

@@ -31,8 +31,14 @@ pub(super) mod docs_page;
 const TOKEN: &str = "token";
 
 /// Members of answers that may be absent. Every other one is always there; what has no value is null.
-const MAY_BE_ABSENT: &[(&str, &str)] =
-    &[("Tested", "reason"), ("Problem", "errors"), ("LogEntry", "omitted"), ("LoggedResponse", "malformed")];
+const MAY_BE_ABSENT: &[(&str, &str)] = &[
+    ("AttemptSummary", "waited_ms"),
+    ("Tested", "reason"),
+    ("Problem", "errors"),
+    ("Problem", "changes"),
+    ("LogEntry", "omitted"),
+    ("LoggedResponse", "malformed"),
+];
 
 /// The description as JSON.
 pub(super) fn text(headings: Vec<Heading>) -> Bytes {

@@ -5,18 +5,17 @@
 //! people that says what to do. What is wrong with members of the body stands in `errors`, all of it
 //! at once. Causes go to the log, never to the caller.
 
-use std::error::Error;
-
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::config::WRONG_TOKENS_WINDOW;
-use crate::journal::port::{PublishError, ReadError, RequeueError, StoreError, StoreTrouble, SubmitError};
-use crate::message::{Invalid, InvalidWorkspaceId};
+use crate::config::{CHANGES_TOLD_MAX, WRONG_TOKENS_WINDOW};
 use crate::workspace::command::Refusal;
+use crate::workspace::history::{self, ConfigurationChange};
+
+mod causes;
 
 /// The classes of errors: the last part of `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +60,18 @@ pub(super) enum ProblemKind {
     InvalidQuery,
     /// The webhook was never saved, so it has no secret.
     NoSecret,
+    /// `If-Match` is no list of entity tags. Nothing is saved.
+    InvalidIfMatch,
+    /// Somebody saved since the caller read the webhook. Nothing is saved.
+    ChangedMeanwhile,
     /// One test at a time a workspace. Nothing is saved.
     TestUnderWay,
     /// One test a second a workspace. Nothing is saved.
     TestTooSoon,
+    /// A sample is only for workspaces without a message. Nothing is sent.
+    HasMessages,
+    /// What an attempt sent was not kept. Nothing is sent.
+    BodyOmitted,
     /// Too many commands wait on the workspace's shard. Nothing is stored.
     TooManyCommands,
     /// The workspace's journal cannot be read. Nothing is applied.
@@ -134,8 +141,14 @@ impl ProblemKind {
             }
             Self::InvalidQuery => (StatusCode::BAD_REQUEST, "invalid-query", "Invalid parameters", None),
             Self::NoSecret => (StatusCode::NOT_FOUND, "no-secret", "No signing secret yet", None),
+            Self::InvalidIfMatch => (StatusCode::BAD_REQUEST, "invalid-if-match", "Invalid If-Match", None),
+            Self::ChangedMeanwhile => {
+                (StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "Changed meanwhile, nothing was saved", None)
+            }
             Self::TestUnderWay => (StatusCode::CONFLICT, "test-under-way", "A test is under way", None),
             Self::TestTooSoon => (StatusCode::TOO_MANY_REQUESTS, "test-too-soon", "One test a second", Some(1)),
+            Self::HasMessages => (StatusCode::CONFLICT, "has-messages", "The workspace has messages", None),
+            Self::BodyOmitted => (StatusCode::CONFLICT, "body-omitted", "The body was not kept", None),
             Self::TooManyCommands => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-commands", "Too many commands wait", Some(2))
             }
@@ -160,6 +173,8 @@ pub(super) struct Problem {
     kind: ProblemKind,
     detail: String,
     errors: Vec<MemberError>,
+    /// What was saved meanwhile, newest first.
+    changes: Vec<ConfigurationChange>,
 }
 
 /// What is wrong with one member of the body.
@@ -173,13 +188,33 @@ pub(super) struct MemberError {
 
 impl Problem {
     pub(super) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new() }
+        Self { kind, detail: detail.into(), errors: Vec::new(), changes: Vec::new() }
     }
 
     /// The webhook's new configuration is refused for these reasons.
     pub(super) fn invalid_webhook(errors: Vec<MemberError>) -> Self {
         let detail = "nothing was saved: correct each member that stands in `errors` and send it again";
-        Self { kind: ProblemKind::InvalidWebhook, detail: detail.to_owned(), errors }
+        Self { errors, ..Self::new(ProblemKind::InvalidWebhook, detail) }
+    }
+
+    /// Somebody saved above the seq `since`; `changes` is the history, newest first.
+    pub(super) fn changed_meanwhile(changes: Vec<ConfigurationChange>, since: u64) -> Self {
+        let Some(meanwhile) = history::meanwhile(&changes, since) else {
+            return Refusal::ChangedMeanwhile.into();
+        };
+        let detail = format!(
+            "nothing was saved: the webhook was {} (at {}); read it again, then save with the new ETag",
+            meanwhile.sentence(),
+            meanwhile.at
+        );
+        let is_later = |change: &ConfigurationChange| change.id.parse::<u64>().is_ok_and(|seq| seq > since);
+        let changes = changes.into_iter().take(CHANGES_TOLD_MAX).filter(is_later).collect();
+        Self { changes, ..Self::new(ProblemKind::ChangedMeanwhile, detail) }
+    }
+
+    /// Whether nothing was saved because somebody else had saved meanwhile.
+    pub(super) fn is_changed_meanwhile(&self) -> bool {
+        self.kind == ProblemKind::ChangedMeanwhile
     }
 
     #[cfg(test)]
@@ -217,7 +252,7 @@ impl Problem {
     /// No token is made for these reasons.
     pub(super) fn invalid_token_request(errors: Vec<MemberError>) -> Self {
         let detail = "no token was made: correct each member that stands in `errors` and send it again";
-        Self { kind: ProblemKind::InvalidTokenRequest, detail: detail.to_owned(), errors }
+        Self { errors, ..Self::new(ProblemKind::InvalidTokenRequest, detail) }
     }
 
     fn invalid_member(member: String, refusal: &Refusal) -> Self {
@@ -255,6 +290,9 @@ pub(super) struct Document<'a> {
     /// What is wrong with members of the body, all of it at once; absent where nothing is.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [MemberError],
+    /// What was changed since the caller read the webhook, newest first; absent where nothing is known of it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    changes: &'a [ConfigurationChange],
 }
 
 impl IntoResponse for Problem {
@@ -266,6 +304,7 @@ impl IntoResponse for Problem {
             status: status.as_u16(),
             detail: &self.detail,
             errors: &self.errors,
+            changes: &self.changes,
         };
         let mut response = (status, axum::Json(document)).into_response();
         let headers = response.headers_mut();
@@ -283,6 +322,9 @@ impl IntoResponse for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal {
+            Refusal::ChangedMeanwhile => ProblemKind::ChangedMeanwhile,
+            Refusal::HasMessages => ProblemKind::HasMessages,
+            Refusal::NoSuchAttempt => ProblemKind::NotFound,
             Refusal::TestUnderWay => ProblemKind::TestUnderWay,
             Refusal::TestTooSoon => ProblemKind::TestTooSoon,
             Refusal::EnabledWithoutUrl => return Self::invalid_member("enabled".to_owned(), &refusal),
@@ -297,87 +339,6 @@ impl From<Refusal> for Problem {
             Refusal::Internal => ProblemKind::Internal,
         };
         Self::new(kind, refusal.to_string())
-    }
-}
-
-impl From<SubmitError> for Problem {
-    fn from(error: SubmitError) -> Self {
-        match &error {
-            // Section 4 of src/docs/contract.md gives the text.
-            SubmitError::OutcomeUnknown => {
-                Self::new(ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
-            }
-            SubmitError::MaybeStored => Self::new(ProblemKind::OutcomeUnknown, error.to_string()),
-            SubmitError::TooMany => Self::new(ProblemKind::TooManyCommands, error.to_string()),
-            SubmitError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
-            SubmitError::Store(cause) => {
-                log_store(cause, "a command could not be submitted");
-                Self::store_away(
-                    "the store is away, the command may have been stored; read the webhook before you try again",
-                )
-            }
-        }
-    }
-}
-
-impl From<PublishError> for Problem {
-    fn from(error: PublishError) -> Self {
-        match &error {
-            PublishError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
-            PublishError::Store(cause) => {
-                log_store(cause, "a message could not be published");
-                Self::publish_unknown()
-            }
-        }
-    }
-}
-
-impl From<RequeueError> for Problem {
-    fn from(error: RequeueError) -> Self {
-        match &error {
-            RequeueError::Gone { .. } => Self::new(ProblemKind::NotFound, error.to_string()),
-            RequeueError::Invalid { .. } => Self::new(ProblemKind::StillInvalid, error.to_string()),
-            RequeueError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
-            RequeueError::Store(cause) => {
-                log_store(cause, "a rejected entry could not be requeued");
-                Self::requeue_unknown()
-            }
-        }
-    }
-}
-
-impl From<ReadError> for Problem {
-    fn from(error: ReadError) -> Self {
-        match &error {
-            ReadError::Load(cause) => {
-                log(cause, "a workspace cannot be read");
-                Self::new(
-                    ProblemKind::WorkspaceUnavailable,
-                    "this workspace cannot be loaded; the operator's log says why",
-                )
-            }
-            ReadError::Store(cause) => {
-                log_store(cause, "the store could not be read");
-                Self::store_away("the store is away, nothing was changed; try again in a few seconds")
-            }
-        }
-    }
-}
-
-impl From<InvalidWorkspaceId> for Problem {
-    fn from(error: InvalidWorkspaceId) -> Self {
-        Self::new(ProblemKind::InvalidWorkspace, error.to_string())
-    }
-}
-
-impl From<Invalid> for Problem {
-    fn from(error: Invalid) -> Self {
-        let kind = if matches!(error, Invalid::TooLarge { .. }) {
-            ProblemKind::BodyTooLarge
-        } else {
-            ProblemKind::InvalidMessage
-        };
-        Self::new(kind, error.to_string())
     }
 }
 
@@ -402,17 +363,4 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
         ProblemKind::MethodNotAllowed,
         format!("{path} does not take {method}; use a method of the Allow header"),
     )
-}
-
-/// The same of a store. That it is away or full is told once for the whole node.
-fn log_store(cause: &StoreError, what: &'static str) {
-    match cause.trouble {
-        StoreTrouble::Refused => log(cause, what),
-        StoreTrouble::Away | StoreTrouble::Full => tracing::debug!(error = cause as &dyn Error, "{what}"),
-    }
-}
-
-/// Tells the operator the cause that the caller is not told.
-fn log(cause: &(dyn Error + 'static), what: &'static str) {
-    tracing::warn!(error = cause, "{what}");
 }

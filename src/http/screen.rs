@@ -5,7 +5,7 @@
 //! and no script or style stands inside a page (`http::layers`).
 //!
 //! Reading order: what is asked for (`routes`), by whom (`session`, `sign_in`) and in which form
-//! (`submitted`, `typed`); what is known then (`model`), the page of it (`page`) and its parts in the
+//! (`submitted`, `after_sign_in`, `typed`, `query`, `filter`), and what an attempt is copied as (`curl`); what is known then (`notice`, `model`), the page of it (`page`) and its parts in the
 //! order in which they are seen (`status`, `webhook`, `attempts`, `plot`, `secret`, `changes`), what they
 //! are made of (`parts`, `json`), what stands around them (`frame`), and the files that go with it
 //! (`assets`).
@@ -15,6 +15,11 @@ mod session;
 mod sign_in;
 mod submitted;
 mod typed;
+mod query;
+mod after_sign_in;
+mod filter;
+mod curl;
+mod notice;
 mod model;
 mod page;
 mod status;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::auth::access::Access;
 use super::auth::failures::Failures;
-use super::live::watch::LiveStreams;
+use super::live::watch::{LiveStreams, ReadWaiting};
 use super::places::RequestPlaces;
 use super::problem::{Problem, ProblemKind};
 use super::reader::StoreReader;
@@ -24,11 +24,12 @@ use crate::deliver::Guard;
 use crate::journal::port::{Journal, NodeRole, SubmitError};
 use crate::message::WorkspaceId;
 use crate::seal::Keyring;
-use crate::workspace::Policy;
-use crate::workspace::command::{Action, Answer, Command, NoAttempt};
+use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal};
+use crate::workspace::history;
 use crate::workspace::state::Summary;
 use crate::workspace::time::Clock;
 use crate::workspace::view::WebhookView;
+use crate::workspace::{Policy, State};
 
 /// What the facade is made of.
 pub struct Facade {
@@ -52,6 +53,8 @@ pub struct Facade {
     pub fresh_id: fn() -> Uuid,
     /// Asked by `/readyz`.
     pub readiness: ReadReadiness,
+    /// Says what waits of a workspace, as far as this node knows.
+    pub waiting: ReadWaiting,
 }
 
 /// Says whether this node does its work.
@@ -109,7 +112,7 @@ pub(super) struct Applied {
 impl FacadeState {
     pub(super) fn new(facade: Facade, description: Bytes) -> Self {
         let reader = Arc::new(StoreReader::new(Arc::clone(&facade.journal), Arc::clone(&facade.keyring)));
-        let live = LiveStreams::new(Arc::clone(&reader), facade.policy);
+        let live = LiveStreams::new(Arc::clone(&reader), facade.policy, Arc::clone(&facade.waiting));
         let commands = Shares::new(REQUESTS_AT_ONCE, COMMANDS_PER_WORKSPACE);
         let bodies = Shares::new(PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE);
         let (places, sending) = (RequestPlaces::new(), Sending::new());
@@ -120,6 +123,17 @@ impl FacadeState {
     /// as an attempt may take. A test that is not sent by then is not sent at all. `by` is what the
     /// change history calls the caller.
     pub(super) async fn submit(&self, workspace: &WorkspaceId, by: &str, action: Action) -> Result<Applied, Problem> {
+        self.submit_if(workspace, by, None, action).await
+    }
+
+    /// The same, applied only while the webhook is at one of the revisions `if_match`.
+    pub(super) async fn submit_if(
+        &self,
+        workspace: &WorkspaceId,
+        by: &str,
+        if_match: Option<Vec<u64>>,
+        action: Action,
+    ) -> Result<Applied, Problem> {
         let Ok(_share) = self.commands.try_take(Some(workspace), 1) else {
             let detail =
                 format!("{COMMANDS_PER_WORKSPACE} commands of this workspace wait; try again in a few seconds");
@@ -127,19 +141,43 @@ impl FacadeState {
         };
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget => facade.answer_wait,
-            Action::Test { .. } => facade.answer_wait + facade.timeout,
+            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Discard | Action::Forget => {
+                facade.answer_wait
+            }
+            Action::Test { .. } | Action::Sample | Action::Again(_) => facade.answer_wait + facade.timeout,
         };
         let at = (facade.clock)();
-        let mut command = Command { at, expires_at: at.plus(wait), by: by.to_owned(), action };
+        let seen = if_match.iter().flatten().max().copied();
+        let mut command = Command { at, expires_at: at.plus(wait), by: by.to_owned(), if_match, action };
         facade.keyring.seal(workspace, &mut command);
         match facade.journal.submit(workspace, &command, wait).await {
             // Our own wait may end a moment after the shard's, whose clock is another: the caller is told
             // the same as when it ends a moment earlier. Section 4 of src/docs/contract.md has no other reason.
             Ok(Answer::Done { reason: Some(NoAttempt::Expired), .. }) => Err(SubmitError::OutcomeUnknown.into()),
-            Ok(Answer::Done { webhook, attempt, reason }) => Ok(Applied { webhook, attempt, reason }),
+            Ok(Answer::Done { mut webhook, attempt, reason }) => {
+                webhook.waiting = (facade.waiting)(workspace);
+                Ok(Applied { webhook, attempt, reason })
+            }
+            Ok(Answer::Refused { refusal: Refusal::ChangedMeanwhile }) => {
+                Err(self.changed_meanwhile(workspace, seen).await)
+            }
             Ok(Answer::Refused { refusal }) => Err(refusal.into()),
             Err(error) => Err(SubmitError::into(error)),
         }
+    }
+
+    /// What is shown of a workspace in `state`.
+    pub(super) fn view(&self, workspace: &WorkspaceId, state: &State) -> WebhookView {
+        let waiting = (self.facade.waiting)(workspace);
+        WebhookView { waiting, ..WebhookView::new(workspace, state, &self.facade.policy) }
+    }
+
+    /// Somebody saved after the revision `seen`: who, what and when, as far as the history can be read.
+    async fn changed_meanwhile(&self, workspace: &WorkspaceId, seen: Option<u64>) -> Problem {
+        let changes = self.reader.history(workspace).await.map(|events| history::changes(&events)).unwrap_or_default();
+        // Who names no revision of ours is told of the last change.
+        let newest = || changes.first().and_then(|last| last.id.parse::<u64>().ok()).unwrap_or(0);
+        let since = seen.unwrap_or_else(|| newest().saturating_sub(1));
+        Problem::changed_meanwhile(changes, since)
     }
 }

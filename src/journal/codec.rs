@@ -7,7 +7,7 @@
 //!
 //! | type | members |
 //! |---|---|
-//! | `attempt_delivered`, `attempt_failed` of version 2 | `at`, (`trigger`: `message` or `test`), (`entry`), (`message_id`), `id`, `config`, (`errors`), `ms`, (`error`: `kind`, `detail`), `url`, (`agent`), (`signed`), (`sig`), (`sent`), `message` or `omitted`, (`status`), (`headers`), (`body`), (`truncated`): see [`attempt`] |
+//! | `attempt_delivered`, `attempt_failed` of version 2 | `at`, (`trigger`: `message`, `test` or `again`), (`entry`), (`message_id`), `id`, `config`, (`errors`), `ms`, (`error`: `kind`, `detail`), `url`, (`agent`), (`signed`), (`sig`), (`sent`), `message` or `omitted`, (`status`), (`headers`), (`body`), (`truncated`): see [`attempt`] |
 //! | the same of version 1 | `at`, `trigger`, `entry`, `message_id`, `webhook_id`, `config`, (`errors`), `duration_ms`, (`error`), `request`: `url`, `headers`, `message`, (`response`: `status`, `headers`, `body`, `truncated`) |
 //! | `webhook_saved` | `at`, `by`, (`url`), `enabled`, (`owner_email`), `secret` |
 //! | `secret_rotated` | `at`, `by`, `secret`, `previous_until`, (`configuration`) |
@@ -111,6 +111,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         Event::MailGivenUp(ended) => ("mail_given_up", ended),
         Event::MailDropped(ended) => ("mail_dropped", ended),
         Event::MessagesSkipped(_)
+        | Event::MessagesDiscarded(_)
         | Event::TestStarted(_)
         | Event::TestDropped(_)
         | Event::MailOwed(_)

@@ -54,6 +54,7 @@ impl Sealable for Webhook {
             enabled: _,
             owner_email: _,
             config: _,
+            changed_by: _,
             disabled_by_errors: _,
             disabled_at: _,
             updated_at: _,
@@ -98,6 +99,7 @@ impl Sealable for Event {
             | Self::MailDropped(_)
             | Self::Forgotten(_)
             | Self::MessagesSkipped(_)
+            | Self::MessagesDiscarded(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
             | Self::MailDeferred(_) => Ok(()),
@@ -109,7 +111,13 @@ impl Sealable for Command {
     fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
         match &mut self.action {
             Action::Save(save) | Action::Test { save: Some(save) } => save.visit(visit),
-            Action::Test { save: None } | Action::RotateSecret | Action::RevokeTokens | Action::Forget => Ok(()),
+            Action::Test { save: None }
+            | Action::Sample
+            | Action::Again(_)
+            | Action::Discard
+            | Action::RotateSecret
+            | Action::RevokeTokens
+            | Action::Forget => Ok(()),
         }
     }
 }

@@ -79,7 +79,7 @@ fn everything_that_goes_into_a_journal_is_sealed() {
     let headers = Change::Set([("authorization".parse().unwrap(), value)].into());
     let save = Save { headers, ..Save::default() };
     for action in [Action::Save(save.clone()), Action::Test { save: Some(save) }] {
-        let open = Command { at, expires_at: at, by: by.clone(), action };
+        let open = Command { at, expires_at: at, by: by.clone(), if_match: None, action };
         let mut command = open.clone();
         keyring(K1).seal(&acme(), &mut command);
         let json = serde_json::to_vec(&command).unwrap();

@@ -9,6 +9,7 @@ use super::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, M
 use super::state::Summary;
 use super::time::Time;
 use super::view::WebhookView;
+use crate::message::EntryId;
 
 /// An imperative from an operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,10 @@ pub struct Command {
     pub expires_at: Time,
     /// Who: the subject of the token.
     pub by: String,
+    /// Applied only while the webhook is at one of these revisions ([`super::state::Webhook::revision`]): what its
+    /// caller saw. Absent: in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_match: Option<Vec<u64>>,
     /// What.
     #[serde(flatten)]
     pub action: Action,
@@ -36,6 +41,12 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         save: Option<Save>,
     },
+    /// Send a made-up message, as a test; only where the workspace has none.
+    Sample,
+    /// Send what an attempt sent once more, as a test.
+    Again(SentMessage),
+    /// Never send what waits for its turn now.
+    Discard,
     /// Forget everything that is known of the workspace.
     Forget,
     /// Make a new signing secret.
@@ -51,10 +62,23 @@ impl Action {
     pub fn takes_away(&self) -> bool {
         match self {
             Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
-            Self::Forget | Self::RevokeTokens => true,
-            Self::Test { .. } | Self::RotateSecret => false,
+            Self::Discard | Self::Forget | Self::RevokeTokens => true,
+            Self::Test { .. } | Self::Sample | Self::Again(_) | Self::RotateSecret => false,
         }
     }
+}
+
+/// What an attempt of the log sent: read there by the facade, for it never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentMessage {
+    /// The attempt's seq.
+    pub attempt: u64,
+    /// The message's entry.
+    pub entry: EntryId,
+    /// The `webhook-id` that was sent.
+    pub webhook_id: String,
+    /// The producer's text. No raw value: a tagged enum is read through a buffer, which holds none.
+    pub message: String,
 }
 
 /// What to save. Checked by the facade before it is submitted.
@@ -127,12 +151,21 @@ pub enum NoAttempt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
+    /// 412.
+    #[error("nothing was saved: the webhook was changed meanwhile; read it again, then save with the new ETag")]
+    ChangedMeanwhile,
     /// 409.
     #[error("a test of this workspace is under way; wait for its answer")]
     TestUnderWay,
     /// 429.
     #[error("one test a second is allowed; wait a second and try again")]
     TestTooSoon,
+    /// 409.
+    #[error("a sample is for a workspace without a message, and this one has one; send a test without `sample`")]
+    HasMessages,
+    /// 404.
+    #[error("there is no such attempt among the last 100 of this workspace")]
+    NoSuchAttempt,
     /// 422.
     #[error("a webhook without a URL cannot be enabled; send a URL or leave `enabled` out")]
     EnabledWithoutUrl,

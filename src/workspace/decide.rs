@@ -10,7 +10,7 @@ use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState,
-    MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    MessagesDiscarded, MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use super::policy::{
@@ -32,6 +32,16 @@ pub struct SaveContext<'a> {
     pub fresh_secret: &'a Confidential,
     /// The mails that are being handed to the mail server right now: those are not dropped.
     pub mails_begun: &'a [MailId],
+}
+
+/// Whether the webhook still is what the caller saw, where the caller says what that was. Asked before anything of the
+/// command is applied, so that of two saves of one revision only the first is.
+///
+/// # Errors
+/// [`Refusal::ChangedMeanwhile`].
+pub fn unchanged(state: &State, if_match: Option<&[u64]>) -> Result<(), Refusal> {
+    let is_seen = if_match.is_none_or(|seen| seen.contains(&state.webhook.revision()));
+    if is_seen { Ok(()) } else { Err(Refusal::ChangedMeanwhile) }
 }
 
 /// Save: `WebhookSaved`, and `MailDropped` for each mail that is owed and whose sending has not begun:
@@ -147,6 +157,12 @@ pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
     vec![Event::TokensRevoked(TokensRevoked { at: now, by: by.to_owned() })]
 }
 
+/// Discards what waits: every message up to the entry `up_to` that was not attempted yet.
+#[must_use]
+pub fn discard(by: &str, up_to: EntryId, now: Time) -> Vec<Event> {
+    vec![Event::MessagesDiscarded(MessagesDiscarded { at: now, by: by.to_owned(), up_to })]
+}
+
 /// Forget: nothing when there is nothing to forget.
 #[must_use]
 pub fn forget(state: &State, by: &str, now: Time) -> Option<Event> {
@@ -169,7 +185,18 @@ pub fn test_allowed(state: &State, now: Time) -> Result<(), Refusal> {
     }
 }
 
-/// The outcome of an attempt, of either trigger. `attempt.errors` comes in empty and is decided
+/// Whether the attempt with that seq may be sent again now.
+///
+/// # Errors
+/// [`Refusal::NoSuchAttempt`] where the workspace was forgotten since, and those of [`test_allowed`].
+pub fn again_allowed(state: &State, attempt: u64, now: Time) -> Result<(), Refusal> {
+    if attempt <= state.forgotten || attempt > state.seq {
+        return Err(Refusal::NoSuchAttempt);
+    }
+    test_allowed(state, now)
+}
+
+/// The outcome of an attempt, of any trigger. `attempt.errors` comes in empty and is decided
 /// here; the 11th error in a row adds `WebhookDisabled`. `now` is when the outcome was known. The 5th
 /// error, and the first success after a switch-off by errors, add `MailOwed` where `policy` says so.
 ///
@@ -183,7 +210,7 @@ pub fn outcome(state: &State, mut attempt: Attempt, now: Time, policy: &Policy) 
     }
     let counts = match attempt.trigger {
         Trigger::Message => webhook.enabled && attempt.config == webhook.config,
-        Trigger::Test => {
+        Trigger::Test | Trigger::Again => {
             if state.test.as_ref().is_none_or(|test| test.attempt.webhook_id != attempt.webhook_id) {
                 return Vec::new();
             }

@@ -42,6 +42,8 @@ pub enum Event {
     MailOwed(MailOwed),
     /// Messages whose turn came while the webhook was off.
     MessagesSkipped(MessagesSkipped),
+    /// An operator had the messages discarded that waited.
+    MessagesDiscarded(MessagesDiscarded),
     /// A test POST is about to be sent; durable before it is.
     TestStarted(Box<TestStarted>),
     /// The caller of a started test had stopped waiting, so nothing was sent.
@@ -69,6 +71,7 @@ impl Event {
                 ended.mail.kind == MailKind::Disabled
             }
             Self::MessagesSkipped(_)
+            | Self::MessagesDiscarded(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
             | Self::MailOwed(_)
@@ -95,6 +98,19 @@ pub enum Trigger {
     Message,
     /// An operator asked for a test.
     Test,
+    /// An operator asked for what an attempt sent to be sent once more.
+    Again,
+}
+
+impl Trigger {
+    /// Whether a person asked for it: it moves no counter and waits for no chat.
+    #[must_use]
+    pub const fn is_asked_for(self) -> bool {
+        match self {
+            Self::Message => false,
+            Self::Test | Self::Again => true,
+        }
+    }
 }
 
 /// One POST and what came of it.
@@ -126,6 +142,25 @@ pub struct Attempt {
     /// What came back, when anything did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Arc<Response>>,
+}
+
+impl Attempt {
+    /// How long the message waited for its turn, in milliseconds: from its entry's time, that of its source's where it was
+    /// handed over, to the attempt. 0 for an entry from the future, and for what a person asked for.
+    #[must_use]
+    pub fn waited_ms(&self) -> u64 {
+        if self.trigger.is_asked_for() {
+            return 0;
+        }
+        let entered = entry_named_by(&self.webhook_id).unwrap_or(self.entry);
+        u64::try_from(self.at.unix_ms()).unwrap_or(0).saturating_sub(entered.ms)
+    }
+}
+
+/// The entry that a `webhook-id` ends with ([contract, section 2](crate::docs::contract#2-the-post-out)).
+#[must_use]
+pub fn entry_named_by(webhook_id: &str) -> Option<EntryId> {
+    webhook_id.rsplit_once('_')?.1.parse().ok()
 }
 
 /// Why bodies are omitted from the log, the only reason there is.
@@ -367,6 +402,17 @@ pub struct MessagesSkipped {
     pub count: u64,
     /// The greatest entry id among them.
     pub newest: EntryId,
+}
+
+/// Messages that are not attempted: they are settled and counted as skipped when their turn comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagesDiscarded {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+    /// The last entry that is concerned.
+    pub up_to: EntryId,
 }
 
 /// A test that is about to be sent.

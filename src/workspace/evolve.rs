@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::event::{
-    Attempt, Event, MailEnded, MailId, MailKind, MailState, MessagesSkipped, SecretRotated, TestStarted, Trigger,
+    Attempt, Event, MailEnded, MailId, MailKind, MailState, MessagesSkipped, SecretRotated, TestStarted,
     WebhookDisabled, WebhookSaved,
 };
 use super::policy::MAILS_PER_DAY_MAX;
@@ -29,6 +29,7 @@ impl State {
             Event::MailOwed(owed) => self.mail_owed(owed.kind, MailState::Owed, owed.at),
             Event::MailDeferred(ended) => self.mail_deferred(ended),
             Event::MessagesSkipped(skipped) => self.skipped.add(skipped),
+            Event::MessagesDiscarded(discarded) => self.discarded = self.discarded.max(Some(discarded.up_to)),
             Event::TestStarted(started) => self.test = Some(TestStarted::clone(started).into()),
             Event::TestDropped(dropped) => {
                 self.test.take_if(|test| test.command == dropped.command);
@@ -39,7 +40,7 @@ impl State {
 
     fn attempted(&mut self, attempt: &Attempt) {
         self.last_attempt = Some(Summary::new(self.seq, attempt));
-        if attempt.trigger == Trigger::Test {
+        if attempt.trigger.is_asked_for() {
             self.test = None;
             if attempt.error.as_ref().is_none_or(|error| error.kind.endpoint_contacted()) {
                 self.tested_at = Some(attempt.at);
@@ -76,6 +77,11 @@ impl State {
             self.recovering = self.webhook.disabled_at;
         }
         let off_since = self.webhook.disabled_at.unwrap_or(saved.at);
+        let before = &self.webhook;
+        let is_same = before.secret.is_some()
+            && (before.url == saved.url && before.enabled == saved.enabled)
+            && (before.owner_email == saved.owner_email && saved.changed_headers.is_empty());
+        let changed_by = is_same.then(|| before.revision());
         self.webhook = Webhook {
             url: saved.url.clone(),
             enabled: saved.enabled,
@@ -84,6 +90,7 @@ impl State {
             previous_secret: self.webhook.valid_previous_secret(saved.at).cloned(),
             headers: saved.headers.clone(),
             config: self.seq,
+            changed_by,
             disabled_by_errors: false,
             disabled_at: (!saved.enabled).then_some(off_since),
             updated_at: Some(saved.at),

@@ -30,7 +30,10 @@ pub fn explain(error: &AttemptError, url: &str, response: Option<&Response>) -> 
 fn status(response: &Response) -> String {
     let code = response.status;
     let helps = match code {
-        401 | 403 => "It asks for a permission that we do not have; let it accept our requests by their signature.",
+        401 | 403 => {
+            "It asks for a permission that we do not have: put what it asks for into the custom headers, or let it accept \
+             our requests by their signature."
+        }
         404 => "There is nothing at this address; check the path.",
         405 => "It does not take POST there; check the path.",
         408 | 504 => "Whatever stands behind it took too long; answer first and work afterwards.",

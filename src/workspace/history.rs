@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::configuration::{Configuration, SubscribedEvent, WebhookStatus};
 use super::event::{Event, WebhookSaved};
 use super::headers::HeaderName;
+use super::redirect;
 use super::time::Time;
 
 /// Changes that are shown.
@@ -56,6 +57,60 @@ pub enum ChangeAction {
     TokensRevoked,
 }
 
+/// What people have saved since somebody read the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meanwhile {
+    /// Who, the last first.
+    pub by: Vec<Arc<str>>,
+    /// When the last of them did.
+    pub at: Time,
+    /// What is not as it was, and how it is now: each `the URL, now https://crm.example`. Nothing confidential.
+    pub now: Vec<String>,
+}
+
+/// What was saved above the seq `since`, which the reader saw; `changes` come newest first. `None` when nothing that is
+/// shown was.
+#[must_use]
+pub fn meanwhile(changes: &[ConfigurationChange], since: u64) -> Option<Meanwhile> {
+    let is_later = |change: &&ConfigurationChange| {
+        change.action == ChangeAction::Saved && change.id.parse::<u64>().is_ok_and(|seq| seq > since)
+    };
+    let later: Vec<_> = changes.iter().filter(is_later).collect();
+    let (last, first) = (later.first()?, later.last()?);
+    let mut by: Vec<Arc<str>> = Vec::new();
+    for change in &later {
+        if !by.contains(&change.by) {
+            by.push(Arc::clone(&change.by));
+        }
+    }
+    let (from, to) = (first.from.as_ref(), &last.to);
+    let mut now = Vec::new();
+    if from.and_then(|from| from.url.as_ref()) != to.url.as_ref() {
+        now.push(format!("the URL, now {}", to.url.as_deref().map_or("none".to_owned(), redirect::shown_in_sentences)));
+    }
+    if from.is_some_and(|from| from.enabled) != to.enabled {
+        now.push(format!("the switch, now {}", if to.enabled { "on" } else { "off" }));
+    }
+    if from.and_then(|from| from.owner_email.as_ref()) != to.owner_email.as_ref() {
+        now.push(format!("the owner email, now {}", to.owner_email.as_deref().unwrap_or("none")));
+    }
+    if later.iter().any(|change| !change.changed_headers.is_empty()) {
+        let names: Vec<&str> = to.headers.iter().map(HeaderName::as_str).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        now.push(format!("the custom headers, now {names}"));
+    }
+    Some(Meanwhile { by, at: last.at, now })
+}
+
+impl Meanwhile {
+    /// Who changed what, as the rest of a sentence: `changed meanwhile by jane: the URL, now https://crm.example`.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let what = if self.now.is_empty() { "and back again".to_owned() } else { self.now.join("; ") };
+        format!("changed meanwhile by {}: {what}", self.by.join(", "))
+    }
+}
+
 /// The last [`CHANGES_SHOWN`] changes, newest first. `events` are those that are no attempts, with
 /// their seqs, oldest first; those that change no configuration are passed over.
 #[must_use]
@@ -86,6 +141,7 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
             | Event::MailGivenUp(_)
             | Event::MailDropped(_)
             | Event::MessagesSkipped(_)
+            | Event::MessagesDiscarded(_)
             | Event::TestStarted(_)
             | Event::TestDropped(_)
             | Event::MailOwed(_)

@@ -62,6 +62,11 @@ fn is_same_site(a: &Url, b: &Url) -> bool {
     a == b || below(a, b) || below(b, a)
 }
 
+/// A configured URL as sentences show it: without user info, query and fragment.
+pub(super) fn shown_in_sentences(url: &str) -> String {
+    Url::parse(url).map_or_else(|_| "another one".to_owned(), |url| shown(&url))
+}
+
 /// The address without user info, query and fragment.
 fn shown(url: &Url) -> String {
     let mut shown = url.clone();

@@ -59,6 +59,9 @@ pub struct State {
     /// When the last test was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested_at: Option<Time>,
+    /// The last entry that was discarded: messages up to it are skipped when their turn comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discarded: Option<EntryId>,
     /// How often the workspace's tokens were revoked: only those of this generation open it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub token_generation: u64,
@@ -75,6 +78,12 @@ impl State {
     #[must_use]
     pub fn emptied(&self) -> Self {
         Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
+    }
+
+    /// Whether the message of that entry is not to be sent.
+    #[must_use]
+    pub fn is_discarded(&self, entry: EntryId) -> bool {
+        self.discarded.is_some_and(|last| entry <= last)
     }
 
     /// The webhook's state in one word.
@@ -140,6 +149,10 @@ pub struct Webhook {
     /// configuration that it was attempted with.
     #[serde(default)]
     pub config: u64,
+    /// The seq of the last save that changed something, where the last save is another: it only set the count of
+    /// errors to 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<u64>,
     /// Whether it was switched off by errors and not saved since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled_by_errors: bool,
@@ -165,6 +178,12 @@ impl Webhook {
     #[must_use]
     pub fn status(&self) -> WebhookStatus {
         WebhookStatus::new(self.url.is_some(), self.enabled, self.disabled_by_errors)
+    }
+
+    /// The seq of the last change by a person, 0 before the first. Neither an attempt nor a switch-off by errors moves it.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.changed_by.unwrap_or(self.config)
     }
 
     /// What of it an operator configured, without what is confidential.
@@ -267,6 +286,11 @@ pub struct Summary {
     pub error: Option<AttemptError>,
     /// From the start to the last byte that was read.
     pub duration_ms: u32,
+    /// How long the message waited for its turn; 0 for a test. Absent only in `last_attempt`, where an older version of the
+    /// program made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
+    pub waited_ms: Option<u64>,
 }
 
 impl Summary {
@@ -283,6 +307,7 @@ impl Summary {
             status: attempt.response.as_ref().map(|response| response.status),
             error: attempt.error.clone(),
             duration_ms: attempt.duration_ms,
+            waited_ms: Some(attempt.waited_ms()),
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct WebhookView {
     pub error_limit: u32,
     /// Messages that were not sent while it was off.
     pub skipped: SkippedView,
+    /// Messages that wait for their turn now; null where none does, and where another node has the shard.
+    #[serde(default)]
+    pub waiting: Option<WaitingView>,
     /// The newest attempt.
     pub last_attempt: Option<Summary>,
     /// The mail of the last automatic switch-off.
@@ -62,6 +65,18 @@ pub struct SkippedView {
     pub last_at: Option<Time>,
 }
 
+/// Messages that wait for their turn: at most two seconds ago.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Waiting)]
+pub struct WaitingView {
+    /// How many.
+    pub count: u64,
+    /// Whether there may be more, which were not read yet.
+    pub at_least: bool,
+    /// When the oldest of them came.
+    pub oldest_at: Time,
+}
+
 /// What became of the mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Mail)]
@@ -75,7 +90,7 @@ pub struct MailView {
 }
 
 impl WebhookView {
-    /// Shows `state` as the outside sees it.
+    /// Shows `state` as the outside sees it. What waits is no part of the state: nothing is said of it.
     #[must_use]
     pub fn new(workspace: &WorkspaceId, state: &State, policy: &Policy) -> Self {
         let webhook = &state.webhook;
@@ -94,6 +109,7 @@ impl WebhookView {
                 first_at: state.skipped.first_at,
                 last_at: state.skipped.last_at,
             },
+            waiting: None,
             last_attempt: state.last_attempt.clone(),
             mail: state.mail.as_ref().map(|mail| MailView {
                 state: mail.state,

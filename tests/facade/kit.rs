@@ -230,6 +230,7 @@ pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, origin:
         clock: || NOW,
         fresh_id: Uuid::new_v4,
         readiness: Arc::new(move || readiness.clone()),
+        waiting: Arc::new(|_| None),
     })
 }
 

@@ -52,6 +52,7 @@ fn summary() -> Summary {
         status: Some(500),
         error: error(ErrorKind::HttpStatus, "the endpoint answered 500"),
         duration_ms: 12,
+        waited_ms: Some(0),
     }
 }
 
@@ -70,6 +71,7 @@ fn disabled_state() -> State {
             previous_secret: None,
             headers: headers(),
             config: 1,
+            changed_by: None,
             disabled_by_errors: true,
             disabled_at: Some(NOW),
             updated_at: Some(NOW),
@@ -262,7 +264,8 @@ async fn a_rotation_answers_the_new_secret_and_the_end_of_the_one_before_it() {
         assert_eq!(reply.header("cache-control"), "no-store");
     }
     let action = Action::RotateSecret;
-    let command = Command { at: NOW, expires_at: NOW.plus(ANSWER_WAIT), by: "admin".to_owned(), action };
+    let command =
+        Command { at: NOW, expires_at: NOW.plus(ANSWER_WAIT), by: "admin".to_owned(), if_match: None, action };
     assert_eq!(*journal.submitted.lock().unwrap(), [("acme".parse().unwrap(), command, ANSWER_WAIT)]);
 }
 
@@ -321,7 +324,8 @@ async fn a_save_is_submitted_as_it_was_asked_for() {
         let reply = call(&facade(journal.clone(), working()), request("PUT", WEBHOOK, &body.to_string())).await;
         assert_eq!(reply.status, 200, "{body}: {}", reply.text);
         assert_eq!(reply.json(), golden(include_str!("../golden/facade/webhook.json")));
-        let command = Command { at: NOW, expires_at: NOW.plus(ANSWER_WAIT), by: "admin".to_owned(), action };
+        let command =
+            Command { at: NOW, expires_at: NOW.plus(ANSWER_WAIT), by: "admin".to_owned(), if_match: None, action };
         let submitted = journal.submitted.lock().unwrap();
         assert_eq!(*submitted, [("acme".parse().unwrap(), command, ANSWER_WAIT)], "{body}");
     }
@@ -339,7 +343,7 @@ async fn a_test_waits_an_attempt_longer_and_saves_only_what_a_body_says() {
         assert_eq!(reply.json(), json!({"webhook": webhook, "attempt": webhook["last_attempt"]}));
         let wait = ANSWER_WAIT + TIMEOUT;
         let action = Action::Test { save };
-        let command = Command { at: NOW, expires_at: NOW.plus(wait), by: "admin".to_owned(), action };
+        let command = Command { at: NOW, expires_at: NOW.plus(wait), by: "admin".to_owned(), if_match: None, action };
         assert_eq!(*journal.submitted.lock().unwrap(), [("acme".parse().unwrap(), command, wait)]);
     }
 }

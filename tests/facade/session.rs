@@ -8,7 +8,7 @@ use axum::http::Request;
 use axum::http::request::Builder;
 use outbound::http::PublicOrigin;
 
-use crate::kit::{FakeJournal, Reply, TOKEN, call, facade, facade_at, working};
+use crate::kit::{FakeJournal, Reply, TOKEN, call, facade, facade_at, request, working};
 
 const SCREEN: &str = "/workspaces/acme/outbound";
 const SESSION: &str = "/workspaces/acme/outbound/session";
@@ -121,12 +121,48 @@ async fn a_token_in_the_query_opens_nothing() {
     assert_eq!((reply.status.as_u16(), reply.header("set-cookie")), (401, ""));
 }
 
+/// A new token of the workspace acme.
+async fn token(router: &Router) -> String {
+    let reply = call(router, request("POST", "/v1/workspaces/acme/tokens", "")).await;
+    reply.json()["token"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test]
-async fn a_session_is_for_its_workspace_and_not_for_the_api() {
+async fn a_workspace_has_a_cookie_of_its_own_and_the_operators_opens_all() {
+    let router = local();
+    let (own, all) = (pair(&sign_in(&router, &token(&router).await).await), pair(&sign_in(&router, TOKEN).await));
+    let name = |pair: &str| pair.split_once('=').unwrap().0.to_owned();
+    assert_eq!(name(&all), "outbound");
+    assert!(name(&own).starts_with("outbound-") && name(&own).len() == 25, "{own}");
+    let at = async |workspace: &str, cookie: &str| {
+        let path = format!("/workspaces/{workspace}/outbound");
+        call(&router, Request::get(path).header("cookie", cookie).body(Body::empty()).unwrap()).await.status.as_u16()
+    };
+    assert_eq!((at("acme", &own).await, at("other", &own).await), (200, 401));
+    assert_eq!((at("acme", &all).await, at("other", &all).await), (200, 200));
+    // One session in the other's cookie opens nothing.
+    let (own_token, all_token) = (own.split_once('=').unwrap().1, all.split_once('=').unwrap().1);
+    assert_eq!(at("acme", &format!("outbound={own_token}")).await, 401);
+    assert_eq!(at("acme", &format!("{}={all_token}", name(&own))).await, 401);
+    // A cookie that has ended is no obstacle for the other.
+    assert_eq!(at("acme", &format!("{}=a.b.c; {all}", name(&own))).await, 200);
+    let https = at_public().await;
+    assert!(https.starts_with("__Host-outbound-"), "{https}");
+}
+
+/// The name of a workspace's cookie at a public URL.
+async fn at_public() -> String {
+    let router = at(https());
+    let reply = sign_in(&router, &token(&router).await).await;
+    let cookie = reply.header("set-cookie").to_owned();
+    assert!(cookie.contains("; Path=/; ") && cookie.ends_with("; HttpOnly; SameSite=Strict; Secure"), "{cookie}");
+    cookie
+}
+
+#[tokio::test]
+async fn a_session_is_not_for_the_api() {
     let router = local();
     let cookie = pair(&sign_in(&router, TOKEN).await);
-    let other = Request::get("/workspaces/other/outbound").header("cookie", &cookie).body(Body::empty()).unwrap();
-    assert_eq!(call(&router, other).await.status, 401);
     let webhook = "/v1/workspaces/acme/webhook";
     let by_cookie = Request::get(webhook).header("cookie", &cookie).body(Body::empty()).unwrap();
     assert_eq!(call(&router, by_cookie).await.status, 401);

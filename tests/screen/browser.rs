@@ -42,6 +42,7 @@ pub(crate) struct Browser {
     /// Where downloads land; the profile is below it, too.
     folder: TempDir,
     driver: Driver,
+    runs_scripts: bool,
 }
 
 /// The driver's process group: with it the browser's processes end.
@@ -97,7 +98,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .expect("a session of the browser");
-        Self { client, folder, driver }
+        Self { client, folder, driver, runs_scripts: !kind.without_scripts }
     }
 
     pub(crate) async fn open(&self, url: &str) {
@@ -168,6 +169,35 @@ impl Browser {
         }
     }
 
+    /// Waits until a property of the first element is `wanted`.
+    pub(crate) async fn until_property(&self, css: &str, name: &str, wanted: &str) {
+        let began = Instant::now();
+        while self.property(css, name).await.as_deref() != Some(wanted) {
+            let is = self.property(css, name).await;
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {wanted:?} as {name} of {css}: {is:?}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// What a script returns.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Presses keys where the focus is.
+    pub(crate) async fn keys(&self, keys: &str) {
+        self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
+    }
+
+    /// Every cookie is gone, as when a session has ended.
+    pub(crate) async fn forget_cookies(&self) {
+        self.client.delete_all_cookies().await.unwrap();
+    }
+
+    pub(crate) async fn title(&self) -> String {
+        self.client.title().await.unwrap()
+    }
+
     /// Waits until there are so many such elements.
     pub(crate) async fn until_count(&self, css: &str, wanted: usize) {
         let began = Instant::now();
@@ -206,12 +236,26 @@ impl Browser {
         downloads(self.folder.path())
     }
 
-    /// Takes pictures of the page in both widths.
+    /// Takes pictures of the page in both widths, and looks for what keeps people out.
     pub(crate) async fn shoot(&self, name: &str) {
         for width in WIDTHS {
             self.picture(&format!("{name}-{width}"), width).await;
+            if self.runs_scripts {
+                assert_eq!(self.violations().await, [""; 0], "{name}-{width}");
+            }
         }
         self.dev_tools("Emulation.clearDeviceMetricsOverride", json!({})).await;
+    }
+
+    /// What axe-core finds wrong with the page, and what it cannot tell but suspects: a line each.
+    pub(crate) async fn violations(&self) -> Vec<String> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/axe/axe_playwright_python/axe.min.js");
+        let axe = fs::read_to_string(file).expect("axe-core, which `make tools` installs");
+        self.client.execute(&axe, Vec::new()).await.unwrap();
+        let run = "const done = arguments[arguments.length - 1]; axe.run(document).then((result) => done(result.violations));";
+        let found = self.client.execute_async(run, Vec::new()).await.unwrap();
+        let line = |one: &Value| format!("{}: {} {}", one["id"], one["help"], one["nodes"][0]["html"]);
+        found.as_array().unwrap().iter().map(line).collect()
     }
 
     /// The same in dark colours.

@@ -7,7 +7,10 @@
 mod access;
 mod attempts;
 mod browser;
+mod colleagues;
 mod samples;
 mod saving;
 mod secret;
+mod sending;
+mod sessions;
 mod stage;

@@ -68,7 +68,7 @@ async fn save_and_test_sends_the_newest_message_and_says_how_it_went() {
     let browser = &stage.browser;
     browser.fill("#url", &stage.hook()).await;
     browser.press("Save and test").await;
-    browser.until_says("#notice", "the workspace has no message").await;
+    browser.until_says("#notice", "The workspace has no message").await;
 
     // Without a place to break a line: a page that it widens fails its picture.
     let long = format!("m-1-{}", "x".repeat(400));
@@ -86,7 +86,7 @@ async fn save_and_test_sends_the_newest_message_and_says_how_it_went() {
     assert!(told.contains("Your URL answered 404. There is nothing at this address; check the path."), "{told}");
     let cause = browser.until_says("#attempt-list .failed", "answered 404").await;
     assert!(cause.contains("noted"), "the attempt is open: {cause}");
-    browser.until_says("#status", "Delivering.").await;
+    browser.until_says("#status", "On; the last test failed.").await;
     browser.shoot("test-failed").await;
     stage.strike().await;
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
 mod access;
+mod again;
 mod bench;
 mod crash;
 mod drain;
@@ -11,6 +12,7 @@ mod entrusted;
 mod facade;
 mod full_disk;
 mod input;
+mod lost_edits;
 mod mail;
 mod many_messages;
 mod reload;
@@ -20,3 +22,4 @@ mod silent_store;
 mod start;
 mod store;
 mod survive;
+mod waiting;

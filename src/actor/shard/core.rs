@@ -27,11 +27,14 @@ use crate::actor::shard::intake::{Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::shard::registry::{Phase, Registry};
 use crate::actor::shard::table::Table;
+use crate::actor::waiting_board::WaitingWorkspaces;
 use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER};
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
-use crate::workspace::time::Clock;
+use crate::workspace::event::entry_named_by;
+use crate::workspace::time::{Clock, Time};
+use crate::workspace::view::WaitingView;
 
 /// What the shard's actor is to do.
 #[derive(Debug)]
@@ -214,6 +217,32 @@ impl ShardCore {
         let store_is_silent = self.mode == ShardMode::Running && !self.admission.is_open(now);
         let unable_why = (!self.unable.is_empty()).then(|| Arc::clone(&self.unable_why));
         ShardCounts { unavailable: self.unavailable.len(), unable: self.unable.len(), unable_why, store_is_silent }
+    }
+
+    /// Whether it holds a message, or left one in the stream.
+    pub(in crate::actor) fn any_held(&self) -> bool {
+        !self.table.is_empty() || self.registry.any_parked()
+    }
+
+    /// What waits for its turn. Of a parked workspace more lies in the stream.
+    pub(in crate::actor) fn waiting(&self) -> WaitingWorkspaces {
+        let mut waiting = WaitingWorkspaces::default();
+        let at = |ms: u64| Time::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX));
+        let mut add = |workspace: &WorkspaceId, came: Time, at_least: bool| {
+            let one = waiting.entry(workspace.clone());
+            let one = one.or_insert(WaitingView { count: 0, at_least: false, oldest_at: came });
+            one.count += 1;
+            one.at_least |= at_least;
+            one.oldest_at = one.oldest_at.min(came);
+        };
+        let full = self.table.len() >= self.limits.permits;
+        for (workspace, item) in self.table.waiting() {
+            add(workspace, at(entry_named_by(&item.webhook_id).unwrap_or(item.entry).ms), full);
+        }
+        for (from, workspace) in self.registry.parked() {
+            add(workspace, at(from.ms), true);
+        }
+        waiting
     }
 
     pub(in crate::actor) fn is_running(&self) -> bool {

@@ -234,6 +234,11 @@ impl Registry {
         }
     }
 
+    /// The parked workspaces and where they resume.
+    pub(super) fn parked(&self) -> impl Iterator<Item = &(EntryId, WorkspaceId)> {
+        self.parked.iter()
+    }
+
     pub(super) fn any_parked(&self) -> bool {
         !self.parked.is_empty()
     }

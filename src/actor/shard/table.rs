@@ -247,6 +247,14 @@ impl Table {
         held
     }
 
+    /// Workspaces and their messages that wait for their turn.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&WorkspaceId, &Item)> {
+        self.entries.values().filter_map(|held| match &held.stage {
+            EntryStage::Waiting(item) => Some((held.workspace.as_ref()?, &**item)),
+            _ => None,
+        })
+    }
+
     /// How many entries each workspace has waiting, and how many in all.
     #[cfg(test)]
     pub(super) fn count_by_workspace(&self) -> HashMap<WorkspaceId, (usize, usize)> {

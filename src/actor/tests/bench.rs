@@ -82,7 +82,7 @@ impl Bench {
     pub(super) async fn submit(&self, workspace: &str, action: Action) -> Answer {
         let at = now();
         let wait = Duration::from_secs(15);
-        let command = Command { at, expires_at: at.plus(wait), by: "tester".to_owned(), action };
+        let command = Command { at, expires_at: at.plus(wait), by: "tester".to_owned(), if_match: None, action };
         self.journal.submit(&id(workspace), &command, wait).await.unwrap()
     }
 

@@ -14,7 +14,7 @@ const ENTRY: EntryId = EntryId { ms: 1, n: 0 };
 
 fn command(action: Action) -> ToWorkspace {
     let at = Time::from_unix_ms(1_769_860_800_000);
-    let command = Command { at, expires_at: at, by: "test".to_owned(), action };
+    let command = Command { at, expires_at: at, by: "test".to_owned(), if_match: None, action };
     ToWorkspace::Command(ENTRY, Arc::new(command))
 }
 

@@ -64,7 +64,7 @@ async fn what_this_machine_cannot_attempt_waits_for_as_long_as_that_lasts_and_co
     let mut core = workspace_core(State::default(), Vec::new());
     core.context.admission.set_lease(Some(Instant::now() + Duration::from_secs(24 * 60 * 60)));
     let action = Imperative::Save(Save { url: Some("http://127.0.0.1:1/".to_owned()), ..Save::default() });
-    let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
+    let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), if_match: None, action };
     core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
     let item = std::sync::Arc::new(super::bench::item(2));
     let mut starts = core.handle(ToWorkspace::Entries(vec![item])).starts;
@@ -231,7 +231,7 @@ async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
     let mut core = workspace_core(state, Vec::new());
     let url = Some("http://127.0.0.1:1/".to_owned());
     let action = Imperative::Save(Save { url, ..Save::default() });
-    let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
+    let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), if_match: None, action };
     let saved = core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
     assert_eq!(saved.steps[0].mails_ended, [MailId::disabled(1)]);
     let dropped = core.state.mail.clone();
@@ -267,8 +267,13 @@ fn entry(ms: u64) -> RawEntry {
 }
 
 fn test_command() -> RawEntry {
-    let command =
-        Command { at: now(), expires_at: now(), by: "test".to_owned(), action: Imperative::Test { save: None } };
+    let command = Command {
+        at: now(),
+        expires_at: now(),
+        by: "test".to_owned(),
+        if_match: None,
+        action: Imperative::Test { save: None },
+    };
     let text = serde_json::to_vec(&command).unwrap();
     let fields = vec![("workspace".into(), "acme".into()), ("command".into(), text.into())];
     RawEntry { id: EntryId { ms: 1, n: 0 }, fields }

@@ -129,7 +129,8 @@ impl WorkspaceCore {
         let now = Instant::now();
         let mut skipped = Vec::new();
         while let Some(entry) = self.chat_queues.next() {
-            let target = if self.state.webhook.enabled { self.target() } else { None };
+            let is_sent = self.state.webhook.enabled && !self.state.is_discarded(entry);
+            let target = if is_sent { self.target() } else { None };
             let Some(to) = target else {
                 skipped.extend(self.chat_queues.skip(entry));
                 if skipped.len() >= COMMIT_SETTLED_MAX {
@@ -184,7 +185,7 @@ impl WorkspaceCore {
     }
 
     fn outcome(&mut self, finished: FinishedAttempt, out: &mut Decided) {
-        if finished.start.trigger == Trigger::Test {
+        if finished.start.trigger.is_asked_for() {
             return self.test_outcome(&finished, out);
         }
         let entry = finished.start.item.entry;
@@ -231,11 +232,20 @@ impl WorkspaceCore {
             self.test.queue(id, command);
             return;
         }
+        if let Err(refusal) = decide::unchanged(&self.state, command.if_match.as_deref()) {
+            out.steps.push(Step { settled_commands: vec![id], ..self.refusal(id, refusal) });
+            return;
+        }
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
+            // The commands have a stream of their own on the same clock: what came before this one waits.
+            Action::Discard => {
+                Ok(decide::discard(&command.by, EntryId { ms: id.ms, n: u64::MAX }, (self.context.clock)()))
+            }
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
-            Action::Test { .. } => return self.begin_test(id, command, out),
+            Action::Test { .. } | Action::Sample => return self.begin_test(id, command, out),
+            Action::Again(sent) => return self.send_again(id, &command, sent, out),
             Action::Forget => return self.forget(id, &command.by, out),
         };
         let step = match decided {

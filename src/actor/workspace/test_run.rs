@@ -7,6 +7,7 @@ use crate::actor::protocol::Item;
 use crate::message::EntryId;
 use crate::workspace::State;
 use crate::workspace::command::Command;
+use crate::workspace::event::Trigger;
 use crate::workspace::time::Time;
 
 /// The workspace's test and the commands that wait for it.
@@ -24,7 +25,7 @@ pub(super) enum TestStage {
     /// The newest message is being looked up.
     Looking { id: EntryId, command: Arc<Command> },
     /// `TestStarted` is decided; the POST waits until it is durable and admission is open.
-    Started { id: EntryId, expires_at: Time, durable: bool, item: Arc<Item> },
+    Started { id: EntryId, trigger: Trigger, expires_at: Time, durable: bool, item: Arc<Item> },
     /// The POST is under way.
     Posting { id: EntryId },
 }

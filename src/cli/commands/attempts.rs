@@ -36,7 +36,7 @@ pub struct AttemptsArgs {
 
 const AFTER_HELP: &str = "\
 The last 100 attempts, a line each, the newest last: when, the outcome, the status, how long it took, \
-the message, and what went wrong.
+how long the message had waited for its turn, the message, and what went wrong.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory. With --journal \
 none is needed: who reads the Redis reads everything. Compressed attempts are printed like the others.
 
@@ -124,9 +124,12 @@ fn line(attempt: &Summary, out: &mut dyn Write) -> std::io::Result<()> {
     let status = attempt.status.map_or("-".to_owned(), |status| status.to_string());
     let duration = format!("{} ms", attempt.duration_ms);
     let id = printable(&attempt.message_id);
-    write!(out, "{}  {style}{word}{style:#}  {status:>3}  {duration:>8}  {id}", attempt.at)?;
-    if attempt.trigger == Trigger::Test {
-        write!(out, " (test)")?;
+    let waited = attempt.waited_ms.map_or("-".to_owned(), |waited| format!("{waited} ms"));
+    write!(out, "{}  {style}{word}{style:#}  {status:>3}  {duration:>8}  waited {waited:>8}  {id}", attempt.at)?;
+    match attempt.trigger {
+        Trigger::Message => {}
+        Trigger::Test => write!(out, " (test)")?,
+        Trigger::Again => write!(out, " (sent again)")?,
     }
     match &attempt.error {
         Some(error) => writeln!(out, "  {}", printable(&error.detail)),
@@ -151,6 +154,7 @@ mod tests {
             status: Some(200),
             error: None,
             duration_ms: 52,
+            waited_ms: Some(1_204),
         }
     }
 
@@ -163,8 +167,8 @@ mod tests {
         print(&[failed, delivered("m-1", Trigger::Message)], &"acme".parse().unwrap(), &mut out).unwrap();
         assert_eq!(
             String::from_utf8(out.into_inner()).unwrap(),
-            "2026-01-31T12:00:00.000Z  delivered  200     52 ms  m-1\n\
-             2026-01-31T12:00:00.000Z  failed       -     52 ms  m-2\\u{1b}[2J (test)  no answer within 5 s\n"
+            "2026-01-31T12:00:00.000Z  delivered  200     52 ms  waited  1204 ms  m-1\n\
+             2026-01-31T12:00:00.000Z  failed       -     52 ms  waited  1204 ms  m-2\\u{1b}[2J (test)  no answer within 5 s\n"
         );
     }
 }

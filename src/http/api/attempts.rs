@@ -1,12 +1,14 @@
 //! `/v1/workspaces/{ws}/attempts`: the last 100 attempts, short and (as the log) whole, and each as it is
 //! made.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, FromRequestParts, Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{Error as _, SerializeMap};
@@ -14,15 +16,17 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::webhook::Tested;
 use crate::http::auth::caller::Scope;
 use crate::http::connections::ConnectionHandle;
 use crate::http::openapi::call::{ApiCall, sample};
-use crate::http::openapi::problems::{READ, TOKEN, WORKSPACE};
+use crate::http::openapi::problems::{COMMAND, READ, TEST, TOKEN, WORKSPACE};
 use crate::http::openapi::schemas::{Schemas, array, text};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::server::Draining;
-use crate::http::state::FacadeState;
-use crate::message::RawMessage;
+use crate::http::state::{Applied, FacadeState};
+use crate::message::{RawMessage, WorkspaceId};
+use crate::workspace::command::{Action, Refusal, SentMessage};
 use crate::workspace::event::{self, Attempt, Header, STORE_FULL};
 use crate::workspace::state::Summary;
 use utoipa::openapi::ContentBuilder;
@@ -50,22 +54,38 @@ pub(in crate::http) async fn log(
     scope: Scope,
     connection: Option<Extension<ConnectionHandle>>,
 ) -> Result<Response, Problem> {
-    let download = state.sending.download(&scope.workspace).await?;
-    let reading = state.reader.workspace(&scope.workspace).await?;
-    let now = (state.facade.clock)().to_string();
-    let date = now.split('T').next().unwrap_or_default();
-    let name = format!("attachment; filename=\"outbound-log-{}-{date}.json\"", scope.workspace);
-    let disposition = HeaderValue::from_str(&name).map_err(|_| {
-        Problem::new(
-            ProblemKind::Internal,
-            "the log's file name is no header value; the workspace id should forbid that",
-        )
-    })?;
-    let write = |(seq, attempt): &(u64, Attempt)| serde_json::to_vec(&LogEntry::new(*seq, attempt));
     let connection = connection.map(|Extension(connection)| connection);
-    let body = download.array(reading.into_attempts(), bytes_held, write, connection);
-    let json = HeaderValue::from_static("application/json");
-    Ok(([(CONTENT_DISPOSITION, disposition), (CONTENT_TYPE, json)], body).into_response())
+    state.download_log(&scope.workspace, None, |_| true, connection).await
+}
+
+impl FacadeState {
+    /// The attempts that are `shown`, as a file that is named after the `word` for them.
+    pub(in crate::http) async fn download_log(
+        &self,
+        workspace: &WorkspaceId,
+        word: Option<&str>,
+        shown: impl Fn(&Attempt) -> bool,
+        connection: Option<ConnectionHandle>,
+    ) -> Result<Response, Problem> {
+        let download = self.sending.download(workspace).await?;
+        let reading = self.reader.workspace(workspace).await?;
+        let now = (self.facade.clock)().to_string();
+        let date = now.split('T').next().unwrap_or_default();
+        let word = word.map(|word| format!("-{word}")).unwrap_or_default();
+        let name = format!("attachment; filename=\"outbound-log-{workspace}{word}-{date}.json\"");
+        let disposition = HeaderValue::from_str(&name).map_err(|_| {
+            Problem::new(
+                ProblemKind::Internal,
+                "the log's file name is no header value; the workspace id should forbid that",
+            )
+        })?;
+        let write = |(seq, attempt): &(u64, Attempt)| serde_json::to_vec(&LogEntry::new(*seq, attempt));
+        let mut attempts = reading.into_attempts();
+        attempts.retain(|(_, attempt)| shown(attempt));
+        let body = download.array(attempts, bytes_held, write, connection);
+        let json = HeaderValue::from_static("application/json");
+        Ok(([(CONTENT_DISPOSITION, disposition), (CONTENT_TYPE, json)], body).into_response())
+    }
 }
 
 /// About how many bytes an attempt holds in memory.
@@ -79,6 +99,52 @@ fn bytes_held((_, attempt): &(u64, Attempt)) -> usize {
         response.body.len() + headers(&response.headers) + response.malformed.iter().map(String::len).sum::<usize>()
     });
     REST + sent + came
+}
+
+/// Sends what an attempt sent once more.
+pub(in crate::http) async fn again(
+    State(state): State<Arc<FacadeState>>,
+    scope: Scope,
+    AttemptInPath(seq): AttemptInPath,
+) -> Result<Json<Tested>, Problem> {
+    Ok(Json(state.send_again(&scope, seq).await?.into()))
+}
+
+/// The body of an attempt was not kept.
+pub(in crate::http) fn body_omitted() -> Problem {
+    let detail = "the store was full when this attempt was logged: its body was not kept and cannot be sent";
+    Problem::new(ProblemKind::BodyOmitted, detail)
+}
+
+/// The attempt that the path names.
+pub(in crate::http) struct AttemptInPath(pub(in crate::http) u64);
+
+impl FromRequestParts<Arc<FacadeState>> for AttemptInPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<FacadeState>) -> Result<Self, Problem> {
+        let names = Path::<BTreeMap<String, String>>::from_request_parts(parts, state).await;
+        let id = names.ok().and_then(|Path(names)| names.get("id")?.parse().ok());
+        id.map(Self).ok_or_else(|| Refusal::NoSuchAttempt.into())
+    }
+}
+
+impl FacadeState {
+    /// Sends what the attempt with the seq `seq` sent once more.
+    pub(in crate::http) async fn send_again(&self, scope: &Scope, seq: u64) -> Result<Applied, Problem> {
+        let reading = self.reader.workspace(&scope.workspace).await?;
+        let named = reading.attempts.iter().find(|(of, _)| *of == seq);
+        let (_, attempt) = named.ok_or(Refusal::NoSuchAttempt)?;
+        let message = attempt.request.message.as_ref().ok_or_else(body_omitted)?;
+        let sent = SentMessage {
+            attempt: seq,
+            entry: attempt.entry,
+            webhook_id: attempt.webhook_id.as_ref().to_owned(),
+            message: String::from_utf8_lossy(message.bytes()).into_owned(),
+        };
+        drop(reading);
+        self.submit(&scope.workspace, scope.caller.subject(), Action::Again(sent)).await
+    }
 }
 
 /// Each attempt as it is made: see [`crate::http::live`].
@@ -203,6 +269,12 @@ impl Serialize for SentBody<'_> {
     }
 }
 
+/// What sending again is.
+const AGAIN: &str = "Sends what that attempt sent once more and waits for the answer: the body and the `webhook-id` as \
+    then, so that the endpoint can tell that it knows the message; URL, headers and signature of today. It is logged with \
+    trigger `again`. Otherwise it is a test: it works while the webhook is off and never moves the count of errors, one at \
+    a time, one a second. Nothing is ever sent again without being asked for.";
+
 /// What the live stream tells.
 const LIVE: &str = "Server-sent events, beginning with the present `state`: `attempt` with an attempt as `listAttempts` \
     shows it, `state` with the webhook as `showWebhook` does, and `gap` (`{\"after\",\"before\"}`) where attempts \
@@ -232,6 +304,11 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .with_header(200, "Content-Disposition", "Names the file: `outbound-log-<workspace>-<date>.json`")
             .needs(schemas)
             .refuses(&[TOKEN, WORKSPACE, READ]),
+        ApiCall::post("/v1/workspaces/{workspace}/attempts/{id}/again", again)
+            .named("sendAgain", "Send again")
+            .says(AGAIN)
+            .answers::<Tested>(200, "Sent, or why not", &[sample!("sent-again", "The endpoint took it")])
+            .refuses(&[TOKEN, WORKSPACE, READ, COMMAND, TEST, &[ProblemKind::BodyOmitted]]),
         ApiCall::get("/v1/workspaces/{workspace}/attempts/live", live)
             .named("followAttempts", "Each attempt as it is made")
             .says(LIVE)

@@ -55,9 +55,64 @@ pub(in crate::http) struct SaveBody {
     headers: Value,
 }
 
+/// A sample is wanted.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Sample)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only describes what `parse_test` takes apart")]
+pub(in crate::http) struct SampleBody {
+    /// Sends a made-up message, where the workspace has none; stands alone, and only as `true`.
+    #[schema(default = true)]
+    sample: bool,
+}
+
+/// What a test may be asked to do first.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Test)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only describes what `parse_test` takes apart")]
+pub(in crate::http) enum TestBody {
+    Save(SaveBody),
+    Sample(SampleBody),
+}
+
+/// What a test does.
+pub(in crate::http) enum TestRequest {
+    /// Sends the newest message.
+    Newest,
+    /// Saves, then sends the newest message.
+    AfterSave(Save),
+    /// Sends a made-up message.
+    Sample,
+}
+
+/// The member of [`SampleBody`].
+const SAMPLE: &str = "sample";
+
+/// Checks the body of a test.
+pub(in crate::http) fn parse_test(body: &[u8], guard: &Guard) -> Result<TestRequest, Problem> {
+    if body.is_empty() {
+        return Ok(TestRequest::Newest);
+    }
+    let members = members(body)?;
+    let Some(sample) = members.by_name.get(SAMPLE) else {
+        return check(&members, guard).map(TestRequest::AfterSave).map_err(Problem::invalid_webhook);
+    };
+    if sample.get() == "true" && members.by_name.len() == 1 && members.repeated.is_empty() {
+        return Ok(TestRequest::Sample);
+    }
+    let detail = "must be true and stand alone: a sample saves nothing".to_owned();
+    Err(Problem::invalid_webhook(vec![MemberError { member: SAMPLE.to_owned(), detail }]))
+}
+
 /// Checks the body of Save.
 pub(in crate::http) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem> {
-    let members: JsonObject<&RawValue> = serde_json::from_slice(body).map_err(|error| {
+    check(&members(body)?, guard).map_err(Problem::invalid_webhook)
+}
+
+/// The members of the body.
+fn members(body: &[u8]) -> Result<JsonObject<&RawValue>, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
         if let Some(other) = OtherEncoding::of(body) {
             Problem::new(ProblemKind::InvalidJson, format!("the body is {other}"))
         } else if error.is_data() {
@@ -67,8 +122,7 @@ pub(in crate::http) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem
             let detail = format!("send one JSON object, such as {{\"url\":\"https://example.com/hook\"}}: {error}");
             Problem::new(ProblemKind::InvalidJson, detail)
         }
-    })?;
-    check(&members, guard).map_err(Problem::invalid_webhook)
+    })
 }
 
 /// An object's members. Programs differ in which of two members of one name they take (RFC 8259

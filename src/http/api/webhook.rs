@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::ETAG;
+use axum::http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::save_body;
-use crate::http::api::save_body::SaveBody;
+use super::save_body::{self, SaveBody, TestBody, TestRequest};
 use crate::http::auth::caller::Scope;
 use crate::http::body::JsonBody;
+use crate::http::etag::{IfMatch, etag};
 use crate::http::openapi::call::{ApiCall, sample};
-use crate::http::openapi::problems::{BODY, COMMAND, READ, SAVE, TOKEN, WORKSPACE};
+use crate::http::openapi::problems::{BODY, COMMAND, CONDITION, READ, SAVE, TEST, TOKEN, WORKSPACE};
 use crate::http::problem::{Problem, ProblemKind};
-use crate::http::state::FacadeState;
+use crate::http::state::{Applied, FacadeState};
 use crate::workspace::command::{Action, NoAttempt};
 use crate::workspace::state::Summary;
 use crate::workspace::view::WebhookView;
@@ -23,18 +25,20 @@ use utoipa::openapi::Required;
 pub(in crate::http) async fn show(
     State(state): State<Arc<FacadeState>>,
     scope: Scope,
-) -> Result<Json<WebhookView>, Problem> {
+) -> Result<([(HeaderName, HeaderValue); 1], Json<WebhookView>), Problem> {
     let reading = state.reader.workspace(&scope.workspace).await?;
-    Ok(Json(WebhookView::new(&scope.workspace, &reading.state, &state.facade.policy)))
+    let tag = etag(reading.state.webhook.revision());
+    Ok(([(ETAG, tag)], Json(state.view(&scope.workspace, &reading.state))))
 }
 
 pub(in crate::http) async fn save(
     State(state): State<Arc<FacadeState>>,
     scope: Scope,
+    IfMatch(seen): IfMatch,
     JsonBody(body): JsonBody,
 ) -> Result<Json<WebhookView>, Problem> {
     let save = save_body::parse(&body, &state.facade.guard)?;
-    let applied = state.submit(&scope.workspace, scope.caller.subject(), Action::Save(save)).await?;
+    let applied = state.submit_if(&scope.workspace, scope.caller.subject(), seen, Action::Save(save)).await?;
     Ok(Json(*applied.webhook))
 }
 
@@ -53,12 +57,26 @@ pub(in crate::http) struct Tested {
 pub(in crate::http) async fn test(
     State(state): State<Arc<FacadeState>>,
     scope: Scope,
+    IfMatch(seen): IfMatch,
     JsonBody(body): JsonBody,
 ) -> Result<Json<Tested>, Problem> {
-    let save = if body.is_empty() { None } else { Some(save_body::parse(&body, &state.facade.guard)?) };
-    let applied = state.submit(&scope.workspace, scope.caller.subject(), Action::Test { save }).await?;
-    Ok(Json(Tested { webhook: applied.webhook, attempt: applied.attempt, reason: applied.reason }))
+    let action = match save_body::parse_test(&body, &state.facade.guard)? {
+        TestRequest::Newest => Action::Test { save: None },
+        TestRequest::AfterSave(save) => Action::Test { save: Some(save) },
+        TestRequest::Sample => Action::Sample,
+    };
+    Ok(Json(state.submit_if(&scope.workspace, scope.caller.subject(), seen, action).await?.into()))
 }
+
+impl From<Applied> for Tested {
+    fn from(applied: Applied) -> Self {
+        Self { webhook: applied.webhook, attempt: applied.attempt, reason: applied.reason }
+    }
+}
+
+const ETAG_IS: &str = "The seq of the last change by a person; neither attempts nor a switch-off by errors change it";
+const IF_MATCH: &str = "The `ETag` that the webhook had when it was read: nothing is saved or sent when somebody has \
+    changed it since (412). Several with commas between, or `*` for any; left out it makes no condition";
 
 /// The calls of this resource.
 pub(in crate::http) fn calls() -> Vec<ApiCall> {
@@ -76,6 +94,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .named("showWebhook", "The webhook and its state")
             .says("A workspace that was never seen is `not_configured`.")
             .answers::<WebhookView>(200, "The webhook", &states)
+            .with_header(200, "ETag", ETAG_IS)
             .refuses(&[TOKEN, WORKSPACE, READ]),
         ApiCall::put("/v1/workspaces/{workspace}/webhook", save)
             .named("saveWebhook", "Save")
@@ -84,22 +103,25 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                  errors to 0. The first one makes the signing secret. What breaks a rule is refused whole: nothing is \
                  saved.",
             )
+            .header("If-Match", IF_MATCH)
             .takes::<SaveBody>(Required::True, "The whole configuration", &saves)
             .answers::<WebhookView>(200, "Saved: the webhook as it is now", &[sample!("webhook-saved", "Saved")])
-            .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, COMMAND]),
+            .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, CONDITION, COMMAND]),
         ApiCall::post("/v1/workspaces/{workspace}/webhook/test", test)
             .named("testWebhook", "Save and test")
             .says(
                 "With a body saves first, as PUT does; then sends the workspace's newest message once and waits for \
-                 the answer. Works while the webhook is off, and never moves the count of errors. One at a time, one \
+                 the answer. Where the workspace has no message yet, `{\"sample\":true}` sends a made-up one whose \
+                 `message_id` begins `sample-`; it saves nothing. Works while the webhook is off, and never moves the count of errors. One at a time, one \
                  a second.",
             )
-            .takes::<SaveBody>(
+            .header("If-Match", IF_MATCH)
+            .takes::<TestBody>(
                 Required::False,
-                "The configuration to save first; no body to test what is saved",
-                &[sample!("test", "Save and test")],
+                "The configuration to save first; no body to test what is saved; `sample` alone where there is no message",
+                &[sample!("test", "Save and test"), sample!("test-sample", "Send a sample")],
             )
             .answers::<Tested>(200, "Tested, or why not", &tests)
-            .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, COMMAND, &[ProblemKind::TestUnderWay, ProblemKind::TestTooSoon]]),
+            .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, CONDITION, COMMAND, TEST, &[ProblemKind::HasMessages]]),
     ]
 }

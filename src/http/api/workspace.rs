@@ -40,6 +40,15 @@ pub(in crate::http) async fn history(
     Ok(Json(History { history: history::changes(&events) }))
 }
 
+/// Discards what waits.
+pub(in crate::http) async fn discard(
+    State(state): State<Arc<FacadeState>>,
+    AdminScope(scope): AdminScope,
+) -> Result<StatusCode, Problem> {
+    state.submit(&scope.workspace, scope.caller.subject(), Action::Discard).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// The calls of this resource.
 pub(in crate::http) fn calls() -> Vec<ApiCall> {
     vec![
@@ -58,6 +67,14 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                  mails that are owed. A message that comes later finds a workspace that was never seen.",
             )
             .answers_nothing(204, "Nothing is kept any more; the same when nothing was")
+            .refuses(&[TOKEN, ADMIN_ONLY, WORKSPACE, COMMAND]),
+        ApiCall::delete("/v1/workspaces/{workspace}/waiting", discard)
+            .named("discardWaiting", "Discard what waits")
+            .says(
+                "Admin token only. Every message of the workspace that came until now and was not attempted yet is never \
+                 sent: it is counted as skipped. What is under way ends as it does.",
+            )
+            .answers_nothing(204, "Nothing of it is sent; the same when nothing waited")
             .refuses(&[TOKEN, ADMIN_ONLY, WORKSPACE, COMMAND]),
     ]
 }

@@ -1,6 +1,7 @@
 //! Who calls the API, and which workspace is asked for. A `Bearer` token is the only proof that counts
 //! here: a cookie opens nothing below `/v1`, so no page of another site can use one there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
@@ -108,8 +109,9 @@ pub(in crate::http) async fn named_workspace(
     state: &Arc<FacadeState>,
 ) -> Result<WorkspaceId, Problem> {
     // A segment that is no UTF-8 after decoding breaks the id's rule like any other.
-    let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| InvalidWorkspaceId)?;
-    Ok(id.parse()?)
+    let names = Path::<BTreeMap<String, String>>::from_request_parts(parts, state).await;
+    let Path(names) = names.map_err(|_| InvalidWorkspaceId)?;
+    Ok(names.get("workspace").ok_or(InvalidWorkspaceId)?.parse()?)
 }
 
 /// A workspace for whoever holds the admin token.

@@ -16,6 +16,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use super::cookie::SessionOf;
 use crate::config::TOKEN_KEY_BYTES_MIN;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::message::WorkspaceId;
@@ -118,6 +119,16 @@ pub(in crate::http) struct Claims {
     /// Of a session that the admin token began: the seal of that token, so that it ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::http) adm: Option<String>,
+}
+
+impl Claims {
+    /// Whether a session is one of these: that of the operator opens every workspace, any other its own.
+    pub(in crate::http) fn is_of(&self, session: SessionOf<'_>) -> bool {
+        match session {
+            SessionOf::Operator => self.adm.is_some(),
+            SessionOf::Workspace(workspace) => self.adm.is_none() && self.ws == *workspace,
+        }
+    }
 }
 
 /// What a token is good for: one kind never passes for the other.

@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
 use super::access::Access;
-use super::cookie::cookie;
+use super::cookie::SessionOf;
 use super::jwt::Audience;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
@@ -22,17 +22,20 @@ pub(in crate::http) enum Shown {
 }
 
 impl Access {
-    /// What the headers show.
-    pub(in crate::http) fn shown_by(&self, headers: &HeaderMap, now: Time) -> Shown {
+    /// What the headers show to whoever asks for the screen of `workspace`.
+    pub(in crate::http) fn shown_by(&self, headers: &HeaderMap, workspace: Option<&WorkspaceId>, now: Time) -> Shown {
         if let Some(token) = bearer(headers) {
             return self.shown_by_token(token, now);
         }
-        let session =
-            cookie(headers, &self.origin).and_then(|token| self.key.verify(token, Audience::Screen, now).ok());
-        match session {
-            Some(claims) if self.is_current(&claims) => Shown::Workspace(claims.ws),
-            _ => Shown::Nothing,
+        let session = |of: SessionOf<'_>| {
+            let token = of.cookie(headers, &self.origin)?;
+            let claims = self.key.verify(token, Audience::Screen, now).ok()?;
+            (self.is_current(&claims) && claims.is_of(of)).then_some(claims)
+        };
+        if let Some(claims) = workspace.and_then(|workspace| session(SessionOf::Workspace(workspace))) {
+            return Shown::Workspace(claims.ws);
         }
+        if session(SessionOf::Operator).is_some() { Shown::Admin } else { Shown::Nothing }
     }
 
     /// What a token of the API shows.

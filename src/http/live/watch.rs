@@ -13,12 +13,16 @@ use crate::journal::port::Reading;
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;
 use crate::workspace::state::Summary;
-use crate::workspace::view::WebhookView;
+use crate::workspace::view::{WaitingView, WebhookView};
+
+/// Says what waits of a workspace.
+pub type ReadWaiting = Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync>;
 
 /// Every open stream of this node, and what is read for them.
 pub(in crate::http) struct LiveStreams {
     reader: Arc<StoreReader>,
     policy: Policy,
+    waiting: ReadWaiting,
     permits: Arc<Semaphore>,
     watched: Arc<WatchedWorkspaces>,
 }
@@ -27,8 +31,8 @@ pub(in crate::http) struct LiveStreams {
 type WatchedWorkspaces = Mutex<HashMap<WorkspaceId, Arc<watch::Sender<Arc<WatchedState>>>>>;
 
 impl LiveStreams {
-    pub(in crate::http) fn new(reader: Arc<StoreReader>, policy: Policy) -> Self {
-        Self { reader, policy, permits: Arc::new(Semaphore::new(LIVE_STREAMS_MAX)), watched: Arc::default() }
+    pub(in crate::http) fn new(reader: Arc<StoreReader>, policy: Policy, waiting: ReadWaiting) -> Self {
+        Self { reader, policy, waiting, permits: Arc::new(Semaphore::new(LIVE_STREAMS_MAX)), watched: Arc::default() }
     }
 
     /// The right to one of the [`LIVE_STREAMS_MAX`] streams.
@@ -55,6 +59,7 @@ impl LiveStreams {
         let watch = Watch {
             reader: Arc::clone(&self.reader),
             policy: self.policy,
+            waiting: Arc::clone(&self.waiting),
             watched: Arc::clone(&self.watched),
             workspace: workspace.clone(),
             sender,
@@ -65,7 +70,7 @@ impl LiveStreams {
 
     pub(super) async fn read(&self, workspace: &WorkspaceId) -> Result<WatchedState, Problem> {
         let reading = self.reader.workspace(workspace).await?;
-        Ok(WatchedState::new(workspace, &reading, &self.policy))
+        Ok(WatchedState::new(workspace, &reading, &self.policy).with_waiting((self.waiting)(workspace)))
     }
 }
 
@@ -82,6 +87,7 @@ fn subscribe(sender: &watch::Sender<Arc<WatchedState>>) -> Result<watch::Receive
 struct Watch {
     reader: Arc<StoreReader>,
     policy: Policy,
+    waiting: ReadWaiting,
     watched: Arc<WatchedWorkspaces>,
     workspace: WorkspaceId,
     sender: Arc<watch::Sender<Arc<WatchedState>>>,
@@ -102,6 +108,7 @@ impl Watch {
                 && *version == shown
             {
                 failures = 0;
+                self.show_waiting();
                 continue;
             }
             let Ok(reading) = self.reader.workspace(&self.workspace).await else {
@@ -110,7 +117,8 @@ impl Watch {
             };
             failures = 0;
             shown = version.unwrap_or_default();
-            let state = WatchedState::new(&self.workspace, &reading, &self.policy);
+            let waiting = (self.waiting)(&self.workspace);
+            let state = WatchedState::new(&self.workspace, &reading, &self.policy).with_waiting(waiting);
             self.sender.send_if_modified(|present| {
                 let changed = **present != state;
                 if changed {
@@ -119,6 +127,18 @@ impl Watch {
                 changed
             });
         }
+    }
+
+    /// What waits moves though nothing is stored.
+    fn show_waiting(&self) {
+        let waiting = (self.waiting)(&self.workspace);
+        self.sender.send_if_modified(|present| {
+            let changed = present.webhook.waiting != waiting;
+            if changed {
+                *present = Arc::new(WatchedState::clone(present).with_waiting(waiting));
+            }
+            changed
+        });
     }
 
     /// Nobody listens any more; who comes now gets a watch of his own.
@@ -133,7 +153,7 @@ impl Watch {
 }
 
 /// What the streams of a workspace need of a reading: small, so that it may be held for them.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct WatchedState {
     /// The seq of the last event.
     pub(super) seq: u64,
@@ -145,6 +165,11 @@ pub(super) struct WatchedState {
 }
 
 impl WatchedState {
+    fn with_waiting(mut self, waiting: Option<WaitingView>) -> Self {
+        self.webhook.waiting = waiting;
+        self
+    }
+
     pub(super) fn new(workspace: &WorkspaceId, reading: &Reading, policy: &Policy) -> Self {
         let attempts = reading.attempts.iter().rev();
         Self {

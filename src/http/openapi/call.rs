@@ -89,7 +89,7 @@ impl ApiCall {
     fn new(method: HttpMethod, path: &'static str, route: MethodRouter<Arc<FacadeState>>) -> Self {
         let mut schemas = Schemas::default();
         let names = path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-        let parameters: Vec<Parameter> = names.map(|name| path_parameter(name, &mut schemas)).collect();
+        let parameters: Vec<Parameter> = names.map(|name| path_parameter(path, name, &mut schemas)).collect();
         let operation = OperationBuilder::new().parameters((!parameters.is_empty()).then_some(parameters));
         let (answers, problems) = (BTreeMap::new(), Vec::new());
         Self { path, route, is_open: false, method, operation, answers, problems, schemas, sent: None, also: None }
@@ -115,13 +115,18 @@ impl ApiCall {
     }
 
     /// A parameter behind the `?`.
-    pub(in crate::http) fn query(mut self, name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Self {
-        let parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Query)
-            .required(Required::False)
-            .description(Some(description))
-            .schema(Some(schema));
+    pub(in crate::http) fn query(self, name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Self {
+        self.parameter(ParameterIn::Query, name, description, schema)
+    }
+
+    /// A header that the caller may send.
+    pub(in crate::http) fn header(self, name: &str, description: &str) -> Self {
+        self.parameter(ParameterIn::Header, name, description, text())
+    }
+
+    fn parameter(mut self, of: ParameterIn, name: &str, says: &str, schema: impl Into<RefOr<Schema>>) -> Self {
+        let parameter = ParameterBuilder::new().name(name).parameter_in(of).required(Required::False);
+        let parameter = parameter.description(Some(says)).schema(Some(schema));
         self.operation = self.operation.parameter(parameter);
         self
     }

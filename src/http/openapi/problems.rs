@@ -29,6 +29,10 @@ pub(in crate::http) const BODY: &[ProblemKind] =
     &[ProblemKind::BodyTooLarge, ProblemKind::BodyTimeout, ProblemKind::BodyUnreadable, ProblemKind::NotDeclaredJson];
 /// Calls whose body is a save.
 pub(in crate::http) const SAVE: &[ProblemKind] = &[ProblemKind::InvalidJson, ProblemKind::InvalidWebhook];
+/// Calls that may be made on a condition.
+pub(in crate::http) const CONDITION: &[ProblemKind] = &[ProblemKind::InvalidIfMatch, ProblemKind::ChangedMeanwhile];
+/// Calls that send a test.
+pub(in crate::http) const TEST: &[ProblemKind] = &[ProblemKind::TestUnderWay, ProblemKind::TestTooSoon];
 /// Commands.
 pub(in crate::http) const COMMAND: &[ProblemKind] = &[
     ProblemKind::TooManyCommands,
@@ -76,8 +80,24 @@ const KINDS: &[(ProblemKind, &str)] = &[
     (ProblemKind::StillInvalid, "the entry is still not valid: the message is not JSON"),
     (ProblemKind::InvalidQuery, "`after` must be the `next` of an earlier answer"),
     (ProblemKind::NoSecret, "the secret is made by the first save; PUT the webhook first"),
+    (
+        ProblemKind::InvalidIfMatch,
+        "nothing was saved: `If-Match` must be the ETag of the webhook with its quotes, such as \"7\", up to 32 of them with commas between, or *",
+    ),
+    (
+        ProblemKind::ChangedMeanwhile,
+        "nothing was saved: the webhook was changed meanwhile by jane@acme.com: the URL, now https://crm.example.com/v2 (at 2026-01-31T12:00:00.000Z); read it again, then save with the new ETag",
+    ),
     (ProblemKind::TestUnderWay, "a test of this workspace is under way; wait for its answer"),
     (ProblemKind::TestTooSoon, "one test a second is allowed; wait a second and try again"),
+    (
+        ProblemKind::HasMessages,
+        "a sample is for a workspace without a message, and this one has one; send a test without `sample`",
+    ),
+    (
+        ProblemKind::BodyOmitted,
+        "the store was full when this attempt was logged: its body was not kept and cannot be sent",
+    ),
     (ProblemKind::TooManyCommands, "more than 1000 commands wait on this shard; try again in a few seconds"),
     (ProblemKind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why"),
     (ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied"),
@@ -104,6 +124,7 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
         match kind {
             ProblemKind::InvalidWebhook => value["errors"] = member_errors(),
             ProblemKind::InvalidTokenRequest => value["errors"] = token_errors(),
+            ProblemKind::ChangedMeanwhile => value["changes"] = changes(),
             _ => {}
         }
         let example = ExampleBuilder::new().summary(title).value(Some(value)).build();
@@ -114,6 +135,23 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
 
 fn member_errors() -> Value {
     json!([{"member": "event", "detail": "must be \"new_message\", the only event there is, or be left out"}])
+}
+
+fn changes() -> Value {
+    let of = |url: &str| {
+        json!({
+            "url": url, "enabled": true, "event": "new_message", "owner_email": null, "headers": [], "status": "enabled",
+        })
+    };
+    json!([{
+        "id": "7",
+        "at": "2026-01-31T12:00:00.000Z",
+        "by": "jane@acme.com",
+        "action": "saved",
+        "changed_headers": [],
+        "from": of("https://crm.example.com/v1"),
+        "to": of("https://crm.example.com/v2"),
+    }])
 }
 
 fn token_errors() -> Value {

@@ -37,10 +37,14 @@ pub(in crate::http) fn text() -> Object {
 }
 
 /// The parameter of that name in a path.
-pub(in crate::http) fn path_parameter(name: &str, schemas: &mut Schemas) -> Parameter {
+pub(in crate::http) fn path_parameter(path: &str, name: &str, schemas: &mut Schemas) -> Parameter {
     let (says, schema) = match name {
         "workspace" => ("The workspace's id", schemas.add::<WorkspaceId>()),
         "shard" => ("The shard, as the list of rejected entries names it", shard().into()),
+        "id" if path.contains("/attempts/") => {
+            let form = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^\d{1,20}$"));
+            ("The attempt's id, as the list names it", form.into())
+        }
         "id" => ("The entry's id, as the list names it", schemas.add::<EntryId>()),
         _ => ("", String::schema()),
     };

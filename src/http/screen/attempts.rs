@@ -1,10 +1,12 @@
 //! "Last sending attempts": the plot, and each attempt with its request, its response and its cause.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
+use super::filter::{AttemptKind, KIND, TEXT};
 use super::model::Model;
-use super::parts::Icon;
-use super::parts::{duration, icon, time};
+use super::parts::{Icon, duration, icon, span, time};
 use super::{json, plot};
 use crate::workspace::event::{Attempt, Header, Response, Trigger};
 use crate::workspace::explain::explain;
@@ -22,11 +24,44 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
                 h2 #attempts-title { "Last sending attempts" }
                 p #live .hint hidden { }
                 a .button href={ (model.base) "/log" } download { "Download log" }
+                @if model.attempts.iter().any(|(_, attempt)| attempt.error.is_some()) {
+                    a .button href={ (model.base) "/log?" (KIND) "=" (AttemptKind::Failed.word()) } download { "Download failed ones" }
+                }
             }
             (overview(model.attempts))
+            (choice(model))
+            p #news .news hidden { button .quiet type="button" { "Show new ones" } }
             ol #attempt-list {
-                @for (seq, attempt) in model.attempts { (row(*seq, attempt, open == Some(*seq))) }
+                @for (seq, attempt) in model.attempts.iter().filter(|(_, attempt)| model.filter.shows(attempt)) {
+                    (row(model, *seq, attempt, open == Some(*seq)))
+                }
             }
+            p #none .empty hidden[model.filter.is_all() || model.attempts.iter().any(|(_, attempt)| model.filter.shows(attempt))] {
+                "None of the last attempts is one of these."
+            }
+        }
+    }
+}
+
+/// Which attempts are listed.
+fn choice(model: &Model<'_>) -> Markup {
+    let filter = model.filter;
+    html! {
+        form .choice hidden[model.attempts.is_empty() && filter.is_all()] method="get" action={ (model.base) "#attempts" } role="search" aria-label="Attempts" {
+            div {
+                label for=(KIND) { "Show" }
+                select #(KIND) name=(KIND) {
+                    @for kind in AttemptKind::EVERY {
+                        option value=(kind.word()) selected[filter.kind == kind] { (kind.word()) }
+                    }
+                }
+            }
+            div .wide {
+                label for=(TEXT) { "Message id, phone or text" }
+                input #(TEXT) name=(TEXT) type="search" value=(filter.text) autocomplete="off" spellcheck="false";
+            }
+            button { "Search" }
+            @if !filter.is_all() { a .button href={ (model.base) "#attempts" } { "Show all" } }
         }
     }
 }
@@ -45,9 +80,10 @@ pub(super) fn overview(attempts: &[(u64, Attempt)]) -> Markup {
 }
 
 /// One attempt.
-pub(super) fn row(seq: u64, attempt: &Attempt, open: bool) -> Markup {
+pub(super) fn row(model: &Model<'_>, seq: u64, attempt: &Attempt, open: bool) -> Markup {
     let failed = attempt.error.is_some();
     let response = attempt.response.as_deref();
+    let waited = Duration::from_millis(attempt.waited_ms());
     let cause = attempt.error.as_ref().map(|error| explain(error, &attempt.request.url, response));
     html! {
         li id={ "attempt-" (seq) } data-seq=(seq) {
@@ -56,23 +92,31 @@ pub(super) fn row(seq: u64, attempt: &Attempt, open: bool) -> Markup {
                     span .outcome {
                         @if failed { (icon(Icon::Cross)) "Failed" } @else { (icon(Icon::Check)) "Delivered" }
                     }
-                    @if attempt.trigger == Trigger::Test { span .tag { "test" } }
+                    @match attempt.trigger {
+                        Trigger::Message => {},
+                        Trigger::Test => span .tag { "test" },
+                        Trigger::Again => span .tag { "sent again" },
+                    }
                     span .facts {
                         (time(attempt.at))
                         @if let Some(response) = response { span { "HTTP " (response.status) } }
                         span { (duration(attempt.duration_ms)) }
+                        @if waited >= WAITED_SHOWN { span { "waited " (span(waited)) } }
                     }
+                    span .message .id { (shown(&attempt.message_id)) }
                     @if let Some(cause) = &cause { span .cause { (cause) } }
-                    @else { span .message .id { (shown(&attempt.message_id)) } }
                 }
-                (exchange(attempt))
+                (exchange(model, seq, attempt))
             }
         }
     }
 }
 
-/// Request and response.
-fn exchange(attempt: &Attempt) -> Markup {
+/// What waited for less waited for nothing that anybody notices.
+const WAITED_SHOWN: Duration = Duration::from_secs(1);
+
+/// Request and response, and what can be done with them.
+fn exchange(model: &Model<'_>, seq: u64, attempt: &Attempt) -> Markup {
     let request = &attempt.request;
     html! {
         div .exchange {
@@ -88,7 +132,19 @@ fn exchange(attempt: &Attempt) -> Markup {
                 Some(response) => (answer(response)),
                 None => p .hint { "None came." },
             }
-            p .hint { "message_id " span .id { (shown(&attempt.message_id)) } ", webhook-id " span .id { (attempt.webhook_id) } }
+            p .hint {
+                "message_id " span .id { (shown(&attempt.message_id)) } ", webhook-id " span .id { (attempt.webhook_id) }
+                @if attempt.trigger == Trigger::Message {
+                    ", waited " (span(Duration::from_millis(attempt.waited_ms()))) " for its turn"
+                }
+            }
+            @if request.message.is_some() {
+                form .actions method="post" action={ (model.base) "/again/" (seq) } {
+                    (model.csrf_field())
+                    button data-busy="Sending…" { "Send again" }
+                    a .button href={ (model.base) "/curl/" (seq) } data-curl { "Copy as curl" }
+                }
+            }
         }
     }
 }
@@ -118,7 +174,7 @@ fn body(text: &str) -> Markup {
     let is_json = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
     let (shown, cut) = if is_json { json::layout(text, BODY_SHOWN_MAX) } else { cut(text, BODY_SHOWN_MAX) };
     html! {
-        pre tabindex="0" role="region" aria-label="Body" { code { (shown) } }
+        pre tabindex="0" role="group" aria-label="Body" { code { (shown) } }
         @if cut { p .hint { "Cut here; the downloaded log has the whole of it." } }
     }
 }

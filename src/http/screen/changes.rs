@@ -14,7 +14,7 @@ pub(super) fn section(changes: &[ConfigurationChange]) -> Markup {
             @if changes.is_empty() {
                 p .empty { "Nothing was saved yet." }
             } @else {
-                ol .changes {
+                ol .changes tabindex="0" role="list" aria-label="Changes, newest first" {
                     @for change in changes {
                         li {
                             p { (time(change.at)) " by " strong { (change.by) } }

@@ -4,7 +4,10 @@
 use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
+use super::after_sign_in::AfterSignIn;
 use super::assets::{ICON, SCRIPT, STYLE};
+use super::typed::{FIELDS, SEEN, URL};
+use crate::http::body::FormFields;
 use crate::message::WorkspaceId;
 
 /// A whole document. `root` is what stands before our paths in a browser.
@@ -31,15 +34,29 @@ pub(super) fn document(root: &str, title: &str, body: &Markup) -> String {
 }
 
 /// The page to sign in with. `root` is what stands before our paths in a browser, `path` the screen's
-/// path; `error` is shown next to the field.
-pub(super) fn sign_in(root: &str, path: &str, workspace: &WorkspaceId, error: Option<&str>) -> Html<String> {
+/// path; `error` is shown next to the field. `kept` is what was typed before, to be saved after the sign-in.
+pub(super) fn sign_in(
+    root: &str,
+    path: &str,
+    workspace: &WorkspaceId,
+    error: Option<&str>,
+    kept: Option<(AfterSignIn, &FormFields)>,
+) -> Html<String> {
+    let then = kept.map(|(then, _)| format!("/{}", then.word())).unwrap_or_default();
     let body = html! {
         main #main .narrow {
             h1 { "Integration / Outbound" }
             section .panel {
                 h2 { "Sign in" }
                 p { "Workspace " strong .id { (workspace) } }
-                form method="post" action={ (path) "/session" } {
+                form method="post" action={ (path) "/session" (then) } {
+                    @if let Some((_, fields)) = kept {
+                        // Whoever signs in sees what that saves.
+                        p { "URL: " span .id { (fields.get(URL)) } }
+                        @for name in FIELDS.into_iter().chain([SEEN]).filter(|name| fields.has(name)) {
+                            input type="hidden" name=(name) value=(fields.get(name));
+                        }
+                    }
                     div .field {
                         label for="token" { "Token" }
                         input #token name="token" type="password" autocomplete="current-password" required autofocus

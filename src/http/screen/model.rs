@@ -2,11 +2,12 @@
 
 use maud::{Markup, html};
 
-use super::parts::Tone;
+use super::filter::AttemptFilter;
+use super::notice::Notice;
 use super::typed::Typed;
+use crate::workspace::Policy;
 use crate::workspace::event::Attempt;
 use crate::workspace::history::ConfigurationChange;
-use crate::workspace::policy::Counting;
 use crate::workspace::time::Time;
 use crate::workspace::view::WebhookView;
 
@@ -24,16 +25,23 @@ pub(super) struct Model<'a> {
     /// Who looks.
     pub(super) who: &'a str,
     pub(super) webhook: &'a WebhookView,
-    /// Which errors count.
-    pub(super) counting: Counting,
+    /// The rules' numbers.
+    pub(super) policy: &'a Policy,
+    pub(super) now: Time,
     /// The last attempts with their seqs, newest first.
     pub(super) attempts: &'a [(u64, Attempt)],
+    /// Which of them are listed.
+    pub(super) filter: &'a AttemptFilter,
+    /// Whether there is a message to test with.
+    pub(super) has_message: bool,
     /// Newest first.
     pub(super) changes: &'a [ConfigurationChange],
     pub(super) secret: SecretShown<'a>,
     /// Until when the secret before the present one is signed with, too.
     pub(super) previous_until: Option<Time>,
     pub(super) typed: Typed,
+    /// Whether somebody typed what stands in the form: it follows nothing that is saved meanwhile.
+    pub(super) is_typed: bool,
     pub(super) notice: Option<Notice>,
 }
 
@@ -44,15 +52,6 @@ pub(super) enum SecretShown<'a> {
     None,
     Hidden,
     Shown(&'a str),
-}
-
-/// What came of what was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Notice {
-    pub(super) tone: Tone,
-    pub(super) text: String,
-    /// The seq of the attempt that it is about.
-    pub(super) attempt: Option<u64>,
 }
 
 impl Model<'_> {

@@ -3,13 +3,14 @@
 use maud::{Markup, html};
 
 use super::frame::document;
-use super::model::{Model, Notice};
+use super::model::Model;
+use super::notice::Notice;
 use super::parts::Tone;
 use super::{attempts, changes, secret, status, webhook};
 
 /// The whole page.
 pub(super) fn page(model: &Model<'_>) -> String {
-    let title = format!("{} · Integration / Outbound", model.webhook.workspace);
+    let title = title(model);
     let body = html! {
         header .top {
             div {
@@ -22,7 +23,7 @@ pub(super) fn page(model: &Model<'_>) -> String {
                 button .quiet { "Sign out" }
             }
         }
-        main #main data-live={ (model.base) "/live" } data-latest={ (model.base) "/latest" } {
+        main #main data-live={ (model.base) "/live" } data-latest={ (model.base) "/latest?" (model.filter.query()) } {
             (notice(model))
             (status::panel(model))
             div .columns {
@@ -36,22 +37,38 @@ pub(super) fn page(model: &Model<'_>) -> String {
     document(model.root, &title, &body)
 }
 
-/// What is newer than the attempt with the seq `after`: the status, the plot and the new attempts. The
+/// What happened comes first: it is what a list of tabs shows.
+fn title(model: &Model<'_>) -> String {
+    let workspace = &model.webhook.workspace;
+    let notice = model.notice.as_ref().map(|notice| notice.text.as_str()).unwrap_or_default();
+    let sentence = notice.split_inclusive(['.', ':']).next().unwrap_or_default().trim_end_matches(['.', ':']);
+    let cut: String = sentence.chars().take(TITLE_SENTENCE_MAX).collect();
+    match cut.is_empty() {
+        true => format!("{workspace} · Integration / Outbound"),
+        false => format!("{cut} · {workspace} · Integration / Outbound"),
+    }
+}
+
+/// Characters of what happened that a title shows at most.
+const TITLE_SENTENCE_MAX: usize = 60;
+
+/// What is newer than the attempt with the seq `after`: the status, the form, the plot, the changes and the new attempts. The
 /// script puts them in their places.
 pub(super) fn latest(model: &Model<'_>, after: u64) -> Markup {
-    let newer: Vec<_> = model.attempts.iter().filter(|(seq, _)| *seq > after).collect();
+    let newer = model.attempts.iter().filter(|(seq, attempt)| *seq > after && model.filter.shows(attempt));
     html! {
         (status::panel(model))
-        (webhook::enabled_hint(model.webhook.status))
+        (webhook::section(model))
         (attempts::overview(model.attempts))
-        ol { @for (seq, attempt) in newer { (attempts::row(*seq, attempt, false)) } }
+        (changes::section(model.changes))
+        ol { @for (seq, attempt) in newer { (attempts::row(model, *seq, attempt, false)) } }
     }
 }
 
 /// What came of the last form, on top: read out when the page is there.
 fn notice(model: &Model<'_>) -> Markup {
     html! {
-        @if let Some(Notice { tone, text, attempt }) = &model.notice {
+        @if let Some(Notice { tone, text, attempt, .. }) = &model.notice {
             div #notice .panel .notice .(tone.class()) role=(if *tone == Tone::Bad { "alert" } else { "status" }) {
                 (tone.icon())
                 p {

@@ -1,5 +1,7 @@
 //! Small things that several parts of the page are made of.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use crate::workspace::time::Time;
@@ -27,6 +29,18 @@ pub(super) fn count(n: u64, one: &str) -> String {
 /// A duration for people.
 pub(super) fn duration(ms: u32) -> String {
     format!("{} ms", grouped(u64::from(ms)))
+}
+
+/// A longer time for people, in its greatest unit.
+pub(super) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0 => format!("{} ms", time.as_millis()),
+        1..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", grouped(seconds / 86_400)),
+    }
 }
 
 /// A number with a comma between thousands.
@@ -101,6 +115,12 @@ mod tests {
     fn numbers_are_written_for_people() {
         let texts = [count(0, "error"), count(1, "error"), count(1_234_567, "message"), duration(999), duration(5_001)];
         assert_eq!(texts, ["0 errors", "1 error", "1,234,567 messages", "999 ms", "5,001 ms"]);
+    }
+
+    #[test]
+    fn a_span_is_told_in_its_greatest_unit() {
+        let told = [999, 27_400, 119_999, 120_000, 7_200_000, 172_800_000].map(|ms| span(Duration::from_millis(ms)));
+        assert_eq!(told, ["999 ms", "27 s", "119 s", "2 min", "2 h", "2 days"]);
     }
 
     #[test]

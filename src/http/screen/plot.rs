@@ -52,13 +52,13 @@ fn bars(attempts: &[(u64, Attempt)], scale: &Scale) -> Markup {
             @let x = WIDTH - width * (place + 1);
             @let height = scale.height(attempt.duration_ms);
             @let failed = attempt.error.is_some();
-            g .attempt-bar .failed[failed] .test[attempt.trigger == Trigger::Test] {
+            g .attempt-bar .failed[failed] .test[attempt.trigger.is_asked_for()] {
                 title { (told(attempt)) }
                 // The place to point at.
                 rect .slot x=(x) y="0" width=(width) height=(HEIGHT) {}
                 rect .bar x=(x + width / 10) y=(FLOOR - height) width=(width - width / 5) height=(height) {}
                 @if failed { rect .mark x=(x + width / 10) y="127" width=(width - width / 5) height="9" {} }
-                @if attempt.trigger == Trigger::Test {
+                @if attempt.trigger.is_asked_for() {
                     rect .test-mark x=(x + width / 10) y="141" width=(width - width / 5) height="4" {}
                 }
             }
@@ -73,6 +73,8 @@ fn told(attempt: &Attempt) -> String {
         (Trigger::Message, true) => "failed",
         (Trigger::Test, false) => "test, delivered",
         (Trigger::Test, true) => "test, failed",
+        (Trigger::Again, false) => "sent again, delivered",
+        (Trigger::Again, true) => "sent again, failed",
     };
     let status = attempt.response.as_ref().map(|response| format!(", HTTP {}", response.status)).unwrap_or_default();
     format!("{}: {what}{status}, {}", attempt.at, duration(attempt.duration_ms))

@@ -5,58 +5,61 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use url::form_urlencoded;
 
-use super::model::{Model, Notice, SecretShown};
+use super::after_sign_in::AfterSignIn;
+use super::curl::curl;
+use super::filter::AttemptFilter;
+use super::model::{Model, SecretShown};
+use super::notice::{Notice, late};
 use super::page::{latest as latest_page, page};
-use super::parts::{Tone, duration};
+use super::parts::Tone;
+use super::query::{AFTER, ROTATED, SAVED, SENT, SHOW, ScreenQuery, TESTED};
 use super::session::Session;
 use super::sign_in;
 use super::submitted::Submitted;
-use super::typed::Typed;
-use crate::http::api::{attempts, save_body};
+use super::typed::{Typed, URL};
+use crate::http::api::attempts::{self, AttemptInPath};
+use crate::http::api::save_body;
+use crate::http::body::FormFields;
 use crate::http::connections::ConnectionHandle;
 use crate::http::problem::Problem;
 use crate::http::server::Draining;
-use crate::http::state::FacadeState;
+use crate::http::state::{Applied, FacadeState};
 use crate::journal::port::Reading;
-use crate::message::WorkspaceId;
-use crate::workspace::command::{Action, NoAttempt, Save};
-use crate::workspace::configuration::WebhookStatus;
-use crate::workspace::event::{Attempt, Trigger};
-use crate::workspace::explain::explain;
-use crate::workspace::history;
+use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::command::{Action, NoAttempt, Refusal};
+use crate::workspace::event::Attempt;
+use crate::workspace::history::{self, ConfigurationChange};
 use crate::workspace::view::WebhookView;
-
-/// What a form came to; stands behind the `?` of the address that the browser is sent to.
-const SAVED: &str = "saved";
-const TESTED: &str = "tested";
-const ROTATED: &str = "rotated";
-/// Shows the secret: `show=secret`.
-const SHOW: &str = "show";
-/// Tells what the page has: the seq of its newest attempt.
-const AFTER: &str = "after";
 
 /// The calls of the screen. What is sent is sent by a form of the session's own pages ([`Submitted`]).
 pub(in crate::http) fn routes() -> Router<Arc<FacadeState>> {
     Router::new()
         .route("/workspaces/{workspace}/outbound", get(show))
+        .route("/workspaces/{workspace}/outbound/", get(show))
         .route("/workspaces/{workspace}/outbound/latest", get(latest))
         .route("/workspaces/{workspace}/outbound/live", get(live))
         .route("/workspaces/{workspace}/outbound/log", get(log))
         .route("/workspaces/{workspace}/outbound/save", post(save))
         .route("/workspaces/{workspace}/outbound/test", post(save_and_test))
+        .route("/workspaces/{workspace}/outbound/try", post(test))
+        .route("/workspaces/{workspace}/outbound/sample", post(sample))
+        .route("/workspaces/{workspace}/outbound/again/{id}", post(again))
+        .route("/workspaces/{workspace}/outbound/curl/{id}", get(copy_as_curl))
         .route("/workspaces/{workspace}/outbound/rotate", post(rotate))
         .route("/workspaces/{workspace}/outbound/session/end", post(sign_in::end))
 }
 
 /// The call that takes a token in a form, from whoever has none yet.
 pub(in crate::http) fn sign_in() -> Router<Arc<FacadeState>> {
-    Router::new().route("/workspaces/{workspace}/outbound/session", post(sign_in::begin))
+    Router::new()
+        .route("/workspaces/{workspace}/outbound/session", post(sign_in::begin))
+        .route("/workspaces/{workspace}/outbound/session/save", post(sign_in::begin_and_save))
+        .route("/workspaces/{workspace}/outbound/session/test", post(sign_in::begin_and_test))
 }
 
 /// The screen.
@@ -72,7 +75,7 @@ async fn show(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(
 async fn latest(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(query): RawQuery) -> Response {
     let asked = ScreenQuery::of(query.as_deref());
     let after = asked.value(AFTER).and_then(|seq| seq.parse().ok()).unwrap_or(0);
-    match state.latest(&session, after).await {
+    match state.latest(&session, &asked, after).await {
         Ok(page) => page.into_response(),
         Err(problem) => state.trouble(&problem),
     }
@@ -93,19 +96,67 @@ async fn log(
     state: State<Arc<FacadeState>>,
     session: Session,
     connection: Option<Extension<ConnectionHandle>>,
+    RawQuery(query): RawQuery,
 ) -> Response {
     let State(of) = state.clone();
-    attempts::log(state, session.scope, connection).await.unwrap_or_else(|problem| of.trouble(&problem))
+    let filter = AttemptFilter::of(&ScreenQuery::of(query.as_deref()));
+    let connection = connection.map(|Extension(connection)| connection);
+    let shown = |attempt: &Attempt| filter.shows(attempt);
+    let log = of.download_log(&session.scope.workspace, filter.word(), shown, connection).await;
+    log.unwrap_or_else(|problem| of.trouble(&problem))
 }
 
 /// Save.
 async fn save(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
-    state.saved(submitted, Action::Save).await
+    state.saved(submitted, AfterSignIn::Save).await
 }
 
 /// Save and test.
 async fn save_and_test(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
-    state.saved(submitted, |save| Action::Test { save: Some(save) }).await
+    state.saved(submitted, AfterSignIn::SaveAndTest).await
+}
+
+/// A test of what is saved; what is typed stays.
+async fn test(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
+    state.asked_for(submitted, Action::Test { save: None }).await
+}
+
+/// A sample.
+async fn sample(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
+    state.asked_for(submitted, Action::Sample).await
+}
+
+/// Send again.
+async fn again(
+    State(state): State<Arc<FacadeState>>,
+    attempt: Result<AttemptInPath, Problem>,
+    submitted: Submitted,
+) -> Response {
+    let Submitted { session, fields } = submitted;
+    let applied = match attempt {
+        Ok(AttemptInPath(seq)) => state.send_again(&session.scope, seq).await,
+        Err(problem) => Err(problem),
+    };
+    state.came_of_it(&session, &fields, applied).await
+}
+
+/// The request of an attempt for a terminal, signed now.
+async fn copy_as_curl(
+    State(state): State<Arc<FacadeState>>,
+    session: Session,
+    attempt: Result<AttemptInPath, Problem>,
+) -> Response {
+    let text = async {
+        let AttemptInPath(seq) = attempt?;
+        let reading = state.reader.workspace(&session.scope.workspace).await?;
+        let named = reading.attempts.iter().find(|(of, _)| *of == seq);
+        let (_, attempt) = named.ok_or(Refusal::NoSuchAttempt)?;
+        curl(attempt, &reading.state.webhook, (state.facade.clock)()).ok_or_else(attempts::body_omitted)
+    };
+    match text.await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response(),
+        Err(problem) => state.trouble(&problem),
+    }
 }
 
 /// A new signing secret.
@@ -113,21 +164,24 @@ async fn rotate(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> 
     let session = submitted.session;
     match state.submit(&session.scope.workspace, session.scope.caller.subject(), Action::RotateSecret).await {
         Ok(_) => state.see(&session.scope.workspace, &format!("?{ROTATED}#secret")),
-        Err(problem) => state.again(&session, None, problem).await,
+        Err(problem) => state.refused(&session, None, problem).await,
     }
 }
 
 impl FacadeState {
-    async fn saved(&self, submitted: Submitted, action: impl FnOnce(Save) -> Action) -> Response {
+    /// Saves the form, and tests it.
+    pub(super) async fn saved(&self, submitted: Submitted, then: AfterSignIn) -> Response {
         let Submitted { session, fields } = submitted;
         let typed = Typed::sent(|name| fields.get(name).to_owned());
         let save = match save_body::parse(typed.body().as_bytes(), &self.facade.guard) {
             Ok(save) => save,
-            Err(problem) => return self.again(&session, Some(typed), problem).await,
+            Err(problem) => return self.refused(&session, Some(typed), problem).await,
         };
-        let action = action(save);
-        let tests = matches!(action, Action::Test { .. });
-        match self.submit(&session.scope.workspace, session.scope.caller.subject(), action).await {
+        let tests = then == AfterSignIn::SaveAndTest;
+        let action = if tests { Action::Test { save: Some(save) } } else { Action::Save(save) };
+        // A form that does not say what its reader saw has seen nothing that there is.
+        let seen = Some(typed.seen.into_iter().collect());
+        match self.submit_if(&session.scope.workspace, session.scope.caller.subject(), seen, action).await {
             Ok(applied) => {
                 let came_of_it = match (tests, applied.attempt, applied.reason) {
                     (true, Some(attempt), _) => format!("?{TESTED}={}", attempt.id),
@@ -138,18 +192,47 @@ impl FacadeState {
                 };
                 self.see(&session.scope.workspace, &came_of_it)
             }
-            Err(problem) => self.again(&session, Some(typed), problem).await,
+            Err(problem) => self.refused(&session, Some(typed), problem).await,
+        }
+    }
+
+    /// Sends what was asked for and saves nothing.
+    async fn asked_for(&self, submitted: Submitted, action: Action) -> Response {
+        let Submitted { session, fields } = submitted;
+        let applied = self.submit(&session.scope.workspace, session.scope.caller.subject(), action).await;
+        self.came_of_it(&session, &fields, applied).await
+    }
+
+    /// What came of what was sent. What was typed meanwhile, if the form brings it, stays.
+    async fn came_of_it(&self, session: &Session, fields: &FormFields, applied: Result<Applied, Problem>) -> Response {
+        let typed = fields.has(URL).then(|| Typed::sent(|name| fields.get(name).to_owned()));
+        let applied = match applied {
+            Ok(applied) => applied,
+            Err(problem) => return self.refused(session, typed, problem).await,
+        };
+        let came_of_it = match (applied.attempt, applied.reason) {
+            (Some(attempt), _) => format!("{SENT}={}", attempt.id),
+            (None, Some(NoAttempt::NoMessage)) => format!("{SENT}=no_message"),
+            (None, Some(NoAttempt::Forgotten)) => format!("{SENT}=forgotten"),
+            (None, Some(NoAttempt::NoUrl | NoAttempt::Expired) | None) => format!("{SENT}=no_url"),
+        };
+        let asked = ScreenQuery::of(Some(&came_of_it));
+        match self.screen(session, &asked, typed, None).await {
+            Ok(page) if fields.has(URL) => page.into_response(),
+            Ok(_) => self.see(&session.scope.workspace, &format!("?{came_of_it}")),
+            Err(problem) => self.trouble(&problem),
         }
     }
 
     /// The screen with what went wrong and, of a form, what was typed.
-    async fn again(&self, session: &Session, typed: Option<Typed>, problem: Problem) -> Response {
+    async fn refused(&self, session: &Session, typed: Option<Typed>, problem: Problem) -> Response {
+        let is_late = problem.is_changed_meanwhile();
         let (status, text, errors) = (problem.status(), problem.page_text(), problem.errors());
         let text = match errors.is_empty() {
             true => text,
             false => "Nothing was saved. Correct what is marked below and save again.".to_owned(),
         };
-        let notice = Notice { tone: Tone::Bad, text, attempt: None };
+        let notice = Notice { is_late, ..Notice::new(Tone::Bad, text) };
         let typed = typed.map(|typed| typed.with_errors(errors));
         match self.screen(session, &ScreenQuery::default(), typed, Some(notice)).await {
             Ok(page) => (status, page).into_response(),
@@ -168,25 +251,39 @@ impl FacadeState {
         let reading = self.reader.workspace(workspace).await?;
         let events = self.reader.history(workspace).await?;
         let changes = history::changes(&events);
-        let view = WebhookView::new(workspace, &reading.state, &self.facade.policy);
-        let notice = notice.or_else(|| asked.notice(&reading));
-        let typed = typed.unwrap_or_else(|| Typed::saved(&view));
+        let view = self.view(workspace, &reading.state);
+        let notice = notice.or_else(|| Notice::of(asked, &reading));
+        let is_typed = typed.is_some();
+        let saved = Typed::saved(&view, reading.state.webhook.revision());
+        let is_late = notice.as_ref().is_some_and(|notice| notice.is_late);
+        let (typed, notice) = match typed {
+            Some(typed) if is_late => {
+                let text = late(history::meanwhile(&changes, typed.seen.unwrap_or(0)).as_ref());
+                (typed.above(&saved), Some(Notice::new(Tone::Bad, text)))
+            }
+            Some(typed) => (typed, notice),
+            None => (saved, notice),
+        };
         let secret = match &reading.state.webhook.secret {
             None => SecretShown::None,
             Some(secret) if asked.value(SHOW) == Some("secret") => SecretShown::Shown(secret.expose()),
             Some(_) => SecretShown::Hidden,
         };
         let base = self.screen_path(workspace);
-        let model = Model { changes: &changes, secret, typed, notice, ..self.model(session, &base, &view, &reading) };
+        let filter = AttemptFilter::of(asked);
+        let model = self.model(session, &base, &view, &reading, &changes, &filter);
+        let model = Model { secret, typed, is_typed, notice, ..model };
         Ok(Html(page(&model)))
     }
 
-    async fn latest(&self, session: &Session, after: u64) -> Result<Html<String>, Problem> {
+    async fn latest(&self, session: &Session, asked: &ScreenQuery, after: u64) -> Result<Html<String>, Problem> {
         let workspace = &session.scope.workspace;
         let reading = self.reader.workspace(workspace).await?;
-        let view = WebhookView::new(workspace, &reading.state, &self.facade.policy);
+        let changes = history::changes(&self.reader.history(workspace).await?);
+        let filter = AttemptFilter::of(asked);
+        let view = self.view(workspace, &reading.state);
         let base = self.screen_path(workspace);
-        Ok(Html(latest_page(&self.model(session, &base, &view, &reading), after).into_string()))
+        Ok(Html(latest_page(&self.model(session, &base, &view, &reading, &changes, &filter), after).into_string()))
     }
 
     /// What every part of the screen shows.
@@ -196,6 +293,8 @@ impl FacadeState {
         base: &'a str,
         webhook: &'a WebhookView,
         reading: &'a Reading,
+        changes: &'a [ConfigurationChange],
+        filter: &'a AttemptFilter,
     ) -> Model<'a> {
         let now = (self.facade.clock)();
         let previous = reading.state.webhook.valid_previous_secret(now);
@@ -205,12 +304,17 @@ impl FacadeState {
             csrf: &session.csrf,
             who: session.scope.caller.subject(),
             webhook,
-            counting: self.facade.policy.counting,
+            policy: &self.facade.policy,
+            now,
             attempts: &reading.attempts,
-            changes: &[],
+            filter,
+            has_message: reading.state.skipped.newest.is_some()
+                || reading.attempts.iter().any(|(_, attempt)| attempt.entry > EntryId::ZERO),
+            changes,
             secret: SecretShown::None,
             previous_until: previous.map(|previous| previous.valid_until),
-            typed: Typed::default(),
+            typed: Typed::saved(webhook, reading.state.webhook.revision()),
+            is_typed: false,
             notice: None,
         }
     }
@@ -224,67 +328,4 @@ impl FacadeState {
         }
         response
     }
-}
-
-/// What stands behind the `?`. Anybody may write anything there; what is not known says nothing.
-#[derive(Default)]
-struct ScreenQuery(Vec<(String, String)>);
-
-impl ScreenQuery {
-    fn of(query: Option<&str>) -> Self {
-        Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect())
-    }
-
-    fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    /// What came of the form before, as far as it is durable.
-    fn notice(&self, reading: &Reading) -> Option<Notice> {
-        let plain = |tone, text: &str| Some(Notice { tone, text: text.to_owned(), attempt: None });
-        if self.value(ROTATED).is_some() {
-            let text = "A new signing secret was made. Put it into your endpoint within 24 hours.";
-            return plain(Tone::Good, text);
-        }
-        match self.value(TESTED) {
-            Some("no_message") => {
-                let text = "Saved. There is nothing to test with yet: the workspace has no message.";
-                return plain(Tone::Warning, text);
-            }
-            Some("forgotten") => {
-                let text = "The workspace was forgotten meanwhile. Whether the test was sent is not known any more.";
-                return plain(Tone::Warning, text);
-            }
-            Some("no_url") => return plain(Tone::Warning, "Saved. There is nothing to test without a webhook URL."),
-            Some(id) => return tested(reading, id),
-            None => {}
-        }
-        self.value(SAVED)?;
-        match reading.state.status() {
-            WebhookStatus::Enabled => plain(Tone::Good, "Saved. The webhook is on."),
-            WebhookStatus::Disabled | WebhookStatus::DisabledByErrors => {
-                plain(Tone::Good, "Saved. The webhook is off.")
-            }
-            WebhookStatus::NotConfigured => plain(Tone::Good, "Saved. The webhook is cleared: there is no URL."),
-        }
-    }
-}
-
-/// How a test went, if it is still among the retained attempts.
-fn tested(reading: &Reading, id: &str) -> Option<Notice> {
-    let seq: u64 = id.parse().ok()?;
-    let named = |(of, attempt): &&(u64, Attempt)| *of == seq && attempt.trigger == Trigger::Test;
-    let (_, attempt) = reading.attempts.iter().find(named)?;
-    let response = attempt.response.as_deref();
-    let (tone, text) = match &attempt.error {
-        Some(error) => {
-            let cause = explain(error, &attempt.request.url, response);
-            (Tone::Bad, format!("Saved, but the test failed. {cause}"))
-        }
-        None => {
-            let status = response.map(|response| format!("HTTP {} ", response.status)).unwrap_or_default();
-            (Tone::Good, format!("Saved, and the test was delivered: {status}in {}.", duration(attempt.duration_ms)))
-        }
-    };
-    Some(Notice { tone, text, attempt: Some(seq) })
 }

@@ -40,7 +40,7 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
                 @for (language, text) in SAMPLES {
                     details .sample {
                         summary { "Verify a signature in " (language) }
-                        pre tabindex="0" role="region" aria-label={ (language) " sample" } { code { (text) } }
+                        pre tabindex="0" role="group" aria-label={ (language) " sample" } { code { (text) } }
                     }
                 }
             }
@@ -67,6 +67,10 @@ fn rotation(model: &Model<'_>) -> Markup {
             p .hint {
                 "A new secret is made. For 24 hours every request carries two signatures, by the new secret and by the \
                  present one; put the new one into your endpoint until then."
+                @if model.previous_until.is_some() {
+                    " " strong { "The secret before the present one ends at once." }
+                    " Rotate only if your endpoint has the present one already."
+                }
             }
             form method="post" action={ (model.base) "/rotate" } {
                 (model.csrf_field())

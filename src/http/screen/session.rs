@@ -1,7 +1,7 @@
-//! A session of the screen: a token of its own audience in a cookie, for one workspace, for [`SESSION_MAX`] at
-//! most, never longer than the token that it was begun with, and over when the workspace's tokens are
-//! revoked or the admin token that it was begun with is another. It opens the screen and nothing below
-//! `/v1`.
+//! A session of the screen: a token of its own audience in a cookie, for [`SESSION_MAX`] at most. One that a workspace
+//! token began opens that workspace, never longer than the token, and is over when the workspace's tokens are revoked; it
+//! has a cookie of its own, so that one browser can have several. The one that the admin token began opens every workspace
+//! and is over when the admin token is another. A session opens the screen and nothing below `/v1`.
 //!
 //! [`SESSION_MAX`]: crate::config::SESSION_MAX
 
@@ -14,12 +14,14 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::after_sign_in::AfterSignIn;
 use super::frame;
 use crate::http::auth::caller::{AuthError, Caller, Scope, named_workspace};
-use crate::http::auth::cookie::{cookie, removal};
+use crate::http::auth::cookie::SessionOf;
 use crate::http::auth::failures::peer;
-use crate::http::auth::jwt::{Audience, InvalidToken};
+use crate::http::auth::jwt::{Audience, Claims, InvalidToken};
 use crate::http::auth::public_origin::PublicOrigin;
+use crate::http::body::FormFields;
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
@@ -33,6 +35,8 @@ pub(super) const NO_SESSION_HERE: &str = "Nobody can sign in here, for the token
 pub(super) struct Session {
     /// Whose screen, and who: what commands are submitted with.
     pub(super) scope: Scope,
+    /// Whether it opens every workspace.
+    pub(super) is_operators: bool,
     /// Stands in every form of the session's pages, in the hidden field [`super::model::CSRF_FIELD`].
     pub(super) csrf: String,
 }
@@ -44,36 +48,57 @@ impl FromRequestParts<Arc<FacadeState>> for Session {
     async fn from_request_parts(parts: &mut Parts, state: &Arc<FacadeState>) -> Result<Self, Response> {
         let workspace = named_workspace(parts, state).await.map_err(|problem| state.trouble(&problem))?;
         let origin = &state.facade.access.origin;
-        let Some(token) = cookie(&parts.headers, origin) else {
-            let refused = (*origin == PublicOrigin::Open).then_some(NO_SESSION_HERE);
-            return Err(state.sign_in(&workspace, StatusCode::UNAUTHORIZED, refused));
-        };
-        match state.resume(token, &workspace).await {
-            Ok(session) => Ok(session),
-            Err(AuthError::Unread(problem)) => Err(state.trouble(&problem)),
-            Err(AuthError::Invalid(why)) => Err(state.ended(&workspace, why, peer(parts))),
+        let mut over = None;
+        for of in [SessionOf::Workspace(&workspace), SessionOf::Operator] {
+            let Some(token) = of.cookie(&parts.headers, origin) else { continue };
+            match state.resume(token, &workspace, of).await {
+                Ok(session) => return Ok(session),
+                Err(AuthError::Unread(problem)) => return Err(state.trouble(&problem)),
+                Err(AuthError::Invalid(why)) => over = over.or(Some((why, of))),
+            }
         }
+        Err(match over {
+            Some((why, of)) => state.ended(&workspace, why, of, peer(parts)),
+            None => {
+                let refused = (*origin == PublicOrigin::Open).then_some(NO_SESSION_HERE);
+                state.sign_in(&workspace, StatusCode::UNAUTHORIZED, refused)
+            }
+        })
     }
 }
 
 impl FacadeState {
-    /// The session that `token` proves for `workspace`.
-    async fn resume(&self, token: &str, workspace: &WorkspaceId) -> Result<Session, AuthError> {
+    /// The session that `token`, from the cookie of `of`, proves for `workspace`.
+    async fn resume(&self, token: &str, workspace: &WorkspaceId, of: SessionOf<'_>) -> Result<Session, AuthError> {
         let access = &self.facade.access;
         let claims = access.key.verify(token, Audience::Screen, (self.facade.clock)()).map_err(AuthError::Invalid)?;
-        // One cookie serves one workspace: who looks at another one signs in there.
-        if claims.ws != *workspace || !access.is_current(&claims) {
+        if !claims.is_of(of) || !access.is_current(&claims) {
             return Err(AuthError::Invalid(InvalidToken::Expired));
         }
-        let claims = self.unrevoked(claims).await?;
-        let csrf = access.key.seal("csrf", token.as_bytes());
+        // The operator's ends with the admin token, not with the tokens of the workspace where it began.
+        let claims = match of {
+            SessionOf::Operator => Claims { ws: workspace.clone(), generation: u64::MAX, ..claims },
+            SessionOf::Workspace(_) => self.unrevoked(claims).await?,
+        };
+        Ok(self.session_of(claims, token, workspace, of))
+    }
+
+    /// The session that `claims`, signed as `token`, make.
+    pub(super) fn session_of(
+        &self,
+        claims: Claims,
+        token: &str,
+        workspace: &WorkspaceId,
+        of: SessionOf<'_>,
+    ) -> Session {
+        let csrf = self.facade.access.key.seal("csrf", token.as_bytes());
         let scope = Scope { caller: Caller::Workspace(claims.into()), workspace: workspace.clone() };
-        Ok(Session { scope, csrf })
+        Session { scope, is_operators: of == SessionOf::Operator, csrf }
     }
 
     /// The cookie proves no session here. One that we never made is taken back, so that a browser that
     /// has it from another service on this address does not show it again and again.
-    fn ended(&self, workspace: &WorkspaceId, why: InvalidToken, address: IpAddr) -> Response {
+    fn ended(&self, workspace: &WorkspaceId, why: InvalidToken, of: SessionOf<'_>, address: IpAddr) -> Response {
         let (status, text) = match why {
             InvalidToken::Unknown => (self.failures.count(address, why).status(), "Sign in again."),
             InvalidToken::Expired => {
@@ -85,14 +110,28 @@ impl FacadeState {
         };
         let mut response = self.sign_in(workspace, status, Some(text));
         if why == InvalidToken::Unknown {
-            put_cookie(&mut response, &removal(&self.facade.access.origin));
+            put_cookie(&mut response, &of.removal(&self.facade.access.origin));
         }
         response
     }
 
     pub(super) fn sign_in(&self, workspace: &WorkspaceId, status: StatusCode, error: Option<&str>) -> Response {
         let root = self.facade.access.origin.path();
-        (status, frame::sign_in(root, &self.screen_path(workspace), workspace, error)).into_response()
+        (status, frame::sign_in(root, &self.screen_path(workspace), workspace, error, None)).into_response()
+    }
+
+    /// The page to sign in with, after which what was typed is saved.
+    pub(super) fn sign_in_and(
+        &self,
+        workspace: &WorkspaceId,
+        status: StatusCode,
+        error: &str,
+        then: AfterSignIn,
+        fields: &FormFields,
+    ) -> Response {
+        let root = self.facade.access.origin.path();
+        let kept = Some((then, fields));
+        (status, frame::sign_in(root, &self.screen_path(workspace), workspace, Some(error), kept)).into_response()
     }
 
     pub(super) fn to_screen(&self, workspace: &WorkspaceId, cookie: &str) -> Response {
@@ -121,7 +160,7 @@ impl FacadeState {
     }
 }
 
-fn put_cookie(response: &mut Response, cookie: &str) {
+pub(super) fn put_cookie(response: &mut Response, cookie: &str) {
     if let Ok(mut value) = HeaderValue::from_str(cookie) {
         value.set_sensitive(true);
         response.headers_mut().append(SET_COOKIE, value);

@@ -3,6 +3,7 @@
 //! | call | does |
 //! |---|---|
 //! | `POST …/session` | a form with `token` → 303 to the screen with the cookie; a wrong token: the form again |
+//! | `POST …/session/save`, `…/session/test` | the same with what had been sent without a session, which is saved then |
 //! | `POST …/session/end` | signs out: 303 to the screen without the cookie |
 
 use std::sync::Arc;
@@ -11,16 +12,16 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::session::NO_SESSION_HERE;
+use super::after_sign_in::{AfterSignIn, UNSENT_FORM};
+use super::session::{NO_SESSION_HERE, Session, put_cookie};
 use super::submitted::{Submitted, from_elsewhere};
 use crate::config::{SESSION_MAX, SIGN_IN_BODY_MAX, SIGN_IN_READ_TIMEOUT};
 use crate::http::auth::caller::{ADMIN, AuthError, Caller, named_workspace};
-use crate::http::auth::cookie::{removal, set_cookie};
+use crate::http::auth::cookie::SessionOf;
 use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
 use crate::http::auth::public_origin::PublicOrigin;
 use crate::http::body::{BodyBound, FormFields};
-use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
@@ -30,17 +31,57 @@ const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_REA
 
 /// Begins a session.
 pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Request) -> Response {
-    state.begin(request).await.unwrap_or_else(|refused| refused)
+    match state.begin(request, FORM, None).await {
+        Ok(Begun { session, cookie, .. }) => state.to_screen(&session.scope.workspace, &cookie),
+        Err(refused) => refused,
+    }
+}
+
+/// Begins one, and saves what had been sent without.
+pub(super) async fn begin_and_save(state: State<Arc<FacadeState>>, request: Request) -> Response {
+    begin_and(state, request, AfterSignIn::Save).await
+}
+
+/// Begins one, and saves and tests what had been sent without.
+pub(super) async fn begin_and_test(state: State<Arc<FacadeState>>, request: Request) -> Response {
+    begin_and(state, request, AfterSignIn::SaveAndTest).await
+}
+
+async fn begin_and(State(state): State<Arc<FacadeState>>, request: Request, then: AfterSignIn) -> Response {
+    match state.begin(request, UNSENT_FORM, Some(then)).await {
+        Ok(Begun { session, fields, cookie }) => {
+            let mut response = state.saved(Submitted { session, fields }, then).await;
+            put_cookie(&mut response, &cookie);
+            response
+        }
+        Err(refused) => refused,
+    }
+}
+
+/// A session that has just begun.
+struct Begun {
+    session: Session,
+    /// What came with the token.
+    fields: FormFields,
+    /// Holds it from now on.
+    cookie: String,
 }
 
 /// Ends it: in this browser. What ends a session everywhere is revoking the workspace's tokens.
 pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
     let Submitted { session, .. } = submitted;
-    state.to_screen(&session.scope.workspace, &removal(&state.facade.access.origin))
+    let workspace = &session.scope.workspace;
+    let of = if session.is_operators { SessionOf::Operator } else { SessionOf::Workspace(workspace) };
+    state.to_screen(workspace, &of.removal(&state.facade.access.origin))
 }
 
 impl FacadeState {
-    async fn begin(self: &Arc<Self>, request: Request) -> Result<Response, Response> {
+    async fn begin(
+        self: &Arc<Self>,
+        request: Request,
+        bound: BodyBound,
+        then: Option<AfterSignIn>,
+    ) -> Result<Begun, Response> {
         let (mut parts, body) = request.into_parts();
         let workspace = named_workspace(&mut parts, self).await.map_err(|problem| self.trouble(&problem))?;
         let access = &self.facade.access;
@@ -52,45 +93,51 @@ impl FacadeState {
         }
         let (address, extensions) = (peer(&parts), parts.extensions.clone());
         // Before it has a place among the requests: who sends it slowly holds up nobody.
-        let read = FormFields::read(Request::from_parts(parts, body), FORM).await;
+        let read = FormFields::read(Request::from_parts(parts, body), bound).await;
         let fields = read.map_err(|problem| self.trouble(&problem))?;
         let token = fields.get("token").trim();
         let shown = access.shown_by_token(token, (self.facade.clock)());
         let _place = self.places.take(&shown, &extensions).map_err(|problem| self.trouble(&problem))?;
+        let refused = |status, error: &str| match then {
+            Some(then) => self.sign_in_and(&workspace, status, error, then, &fields),
+            None => self.sign_in(&workspace, status, Some(error)),
+        };
         if token.is_empty() {
-            return Err(self.sign_in(&workspace, StatusCode::UNAUTHORIZED, Some("Enter a token.")));
+            return Err(refused(StatusCode::UNAUTHORIZED, "Enter a token."));
         }
         let caller = match self.recognise(token).await {
             Ok(caller) => caller,
             Err(AuthError::Unread(problem)) => return Err(self.trouble(&problem)),
             Err(AuthError::Invalid(why)) => {
                 let problem = self.failures.count(address, why);
-                return Err(self.sign_in(&workspace, problem.status(), Some(&problem.page_text())));
+                return Err(refused(problem.status(), &problem.page_text()));
             }
         };
         if !caller.may(&workspace) {
-            let elsewhere = "This token opens another workspace.";
-            return Err(self.sign_in(&workspace, StatusCode::NOT_FOUND, Some(elsewhere)));
+            return Err(refused(StatusCode::NOT_FOUND, "This token opens another workspace."));
         }
         let now = (self.facade.clock)();
-        let claims = self.session(caller, &workspace, now).await.map_err(|problem| self.trouble(&problem))?;
+        let claims = self.session(caller, &workspace, now);
         let token = access.key.sign(&claims).map_err(|problem| self.trouble(&problem))?;
         tracing::info!(%workspace, by = claims.sub, %address, "a session began");
-        Ok(self.to_screen(&workspace, &set_cookie(&access.origin, &token, claims.exp - now.unix_seconds())))
+        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&workspace) };
+        let cookie = of.set_cookie(&access.origin, &token, claims.exp - now.unix_seconds());
+        let session = self.session_of(claims, &token, &workspace, of);
+        Ok(Begun { session, fields, cookie })
     }
 
     /// What the session of `caller` says.
-    async fn session(&self, caller: Caller, workspace: &WorkspaceId, now: Time) -> Result<Claims, Problem> {
+    fn session(&self, caller: Caller, workspace: &WorkspaceId, now: Time) -> Claims {
         let until = now.plus(SESSION_MAX).unix_seconds();
         let (sub, generation, exp, adm) = match caller {
             Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None),
             Caller::Admin => {
-                let state = self.reader.snapshot(workspace).await?;
-                (ADMIN.to_owned(), state.token_generation, until, Some(self.facade.access.admin_seal()))
+                // It ends with the admin token.
+                (ADMIN.to_owned(), 0, until, Some(self.facade.access.admin_seal()))
             }
         };
         let jti = Some((self.facade.fresh_id)().simple().to_string());
         let (aud, ws, iat) = (Audience::Screen, workspace.clone(), now.unix_seconds());
-        Ok(Claims { aud, ws, sub, generation, iat, exp, jti, adm })
+        Claims { aud, ws, sub, generation, iat, exp, jti, adm }
     }
 }

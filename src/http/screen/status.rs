@@ -1,5 +1,7 @@
 //! The webhook's status in one sentence, what was skipped while it was off, and what became of the mail.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::model::Model;
@@ -7,12 +9,13 @@ use super::parts::{self, Tone, count};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
 use crate::workspace::policy::Counting;
-use crate::workspace::view::{MailView, WebhookView};
+use crate::workspace::state::OutcomeWord;
+use crate::workspace::view::{MailView, WaitingView, WebhookView};
 
 /// The panel on top.
 pub(super) fn panel(model: &Model<'_>) -> Markup {
     let webhook = model.webhook;
-    let (tone, text) = summary(webhook, model.counting);
+    let (tone, text) = summary(webhook, model.policy.counting);
     html! {
         section #status .panel .status .(tone.class()) aria-label="Status" {
             // Only this line is read out when it changes.
@@ -20,6 +23,7 @@ pub(super) fn panel(model: &Model<'_>) -> Markup {
             @if let (WebhookStatus::Disabled | WebhookStatus::DisabledByErrors, Some(at)) = (webhook.status, webhook.disabled_at) {
                 p { "Off since " (parts::time(at)) "." }
             }
+            @if let Some(waiting) = &webhook.waiting { (waits(waiting, model)) }
             @if webhook.skipped.count > 0 { (skipped(webhook)) }
             @if let Some(mail) = &webhook.mail { (mail_line(mail, webhook)) }
         }
@@ -38,8 +42,10 @@ pub(super) fn summary(webhook: &WebhookView, counting: Counting) -> (Tone, Strin
         WebhookStatus::Enabled if errors > 0 => {
             let off_at = webhook.error_limit.saturating_add(1);
             let errors = count(errors.into(), "error");
-            (Tone::Warning, format!("Delivering. {errors} {streak}; at {off_at} it is switched off."))
+            let on = if failed_test(webhook) { "On; the last test failed." } else { "Delivering." };
+            (Tone::Warning, format!("{on} {errors} {streak}; at {off_at} it is switched off."))
         }
+        WebhookStatus::Enabled if failed_test(webhook) => (Tone::Warning, "On; the last test failed.".to_owned()),
         WebhookStatus::Enabled if webhook.last_attempt.is_none() => {
             (Tone::Good, "Delivering. No message has come yet.".to_owned())
         }
@@ -55,6 +61,41 @@ pub(super) fn summary(webhook: &WebhookView, counting: Counting) -> (Tone, Strin
         }
     }
 }
+
+/// Whether the last thing that was sent is what a person asked for, and failed.
+fn failed_test(webhook: &WebhookView) -> bool {
+    webhook.last_attempt.as_ref().is_some_and(|last| last.trigger.is_asked_for() && last.outcome == OutcomeWord::Failed)
+}
+
+/// What waits for its turn, and why, where it does so for long enough to be noticed.
+fn waits(waiting: &WaitingView, model: &Model<'_>) -> Markup {
+    let since = model.now.since(waiting.oldest_at);
+    let durations = model.attempts.iter().take(ATTEMPTS_JUDGED).map(|(_, attempt)| attempt.duration_ms);
+    let mut durations: Vec<u32> = durations.collect();
+    durations.sort_unstable();
+    let takes = durations.get(durations.len() / 2).copied().filter(|median| *median >= SLOW_MS);
+    html! {
+        @if since >= WAITING_SHOWN {
+            p #waiting {
+                @if waiting.at_least { "At least " }
+                strong { (count(waiting.count, "message")) }
+                @if waiting.count == 1 { " waits, for " } @else { " wait, the oldest for " }
+                (parts::span(since))
+                @if let Some(takes) = takes {
+                    ": one chat is sent one at a time, and your URL takes " (parts::span(Duration::from_millis(takes.into())))
+                }
+                "."
+            }
+        }
+    }
+}
+
+/// What waits for less is on its way.
+const WAITING_SHOWN: Duration = Duration::from_secs(2);
+/// A URL that takes so many milliseconds is named as the reason why messages wait.
+const SLOW_MS: u32 = 500;
+/// Attempts that this is told by: the median of the last ones.
+const ATTEMPTS_JUDGED: usize = 20;
 
 fn skipped(webhook: &WebhookView) -> Markup {
     let skipped = &webhook.skipped;

@@ -6,12 +6,17 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
+use super::after_sign_in::{AfterSignIn, NOT_SAVED, UNSENT_FORM};
 use super::model::CSRF_FIELD;
 use super::session::Session;
+use crate::http::auth::caller::named_workspace;
 use crate::http::body::{BODY, FormFields};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
@@ -27,7 +32,10 @@ impl FromRequest<Arc<FacadeState>> for Submitted {
 
     async fn from_request(request: Request, state: &Arc<FacadeState>) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
-        let session = Session::from_request_parts(&mut parts, state).await?;
+        let session = match Session::from_request_parts(&mut parts, state).await {
+            Ok(session) => session,
+            Err(refused) => return Err(state.keep(refused, parts, body).await),
+        };
         if state.facade.access.origin.is_cross_site(&parts.headers) {
             return Err(state.trouble(&from_elsewhere()));
         }
@@ -38,6 +46,22 @@ impl FromRequest<Arc<FacadeState>> for Submitted {
             return Err(state.trouble(&Problem::new(ProblemKind::ForeignForm, detail)));
         }
         Ok(Self { session, fields })
+    }
+}
+
+impl FacadeState {
+    /// What the form that was sent without a session is answered: the page to sign in with, which brings along what was
+    /// typed to be saved. A form of another site is not kept, or whoever signs in would save what that site wrote.
+    async fn keep(self: &Arc<Self>, refused: Response, mut parts: Parts, body: Body) -> Response {
+        let Some(then) = AfterSignIn::of(parts.uri.path()) else { return refused };
+        if refused.status() != StatusCode::UNAUTHORIZED || self.facade.access.origin.is_cross_site(&parts.headers) {
+            return refused;
+        }
+        let Ok(workspace) = named_workspace(&mut parts, self).await else { return refused };
+        match FormFields::read(Request::from_parts(parts, body), UNSENT_FORM).await {
+            Ok(fields) => self.sign_in_and(&workspace, StatusCode::UNAUTHORIZED, NOT_SAVED, then, &fields),
+            Err(_) => refused,
+        }
     }
 }
 

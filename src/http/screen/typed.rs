@@ -17,8 +17,10 @@ pub(super) const ENABLED: &str = "enabled";
 pub(super) const EVENT: &str = "event";
 pub(super) const EMAIL: &str = "owner_email";
 pub(super) const HEADERS: &str = "headers";
+/// The hidden field that says at which revision of the webhook the form was made.
+pub(super) const SEEN: &str = "seen";
 /// In the order in which they are seen.
-const FIELDS: [&str; 5] = [ENABLED, EVENT, URL, EMAIL, HEADERS];
+pub(super) const FIELDS: [&str; 5] = [ENABLED, EVENT, URL, EMAIL, HEADERS];
 
 /// The values of the fields, and what is wrong with them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,16 +30,21 @@ pub(super) struct Typed {
     pub(super) owner_email: String,
     /// One `Name: value` a line; a value that is stored is shown as [`MASK`], and keeps it.
     pub(super) headers: String,
+    /// The revision that who typed it saw; none that we ever had where the form did not say.
+    pub(super) seen: Option<u64>,
     event: String,
     errors: Vec<MemberError>,
+    /// What is saved now, in the fields where something else was typed.
+    others: Vec<(&'static str, String)>,
 }
 
 impl Typed {
     /// What is saved. A save switches a webhook on
     /// ([contract, section 3](crate::docs::contract#3-the-rules)), so the box is ticked unless the
     /// operator has switched it off.
-    pub(super) fn saved(webhook: &WebhookView) -> Self {
+    pub(super) fn saved(webhook: &WebhookView, revision: u64) -> Self {
         Self {
+            seen: Some(revision),
             url: webhook.url.as_deref().unwrap_or_default().to_owned(),
             enabled: webhook.status != WebhookStatus::Disabled,
             owner_email: webhook.owner_email.clone().unwrap_or_default(),
@@ -54,11 +61,46 @@ impl Typed {
             owner_email: field(EMAIL),
             headers: field(HEADERS),
             event: field(EVENT),
-            errors: Vec::new(),
+            seen: field(SEEN).parse().ok(),
+            ..Self::default()
         }
     }
 
-    pub(super) fn with_errors(self, errors: Vec<MemberError>) -> Self {
+    /// What was typed, above what somebody else has saved since: sent again it takes its place.
+    pub(super) fn above(self, saved: &Self) -> Self {
+        let lines =
+            |text: &str| text.lines().map(|line| trimmed(line).to_owned()).filter(|line| !line.is_empty()).collect();
+        let (own, other): (Vec<String>, Vec<String>) = (lines(&self.headers), lines(&saved.headers));
+        let switch = |enabled| if enabled { "ticked" } else { "not ticked" }.to_owned();
+        let told = |text: &str| if text.is_empty() { "nothing".to_owned() } else { text.to_owned() };
+        let others = [
+            (ENABLED, self.enabled != saved.enabled, switch(saved.enabled)),
+            (URL, trimmed(&self.url) != saved.url, told(&saved.url)),
+            (EMAIL, trimmed(&self.owner_email) != saved.owner_email, told(&saved.owner_email)),
+            (HEADERS, own != other, told(&other.join(", "))),
+        ];
+        let others =
+            others.into_iter().filter(|(_, differs, _)| *differs).map(|(field, _, now)| (field, now)).collect();
+        Self { seen: saved.seen, others, ..self }
+    }
+
+    /// What is saved now in a field where something else was typed.
+    pub(super) fn other(&self, field: &str) -> Option<&str> {
+        self.others.iter().find(|(of, _)| *of == field).map(|(_, now)| now.as_str())
+    }
+
+    /// Whether saving it takes the place of what somebody else has saved.
+    pub(super) fn replaces(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    pub(super) fn with_errors(self, mut errors: Vec<MemberError>) -> Self {
+        for error in &mut errors {
+            let line = error.member.strip_prefix(HEADERS).and_then(|rest| rest.strip_prefix('.'));
+            if line.is_some_and(|line| self.headers.lines().any(|typed| is_without_colon(typed, line))) {
+                error.detail = "has no colon: write Name: value".to_owned();
+            }
+        }
         Self { errors, ..self }
     }
 
@@ -108,6 +150,12 @@ impl Typed {
     }
 }
 
+/// Whether a line is the one that is told, and has no colon: then it is no name with a wrong value.
+fn is_without_colon(typed: &str, told: &str) -> bool {
+    let typed = trimmed(typed);
+    !typed.contains(':') && !told.is_empty() && typed.to_lowercase().starts_with(&told.to_lowercase())
+}
+
 /// The field that a member belongs to: a header's name stands behind that of the field.
 fn place(error: &MemberError) -> Option<&'static str> {
     let member = error.member.split('.').next().unwrap_or_default();
@@ -145,11 +193,32 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_else_saved_is_told_where_it_differs() {
+        let saved =
+            Typed { url: "https://b.example/".to_owned(), headers: "x-a: ***\n".to_owned(), ..Typed::default() };
+        let saved = Typed { seen: Some(9), ..saved };
+        let fields =
+            [("url", "https://a.example/"), ("enabled", "yes"), ("headers", "x-a: ***\r\n\r\n"), ("seen", "7")];
+        let typed = sent(&fields);
+        assert_eq!(typed.seen, Some(7));
+        let typed = typed.above(&saved);
+        assert_eq!((typed.seen, typed.url.as_str(), typed.replaces()), (Some(9), "https://a.example/", true));
+        let told = [URL, ENABLED, EMAIL, HEADERS].map(|field| typed.other(field));
+        assert_eq!(told, [Some("https://b.example/"), Some("not ticked"), None, None]);
+        assert!(!sent(&[("url", "https://b.example/"), ("headers", "x-a: ***")]).above(&saved).replaces());
+    }
+
+    #[test]
     fn an_error_stands_at_its_field_and_one_without_a_field_is_told_all_the_same() {
         let error = |member: &str| MemberError { member: member.to_owned(), detail: "…".to_owned() };
         let typed = sent(&[]).with_errors(vec![error("headers.x-a"), error("url"), error("colour")]);
         assert!(typed.is_wrong(HEADERS) && typed.is_wrong(URL) && !typed.is_wrong(EMAIL));
         assert!(typed.is_first_error(URL) && !typed.is_first_error(HEADERS));
+        let typed = sent(&[("headers", "X-Api-Key abc\nX-B:")]);
+        let typed = typed.with_errors(vec![error("headers.X-Api-Key abc"), error("headers.x-b")]);
+        let told: Vec<_> = typed.errors(HEADERS).map(|error| error.detail.as_str()).collect();
+        assert_eq!(told, ["has no colon: write Name: value", "…"]);
+        let typed = sent(&[]).with_errors(vec![error("url"), error("colour")]);
         assert_eq!(typed.unplaced().map(|error| error.member.as_str()).collect::<Vec<_>>(), ["colour"]);
     }
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::model::Model;
-use super::typed::{EMAIL, ENABLED, EVENT, HEADERS, Typed, URL};
+use super::typed::{EMAIL, ENABLED, EVENT, HEADERS, SEEN, Typed, URL};
 use crate::workspace::configuration::WebhookStatus;
 
 pub(super) fn section(model: &Model<'_>) -> Markup {
@@ -11,8 +11,9 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
     html! {
         section #webhook .panel aria-labelledby="webhook-title" {
             h2 #webhook-title { "Webhook" }
-            form method="post" action={ (base) "/save" } novalidate {
+            form method="post" action={ (base) "/save" } novalidate autocomplete="off" data-typed[model.is_typed] {
                 (model.csrf_field())
+                input type="hidden" name=(SEEN) value=[typed.seen];
                 (enabled(typed, model.webhook.status))
                 div .field {
                     label for=(EVENT) { "Event" }
@@ -37,24 +38,49 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
                     label: "Owner email",
                     value: &typed.owner_email,
                     placeholder: "",
-                    hint: "Gets a mail when too many errors in a row switch the webhook off.",
+                    hint: match model.policy.mail_server {
+                        true => "Gets a mail when too many errors in a row switch the webhook off.",
+                        false => "This service has no mail server, so nobody is told when errors switch the webhook off.",
+                    },
                 }))
                 (headers(typed))
                 @for error in typed.unplaced() {
                     p .error role="alert" { (error.member) ": " (error.detail) }
                 }
                 div .actions {
-                    button .primary data-busy="Saving…" { "Save" }
+                    button .primary data-busy="Saving…" { @if typed.replaces() { "Save mine" } @else { "Save" } }
+                    @if typed.replaces() { a .button href=(base) { "Take theirs" } }
                     button formaction={ (base) "/test" } data-busy="Testing…" { "Save and test" }
+                    span #test-button {
+                        @if !model.has_message {
+                            button formaction={ (base) "/sample" } data-busy="Sending…" { "Send a sample" }
+                        } @else if model.webhook.url.is_some() {
+                            button formaction={ (base) "/try" } data-busy="Testing…" { "Test" }
+                        }
+                    }
                 }
-                p .hint { "“Save and test” saves, then sends the newest message of the workspace once more." }
+                p #test-hint .hint { (test_hint(model)) }
             }
         }
     }
 }
 
+/// What each of the buttons does, as the webhook stands.
+fn test_hint(model: &Model<'_>) -> Markup {
+    html! {
+        @if model.webhook.status == WebhookStatus::DisabledByErrors {
+            "“Save and test” " strong { "switches the webhook on again" } " and sends "
+        } @else {
+            "“Save and test” saves, then sends "
+        }
+        @if model.has_message { "the newest message of the workspace once more. " }
+        @else { "nothing yet: the workspace has no message. “Send a sample” sends one that is made up and marked, to the URL that is saved. " }
+        @if model.has_message && model.webhook.url.is_some() { "“Test” sends it to the URL that is saved and changes nothing." }
+    }
+}
+
 /// What ticking means, as the webhook stands.
-pub(super) fn enabled_hint(status: WebhookStatus) -> Markup {
+fn enabled_hint(status: WebhookStatus) -> Markup {
     let hint = match status {
         WebhookStatus::NotConfigured => "Saving a URL switches the webhook on, unless you untick this.",
         WebhookStatus::Enabled => "Untick it and save to switch the webhook off without removing it.",
@@ -69,9 +95,10 @@ fn enabled(typed: &Typed, status: WebhookStatus) -> Markup {
         div .field .check {
             input #(ENABLED) type="checkbox" name=(ENABLED) value="yes" checked[typed.enabled]
                 aria-invalid=[typed.is_wrong(ENABLED).then_some("true")] autofocus[typed.is_first_error(ENABLED)]
-                aria-describedby={ (ENABLED) "-error " (ENABLED) "-hint" };
+                aria-describedby={ (ENABLED) "-error " (ENABLED) "-other " (ENABLED) "-hint" };
             label for=(ENABLED) { "Webhook enabled" }
             (wrong(typed, ENABLED))
+            (other(typed, ENABLED))
             (enabled_hint(status))
         }
     }
@@ -95,8 +122,9 @@ fn text(typed: &Typed, field: Text<'_>) -> Markup {
             input #(name) type=(field.kind) name=(name) value=(field.value) autocomplete="off" spellcheck="false"
                 placeholder=[(!field.placeholder.is_empty()).then_some(field.placeholder)]
                 aria-invalid=[typed.is_wrong(name).then_some("true")] autofocus[typed.is_first_error(name)]
-                aria-describedby={ (name) "-error " (name) "-hint" };
+                aria-describedby={ (name) "-error " (name) "-other " (name) "-hint" };
             (wrong(typed, name))
+            (other(typed, name))
             p id={ (name) "-hint" } .hint { (field.hint) }
         }
     }
@@ -105,17 +133,28 @@ fn text(typed: &Typed, field: Text<'_>) -> Markup {
 /// Few need it, so it is folded away while it is empty.
 fn headers(typed: &Typed) -> Markup {
     html! {
-        details .field open[!typed.headers.trim().is_empty() || typed.is_wrong(HEADERS)] {
-            summary { label for=(HEADERS) { "Custom headers" } }
-            textarea #(HEADERS) name=(HEADERS) rows="3" spellcheck="false" autocomplete="off"
+        details .field open[!typed.headers.trim().is_empty() || typed.is_wrong(HEADERS) || typed.other(HEADERS).is_some()] {
+            // No label: a click on it would go to the field and not open the fold.
+            summary #{ (HEADERS) "-label" } { "Custom headers" }
+            textarea #(HEADERS) name=(HEADERS) aria-labelledby={ (HEADERS) "-label" } rows="3" spellcheck="false" autocomplete="off"
                 placeholder="X-Api-Key: …" aria-invalid=[typed.is_wrong(HEADERS).then_some("true")]
                 autofocus[typed.is_first_error(HEADERS)]
-                aria-describedby={ (HEADERS) "-error " (HEADERS) "-hint" } { (typed.headers) }
+                aria-describedby={ (HEADERS) "-error " (HEADERS) "-other " (HEADERS) "-hint" } { (typed.headers) }
             (wrong(typed, HEADERS))
+            (other(typed, HEADERS))
             p id={ (HEADERS) "-hint" } .hint {
                 "Sent with every request, one in a line. A value is never shown again: " code { "***" } " keeps it as it \
                  is, as long as the URL's scheme, host and port stay."
             }
+        }
+    }
+}
+
+/// What somebody else has saved in the field meanwhile, next to it.
+fn other(typed: &Typed, field: &str) -> Markup {
+    html! {
+        @if let Some(now) = typed.other(field) {
+            p .other id={ (field) "-other" } { "Saved now: " span .id { (now) } }
         }
     }
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::message::{EntryId, RawMessage};
-use crate::workspace::event::{Attempt, AttemptError, Header, Request, Response, STORE_FULL, Trigger};
+use crate::workspace::event::{Attempt, AttemptError, Header, Request, Response, STORE_FULL, Trigger, entry_named_by};
 use crate::workspace::time::Time;
 
 /// The version of the form.
@@ -127,7 +127,7 @@ impl<'a> Before<'a> {
             kind,
             at: *at,
             trigger: (*trigger != Trigger::Message).then_some(*trigger),
-            entry: (entry_in(webhook_id) != Some(*entry)).then_some(*entry),
+            entry: (entry_named_by(webhook_id) != Some(*entry)).then_some(*entry),
             message_id: (!request.message.as_ref().is_some_and(|message| names(message.bytes(), message_id)))
                 .then_some(message_id),
             id: webhook_id,
@@ -254,11 +254,6 @@ const USER_AGENT: &str = "user-agent";
 const ID: &str = "webhook-id";
 const TIMESTAMP: &str = "webhook-timestamp";
 const SIGNATURE: &str = "webhook-signature";
-
-/// The entry that a `webhook-id` ends with.
-fn entry_in(webhook_id: &str) -> Option<EntryId> {
-    webhook_id.rsplit_once('_')?.1.parse().ok()
-}
 
 /// Whether the message says that its `message_id` is `id`. What is no plain text says no.
 fn names(message: &[u8], id: &str) -> bool {
@@ -395,7 +390,8 @@ pub(super) fn decode_entry(json: &[u8]) -> serde_json::Result<EntryId> {
 }
 
 fn entry(told: Option<EntryId>, id: &str) -> serde_json::Result<EntryId> {
-    told.or_else(|| entry_in(id)).ok_or_else(|| serde::de::Error::custom("no `entry`, and `id` does not end with one"))
+    told.or_else(|| entry_named_by(id))
+        .ok_or_else(|| serde::de::Error::custom("no `entry`, and `id` does not end with one"))
 }
 
 fn named_by(message: &RawMessage) -> serde_json::Result<Arc<str>> {

@@ -34,6 +34,8 @@ fn event_is(file: &str, seq: u64, event: &Event) {
 fn every_sequenced_event_has_its_bytes() {
     event_is(golden!("v2/", "attempt_delivered"), 7, &Event::AttemptDelivered(usual().into()));
     event_is(golden!("v2/", "attempt_failed"), 8, &Event::AttemptFailed(unusual().into()));
+    let again = Attempt { trigger: Trigger::Again, errors: None, ..usual() };
+    event_is(golden!("v2/", "attempt_again"), 10, &Event::AttemptDelivered(again.into()));
     event_is(golden!("v2/", "attempt_failed_bare"), 9, &Event::AttemptFailed(bare().into()));
     event_is(golden!("webhook_saved"), 1, &Event::WebhookSaved(saved()));
     let cleared = WebhookSaved { url: None, enabled: false, owner_email: None, ..saved() };
@@ -343,6 +345,7 @@ fn state() -> State {
             previous_secret: None,
             headers: CustomHeaders::new(),
             config: 1,
+            changed_by: None,
             disabled_by_errors: true,
             disabled_at: Some(at(3)),
             updated_at: Some(at(3)),
@@ -366,6 +369,7 @@ fn state() -> State {
             status: Some(503),
             error: Some(AttemptError { kind: ErrorKind::HttpStatus, detail: "it answered 503".to_owned() }),
             duration_ms: 42,
+            waited_ms: None,
         }),
         mail: Some(Mail { owed_by: 20, state: MailState::Owed, at: at(3), detail: Some("421 try later".to_owned()) }),
         warning: None,
@@ -374,6 +378,7 @@ fn state() -> State {
         mails: vec![at(3)],
         test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
         tested_at: Some(at(6)),
+        discarded: None,
         token_generation: 0,
     }
 }

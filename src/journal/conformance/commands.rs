@@ -26,7 +26,7 @@ pub(crate) fn save() -> Command {
             HeaderChange::Set("key-of-the-endpoint".into()),
         )])),
     };
-    Command { at: AT, expires_at: far, by: "admin".to_owned(), action: Action::Save(save) }
+    Command { at: AT, expires_at: far, by: "admin".to_owned(), if_match: None, action: Action::Save(save) }
 }
 
 pub(crate) async fn a_command_gets_the_answer_of_the_commit_that_settles_it(subject: &mut impl Subject) {

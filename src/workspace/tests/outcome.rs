@@ -47,8 +47,24 @@ fn a_success_is_recorded_and_proves_the_configuration() {
         status: Some(200),
         error: None,
         duration_ms: 12,
+        waited_ms: Some(0),
     };
     assert_eq!(state.last_attempt, Some(summary));
+}
+
+#[test]
+fn how_long_a_message_waited_is_counted_from_its_entry_or_from_where_it_was_handed_over() {
+    for (trigger, webhook_id, waited) in [
+        (Trigger::Message, format!("msg_7_{}", entry(1)), 4_000),
+        (Trigger::Message, format!("msg_s0a1b2c3d_{}", entry(0)), 4_001),
+        (Trigger::Message, format!("msg_7_{}", entry(9_000)), 0),
+        (Trigger::Message, "odd".to_owned(), 4_000),
+        (Trigger::Test, format!("test_{}", entry(1)), 0),
+        (Trigger::Again, format!("msg_7_{}", entry(1)), 0),
+    ] {
+        let attempt = Attempt { trigger, at: at(4_001), webhook_id: webhook_id.as_str().into(), ..success(1) };
+        assert_eq!(attempt.waited_ms(), waited, "{webhook_id}");
+    }
 }
 
 #[test]

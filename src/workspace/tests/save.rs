@@ -27,6 +27,29 @@ fn saved_again() -> WebhookSaved {
     WebhookSaved { at: at(5_000), by: "ops".to_owned(), ..saved() }
 }
 
+fn unchanged(if_match: Option<&[u64]>) -> impl FnOnce(&State) -> Result<(), Refusal> {
+    move |state| decide::unchanged(state, if_match)
+}
+
+#[test]
+fn a_save_is_decided_against_the_revision_that_its_caller_saw() {
+    given([]).when(unchanged(Some(&[0]))).then_nothing();
+    given([]).when(unchanged(Some(&[]))).then_refused(Refusal::ChangedMeanwhile);
+    given([switched_on()]).when(unchanged(None)).then_nothing();
+    given([switched_on()]).when(unchanged(Some(&[9, 1]))).then_nothing();
+    given([switched_on()]).when(unchanged(Some(&[0]))).then_refused(Refusal::ChangedMeanwhile);
+    // An error, and a save that only sets the count to 0.
+    let past = || [switched_on(), counted(failure(1), 1), switched_on()];
+    let state = given(past()).when(unchanged(Some(&[1]))).then_nothing();
+    assert_eq!((state.webhook.config, state.webhook.revision()), (3, 1));
+    given(past().into_iter().chain([switched_off_at(9)]))
+        .when(unchanged(Some(&[1])))
+        .then_refused(Refusal::ChangedMeanwhile);
+    // A value of a header, which the revision tells nothing of.
+    let other_value = Event::WebhookSaved(WebhookSaved { changed_headers: vec!["x-a".parse().unwrap()], ..saved() });
+    assert_eq!(state_of(&[switched_on(), other_value]).webhook.revision(), 2);
+}
+
 fn skipped(count: u64, ms: i64, newest: u64) -> Event {
     Event::MessagesSkipped(MessagesSkipped { at: at(ms), count, newest: entry(newest) })
 }
@@ -43,6 +66,7 @@ fn the_first_save_switches_on_and_takes_the_fresh_secret() {
         previous_secret: None,
         headers: CustomHeaders::new(),
         config: 1,
+        changed_by: None,
         disabled_by_errors: false,
         disabled_at: None,
         updated_at: Some(at(5_000)),

@@ -1,12 +1,36 @@
 use crate::workspace::command::Refusal;
 use crate::workspace::decide;
-use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, TestDropped};
+use crate::workspace::event::{Attempt, AttemptError, ErrorKind, Event, Forgotten, TestDropped, Trigger};
 use crate::workspace::policy::Policy;
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
 
 fn ask(ms: i64) -> impl FnOnce(&State) -> Result<(), Refusal> {
     move |state| decide::test_allowed(state, at(ms))
+}
+
+fn again(attempt: u64, ms: i64) -> impl FnOnce(&State) -> Result<(), Refusal> {
+    move |state| decide::again_allowed(state, attempt, at(ms))
+}
+
+#[test]
+fn an_attempt_is_sent_again_by_the_rules_of_a_test() {
+    let past = || [switched_on(), counted(success(1), 0)];
+    given(past()).when(again(2, 5_000)).then_nothing();
+    given(past()).when(again(3, 5_000)).then_refused(Refusal::NoSuchAttempt);
+    given(past().into_iter().chain([test_started(2_000)])).when(again(2, 5_000)).then_refused(Refusal::TestUnderWay);
+    let forgotten = Event::Forgotten(Forgotten { at: at(9), by: "ops".to_owned() });
+    assert_eq!(
+        again(2, 5_000)(&state_of(&[past()[0].clone(), past()[1].clone(), forgotten])),
+        Err(Refusal::NoSuchAttempt)
+    );
+
+    let mut started = test_at(2_000);
+    started.attempt = Attempt { trigger: Trigger::Again, webhook_id: success(1).webhook_id, ..started.attempt };
+    let sent = started.attempt.clone();
+    let past: Vec<Event> = past().into_iter().chain([Event::TestStarted(Box::new(started))]).collect();
+    let state = given(past).when(outcome(sent.clone())).then([event_of(sent)]);
+    assert_eq!((state.errors, state.test, state.tested_at), (0, None, Some(at(2_000))));
 }
 
 fn outcome(attempt: Attempt) -> impl FnOnce(&State) -> Vec<Event> {

@@ -20,7 +20,7 @@ fn a_workspace_never_seen_is_shown_as_not_configured() {
         "workspace": "acme", "url": null, "enabled": false, "event": "new_message", "owner_email": null, "headers": {},
         "status": "not_configured", "consecutive_errors": 0, "error_limit": 10,
         "skipped": {"count": 0, "first_at": null, "last_at": null},
-        "last_attempt": null, "mail": null, "disabled_at": null, "updated_at": null
+        "waiting": null, "last_attempt": null, "mail": null, "disabled_at": null, "updated_at": null
     });
     assert_eq!(json_of(&State::default()), expected);
 }
@@ -34,10 +34,10 @@ fn everything_that_happened_is_shown() {
         "workspace": "acme", "url": URL, "enabled": false, "event": "new_message", "owner_email": OWNER, "headers": {},
         "status": "disabled_by_errors", "consecutive_errors": 11, "error_limit": 10,
         "skipped": {"count": 2, "first_at": "2023-11-14T22:13:20.200Z", "last_at": "2023-11-14T22:13:20.200Z"},
-        "last_attempt": {
+        "waiting": null, "last_attempt": {
             "id": "12", "at": "2023-11-14T22:13:20.011Z", "trigger": "message", "message_id": "m11",
             "webhook_id": "msg_7_1700000000011-0", "outcome": "failed", "status": 500,
-            "error": {"kind": "http_status", "detail": "answered 500 to m11"}, "duration_ms": 12
+            "error": {"kind": "http_status", "detail": "answered 500 to m11"}, "duration_ms": 12, "waited_ms": 0
         },
         "mail": {"state": "owed", "at": "2023-11-14T22:13:20.100Z", "detail": "later"},
         "disabled_at": "2023-11-14T22:13:20.100Z", "updated_at": "2023-11-14T22:13:20.100Z"

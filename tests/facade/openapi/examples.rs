@@ -9,7 +9,7 @@ use std::sync::Arc;
 use outbound::http::{NodeShards, Readiness};
 use outbound::journal::port::NodeRole;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::kit::{call, description, facade, request, two_nodes};
 use support::endpoint::Receiver;
@@ -116,6 +116,11 @@ async fn of_a_workspace(examples: &mut Examples) {
     let body = examples.body("test", &endpoint);
     examples.shows("tested", &told(api.call(Method::POST, &at("acme", "webhook/test"), Some(&body)).await.unwrap()));
 
+    examples.body("test-sample", &endpoint);
+    let listed = api.read("acme", "attempts").await.ok();
+    let oldest = listed["attempts"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+    examples.shows("sent-again", &told(api.again("acme", &oldest).await));
+
     let rotate = api.call(Method::POST, &at("acme", "webhook/secret/rotate"), None).await.unwrap();
     examples.shows("secret-rotated", &told(rotate));
 
@@ -195,7 +200,7 @@ fn normal(value: &Value) -> Value {
 
 fn normal_member(name: &str, member: &Value) -> Value {
     match (name, member) {
-        ("duration_ms", Value::Number(_)) => "<milliseconds>".into(),
+        ("duration_ms" | "waited_ms", Value::Number(_)) => "<milliseconds>".into(),
         ("webhook-timestamp", Value::String(text)) if text.parse::<u64>().is_ok() => "<seconds>".into(),
         ("date", Value::String(text)) if text.ends_with(" GMT") => "<date>".into(),
         ("id", Value::String(text)) if text.parse::<u64>().is_ok() => "<seq>".into(),

@@ -11,8 +11,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use hmac::{Hmac, KeyInit, Mac};
 use outbound::config::{LIVE_STREAMS_PER_WORKSPACE_MAX, REQUESTS_AT_ONCE};
-use outbound::journal::port::{LoadError, PublishError, RequeueError, SubmitError};
+use outbound::journal::port::{LoadError, PublishError, Reading, RequeueError, SubmitError};
+use outbound::message::EntryId;
+use outbound::workspace::State;
 use outbound::workspace::command::{Answer, Refusal};
+use outbound::workspace::event::{Attempt, Event, Request as Sent, Trigger, WebhookSaved};
+use outbound::workspace::headers::CustomHeaders;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::sync::Semaphore;
@@ -104,6 +108,12 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
 
     seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::TestUnderWay })).await;
     seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::TestTooSoon })).await;
+    seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::HasMessages })).await;
+    let mut invalid = request("PUT", WEBHOOK, SAVE);
+    invalid.headers_mut().insert(header::IF_MATCH, "7".parse().unwrap());
+    seen.refused(invalid).await;
+    changed_meanwhile(&mut seen).await;
+    body_omitted(&mut seen).await;
     seen.command("PUT", WEBHOOK, || Err(SubmitError::TooMany)).await;
     seen.command("PUT", WEBHOOK, || Err(SubmitError::OutcomeUnknown)).await;
     let corrupt = || LoadError::Corrupt { workspace: "acme".parse().unwrap(), detail: String::new() };
@@ -124,6 +134,49 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     }
     let missing: Vec<&String> = seen.0.keys().filter(|name| !described.contains_key(*name)).collect();
     assert!(missing.is_empty(), "no example in src/http/openapi/problems.rs: {missing:?}");
+}
+
+/// Jane has saved since.
+async fn changed_meanwhile(seen: &mut Seen) {
+    let saved = |url: &str| {
+        Event::WebhookSaved(WebhookSaved {
+            at: NOW,
+            by: "jane@acme.com".to_owned(),
+            url: Some(url.into()),
+            enabled: true,
+            owner_email: None,
+            secret: "whsec_c2VjcmV0".into(),
+            headers: CustomHeaders::new(),
+            changed_headers: Vec::new(),
+        })
+    };
+    let urls = ["https://crm.example.com/v1", "https://crm.example.com/v2"];
+    let history = move || Ok(vec![(1, saved(urls[0])), (7, saved(urls[1]))]);
+    let submit = || Ok(Answer::Refused { refusal: Refusal::ChangedMeanwhile });
+    let journal = FakeJournal { submit: Box::new(submit), history: Box::new(history), ..FakeJournal::default() };
+    let mut request = request("PUT", WEBHOOK, SAVE);
+    request.headers_mut().insert(header::IF_MATCH, "\"1\"".parse().unwrap());
+    seen.of(journal, request).await;
+}
+
+/// An attempt that was logged while the store was full.
+async fn body_omitted(seen: &mut Seen) {
+    let attempt = Attempt {
+        at: NOW,
+        trigger: Trigger::Message,
+        entry: EntryId { ms: 1, n: 0 },
+        message_id: "m".into(),
+        webhook_id: "msg_0_1-0".into(),
+        config: 1,
+        errors: None,
+        duration_ms: 1,
+        error: None,
+        request: Sent { url: "https://crm.example.com/".into(), headers: Arc::default(), message: None },
+        response: None,
+    };
+    let read = move || Ok(Reading { state: State::default(), attempts: vec![(7, attempt.clone())] });
+    let journal = FakeJournal { read: Box::new(read), ..FakeJournal::default() };
+    seen.of(journal, request("POST", "/v1/workspaces/acme/attempts/7/again", "")).await;
 }
 
 /// More wrong tokens from one address than may be tried.

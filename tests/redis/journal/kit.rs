@@ -67,7 +67,13 @@ pub(crate) fn settle(entries: impl IntoIterator<Item = EntryId>) -> Batch {
 
 pub(crate) fn save_command(wait: Duration) -> Command {
     let at = now();
-    Command { at, expires_at: at.plus(wait), by: "admin".to_owned(), action: Action::Save(Save::default()) }
+    Command {
+        at,
+        expires_at: at.plus(wait),
+        by: "admin".to_owned(),
+        if_match: None,
+        action: Action::Save(Save::default()),
+    }
 }
 
 /// A workspace whose journal a test writes.

@@ -282,12 +282,26 @@ impl Api {
 
     /// Calls `path`; the error is that of a connection.
     pub async fn call(&self, method: Method, path: &str, body: Option<&str>) -> reqwest::Result<Reply> {
+        self.call_with(method, path, &[], body).await
+    }
+
+    /// The same with more headers.
+    pub async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> reqwest::Result<Reply> {
         let mut request = self.client.request(method, format!("http://{}{path}", self.address()));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_owned());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = request.send().await?;
         let (status, headers) = (response.status(), response.headers().clone());
@@ -310,10 +324,51 @@ impl Api {
         self.call(Method::PUT, &path, Some(&webhook.to_string())).await.unwrap()
     }
 
+    /// The same, on the condition that the webhook still has the tag.
+    pub async fn save_if(&self, workspace: &str, if_match: &str, webhook: &Value) -> Reply {
+        let path = format!("/v1/workspaces/{workspace}/webhook");
+        let headers = [("if-match", if_match)];
+        self.call_with(Method::PUT, &path, &headers, Some(&webhook.to_string())).await.unwrap()
+    }
+
+    /// The present tag of the webhook.
+    pub async fn etag(&self, workspace: &str) -> String {
+        self.read(workspace, "webhook").await.headers["etag"].to_str().unwrap().to_owned()
+    }
+
+    /// The same facade for whoever holds a new token of the workspace in the name of `subject`.
+    pub async fn with_token_of(&self, workspace: &str, subject: &str) -> Self {
+        let body = json!({"subject": subject}).to_string();
+        let token = self.call(Method::POST, &format!("/v1/workspaces/{workspace}/tokens"), Some(&body)).await.unwrap();
+        Self { token: token.ok()["token"].as_str().map(str::to_owned), ..self.clone() }
+    }
+
     /// Tests the webhook, after a save if there is one.
     pub async fn test(&self, workspace: &str, save: Option<&Value>) -> Reply {
         let path = format!("/v1/workspaces/{workspace}/webhook/test");
         self.call(Method::POST, &path, save.map(Value::to_string).as_deref()).await.unwrap()
+    }
+
+    /// Tests the webhook as soon as that may be: one test a second is allowed.
+    pub async fn test_soon(&self, workspace: &str, body: Option<&str>) -> Reply {
+        self.post_soon(&format!("/v1/workspaces/{workspace}/webhook/test"), body).await
+    }
+
+    /// Sends what an attempt sent once more, as soon as that may be.
+    pub async fn again(&self, workspace: &str, attempt: &str) -> Reply {
+        self.post_soon(&format!("/v1/workspaces/{workspace}/attempts/{attempt}/again"), None).await
+    }
+
+    async fn post_soon(&self, path: &str, body: Option<&str>) -> Reply {
+        let began = Instant::now();
+        loop {
+            let reply = self.call(Method::POST, path, body).await.unwrap();
+            if reply.problem() != (429, "test-too-soon") {
+                return reply;
+            }
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {path} to be allowed");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Publishes a message; the error is that of a connection.

@@ -15,7 +15,7 @@ use crate::journal::port::{LoadError, Loaded, Newest, ShardRequest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Answer, Refusal};
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::{MailId, Trigger};
+use crate::workspace::event::MailId;
 
 impl ShardCore {
     /// A workspace reported.
@@ -304,7 +304,7 @@ impl ShardCore {
 
     /// Notes the end of an attempt. Returns whether its workspace has to decide on it.
     fn accept(&mut self, finished: &FinishedAttempt, now: Instant) -> bool {
-        if finished.start.trigger == Trigger::Test {
+        if finished.start.trigger.is_asked_for() {
             let test = self.tests.get_mut(&finished.start.workspace);
             let Some(test) = test.filter(|test| Arc::ptr_eq(&test.start, &finished.start)) else { return false };
             test.end = Some(finished.clone());

@@ -346,8 +346,13 @@ impl World {
             4..8 => Imperative::Test { save: Some(save) },
             _ => Imperative::Save(save),
         };
-        let command =
-            Command { at: clock(), expires_at: clock().plus(Duration::from_secs(15)), by: "test".to_owned(), action };
+        let command = Command {
+            at: clock(),
+            expires_at: clock().plus(Duration::from_secs(15)),
+            by: "test".to_owned(),
+            if_match: None,
+            action,
+        };
         let text = serde_json::to_string(&command).unwrap();
         let fields = fields(&[("workspace", workspace.as_str()), ("command", &text)]);
         self.note(|| format!("submit {id} {workspace}"));

@@ -113,6 +113,9 @@ fn log_event(workspace: &WorkspaceId, event: &Event) {
         Event::MailGivenUp(ended) => {
             warn!(%workspace, kind = ?ended.mail.kind, detail = ended.detail, "A mail was given up.");
         }
+        Event::MessagesDiscarded(discarded) => {
+            info!(%workspace, by = discarded.by, "What waited for a workspace was discarded.");
+        }
         Event::Forgotten(forgotten) => info!(%workspace, by = forgotten.by, "A workspace was forgotten."),
         Event::AttemptDelivered(_)
         | Event::AttemptFailed(_)

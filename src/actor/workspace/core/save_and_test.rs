@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::WorkspaceCore;
 use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, Item, Start, not_made};
 use crate::actor::workspace::test_run::TestStage;
 use crate::journal::port::{Newest, Step};
-use crate::message::{EntryId, Message};
-use crate::workspace::command::{Action, Answer, Command, NoAttempt};
+use crate::message::{EntryId, Message, sample};
+use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, SentMessage};
 use crate::workspace::decide;
 use crate::workspace::event::{Attempt, Event, Request, TestDropped, TestStarted, Trigger};
 use crate::workspace::time::Time;
@@ -51,8 +52,32 @@ impl WorkspaceCore {
         }
     }
 
+    /// Sends what an attempt sent once more: the body and the `webhook-id` as then, all else as it is today.
+    pub(super) fn send_again(&mut self, id: EntryId, command: &Command, sent: &SentMessage, out: &mut Decided) {
+        let allowed = decide::again_allowed(&self.state, sent.attempt, (self.context.clock)());
+        let mut step = match allowed {
+            Ok(()) => self.empty_step(),
+            Err(refusal) => self.refusal(id, refusal),
+        };
+        step.settled_commands.push(id);
+        if step.answers.is_empty() {
+            let text = Bytes::from(sent.message.clone());
+            match self.sendable(sent.entry, text, sent.webhook_id.as_str().into()) {
+                Ok(item) => self.commit_test_start(id, command, Trigger::Again, item, &mut step, out),
+                Err(reason) => step.answers.push((id, self.untested(reason))),
+            }
+        }
+        out.steps.push(step);
+    }
+
     fn start_test(&mut self, id: EntryId, command: &Command, newest: Option<Newest>, out: &mut Decided) {
         let mut step = self.empty_step();
+        // A sample that was sent is no message of the workspace.
+        let newest = newest.filter(|newest| newest.entry > EntryId::ZERO);
+        let is_sample = command.action == Action::Sample;
+        if is_sample && newest.is_some() {
+            step = self.refusal(id, Refusal::HasMessages);
+        }
         if let Action::Test { save: Some(save) } = &command.action {
             match self.save(command, save) {
                 Ok(events) => step = self.apply(events),
@@ -61,8 +86,9 @@ impl WorkspaceCore {
         }
         step.settled_commands.push(id);
         if step.answers.is_empty() {
-            match self.test_item(id, newest) {
-                Ok(item) => self.commit_test_start(id, command, item, &mut step, out),
+            let item = if is_sample { self.sample_item(id) } else { self.test_item(id, newest) };
+            match item {
+                Ok(item) => self.commit_test_start(id, command, Trigger::Test, item, &mut step, out),
                 Err(reason) => step.answers.push((id, self.untested(reason))),
             }
         }
@@ -71,26 +97,40 @@ impl WorkspaceCore {
 
     /// What a test sends now, or why it sends nothing.
     fn test_item(&self, id: EntryId, newest: Option<Newest>) -> Result<Arc<Item>, NoAttempt> {
+        let newest = newest.ok_or(match self.state.webhook.url {
+            Some(_) => NoAttempt::NoMessage,
+            None => NoAttempt::NoUrl,
+        })?;
+        self.sendable(newest.entry, newest.message.bytes().clone(), format!("test_{id}").into())
+    }
+
+    /// What a sample sends: its entry is before every message's, so that it is never the newest.
+    fn sample_item(&self, id: EntryId) -> Result<Arc<Item>, NoAttempt> {
+        let text = sample(id, (self.context.clock)().unix_seconds());
+        self.sendable(EntryId::ZERO, text, format!("test_{id}").into())
+    }
+
+    fn sendable(&self, entry: EntryId, text: Bytes, webhook_id: Arc<str>) -> Result<Arc<Item>, NoAttempt> {
         if self.state.webhook.url.is_none() {
             return Err(NoAttempt::NoUrl);
         }
-        let newest = newest.ok_or(NoAttempt::NoMessage)?;
         // The text was checked before it was stored; were it not valid, there would be nothing to send.
-        let message = Message::parse(newest.message.bytes().clone()).map_err(|_| NoAttempt::NoMessage)?;
-        Ok(Arc::new(Item { entry: newest.entry, message, webhook_id: format!("test_{id}").into(), origin: None }))
+        let message = Message::parse(text).map_err(|_| NoAttempt::NoMessage)?;
+        Ok(Arc::new(Item { entry, message, webhook_id, origin: None }))
     }
 
     fn commit_test_start(
         &mut self,
         id: EntryId,
         command: &Command,
+        trigger: Trigger,
         item: Arc<Item>,
         step: &mut Step,
         out: &mut Decided,
     ) {
         let attempt = Attempt {
             at: (self.context.clock)(),
-            trigger: Trigger::Test,
+            trigger,
             entry: item.entry,
             message_id: Arc::clone(item.message.message_id()),
             webhook_id: Arc::clone(&item.webhook_id),
@@ -107,7 +147,7 @@ impl WorkspaceCore {
         };
         let started = self.apply(vec![Event::TestStarted(Box::new(TestStarted { command: id, attempt }))]);
         step.snapshot = started.snapshot;
-        self.test.stage = TestStage::Started { id, expires_at: command.expires_at, durable: false, item };
+        self.test.stage = TestStage::Started { id, trigger, expires_at: command.expires_at, durable: false, item };
         out.test_started = Some(id);
     }
 
@@ -120,8 +160,8 @@ impl WorkspaceCore {
 
     /// Sends the started test as soon as it may be; drops it when its caller has stopped waiting.
     pub(super) fn send_test(&mut self, out: &mut Decided) {
-        let TestStage::Started { id, expires_at, durable: true, item } = &self.test.stage else { return };
-        let (id, item) = (*id, Arc::clone(item));
+        let TestStage::Started { id, trigger, expires_at, durable: true, item } = &self.test.stage else { return };
+        let (id, trigger, item) = (*id, *trigger, Arc::clone(item));
         let now = (self.context.clock)();
         let expired = now >= *expires_at;
         let Some(to) = self.target().filter(|_| !expired) else {
@@ -136,7 +176,7 @@ impl WorkspaceCore {
             workspace: self.id.clone(),
             to,
             config: self.state.webhook.config,
-            trigger: Trigger::Test,
+            trigger,
             webhook_id: Arc::clone(&item.webhook_id),
             item,
         };

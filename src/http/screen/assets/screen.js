@@ -22,9 +22,22 @@ function localise(place) {
 function busy(event) {
   const button = event.submitter;
   const form = event.target;
+  if (form.matches(".choice") && main.dataset.live) {
+    event.preventDefault();
+    choose(form);
+    return;
+  }
   if (form.dataset.sent) {
     event.preventDefault();
     return;
+  }
+  // The form of the webhook is not the one that is sent: what was typed there is sent along, so that it is kept.
+  if (webhook && form !== webhook && form.method === "post" && form.closest("main") && touched()) {
+    for (const [name, value] of new FormData(webhook)) {
+      if (form.elements[name]) continue;
+      const kept = Object.assign(document.createElement("input"), { type: "hidden", name, value });
+      form.append(kept);
+    }
   }
   form.dataset.sent = "yes";
   if (button && button.dataset.busy) {
@@ -69,10 +82,13 @@ async function refresh() {
   while (wanted) {
     wanted = false;
     try {
-      const first = list.firstElementChild;
+      const first = held[0] || list.firstElementChild;
       const after = first ? first.dataset.seq : "0";
-      const answer = await fetch(`${main.dataset.latest}?after=${after}`, { redirect: "error" });
-      if (answer.status === 401) location.reload();
+      const answer = await fetch(`${main.dataset.latest}&after=${after}`, { redirect: "error" });
+      if (answer.status === 401) {
+        ended();
+        break;
+      }
       if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
     } catch {
       // The next event tries again.
@@ -82,31 +98,140 @@ async function refresh() {
   running = false;
 }
 
+// A form that nobody has touched follows what is saved; what somebody typed stays.
+const webhook = document.querySelector("#webhook form");
+function touched() {
+  const changed = (field) => field.type === "checkbox" ? field.checked !== field.defaultChecked
+    : field.type !== "hidden" && "defaultValue" in field && field.value !== field.defaultValue;
+  return "typed" in webhook.dataset || "sent" in webhook.dataset || [...webhook.elements].some(changed);
+}
+function follow(latest) {
+  const next = latest.querySelector("#webhook form");
+  if (!webhook || !next || touched()) return;
+  for (const field of webhook.elements) {
+    const now = field.name && next.elements[field.name];
+    if (!now) continue;
+    if (field.type === "checkbox") field.checked = field.defaultChecked = now.defaultChecked;
+    else if ("defaultValue" in field) field.value = field.defaultValue = now.defaultValue;
+    const fold = field.closest("details");
+    if (fold && now.closest("details").open) fold.open = true;
+  }
+}
+
 function show(latest) {
   localise(latest);
+  follow(latest);
   replace("status", latest);
   replace("enabled-hint", latest);
+  replace("test-button", latest);
+  replace("test-hint", latest);
   replace("overview", latest);
-  for (const row of [...latest.querySelectorAll("li[data-seq]")].reverse()) {
-    if (document.getElementById(row.id)) continue;
+  replace("history", latest);
+  const known = (row) => document.getElementById(row.id) || held.some((one) => one.id === row.id);
+  held = [...latest.querySelectorAll("li[data-seq]")].filter((row) => !known(row)).concat(held).slice(0, KEPT);
+  // While one is read nothing moves below the reader's eyes: new ones are counted.
+  if (list.querySelector("details[open]")) tell();
+  else arrive();
+}
+
+// New attempts that are not shown yet, newest first.
+let held = [];
+const news = document.getElementById("news");
+function tell() {
+  news.hidden = held.length === 0;
+  news.firstElementChild.textContent = `${held.length} new, show`;
+}
+function arrive() {
+  for (const row of held.reverse()) {
     row.className = "new";
     list.prepend(row);
   }
-  while (list.children.length > KEPT) list.lastElementChild.remove();
+  held = [];
+  tell();
+  if (list.firstElementChild) {
+    document.getElementById("none").hidden = true;
+    document.querySelector(".choice").hidden = false;
+  }
+  for (const row of [...list.children].slice(KEPT)) {
+    if (!row.querySelector("details[open]")) row.remove();
+  }
+  oneStop();
+}
+
+// Lists what was chosen without leaving the page, on which something may be typed.
+async function choose(form) {
+  const query = new URLSearchParams(new FormData(form));
+  main.dataset.latest = `${main.dataset.latest.split("?")[0]}?${query}`;
+  window.history.replaceState(null, "", `${location.pathname}?${query}`);
+  const answer = await fetch(`${main.dataset.latest}&after=0`, { redirect: "error" });
+  if (answer.status === 401) return ended();
+  if (!answer.ok) return;
+  const latest = new DOMParser().parseFromString(await answer.text(), "text/html");
+  localise(latest);
+  held = [];
+  tell();
+  list.replaceChildren(...latest.querySelectorAll("li[data-seq]"));
+  document.getElementById("none").hidden = list.children.length > 0;
+  oneStop();
+}
+
+// The list is one stop of the tab key; the arrows go from attempt to attempt.
+function oneStop(to) {
+  const stops = [...list.querySelectorAll(":scope > li > details > summary")];
+  const stop = to || stops.find((one) => one.tabIndex === 0 && one.dataset.stop) || stops[0];
+  for (const one of stops) {
+    one.tabIndex = one === stop ? 0 : -1;
+    delete one.dataset.stop;
+  }
+  if (stop) stop.dataset.stop = "here";
+}
+function arrows(event) {
+  const at = event.target.closest && event.target.closest("#attempt-list > li > details > summary");
+  if (!at) return;
+  const stops = [...list.querySelectorAll(":scope > li > details > summary")];
+  const place = stops.indexOf(at);
+  const to = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: stops.length - 1 }[event.key];
+  if (to === undefined || !stops[to]) return;
+  event.preventDefault();
+  oneStop(stops[to]);
+  stops[to].focus();
+}
+
+// The session is over: says so where the reader is, and keeps what was typed.
+let isOver = false;
+function ended() {
+  isOver = true;
+  if (events) events.close();
+  const live = document.getElementById("live");
+  live.classList.remove("on");
+  live.textContent = "signed out";
+  const before = document.getElementById("notice");
+  const notice = document.createElement("div");
+  notice.id = "notice";
+  notice.className = "panel notice bad";
+  notice.setAttribute("role", "alert");
+  const text = document.createElement("p");
+  const link = Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Sign in", target: "_blank" });
+  text.append("Your session has ended. What you typed is kept. ", link, " in another tab and go on here, or save: you are asked to sign in first.");
+  notice.append(text);
+  if (before) before.replaceWith(notice);
+  else main.prepend(notice);
 }
 
 let events;
 function listen() {
+  if (isOver || document.hidden) return;
+  if (events) events.close();
   const live = document.getElementById("live");
   events = new EventSource(main.dataset.live);
-  const tell = (on) => {
+  const say = (on) => {
     live.hidden = false;
     live.classList.toggle("on", on);
     live.textContent = on ? "live" : "not connected; trying again";
   };
-  events.onopen = () => tell(true);
+  events.onopen = () => say(true);
   events.onerror = () => {
-    tell(false);
+    say(false);
     if (events.readyState !== EventSource.CLOSED) return;
     // Where the session has ended, this is what finds out.
     refresh();
@@ -121,6 +246,27 @@ addEventListener("pageshow", awake);
 addEventListener("pagehide", () => {
   if (events) events.close();
 });
+// A browser has few connections for a host: a tab that nobody sees holds none.
+document.addEventListener("visibilitychange", () => {
+  if (!main.dataset.live) return;
+  if (document.hidden && events) events.close();
+  else if (isOver) refreshAfterSignIn();
+  else {
+    listen();
+    refresh();
+  }
+});
+// Who signed in again in another tab goes on here.
+async function refreshAfterSignIn() {
+  const answer = await fetch(`${main.dataset.latest}&after=0`, { redirect: "error" });
+  if (!answer.ok) return;
+  isOver = false;
+  document.getElementById("notice").remove();
+  const fields = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("input[name=csrf]");
+  for (const field of document.querySelectorAll("input[name=csrf]")) field.value = fields.value;
+  listen();
+  refresh();
+}
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) break;
@@ -131,9 +277,32 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+// The line for a terminal is made, and signed, at the moment of the click.
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest && event.target.closest("a[data-curl]");
+  if (!link || !navigator.clipboard) return;
+  event.preventDefault();
+  const answer = await fetch(link.href, { redirect: "error" });
+  if (answer.status === 401) return ended();
+  if (!answer.ok) return location.assign(link.href);
+  await navigator.clipboard.writeText(await answer.text());
+  link.textContent = "Copied";
+});
+if (list) {
+  oneStop();
+  list.addEventListener("keydown", arrows);
+  list.addEventListener("focusin", (event) => {
+    if (event.target.matches("summary")) oneStop(event.target);
+  });
+  list.addEventListener("toggle", () => {
+    if (held.length && !list.querySelector("details[open]")) arrive();
+  }, true);
+  news.firstElementChild.addEventListener("click", arrive);
+}
+
 // What was asked for stands on the page now; a reload must not say it again.
 if (main.dataset.live) {
-  if (/[?&](saved|tested|rotated)/.test(location.search)) history.replaceState(null, "", location.pathname + location.hash);
+  if (/[?&](saved|tested|sent|rotated)/.test(location.search)) window.history.replaceState(null, "", location.pathname + location.hash);
   listen();
 }
 
