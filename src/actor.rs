@@ -16,7 +16,7 @@
 //! Reading order: what shard and workspace say to each other (`protocol`, `report_queue`), one workspace
 //! (`workspace`, its `core`, and what stays of it without work: `resident`), one shard (`shard`, its `core`, and the
 //! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), which shards run here
-//! (`options`, `board`, `shard_host`, `nodes`), and the way in (`handle`).
+//! (`options`, `board`, `shard_host`, `nodes`), what hands sources over to them (`sources`), and the way in (`handle`).
 
 mod protocol;
 mod rejections;
@@ -30,6 +30,7 @@ mod options;
 mod board;
 mod shard_host;
 mod nodes;
+mod sources;
 mod handle;
 mod maps;
 #[cfg(not(test))]

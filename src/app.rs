@@ -182,6 +182,8 @@ impl App {
             in_flight_max: config.in_flight_max.min(shares.connections),
             node: record,
             lease: config.lease(),
+            sources: config.sources.iter().map(|source| source.as_str().into()).collect(),
+            source_form: config.source_form.clone(),
             keyring: Arc::clone(&config.keyring),
             arbiters: config.arbiters,
             clock: now,
@@ -313,7 +315,11 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 compression: config.compression,
                 clock: now,
             };
-            (Arc::new(Redis::connect(&options).await?), prefix.clone())
+            let redis = Redis::connect(&options).await?;
+            for source in &config.sources {
+                redis.check_source(source).await?;
+            }
+            (Arc::new(redis), prefix.clone())
         }
     })
 }

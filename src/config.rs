@@ -17,6 +17,7 @@ pub mod duration;
 mod facade;
 pub mod network;
 mod shard_set;
+mod source;
 
 pub use descriptors::{
     DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
@@ -26,6 +27,7 @@ pub use descriptors::{
 pub use duration::Pauses;
 pub use facade::*;
 pub use shard_set::{InvalidShardSet, ShardSet};
+pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFields, SourceForm};
 
 // Intake and shard.
 
@@ -72,8 +74,14 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
-/// How long the hand-over waits for the first entry.
-pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
+/// How long the hand-over waits for the first entry: the lease is renewed in between.
+pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(1);
+/// The lease of a source's reader: short, for whoever follows repeats nothing.
+pub const SOURCE_LEASE: Duration = Duration::from_secs(4);
+/// How often it is renewed.
+pub const SOURCE_RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often a node looks whether a source that another one reads is free.
+pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause after a hand-over that failed.
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 
@@ -271,6 +279,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Shards to create; `None` takes what is stored, else [`SHARDS_DEFAULT`].
     pub shards: Option<u16>,
+    /// Streams of other people whose entries are handed over.
+    pub sources: Vec<String>,
+    /// How their entries are read.
+    pub source_form: SourceForm,
     /// The shards that this node runs, whoever else is there; `None` shares them among the nodes.
     pub static_shards: Option<ShardSet>,
     /// The rules' numbers.

@@ -140,7 +140,9 @@ impl CommandError for RedisStartError {
             | Self::NoCluster(_)
             | Self::Cluster
             | Self::Shards { .. }
-            | Self::ShardsRange(_) => EXIT_USAGE,
+            | Self::ShardsRange(_)
+            | Self::OwnSource(_)
+            | Self::NoStream { .. } => EXIT_USAGE,
             Self::Unreachable { .. }
             | Self::Closed { .. }
             | Self::Certificate(..)

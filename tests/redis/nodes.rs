@@ -4,4 +4,5 @@ mod bench;
 mod moves;
 mod sharing;
 mod fixed;
+mod foreign;
 mod mistakes;

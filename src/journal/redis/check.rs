@@ -135,6 +135,17 @@ pub enum RedisStartError {
         /// What was asked for.
         asked: u16,
     },
+    /// A source that the service makes itself.
+    #[error("--source {0} is one of the service's own keys: name a stream that somebody else writes")]
+    OwnSource(String),
+    /// A source of another type.
+    #[error("--source {source_name} is a {kind} and no stream: name a stream, or a key that is not there yet")]
+    NoStream {
+        /// The key.
+        source_name: String,
+        /// What it is.
+        kind: String,
+    },
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::answers::Listener;
 use super::connector::Connector;
+use super::group::reader::GroupReader;
 use super::intake::SourceReader;
 use super::keys::Keys;
 use super::lease::{Losses, WatchedLease};
@@ -27,6 +28,8 @@ pub(super) struct RedisInner {
     /// What reads the common input. Taken out while it is used: who is dropped or fails drops its
     /// connection too, so no later one waits behind a blocking read or takes its answer.
     pub(super) source: tokio::sync::Mutex<Option<SourceReader>>,
+    /// What reads other people's streams, by their names; as above. Bounded by those that the command line names.
+    pub(super) groups: tokio::sync::Mutex<HashMap<String, GroupReader>>,
     pub(super) losses: Arc<Losses>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.

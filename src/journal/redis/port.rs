@@ -10,8 +10,8 @@ use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
 use super::shard_connection::RedisShardConnection;
-use super::{Redis, acquire, error, source};
-use crate::config::CLUSTER_QUESTIONS_MAX;
+use super::{Redis, acquire, error, group, source};
+use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
     Reading, RequeueError, Requeued, StoreError, SubmitError, Version,
@@ -84,6 +84,22 @@ impl Journal for Redis {
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))
+    }
+
+    async fn hand_over_from(
+        &self,
+        source: &str,
+        form: &SourceForm,
+        max: usize,
+        block: Duration,
+    ) -> Result<usize, StoreError> {
+        let moved = group::hand_over(&self.inner, source, form, max, block).await;
+        moved.map_err(|error| error::store_error("handing a source's messages over to their shards", error))
+    }
+
+    async fn lease_source(&self, source: Option<&str>, holder: &Holder) -> Result<bool, StoreError> {
+        let leased = group::lease(&self.inner, source, holder).await;
+        leased.map_err(|error| error::store_error("taking the lease of a source", error))
     }
 
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
