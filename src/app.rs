@@ -158,7 +158,11 @@ impl App {
             None => configured_mailer(&config)?,
         };
         let (journal, prefix) = open(&config).await?;
-        let record = record(&config, journal.shards(), node, address)?;
+        let record = NodeRecord {
+            token_key: access.key.print(),
+            secret_keys: config.keyring.prints(),
+            ..record(&config, journal.shards(), node, address)?
+        };
         let shares = DescriptorShares::of(config.descriptors, journal.shards());
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
@@ -312,6 +316,7 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 prefix: prefix.clone(),
                 shards: config.shards,
                 allow_volatile: *allow_volatile,
+                durability: config.durability,
                 compression: config.compression,
                 clock: now,
             };

@@ -127,7 +127,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
     let watch_store = actix_rt::spawn(watch_store(Arc::clone(&options.journal), Arc::clone(board.store())));
     let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(board.rejections())));
     let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
-    let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout);
+    let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout, options.clock);
     let end = sharer.run(drain).await;
     hand_overs.iter().for_each(|hand_over| hand_over.abort());
     futures_util::future::join_all(sources.iter().map(|source| release(&*journal, source, &node))).await;

@@ -151,6 +151,9 @@ impl CommandError for RedisStartError {
             | Self::Version(_)
             | Self::Evicts(_)
             | Self::Volatile
+            | Self::NoLog
+            | Self::NoSync(_)
+            | Self::NoReplica
             | Self::Replica
             | Self::Format(_) => EXIT_FAILED,
         }

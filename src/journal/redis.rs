@@ -36,6 +36,7 @@ mod commit;
 mod compression;
 mod connection;
 mod connector;
+mod durable;
 mod error;
 mod facade;
 mod group;
@@ -88,12 +89,14 @@ impl Redis {
         }
         let connector = Arc::new(Connector::parse(&options.url).map_err(RedisStartError::Url)?);
         let keys = Keys::new(&options.prefix);
-        let shards = check::check(&connector, &keys, options, START_WAIT).await?;
+        let (shards, waited) = check::check(&connector, &keys, options, START_WAIT).await?;
         let shared = Arc::new(SharedConnections::new(Arc::clone(&connector)));
         Ok(Self {
             inner: Arc::new(RedisInner {
                 shared,
                 compression: options.compression,
+                waited,
+                durable_waits: Mutex::default(),
                 source: tokio::sync::Mutex::default(),
                 groups: tokio::sync::Mutex::default(),
                 losses: Arc::default(),

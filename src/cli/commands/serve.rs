@@ -20,8 +20,8 @@ use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal}
 use crate::cli::values::{is_plain_http, parse_http_url, parse_journal, parse_listen, parse_prefix};
 use crate::config::network::{AllowedNetwork, EgressRules, Network};
 use crate::config::{
-    Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, JsonPointer, MailConfig,
-    NameSource, SHARDS_MAX, ShardSet, SourceFields, SourceForm, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
+    Compression, Config, Durability, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, JsonPointer,
+    MailConfig, NameSource, SHARDS_MAX, ShardSet, SourceFields, SourceForm, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
 };
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -111,6 +111,9 @@ pub struct ServeArgs {
     /// How the log of attempts is stored in Redis; whichever is chosen, both forms are read
     #[arg(long, env = "OUTBOUND_JOURNAL_COMPRESSION", value_name = "HOW", default_value = "none")]
     pub journal_compression: CompressionArg,
+    /// When what is stored in Redis counts as stored
+    #[arg(long, env = "OUTBOUND_DURABILITY", value_name = "WHEN", default_value = "memory")]
+    pub durability: DurabilityArg,
     /// Run although Redis may forget: eviction on, or no persistence
     #[arg(long, env = "OUTBOUND_ALLOW_VOLATILE_REDIS", value_parser = clap::builder::FalseyValueParser::new())]
     pub allow_volatile_redis: bool,
@@ -161,6 +164,17 @@ pub enum CompressionArg {
     Zstd,
 }
 
+/// When what is stored counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DurabilityArg {
+    /// When Redis has it
+    Memory,
+    /// When it is on Redis' disk: needs WAITAOF (Redis 7.2, Valkey) or appendfsync always
+    Local,
+    /// When a replica has it too
+    Replicated,
+}
+
 /// Flags that are well formed each but cannot hold together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
@@ -188,6 +202,11 @@ pub enum ConfigError {
     /// The embedded journal has one node.
     #[error("--static-shards is for a Redis journal: the embedded one has one node, which runs every shard")]
     EmbeddedStaticShards,
+    /// The embedded journal has no replica.
+    #[error(
+        "--durability replicated is for a Redis journal: the embedded one has no replica; what it answers is on disk"
+    )]
+    EmbeddedReplica,
     /// The embedded journal reads no streams.
     #[error("--source is for a Redis journal: the embedded one has no streams of others")]
     EmbeddedSource,
@@ -337,9 +356,17 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
     if args.static_shards.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
         return Err(ConfigError::EmbeddedStaticShards.into());
     }
+    let durability = match (args.durability, &journal) {
+        (DurabilityArg::Memory, _) => Durability::Memory,
+        (DurabilityArg::Replicated, JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedReplica.into()),
+        // What the embedded journal answers is on disk.
+        (DurabilityArg::Local, _) => Durability::Local,
+        (DurabilityArg::Replicated, _) => Durability::Replicated,
+    };
     let source_form = source_form(args, &journal)?;
     Ok(Config {
         journal,
+        durability,
         compression,
         data_dir: args.data_dir.clone(),
         shards: args.shards,

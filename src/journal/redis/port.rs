@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use super::durable::{DurableConnection, DurableWait, Waited};
 use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
@@ -14,7 +16,7 @@ use super::{Redis, acquire, error, group, source};
 use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
-    Reading, RequeueError, Requeued, StoreError, SubmitError, Version,
+    Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError, Version,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -41,20 +43,36 @@ impl Journal for Redis {
             losses: Arc::clone(&inner.losses),
             compression: inner.compression,
         };
+        let owner = keys.owner();
+        let plain = Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease));
+        let connection: Box<dyn ShardConnection> = match inner.waited {
+            Waited::NotAtAll => plain,
+            // Its own, on the runtime that it is on.
+            waited => Box::new(DurableConnection {
+                inner: plain,
+                wait: DurableWait::start(Arc::clone(&inner.connector), owner, waited),
+            }),
+        };
         Ok(Acquired {
             intake: Box::new(RedisIntake::new(Arc::clone(&inner.connector), keys)),
-            connection: Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease)),
+            connection,
             outbox: acquired.outbox,
             lease_until: acquired.until,
         })
     }
 
     async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
-        self.inner.submit_command(workspace, command, wait).await
+        let until = Instant::now() + wait;
+        let answer = self.inner.submit_command(workspace, command, wait).await?;
+        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).passed();
+        timeout_at(until, durable).await.map_err(|_| SubmitError::OutcomeUnknown)?;
+        Ok(answer)
     }
 
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
-        self.inner.publish_message(workspace, message).await
+        let id = self.inner.publish_message(workspace, message).await?;
+        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
+        Ok(id)
     }
 
     async fn publish_all(
@@ -62,7 +80,9 @@ impl Journal for Redis {
         workspace: &WorkspaceId,
         messages: &[RawMessage],
     ) -> Result<Vec<EntryId>, PublishError> {
-        self.inner.publish_messages(workspace, messages).await
+        let ids = self.inner.publish_messages(workspace, messages).await?;
+        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
+        Ok(ids)
     }
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
