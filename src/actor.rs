@@ -17,7 +17,8 @@
 //! (`workspace`, its `core`, and what stays of it without work: `resident`), one shard (`shard`, its `core`, and the
 //! parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), what is counted
 //! of the rejected (`rejections`), known of the store (`store_watch`) and of what waits (`waiting_board`), which shards
-//! run here (`options`, `board`, `shard_host`, `nodes`), and the way in (`handle`).
+//! run here (`options`, `board`, `shard_host`, `nodes`), what hands sources over to them (`sources`), and the way in
+//! (`handle`).
 
 mod protocol;
 mod rejections;
@@ -32,6 +33,7 @@ mod options;
 mod board;
 mod shard_host;
 mod nodes;
+mod sources;
 mod handle;
 mod maps;
 #[cfg(not(test))]

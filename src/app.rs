@@ -158,7 +158,11 @@ impl App {
             None => configured_mailer(&config)?,
         };
         let (journal, prefix) = open(&config).await?;
-        let record = record(&config, journal.shards(), node, address)?;
+        let record = NodeRecord {
+            token_key: access.key.print(),
+            secret_keys: config.keyring.prints(),
+            ..record(&config, journal.shards(), node, address)?
+        };
         let shares = DescriptorShares::of(config.descriptors, journal.shards());
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
@@ -182,6 +186,8 @@ impl App {
             in_flight_max: config.in_flight_max.min(shares.connections),
             node: record,
             lease: config.lease(),
+            sources: config.sources.iter().map(|source| source.as_str().into()).collect(),
+            source_form: config.source_form.clone(),
             keyring: Arc::clone(&config.keyring),
             arbiters: config.arbiters,
             clock: now,
@@ -311,10 +317,15 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 prefix: prefix.clone(),
                 shards: config.shards,
                 allow_volatile: *allow_volatile,
+                durability: config.durability,
                 compression: config.compression,
                 clock: now,
             };
-            (Arc::new(Redis::connect(&options).await?), prefix.clone())
+            let redis = Redis::connect(&options).await?;
+            for source in &config.sources {
+                redis.check_source(source).await?;
+            }
+            (Arc::new(redis), prefix.clone())
         }
     })
 }

@@ -17,6 +17,7 @@ pub mod duration;
 mod facade;
 pub mod network;
 mod shard_set;
+mod source;
 
 pub use descriptors::{
     DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
@@ -25,7 +26,8 @@ pub use descriptors::{
 
 pub use duration::Pauses;
 pub use facade::*;
-pub use shard_set::{InvalidShardSet, ShardSet};
+pub use shard_set::{InvalidShardSet, SHARDS_MAX, ShardSet};
+pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFields, SourceForm};
 
 // Intake and shard.
 
@@ -75,8 +77,14 @@ pub const ACTIVE_MAX: usize = 16_384;
 /// How often a shard tells what waits in it: what is shown of it is at most two seconds old.
 pub const WAITING_TOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the hand-over waits for the first entry.
-pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
+/// How long the hand-over waits for the first entry: the lease is renewed in between.
+pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(1);
+/// The lease of a source's reader: short, for whoever follows repeats nothing.
+pub const SOURCE_LEASE: Duration = Duration::from_secs(4);
+/// How often it is renewed.
+pub const SOURCE_RENEW_EVERY: Duration = Duration::from_secs(1);
+/// How often a node looks whether a source that another one reads is free.
+pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause after a hand-over that failed.
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 
@@ -115,6 +123,8 @@ pub const NODE_SHOWN_FOR: Duration = Duration::from_secs(60);
 pub const NODES_BLIND_AFTER: Duration = Duration::from_secs(1);
 /// A shard that was given away and that nobody took for so long keeps no other one from moving.
 pub const MOVE_MAX: Duration = Duration::from_secs(5);
+/// A machine's clock that differs by more from the store's is told: less than what endpoints accept in signatures.
+pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(30);
 /// How long a node that ends waits for the store when it says so.
 pub const WITHDRAW_MAX: Duration = Duration::from_secs(1);
 
@@ -139,6 +149,10 @@ pub const STORE_WATCH_EVERY: Duration = Duration::from_secs(1);
 pub const CLUSTER_QUESTIONS_MAX: u16 = 16;
 /// How often a trouble of the store that lasts is told again.
 pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(60);
+/// How long one WAIT or WAITAOF waits at most; it is made again for as long as it takes.
+pub const DURABLE_WAIT: Duration = Duration::from_secs(1);
+/// Callers that wait together for their writes to be durable: all that may commit, publish or save at a time.
+pub const DURABLE_WAITING_MAX: usize = 4_096;
 /// A shared connection that was idle for so long is asked for a sign of life first.
 pub const STORE_IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Requests of one shard connection that wait to be sent: one load for every entry and command that a shard
@@ -260,20 +274,24 @@ pub const ERROR_LIMIT_MAX: u32 = 1_000_000;
 
 /// Shards when nothing else is said; fixed at the first start.
 pub const SHARDS_DEFAULT: u16 = 16;
-/// Shards at most: each holds connections and memory.
-pub const SHARDS_MAX: u16 = 1_024;
 
 /// What the service runs with. The command line makes it; `app` takes it.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where everything is remembered.
     pub journal: JournalConfig,
+    /// When what is stored there counts as stored.
+    pub durability: Durability,
     /// How the log is stored there, when that is a Redis.
     pub compression: Compression,
     /// Node id, lock, admin token, embedded file.
     pub data_dir: PathBuf,
     /// Shards to create; `None` takes what is stored, else [`SHARDS_DEFAULT`].
     pub shards: Option<u16>,
+    /// Streams of other people whose entries are handed over.
+    pub sources: Vec<String>,
+    /// How their entries are read.
+    pub source_form: SourceForm,
     /// The shards that this node runs, whoever else is there; `None` shares them among the nodes.
     pub static_shards: Option<ShardSet>,
     /// The rules' numbers.
@@ -325,6 +343,18 @@ pub enum Compression {
     None,
     /// As zstd, with a dictionary that is part of the program.
     Zstd,
+}
+
+/// When what is stored counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When Redis has it in memory.
+    #[default]
+    Memory,
+    /// When it is on Redis' disk, in the append-only file.
+    Local,
+    /// When a replica has it too.
+    Replicated,
 }
 
 /// Where everything is remembered.

@@ -1,5 +1,5 @@
 //! What one slow workspace costs: no memory to speak of, and its neighbours nothing. Slow is its endpoint, with a
-//! long backlog, or whoever reads its log.
+//! long backlog, or whoever reads its log. And what a node costs that is rolled beside another: no message, and little time.
 //!
 //! Asserts times and memory, so it runs with the machine for itself (Makefile, "figures").
 
@@ -160,6 +160,61 @@ async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_t
     assert!(longest < NEIGHBOUR_READ_MAX, "{figures}");
     drop(readers);
     assert_eq!(api.log(SLOW).await.len(), 100, "whoever reads it gets it");
+}
+
+/// Workspaces and messages of the node that is rolled, so many a second in all.
+const ROLLED_WORKSPACES: usize = 64;
+const ROLLED_MESSAGES: usize = 2_500;
+const ROLLED_A_SECOND: u32 = 250;
+/// From the append to the arrival, while shards move.
+const ROLLED_MAX: Duration = Duration::from_millis(1_500);
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
+async fn one_of_two_nodes_is_rolled_and_no_message_is_late_or_comes_twice() {
+    let (redis, receiver) = (RedisServer::start(), Receiver::start());
+    let first = Service::start(&redis.url(), &[]).await;
+    let mut second = Service::start(&redis.url(), &[]).await;
+    let workspaces: Vec<String> = (0..ROLLED_WORKSPACES).map(|n| format!("w{n}")).collect();
+    for workspace in &workspaces {
+        first.api().save(workspace, &json!({"url": receiver.url(workspace)})).await.ok();
+    }
+    let holds = async |service: &Service, wanted: usize| {
+        let held = service.api().get("/readyz").await.body["shards"]["held"].as_array().map_or(0, Vec::len);
+        held == wanted
+    };
+    until("they share the shards", async || holds(&first, 8).await && holds(&second, 8).await).await;
+    let load = {
+        let url = redis.url();
+        std::thread::spawn(move || {
+            let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+            let (began, mut sent) = (Instant::now(), HashMap::new());
+            for (n, workspace) in workspaces.iter().cycle().take(ROLLED_MESSAGES).enumerate() {
+                let due = began + Duration::from_secs(1) * u32::try_from(n).unwrap() / ROLLED_A_SECOND;
+                std::thread::sleep(due.saturating_duration_since(Instant::now())); // The rate is what is wanted.
+                let id = format!("m-{n}");
+                sent.insert(id.clone(), Instant::now());
+                add(&mut connection, workspace, [message(&chat(n), &id)].into_iter());
+            }
+            sent
+        })
+    };
+    receiver.until("the load runs", |arrivals| arrivals.len() > 250).await;
+    assert_eq!(second.terminate().await.code(), Some(0));
+    until("the other has all", async || holds(&first, 16).await).await;
+    second.launch().await;
+    until("they share the shards again", async || holds(&first, 8).await && holds(&second, 8).await).await;
+    let sent = load.join().unwrap();
+    receiver.until("all came", |arrivals| arrivals.len() >= ROLLED_MESSAGES).await;
+    let mut times: Vec<Duration> =
+        receiver.arrivals().iter().map(|one| one.at.saturating_duration_since(sent[&one.message_id])).collect();
+    times.sort_unstable();
+    let at = |part: usize| times[times.len() * part / 1_000];
+    let longest = times.last().unwrap();
+    let figures = format!("rolled under load: median {:?}, p99 {:?}, most {longest:?}", at(500), at(990));
+    println!("{figures}");
+    assert_eq!(times.len(), ROLLED_MESSAGES, "none twice: {figures}");
+    assert!(*longest < ROLLED_MAX, "{figures}");
 }
 
 /// Publishes the neighbour's messages one by one. Answers with when each was, and with the service's

@@ -28,7 +28,7 @@ pub(super) struct Board {
 struct Statuses {
     /// By shard; `None` for one that does not run here.
     of_shards: Vec<Option<ShardStatus>>,
-    standing: Standing,
+    standing: NodeStanding,
     leaving: bool,
     all_held: bool,
     /// Since when attempts wait that our own system could not make.
@@ -37,7 +37,7 @@ struct Statuses {
 
 /// How this node stands among the others.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct NodeStanding {
     /// What it tells of itself.
     pub(super) record: Option<NodeRecord>,
     /// What it is to run is decided.
@@ -50,6 +50,8 @@ pub(super) struct Standing {
     pub(super) contested: BTreeMap<String, ShardSet>,
     /// What no node is to run.
     pub(super) nobodys: ShardSet,
+    /// What operators got wrong, one sentence each.
+    pub(super) mistakes: Vec<String>,
     /// Another process has its id.
     pub(super) shared_id: bool,
 }
@@ -77,7 +79,7 @@ impl Board {
     pub(super) fn new(shards: u16) -> Self {
         let statuses = Mutex::new(Statuses {
             of_shards: vec![None; usize::from(shards)],
-            standing: Standing::default(),
+            standing: NodeStanding::default(),
             leaving: false,
             all_held: false,
             unable_since: None,
@@ -122,11 +124,13 @@ impl Board {
     }
 
     /// This node stands so among the others.
-    pub(super) fn stand(&self, standing: Standing) {
+    pub(super) fn stand(&self, standing: NodeStanding) {
         let mut statuses = self.statuses.lock();
         if statuses.standing.contested != standing.contested {
             standing.contested.iter().for_each(|other| warn!("{}", contested(other)));
         }
+        let known = &statuses.standing.mistakes;
+        standing.mistakes.iter().filter(|mistake| !known.contains(mistake)).for_each(|mistake| warn!("{mistake}"));
         statuses.standing = standing;
         statuses.log_changes();
     }
@@ -156,8 +160,11 @@ impl Board {
             reasons.push("another process has this node's id: two processes share a data directory".to_owned());
         }
         statuses.add_conditions(&mut reasons, &mut notices);
-        let record = standing.record.clone().unwrap_or_default();
-        let role = if statuses.leaving { NodeRole::Leaving } else { record.role() };
+        let held = statuses.held();
+        let told = standing.record.clone().unwrap_or_default();
+        // What it told the others may be a moment old.
+        let runs = if held.is_empty() { standing.assigned.clone() } else { held.clone() };
+        let role = NodeRecord { runs, leaving: statuses.leaving, ..told }.role();
         ShardReport {
             reasons,
             unavailable: statuses.counts().map(|(_, counts)| counts.unavailable).sum(),
@@ -165,7 +172,7 @@ impl Board {
             rejected: self.rejections.by_kind(),
             role,
             assigned: standing.assigned.clone(),
-            held: statuses.held(),
+            held,
         }
     }
 }
@@ -220,6 +227,7 @@ impl Statuses {
             notices.push(format!("{} still held by node {node}; {takes}", are(shards)));
         }
         notices.extend(self.standing.contested.iter().map(contested));
+        notices.extend(self.standing.mistakes.iter().cloned());
         if !self.standing.nobodys.is_empty() && self.standing.decided && !self.leaving {
             let nobodys = &self.standing.nobodys;
             notices.push(format!(
@@ -292,7 +300,7 @@ mod tests {
         let board = Board::new(16);
         assert_eq!(board.report().reasons, ["which shards this node runs is not decided yet"]);
         let assigned = set("0-7");
-        let standing = Standing { decided: true, assigned, ..Standing::default() };
+        let standing = NodeStanding { decided: true, assigned, ..NodeStanding::default() };
         board.stand(standing.clone());
         assert_eq!(
             board.report().reasons,
@@ -314,7 +322,7 @@ mod tests {
     fn what_another_node_still_holds_keeps_no_node_from_being_ready() {
         let board = Board::new(16);
         let awaited = BTreeMap::from([("n2".to_owned(), set("0-7"))]);
-        board.stand(Standing { decided: true, awaited, ..Standing::default() });
+        board.stand(NodeStanding { decided: true, awaited, ..NodeStanding::default() });
         let report = board.report();
         assert_eq!(report.reasons, Vec::<String>::new());
         assert_eq!(report.notices.len(), 1, "{:?}", report.notices);
@@ -324,7 +332,7 @@ mod tests {
     #[test]
     fn a_node_that_ends_is_not_ready() {
         let board = Board::new(1);
-        board.stand(Standing { decided: true, ..Standing::default() });
+        board.stand(NodeStanding { decided: true, ..NodeStanding::default() });
         assert_eq!((board.report().reasons, board.report().role), (Vec::new(), NodeRole::Standby));
         board.leave();
         assert_eq!(board.report().reasons, ["the service is stopping: it gives its shards away"]);

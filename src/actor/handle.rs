@@ -1,14 +1,12 @@
 //! The way in: starts the actix system on a thread of its own, and drains it.
 
 use std::error::Error;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use actix::Actor as _;
 use actix_rt::{Arbiter, System};
-use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
-use tracing::{debug, error, info, warn};
+use tracing::error;
 
 use crate::actor::admission::NodeCap;
 use crate::actor::board::{Board, ShardReport};
@@ -17,10 +15,9 @@ use crate::actor::nodes::sharer::RunEnd;
 use crate::actor::options::ShardOptions;
 use crate::actor::rejections::watch;
 use crate::actor::shard_host::ShardHost;
+use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
-use crate::config::{HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier, Outage};
-use crate::journal::port::{Journal, StoreError, StoreTrouble};
 use crate::message::WorkspaceId;
 use crate::workspace::view::WaitingView;
 
@@ -130,12 +127,19 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         let Ok(Some(host)) = started.await else { return RunEnd::Died };
         hosts.push(host);
     }
-    let hand_over = actix_rt::spawn(hand_over(Arc::clone(&options.journal)));
+    let foreign = options.sources.iter().map(|source| Source::Foreign(Arc::clone(source), options.source_form.clone()));
+    let sources: Vec<Source> = std::iter::once(Source::Common).chain(foreign).collect();
+    let hand_over = |source: &Source| {
+        actix_rt::spawn(hand_over(Arc::clone(&options.journal), source.clone(), options.node.id.clone()))
+    };
+    let hand_overs: Vec<_> = sources.iter().map(hand_over).collect();
     let watch_store = actix_rt::spawn(watch_store(Arc::clone(&options.journal), Arc::clone(board.store())));
     let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(board.rejections())));
-    let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout);
+    let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
+    let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout, options.clock);
     let end = sharer.run(drain).await;
-    hand_over.abort();
+    hand_overs.iter().for_each(|hand_over| hand_over.abort());
+    futures_util::future::join_all(sources.iter().map(|source| release(&*journal, source, &node))).await;
     watch.abort();
     watch_store.abort();
     for arbiter in arbiters {
@@ -143,38 +147,6 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         drop(arbiter.join());
     }
     end
-}
-
-/// Hands the common input over to the shards, for as long as the service runs.
-async fn hand_over(journal: Arc<dyn Journal>) {
-    let mut failing = false;
-    loop {
-        // A panic must not end the hand-over for good.
-        let handed = AssertUnwindSafe(journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK)).catch_unwind().await;
-        let handed = handed.unwrap_or_else(|_| {
-            Err(StoreError {
-                trouble: StoreTrouble::Refused,
-                what: "the hand-over failed inside the service".to_owned(),
-                source: None,
-            })
-        });
-        match handed {
-            Ok(_) => {
-                if failing {
-                    info!("The common input is handed over again.");
-                }
-                failing = false;
-            }
-            Err(error) => {
-                if error.trouble != StoreTrouble::Refused {
-                    debug!(error = &error as &dyn Error, "The common input cannot be handed over now.");
-                } else if !std::mem::replace(&mut failing, true) {
-                    warn!(error = &error as &dyn Error, "The common input cannot be handed over; it is tried again.");
-                }
-                tokio::time::sleep(HAND_OVER_RETRY).await;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

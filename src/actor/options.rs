@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::SourceForm;
 use crate::deliver;
 use crate::journal::port::{Journal, NodeRecord};
 use crate::notify::Mailer;
@@ -27,6 +28,10 @@ pub struct ShardOptions {
     pub in_flight_max: usize,
     /// What this node tells the others of itself: its id above all.
     pub node: NodeRecord,
+    /// Streams of other people whose entries are handed over.
+    pub sources: Vec<Arc<str>>,
+    /// How their entries are read.
+    pub source_form: SourceForm,
     /// How long a lease lasts.
     pub lease: Duration,
     /// Threads that run shards.

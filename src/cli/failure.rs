@@ -140,7 +140,9 @@ impl CommandError for RedisStartError {
             | Self::NoCluster(_)
             | Self::Cluster
             | Self::Shards { .. }
-            | Self::ShardsRange(_) => EXIT_USAGE,
+            | Self::ShardsRange(_)
+            | Self::OwnSource(_)
+            | Self::NoStream { .. } => EXIT_USAGE,
             Self::Unreachable { .. }
             | Self::Closed { .. }
             | Self::Certificate(..)
@@ -149,6 +151,9 @@ impl CommandError for RedisStartError {
             | Self::Version(_)
             | Self::Evicts(_)
             | Self::Volatile
+            | Self::NoLog
+            | Self::NoSync(_)
+            | Self::NoReplica
             | Self::Replica
             | Self::Format(_) => EXIT_FAILED,
         }

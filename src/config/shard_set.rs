@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::SHARDS_MAX;
+/// Shards at most: each holds connections and memory.
+pub const SHARDS_MAX: u16 = 1_024;
 
 /// Some of the shards. Written as ranges in order: `0-3,8`; nothing for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -40,6 +40,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::config::SourceForm;
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::{Attempt, Event};
@@ -130,6 +131,30 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away or refuses; try again after a pause.
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError>;
+
+    /// The same for a stream of someone else: read by the consumer group `outbound`, acknowledged, never trimmed. Only
+    /// who has its lease may call it.
+    ///
+    /// # Errors
+    /// The store is away or refuses, or another node has the lease; try again after a pause.
+    async fn hand_over_from(
+        &self,
+        _source: &str,
+        _form: &SourceForm,
+        _max: usize,
+        _block: Duration,
+    ) -> Result<usize, StoreError> {
+        std::future::pending().await
+    }
+
+    /// Takes or renews the lease of a source's reader (`None`: of the common input), or ends it when the holder's lease
+    /// is zero. Answers whether the holder has it; a journal of one process always says so.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn lease_source(&self, _source: Option<&str>, _holder: &Holder) -> Result<bool, StoreError> {
+        Ok(true)
+    }
 
     /// The shard's rejected entries from the id `from` on, oldest first, at most `count`: each as
     /// [`super::rejected::rejected_fields`] made it, under an id of its own. An id is never given twice.

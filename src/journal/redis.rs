@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `…:meta` | `format` (1), `shards` |
 //! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
+//! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
@@ -23,7 +24,7 @@
 //! # Ways in
 //! [`mod@acquire`] takes a shard and starts a [`shard_connection`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
-//! set aside; [`source`] hands the common input over. [`compression`] is the compressed form of attempts. Each kind
+//! set aside; [`source`] hands the common input over, [`group`] other people's streams. [`compression`] is the compressed form of attempts. Each kind
 //! of work has connections of its own: answers come in the order of questions, so nothing may stand behind a
 //! blocking read.
 
@@ -35,8 +36,10 @@ mod commit;
 mod compression;
 mod connection;
 mod connector;
+mod durable;
 mod error;
 mod facade;
+mod group;
 mod inner;
 mod intake;
 mod keys;
@@ -86,13 +89,16 @@ impl Redis {
         }
         let connector = Arc::new(Connector::parse(&options.url).map_err(RedisStartError::Url)?);
         let keys = Keys::new(&options.prefix);
-        let shards = check::check(&connector, &keys, options, START_WAIT).await?;
+        let (shards, waited) = check::check(&connector, &keys, options, START_WAIT).await?;
         let shared = Arc::new(SharedConnections::new(Arc::clone(&connector)));
         Ok(Self {
             inner: Arc::new(RedisInner {
                 shared,
                 compression: options.compression,
+                waited,
+                durable_waits: Mutex::default(),
                 source: tokio::sync::Mutex::default(),
+                groups: tokio::sync::Mutex::default(),
                 losses: Arc::default(),
                 listeners: Mutex::default(),
                 run: Uuid::new_v4().to_string(),
@@ -104,6 +110,20 @@ impl Redis {
                 shards,
             }),
         })
+    }
+
+    /// Whether a stream can be a source.
+    ///
+    /// # Errors
+    /// It is no stream, or one of the service's own keys.
+    pub async fn check_source(&self, source: &str) -> Result<(), RedisStartError> {
+        if self.inner.keys.is_own(source) {
+            return Err(RedisStartError::OwnSource(source.to_owned()));
+        }
+        match group::kind(&self.inner, source).await.map_err(RedisStartError::Refused)?.as_str() {
+            "none" | "stream" => Ok(()),
+            kind => Err(RedisStartError::NoStream { source_name: source.to_owned(), kind: kind.to_owned() }),
+        }
     }
 
     /// Rejected entries that this process deleted because a shard had

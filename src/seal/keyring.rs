@@ -20,6 +20,8 @@ pub const KEY_ID_MAX: usize = 32;
 pub const KEY_BYTES: usize = 32;
 
 const VERSION: u8 = 1;
+/// Bytes of a key's print: enough to tell keys apart.
+const KEY_PRINT_BYTES: usize = 8;
 const NONCE_BYTES: usize = 24;
 
 /// Draws a nonce. Passed in, so that golden files can choose it.
@@ -123,6 +125,13 @@ impl Keyring {
         self.keys.first().map(|key| &*key.id)
     }
 
+    /// A print of each key behind its id, the sealing one first: two nodes with one key have one print, and no key can
+    /// be found from it.
+    #[must_use]
+    pub fn prints(&self) -> Vec<String> {
+        self.keys.iter().map(SealingKey::print).collect()
+    }
+
     /// Seals every open confidential value of the workspace in `holder`. Does nothing without a key.
     pub fn seal(&self, workspace: &WorkspaceId, holder: &mut impl Sealable) {
         let (Some(key), Some(nonces)) = (self.keys.first(), self.nonces) else { return };
@@ -198,6 +207,15 @@ impl SealingKey {
         let key = STANDARD.decode(key).ok().and_then(|key| <[u8; KEY_BYTES]>::try_from(key).ok());
         let key = key.ok_or_else(|| InvalidKeys::Key { id: id.to_owned() })?;
         Ok(Self { id: id.into(), cipher: XChaCha20Poly1305::new(&key.into()) })
+    }
+
+    /// The tag of nothing, under a nonce that is drawn for no value.
+    #[expect(clippy::expect_used, reason = "an empty text is below what the cipher takes")]
+    fn print(&self) -> String {
+        let payload = Payload { msg: b"", aad: b"the print of a secret key" };
+        let tag = self.cipher.encrypt(&XNonce::from([0; NONCE_BYTES]), payload).expect("an empty text");
+        let print: String = tag.iter().take(KEY_PRINT_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        format!("{}:{print}", self.id)
     }
 
     #[expect(

@@ -7,7 +7,7 @@
 //! and what was broken goes on by itself when the cause is gone.
 
 mod away;
-mod bench;
+pub(crate) mod bench;
 mod cluster;
 mod corrupt;
 mod full;

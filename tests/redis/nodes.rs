@@ -3,5 +3,7 @@
 mod bench;
 mod moves;
 mod sharing;
+mod durable;
 mod fixed;
+mod foreign;
 mod mistakes;

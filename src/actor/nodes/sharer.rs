@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
+use super::mistakes::mistakes;
 use super::roster::Roster;
 use super::sharing::{Decision, ShardPhase, Sharing};
-use crate::actor::board::{Board, Standing};
+use crate::actor::board::{Board, NodeStanding};
 use crate::actor::protocol::ToShard;
 use crate::actor::shard::ShardActor;
 use crate::actor::shard_host::{ShardHost, StartShard};
@@ -22,6 +23,7 @@ use crate::config::{
     DRAIN_EXTRA, NODE_GONE_AFTER, NODE_WRITTEN_EVERY, NODES_LOOK_EVERY, NODES_LOOK_SOON, WITHDRAW_MAX,
 };
 use crate::journal::port::{Journal, NodeRecord, NodesReading};
+use crate::workspace::time::Clock;
 
 /// See the module.
 pub(in crate::actor) struct Sharer {
@@ -33,6 +35,7 @@ pub(in crate::actor) struct Sharer {
     roster: Roster,
     sharing: Sharing,
     board: Arc<Board>,
+    clock: Clock,
     /// How long a shard that is given away may take: an attempt's deadline and a little more.
     patience: Duration,
     /// When another process with this node's id was last seen to write its record.
@@ -68,6 +71,7 @@ impl Sharer {
         hosts: Vec<Addr<ShardHost>>,
         board: Arc<Board>,
         timeout: Duration,
+        clock: Clock,
     ) -> Self {
         Self {
             sharing: Sharing::new(&record.id, record.static_shards.clone()),
@@ -77,6 +81,7 @@ impl Sharer {
             running: BTreeMap::new(),
             roster: Roster::default(),
             board,
+            clock,
             patience: timeout + DRAIN_EXTRA,
             twin_seen: None,
             is_known: false,
@@ -158,7 +163,7 @@ impl Sharer {
             }
         }
         let pause = if decision.moving { NODES_LOOK_SOON } else { NODES_LOOK_EVERY };
-        self.show(decision);
+        self.show(decision, mistakes(&self.record, &view, reading, (self.clock)()));
         Some(pause)
     }
 
@@ -211,19 +216,20 @@ impl Sharer {
         dead.is_none()
     }
 
-    fn show(&self, decision: Decision) {
+    fn show(&self, decision: Decision, mistakes: Vec<String>) {
         let names = |held: &BTreeMap<u16, String>| {
             let mut by_node: BTreeMap<String, Vec<u16>> = BTreeMap::new();
             held.iter().for_each(|(shard, node)| by_node.entry(node.clone()).or_default().push(*shard));
             by_node.into_iter().map(|(node, shards)| (node, shards.into_iter().collect())).collect()
         };
-        self.board.stand(Standing {
+        self.board.stand(NodeStanding {
             record: Some(self.record.clone()),
             decided: decision.settled,
             awaited: names(&decision.awaited),
             contested: names(&decision.contested),
             assigned: decision.assigned,
             nobodys: decision.nobodys,
+            mistakes,
             shared_id: self.twin_seen.is_some(),
         });
     }

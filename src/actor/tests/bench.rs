@@ -11,6 +11,7 @@ use crate::actor::protocol::{Item, Seed};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::{Handle, ShardOptions, start};
 use crate::app::now;
+use crate::config::SourceForm;
 use crate::config::network::EgressRules;
 use crate::deliver;
 use crate::journal::embedded::Embedded;
@@ -54,6 +55,8 @@ impl Bench {
             policy: Policy { mail_server: false, ..Policy::default() },
             in_flight_max: 64,
             node: NodeRecord { id: "node".to_owned(), process: "first".to_owned(), ..NodeRecord::default() },
+            sources: Vec::new(),
+            source_form: SourceForm::default(),
             lease: Duration::from_secs(10),
             keyring: Arc::default(),
             arbiters: 2,

@@ -20,8 +20,8 @@ use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal}
 use crate::cli::values::{is_plain_http, parse_http_url, parse_journal, parse_listen, parse_prefix};
 use crate::config::network::{AllowedNetwork, EgressRules, Network};
 use crate::config::{
-    Compression, Config, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, MailConfig, NameSource,
-    SHARDS_MAX, ShardSet, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
+    Compression, Config, Durability, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, JsonPointer,
+    MailConfig, NameSource, SHARDS_MAX, ShardSet, SourceFields, SourceForm, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
 };
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -51,6 +51,16 @@ pub struct ServeArgs {
     /// only; without it the nodes on one Redis share the shards
     #[arg(long, env = "OUTBOUND_STATIC_SHARDS", value_name = "SHARDS")]
     pub static_shards: Option<ShardSet>,
+    /// A stream of someone else whose messages are delivered too: read with the consumer group `outbound`, never
+    /// trimmed; repeat it or separate by commas
+    #[arg(long = "source", env = "OUTBOUND_SOURCE", value_name = "STREAM", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub sources: Vec<String>,
+    /// The fields of those streams' entries, where they have other names: workspace=NAME,message=NAME
+    #[arg(long, env = "OUTBOUND_SOURCE_FIELDS", value_name = "NAMES")]
+    pub source_fields: Option<SourceFields>,
+    /// Where in the message field's JSON the message stands, such as /data/message; without it, the field is the message
+    #[arg(long, env = "OUTBOUND_SOURCE_MESSAGE", value_name = "POINTER")]
+    pub source_message: Option<JsonPointer>,
     /// Networks that webhooks may reach although they are private or local, also of one port only (10.0.0.5:8443, or
     /// `[fd00::1]:8443`); repeat it or separate by commas
     #[arg(long, env = "OUTBOUND_ALLOW_NET", value_name = "CIDR", value_delimiter = ',')]
@@ -101,6 +111,9 @@ pub struct ServeArgs {
     /// How the log of attempts is stored in Redis; whichever is chosen, both forms are read
     #[arg(long, env = "OUTBOUND_JOURNAL_COMPRESSION", value_name = "HOW", default_value = "none")]
     pub journal_compression: CompressionArg,
+    /// When what is stored in Redis counts as stored
+    #[arg(long, env = "OUTBOUND_DURABILITY", value_name = "WHEN", default_value = "memory")]
+    pub durability: DurabilityArg,
     /// Run although Redis may forget: eviction on, or no persistence
     #[arg(long, env = "OUTBOUND_ALLOW_VOLATILE_REDIS", value_parser = clap::builder::FalseyValueParser::new())]
     pub allow_volatile_redis: bool,
@@ -151,6 +164,17 @@ pub enum CompressionArg {
     Zstd,
 }
 
+/// When what is stored counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DurabilityArg {
+    /// When Redis has it
+    Memory,
+    /// When it is on Redis' disk: needs WAITAOF (Redis 7.2, Valkey) or appendfsync always
+    Local,
+    /// When a replica has it too
+    Replicated,
+}
+
 /// Flags that are well formed each but cannot hold together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
@@ -178,6 +202,17 @@ pub enum ConfigError {
     /// The embedded journal has one node.
     #[error("--static-shards is for a Redis journal: the embedded one has one node, which runs every shard")]
     EmbeddedStaticShards,
+    /// The embedded journal has no replica.
+    #[error(
+        "--durability replicated is for a Redis journal: the embedded one has no replica; what it answers is on disk"
+    )]
+    EmbeddedReplica,
+    /// The embedded journal reads no streams.
+    #[error("--source is for a Redis journal: the embedded one has no streams of others")]
+    EmbeddedSource,
+    /// Nothing is read by that form.
+    #[error("{flag} needs --source: it says how the entries of those streams are read")]
+    NoSource { flag: &'static str },
     /// The mail server's URL has another scheme. It may hold a password and is not repeated.
     #[error("--smtp-url must be smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ before the host if needed")]
     SmtpUrl,
@@ -321,11 +356,22 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
     if args.static_shards.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
         return Err(ConfigError::EmbeddedStaticShards.into());
     }
+    let durability = match (args.durability, &journal) {
+        (DurabilityArg::Memory, _) => Durability::Memory,
+        (DurabilityArg::Replicated, JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedReplica.into()),
+        // What the embedded journal answers is on disk.
+        (DurabilityArg::Local, _) => Durability::Local,
+        (DurabilityArg::Replicated, _) => Durability::Replicated,
+    };
+    let source_form = source_form(args, &journal)?;
     Ok(Config {
         journal,
+        durability,
         compression,
         data_dir: args.data_dir.clone(),
         shards: args.shards,
+        sources: args.sources.clone(),
+        source_form,
         static_shards: args.static_shards.clone(),
         policy,
         timeout: args.timeout,
@@ -342,6 +388,24 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),
         descriptors: raise_descriptor_limit(),
         names: NameSource::default(),
+    })
+}
+
+/// How the entries of sources are read.
+fn source_form(args: &ServeArgs, journal: &JournalConfig) -> Result<SourceForm, ConfigError> {
+    if args.sources.is_empty() {
+        let flags =
+            [(args.source_fields.is_some(), "--source-fields"), (args.source_message.is_some(), "--source-message")];
+        let alone = flags.into_iter().find(|(given, _)| *given);
+        return alone.map_or_else(|| Ok(SourceForm::default()), |(_, flag)| Err(ConfigError::NoSource { flag }));
+    }
+    if matches!(journal, JournalConfig::Embedded(_)) {
+        return Err(ConfigError::EmbeddedSource);
+    }
+    let form = SourceForm { pointer: args.source_message.clone(), ..SourceForm::default() };
+    Ok(match args.source_fields.clone() {
+        Some(SourceFields { workspace, message }) => SourceForm { workspace, message, ..form },
+        None => form,
     })
 }
 

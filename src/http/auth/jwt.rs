@@ -25,6 +25,9 @@ use crate::workspace::Time;
 /// The longest token that is looked at, in bytes: more than the longest that we make.
 const TOKEN_BYTES_MAX: usize = 2_048;
 
+/// Bytes of a key's print: enough to tell keys apart.
+const KEY_PRINT_BYTES: usize = 8;
+
 /// What workspace tokens and sessions are signed with.
 #[derive(Clone)]
 pub struct TokenKey {
@@ -54,6 +57,14 @@ impl TokenKey {
         PROVIDER.install_default().ok();
         let keyed = Hmac::new_from_slice(bytes).map_err(|_| too_short)?;
         Ok(Self { signing: EncodingKey::from_secret(bytes), verifying: DecodingKey::from_secret(bytes), keyed })
+    }
+
+    /// A print of the key: two nodes with one key have one print, and no key can be found from it.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let mut mac = self.keyed.clone();
+        mac.update(b"the print of a token key");
+        mac.finalize().into_bytes().iter().take(KEY_PRINT_BYTES).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Writes and signs a token.

@@ -26,6 +26,12 @@ pub struct NodeRecord {
     /// The shards that it runs now, also those that it is about to give away.
     #[serde(default)]
     pub runs: ShardSet,
+    /// A print of the key of workspace tokens, from which the key cannot be found; two nodes with one key have one print.
+    #[serde(default)]
+    pub token_key: String,
+    /// The same of the keys for what is stored encrypted; the first encrypts.
+    #[serde(default)]
+    pub secret_keys: Vec<String>,
     /// It ends: it takes nothing more and gives away what it has.
     #[serde(default)]
     pub leaving: bool,

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
+use super::durable::Waited;
 use super::error::{ErrorClass, classify, timed_out, unexpected};
 use super::keys::{Keys, PREFIX_MAX};
 use super::reply;
 use super::script::Script;
-use crate::config::{Compression, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
+use crate::config::{Compression, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 use crate::workspace::time::Clock;
 
 /// The version of the format of the keys.
@@ -30,6 +31,8 @@ pub struct RedisOptions {
     pub shards: Option<u16>,
     /// Accept a Redis that evicts keys or forgets them at a restart.
     pub allow_volatile: bool,
+    /// When what is stored counts as stored.
+    pub durability: Durability,
     /// How new attempts are stored.
     pub compression: Compression,
     /// The wall clock, for the time of rejected entries and for how long a command is waited for.
@@ -135,6 +138,29 @@ pub enum RedisStartError {
         /// What was asked for.
         asked: u16,
     },
+    /// Nothing is written to disk at once.
+    #[error("--durability local needs Redis' append-only file: set appendonly yes")]
+    NoLog,
+    /// Nobody tells when something is on disk.
+    #[error(
+        "--durability local needs Redis 7.2 or newer, Valkey, or appendfsync always: this is Redis {0}, which does not tell \
+         when something is on disk"
+    )]
+    NoSync(String),
+    /// Nobody to replicate to.
+    #[error("--durability replicated needs a replica: none is connected to this Redis")]
+    NoReplica,
+    /// A source that the service makes itself.
+    #[error("--source {0} is one of the service's own keys: name a stream that somebody else writes")]
+    OwnSource(String),
+    /// A source of another type.
+    #[error("--source {source_name} is a {kind} and no stream: name a stream, or a key that is not there yet")]
+    NoStream {
+        /// The key.
+        source_name: String,
+        /// What it is.
+        kind: String,
+    },
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),
@@ -153,19 +179,19 @@ pub async fn stored_shards(url: &str, prefix: &str) -> Result<Option<u16>, Redis
     if known.contains(&redis::Value::Nil) { Ok(None) } else { shards_of(known).map(Some) }
 }
 
-/// Connects, waiting at most `wait`, and checks. Answers the number of shards.
+/// Connects, waiting at most `wait`, and checks. Answers the number of shards, and how durability is waited for.
 pub(super) async fn check(
     connector: &Connector,
     keys: &Keys,
     options: &RedisOptions,
     wait: Duration,
-) -> Result<u16, RedisStartError> {
+) -> Result<(u16, Waited), RedisStartError> {
     if let Some(asked) = options.shards.filter(|asked| !(1..=SHARDS_MAX).contains(asked)) {
         return Err(RedisStartError::ShardsRange(asked));
     }
     let mut connection = first_connection(connector, &keys.meta(), wait).await?;
-    check_server(&mut connection, connector.is_cluster(), options).await?;
-    fix_meta(&mut connection, connector, keys, options.shards).await
+    let waited = check_server(&mut connection, connector.is_cluster(), options).await?;
+    Ok((fix_meta(&mut connection, connector, keys, options.shards).await?, waited))
 }
 
 async fn first_connection(connector: &Connector, key: &str, wait: Duration) -> Result<Connection, RedisStartError> {
@@ -261,7 +287,7 @@ async fn check_server(
     connection: &mut Connection,
     cluster: bool,
     options: &RedisOptions,
-) -> Result<(), RedisStartError> {
+) -> Result<Waited, RedisStartError> {
     let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text);
     let info = info.map_err(RedisStartError::Refused)?;
     let value = |name: &str| info_value(&info, name);
@@ -275,8 +301,9 @@ async fn check_server(
     if value("cluster_enabled") == "1" && !cluster {
         return Err(RedisStartError::Cluster);
     }
+    let waited = durability(connection, options.durability, &info).await?;
     if options.allow_volatile {
-        return Ok(());
+        return Ok(waited);
     }
     if value("maxmemory_policy") != "noeviction" {
         return Err(RedisStartError::Evicts(value("maxmemory_policy").to_owned()));
@@ -284,16 +311,45 @@ async fn check_server(
     if value("aof_enabled") != "1" && !has_save_points(connection).await {
         return Err(RedisStartError::Volatile);
     }
-    Ok(())
+    Ok(waited)
+}
+
+/// How what is stored here becomes as durable as is asked for.
+async fn durability(connection: &mut Connection, asked: Durability, info: &str) -> Result<Waited, RedisStartError> {
+    let value = |name: &str| info_value(info, name);
+    match asked {
+        Durability::Memory => Ok(Waited::NotAtAll),
+        Durability::Local if value("aof_enabled") != "1" => Err(RedisStartError::NoLog),
+        Durability::Local => {
+            let fsync = configured(connection, "appendfsync").await;
+            if fsync.as_deref() == Some("always") {
+                return Ok(Waited::NotAtAll);
+            }
+            let version = value("redis_version");
+            if knows_waitaof(version) { Ok(Waited::Log) } else { Err(RedisStartError::NoSync(version.to_owned())) }
+        }
+        Durability::Replicated if value("connected_slaves") == "0" => Err(RedisStartError::NoReplica),
+        Durability::Replicated => Ok(Waited::Replica),
+    }
+}
+
+/// WAITAOF came with Redis 7.2, and Valkey has it from its start, as which it tells 7.2.
+fn knows_waitaof(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (7, 2)
 }
 
 /// Whether snapshots are taken. Where CONFIG is forbidden nobody can tell, which counts as no.
 async fn has_save_points(connection: &mut Connection) -> bool {
+    configured(connection, "save").await.is_some_and(|save| !save.is_empty())
+}
+
+/// What Redis is configured to; nothing where CONFIG is forbidden.
+async fn configured(connection: &mut Connection, name: &str) -> Option<String> {
     let mut cmd = redis::cmd("CONFIG");
-    cmd.arg("GET").arg("save");
+    cmd.arg("GET").arg(name);
     let answer = connection.call(&cmd, STORE_TIMEOUT).await.and_then(reply::list);
-    let save = answer.ok().and_then(|pair| pair.into_iter().nth(1)).map(reply::text);
-    save.is_some_and(|save| save.is_ok_and(|save| !save.is_empty()))
+    reply::text(answer.ok()?.into_iter().nth(1)?).ok()
 }
 
 /// Format and number of shards, as stored.

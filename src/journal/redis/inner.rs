@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 use super::answers::Listener;
 use super::connector::Connector;
+use super::durable::{DurableWait, Waited};
+use super::group::reader::GroupReader;
 use super::intake::SourceReader;
 use super::keys::Keys;
 use super::lease::{Losses, WatchedLease};
@@ -23,10 +25,16 @@ pub(super) struct RedisInner {
     pub(super) shards: u16,
     pub(super) shared: Arc<SharedConnections>,
     pub(super) compression: Compression,
+    /// How what is stored becomes as durable as was asked for.
+    pub(super) waited: Waited,
+    /// Where callers of the facade wait for that: one, or with a cluster one a shard.
+    pub(super) durable_waits: Mutex<HashMap<String, DurableWait>>,
     pub(super) listeners: Mutex<HashMap<u16, Listener>>,
     /// What reads the common input. Taken out while it is used: who is dropped or fails drops its
     /// connection too, so no later one waits behind a blocking read or takes its answer.
     pub(super) source: tokio::sync::Mutex<Option<SourceReader>>,
+    /// What reads other people's streams, by their names; as above. Bounded by those that the command line names.
+    pub(super) groups: tokio::sync::Mutex<HashMap<String, GroupReader>>,
     pub(super) losses: Arc<Losses>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.
@@ -45,6 +53,14 @@ impl RedisInner {
         let mut listeners = self.listeners.lock();
         let new = || Listener::new(Arc::clone(&self.connector), self.keys.shard(shard));
         listeners.entry(shard).or_insert_with(new).clone()
+    }
+
+    /// Where a caller waits until what it wrote to a shard is as durable as was asked for.
+    pub(super) fn durable_wait(&self, shard: u16) -> DurableWait {
+        let key = self.keys.shard(shard).owner();
+        let name = if self.connector.is_cluster() { key.clone() } else { String::new() };
+        let new = || DurableWait::start(Arc::clone(&self.connector), key, self.waited);
+        self.durable_waits.lock().entry(name).or_insert_with(new).clone()
     }
 
     pub(super) fn has_held(&self, shard: u16) -> bool {

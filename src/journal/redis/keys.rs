@@ -42,6 +42,20 @@ impl Keys {
         format!("{}:messages", self.prefix)
     }
 
+    /// Whether a key is one that the service makes.
+    pub(super) fn is_own(&self, key: &str) -> bool {
+        key.strip_prefix(&*self.prefix).is_some_and(|rest| rest.starts_with(':'))
+    }
+
+    /// Who reads a source, and how far that has come. It lies on the node of a cluster that holds the source.
+    pub(super) fn source_lease(&self, source: &str) -> String {
+        let tag = source.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+        match tag.filter(|tag| !tag.is_empty()) {
+            Some(tag) => format!("{}:source:{{{tag}}}:{source}", self.prefix),
+            None => format!("{}:source:{{{source}}}", self.prefix),
+        }
+    }
+
     /// The keys of one shard. The braces are the hash tag of Redis Cluster: all lie in one slot.
     pub(super) fn shard(&self, shard: u16) -> ShardKeys {
         ShardKeys { base: format!("{}:{{{shard}}}:", self.prefix).into() }
@@ -128,6 +142,8 @@ mod tests {
         assert_eq!(keys.meta(), "outbound:meta");
         assert_eq!(keys.nodes(), "outbound:nodes");
         assert_eq!(keys.source(), "outbound:messages");
+        assert_eq!(keys.source_lease("orders"), "outbound:source:{orders}");
+        assert_eq!(keys.source_lease("eu:{7}:orders"), "outbound:source:{7}:eu:{7}:orders");
         assert_eq!(shard.messages(), "outbound:{7}:messages");
         assert_eq!(shard.owner(), "outbound:{7}:owner");
         assert_eq!(shard.of(&acme, WorkspaceKey::Attempts), "outbound:{7}:attempts:acme");

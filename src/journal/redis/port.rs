@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use super::durable::{DurableConnection, DurableWait, Waited};
 use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
 use super::shard_connection::RedisShardConnection;
-use super::{Redis, acquire, error, source};
-use crate::config::CLUSTER_QUESTIONS_MAX;
+use super::{Redis, acquire, error, group, source};
+use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
-    Reading, RequeueError, Requeued, StoreError, SubmitError, Version,
+    Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError, Version,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -41,20 +43,36 @@ impl Journal for Redis {
             losses: Arc::clone(&inner.losses),
             compression: inner.compression,
         };
+        let owner = keys.owner();
+        let plain = Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease));
+        let connection: Box<dyn ShardConnection> = match inner.waited {
+            Waited::NotAtAll => plain,
+            // Its own, on the runtime that it is on.
+            waited => Box::new(DurableConnection {
+                inner: plain,
+                wait: DurableWait::start(Arc::clone(&inner.connector), owner, waited),
+            }),
+        };
         Ok(Acquired {
             intake: Box::new(RedisIntake::new(Arc::clone(&inner.connector), keys)),
-            connection: Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease)),
+            connection,
             outbox: acquired.outbox,
             lease_until: acquired.until,
         })
     }
 
     async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
-        self.inner.submit_command(workspace, command, wait).await
+        let until = Instant::now() + wait;
+        let answer = self.inner.submit_command(workspace, command, wait).await?;
+        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).passed();
+        timeout_at(until, durable).await.map_err(|_| SubmitError::OutcomeUnknown)?;
+        Ok(answer)
     }
 
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
-        self.inner.publish_message(workspace, message).await
+        let id = self.inner.publish_message(workspace, message).await?;
+        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
+        Ok(id)
     }
 
     async fn publish_all(
@@ -62,7 +80,9 @@ impl Journal for Redis {
         workspace: &WorkspaceId,
         messages: &[RawMessage],
     ) -> Result<Vec<EntryId>, PublishError> {
-        self.inner.publish_messages(workspace, messages).await
+        let ids = self.inner.publish_messages(workspace, messages).await?;
+        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
+        Ok(ids)
     }
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
@@ -84,6 +104,22 @@ impl Journal for Redis {
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))
+    }
+
+    async fn hand_over_from(
+        &self,
+        source: &str,
+        form: &SourceForm,
+        max: usize,
+        block: Duration,
+    ) -> Result<usize, StoreError> {
+        let moved = group::hand_over(&self.inner, source, form, max, block).await;
+        moved.map_err(|error| error::store_error("handing a source's messages over to their shards", error))
+    }
+
+    async fn lease_source(&self, source: Option<&str>, holder: &Holder) -> Result<bool, StoreError> {
+        let leased = group::lease(&self.inner, source, holder).await;
+        leased.map_err(|error| error::store_error("taking the lease of a source", error))
     }
 
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {

@@ -25,6 +25,9 @@ pub(super) enum Script {
     Read,
     Release,
     Requeue,
+    SourceAck,
+    SourceLease,
+    SourceRead,
     /// Refused by a full Redis.
     Submit,
     /// The same, also on a full one.
@@ -32,7 +35,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 17] = [
+pub(super) const TEXTS: [&str; 20] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
@@ -48,6 +51,9 @@ pub(super) const TEXTS: [&str; 17] = [
     include_str!("../../../redis/read.lua"),
     include_str!("../../../redis/release.lua"),
     include_str!("../../../redis/requeue.lua"),
+    include_str!("../../../redis/source_ack.lua"),
+    include_str!("../../../redis/source_lease.lua"),
+    include_str!("../../../redis/source_read.lua"),
     concat!("#!lua\n", include_str!("../../../redis/submit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/submit.lua")),
 ];

@@ -98,10 +98,10 @@ async fn delete(connection: &mut Connection, source: &str, ids: &[EntryId]) -> R
 }
 
 /// An entry and what becomes of it.
-struct Handed {
-    id: EntryId,
-    how: &'static str,
-    fields: Vec<(Bytes, Bytes)>,
+pub(super) struct Handed {
+    pub(super) id: EntryId,
+    pub(super) how: &'static str,
+    pub(super) fields: Vec<(Bytes, Bytes)>,
 }
 
 impl Handed {
@@ -114,7 +114,7 @@ fn by_shard(inner: &RedisInner, source: &str, entries: Vec<RawEntry>) -> BTreeMa
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
     for mut entry in entries {
         let id = entry.id;
-        let origin = (Bytes::from_static(b"origin"), Bytes::from(format!("{source}/{id}")));
+        let origin = origin_field(source, id);
         let (shard, how, fields) = match destination(&entry) {
             Ok(workspace) => {
                 entry.fields.push(origin);
@@ -131,8 +131,13 @@ fn by_shard(inner: &RedisInner, source: &str, entries: Vec<RawEntry>) -> BTreeMa
     shards
 }
 
+/// Names where an entry came from.
+pub(super) fn origin_field(source: &str, id: EntryId) -> (Bytes, Bytes) {
+    (Bytes::from_static(b"origin"), Bytes::from(format!("{source}/{id}")))
+}
+
 /// The workspace that an entry names, or why it cannot be handed over.
-fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
+pub(super) fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
     if entry.fields.len() > HAND_OVER_FIELDS_MAX {
         return Err(format!("the entry has {} fields; at most {HAND_OVER_FIELDS_MAX} are taken", entry.fields.len()));
     }
@@ -143,16 +148,21 @@ fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
 
 /// What one shard got: the entries that can be deleted, and what stopped it.
 #[derive(Default)]
-struct HandedToShard {
+pub(super) struct HandedToShard {
     shard: u16,
-    ids: Vec<EntryId>,
-    failed: Option<RedisError>,
+    pub(super) ids: Vec<EntryId>,
+    pub(super) failed: Option<RedisError>,
     /// The source is another stream than the shard knew.
     is_new: bool,
 }
 
 /// Hands over to one shard in batches that a full Redis can hold.
-async fn hand_to_shard(inner: &RedisInner, source: &str, shard: u16, mut entries: &[Handed]) -> HandedToShard {
+pub(super) async fn hand_to_shard(
+    inner: &RedisInner,
+    source: &str,
+    shard: u16,
+    mut entries: &[Handed],
+) -> HandedToShard {
     let mut handed = HandedToShard { shard, ..HandedToShard::default() };
     while !entries.is_empty() {
         let mut bytes = 0;

@@ -10,7 +10,7 @@ use redis::Value;
 use support::redis_server::RedisServer;
 
 use super::{Redis, RedisOptions, RedisStartError, check, reply};
-use crate::config::Compression;
+use crate::config::{Compression, Durability};
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
 use crate::journal::port::Journal;
@@ -85,6 +85,7 @@ fn options(url: &str) -> RedisOptions {
         prefix: "outbound".to_owned(),
         shards: Some(SHARDS),
         allow_volatile: false,
+        durability: Durability::Memory,
         compression: Compression::None,
         clock: crate::app::now,
     }

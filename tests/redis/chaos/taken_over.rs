@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use outbound::app::now;
-use outbound::config::Compression;
+use outbound::config::{Compression, Durability};
 use outbound::journal::Journal;
 use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, ShardConnectionError, Step};
 use outbound::journal::redis::{Redis, RedisOptions};
@@ -123,6 +123,7 @@ async fn other_process(chaos: &Chaos) -> Redis {
         prefix: "outbound".to_owned(),
         shards: None,
         allow_volatile: false,
+        durability: Durability::Memory,
         compression: Compression::None,
         clock: now,
     };

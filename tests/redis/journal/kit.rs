@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::app::now;
-use outbound::config::Compression;
+use outbound::config::{Compression, Durability};
 use outbound::journal::Journal;
 use outbound::journal::codec;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardConnection, Step, StoredEvent};
@@ -27,6 +27,7 @@ pub(crate) fn options(url: &str) -> RedisOptions {
         prefix: "outbound".to_owned(),
         shards: Some(1),
         allow_volatile: false,
+        durability: Durability::Memory,
         compression: Compression::None,
         clock: now,
     }

@@ -1,6 +1,7 @@
 //! Nodes on one Redis, and a receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::{Duration, Instant};
 
 use outbound::message::WorkspaceId;
@@ -13,6 +14,9 @@ use support::service::{Service, message};
 
 /// Shards of every service here.
 pub(crate) const SHARDS: u16 = 16;
+
+/// What signs workspace tokens on every node: 32 bytes.
+const TOKEN_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 pub(crate) struct Nodes {
     pub(crate) redis: RedisServer,
@@ -41,7 +45,10 @@ impl Nodes {
 
     /// Starts one more.
     pub(crate) fn add(&mut self, flags: &[&str]) {
-        let mut node = Service::new(&self.redis.url(), flags);
+        // Each would make a key of its own, and tell that they differ.
+        let key = self.redis.folder().join("token-key");
+        fs::write(&key, TOKEN_KEY).unwrap();
+        let mut node = Service::new(&self.redis.url(), &[flags, &["--token-key-file", key.to_str().unwrap()]].concat());
         node.spawn();
         self.nodes.push(node);
     }
@@ -124,7 +131,7 @@ impl Nodes {
 
     /// The id of a node.
     pub(crate) fn id(&self, node: usize) -> String {
-        std::fs::read_to_string(self.nodes[node].data_dir().join("node-id")).unwrap().trim().to_owned()
+        fs::read_to_string(self.nodes[node].data_dir().join("node-id")).unwrap().trim().to_owned()
     }
 }
 

@@ -33,3 +33,31 @@ async fn two_processes_with_one_node_id_are_told() {
     nodes.nodes[1].kill();
     nodes.until_shared(&[0]).await;
 }
+
+/// Without a key each node makes one of its own.
+#[tokio::test]
+async fn nodes_with_other_keys_are_told_and_work_on() {
+    let mut nodes = Nodes::start(1).await;
+    let mut other = Service::new(&nodes.redis.url(), &[]);
+    other.secret_key = Some("k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned());
+    other.spawn();
+    nodes.nodes.push(other);
+    for node in 0..2 {
+        until("both tell it", async || {
+            let (status, body) = nodes.ready(node).await;
+            let told = body["reasons"].to_string();
+            status == 200 && told.contains("OUTBOUND_TOKEN_KEY") && told.contains("OUTBOUND_SECRET_KEY")
+        })
+        .await;
+        assert_eq!(nodes.nodes[node].log().matches("same OUTBOUND_SECRET_KEY").count(), 1);
+    }
+    until("they share the shards all the same", async || {
+        nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8
+    })
+    .await;
+    let key = String::from_utf8_lossy(b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE").into_owned();
+    let records: String = nodes.redis.call::<Vec<String>>(&["HVALS", "outbound:nodes"]).join(" ");
+    assert!(!records.contains(&key), "{records}");
+    nodes.nodes[1].terminate().await;
+    until("who is gone is not told of", async || nodes.ready(0).await.1["reasons"] == serde_json::json!([])).await;
+}

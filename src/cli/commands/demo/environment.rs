@@ -23,7 +23,9 @@ use crate::cli::credentials::{KeyBytes, TokenText};
 use crate::cli::failure::CommandFailure;
 use crate::cli::runtime::raise_descriptor_limit;
 use crate::config::network::EgressRules;
-use crate::config::{Compression, Config, IN_FLIGHT_DEFAULT, JournalConfig, NameSource, RECEIVER_CONNECTIONS_MAX};
+use crate::config::{
+    Compression, Config, Durability, IN_FLIGHT_DEFAULT, JournalConfig, NameSource, RECEIVER_CONNECTIONS_MAX, SourceForm,
+};
 use crate::http::receiver::{Received, Treatment, receiver};
 use crate::http::serve;
 use crate::message::WorkspaceId;
@@ -134,8 +136,11 @@ pub(super) fn base(address: SocketAddr) -> Url {
 fn config(folder: &TempDir, listen: SocketAddr) -> Config {
     Config {
         journal: JournalConfig::Embedded(Some(folder.path().join("outbound.redb"))),
+        durability: Durability::default(),
         compression: Compression::None,
         data_dir: folder.path().to_owned(),
+        sources: Vec::new(),
+        source_form: SourceForm::default(),
         static_shards: None,
         shards: None,
         policy: Policy::default(),

@@ -1,0 +1,289 @@
+//! Sources of other people: streams that we read with a consumer group, acknowledge and never trim.
+//!
+//! One node reads a source at a time, by a lease; the group is read under the nonce of that lease and always by the
+//! same consumer, so entries come in order and whoever follows finds what is pending under its own name. Entries are
+//! handed over as those of the common input are: each shard refuses what it had.
+//!
+//! A group that is gone (its stream was made anew, or somebody deleted it) is made again where the last hand-over
+//! ended.
+
+pub(super) mod reader;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use redis::{Cmd, RedisError, Value};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use self::reader::GroupReader;
+use super::error::unexpected;
+use super::inner::RedisInner;
+use super::reply;
+use super::script::Script;
+use super::source::{Handed, destination, hand_to_shard, origin_field};
+use crate::config::{HAND_OVER_MAX, JsonPointer, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
+use crate::journal::port::{Holder, RawEntry};
+use crate::journal::rejected::rejected_fields;
+use crate::message::EntryId;
+
+/// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
+pub(super) async fn hand_over(
+    inner: &RedisInner,
+    source: &str,
+    form: &SourceForm,
+    max: usize,
+    block: Duration,
+) -> Result<usize, RedisError> {
+    let taken = inner.groups.lock().await.remove(source);
+    let mut reader = match taken {
+        Some(reader) => reader,
+        None => GroupReader::new(inner.connector.connect_for_scripts(source).await?),
+    };
+    let handed = hand_over_next(&mut reader, inner, source, form, max.clamp(1, HAND_OVER_MAX), block).await;
+    // After an error the connection goes with the reader, and what is pending is read first.
+    if handed.is_ok() {
+        inner.groups.lock().await.insert(source.to_owned(), reader);
+    }
+    handed
+}
+
+/// Takes or renews the lease of a source's reader; `None`: of the common input. Answers whether this process has it.
+pub(super) async fn lease(inner: &RedisInner, source: Option<&str>, holder: &Holder) -> Result<bool, RedisError> {
+    let key = inner.keys.source_lease(source.unwrap_or(&inner.keys.source()));
+    let mut cmd = inner.connector.script(Script::SourceLease, std::slice::from_ref(&key));
+    cmd.arg(&holder.node).arg(&inner.run).arg(holder.lease.as_millis().to_string());
+    let mut answer = reply::list(inner.shared.call_repeatable(&key, &cmd).await?)?.into_iter();
+    match answer.next().map(reply::text).transpose()?.as_deref() {
+        Some("OK") => Ok(true),
+        Some("HELD") => Ok(false),
+        _ => Err(unexpected("an unknown word from source_lease.lua")),
+    }
+}
+
+/// What kind of key a source is: `none` while there is nothing.
+pub(super) async fn kind(inner: &RedisInner, source: &str) -> Result<String, RedisError> {
+    reply::text(inner.shared.call_repeatable(source, redis::cmd("TYPE").arg(source)).await?)
+}
+
+async fn hand_over_next(
+    reader: &mut GroupReader,
+    inner: &RedisInner,
+    source: &str,
+    form: &SourceForm,
+    max: usize,
+    block: Duration,
+) -> Result<usize, RedisError> {
+    let Some(entries) = read(reader, inner, source, max).await? else {
+        // Nothing is new, or there is no stream yet.
+        reader.wait(source, block).await?;
+        return Ok(0);
+    };
+    let Some(last) = entries.last().map(|entry| entry.id) else {
+        reader.pending = None;
+        return Ok(0);
+    };
+    match reader.pending {
+        Some(_) => reader.pending = Some(last),
+        None => reader.last = last,
+    }
+    let shards = by_shard(inner, source, form, &entries);
+    let handed = shards.iter().map(|(shard, entries)| hand_to_shard(inner, source, *shard, entries));
+    let mut failed = None;
+    // An entry that was deleted while it was pending has no fields; there is nothing to hand over.
+    let mut done: Vec<EntryId> = entries.iter().filter(|entry| entry.fields.is_empty()).map(|entry| entry.id).collect();
+    for handed in join_all(handed).await {
+        done.extend(handed.ids);
+        failed = failed.or(handed.failed);
+    }
+    acknowledge(reader, inner, source, failed.is_none().then_some(last), &done).await?;
+    // One shard that refuses holds the source back: its entries stay pending and are read again in order.
+    failed.map_or(Ok(done.len()), Err)
+}
+
+/// What is pending, or else what is new; `None` when nothing is.
+async fn read(
+    reader: &mut GroupReader,
+    inner: &RedisInner,
+    source: &str,
+    max: usize,
+) -> Result<Option<Vec<RawEntry>>, RedisError> {
+    let keys = [inner.keys.source_lease(source), source.to_owned()];
+    let mut cmd = inner.connector.script(Script::SourceRead, &keys);
+    let from = reader.pending.map_or_else(|| ">".to_owned(), |after| after.to_string());
+    cmd.arg(&inner.run).arg(max).arg(from);
+    let answer = match reader.connection.call(&cmd, STORE_TIMEOUT).await {
+        Err(error) if error.code() == Some("NOGROUP") => {
+            return make_group(reader, inner, source).await.map(|made| made.then(Vec::new));
+        }
+        answer => answer?,
+    };
+    let mut values = reply::list(answer)?.into_iter();
+    match values.next().map(reply::text).transpose()?.as_deref() {
+        Some("OK") => {
+            let streams = reply::streams(values.next().unwrap_or(Value::Nil))?;
+            let entries = streams.into_iter().next().map(|(_, entries)| entries).unwrap_or_default();
+            Ok((reader.pending.is_some() || !entries.is_empty()).then_some(entries))
+        }
+        // Told by who asks for the lease next.
+        Some("FENCED") => Err(std::io::Error::other("another node reads the source").into()),
+        _ => Err(unexpected("an unknown word from source_read.lua")),
+    }
+}
+
+/// Makes the group where the last hand-over ended. Answers whether there is one now.
+async fn make_group(reader: &mut GroupReader, inner: &RedisInner, source: &str) -> Result<bool, RedisError> {
+    let exists = reader.connection.call(redis::cmd("EXISTS").arg(source), STORE_TIMEOUT).await?;
+    if reply::number(exists)? == 0 {
+        reader.last = EntryId::ZERO;
+        return Ok(false);
+    }
+    let mut stored = redis::cmd("HGET");
+    stored.arg(inner.keys.source_lease(source)).arg("position");
+    let stored = reply::bytes(reader.connection.call(&stored, STORE_TIMEOUT).await?)?;
+    let stored = stored.and_then(|text| std::str::from_utf8(&text).ok()?.parse::<EntryId>().ok());
+    let newest = reader.last_generated(source).await?;
+    // A stream with lower ids is another one: all of it is new.
+    let position = stored.filter(|position| *position <= newest).unwrap_or(EntryId::ZERO);
+    let mut create = redis::cmd("XGROUP");
+    create.arg("CREATE").arg(source).arg("outbound").arg(position.to_string());
+    match reader.connection.call(&create, STORE_TIMEOUT).await {
+        Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
+        _ => {}
+    }
+    (reader.pending, reader.last) = (Some(EntryId::ZERO), position);
+    let now = Instant::now();
+    if stored.is_none() {
+        info!(source, "The source is read from its start: it had no consumer group `outbound`.");
+    } else if reader.told.is_none_or(|told| now >= told + STORE_TOLD_EVERY) {
+        reader.told = Some(now);
+        warn!(source, %position, "The consumer group of a source was gone; it goes on where the hand-over ended.");
+    }
+    Ok(true)
+}
+
+async fn acknowledge(
+    reader: &mut GroupReader,
+    inner: &RedisInner,
+    source: &str,
+    position: Option<EntryId>,
+    ids: &[EntryId],
+) -> Result<(), RedisError> {
+    let keys = [inner.keys.source_lease(source), source.to_owned()];
+    let mut cmd: Cmd = inner.connector.script(Script::SourceAck, &keys);
+    cmd.arg(position.map(|id| id.to_string()).unwrap_or_default());
+    ids.iter().for_each(|id| {
+        cmd.arg(id.to_string());
+    });
+    reader.connection.call(&cmd, STORE_TIMEOUT).await.map(drop)
+}
+
+fn by_shard(inner: &RedisInner, source: &str, form: &SourceForm, entries: &[RawEntry]) -> BTreeMap<u16, Vec<Handed>> {
+    let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
+    for entry in entries.iter().filter(|entry| !entry.fields.is_empty()) {
+        let (mut ours, wrong) = as_ours(form, entry);
+        let origin = origin_field(source, entry.id);
+        let (shard, how, fields) = match (destination(&ours), wrong) {
+            (Ok(workspace), None) => {
+                ours.fields.push(origin);
+                (workspace.shard(inner.shards), "append", ours.fields)
+            }
+            (workspace, wrong) => {
+                let shard = workspace.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
+                let reason = wrong.or(workspace.err()).unwrap_or_default();
+                ours.fields.insert(0, origin);
+                (shard, "reject", rejected_fields(&ours, &reason, (inner.clock)()))
+            }
+        };
+        shards.entry(shard).or_default().push(Handed { id: entry.id, how, fields });
+    }
+    shards
+}
+
+/// The entry with its fields named as ours and its message unwrapped, and why that is not possible. Further fields
+/// are passed on, unless they have our names.
+fn as_ours(form: &SourceForm, entry: &RawEntry) -> (RawEntry, Option<String>) {
+    let mut wrong = None;
+    let mut fields = Vec::with_capacity(entry.fields.len() + 1);
+    for (name, value) in &entry.fields {
+        if *name == form.workspace.as_bytes() {
+            fields.push((Bytes::from_static(b"workspace"), value.clone()));
+        } else if *name == form.message.as_bytes() {
+            let message = form.pointer.as_ref().map(|pointer| (pointer, unwrapped(value, pointer)));
+            let message = match message {
+                None => value.clone(),
+                Some((_, Some(message))) => message,
+                Some((pointer, None)) => {
+                    let (field, pointer) = (&form.message, pointer.as_str());
+                    wrong = Some(format!("the field `{field}` is no JSON with something at {pointer}"));
+                    value.clone()
+                }
+            };
+            fields.push((Bytes::from_static(b"message"), message));
+        } else if ![&b"workspace"[..], b"message", b"origin"].contains(&name.as_ref()) {
+            fields.push((name.clone(), value.clone()));
+        }
+    }
+    (RawEntry { id: entry.id, fields }, wrong)
+}
+
+/// What stands at the pointer, byte for byte.
+fn unwrapped(json: &Bytes, pointer: &JsonPointer) -> Option<Bytes> {
+    let mut value: &RawValue = serde_json::from_slice(json).ok()?;
+    for step in pointer.steps() {
+        value = match value.get().as_bytes().first()? {
+            b'{' => serde_json::from_str::<BTreeMap<std::borrow::Cow<'_, str>, &RawValue>>(value.get())
+                .ok()?
+                .remove(step.as_str())?,
+            b'[' => {
+                let items = serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?;
+                *items.get(step.parse::<usize>().ok()?)?
+            }
+            _ => return None,
+        };
+    }
+    Some(Bytes::copy_from_slice(value.get().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_message_is_found_and_left_byte_for_byte() {
+        let at = |json: &str, pointer: &str| {
+            let found = unwrapped(&Bytes::from(json.to_owned()), &pointer.parse().unwrap());
+            found.map(|found| String::from_utf8(found.to_vec()).unwrap())
+        };
+        let wrapped = r#"{"v":1, "data" : {"message": {"price":1.50, "x":"caf\u00e9"} ,"n":[0,{"a/b":2}]}}"#;
+        assert_eq!(at(wrapped, "/data/message").as_deref(), Some(r#"{"price":1.50, "x":"caf\u00e9"}"#));
+        assert_eq!(at(wrapped, "/data/n/1/a~1b").as_deref(), Some("2"));
+        assert_eq!(at(r#"{"caf\u00e9":{"k":1}}"#, "/café/k").as_deref(), Some("1"));
+        for (json, pointer) in
+            [("{}", "/data"), ("[1]", "/1"), ("[1]", "/x"), ("1", "/a"), ("not JSON", "/a"), ("", "/a")]
+        {
+            assert_eq!(at(json, pointer), None, "{json} {pointer}");
+        }
+    }
+
+    #[test]
+    fn fields_get_our_names_and_others_are_passed_on() {
+        let form = SourceForm { workspace: "ws".into(), message: "payload".into(), pointer: None };
+        let field = |name: &str, value: &str| (Bytes::from(name.to_owned()), Bytes::from(value.to_owned()));
+        let fields = vec![
+            field("ws", "acme"),
+            field("workspace", "other"),
+            field("payload", "{}"),
+            field("x", "1"),
+            field("origin", "o/1-0"),
+        ];
+        let (ours, wrong) = as_ours(&form, &RawEntry { id: EntryId::ZERO, fields });
+        assert_eq!(
+            (ours.fields, wrong),
+            (vec![field("workspace", "acme"), field("message", "{}"), field("x", "1")], None)
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! `--durability`: when what is stored counts as stored.
+
+use serde_json::json;
+
+use support::endpoint::Receiver;
+use support::process::until;
+use support::redis_server::RedisServer;
+use support::service::{Service, message};
+
+const SHARDS: &[&str] = &["--shards", "2"];
+
+async fn with_replica() -> (RedisServer, RedisServer) {
+    let primary = RedisServer::start();
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
+    until("the replica is connected", async || {
+        primary.call::<String>(&["INFO", "replication"]).contains("state=online")
+    })
+    .await;
+    (primary, replica)
+}
+
+#[tokio::test]
+async fn replicated_answers_and_settles_when_a_replica_has_it() {
+    let (primary, replica) = with_replica().await;
+    let receiver = Receiver::start();
+    let service = Service::start(&primary.url(), &[SHARDS, &["--durability", "replicated"]].concat()).await;
+    let api = service.api();
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    api.publish("acme", &message("+1", "m-1")).await.unwrap().ok();
+    api.until("acme", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == "m-1").await;
+
+    replica.pause();
+    let waiting = api.clone();
+    let published = tokio::spawn(async move { waiting.publish("acme", &message("+1", "m-2")).await });
+    until("it is told", async || service.log().contains("not yet as durable as --durability asks for")).await;
+    assert!(!published.is_finished(), "answered though no replica has it");
+    replica.resume();
+    published.await.unwrap().unwrap().ok();
+    api.until("acme", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == "m-2").await;
+    // What was answered survives the loss of the primary.
+    let before = replica.call::<Vec<String>>(&["KEYS", "outbound:*"]);
+    assert!(before.iter().any(|key| key.ends_with("snapshot:acme")), "{before:?}");
+}
+
+/// An fsync for every write: what Redis answers is on disk.
+#[tokio::test]
+async fn local_survives_a_kill_of_redis() {
+    let mut redis = RedisServer::start_with(&["--appendfsync", "always"]);
+    let receiver = Receiver::start();
+    let service = Service::start(&redis.url(), &[SHARDS, &["--durability", "local"]].concat()).await;
+    let api = service.api();
+    receiver.hold();
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    api.publish("acme", &message("+1", "m-1")).await.unwrap().ok();
+    redis.kill();
+    redis.restart();
+    receiver.release();
+    api.until("acme", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == "m-1").await;
+}
+
+#[tokio::test]
+async fn a_redis_that_cannot_keep_the_level_is_refused() {
+    let redis = RedisServer::start_with(&["--appendfsync", "everysec"]);
+    let volatile = RedisServer::start_with(&["--appendonly", "no", "--save", "60 1"]);
+    let knows = knows_waitaof(&redis);
+    for (journal, level, sentence) in [
+        (redis.url(), "replicated", "--durability replicated needs a replica: none is connected"),
+        (volatile.url(), "local", "--durability local needs Redis' append-only file: set appendonly yes"),
+        (redis.url(), "local", "--durability local needs Redis 7.2 or newer, Valkey, or appendfsync always"),
+        ("embedded".to_owned(), "replicated", "--durability replicated is for a Redis journal"),
+    ] {
+        if knows && sentence.contains("7.2") {
+            Service::start(&journal, &["--durability", level]).await;
+            continue;
+        }
+        let ended = Service::new(&journal, &["--durability", level]).refused();
+        assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
+        assert_ne!(ended.code, Some(0));
+    }
+    Service::start("embedded", &[SHARDS, &["--durability", "local"]].concat()).await;
+}
+
+/// WAITAOF came with 7.2.
+fn knows_waitaof(redis: &RedisServer) -> bool {
+    redis.call::<Vec<redis::Value>>(&["COMMAND", "INFO", "WAITAOF"]).first() != Some(&redis::Value::Nil)
+}

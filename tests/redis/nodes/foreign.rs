@@ -1,0 +1,196 @@
+//! Streams of other people as sources: read by a group, acknowledged, never trimmed.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::chaos::bench::{check_arrivals, repeated};
+use crate::nodes::bench::{Nodes, workspaces};
+use support::process::until;
+use support::service::{Service, message};
+
+const ORDERS: &str = "orders";
+
+fn add(nodes: &Nodes, fields: &[&str]) -> String {
+    let words: Vec<&str> = ["XADD", ORDERS, "*"].into_iter().chain(fields.iter().copied()).collect();
+    nodes.redis.call(&words)
+}
+
+/// Entries that the group was given and that are not acknowledged.
+fn pending(nodes: &Nodes) -> u64 {
+    let (count, _, _, _): (u64, Value3, Value3, Value3) = nodes.redis.call(&["XPENDING", ORDERS, "outbound"]);
+    count
+}
+
+type Value3 = redis::Value;
+
+async fn until_drained(nodes: &Nodes, count: usize) {
+    nodes.receiver.until(&format!("{count} came"), |arrivals| arrivals.len() >= count).await;
+    until("all are acknowledged", async || pending(nodes) == 0).await;
+    nodes.until_settled().await;
+}
+
+/// Fields with other names, the message in an envelope, two nodes, and one of them killed: nothing is lost, nothing
+/// is trimmed, everything is acknowledged.
+#[tokio::test]
+async fn a_foreign_stream_is_drained_as_it_is() {
+    let flags: &[&str] = &[
+        "--source",
+        ORDERS,
+        "--source-fields",
+        "workspace=tenant,message=payload",
+        "--source-message",
+        "/data/message",
+    ];
+    let mut nodes = Nodes::start_with(&[flags]).await;
+    nodes.until_shared(&[0]).await;
+    let all = workspaces(8);
+    nodes.save(&all).await;
+    let publish = |from: usize, to: usize| {
+        for n in from..to {
+            let text = message(&format!("+{}", n % 3), &format!("m-{n:04}"));
+            add(
+                &nodes,
+                &["tenant", &all[n % 8], "payload", &format!(r#"{{"data":{{"message":{text}}},"v":1}}"#), "x", "1"],
+            );
+        }
+    };
+    // Some stand there before anybody has read, some come while it runs.
+    publish(0, 200);
+    until_drained(&nodes, 200).await;
+    publish(200, 400);
+    until_drained(&nodes, 400).await;
+    let arrivals = nodes.receiver.arrivals();
+    check_arrivals(&arrivals);
+    assert_eq!((repeated(&arrivals), arrivals.len()), (BTreeSet::new(), 400));
+    assert_eq!(nodes.redis.call::<u64>(&["XLEN", ORDERS]), 400, "never trimmed");
+    let crc = format!("{:08x}", crc32(ORDERS));
+    let first: Vec<(String, Vec<String>)> = nodes.redis.call(&["XRANGE", ORDERS, "-", "+", "COUNT", "1"]);
+    let of_first = arrivals.iter().find(|one| one.message_id == "m-0000").unwrap();
+    assert_eq!(of_first.webhook_id, format!("msg_s{crc}_{}", first[0].0));
+
+    // Another node reads on when the reader is told to end, and when it dies.
+    nodes.add(flags);
+    nodes.until_shared(&[0, 1]).await;
+    assert_eq!(nodes.nodes[0].terminate().await.code(), Some(0));
+    let text = message("+1", "after-the-end");
+    add(&nodes, &["tenant", "w0", "payload", &format!(r#"{{"data":{{"message":{text}}}}}"#)]);
+    until_drained(&nodes, 401).await;
+    nodes.nodes[0].launch().await;
+    nodes.until_shared(&[0, 1]).await;
+    nodes.nodes[1].kill();
+    let text = message("+1", "after-the-crash");
+    add(&nodes, &["tenant", "w0", "payload", &format!(r#"{{"data":{{"message":{text}}}}}"#)]);
+    until_drained(&nodes, 402).await;
+    let consumers: Vec<redis::Value> = nodes.redis.call(&["XINFO", "CONSUMERS", ORDERS, "outbound"]);
+    assert_eq!(consumers.len(), 1, "one consumer name, whoever reads");
+}
+
+fn crc32(text: &str) -> u32 {
+    // The bytes of the name, as in zlib.
+    let mut crc = !0_u32;
+    for byte in text.bytes() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (0_u32.wrapping_sub(crc & 1)));
+        }
+    }
+    !crc
+}
+
+#[tokio::test]
+async fn a_group_that_is_gone_is_made_again_where_the_hand_over_ended_and_said_once() {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let publish = |id: &str| add(&nodes, &["workspace", "w0", "message", &message("+1", id)]);
+    (0..20).for_each(|n| drop(publish(&format!("a-{n:02}"))));
+    until_drained(&nodes, 20).await;
+    for round in 0..3 {
+        let () = nodes.redis.call(&["XGROUP", "DESTROY", ORDERS, "outbound"]);
+        publish(&format!("b-{round}"));
+        until_drained(&nodes, 21 + round).await;
+    }
+    // The stream itself is made anew.
+    let () = nodes.redis.call(&["DEL", ORDERS]);
+    publish("c-0");
+    until_drained(&nodes, 24).await;
+    let arrivals = nodes.receiver.arrivals();
+    assert_eq!((arrivals.len(), repeated(&arrivals)), (24, BTreeSet::new()));
+    assert_eq!(nodes.nodes[0].log().matches("The consumer group of a source was gone").count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_set_aside_with_the_reason_and_acknowledged() {
+    let flags: &[&str] = &["--source", ORDERS, "--source-message", "/data"];
+    let nodes = Nodes::start_with(&[flags]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let wrapped = format!(r#"{{"data":{}}}"#, message("+1", "good"));
+    for fields in [
+        &["workspace", "w0", "message", "{}"][..],
+        &["workspace", "w0", "message", "not JSON"],
+        &["workspace", "w0", "message", r#"{"data":1}"#],
+        &["message", &wrapped],
+        &["workspace", "w0"],
+        &["workspace", "w0", "message", &wrapped],
+    ] {
+        add(&nodes, fields);
+    }
+    until_drained(&nodes, 1).await;
+    let api = nodes.nodes[0].api();
+    let mut reasons = Vec::new();
+    until("five are set aside", async || {
+        let listed = api.get("/v1/rejected").await.ok();
+        listed["rejected"].as_array().unwrap().len() == 5
+    })
+    .await;
+    let listed = api.get("/v1/rejected").await.ok();
+    reasons.extend(listed["rejected"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()));
+    let at_pointer = reasons.iter().filter(|reason| reason.contains("no JSON with something at /data")).count();
+    assert_eq!(at_pointer, 2, "{reasons:?}");
+    assert_eq!(nodes.receiver.ids("w0"), ["good"]);
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_be_one_is_told_at_the_start() {
+    let nodes = Nodes::start(1).await;
+    let () = nodes.redis.call(&["RPUSH", "list", "x"]);
+    for (flags, sentence) in [
+        (&["--source", "list"][..], "--source list is a list and no stream"),
+        (&["--source", "outbound:messages"], "--source outbound:messages is one of the service's own keys"),
+        (&["--source", "outbound:{3}:messages"], "is one of the service's own keys"),
+        (&["--source", ""], "--source"),
+        (&["--source-fields", "workspace=ws"], "--source-fields needs --source"),
+        (&["--source", "orders", "--source-message", "data"], "is no JSON pointer"),
+        (&["--source", "orders", "--source-fields", "tenant=x"], "names no fields"),
+    ] {
+        let ended = Service::new(&nodes.redis.url(), flags).refused();
+        assert!(ended.stderr.contains(sentence), "{flags:?}: {}", ended.stderr);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+    }
+    let ended = Service::new("embedded", &["--source", "orders"]).refused();
+    assert!(ended.stderr.contains("--source is for a Redis journal"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn one_node_reads_the_common_input_and_another_goes_on_when_it_ends() {
+    let mut nodes = Nodes::start(2).await;
+    nodes.save(&workspaces(1)).await;
+    let publish = |id: &str| {
+        let text = message("+1", id);
+        nodes.redis.call::<String>(&["XADD", "outbound:messages", "*", "workspace", "w0", "message", &text])
+    };
+    publish("first");
+    nodes.receiver.until("the first came", |arrivals| arrivals.len() == 1).await;
+    let key = "outbound:source:{outbound:messages}";
+    let reader: String = nodes.redis.call(&["HGET", key, "node"]);
+    let (reading, other) = if reader == nodes.id(0) { (0, 1) } else { (1, 0) };
+    assert_eq!(reader, nodes.id(reading));
+    nodes.nodes[reading].terminate().await;
+    publish("second");
+    nodes.receiver.until("the second came", |arrivals| arrivals.len() == 2).await;
+    assert_eq!(nodes.redis.call::<String>(&["HGET", key, "node"]), nodes.id(other));
+    let listed: Value = nodes.nodes[other].api().get("/v1/nodes").await.ok();
+    assert_eq!(listed["nodes"].as_array().map(Vec::len), Some(1), "{}", json!(listed));
+}
