@@ -20,7 +20,7 @@ mod runtime;
 pub mod transport;
 pub mod values;
 
-use commands::{attempts, completions, demo, publish, receive, rejected, serve, shard, token};
+use commands::{attempts, completions, demo, publish, receive, rejected, serve, shard, token, workspaces};
 use failure::CommandFailure;
 
 /// What was asked for.
@@ -48,6 +48,8 @@ pub enum CliCommand {
     Receive(receive::ReceiveArgs),
     /// Print a workspace's log: its last attempts
     Attempts(attempts::AttemptsArgs),
+    /// List the workspaces and how they are
+    Workspaces(workspaces::WorkspacesArgs),
     /// List, show and requeue what was set aside
     Rejected(rejected::RejectedArgs),
     /// Make a token that opens one workspace, or end them all
@@ -69,6 +71,7 @@ impl CliCommand {
             | Self::Publish(_)
             | Self::Receive(_)
             | Self::Attempts(_)
+            | Self::Workspaces(_)
             | Self::Rejected(_)
             | Self::Token(_)
             | Self::Shard(_)
@@ -84,6 +87,7 @@ Examples:
   outbound publish --workspace acme messages.jsonl
   outbound receive --listen 127.0.0.1:9000
   outbound attempts acme
+  outbound workspaces --status disabled_by_errors
   outbound rejected list
   outbound token --workspace acme --ttl 30d
   outbound shard acme
@@ -123,6 +127,7 @@ pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailur
         CliCommand::Publish(args) => publish::run(&args, out),
         CliCommand::Receive(args) => receive::run(&args, out),
         CliCommand::Attempts(args) => attempts::run(&args, out),
+        CliCommand::Workspaces(args) => workspaces::run(&args, out),
         CliCommand::Rejected(args) => rejected::run(&args, out),
         CliCommand::Token(args) => token::run(&args, out),
         CliCommand::Shard(args) => shard::run(&args, out),

@@ -26,7 +26,7 @@ use crate::actor::shard::{ShardActor, ShardStatus, Tools};
 use crate::actor::store_watch::{StoreCondition, watch_store};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
-use crate::deliver::{self, Courier, OUTAGE, Outage};
+use crate::deliver::{self, ClockCheck, Courier, OUTAGE, Outage};
 use crate::journal::port::{Holder, Journal, StoreError, StoreTrouble};
 use crate::notify::Mailer;
 use crate::seal::Keyring;
@@ -65,6 +65,8 @@ pub struct ShardOptions {
 pub struct Handle {
     board: Arc<Board>,
     outage: Arc<Outage>,
+    clock_check: Arc<ClockCheck>,
+    clock: Clock,
     drain: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Receiver<RunEnd>>,
 }
@@ -93,6 +95,8 @@ pub struct ShardReport {
     pub notices: Vec<String>,
     /// Entries that this node has set aside since it started, by what was wrong.
     pub rejected: BTreeMap<String, u64>,
+    /// One of the notices: what other clocks say of this machine's.
+    pub clock: Option<String>,
 }
 
 enum RunEnd {
@@ -129,6 +133,7 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
     let (end, ended) = oneshot::channel();
     let seen = Arc::clone(&board);
     let outage = Arc::clone(&options.deliver.egress.outage);
+    let (clock_check, clock) = (Arc::clone(&options.deliver.egress.clock_check), options.clock);
     std::thread::Builder::new()
         .name("shards".to_owned())
         .spawn(move || {
@@ -136,7 +141,7 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
             drop(end.send(end_of_run));
         })
         .map_err(StartShardsError::Thread)?;
-    Ok(Handle { board, outage, drain: Some(drain), ended: Some(ended) })
+    Ok(Handle { board, outage, clock_check, clock, drain: Some(drain), ended: Some(ended) })
 }
 
 impl Handle {
@@ -144,9 +149,11 @@ impl Handle {
     #[must_use]
     pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
         let (board, outage) = (Arc::clone(&self.board), Arc::clone(&self.outage));
+        let (clock_check, clock) = (Arc::clone(&self.clock_check), self.clock);
         Arc::new(move || {
             let mut report = board.report();
-            report.notices.extend(outage.reason());
+            report.clock = clock_check.offsets(clock(), Instant::now()).sentence();
+            report.notices.extend(outage.reason().into_iter().chain(report.clock.clone()));
             report
         })
     }
@@ -265,7 +272,9 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         addresses.extend(addrs.await.unwrap_or_default());
     }
     let hand_over = actix_rt::spawn(hand_over(Arc::clone(&options.journal)));
-    let watch_store = actix_rt::spawn(watch_store(Arc::clone(&options.journal), Arc::clone(&board.store)));
+    let (journal, condition) = (Arc::clone(&options.journal), Arc::clone(&board.store));
+    let clock_check = Arc::clone(&options.deliver.egress.clock_check);
+    let watch_store = actix_rt::spawn(watch_store(journal, condition, clock_check, options.clock));
     let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(&board.rejections)));
     let mut all_released = Box::pin(futures_util::future::join_all(released));
     let end = tokio::select! {
@@ -393,7 +402,8 @@ mod tests {
     async fn shards_that_stopped_by_themselves_can_still_be_drained() {
         let (end, ended) = oneshot::channel();
         let board = Arc::new(Board::new(Vec::new()));
-        let mut handle = Handle { board, outage: Arc::default(), drain: None, ended: Some(ended) };
+        let (outage, clock_check, clock) = (Arc::default(), Arc::default(), crate::app::now);
+        let mut handle = Handle { board, outage, clock_check, clock, drain: None, ended: Some(ended) };
         drop(end.send(RunEnd::Died));
         handle.died().await;
         handle.drain().await;

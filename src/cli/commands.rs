@@ -9,3 +9,4 @@ pub mod rejected;
 pub mod serve;
 pub mod shard;
 pub mod token;
+pub mod workspaces;

@@ -42,12 +42,15 @@ mod keys;
 mod lease;
 mod port;
 mod read;
+mod read_guard;
 mod rejected;
 mod reply;
 mod script;
 mod shard_connection;
 mod shared;
 mod source;
+mod take;
+mod workspaces;
 
 #[cfg(test)]
 mod tests;
@@ -91,6 +94,7 @@ impl Redis {
                 shared,
                 compression: options.compression,
                 source: tokio::sync::Mutex::default(),
+                source_guard: Mutex::default(),
                 losses: Arc::default(),
                 listeners: Mutex::default(),
                 run: Uuid::new_v4().to_string(),

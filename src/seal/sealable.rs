@@ -97,6 +97,7 @@ impl Sealable for Event {
             | Self::MailGivenUp(_)
             | Self::MailDropped(_)
             | Self::Forgotten(_)
+            | Self::LogDropped(_)
             | Self::MessagesSkipped(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
@@ -109,7 +110,11 @@ impl Sealable for Command {
     fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
         match &mut self.action {
             Action::Save(save) | Action::Test { save: Some(save) } => save.visit(visit),
-            Action::Test { save: None } | Action::RotateSecret | Action::RevokeTokens | Action::Forget => Ok(()),
+            Action::Test { save: None }
+            | Action::RotateSecret
+            | Action::RevokeTokens
+            | Action::Forget
+            | Action::DropLog { .. } => Ok(()),
         }
     }
 }

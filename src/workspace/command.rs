@@ -42,6 +42,11 @@ pub enum Action {
     RotateSecret,
     /// End every token and session of the workspace.
     RevokeTokens,
+    /// Drop the log and the newest message, if neither is younger than this; what a producer made up is forgotten.
+    DropLog {
+        /// When.
+        before: Time,
+    },
 }
 
 impl Action {
@@ -51,7 +56,7 @@ impl Action {
     pub fn takes_away(&self) -> bool {
         match self {
             Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
-            Self::Forget | Self::RevokeTokens => true,
+            Self::Forget | Self::RevokeTokens | Self::DropLog { .. } => true,
             Self::Test { .. } | Self::RotateSecret => false,
         }
     }

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
-    AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, StoreTrouble, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, PublishError, RawEntry, ReadError, Reading,
+    RequeueError, Requeued, StoreError, StoreTrouble, SubmitError, Version,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -57,6 +57,8 @@ pub(crate) struct FakeJournal {
     pub(crate) submitted: Mutex<Vec<(WorkspaceId, Command, Duration)>>,
     pub(crate) published: Mutex<Vec<(WorkspaceId, Vec<u8>)>>,
     pub(crate) answered: Mutex<usize>,
+    /// Lists of workspaces that were asked for.
+    pub(crate) listed: Mutex<Vec<ListQuery>>,
 }
 
 impl Default for FakeJournal {
@@ -75,6 +77,7 @@ impl Default for FakeJournal {
             submitted: Mutex::default(),
             published: Mutex::default(),
             answered: Mutex::default(),
+            listed: Mutex::default(),
         }
     }
 }
@@ -126,6 +129,12 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { (self.history)() }
     }
 
+    async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
+        self.listed.lock().unwrap().push(query.clone());
+        let listed = |n: usize| ListedWorkspace { workspace: format!("w{n:03}").parse().unwrap(), state: None };
+        if self.hangs { std::future::pending().await } else { Ok((0..query.count).map(listed).collect()) }
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         Ok(0)
     }
@@ -133,6 +142,10 @@ impl Journal for FakeJournal {
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
         let from = self.rejected.iter().filter(|(of, entry)| *of == shard && entry.id >= from);
         Ok(from.map(|(_, entry)| entry.clone()).take(count).collect())
+    }
+
+    async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {

@@ -17,3 +17,4 @@ mod serve;
 mod session;
 mod slow_readers;
 mod strangers;
+mod workspaces;

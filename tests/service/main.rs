@@ -5,6 +5,7 @@
 
 mod access;
 mod bench;
+mod clocks;
 mod crash;
 mod drain;
 mod entrusted;
@@ -13,6 +14,9 @@ mod full_disk;
 mod input;
 mod mail;
 mod many_messages;
+mod network;
+mod old_logs;
+mod oversized;
 mod reload;
 mod sealed;
 mod shortage;

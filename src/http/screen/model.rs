@@ -35,6 +35,8 @@ pub(super) struct Model<'a> {
     pub(super) previous_until: Option<Time>,
     pub(super) typed: Typed,
     pub(super) notice: Option<Notice>,
+    /// What other clocks say of this machine's, when that is off.
+    pub(super) clock: Option<String>,
 }
 
 /// How much of the signing secret is shown.

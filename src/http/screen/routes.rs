@@ -212,6 +212,7 @@ impl FacadeState {
             previous_until: previous.map(|previous| previous.valid_until),
             typed: Typed::default(),
             notice: None,
+            clock: (self.facade.readiness)().clock,
         }
     }
 

@@ -12,6 +12,7 @@ use super::connector::Connector;
 use super::intake::SourceReader;
 use super::keys::Keys;
 use super::lease::{Losses, WatchedLease};
+use super::read_guard::ReadGuard;
 use super::shared::SharedConnections;
 use crate::config::Compression;
 use crate::workspace::time::Clock;
@@ -27,6 +28,8 @@ pub(super) struct RedisInner {
     /// What reads the common input. Taken out while it is used: who is dropped or fails drops its
     /// connection too, so no later one waits behind a blocking read or takes its answer.
     pub(super) source: tokio::sync::Mutex<Option<SourceReader>>,
+    /// Says how it is read.
+    pub(super) source_guard: Mutex<ReadGuard>,
     pub(super) losses: Arc<Losses>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.

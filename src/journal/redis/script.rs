@@ -26,10 +26,12 @@ pub(super) enum Script {
     Submit,
     /// The same, also on a full one.
     SubmitFull,
+    /// Refused by no Redis.
+    Take,
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 14] = [
+pub(super) const TEXTS: [&str; 15] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
@@ -44,6 +46,7 @@ pub(super) const TEXTS: [&str; 14] = [
     include_str!("../../../redis/requeue.lua"),
     concat!("#!lua\n", include_str!("../../../redis/submit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/submit.lua")),
+    include_str!("../../../redis/take.lua"),
 ];
 
 /// The hashes of [`TEXTS`], as Redis answered them.
