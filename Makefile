@@ -60,6 +60,8 @@ installed:
 	command -v cc >/dev/null || missing+=(gcc libc6-dev); \
 	command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core); \
 	command -v chromedriver >/dev/null || missing+=(chromium-driver); \
+	command -v unshare >/dev/null || missing+=(util-linux mount); \
+	test -x /sbin/ip || missing+=(iproute2); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
 	command -v php >/dev/null || missing+=(php-cli); \

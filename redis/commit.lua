@@ -32,7 +32,21 @@ if head > expected then
   return {'DONE'}
 end
 
-local vanished, dropped = 0, 0
+local vanished, dropped, rejected_bytes = 0, 0, nil
+
+-- Deletes the oldest entries until the others take about so many bytes; the newest stays. SAMPLES 0: all of it is measured.
+local function bound(key, bytes)
+  local over = (redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0) - bytes
+  local deleted = 0
+  while over > 0 and deleted < 1000 and redis.call('XLEN', key) > 1 do
+    local entry = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+    for _, part in ipairs(entry[2]) do
+      over = over - #part
+    end
+    deleted = deleted + redis.call('XDEL', key, entry[1])
+  end
+  return deleted
+end
 
 local operations = {
   -- key, id, field (e, or z for one that is compressed), event
@@ -59,6 +73,12 @@ local operations = {
     end
     return i + 3
   end,
+  -- key of attempts
+  empty = function(i)
+    -- Trimmed and not deleted: the last id stays.
+    redis.call('XTRIM', KEYS[tonumber(ARGV[i])], 'MAXLEN', '0')
+    return i + 1
+  end,
   -- key, value
   set = function(i)
     redis.call('SET', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
@@ -68,6 +88,18 @@ local operations = {
   unset = function(i)
     redis.call('DEL', KEYS[tonumber(ARGV[i])])
     return i + 1
+  end,
+  -- key of the list of all workspaces, before those by status; id; which status, 0 for none
+  list = function(i)
+    local first, id, status = tonumber(ARGV[i]), ARGV[i + 1], tonumber(ARGV[i + 2])
+    for n = 0, 4 do
+      if status > 0 and (n == 0 or n == status) then
+        redis.call('ZADD', KEYS[first + n], 0, id)
+      else
+        redis.call('ZREM', KEYS[first + n], id)
+      end
+    end
+    return i + 3
   end,
   -- field, mail
   owe = function(i)
@@ -84,10 +116,11 @@ local operations = {
     redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[7], '*', 'command', ARGV[i], 'answer', ARGV[i + 1])
     return i + 2
   end,
-  -- count of names and values, names and values
+  -- bytes of rejected entries kept, count of names and values, names and values
   reject = function(i)
-    local last = i + tonumber(ARGV[i])
-    redis.call('XADD', KEYS[6], '*', unpack(ARGV, i + 1, last))
+    rejected_bytes = tonumber(ARGV[i])
+    local last = i + 1 + tonumber(ARGV[i + 1])
+    redis.call('XADD', KEYS[6], '*', unpack(ARGV, i + 2, last))
     return last + 1
   end,
   -- key, count of ids, ids
@@ -110,6 +143,9 @@ if over > 0 then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[6], '-', '+', 'COUNT', over)) do
     dropped = dropped + redis.call('XDEL', KEYS[6], entry[1])
   end
+end
+if rejected_bytes then
+  dropped = dropped + bound(KEYS[6], rejected_bytes)
 end
 
 redis.call('HSET', KEYS[1], 'head', ARGV[3], 'expiry', expiry)

@@ -7,8 +7,22 @@
 --
 -- KEYS: 1 sources, 2 messages, 3 rejected
 -- ARGV: 1 source, 2 rejected kept, 3 the id that the caller asked about or '', 4 'same' or 'new' stream,
---       then by entry, in order: its id, 'append' or 'reject', count of names and values, names and values
+--       5 bytes of rejected kept, then by entry, in order: its id, 'append' or 'reject', count of names and values, names and values
 -- Answers {appended, set aside, rejected entries that were deleted}, or the id to ask about.
+-- Deletes the oldest entries until the others take about so many bytes; the newest stays. SAMPLES 0: all of it is measured.
+local function bound(key, bytes)
+  local over = (redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0) - bytes
+  local deleted = 0
+  while over > 0 and deleted < 1000 and redis.call('XLEN', key) > 1 do
+    local entry = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+    for _, part in ipairs(entry[2]) do
+      over = over - #part
+    end
+    deleted = deleted + redis.call('XDEL', key, entry[1])
+  end
+  return deleted
+end
+
 local function below(a, b)
   local a_ms, a_n = string.match(a, '^(%d+)-(%d+)$')
   local b_ms, b_n = string.match(b, '^(%d+)-(%d+)$')
@@ -20,7 +34,7 @@ local function below(a, b)
 end
 
 local reached = redis.call('HGET', KEYS[1], ARGV[1]) or '0-0'
-if reached ~= '0-0' and not below(reached, ARGV[5]) then
+if reached ~= '0-0' and not below(reached, ARGV[6]) then
   -- Another node may have got on meanwhile: the same stream stays the same, a new one may have become the known one.
   local is_judged = reached == ARGV[3] or (ARGV[3] ~= '' and ARGV[4] == 'same' and below(ARGV[3], reached))
   if not is_judged then
@@ -33,7 +47,7 @@ end
 local appended, rejected, dropped = 0, 0, 0
 -- Ids ascend: behind one that is above, all are.
 local above = false
-local i = 5
+local i = 6
 while i <= #ARGV do
   local id, last = ARGV[i], i + 2 + tonumber(ARGV[i + 2])
   above = above or below(reached, id)
@@ -56,5 +70,8 @@ if over > 0 then
   for _, entry in ipairs(redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', over)) do
     dropped = dropped + redis.call('XDEL', KEYS[3], entry[1])
   end
+end
+if rejected > 0 then
+  dropped = dropped + bound(KEYS[3], tonumber(ARGV[5]))
 end
 return {appended, rejected, dropped}

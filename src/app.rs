@@ -4,6 +4,8 @@
 //! journal, mailer, shards, facade. End: the facade stops taking requests and finishes those it has,
 //! while the shards still answer their commands; then the shards drain; the journal closes last.
 
+mod log_walk;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use uuid::Uuid;
 
 use crate::actor::{self, Handle};
 use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, ShardSet};
-use crate::deliver::{self, Egress, Guard};
+use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
@@ -34,6 +36,7 @@ pub struct App {
     shards: Handle,
     listener: TcpListener,
     address: SocketAddr,
+    canary: Option<Canary>,
     /// Connections of the facade's callers without a token: a quarter of all.
     strangers_max: usize,
 }
@@ -170,17 +173,16 @@ impl App {
             lookups: share_of_thread(shares.lookups),
             connections: share_of_thread(shares.connections),
             outage: Arc::default(),
+            clock_check: Arc::default(),
         };
+        let deliver = CourierOptions { timeout: config.timeout, reach: config.reach.clone(), clock: now, egress };
+        let canary = config.canary.clone().map(|url| Canary::new(url, &deliver)).transpose();
+        let canary = canary.map_err(actor::StartShardsError::from)?;
         let shards = actor::start(actor::ShardOptions {
             journal: Arc::clone(&journal),
             prefix: prefix.into(),
             mailer,
-            deliver: deliver::CourierOptions {
-                timeout: config.timeout,
-                reach: config.reach.clone(),
-                clock: now,
-                egress,
-            },
+            deliver,
             policy: config.policy,
             // What is in flight needs a connection.
             in_flight_max: config.in_flight_max.min(shares.connections),
@@ -193,7 +195,8 @@ impl App {
             clock: now,
         })?;
         info!(%address, shards = journal.shards(), node, "The service has started.");
-        Ok(Self { config, access, journal, shards, listener, address, strangers_max: shares.facade / 4 })
+        let strangers_max = shares.facade / 4;
+        Ok(Self { config, access, journal, shards, listener, address, canary, strangers_max })
     }
 
     /// Where the facade listens.
@@ -207,13 +210,18 @@ impl App {
     /// # Errors
     /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
-        let Self { config, access, journal, mut shards, listener, strangers_max, .. } = self;
+        let Self { config, access, journal, mut shards, listener, canary, strangers_max, .. } = self;
+        let canary = canary.map(|canary| tokio::spawn(canary.watch()));
+        let walk = config
+            .log_max_age
+            .map(|max_age| tokio::spawn(log_walk::walk(Arc::clone(&journal), max_age, config.answer_wait(), now)));
         let (report, waiting, watched) = (shards.reporter(), shards.waiting(), Arc::clone(&journal));
         let readiness = move || {
             let report = report();
             Readiness {
                 ready: report.reasons.is_empty(),
                 reasons: report.reasons.into_iter().chain(report.notices).collect(),
+                clock: report.clock,
                 rejected_reasons: report.rejected,
                 unavailable_workspaces: u64::try_from(report.unavailable).unwrap_or(u64::MAX),
                 role: report.role,
@@ -244,6 +252,7 @@ impl App {
         };
         http::serve(listener, http::router(facade), strangers_max, stop).await;
         shards.drain().await;
+        canary.into_iter().chain(walk).for_each(|task| task.abort());
         drop((journal, watched));
         info!("The service has stopped.");
         ended

@@ -20,7 +20,9 @@ mod runtime;
 pub mod transport;
 pub mod values;
 
-use commands::{attempts, completions, demo, discard, nodes, publish, receive, rejected, serve, shard, token};
+use commands::{
+    attempts, completions, demo, discard, nodes, publish, receive, rejected, serve, shard, token, workspaces,
+};
 use failure::CommandFailure;
 
 /// What was asked for.
@@ -50,6 +52,8 @@ pub enum CliCommand {
     Attempts(attempts::AttemptsArgs),
     /// Never send what a workspace has waiting
     Discard(discard::DiscardArgs),
+    /// List the workspaces and how they are
+    Workspaces(workspaces::WorkspacesArgs),
     /// List, show, requeue and discard what was set aside
     Rejected(rejected::RejectedArgs),
     /// Show which node runs what, and what each shard owes
@@ -74,6 +78,7 @@ impl CliCommand {
             | Self::Receive(_)
             | Self::Attempts(_)
             | Self::Discard(_)
+            | Self::Workspaces(_)
             | Self::Rejected(_)
             | Self::Nodes(_)
             | Self::Token(_)
@@ -90,6 +95,7 @@ Examples:
   outbound publish --workspace acme messages.jsonl
   outbound receive --listen 127.0.0.1:9000
   outbound attempts acme
+  outbound workspaces --status disabled_by_errors
   outbound rejected list
   outbound nodes
   outbound token --workspace acme --ttl 30d
@@ -131,6 +137,7 @@ pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailur
         CliCommand::Receive(args) => receive::run(&args, out),
         CliCommand::Attempts(args) => attempts::run(&args, out),
         CliCommand::Discard(args) => discard::run(&args, out),
+        CliCommand::Workspaces(args) => workspaces::run(&args, out),
         CliCommand::Rejected(args) => rejected::run(&args, out),
         CliCommand::Nodes(args) => nodes::run(&args, out),
         CliCommand::Token(args) => token::run(&args, out),

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use self::network::EgressRules;
 use crate::seal::Keyring;
 use crate::workspace::Policy;
@@ -42,6 +44,14 @@ pub const COMMAND_PERMITS: usize = 64;
 /// Entries of one read at most: few enough that they are still in the processor's caches when their turn
 /// comes, enough that Redis spends little on the read itself.
 pub const READ_COUNT_MAX: usize = 32;
+/// Bytes of entries after which a read of Redis ends, whatever producers append: few enough to come in time from far away.
+pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a whole stream that are read as they come: together with what Redis' own structures take.
+pub const READ_SMALL_BYTES: u64 = 8 * 1024 * 1024;
+/// How long a short stream is taken to hold nothing large: too short for many large entries to come.
+pub const READ_JUDGED_SHORT: Duration = Duration::from_millis(10);
+/// The same of a long one, which takes Redis longer to measure.
+pub const READ_JUDGED_LONG: Duration = Duration::from_millis(100);
 /// Shards of a thread that read what is there at a time: one reads while the other's entries are taken up. With
 /// all of them at it, a delivery took a fifth more of the service.
 pub const READERS_MAX: usize = 2;
@@ -182,6 +192,13 @@ const _: () = {
     assert!(crate::message::MESSAGE_BYTES_MAX + 2 * escaped <= UNPACKED_BYTES_MAX);
 };
 
+/// Workspaces that the walk over old logs looks at together, once in [`LOG_WALK_PAUSE`].
+pub const LOG_WALK_PAGE: usize = 100;
+/// See [`LOG_WALK_PAGE`].
+pub const LOG_WALK_PAUSE: Duration = Duration::from_secs(1);
+/// How long after a walk the next one begins at the latest.
+pub const LOG_WALK_EVERY: Duration = Duration::from_secs(60 * 60);
+
 // Attempts.
 
 /// Bytes read of a response.
@@ -245,6 +262,19 @@ pub const OUTAGE_HOSTS_MIN: usize = 3;
 pub const OUTAGE_PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Hosts that failed and are remembered: further ones are attempted as ever.
 pub const OUTAGE_HOSTS_MAX: usize = 4_096;
+/// How far our clock must be from the store's and the endpoints' to be called off: signatures are refused from about
+/// five minutes on.
+pub const CLOCK_OFF_MIN: Duration = Duration::from_secs(120);
+/// Workspaces whose endpoints must have sent a `Date`, at least: one owner alone says nothing of our clock.
+pub const CLOCK_WORKSPACES_MIN: usize = 3;
+/// Workspaces whose endpoints' clocks are remembered; the oldest make room.
+pub const CLOCK_WITNESSES_MAX: usize = 64;
+/// How long what another clock showed is believed.
+pub const CLOCK_SEEN_MAX: Duration = Duration::from_secs(10 * 60);
+/// Our clock was set when it moved by so much more or less than the time that passed; what was compared before is forgotten.
+pub const CLOCK_JUMP_MIN: Duration = Duration::from_secs(30);
+/// How often the `Date` of an endpoint's responses is looked at.
+pub const ENDPOINT_DATE_EVERY: Duration = Duration::from_secs(10);
 /// Pauses before a workspace's attempts are tried again that our own system could not make (no file descriptor, no
 /// port, no network): as often as it takes. A host is tried once a second while the network is away.
 pub const UNABLE_PAUSES: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(1) };
@@ -316,6 +346,10 @@ pub struct Config {
     pub descriptors: usize,
     /// How endpoints' names are resolved.
     pub names: NameSource,
+    /// Asked whether the network works, in place of the hosts that fail.
+    pub canary: Option<Url>,
+    /// How long the log of a workspace is kept in which nothing happens; without one it stays.
+    pub log_max_age: Option<Duration>,
 }
 
 /// Where the system says how names are resolved.

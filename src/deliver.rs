@@ -5,7 +5,8 @@
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `spelling`,
 //! `resolve`, `names`, `family`), on which connection (`pool`, `connection`, `sockets`), what its end means (`head`,
-//! `response`, `certificate`, `classify`), and whose fault that is (`outage`).
+//! `response`, `certificate`, `classify`), and whose fault that is (`outage`, `canary`,
+//! `clock_check`).
 
 pub mod courier;
 pub mod target;
@@ -22,7 +23,11 @@ mod response;
 mod certificate;
 mod classify;
 mod outage;
+mod canary;
+mod clock_check;
 
+pub use canary::Canary;
+pub use clock_check::{ClockCheck, ClockOffsets};
 pub use connection::{install_crypto, platform_roots};
 pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Egress, Post, PostResult};
 pub use guard::{Barrier, Forbidden, Guard, InvalidUrl, parse_endpoint};

@@ -25,6 +25,7 @@ pub use encoding::{OtherEncoding, marks};
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 pub use invalid::{Invalid, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
 use members::Members;
+pub use members::{MESSAGE_ID_BYTES_MAX, shown_id};
 pub use sample::sample;
 
 /// A message that passed [`Message::parse`]. Cheap to clone.
@@ -61,7 +62,7 @@ impl Message {
         Ok(Self { message_id, chat, raw })
     }
 
-    /// The producer's `message_id`.
+    /// The producer's `message_id`, of a longer one the first [`MESSAGE_ID_BYTES_MAX`].
     #[must_use]
     pub fn message_id(&self) -> &Arc<str> {
         &self.message_id

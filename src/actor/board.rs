@@ -67,6 +67,8 @@ pub struct ShardReport {
     pub notices: Vec<String>,
     /// Entries that this node has set aside since it started, by what was wrong.
     pub rejected: BTreeMap<String, u64>,
+    /// One of the notices: what other clocks say of this machine's.
+    pub clock: Option<String>,
     /// What this node does.
     pub role: NodeRole,
     /// The shards that it is to run.
@@ -170,6 +172,7 @@ impl Board {
             unavailable: statuses.counts().map(|(_, counts)| counts.unavailable).sum(),
             notices,
             rejected: self.rejections.by_kind(),
+            clock: None,
             role,
             assigned: standing.assigned.clone(),
             held,

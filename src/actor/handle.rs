@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::Actor as _;
 use actix_rt::{Arbiter, System};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::actor::admission::NodeCap;
@@ -17,14 +18,17 @@ use crate::actor::rejections::watch;
 use crate::actor::shard_host::ShardHost;
 use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
-use crate::deliver::{self, Courier, Outage};
+use crate::deliver::{self, ClockCheck, Courier, Outage};
 use crate::message::WorkspaceId;
+use crate::workspace::time::Clock;
 use crate::workspace::view::WaitingView;
 
 /// The running shards. Draining is asked for, not implied by dropping.
 pub struct Handle {
     board: Arc<Board>,
     outage: Arc<Outage>,
+    clock_check: Arc<ClockCheck>,
+    clock: Clock,
     drain: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Receiver<RunEnd>>,
 }
@@ -57,6 +61,7 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
     let (end, ended) = oneshot::channel();
     let seen = Arc::clone(&board);
     let outage = Arc::clone(&options.deliver.egress.outage);
+    let (clock_check, clock) = (Arc::clone(&options.deliver.egress.clock_check), options.clock);
     std::thread::Builder::new()
         .name("shards".to_owned())
         .spawn(move || {
@@ -64,7 +69,7 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
             end.send(end_of_run).ok();
         })
         .map_err(StartShardsError::Thread)?;
-    Ok(Handle { board, outage, drain: Some(drain), ended: Some(ended) })
+    Ok(Handle { board, outage, clock_check, clock, drain: Some(drain), ended: Some(ended) })
 }
 
 impl Handle {
@@ -72,9 +77,11 @@ impl Handle {
     #[must_use]
     pub fn reporter(&self) -> Arc<dyn Fn() -> ShardReport + Send + Sync> {
         let (board, outage) = (Arc::clone(&self.board), Arc::clone(&self.outage));
+        let (clock_check, clock) = (Arc::clone(&self.clock_check), self.clock);
         Arc::new(move || {
             let mut report = board.report();
-            report.notices.extend(outage.reason());
+            report.clock = clock_check.offsets(clock(), Instant::now()).sentence();
+            report.notices.extend(outage.reason().into_iter().chain(report.clock.clone()));
             report
         })
     }
@@ -133,7 +140,9 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         actix_rt::spawn(hand_over(Arc::clone(&options.journal), source.clone(), options.node.id.clone()))
     };
     let hand_overs: Vec<_> = sources.iter().map(hand_over).collect();
-    let watch_store = actix_rt::spawn(watch_store(Arc::clone(&options.journal), Arc::clone(board.store())));
+    let (journal, condition) = (Arc::clone(&options.journal), Arc::clone(board.store()));
+    let clock_check = Arc::clone(&options.deliver.egress.clock_check);
+    let watch_store = actix_rt::spawn(watch_store(journal, condition, clock_check, options.clock));
     let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(board.rejections())));
     let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
     let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout, options.clock);
@@ -157,7 +166,8 @@ mod tests {
     async fn shards_that_stopped_by_themselves_can_still_be_drained() {
         let (end, ended) = oneshot::channel();
         let board = Arc::new(Board::new(0));
-        let mut handle = Handle { board, outage: Arc::default(), drain: None, ended: Some(ended) };
+        let (outage, clock_check, clock) = (Arc::default(), Arc::default(), crate::app::now);
+        let mut handle = Handle { board, outage, clock_check, clock, drain: None, ended: Some(ended) };
         end.send(RunEnd::Died).ok();
         handle.died().await;
         handle.drain().await;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::config::{REJECTED_KINDS_MAX, REJECTED_WATCH_EVERY};
-use crate::journal::port::{Journal, REJECTED_RETAINED};
+use crate::journal::port::{Journal, REJECTED_BYTES_RETAINED, REJECTED_RETAINED};
 use crate::journal::rejected::reason_kind;
 
 /// What all shards of this node have set aside since it started, and how full the stores for it are.
@@ -32,9 +32,9 @@ enum Fill {
 }
 
 impl Fill {
-    fn of(count: u64) -> Self {
-        let tenths = count.saturating_mul(10) / REJECTED_RETAINED as u64;
-        match tenths {
+    fn of(count: u64, bytes: u64) -> Self {
+        let tenths = |of: u64, max: usize| of.saturating_mul(10) / max as u64;
+        match tenths(count, REJECTED_RETAINED).max(tenths(bytes, REJECTED_BYTES_RETAINED)) {
             0..5 => Self::Low,
             5..9 => Self::Half,
             _ => Self::NineTenths,
@@ -73,16 +73,18 @@ impl Rejections {
         let near = counts.fills.iter().enumerate().filter(|(_, fill)| **fill > Fill::Low);
         near.map(|(shard, fill)| {
             format!(
-                "shard {shard} has set aside {fill} of the {REJECTED_RETAINED} entries that it keeps; beyond them the \
-                 oldest is deleted: mend the producers (`outbound rejected list` says what is wrong)"
+                "shard {shard} has set aside {fill} of the {REJECTED_RETAINED} entries, or of the {} MiB, that it keeps; \
+                 beyond them the oldest is deleted: mend the producers (`outbound rejected list` says what is wrong)",
+                REJECTED_BYTES_RETAINED / 1024 / 1024
             )
         })
         .collect()
     }
 
-    /// Takes the numbers of all shards; returns those that have come nearer to the cap.
-    fn fill(&self, totals: &[u64]) -> Vec<(usize, Fill)> {
-        let fills: Vec<Fill> = totals.iter().map(|total| Fill::of(*total)).collect();
+    /// Takes the numbers and the bytes of all shards; returns those that have come nearer to the cap.
+    fn fill(&self, totals: &[u64], bytes: &[u64]) -> Vec<(usize, Fill)> {
+        let bytes = bytes.iter().chain(std::iter::repeat(&0));
+        let fills: Vec<Fill> = totals.iter().zip(bytes).map(|(total, bytes)| Fill::of(*total, *bytes)).collect();
         let mut counts = self.0.lock();
         let before = std::mem::replace(&mut counts.fills, fills.clone());
         let known = before.into_iter().chain(std::iter::repeat(Fill::Low));
@@ -99,15 +101,18 @@ impl Rejections {
 /// Looks at what is set aside for as long as the service runs. A store that does not answer is asked again.
 pub(in crate::actor) async fn watch(journal: Arc<dyn Journal>, rejections: Arc<Rejections>) {
     loop {
-        if let Ok(totals) = journal.rejected_counts().await {
-            for (shard, fill) in rejections.fill(&totals) {
+        if let Ok(totals) = journal.rejected_counts().await
+            && let Ok(bytes) = journal.rejected_bytes().await
+        {
+            for (shard, fill) in rejections.fill(&totals, &bytes) {
                 let reasons = rejections.by_kind();
                 warn!(
                     shard,
                     rejected = totals.get(shard),
+                    bytes = bytes.get(shard),
                     ?reasons,
-                    "A shard has set aside {fill} of the {REJECTED_RETAINED} entries that it keeps; beyond them the oldest \
-                     is deleted. Mend the producers that write them."
+                    "A shard has set aside {fill} of the {REJECTED_RETAINED} entries, or of the {REJECTED_BYTES_RETAINED} \
+                     bytes, that it keeps; beyond them the oldest is deleted. Mend the producers that write them."
                 );
             }
         }
@@ -131,9 +136,12 @@ mod tests {
             ([max, 0], vec![]),
             ([max, max / 2], vec![(1, Fill::Half)]),
         ] {
-            assert_eq!(rejections.fill(&totals), named, "{totals:?}");
+            assert_eq!(rejections.fill(&totals, &[]), named, "{totals:?}");
         }
         assert_eq!(rejections.notices().len(), 2);
+        let half = REJECTED_BYTES_RETAINED as u64 / 2;
+        assert_eq!(rejections.fill(&[1, 1], &[half - 1, half]), []);
+        assert_eq!(rejections.fill(&[1, 1], &[half, 2 * half]), [(0, Fill::Half), (1, Fill::NineTenths)]);
     }
 
     #[test]

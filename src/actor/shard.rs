@@ -405,6 +405,7 @@ fn open_sealed(keyring: &Keyring, workspace: &WorkspaceId, mut loaded: Loaded) -
 
 pub(super) async fn attempt(courier: &Courier, start: &Start) -> AttemptEnd {
     let post = Post {
+        workspace: start.workspace.clone(),
         to: Arc::clone(&start.to),
         webhook_id: Arc::clone(&start.webhook_id),
         body: start.item.message.raw().body(),

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::{STORE_TOLD_EVERY, STORE_WATCH_EVERY};
+use crate::deliver::ClockCheck;
 use crate::journal::port::{Journal, StoreTrouble};
+use crate::workspace::time::Clock;
 
 /// What is wrong with the store, if anything is.
 #[derive(Debug, Default)]
@@ -64,13 +66,22 @@ impl StoreCondition {
     }
 }
 
-/// Asks the store how it is for as long as the service runs.
-pub(in crate::actor) async fn watch_store(journal: Arc<dyn Journal>, condition: Arc<StoreCondition>) {
+/// Asks the store how it is, and what its clock shows, for as long as the service runs.
+pub(in crate::actor) async fn watch_store(
+    journal: Arc<dyn Journal>,
+    condition: Arc<StoreCondition>,
+    clock_check: Arc<ClockCheck>,
+    clock: Clock,
+) {
     loop {
         let seen = journal.ping().await.err();
         if let Some(change) = condition.note(seen.as_ref().map(|error| error.trouble), Instant::now()) {
             tell(change, seen.as_ref().map(|error| error as &(dyn Error + 'static)));
         }
+        // A store that does not answer tells no time. The answer is younger than the question and older than now.
+        let store_time = if seen.is_none() { journal.time().await.ok().flatten() } else { None };
+        clock_check.saw_store(store_time, clock(), Instant::now());
+        clock_check.watch(clock(), Instant::now());
         tokio::time::sleep(STORE_WATCH_EVERY).await;
     }
 }

@@ -11,3 +11,4 @@ pub mod rejected;
 pub mod serve;
 pub mod shard;
 pub mod token;
+pub mod workspaces;

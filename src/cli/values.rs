@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use url::{ParseError, Url};
 
 use super::failure::{CommandError, EXIT_USAGE};
 use crate::config::JournalConfig;
+use crate::config::duration::{LIFETIME_UNITS, parse_in};
 use crate::journal::redis::{PREFIX_MAX, is_prefix};
 
 /// `--journal` is not understood. The text is never repeated, since it may hold a password.
@@ -128,6 +130,30 @@ pub fn parse_http_url(text: &str) -> Result<Url, String> {
         Ok(_) | Err(ParseError::RelativeUrlWithoutBase) => Err(written.to_owned()),
         Err(error) => Err(format!("{error}; {written}")),
     }
+}
+
+/// Reads `--canary`. Never repeats what it holds.
+///
+/// # Errors
+/// A sentence that shows how it is written.
+pub fn parse_canary(text: &str) -> Result<Url, String> {
+    let url = parse_http_url(text)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it is asked without a user name or password: leave them out".to_owned());
+    }
+    Ok(url)
+}
+
+/// The greatest age that may be given.
+const AGE_MAX: Duration = Duration::from_secs(3_650 * 24 * 60 * 60);
+
+/// Reads an age: 1 second to ten years.
+///
+/// # Errors
+/// A sentence that shows how one is written.
+pub fn parse_age(text: &str) -> Result<Duration, String> {
+    let age = parse_in(text.trim(), &LIFETIME_UNITS, AGE_MAX).ok().filter(|age| !age.is_zero());
+    age.ok_or_else(|| "write a whole number and a unit from 1s to 3650d, such as 12h or 90d".to_owned())
 }
 
 /// Whether a URL names an HTTP server and nothing that would be dropped or shown when it is used.

@@ -80,6 +80,11 @@ pub(super) fn is_success(status: u16) -> bool {
     (200..=209).contains(&status)
 }
 
+/// Whether a status says that the sender may not do this, as endpoints say whose check of a signature failed.
+pub(super) fn is_refused(status: u16) -> bool {
+    matches!(status, 401 | 403)
+}
+
 /// The deadline, `limit` after the start, passed before a head had come.
 pub(super) fn late(endpoint: &EndpointName, limit: Duration) -> AttemptError {
     AttemptError { kind: ErrorKind::Timeout, detail: format!("{} did not answer within {limit:?}", endpoint.host) }

@@ -138,7 +138,7 @@ impl EndpointConnector {
         reached: impl FnOnce(),
     ) -> Result<EndpointConnection, ExchangeError> {
         if let Some(address) = literal(to) {
-            family::usable(vec![address]).map_err(|no_way| ExchangeError::Connect(no_way.into()))?;
+            family::usable(vec![address]).map_err(|no_way| ExchangeError::Connect(no_way.into_error()))?;
         }
         // These connectors are always ready: they have no limit of their own.
         let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("http") { 80 } else { 443 });

@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{DATE, HeaderMap};
 use hyper::{Request, Response as HttpResponse};
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 
 use super::classify::{self, AttemptPhase, EndpointName, Fault};
+use super::clock_check::ClockCheck;
 use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, platform_roots};
 use super::guard::Guard;
 use super::head::RawHead;
@@ -28,6 +30,7 @@ use super::sockets::Sockets;
 use super::target::{Endpoint, Target};
 use crate::config::network::EgressRules;
 use crate::config::{DELIVERED_BODY_MAX, ENDPOINT_CONNECTIONS_MAX, LOOKUPS_MAX, NameSource};
+use crate::message::WorkspaceId;
 use crate::workspace::event::{AttemptError, ErrorKind, Header, Response};
 use crate::workspace::time::Clock;
 
@@ -39,6 +42,7 @@ pub struct Courier {
     pool: Arc<Pool>,
     sockets: Sockets,
     outage: Arc<Outage>,
+    clock_check: Arc<ClockCheck>,
     guard: Guard,
     timeout: Duration,
     clock: Clock,
@@ -68,6 +72,8 @@ pub struct Egress {
     pub connections: usize,
     /// What is known of the node's network: the same for all its couriers.
     pub outage: Arc<Outage>,
+    /// What is known of the node's clock: the same for all its couriers.
+    pub clock_check: Arc<ClockCheck>,
 }
 
 impl Default for Egress {
@@ -78,6 +84,7 @@ impl Default for Egress {
             lookups: LOOKUPS_MAX,
             connections: ENDPOINT_CONNECTIONS_MAX,
             outage: Arc::default(),
+            clock_check: Arc::default(),
         }
     }
 }
@@ -85,6 +92,8 @@ impl Default for Egress {
 /// One POST to make.
 #[derive(Debug, Clone)]
 pub struct Post {
+    /// Whose message it is.
+    pub workspace: WorkspaceId,
     /// Where to, signed with what.
     pub to: Arc<Target>,
     /// The `webhook-id`.
@@ -163,7 +172,7 @@ impl AttemptProgress {
 /// A courier cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("TLS cannot be set up")]
-pub struct CourierError(#[source] Box<dyn Error + Send + Sync>);
+pub struct CourierError(#[source] pub(super) Box<dyn Error + Send + Sync>);
 
 impl Courier {
     /// A courier for the calling thread's runtime, which trusts the system's certificate authorities.
@@ -180,7 +189,7 @@ impl Courier {
     /// The TLS client cannot be set up.
     pub fn with_roots(options: &CourierOptions, roots: RootCertStore) -> Result<Self, CourierError> {
         let guard = Guard::new(options.reach.clone());
-        let Egress { names, lookups, connections, outage } = options.egress.clone();
+        let Egress { names, lookups, connections, outage, clock_check } = options.egress.clone();
         // Within the deadline, so that a name without an answer is told from an endpoint without one.
         let patience = options.timeout * 4 / 5;
         let names = SystemNames::new(names, patience).map_err(|error| CourierError(error.into()))?;
@@ -189,7 +198,8 @@ impl Courier {
             EndpointConnector::new(resolver, roots, options.timeout).map_err(|error| CourierError(error.into()))?;
         let sockets = Sockets::new(connections);
         let pool = Arc::new(Pool::new(sockets.clone()));
-        Ok(Self { connector, pool, sockets, outage, guard, timeout: options.timeout, clock: options.clock })
+        let (timeout, clock) = (options.timeout, options.clock);
+        Ok(Self { connector, pool, sockets, outage, clock_check, guard, timeout, clock })
     }
 
     /// Makes the POST and waits for its end, at most [`CourierOptions::timeout`]. A failure is the endpoint's unless
@@ -207,7 +217,7 @@ impl Courier {
             return PostResult::Unable(OUTAGE.to_owned());
         }
         let PostEnd { result, doubt } = self.make(post).await;
-        let Some(doubt) = doubt else { return result };
+        let Some(doubt) = doubt else { return self.excuse_refusal(result) };
         let host = match &doubt {
             Doubt::Unreached(host) => Some(host.as_str()),
             Doubt::Unanswered => None,
@@ -219,6 +229,19 @@ impl Courier {
                 PostResult::Done(AttemptOutcome { excused: true, ..done })
             }
             (Verdict::Outage, Doubt::Unanswered, unable @ PostResult::Unable(_)) => unable,
+        }
+    }
+
+    /// An endpoint that refuses what we sign while our clock is off may be right: that is our fault.
+    fn excuse_refusal(&self, result: PostResult) -> PostResult {
+        match result {
+            PostResult::Done(done)
+                if done.response.as_ref().is_some_and(|response| classify::is_refused(response.status))
+                    && self.clock_check.excuses((self.clock)(), Instant::now()) =>
+            {
+                PostResult::Done(AttemptOutcome { excused: true, ..done })
+            }
+            result => result,
         }
     }
 
@@ -256,6 +279,7 @@ impl Courier {
             // The head decides: whatever happens to the body changes nothing any more.
             Ok(Ok((connection, response))) => {
                 self.outage.reached();
+                self.note_date(post, endpoint, response.headers());
                 let response = read(endpoint, connection, response, deadline).await;
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
@@ -287,6 +311,17 @@ impl Courier {
                 PostEnd { result: done(Some(error), None), doubt: Some(doubt) }
             }
             Fault::Ours(reason) => PostResult::Unable(reason).into(),
+        }
+    }
+
+    /// Compares our clock with the endpoint's.
+    fn note_date(&self, post: &Post, endpoint: &Endpoint, headers: &HeaderMap) {
+        let now = (self.clock)();
+        if !endpoint.date_due.is_due(now) {
+            return;
+        }
+        if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
+            self.clock_check.saw_date(&post.workspace, &endpoint.name.host, date, now, Instant::now());
         }
     }
 

@@ -39,6 +39,16 @@ impl std::fmt::Display for Family {
     }
 }
 
+impl Unroutable {
+    /// The error that a connection would end with: the system's own where there is no route.
+    pub(super) fn into_error(self) -> Box<dyn std::error::Error + Send + Sync> {
+        match self {
+            Self::Family(lacks) => lacks.into(),
+            Self::Route(error) => error.into(),
+        }
+    }
+}
+
 /// Those of the addresses whose family leads somewhere. No packet is sent.
 ///
 /// # Errors

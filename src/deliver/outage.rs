@@ -26,6 +26,8 @@ pub struct Outage {
     /// Failures that are held until it is known whose they are.
     held: AtomicUsize,
     is_on: AtomicBool,
+    /// Somebody else is asked in place of the hosts that failed.
+    probes_none: AtomicBool,
     is_stopping: AtomicBool,
     /// A host was reached, or something was decided.
     changed: Notify,
@@ -52,14 +54,25 @@ impl Outage {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    /// Whether `host` may be attempted now: during an outage those that failed are only probed.
+    /// Whether it would tell anything that a host is reached: failures are held, or there is an outage.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.held.load(Ordering::SeqCst) > 0 || self.is_on()
+    }
+
+    /// From now on the hosts that failed are not probed.
+    pub(super) fn probe_none(&self) {
+        self.probes_none.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether `host` may be attempted now: during an outage those that failed are only probed, if at all.
     pub(super) fn admits(&self, host: &str) -> bool {
-        !self.is_on() || self.rule.lock().admits(host, Instant::now())
+        let probes = !self.probes_none.load(Ordering::Relaxed);
+        !self.is_on() || self.rule.lock().admits(host, probes, Instant::now())
     }
 
     /// A host was reached.
     pub(super) fn reached(&self) {
-        if self.held.load(Ordering::SeqCst) == 0 && !self.is_on() {
+        if !self.is_in_doubt() {
             return;
         }
         if let Some(over) = self.rule.lock().reached(Instant::now()) {

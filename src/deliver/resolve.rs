@@ -166,7 +166,7 @@ impl Service<Name> for Resolver {
             if permitted.is_empty() {
                 return Err(Forbidden { host, why: barred }.into());
             }
-            Ok(family::usable(permitted)?.into_iter())
+            Ok(family::usable(permitted).map_err(family::Unroutable::into_error)?.into_iter())
         })
     }
 }

@@ -10,6 +10,7 @@ use hyper::{Method, Request, Uri};
 use url::{Position, Url};
 
 use super::classify::EndpointName;
+use super::clock_check::DateDue;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
 use super::pool::{OriginPool, Pool};
 use crate::sign::{self, InvalidSecret, Secret};
@@ -19,7 +20,8 @@ use crate::workspace::headers::{CustomHeaders, MASK};
 use crate::workspace::state::Webhook;
 use crate::workspace::time::Time;
 
-const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
+/// What our requests call themselves.
+pub(super) const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
 
 /// The configured address with its secrets and headers.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ pub(super) struct Endpoint {
     pub(super) name: EndpointName,
     /// The idle connections of its scheme, host and port.
     pub(super) pool: Arc<OriginPool>,
+    pub(super) date_due: DateDue,
 }
 
 /// A header that cannot be made: nothing can be sent.
@@ -107,6 +110,7 @@ impl Endpoint {
             host: HeaderValue::from_str(host).map_err(|_| InvalidUrl::HostCharacter)?,
             name: EndpointName::of(url),
             pool: pool.origin(url[..Position::AfterPort].into()),
+            date_due: DateDue::default(),
             uri,
         })
     }

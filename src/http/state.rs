@@ -67,6 +67,9 @@ pub struct Readiness {
     pub ready: bool,
     /// Why not, one sentence each; or what an operator should look at although it is.
     pub reasons: Vec<String>,
+    /// The one of the reasons that the screen shows: what other clocks say of this machine's.
+    #[serde(skip)]
+    pub clock: Option<String>,
     /// Workspaces that cannot be loaded. They do not make the node unready; the log names them.
     pub unavailable_workspaces: u64,
     /// Entries that this node has set aside since it started, by what was wrong with them.
@@ -141,9 +144,12 @@ impl FacadeState {
         };
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Discard | Action::Forget => {
-                facade.answer_wait
-            }
+            Action::Save(_)
+            | Action::RotateSecret
+            | Action::RevokeTokens
+            | Action::Discard
+            | Action::Forget
+            | Action::DropLog { .. } => facade.answer_wait,
             Action::Test { .. } | Action::Sample | Action::Again(_) => facade.answer_wait + facade.timeout,
         };
         let at = (facade.clock)();

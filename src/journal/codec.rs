@@ -116,7 +116,8 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         | Event::TestDropped(_)
         | Event::MailOwed(_)
         | Event::MailDeferred(_)
-        | Event::Forgotten(_) => return None,
+        | Event::Forgotten(_)
+        | Event::LogDropped(_) => return None,
     };
     Some(encode(&format!(r#","seq":{seq},"type":"{kind}""#), body))
 }

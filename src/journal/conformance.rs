@@ -24,6 +24,7 @@ pub(crate) mod history;
 pub(crate) mod holders;
 pub(crate) mod input;
 pub(crate) mod nodes;
+pub(crate) mod listing;
 pub(crate) mod retained;
 pub(crate) mod rejected;
 pub(crate) mod restart;
@@ -119,6 +120,7 @@ macro_rules! every_law {
                     the_last_400_of_the_history_stay,
                     a_rejected_entry_keeps_its_fields,
                     beyond_the_cap_the_oldest_rejected_entry_goes,
+                    beyond_the_cap_in_bytes_the_oldest_rejected_entry_goes,
                     a_mail_is_owed_until_it_ended,
                     mails_are_found_in_their_own_shard,
                 }
@@ -132,6 +134,7 @@ macro_rules! every_law {
                     what_follows_in_the_same_commit_is_kept,
                     a_workspace_never_seen_may_be_forgotten,
                     others_are_not_forgotten,
+                    of_a_workspace_that_was_never_saved_nothing_stays,
                 }
                 rejected {
                     rejected_entries_are_listed_a_page_at_a_time,
@@ -154,6 +157,12 @@ macro_rules! every_law {
                     who_holds_a_shard_is_read_until_it_is_released,
                     what_each_shard_owes_is_counted_with_the_oldest,
                 }
+                listing {
+                    workspaces_are_listed_in_order_a_page_at_a_time,
+                    workspaces_are_listed_by_status,
+                    a_listed_workspace_is_shown_as_it_is_read,
+                    what_is_forgotten_is_not_listed,
+                }
                 commands {
                     a_command_gets_the_answer_of_the_commit_that_settles_it,
                     an_answer_may_come_after_the_commit_that_settles_its_command,
@@ -174,12 +183,16 @@ macro_rules! every_law {
             alone {
                 forget {
                     what_is_forgotten_stays_so_in_files_that_are_written_anew,
+                    a_dropped_log_leaves_the_rest,
                 }
                 rejected {
                     an_entry_is_requeued_once_and_its_id_is_not_given_again,
                 }
                 holders {
                     a_crashed_process_is_followed_at_once_by_its_own_node,
+                }
+                listing {
+                    a_list_is_there_after_a_restart,
                 }
                 restart {
                     what_was_answered_is_there_after_a_restart,

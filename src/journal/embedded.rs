@@ -21,8 +21,9 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::port::{
-    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
-    Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
+    RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
+    Version,
 };
 use super::{rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -177,6 +178,10 @@ impl Journal for Embedded {
         Ok(replay::history(workspace, &events)?)
     }
 
+    async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
+        self.store.workspaces(query).map_err(|error| store::failed("listing workspaces", error))
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         std::future::pending().await
     }
@@ -219,6 +224,10 @@ impl Journal for Embedded {
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
         self.store.rejected_counts().map_err(|error| store::failed("counting rejected entries", error))
+    }
+
+    async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError> {
+        self.store.rejected_bytes().map_err(|error| store::failed("measuring rejected entries", error))
     }
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {

@@ -33,6 +33,7 @@ mod errors;
 mod intake;
 mod limits;
 mod nodes;
+mod listing;
 
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
+use crate::workspace::time::Time;
 
 pub use batch::{Batch, Newest, OwedMail, Rejected, Step, StoredEvent};
 pub use connection::{Loaded, ShardConnection, ShardRequest, ShardResponse};
@@ -55,8 +57,9 @@ pub use errors::{
 pub use intake::{Poll, Polled, RawEntry, ShardIntake};
 pub use limits::{
     ATTEMPTS_RETAINED, COMMANDS_WAITING_FULL_MAX, COMMANDS_WAITING_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX,
-    COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, REJECTED_RETAINED,
+    COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, REJECTED_BYTES_RETAINED, REJECTED_RETAINED,
 };
+pub use listing::{ListQuery, ListedWorkspace};
 pub use nodes::{NodeRecord, NodeRole, NodesReading, Owed, SeenNode, ShardOwner};
 
 /// A store of shards.
@@ -124,6 +127,13 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`ReadError`].
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError>;
 
+    /// Workspaces in order of their ids, at most `query.count`: those of which something is remembered, since the last
+    /// snapshot that was written of them. One that was forgotten is none of them.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError>;
+
     /// Moves up to `max` entries of the common input `outbound:messages` to their shards' streams,
     /// in order, each once whatever is repeated, and waits up to `block` for the first. Returns how
     /// many were moved. A journal without a common input waits forever.
@@ -168,6 +178,12 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away.
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError>;
+
+    /// How many bytes the entries take that each shard has set aside; at most [`REJECTED_BYTES_RETAINED`] or so.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError>;
 
     /// Checks a rejected entry again and moves it to the end of the input stream that it belongs to,
     /// which may be another shard's ([`super::rejected::requeued`]). Within a shard it moves in one
@@ -214,6 +230,14 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away, or full: then what is stored is settled as ever.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// What the store's own clock shows. `None`: it has no other clock than this machine.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn time(&self) -> Result<Option<Time>, StoreError> {
+        Ok(None)
+    }
 
     /// Ends, with the reason, when the journal is of no use until it is opened again. One that heals by itself waits
     /// forever.

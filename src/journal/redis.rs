@@ -47,12 +47,15 @@ mod lease;
 mod nodes;
 mod port;
 mod read;
+mod read_guard;
 mod rejected;
 mod reply;
 mod script;
 mod shard_connection;
 mod shared;
 mod source;
+mod take;
+mod workspaces;
 
 #[cfg(test)]
 mod tests;
@@ -99,6 +102,7 @@ impl Redis {
                 durable_waits: Mutex::default(),
                 source: tokio::sync::Mutex::default(),
                 groups: tokio::sync::Mutex::default(),
+                source_guard: Mutex::default(),
                 losses: Arc::default(),
                 listeners: Mutex::default(),
                 run: Uuid::new_v4().to_string(),

@@ -9,6 +9,8 @@ use super::port::RawEntry;
 use crate::message::{Message, WorkspaceId};
 use crate::workspace::time::Time;
 
+/// Bytes of an entry's names and values in all; a larger one is set aside whatever it holds.
+pub const ENTRY_BYTES_MAX: usize = 512 * 1024;
 /// A longer value is cut …
 pub const VALUE_BYTES_MAX: usize = 256 * 1024;
 /// … to this.
@@ -28,6 +30,12 @@ const OWN_BYTES: usize = REASON_BYTES_MAX + 256;
 /// when anything was cut `_bytes`, how many bytes it had.
 #[must_use]
 pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, Bytes)> {
+    rejected_fields_of(entry, entry.bytes(), reason, at)
+}
+
+/// The same for an entry that had `bytes`, of which the journal did not read all.
+#[must_use]
+pub fn rejected_fields_of(entry: &RawEntry, bytes: usize, reason: &str, at: Time) -> Vec<(Bytes, Bytes)> {
     let mut left = BYTES_MAX - OWN_BYTES;
     let mut fields = Vec::with_capacity(FIELDS_MAX);
     for (name, value) in entry.fields.iter().take(FIELDS_MAX - OWN_FIELDS) {
@@ -45,10 +53,19 @@ pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, 
     own("_id", entry.id.to_string());
     own("_reason", reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned());
     own("_at", at.to_string());
-    if kept < entry.bytes() {
-        own("_bytes", entry.bytes().to_string());
+    if kept < bytes {
+        own("_bytes", bytes.to_string());
     }
     fields
+}
+
+/// Why an entry of so many bytes is not taken; nothing where it is.
+#[must_use]
+pub fn too_large(bytes: usize) -> Option<String> {
+    let wrong = || {
+        format!("the entry has {bytes} bytes; at most {ENTRY_BYTES_MAX} are taken: send a link instead of the content")
+    };
+    (bytes > ENTRY_BYTES_MAX).then(wrong)
 }
 
 /// What reasons of one kind have in common: what is wrong, without numbers and without what helps against it.

@@ -9,7 +9,7 @@ use super::codec::{self, CodecError};
 use super::port::{ATTEMPTS_RETAINED, LoadError, Loaded, Newest, Reading, StoredEvent};
 use crate::message::WorkspaceId;
 use crate::workspace::event::{Event, Trigger};
-use crate::workspace::state::State;
+use crate::workspace::state::{State, Summary};
 
 /// What is stored of a workspace, as of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,6 +78,22 @@ pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadErr
     check_top(workspace, &state, stored.top)?;
     attempts.reverse();
     Ok(Reading { state, attempts })
+}
+
+/// The state by its snapshot and the newest of `stored`'s attempts, but for the window and the errors before the last one.
+/// `None` when these do not tell how many errors there are in a row.
+///
+/// # Errors
+/// A form cannot be read; a used journal has no snapshot; its top is below the snapshot.
+pub fn glance(workspace: &WorkspaceId, stored: &Stored) -> Result<Option<State>, LoadError> {
+    let mut state = base(workspace, &Stored { attempts: Vec::new(), ..stored.clone() })?;
+    let Some(newest) = stored.attempts.last().filter(|event| event.seq > state.seq) else { return Ok(Some(state)) };
+    let event = decode(workspace, newest)?;
+    let Some(attempt) = event.attempt() else { return Ok(None) };
+    let Some(errors) = attempt.errors else { return Ok(None) };
+    (state.seq, state.errors) = (newest.seq, errors);
+    state.last_attempt = Some(Summary::new(newest.seq, attempt));
+    Ok(Some(state))
 }
 
 /// Of the messages of the last [`ATTEMPTS_RETAINED`] of `attempts` (by seq, oldest first) and the newest

@@ -73,7 +73,7 @@ impl<'a, T: TextValue<'a>> Members<T, Party<T>> {
             Some(text(value, member, rule)?).filter(|text| !text.is_empty()).ok_or(Invalid::Rule { member, rule })
         };
         non_empty(self.timestamp, "timestamp")?;
-        let message_id = non_empty(self.message_id, "message_id")?.into();
+        let message_id = shown_id(&non_empty(self.message_id, "message_id")?).into();
         let contact = self.contact.ok_or(Invalid::Rule { member: "contact", rule: "an object" })?;
         let name = |value: Option<T>| value.and_then(T::name).filter(|name| !name.is_empty());
         let (account, phone) = (name(self.account.unwrap_or_default().phone), name(contact.phone));
@@ -81,6 +81,15 @@ impl<'a, T: TextValue<'a>> Members<T, Party<T>> {
         let full_name = name(contact.full_name);
         Ok((message_id, Chat::of(account.as_deref(), phone.as_deref(), id.as_deref(), full_name.as_deref())))
     }
+}
+
+/// Bytes of a `message_id` that are shown and stored beside the message; what is POSTed holds all of it.
+pub const MESSAGE_ID_BYTES_MAX: usize = 1_024;
+
+/// What is shown of a `message_id`.
+#[must_use]
+pub fn shown_id(id: &str) -> &str {
+    &id[..id.floor_char_boundary(MESSAGE_ID_BYTES_MAX)]
 }
 
 fn is_object(text: &str) -> bool {

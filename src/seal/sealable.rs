@@ -98,6 +98,7 @@ impl Sealable for Event {
             | Self::MailGivenUp(_)
             | Self::MailDropped(_)
             | Self::Forgotten(_)
+            | Self::LogDropped(_)
             | Self::MessagesSkipped(_)
             | Self::MessagesDiscarded(_)
             | Self::TestStarted(_)
@@ -117,7 +118,8 @@ impl Sealable for Command {
             | Action::Discard
             | Action::RotateSecret
             | Action::RevokeTokens
-            | Action::Forget => Ok(()),
+            | Action::Forget
+            | Action::DropLog { .. } => Ok(()),
         }
     }
 }

@@ -53,6 +53,11 @@ pub enum Action {
     RotateSecret,
     /// End every token and session of the workspace.
     RevokeTokens,
+    /// Drop the log and the newest message, if neither is younger than this; what a producer made up is forgotten.
+    DropLog {
+        /// When.
+        before: Time,
+    },
 }
 
 impl Action {
@@ -62,7 +67,7 @@ impl Action {
     pub fn takes_away(&self) -> bool {
         match self {
             Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
-            Self::Discard | Self::Forget | Self::RevokeTokens => true,
+            Self::Discard | Self::Forget | Self::RevokeTokens | Self::DropLog { .. } => true,
             Self::Test { .. } | Self::Sample | Self::Again(_) | Self::RotateSecret => false,
         }
     }

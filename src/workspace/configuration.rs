@@ -57,6 +57,20 @@ impl Configuration {
 }
 
 impl WebhookStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NotConfigured, Self::Enabled, Self::Disabled, Self::DisabledByErrors];
+
+    /// As it is written everywhere.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotConfigured => "not_configured",
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::DisabledByErrors => "disabled_by_errors",
+        }
+    }
+
     pub(super) fn new(has_url: bool, enabled: bool, disabled_by_errors: bool) -> Self {
         match (has_url, enabled, disabled_by_errors) {
             (false, _, _) => Self::NotConfigured,

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailKind, MailOwed, MailState,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, LogDropped, MailEnded, MailId, MailKind, MailOwed, MailState,
     MessagesDiscarded, MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
+use super::history::SERVICE;
 use super::policy::{
     Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL,
     WARNING_ERRORS,
 };
-use super::state::State;
+use super::state::{State, Webhook};
 use super::time::Time;
 use crate::message::EntryId;
 
@@ -168,6 +169,33 @@ pub fn discard(by: &str, up_to: EntryId, now: Time) -> Vec<Event> {
 pub fn forget(state: &State, by: &str, now: Time) -> Option<Event> {
     let holds_anything = *state != state.emptied();
     holds_anything.then(|| Event::Forgotten(Forgotten { at: now, by: by.to_owned() }))
+}
+
+/// Whether nothing was attempted or skipped since `before`, and something of it is kept.
+#[must_use]
+pub fn is_log_older(state: &State, before: Time) -> bool {
+    let attempted = state.last_attempt.as_ref().map(|attempt| attempt.at);
+    let is_kept = attempted.is_some() || state.skipped.newest.is_some();
+    let is_made_up = is_made_up(state) && state.skipped.count > 0;
+    let last = attempted.max(state.skipped.last_at);
+    (is_kept || is_made_up) && state.test.is_none() && last.is_some_and(|last| last < before)
+}
+
+/// Whether nothing but messages is known of it: nobody saved, nothing was attempted.
+fn is_made_up(state: &State) -> bool {
+    state.seq == 0 && state.webhook == Webhook::default()
+}
+
+/// Drops a log in which nothing is younger than `before`. Of a workspace that only a producer named nothing stays.
+#[must_use]
+pub fn drop_log(state: &State, before: Time, now: Time) -> Option<Event> {
+    is_log_older(state, before).then(|| {
+        if is_made_up(state) {
+            Event::Forgotten(Forgotten { at: now, by: SERVICE.to_owned() })
+        } else {
+            Event::LogDropped(LogDropped { at: now })
+        }
+    })
 }
 
 /// Whether a test may begin now; asked before anything of the command is applied.

@@ -52,6 +52,8 @@ pub enum Event {
     MailDeferred(MailEnded),
     /// An operator had everything forgotten that came before.
     Forgotten(Forgotten),
+    /// Nothing was attempted for so long that the attempts are not kept any more.
+    LogDropped(LogDropped),
 }
 
 impl Event {
@@ -76,7 +78,8 @@ impl Event {
             | Self::TestDropped(_)
             | Self::MailOwed(_)
             | Self::MailDeferred(_)
-            | Self::Forgotten(_) => false,
+            | Self::Forgotten(_)
+            | Self::LogDropped(_) => false,
         }
     }
 
@@ -441,4 +444,11 @@ pub struct Forgotten {
     pub at: Time,
     /// Who: the subject of the token.
     pub by: String,
+}
+
+/// The end of the log and of the newest message. It takes no seq: the snapshot is its record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogDropped {
+    /// When.
+    pub at: Time,
 }

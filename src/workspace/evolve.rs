@@ -35,6 +35,7 @@ impl State {
                 self.test.take_if(|test| test.command == dropped.command);
             }
             Event::Forgotten(_) => *self = self.emptied(),
+            Event::LogDropped(_) => (self.last_attempt, self.skipped.newest) = (None, None),
         }
     }
 

@@ -21,7 +21,8 @@ use super::time::Time;
 /// Changes that are shown.
 pub const CHANGES_SHOWN: usize = 100;
 /// Who switches off after too many errors.
-const SERVICE: &str = "outbound";
+/// Who does what nobody asked for.
+pub const SERVICE: &str = "outbound";
 
 /// One change of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -146,7 +147,8 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
             | Event::TestDropped(_)
             | Event::MailOwed(_)
             | Event::MailDeferred(_)
-            | Event::Forgotten(_) => continue,
+            | Event::Forgotten(_)
+            | Event::LogDropped(_) => continue,
         };
         let changed_headers = match event {
             Event::WebhookSaved(saved) => saved.changed_headers.clone(),

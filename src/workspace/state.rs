@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::confidential::Confidential;
@@ -10,7 +10,7 @@ use super::configuration::{Configuration, SubscribedEvent, WebhookStatus};
 use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
 use super::headers::CustomHeaders;
 use super::time::Time;
-use crate::message::EntryId;
+use crate::message::{EntryId, shown_id};
 
 /// Everything that is remembered of a workspace between two messages. Small: it holds no message,
 /// except while a test is under way.
@@ -241,12 +241,20 @@ impl Skipped {
 pub struct RecentError {
     /// When the attempt began.
     pub at: Time,
-    /// The producer's `message_id`.
+    /// The producer's `message_id`, as it is shown.
+    #[serde(deserialize_with = "shown")]
     pub message_id: Arc<str>,
     /// The class.
     pub kind: ErrorKind,
     /// One sentence.
     pub detail: String,
+}
+
+/// What an earlier version stored may be longer than what is shown.
+fn shown<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    let id = Arc::<str>::deserialize(deserializer)?;
+    let shown = shown_id(&id);
+    Ok(if shown.len() < id.len() { shown.into() } else { id })
 }
 
 /// A mail, and what became of it.
@@ -274,7 +282,8 @@ pub struct Summary {
     pub at: Time,
     /// What made us POST.
     pub trigger: Trigger,
-    /// The producer's `message_id`.
+    /// The producer's `message_id`, as it is shown.
+    #[serde(deserialize_with = "shown")]
     pub message_id: Arc<str>,
     /// The `webhook-id` that was sent.
     pub webhook_id: Arc<str>,

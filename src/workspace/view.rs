@@ -89,6 +89,14 @@ pub struct MailView {
     pub detail: Option<String>,
 }
 
+impl SkippedView {
+    /// As the outside sees it.
+    #[must_use]
+    pub fn new(state: &State) -> Self {
+        Self { count: state.skipped.count, first_at: state.skipped.first_at, last_at: state.skipped.last_at }
+    }
+}
+
 impl WebhookView {
     /// Shows `state` as the outside sees it. What waits is no part of the state: nothing is said of it.
     #[must_use]
@@ -104,11 +112,7 @@ impl WebhookView {
             status: state.status(),
             consecutive_errors: state.errors,
             error_limit: policy.error_limit,
-            skipped: SkippedView {
-                count: state.skipped.count,
-                first_at: state.skipped.first_at,
-                last_at: state.skipped.last_at,
-            },
+            skipped: SkippedView::new(state),
             waiting: None,
             last_attempt: state.last_attempt.clone(),
             mail: state.mail.as_ref().map(|mail| MailView {

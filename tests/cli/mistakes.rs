@@ -65,7 +65,19 @@ fn a_level_for_one_module_leaves_the_others_as_they_are() {
 
 #[test]
 fn help_wraps_at_the_width_of_the_terminal_and_nowhere_else() {
-    let commands = ["", "demo", "serve", "publish", "attempts", "rejected", "token", "shard", "receive", "completions"];
+    let commands = [
+        "",
+        "demo",
+        "serve",
+        "publish",
+        "attempts",
+        "workspaces",
+        "rejected",
+        "token",
+        "shard",
+        "receive",
+        "completions",
+    ];
     for command in commands {
         for columns in [80_usize, 100] {
             let arguments: Vec<_> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();

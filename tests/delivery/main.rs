@@ -52,7 +52,8 @@ fn post(url: &str, id: &str) -> Post {
 }
 
 fn post_to(target: Target, id: &str) -> Post {
-    Post { to: Arc::new(target), webhook_id: Arc::from(id), body: Bytes::from(BODY) }
+    let workspace = "acme".parse().unwrap();
+    Post { workspace, to: Arc::new(target), webhook_id: Arc::from(id), body: Bytes::from(BODY) }
 }
 
 async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {

@@ -1,6 +1,6 @@
 //! Whose fault it is that hosts cannot be reached: theirs, or that of this node's network.
 
-use outbound::deliver::{OUTAGE, Outage};
+use outbound::deliver::{Canary, OUTAGE, Outage};
 use support::dns::{Answer, DnsServer};
 use support::process::until;
 
@@ -16,10 +16,20 @@ struct Node {
 
 impl Node {
     fn start(script: Vec<Step>) -> Self {
+        Self::start_with(script, None)
+    }
+
+    /// One that asks a canary, which is the endpoint under another name.
+    fn start_with(script: Vec<Step>, canary: Option<&str>) -> Self {
         let (dns, outage) = (DnsServer::start(), Arc::<Outage>::default());
         let egress = Egress { names: source(&dns), outage: Arc::clone(&outage), ..Egress::default() };
-        let courier = Courier::new(&CourierOptions { egress, ..options(&["127.0.0.0/8"]) }).unwrap();
-        Self { dns, endpoint: Endpoint::start(script), outage, courier }
+        let options = CourierOptions { egress, ..options(&["127.0.0.0/8"]) };
+        let endpoint = Endpoint::start(script);
+        if let Some(host) = canary {
+            let url = format!("http://{host}:{}/up?a=1", endpoint.address.port()).parse().unwrap();
+            tokio::spawn(Canary::new(url, &options).unwrap().watch());
+        }
+        Self { dns, endpoint, outage, courier: Courier::new(&options).unwrap() }
     }
 
     fn url(&self, host: &str) -> String {
@@ -137,4 +147,43 @@ async fn a_service_that_stops_holds_nothing() {
     };
     let (result, ()) = tokio::join!(node.judged("a.example"), stopping);
     assert_eq!(result, PostResult::Unable(OUTAGE.to_owned()));
+}
+
+#[tokio::test]
+async fn a_canary_is_asked_in_place_of_the_hosts_that_failed() {
+    let node = Node::start_with(vec![Step::Reply(ok())], Some("canary.example"));
+    HOSTS.iter().chain(&["canary.example"]).for_each(|host| node.dns.answer(host, Answer::Failure));
+    let unable = PostResult::Unable(OUTAGE.to_owned());
+    let results = node.all_judged(&HOSTS).await;
+    assert!(results.iter().all(|result| *result == unable), "{results:?}");
+
+    // What failed works again, but is not tried before the canary is reached.
+    HOSTS.iter().for_each(|host| node.dns.answer(host, Answer::at("127.0.0.1")));
+    let asked = |host: &str| node.dns.asked().iter().filter(|name| *name == host).count();
+    let (hosts_before, canary_before) = (asked("a.example"), asked("canary.example"));
+    until("the canary is asked twice more", async || {
+        assert_eq!(node.judged("a.example").await, unable);
+        asked("canary.example") >= canary_before + 2
+    })
+    .await;
+    assert_eq!(asked("a.example"), hosts_before);
+
+    node.dns.answer("canary.example", Answer::at("127.0.0.1"));
+    until("the outage ends", async || node.outage.reason().is_none()).await;
+    assert!(matches!(node.judged("a.example").await, PostResult::Done(done) if done.error.is_none()));
+    let asked = format!("HEAD /up?a=1 HTTP/1.1\r\nHost: canary.example:{}\r\n", node.endpoint.address.port());
+    node.endpoint.until(|seen| seen.requests.iter().any(|request| request.starts_with(asked.as_bytes()))).await;
+}
+
+/// Without one, three dead hosts and nobody else to send to look like an outage.
+#[tokio::test]
+async fn while_a_canary_is_reached_dead_hosts_are_dead() {
+    for (host, answer) in [("canary.example", Answer::at("127.0.0.1")), ("localhost", Answer::Failure)] {
+        let node = Node::start_with(vec![Step::Reply(ok())], Some(host));
+        node.dns.answer(host, answer);
+        HOSTS.iter().for_each(|host| node.dns.answer(host, Answer::Failure));
+        let results = node.all_judged(&HOSTS).await;
+        assert!(results.iter().all(is_counted), "{results:?}");
+        assert_eq!(node.outage.reason(), None);
+    }
 }

@@ -10,8 +10,9 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
-    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
-    Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
+    RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
+    Version,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -60,6 +61,8 @@ pub(crate) struct FakeJournal {
     pub(crate) submitted: Mutex<Vec<(WorkspaceId, Command, Duration)>>,
     pub(crate) published: Mutex<Vec<(WorkspaceId, Vec<u8>)>>,
     pub(crate) answered: Mutex<usize>,
+    /// Lists of workspaces that were asked for.
+    pub(crate) listed: Mutex<Vec<ListQuery>>,
 }
 
 impl Default for FakeJournal {
@@ -81,6 +84,7 @@ impl Default for FakeJournal {
             submitted: Mutex::default(),
             published: Mutex::default(),
             answered: Mutex::default(),
+            listed: Mutex::default(),
         }
     }
 }
@@ -132,6 +136,12 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { (self.history)() }
     }
 
+    async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
+        self.listed.lock().unwrap().push(query.clone());
+        let listed = |n: usize| ListedWorkspace { workspace: format!("w{n:03}").parse().unwrap(), state: None };
+        if self.hangs { std::future::pending().await } else { Ok((0..query.count).map(listed).collect()) }
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         Ok(0)
     }
@@ -139,6 +149,10 @@ impl Journal for FakeJournal {
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
         let from = self.rejected.iter().filter(|(of, entry)| *of == shard && entry.id >= from);
         Ok(from.map(|(_, entry)| entry.clone()).take(count).collect())
+    }
+
+    async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {

@@ -18,3 +18,4 @@ mod serve;
 mod session;
 mod slow_readers;
 mod strangers;
+mod workspaces;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use outbound::http::Readiness;
 use outbound::journal::port::Reading;
 use outbound::message::{EntryId, RawMessage};
 use outbound::workspace::State;
@@ -147,4 +148,17 @@ async fn every_breach_of_a_form_is_told_at_its_field_and_nothing_is_saved() {
         assert!(error.contains(&told.to_lowercase()), "{fields}: {error}");
     }
     assert!(journal.submitted.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_said_on_the_whole_page_and_with_what_is_new() {
+    let clock = Some("The clock of this machine is 90 minutes behind that of the store: check both".to_owned());
+    let off = facade(journal(), Readiness { clock: clock.clone(), ..working() });
+    let right = facade(journal(), working());
+    for path in [SCREEN.to_owned(), format!("{SCREEN}/latest")] {
+        let page = get(&off, &path, &sign_in(&off).await).await;
+        assert_eq!(page.text.matches(&format!("{}.", clock.as_deref().unwrap())).count(), 1, "{}", page.text);
+        let page = get(&right, &path, &sign_in(&right).await).await;
+        assert!(!page.text.contains("clock of this machine"), "{}", page.text);
+    }
 }

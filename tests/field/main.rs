@@ -29,7 +29,8 @@ fn courier(timeout: Duration) -> Courier {
 async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {
     let to = Target::new(url.into(), vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()], CustomHeaders::new());
     let body = Bytes::from(r#"{"message":{"direction":"sent"}}"#);
-    match courier.attempt(&Post { to: Arc::new(to), webhook_id: "msg_7_1-0".into(), body }).await {
+    let (workspace, webhook_id) = ("acme".parse().unwrap(), "msg_7_1-0".into());
+    match courier.attempt(&Post { workspace, to: Arc::new(to), webhook_id, body }).await {
         PostResult::Done(outcome) => outcome,
         PostResult::Unable(reason) => panic!("unable: {reason}"),
     }

@@ -6,6 +6,7 @@
 mod access;
 mod again;
 mod bench;
+mod clocks;
 mod crash;
 mod drain;
 mod entrusted;
@@ -15,6 +16,9 @@ mod input;
 mod lost_edits;
 mod mail;
 mod many_messages;
+mod network;
+mod old_logs;
+mod oversized;
 mod reload;
 mod sealed;
 mod shortage;

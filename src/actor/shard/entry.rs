@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::actor::protocol::Item;
 use crate::journal::port::RawEntry;
+use crate::journal::rejected::too_large;
 use crate::message::{EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
 
@@ -25,6 +26,9 @@ pub(super) fn read_message(
     identity: &ShardIdentity,
     known: impl FnOnce(&str) -> Option<WorkspaceId>,
 ) -> Result<(WorkspaceId, Item), String> {
+    if let Some(reason) = too_large(entry.bytes()) {
+        return Err(reason);
+    }
     let Some(workspace) = entry.field("workspace") else {
         return Err("the entry has no field `workspace`: XADD … workspace <id> message <json>".to_owned());
     };

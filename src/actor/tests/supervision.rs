@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 
 use super::bench::Bench;
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, Poll, Polled, PublishError, RawEntry,
-    ReadError, Reading, RequeueError, Requeued, ShardConnection, ShardConnectionError, ShardIntake, ShardRequest,
-    ShardResponse, StoreError, SubmitError,
+    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, Poll, Polled,
+    PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, ShardConnectionError,
+    ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -133,6 +133,10 @@ impl Journal for Panicking {
         self.inner.history(workspace).await
     }
 
+    async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
+        self.inner.workspaces(query).await
+    }
+
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
         strike(&self.faults.hand_over);
         self.faults.handed_over.store(true, Ordering::Relaxed);
@@ -145,6 +149,10 @@ impl Journal for Panicking {
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
         self.inner.rejected_counts().await
+    }
+
+    async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError> {
+        self.inner.rejected_bytes().await
     }
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {

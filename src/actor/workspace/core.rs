@@ -24,6 +24,7 @@ use crate::message::{EntryId, WorkspaceId};
 use crate::seal::Keyring;
 use crate::workspace::chat_queues::ChatQueues;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
 use crate::workspace::event::{Event, MailId, Trigger};
 use crate::workspace::time::Clock;
@@ -52,6 +53,8 @@ pub(in crate::actor) struct WorkspaceCore {
     /// Entries that the loaded attempts name: settled without another attempt.
     pub(in crate::actor) attempted: HashSet<EntryId>,
     pub(in crate::actor) since_snapshot: usize,
+    /// The status that it is listed with, as far as this incarnation has said so.
+    listed: Option<WebhookStatus>,
     /// The last one that was used.
     target: Option<Arc<Target>>,
     pub(in crate::actor) mails_begun: Vec<MailId>,
@@ -72,6 +75,7 @@ impl WorkspaceCore {
             chat_queues: ChatQueues::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
+            listed: None,
             target: None,
             mails_begun: seed.mails_begun,
             test: TestRun::default(),
@@ -247,6 +251,9 @@ impl WorkspaceCore {
             Action::Test { .. } | Action::Sample => return self.begin_test(id, command, out),
             Action::Again(sent) => return self.send_again(id, &command, sent, out),
             Action::Forget => return self.forget(id, &command.by, out),
+            Action::DropLog { before } => {
+                Ok(decide::drop_log(&self.state, *before, (self.context.clock)()).into_iter().collect())
+            }
         };
         let step = match decided {
             Ok(events) => {

@@ -17,7 +17,9 @@ use crate::cli::credentials::{
 use crate::cli::data_dir::DataDir;
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal};
-use crate::cli::values::{is_plain_http, parse_http_url, parse_journal, parse_listen, parse_prefix};
+use crate::cli::values::{
+    is_plain_http, parse_age, parse_canary, parse_http_url, parse_journal, parse_listen, parse_prefix,
+};
 use crate::config::network::{AllowedNetwork, EgressRules, Network};
 use crate::config::{
     Compression, Config, Durability, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, JsonPointer,
@@ -71,6 +73,9 @@ pub struct ServeArgs {
     /// Take https URLs only; a webhook that was saved with http fails from then on
     #[arg(long, env = "OUTBOUND_REQUIRE_HTTPS", value_parser = clap::builder::FalseyValueParser::new())]
     pub require_https: bool,
+    /// A server that is asked whether the network works when several endpoints cannot be reached, in their place
+    #[arg(long, env = "OUTBOUND_CANARY", value_name = "URL", hide_env_values = true, value_parser = parse_canary)]
+    pub canary: Option<Url>,
     /// The mail server: smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ if needed; `?tls=required` for STARTTLS
     #[arg(long, env = "OUTBOUND_SMTP_URL", value_name = "URL", hide_env_values = true)]
     pub smtp_url: Option<String>,
@@ -114,7 +119,11 @@ pub struct ServeArgs {
     /// When what is stored in Redis counts as stored
     #[arg(long, env = "OUTBOUND_DURABILITY", value_name = "WHEN", default_value = "memory")]
     pub durability: DurabilityArg,
-    /// Run although Redis may forget: eviction on, or no persistence
+    /// Drop the attempts and the newest message of workspaces that had none for so long, such as 90d; they are kept if
+    /// nothing is said
+    #[arg(long, env = "OUTBOUND_LOG_MAX_AGE", value_name = "DURATION", value_parser = parse_age)]
+    pub log_max_age: Option<Duration>,
+    /// Run although Redis may delete any key when it is full (maxmemory-policy allkeys-…)
     #[arg(long, env = "OUTBOUND_ALLOW_VOLATILE_REDIS", value_parser = clap::builder::FalseyValueParser::new())]
     pub allow_volatile_redis: bool,
     /// A file that holds the admin token
@@ -388,6 +397,8 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),
         descriptors: raise_descriptor_limit(),
         names: NameSource::default(),
+        canary: args.canary.clone(),
+        log_max_age: args.log_max_age,
     })
 }
 

@@ -100,10 +100,11 @@ impl OutageRule {
         Some(Verdict::Outage)
     }
 
-    /// Whether a host may be attempted at `now` during an outage: one that failed once in [`OUTAGE_PROBE_EVERY`].
-    pub(super) fn admits(&mut self, host: &str, now: Instant) -> bool {
+    /// Whether a host may be attempted at `now` during an outage: one that failed once in [`OUTAGE_PROBE_EVERY`] where
+    /// hosts are probed, else not at all.
+    pub(super) fn admits(&mut self, host: &str, probes: bool, now: Instant) -> bool {
         let Some(failed) = self.failed.get_mut(host).filter(|_| self.since.is_some()) else { return true };
-        let is_due = now >= failed.probe_at;
+        let is_due = probes && now >= failed.probe_at;
         if is_due {
             failed.probe_at = now + OUTAGE_PROBE_EVERY;
         }

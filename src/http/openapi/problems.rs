@@ -53,7 +53,10 @@ const KINDS: &[(ProblemKind, &str)] = &[
         ProblemKind::TooManyFailures,
         "the token is wrong; send the admin token or a token of this workspace; too many wrong ones came from your address, wait a minute",
     ),
-    (ProblemKind::NotFound, "shard 2 has no rejected entry 1769860801012-0: it was requeued or discarded before, or deleted to make room"),
+    (
+        ProblemKind::NotFound,
+        "shard 2 has no rejected entry 1769860801012-0: it was requeued or discarded before, or deleted to make room",
+    ),
     (
         ProblemKind::MethodNotAllowed,
         "/v1/workspaces/acme/webhook does not take DELETE; use a method of the Allow header",

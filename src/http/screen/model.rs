@@ -43,6 +43,8 @@ pub(super) struct Model<'a> {
     /// Whether somebody typed what stands in the form: it follows nothing that is saved meanwhile.
     pub(super) is_typed: bool,
     pub(super) notice: Option<Notice>,
+    /// What other clocks say of this machine's, when that is off.
+    pub(super) clock: Option<String>,
 }
 
 /// How much of the signing secret is shown.

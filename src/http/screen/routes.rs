@@ -316,6 +316,7 @@ impl FacadeState {
             typed: Typed::saved(webhook, reading.state.webhook.revision()),
             is_typed: false,
             notice: None,
+            clock: (self.facade.readiness)().clock,
         }
     }
 

@@ -26,6 +26,7 @@ pub(super) fn panel(model: &Model<'_>) -> Markup {
             @if let Some(waiting) = &webhook.waiting { (waits(waiting, model)) }
             @if webhook.skipped.count > 0 { (skipped(webhook)) }
             @if let Some(mail) = &webhook.mail { (mail_line(mail, webhook)) }
+            @if let Some(clock) = &model.clock { p #clock .mail .(Tone::Warning.class()) { (Tone::Warning.icon()) span { (clock) "." } } }
         }
     }
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::message::{EntryId, RawMessage};
+use crate::message::{EntryId, RawMessage, shown_id};
 use crate::workspace::event::{Attempt, AttemptError, Header, Request, Response, STORE_FULL, Trigger, entry_named_by};
 use crate::workspace::time::Time;
 
@@ -320,11 +320,14 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
     if stored.message.is_none() && stored.omitted.is_none() {
         return Err(serde::de::Error::missing_field("message"));
     }
-    let message_id = match (stored.message_id, &stored.message) {
+    let named = match (stored.message_id, &stored.message) {
         (Some(id), _) => id,
         (None, Some(message)) => named_by(message)?,
         (None, None) => return Err(serde::de::Error::missing_field("message_id")),
     };
+    // One of an earlier version may be longer.
+    let shown = shown_id(&named);
+    let message_id = if shown.len() < named.len() { shown.into() } else { named };
     let status = stored.status.unwrap_or(delivered.then_some(STATUS));
     let StoredAttempt {
         at,

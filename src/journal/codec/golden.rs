@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Forgotten, Header, MailEnded, MailId, MailKind, MailOwed, MailState,
+    Attempt, AttemptError, ErrorKind, Forgotten, Header, LogDropped, MailEnded, MailId, MailKind, MailOwed, MailState,
     MessagesSkipped, Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger,
     WebhookDisabled, WebhookSaved,
 };
@@ -75,6 +75,7 @@ fn an_event_without_a_seq_has_no_stored_form() {
         Event::TestDropped(TestDropped { at: at(0), command: entry }),
         Event::MailDeferred(MailEnded { at: at(0), mail: MailId::disabled(12), detail: None }),
         Event::Forgotten(Forgotten { at: at(0), by: "admin".to_owned() }),
+        Event::LogDropped(LogDropped { at: at(0) }),
         Event::MailOwed(MailOwed { at: at(0), kind: MailKind::Warning, off_since: None }),
         Event::OwnerNotified(MailEnded { at: at(0), mail: WARNING, detail: None }),
         Event::MailGivenUp(MailEnded { at: at(0), mail: WARNING, detail: None }),

@@ -107,3 +107,48 @@ pub(crate) async fn others_are_not_forgotten(subject: &mut impl Subject) {
     assert!(soon(held.connection.newest(&close)).await.unwrap().unwrap().is_some());
     assert_eq!(subject.retained(&close).await, (8, 3));
 }
+
+pub(crate) async fn a_dropped_log_leaves_the_rest(subject: &mut impl Subject) {
+    let workspace = neighbours(1).remove(0);
+    let (mut story, steps) = told(&workspace);
+    let journal = subject.journal();
+    let held = hold(&journal, &workspace).await;
+    soon(held.connection.commit(batch(steps))).await.unwrap();
+    let history = soon(journal.history(&workspace)).await.unwrap();
+    // In one commit with attempts that came before it, and those that follow stay.
+    let steps = [story.deliver_many(2), story.drop_log(), story.deliver_many(3)];
+    soon(held.connection.commit(batch(steps))).await.unwrap();
+    assert_eq!(soon(journal.history(&workspace)).await.unwrap(), history);
+    let reading = soon(journal.read(&workspace)).await.unwrap();
+    assert_eq!((&reading.state, reading.attempts.len()), (&story.state, 3));
+
+    soon(held.connection.commit(batch([story.drop_log()]))).await.unwrap();
+    assert_eq!(soon(held.connection.newest(&workspace)).await.unwrap().unwrap(), None);
+    drop(held);
+    subject.restart().await;
+    let journal = subject.journal();
+    let reading = soon(journal.read(&workspace)).await.unwrap();
+    assert_eq!((&reading.state, reading.attempts.len()), (&story.state, 0));
+    let held = hold(&journal, &workspace).await;
+    assert_eq!(soon(held.connection.load(&workspace)).await.unwrap().unwrap().state, story.state);
+    soon(held.connection.commit(batch([story.deliver_many(1)]))).await.unwrap();
+    let reading = soon(journal.read(&workspace)).await.unwrap();
+    assert_eq!((&reading.state, reading.attempts.len()), (&story.state, 1));
+}
+
+pub(crate) async fn of_a_workspace_that_was_never_saved_nothing_stays(subject: &mut impl Subject) {
+    let workspace = neighbours(1).remove(0);
+    let mut story = Story::of(&workspace);
+    let journal = subject.journal();
+    let held = hold(&journal, &workspace).await;
+    let skipped = story.skip(EntryId { ms: 9, n: 9 }, &message("m-s"));
+    soon(held.connection.commit(batch([skipped]))).await.unwrap();
+    let forgotten = Step { snapshot: None, ..story.forget() };
+    soon(held.connection.commit(batch([forgotten]))).await.unwrap();
+    let version = soon(journal.version(&workspace)).await.unwrap();
+    assert!(version.is_none_or(|version| version.top == 0 && version.snapshot.is_none()));
+    assert_eq!(soon(journal.read(&workspace)).await.unwrap().state, State::default());
+    assert_eq!(soon(held.connection.load(&workspace)).await.unwrap().unwrap().state, State::default());
+    soon(held.connection.commit(batch([story.save()]))).await.unwrap();
+    assert_eq!(soon(journal.read(&workspace)).await.unwrap().state, story.state);
+}

@@ -1,8 +1,13 @@
 //! What is kept, and how much of it.
 
+use bytes::Bytes;
+
 use super::story::{Story, message, reject};
 use super::{SHARDS, Subject, batch, hold, holder, length, neighbours, soon};
-use crate::journal::port::{ATTEMPTS_RETAINED, HISTORY_RETAINED, REJECTED_RETAINED, Step};
+use crate::journal::port::{
+    ATTEMPTS_RETAINED, HISTORY_RETAINED, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, Rejected, Step,
+};
+use crate::journal::rejected;
 use crate::message::EntryId;
 
 pub(crate) async fn a_read_shows_the_last_100_attempts(subject: &mut impl Subject) {
@@ -60,6 +65,33 @@ pub(crate) async fn beyond_the_cap_the_oldest_rejected_entry_goes(subject: &mut 
     assert_eq!(kept.len(), REJECTED_RETAINED);
     assert_eq!(kept.first(), Some(&all[usize::try_from(over).unwrap()].rejected[0].fields));
     assert_eq!(kept.last(), all.last().map(|step| &step.rejected[0].fields));
+}
+
+pub(crate) async fn beyond_the_cap_in_bytes_the_oldest_rejected_entry_goes(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let shard = usize::from(workspace.shard(SHARDS));
+    let held = hold(&journal, workspace).await;
+    let large = Bytes::from(vec![b'x'; rejected::BYTES_MAX]);
+    let step = |n: u64| {
+        let fields = vec![("n".into(), n.to_string().into()), ("large".into(), large.clone())];
+        let id = EntryId { ms: 1, n };
+        Step { settled: vec![id], rejected: vec![Rejected { id, fields }], ..Step::default() }
+    };
+    let fit = REJECTED_BYTES_RETAINED / rejected::BYTES_MAX;
+    for n in 0..fit as u64 + 3 {
+        soon(held.connection.commit(batch([step(n)]))).await.unwrap();
+        let bytes = soon(journal.rejected_bytes()).await.unwrap()[shard];
+        assert!(
+            bytes <= REJECTED_BYTES_RETAINED as u64 && bytes > n.min(20) * rejected::BYTES_MAX as u64,
+            "{n}: {bytes}"
+        );
+    }
+    let kept = subject.rejected(workspace.shard(SHARDS)).await;
+    // An allocator rounds up.
+    assert!((fit * 3 / 4..fit).contains(&kept.len()), "{}", kept.len());
+    assert_eq!(kept.last(), Some(&step(fit as u64 + 2).rejected[0].fields));
+    let ids: Vec<u64> = kept.iter().map(|fields| std::str::from_utf8(&fields[0].1).unwrap().parse().unwrap()).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] + 1 == pair[1]), "the oldest go: {ids:?}");
 }
 
 pub(crate) async fn a_mail_is_owed_until_it_ended(subject: &mut impl Subject) {

@@ -11,8 +11,8 @@ use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::Policy;
 use crate::workspace::decide::{self, MailResult};
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Event, Forgotten, MailEnded, MailId, MailState, MessagesSkipped, Request,
-    Response, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, LogDropped, MailEnded, MailId, MailState, MessagesSkipped,
+    Request, Response, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::CustomHeaders;
 use crate::workspace::state::State;
@@ -102,6 +102,17 @@ impl Story {
         self.step(events)
     }
 
+    /// Failures of entries that nobody published, without a snapshot.
+    pub(crate) fn fail(&mut self, count: u32) -> Step {
+        let (seq, errors) = (self.state.seq, self.state.errors);
+        let events = (1..=count).map(|n| {
+            let entry = EntryId { ms: 1, n: seq + u64::from(n) };
+            let failed = attempt(entry, message("m-1"), Some(ErrorKind::HttpStatus));
+            Event::AttemptFailed(Box::new(Attempt { errors: Some(errors + n), ..failed }))
+        });
+        self.step(events)
+    }
+
     /// An automatic switch-off that owes a mail, with its snapshot.
     pub(crate) fn disable(&mut self) -> Step {
         let failed = attempt(EntryId { ms: 1, n: 1 }, message("m-11"), Some(ErrorKind::HttpStatus));
@@ -128,6 +139,12 @@ impl Story {
         let ended = MailEnded { at: AT, mail: MailId::disabled(disabled), detail: Some("250 2.0.0 queued".to_owned()) };
         let step = Step { mails_ended: vec![ended.mail], ..self.step([Event::OwnerNotified(ended)]) };
         self.with_snapshot(step)
+    }
+
+    /// The log is dropped.
+    pub(crate) fn drop_log(&mut self) -> Step {
+        let step = self.step([Event::LogDropped(LogDropped { at: AT })]);
+        self.with_snapshot(Step { drop_log: true, ..step })
     }
 
     /// Everything is forgotten.

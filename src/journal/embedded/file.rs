@@ -2,10 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageBackend, StorageError, TableHandle as _};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageBackend, StorageError,
+    TableHandle as _,
+};
 
-use super::tables::{EVENTS, FORMAT, HISTORIES, META, Names, OUTBOX, SKIPPED, TOPS, WORKSPACES};
+use super::tables::{
+    EVENTS, FORMAT, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Record, SKIPPED, TOPS, WORKSPACES,
+};
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
+use crate::journal::codec;
 
 /// Memory for pages of the file. The input and the tails of busy workspaces fit; the rest is read again.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -146,9 +152,34 @@ fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, JournalFileError> {
     }
     let stored = number("shards")?.ok_or(JournalFileError::NotAJournal)?;
     match asked {
-        Some(asked) if u64::from(asked) != stored => Err(JournalFileError::Shards { stored, asked }),
-        _ => in_range(stored),
+        Some(asked) if u64::from(asked) != stored => return Err(JournalFileError::Shards { stored, asked }),
+        _ => {}
     }
+    let lists = txn.list_tables()?.any(|table| table.name() == LISTED.name());
+    if !lists {
+        list_all(db)?;
+    }
+    in_range(stored)
+}
+
+/// Lists the workspaces of a file that an earlier version made.
+fn list_all(db: &Database) -> Result<(), JournalFileError> {
+    let txn = db.begin_write()?;
+    {
+        let (mut listed, mut by_status) = (txn.open_table(LISTED)?, txn.open_table(LISTED_BY_STATUS)?);
+        for item in txn.open_table(WORKSPACES)?.iter()? {
+            let (workspace, record) = item?;
+            let snapshot = Record::decode(record.value())?.snapshot;
+            // What cannot be read is found when it is loaded.
+            let state = snapshot.and_then(|snapshot| codec::decode_snapshot(&snapshot).ok());
+            if let Some(state) = state.filter(|state| state.forgotten == 0 || state.forgotten < state.seq) {
+                listed.insert(workspace.value(), state.status().as_str())?;
+                by_status.insert((state.status().as_str(), workspace.value()), ())?;
+            }
+        }
+    }
+    txn.commit()?;
+    Ok(())
 }
 
 fn create(db: &Database, shards: u16) -> Result<u16, JournalFileError> {
@@ -164,6 +195,8 @@ fn create(db: &Database, shards: u16) -> Result<u16, JournalFileError> {
         txn.open_table(HISTORIES)?;
         txn.open_table(SKIPPED)?;
         txn.open_table(OUTBOX)?;
+        txn.open_table(LISTED)?;
+        txn.open_table(LISTED_BY_STATUS)?;
         txn.open_table(TOPS)?;
         for shard in 0..shards {
             let names = Names::of(shard);

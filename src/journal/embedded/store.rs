@@ -1,5 +1,6 @@
 //! What the port's faces share: the file, the way to the engine, and the bell for new entries.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,11 +9,11 @@ use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
 
 use super::engine::{Engine, Failure, Job, Signals, reason};
 use super::file::JournalFileError;
-use super::tables::{self, EVENTS, HISTORIES, Names, Record, WORKSPACES, entries_in};
+use super::tables::{self, EVENTS, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, Record, WORKSPACES, entries_in};
 use super::transaction::StorageResult;
 use super::writer::Writer;
-use crate::journal::port::{Owed, RawEntry, StoreError, StoreTrouble, StoredEvent};
-use crate::journal::replay::Stored;
+use crate::journal::port::{ListQuery, ListedWorkspace, Owed, RawEntry, StoreError, StoreTrouble, StoredEvent};
+use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Clock;
 
@@ -106,6 +107,48 @@ impl EmbeddedStore {
         Ok(tables::events_at(&txn.open_table(EVENTS)?, &places, 0)?)
     }
 
+    /// Workspaces in order, as of the last durable transaction.
+    pub(super) fn workspaces(&self, query: &ListQuery) -> StorageResult<Vec<ListedWorkspace>> {
+        let txn = self.db.begin_read()?;
+        let from = match &query.after {
+            Some(after) if after.as_str() >= query.prefix.as_str() => Bound::Excluded(after.as_str()),
+            _ => Bound::Included(query.prefix.as_str()),
+        };
+        let mut ids: Vec<String> = Vec::new();
+        match query.status {
+            None => {
+                let listed = txn.open_table(LISTED)?;
+                for item in listed.range::<&str>((from, Bound::Unbounded))?.take(query.count) {
+                    ids.push(item?.0.value().to_owned());
+                }
+            }
+            Some(status) => {
+                let status = status.as_str();
+                let listed = txn.open_table(LISTED_BY_STATUS)?;
+                for item in listed.range((from.map(|id| (status, id)), Bound::Unbounded))?.take(query.count) {
+                    let (key, _) = item?;
+                    let (of, id) = key.value();
+                    if of != status {
+                        break;
+                    }
+                    ids.push(id.to_owned());
+                }
+            }
+        }
+        let events = txn.open_table(EVENTS)?;
+        let ids = ids.iter().take_while(|id| id.starts_with(&query.prefix)).filter_map(|id| id.parse().ok());
+        ids.map(|workspace: WorkspaceId| {
+            let record = record(&txn, &workspace)?;
+            let newest = record.attempts.len().saturating_sub(1);
+            let state = match replay::glance(&workspace, &record.stored(&events, newest)?) {
+                Ok(None) => replay::load(&workspace, &record.stored(&events, 0)?).ok().map(|loaded| loaded.state),
+                glanced => glanced.ok().flatten(),
+            };
+            Ok(ListedWorkspace { workspace, state })
+        })
+        .collect()
+    }
+
     /// Rejected entries as of the last durable transaction.
     pub(super) fn rejected(&self, shard: u16, from: EntryId, count: usize) -> StorageResult<Vec<RawEntry>> {
         let table = self.db.begin_read()?.open_table(Names::of(shard).rejected())?;
@@ -133,6 +176,14 @@ impl EmbeddedStore {
             Ok(Owed { messages: messages.len()?, oldest: oldest.map(|entry| entry.id) })
         };
         (0..self.shards()).map(of_shard).collect()
+    }
+
+    /// How many bytes they take.
+    pub(super) fn rejected_bytes(&self) -> StorageResult<Vec<u64>> {
+        let txn = self.db.begin_read()?;
+        let meta = txn.open_table(META)?;
+        let bytes = |shard| Ok(meta.get(Names::of(shard).rejected_bytes())?.map_or(0, |bytes| bytes.value()));
+        (0..self.shards()).map(bytes).collect()
     }
 
     /// Whether the journal works.

@@ -16,7 +16,7 @@ use crate::message::EntryId;
 
 /// The version of everything below.
 pub(super) const FORMAT: u64 = 1;
-/// `format` and `shards`, and by shard the number that its next rejected entry gets.
+/// `format` and `shards`, and by shard the number that its next rejected entry gets, and how many bytes they take.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Event number over all workspaces → the event's JSON.
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -31,6 +31,11 @@ pub(super) const OUTBOX: TableDefinition<'_, (u16, &str, u64), &[u8]> = TableDef
 /// Shard → the greatest ids ever given to a message and to a command.
 pub(super) const TOPS: TableDefinition<'_, u16, (Id, Id)> = TableDefinition::new("tops");
 
+/// Workspace → the status that it is listed with.
+pub(super) const LISTED: TableDefinition<'_, &str, &str> = TableDefinition::new("listed");
+/// The same by status and workspace.
+pub(super) const LISTED_BY_STATUS: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("listed_by_status");
+
 /// An [`EntryId`] as a key.
 pub(super) type Id = (u64, u64);
 /// Entries by id. A table for each shard, so that its length is at hand.
@@ -43,6 +48,7 @@ pub(super) struct Names {
     messages: String,
     commands: String,
     rejected: String,
+    rejected_bytes: String,
 }
 
 impl Names {
@@ -51,6 +57,7 @@ impl Names {
             messages: format!("messages/{shard}"),
             commands: format!("commands/{shard}"),
             rejected: format!("rejected/{shard}"),
+            rejected_bytes: format!("rejected_bytes/{shard}"),
         }
     }
 
@@ -65,6 +72,11 @@ impl Names {
     /// Also the name of the next number in [`META`].
     pub(super) fn rejected(&self) -> RejectedEntries<'_> {
         TableDefinition::new(&self.rejected)
+    }
+
+    /// The name in [`META`] of how many bytes they take.
+    pub(super) fn rejected_bytes(&self) -> &str {
+        &self.rejected_bytes
     }
 }
 

@@ -1,20 +1,23 @@
 //! What calls do to the tables, within one transaction. Reads see the writes made before them.
 
+mod rejected;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use bytes::Bytes;
-use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, TableHandle as _, WriteTransaction};
+use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::tables::{
-    self, EVENTS, HISTORIES, Id, META, Names, OUTBOX, Places, Record, SKIPPED, TOPS, WORKSPACES, entry, id,
+    self, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, Names, OUTBOX, Places, Record, SKIPPED, TOPS, WORKSPACES,
+    entry, id,
 };
 use crate::journal::port::{
-    ATTEMPTS_RETAINED, Batch, COMMANDS_WAITING_MAX, HISTORY_RETAINED, LoadError, Loaded, Newest, OwedMail,
-    REJECTED_RETAINED, RawEntry, Rejected, Step, StoredEvent,
+    ATTEMPTS_RETAINED, Batch, COMMANDS_WAITING_MAX, HISTORY_RETAINED, LoadError, Loaded, Newest, OwedMail, RawEntry,
+    Step, StoredEvent,
 };
 use crate::journal::{codec, replay};
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::configuration::WebhookStatus;
 
 /// Every error of the file ends the transaction, and with it the journal until it is opened again.
 pub(super) type StorageResult<T> = Result<T, redb::Error>;
@@ -26,6 +29,8 @@ pub(super) struct Transaction<'t> {
     histories: Table<'t, &'static str, &'static [u8]>,
     skipped: Table<'t, &'static str, &'static [u8]>,
     outbox: Table<'t, (u16, &'static str, u64), &'static [u8]>,
+    listed: Table<'t, &'static str, &'static str>,
+    listed_by_status: Table<'t, (&'static str, &'static str), ()>,
     tops: Table<'t, u16, (Id, Id)>,
     shards: HashMap<u16, Shard<'t>>,
     records: Records<'t>,
@@ -66,6 +71,8 @@ impl<'t> Transaction<'t> {
             histories: txn.open_table(HISTORIES)?,
             skipped: txn.open_table(SKIPPED)?,
             outbox: txn.open_table(OUTBOX)?,
+            listed: txn.open_table(LISTED)?,
+            listed_by_status: txn.open_table(LISTED_BY_STATUS)?,
             tops: txn.open_table(TOPS)?,
             txn,
             shards: HashMap::new(),
@@ -158,6 +165,14 @@ impl<'t> Transaction<'t> {
         if step.forget {
             self.forget(shard, workspace)?;
         }
+        if step.drop_log {
+            let (record, dirty) = self.records.get(workspace)?;
+            *dirty = true;
+            for (_, number) in std::mem::take(&mut record.attempts) {
+                self.events.remove(number)?;
+            }
+            self.skipped.remove(workspace.as_str())?;
+        }
         let mut history = Vec::new();
         for (event, is_attempt) in in_order(step) {
             let number = self.next_event;
@@ -183,6 +198,9 @@ impl<'t> Transaction<'t> {
             let (record, dirty) = self.records.get(workspace)?;
             (record.snapshot, *dirty) = (Some(snapshot.clone()), true);
         }
+        if step.listed.is_some() {
+            self.list(workspace, step.listed)?;
+        }
         if let Some(newest) = &step.last_skipped {
             self.skipped.insert(workspace.as_str(), codec::encode_newest(newest).as_ref())?;
         }
@@ -196,14 +214,29 @@ impl<'t> Transaction<'t> {
     fn forget(&mut self, shard: u16, workspace: &WorkspaceId) -> StorageResult<()> {
         let (record, dirty) = self.records.get(workspace)?;
         *dirty = true;
+        record.snapshot = None;
         let attempts = std::mem::take(&mut record.attempts);
         let history = self.histories.remove(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
         for (_, number) in attempts.into_iter().chain(history.transpose()?.unwrap_or_default()) {
             self.events.remove(number)?;
         }
+        self.list(workspace, None)?;
         self.skipped.remove(workspace.as_str())?;
         let mails = (shard, workspace.as_str(), 0)..=(shard, workspace.as_str(), u64::MAX);
         self.outbox.retain_in(mails, |_, _| false)?;
+        Ok(())
+    }
+
+    /// Lists the workspace with a status, or no more.
+    fn list(&mut self, workspace: &WorkspaceId, status: Option<WebhookStatus>) -> StorageResult<()> {
+        let id = workspace.as_str();
+        if let Some(before) = self.listed.remove(id)? {
+            self.listed_by_status.remove((before.value(), id))?;
+        }
+        if let Some(status) = status {
+            self.listed.insert(id, status.as_str())?;
+            self.listed_by_status.insert((status.as_str(), id), ())?;
+        }
         Ok(())
     }
 
@@ -234,58 +267,6 @@ impl<'t> Transaction<'t> {
             tables.commands.remove(id(*settled))?;
         }
         if step.rejected.is_empty() { Ok(()) } else { self.reject(shard, &step.rejected) }
-    }
-
-    /// Keeps rejected entries, and deletes the oldest ones when there are too many.
-    fn reject(&mut self, shard: u16, all: &[Rejected]) -> StorageResult<()> {
-        let names = Names::of(shard);
-        let mut meta = self.txn.open_table(META)?;
-        let table = &mut self.shard(shard)?.rejected;
-        // Remembered apart from the entries: a number must not come again when the last entry is requeued.
-        let above_last = table.last()?.map_or(0, |(number, _)| number.value() + 1);
-        let mut number = meta.get(names.rejected().name())?.map_or(0, |next| next.value()).max(above_last);
-        let mut deleted = 0;
-        for rejected in all {
-            let fields = rejected.fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
-            table.insert(number, tables::encode_fields(fields).as_slice())?;
-            number += 1;
-            deleted += u64::from(table.len()? > REJECTED_RETAINED as u64 && table.pop_first()?.is_some());
-        }
-        meta.insert(names.rejected().name(), number)?;
-        if deleted > 0 {
-            tracing::warn!(
-                shard,
-                deleted,
-                "rejected entries were deleted: the shard keeps the last {REJECTED_RETAINED}"
-            );
-            self.rejected_deleted += deleted;
-        }
-        Ok(())
-    }
-
-    /// Moves a rejected entry to the end of the messages of `to`. `None` when it is gone.
-    pub(super) fn requeue(
-        &mut self,
-        shard: u16,
-        id: EntryId,
-        to: u16,
-        fields: &[(Bytes, Bytes)],
-    ) -> StorageResult<Option<EntryId>> {
-        if self.shard(shard)?.rejected.remove(id.ms)?.is_none() {
-            return Ok(None);
-        }
-        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect::<Vec<_>>();
-        self.publish(to, &fields).map(Some)
-    }
-
-    /// Deletes rejected entries; how many of them were there.
-    pub(super) fn discard(&mut self, shard: u16, ids: &[EntryId]) -> StorageResult<u64> {
-        self.changed = true;
-        let mut discarded = 0;
-        for id in ids {
-            discarded += u64::from(self.shard(shard)?.rejected.remove(id.ms)?.is_some());
-        }
-        Ok(discarded)
     }
 
     /// A workspace with the attempts above its snapshot.
@@ -338,7 +319,11 @@ impl<'t> Transaction<'t> {
     pub(super) fn finish(mut self) -> StorageResult<TransactionEnd> {
         let Records { mut table, read } = self.records;
         for (workspace, (record, _)) in read.iter().filter(|(_, (_, dirty))| *dirty) {
-            table.insert(workspace.as_str(), record.encode().as_slice())?;
+            if *record == Record::default() {
+                table.remove(workspace.as_str())?;
+            } else {
+                table.insert(workspace.as_str(), record.encode().as_slice())?;
+            }
         }
         for (shard, tables) in self.shards.iter().filter(|(_, tables)| tables.topped) {
             self.tops.insert(shard, tables.tops)?;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailId;
 use crate::workspace::state::RecentError;
 use crate::workspace::time::Time;
@@ -22,15 +23,19 @@ pub struct Batch {
 pub struct Step {
     /// The workspace; `None` for a step that only rejects or settles.
     pub workspace: Option<WorkspaceId>,
-    /// Forget the workspace first: its events, its newest skipped message and the mails that it owes, as
+    /// Forget the workspace first: its place in the list, its events, its newest skipped message and the mails that it owes, as
     /// the steps before this one left them. Its seq goes on where it was.
     pub forget: bool,
+    /// Drop the attempts of the steps before this one and the newest skipped message. A snapshot stands beside it.
+    pub drop_log: bool,
     /// Attempts, by seq.
     pub attempts: Vec<StoredEvent>,
     /// Other sequenced events, by seq.
     pub history: Vec<StoredEvent>,
     /// The state after this step ([`crate::journal::codec::encode_snapshot`]).
     pub snapshot: Option<Bytes>,
+    /// The status that the workspace is listed with from now on; stands beside a snapshot.
+    pub listed: Option<WebhookStatus>,
     /// The newest skipped message.
     pub last_skipped: Option<Newest>,
     /// Mails that are owed from now on.

@@ -37,6 +37,9 @@ pub struct Poll {
 pub struct Polled {
     /// Messages, in order.
     pub messages: Vec<RawEntry>,
+    /// Those of the messages that were too large to be read whole, by how many bytes they have: of such a one the first
+    /// fields are there, as many and as long as [`crate::journal::rejected`] keeps.
+    pub cut: Vec<(EntryId, usize)>,
     /// Commands, in order: fields `workspace` and `command` (JSON).
     pub commands: Vec<RawEntry>,
     /// The length of the message stream, when probed.

@@ -26,6 +26,8 @@ const _: () = {
 };
 /// Rejected entries kept for each shard; beyond it the oldest is deleted, counted and logged.
 pub const REJECTED_RETAINED: usize = 10_000;
+/// Bytes of them, as the store counts what they take; beyond it the oldest is deleted, too.
+pub const REJECTED_BYTES_RETAINED: usize = 32 * 1024 * 1024;
 /// Commands waiting on a shard at most; more are refused ([`super::SubmitError::TooMany`]).
 pub const COMMANDS_WAITING_MAX: usize = 1_000;
 /// Commands that only take away ([`crate::workspace::command::Action::takes_away`]) and are stored on a full store while

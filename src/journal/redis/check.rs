@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
@@ -29,7 +30,7 @@ pub struct RedisOptions {
     pub prefix: String,
     /// Shards to create; `None` takes what is stored, else [`crate::config::SHARDS_DEFAULT`].
     pub shards: Option<u16>,
-    /// Accept a Redis that evicts keys or forgets them at a restart.
+    /// Accept a Redis that may evict any key.
     pub allow_volatile: bool,
     /// When what is stored counts as stored.
     pub durability: Durability,
@@ -112,12 +113,13 @@ pub enum RedisStartError {
     #[error("Redis has version {0}: upgrade it to {VERSION_MIN}.0 or newer")]
     Version(String),
     /// May delete what we keep.
-    #[error("Redis' maxmemory-policy is {0}, under which it deletes what must be kept: set it to noeviction")]
+    #[error(
+        "Redis' maxmemory-policy is {0}, under which it deletes what must be kept: set it to noeviction, or start with \
+         --allow-volatile-redis"
+    )]
     Evicts(String),
     /// Forgets at a restart.
-    #[error(
-        "Redis keeps nothing over a restart: set appendonly yes (or save points), or start with --allow-volatile-redis"
-    )]
+    #[error("Redis keeps nothing over a restart: set appendonly yes, or save points")]
     Volatile,
     /// Not the one that takes writes.
     #[error("this Redis is a replica: give the URL of its primary")]
@@ -302,11 +304,19 @@ async fn check_server(
         return Err(RedisStartError::Cluster);
     }
     let waited = durability(connection, options.durability, &info).await?;
-    if options.allow_volatile {
-        return Ok(waited);
-    }
-    if value("maxmemory_policy") != "noeviction" {
-        return Err(RedisStartError::Evicts(value("maxmemory_policy").to_owned()));
+    match value("maxmemory_policy") {
+        "noeviction" => {}
+        // It deletes keys with a TTL alone, and none of ours has one.
+        policy if policy.starts_with("volatile-") => warn!(
+            policy,
+            "Redis' maxmemory-policy deletes keys of others when it is full; set it to noeviction if they must be kept."
+        ),
+        policy if options.allow_volatile => warn!(
+            policy,
+            "Redis deletes what must be kept when it is full, by its maxmemory-policy: messages and configurations may \
+             be lost. Set it to noeviction."
+        ),
+        policy => return Err(RedisStartError::Evicts(policy.to_owned())),
     }
     if value("aof_enabled") != "1" && !has_save_points(connection).await {
         return Err(RedisStartError::Volatile);

@@ -14,8 +14,11 @@ use super::lease::ShardLease;
 use super::script::Script;
 use crate::config::{ANSWERS_RETAINED, Compression};
 use crate::journal::codec;
-use crate::journal::port::{ATTEMPTS_RETAINED, Batch, HISTORY_RETAINED, REJECTED_RETAINED, Step};
+use crate::journal::port::{
+    ATTEMPTS_RETAINED, Batch, HISTORY_RETAINED, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, Step,
+};
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailId;
 
 /// Ids in one XDEL at most: Lua cannot spread a list without a bound over a call's arguments.
@@ -93,6 +96,8 @@ struct Operations<'a> {
     /// By key: of several values the last holds, so only that is written. `None` is no value.
     values: HashMap<usize, Option<Bytes>>,
     arguments: Vec<Argument>,
+    /// The place of the first of the lists of workspaces.
+    lists: Option<usize>,
 }
 
 impl<'a> Operations<'a> {
@@ -100,7 +105,7 @@ impl<'a> Operations<'a> {
         let keys =
             vec![shard.owner(), shard.messages(), shard.commands(), shard.answers(), shard.outbox(), shard.rejected()];
         let (places, values) = (HashMap::default(), HashMap::new());
-        Self { shard, compression, bodies, keys, places, values, arguments: Vec::new() }
+        Self { shard, compression, bodies, keys, places, values, arguments: Vec::new(), lists: None }
     }
 
     fn events(&mut self, step: &Step) {
@@ -109,6 +114,10 @@ impl<'a> Operations<'a> {
             let streams = [WorkspaceKey::Attempts, WorkspaceKey::Journal].map(|key| self.place(workspace, key));
             self.push("forget", streams.map(Number));
             self.arguments.push(Text(mail_fields(workspace)));
+        }
+        if step.drop_log {
+            let place = self.place(workspace, WorkspaceKey::Attempts);
+            self.push("empty", [Number(place)]);
         }
         for attempt in &step.attempts {
             let lean = match self.bodies {
@@ -138,13 +147,24 @@ impl<'a> Operations<'a> {
 
     fn states(&mut self, step: &Step) {
         let Some(workspace) = &step.workspace else { return };
-        if step.forget {
+        if step.forget || step.drop_log {
             let place = self.place(workspace, WorkspaceKey::Last);
+            self.values.insert(place, None);
+        }
+        if step.forget {
+            let place = self.place(workspace, WorkspaceKey::Snapshot);
             self.values.insert(place, None);
         }
         if let Some(snapshot) = &step.snapshot {
             let place = self.place(workspace, WorkspaceKey::Snapshot);
             self.values.insert(place, Some(snapshot.clone()));
+        }
+        if step.listed.is_some() || step.forget {
+            // Without a status it is taken out.
+            let place = step.listed.and_then(|listed| WebhookStatus::ALL.iter().position(|status| *status == listed));
+            let lists = self.lists();
+            let id = Text(Bytes::from(workspace.as_str().to_owned()));
+            self.push("list", [Number(lists), id, Number(place.map_or(0, |place| place + 1))]);
         }
         if let Some(newest) = &step.last_skipped {
             let place = self.place(workspace, WorkspaceKey::Last);
@@ -163,7 +183,7 @@ impl<'a> Operations<'a> {
 
     fn entries(&mut self, step: &Step) {
         for rejected in &step.rejected {
-            self.push("reject", [Number(rejected.fields.len() * 2)]);
+            self.push("reject", [Number(REJECTED_BYTES_RETAINED), Number(rejected.fields.len() * 2)]);
             let fields = rejected.fields.iter().flat_map(|(name, value)| [name.clone(), value.clone()]);
             self.arguments.extend(fields.map(Text));
         }
@@ -183,6 +203,15 @@ impl<'a> Operations<'a> {
     fn push<const N: usize>(&mut self, operation: &'static str, arguments: [Argument; N]) {
         self.arguments.push(Word(operation));
         self.arguments.extend(arguments);
+    }
+
+    /// The place of the list of all workspaces; those by status follow.
+    fn lists(&mut self) -> usize {
+        *self.lists.get_or_insert_with(|| {
+            let statuses = WebhookStatus::ALL.into_iter().map(Some);
+            self.keys.extend([None].into_iter().chain(statuses).map(|status| self.shard.workspaces(status)));
+            self.keys.len() - WebhookStatus::ALL.len()
+        })
     }
 
     /// The place of a workspace's key among the script's keys, counted from 1 as Lua does.

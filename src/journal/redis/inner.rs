@@ -14,6 +14,7 @@ use super::group::reader::GroupReader;
 use super::intake::SourceReader;
 use super::keys::Keys;
 use super::lease::{Losses, WatchedLease};
+use super::read_guard::ReadGuard;
 use super::shared::SharedConnections;
 use crate::config::Compression;
 use crate::workspace::time::Clock;
@@ -35,6 +36,8 @@ pub(super) struct RedisInner {
     pub(super) source: tokio::sync::Mutex<Option<SourceReader>>,
     /// What reads other people's streams, by their names; as above. Bounded by those that the command line names.
     pub(super) groups: tokio::sync::Mutex<HashMap<String, GroupReader>>,
+    /// Says how it is read.
+    pub(super) source_guard: Mutex<ReadGuard>,
     pub(super) losses: Arc<Losses>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.

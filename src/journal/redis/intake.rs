@@ -11,8 +11,10 @@ use super::connection::Connection;
 use super::connector::Connector;
 use super::error::store_error;
 use super::keys::ShardKeys;
+use super::read_guard::ReadGuard;
 use super::reply;
 use super::source::HeldBack;
+use super::take::{self, ReadFrom};
 use crate::config;
 use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
 use crate::message::EntryId;
@@ -25,17 +27,19 @@ pub(super) struct RedisIntake {
     /// Taken out while it is used: a poll that is dropped or fails drops the connection too, so no
     /// later one waits behind its blocking read or takes its answer.
     connection: Option<Connection>,
+    /// Says how the messages are read.
+    guard: ReadGuard,
 }
 
 impl RedisIntake {
     pub(super) fn new(connector: Arc<Connector>, keys: ShardKeys) -> Self {
-        Self { connector, keys, connection: None }
+        Self { connector, keys, connection: None, guard: ReadGuard::default() }
     }
 
     async fn read(&mut self, request: &Poll) -> Result<Polled, RedisError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connector.connect(&self.keys.owner()).await?,
+            None => self.connector.connect_for_scripts(&self.keys.owner()).await?,
         };
         // Redis takes one COUNT for all streams of a read and answers a blocked one with the first
         // entry alone. So what is there is read first, each stream with its own count.
@@ -48,22 +52,40 @@ impl RedisIntake {
         Ok(polled)
     }
 
-    async fn read_now(&self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
+    async fn read_now(&mut self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
         let mut reads = redis::pipe();
         if request.probe {
             // Asked first, so an entry that it counts is one that the read behind it finds, or that stands behind the
             // cursor. Not in a transaction: a full Redis refuses those, also for reading.
             reads.cmd("XLEN").arg(self.keys.messages());
         }
-        for (stream, after, count) in self.wanted(request) {
-            reads.add_command(xread(count, None, &[(stream, after)]));
+        let wants = |wanted: Option<(EntryId, usize)>| wanted.filter(|(_, count)| *count > 0);
+        let (messages, commands) = (wants(request.messages), wants(request.commands));
+        let mut taken = false;
+        if let Some((after, count)) = messages {
+            let stream = self.keys.messages();
+            taken = !self.guard.are_small(connection, &stream).await?;
+            reads.add_command(if taken {
+                take::command(&self.connector, &stream, ReadFrom::After(after), "+", count, self.guard.bytes())
+            } else {
+                xread(count, None, &[(stream, after)])
+            });
+        }
+        if let Some((after, count)) = commands {
+            reads.add_command(xread(count, None, &[(self.keys.commands(), after)]));
         }
         if reads.is_empty() {
             return Ok(Polled::default());
         }
-        let mut answers = connection.call_all(&reads, config::STORE_TIMEOUT).await?.into_iter();
+        let mut answers = connection.call_all(&reads, self.guard.timeout()).await?.into_iter();
         let length = if request.probe { answers.next().map(reply::number).transpose()? } else { None };
         let mut polled = Polled { length, ..Polled::default() };
+        if taken {
+            for (entry, bytes) in reply::taken(answers.next().unwrap_or_default())? {
+                polled.cut.extend(bytes.map(|bytes| (entry.id, bytes)));
+                polled.messages.push(entry);
+            }
+        }
         for answer in answers {
             self.sort(answer, &mut polled)?;
         }
@@ -72,24 +94,24 @@ impl RedisIntake {
 
     async fn read_blocking(&self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
         let wanted = self.wanted(request).collect::<Vec<_>>();
-        let Some(count) = wanted.iter().map(|(_, _, count)| *count).min() else {
+        if wanted.is_empty() {
             tokio::time::sleep(request.block).await;
             return Ok(Polled::default());
-        };
-        let streams = wanted.into_iter().map(|(stream, after, _)| (stream, after)).collect::<Vec<_>>();
-        let cmd = xread(count, Some(request.block), &streams);
+        }
+        // One alone, so that its size is the only one that is not known. What comes with it is read next.
+        let cmd = xread(1, Some(request.block), &wanted);
         let answer = connection.call(&cmd, request.block + config::STORE_TIMEOUT).await?;
         let mut polled = Polled::default();
         self.sort(answer, &mut polled)?;
         Ok(polled)
     }
 
-    /// The streams to read, from where and how much.
-    fn wanted(&self, request: &Poll) -> impl Iterator<Item = (String, EntryId, usize)> {
-        let messages = request.messages.map(|(after, count)| (self.keys.messages(), after, count));
-        let commands = request.commands.map(|(after, count)| (self.keys.commands(), after, count));
-        // COUNT 0 would mean without a limit.
-        [messages, commands].into_iter().flatten().filter(|(_, _, count)| *count > 0)
+    /// The streams to read, and from where.
+    fn wanted(&self, request: &Poll) -> impl Iterator<Item = (String, EntryId)> {
+        let messages = request.messages.map(|wanted| (self.keys.messages(), wanted));
+        let commands = request.commands.map(|wanted| (self.keys.commands(), wanted));
+        let wanted = [messages, commands].into_iter().flatten().filter(|(_, (_, count))| *count > 0);
+        wanted.map(|(stream, (after, _))| (stream, after))
     }
 
     fn sort(&self, answer: Value, polled: &mut Polled) -> Result<(), RedisError> {
@@ -105,7 +127,9 @@ impl RedisIntake {
 #[async_trait]
 impl ShardIntake for RedisIntake {
     async fn poll(&mut self, request: &Poll) -> Result<Polled, StoreError> {
-        self.read(request).await.map_err(|error| store_error("reading a shard's streams", error))
+        let read = self.read(request).await;
+        self.guard.note(read.is_ok());
+        read.map_err(|error| store_error("reading a shard's streams", error))
     }
 }
 
@@ -114,7 +138,7 @@ impl ShardIntake for RedisIntake {
 pub(super) struct SourceReader {
     pub(super) connection: Connection,
     /// Entries that were read while those before them were deleted, in order and without a gap.
-    pub(super) ahead: Vec<RawEntry>,
+    pub(super) ahead: Vec<(RawEntry, Option<usize>)>,
     /// The last entry that was handed over since the source was found to be a new stream.
     last_anew: Option<EntryId>,
     /// Shards that refuse their entries.
@@ -173,18 +197,32 @@ impl SourceReader {
         self.held.retry();
     }
 
-    /// Up to `max` entries above `after`.
+    /// Up to `max` entries above `after`, each with its bytes if it was cut. Waits for the first one up to `block`.
     pub(super) async fn read(
         &mut self,
+        (connector, guard): (&Connector, &mut ReadGuard),
         source: &str,
         max: usize,
         after: EntryId,
         block: Option<Duration>,
-    ) -> Result<Vec<RawEntry>, RedisError> {
-        let read = xread(max, block, &[(source.to_owned(), after)]);
-        let answer = self.connection.call(&read, block.unwrap_or_default() + config::STORE_TIMEOUT).await?;
-        Ok(reply::streams(answer)?.pop().map(|(_, entries)| entries).unwrap_or_default())
+    ) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
+        let streams = &[(source.to_owned(), after)];
+        let entries = if guard.are_small(&mut self.connection, source).await? {
+            whole(self.connection.call(&xread(max, None, streams), guard.timeout()).await?)?
+        } else {
+            let take = take::command(connector, source, ReadFrom::After(after), "+", max, guard.bytes());
+            reply::taken(self.connection.call(&take, guard.timeout()).await?)?
+        };
+        let Some(block) = block.filter(|_| entries.is_empty()) else { return Ok(entries) };
+        // One alone, so that its size is the only one that is not known.
+        whole(self.connection.call(&xread(1, Some(block), streams), block + config::STORE_TIMEOUT).await?)
     }
+}
+
+/// The entries of the one stream that was read.
+fn whole(answer: Value) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
+    let entries = reply::streams(answer)?.pop().map(|(_, entries)| entries).unwrap_or_default();
+    Ok(entries.into_iter().map(|entry| (entry, None)).collect())
 }
 
 /// A read of everything after an entry, without a consumer group.

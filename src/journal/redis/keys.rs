@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::message::WorkspaceId;
+use crate::workspace::configuration::WebhookStatus;
 
 /// The longest prefix in characters.
 pub const PREFIX_MAX: usize = 64;
@@ -95,6 +96,14 @@ impl ShardKeys {
 
     pub(super) fn rejected(&self) -> String {
         self.name("rejected")
+    }
+
+    /// The ids of workspaces: all, or those with a status.
+    pub(super) fn workspaces(&self, status: Option<WebhookStatus>) -> String {
+        match status {
+            None => self.name("workspaces"),
+            Some(status) => format!("{}workspaces:{}", self.base, status.as_str()),
+        }
     }
 
     pub(super) fn of(&self, workspace: &WorkspaceId, what: WorkspaceKey) -> String {

@@ -12,16 +12,17 @@ use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
 use super::shard_connection::RedisShardConnection;
-use super::{Redis, acquire, error, group, source};
+use super::{Redis, acquire, error, group, reply, source};
 use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, NodeRecord, NodesReading, Owed, PublishError, RawEntry, ReadError,
-    Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError, Version,
+    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
+    RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError, Version,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
 use crate::workspace::state::State;
+use crate::workspace::time::Time;
 
 #[async_trait]
 impl Journal for Redis {
@@ -101,6 +102,10 @@ impl Journal for Redis {
         self.inner.read_history(workspace).await
     }
 
+    async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
+        self.inner.list_workspaces(query).await
+    }
+
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))
@@ -128,6 +133,10 @@ impl Journal for Redis {
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
         self.inner.count_rejected().await
+    }
+
+    async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError> {
+        self.inner.measure_rejected().await
     }
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
@@ -165,5 +174,11 @@ impl Journal for Redis {
             answer.map_err(|error| error::store_error("asking Redis whether it takes messages", error))?;
         }
         Ok(())
+    }
+
+    async fn time(&self) -> Result<Option<Time>, StoreError> {
+        let answer = self.inner.shared.call_repeatable(&self.inner.keys.shard(0).owner(), &redis::cmd("TIME")).await;
+        let time = answer.and_then(reply::time);
+        time.map(Some).map_err(|error| error::store_error("asking Redis for its time", error))
     }
 }

@@ -20,6 +20,8 @@ pub(super) enum AttemptRange {
     Above(usize),
     /// The last [`ATTEMPTS_RETAINED`].
     Last,
+    /// The last one, without the newest skipped message.
+    Newest,
     /// None: the snapshot is enough.
     None,
 }
@@ -50,6 +52,7 @@ pub(super) fn command(connector: &Connector, keys: &ShardKeys, workspace: &Works
     let (count, which) = match attempts {
         AttemptRange::Above(count) => (count, "above"),
         AttemptRange::Last => (ATTEMPTS_RETAINED, "last"),
+        AttemptRange::Newest => (1, "newest"),
         AttemptRange::None => (0, "none"),
     };
     let mut cmd = connector.script(Script::Read, &keys);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use redis::{Cmd, RedisError};
+use redis::{Cmd, RedisError, Value};
 
 use super::error::{ErrorClass, classify, store_error};
 use super::inner::RedisInner;
@@ -34,6 +34,17 @@ impl RedisInner {
             self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::number)
         });
         try_join_all(counts).await.map_err(|error| store_error("counting rejected entries", error))
+    }
+
+    pub(super) async fn measure_rejected(&self) -> Result<Vec<u64>, StoreError> {
+        let sizes = (0..self.shards).map(async |shard| {
+            let keys = self.keys.shard(shard);
+            let mut cmd = redis::cmd("MEMORY");
+            cmd.arg("USAGE").arg(keys.rejected()).arg("SAMPLES").arg(0);
+            let size = self.shared.call_repeatable(&keys.owner(), &cmd).await?;
+            if size == Value::Nil { Ok(0) } else { reply::number(size) }
+        });
+        try_join_all(sizes).await.map_err(|error| store_error("measuring rejected entries", error))
     }
 
     pub(super) async fn requeue_entry(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
@@ -77,7 +88,7 @@ impl RedisInner {
         cmd.arg(id.to_string());
         add(&mut cmd, fields);
         let answer = self.shared.call(&keys.owner(), &cmd).await.map_err(refused)?;
-        Ok(if answer == redis::Value::Nil { None } else { Some(reply::id(answer).map_err(refused)?) })
+        Ok(if answer == Value::Nil { None } else { Some(reply::id(answer).map_err(refused)?) })
     }
 
     /// Two shards may lie on two nodes of a cluster, so this is two steps.

@@ -1,12 +1,15 @@
 //! Answers of Redis, taken apart by hand: the library's stream types lose the order of fields and
 //! copy every value.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use redis::{RedisError, Value};
 
 use super::error::unexpected;
 use crate::journal::port::RawEntry;
 use crate::message::EntryId;
+use crate::workspace::time::Time;
 
 /// A list.
 pub(super) fn list(value: Value) -> Result<Vec<Value>, RedisError> {
@@ -48,6 +51,13 @@ pub(super) fn number(value: Value) -> Result<u64, RedisError> {
     }
 }
 
+/// A moment, as TIME answers it: seconds since the Unix epoch, and microseconds.
+pub(super) fn time(value: Value) -> Result<Time, RedisError> {
+    let [seconds, micros] = tuple(value)?;
+    let (seconds, micros) = (Duration::from_secs(number(seconds)?), Duration::from_micros(number(micros)?));
+    Ok(Time::from_unix_ms(0).plus(seconds.saturating_add(micros)))
+}
+
 /// An entry id.
 pub(super) fn id(value: Value) -> Result<EntryId, RedisError> {
     text(value)?.parse().map_err(|_| unexpected("not an entry id"))
@@ -56,6 +66,17 @@ pub(super) fn id(value: Value) -> Result<EntryId, RedisError> {
 /// The entries of one stream, as XRANGE answers them.
 pub(super) fn entries(value: Value) -> Result<Vec<RawEntry>, RedisError> {
     list(value)?.into_iter().map(entry).collect()
+}
+
+/// The entries of one stream, as take.lua answers them, and how many bytes each has that was cut.
+pub(super) fn taken(value: Value) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
+    let taken = |value| {
+        let mut parts = list(value)?;
+        let bytes = if parts.len() > 2 { parts.pop().map(number).transpose()? } else { None };
+        let bytes = bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        Ok((entry(Value::Array(parts))?, bytes))
+    };
+    list(value)?.into_iter().map(taken).collect()
 }
 
 /// The entries of several streams by name, as XREAD answers them.

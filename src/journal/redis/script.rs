@@ -32,10 +32,12 @@ pub(super) enum Script {
     Submit,
     /// The same, also on a full one.
     SubmitFull,
+    /// Refused by no Redis.
+    Take,
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 20] = [
+pub(super) const TEXTS: [&str; 21] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
@@ -56,6 +58,7 @@ pub(super) const TEXTS: [&str; 20] = [
     include_str!("../../../redis/source_read.lua"),
     concat!("#!lua\n", include_str!("../../../redis/submit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/submit.lua")),
+    include_str!("../../../redis/take.lua"),
 ];
 
 /// The hashes of [`TEXTS`], as Redis answered them.

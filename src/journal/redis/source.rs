@@ -26,20 +26,34 @@ use super::connection::Connection;
 use super::error::unexpected;
 use super::inner::RedisInner;
 use super::intake::SourceReader;
+use super::read_guard::ReadGuard;
 use super::reply;
 use super::script::Script;
 use crate::config::{HAND_OVER_FIELDS_MAX, HAND_OVER_MAX, STORE_TIMEOUT};
-use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_RETAINED, RawEntry};
-use crate::journal::rejected::rejected_fields;
+use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, RawEntry};
+use crate::journal::rejected::{rejected_fields_of, too_large};
 use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
 
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
 pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -> Result<usize, RedisError> {
+    let mut guard = inner.source_guard.lock().clone();
+    let handed = hand_over_guarded(inner, &mut guard, max, block).await;
+    guard.note(handed.is_ok());
+    *inner.source_guard.lock() = guard;
+    handed
+}
+
+async fn hand_over_guarded(
+    inner: &RedisInner,
+    guard: &mut ReadGuard,
+    max: usize,
+    block: Duration,
+) -> Result<usize, RedisError> {
     let source = inner.keys.source();
     let max = max.clamp(1, HAND_OVER_MAX);
     let mut reader = match inner.source.lock().await.take() {
         Some(reader) => reader,
-        None => SourceReader::new(inner.connector.connect(&source).await?),
+        None => SourceReader::new(inner.connector.connect_for_scripts(&source).await?),
     };
     if reader.held.retry_is_due(Instant::now()) {
         reader.retry();
@@ -48,11 +62,11 @@ pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -
     if entries.is_empty() {
         let until_retry = reader.held.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
         let block = until_retry.map_or(block, |pause| block.min(pause));
-        entries = reader.read(&source, max, reader.after(), Some(block)).await?;
+        entries = reader.read((&inner.connector, &mut *guard), &source, max, reader.after(), Some(block)).await?;
     }
     // A caller may ask for fewer than were read ahead: the rest is read again, from the start.
     entries.truncate(max);
-    let Some((first, last)) = entries.first().zip(entries.last()).map(|(first, last)| (first.id, last.id)) else {
+    let Some((first, last)) = entries.first().zip(entries.last()).map(|(first, last)| (first.0.id, last.0.id)) else {
         *inner.source.lock().await = Some(reader);
         return Ok(0);
     };
@@ -78,7 +92,7 @@ pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -
     reader.handed_over(last);
     let (mut connection, after) = (reader.connection.clone(), reader.passed());
     let deleted = delete(&mut connection, &source, &ids);
-    let (deleted, ahead) = tokio::join!(deleted, reader.read(&source, max, after, None));
+    let (deleted, ahead) = tokio::join!(deleted, reader.read((&inner.connector, guard), &source, max, after, None));
     deleted?;
     reader.ahead = ahead?;
     *inner.source.lock().await = Some(reader);
@@ -110,20 +124,23 @@ impl Handed {
     }
 }
 
-fn by_shard(inner: &RedisInner, source: &str, entries: Vec<RawEntry>) -> BTreeMap<u16, Vec<Handed>> {
+fn by_shard(inner: &RedisInner, source: &str, entries: Vec<(RawEntry, Option<usize>)>) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
-    for mut entry in entries {
-        let id = entry.id;
+    for (mut entry, cut) in entries {
+        let (id, bytes) = (entry.id, cut.unwrap_or(entry.bytes()));
         let origin = origin_field(source, id);
-        let (shard, how, fields) = match destination(&entry) {
-            Ok(workspace) => {
+        let destination = destination(&entry);
+        let shard = destination.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
+        let (how, fields) = match too_large(bytes).or(destination.err()) {
+            None => {
                 entry.fields.push(origin);
-                (workspace.shard(inner.shards), "append", entry.fields)
+                ("append", entry.fields)
             }
-            Err(reason) => {
+            Some(reason) => {
+                let bytes = bytes + origin.0.len() + origin.1.len();
                 // First, so that it is kept however many fields there are.
                 entry.fields.insert(0, origin);
-                (0, "reject", rejected_fields(&entry, &reason, (inner.clock)()))
+                ("reject", rejected_fields_of(&entry, bytes, &reason, (inner.clock)()))
             }
         };
         shards.entry(shard).or_default().push(Handed { id, how, fields });
@@ -193,6 +210,7 @@ async fn hand_batch(inner: &RedisInner, source: &str, shard: u16, batch: &[Hande
     for _ in 0..VERDICTS_MAX {
         let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
         cmd.arg(source).arg(REJECTED_RETAINED).arg(&asked).arg(if is_new { "new" } else { "same" });
+        cmd.arg(REJECTED_BYTES_RETAINED);
         batch.iter().for_each(|entry| add(&mut cmd, entry));
         let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
         if let Value::Array(_) = answer {

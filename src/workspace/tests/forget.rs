@@ -1,8 +1,10 @@
+use crate::message::EntryId;
 use crate::workspace::decide::{self, MailResult};
 use crate::workspace::event::{Attempt, Event, Forgotten, MailId, MailState, MessagesSkipped};
 use crate::workspace::policy::Policy;
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
+use crate::workspace::time::Time;
 
 fn forget(state: &State) -> Option<Event> {
     decide::forget(state, "admin", at(500))
@@ -75,4 +77,47 @@ fn the_snapshot_of_a_workspace_that_was_never_forgotten_says_nothing_of_it() {
     let never = text(&state_of(&streak(MailState::Owed)));
     assert!(!never.contains("forgotten") && !never.contains("token_generation"), "{never}");
     assert!(text(&state_of(&past())).contains("\"forgotten\":13"));
+}
+
+#[test]
+fn a_log_is_old_when_nothing_of_it_is_younger() {
+    let at = |ms| Time::from_unix_ms(ms);
+    let skipped = |last_at, newest| {
+        let mut state = State::default();
+        state.skipped.count = 1;
+        (state.skipped.last_at, state.skipped.newest) = (Some(at(last_at)), newest);
+        state
+    };
+    let saved = |mut state: State| {
+        (state.seq, state.webhook.config) = (1, 1);
+        state
+    };
+    let newest = Some(EntryId { ms: 1, n: 0 });
+    let before = at(1_000);
+    for (state, expected) in [
+        (State::default(), None),
+        (skipped(999, newest), Some("forgotten")),
+        (skipped(1_000, newest), None),
+        // Its newest message was attempted, or is dropped already; what counts it is still kept.
+        (skipped(999, None), Some("forgotten")),
+        (saved(skipped(999, newest)), Some("dropped")),
+        (saved(skipped(1_000, newest)), None),
+        // There is nothing left to drop.
+        (saved(skipped(999, None)), None),
+        (saved(State::default()), None),
+    ] {
+        let event = decide::drop_log(&state, before, at(2_000));
+        let found = event.as_ref().map(|event| match event {
+            Event::Forgotten(_) => "forgotten",
+            Event::LogDropped(_) => "dropped",
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(found, expected, "{state:?}");
+        if let Some(event) = event {
+            let mut after = state.clone();
+            after.evolve(&event);
+            assert_eq!(decide::drop_log(&after, before, at(2_000)), None, "once");
+            assert_eq!((after.seq, &after.webhook), (state.seq, &state.webhook));
+        }
+    }
 }

@@ -111,6 +111,7 @@ async fn of_a_workspace(examples: &mut Examples) {
     publish("m-13").await;
     api.until("acme", "one is skipped", |webhook| webhook["skipped"]["count"] == 1).await;
     examples.shows("webhook-disabled-by-errors", &told(api.read("acme", "webhook").await));
+    examples.shows("workspaces", &told(api.get("/v1/workspaces?prefix=acme").await));
     examples.shows("history", &told(api.read("acme", "history").await));
     receiver.treat("acme", |manner| manner.status = 200);
     let body = examples.body("test", &endpoint);

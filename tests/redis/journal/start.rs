@@ -20,12 +20,23 @@ async fn a_redis_that_may_evict_is_refused_unless_that_is_allowed() {
     Redis::connect(&RedisOptions { allow_volatile: true, ..options(&server.url()) }).await.unwrap();
 }
 
+/// They delete keys with a TTL, and no key of ours has one.
 #[tokio::test]
-async fn a_redis_that_keeps_nothing_is_refused_unless_that_is_allowed_and_save_points_are_enough() {
+async fn a_redis_that_may_evict_keys_of_others_is_taken() {
+    let server = RedisServer::start();
+    for policy in ["volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"] {
+        let () = server.call(&["CONFIG", "SET", "maxmemory-policy", policy]);
+        Redis::connect(&options(&server.url())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_keeps_nothing_is_refused_whatever_is_allowed_and_save_points_are_enough() {
     let server = RedisServer::start_with(&["--appendonly", "no"]);
-    let sentence = refused(&options(&server.url())).await;
-    assert!(sentence.contains("appendonly yes") && sentence.contains("--allow-volatile-redis"), "{sentence}");
-    Redis::connect(&RedisOptions { allow_volatile: true, ..options(&server.url()) }).await.unwrap();
+    for allow_volatile in [false, true] {
+        let sentence = refused(&RedisOptions { allow_volatile, ..options(&server.url()) }).await;
+        assert_eq!(sentence, "Redis keeps nothing over a restart: set appendonly yes, or save points");
+    }
     let () = server.call(&["CONFIG", "SET", "save", "3600 1"]);
     Redis::connect(&options(&server.url())).await.unwrap();
 }

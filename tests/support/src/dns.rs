@@ -1,7 +1,7 @@
 //! A name server on a port of its own that answers as it is told, with the files that lead to it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,7 +57,16 @@ struct Shared {
 impl DnsServer {
     /// One that knows no name.
     pub fn start() -> Self {
-        let socket = UdpSocket::bind(("127.0.0.1", 0)).unwrap();
+        Self::listen((Ipv4Addr::LOCALHOST, 0).into())
+    }
+
+    /// The same on the port of name servers, on every address of this host.
+    pub fn start_everywhere() -> Self {
+        Self::listen((Ipv4Addr::UNSPECIFIED, 53).into())
+    }
+
+    fn listen(on: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(on).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let address = socket.local_addr().unwrap();
         let shared = Arc::<Shared>::default();

@@ -5,6 +5,7 @@ pub mod authority;
 pub mod dns;
 pub mod endpoint;
 pub mod held_out;
+pub mod namespace;
 pub mod process;
 pub mod proxy;
 pub mod redis_cluster;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +39,8 @@ struct State {
     /// Counts the cuts: a connection ends when it changes.
     cuts: watch::Sender<usize>,
     accepted: AtomicUsize,
+    /// Seconds that Redis' clock is made to be ahead, in its answers to TIME.
+    time_ahead: AtomicI64,
 }
 
 /// A connection's two directions.
@@ -57,6 +59,7 @@ impl Proxy {
             mode: watch::Sender::new(Mode::Forward),
             cuts: watch::Sender::new(0),
             accepted: AtomicUsize::new(0),
+            time_ahead: AtomicI64::new(0),
         });
         let accepting = tokio::spawn(accept(listener, port, Arc::clone(&state)));
         Self { address, state, accepting }
@@ -77,6 +80,11 @@ impl Proxy {
     /// Cuts every connection that is open now.
     pub fn cut(&self) {
         self.state.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// From now on Redis' clock shows so many seconds more in its answers to TIME. What its scripts read stays as it is.
+    pub fn set_time_ahead(&self, seconds: i64) {
+        self.state.time_ahead.store(seconds, Ordering::SeqCst);
     }
 
     /// Connections accepted so far.
@@ -142,8 +150,25 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
             Mode::BlackHole => false,
             _ => true,
         };
+        if direction == Direction::Answer {
+            shift_time(&mut buffer[..count], state.time_ahead.load(Ordering::SeqCst));
+        }
         if pass && to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
+    }
+}
+
+/// Adds to the seconds in an answer to TIME: a list of two texts, seconds since 1970 and at most six digits.
+fn shift_time(answers: &mut [u8], seconds: i64) {
+    const HEAD: &[u8] = b"*2\r\n$10\r\n";
+    let digits = HEAD.len()..HEAD.len() + 10;
+    for at in 0..answers.len() {
+        let Some(answer) = answers.get_mut(at..at + digits.end) else { return };
+        if seconds == 0 || !answer.starts_with(HEAD) || !answer[digits.clone()].iter().all(u8::is_ascii_digit) {
+            continue;
+        }
+        let shown: i64 = std::str::from_utf8(&answer[digits.clone()]).unwrap().parse().unwrap();
+        answer[digits.clone()].copy_from_slice(format!("{:010}", shown + seconds).as_bytes());
     }
 }

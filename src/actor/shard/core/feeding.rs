@@ -11,7 +11,7 @@ use crate::actor::protocol::{Item, ToWorkspace};
 use crate::actor::shard::entry::{raw_of, read_command, read_message};
 use crate::actor::shard::intake::Behind;
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
-use crate::journal::rejected::rejected_fields;
+use crate::journal::rejected::{rejected_fields_of, too_large};
 use crate::message::{EntryId, WorkspaceId};
 
 /// What was taken up, by workspace, in stream order.
@@ -41,8 +41,12 @@ impl ShardCore {
             return;
         }
         let mut taken = Taken::default();
+        let cut: HashMap<EntryId, usize> = polled.cut.into_iter().collect();
         for entry in polled.messages {
-            self.take_forward(entry, &mut taken, now);
+            match cut.get(&entry.id).filter(|_| !self.table.knows(entry.id)) {
+                Some(bytes) => self.reject_cut(&entry, *bytes, now),
+                None => self.take_forward(entry, &mut taken, now),
+            }
         }
         self.table.read_ended();
         self.feed(taken, now);
@@ -89,13 +93,20 @@ impl ShardCore {
     /// Sets an entry aside that is no valid message.
     fn reject(&mut self, entry: &RawEntry, reason: &str, now: Instant) {
         self.table.take_rejected(entry.id, entry.bytes());
-        self.push_rejection(entry, reason, now);
+        self.push_rejection(entry, entry.bytes(), reason, now);
     }
 
-    fn push_rejection(&mut self, entry: &RawEntry, reason: &str, now: Instant) {
+    /// Sets an entry aside that has so many bytes and was not read whole.
+    fn reject_cut(&mut self, entry: &RawEntry, bytes: usize, now: Instant) {
+        self.table.take_rejected(entry.id, entry.bytes());
+        let reason = too_large(bytes).unwrap_or_else(|| "the entry was not read whole".to_owned());
+        self.push_rejection(entry, bytes, &reason, now);
+    }
+
+    fn push_rejection(&mut self, entry: &RawEntry, bytes: usize, reason: &str, now: Instant) {
         warn!(shard = self.identity.shard, entry = %entry.id, reason, "An entry was rejected.");
         self.rejections.count(reason);
-        let fields = rejected_fields(entry, reason, (self.clock)());
+        let fields = rejected_fields_of(entry, bytes, reason, (self.clock)());
         let rejected = vec![Rejected { id: entry.id, fields }];
         self.committer.push(Step { settled: vec![entry.id], rejected, ..Step::default() }, None, now);
     }
@@ -109,7 +120,8 @@ impl ShardCore {
         {
             registered.waiting = registered.waiting.saturating_sub(1);
         }
-        self.push_rejection(&raw_of(workspace, &item), "the service failed twice over this message", now);
+        let raw = raw_of(workspace, &item);
+        self.push_rejection(&raw, raw.bytes(), "the service failed twice over this message", now);
         true
     }
 

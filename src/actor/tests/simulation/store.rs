@@ -49,6 +49,7 @@ impl SimulatedStore {
             messages: poll.messages.map(|from| after(&self.messages, from)).unwrap_or_default(),
             commands: poll.commands.map(|from| after(&self.commands, from)).unwrap_or_default(),
             length: poll.probe.then_some(self.messages.len() as u64),
+            ..Polled::default()
         }
     }
 

@@ -46,14 +46,27 @@ impl WorkspaceCore {
                     step.mails_ended.push(ended.mail);
                 }
                 Event::Forgotten(_) => step.forget = true,
+                Event::LogDropped(_) => step.drop_log = true,
                 _ => {}
             }
         }
         if due {
-            step.snapshot = Some(sealed_snapshot(&self.context.keyring, &self.id, &self.state));
+            // Of one that was never seen not even a snapshot stays.
+            let is_never_seen = step.forget && self.state == State::default();
+            step.snapshot = (!is_never_seen).then(|| sealed_snapshot(&self.context.keyring, &self.id, &self.state));
             self.since_snapshot = 0;
+            self.list(&mut step);
         }
         step
+    }
+
+    /// Says with which status the workspace is listed, when that is another; one that is forgotten is not listed.
+    fn list(&mut self, step: &mut Step) {
+        let status = (!step.forget).then(|| self.state.status());
+        if status != self.listed {
+            self.listed = status;
+            step.listed = status;
+        }
     }
 
     /// The mail of that kind that the event just applied owes.
@@ -117,6 +130,9 @@ fn log_event(workspace: &WorkspaceId, event: &Event) {
             info!(%workspace, by = discarded.by, "What waited for a workspace was discarded.");
         }
         Event::Forgotten(forgotten) => info!(%workspace, by = forgotten.by, "A workspace was forgotten."),
+        Event::LogDropped(_) => {
+            info!(%workspace, "The log of a workspace was dropped: it is older than --log-max-age.")
+        }
         Event::AttemptDelivered(_)
         | Event::AttemptFailed(_)
         | Event::MessagesSkipped(_)

@@ -154,6 +154,8 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),
         descriptors: raise_descriptor_limit(),
         names: NameSource::default(),
+        canary: None,
+        log_max_age: None,
     }
 }
 

@@ -51,6 +51,10 @@ fn every_flag_reaches_the_configuration() {
         "--deny-net",
         "127.0.0.9,10.0.0.0/24",
         "--require-https",
+        "--canary",
+        "https://status.example.com/ok?from=outbound",
+        "--log-max-age",
+        "90d",
         "--smtp-url",
         "smtp://localhost:2525",
         "--mail-from",
@@ -80,6 +84,8 @@ fn every_flag_reaches_the_configuration() {
     );
     assert_eq!(config.reach.deny, ["127.0.0.9".parse().unwrap(), "10.0.0.0/24".parse().unwrap()]);
     assert!(config.reach.require_https);
+    assert_eq!(config.log_max_age, Some(Duration::from_secs(90 * 24 * 60 * 60)));
+    assert_eq!(config.canary, Some("https://status.example.com/ok?from=outbound".parse().unwrap()));
     assert_eq!(config.public_url.as_deref(), Some("https://example.com/outbound"));
     assert_eq!(config.mail.map(|mail| mail.from).as_deref(), Some("outbound@example.com"));
     assert_eq!((config.shards, config.in_flight_max), (Some(64), 100));
@@ -113,6 +119,12 @@ fn flags_that_cannot_hold_are_refused_with_a_sentence() {
     refused(&["--journal-compression", "zstd"], "--journal-compression zstd is for a Redis journal");
     refused(&["--journal-compression", "gzip"], "--journal-compression");
     refused(&["--public-url", "ftp://example.com"], "--public-url");
+    refused(&["--log-max-age", "0s"], "from 1s to 3650d");
+    refused(&["--log-max-age", "500ms"], "from 1s to 3650d");
+    refused(&["--log-max-age", "4000d"], "from 1s to 3650d");
+    refused(&["--canary", "status.example.com"], "write http:// or https://");
+    refused(&["--canary", "tcp://status.example.com:53"], "write http:// or https://");
+    refused(&["--canary", "https://u@status.example.com"], "without a user name");
 }
 
 #[test]

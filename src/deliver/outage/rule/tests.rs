@@ -68,19 +68,19 @@ fn an_outage_holds_until_a_host_is_reached_and_counts_what_it_set_aside() {
     for host in ["a", "b", "c"] {
         rule.failed(host, start);
     }
-    assert!(rule.admits("a", start), "nothing is paused before");
+    assert!(rule.admits("a", true, start), "nothing is paused before");
     assert_eq!(rule.judge(start, start, at(10)), Some(Verdict::Outage));
     // The others that were held, and new ones, are not held any longer.
     assert_eq!(rule.judge(at(3), at(9), at(10)), Some(Verdict::Outage));
     assert_eq!(rule.judge(at(11), at(12), at(12)), Some(Verdict::Outage));
     // Who failed is probed once a second, every other host is attempted as ever.
-    assert!(rule.admits("a", at(12)));
-    assert!(!rule.admits("a", at(12)));
-    assert!(rule.admits("a", at(13)));
-    assert!(rule.admits("d", at(13)) && rule.admits("d", at(13)));
+    assert!(rule.admits("a", true, at(12)));
+    assert!(!rule.admits("a", true, at(12)) && !rule.admits("b", false, at(12)));
+    assert!(rule.admits("a", true, at(13)));
+    assert!(rule.admits("d", true, at(13)) && rule.admits("d", true, at(13)));
     assert_eq!(rule.reached(at(20)), Some(Over { lasted: seconds(10), set_aside: 3 }));
     assert_eq!(rule.reached(at(20)), None);
-    assert!(rule.admits("a", at(20)) && rule.admits("a", at(20)));
+    assert!(rule.admits("a", true, at(20)) && rule.admits("a", true, at(20)));
     // What began before that may have been lost in it; what begins later is judged anew.
     assert_eq!(rule.judge(at(19), at(24), at(24)), Some(Verdict::Outage));
     assert_eq!(rule.judge(at(21), at(24), at(24)), None);

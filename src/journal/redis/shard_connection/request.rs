@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::journal::port::{
-    ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LoadError, ShardConnectionError, ShardRequest, ShardResponse,
+    ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LoadError, RawEntry, ShardConnectionError, ShardRequest, ShardResponse,
 };
 use crate::journal::redis::commit::Bodies;
 use crate::journal::redis::connection::Connection;
@@ -19,7 +19,9 @@ use crate::journal::redis::connector::Connector;
 use crate::journal::redis::error::{ErrorClass, classify, is_away};
 use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
+use crate::journal::redis::take::{self, ReadFrom};
 use crate::journal::redis::{commit, read, reply};
+use crate::journal::rejected::ENTRY_BYTES_MAX;
 use crate::journal::replay::{self, Stored};
 use crate::message::WorkspaceId;
 
@@ -65,9 +67,9 @@ impl Sent {
                 read::command(connector, keys, workspace, read::AttemptRange::Last)
             }
             ShardRequest::CatchUp { from, to, count } => {
-                let mut cmd = redis::cmd("XRANGE");
-                cmd.arg(keys.messages()).arg(from.to_string()).arg(to.to_string()).arg("COUNT").arg(*count);
-                cmd
+                // Its end is told by the count, so no other bound may end it.
+                let (from, to, bytes) = (ReadFrom::At(*from), to.to_string(), count.saturating_mul(ENTRY_BYTES_MAX));
+                take::command(connector, &keys.messages(), from, &to, *count, bytes)
             }
             ShardRequest::Present(entries) => {
                 let mut cmd = connector.script(Script::Present, &[keys.messages()]);
@@ -144,7 +146,7 @@ impl Sent {
                     .and_then(|(stored, last)| replay::newest(&workspace, &stored.attempts, last.as_deref()));
                 ShardResponse::Newest { workspace, command, newest }
             }
-            ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(reply::entries).map_err(failed)?),
+            ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(caught_up).map_err(failed)?),
             ShardRequest::Present(_) => {
                 let ids = answer.and_then(reply::list).map_err(failed)?;
                 let ids = ids.into_iter().map(reply::id).collect::<Result<_, _>>();
@@ -228,6 +230,15 @@ fn tell(lease: &ShardLease, counts: Vec<Value>) -> Result<(), RedisError> {
         warn!(shard = lease.shard, dropped, "the rejected stream is full: its oldest entries were deleted");
     }
     Ok(())
+}
+
+/// Entries of a catch-up. One that was cut was set aside when it was read forward: nothing of it is of use.
+fn caught_up(answer: Value) -> Result<Vec<RawEntry>, RedisError> {
+    let emptied = |(entry, cut): (RawEntry, Option<usize>)| match cut {
+        None => entry,
+        Some(_) => RawEntry { id: entry.id, fields: Vec::new() },
+    };
+    Ok(reply::taken(answer)?.into_iter().map(emptied).collect())
 }
 
 /// What is stored of a workspace, with its newest skipped message as stored. An answer that stays an error is

@@ -1,0 +1,87 @@
+//! Asks a host of the operator's whether this node's network works, in place of the hosts that fail.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Uri};
+use tokio::time::{Instant, timeout_at};
+use url::{Position, Url};
+
+use super::classify;
+use super::connection::{EndpointConnector, ExchangeError, platform_roots};
+use super::courier::{CourierError, CourierOptions};
+use super::guard::Guard;
+use super::names::SystemNames;
+use super::outage::Outage;
+use super::resolve::Resolver;
+use super::sockets::Sockets;
+use super::target::AGENT;
+use crate::config::OUTAGE_PROBE_EVERY;
+use crate::config::network::EgressRules;
+
+/// Asks it while failures are in doubt and during an outage: one that is reached ends both.
+#[derive(Debug)]
+pub struct Canary {
+    url: Url,
+    uri: Uri,
+    connector: EndpointConnector,
+    sockets: Sockets,
+    outage: Arc<Outage>,
+    timeout: Duration,
+}
+
+impl Canary {
+    /// One at `url`; it may be anywhere, for the operator says where. From now on nobody else is probed.
+    ///
+    /// # Errors
+    /// The TLS client cannot be set up.
+    pub fn new(url: Url, options: &CourierOptions) -> Result<Self, CourierError> {
+        let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
+        let guard = Guard::new(EgressRules { allow: everywhere, ..EgressRules::default() });
+        let patience = options.timeout * 4 / 5;
+        let failed = |error: Box<dyn Error + Send + Sync>| CourierError(error);
+        let names = SystemNames::new(options.egress.names.clone(), patience).map_err(|error| failed(error.into()))?;
+        let resolver = Resolver::new(guard, names, patience, 2);
+        let connector = EndpointConnector::new(resolver, platform_roots(), options.timeout);
+        let connector = connector.map_err(|error| failed(error.into()))?;
+        let uri = url.as_str().parse().map_err(|error: hyper::http::uri::InvalidUri| failed(error.into()))?;
+        let outage = Arc::clone(&options.egress.outage);
+        outage.probe_none();
+        Ok(Self { url, uri, connector, sockets: Sockets::new(1), outage, timeout: options.timeout })
+    }
+
+    /// Asks it whenever there is reason to, for as long as the service runs.
+    pub async fn watch(self) {
+        loop {
+            if self.outage.is_in_doubt() {
+                let deadline = Instant::now() + self.timeout;
+                // It was reached or not: what it answers is of no interest.
+                drop(timeout_at(deadline, self.ask()).await);
+            }
+            tokio::time::sleep(OUTAGE_PROBE_EVERY).await;
+        }
+    }
+
+    async fn ask(&self) -> Result<(), ExchangeError> {
+        let socket = self.sockets.take(|| ()).await.map_err(|none| ExchangeError::Connect(none.into()))?;
+        let connected = self.connector.connect(&self.uri, socket, || self.outage.reached()).await;
+        if let Err(ExchangeError::Connect(error)) = &connected
+            && classify::is_refusal(&**error)
+        {
+            self.outage.reached();
+        }
+        let mut connection = connected?;
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = self.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        if let Ok(host) = HeaderValue::from_str(&self.url[Position::BeforeHost..Position::AfterPort]) {
+            request.headers_mut().insert(HOST, host);
+        }
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        connection.http.send_request(request).await.map(drop).map_err(ExchangeError::Http)
+    }
+}
