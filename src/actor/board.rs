@@ -304,7 +304,7 @@ mod tests {
         assert_eq!(board.report().reasons, ["which shards this node runs is not decided yet"]);
         let assigned = set("0-7");
         let standing = NodeStanding { decided: true, assigned, ..NodeStanding::default() };
-        board.stand(standing.clone());
+        board.stand(standing);
         assert_eq!(
             board.report().reasons,
             ["of the shards 0-7 assigned to this node shards 0-7 are not held: it is about to be acquired"]

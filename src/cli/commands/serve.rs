@@ -365,13 +365,7 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
     if args.static_shards.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
         return Err(ConfigError::EmbeddedStaticShards.into());
     }
-    let durability = match (args.durability, &journal) {
-        (DurabilityArg::Memory, _) => Durability::Memory,
-        (DurabilityArg::Replicated, JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedReplica.into()),
-        // What the embedded journal answers is on disk.
-        (DurabilityArg::Local, _) => Durability::Local,
-        (DurabilityArg::Replicated, _) => Durability::Replicated,
-    };
+    let durability = durability(args, &journal)?;
     let source_form = source_form(args, &journal)?;
     Ok(Config {
         journal,
@@ -400,6 +394,17 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         canary: args.canary.clone(),
         log_max_age: args.log_max_age,
     })
+}
+
+/// When what is stored counts as stored.
+fn durability(args: &ServeArgs, journal: &JournalConfig) -> Result<Durability, ConfigError> {
+    match (args.durability, journal) {
+        (DurabilityArg::Memory, _) => Ok(Durability::Memory),
+        // What the embedded journal answers is on disk.
+        (DurabilityArg::Local, _) => Ok(Durability::Local),
+        (DurabilityArg::Replicated, JournalConfig::Redis { .. }) => Ok(Durability::Replicated),
+        (DurabilityArg::Replicated, JournalConfig::Embedded(_)) => Err(ConfigError::EmbeddedReplica),
+    }
 }
 
 /// How the entries of sources are read.

@@ -148,10 +148,8 @@ impl Node {
                         (self.phases[place], self.nonces[place]) = (ShardPhase::Held, acquired);
                     }
                 }
-                (ShardPhase::Held, Some(nonce)) => {
-                    if rng.random_bool(0.3) && !store.commit(shard, nonce) {
-                        (self.phases[place], self.nonces[place]) = (ShardPhase::Acquiring, None);
-                    }
+                (ShardPhase::Held, Some(nonce)) if rng.random_bool(0.3) && !store.commit(shard, nonce) => {
+                    (self.phases[place], self.nonces[place]) = (ShardPhase::Acquiring, None);
                 }
                 (ShardPhase::Leaving, nonce) if rng.random_bool(0.5) => {
                     if let Some(nonce) = nonce {
