@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -18,18 +19,20 @@ use uuid::Uuid;
 use crate::actor::{self, Handle};
 use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
 use crate::deliver::{self, Egress, Guard};
-use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
+use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, SendTestMail, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
 use crate::journal::port::StoreError;
 use crate::journal::redis::{self, Redis, RedisOptions};
-use crate::notify::{self, Mailer};
+use crate::notify::{self, Mailer, TestMail};
 use crate::workspace::Time;
+use crate::workspace::decide::MailResult;
 
 /// The service, started and listening, but not answering requests yet.
 pub struct App {
     config: Config,
     access: Access,
+    test_mail: Option<SendTestMail>,
     journal: Arc<dyn Journal>,
     shards: Handle,
     listener: TcpListener,
@@ -149,6 +152,7 @@ impl App {
             Some(mailer) => Some(mailer),
             None => configured_mailer(&config)?,
         };
+        let test_mail = mailer.clone().map(test_mails);
         let (journal, prefix) = open(&config).await?;
         let shares = DescriptorShares::of(config.descriptors, journal.shards());
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
@@ -178,7 +182,7 @@ impl App {
             clock: now,
         })?;
         info!(%address, shards = journal.shards(), node, "The service has started.");
-        Ok(Self { config, access, journal, shards, listener, address, strangers_max: shares.facade / 4 })
+        Ok(Self { config, access, test_mail, journal, shards, listener, address, strangers_max: shares.facade / 4 })
     }
 
     /// Where the facade listens.
@@ -192,7 +196,7 @@ impl App {
     /// # Errors
     /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
-        let Self { config, access, journal, mut shards, listener, strangers_max, .. } = self;
+        let Self { config, access, test_mail, journal, mut shards, listener, strangers_max, .. } = self;
         let (report, waiting, watched) = (shards.reporter(), shards.waiting(), Arc::clone(&journal));
         let readiness = move || {
             let report = report();
@@ -215,6 +219,7 @@ impl App {
             fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),
             waiting,
+            test_mail,
         };
         let mut ended = Ok(());
         let stop = async {
@@ -231,6 +236,20 @@ impl App {
         info!("The service has stopped.");
         ended
     }
+}
+
+/// How the facade sends a test mail.
+fn test_mails(mailer: Mailer) -> SendTestMail {
+    Arc::new(move |workspace, to, url| {
+        let (mailer, mail) = (mailer.clone(), TestMail { workspace, to, url, at: now() });
+        let sent = async move {
+            match mailer.send_test(&mail).await {
+                MailResult::Sent => Ok(()),
+                MailResult::Refused(why) | MailResult::Later(why) => Err(why),
+            }
+        };
+        sent.boxed()
+    })
 }
 
 /// The mailer that the configuration asks for.
