@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -20,18 +21,20 @@ use uuid::Uuid;
 use crate::actor::{self, Handle};
 use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, ShardSet};
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
-use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, TokenKey};
+use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
 use crate::journal::port::{NodeRecord, StoreError};
 use crate::journal::redis::{self, Redis, RedisOptions};
-use crate::notify::{self, Mailer};
+use crate::notify::{self, Mailer, TestMail};
 use crate::workspace::Time;
+use crate::workspace::decide::MailResult;
 
 /// The service, started and listening, but not answering requests yet.
 pub struct App {
     config: Config,
     access: Access,
+    test_mail: Option<SendTestMail>,
     journal: Arc<dyn Journal>,
     shards: Handle,
     listener: TcpListener,
@@ -160,6 +163,7 @@ impl App {
             Some(mailer) => Some(mailer),
             None => configured_mailer(&config)?,
         };
+        let test_mail = mailer.clone().map(test_mails);
         let (journal, prefix) = open(&config).await?;
         let record = NodeRecord {
             token_key: access.key.print(),
@@ -196,7 +200,7 @@ impl App {
         })?;
         info!(%address, shards = journal.shards(), node, "The service has started.");
         let strangers_max = shares.facade / 4;
-        Ok(Self { config, access, journal, shards, listener, address, canary, strangers_max })
+        Ok(Self { config, access, test_mail, journal, shards, listener, address, canary, strangers_max })
     }
 
     /// Where the facade listens.
@@ -210,7 +214,7 @@ impl App {
     /// # Errors
     /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
-        let Self { config, access, journal, mut shards, listener, canary, strangers_max, .. } = self;
+        let Self { config, access, test_mail, journal, mut shards, listener, canary, strangers_max, .. } = self;
         let canary = canary.map(|canary| tokio::spawn(canary.watch()));
         let walk = config
             .log_max_age
@@ -240,6 +244,7 @@ impl App {
             fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),
             waiting,
+            test_mail,
         };
         let mut ended = Ok(());
         let stop = async {
@@ -278,6 +283,20 @@ fn record(config: &Config, shards: u16, node: &str, address: SocketAddr) -> Resu
         version: env!("CARGO_PKG_VERSION").to_owned(),
         static_shards,
         ..NodeRecord::default()
+    })
+}
+
+/// How the facade sends a test mail.
+fn test_mails(mailer: Mailer) -> SendTestMail {
+    Arc::new(move |workspace, to, url| {
+        let (mailer, mail) = (mailer.clone(), TestMail { workspace, to, url, at: now() });
+        let sent = async move {
+            match mailer.send_test(&mail).await {
+                MailResult::Sent => Ok(()),
+                MailResult::Refused(why) | MailResult::Later(why) => Err(why),
+            }
+        };
+        sent.boxed()
     })
 }
 

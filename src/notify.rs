@@ -22,8 +22,8 @@ use rustls::RootCertStore;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-pub use self::compose::CapturedMail;
-use self::compose::{Composed, compose};
+pub use self::compose::{CapturedMail, TestMail};
+use self::compose::{ComposeError, Composed, compose, compose_test};
 pub use self::hello::InvalidHello;
 use self::relay::Relay;
 pub use self::relay::UrlError;
@@ -135,8 +135,17 @@ impl Mailer {
     /// later, and as much again when it must wait for its turn. `mail` is what the outbox stores: a
     /// repeated call with it carries the same Message-ID.
     pub async fn send(&self, mail: &OwedMail) -> MailResult {
+        self.send_composed(compose(mail, &self.0.from, self.0.public_url.as_deref())).await
+    }
+
+    /// Hands a test mail over, in the same way.
+    pub async fn send_test(&self, mail: &TestMail) -> MailResult {
+        self.send_composed(compose_test(mail, &self.0.from, self.0.public_url.as_deref())).await
+    }
+
+    async fn send_composed(&self, composed: Result<Composed, ComposeError>) -> MailResult {
         let mailer = &*self.0;
-        let composed = match compose(mail, &mailer.from, mailer.public_url.as_deref()) {
+        let composed = match composed {
             Ok(composed) => composed,
             Err(error) => return MailResult::Refused(format!("{error}.")),
         };

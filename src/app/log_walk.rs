@@ -61,7 +61,8 @@ impl LogWalk {
     async fn drop_log(&self, workspace: &WorkspaceId) {
         let at = (self.clock)();
         let action = Action::DropLog { before: at.minus(self.max_age) };
-        let command = Command { at, expires_at: at.plus(self.answer_wait), by: SERVICE.to_owned(), if_match: None, action };
+        let command =
+            Command { at, expires_at: at.plus(self.answer_wait), by: SERVICE.to_owned(), if_match: None, action };
         if let Err(error) = self.journal.submit(workspace, &command, self.answer_wait).await {
             debug!(%workspace, error = &error as &dyn Error, "An old log could not be dropped now.");
         }

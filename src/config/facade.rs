@@ -33,6 +33,14 @@ pub const STRANGER_CONNECTIONS_MAX: usize = 1_024;
 const _: () = assert!(CONNECTIONS_MAX + STRANGER_CONNECTIONS_MAX == FACADE_CONNECTIONS_MAX);
 /// Connections to the built-in receiver at a time, whose callers have no tokens.
 pub const RECEIVER_CONNECTIONS_MAX: usize = 4_096;
+/// Test mails of one workspace within [`TEST_MAIL_SPAN`]: who may save may write any address.
+pub const TEST_MAILS_PER_WORKSPACE: usize = 3;
+/// Test mails of a node within [`TEST_MAIL_SPAN`].
+pub const TEST_MAILS_MAX: usize = 1_000;
+/// See [`TEST_MAILS_PER_WORKSPACE`].
+pub const TEST_MAIL_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the mail server may take for a test mail that somebody waits for.
+pub const TEST_MAIL_WAIT: Duration = Duration::from_secs(20);
 /// Changes that whoever saved too late is told at most.
 pub const CHANGES_TOLD_MAX: usize = 10;
 /// Tags of one `If-Match`: nobody has seen more revisions at once, and they are stored with the command.

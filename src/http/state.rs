@@ -17,6 +17,7 @@ use super::problem::{Problem, ProblemKind};
 use super::reader::StoreReader;
 use super::sending::Sending;
 use super::shares::Shares;
+use super::test_mails::{SendTestMail, TestMails};
 use crate::config::{
     COMMANDS_PER_WORKSPACE, PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE, REQUESTS_AT_ONCE,
 };
@@ -55,6 +56,8 @@ pub struct Facade {
     pub readiness: ReadReadiness,
     /// Says what waits of a workspace, as far as this node knows.
     pub waiting: ReadWaiting,
+    /// Sends a test mail; without a mail server there is none.
+    pub test_mail: Option<SendTestMail>,
 }
 
 /// Says whether this node does its work.
@@ -97,6 +100,7 @@ pub(super) struct FacadeState {
     pub(super) live: LiveStreams,
     pub(super) places: RequestPlaces,
     pub(super) sending: Sending,
+    pub(super) test_mails: TestMails,
     /// Commands that wait for their answers.
     commands: Shares,
     /// Bodies of many messages that are taken in.
@@ -119,7 +123,18 @@ impl FacadeState {
         let commands = Shares::new(REQUESTS_AT_ONCE, COMMANDS_PER_WORKSPACE);
         let bodies = Shares::new(PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE);
         let (places, sending) = (RequestPlaces::new(), Sending::new());
-        Self { facade, reader, failures: Failures::default(), live, places, sending, commands, bodies, description }
+        Self {
+            facade,
+            reader,
+            failures: Failures::default(),
+            live,
+            places,
+            sending,
+            test_mails: TestMails::default(),
+            commands,
+            bodies,
+            description,
+        }
     }
 
     /// Submits `action` and waits for its answer: [`Facade::answer_wait`], and for a test as much longer

@@ -6,11 +6,13 @@ use lettre::Address;
 use lettre::message::header::{Header, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
 
-use super::template::{Words, render};
+use super::template::{Words, render, render_test};
 use super::text::one_line;
 use crate::journal::port::OwedMail;
+use crate::message::WorkspaceId;
 use crate::workspace::event::MailKind;
 use crate::workspace::owner_address::in_ascii;
+use crate::workspace::time::Time;
 
 /// Characters of a wrong address that an error repeats.
 const ADDRESS_SHOWN_MAX: usize = 120;
@@ -54,53 +56,90 @@ pub(super) enum ComposeError {
 
 /// Composes `mail`, sent by `from`, with a link to `public_url`'s screen of the workspace.
 pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>) -> Result<Composed, ComposeError> {
-    // Nothing that goes out depends on a server that takes domains beyond ASCII.
-    let to: Address =
-        in_ascii(&mail.to).parse().map_err(|_| ComposeError::Address(one_line(&mail.to, ADDRESS_SHOWN_MAX)))?;
-    let screen =
-        public_url.map(|base| format!("{}/workspaces/{}/outbound", base.trim_end_matches('/'), mail.workspace));
-    let Words { subject, text, html } = render(mail, screen.as_deref());
-    let message_id = message_id(mail, from);
-    // "=_" cannot occur in quoted-printable text, and no line of ours begins with "--".
-    let parts = MultiPart::builder()
-        .kind(MultiPartKind::Alternative)
-        .boundary(format!("=_{}_{}", mail.id.owed_by, mail.at.unix_ms()))
-        .singlepart(SinglePart::plain(text.clone()))
-        .singlepart(SinglePart::html(html.clone()));
-    let message = lettre::Message::builder()
-        .from(from.clone())
-        .to(to.clone().into())
-        .subject(subject.clone())
-        .date(date(mail))
-        .message_id(Some(message_id.clone()))
-        .header(AutoSubmitted)
-        .multipart(parts)?;
-    let mail = CapturedMail { to: mail.to.clone(), message_id, subject, text, html, raw: message.formatted() };
-    Ok(Composed { to, mail })
-}
-
-/// The same for every hand-over of one mail, so that a receiver recognises a repetition after an
-/// unknown outcome. The time is part of it because a store that lost writes assigns a seq again. What RFC 5322
-/// section 3.6.4 does not allow is written as `=` and two hex digits.
-fn message_id(mail: &OwedMail, from: &Mailbox) -> String {
-    let mut workspace = String::new();
-    for byte in mail.workspace.as_str().bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => workspace.push(char::from(byte)),
-            other => workspace.push_str(&format!("={other:02X}")),
-        }
-    }
+    let words = render(mail, screen(&mail.workspace, public_url).as_deref());
     let kind = match mail.id.kind {
         MailKind::Disabled => "",
         MailKind::Warning => "warning.",
         MailKind::Recovered => "recovered.",
     };
-    format!("<{workspace}.{}.{kind}{}@{}>", mail.id.owed_by, mail.at.unix_ms(), from.email.domain())
+    let message_id = message_id(&mail.workspace, &format!("{}.{kind}", mail.id.owed_by), mail.at, from);
+    written(words, &mail.to, mail.at, mail.id.owed_by, message_id, from)
+}
+
+/// A mail that somebody asked for, to see that mails arrive.
+#[derive(Debug, Clone)]
+pub struct TestMail {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// To whom.
+    pub to: String,
+    /// The webhook's address.
+    pub url: Option<String>,
+    /// When it was asked for.
+    pub at: Time,
+}
+
+/// Composes a test mail, as [`compose`] does others.
+pub(super) fn compose_test(
+    mail: &TestMail,
+    from: &Mailbox,
+    public_url: Option<&str>,
+) -> Result<Composed, ComposeError> {
+    let screen = screen(&mail.workspace, public_url);
+    let words = render_test(&mail.workspace, mail.url.as_deref(), screen.as_deref());
+    written(words, &mail.to, mail.at, 0, message_id(&mail.workspace, "test.", mail.at, from), from)
+}
+
+fn screen(workspace: &WorkspaceId, public_url: Option<&str>) -> Option<String> {
+    public_url.map(|base| format!("{}/workspaces/{workspace}/outbound", base.trim_end_matches('/')))
+}
+
+fn written(
+    words: Words,
+    to: &str,
+    at: Time,
+    number: u64,
+    message_id: String,
+    from: &Mailbox,
+) -> Result<Composed, ComposeError> {
+    let Words { subject, text, html } = words;
+    // Nothing that goes out depends on a server that takes domains beyond ASCII.
+    let address: Address = in_ascii(to).parse().map_err(|_| ComposeError::Address(one_line(to, ADDRESS_SHOWN_MAX)))?;
+    // "=_" cannot occur in quoted-printable text, and no line of ours begins with "--".
+    let parts = MultiPart::builder()
+        .kind(MultiPartKind::Alternative)
+        .boundary(format!("=_{number}_{}", at.unix_ms()))
+        .singlepart(SinglePart::plain(text.clone()))
+        .singlepart(SinglePart::html(html.clone()));
+    let message = lettre::Message::builder()
+        .from(from.clone())
+        .to(address.clone().into())
+        .subject(subject.clone())
+        .date(date(at))
+        .message_id(Some(message_id.clone()))
+        .header(AutoSubmitted)
+        .multipart(parts)?;
+    let mail = CapturedMail { to: to.to_owned(), message_id, subject, text, html, raw: message.formatted() };
+    Ok(Composed { to: address, mail })
+}
+
+/// The same for every hand-over of one mail, so that a receiver recognises a repetition after an
+/// unknown outcome. The time is part of it because a store that lost writes assigns a seq again. What RFC 5322
+/// section 3.6.4 does not allow is written as `=` and two hex digits.
+fn message_id(workspace: &WorkspaceId, which: &str, at: Time, from: &Mailbox) -> String {
+    let mut name = String::new();
+    for byte in workspace.as_str().bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => name.push(char::from(byte)),
+            other => name.push_str(&format!("={other:02X}")),
+        }
+    }
+    format!("<{name}.{which}{}@{}>", at.unix_ms(), from.email.domain())
 }
 
 /// When the mail became owed: that is when its words were complete (RFC 5322 section 3.6.1).
-fn date(mail: &OwedMail) -> SystemTime {
-    let since_epoch = u64::try_from(mail.at.unix_ms()).unwrap_or(0);
+fn date(at: Time) -> SystemTime {
+    let since_epoch = u64::try_from(at.unix_ms()).unwrap_or(0);
     SystemTime::UNIX_EPOCH + Duration::from_millis(since_epoch)
 }
 

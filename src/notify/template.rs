@@ -4,6 +4,7 @@ use url::Url;
 
 use super::text::{escape, moment, one_line};
 use crate::journal::port::OwedMail;
+use crate::message::WorkspaceId;
 use crate::workspace::event::MailKind;
 
 /// Errors that the mail lists: the newest ones.
@@ -31,6 +32,22 @@ pub(super) fn render(mail: &OwedMail, screen: Option<&str>) -> Words {
     let facts = Facts::of(mail, screen);
     let text = facts.text();
     let html = facts.html();
+    Words { subject: facts.subject, text, html }
+}
+
+/// Words a mail that only shows that mails arrive. `url` is what the webhook has as its address now.
+pub(super) fn render_test(workspace: &WorkspaceId, url: Option<&str>, screen: Option<&str>) -> Words {
+    let webhook = format!("the webhook of workspace {workspace}");
+    let facts = Facts {
+        subject: format!("Test mail of {webhook}"),
+        what: format!("This is a test: somebody asked for it on the screen of {webhook}. Nothing is wrong."),
+        address: url.map_or_else(|| "(none yet)".to_owned(), shown_address),
+        errors: Vec::new(),
+        consequence: "A mail comes to this address when too many errors in a row switch the webhook off.".to_owned(),
+        steps: Vec::new(),
+        screen,
+    };
+    let (text, html) = (facts.text(), facts.html());
     Words { subject: facts.subject, text, html }
 }
 

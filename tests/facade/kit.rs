@@ -245,6 +245,7 @@ pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, origin:
         fresh_id: Uuid::new_v4,
         readiness: Arc::new(move || readiness.clone()),
         waiting: Arc::new(|_| None),
+        test_mail: None,
     })
 }
 

@@ -8,6 +8,7 @@ mod access;
 mod attempts;
 mod browser;
 mod colleagues;
+mod mails;
 mod samples;
 mod saving;
 mod secret;

@@ -125,8 +125,15 @@ async fn values_of_headers_are_asked_for_again_when_the_url_moves_to_another_hos
     let stage = Stage::set().await;
     let browser = &stage.browser;
     let there = stage.hook().replace("127.0.0.1", "127.0.0.2");
+    // The words open the fold.
+    assert_eq!(browser.property("details.field", "open").await.as_deref(), Some("false"));
+    browser.click("#headers-label").await;
+    assert_eq!(browser.property("details.field", "open").await.as_deref(), Some("true"));
+    browser.fill("#headers", "no-colon").await;
+    browser.press("Save").await;
+    browser.until_says("#headers-error", "no-colon: has no colon: write Name: value.").await;
     stage.configure(json!({"headers": {"X-Api-Key": "s3cret", "X-Tenant": "7"}})).await;
-    browser.reload().await;
+    browser.open(&stage.url()).await;
     browser.fill("#url", &there).await;
     browser.press("Save").await;
     browser.until_says("#notice", "Nothing was saved").await;

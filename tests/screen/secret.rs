@@ -24,6 +24,9 @@ async fn the_secret_is_shown_when_asked_for_and_rotated_with_two_signatures() {
     browser.until_says("#notice", "A new signing secret was made").await;
     browser.until_says("#previous", "still signed with, until").await;
     let second = stage.secret().await;
+    // Once more within the day would end the older one.
+    browser.press("Rotate the secret…").await;
+    browser.until_says(".rotate[open]", "The secret before the present one ends at once.").await;
     assert_ne!(second, first);
     browser.until_says("#history", "Signing secret rotated").await;
     for secret in [first, second] {

@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::time::{Instant, timeout};
 
 use super::after_sign_in::AfterSignIn;
 use super::curl::curl;
@@ -22,6 +23,7 @@ use super::session::Session;
 use super::sign_in;
 use super::submitted::Submitted;
 use super::typed::{Typed, URL};
+use crate::config::{TEST_MAIL_WAIT, TEST_MAILS_PER_WORKSPACE};
 use crate::http::api::attempts::{self, AttemptInPath};
 use crate::http::api::save_body;
 use crate::http::body::FormFields;
@@ -49,6 +51,7 @@ pub(in crate::http) fn routes() -> Router<Arc<FacadeState>> {
         .route("/workspaces/{workspace}/outbound/try", post(test))
         .route("/workspaces/{workspace}/outbound/sample", post(sample))
         .route("/workspaces/{workspace}/outbound/again/{id}", post(again))
+        .route("/workspaces/{workspace}/outbound/mail", post(test_mail))
         .route("/workspaces/{workspace}/outbound/curl/{id}", get(copy_as_curl))
         .route("/workspaces/{workspace}/outbound/rotate", post(rotate))
         .route("/workspaces/{workspace}/outbound/session/end", post(sign_in::end))
@@ -140,6 +143,20 @@ async fn again(
     state.came_of_it(&session, &fields, applied).await
 }
 
+/// A test mail to the owner that is saved.
+async fn test_mail(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
+    let Submitted { session, fields } = submitted;
+    let notice = match state.mailed(&session).await {
+        Ok(notice) => notice,
+        Err(problem) => return state.trouble(&problem),
+    };
+    let typed = fields.has(URL).then(|| Typed::sent(|name| fields.get(name).to_owned()));
+    match state.screen(&session, &ScreenQuery::default(), typed, Some(notice)).await {
+        Ok(page) => page.into_response(),
+        Err(problem) => state.trouble(&problem),
+    }
+}
+
 /// The request of an attempt for a terminal, signed now.
 async fn copy_as_curl(
     State(state): State<Arc<FacadeState>>,
@@ -222,6 +239,28 @@ impl FacadeState {
             Ok(_) => self.see(&session.scope.workspace, &format!("?{came_of_it}")),
             Err(problem) => self.trouble(&problem),
         }
+    }
+
+    /// Sends a test mail, if there may be one, and says what came of it.
+    async fn mailed(&self, session: &Session) -> Result<Notice, Problem> {
+        let workspace = &session.scope.workspace;
+        let webhook = self.reader.workspace(workspace).await?.into_state().webhook;
+        let (Some(send), Some(to)) = (&self.facade.test_mail, webhook.owner_email) else {
+            return Ok(Notice::new(Tone::Warning, "There is nobody to send a mail to: save an owner email first."));
+        };
+        if self.test_mails.take(workspace, Instant::now()).is_none() {
+            let text = format!("No mail was sent: {TEST_MAILS_PER_WORKSPACE} test mails a day are allowed.");
+            return Ok(Notice::new(Tone::Warning, text));
+        }
+        let sent = send(workspace.clone(), to.clone(), webhook.url.as_deref().map(str::to_owned));
+        let late = || Err("The mail server did not answer in time.".to_owned());
+        Ok(match timeout(TEST_MAIL_WAIT, sent).await.unwrap_or_else(|_| late()) {
+            Ok(()) => Notice::new(
+                Tone::Good,
+                format!("The mail server took a test mail to {to}. Look there whether it arrives."),
+            ),
+            Err(why) => Notice::new(Tone::Bad, format!("The test mail to {to} was not sent. {why}")),
+        })
     }
 
     /// The screen with what went wrong and, of a form, what was typed.

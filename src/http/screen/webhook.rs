@@ -43,6 +43,9 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
                         false => "This service has no mail server, so nobody is told when errors switch the webhook off.",
                     },
                 }))
+                @if model.policy.mail_server && model.webhook.owner_email.is_some() {
+                    div .field { button .quiet formaction={ (base) "/mail" } data-busy="Sending…" { "Send a test mail" } }
+                }
                 (headers(typed))
                 @for error in typed.unplaced() {
                     p .error role="alert" { (error.member) ": " (error.detail) }

@@ -97,6 +97,12 @@ fn a_snapshot_has_its_bytes() {
     let forgotten = State { seq: 20, forgotten: 20, ..State::default() };
     let previous = PreviousSecret { secret: saved().secret, valid_until: rotated().previous_until };
     let webhook = Webhook { secret: Some(rotated().secret), previous_secret: Some(previous), ..state().webhook };
+    let discarded = State {
+        seq: 9,
+        webhook: Webhook { config: 7, changed_by: Some(5), ..Webhook::default() },
+        discarded: Some(EntryId { ms: 1_769_860_800_000, n: u64::MAX }),
+        ..State::default()
+    };
     for (file, state) in [
         (golden!("snapshot"), state()),
         (golden!("snapshot_empty"), State::default()),
@@ -104,6 +110,7 @@ fn a_snapshot_has_its_bytes() {
         (golden!("snapshot_mails"), mails),
         (golden!("snapshot_forgotten"), forgotten),
         (golden!("snapshot_revoked"), State { token_generation: 2, ..State::default() }),
+        (golden!("snapshot_discarded"), discarded),
     ] {
         assert_eq!(std::str::from_utf8(&encode_snapshot(&state)).unwrap(), file);
         assert_eq!(decode_snapshot(file.as_bytes()).unwrap(), state);

@@ -1,0 +1,39 @@
+//! The owner's address: whether mails arrive there is tried before it matters.
+
+use serde_json::json;
+
+use crate::browser::Kind;
+use crate::stage::{Stage, WORKSPACE};
+use support::smtp::{Fault, SmtpServer};
+
+#[tokio::test]
+async fn a_test_mail_shows_whether_mails_arrive_and_few_a_day_are_sent() {
+    let smtp = SmtpServer::start([Fault::Reply("RCPT", "550 no such user")]).await;
+    let mail = ["--smtp-url", &format!("smtp://{}", smtp.address), "--mail-from", "outbound@example.com"];
+    let stage = Stage::with(Kind::default(), &mail).await;
+    let browser = &stage.browser;
+    browser.until_says("#owner_email-hint", "Gets a mail when too many errors").await;
+    assert!(!browser.source().await.contains("Send a test mail"), "there is no owner yet");
+    stage.configure(json!({"owner_email": "owner@acme.example"})).await;
+    browser.reload().await;
+    browser.fill("#url", "https://typed.example/").await;
+    browser.press("Send a test mail").await;
+    let told = browser.until_says("#notice", "The test mail to owner@acme.example was not sent.").await;
+    assert!(told.contains("no such user"), "{told}");
+    assert_eq!(browser.property("#url", "value").await.as_deref(), Some("https://typed.example/"), "it is kept");
+    browser.press("Send a test mail").await;
+    browser.until_says("#notice", "The mail server took a test mail to owner@acme.example.").await;
+    let received = smtp.received();
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].to, ["owner@acme.example"]);
+    assert!(received[0].data.contains("Test mail of the webhook of workspace acme"), "{}", received[0].data);
+    browser.shoot("test-mail").await;
+    browser.press("Send a test mail").await;
+    browser.until_says("#notice", "took a test mail").await;
+    browser.press("Send a test mail").await;
+    browser.until_says("#notice", "3 test mails a day are allowed").await;
+    assert_eq!(smtp.received().len(), 2);
+    let webhook = stage.api().webhook(WORKSPACE).await;
+    assert_eq!((&webhook["mail"], &webhook["url"]), (&json!(null), &json!(stage.hook())), "nothing is saved");
+    stage.strike().await;
+}
