@@ -324,16 +324,14 @@ fn start_shards(
         let board = Arc::clone(board);
         let tools = Tools {
             journal: Arc::clone(&options.journal),
-            courier: Rc::clone(&courier),
             read_scheduler: Rc::clone(&read_scheduler),
             mailer: options.mailer.clone(),
             context,
-            clock: options.clock,
             holder: Holder { node: options.node.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(usize::from(shard), status)),
         };
-        ShardActor::create(|ctx| ShardActor::new(core, tools, released, ctx))
+        ShardActor::create(|ctx| ShardActor::new(core, &courier, tools, released, ctx))
     };
     shards.into_iter().map(start_one).collect()
 }

@@ -6,10 +6,9 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::WorkspaceCore;
-use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, Item, Start, not_made};
+use crate::actor::book::account::Account;
+use crate::actor::protocol::{AttemptEnd, Effect, Item, Start, Suspect, not_made};
 use crate::actor::workspace::test_run::TestStage;
 use crate::journal::port::{Newest, Step};
 use crate::message::{EntryId, Message};
@@ -20,38 +19,39 @@ use crate::workspace::time::Time;
 
 impl WorkspaceCore {
     /// Logs a test that a crash interrupted, which frees the next one.
-    pub(super) fn report_interrupted_test(&mut self, out: &mut Decided) {
+    pub(super) fn report_interrupted_test(&mut self, account: &mut Account) {
         let command = self.state.test.as_ref().map(|test| test.command);
-        let event = decide::interrupted(&self.state, (self.context.clock)());
+        let event = decide::interrupted(&self.state, self.at);
         if let (Some(id), Some(event)) = (command, event) {
             let mut step = self.apply(vec![event]);
             step.answers.push((id, self.tested()));
-            out.steps.push(step);
+            account.commit(step);
         }
     }
 
-    pub(super) fn begin_test(&mut self, id: EntryId, command: Arc<Command>, out: &mut Decided) {
-        match decide::test_allowed(&self.state, (self.context.clock)()) {
+    pub(super) fn begin_test(&mut self, id: EntryId, command: Arc<Command>, account: &mut Account) {
+        match decide::test_allowed(&self.state, self.at) {
             Ok(()) => {
                 self.test.stage = TestStage::Looking { id, command };
-                out.newest_for = Some(id);
+                account.effect(Effect::FindNewest(id));
             }
-            Err(refusal) => out.steps.push(Step { settled_commands: vec![id], ..self.refusal(id, refusal) }),
+            Err(refusal) => account.commit(Step { settled_commands: vec![id], ..self.refusal(id, refusal) }),
         }
     }
 
-    pub(super) fn newest(&mut self, id: EntryId, newest: Option<Newest>, out: &mut Decided) {
+    pub(super) fn newest(&mut self, id: EntryId, newest: Option<Newest>, account: &mut Account) {
+        self.deciding(Suspect::Command(id), account);
         match std::mem::take(&mut self.test.stage) {
-            TestStage::Looking { id: asked, command } if asked == id => self.start_test(id, &command, newest, out),
+            TestStage::Looking { id: asked, command } if asked == id => self.start_test(id, &command, newest, account),
             other => self.test.stage = other,
         }
         while !self.test.is_looking() {
             let Some((id, command)) = self.test.waiting.pop_front() else { break };
-            self.command(id, command, out);
+            self.command(id, command, account);
         }
     }
 
-    fn start_test(&mut self, id: EntryId, command: &Command, newest: Option<Newest>, out: &mut Decided) {
+    fn start_test(&mut self, id: EntryId, command: &Command, newest: Option<Newest>, account: &mut Account) {
         let mut step = self.empty_step();
         if let Action::Test { save: Some(save) } = &command.action {
             match self.save(command, save) {
@@ -62,11 +62,11 @@ impl WorkspaceCore {
         step.settled_commands.push(id);
         if step.answers.is_empty() {
             match self.test_item(id, newest) {
-                Ok(item) => self.commit_test_start(id, command, item, &mut step, out),
+                Ok(item) => return self.commit_test_start(id, command, item, step, account),
                 Err(reason) => step.answers.push((id, self.untested(reason))),
             }
         }
-        out.steps.push(step);
+        account.commit(step);
     }
 
     /// What a test sends now, or why it sends nothing.
@@ -85,11 +85,11 @@ impl WorkspaceCore {
         id: EntryId,
         command: &Command,
         item: Arc<Item>,
-        step: &mut Step,
-        out: &mut Decided,
+        mut step: Step,
+        account: &mut Account,
     ) {
         let attempt = Attempt {
-            at: (self.context.clock)(),
+            at: self.at,
             trigger: Trigger::Test,
             entry: item.entry,
             message_id: Arc::clone(item.message.message_id()),
@@ -108,60 +108,67 @@ impl WorkspaceCore {
         let started = self.apply(vec![Event::TestStarted(Box::new(TestStarted { command: id, attempt }))]);
         step.snapshot = started.snapshot;
         self.test.stage = TestStage::Started { id, expires_at: command.expires_at, durable: false, item };
-        out.test_started = Some(id);
+        account.commit_test_start(step, id);
     }
 
-    pub(super) fn test_durable(&mut self, id: EntryId, out: &mut Decided) {
+    pub(super) fn test_durable(&mut self, id: EntryId, account: &mut Account) {
+        self.deciding(Suspect::Command(id), account);
         if let TestStage::Started { id: started, durable, .. } = &mut self.test.stage {
             *durable |= *started == id;
         }
-        self.send_test(out);
+        self.send_test(account);
     }
 
     /// Sends the started test as soon as it may be; drops it when its caller has stopped waiting.
-    pub(super) fn send_test(&mut self, out: &mut Decided) {
+    pub(super) fn send_test(&mut self, account: &mut Account) {
         let TestStage::Started { id, expires_at, durable: true, item } = &self.test.stage else { return };
         let (id, item) = (*id, Arc::clone(item));
-        let now = (self.context.clock)();
+        let now = self.at;
         let expired = now >= *expires_at;
         let Some(to) = self.target().filter(|_| !expired) else {
             let reason = if self.state.webhook.url.is_none() { NoAttempt::NoUrl } else { NoAttempt::Expired };
-            return self.drop_test(id, reason, now, out);
+            return self.drop_test(id, reason, now, account);
         };
-        let Some(in_flight) = self.context.admission.try_start(0, Instant::now()) else {
-            out.starved = true;
+        let Some(in_flight) = self.context.admission.try_start(0, self.now) else {
+            account.effect(Effect::Starve);
             return;
         };
         let start = Start {
-            workspace: self.id.clone(),
+            slot: self.slot,
             to,
             config: self.state.webhook.config,
-            trigger: Trigger::Test,
+            test: Some(id),
             webhook_id: Arc::clone(&item.webhook_id),
             item,
         };
         self.test.stage = TestStage::Posting { id };
-        out.test = Some((id, start, in_flight));
+        account.post_test(id, start, in_flight);
     }
 
-    fn drop_test(&mut self, id: EntryId, reason: NoAttempt, at: Time, out: &mut Decided) {
+    fn drop_test(&mut self, id: EntryId, reason: NoAttempt, at: Time, account: &mut Account) {
         self.test.stage = TestStage::Idle;
         let mut step = self.apply(vec![Event::TestDropped(TestDropped { at, command: id })]);
         step.answers.push((id, self.untested(reason)));
-        out.steps.push(step);
+        account.commit(step);
     }
 
-    pub(super) fn test_outcome(&mut self, finished: &FinishedAttempt, out: &mut Decided) {
+    /// Decides on the end of the test's POST, once.
+    pub(super) fn test_outcome(&mut self, account: &mut Account) {
         let TestStage::Posting { id } = self.test.stage else { return };
+        let Some(finished) = account.test.as_ref().filter(|test| test.command == id).and_then(|test| test.end.clone())
+        else {
+            return;
+        };
+        self.deciding(Suspect::Command(id), account);
         self.test.stage = TestStage::Idle;
         let attempt = match &finished.end {
             AttemptEnd::Done(done) => finished.attempt(done),
             AttemptEnd::Unable(why) => finished.attempt(&not_made(why)),
         };
-        let events = decide::outcome(&self.state, attempt, (self.context.clock)(), &self.context.policy);
+        let events = decide::outcome(&self.state, attempt, self.at, &self.context.policy);
         let mut step = self.apply(events);
         step.answers.push((id, self.tested()));
-        out.steps.push(step);
+        account.commit(step);
     }
 
     fn tested(&self) -> Answer {
