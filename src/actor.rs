@@ -15,8 +15,14 @@
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`) and what they share (`book`, its accounts, and
 //! `shared_shard`), one workspace (`workspace`, its `core`, and what stays of it without work: `resident`), one shard
-//! (`shard`, its `core`, and the parts of that below `shard/`), what limits attempts (`admission`) and reads (`read_scheduler`), and the way in
-//! (`handle`).
+//! (`shard`, its `core`, and the parts of that below `shard/`), what limits attempts (`admission`) and reads
+//! (`read_scheduler`), and the way in (`handle`).
+//!
+//! A message passes these files: it is read (`shard`), checked (`shard/core/feeding`, `shard/entry`) and entered in the
+//! book (`book`, `book/entries`, `workspace::chat_queues`); its workspace's actor is woken (`shared_shard`, `workspace`,
+//! `workspace/resident`), judges it (`workspace/core`) and has it POSTed (`deliver::courier`); the end wakes the actor
+//! again (`shard/core/decisions`), and what that decides (`workspace/core/apply`) is committed (`shard/committer`) and
+//! leaves the book (`shard/core/lifecycle`).
 
 mod protocol;
 mod rejections;

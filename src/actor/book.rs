@@ -5,6 +5,7 @@
 //! [design, the book](crate::docs::design#the-book).
 
 pub(super) mod account;
+pub(super) mod entries;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::actor::book::account::{Account, HeldAttempt, HeldEntry, Phase};
+use crate::actor::book::account::{Account, Phase};
+use crate::actor::book::entries::{HeldAttempt, HeldEntries, HeldEntry};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Item, Slot};
 use crate::message::{EntryId, WorkspaceId};
@@ -25,7 +27,7 @@ pub(super) struct Book {
     allowance: usize,
     accounts: Slab<Account>,
     slots: HashMap<WorkspaceId, Slot>,
-    /// Entries that are no messages and are being rejected, with their bytes.
+    /// HeldEntries that are no messages and are being rejected, with their bytes.
     rejected: HashMap<EntryId, usize>,
     /// How many entries all of these are, and their bytes.
     entries: usize,
@@ -130,15 +132,16 @@ impl Book {
     /// Whether the entry of this workspace must not be taken up.
     pub(super) fn knows(&self, slot: Option<Slot>, entry: EntryId) -> bool {
         self.rejected.contains_key(&entry)
-            || slot.and_then(|slot| self.get(slot)).is_some_and(|account| account.holds(entry))
+            || slot.and_then(|slot| self.get(slot)?.entries()).is_some_and(|entries| entries.holds(entry))
             || self.settled_meanwhile.as_ref().is_some_and(|settled| settled.contains(&entry))
             || self.settled_ahead.as_ref().is_some_and(|(_, settled)| settled.contains(&entry))
     }
 
     pub(super) fn take(&mut self, slot: Slot, item: Item, bytes: usize) {
         let Some(account) = self.get_mut(slot) else { return };
-        debug_assert!(!account.holds(item.entry), "entry {} is taken up twice", item.entry);
-        account.offer(HeldEntry { item: Arc::new(item), bytes, attempt: HeldAttempt::None });
+        let entries = account.entries_mut();
+        debug_assert!(!entries.holds(item.entry), "entry {} is taken up twice", item.entry);
+        entries.offer(HeldEntry { item: Arc::new(item), bytes, attempt: HeldAttempt::None });
         self.entries += 1;
         self.bytes += bytes;
     }
@@ -165,14 +168,14 @@ impl Book {
             self.count_out(bytes);
             return None;
         };
-        let bytes = self.get_mut(slot)?.remove(entry)?.bytes;
+        let bytes = self.get_mut(slot)?.entries_mut().remove(entry)?.bytes;
         self.count_out(bytes);
         self.accounts.get_mut(slot.0)
     }
 
     /// Leaves an entry in the stream that is held no more.
     pub(super) fn let_go(&mut self, slot: Slot, entry: EntryId) {
-        if let Some(held) = self.get_mut(slot).and_then(|account| account.remove(entry)) {
+        if let Some(held) = self.get_mut(slot).and_then(|account| account.entries_mut().remove(entry)) {
             self.count_out(held.bytes);
         }
     }
@@ -181,7 +184,8 @@ impl Book {
     /// is its allowance. Returns what was given back.
     pub(super) fn give_back(&mut self, slot: Slot) -> Vec<EntryId> {
         let Some(account) = self.get_mut(slot) else { return Vec::new() };
-        let given = account.give_back(account.window);
+        let entries = account.entries_mut();
+        let given = entries.give_back(entries.window);
         if !given.is_empty() {
             account.allowance = account.waiting().max(1);
         }
@@ -190,7 +194,7 @@ impl Book {
 
     /// A workspace without an actor gives all that waits back to the stream: it is parked at the first.
     pub(super) fn give_all_back(&mut self, slot: Slot) -> Vec<EntryId> {
-        let given = self.get_mut(slot).map(|account| account.give_back(0));
+        let given = self.get_mut(slot).map(|account| account.entries_mut().give_back(0));
         self.park_at_first(slot, given.unwrap_or_default())
     }
 
@@ -212,7 +216,8 @@ impl Book {
     pub(super) fn lose_shard(&mut self, now: Instant) {
         let mut gone = Vec::new();
         for (_, account) in &mut self.accounts {
-            gone.extend(account.lose_shard(now).iter().map(|held| held.bytes));
+            gone.extend(account.entries_mut().lose_shard().iter().map(|held| held.bytes));
+            account.lose_shard(now);
         }
         gone.extend(std::mem::take(&mut self.rejected).values());
         gone.into_iter().for_each(|bytes| self.count_out(bytes));
@@ -233,13 +238,14 @@ impl Book {
 
     /// Every entry that was attempted, after [`Book::lose_shard`].
     pub(super) fn attempted(&self) -> Vec<(Slot, EntryId)> {
-        let of = |(slot, account): (Slot, &Account)| account.entries().map(|entry| (slot, entry)).collect::<Vec<_>>();
-        self.iter().flat_map(of).collect()
+        let of =
+            |(slot, entries): (Slot, &HeldEntries)| entries.taken_on().map(|entry| (slot, entry)).collect::<Vec<_>>();
+        self.iter().filter_map(|(slot, account)| Some((slot, account.entries()?))).flat_map(of).collect()
     }
 
     /// Whether anything was attempted and is not settled.
     pub(super) fn any_attempted(&self) -> bool {
-        self.accounts.iter().any(|(_, account)| account.any_attempted())
+        self.accounts.iter().any(|(_, account)| account.entries().is_some_and(HeldEntries::any_attempted))
     }
 
     pub(super) fn catch_up_begins(&mut self) {
@@ -328,7 +334,7 @@ impl Book {
     /// How many entries there are, and their bytes, counted one by one.
     pub(super) fn count(&self) -> (usize, usize) {
         let rejected = (self.rejected.len(), self.rejected.values().sum());
-        let accounts = self.iter().map(|(_, account)| account.count());
+        let accounts = self.iter().filter_map(|(_, account)| account.entries()).map(HeldEntries::count);
         accounts.fold(rejected, |(entries, bytes), (more, of)| (entries + more, bytes + of))
     }
 }

@@ -91,7 +91,7 @@ pub struct ShardReport {
     pub unavailable: usize,
     /// What an operator should look at although all work, one sentence each.
     pub notices: Vec<String>,
-    /// Entries that this node has set aside since it started, by what was wrong.
+    /// HeldEntries that this node has set aside since it started, by what was wrong.
     pub rejected: BTreeMap<String, u64>,
 }
 

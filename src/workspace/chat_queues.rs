@@ -57,8 +57,8 @@ struct InFlightOfConfig {
 }
 
 /// The window that the outcomes of a configuration led to.
-#[derive(Debug, Clone, Copy)]
-struct LearnedWindow {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearnedWindow {
     config: u64,
     size: usize,
 }
@@ -231,11 +231,16 @@ impl<T> ChatQueues<T> {
         self.learned = None;
     }
 
-    /// Frees the memory that nothing is in. The window stays.
-    pub fn shrink_to_fit(&mut self) {
-        self.entries.shrink_to_fit();
-        self.by_chat.shrink_to_fit();
-        self.ready.shrink_to_fit();
+    /// What the window has become: all that is left once there are no entries.
+    #[must_use]
+    pub fn learned_window(&self) -> Option<LearnedWindow> {
+        self.learned
+    }
+
+    /// Without entries, with the window that was.
+    #[must_use]
+    pub fn with(learned: Option<LearnedWindow>) -> Self {
+        Self { learned, ..Self::default() }
     }
 
     fn find_waiting(&self, entry: EntryId) -> Option<usize> {

@@ -140,7 +140,7 @@ impl WorkspaceModel {
     fn step(&mut self, op: Op) {
         // A workspace may hibernate at any moment.
         if self.chat_queues.is_empty() {
-            self.chat_queues.shrink_to_fit();
+            self.chat_queues = ChatQueues::with(self.chat_queues.learned_window());
         }
         self.now += 1;
         match op {

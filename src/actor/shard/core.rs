@@ -119,7 +119,7 @@ pub(in crate::actor) struct ShardCore {
     crashed: HashSet<Slot>,
     /// Workspaces whose journal cannot be loaded.
     unavailable: HashSet<WorkspaceId>,
-    /// Entries that our own system could not attempt.
+    /// HeldEntries that our own system could not attempt.
     unable: HashSet<EntryId>,
     /// Why the last of them could not be.
     unable_why: Arc<str>,
@@ -333,7 +333,7 @@ impl ShardCore {
     /// Loads a workspace for which something is undone.
     fn reactivate(&mut self, slot: Slot) {
         let Some(account) = self.book.get(slot) else { return };
-        let held = account.held() > 0 || account.commands > 0 || account.test.is_some();
+        let held = account.has_anything() || account.commands > 0;
         if account.phase == Phase::Passive && (held || self.mails.has_begun(&account.id)) {
             self.load(slot);
         } else {
@@ -378,7 +378,7 @@ impl ShardCore {
     /// idle retire at once.
     fn tidy(&mut self, now: Instant) {
         let idle = |account: &Account| {
-            let held = account.held() > 0 || account.commands > 0 || account.test.is_some();
+            let held = account.has_anything() || account.commands > 0;
             account.phase == Phase::Active && !held && !self.mails.has_begun(&account.id)
         };
         let idle = self.book.iter().filter(|(_, account)| idle(account));

@@ -26,11 +26,11 @@ pub(super) enum Behind {
 /// How much a shard may hold. Tests make it small.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::actor) struct Limits {
-    /// Entries.
+    /// HeldEntries.
     pub(in crate::actor) permits: usize,
     /// Bytes of entries.
     pub(in crate::actor) bytes: usize,
-    /// Entries of one workspace that are not attempted yet.
+    /// HeldEntries of one workspace that are not attempted yet.
     pub(in crate::actor) allowance: usize,
 }
 

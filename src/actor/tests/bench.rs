@@ -7,12 +7,11 @@ use std::time::Duration;
 use support::endpoint::{Arrival, Manner, Receiver};
 
 use crate::actor::admission::{Admission, NodeCap};
-use crate::actor::book::account::Account;
+use crate::actor::book::entries::HeldEntries;
 use crate::actor::protocol::{Item, Seed, Slot};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::{Handle, ShardOptions, start};
 use crate::app::now;
-use crate::config::ALLOWANCE;
 use crate::config::network::EgressRules;
 use crate::deliver;
 use crate::journal::embedded::Embedded;
@@ -154,8 +153,8 @@ pub(super) fn item(ms: u64) -> Item {
     Item { entry: EntryId { ms, n: 0 }, message, webhook_id: "msg_0_1-0".into(), origin: None }
 }
 
-/// A workspace by itself, whose clock stands still, with its account.
-pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> (WorkspaceCore, Account) {
+/// A workspace by itself, whose clock stands still, with its entries.
+pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> (WorkspaceCore, HeldEntries) {
     let context = WorkspaceContext {
         policy: Policy::default(),
         clock: || Time::from_unix_ms(1_769_860_800_000),
@@ -166,7 +165,7 @@ pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> (Workspac
     };
     let loaded = Loaded { state, since_snapshot: 0, attempted };
     let seed = Seed { loaded, test_in_flight: false, mails_begun: Vec::new() };
-    let mut account = Account::new(id("acme"), ALLOWANCE, tokio::time::Instant::now());
-    let core = WorkspaceCore::new(Slot(0), seed, Rc::new(context), &mut account);
-    (core, account)
+    let mut entries = HeldEntries::new(None);
+    let core = WorkspaceCore::new(id("acme"), Slot(0), seed, Rc::new(context), &mut entries);
+    (core, entries)
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::bench::{Bench, id, workspace_core};
 use crate::actor::admission::{Admission, NodeCap};
-use crate::actor::book::account::{HeldAttempt, HeldEntry};
+use crate::actor::book::entries::{HeldAttempt, HeldEntry};
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{AttemptEnd, Effect, FinishedAttempt, MailNext, Slot, Start, ToWorkspace};
 use crate::actor::shard::core::{ShardAction, ShardCore};
@@ -62,23 +62,23 @@ async fn a_poison_message_is_set_aside_though_nothing_comes_after_it() {
 /// A shortage of this machine outlasts every deadline of its own without becoming the customer's fault.
 #[tokio::test(start_paused = true)]
 async fn what_this_machine_cannot_attempt_waits_for_as_long_as_that_lasts_and_counts_nothing() {
-    let (mut core, mut account) = workspace_core(State::default(), Vec::new());
+    let (mut core, mut entries) = workspace_core(State::default(), Vec::new());
     core.context.admission.set_lease(Some(Instant::now() + Duration::from_secs(24 * 60 * 60)));
     let action = Imperative::Save(Save { url: Some("http://127.0.0.1:1/".to_owned()), ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
-    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()), &mut account, Instant::now());
-    account.take_steps();
-    account.offer(HeldEntry { item: Arc::new(super::bench::item(2)), bytes: 1, attempt: HeldAttempt::None });
+    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()), &mut entries, Instant::now());
+    entries.take_steps();
+    entries.offer(HeldEntry { item: Arc::new(super::bench::item(2)), bytes: 1, attempt: HeldAttempt::None });
     let (mut tries, began) = (0, Instant::now());
     while began.elapsed() < Duration::from_secs(60 * 60) {
-        core.handle(ToWorkspace::Wake, &mut account, Instant::now());
-        let starved = account.effects.iter().any(|effect| matches!(effect, Effect::Starve));
-        let posts = account.take_posts();
+        core.handle(ToWorkspace::Wake, &mut entries, Instant::now());
+        let starved = entries.effects.iter().any(|effect| matches!(effect, Effect::Starve));
+        let posts = entries.take_posts();
         assert!(starved != (posts.len() == 1), "it is woken again while it waits");
         for (start, in_flight) in posts {
             tries += 1;
             drop(in_flight);
-            assert!(account.put_back(&start, Instant::now()));
+            assert!(entries.put_back(&start, Instant::now()));
         }
         tokio::time::advance(Duration::from_millis(100)).await;
     }
@@ -161,7 +161,7 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
     shard.loaded(&id("acme"), Ok(loaded()), Instant::now());
     actions(&mut shard);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
-    shard.decided(&id("acme"), Instant::now(), |account| account.commit(step));
+    shard.decided(&id("acme"), Instant::now(), |entries| entries.commit(step));
     tokio::time::advance(LINGER).await;
     actions(&mut shard);
     shard.committed(1, Instant::now() + Duration::from_secs(10), Instant::now());
@@ -179,13 +179,13 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     acquire(&mut shard, vec![owed()]);
     let now = Instant::now();
     shard.loaded(&id("acme"), Ok(loaded()), now);
-    shard.decided(&id("acme"), now, |account| account.effect(Effect::Mail(MAIL, MailNext::Send)));
+    shard.decided(&id("acme"), now, |entries| entries.effect(Effect::Mail(MAIL, MailNext::Send)));
     assert!(actions(&mut shard).iter().any(|action| matches!(action, ShardAction::SendMail(_))));
     shard.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
-    shard.decided(&id("acme"), now, |account| {
-        account.commit(step);
-        account.effect(Effect::Mail(MAIL, MailNext::Over));
+    shard.decided(&id("acme"), now, |entries| {
+        entries.commit(step);
+        entries.effect(Effect::Mail(MAIL, MailNext::Over));
     });
     shard.line_failed(&ShardConnectionError::Failed { shard: 0, detail: String::new() }, Instant::now());
     actions(&mut shard);
@@ -225,18 +225,18 @@ async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
 async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
     let mut state = State::default();
     state.evolve(&Event::WebhookDisabled(WebhookDisabled { at: now(), errors: 11, mail: MailState::Owed }));
-    let (mut core, mut account) = workspace_core(state, Vec::new());
+    let (mut core, mut entries) = workspace_core(state, Vec::new());
     let url = Some("http://127.0.0.1:1/".to_owned());
     let action = Imperative::Save(Save { url, ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), action };
     let mail = MailId::disabled(1);
-    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()), &mut account, Instant::now());
-    assert_eq!(account.take_steps()[0].mails_ended, [mail]);
+    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()), &mut entries, Instant::now());
+    assert_eq!(entries.take_steps()[0].mails_ended, [mail]);
     let dropped = core.state.mail.clone();
-    core.handle(ToWorkspace::MailTurn(mail), &mut account, Instant::now());
-    assert!(matches!(account.effects.last(), Some(Effect::Mail(over, MailNext::Over)) if *over == mail));
+    core.handle(ToWorkspace::MailTurn(mail), &mut entries, Instant::now());
+    assert!(matches!(entries.effects.last(), Some(Effect::Mail(over, MailNext::Over)) if *over == mail));
     assert_eq!(core.state.mail, dropped, "the reason stays");
-    assert!(account.take_steps().iter().all(|step| step.history.is_empty()), "history tells of it once");
+    assert!(entries.take_steps().iter().all(|step| step.history.is_empty()), "history tells of it once");
 }
 
 #[tokio::test]
@@ -290,10 +290,10 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     actions(&mut shard);
     let to = Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
     let place = admission.try_start(0, now).unwrap();
-    shard.decided(&id("acme"), now, |account| {
-        let item = Arc::clone(account.item(EntryId { ms: 100, n: 0 }).unwrap());
+    shard.decided(&id("acme"), now, |entries| {
+        let item = Arc::clone(entries.item(EntryId { ms: 100, n: 0 }).unwrap());
         let webhook_id = Arc::clone(&item.webhook_id);
-        account.post(Start { slot: Slot(0), item, to, config: 1, test: None, webhook_id }, place);
+        entries.post(Start { slot: Slot(0), item, to, config: 1, test: None, webhook_id }, place);
     });
     let posts = actions(&mut shard).into_iter().find_map(|action| match action {
         ShardAction::Post(start, _) => Some(start),

@@ -1,7 +1,7 @@
 //! One workspace: its state, and what it decides on the entries of its account.
 //!
 //! Plain and synchronous. Events are applied to the state as soon as they are decided; the shard
-//! makes them durable in the order in which they are left in the account.
+//! makes them durable in the order in which they are left in `entries`.
 
 mod apply;
 mod save_and_test;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::actor::admission::{Admission, Busy};
-use crate::actor::book::account::Account;
+use crate::actor::book::entries::HeldEntries;
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{
     AttemptEnd, Effect, FinishedAttempt, Item, MailNext, Seed, Slot, Start, Suspect, ToWorkspace,
@@ -50,7 +50,7 @@ pub(in crate::actor) struct WorkspaceCore {
     pub(super) slot: Slot,
     pub(in crate::actor) context: Rc<WorkspaceContext>,
     pub(in crate::actor) state: State,
-    /// Entries that the loaded attempts name: settled without another attempt.
+    /// HeldEntries that the loaded attempts name: settled without another attempt.
     pub(in crate::actor) attempted: HashSet<EntryId>,
     pub(in crate::actor) since_snapshot: usize,
     /// The last one that was used.
@@ -64,10 +64,16 @@ pub(in crate::actor) struct WorkspaceCore {
 }
 
 impl WorkspaceCore {
-    /// A workspace as it was loaded. What it decides at once (an interrupted test) is in its account.
-    pub(in crate::actor) fn new(slot: Slot, seed: Seed, context: Rc<WorkspaceContext>, account: &mut Account) -> Self {
+    /// A workspace as it was loaded. What it decides at once (an interrupted test) is in `entries`.
+    pub(in crate::actor) fn new(
+        id: WorkspaceId,
+        slot: Slot,
+        seed: Seed,
+        context: Rc<WorkspaceContext>,
+        entries: &mut HeldEntries,
+    ) -> Self {
         let mut core = Self {
-            id: account.id.clone(),
+            id,
             slot,
             state: seed.loaded.state,
             attempted: seed.loaded.attempted.into_iter().collect(),
@@ -83,76 +89,76 @@ impl WorkspaceCore {
         if seed.test_in_flight {
             core.test.adopt(&core.state);
         } else {
-            core.report_interrupted_test(account);
+            core.report_interrupted_test(entries);
         }
-        account.note_window(&core.state, &core.context.policy);
+        entries.note_window(&core.state, &core.context.policy);
         core
     }
 
-    pub(in crate::actor) fn handle(&mut self, mail: ToWorkspace, account: &mut Account, now: Instant) {
+    pub(in crate::actor) fn handle(&mut self, mail: ToWorkspace, entries: &mut HeldEntries, now: Instant) {
         (self.now, self.at) = (now, (self.context.clock)());
-        self.deciding(Suspect::Nothing, account);
+        self.deciding(Suspect::Nothing, entries);
         match mail {
-            ToWorkspace::Wake => self.take_ends(account),
-            ToWorkspace::Command(id, command) => self.command(id, command, account),
-            ToWorkspace::Newest(id, newest) => self.newest(id, newest, account),
-            ToWorkspace::TestDurable(id) => self.test_durable(id, account),
-            ToWorkspace::MailTurn(mail) => self.mail_turn(mail, account),
-            ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, account),
+            ToWorkspace::Wake => self.take_ends(entries),
+            ToWorkspace::Command(id, command) => self.command(id, command, entries),
+            ToWorkspace::Newest(id, newest) => self.newest(id, newest, entries),
+            ToWorkspace::TestDurable(id) => self.test_durable(id, entries),
+            ToWorkspace::MailTurn(mail) => self.mail_turn(mail, entries),
+            ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, entries),
             // Handled by `Resident` and by the shard.
             ToWorkspace::Hibernate | ToWorkspace::Retire => {}
         }
-        self.start_what_may(account);
-        account.deciding = Suspect::Nothing;
-        account.note_window(&self.state, &self.context.policy);
-        self.busy.set(!account.is_idle());
+        self.start_what_may(entries);
+        entries.deciding = Suspect::Nothing;
+        entries.note_window(&self.state, &self.context.policy);
+        self.busy.set(!entries.is_idle());
     }
 
     /// Names what is decided on next: the suspect if that panics.
-    fn deciding(&self, what: Suspect, account: &mut Account) {
-        account.deciding = what;
+    fn deciding(&self, what: Suspect, entries: &mut HeldEntries) {
+        entries.deciding = what;
         #[cfg(test)]
         (self.context.inspect)(match what {
-            Suspect::Entry(entry) => account.item(entry).map(AsRef::as_ref),
+            Suspect::Entry(entry) => entries.item(entry).map(AsRef::as_ref),
             Suspect::Command(_) | Suspect::Nothing => None,
         });
     }
 
     /// Decides on every attempt that has ended.
-    fn take_ends(&mut self, account: &mut Account) {
-        while let Some(finished) = account.next_end() {
-            self.outcome(&finished, account);
+    fn take_ends(&mut self, entries: &mut HeldEntries) {
+        while let Some(finished) = entries.next_end() {
+            self.outcome(&finished, entries);
         }
-        self.test_outcome(account);
-        self.send_test(account);
+        self.test_outcome(entries);
+        self.send_test(entries);
     }
 
     /// Judges every message whose turn has come: attempts it, or skips it while the webhook is off.
-    fn start_what_may(&mut self, account: &mut Account) {
+    fn start_what_may(&mut self, entries: &mut HeldEntries) {
         let mut skipped = Vec::new();
-        while let Some(entry) = account.next() {
-            self.deciding(Suspect::Entry(entry), account);
+        while let Some(entry) = entries.next() {
+            self.deciding(Suspect::Entry(entry), entries);
             if self.attempted.contains(&entry) {
-                account.skip(entry);
-                self.skip(std::mem::take(&mut skipped), Some(entry), account);
+                entries.skip(entry);
+                self.skip(std::mem::take(&mut skipped), Some(entry), entries);
                 continue;
             }
             let target = if self.state.webhook.enabled { self.target() } else { None };
             let Some(to) = target else {
-                skipped.extend(account.skip(entry));
+                skipped.extend(entries.skip(entry));
                 if skipped.len() >= COMMIT_SETTLED_MAX {
-                    self.skip(std::mem::take(&mut skipped), None, account);
+                    self.skip(std::mem::take(&mut skipped), None, entries);
                 }
                 continue;
             };
-            if !account.has_room(&self.state, &self.context.policy) {
+            if !entries.has_room(&self.state, &self.context.policy) {
                 break;
             }
-            let may_start = account.may_start(self.now);
-            let own = account.in_flight();
+            let may_start = entries.may_start(self.now);
+            let own = entries.in_flight();
             let place = if may_start { self.context.admission.try_start(own, self.now) } else { None };
-            let Some((in_flight, item)) = place.zip(account.item(entry).map(Arc::clone)) else {
-                account.effect(Effect::Starve);
+            let Some((in_flight, item)) = place.zip(entries.item(entry).map(Arc::clone)) else {
+                entries.effect(Effect::Starve);
                 break;
             };
             let start = Start {
@@ -163,9 +169,9 @@ impl WorkspaceCore {
                 webhook_id: Arc::clone(&item.webhook_id),
                 item,
             };
-            account.post(start, in_flight);
+            entries.post(start, in_flight);
         }
-        self.skip(skipped, None, account);
+        self.skip(skipped, None, entries);
     }
 
     /// The endpoint and its request's parts as they are configured now; `None` without a URL.
@@ -175,25 +181,25 @@ impl WorkspaceCore {
     }
 
     /// Settles what is not attempted: `items` because the webhook is off, `known` because the journal has its attempt.
-    fn skip(&mut self, items: Vec<Arc<Item>>, known: Option<EntryId>, account: &mut Account) {
+    fn skip(&mut self, items: Vec<Arc<Item>>, known: Option<EntryId>, entries: &mut HeldEntries) {
         if items.is_empty() && known.is_none() {
             return;
         }
-        let entries: Vec<EntryId> = items.iter().map(|item| item.entry).collect();
-        let event = decide::skip(&entries, self.at);
+        let mut settled: Vec<EntryId> = items.iter().map(|item| item.entry).collect();
+        let event = decide::skip(&settled, self.at);
         let mut step = self.apply(event.into_iter().collect());
         let newest = items.into_iter().max_by_key(|item| item.entry);
         step.last_skipped = newest
             .filter(|item| self.state.skipped.newest == Some(item.entry))
             .map(|item| Newest { entry: item.entry, message: item.message.raw().clone() });
-        step.settled = entries;
-        step.settled.extend(known);
-        account.commit(step);
+        settled.extend(known);
+        step.settled = settled;
+        entries.commit(step);
     }
 
-    fn outcome(&mut self, finished: &FinishedAttempt, account: &mut Account) {
+    fn outcome(&mut self, finished: &FinishedAttempt, entries: &mut HeldEntries) {
         let entry = finished.start.item.entry;
-        self.deciding(Suspect::Entry(entry), account);
+        self.deciding(Suspect::Entry(entry), entries);
         // One that could not be made waits again, and has no end.
         let AttemptEnd::Done(done) = &finished.end else { return };
         let attempt = finished.attempt(done);
@@ -208,12 +214,12 @@ impl WorkspaceCore {
         let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
         let mut step = self.apply(events);
         step.settled = vec![entry];
-        account.end(entry, delivered, counted, &self.state, &policy);
-        account.commit(step);
+        entries.end(entry, delivered, counted, &self.state, &policy);
+        entries.commit(step);
     }
 
-    pub(in crate::actor) fn command(&mut self, id: EntryId, command: Arc<Command>, account: &mut Account) {
-        self.deciding(Suspect::Command(id), account);
+    pub(in crate::actor) fn command(&mut self, id: EntryId, command: Arc<Command>, entries: &mut HeldEntries) {
+        self.deciding(Suspect::Command(id), entries);
         if self.test.is_looking() {
             self.test.queue(id, command);
             return;
@@ -222,8 +228,8 @@ impl WorkspaceCore {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, self.at)),
-            Action::Test { .. } => return self.begin_test(id, command, account),
-            Action::Forget => return self.forget(id, &command.by, account),
+            Action::Test { .. } => return self.begin_test(id, command, entries),
+            Action::Forget => return self.forget(id, &command.by, entries),
         };
         let step = match decided {
             Ok(events) => {
@@ -233,7 +239,7 @@ impl WorkspaceCore {
             }
             Err(refusal) => self.refusal(id, refusal),
         };
-        account.commit(Step { settled_commands: vec![id], ..step });
+        entries.commit(Step { settled_commands: vec![id], ..step });
     }
 
     fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
@@ -243,14 +249,14 @@ impl WorkspaceCore {
 
     /// Attempts under way go on; their outcomes are settled without a record. A test's caller is told
     /// at once. What waits is judged as a message of a workspace that was never configured.
-    fn forget(&mut self, id: EntryId, by: &str, account: &mut Account) {
+    fn forget(&mut self, id: EntryId, by: &str, entries: &mut HeldEntries) {
         let event = decide::forget(&self.state, by, self.at);
         let mut step = self.apply(event.into_iter().collect());
         let test = self.test.give_up();
         self.target = None;
         step.answers.extend(test.map(|test| (test, self.untested(NoAttempt::Forgotten))));
         step.answers.push((id, self.done()));
-        account.commit(Step { settled_commands: vec![id], ..step });
+        entries.commit(Step { settled_commands: vec![id], ..step });
     }
 
     pub(in crate::actor) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {
@@ -268,32 +274,32 @@ impl WorkspaceCore {
         decide::save(&self.state, &save, &context)
     }
 
-    fn mail_turn(&mut self, mail: MailId, account: &mut Account) {
+    fn mail_turn(&mut self, mail: MailId, entries: &mut HeldEntries) {
         match decide::mail_turn(&self.state, mail, self.at) {
             MailTurn::Send => {
                 self.mails_begun.push(mail);
-                account.effect(Effect::Mail(mail, MailNext::Send));
+                entries.effect(Effect::Mail(mail, MailNext::Send));
             }
-            MailTurn::Over(event) => self.mail_over(mail, event, account),
+            MailTurn::Over(event) => self.mail_over(mail, event, entries),
         }
     }
 
-    fn mail_result(&mut self, mail: MailId, result: MailResult, account: &mut Account) {
+    fn mail_result(&mut self, mail: MailId, result: MailResult, entries: &mut HeldEntries) {
         self.mails_begun.retain(|begun| *begun != mail);
         let event = decide::mail(&self.state, mail, result, self.at);
         if !matches!(event, Some(Event::MailDeferred(_))) {
-            return self.mail_over(mail, event, account);
+            return self.mail_over(mail, event, entries);
         }
         let step = self.apply(event.into_iter().collect());
-        account.commit(step);
-        account.effect(Effect::Mail(mail, MailNext::Later));
+        entries.commit(step);
+        entries.effect(Effect::Mail(mail, MailNext::Later));
     }
 
     /// Nothing more comes of the mail, whether or not there is something to be recorded.
-    fn mail_over(&mut self, mail: MailId, event: Option<Event>, account: &mut Account) {
+    fn mail_over(&mut self, mail: MailId, event: Option<Event>, entries: &mut HeldEntries) {
         let step = self.apply(event.into_iter().collect());
-        account.commit(Step { mails_ended: vec![mail], ..step });
-        account.effect(Effect::Mail(mail, MailNext::Over));
+        entries.commit(Step { mails_ended: vec![mail], ..step });
+        entries.effect(Effect::Mail(mail, MailNext::Over));
     }
 
     pub(in crate::actor) fn empty_step(&self) -> Step {

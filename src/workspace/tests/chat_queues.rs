@@ -232,11 +232,11 @@ fn a_success_adds_one_up_to_the_maximum() {
 }
 
 #[test]
-fn the_window_outlasts_its_memory_until_it_is_forgotten() {
+fn the_window_outlasts_the_queues_until_it_is_forgotten() {
     let state = on(0);
     let mut queues = ChatQueues::default();
     let window = end_one(&mut queues, 1, true, &state);
-    queues.shrink_to_fit();
+    let mut queues = ChatQueues::<EntryId>::with(queues.learned_window());
     assert_eq!(queues.window(&state, &WIDE), window);
     queues.forget_window();
     assert_eq!(queues.window(&state, &WIDE), 11);

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{ShardCore, ShardMode};
-use crate::actor::book::account::Account;
+use crate::actor::book::entries::HeldEntries;
 use crate::actor::protocol::Slot;
 use crate::message::{EntryId, WorkspaceId};
 
@@ -15,8 +15,12 @@ impl ShardCore {
         for (slot, account) in self.book.iter() {
             let commands = self.commands.values().filter(|held| held.slot == slot).count();
             assert_eq!(account.commands, commands, "{}: commands", account.id);
-            assert!(account.is_whole(), "{account:?}");
+            assert!(account.entries().is_none_or(HeldEntries::is_whole), "{account:?}");
         }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &HeldEntries> {
+        self.book.iter().filter_map(|(_, account)| account.entries())
     }
 
     /// Whose account this is.
@@ -26,12 +30,12 @@ impl ShardCore {
 
     /// The entries that a step settles and that are not durable.
     pub(in crate::actor) fn decided_entries(&self) -> Vec<EntryId> {
-        self.book.iter().flat_map(|(_, account)| account.decided_entries()).collect()
+        self.entries().flat_map(HeldEntries::decided_entries).collect()
     }
 
     /// Whether the book knows of an attempt of the entry.
     pub(in crate::actor) fn holds_attempted(&self, entry: EntryId) -> bool {
-        self.book.iter().any(|(_, account)| account.holds_attempted(entry))
+        self.entries().any(|entries| entries.holds_attempted(entry))
     }
 
     /// Whether nothing is held, parked, unanswered or owed.
@@ -44,9 +48,9 @@ impl ShardCore {
     }
 
     /// A workspace in memory decided on something.
-    pub(in crate::actor) fn decided(&mut self, id: &WorkspaceId, now: Instant, what: impl FnOnce(&mut Account)) {
+    pub(in crate::actor) fn decided(&mut self, id: &WorkspaceId, now: Instant, what: impl FnOnce(&mut HeldEntries)) {
         let slot = self.book.find(id.as_str()).unwrap();
-        what(self.book.get_mut(slot).unwrap());
+        what(self.book.get_mut(slot).unwrap().entries_mut());
         self.take_effects(slot, now);
     }
 

@@ -8,6 +8,7 @@ use tracing::{error, warn};
 
 use super::{ShardAction, ShardCore};
 use crate::actor::book::account::Phase;
+use crate::actor::book::entries::HeldEntries;
 use crate::actor::protocol::{Seed, Slot, Suspect, ToWorkspace};
 use crate::actor::shard::entry::raw_of;
 use crate::journal::port::{LoadError, Loaded, Newest, Step};
@@ -38,8 +39,9 @@ impl ShardCore {
         // Whether the test POST of this process is the one that the workspace knows of. If not, the store was restored
         // to an earlier state without it, and the POST is ignored.
         let known = loaded.state.test.as_ref().map(|test| test.command);
-        drop(account.test.take_if(|test| Some(test.command) != known));
-        let test_in_flight = account.test.is_some();
+        let entries = account.entries_mut();
+        drop(entries.test.take_if(|test| Some(test.command) != known));
+        let test_in_flight = entries.test.is_some();
         let seed = Box::new(Seed { loaded, test_in_flight, mails_begun: self.mails.sending(workspace) });
         self.actions.push_back(ShardAction::Activate { slot, incarnation: self.incarnations, seed });
         let undone = self.undone_of(slot, workspace);
@@ -50,7 +52,7 @@ impl ShardCore {
     fn undone_of(&mut self, slot: Slot, workspace: &WorkspaceId) -> Vec<ToWorkspace> {
         let mut undone = Vec::new();
         if let Some(account) = self.book.get_mut(slot)
-            && account.has_work()
+            && account.entries().is_some_and(HeldEntries::has_work)
         {
             account.woken = true;
             undone.push(ToWorkspace::Wake);
@@ -97,7 +99,7 @@ impl ShardCore {
         self.actions.push_back(ShardAction::Forget(slot));
         let Some(account) = self.book.get_mut(slot) else { return };
         error!(workspace = %account.id, shard = self.identity.shard, "A workspace failed and is loaded again.");
-        let (suspect, was_suspect) = (account.deciding, account.suspect);
+        let (suspect, was_suspect) = (account.entries_mut().deciding, account.suspect);
         account.lose_actor();
         let found = match suspect {
             Suspect::Entry(entry) => was_suspect && self.reject_poison(slot, entry, now),
@@ -114,7 +116,7 @@ impl ShardCore {
     /// Returns whether it was there.
     fn reject_poison(&mut self, slot: Slot, entry: EntryId, now: Instant) -> bool {
         let Some(account) = self.book.get_mut(slot) else { return false };
-        let Some(item) = account.set_aside(entry) else { return false };
+        let Some(item) = account.entries_mut().set_aside(entry) else { return false };
         let raw = raw_of(&account.id, &item);
         self.set_aside(Some(slot), &raw, "the service failed twice over this message", now);
         true

@@ -28,8 +28,9 @@ impl ShardCore {
         now: Instant,
     ) -> Option<Resident> {
         let account = account_of(&mut self.book, slot, incarnation)?;
-        std::mem::swap(&mut account.effects, &mut self.spare);
-        let begun = catch_unwind(AssertUnwindSafe(|| WorkspaceCore::new(slot, seed, Rc::clone(context), account)));
+        let (id, entries) = (account.id.clone(), account.entries_mut());
+        std::mem::swap(&mut entries.effects, &mut self.spare);
+        let begun = catch_unwind(AssertUnwindSafe(|| WorkspaceCore::new(id, slot, seed, Rc::clone(context), entries)));
         self.take_effects(slot, now);
         if begun.is_err() {
             self.panicked(slot, now);
@@ -55,9 +56,14 @@ impl ShardCore {
         if matches!(mail, ToWorkspace::Wake) {
             account.woken = false;
         }
-        std::mem::swap(&mut account.effects, &mut self.spare);
-        let done = catch_unwind(AssertUnwindSafe(|| resident.handle(mail, account, now)));
+        let hibernates = matches!(mail, ToWorkspace::Hibernate);
+        let entries = account.entries_mut();
+        std::mem::swap(&mut entries.effects, &mut self.spare);
+        let done = catch_unwind(AssertUnwindSafe(|| resident.handle(mail, entries, now)));
         self.take_effects(slot, now);
+        if let Some(account) = self.book.get_mut(slot).filter(|_| hibernates) {
+            account.shrink();
+        }
         if done.is_err() {
             // The state may be half changed: it is dropped with its actor and loaded again.
             self.panicked(slot, now);
@@ -67,7 +73,7 @@ impl ShardCore {
 
     pub(super) fn take_effects(&mut self, slot: Slot, now: Instant) {
         let Some(account) = self.book.get_mut(slot) else { return };
-        let mut effects = std::mem::take(&mut account.effects);
+        let mut effects = std::mem::take(&mut account.entries_mut().effects);
         for effect in effects.drain(..) {
             match effect {
                 Effect::Commit(step) => self.push_step(Some(slot), step, None, now),
@@ -123,7 +129,7 @@ impl ShardCore {
         match &finished.end {
             AttemptEnd::Unable(why) if finished.start.test.is_none() => self.not_attempted(&finished.start, why, now),
             AttemptEnd::Unable(_) | AttemptEnd::Done(_) => {
-                let noted = self.book.get_mut(slot).is_some_and(|account| account.note_end(finished));
+                let noted = self.book.get_mut(slot).is_some_and(|account| account.entries_mut().note_end(finished));
                 if noted && self.is_working() {
                     self.wake(slot, now);
                 }
@@ -135,7 +141,7 @@ impl ShardCore {
     /// Our own system could not make the attempt: its entry waits again.
     fn not_attempted(&mut self, start: &Arc<Start>, why: &str, now: Instant) {
         let (slot, entry) = (start.slot, start.item.entry);
-        if !self.book.get_mut(slot).is_some_and(|account| account.put_back(start, now)) {
+        if !self.book.get_mut(slot).is_some_and(|account| account.entries_mut().put_back(start, now)) {
             return;
         }
         if self.mode == ShardMode::Acquiring {

@@ -27,7 +27,7 @@ impl ShardCore {
             Some(Behind::Strays) => warn!(
                 shard = self.identity.shard,
                 rewinds = self.intake.rewinds,
-                "Entries lie behind the cursor; the stream is read again from its start."
+                "HeldEntries lie behind the cursor; the stream is read again from its start."
             ),
             Some(_) => debug!(
                 shard = self.identity.shard,

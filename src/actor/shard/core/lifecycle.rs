@@ -180,7 +180,7 @@ impl ShardCore {
             }
         }
         for (slot, id) in made.answered {
-            self.let_go(slot, |account| drop(account.test.take_if(|test| test.command == id)), now);
+            self.let_go(slot, |account| drop(account.entries_mut().test.take_if(|test| test.command == id)), now);
             if let Some(held) = self.commands.remove(&id) {
                 self.let_go(held.slot, |account| account.commands -= 1, now);
             }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::WorkspaceCore;
-use crate::actor::book::account::Account;
+use crate::actor::book::entries::HeldEntries;
 use crate::actor::protocol::{AttemptEnd, Effect, Item, Start, Suspect, not_made};
 use crate::actor::workspace::test_run::TestStage;
 use crate::journal::port::{Newest, Step};
@@ -19,39 +19,39 @@ use crate::workspace::time::Time;
 
 impl WorkspaceCore {
     /// Logs a test that a crash interrupted, which frees the next one.
-    pub(super) fn report_interrupted_test(&mut self, account: &mut Account) {
+    pub(super) fn report_interrupted_test(&mut self, entries: &mut HeldEntries) {
         let command = self.state.test.as_ref().map(|test| test.command);
         let event = decide::interrupted(&self.state, self.at);
         if let (Some(id), Some(event)) = (command, event) {
             let mut step = self.apply(vec![event]);
             step.answers.push((id, self.tested()));
-            account.commit(step);
+            entries.commit(step);
         }
     }
 
-    pub(super) fn begin_test(&mut self, id: EntryId, command: Arc<Command>, account: &mut Account) {
+    pub(super) fn begin_test(&mut self, id: EntryId, command: Arc<Command>, entries: &mut HeldEntries) {
         match decide::test_allowed(&self.state, self.at) {
             Ok(()) => {
                 self.test.stage = TestStage::Looking { id, command };
-                account.effect(Effect::FindNewest(id));
+                entries.effect(Effect::FindNewest(id));
             }
-            Err(refusal) => account.commit(Step { settled_commands: vec![id], ..self.refusal(id, refusal) }),
+            Err(refusal) => entries.commit(Step { settled_commands: vec![id], ..self.refusal(id, refusal) }),
         }
     }
 
-    pub(super) fn newest(&mut self, id: EntryId, newest: Option<Newest>, account: &mut Account) {
-        self.deciding(Suspect::Command(id), account);
+    pub(super) fn newest(&mut self, id: EntryId, newest: Option<Newest>, entries: &mut HeldEntries) {
+        self.deciding(Suspect::Command(id), entries);
         match std::mem::take(&mut self.test.stage) {
-            TestStage::Looking { id: asked, command } if asked == id => self.start_test(id, &command, newest, account),
+            TestStage::Looking { id: asked, command } if asked == id => self.start_test(id, &command, newest, entries),
             other => self.test.stage = other,
         }
         while !self.test.is_looking() {
             let Some((id, command)) = self.test.waiting.pop_front() else { break };
-            self.command(id, command, account);
+            self.command(id, command, entries);
         }
     }
 
-    fn start_test(&mut self, id: EntryId, command: &Command, newest: Option<Newest>, account: &mut Account) {
+    fn start_test(&mut self, id: EntryId, command: &Command, newest: Option<Newest>, entries: &mut HeldEntries) {
         let mut step = self.empty_step();
         if let Action::Test { save: Some(save) } = &command.action {
             match self.save(command, save) {
@@ -62,11 +62,11 @@ impl WorkspaceCore {
         step.settled_commands.push(id);
         if step.answers.is_empty() {
             match self.test_item(id, newest) {
-                Ok(item) => return self.commit_test_start(id, command, item, step, account),
+                Ok(item) => return self.commit_test_start(id, command, item, step, entries),
                 Err(reason) => step.answers.push((id, self.untested(reason))),
             }
         }
-        account.commit(step);
+        entries.commit(step);
     }
 
     /// What a test sends now, or why it sends nothing.
@@ -86,7 +86,7 @@ impl WorkspaceCore {
         command: &Command,
         item: Arc<Item>,
         mut step: Step,
-        account: &mut Account,
+        entries: &mut HeldEntries,
     ) {
         let attempt = Attempt {
             at: self.at,
@@ -108,29 +108,29 @@ impl WorkspaceCore {
         let started = self.apply(vec![Event::TestStarted(Box::new(TestStarted { command: id, attempt }))]);
         step.snapshot = started.snapshot;
         self.test.stage = TestStage::Started { id, expires_at: command.expires_at, durable: false, item };
-        account.commit_test_start(step, id);
+        entries.commit_test_start(step, id);
     }
 
-    pub(super) fn test_durable(&mut self, id: EntryId, account: &mut Account) {
-        self.deciding(Suspect::Command(id), account);
+    pub(super) fn test_durable(&mut self, id: EntryId, entries: &mut HeldEntries) {
+        self.deciding(Suspect::Command(id), entries);
         if let TestStage::Started { id: started, durable, .. } = &mut self.test.stage {
             *durable |= *started == id;
         }
-        self.send_test(account);
+        self.send_test(entries);
     }
 
     /// Sends the started test as soon as it may be; drops it when its caller has stopped waiting.
-    pub(super) fn send_test(&mut self, account: &mut Account) {
+    pub(super) fn send_test(&mut self, entries: &mut HeldEntries) {
         let TestStage::Started { id, expires_at, durable: true, item } = &self.test.stage else { return };
         let (id, item) = (*id, Arc::clone(item));
         let now = self.at;
         let expired = now >= *expires_at;
         let Some(to) = self.target().filter(|_| !expired) else {
             let reason = if self.state.webhook.url.is_none() { NoAttempt::NoUrl } else { NoAttempt::Expired };
-            return self.drop_test(id, reason, now, account);
+            return self.drop_test(id, reason, now, entries);
         };
         let Some(in_flight) = self.context.admission.try_start(0, self.now) else {
-            account.effect(Effect::Starve);
+            entries.effect(Effect::Starve);
             return;
         };
         let start = Start {
@@ -142,24 +142,24 @@ impl WorkspaceCore {
             item,
         };
         self.test.stage = TestStage::Posting { id };
-        account.post_test(id, start, in_flight);
+        entries.post_test(id, start, in_flight);
     }
 
-    fn drop_test(&mut self, id: EntryId, reason: NoAttempt, at: Time, account: &mut Account) {
+    fn drop_test(&mut self, id: EntryId, reason: NoAttempt, at: Time, entries: &mut HeldEntries) {
         self.test.stage = TestStage::Idle;
         let mut step = self.apply(vec![Event::TestDropped(TestDropped { at, command: id })]);
         step.answers.push((id, self.untested(reason)));
-        account.commit(step);
+        entries.commit(step);
     }
 
     /// Decides on the end of the test's POST, once.
-    pub(super) fn test_outcome(&mut self, account: &mut Account) {
+    pub(super) fn test_outcome(&mut self, entries: &mut HeldEntries) {
         let TestStage::Posting { id } = self.test.stage else { return };
-        let Some(finished) = account.test.as_ref().filter(|test| test.command == id).and_then(|test| test.end.clone())
+        let Some(finished) = entries.test.as_ref().filter(|test| test.command == id).and_then(|test| test.end.clone())
         else {
             return;
         };
-        self.deciding(Suspect::Command(id), account);
+        self.deciding(Suspect::Command(id), entries);
         self.test.stage = TestStage::Idle;
         let attempt = match &finished.end {
             AttemptEnd::Done(done) => finished.attempt(done),
@@ -168,7 +168,7 @@ impl WorkspaceCore {
         let events = decide::outcome(&self.state, attempt, self.at, &self.context.policy);
         let mut step = self.apply(events);
         step.answers.push((id, self.tested()));
-        account.commit(step);
+        entries.commit(step);
     }
 
     fn tested(&self) -> Answer {

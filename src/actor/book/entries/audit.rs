@@ -1,15 +1,15 @@
-//! What tests look at: whether an account is whole, and what was decided in it.
+//! What tests look at: whether the entries of a workspace are whole, and what was decided on them.
 
 use std::sync::Arc;
 
-use super::{Account, HeldAttempt};
+use super::{HeldAttempt, HeldEntries};
 use crate::actor::admission::InFlight;
 use crate::actor::protocol::{Effect, Start};
 use crate::journal::port::Step;
 use crate::message::EntryId;
 use crate::workspace::{Policy, State};
 
-impl Account {
+impl HeldEntries {
     /// Between two decisions: every decided entry is in a step, and every end is known once.
     pub(in crate::actor) fn is_whole(&self) -> bool {
         let ends = self.queues.all_in_flight().filter(|held| matches!(held.attempt, HeldAttempt::Ended(_)));
@@ -23,7 +23,7 @@ impl Account {
     }
 
     pub(in crate::actor) fn holds_attempted(&self, entry: EntryId) -> bool {
-        let held = self.attempted_or_not().find(|held| held.item.entry == entry);
+        let held = self.not_waiting().find(|held| held.item.entry == entry);
         held.is_some_and(|held| !matches!(held.attempt, HeldAttempt::None))
     }
 
