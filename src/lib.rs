@@ -8,8 +8,8 @@
 //!  producer ─XADD─▶ source ─hand-over─▶ {k}:messages ─┐
 //!  producer ─XADD───────────────────────▶             ├─▶ Intake ─▶ Shard ─▶ Workspace actor ─▶ Courier ─POST─▶ endpoint
 //!  facade ──submit──▶ {k}:commands ───────────────────┘  permits    route       decide              │
-//!     ▲  ▲                                                            ▲         │                   │ outcome
-//!     │  └─ answer ── {k}:answers ◀──┐                                └─────────┼───────────────────┘
+//!     ▲  ▲                                                                      │         ▲         │ outcome
+//!     │  └─ answer ── {k}:answers ◀──┐                                          │         └─────────┘
 //!     │ reads                        │                                          │ events, settled entries
 //!     └── snapshot + attempts + journal ◀── one atomic commit ── Committer ◀────┘      then: Mailer
 //! ```
@@ -24,7 +24,7 @@
 //! - [`workspace`]: the aggregate. Pure: state, events, commands, what follows from what.
 //! - [`journal`]: the port with its written contract, its conformance laws, and the two adapters,
 //!   Redis and one embedded file. Redis can hold attempts compressed, with a dictionary that is part of the program.
-//! - [`actor`]: the running shards: intake, permits, the table, workspace actors, the committer. The
+//! - [`actor`]: the running shards: intake, permits, the book, workspace actors, the committer. The
 //!   only room that names actix.
 //! - [`seal`]: what is confidential, encrypted wherever it is stored once a key is configured. The only room that names the cipher.
 //! - [`sign`]: Standard Webhooks, sign and verify.
@@ -51,7 +51,7 @@
 //! - `workspace` does no I/O, reads no clock and draws no randomness; `evolve` cannot fail.
 //! - An entry is settled in the same atomic commit as the events that it caused, and stays in its
 //!   stream until then. So a crash loses nothing, and repeats at most what was not yet durable.
-//! - An entry in a shard's table is never taken up a second time, whether the forward read or a catch-up finds it.
+//! - An entry in a shard's book is never taken up a second time, whether the forward read or a catch-up finds it.
 //! - A POST is made at most once for each entry, unless the service crashes, loses its lease, or Redis loses what it
 //!   acknowledged before the outcome is durable; an error is never sent again.
 //! - A mail goes out only after the event that owes it is durable.

@@ -13,18 +13,16 @@ use tokio::time::Instant;
 
 use crate::actor::admission::{Admission, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Start, ToWorkspace};
-use crate::actor::report_queue::{Reported, WorkspaceReport};
-use crate::actor::shard::attempt;
+use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Slot, Start, ToWorkspace};
 use crate::actor::shard::core::{ShardAction, ShardCore};
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
-use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
+use crate::actor::shared_shard::attempt;
+use crate::actor::workspace::core::WorkspaceContext;
 use crate::actor::workspace::resident::Resident;
 use crate::config::{IN_FLIGHT_DEFAULT, LEASE_MIN};
 use crate::deliver::{AttemptOutcome, Courier};
 use crate::journal::port::{Poll, Polled, ShardRequest, ShardResponse};
-use crate::message::WorkspaceId;
 use crate::sign::Secret;
 use crate::workspace::Policy;
 use crate::workspace::time::Clock;
@@ -45,9 +43,8 @@ pub struct ShardDriver {
     courier: Courier,
     /// Makes of what became of a POST what counts as its outcome.
     outcome: fn(AttemptOutcome) -> AttemptOutcome,
-    workspaces: HashMap<WorkspaceId, (u64, Resident)>,
-    mailbox: VecDeque<(WorkspaceId, ToWorkspace)>,
-    reports: Vec<WorkspaceReport>,
+    workspaces: HashMap<Slot, (u64, Resident)>,
+    mailbox: VecDeque<(Slot, ToWorkspace)>,
     posts: Vec<(Arc<Start>, InFlight)>,
     requests: Vec<StoreRequest>,
 }
@@ -76,7 +73,6 @@ impl ShardDriver {
             outcome,
             workspaces: HashMap::default(),
             mailbox: VecDeque::new(),
-            reports: Vec::new(),
             posts: Vec::new(),
             requests: Vec::new(),
         }
@@ -106,15 +102,11 @@ impl ShardDriver {
             while let Some(action) = self.core.next_action(now) {
                 self.act(action);
             }
-            if self.mailbox.is_empty() && self.reports.is_empty() && self.posts.is_empty() {
+            if self.mailbox.is_empty() && self.posts.is_empty() {
                 return std::mem::take(&mut self.requests);
             }
-            self.decide();
-            let finished = self.post().await;
-            for report in std::mem::take(&mut self.reports) {
-                self.core.report(report, now);
-            }
-            self.core.finished(finished, now);
+            self.decide(now);
+            self.post(now).await;
         }
     }
 
@@ -122,41 +114,46 @@ impl ShardDriver {
         match action {
             ShardAction::Poll(poll) => self.requests.push(StoreRequest::Read(poll)),
             ShardAction::Send(request) => self.requests.push(StoreRequest::Send(request)),
-            ShardAction::Activate { workspace, incarnation, seed } => {
-                let (core, first) = WorkspaceCore::new(workspace.clone(), *seed, Rc::clone(&self.context));
-                let what = Reported::Decided(Box::new(first));
-                self.reports.push(WorkspaceReport { workspace: workspace.clone(), incarnation, what });
-                self.workspaces.insert(workspace, (incarnation, core.into()));
+            ShardAction::Activate { slot, incarnation, seed } => {
+                let resident = self.core.begin(slot, incarnation, *seed, &self.context, Instant::now());
+                self.workspaces.extend(resident.map(|resident| (slot, (incarnation, resident))));
             }
-            ShardAction::Tell(workspace, mail) => self.mailbox.push_back((workspace, mail)),
-            ShardAction::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
+            ShardAction::Tell(slot, mail) => self.mailbox.push_back((slot, mail)),
+            ShardAction::Forget(slot) => drop(self.workspaces.remove(&slot)),
             ShardAction::Post(start, in_flight) => self.posts.push((start, in_flight)),
             // A shard that is held, owes no mail and is not drained does none of these.
             ShardAction::Acquire { .. } | ShardAction::SendMail(_) | ShardAction::Release => {}
         }
     }
 
-    /// Lets the workspaces decide on their mails.
-    fn decide(&mut self) {
-        for (workspace, mail) in self.mailbox.drain(..) {
-            let Some((incarnation, resident)) = self.workspaces.get_mut(&workspace) else { continue };
-            let what = Reported::Decided(Box::new(resident.handle(mail)));
-            self.reports.push(WorkspaceReport { workspace, incarnation: *incarnation, what });
+    /// Lets the workspaces decide on their mails, and do at once what they decided.
+    fn decide(&mut self, now: Instant) {
+        for (slot, mail) in std::mem::take(&mut self.mailbox) {
+            if let Some((incarnation, resident)) = self.workspaces.get_mut(&slot) {
+                self.core.decide(slot, *incarnation, resident, mail, now);
+            }
+            self.act_for_workspaces();
+        }
+    }
+
+    fn act_for_workspaces(&mut self) {
+        while let Some(action) = self.core.next_of_workspaces() {
+            self.act(action);
         }
     }
 
     /// Makes the POSTs that were decided on before.
-    async fn post(&mut self) -> Vec<FinishedAttempt> {
-        let mut finished = Vec::with_capacity(self.posts.len());
+    async fn post(&mut self, now: Instant) {
         for (start, in_flight) in std::mem::take(&mut self.posts) {
+            let Some(workspace) = self.core.id_of(start.slot) else { continue };
             let began = (self.context.clock)();
-            let end = match attempt(&self.courier, &start).await {
+            let end = match attempt(&self.courier, &start, workspace).await {
                 AttemptEnd::Done(done) => AttemptEnd::Done(Arc::new((self.outcome)(Arc::unwrap_or_clone(done)))),
                 unable @ AttemptEnd::Unable(_) => unable,
             };
             drop(in_flight);
-            finished.push(FinishedAttempt { start, began, end });
+            self.core.ended(FinishedAttempt { start, began, end }, now);
+            self.act_for_workspaces();
         }
-        finished
     }
 }

@@ -1,4 +1,4 @@
-//! The messages between a shard and its workspaces, and all other messages to a shard.
+//! What a shard, its workspaces and its attempts tell each other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,11 @@ use crate::workspace::Command;
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Attempt, AttemptError, ErrorKind, MailId, Request, Trigger};
 use crate::workspace::time::Time;
+
+/// Where a workspace's account is in its shard's book. Of an account that is gone it may come to mean another, so
+/// whoever keeps one says also which incarnation, or which attempt, he means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Slot(pub(super) usize);
 
 /// A message in memory, between its read and the commit that settles it.
 #[derive(Debug)]
@@ -38,11 +43,15 @@ impl Item {
 /// One POST that was decided on.
 #[derive(Debug)]
 pub(super) struct Start {
-    pub(super) workspace: WorkspaceId,
+    /// Whose it is.
+    pub(super) slot: Slot,
     pub(super) item: Arc<Item>,
     pub(super) to: Arc<Target>,
     pub(super) config: u64,
+    /// Why it is made.
     pub(super) trigger: Trigger,
+    /// The command that asked for it, unless its turn came.
+    pub(super) test: Option<EntryId>,
     /// The `webhook-id`: the item's, or that of a test.
     pub(super) webhook_id: Arc<str>,
 }
@@ -104,92 +113,58 @@ pub(super) fn not_made(why: &str) -> AttemptOutcome {
 #[derive(Debug)]
 pub(super) struct Seed {
     pub(super) loaded: Loaded,
-    /// Attempts that began before this load and have no outcome yet.
-    pub(super) attempting: Vec<(EntryId, Chat, u64)>,
     /// Whether this process is making the test POST that the state says is under way.
     pub(super) test_in_flight: bool,
     /// The mails that are being handed over right now.
     pub(super) mails_begun: Vec<MailId>,
 }
 
-/// A message from a shard to a workspace.
+/// A message to a workspace. What it is about is in the workspace's account, or is asked for again when nobody answers.
 #[derive(Debug)]
 pub(super) enum ToWorkspace {
-    /// Messages, in stream order.
-    Entries(Vec<Arc<Item>>),
-    /// Ends of attempts.
-    Outcomes(Vec<FinishedAttempt>),
+    /// Its account has new entries or ended attempts, or attempts may be possible again.
+    Wake,
     /// An operator's command and its entry.
     Command(EntryId, Arc<Command>),
-    /// The answer to [`Decided::newest_for`].
+    /// The answer to [`Effect::FindNewest`].
     Newest(EntryId, Option<Newest>),
     /// The `TestStarted` of this command is durable.
     TestDurable(EntryId),
-    /// Attempts may be possible again.
-    Wake,
-    /// Give back all un-attempted entries but one window.
-    GiveBack,
     /// The mail is due: is it still owed?
     MailTurn(MailId),
     /// What the mail server answered.
     MailResult(MailId, MailResult),
     /// Nothing came for a while: keep only the snapshot until the next mail.
     Hibernate,
-    /// Report and stop.
+    /// Stop.
     Retire,
 }
 
-impl ToWorkspace {
-    /// What may be the cause when handling it panics.
-    pub(super) fn suspects(&self) -> Suspects {
-        match self {
-            Self::Entries(items) => Suspects::one_of(items, |item| item.entry),
-            Self::Outcomes(list) => Suspects::one_of(list, |end| end.start.item.entry),
-            Self::Command(id, _) | Self::Newest(id, _) | Self::TestDurable(id) => Suspects::Command(*id),
-            Self::Wake | Self::GiveBack | Self::MailTurn(_) | Self::MailResult(..) | Self::Hibernate | Self::Retire => {
-                Suspects::None
-            }
-        }
-    }
-}
-
-/// What a workspace was handling when it panicked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Suspects {
+/// What a workspace was deciding on when it panicked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Suspect {
     Entry(EntryId),
     Command(EntryId),
-    /// Nothing, or one of several entries: the workspace is fed one at a time from then on.
-    None,
+    /// Something else.
+    #[default]
+    Nothing,
 }
 
-impl Suspects {
-    fn one_of<T>(list: &[T], entry: impl FnOnce(&T) -> EntryId) -> Self {
-        match list {
-            [one] => Self::Entry(entry(one)),
-            _ => Self::None,
-        }
-    }
-}
-
-/// What a workspace decided when it was loaded, or on one mail.
-#[derive(Debug, Default)]
-pub(super) struct Decided {
-    /// To be committed, in order.
-    pub(super) steps: Vec<Step>,
-    /// To be attempted now, each with its place under the node's cap.
-    pub(super) starts: Vec<(Start, InFlight)>,
-    /// The test POST to make now, and the command that asked for it.
-    pub(super) test: Option<(EntryId, Start, InFlight)>,
+/// What follows from a decision of a workspace, besides what changes in its account.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// To be committed.
+    Commit(Box<Step>),
+    /// The same; the step holds the `TestStarted` of this command, and its test waits until that is durable.
+    CommitTestStart(Box<Step>, EntryId),
+    /// To be attempted now, with its place under the node's cap.
+    Post(Arc<Start>, InFlight),
     /// A test wants the workspace's newest message.
-    pub(super) newest_for: Option<EntryId>,
-    /// A test waits for the commit of its `TestStarted`, the last of `steps`.
-    pub(super) test_started: Option<EntryId>,
-    /// The answer to [`ToWorkspace::GiveBack`], oldest first.
-    pub(super) given_back: Option<Vec<EntryId>>,
+    FindNewest(EntryId),
     /// Something could start but for the node's cap or the lease: wake it later.
-    pub(super) starved: bool,
+    Starve,
     /// The answer to [`ToWorkspace::MailTurn`] and [`ToWorkspace::MailResult`].
-    pub(super) mail: Option<(MailId, MailNext)>,
+    Mail(MailId, MailNext),
 }
 
 /// What the shard does with a mail next.
@@ -207,10 +182,12 @@ pub(super) enum MailNext {
 pub(super) enum ToShard {
     /// An answer of the store under the acquisition with this number.
     Store(u64, StoreAnswer),
-    /// The report queue is not empty.
-    Reports,
+    /// Something was decided: there may be something to commit or to read.
+    Work,
     /// The mailer tried to hand a mail over.
     MailSent(WorkspaceId, MailId, MailResult),
+    /// A panic has left the shard's core half changed.
+    Broken,
     /// The actor's timer has fired.
     Tick,
     /// Start nothing new and release the shard when what is under way has ended.
@@ -229,5 +206,9 @@ pub(super) enum StoreAnswer {
 }
 
 impl actix::Message for ToShard {
+    type Result = ();
+}
+
+impl actix::Message for ToWorkspace {
     type Result = ();
 }

@@ -1,35 +1,33 @@
-//! The shard actor: does the I/O that its [`ShardCore`] asks for and passes the results back to it.
+//! The shard actor: does the I/O that its [`ShardCore`] asks for and passes the results back to it. What workspaces
+//! need done they do themselves ([`SharedShard`]).
 
 pub(super) mod core;
 pub(super) mod entry;
-mod table;
-mod registry;
 pub(super) mod intake;
 pub(super) mod committer;
 mod mails;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context as ActixContext, Handler, SpawnHandle};
+use actix::{Actor, ActorContext, AsyncContext, Context as ActixContext, Handler, SpawnHandle};
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::actor::admission::InFlight;
-use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Seed, Start, StoreAnswer, Suspects, ToShard, not_made};
+use crate::actor::maps::HashSet;
+use crate::actor::protocol::{Seed, Slot, StoreAnswer, ToShard};
 use crate::actor::read_scheduler::ReadScheduler;
-use crate::actor::report_queue::{ReportQueue, Reported, WorkspaceReport};
 use crate::actor::shard::core::{ShardAction, ShardCore, ShardCounts};
+use crate::actor::shared_shard::SharedShard;
 use crate::actor::waiting_board::WaitingTeller;
 use crate::actor::workspace::WorkspaceActor;
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::SNAPSHOT_EVERY;
-use crate::deliver::{Courier, Post, PostResult};
+use crate::deliver::Courier;
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, LoadError, Loaded, OwedMail, Poll, ShardConnection, ShardConnectionError,
     ShardIntake, ShardRequest, ShardResponse, StoreError, StoreTrouble,
@@ -38,17 +36,13 @@ use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
 use crate::seal::{Keyring, Seal};
 use crate::workspace::decide::MailResult;
-use crate::workspace::event::Trigger;
-use crate::workspace::time::Clock;
 
 /// What a shard actor works with.
 pub(super) struct Tools {
     pub(super) journal: Arc<dyn Journal>,
-    pub(super) courier: Rc<Courier>,
     pub(super) read_scheduler: Rc<ReadScheduler>,
     pub(super) mailer: Option<Mailer>,
     pub(super) context: Rc<WorkspaceContext>,
-    pub(super) clock: Clock,
     pub(super) holder: Holder,
     pub(super) shard: u16,
     /// Tells the handle how the shard is.
@@ -67,13 +61,11 @@ pub(super) enum ShardStatus {
 }
 
 pub(super) struct ShardActor {
-    core: ShardCore,
+    shared: Rc<SharedShard>,
     tools: Tools,
     held: Option<HeldShard>,
     /// Names the acquisition: answers of an earlier one are ignored.
     epoch: u64,
-    workspaces: HashMap<WorkspaceId, Addr<WorkspaceActor>>,
-    reports: Rc<ReportQueue>,
     timer: Option<(SpawnHandle, Instant)>,
     /// Signals that the shard is released; dropped without a signal when the actor crashes.
     released: Option<oneshot::Sender<()>>,
@@ -87,14 +79,19 @@ struct HeldShard {
 }
 
 impl ShardActor {
-    pub(super) fn new(core: ShardCore, tools: Tools, released: oneshot::Sender<()>, ctx: &ActixContext<Self>) -> Self {
+    pub(super) fn new(
+        core: ShardCore,
+        courier: &Rc<Courier>,
+        tools: Tools,
+        released: oneshot::Sender<()>,
+        ctx: &ActixContext<Self>,
+    ) -> Self {
+        let (context, shard) = (Rc::clone(&tools.context), ctx.address().recipient());
         Self {
-            core,
+            shared: SharedShard::new(core, context, Rc::clone(courier), shard),
             tools,
             held: None,
             epoch: 0,
-            workspaces: HashMap::default(),
-            reports: Rc::new(ReportQueue::new(ctx.address().recipient())),
             timer: None,
             released: Some(released),
             status: ShardStatus::Waiting("not acquired yet".to_owned()),
@@ -105,17 +102,12 @@ impl ShardActor {
         match mail {
             ToShard::Store(epoch, answer) if epoch == self.epoch => self.take_answer(answer, now, ctx),
             ToShard::Store(..) => {}
-            ToShard::Reports => {
-                let (reports, finished) = self.reports.take();
-                for report in reports {
-                    self.core.report(report, now);
-                }
-                self.core.finished(finished, now);
-            }
-            ToShard::MailSent(workspace, mail, result) => self.core.mail_sent(&workspace, mail, result, now),
-            ToShard::Tick => self.core.tick(now),
-            ToShard::Drain => self.core.drain(),
-            ToShard::GiveUp => self.core.give_up(),
+            ToShard::Work => self.shared.begin_work(),
+            ToShard::Broken => {}
+            ToShard::MailSent(workspace, mail, result) => self.shared.core().mail_sent(&workspace, mail, result, now),
+            ToShard::Tick => self.shared.core().tick(now),
+            ToShard::Drain => self.shared.core().drain(),
+            ToShard::GiveUp => self.shared.core().give_up(),
             ToShard::Released => self.end(ctx),
         }
     }
@@ -123,8 +115,8 @@ impl ShardActor {
     fn take_answer(&mut self, answer: StoreAnswer, now: Instant, ctx: &mut ActixContext<Self>) {
         match answer {
             StoreAnswer::Acquired(result) => self.acquired(*result, now, ctx),
-            StoreAnswer::Polled(Ok(polled)) => self.core.polled(polled, now),
-            StoreAnswer::Polled(Err(error)) => self.core.poll_failed(&error, now),
+            StoreAnswer::Polled(Ok(polled)) => self.shared.core().polled(polled, now),
+            StoreAnswer::Polled(Err(error)) => self.shared.core().poll_failed(&error, now),
             StoreAnswer::Response(Ok(response)) => self.answered(response, now),
             StoreAnswer::Response(Err(error)) => {
                 self.held = None;
@@ -136,22 +128,22 @@ impl ShardActor {
                     );
                 }
                 self.show(ShardStatus::Waiting(error.to_string()));
-                self.core.line_failed(&error, now);
+                self.shared.core().line_failed(&error, now);
             }
         }
     }
 
     fn answered(&mut self, response: ShardResponse, now: Instant) {
         match response {
-            ShardResponse::Committed { number, lease_until } => self.core.committed(number, lease_until, now),
+            ShardResponse::Committed { number, lease_until } => self.shared.core().committed(number, lease_until, now),
             ShardResponse::Loaded(workspace, loaded) => {
                 let loaded = loaded.and_then(|loaded| open_sealed(&self.tools.context.keyring, &workspace, *loaded));
-                self.core.loaded(&workspace, loaded, now);
+                self.shared.core().loaded(&workspace, loaded, now);
             }
             ShardResponse::Newest { workspace, command, newest } => {
-                self.core.newest(&workspace, command, newest, now);
+                self.shared.core().newest(&workspace, command, newest, now);
             }
-            ShardResponse::CaughtUp(entries) => self.core.caught_up(entries, now),
+            ShardResponse::CaughtUp(entries) => self.shared.core().caught_up(entries, now),
             // Awaited where they are requested.
             ShardResponse::Present(_) | ShardResponse::Released => {}
         }
@@ -167,13 +159,13 @@ impl ShardActor {
             Ok((acquired, present)) => {
                 self.held =
                     Some(HeldShard { connection: acquired.connection, polls: self.read_with(acquired.intake, ctx) });
-                self.core.acquired(acquired.outbox, &present, acquired.lease_until, now);
+                self.shared.core().acquired(acquired.outbox, &present, acquired.lease_until, now);
             }
             Err(error) => {
                 self.show(ShardStatus::Waiting(error.to_string()));
                 let ours = &self.tools.holder.node;
                 let elsewhere = matches!(&error, AcquireError::Held { node, .. } if node != ours);
-                self.core.not_acquired(&error, elsewhere);
+                self.shared.core().not_acquired(&error, elsewhere);
             }
         }
     }
@@ -206,13 +198,16 @@ impl ShardActor {
 
     fn work(&mut self, ctx: &mut ActixContext<Self>) {
         let now = Instant::now();
-        while let Some(action) = self.core.next_action(now) {
+        loop {
+            let action = self.shared.core().next_action(now);
+            let Some(action) = action else { break };
             self.act(action, ctx);
         }
-        self.tools.waiting.tell(now, || self.core.waiting());
+        self.tools.waiting.tell(now, || self.shared.core().waiting());
         self.arm_timer(now, ctx);
-        if self.core.is_running() {
-            self.show(ShardStatus::Held(self.core.counts(now)));
+        let counts = Some(self.shared.core()).filter(|core| core.is_running()).map(|core| core.counts(now));
+        if let Some(counts) = counts {
+            self.show(ShardStatus::Held(counts));
         }
     }
 
@@ -226,14 +221,10 @@ impl ShardActor {
                 }
             }
             ShardAction::Send(request) => self.send(request, ctx),
-            ShardAction::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
-            ShardAction::Tell(workspace, mail) => {
-                if let Some(actor) = self.workspaces.get(&workspace) {
-                    actor.do_send(mail);
-                }
-            }
-            ShardAction::Forget(workspace) => drop(self.workspaces.remove(&workspace)),
-            ShardAction::Post(start, in_flight) => self.post(start, in_flight),
+            ShardAction::Activate { slot, incarnation, seed } => self.activate(slot, incarnation, *seed),
+            ShardAction::Tell(slot, mail) => self.shared.tell(slot, mail),
+            ShardAction::Forget(slot) => self.shared.forget(slot),
+            ShardAction::Post(start, in_flight) => self.shared.post(start, in_flight),
             ShardAction::SendMail(mail) => self.send_mail(mail, ctx),
             ShardAction::Release => self.release(ctx),
         }
@@ -264,32 +255,11 @@ impl ShardActor {
         });
     }
 
-    fn activate(&mut self, workspace: WorkspaceId, incarnation: u64, seed: Seed) {
-        let context = Rc::clone(&self.tools.context);
-        let reports = Rc::clone(&self.reports);
-        let id = workspace.clone();
-        match catch_unwind(AssertUnwindSafe(|| WorkspaceActor::new(id, incarnation, seed, context, reports).start())) {
-            Ok(actor) => drop(self.workspaces.insert(workspace, actor)),
-            Err(_) => {
-                self.reports.report(WorkspaceReport {
-                    workspace,
-                    incarnation,
-                    what: Reported::Panicked(Suspects::None),
-                });
-            }
+    fn activate(&self, slot: Slot, incarnation: u64, seed: Seed) {
+        if let Some(resident) = self.shared.begin(slot, incarnation, seed) {
+            let actor = WorkspaceActor { resident, slot, incarnation, shared: Rc::clone(&self.shared) };
+            self.shared.know(slot, actor.start().recipient());
         }
-    }
-
-    /// Makes a POST in a task of its own; its end goes to the report queue, announced once a turn.
-    fn post(&self, start: Arc<Start>, in_flight: InFlight) {
-        let courier = Rc::clone(&self.tools.courier);
-        let (reports, clock) = (Rc::clone(&self.reports), self.tools.clock);
-        actix_rt::spawn(async move {
-            let began = clock();
-            let end = attempt(&courier, &start).await;
-            drop(in_flight);
-            reports.finish(FinishedAttempt { start, began, end });
-        });
     }
 
     fn send_mail(&self, mail: OwedMail, ctx: &ActixContext<Self>) {
@@ -320,7 +290,7 @@ impl ShardActor {
 
     fn end(&mut self, ctx: &mut ActixContext<Self>) {
         self.show(ShardStatus::Released);
-        self.workspaces.clear();
+        self.shared.forget_all();
         if let Some(released) = self.released.take() {
             released.send(()).ok();
         }
@@ -329,8 +299,9 @@ impl ShardActor {
 
     /// One timer, armed again when something is due earlier.
     fn arm_timer(&mut self, now: Instant, ctx: &mut ActixContext<Self>) {
-        let at = self.core.wake_at(now);
-        let at = self.tools.waiting.due(self.core.any_held()).map_or(at, |due| due.min(at));
+        let at = self.shared.core().wake_at(now);
+        let any_held = self.shared.core().any_held();
+        let at = self.tools.waiting.due(any_held).map_or(at, |due| due.min(at));
         if let Some((handle, armed)) = self.timer.take() {
             if armed <= at && armed > now {
                 self.timer = Some((handle, armed));
@@ -403,28 +374,6 @@ fn open_sealed(keyring: &Keyring, workspace: &WorkspaceId, mut loaded: Loaded) -
     }
 }
 
-pub(super) async fn attempt(courier: &Courier, start: &Start) -> AttemptEnd {
-    let post = Post {
-        workspace: start.workspace.clone(),
-        to: Arc::clone(&start.to),
-        webhook_id: Arc::clone(&start.webhook_id),
-        body: start.item.message.raw().body(),
-    };
-    // Whoever waits for a test is told at once.
-    let attempt = async {
-        match start.trigger {
-            Trigger::Message => courier.attempt_judged(&post).await,
-            Trigger::Test | Trigger::Again => courier.attempt(&post).await,
-        }
-    };
-    match AssertUnwindSafe(attempt).catch_unwind().await {
-        Ok(PostResult::Done(done)) => AttemptEnd::Done(Arc::new(done)),
-        Ok(PostResult::Unable(why)) => AttemptEnd::Unable(why),
-        // Whether a byte was written is unknown, so this is an outcome: it is never sent again.
-        Err(_) => AttemptEnd::Done(Arc::new(not_made("the attempt failed inside the service"))),
-    }
-}
-
 impl Actor for ShardActor {
     type Context = ActixContext<Self>;
 
@@ -441,6 +390,10 @@ impl Handler<ToShard> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, mail: ToShard, ctx: &mut Self::Context) {
+        if matches!(mail, ToShard::Broken) {
+            // Whoever watches the shards' actors ends the service.
+            return ctx.stop();
+        }
         self.take(mail, Instant::now(), ctx);
         self.work(ctx);
     }

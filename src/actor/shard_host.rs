@@ -69,17 +69,15 @@ impl ShardHost {
         let (board, told) = (Arc::clone(&self.board), Arc::clone(&self.board));
         let tools = Tools {
             journal: Arc::clone(&options.journal),
-            courier: Rc::clone(&self.courier),
             read_scheduler: Rc::clone(&self.read_scheduler),
             mailer: options.mailer.clone(),
             context,
-            clock: options.clock,
             holder: Holder { node: options.node.id.clone(), lease: options.lease },
             shard,
             publish: Box::new(move |status| board.set(shard, Some(status))),
             waiting: WaitingTeller::new(Box::new(move |waiting| told.waiting().set(shard, waiting))),
         };
-        ShardActor::create(|ctx| ShardActor::new(core, tools, released, ctx))
+        ShardActor::create(|ctx| ShardActor::new(core, &self.courier, tools, released, ctx))
     }
 }
 

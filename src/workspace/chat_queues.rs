@@ -9,7 +9,7 @@ use super::policy::Policy;
 use super::state::State;
 use crate::message::{Chat, EntryId};
 
-/// The entries of a workspace that are in memory; each that waits is stored with its `T`.
+/// The entries of a workspace that wait or are in flight, each with its `T`.
 ///
 /// An operation costs O(log n) comparisons of the n entries held and moves at most half of them in memory; only
 /// [`ChatQueues::give_back`], and the first questions after a save, look at all. They are hundreds at most and mostly
@@ -39,12 +39,13 @@ type ChatPosition = (Chat, Option<EntryId>);
 struct QueuedEntry<T> {
     entry: EntryId,
     chat: Chat,
-    stage: EntryState<T>,
+    stage: EntryState,
+    item: T,
 }
 
-#[derive(Debug)]
-enum EntryState<T> {
-    Waiting(T),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntryState {
+    Waiting,
     /// In flight, attempted with this configuration.
     InFlight(u64),
 }
@@ -80,7 +81,7 @@ impl<T> ChatQueues<T> {
     /// (a catch-up); within a chat they are judged by id. One that is already here is left as it is.
     pub fn offer(&mut self, entry: EntryId, chat: Chat, item: T) {
         if let Err(at) = self.find(entry) {
-            self.entries.insert(at, QueuedEntry { entry, chat, stage: EntryState::Waiting(item) });
+            self.entries.insert(at, QueuedEntry { entry, chat, stage: EntryState::Waiting, item });
             self.requeue(chat, None, Some((chat, Some(entry))));
         }
     }
@@ -89,6 +90,38 @@ impl<T> ChatQueues<T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Entries that wait or are in flight.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What the entry is here with, whether it waits or is in flight.
+    #[must_use]
+    pub fn get(&self, entry: EntryId) -> Option<&T> {
+        self.find(entry).ok().map(|at| &self.entries[at].item)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, entry: EntryId) -> Option<&mut T> {
+        self.find(entry).ok().map(|at| &mut self.entries[at].item)
+    }
+
+    /// What waits and what is in flight, by id.
+    pub fn all(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|held| &held.item)
+    }
+
+    /// What is in flight, by id.
+    pub fn all_in_flight(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().filter(|held| held.stage != EntryState::Waiting).map(|held| &held.item)
+    }
+
+    /// What waits, by id.
+    pub fn all_waiting(&self) -> impl Iterator<Item = &T> + Clone {
+        self.entries.iter().filter(|held| held.stage == EntryState::Waiting).map(|held| &held.item)
     }
 
     /// Entries not yet attempted.
@@ -128,29 +161,21 @@ impl<T> ChatQueues<T> {
         learned.map_or(floor, |learned| learned.size.max(floor)).min(size(policy.in_flight_max.max(1)))
     }
 
-    /// The entry (one that [`ChatQueues::next`] named) is attempted with configuration `config`. Hands out what it
+    /// The entry (one that [`ChatQueues::next`] named) is attempted with configuration `config`. Returns what it
     /// waited with; nothing if it did not wait.
-    pub fn begin(&mut self, entry: EntryId, config: u64) -> Option<T> {
-        let at = self.find(entry).ok()?;
-        let held = &mut self.entries[at];
-        let chat = held.chat;
-        match std::mem::replace(&mut held.stage, EntryState::InFlight(config)) {
-            EntryState::Waiting(item) => {
-                self.requeue(chat, Some((chat, Some(entry))), Some((chat, None)));
-                self.count(config);
-                Some(item)
-            }
-            in_flight @ EntryState::InFlight(_) => {
-                held.stage = in_flight;
-                None
-            }
-        }
+    pub fn begin(&mut self, entry: EntryId, config: u64) -> Option<&mut T> {
+        let at = self.find_waiting(entry)?;
+        let chat = self.entries[at].chat;
+        self.entries[at].stage = EntryState::InFlight(config);
+        self.requeue(chat, Some((chat, Some(entry))), Some((chat, None)));
+        self.count(config);
+        Some(&mut self.entries[at].item)
     }
 
-    /// An attempt that was in flight before this workspace was loaded (again).
-    pub fn adopt(&mut self, entry: EntryId, chat: Chat, config: u64) {
+    /// An attempt that was in flight, or decided on, before its shard was loaded again.
+    pub fn adopt(&mut self, entry: EntryId, chat: Chat, config: u64, item: T) {
         if let Err(at) = self.find(entry) {
-            self.entries.insert(at, QueuedEntry { entry, chat, stage: EntryState::InFlight(config) });
+            self.entries.insert(at, QueuedEntry { entry, chat, stage: EntryState::InFlight(config), item });
             self.requeue(chat, None, Some((chat, None)));
             self.count(config);
         } else {
@@ -160,42 +185,55 @@ impl<T> ChatQueues<T> {
 
     /// The entry (one that [`ChatQueues::next`] named) is settled without an attempt; its chat goes on.
     pub fn skip(&mut self, entry: EntryId) -> Option<T> {
-        let at = self.find(entry).ok().filter(|at| matches!(self.entries[*at].stage, EntryState::Waiting(_)))?;
-        let QueuedEntry { chat, stage: EntryState::Waiting(item), .. } = self.entries.remove(at)? else { return None };
+        let at = self.find_waiting(entry)?;
+        let QueuedEntry { chat, item, .. } = self.entries.remove(at)?;
         self.requeue(chat, Some((chat, Some(entry))), None);
         Some(item)
     }
 
     /// The attempt has an outcome; its chat goes on. `counted` says whether it was one of the present
     /// configuration and moved the window: a success adds one, an error halves it, never below
-    /// `limit + 1 − errors`. Called after the outcome was applied to `state`.
-    pub fn end(&mut self, entry: EntryId, delivered: bool, counted: bool, state: &State, policy: &Policy) {
-        let Some((at, chat)) = self.remove_in_flight(entry) else { return };
-        self.entries.remove(at);
+    /// `limit + 1 − errors`. Called after the outcome was applied to `state`. Returns what was in flight.
+    pub fn end(&mut self, entry: EntryId, delivered: bool, counted: bool, state: &State, policy: &Policy) -> Option<T> {
+        let (at, chat) = self.remove_in_flight(entry)?;
+        let ended = self.entries.remove(at)?;
         self.requeue(chat, Some((chat, None)), None);
         if counted {
             let before = self.window(state, policy);
             let after = if delivered { before.saturating_add(1) } else { before / 2 };
             self.learned = Some(LearnedWindow { config: state.webhook.config, size: after });
         }
+        Some(ended.item)
+    }
+
+    /// Takes the entry out, whether it waits or is in flight; its chat goes on.
+    pub fn remove(&mut self, entry: EntryId) -> Option<T> {
+        let Some((at, chat)) = self.remove_in_flight(entry) else { return self.skip(entry) };
+        let removed = self.entries.remove(at)?;
+        self.requeue(chat, Some((chat, None)), None);
+        Some(removed.item)
     }
 
     /// The attempt was not made (our fault, no outcome): the entry waits again, first of its chat.
-    pub fn put_back(&mut self, entry: EntryId, item: T) {
-        if let Some((at, chat)) = self.remove_in_flight(entry) {
-            self.entries[at].stage = EntryState::Waiting(item);
-            self.requeue(chat, Some((chat, None)), Some((chat, Some(entry))));
-        }
+    pub fn put_back(&mut self, entry: EntryId) -> Option<&mut T> {
+        let (at, chat) = self.remove_in_flight(entry)?;
+        self.entries[at].stage = EntryState::Waiting;
+        self.requeue(chat, Some((chat, None)), Some((chat, Some(entry))));
+        Some(&mut self.entries[at].item)
     }
 
     /// Gives back all waiting entries but the `keep` oldest; returns them, oldest first.
-    pub fn give_back(&mut self, keep: usize) -> Vec<EntryId> {
-        let waiting = self.entries.iter().filter(|held| matches!(held.stage, EntryState::Waiting(_)));
+    pub fn give_back(&mut self, keep: usize) -> Vec<T> {
+        let waiting = self.entries.iter().filter(|held| held.stage == EntryState::Waiting);
         let given: Vec<EntryId> = waiting.skip(keep).map(|held| held.entry).collect();
-        for entry in given.iter().rev() {
-            self.skip(*entry);
-        }
+        let mut given: Vec<T> = given.into_iter().rev().filter_map(|entry| self.skip(entry)).collect();
+        given.reverse();
         given
+    }
+
+    /// The window starts at its floor again.
+    pub fn forget_window(&mut self) {
+        self.learned = None;
     }
 
     /// What the window has become: all that is left once there are no entries.
@@ -210,6 +248,10 @@ impl<T> ChatQueues<T> {
         Self { learned, ..Self::default() }
     }
 
+    fn find_waiting(&self, entry: EntryId) -> Option<usize> {
+        self.find(entry).ok().filter(|at| self.entries[*at].stage == EntryState::Waiting)
+    }
+
     fn find(&self, entry: EntryId) -> Result<usize, usize> {
         self.entries.binary_search_by_key(&entry, |held| held.entry)
     }
@@ -218,7 +260,7 @@ impl<T> ChatQueues<T> {
         if self.of_config.config == config {
             return self.of_config.in_flight;
         }
-        self.entries.iter().filter(|held| matches!(held.stage, EntryState::InFlight(of) if of == config)).count()
+        self.entries.iter().filter(|held| held.stage == EntryState::InFlight(config)).count()
     }
 
     /// One more is in flight, of `config`.
@@ -235,7 +277,8 @@ impl<T> ChatQueues<T> {
     /// what the caller puts in its place.
     fn remove_in_flight(&mut self, entry: EntryId) -> Option<(usize, Chat)> {
         let at = self.find(entry).ok()?;
-        let QueuedEntry { chat, stage: EntryState::InFlight(config), .. } = self.entries[at] else { return None };
+        let QueuedEntry { chat, stage: EntryState::InFlight(config), .. } = &self.entries[at] else { return None };
+        let (chat, config) = (*chat, *config);
         self.in_flight -= 1;
         if self.of_config.config == config {
             self.of_config.in_flight -= 1;

@@ -98,7 +98,7 @@ struct WorkspaceModel {
     /// The last settled entry of each chat.
     settled: BTreeMap<Chat, EntryId>,
     settled_count: u64,
-    chat_queues: ChatQueues<()>,
+    chat_queues: ChatQueues<EntryId>,
     state: State,
     events: Vec<Event>,
     /// Attempts with the present configuration, and whether one has succeeded.
@@ -180,7 +180,7 @@ impl WorkspaceModel {
         }
         for (entry, chat) in arrived {
             self.held.insert(entry);
-            self.chat_queues.offer(entry, chat, ());
+            self.chat_queues.offer(entry, chat, entry);
         }
     }
 
@@ -227,7 +227,7 @@ impl WorkspaceModel {
 
     fn put_back(&mut self, which: usize) {
         let attempt = self.flying.remove(which);
-        self.chat_queues.put_back(attempt.entry, ());
+        self.chat_queues.put_back(attempt.entry);
         if attempt.config == self.state.webhook.config {
             self.attempts_since_save -= 1;
         }
@@ -244,7 +244,7 @@ impl WorkspaceModel {
         self.held.clear();
         for attempt in &self.flying {
             self.held.insert(attempt.entry);
-            self.chat_queues.adopt(attempt.entry, self.stream[&attempt.entry], attempt.config);
+            self.chat_queues.adopt(attempt.entry, self.stream[&attempt.entry], attempt.config, attempt.entry);
         }
     }
 

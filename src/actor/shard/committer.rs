@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
+use crate::actor::protocol::Slot;
 use crate::config::{LINGER, LINGER_STEPS, RENEW_EVERY};
 use crate::journal::port::{
     Batch, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, OwedMail, ShardRequest, Step,
@@ -19,6 +20,8 @@ use crate::workspace::event::MailId;
 #[derive(Debug, Default)]
 pub(super) struct Committer {
     queue: VecDeque<PendingRequest>,
+    /// How many of them are steps.
+    steps: usize,
     in_flight: VecDeque<Made>,
     /// When the first step of the queue came.
     gathering_since: Option<Instant>,
@@ -28,8 +31,16 @@ pub(super) struct Committer {
 
 #[derive(Debug)]
 enum PendingRequest {
-    Step(Box<Step>, Option<EntryId>),
+    Step(PendingStep),
     Other(ShardRequest),
+}
+
+/// A step, whose it is, and the test whose `TestStarted` it holds.
+#[derive(Debug)]
+struct PendingStep {
+    slot: Option<Slot>,
+    step: Box<Step>,
+    test: Option<EntryId>,
 }
 
 /// A commit that was made and is not answered, and what its answer makes true.
@@ -37,18 +48,20 @@ enum PendingRequest {
 pub(super) struct Made {
     pub(super) number: u64,
     at: Option<Instant>,
-    pub(super) settled: Vec<EntryId>,
-    pub(super) answered: Vec<EntryId>,
+    /// `None`: an entry that is no message.
+    pub(super) settled: Vec<(Option<Slot>, EntryId)>,
+    pub(super) answered: Vec<(Slot, EntryId)>,
     pub(super) mails_owed: Vec<OwedMail>,
     pub(super) mails_ended: Vec<(WorkspaceId, MailId)>,
-    pub(super) tests_started: Vec<(WorkspaceId, EntryId)>,
+    pub(super) tests_started: Vec<(Slot, EntryId)>,
 }
 
 impl Committer {
-    /// Queues a step. `test` names the test whose `TestStarted` it holds.
-    pub(super) fn push(&mut self, step: Step, test: Option<EntryId>, now: Instant) {
+    /// Queues a step of the workspace at `slot`. `test` names the test whose `TestStarted` it holds.
+    pub(super) fn push(&mut self, slot: Option<Slot>, step: Box<Step>, test: Option<EntryId>, now: Instant) {
         self.gathering_since.get_or_insert(now);
-        self.queue.push_back(PendingRequest::Step(Box::new(step), test));
+        self.steps += 1;
+        self.queue.push_back(PendingRequest::Step(PendingStep { slot, step, test }));
     }
 
     /// Queues a request that is no commit.
@@ -70,7 +83,7 @@ impl Committer {
 
     fn is_ripe(&self, now: Instant) -> bool {
         let Some(since) = self.gathering_since else { return false };
-        let behind = self.queue.iter().any(|queued| matches!(queued, PendingRequest::Other(_)));
+        let behind = self.queue.len() > self.steps;
         !self.queue.is_empty() && (behind || self.queue.len() >= LINGER_STEPS || now >= since + LINGER)
     }
 
@@ -82,7 +95,7 @@ impl Committer {
         let mut batch = Batch::default();
         let mut made = Made { number: self.number, at: Some(now), ..Made::default() };
         let (mut events, mut settled, mut bytes) = (0, 0, 0);
-        while let Some(PendingRequest::Step(step, _)) = self.queue.front() {
+        while let Some(PendingRequest::Step(PendingStep { step, .. })) = self.queue.front() {
             events += step.events();
             settled += step.settled.len() + step.settled_commands.len();
             bytes += step.bytes();
@@ -90,12 +103,12 @@ impl Committer {
             if full && !batch.steps.is_empty() {
                 break;
             }
-            let Some(PendingRequest::Step(step, test)) = self.queue.pop_front() else { break };
-            made.take(&step, test);
-            batch.steps.push(*step);
+            let Some(PendingRequest::Step(pending)) = self.queue.pop_front() else { break };
+            self.steps -= 1;
+            made.take(&pending);
+            batch.steps.push(*pending.step);
         }
-        self.gathering_since =
-            self.queue.iter().any(|queued| matches!(queued, PendingRequest::Step(..))).then_some(now);
+        self.gathering_since = (self.steps > 0).then_some(now);
         self.last_made = Some(now);
         self.number += 1;
         let number = made.number;
@@ -131,15 +144,15 @@ impl Committer {
 }
 
 impl Made {
-    fn take(&mut self, step: &Step, test: Option<EntryId>) {
-        self.settled.extend(&step.settled);
-        self.answered.extend(step.answers.iter().map(|(id, _)| *id));
+    fn take(&mut self, PendingStep { slot, step, test }: &PendingStep) {
+        self.settled.extend(step.settled.iter().map(|entry| (*slot, *entry)));
         self.mails_owed.extend(step.mails_owed.iter().cloned());
         if let Some(workspace) = &step.workspace {
             self.mails_ended.extend(step.mails_ended.iter().map(|mail| (workspace.clone(), *mail)));
         }
-        if let (Some(workspace), Some(id)) = (&step.workspace, test) {
-            self.tests_started.push((workspace.clone(), id));
+        if let Some(slot) = slot {
+            self.answered.extend(step.answers.iter().map(|(id, _)| (*slot, *id)));
+            self.tests_started.extend(test.map(|id| (*slot, id)));
         }
     }
 }
@@ -153,11 +166,12 @@ mod tests {
         let (mut committer, mut now) = (Committer::default(), Instant::now());
         for entry in 1..=2 {
             let settled = vec![EntryId { ms: entry, n: 0 }];
-            committer.push(Step { settled, ..Step::default() }, None, now);
+            committer.push(None, Step { settled, ..Step::default() }.into(), None, now);
             now += LINGER;
             assert!(matches!(committer.next(now), Some(ShardRequest::Commit { .. })));
         }
-        let settled: Vec<u64> = committer.answered(1).iter().flat_map(|made| &made.settled).map(|id| id.ms).collect();
+        let settled: Vec<u64> =
+            committer.answered(1).iter().flat_map(|made| &made.settled).map(|(_, id)| id.ms).collect();
         assert_eq!(settled, [1, 2]);
         assert!(committer.answered(0).is_empty() && committer.is_idle());
     }

@@ -1,14 +1,16 @@
 //! One shard: what it holds and what happens next. Plain and synchronous: events go in, [`ShardAction`]s
-//! come out; the actor around it ([`crate::actor::shard`]) does the I/O.
+//! come out; what is around it ([`crate::actor::shared_shard`]) does the I/O.
 //!
-//! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
-//! a workspace, parking and catch-ups), [`reports`] (what workspaces decided, or why they crashed).
+//! Reading order: [`feeding`] (from a read to a workspace, parking and catch-ups), [`decisions`] (what workspaces
+//! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`lifecycle`] (acquire, commit answers, reload,
+//! drain).
 
 #[cfg(test)]
 mod audit;
 mod feeding;
+mod decisions;
+mod crashes;
 mod lifecycle;
-mod reports;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -18,15 +20,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::actor::admission::{Admission, InFlight};
+use crate::actor::book::Book;
+use crate::actor::book::account::{Account, Phase};
+use crate::actor::book::entries::HeldEntries;
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{FinishedAttempt, Seed, Start, ToWorkspace};
+use crate::actor::protocol::{Effect, Item, Seed, Slot, Start, ToWorkspace};
 use crate::actor::rejections::Rejections;
 use crate::actor::shard::committer::Committer;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::{Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
-use crate::actor::shard::registry::{Phase, Registry};
-use crate::actor::shard::table::Table;
 use crate::actor::waiting_board::WaitingWorkspaces;
 use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER};
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
@@ -36,7 +39,7 @@ use crate::workspace::event::entry_named_by;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WaitingView;
 
-/// What the shard's actor is to do.
+/// What is to be done.
 #[derive(Debug)]
 pub(in crate::actor) enum ShardAction {
     /// Acquire the shard after a pause, then ask which of these entries still exist.
@@ -46,11 +49,11 @@ pub(in crate::actor) enum ShardAction {
     /// Send a request to the store.
     Send(ShardRequest),
     /// Start the workspace's actor.
-    Activate { workspace: WorkspaceId, incarnation: u64, seed: Box<Seed> },
+    Activate { slot: Slot, incarnation: u64, seed: Box<Seed> },
     /// Send a mail to the workspace's actor.
-    Tell(WorkspaceId, ToWorkspace),
+    Tell(Slot, ToWorkspace),
     /// Forget the workspace's actor.
-    Forget(WorkspaceId),
+    Forget(Slot),
     /// Make a POST, holding its permit under the node's cap until it has ended.
     Post(Arc<Start>, InFlight),
     /// Hand a mail over.
@@ -73,20 +76,12 @@ enum ShardMode {
 /// A command between its read and its durable answer.
 #[derive(Debug)]
 struct HeldCommand {
-    workspace: WorkspaceId,
+    slot: Slot,
     command: Arc<Command>,
     /// A step settles it; only its answer (a test's) may be owed still.
     decided: bool,
     /// Its workspace panicked over it once.
     blamed: bool,
-}
-
-/// A test's POST, until what its workspace decided on its end is durable.
-#[derive(Debug)]
-struct TestPost {
-    command: EntryId,
-    start: Arc<Start>,
-    end: Option<FinishedAttempt>,
 }
 
 /// Counts that an operator sees.
@@ -115,21 +110,17 @@ pub(in crate::actor) struct ShardCore {
     /// When the present acquisition has held for long enough that a failure is a new one. That it
     /// was acquired, reads and renews its lease proves nothing: the next commit may fail again.
     proven_at: Instant,
-    table: Table,
-    registry: Registry,
+    book: Book,
     intake: Intake,
     committer: Committer,
     mails: Mails,
     rejections: Arc<Rejections>,
     /// Undecided ones are bounded by the command permits, decided ones by one test a workspace.
     commands: HashMap<EntryId, HeldCommand>,
-    /// Bounded by the command permits.
-    tests: HashMap<WorkspaceId, TestPost>,
     /// Workspaces that could start something but for the node's cap or the shard's admission, first come first.
-    starved: VecDeque<WorkspaceId>,
-    is_starved: HashSet<WorkspaceId>,
+    starved: VecDeque<Slot>,
     /// Workspaces that crashed and are loaded again after their pause if anything is undone.
-    crashed: HashSet<WorkspaceId>,
+    crashed: HashSet<Slot>,
     /// Workspaces whose journal cannot be loaded.
     unavailable: HashSet<WorkspaceId>,
     /// Entries that our own system could not attempt.
@@ -141,6 +132,8 @@ pub(in crate::actor) struct ShardCore {
     /// When idle workspaces are looked for next.
     tidy_at: Instant,
     actions: VecDeque<ShardAction>,
+    /// The memory of the effects that were taken last.
+    spare: Vec<Effect>,
 }
 
 /// How often starved workspaces are woken.
@@ -167,16 +160,13 @@ impl ShardCore {
             setbacks: 0,
             failures: 0,
             proven_at: now,
-            table: Table::default(),
-            registry: Registry::new(limits.allowance),
+            book: Book::new(limits.allowance),
             intake: Intake::new(limits),
             committer: Committer::default(),
             mails: Mails::default(),
             rejections: Arc::default(),
             commands: HashMap::default(),
-            tests: HashMap::default(),
             starved: VecDeque::new(),
-            is_starved: HashSet::default(),
             crashed: HashSet::default(),
             unavailable: HashSet::default(),
             unable: HashSet::default(),
@@ -184,6 +174,7 @@ impl ShardCore {
             incarnations: 0,
             tidy_at: now + TIDY_EVERY,
             actions: VecDeque::new(),
+            spare: Vec::new(),
         };
         core.actions.push_back(ShardAction::Acquire { after: Duration::ZERO, attempted: Vec::new() });
         core
@@ -203,10 +194,16 @@ impl ShardCore {
         self.actions.pop_front()
     }
 
+    /// The next thing to do if it is a workspace's own: a POST of it, or a mail to it.
+    pub(in crate::actor) fn next_of_workspaces(&mut self) -> Option<ShardAction> {
+        let is = |action: &mut ShardAction| matches!(action, ShardAction::Post(..) | ShardAction::Tell(..));
+        self.actions.pop_front_if(is)
+    }
+
     /// When [`ShardCore::tick`] is to be called at the latest.
     pub(in crate::actor) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
-        let crashed = self.crashed.iter().filter_map(|crashed| self.registry.get(crashed)?.not_before).min();
+        let crashed = self.crashed.iter().filter_map(|slot| self.book.get(*slot)?.not_before).min();
         // A drain begins no mail and no read, so none of them is waited for.
         let new = if self.is_running() { [self.mails.wake_at(), self.intake.wake_at()] } else { [None, None] };
         let due = [self.committer.wake_at(), new[0], new[1], starved, crashed];
@@ -221,28 +218,31 @@ impl ShardCore {
 
     /// Whether it holds a message, or left one in the stream.
     pub(in crate::actor) fn any_held(&self) -> bool {
-        !self.table.is_empty() || self.registry.any_parked()
+        !self.book.is_empty() || self.book.any_parked()
     }
 
     /// What waits for its turn. Of a parked workspace more lies in the stream.
     pub(in crate::actor) fn waiting(&self) -> WaitingWorkspaces {
-        let mut waiting = WaitingWorkspaces::default();
         let at = |ms: u64| Time::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX));
-        let mut add = |workspace: &WorkspaceId, came: Time, at_least: bool| {
-            let one = waiting.entry(workspace.clone());
-            let one = one.or_insert(WaitingView { count: 0, at_least: false, oldest_at: came });
-            one.count += 1;
-            one.at_least |= at_least;
-            one.oldest_at = one.oldest_at.min(came);
-        };
-        let full = self.table.len() >= self.limits.permits;
-        for (workspace, item) in self.table.waiting() {
-            add(workspace, at(entry_named_by(&item.webhook_id).unwrap_or(item.entry).ms), full);
-        }
-        for (from, workspace) in self.registry.parked() {
-            add(workspace, at(from.ms), true);
+        let full = self.book.len() >= self.limits.permits;
+        let mut waiting = WaitingWorkspaces::default();
+        for (_, account) in self.book.iter() {
+            let came = |item: &Item| at(entry_named_by(&item.webhook_id).unwrap_or(item.entry).ms);
+            let held = account.entries().into_iter().flat_map(HeldEntries::all_waiting).map(came);
+            // One more lies at least where it resumes.
+            let parked = account.resume_from.map(|from| at(from.ms));
+            if let Some(oldest_at) = held.clone().chain(parked).min() {
+                let count = account.waiting() as u64 + u64::from(parked.is_some());
+                let at_least = parked.is_some() || full;
+                waiting.insert(account.id.clone(), WaitingView { count, at_least, oldest_at });
+            }
         }
         waiting
+    }
+
+    /// Whose account it is.
+    pub(in crate::actor) fn id_of(&self, slot: Slot) -> Option<WorkspaceId> {
+        self.book.get(slot).map(|account| account.id.clone())
     }
 
     pub(in crate::actor) fn is_running(&self) -> bool {
@@ -255,17 +255,16 @@ impl ShardCore {
             self.tidy_at = now + TIDY_EVERY;
             self.tidy(now);
         }
-        let ready = |crashed: &&WorkspaceId| {
-            self.registry.get(crashed).is_none_or(|registered| registered.not_before.is_none_or(|at| now >= at))
-        };
-        let ready: Vec<WorkspaceId> = self.crashed.iter().filter(ready).cloned().collect();
-        for workspace in ready {
-            self.crashed.remove(&workspace);
-            self.reactivate(&workspace, now);
+        let ready =
+            |slot: &&Slot| self.book.get(**slot).and_then(|account| account.not_before).is_none_or(|at| now >= at);
+        let ready: Vec<Slot> = self.crashed.iter().filter(ready).copied().collect();
+        for slot in ready {
+            self.crashed.remove(&slot);
+            self.reactivate(slot);
         }
         // While admission is closed they could start nothing.
         if self.admission.is_open(now) {
-            self.wake_starved(STARVED_AT_ONCE);
+            self.wake_starved(STARVED_AT_ONCE, now);
         }
     }
 
@@ -275,7 +274,8 @@ impl ShardCore {
         }
         if self.is_running() {
             while let Some((workspace, mail)) = self.mails.next_due(now) {
-                self.deliver(&workspace, ToWorkspace::MailTurn(mail), now);
+                let slot = self.book.ensure(&workspace, now);
+                self.tell(slot, ToWorkspace::MailTurn(mail), now);
             }
         }
         while let Some(call) = self.committer.next(now) {
@@ -289,13 +289,22 @@ impl ShardCore {
     }
 
     fn plan_reads(&mut self, now: Instant) {
+        if self.intake.must_give_back(&self.book, now)
+            && let Some(slot) = self.book.with_most_waiting()
+        {
+            let given = self.book.give_back(slot);
+            for entry in &given {
+                self.unable.remove(entry);
+            }
+            self.intake.freed(given.len());
+        }
         // Above the cursor there is nothing to catch up on yet.
         let cursor = self.intake.cursor();
-        let from = self.registry.catch_up_from(now).filter(|from| *from <= cursor);
+        let from = self.book.catch_up_from(now).filter(|from| *from <= cursor);
         if let Some(from) = from
-            && let Some(catch_up) = self.intake.next_catch_up(from, &self.table)
+            && let Some(catch_up) = self.intake.next_catch_up(from, &self.book)
         {
-            self.table.catch_up_begins();
+            self.book.catch_up_begins();
             self.committer.ask(ShardRequest::CatchUp { from: catch_up.from, to: catch_up.to, count: catch_up.count });
             self.actions.extend(self.committer.next(now).map(ShardAction::Send));
         }
@@ -307,94 +316,93 @@ impl ShardCore {
             all_quiet: self.is_all_quiet(),
             still: self.is_still(from.is_some()),
         };
-        if let Some(poll) = self.intake.next_poll(&self.table, situation) {
+        if let Some(poll) = self.intake.next_poll(&self.book, situation) {
             if let Some((start, _)) = poll.messages {
-                self.table.read_begins(start);
+                self.book.read_begins(start);
             }
             self.actions.push_back(ShardAction::Poll(poll));
-        }
-        if self.intake.must_give_back(&self.table, now)
-            && let Some(workspace) = self.registry.with_most_waiting()
-            && let Some(registered) = self.registry.get_mut(&workspace)
-        {
-            registered.giving_back = true;
-            self.deliver(&workspace, ToWorkspace::GiveBack, now);
         }
     }
 
     /// Nothing is held, parked or unanswered: the stream must be empty behind the cursor.
     fn is_all_quiet(&self) -> bool {
-        self.table.is_empty() && !self.registry.any_parked() && self.committer.is_idle()
+        self.book.is_empty() && !self.book.any_parked() && self.committer.is_idle()
     }
 
     /// Nothing is held or unanswered, and whoever is parked waits: what the stream holds behind the cursor is theirs,
     /// unless ids went backwards.
     fn is_still(&self, catch_up_is_due: bool) -> bool {
-        self.table.is_empty() && self.committer.is_idle() && !catch_up_is_due && !self.intake.is_catching_up()
+        self.book.is_empty() && self.committer.is_idle() && !catch_up_is_due && !self.intake.is_catching_up()
     }
 
-    /// Sends a mail about something that this core holds. A workspace that is not in memory gets it with
+    /// Sends a mail about something that the book or this core holds. A workspace that is not in memory gets it with
     /// everything else that is undone when it is loaded, so no incarnation gets it twice.
-    fn tell(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
-        let registered = self.registry.ensure(workspace, now);
-        registered.use_at(now);
-        match registered.phase {
-            Phase::Active => self.actions.push_back(ShardAction::Tell(workspace.clone(), mail)),
-            Phase::Loading => {}
-            Phase::Retiring => registered.wanted = true,
+    fn tell(&mut self, slot: Slot, mail: ToWorkspace, now: Instant) {
+        let Some(account) = self.book.get_mut(slot) else { return };
+        account.use_at(now);
+        match account.phase {
+            Phase::Active => self.actions.push_back(ShardAction::Tell(slot, mail)),
+            // One that has retired is loaded again if anything is undone.
+            Phase::Loading | Phase::Retiring => {}
             // A crashed one is not loaded before its pause is over, but no command waits for that.
             Phase::Passive => {
-                let pausing = self.crashed.contains(workspace) && !matches!(mail, ToWorkspace::Command(..));
+                let pausing = self.crashed.contains(&slot) && !matches!(mail, ToWorkspace::Command(..));
                 if !pausing {
-                    self.load(workspace);
+                    self.load(slot);
                 }
             }
         }
     }
 
+    /// Has the workspace look at its account; once, however often it is asked before it does.
+    fn wake(&mut self, slot: Slot, now: Instant) {
+        let Some(account) = self.book.get_mut(slot) else { return };
+        if account.phase == Phase::Active && std::mem::replace(&mut account.woken, true) {
+            return account.use_at(now);
+        }
+        self.tell(slot, ToWorkspace::Wake, now);
+    }
+
     /// Loads a workspace for which something is undone.
-    fn reactivate(&mut self, workspace: &WorkspaceId, now: Instant) {
-        let registered = self.registry.ensure(workspace, now);
-        let undone = registered.held > 0
-            || registered.commands > 0
-            || !registered.buffer.is_empty()
-            || self.tests.contains_key(workspace)
-            || self.mails.has_begun(workspace);
-        if registered.phase == Phase::Passive && undone {
-            self.load(workspace);
+    fn reactivate(&mut self, slot: Slot) {
+        let Some(account) = self.book.get(slot) else { return };
+        let held = account.has_anything() || account.commands > 0;
+        if account.phase == Phase::Passive && (held || self.mails.has_begun(&account.id)) {
+            self.load(slot);
         } else {
-            self.registry.forget_unused(workspace);
+            self.forget_unused(slot);
         }
     }
 
-    /// Sends a mail to the workspace, loading it first if it is not in memory.
-    fn deliver(&mut self, workspace: &WorkspaceId, mail: ToWorkspace, now: Instant) {
-        let registered = self.registry.ensure(workspace, now);
-        registered.use_at(now);
-        match registered.phase {
-            Phase::Active => self.actions.push_back(ShardAction::Tell(workspace.clone(), mail)),
-            Phase::Loading | Phase::Retiring => registered.buffer.push(mail),
-            Phase::Passive => {
-                registered.buffer.push(mail);
-                self.load(workspace);
-            }
+    fn load(&mut self, slot: Slot) {
+        if let Some(account) = self.book.get_mut(slot) {
+            account.phase = Phase::Loading;
+            self.committer.ask(ShardRequest::Load(account.id.clone()));
         }
     }
 
-    fn load(&mut self, workspace: &WorkspaceId) {
-        if let Some(registered) = self.registry.get_mut(workspace) {
-            registered.phase = Phase::Loading;
-            self.committer.ask(ShardRequest::Load(workspace.clone()));
+    fn forget_unused(&mut self, slot: Slot) {
+        if self.book.forget_unused(slot) {
+            self.crashed.remove(&slot);
+        }
+    }
+
+    /// The workspace could start something, but not now.
+    fn starve(&mut self, slot: Slot) {
+        if let Some(account) = self.book.get_mut(slot)
+            && !std::mem::replace(&mut account.starved, true)
+        {
+            self.starved.push_back(slot);
         }
     }
 
     /// Wakes up to `n` starved workspaces, the longest starved first.
-    fn wake_starved(&mut self, n: usize) {
+    fn wake_starved(&mut self, n: usize, now: Instant) {
         for _ in 0..n.min(self.starved.len()) {
-            let Some(workspace) = self.starved.pop_front() else { break };
-            self.is_starved.remove(&workspace);
-            if self.registry.get(&workspace).is_some_and(|registered| registered.phase == Phase::Active) {
-                self.actions.push_back(ShardAction::Tell(workspace, ToWorkspace::Wake));
+            let Some(slot) = self.starved.pop_front() else { break };
+            let Some(account) = self.book.get_mut(slot) else { continue };
+            if std::mem::take(&mut account.starved) && account.phase == Phase::Active {
+                self.wake(slot, now);
             }
         }
     }
@@ -402,40 +410,24 @@ impl ShardCore {
     /// Hibernates workspaces that had no work for a while, and later retires them; above [`ACTIVE_MAX`] the longest
     /// idle retire at once.
     fn tidy(&mut self, now: Instant) {
-        let mut idle: Vec<(Instant, WorkspaceId)> = self
-            .registry
-            .iter()
-            .filter(|(workspace, registered)| {
-                let busy = self.tests.contains_key(*workspace) || self.mails.has_begun(workspace);
-                registered.phase == Phase::Active && registered.held == 0 && registered.commands == 0 && !busy
-            })
-            .map(|(workspace, registered)| (registered.used_at, workspace.clone()))
-            .collect();
+        let idle = |account: &Account| {
+            let held = account.has_anything() || account.commands > 0;
+            account.phase == Phase::Active && !held && !self.mails.has_begun(&account.id)
+        };
+        let idle = self.book.iter().filter(|(_, account)| idle(account));
+        let mut idle: Vec<(Instant, Slot)> = idle.map(|(slot, account)| (account.used_at, slot)).collect();
         idle.sort_unstable();
-        let excess = self.registry.len().saturating_sub(ACTIVE_MAX);
-        for (n, (used_at, workspace)) in idle.into_iter().enumerate() {
+        let excess = self.book.accounts().saturating_sub(ACTIVE_MAX);
+        for (n, (used_at, slot)) in idle.into_iter().enumerate() {
+            let Some(account) = self.book.get_mut(slot) else { continue };
             if n < excess || now >= used_at + IDLE_AFTER {
-                self.retire(&workspace);
-            } else if now >= used_at + HIBERNATE_AFTER {
-                self.hibernate(&workspace);
-            } else {
+                account.phase = Phase::Retiring;
+                self.actions.push_back(ShardAction::Tell(slot, ToWorkspace::Retire));
+            } else if now < used_at + HIBERNATE_AFTER {
                 break;
+            } else if !std::mem::replace(&mut account.hibernated, true) {
+                self.actions.push_back(ShardAction::Tell(slot, ToWorkspace::Hibernate));
             }
-        }
-    }
-
-    fn hibernate(&mut self, workspace: &WorkspaceId) {
-        if let Some(registered) = self.registry.get_mut(workspace)
-            && !std::mem::replace(&mut registered.hibernated, true)
-        {
-            self.actions.push_back(ShardAction::Tell(workspace.clone(), ToWorkspace::Hibernate));
-        }
-    }
-
-    fn retire(&mut self, workspace: &WorkspaceId) {
-        if let Some(registered) = self.registry.get_mut(workspace) {
-            registered.phase = Phase::Retiring;
-            self.actions.push_back(ShardAction::Tell(workspace.clone(), ToWorkspace::Retire));
         }
     }
 }

@@ -16,30 +16,30 @@ pub(in crate::actor) struct ShardIdentity {
     pub(in crate::actor) prefix: Arc<str>,
 }
 
-/// Reads a message entry. `known` returns the id of a workspace of this shard that is in memory, so that the
-/// id is not stored twice.
+/// The text that names the workspace of a message entry.
 ///
 /// # Errors
 /// The text for `_reason`.
-pub(super) fn read_message(
-    entry: &RawEntry,
-    identity: &ShardIdentity,
-    known: impl FnOnce(&str) -> Option<WorkspaceId>,
-) -> Result<(WorkspaceId, Item), String> {
+pub(super) fn workspace_of(entry: &RawEntry) -> Result<&str, String> {
     if let Some(reason) = too_large(entry.bytes()) {
         return Err(reason);
     }
     let Some(workspace) = entry.field("workspace") else {
         return Err("the entry has no field `workspace`: XADD … workspace <id> message <json>".to_owned());
     };
-    let Some(message) = entry.field("message") else {
+    if entry.field("message").is_none() {
         return Err("the entry has no field `message`: XADD … workspace <id> message <json>".to_owned());
-    };
-    let workspace = std::str::from_utf8(workspace).map_err(|_| "the field `workspace` is not UTF-8".to_owned())?;
-    let workspace = match known(workspace) {
-        Some(workspace) => workspace,
-        None => workspace.parse().map_err(|error| format!("the field `workspace` is not valid: {error}"))?,
-    };
+    }
+    std::str::from_utf8(workspace).map_err(|_| "the field `workspace` is not UTF-8".to_owned())
+}
+
+/// The workspace that the text names, if it is one of this shard.
+///
+/// # Errors
+/// The text for `_reason`.
+pub(super) fn read_workspace(text: &str, identity: &ShardIdentity) -> Result<WorkspaceId, String> {
+    let workspace: WorkspaceId =
+        text.parse().map_err(|error| format!("the field `workspace` is not valid: {error}"))?;
     let right = workspace.shard(identity.shards);
     if right != identity.shard {
         return Err(format!(
@@ -47,10 +47,19 @@ pub(super) fn read_message(
             identity.prefix
         ));
     }
-    let message = Message::parse(message.clone()).map_err(|error| error.to_string())?;
+    Ok(workspace)
+}
+
+/// The message of an entry.
+///
+/// # Errors
+/// The text for `_reason`.
+pub(super) fn read_item(entry: &RawEntry, identity: &ShardIdentity) -> Result<Item, String> {
+    let text = entry.field("message").cloned().unwrap_or_default();
+    let message = Message::parse(text).map_err(|error| error.to_string())?;
     let origin = entry.field("origin").cloned();
     let webhook_id = webhook_id(identity.shard, entry.id, origin.as_deref());
-    Ok((workspace, Item { entry: entry.id, message, webhook_id, origin }))
+    Ok(Item { entry: entry.id, message, webhook_id, origin })
 }
 
 /// `msg_<shard>_<entry id>`, or `msg_s<crc32 of the source's name, 8 hex digits>_<entry id there>` for

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::actor::shard::table::Table;
+use crate::actor::book::Book;
 use crate::config::{
     ALLOWANCE, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN,
     READ_BLOCK, READ_COUNT_MAX, SEARCH_SHARE,
@@ -105,23 +105,23 @@ impl Intake {
     }
 
     /// Permits that neither an entry nor a read under way has.
-    fn free(&self, table: &Table) -> usize {
+    fn free(&self, book: &Book) -> usize {
         let reading = self.polling.unwrap_or(0) + self.catching_up.map_or(0, |catch_up| catch_up.count);
-        let entries = self.limits.permits.saturating_sub(table.len() + reading);
+        let entries = self.limits.permits.saturating_sub(book.len() + reading);
         let size = self.largest.max(ENTRY_BYTES_ASSUMED);
-        let bytes = self.limits.bytes.saturating_sub(table.bytes()) / size;
+        let bytes = self.limits.bytes.saturating_sub(book.bytes()) / size;
         let by_bytes = bytes.saturating_sub(reading);
-        let at_least = usize::from(table.is_empty() && reading == 0);
+        let at_least = usize::from(book.is_empty() && reading == 0);
         entries.min(by_bytes).max(at_least).min(READ_COUNT_MAX)
     }
 
     /// The next forward read, if one may be made now.
-    pub(super) fn next_poll(&mut self, table: &Table, situation: Situation) -> Option<Poll> {
+    pub(super) fn next_poll(&mut self, book: &Book, situation: Situation) -> Option<Poll> {
         if self.polling.is_some() || self.poll_again_at.is_some_and(|at| situation.now < at) {
             return None;
         }
         let catch_up_first = situation.catch_up_wanted && self.catching_up.is_none() && !self.forward_is_next;
-        let count = if catch_up_first { 0 } else { self.free(table) };
+        let count = if catch_up_first { 0 } else { self.free(book) };
         let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
         let may_wait = count > 0 && !situation.catch_up_wanted && !self.found_all;
         let probe = count > 0 && self.found_nothing && !self.probed && (situation.all_quiet || situation.still);
@@ -197,11 +197,11 @@ impl Intake {
     }
 
     /// The next catch-up from `from`, if one may be made now.
-    pub(super) fn next_catch_up(&mut self, from: EntryId, table: &Table) -> Option<CatchUp> {
+    pub(super) fn next_catch_up(&mut self, from: EntryId, book: &Book) -> Option<CatchUp> {
         if self.catching_up.is_some() {
             return None;
         }
-        let count = self.free(table);
+        let count = self.free(book);
         if count == 0 {
             return None;
         }
@@ -237,8 +237,8 @@ impl Intake {
     }
 
     /// Whether a workspace must give entries back: no permit is free, and too few were released for too long.
-    pub(super) fn must_give_back(&mut self, table: &Table, now: Instant) -> bool {
-        if self.free(table) > 0 || self.polling.is_some_and(|count| count > 0) {
+    pub(super) fn must_give_back(&mut self, book: &Book, now: Instant) -> bool {
+        if self.free(book) > 0 || self.polling.is_some_and(|count| count > 0) {
             self.exhausted = None;
             return false;
         }

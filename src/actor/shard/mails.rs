@@ -94,6 +94,12 @@ impl Mails {
             .collect()
     }
 
+    /// The mails of this workspace that it was asked about and has not answered.
+    pub(super) fn asked_of(&self, workspace: &WorkspaceId) -> Vec<MailId> {
+        let asked = self.begun.iter().filter(|(key, stage)| key.0 == *workspace && **stage == MailStage::Asked);
+        asked.map(|(key, _)| key.1).collect()
+    }
+
     /// The workspaces of [`Mails::undecided_of`].
     pub(super) fn undecided(&self) -> Vec<WorkspaceId> {
         let answered = self.begun.iter().filter(|(_, stage)| matches!(stage, MailStage::Answered(_)));

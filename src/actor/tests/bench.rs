@@ -7,7 +7,8 @@ use std::time::Duration;
 use support::endpoint::{Arrival, Manner, Receiver};
 
 use crate::actor::admission::{Admission, NodeCap};
-use crate::actor::protocol::{Item, Seed};
+use crate::actor::book::entries::HeldEntries;
+use crate::actor::protocol::{Item, Seed, Slot};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::actor::{Handle, ShardOptions, start};
 use crate::app::now;
@@ -21,8 +22,9 @@ use crate::workspace::command::{Action, Answer, Command, Save};
 use crate::workspace::{Policy, State, Time};
 
 /// Panics over messages whose id begins with `poison`.
-pub(in crate::actor) fn inspect(item: &Item) {
-    assert!(!item.message.message_id().starts_with("poison"), "this message is poison");
+pub(in crate::actor) fn inspect(item: Option<&Item>) {
+    let poison = |item: &Item| item.message.message_id().starts_with("poison");
+    assert!(!item.is_some_and(poison), "this message is poison");
 }
 
 /// How long a condition is waited for before a test fails.
@@ -154,8 +156,8 @@ pub(super) fn item(ms: u64) -> Item {
     Item { entry: EntryId { ms, n: 0 }, message, webhook_id: "msg_0_1-0".into(), origin: None }
 }
 
-/// A workspace by itself, whose clock stands still.
-pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> WorkspaceCore {
+/// A workspace by itself, whose clock stands still, with its entries.
+pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> (WorkspaceCore, HeldEntries) {
     let context = WorkspaceContext {
         policy: Policy::default(),
         clock: || Time::from_unix_ms(1_769_860_800_000),
@@ -165,6 +167,8 @@ pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> Workspace
         inspect: |_| {},
     };
     let loaded = Loaded { state, since_snapshot: 0, attempted };
-    let seed = Seed { loaded, attempting: Vec::new(), test_in_flight: false, mails_begun: Vec::new() };
-    WorkspaceCore::new(id("acme"), seed, Rc::new(context)).0
+    let seed = Seed { loaded, test_in_flight: false, mails_begun: Vec::new() };
+    let mut entries = HeldEntries::new(None);
+    let core = WorkspaceCore::new(id("acme"), Slot(0), seed, Rc::new(context), &mut entries);
+    (core, entries)
 }

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use super::bench::{id, message, workspace_core};
-use crate::actor::protocol::{Item, ToWorkspace};
-use crate::message::{Chat, EntryId, Message};
+use tokio::time::Instant;
+
+use super::bench::{id, item, workspace_core};
+use crate::actor::book::entries::{HeldAttempt, HeldEntries, HeldEntry};
+use crate::actor::protocol::ToWorkspace;
+use crate::actor::workspace::core::WorkspaceCore;
+use crate::journal::port::Step;
+use crate::message::EntryId;
+use crate::workspace::State;
 use crate::workspace::command::{Action, Command, Save};
 use crate::workspace::event::MailId;
 use crate::workspace::time::Time;
-use crate::workspace::{Policy, State};
 
 const ENTRY: EntryId = EntryId { ms: 1, n: 0 };
 
@@ -22,36 +27,44 @@ fn save(url: &str) -> ToWorkspace {
     command(Action::Save(Save { url: Some(url.to_owned()), ..Save::default() }))
 }
 
+/// The steps that the workspace decides on a mail.
+fn decided(core: &mut WorkspaceCore, entries: &mut HeldEntries, mail: ToWorkspace) -> Vec<Step> {
+    core.handle(mail, entries, Instant::now());
+    entries.take_steps()
+}
+
 #[test]
 fn what_was_hibernated_goes_on_as_if_it_had_not() {
-    let mut active = workspace_core(State::default(), vec![ENTRY]);
-    active.handle(save("http://127.0.0.1:1/"));
-    active.chat_queues.offer(ENTRY, Chat(1), item(ENTRY));
-    active.chat_queues.begin(ENTRY, active.state.webhook.config);
-    active.chat_queues.end(ENTRY, true, true, &active.state, &Policy::default());
+    let ended = EntryId { ms: 2, n: 0 };
+    let (mut active, mut entries) = workspace_core(State::default(), vec![ENTRY]);
+    decided(&mut active, &mut entries, save("http://127.0.0.1:1/"));
+    entries.offer(held(ended));
+    entries.begin_and_end(ended, &active.state);
 
-    let mut reactivated = active.hibernate().unwrap().reactivate();
+    let hibernated = active.hibernate(&entries).unwrap();
+    let mut entries = HeldEntries::new(entries.learned_window());
+    let mut reactivated = hibernated.reactivate(&mut entries);
     assert_eq!((&reactivated.id, &reactivated.state), (&id("acme"), &active.state));
-    let windows = [&reactivated, &active].map(|core| core.chat_queues.window(&core.state, &Policy::default()));
-    assert_eq!(windows, [12, 12]);
+    assert_eq!(entries.window, 12);
     assert_eq!((&reactivated.attempted, reactivated.since_snapshot), (&active.attempted, active.since_snapshot));
-    assert_eq!(reactivated.handle(save("http://127.0.0.1:2/")).steps, active.handle(save("http://127.0.0.1:2/")).steps);
+    let again = || save("http://127.0.0.1:2/");
+    let steps = decided(&mut reactivated, &mut entries, again());
+    assert_eq!(steps, decided(&mut active, &mut entries, again()));
 }
 
 #[test]
 fn what_has_something_under_way_is_not_hibernated() {
-    let mut waits = workspace_core(State::default(), Vec::new());
-    waits.chat_queues.offer(ENTRY, Chat(1), item(ENTRY));
-    assert!(waits.hibernate().is_none());
-    let mut tests = workspace_core(State::default(), Vec::new());
-    tests.handle(command(Action::Test { save: None }));
-    assert!(tests.hibernate().is_none());
-    let mut mails = workspace_core(State::default(), Vec::new());
+    let (waits, mut entries) = workspace_core(State::default(), Vec::new());
+    entries.offer(held(ENTRY));
+    assert!(waits.hibernate(&entries).is_none());
+    let (mut tests, mut entries) = workspace_core(State::default(), Vec::new());
+    tests.handle(command(Action::Test { save: None }), &mut entries, Instant::now());
+    assert!(tests.hibernate(&entries).is_none());
+    let (mut mails, entries) = workspace_core(State::default(), Vec::new());
     mails.mails_begun.push(MailId::disabled(1));
-    assert!(mails.hibernate().is_none());
+    assert!(mails.hibernate(&entries).is_none());
 }
 
-fn item(entry: EntryId) -> Arc<Item> {
-    let message = Message::parse(message("+2", "m").into()).unwrap();
-    Arc::new(Item { entry, message, webhook_id: "msg_0_1-0".into(), origin: None })
+fn held(entry: EntryId) -> HeldEntry {
+    HeldEntry { item: Arc::new(item(entry.ms)), bytes: 1, attempt: HeldAttempt::None }
 }

@@ -1,15 +1,16 @@
 //! What has to wait goes on when it may, and nothing is repeated in a loop meanwhile.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::bench::{Bench, id, workspace_core};
 use crate::actor::admission::{Admission, NodeCap};
+use crate::actor::book::entries::{HeldAttempt, HeldEntry};
 use crate::actor::maps::HashSet;
-use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, MailNext, Start, ToWorkspace};
-use crate::actor::report_queue::{Reported, WorkspaceReport};
+use crate::actor::protocol::{AttemptEnd, Effect, FinishedAttempt, MailNext, Slot, Start, ToWorkspace};
 use crate::actor::shard::core::{ShardAction, ShardCore};
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
@@ -61,26 +62,25 @@ async fn a_poison_message_is_set_aside_though_nothing_comes_after_it() {
 /// A shortage of this machine outlasts every deadline of its own without becoming the customer's fault.
 #[tokio::test(start_paused = true)]
 async fn what_this_machine_cannot_attempt_waits_for_as_long_as_that_lasts_and_counts_nothing() {
-    let mut core = workspace_core(State::default(), Vec::new());
+    let (mut core, mut entries) = workspace_core(State::default(), Vec::new());
     core.context.admission.set_lease(Some(Instant::now() + Duration::from_secs(24 * 60 * 60)));
     let action = Imperative::Save(Save { url: Some("http://127.0.0.1:1/".to_owned()), ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), if_match: None, action };
-    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
-    let item = std::sync::Arc::new(super::bench::item(2));
-    let mut starts = core.handle(ToWorkspace::Entries(vec![item])).starts;
+    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()), &mut entries, Instant::now());
+    entries.take_steps();
+    entries.offer(HeldEntry { item: Arc::new(super::bench::item(2)), bytes: 1, attempt: HeldAttempt::None });
     let (mut tries, began) = (0, Instant::now());
     while began.elapsed() < Duration::from_secs(60 * 60) {
-        for (start, in_flight) in starts.drain(..) {
+        core.handle(ToWorkspace::Wake, &mut entries, Instant::now());
+        let starved = entries.effects.iter().any(|effect| matches!(effect, Effect::Starve));
+        let posts = entries.take_posts();
+        assert!(starved != (posts.len() == 1), "it is woken again while it waits");
+        for (start, in_flight) in posts {
             tries += 1;
             drop(in_flight);
-            let end = AttemptEnd::Unable("no port is left".to_owned());
-            let finished = FinishedAttempt { start: start.into(), began: now(), end };
-            let decided = core.handle(ToWorkspace::Outcomes(vec![finished]));
-            assert!(decided.steps.is_empty() && decided.starts.is_empty(), "{decided:?}");
-            assert!(decided.starved, "it is woken again");
+            assert!(entries.put_back(&start, Instant::now()));
         }
         tokio::time::advance(Duration::from_millis(100)).await;
-        starts = core.handle(ToWorkspace::Wake).starts;
     }
     assert_eq!(core.state.errors, 0);
     assert!((3_600..3_700).contains(&tries), "about once a second: {tries}");
@@ -161,11 +161,7 @@ async fn a_mail_that_a_save_dropped_is_not_asked_about() {
     shard.loaded(&id("acme"), Ok(loaded()), Instant::now());
     actions(&mut shard);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
-    let decided = Decided { steps: vec![step], ..Decided::default() };
-    shard.report(
-        WorkspaceReport { workspace: id("acme"), incarnation: 1, what: Reported::Decided(Box::new(decided)) },
-        Instant::now(),
-    );
+    shard.decided(&id("acme"), Instant::now(), |entries| entries.commit(step));
     tokio::time::advance(LINGER).await;
     actions(&mut shard);
     shard.committed(1, Instant::now() + Duration::from_secs(10), Instant::now());
@@ -183,13 +179,14 @@ async fn a_mail_whose_end_is_not_durable_is_not_sent_again() {
     acquire(&mut shard, vec![owed()]);
     let now = Instant::now();
     shard.loaded(&id("acme"), Ok(loaded()), now);
-    let report =
-        |decided| WorkspaceReport { workspace: id("acme"), incarnation: 1, what: Reported::Decided(Box::new(decided)) };
-    shard.report(report(Decided { mail: Some((MAIL, MailNext::Send)), ..Decided::default() }), now);
+    shard.decided(&id("acme"), now, |entries| entries.effect(Effect::Mail(MAIL, MailNext::Send)));
     assert!(actions(&mut shard).iter().any(|action| matches!(action, ShardAction::SendMail(_))));
     shard.mail_sent(&id("acme"), MAIL, MailResult::Sent, now);
     let step = Step { workspace: Some(id("acme")), mails_ended: vec![MAIL], ..Step::default() };
-    shard.report(report(Decided { steps: vec![step], mail: Some((MAIL, MailNext::Over)), ..Decided::default() }), now);
+    shard.decided(&id("acme"), now, |entries| {
+        entries.commit(step);
+        entries.effect(Effect::Mail(MAIL, MailNext::Over));
+    });
     shard.line_failed(&ShardConnectionError::Failed { shard: 0, detail: String::new() }, Instant::now());
     actions(&mut shard);
     acquire(&mut shard, vec![owed()]);
@@ -228,17 +225,18 @@ async fn a_shard_whose_commits_fail_each_time_is_acquired_ever_more_rarely() {
 async fn a_mail_that_a_save_dropped_is_not_dropped_once_more() {
     let mut state = State::default();
     state.evolve(&Event::WebhookDisabled(WebhookDisabled { at: now(), errors: 11, mail: MailState::Owed }));
-    let mut core = workspace_core(state, Vec::new());
+    let (mut core, mut entries) = workspace_core(state, Vec::new());
     let url = Some("http://127.0.0.1:1/".to_owned());
     let action = Imperative::Save(Save { url, ..Save::default() });
     let command = Command { at: now(), expires_at: now(), by: "test".to_owned(), if_match: None, action };
-    let saved = core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()));
-    assert_eq!(saved.steps[0].mails_ended, [MailId::disabled(1)]);
+    let mail = MailId::disabled(1);
+    core.handle(ToWorkspace::Command(EntryId { ms: 1, n: 0 }, command.into()), &mut entries, Instant::now());
+    assert_eq!(entries.take_steps()[0].mails_ended, [mail]);
     let dropped = core.state.mail.clone();
-    let asked = core.handle(ToWorkspace::MailTurn(MailId::disabled(1)));
-    assert_eq!(asked.mail, Some((MailId::disabled(1), MailNext::Over)));
+    core.handle(ToWorkspace::MailTurn(mail), &mut entries, Instant::now());
+    assert!(matches!(entries.effects.last(), Some(Effect::Mail(over, MailNext::Over)) if *over == mail));
     assert_eq!(core.state.mail, dropped, "the reason stays");
-    assert!(asked.steps.iter().all(|step| step.history.is_empty()), "history tells of it once");
+    assert!(entries.take_steps().iter().all(|step| step.history.is_empty()), "history tells of it once");
 }
 
 #[tokio::test]
@@ -294,19 +292,17 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     shard.polled(Polled { messages: vec![entry(50), entry(100)], ..Polled::default() }, now);
     actions(&mut shard);
     shard.loaded(&id("acme"), Ok(loaded()), now);
-    let items = actions(&mut shard).into_iter().find_map(|action| match action {
-        ShardAction::Tell(_, ToWorkspace::Entries(items)) => Some(items),
-        _ => None,
+    actions(&mut shard);
+    let to = Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
+    let place = admission.try_start(0, now).unwrap();
+    shard.decided(&id("acme"), now, |entries| {
+        let item = Arc::clone(entries.item(EntryId { ms: 100, n: 0 }).unwrap());
+        let webhook_id = Arc::clone(&item.webhook_id);
+        entries.post(
+            Start { slot: Slot(0), item, to, config: 1, trigger: Trigger::Message, test: None, webhook_id },
+            place,
+        );
     });
-    let item = items.unwrap().pop().unwrap();
-    let webhook_id = std::sync::Arc::clone(&item.webhook_id);
-    let to = std::sync::Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
-    let start = Start { workspace: id("acme"), item, to, config: 1, trigger: Trigger::Message, webhook_id };
-    let decided = Decided { starts: vec![(start, admission.try_start(0, now).unwrap())], ..Decided::default() };
-    shard.report(
-        WorkspaceReport { workspace: id("acme"), incarnation: 1, what: Reported::Decided(Box::new(decided)) },
-        now,
-    );
     let posts = actions(&mut shard).into_iter().find_map(|action| match action {
         ShardAction::Post(start, _) => Some(start),
         _ => None,
@@ -318,7 +314,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     shard.acquired(Vec::new(), &[EntryId { ms: 100, n: 0 }].into_iter().collect(), now + Duration::from_secs(10), now);
     actions(&mut shard);
     let end = AttemptEnd::Unable("no port is left".to_owned());
-    shard.finished(vec![FinishedAttempt { start, began: crate::app::now(), end }], now);
+    shard.ended(FinishedAttempt { start, began: crate::app::now(), end }, now);
     actions(&mut shard);
     let error = LoadError::Corrupt { workspace: id("acme"), detail: String::new() };
     shard.loaded(&id("acme"), Err(error), now);

@@ -1,7 +1,7 @@
-//! One workspace: what it holds, what it decides, and what has to be committed for it.
+//! One workspace: its state, and what it decides on the entries of its account.
 //!
 //! Plain and synchronous. Events are applied to the state as soon as they are decided; the shard
-//! makes them durable in the order in which they are reported.
+//! makes them durable in the order in which they are left in `entries`.
 
 mod apply;
 mod save_and_test;
@@ -14,20 +14,21 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::actor::admission::{Admission, Busy};
+use crate::actor::book::entries::HeldEntries;
 use crate::actor::maps::HashSet;
-use crate::actor::protocol::{AttemptEnd, Decided, FinishedAttempt, Item, MailNext, Seed, Start, ToWorkspace};
+use crate::actor::protocol::{
+    AttemptEnd, Effect, FinishedAttempt, Item, MailNext, Seed, Slot, Start, Suspect, ToWorkspace,
+};
 use crate::actor::workspace::test_run::TestRun;
-use crate::config::UNABLE_PAUSES;
 use crate::deliver::Target;
 use crate::journal::port::{COMMIT_SETTLED_MAX, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::seal::Keyring;
-use crate::workspace::chat_queues::ChatQueues;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
 use crate::workspace::event::{Event, MailId, Trigger};
-use crate::workspace::time::Clock;
+use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
 use crate::workspace::{Confidential, Policy, State};
 
@@ -40,16 +41,16 @@ pub(in crate::actor) struct WorkspaceContext {
     /// Seals what is confidential before it is committed.
     pub(in crate::actor) keyring: Arc<Keyring>,
     pub(in crate::actor) admission: Rc<Admission>,
-    /// Looks at each message before it is judged; tests make it panic.
+    /// Looks at each mail and message before anything is decided on it; tests make it panic.
     #[cfg(test)]
-    pub(in crate::actor) inspect: fn(&Item),
+    pub(in crate::actor) inspect: fn(Option<&Item>),
 }
 
 pub(in crate::actor) struct WorkspaceCore {
     pub(in crate::actor) id: WorkspaceId,
+    pub(super) slot: Slot,
     pub(in crate::actor) context: Rc<WorkspaceContext>,
     pub(in crate::actor) state: State,
-    pub(in crate::actor) chat_queues: ChatQueues<Arc<Item>>,
     /// Entries that the loaded attempts name: settled without another attempt.
     pub(in crate::actor) attempted: HashSet<EntryId>,
     pub(in crate::actor) since_snapshot: usize,
@@ -59,201 +60,190 @@ pub(in crate::actor) struct WorkspaceCore {
     target: Option<Arc<Target>>,
     pub(in crate::actor) mails_begun: Vec<MailId>,
     pub(super) test: TestRun,
-    /// How often in a row our own system could not make its attempts.
-    unable_tries: u32,
-    /// Nothing starts before this.
-    unable_until: Option<Instant>,
     busy: Busy,
+    /// When the present mail is handled: one reading of each clock, whatever the mail leads to.
+    now: Instant,
+    pub(super) at: Time,
 }
 
 impl WorkspaceCore {
-    /// A workspace as it was loaded. What it decides at once (an interrupted test) is in the result.
-    pub(in crate::actor) fn new(id: WorkspaceId, seed: Seed, context: Rc<WorkspaceContext>) -> (Self, Decided) {
+    /// A workspace as it was loaded. What it decides at once (an interrupted test) is in `entries`.
+    pub(in crate::actor) fn new(
+        id: WorkspaceId,
+        slot: Slot,
+        seed: Seed,
+        context: Rc<WorkspaceContext>,
+        entries: &mut HeldEntries,
+    ) -> Self {
         let mut core = Self {
             id,
+            slot,
             state: seed.loaded.state,
-            chat_queues: ChatQueues::default(),
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
             listed: None,
             target: None,
             mails_begun: seed.mails_begun,
             test: TestRun::default(),
-            unable_tries: 0,
-            unable_until: None,
             busy: context.admission.busy(),
+            now: Instant::now(),
+            at: (context.clock)(),
             context,
         };
-        for (entry, chat, config) in seed.attempting {
-            core.chat_queues.adopt(entry, chat, config);
-        }
-        let mut out = Decided::default();
         if seed.test_in_flight {
             core.test.adopt(&core.state);
         } else {
-            core.report_interrupted_test(&mut out);
+            core.report_interrupted_test(entries);
         }
-        (core, out)
+        entries.note_window(&core.state, &core.context.policy);
+        core
     }
 
-    pub(in crate::actor) fn handle(&mut self, mail: ToWorkspace) -> Decided {
-        let mut out = Decided::default();
+    pub(in crate::actor) fn handle(&mut self, mail: ToWorkspace, entries: &mut HeldEntries, now: Instant) {
+        (self.now, self.at) = (now, (self.context.clock)());
+        self.deciding(Suspect::Nothing, entries);
         match mail {
-            ToWorkspace::Entries(items) => self.entries(items, &mut out),
-            ToWorkspace::Outcomes(list) => list.into_iter().for_each(|end| self.outcome(end, &mut out)),
-            ToWorkspace::Command(id, command) => self.command(id, command, &mut out),
-            ToWorkspace::Newest(id, newest) => self.newest(id, newest, &mut out),
-            ToWorkspace::TestDurable(id) => self.test_durable(id, &mut out),
-            ToWorkspace::Wake => self.send_test(&mut out),
-            ToWorkspace::GiveBack => self.give_back(&mut out),
-            ToWorkspace::MailTurn(mail) => self.mail_turn(mail, &mut out),
-            ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, &mut out),
-            // Handled by `Resident` and by the actor.
+            ToWorkspace::Wake => self.take_ends(entries),
+            ToWorkspace::Command(id, command) => self.command(id, command, entries),
+            ToWorkspace::Newest(id, newest) => self.newest(id, newest, entries),
+            ToWorkspace::TestDurable(id) => self.test_durable(id, entries),
+            ToWorkspace::MailTurn(mail) => self.mail_turn(mail, entries),
+            ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, entries),
+            // Handled by `Resident` and by the shard.
             ToWorkspace::Hibernate | ToWorkspace::Retire => {}
         }
-        self.start_what_may(&mut out);
-        self.busy.set(!self.chat_queues.is_empty());
-        out
+        self.start_what_may(entries);
+        entries.deciding = Suspect::Nothing;
+        entries.note_window(&self.state, &self.context.policy);
+        self.busy.set(!entries.is_idle());
     }
 
-    fn entries(&mut self, items: Vec<Arc<Item>>, out: &mut Decided) {
-        for item in items {
-            #[cfg(test)]
-            (self.context.inspect)(&item);
-            if self.attempted.contains(&item.entry) {
-                out.steps.push(Step { settled: vec![item.entry], ..self.empty_step() });
-            } else {
-                self.chat_queues.offer(item.entry, item.chat(), item);
-            }
+    /// Names what is decided on next: the suspect if that panics.
+    fn deciding(&self, what: Suspect, entries: &mut HeldEntries) {
+        entries.deciding = what;
+        #[cfg(test)]
+        (self.context.inspect)(match what {
+            Suspect::Entry(entry) => entries.item(entry).map(AsRef::as_ref),
+            Suspect::Command(_) | Suspect::Nothing => None,
+        });
+    }
+
+    /// Decides on every attempt that has ended.
+    fn take_ends(&mut self, entries: &mut HeldEntries) {
+        while let Some(finished) = entries.next_end() {
+            self.outcome(&finished, entries);
         }
+        self.test_outcome(entries);
+        self.send_test(entries);
     }
 
     /// Judges every message whose turn has come: attempts it, or skips it while the webhook is off.
-    fn start_what_may(&mut self, out: &mut Decided) {
-        let now = Instant::now();
+    fn start_what_may(&mut self, entries: &mut HeldEntries) {
         let mut skipped = Vec::new();
-        while let Some(entry) = self.chat_queues.next() {
+        while let Some(entry) = entries.next() {
+            self.deciding(Suspect::Entry(entry), entries);
+            if self.attempted.contains(&entry) {
+                entries.skip(entry);
+                self.skip(std::mem::take(&mut skipped), Some(entry), entries);
+                continue;
+            }
             let is_sent = self.state.webhook.enabled && !self.state.is_discarded(entry);
             let target = if is_sent { self.target() } else { None };
             let Some(to) = target else {
-                skipped.extend(self.chat_queues.skip(entry));
+                skipped.extend(entries.skip(entry));
                 if skipped.len() >= COMMIT_SETTLED_MAX {
-                    self.skip(std::mem::take(&mut skipped), out);
+                    self.skip(std::mem::take(&mut skipped), None, entries);
                 }
                 continue;
             };
-            if !self.chat_queues.has_room(&self.state, &self.context.policy) {
+            if !entries.has_room(&self.state, &self.context.policy) {
                 break;
             }
-            let may_start = self.unable_until.is_none_or(|until| now >= until);
-            let place =
-                if may_start { self.context.admission.try_start(self.chat_queues.in_flight(), now) } else { None };
-            // It begins only once a permit is taken: an entry that began without one would never be sent.
-            let config = self.state.webhook.config;
-            let begun = place.and_then(|place| Some((place, self.chat_queues.begin(entry, config)?)));
-            let Some((in_flight, item)) = begun else {
-                out.starved = true;
+            let may_start = entries.may_start(self.now);
+            let own = entries.in_flight();
+            let place = if may_start { self.context.admission.try_start(own, self.now) } else { None };
+            let Some((in_flight, item)) = place.zip(entries.item(entry).map(Arc::clone)) else {
+                entries.effect(Effect::Starve);
                 break;
             };
             let start = Start {
-                workspace: self.id.clone(),
+                slot: self.slot,
                 to,
-                config,
+                config: self.state.webhook.config,
                 trigger: Trigger::Message,
+                test: None,
                 webhook_id: Arc::clone(&item.webhook_id),
                 item,
             };
-            out.starts.push((start, in_flight));
+            entries.post(start, in_flight);
         }
-        if !skipped.is_empty() {
-            self.skip(skipped, out);
-        }
+        self.skip(skipped, None, entries);
     }
 
     /// The endpoint and its request's parts as they are configured now; `None` without a URL.
     pub(in crate::actor) fn target(&mut self) -> Option<Arc<Target>> {
-        self.target = Target::of(&self.state.webhook, (self.context.clock)(), self.target.as_ref());
+        self.target = Target::of(&self.state.webhook, self.at, self.target.as_ref());
         self.target.clone()
     }
 
-    fn skip(&mut self, items: Vec<Arc<Item>>, out: &mut Decided) {
-        let entries: Vec<EntryId> = items.iter().map(|item| item.entry).collect();
-        let event = decide::skip(&entries, (self.context.clock)());
+    /// Settles what is not attempted: `items` because the webhook is off, `known` because the journal has its attempt.
+    fn skip(&mut self, items: Vec<Arc<Item>>, known: Option<EntryId>, entries: &mut HeldEntries) {
+        if items.is_empty() && known.is_none() {
+            return;
+        }
+        let mut settled: Vec<EntryId> = items.iter().map(|item| item.entry).collect();
+        let event = decide::skip(&settled, self.at);
         let mut step = self.apply(event.into_iter().collect());
         let newest = items.into_iter().max_by_key(|item| item.entry);
         step.last_skipped = newest
             .filter(|item| self.state.skipped.newest == Some(item.entry))
             .map(|item| Newest { entry: item.entry, message: item.message.raw().clone() });
-        step.settled = entries;
-        out.steps.push(step);
+        settled.extend(known);
+        step.settled = settled;
+        entries.commit(step);
     }
 
-    fn outcome(&mut self, finished: FinishedAttempt, out: &mut Decided) {
-        if finished.start.trigger.is_asked_for() {
-            return self.test_outcome(&finished, out);
-        }
+    fn outcome(&mut self, finished: &FinishedAttempt, entries: &mut HeldEntries) {
         let entry = finished.start.item.entry;
-        let done = match &finished.end {
-            AttemptEnd::Done(done) => Arc::clone(done),
-            AttemptEnd::Unable(_) => return self.put_back(&finished.start.item, out),
-        };
-        (self.unable_tries, self.unable_until) = (0, None);
-        let attempt = finished.attempt(&done);
+        self.deciding(Suspect::Entry(entry), entries);
+        // One that could not be made waits again, and has no end.
+        let AttemptEnd::Done(done) = &finished.end else { return };
+        let attempt = finished.attempt(done);
         let delivered = attempt.error.is_none();
         let policy = self.context.policy;
-        let mut step = if self.attempted.contains(&entry) {
-            self.chat_queues.end(entry, delivered, false, &self.state, &policy);
-            self.empty_step()
-        } else {
-            let events = if done.excused {
-                decide::excused(&self.state, attempt)
-            } else {
-                decide::outcome(&self.state, attempt, (self.context.clock)(), &policy)
-            };
-            let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
-            let step = self.apply(events);
-            self.chat_queues.end(entry, delivered, counted, &self.state, &policy);
-            step
+        let known = self.attempted.contains(&entry);
+        let events = match (known, done.excused) {
+            (true, _) => Vec::new(),
+            (false, true) => decide::excused(&self.state, attempt),
+            (false, false) => decide::outcome(&self.state, attempt, self.at, &policy),
         };
+        let counted = events.iter().filter_map(Event::attempt).any(|attempt| attempt.errors.is_some());
+        let mut step = self.apply(events);
         step.settled = vec![entry];
-        out.steps.push(step);
+        entries.end(entry, delivered, counted, &self.state, &policy);
+        entries.commit(step);
     }
 
-    /// Puts an entry back that our own system could not attempt. It waits for as long as that lasts.
-    fn put_back(&mut self, item: &Arc<Item>, out: &mut Decided) {
-        self.chat_queues.put_back(item.entry, Arc::clone(item));
-        let now = Instant::now();
-        // Attempts that were started together are one try.
-        if self.unable_until.is_none_or(|until| now >= until) {
-            self.unable_until = Some(now + UNABLE_PAUSES.after(self.unable_tries));
-            self.unable_tries = self.unable_tries.saturating_add(1);
-        }
-        out.starved = true;
-    }
-
-    pub(in crate::actor) fn command(&mut self, id: EntryId, command: Arc<Command>, out: &mut Decided) {
+    pub(in crate::actor) fn command(&mut self, id: EntryId, command: Arc<Command>, entries: &mut HeldEntries) {
+        self.deciding(Suspect::Command(id), entries);
         if self.test.is_looking() {
             self.test.queue(id, command);
             return;
         }
         if let Err(refusal) = decide::unchanged(&self.state, command.if_match.as_deref()) {
-            out.steps.push(Step { settled_commands: vec![id], ..self.refusal(id, refusal) });
+            entries.commit(Step { settled_commands: vec![id], ..self.refusal(id, refusal) });
             return;
         }
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
             // The commands have a stream of their own on the same clock: what came before this one waits.
-            Action::Discard => {
-                Ok(decide::discard(&command.by, EntryId { ms: id.ms, n: u64::MAX }, (self.context.clock)()))
-            }
-            Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
-            Action::Test { .. } | Action::Sample => return self.begin_test(id, command, out),
-            Action::Again(sent) => return self.send_again(id, &command, sent, out),
-            Action::Forget => return self.forget(id, &command.by, out),
-            Action::DropLog { before } => {
-                Ok(decide::drop_log(&self.state, *before, (self.context.clock)()).into_iter().collect())
-            }
+            Action::Discard => Ok(decide::discard(&command.by, EntryId { ms: id.ms, n: u64::MAX }, self.at)),
+            Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, self.at)),
+            Action::Test { .. } | Action::Sample => return self.begin_test(id, command, entries),
+            Action::Again(sent) => return self.send_again(id, &command, sent, entries),
+            Action::Forget => return self.forget(id, &command.by, entries),
+            Action::DropLog { before } => Ok(decide::drop_log(&self.state, *before, self.at).into_iter().collect()),
         };
         let step = match decided {
             Ok(events) => {
@@ -263,29 +253,29 @@ impl WorkspaceCore {
             }
             Err(refusal) => self.refusal(id, refusal),
         };
-        out.steps.push(Step { settled_commands: vec![id], ..step });
+        entries.commit(Step { settled_commands: vec![id], ..step });
     }
 
     fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
         let fresh = (self.context.fresh_secret)();
-        decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh)
+        decide::rotate(&self.state, self.at, &command.by, &fresh)
     }
 
     /// Attempts under way go on; their outcomes are settled without a record. A test's caller is told
     /// at once. What waits is judged as a message of a workspace that was never configured.
-    fn forget(&mut self, id: EntryId, by: &str, out: &mut Decided) {
-        let event = decide::forget(&self.state, by, (self.context.clock)());
+    fn forget(&mut self, id: EntryId, by: &str, entries: &mut HeldEntries) {
+        let event = decide::forget(&self.state, by, self.at);
         let mut step = self.apply(event.into_iter().collect());
         let test = self.test.give_up();
         self.target = None;
         step.answers.extend(test.map(|test| (test, self.untested(NoAttempt::Forgotten))));
         step.answers.push((id, self.done()));
-        out.steps.push(Step { settled_commands: vec![id], ..step });
+        entries.commit(Step { settled_commands: vec![id], ..step });
     }
 
     pub(in crate::actor) fn save(&self, command: &Command, save: &Save) -> Result<Vec<Event>, Refusal> {
         let context = SaveContext {
-            at: (self.context.clock)(),
+            at: self.at,
             by: &command.by,
             fresh_secret: &(self.context.fresh_secret)(),
             mails_begun: &self.mails_begun,
@@ -298,38 +288,32 @@ impl WorkspaceCore {
         decide::save(&self.state, &save, &context)
     }
 
-    fn give_back(&mut self, out: &mut Decided) {
-        let window = self.chat_queues.window(&self.state, &self.context.policy);
-        let entries = self.chat_queues.give_back(window);
-        out.given_back = Some(entries);
-    }
-
-    fn mail_turn(&mut self, mail: MailId, out: &mut Decided) {
-        match decide::mail_turn(&self.state, mail, (self.context.clock)()) {
+    fn mail_turn(&mut self, mail: MailId, entries: &mut HeldEntries) {
+        match decide::mail_turn(&self.state, mail, self.at) {
             MailTurn::Send => {
                 self.mails_begun.push(mail);
-                out.mail = Some((mail, MailNext::Send));
+                entries.effect(Effect::Mail(mail, MailNext::Send));
             }
-            MailTurn::Over(event) => self.mail_over(mail, event, out),
+            MailTurn::Over(event) => self.mail_over(mail, event, entries),
         }
     }
 
-    fn mail_result(&mut self, mail: MailId, result: MailResult, out: &mut Decided) {
+    fn mail_result(&mut self, mail: MailId, result: MailResult, entries: &mut HeldEntries) {
         self.mails_begun.retain(|begun| *begun != mail);
-        let event = decide::mail(&self.state, mail, result, (self.context.clock)());
+        let event = decide::mail(&self.state, mail, result, self.at);
         if !matches!(event, Some(Event::MailDeferred(_))) {
-            return self.mail_over(mail, event, out);
+            return self.mail_over(mail, event, entries);
         }
         let step = self.apply(event.into_iter().collect());
-        out.steps.push(step);
-        out.mail = Some((mail, MailNext::Later));
+        entries.commit(step);
+        entries.effect(Effect::Mail(mail, MailNext::Later));
     }
 
     /// Nothing more comes of the mail, whether or not there is something to be recorded.
-    fn mail_over(&mut self, mail: MailId, event: Option<Event>, out: &mut Decided) {
+    fn mail_over(&mut self, mail: MailId, event: Option<Event>, entries: &mut HeldEntries) {
         let step = self.apply(event.into_iter().collect());
-        out.steps.push(Step { mails_ended: vec![mail], ..step });
-        out.mail = Some((mail, MailNext::Over));
+        entries.commit(Step { mails_ended: vec![mail], ..step });
+        entries.effect(Effect::Mail(mail, MailNext::Over));
     }
 
     pub(in crate::actor) fn empty_step(&self) -> Step {
@@ -351,10 +335,6 @@ impl WorkspaceCore {
     /// What a failed test prints.
     #[cfg(test)]
     pub(in crate::actor) fn describe(&self) -> String {
-        let unable = self.unable_until.map(|until| until.saturating_duration_since(Instant::now()));
-        format!(
-            "{}: {:?}, enabled {}, errors {}, unable for {unable:?}",
-            self.id, self.chat_queues, self.state.webhook.enabled, self.state.errors
-        )
+        format!("{}: enabled {}, errors {}", self.id, self.state.webhook.enabled, self.state.errors)
     }
 }

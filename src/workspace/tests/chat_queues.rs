@@ -44,7 +44,7 @@ const ENTRIES_MAX: usize = 10_000;
 fn begin_all(queues: &mut ChatQueues<EntryId>, state: &State, policy: &Policy) -> Vec<EntryId> {
     let mut begun = Vec::new();
     while let Some(next) = queues.next().filter(|_| queues.has_room(state, policy)) {
-        begun.extend(queues.begin(next, state.webhook.config));
+        begun.extend(queues.begin(next, state.webhook.config).copied());
         assert!(begun.len() < ENTRIES_MAX, "it has no end");
     }
     begun
@@ -59,7 +59,7 @@ fn fill(queues: &mut ChatQueues<EntryId>, state: &State, policy: &Policy) -> usi
 fn drain(queues: &mut ChatQueues<EntryId>) -> Vec<EntryId> {
     let mut order = Vec::new();
     while let Some(next) = queues.next() {
-        order.extend(queues.begin(next, 1));
+        order.extend(queues.begin(next, 1).copied());
         queues.end(next, true, true, &on(0), &WIDE);
         assert!(order.len() < ENTRIES_MAX, "it has no end");
     }
@@ -104,7 +104,7 @@ fn an_entry_is_taken_up_once() {
     assert_eq!(queues.waiting(), 1);
     queues.begin(entry(1), 1);
     queues.offer(entry(1), ANNA, entry(1));
-    queues.adopt(entry(1), ANNA, 1);
+    queues.adopt(entry(1), ANNA, 1, entry(1));
     assert_eq!((queues.waiting(), queues.in_flight()), (0, 1));
     assert!(queues.has_room(&on(9), &WIDE), "it takes one of two places");
     queues.end(entry(1), true, true, &on(0), &WIDE);
@@ -123,7 +123,7 @@ fn a_skipped_entry_lets_its_chat_go_on() {
 fn an_attempt_that_was_not_made_waits_again_first_of_its_chat() {
     let mut queues = offered(&[(1, ANNA), (2, ANNA), (3, BORIS)]);
     queues.begin(entry(1), 1);
-    queues.put_back(entry(1), entry(1));
+    queues.put_back(entry(1));
     assert_eq!((queues.waiting(), queues.in_flight()), (3, 0));
     assert_eq!(drain(&mut queues), [entry(1), entry(2), entry(3)]);
 }
@@ -132,7 +132,7 @@ fn an_attempt_that_was_not_made_waits_again_first_of_its_chat() {
 fn an_adopted_attempt_holds_its_chat_and_its_place_in_the_window() {
     let mut queues = ChatQueues::<EntryId>::default();
     queues.offer(entry(1), ANNA, entry(1));
-    queues.adopt(entry(1), ANNA, 1);
+    queues.adopt(entry(1), ANNA, 1, entry(1));
     queues.offer(entry(2), ANNA, entry(2));
     assert_eq!((queues.next(), queues.waiting(), queues.in_flight()), (None, 1, 1));
     assert!(!queues.has_room(&on(10), &WIDE) && queues.has_room(&on(9), &WIDE));
@@ -143,8 +143,8 @@ fn an_adopted_attempt_holds_its_chat_and_its_place_in_the_window() {
 #[test]
 fn a_chat_waits_for_all_attempts_that_were_adopted() {
     let mut queues = offered(&[(3, ANNA)]);
-    queues.adopt(entry(1), ANNA, 1);
-    queues.adopt(entry(2), ANNA, 1);
+    queues.adopt(entry(1), ANNA, 1, entry(1));
+    queues.adopt(entry(2), ANNA, 1, entry(2));
     queues.end(entry(1), true, true, &on(0), &WIDE);
     assert_eq!(queues.next(), None);
     queues.end(entry(2), true, true, &on(0), &WIDE);
@@ -232,11 +232,23 @@ fn a_success_adds_one_up_to_the_maximum() {
 }
 
 #[test]
-fn hibernation_keeps_the_window() {
+fn the_window_outlasts_the_queues_until_it_is_forgotten() {
     let state = on(0);
     let mut queues = ChatQueues::default();
     let window = end_one(&mut queues, 1, true, &state);
-    assert_eq!(ChatQueues::<EntryId>::with(queues.learned_window()).window(&state, &WIDE), window);
+    let mut queues = ChatQueues::<EntryId>::with(queues.learned_window());
+    assert_eq!(queues.window(&state, &WIDE), window);
+    queues.forget_window();
+    assert_eq!(queues.window(&state, &WIDE), 11);
+}
+
+#[test]
+fn what_is_taken_out_lets_its_chat_go_on() {
+    let mut queues = offered(&[(1, ANNA), (2, ANNA), (3, ANNA)]);
+    queues.begin(entry(1), 1);
+    assert_eq!((queues.remove(entry(1)), queues.next(), queues.in_flight()), (Some(entry(1)), Some(entry(2)), 0));
+    assert_eq!((queues.remove(entry(2)), queues.next()), (Some(entry(2)), Some(entry(3))));
+    assert_eq!((queues.remove(entry(1)), queues.len()), (None, 1));
 }
 
 #[test]

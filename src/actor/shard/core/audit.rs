@@ -1,53 +1,63 @@
-//! What tests look at: whether the counters of a shard's core agree with its table.
+//! What tests look at: whether the totals of the book agree with its accounts, and how a shard's core stands.
+
+use tokio::time::Instant;
 
 use super::{ShardCore, ShardMode};
-use crate::message::EntryId;
+use crate::actor::book::entries::HeldEntries;
+use crate::message::{EntryId, WorkspaceId};
 
 impl ShardCore {
-    /// Panics when a counter contradicts the table.
+    /// Panics when a total contradicts what it counts.
     pub(in crate::actor) fn audit(&self) {
-        let counted = self.table.count_by_workspace();
-        for (workspace, registered) in self.registry.iter() {
-            let (waiting, held) = counted.get(workspace).copied().unwrap_or_default();
-            assert_eq!((registered.waiting, registered.held), (waiting, held), "{workspace}: counters (waiting, held)");
-            let commands = self.commands.values().filter(|held| held.workspace == *workspace).count();
-            assert_eq!(registered.commands, commands, "{workspace}: commands");
-        }
-        for (workspace, (_, held)) in counted {
-            let forgotten = self.registry.get(&workspace).is_none() && self.mode != ShardMode::Acquiring;
-            assert!(!forgotten, "{workspace} holds {held} entries but is not registered");
+        let (entries, bytes) = self.book.count();
+        assert_eq!((self.book.len(), self.book.bytes()), (entries, bytes), "the book's totals (entries, bytes)");
+        for (slot, account) in self.book.iter() {
+            let commands = self.commands.values().filter(|held| held.slot == slot).count();
+            assert_eq!(account.commands, commands, "{}: commands", account.id);
+            assert!(account.entries().is_none_or(HeldEntries::is_whole), "{account:?}");
         }
     }
 
-    /// Whether the table knows of an attempt of the entry.
+    fn entries(&self) -> impl Iterator<Item = &HeldEntries> {
+        self.book.iter().filter_map(|(_, account)| account.entries())
+    }
+
+    /// The entries that a step settles and that are not durable.
+    pub(in crate::actor) fn decided_entries(&self) -> Vec<EntryId> {
+        self.entries().flat_map(HeldEntries::decided_entries).collect()
+    }
+
+    /// Whether the book knows of an attempt of the entry.
     pub(in crate::actor) fn holds_attempted(&self, entry: EntryId) -> bool {
-        self.table.item(entry).is_some_and(|(_, attempted)| attempted)
+        self.entries().any(|entries| entries.holds_attempted(entry))
     }
 
     /// Whether nothing is held, parked, unanswered or owed.
     pub(in crate::actor) fn is_settled(&self) -> bool {
         self.is_all_quiet()
             && self.commands.is_empty()
-            && self.tests.is_empty()
+            && !self.book.any_attempted()
             && !self.mails.any_sending()
             && self.mode == ShardMode::Running
     }
-}
 
-impl ShardCore {
+    /// A workspace in memory decided on something.
+    pub(in crate::actor) fn decided(&mut self, id: &WorkspaceId, now: Instant, what: impl FnOnce(&mut HeldEntries)) {
+        let slot = self.book.find(id.as_str()).unwrap();
+        what(self.book.get_mut(slot).unwrap().entries_mut());
+        self.take_effects(slot, now);
+    }
+
     /// What a failed test prints.
     pub(in crate::actor) fn describe(&self) -> String {
-        format!(
-            "mode {:?}, starved {:?} {:?}, crashed {:?}, {:#?}",
-            self.mode, self.starved, self.is_starved, self.crashed, self.registry
-        )
+        format!("mode {:?}, starved {:?}, crashed {:?}, {:#?}", self.mode, self.starved, self.crashed, self.book)
     }
 
     /// Where each parked workspace resumes.
     pub(in crate::actor) fn parked(&self) -> Vec<String> {
-        let parked = self.registry.iter().filter_map(|(workspace, registered)| {
-            let at = registered.resume_from()?;
-            Some(format!("{workspace}@{} waiting {} allowance {}", at.ms, registered.waiting, registered.allowance))
+        let parked = self.book.iter().filter_map(|(_, account)| {
+            let at = account.resume_from?;
+            Some(format!("{}@{} waiting {} allowance {}", account.id, at.ms, account.waiting(), account.allowance))
         });
         parked.collect()
     }

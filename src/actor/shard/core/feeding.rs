@@ -7,20 +7,17 @@ use tracing::{debug, warn};
 
 use super::{HeldCommand, ShardCore};
 use crate::actor::maps::HashMap;
-use crate::actor::protocol::{Item, ToWorkspace};
-use crate::actor::shard::entry::{raw_of, read_command, read_message};
+use crate::actor::protocol::{Item, Slot, ToWorkspace};
+use crate::actor::shard::entry::{read_command, read_item, read_workspace, workspace_of};
 use crate::actor::shard::intake::Behind;
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::{rejected_fields_of, too_large};
-use crate::message::{EntryId, WorkspaceId};
-
-/// What was taken up, by workspace, in stream order.
-type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
+use crate::message::EntryId;
 
 impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
-        let behind = match (self.is_all_quiet(), self.registry.catch_up_from(now)) {
+        let behind = match (self.is_all_quiet(), self.book.catch_up_from(now)) {
             (true, _) => Behind::Strays,
             (false, due) if self.is_still(due.is_some()) => Behind::Parked,
             (false, _) => Behind::Held,
@@ -30,7 +27,7 @@ impl ShardCore {
             Some(Behind::Strays) => warn!(
                 shard = self.identity.shard,
                 rewinds = self.intake.rewinds,
-                "Entries lie behind the cursor; the stream is read again from its start."
+                "HeldEntries lie behind the cursor; the stream is read again from its start."
             ),
             Some(_) => debug!(
                 shard = self.identity.shard,
@@ -40,89 +37,75 @@ impl ShardCore {
         if !self.is_running() {
             return;
         }
-        let mut taken = Taken::default();
         let cut: HashMap<EntryId, usize> = polled.cut.into_iter().collect();
         for entry in polled.messages {
-            match cut.get(&entry.id).filter(|_| !self.table.knows(entry.id)) {
-                Some(bytes) => self.reject_cut(&entry, *bytes, now),
-                None => self.take_forward(entry, &mut taken, now),
+            let bytes = cut.get(&entry.id).copied();
+            if let Err(reason) = self.take_forward(&entry, bytes, now) {
+                self.book.take_rejected(entry.id, entry.bytes());
+                self.set_aside(None, &entry, bytes.unwrap_or(entry.bytes()), &reason, now);
             }
         }
-        self.table.read_ended();
-        self.feed(taken, now);
+        self.book.read_ended();
         for entry in polled.commands {
             self.take_command(&entry, now);
         }
     }
 
-    fn take_forward(&mut self, entry: RawEntry, taken: &mut Taken, now: Instant) {
-        if self.table.knows(entry.id) {
-            return;
+    /// # Errors
+    /// Why the entry is no valid message.
+    fn take_forward(&mut self, entry: &RawEntry, cut: Option<usize>, now: Instant) -> Result<(), String> {
+        if let Some(bytes) = cut {
+            // It was not read whole, so whose it is and whether it is held cannot be told from its fields.
+            if self.book.knows(None, entry.id) {
+                return Ok(());
+            }
+            return Err(too_large(bytes).unwrap_or_else(|| "the entry was not read whole".to_owned()));
         }
-        let bytes = entry.bytes();
-        let (workspace, item) = match read_message(&entry, &self.identity, |text| self.registry.known(text)) {
-            Ok(read) => read,
-            Err(reason) => return self.reject(&entry, &reason, now),
+        let (slot, item) = match self.read(entry, now)? {
+            Some(read) => read,
+            None => return Ok(()),
         };
-        let registered = self.registry.ensure(&workspace, now);
+        let Some(account) = self.book.get(slot) else { return Ok(()) };
         // After a reload it may be parked above the cursor: at an entry that was being attempted.
-        if registered.resume_from().is_some_and(|from| from <= item.entry) {
-            return;
+        if account.resume_from.is_some_and(|from| from <= entry.id) {
+            return Ok(());
         }
-        if registered.is_parked() || !registered.has_allowance() {
-            return self.registry.park(&workspace, item.entry);
+        if account.is_parked() || !account.has_allowance() {
+            self.book.park(slot, entry.id);
+        } else {
+            self.take(slot, item, entry.bytes(), now);
         }
-        self.take(&workspace, Arc::new(item), bytes, taken);
+        Ok(())
     }
 
-    fn take(&mut self, workspace: &WorkspaceId, item: Arc<Item>, bytes: usize, taken: &mut Taken) {
-        if let Some(registered) = self.registry.get_mut(workspace) {
-            registered.waiting += 1;
-            registered.held += 1;
-            self.table.take(workspace, Arc::clone(&item), bytes);
-            taken.entry(workspace.clone()).or_default().push(item);
+    /// The message and the account of its workspace; nothing if it is held already.
+    ///
+    /// # Errors
+    /// Why the entry is no valid message.
+    fn read(&mut self, entry: &RawEntry, now: Instant) -> Result<Option<(Slot, Item)>, String> {
+        let workspace = workspace_of(entry)?;
+        let known = self.book.find(workspace);
+        if self.book.knows(known, entry.id) {
+            return Ok(None);
         }
+        let new = if known.is_none() { Some(read_workspace(workspace, &self.identity)?) } else { None };
+        let item = read_item(entry, &self.identity)?;
+        let slot = known.or_else(|| new.map(|new| self.book.ensure(&new, now)));
+        Ok(slot.map(|slot| (slot, item)))
     }
 
-    fn feed(&mut self, taken: Taken, now: Instant) {
-        for (workspace, items) in taken {
-            self.deliver(&workspace, ToWorkspace::Entries(items), now);
-        }
+    fn take(&mut self, slot: Slot, item: Item, bytes: usize, now: Instant) {
+        self.book.take(slot, item, bytes);
+        self.wake(slot, now);
     }
 
-    /// Sets an entry aside that is no valid message.
-    fn reject(&mut self, entry: &RawEntry, reason: &str, now: Instant) {
-        self.table.take_rejected(entry.id, entry.bytes());
-        self.push_rejection(entry, entry.bytes(), reason, now);
-    }
-
-    /// Sets an entry aside that has so many bytes and was not read whole.
-    fn reject_cut(&mut self, entry: &RawEntry, bytes: usize, now: Instant) {
-        self.table.take_rejected(entry.id, entry.bytes());
-        let reason = too_large(bytes).unwrap_or_else(|| "the entry was not read whole".to_owned());
-        self.push_rejection(entry, bytes, &reason, now);
-    }
-
-    fn push_rejection(&mut self, entry: &RawEntry, bytes: usize, reason: &str, now: Instant) {
+    /// Sets an entry of so many bytes aside that is no valid message, or that its workspace cannot decide on.
+    pub(super) fn set_aside(&mut self, slot: Option<Slot>, entry: &RawEntry, bytes: usize, reason: &str, now: Instant) {
         warn!(shard = self.identity.shard, entry = %entry.id, reason, "An entry was rejected.");
         self.rejections.count(reason);
         let fields = rejected_fields_of(entry, bytes, reason, (self.clock)());
         let rejected = vec![Rejected { id: entry.id, fields }];
-        self.committer.push(Step { settled: vec![entry.id], rejected, ..Step::default() }, None, now);
-    }
-
-    /// Sets an entry aside over which its workspace panicked twice; if it was attempted, it stays so.
-    /// Returns whether it was there.
-    pub(super) fn reject_poison(&mut self, workspace: &WorkspaceId, entry: EntryId, now: Instant) -> bool {
-        let Some((item, _)) = self.table.item(entry) else { return false };
-        if self.table.settling(entry)
-            && let Some(registered) = self.registry.get_mut(workspace)
-        {
-            registered.waiting = registered.waiting.saturating_sub(1);
-        }
-        let raw = raw_of(workspace, &item);
-        self.push_rejection(&raw, raw.bytes(), "the service failed twice over this message", now);
-        true
+        self.push_step(slot, Step { settled: vec![entry.id], rejected, ..Step::default() }.into(), None, now);
     }
 
     fn take_command(&mut self, entry: &RawEntry, now: Instant) {
@@ -131,20 +114,18 @@ impl ShardCore {
         }
         match read_command(entry) {
             Ok((workspace, command)) => {
-                let command = Arc::new(command);
-                let held = HeldCommand {
-                    workspace: workspace.clone(),
-                    command: Arc::clone(&command),
-                    decided: false,
-                    blamed: false,
-                };
+                let (slot, command) = (self.book.ensure(&workspace, now), Arc::new(command));
+                let held = HeldCommand { slot, command: Arc::clone(&command), decided: false, blamed: false };
                 self.commands.insert(entry.id, held);
-                self.registry.ensure(&workspace, now).commands += 1;
-                self.tell(&workspace, ToWorkspace::Command(entry.id, command), now);
+                if let Some(account) = self.book.get_mut(slot) {
+                    account.commands += 1;
+                }
+                self.tell(slot, ToWorkspace::Command(entry.id, command), now);
             }
             Err(reason) => {
                 warn!(shard = self.identity.shard, entry = %entry.id, reason, "A command could not be read and was removed.");
-                self.committer.push(Step { settled_commands: vec![entry.id], ..Step::default() }, None, now);
+                let step = Step { settled_commands: vec![entry.id], ..Step::default() };
+                self.push_step(None, step.into(), None, now);
             }
         }
     }
@@ -154,72 +135,62 @@ impl ShardCore {
         let Some(catch_up) = self.intake.caught_up(&entries) else { return };
         // Whether each due workspace can take more. One that became due meanwhile and resumes below
         // this catch-up is not due for it: its next entry is not here.
-        let due = self.registry.due_from(catch_up.from, now);
-        let mut due: HashMap<WorkspaceId, bool> = due.into_iter().map(|workspace| (workspace, true)).collect();
+        let due = self.book.due_from(catch_up.from, now);
+        let mut due: HashMap<Slot, bool> = due.into_iter().map(|slot| (slot, true)).collect();
         let reached = if entries.len() < catch_up.count {
             catch_up.to
         } else {
             entries.last().map_or(catch_up.to, |last| last.id)
         };
-        let mut taken = Taken::default();
         for entry in entries {
-            self.take_caught_up(&entry, &mut due, &mut taken);
+            self.take_caught_up(&entry, &mut due, now);
         }
-        self.table.catch_up_ended();
+        self.book.catch_up_ended();
         self.pass(reached, &due);
-        self.feed(taken, now);
     }
 
-    fn take_caught_up(&mut self, entry: &RawEntry, due: &mut HashMap<WorkspaceId, bool>, taken: &mut Taken) {
-        if self.table.knows(entry.id) {
+    fn take_caught_up(&mut self, entry: &RawEntry, due: &mut HashMap<Slot, bool>, now: Instant) {
+        let slot = workspace_of(entry).ok().and_then(|workspace| self.book.find(workspace));
+        let Some(slot) = slot else { return };
+        let Some(open) = due.get_mut(&slot) else { return };
+        let Some(account) = self.book.get(slot) else { return };
+        let passed = account.resume_from.is_none_or(|from| entry.id < from);
+        if !*open || passed || self.book.knows(Some(slot), entry.id) {
             return;
         }
-        let Ok((workspace, item)) = read_message(entry, &self.identity, |text| self.registry.known(text)) else {
-            return;
-        };
-        let Some(open) = due.get_mut(&workspace).filter(|open| **open) else { return };
-        let Some(registered) = self.registry.get(&workspace) else { return };
-        if registered.resume_from().is_none_or(|from| entry.id < from) {
-            return;
-        }
-        if registered.has_allowance() {
-            self.take(&workspace, Arc::new(item), entry.bytes(), taken);
+        let Ok(item) = read_item(entry, &self.identity) else { return };
+        if account.has_allowance() {
+            self.take(slot, item, entry.bytes(), now);
         } else {
             *open = false;
-            self.registry.resume_at(&workspace, Some(entry.id));
+            self.book.resume_at(slot, Some(entry.id));
         }
     }
 
     /// Moves on every due workspace that took all there was; un-parks those that passed the cursor.
-    fn pass(&mut self, reached: EntryId, due: &HashMap<WorkspaceId, bool>) {
+    fn pass(&mut self, reached: EntryId, due: &HashMap<Slot, bool>) {
         let cursor = self.intake.cursor();
-        for workspace in due.iter().filter(|(_, open)| **open).map(|(workspace, _)| workspace) {
-            let Some(from) =
-                self.registry.get(workspace).and_then(crate::actor::shard::registry::Registered::resume_from)
-            else {
-                continue;
-            };
+        for slot in due.iter().filter(|(_, open)| **open).map(|(slot, _)| *slot) {
+            let from = self.book.get(slot).and_then(|account| account.resume_from);
             // One that resumes above what the catch-up reached was not looked at.
-            if from > reached {
-                continue;
+            if from.is_some_and(|from| from <= reached) {
+                let at = reached.next();
+                self.book.resume_at(slot, (at <= cursor).then_some(at));
             }
-            let at = reached.next();
-            self.registry.resume_at(workspace, (at <= cursor).then_some(at));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::actor::maps::HashSet;
-
     use super::*;
     use crate::actor::admission::{Admission, NodeCap};
-    use crate::actor::protocol::Decided;
-    use crate::actor::report_queue::{Reported, WorkspaceReport};
+    use crate::actor::maps::HashSet;
     use crate::actor::shard::entry::ShardIdentity;
     use crate::actor::shard::intake::Limits;
+    use crate::config::GIVE_BACK_AFTER;
     use crate::journal::port::Loaded;
+    use crate::message::WorkspaceId;
     use crate::workspace::{State, Time};
 
     fn entry(ms: u64) -> RawEntry {
@@ -229,27 +200,27 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_while_a_workspace_gives_back_stays_behind_what_it_gives_back() {
+    fn what_comes_after_a_workspace_gave_back_stays_behind_what_it_gave_back() {
         let now = Instant::now();
         let acme: WorkspaceId = "acme".parse().unwrap();
         let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
         let admission = Admission::new(NodeCap::new(1), std::time::Duration::ZERO);
-        let mut core = ShardCore::new(identity, Limits::default(), || Time::from_unix_ms(0), admission, now);
+        let limits = Limits { permits: 3, ..Limits::default() };
+        let mut core = ShardCore::new(identity, limits, || Time::from_unix_ms(0), admission, now);
         core.acquired(Vec::new(), &HashSet::default(), now, now);
-        core.polled(Polled { messages: vec![entry(1)], ..Polled::default() }, now);
+        core.polled(Polled { messages: (1..=3).map(entry).collect(), ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
         core.loaded(&acme, Ok(loaded), now);
-        let registered = core.registry.get_mut(&acme).unwrap();
-        registered.giving_back = true;
-        let incarnation = registered.incarnation;
+        // No permit is free, and its window is one.
+        for now in [now, now + GIVE_BACK_AFTER] {
+            while core.next_action(now).is_some() {}
+        }
+        let slot = core.book.find("acme").unwrap();
+        let held = [1, 2, 3, 4].map(|ms| core.book.knows(Some(slot), EntryId { ms, n: 0 }));
+        assert_eq!(held, [true, false, false, false]);
 
-        core.polled(Polled { messages: vec![entry(2)], ..Polled::default() }, now);
-        assert!(!core.table.knows(EntryId { ms: 2, n: 0 }));
-        let decided = Decided { given_back: Some(vec![EntryId { ms: 1, n: 0 }]), ..Decided::default() };
-        core.report(
-            WorkspaceReport { workspace: acme.clone(), incarnation, what: Reported::Decided(Box::new(decided)) },
-            now,
-        );
-        assert_eq!(core.registry.get(&acme).unwrap().resume_from(), Some(EntryId { ms: 1, n: 0 }));
+        core.polled(Polled { messages: vec![entry(4)], ..Polled::default() }, now);
+        assert!(!core.book.knows(Some(slot), EntryId { ms: 4, n: 0 }));
+        assert_eq!(core.book.get(slot).unwrap().resume_from, Some(EntryId { ms: 2, n: 0 }));
     }
 }

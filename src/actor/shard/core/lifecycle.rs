@@ -7,20 +7,20 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::{ShardAction, ShardCore, ShardMode};
+use crate::actor::book::account::{Account, Phase};
 use crate::actor::maps::HashSet;
-use crate::actor::protocol::ToWorkspace;
+use crate::actor::protocol::{Slot, ToWorkspace};
 use crate::actor::shard::committer::{Committer, Made};
 use crate::actor::shard::intake::Intake;
-use crate::actor::shard::registry::{Phase, Registered};
 use crate::config::BACKOFF;
 use crate::journal::port::{AcquireError, OwedMail, ShardConnectionError, StoreError, StoreTrouble};
-use crate::message::{EntryId, WorkspaceId};
+use crate::message::EntryId;
 
 /// The longest pause between two tries to read.
 const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl ShardCore {
-    /// The shard is held. Of the attempted entries in the table those that are gone from the stream
+    /// The shard is held. Of the attempted entries in the book those that are gone from the stream
     /// were settled before the reload.
     pub(in crate::actor) fn acquired(
         &mut self,
@@ -29,15 +29,15 @@ impl ShardCore {
         lease_until: Instant,
         now: Instant,
     ) {
-        for entry in self.table.ids() {
+        for (slot, entry) in self.book.attempted() {
             if !present.contains(&entry) {
-                self.table.settled(entry);
+                self.book.settled(Some(slot), entry);
             }
         }
         if self.setbacks == 0 {
             debug!(shard = self.identity.shard, "The shard is held.");
         } else {
-            info!(shard = self.identity.shard, kept = self.table.len(), "The shard is held again.");
+            info!(shard = self.identity.shard, kept = self.book.len(), "The shard is held again.");
         }
         self.mode = ShardMode::Running;
         self.proven_at = now + BACKOFF.most;
@@ -50,25 +50,18 @@ impl ShardCore {
 
     /// Loads every workspace with something undone from before the reload: outcomes are decided again, attempts go on.
     fn take_up_survivors(&mut self, now: Instant) {
-        let mut undone: HashSet<WorkspaceId> = self.tests.keys().cloned().chain(self.mails.undecided()).collect();
-        for (workspace, held) in self.table.by_workspace() {
-            let registered = self.registry.ensure(&workspace, now);
-            registered.held = held;
-            registered.survivors = true;
-            undone.insert(workspace);
+        for workspace in self.mails.undecided() {
+            self.book.ensure(&workspace, now);
         }
-        for workspace in undone {
-            self.registry.ensure(&workspace, now);
-            self.load(&workspace);
-        }
+        let slots: Vec<Slot> = self.book.iter().map(|(slot, _)| slot).collect();
+        slots.into_iter().for_each(|slot| self.reactivate(slot));
     }
 
     /// The shard was not acquired: tried again after a pause.
     /// With `elsewhere` another node holds it: what was attempted here is that node's to decide now.
     pub(in crate::actor) fn not_acquired(&mut self, error: &AcquireError, elsewhere: bool) {
         if elsewhere {
-            self.table.clear();
-            self.tests.clear();
+            self.book.clear();
         }
         if self.mode == ShardMode::Draining {
             return self.give_up();
@@ -88,7 +81,8 @@ impl ShardCore {
 
     fn acquire_after(&mut self, after: Duration) {
         self.mode = ShardMode::Acquiring;
-        self.actions.push_back(ShardAction::Acquire { after, attempted: self.table.ids() });
+        let attempted = self.book.attempted().into_iter().map(|(_, entry)| entry).collect();
+        self.actions.push_back(ShardAction::Acquire { after, attempted });
     }
 
     /// A forward read failed: the store does not answer. It is read again after a pause.
@@ -104,7 +98,7 @@ impl ShardCore {
         }
         let pause = BACKOFF.after(self.setbacks).min(POLL_PAUSE_MAX);
         self.setbacks += 1;
-        self.table.read_ended();
+        self.book.read_ended();
         self.intake.poll_failed(now, pause);
     }
 
@@ -115,10 +109,9 @@ impl ShardCore {
         }
         warn!(shard = self.identity.shard, error = error as &dyn Error, "The shard is loaded again.");
         let draining = self.mode == ShardMode::Draining;
-        self.reset();
+        self.reset(now);
         if matches!(error, ShardConnectionError::Fenced { .. }) {
-            self.table.clear();
-            self.tests.clear();
+            self.book.clear();
         }
         if draining {
             return self.give_up();
@@ -136,28 +129,22 @@ impl ShardCore {
     }
 
     /// Forgets everything except attempts, tests and mails that were sent.
-    fn reset(&mut self) {
-        let active: Vec<WorkspaceId> = self
-            .registry
-            .iter()
-            .filter(|(_, registered)| matches!(registered.phase, Phase::Active | Phase::Retiring))
-            .map(|(workspace, _)| workspace.clone())
-            .collect();
+    fn reset(&mut self, now: Instant) {
         self.actions.clear();
-        for workspace in active {
-            self.actions.push_back(ShardAction::Tell(workspace.clone(), ToWorkspace::Retire));
-            self.actions.push_back(ShardAction::Forget(workspace));
+        for (slot, account) in self.book.iter() {
+            if matches!(account.phase, Phase::Active | Phase::Retiring) {
+                self.actions.push_back(ShardAction::Tell(slot, ToWorkspace::Retire));
+                self.actions.push_back(ShardAction::Forget(slot));
+            }
         }
         self.admission.set_lease(None);
         self.admission.set_unanswered(None);
-        self.table.keep_attempted();
-        self.registry.clear();
+        self.book.lose_shard(now);
         self.intake = Intake::new(self.limits);
         self.committer = Committer::default();
         self.mails.reload();
         self.commands.clear();
         self.starved.clear();
-        self.is_starved.clear();
         self.crashed.clear();
         self.unable.clear();
     }
@@ -182,26 +169,20 @@ impl ShardCore {
 
     fn take_durable(&mut self, made: Made, now: Instant) {
         self.intake.freed(made.settled.len());
-        for entry in &made.settled {
-            if let Some(workspace) = self.table.settled(*entry) {
-                self.let_go(
-                    &workspace,
-                    |registered| {
-                        registered.held = registered.held.saturating_sub(1);
-                        registered.widen();
-                    },
-                    now,
-                );
+        for (slot, entry) in made.settled {
+            if let Some(account) = self.book.settled(slot, entry) {
+                account.widen();
+                account.use_at(now);
+                let unused = account.is_unused();
+                if let Some(slot) = slot.filter(|_| unused) {
+                    self.forget_unused(slot);
+                }
             }
         }
-        for id in &made.answered {
-            self.tests.retain(|_, test| test.command != *id);
-            if let Some(held) = self.commands.remove(id) {
-                self.let_go(
-                    &held.workspace,
-                    |registered| registered.commands = registered.commands.saturating_sub(1),
-                    now,
-                );
+        for (slot, id) in made.answered {
+            self.let_go(slot, |account| drop(account.entries_mut().test.take_if(|test| test.command == id)), now);
+            if let Some(held) = self.commands.remove(&id) {
+                self.let_go(held.slot, |account| account.commands -= 1, now);
             }
         }
         for mail in made.mails_owed {
@@ -210,20 +191,19 @@ impl ShardCore {
         for (workspace, mail) in made.mails_ended {
             self.mails.over(&workspace, mail);
         }
-        for (workspace, id) in made.tests_started {
-            self.deliver(&workspace, ToWorkspace::TestDurable(id), now);
+        for (slot, id) in made.tests_started {
+            if self.book.get(slot).is_some_and(|account| account.phase == Phase::Active) {
+                self.tell(slot, ToWorkspace::TestDurable(id), now);
+            }
         }
     }
 
-    fn let_go(&mut self, workspace: &WorkspaceId, change: impl FnOnce(&mut Registered), now: Instant) {
-        if let Some(registered) = self.registry.get_mut(workspace) {
-            change(registered);
-            registered.clear_suspicion();
-            registered.use_at(now);
-            // Few workspaces are; the check saves the others a second look-up.
-            if registered.is_unused() {
-                self.registry.forget_unused(workspace);
-            }
+    fn let_go(&mut self, slot: Slot, change: impl FnOnce(&mut Account), now: Instant) {
+        if let Some(account) = self.book.get_mut(slot) {
+            change(account);
+            account.clear_suspicion();
+            account.use_at(now);
+            self.forget_unused(slot);
         }
     }
 
@@ -240,7 +220,7 @@ impl ShardCore {
     }
 
     pub(super) fn end_drain_when_idle(&mut self) {
-        let attempting = self.table.any_attempted() || !self.tests.is_empty() || self.mails.any_sending();
+        let attempting = self.book.any_attempted() || self.mails.any_sending();
         if !attempting && self.committer.is_idle() {
             self.give_up();
         }

@@ -28,12 +28,7 @@ impl World {
             }
             ShardMail::CaughtUp(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
             ShardMail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
-            ShardMail::Report(report) => self.shard.report(report, now),
-            ShardMail::Ended => {
-                self.announced = false;
-                let ended = std::mem::take(&mut self.ended);
-                self.shard.finished(ended, now);
-            }
+            ShardMail::Work => self.announced = false,
             ShardMail::MailSent(workspace, mail, result) => self.shard.mail_sent(&workspace, mail, result, now),
             ShardMail::Tick => self.shard.tick(now),
             _ => {}
@@ -72,6 +67,10 @@ impl World {
             self.was_parked = parked.clone();
             self.note(|| format!("parked {parked:?}"));
         }
+        self.audit();
+    }
+
+    fn audit(&self) {
         let audit = std::panic::AssertUnwindSafe(|| self.shard.audit());
         if let Err(panic) = std::panic::catch_unwind(audit) {
             self.tell();
@@ -108,15 +107,15 @@ impl World {
                     self.calls.push_back(call);
                 }
             }
-            ShardAction::Activate { workspace, incarnation, seed } => self.activate(workspace, incarnation, *seed),
-            ShardAction::Tell(workspace, mail) => {
-                if let Some(actor) = self.actors.iter_mut().find(|actor| actor.id == workspace && !actor.forgotten) {
+            ShardAction::Activate { slot, incarnation, seed } => self.activate(slot, incarnation, *seed),
+            ShardAction::Tell(slot, mail) => {
+                if let Some(actor) = self.actors.iter_mut().find(|actor| actor.slot == slot && !actor.forgotten) {
                     actor.mailbox.push_back(mail);
                 }
             }
-            ShardAction::Forget(workspace) => {
-                self.note(|| format!("{workspace} is forgotten"));
-                self.actors.iter_mut().filter(|actor| actor.id == workspace).for_each(|actor| actor.forgotten = true);
+            ShardAction::Forget(slot) => {
+                self.note(|| format!("{slot:?} is forgotten"));
+                self.actors.iter_mut().filter(|actor| actor.slot == slot).for_each(|actor| actor.forgotten = true);
                 self.actors.retain(|actor| !(actor.forgotten && actor.mailbox.is_empty()));
             }
             ShardAction::Post(start, in_flight) => self.post(start, in_flight),
@@ -125,28 +124,38 @@ impl World {
         }
     }
 
-    fn activate(&mut self, id: WorkspaceId, incarnation: u64, seed: Seed) {
-        self.note(|| format!("{id} is active again ({incarnation}), adopts {:?}", seed.attempting));
-        let living = self.actors.iter().any(|actor| actor.id == id && !actor.forgotten);
-        assert!(!living, "{id} has two actors");
-        let (core, first) = WorkspaceCore::new(id.clone(), seed, Rc::clone(&self.context));
-        let report = WorkspaceReport { workspace: id.clone(), incarnation, what: Reported::Decided(Box::new(first)) };
-        self.mailbox.push_back(ShardMail::Report(report));
-        self.actors.push(Actor { id, incarnation, resident: core.into(), mailbox: VecDeque::new(), forgotten: false });
+    fn activate(&mut self, slot: Slot, incarnation: u64, seed: Seed) {
+        self.note(|| format!("{slot:?} is active again ({incarnation})"));
+        let living = self.actors.iter().any(|actor| actor.slot == slot && !actor.forgotten);
+        assert!(!living, "{slot:?} has two actors");
+        if let Some(resident) = self.shard.begin(slot, incarnation, seed, &self.context, Instant::now()) {
+            self.actors.push(Actor { slot, incarnation, resident, mailbox: VecDeque::new(), forgotten: false });
+        }
+    }
+
+    /// Does what workspaces need done at once, and announces that the shard has work unless an actor does so.
+    fn act_for_workspaces(&mut self, announce: bool) {
+        let mut told = false;
+        while let Some(action) = self.shard.next_of_workspaces() {
+            told |= matches!(action, ShardAction::Tell(..));
+            self.act(action);
+        }
+        if (announce || !told) && !std::mem::replace(&mut self.announced, true) {
+            self.mailbox.push_back(ShardMail::Work);
+        }
+        self.audit();
     }
 
     fn post(&mut self, start: Arc<Start>, in_flight: InFlight) {
         let entry = start.item.entry;
-        let chat = (start.workspace.clone(), start.item.chat());
+        let chat = (self.shard.id_of(start.slot).unwrap(), start.item.chat());
         let first = !self.appeared.contains(&entry);
-        self.note(|| format!("post {entry} of {} ({:?})", start.workspace, start.trigger));
-        if start.trigger == Trigger::Message {
+        self.note(|| format!("post {entry} of {:?} (test {:?})", start.slot, start.test));
+        if start.test.is_none() {
             let again = !self.attempted.insert(entry);
             let settled = self.store.outcomes.get(&entry).copied();
-            let busy = self.flights.iter().find(|flight| {
-                let other = (flight.start.workspace.clone(), flight.start.item.chat());
-                flight.start.trigger == Trigger::Message && !flight.stale && other == chat
-            });
+            let busy =
+                self.flights.iter().find(|flight| flight.start.test.is_none() && !flight.stale && flight.chat == chat);
             let busy = busy.map(|flight| flight.start.item.entry);
             let behind = self.reached.get(&chat).copied().filter(|reached| first && *reached > entry);
             if again || settled.is_some() || busy.is_some() || behind.is_some() {
@@ -156,49 +165,32 @@ impl World {
                 );
             }
             self.appeared.insert(entry);
-            let reached = self.reached.entry(chat).or_insert(entry);
+            let reached = self.reached.entry(chat.clone()).or_insert(entry);
             *reached = entry.max(*reached);
         }
-        self.flights.push(Flight { start, in_flight, began: clock(), stale: false, first });
+        self.flights.push(Flight { start, chat, in_flight, began: clock(), stale: false, first });
     }
 
     /// Lets an actor handle one mail, or crash over it.
     pub(super) fn act_in(&mut self, n: usize) {
         let panics = self.trouble.panics && self.rng.random_range(0..150) == 0;
+        PANICS.set(panics.then(|| self.rng.random_range(0..4)));
         let actor = &mut self.actors[n];
         let Some(mail) = actor.mailbox.pop_front() else { return };
-        let (id, incarnation) = (actor.id.clone(), actor.incarnation);
-        let suspects = mail.suspects();
-        let poisoned = match &mail {
-            ToWorkspace::Entries(items) => items.iter().any(|item| is_poison(item)),
-            _ => false,
-        };
-        let (what, ends) = if matches!(mail, ToWorkspace::Retire) {
-            (Reported::Retired, true)
-        } else if poisoned || panics {
-            (Reported::Panicked(suspects), true)
-        } else {
-            (Reported::Decided(Box::new(actor.resident.handle(mail))), false)
-        };
-        if let Reported::Decided(decided) = &what {
-            self.appeared.extend(decided.steps.iter().flat_map(|step| &step.settled));
-        }
-        if let Reported::Decided(decided) = &what
-            && let Some(entries) = &decided.given_back
-        {
-            let entries = entries.clone();
-            self.note(|| format!("{id} gives back {entries:?}"));
-        }
+        let (slot, incarnation) = (actor.slot, actor.incarnation);
+        let is_last = matches!(mail, ToWorkspace::Retire);
+        let goes_on = self.shard.decide(slot, incarnation, &mut actor.resident, mail, Instant::now());
+        PANICS.set(None);
+        self.appeared.extend(self.shard.decided_entries());
         let actor = &self.actors[n];
-        let over = ends || (actor.forgotten && actor.mailbox.is_empty());
+        let over = !goes_on || (actor.forgotten && actor.mailbox.is_empty());
         if over {
             self.actors.remove(n);
         }
-        if let Reported::Panicked(suspects) = &what {
-            let suspects = *suspects;
-            self.note(|| format!("{id} ({incarnation}) panics over {suspects:?}"));
+        if !goes_on && !is_last {
+            self.note(|| format!("{slot:?} ({incarnation}) is gone"));
         }
-        self.mailbox.push_back(ShardMail::Report(WorkspaceReport { workspace: id, incarnation, what }));
+        self.act_for_workspaces(true);
     }
 
     /// The store processes the next request of the connection.
@@ -270,7 +262,7 @@ impl World {
         let Flight { start, in_flight, began, first, .. } = self.flights.swap_remove(n);
         let end = match self.rng.random_range(0..10) {
             0 | 1 if self.trouble.unable => {
-                if start.trigger == Trigger::Message {
+                if start.test.is_none() {
                     self.attempted.remove(&start.item.entry);
                     if first {
                         self.appeared.remove(&start.item.entry);
@@ -283,10 +275,8 @@ impl World {
         };
         self.note(|| format!("post {} ends: {}", start.item.entry, matches!(end, AttemptEnd::Done(_))));
         drop(in_flight);
-        self.ended.push(FinishedAttempt { start, began, end });
-        if !std::mem::replace(&mut self.announced, true) {
-            self.mailbox.push_back(ShardMail::Ended);
-        }
+        self.shard.ended(FinishedAttempt { start, began, end }, Instant::now());
+        self.act_for_workspaces(false);
     }
 
     pub(super) fn end_mail(&mut self) {
@@ -298,10 +288,6 @@ impl World {
         };
         self.mailbox.push_back(ShardMail::MailSent(mail.workspace, mail.id, result));
     }
-}
-
-fn is_poison(item: &Item) -> bool {
-    item.message.message_id().starts_with("poison")
 }
 
 fn done(error: Option<&str>) -> Arc<AttemptOutcome> {
