@@ -29,13 +29,12 @@ use crate::actor::workspace::core::WorkspaceContext;
 use crate::config::{DRAIN_EXTRA, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY};
 use crate::deliver::{self, Courier, OUTAGE, Outage};
 use crate::journal::port::{Holder, Journal, StoreError, StoreTrouble};
-use crate::message::WorkspaceId;
 use crate::notify::Mailer;
 use crate::seal::Keyring;
 use crate::sign::Secret;
 use crate::workspace::Policy;
 use crate::workspace::time::Clock;
-use crate::workspace::view::WaitingView;
+use crate::workspace::view::ReadWaiting;
 
 /// What the shards run with.
 #[derive(Clone)]
@@ -157,7 +156,7 @@ impl Handle {
 
     /// A function that says what waits of a workspace, for the facade.
     #[must_use]
-    pub fn waiting(&self) -> Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync> {
+    pub fn waiting(&self) -> ReadWaiting {
         let board = Arc::clone(&self.board);
         let shards = u16::try_from(board.statuses.lock().of_shards.len()).unwrap_or(u16::MAX);
         Arc::new(move |workspace| board.waiting.of(workspace.shard(shards), workspace))

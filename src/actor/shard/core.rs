@@ -28,7 +28,7 @@ use crate::actor::shard::mails::Mails;
 use crate::actor::shard::registry::{Phase, Registry};
 use crate::actor::shard::table::Table;
 use crate::actor::waiting_board::WaitingWorkspaces;
-use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER};
+use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER, WAITING_MIN};
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
@@ -228,7 +228,11 @@ impl ShardCore {
     pub(in crate::actor) fn waiting(&self) -> WaitingWorkspaces {
         let mut waiting = WaitingWorkspaces::default();
         let at = |ms: u64| Time::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX));
+        let now = (self.clock)();
         let mut add = |workspace: &WorkspaceId, came: Time, at_least: bool| {
+            if now.since(came) < WAITING_MIN {
+                return;
+            }
             let one = waiting.entry(workspace.clone());
             let one = one.or_insert(WaitingView { count: 0, at_least: false, oldest_at: came });
             one.count += 1;
