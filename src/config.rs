@@ -84,6 +84,8 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 /// Workspaces of a shard in memory at most; beyond it the longest idle one goes first.
 pub const ACTIVE_MAX: usize = 16_384;
 
+/// A message that came more recently is on its way and does not wait.
+pub const WAITING_MIN: Duration = Duration::from_secs(1);
 /// How often a shard tells what waits in it: what is shown of it is at most two seconds old.
 pub const WAITING_TOLD_EVERY: Duration = Duration::from_secs(1);
 

@@ -35,7 +35,6 @@ pub use auth::access::{Access, AdminToken, TokenTooShort};
 pub use auth::failures::PeerAddress;
 pub use auth::jwt::{KeyTooShort, TokenKey};
 pub use auth::public_origin::PublicOrigin;
-pub use live::watch::ReadWaiting;
 pub use router::router;
 pub use server::serve;
 pub use state::{Facade, NodeShards, ReadReadiness, Readiness};

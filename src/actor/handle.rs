@@ -9,19 +9,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::actor::admission::NodeCap;
-use crate::actor::board::{Board, ShardReport};
-use crate::actor::nodes::Sharer;
-use crate::actor::nodes::sharer::RunEnd;
-use crate::actor::options::ShardOptions;
-use crate::actor::rejections::watch;
-use crate::actor::shard_host::ShardHost;
-use crate::actor::sources::{Source, hand_over, release};
-use crate::actor::store_watch::watch_store;
-use crate::deliver::{self, ClockCheck, Courier, Outage};
-use crate::message::WorkspaceId;
+use crate::actor::admission::NodeCap ; use crate::actor::board::{ Board , ShardReport } ; use crate::actor::nodes::Sharer ; use crate::actor::nodes::sharer::RunEnd ; use crate::actor::options::ShardOptions ; use crate::actor::rejections::watch ; use crate::actor::shard_host::ShardHost ; use crate::actor::sources::{ Source , hand_over , release } ; use crate::actor::store_watch::watch_store ; use crate::deliver::{ self , ClockCheck , Courier , Outage } ; use crate::message::WorkspaceId journal::port::{ Holder , Journal , StoreError , StoreTrouble } ; use crate::notify::Mailer ; use crate::seal::Keyring ; use crate::sign::Secret ; use crate::workspace::Policy ; 
 use crate::workspace::time::Clock;
-use crate::workspace::view::WaitingView;
+use crate::workspace::view::ReadWaiting;
 
 /// The running shards. Draining is asked for, not implied by dropping.
 pub struct Handle {
@@ -88,7 +78,7 @@ impl Handle {
 
     /// A function that says what waits of a workspace, for the facade.
     #[must_use]
-    pub fn waiting(&self) -> Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync> {
+    pub fn waiting(&self) -> ReadWaiting {
         let board = Arc::clone(&self.board);
         Arc::new(move |workspace| board.waiting_of(workspace))
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::auth::access::Access;
 use super::auth::failures::Failures;
-use super::live::watch::{LiveStreams, ReadWaiting};
+use super::live::watch::LiveStreams;
 use super::places::RequestPlaces;
 use super::problem::{Problem, ProblemKind};
 use super::reader::StoreReader;
@@ -29,7 +29,7 @@ use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal};
 use crate::workspace::history;
 use crate::workspace::state::Summary;
 use crate::workspace::time::Clock;
-use crate::workspace::view::WebhookView;
+use crate::workspace::view::{ReadWaiting, WebhookView};
 use crate::workspace::{Policy, State};
 
 /// What the facade is made of.

@@ -65,7 +65,7 @@ pub struct SkippedView {
     pub last_at: Option<Time>,
 }
 
-/// Messages that wait for their turn: at most two seconds ago.
+/// Messages that have waited for their turn for a second or more, as of at most two seconds ago.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Waiting)]
 pub struct WaitingView {
@@ -76,6 +76,9 @@ pub struct WaitingView {
     /// When the oldest of them came.
     pub oldest_at: Time,
 }
+
+/// Says what waits of a workspace, as far as this node knows.
+pub type ReadWaiting = Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync>;
 
 /// What became of the mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

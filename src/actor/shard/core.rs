@@ -31,7 +31,7 @@ use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::{Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::waiting_board::WaitingWorkspaces;
-use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER};
+use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER, WAITING_MIN};
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
@@ -225,16 +225,16 @@ impl ShardCore {
     pub(in crate::actor) fn waiting(&self) -> WaitingWorkspaces {
         let at = |ms: u64| Time::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX));
         let full = self.book.len() >= self.limits.permits;
-        let mut waiting = WaitingWorkspaces::default();
+        let (now, mut waiting) = ((self.clock)(), WaitingWorkspaces::default());
         for (_, account) in self.book.iter() {
             let came = |item: &Item| at(entry_named_by(&item.webhook_id).unwrap_or(item.entry).ms);
             let held = account.entries().into_iter().flat_map(HeldEntries::all_waiting).map(came);
             // One more lies at least where it resumes.
             let parked = account.resume_from.map(|from| at(from.ms));
-            if let Some(oldest_at) = held.clone().chain(parked).min() {
-                let count = account.waiting() as u64 + u64::from(parked.is_some());
+            let late = held.chain(parked).filter(|came| now.since(*came) >= WAITING_MIN);
+            if let Some(oldest_at) = late.clone().min() {
                 let at_least = parked.is_some() || full;
-                waiting.insert(account.id.clone(), WaitingView { count, at_least, oldest_at });
+                waiting.insert(account.id.clone(), WaitingView { count: late.count() as u64, at_least, oldest_at });
             }
         }
         waiting

@@ -10,17 +10,20 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::save_body::{self, SaveBody, TestBody, TestRequest};
+use crate::config::IF_MATCH_TAGS_MAX;
 use crate::http::auth::caller::Scope;
 use crate::http::body::JsonBody;
 use crate::http::etag::{IfMatch, etag};
 use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::problems::{BODY, COMMAND, CONDITION, READ, SAVE, TEST, TOKEN, WORKSPACE};
+use crate::http::openapi::schemas::pattern;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::{Applied, FacadeState};
 use crate::workspace::command::{Action, NoAttempt};
 use crate::workspace::state::Summary;
 use crate::workspace::view::WebhookView;
 use utoipa::openapi::Required;
+use utoipa::openapi::schema::ObjectBuilder;
 
 pub(in crate::http) async fn show(
     State(state): State<Arc<FacadeState>>,
@@ -78,6 +81,13 @@ const ETAG_IS: &str = "The seq of the last change by a person; neither attempts 
 const IF_MATCH: &str = "The `ETag` that the webhook had when it was read: nothing is saved or sent when somebody has \
     changed it since (412). Several with commas between, or `*` for any; left out it makes no condition";
 
+/// One tag or several, or `*`: as many as are read.
+fn tags() -> ObjectBuilder {
+    const TAG: &str = r#"(W/)?"[!#-~]*""#;
+    let more = IF_MATCH_TAGS_MAX - 1;
+    pattern("Entity tags (RFC 9110, section 13.1.1)", &format!(r"^(\*|{TAG}( *, *{TAG}){{0,{more}}})$"))
+}
+
 /// The calls of this resource.
 pub(in crate::http) fn calls() -> Vec<ApiCall> {
     let saves = [sample!("save", "On"), sample!("save-off", "Keep it, but off"), sample!("save-cleared", "Clear it")];
@@ -103,7 +113,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                  errors to 0. The first one makes the signing secret. What breaks a rule is refused whole: nothing is \
                  saved.",
             )
-            .header("If-Match", IF_MATCH)
+            .header("If-Match", IF_MATCH, tags())
             .takes::<SaveBody>(Required::True, "The whole configuration", &saves)
             .answers::<WebhookView>(200, "Saved: the webhook as it is now", &[sample!("webhook-saved", "Saved")])
             .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, CONDITION, COMMAND]),
@@ -115,7 +125,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                  `message_id` begins `sample-`; it saves nothing. Works while the webhook is off, and never moves the count of errors. One at a time, one \
                  a second.",
             )
-            .header("If-Match", IF_MATCH)
+            .header("If-Match", IF_MATCH, tags())
             .takes::<TestBody>(
                 Required::False,
                 "The configuration to save first; no body to test what is saved; `sample` alone where there is no message",

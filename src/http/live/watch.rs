@@ -13,10 +13,7 @@ use crate::journal::port::Reading;
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;
 use crate::workspace::state::Summary;
-use crate::workspace::view::{WaitingView, WebhookView};
-
-/// Says what waits of a workspace.
-pub type ReadWaiting = Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync>;
+use crate::workspace::view::{ReadWaiting, WaitingView, WebhookView};
 
 /// Every open stream of this node, and what is read for them.
 pub(in crate::http) struct LiveStreams {

@@ -120,8 +120,8 @@ impl ApiCall {
     }
 
     /// A header that the caller may send.
-    pub(in crate::http) fn header(self, name: &str, description: &str) -> Self {
-        self.parameter(ParameterIn::Header, name, description, text())
+    pub(in crate::http) fn header(self, name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Self {
+        self.parameter(ParameterIn::Header, name, description, schema)
     }
 
     fn parameter(mut self, of: ParameterIn, name: &str, says: &str, schema: impl Into<RefOr<Schema>>) -> Self {

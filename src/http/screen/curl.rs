@@ -1,7 +1,5 @@
 //! An attempt's request as a line for a terminal.
 
-use std::fmt::Write as _;
-
 use crate::sign::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER, sign};
 use crate::workspace::event::Attempt;
 use crate::workspace::headers::MASK;
@@ -16,8 +14,7 @@ pub(super) fn curl(attempt: &Attempt, webhook: &Webhook, now: Time) -> Option<St
     let secrets: Vec<Secret> = webhook.secrets(now).filter_map(|secret| secret.expose().parse().ok()).collect();
     let mut line = format!("curl -X POST {}", quoted(&attempt.request.url));
     let mut header = |name: &str, value: &str| {
-        // A String takes every byte.
-        let _ = write!(line, " \\\n  -H {}", quoted(&format!("{name}: {value}")));
+        line.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
     };
     header("content-type", "application/json");
     header(ID_HEADER, &attempt.webhook_id);
@@ -26,7 +23,7 @@ pub(super) fn curl(attempt: &Attempt, webhook: &Webhook, now: Time) -> Option<St
     for name in webhook.headers.keys() {
         header(name.as_str(), MASK);
     }
-    let _ = write!(line, " \\\n  --data-binary {}", quoted(&String::from_utf8_lossy(&body)));
+    line.push_str(&format!(" \\\n  --data-binary {}", quoted(&String::from_utf8_lossy(&body))));
     Some(line)
 }
 
