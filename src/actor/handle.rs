@@ -9,7 +9,16 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::actor::admission::NodeCap ; use crate::actor::board::{ Board , ShardReport } ; use crate::actor::nodes::Sharer ; use crate::actor::nodes::sharer::RunEnd ; use crate::actor::options::ShardOptions ; use crate::actor::rejections::watch ; use crate::actor::shard_host::ShardHost ; use crate::actor::sources::{ Source , hand_over , release } ; use crate::actor::store_watch::watch_store ; use crate::deliver::{ self , ClockCheck , Courier , Outage } ; use crate::message::WorkspaceId journal::port::{ Holder , Journal , StoreError , StoreTrouble } ; use crate::notify::Mailer ; use crate::seal::Keyring ; use crate::sign::Secret ; use crate::workspace::Policy ; 
+use crate::actor::admission::NodeCap;
+use crate::actor::board::{Board, ShardReport};
+use crate::actor::nodes::Sharer;
+use crate::actor::nodes::sharer::RunEnd;
+use crate::actor::options::ShardOptions;
+use crate::actor::rejections::watch;
+use crate::actor::shard_host::ShardHost;
+use crate::actor::sources::{Source, hand_over, release};
+use crate::actor::store_watch::watch_store;
+use crate::deliver::{self, ClockCheck, Courier, Outage};
 use crate::workspace::time::Clock;
 use crate::workspace::view::ReadWaiting;
 
