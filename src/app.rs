@@ -16,7 +16,9 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
+use crate::config::{
+    Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, TRANSACTION_ATTEMPTS_MIN,
+};
 use crate::deliver::{self, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
@@ -278,6 +280,7 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 shards: config.shards,
                 allow_volatile: *allow_volatile,
                 compression: config.compression,
+                transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
                 clock: now,
             };
             (Arc::new(Redis::connect(&options).await?), prefix.clone())

@@ -11,7 +11,7 @@ use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use super::values::{InvalidJournal, parse_http_url, parse_journal, parse_prefix};
 use crate::app::now;
-use crate::config::{Compression, JournalConfig};
+use crate::config::{Compression, JournalConfig, TRANSACTION_ATTEMPTS_MIN};
 use crate::journal::redis::{self, Redis, RedisOptions};
 use crate::message::WorkspaceId;
 
@@ -146,8 +146,15 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
     let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
         return Err(InvalidJournal::Embedded.into());
     };
-    let options =
-        RedisOptions { url, prefix, shards: None, allow_volatile, compression: Compression::None, clock: now };
+    let options = RedisOptions {
+        url,
+        prefix,
+        shards: None,
+        allow_volatile,
+        compression: Compression::None,
+        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
+        clock: now,
+    };
     Ok(Redis::connect(&options).await?)
 }
 

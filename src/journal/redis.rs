@@ -48,6 +48,7 @@ mod script;
 mod shard_connection;
 mod shared;
 mod source;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
@@ -90,6 +91,7 @@ impl Redis {
             inner: Arc::new(RedisInner {
                 shared,
                 compression: options.compression,
+                transaction_attempts_min: options.transaction_attempts_min,
                 source: tokio::sync::Mutex::default(),
                 losses: Arc::default(),
                 listeners: Mutex::default(),

@@ -23,6 +23,7 @@ pub(super) struct RedisInner {
     pub(super) shards: u16,
     pub(super) shared: Arc<SharedConnections>,
     pub(super) compression: Compression,
+    pub(super) transaction_attempts_min: usize,
     pub(super) listeners: Mutex<HashMap<u16, Listener>>,
     /// What reads the common input. Taken out while it is used: who is dropped or fails drops its
     /// connection too, so no later one waits behind a blocking read or takes its answer.

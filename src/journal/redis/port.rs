@@ -40,6 +40,7 @@ impl Journal for Redis {
             head: acquired.head,
             losses: Arc::clone(&inner.losses),
             compression: inner.compression,
+            transaction_attempts_min: inner.transaction_attempts_min,
         };
         Ok(Acquired {
             intake: Box::new(RedisIntake::new(Arc::clone(&inner.connector), keys)),

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use outbound::app::now;
-use outbound::config::Compression;
+use outbound::config::{Compression, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, ShardConnectionError, Step};
 use outbound::journal::redis::{Redis, RedisOptions};
@@ -127,6 +127,7 @@ async fn other_process(chaos: &Chaos) -> Redis {
         shards: None,
         allow_volatile: false,
         compression: Compression::None,
+        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: now,
     };
     Redis::connect(&options).await.unwrap()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::app::now;
-use outbound::config::Compression;
+use outbound::config::{Compression, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::codec;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardConnection, Step, StoredEvent};
@@ -28,6 +28,7 @@ pub(crate) fn options(url: &str) -> RedisOptions {
         shards: Some(1),
         allow_volatile: false,
         compression: Compression::None,
+        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: now,
     }
 }

@@ -1,7 +1,6 @@
 //! What is asked on a shard connection: how it is sent, and what its answer means.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,14 +10,15 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::journal::port::{
-    ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LoadError, ShardConnectionError, ShardRequest, ShardResponse,
+    ATTEMPTS_RETAINED, Batch, COMMIT_EVENTS_MAX, LoadError, ShardConnectionError, ShardRequest, ShardResponse,
 };
 use crate::journal::redis::commit::Bodies;
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
-use crate::journal::redis::error::{ErrorClass, classify, is_away};
+use crate::journal::redis::error::{ErrorClass, checked, classify, is_away};
 use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
+use crate::journal::redis::transaction::{self, CommitTransaction};
 use crate::journal::redis::{commit, read, reply};
 use crate::journal::replay::{self, Stored};
 use crate::message::WorkspaceId;
@@ -28,14 +28,41 @@ const LOADED_MAX: usize = ATTEMPTS_RETAINED + COMMIT_EVENTS_MAX;
 
 /// A request that has its place in the order.
 pub(super) struct Sent {
-    cmd: Arc<Cmd>,
     request: ShardRequest,
     reply: oneshot::Sender<ShardResponse>,
     /// The head before it, for a commit.
-    expected: u64,
+    pub(super) expected: u64,
+    /// What of a commit's attempts is written.
+    pub(super) bodies: Bodies,
+    /// How it was sent last, for a commit.
+    pub(super) form: CommitForm,
     /// When it was sent last.
     pub(super) at: Instant,
     answer: Option<PendingReply>,
+}
+
+/// How a commit is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommitForm {
+    /// As a script's call.
+    Script,
+    /// The same, and the owner is watched from then on.
+    ScriptThenWatch,
+    /// As a transaction, while the owner is watched; and the owner is watched from then on.
+    Transaction,
+}
+
+/// What came back.
+pub(super) struct ReceivedAnswer {
+    pub(super) own: Result<Value, RedisError>,
+    /// What the owner was found to be, where it was to be watched.
+    pub(super) watch: Option<[Value; 2]>,
+}
+
+impl From<Result<Value, RedisError>> for ReceivedAnswer {
+    fn from(own: Result<Value, RedisError>) -> Self {
+        Self { own, watch: None }
+    }
 }
 
 /// What an answer of a script that checks the owner means.
@@ -46,18 +73,62 @@ pub(super) enum ScriptOutcome {
 }
 
 impl Sent {
-    /// Makes the command. `expected` is the head before it, for a commit.
+    /// A request that is not sent yet. `expected` is the head before it, for a commit.
     pub(super) fn new(
         request: ShardRequest,
         reply: oneshot::Sender<ShardResponse>,
         expected: u64,
-        connector: &Connector,
-        lease: &ShardLease,
         bodies: Bodies,
     ) -> Self {
+        Self { request, reply, expected, bodies, form: CommitForm::Script, at: Instant::now(), answer: None }
+    }
+
+    /// The batch, if it is a commit.
+    pub(super) fn batch(&self) -> Option<&Batch> {
+        match &self.request {
+            ShardRequest::Commit { batch, .. } => Some(batch),
+            _ => None,
+        }
+    }
+
+    /// Whether its answer is under way.
+    pub(super) fn is_sent(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// Whether it is a commit that a full Redis has refused.
+    pub(super) fn is_refused_as_full(&self, answer: &Result<Value, RedisError>) -> bool {
+        let is_full = matches!(answer, Err(error) if classify(error) == ErrorClass::Full);
+        is_full && matches!(self.request, ShardRequest::Commit { .. })
+    }
+
+    /// Sends it, behind what was sent before.
+    pub(super) fn send(&mut self, connection: &Connection, connector: &Connector, lease: &ShardLease, form: CommitForm) {
+        (self.at, self.form) = (Instant::now(), form);
+        let connection = connection.clone();
+        let answer: PendingReply = match (&self.request, form) {
+            (ShardRequest::Commit { batch, .. }, CommitForm::Transaction) => {
+                let CommitTransaction { commands, skipped } = transaction::transaction(lease, self.expected, batch);
+                Box::pin(async move { answer(connection.send_all(&commands, skipped).await) })
+            }
+            (ShardRequest::Commit { batch, .. }, CommitForm::ScriptThenWatch) => {
+                let mut commands = redis::pipe();
+                commands.add_command(commit::command(connector, lease, self.expected, batch, self.bodies));
+                transaction::watch(lease, &mut commands);
+                Box::pin(async move { answer(connection.send_all(&commands, 0).await) })
+            }
+            (request, _) => {
+                let cmd = self.command(request, connector, lease);
+                Box::pin(async move { connection.send(&cmd).await.into() })
+            }
+        };
+        self.answer = Some(queued(answer));
+    }
+
+    fn command(&self, request: &ShardRequest, connector: &Connector, lease: &ShardLease) -> Cmd {
         let keys = &lease.keys;
-        let cmd = match &request {
-            ShardRequest::Commit { batch, .. } => commit::command(connector, lease, expected, batch, bodies),
+        match request {
+            ShardRequest::Commit { batch, .. } => commit::command(connector, lease, self.expected, batch, self.bodies),
             ShardRequest::Load(workspace) => {
                 read::command(connector, keys, workspace, read::AttemptRange::Above(LOADED_MAX))
             }
@@ -81,27 +152,7 @@ impl Sent {
                 cmd.arg(&lease.nonce);
                 cmd
             }
-        };
-        Self { cmd: Arc::new(cmd), request, reply, expected, at: Instant::now(), answer: None }
-    }
-
-    /// Whether it is a commit that a full Redis has refused.
-    pub(super) fn is_refused_as_full(&self, answer: &Result<Value, RedisError>) -> bool {
-        let is_full = matches!(answer, Err(error) if classify(error) == ErrorClass::Full);
-        is_full && matches!(self.request, ShardRequest::Commit { .. })
-    }
-
-    /// Makes a commit one that a full Redis takes.
-    pub(super) fn omit_bodies(&mut self, connector: &Connector, lease: &ShardLease) {
-        if let ShardRequest::Commit { batch, .. } = &self.request {
-            self.cmd = Arc::new(commit::command(connector, lease, self.expected, batch, Bodies::Omitted));
         }
-    }
-
-    /// Sends it, behind what was sent before.
-    pub(super) fn send(&mut self, connection: &Connection) {
-        self.at = Instant::now();
-        self.answer = Some(send(connection, Arc::clone(&self.cmd)));
     }
 
     /// Stops waiting for an answer on this connection.
@@ -110,7 +161,7 @@ impl Sent {
     }
 
     /// Polls its answer. One that is not sent has none.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Value, RedisError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ReceivedAnswer> {
         match &mut self.answer {
             Some(answer) => answer.as_mut().poll(cx),
             None => Poll::Pending,
@@ -237,17 +288,24 @@ fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<
     answer.and_then(read::parse).map_err(corrupt).and_then(|answered| answered.stored(workspace))
 }
 
-/// An answer that is under way.
-type PendingReply = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>;
+/// What commands were answered that end with [`transaction::watch`].
+fn answer(answers: Result<Vec<Value>, RedisError>) -> ReceivedAnswer {
+    let answers = answers.and_then(|answers| reply::tuple(Value::Array(answers)));
+    match answers {
+        Ok([own, watch, owner]) => ReceivedAnswer { own: checked(Ok(own)), watch: Some([watch, owner]) },
+        Err(error) => Err(error).into(),
+    }
+}
 
-/// Puts a command on the connection now, in its place, and returns its answer.
+/// An answer that is under way.
+type PendingReply = Pin<Box<dyn Future<Output = ReceivedAnswer> + Send>>;
+
+/// Puts a request on its connection now, in its place, and returns its answer.
 ///
 /// The connection's queue is taken in the order of first polls. It has room for every request that
 /// may be unanswered, so one poll is enough; it must not yield for the sake of other tasks, else a
 /// later request could overtake.
-fn send(connection: &Connection, cmd: Arc<Cmd>) -> PendingReply {
-    let connection = connection.clone();
-    let mut answer: PendingReply = Box::pin(async move { connection.send(&cmd).await });
+fn queued(mut answer: PendingReply) -> PendingReply {
     let mut first = tokio::task::unconstrained(answer.as_mut());
     let mut context = Context::from_waker(std::task::Waker::noop());
     match Pin::new(&mut first).poll(&mut context) {
