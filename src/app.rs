@@ -16,9 +16,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{
-    Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, TRANSACTION_ATTEMPTS_MIN,
-};
+use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, TRANSACTION_ATTEMPTS_MIN};
 use crate::deliver::{self, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;

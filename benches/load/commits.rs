@@ -63,8 +63,11 @@ pub(crate) async fn measure(size: &Size) -> Report {
             report.measured(&format!("{form}_{attempts}_own_us"), &over(|cost| cost.own_us));
             report.measured(&format!("{form}_{attempts}_per_s"), &over(|cost| cost.per_s));
         }
-        let ratios: Vec<f64> =
-            scripts.iter().zip(&transactions).map(|(script, transaction)| transaction.redis_us / script.redis_us).collect();
+        let ratios: Vec<f64> = scripts
+            .iter()
+            .zip(&transactions)
+            .map(|(script, transaction)| transaction.redis_us / script.redis_us)
+            .collect();
         let ratio = report.measured(&format!("redis_ratio_{attempts}"), &ratios);
         report.targets = vec![Target::at_most("Redis, transaction / script", ratio, RATIO_MAX)];
     }

@@ -29,7 +29,7 @@ use super::connector::Connector;
 use super::error::{is_away, timed_out};
 use super::lease::ShardLease;
 use super::script::Script;
-use super::transaction;
+use super::transaction::{self, WatchAnswer};
 use crate::config;
 use crate::journal::port::{ShardConnection, ShardConnectionError, ShardRequest, ShardResponse};
 use request::{CommitForm, ReceivedAnswer, ScriptOutcome, Sent};
@@ -59,6 +59,7 @@ impl RedisShardConnection {
             backoff: Backoff::default(),
             full_until: None,
             watch: OwnerWatch::Off,
+            is_probed: false,
             dead: Arc::clone(&dead),
         };
         tokio::spawn(task.run());
@@ -104,6 +105,8 @@ struct ConnectionTask {
     /// Until when Redis is taken to be full, so that commits come without bodies.
     full_until: Option<Instant>,
     watch: OwnerWatch,
+    /// Whether Redis has shown on this connection that it runs transactions for us.
+    is_probed: bool,
     dead: Arc<OnceLock<ShardConnectionError>>,
 }
 
@@ -206,12 +209,7 @@ impl ConnectionTask {
             ScriptOutcome::Away(error) => return Err(Disconnect::Away(error)),
             ScriptOutcome::Dead(error) => return Err(Disconnect::Dead(error)),
         }
-        let probed = connection.call_all(&transaction::probe(&self.lease), config::STORE_TIMEOUT).await;
-        self.watch = match probed {
-            Ok(_) => OwnerWatch::Off,
-            Err(error) if is_away(&error) => return Err(Disconnect::Away(error)),
-            Err(_) => OwnerWatch::Never,
-        };
+        (self.watch, self.is_probed) = (OwnerWatch::Off, false);
         Ok(connection)
     }
 
@@ -241,7 +239,7 @@ impl ConnectionTask {
         let form = match self.watch {
             OwnerWatch::Asked(_) => return None,
             OwnerWatch::On(head) if head == sent.expected => CommitForm::Transaction,
-            _ => CommitForm::ScriptThenWatch,
+            _ => CommitForm::ScriptThenWatch { is_probed: self.is_probed },
         };
         self.watch = OwnerWatch::Asked(sent.expected + 1);
         Some(form)
@@ -269,8 +267,12 @@ impl ConnectionTask {
         let oldest = self.unanswered.front()?;
         let after = oldest.expected + 1;
         if oldest.form != CommitForm::Script && self.watch == OwnerWatch::Asked(after) {
-            let is_watched = watch.is_some_and(|found| transaction::is_watched(found, &self.lease, after));
-            self.watch = if is_watched { OwnerWatch::On(after) } else { OwnerWatch::Off };
+            self.watch = match transaction::watched(watch.unwrap_or_default(), &self.lease, after) {
+                WatchAnswer::Watched => OwnerWatch::On(after),
+                WatchAnswer::NotWatched => OwnerWatch::Off,
+                WatchAnswer::Refused => OwnerWatch::Never,
+            };
+            self.is_probed |= self.watch == OwnerWatch::On(after);
         }
         if oldest.form == CommitForm::Transaction {
             answer = match transaction::outcome(answer) {
@@ -288,17 +290,22 @@ impl ConnectionTask {
             self.unanswered.iter_mut().for_each(|sent| sent.bodies = Bodies::Omitted);
             return Some(Disconnect::Full);
         }
-        let sent = self.unanswered.pop_front()?;
-        match sent.answer(answer, &self.lease) {
-            Ok(Some(head)) => {
-                self.acknowledged = head;
-                // Only a commit proves that Redis takes writes: a replica answers loads.
-                self.backoff.reset();
-            }
-            Ok(None) => {}
+        let response = match oldest.response(answer, &self.lease) {
+            Ok(response) => response,
+            // It stays where it is: nobody may be told before the connection is known to be dead.
             Err(error) => return Some(Disconnect::Dead(error)),
+        };
+        let is_released = matches!(response, ShardResponse::Released);
+        if matches!(response, ShardResponse::Committed { .. }) {
+            self.acknowledged = after;
+            // Only a commit proves that Redis takes writes: a replica answers loads.
+            self.backoff.reset();
         }
-        None
+        self.unanswered.pop_front()?.tell(response);
+        is_released.then(|| {
+            let detail = "its lease was given up".to_owned();
+            Disconnect::Dead(ShardConnectionError::Failed { shard: self.lease.shard, detail })
+        })
     }
 
     /// Nothing is waited for on this connection any more. Without the answers, which hold it, it closes.

@@ -116,12 +116,8 @@ impl<const COMPRESSED: bool, const TRANSACTIONS: bool> OnRedis<COMPRESSED, TRANS
     async fn connected(server: &RedisServer, prefix: &str) -> Arc<Redis> {
         let compression = if COMPRESSED { Compression::Zstd } else { Compression::None };
         let transaction_attempts_min = if TRANSACTIONS { 0 } else { usize::MAX };
-        let options = RedisOptions {
-            compression,
-            transaction_attempts_min,
-            prefix: prefix.to_owned(),
-            ..options(&server.url())
-        };
+        let options =
+            RedisOptions { compression, transaction_attempts_min, prefix: prefix.to_owned(), ..options(&server.url()) };
         Arc::new(Redis::connect(&options).await.unwrap())
     }
 

@@ -2,7 +2,7 @@
 //! which every attempt is copied, and out of it again.
 //!
 //! # Nothing of a holder that lost its shard is applied
-//! The owner is watched first ([`watch`]). Only an answer that shows it as it should be lets a transaction be sent, and
+//! The owner is watched first ([`watch_anew`]). Only an answer that shows it as it should be lets a transaction be sent, and
 //! whatever changed the owner since then, a takeover above all, makes EXEC apply nothing. Both in one write would not do:
 //! what Redis refuses to run guards nothing, and the EXEC behind it applies.
 //!
@@ -18,7 +18,7 @@ use foldhash::fast::RandomState;
 use redis::{Cmd, Pipeline, RedisError, Value};
 
 use super::commit::{Argument, event_id, stored_attempt};
-use super::error::unexpected;
+use super::error::{ErrorClass, checked, classify, unexpected};
 use super::keys::WorkspaceKey;
 use super::lease::ShardLease;
 use super::reply;
@@ -34,7 +34,7 @@ static FINISH: LazyLock<String> = LazyLock::new(|| {
 /// Answers that tell nothing: MULTI's and, by command, that it is queued. EXEC's tells what went wrong.
 const MULTI: usize = 1;
 
-/// A transaction, and behind it the next one's [`watch`].
+/// A transaction, and behind it what the next one needs: the owner watched and read.
 pub(super) struct CommitTransaction {
     pub(super) commands: Pipeline,
     /// How many of the first answers tell nothing.
@@ -56,28 +56,49 @@ pub(super) fn suits(lease: &ShardLease, batch: &Batch) -> bool {
         && batch.steps.iter().all(plain)
 }
 
-/// Whether Redis runs transactions for us at all: a proxy in between or an access list may not let it. Asked once a
-/// connection.
-pub(super) fn probe(lease: &ShardLease) -> Pipeline {
-    let mut probe = redis::pipe();
-    probe.cmd("WATCH").arg(lease.keys.owner()).cmd("MULTI").cmd("EVAL").arg("return 1").arg(0).cmd("EXEC");
-    probe
+/// What the answers show to the commands that watch the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WatchAnswer {
+    /// The owner is watched, ours, and at the head that it should be at.
+    Watched,
+    NotWatched,
+    /// Redis runs no transactions for us: a proxy in between or an access list does not let it.
+    Refused,
+}
+
+/// The commands that watch the owner anew and read it; first, unless that is known, a transaction that does nothing.
+pub(super) fn watch_anew(lease: &ShardLease, is_probed: bool, commands: &mut Pipeline) {
+    if is_probed {
+        // What changed since an earlier WATCH would count against the next transaction, too.
+        commands.cmd("UNWATCH");
+    } else {
+        commands.cmd("MULTI").cmd("EVAL").arg("return 1").arg(0).cmd("EXEC");
+    }
+    watch(lease, commands);
 }
 
 /// The commands that watch the owner and read it.
-pub(super) fn watch(lease: &ShardLease, commands: &mut Pipeline) {
+fn watch(lease: &ShardLease, commands: &mut Pipeline) {
     let owner = lease.keys.owner();
     commands.cmd("WATCH").arg(&owner).cmd("HMGET").arg(&owner).arg("nonce").arg("head");
 }
 
-/// Whether the answers to [`watch`] show that the owner is watched, ours and at `head`.
-pub(super) fn is_watched(answers: [Value; 2], lease: &ShardLease, head: u64) -> bool {
-    let [watch, owner] = answers;
+/// Judges the answers to the commands that watch the owner.
+pub(super) fn watched(mut answers: Vec<Value>, lease: &ShardLease, head: u64) -> WatchAnswer {
+    let (owner, watch) = (answers.pop(), answers.pop());
+    for answer in answers.into_iter().chain(watch) {
+        if let Err(error) = checked(Ok(answer)) {
+            return match classify(&error) {
+                ErrorClass::Refused => WatchAnswer::Refused,
+                ErrorClass::Full | ErrorClass::NotRun | ErrorClass::Unknown => WatchAnswer::NotWatched,
+            };
+        }
+    }
     let found = || -> Result<bool, RedisError> {
-        let [nonce, found] = reply::tuple(owner)?;
+        let [nonce, found] = reply::tuple(owner.unwrap_or_default())?;
         Ok(reply::text(nonce)? == lease.nonce && reply::number(found)? == head)
     };
-    matches!(watch, Value::Okay) && found().unwrap_or(false)
+    if found().unwrap_or(false) { WatchAnswer::Watched } else { WatchAnswer::NotWatched }
 }
 
 /// The transaction that makes `batch` the commit after `expected`.
@@ -115,7 +136,7 @@ pub(super) fn transaction(lease: &ShardLease, expected: u64, batch: &Batch) -> C
     call.arg(nonce).arg(expected.to_string()).arg((expected + 1).to_string()).arg(duration.as_millis().to_string());
     call.arg(finish.streams.len()).arg(finish.values.len());
     finish.streams.iter().for_each(|(_, last)| {
-        call.arg(format!("({last}-0"));
+        call.arg(event_id(*last));
     });
     finish.values.values().for_each(|value| {
         call.arg(&value[..]);

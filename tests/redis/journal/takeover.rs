@@ -9,7 +9,7 @@ use outbound::journal::redis::Redis;
 use outbound::workspace::state::State;
 
 use crate::journal::kit::{Workspace, acquire, batch, journal};
-use crate::journal::transaction::{MANY, attempts};
+use crate::journal::transaction::many;
 use support::redis_server::RedisServer;
 
 /// How long takeovers are raced, and how many there are at most.
@@ -36,7 +36,12 @@ async fn raced_takeovers_let_no_late_commit_in_while_redis_refuses_now_and_then(
         move || {
             let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
             let mut set = |replicas: u64| {
-                redis::cmd("CONFIG").arg("SET").arg("min-replicas-to-write").arg(replicas).exec(&mut connection).unwrap();
+                redis::cmd("CONFIG")
+                    .arg("SET")
+                    .arg("min-replicas-to-write")
+                    .arg(replicas)
+                    .exec(&mut connection)
+                    .unwrap();
             };
             while !stop.load(Ordering::Relaxed) {
                 set(1);
@@ -61,15 +66,14 @@ async fn race(server: &RedisServer) -> (usize, usize) {
         if began.elapsed() > RACED && round >= ROUNDS_MIN {
             break;
         }
-        let mut many = || {
-            let next = acme.state.seq;
-            let steps = attempts(&mut acme, next..next + MANY);
-            (acme.state.clone(), batch(steps))
+        let mut next = || {
+            let batch = many(&mut acme);
+            (acme.state.clone(), batch)
         };
-        let before = many().1;
+        let before = next().1;
         held.commit(before).await.unwrap();
         let zombie = held;
-        let made = std::iter::repeat_with(many).take(2).map(|(state, batch)| (state, zombie.commit(batch)));
+        let made = std::iter::repeat_with(next).take(2).map(|(state, batch)| (state, zombie.commit(batch)));
         let made: Vec<(State, _)> = made.collect();
         tokio::time::sleep(rand::random_range(Duration::ZERO..SPREAD)).await;
         held = acquire(&journal).await.connection;

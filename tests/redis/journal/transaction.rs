@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use outbound::config::{Compression, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal as _;
+use outbound::journal::codec;
 use outbound::journal::port::{
     Batch, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, ShardConnection, ShardConnectionError, Step,
 };
@@ -24,10 +25,12 @@ pub(crate) fn attempts(workspace: &mut Workspace, entries: Range<u64>) -> Vec<St
     entries.map(|n| workspace.attempted(entry(n))).collect()
 }
 
-/// As many as make a transaction.
-fn many(workspace: &mut Workspace) -> Batch {
-    let next = workspace.state.seq;
-    batch(attempts(workspace, next..next + MANY))
+/// As many as make a transaction, with the snapshot that a load needs now and then.
+pub(crate) fn many(workspace: &mut Workspace) -> Batch {
+    let last = workspace.state.seq + MANY;
+    let mut steps = attempts(workspace, last - MANY + 1..last);
+    steps.push(workspace.attempted_with_snapshot(entry(last)));
+    batch(steps)
 }
 
 /// A journal with shard 0 held, whose next commit of many attempts is a transaction.
@@ -144,7 +147,7 @@ async fn a_takeover_before_a_transaction_arrives_leaves_nothing_of_it() {
     assert_eq!(late.await, Err(fenced.clone()));
     assert_eq!(later.await, Err(fenced.clone()));
     assert_eq!(loaded.await, Err(fenced));
-    assert!(transactions(&server) > before + 1, "a transaction, and what the new holder asked");
+    assert_eq!(transactions(&server), before + 1, "it was one");
     assert_eq!(connection.load(&acme.id).await.unwrap().unwrap().state, durable);
     assert_eq!(connection.present(vec![input]).await.unwrap(), [input]);
 }
@@ -322,11 +325,16 @@ async fn the_largest_commit_is_a_transaction_too() {
         input.exec(&mut raw).unwrap();
         let before = transactions(&server);
         let each = COMMIT_EVENTS_MAX as u64 / workspaces.len() as u64;
-        let mut steps: Vec<Step> =
-            workspaces.iter_mut().flat_map(|one| attempts(one, first..first + each)).collect();
+        let mut steps: Vec<Step> = workspaces.iter_mut().flat_map(|one| attempts(one, first..first + each)).collect();
+        steps.extend(workspaces.iter().map(|one| Step {
+            snapshot: Some(codec::encode_snapshot(&one.state)),
+            workspace: Some(one.id.clone()),
+            ..Step::default()
+        }));
         steps.push(Step { settled: ids[each as usize..].to_vec(), ..Step::default() });
         connection.commit(batch(steps)).await.unwrap();
-        assert_eq!(transactions(&server) - before, u64::from(first > 1_000), "the second is one");
+        let probe_or_transaction = 1;
+        assert_eq!(transactions(&server) - before, probe_or_transaction);
         assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:messages"]), 0);
     }
     for workspace in &workspaces {

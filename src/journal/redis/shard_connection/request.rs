@@ -15,7 +15,7 @@ use crate::journal::port::{
 use crate::journal::redis::commit::Bodies;
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
-use crate::journal::redis::error::{ErrorClass, checked, classify, is_away};
+use crate::journal::redis::error::{ErrorClass, checked, classify, is_away, unexpected};
 use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::transaction::{self, CommitTransaction};
@@ -47,7 +47,7 @@ pub(super) enum CommitForm {
     /// As a script's call.
     Script,
     /// The same, and the owner is watched from then on.
-    ScriptThenWatch,
+    ScriptThenWatch { is_probed: bool },
     /// As a transaction, while the owner is watched; and the owner is watched from then on.
     Transaction,
 }
@@ -55,8 +55,8 @@ pub(super) enum CommitForm {
 /// What came back.
 pub(super) struct ReceivedAnswer {
     pub(super) own: Result<Value, RedisError>,
-    /// What the owner was found to be, where it was to be watched.
-    pub(super) watch: Option<[Value; 2]>,
+    /// The answers behind it, where the owner was to be watched.
+    pub(super) watch: Option<Vec<Value>>,
 }
 
 impl From<Result<Value, RedisError>> for ReceivedAnswer {
@@ -103,7 +103,13 @@ impl Sent {
     }
 
     /// Sends it, behind what was sent before.
-    pub(super) fn send(&mut self, connection: &Connection, connector: &Connector, lease: &ShardLease, form: CommitForm) {
+    pub(super) fn send(
+        &mut self,
+        connection: &Connection,
+        connector: &Connector,
+        lease: &ShardLease,
+        form: CommitForm,
+    ) {
         (self.at, self.form) = (Instant::now(), form);
         let connection = connection.clone();
         let answer: PendingReply = match (&self.request, form) {
@@ -111,10 +117,10 @@ impl Sent {
                 let CommitTransaction { commands, skipped } = transaction::transaction(lease, self.expected, batch);
                 Box::pin(async move { answer(connection.send_all(&commands, skipped).await) })
             }
-            (ShardRequest::Commit { batch, .. }, CommitForm::ScriptThenWatch) => {
+            (ShardRequest::Commit { batch, .. }, CommitForm::ScriptThenWatch { is_probed }) => {
                 let mut commands = redis::pipe();
                 commands.add_command(commit::command(connector, lease, self.expected, batch, self.bodies));
-                transaction::watch(lease, &mut commands);
+                transaction::watch_anew(lease, is_probed, &mut commands);
                 Box::pin(async move { answer(connection.send_all(&commands, 0).await) })
             }
             (request, _) => {
@@ -168,32 +174,30 @@ impl Sent {
         }
     }
 
-    /// Hands an answer on that is not unknown. Answers the head after it, when it was a commit.
+    /// Judges an answer that is not unknown.
     ///
     /// # Errors
-    /// The shard connection is dead. The waiting caller learns it from the shard connection.
-    pub(super) fn answer(
-        self,
+    /// The shard connection is dead.
+    pub(super) fn response(
+        &self,
         answer: Result<Value, RedisError>,
         lease: &ShardLease,
-    ) -> Result<Option<u64>, ShardConnectionError> {
+    ) -> Result<ShardResponse, ShardConnectionError> {
         let failed = |error: RedisError| ShardConnectionError::Failed { shard: lease.shard, detail: error.to_string() };
-        let mut head = None;
-        let response = match self.request {
+        Ok(match &self.request {
             ShardRequest::Commit { number, .. } => {
                 let counts = applied(answer, lease, self.expected)?;
                 tell(lease, counts).map_err(failed)?;
-                head = Some(self.expected + 1);
-                ShardResponse::Committed { number, lease_until: self.at + lease.duration }
+                ShardResponse::Committed { number: *number, lease_until: self.at + lease.duration }
             }
             ShardRequest::Load(workspace) => {
-                let loaded = stored(answer, &workspace).and_then(|(stored, _)| replay::load(&workspace, &stored));
-                ShardResponse::Loaded(workspace, loaded.map(Box::new))
+                let loaded = stored(answer, workspace).and_then(|(stored, _)| replay::load(workspace, &stored));
+                ShardResponse::Loaded(workspace.clone(), loaded.map(Box::new))
             }
             ShardRequest::Newest { workspace, command } => {
-                let newest = stored(answer, &workspace)
-                    .and_then(|(stored, last)| replay::newest(&workspace, &stored.attempts, last.as_deref()));
-                ShardResponse::Newest { workspace, command, newest }
+                let newest = stored(answer, workspace)
+                    .and_then(|(stored, last)| replay::newest(workspace, &stored.attempts, last.as_deref()));
+                ShardResponse::Newest { workspace: workspace.clone(), command: *command, newest }
             }
             ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(reply::entries).map_err(failed)?),
             ShardRequest::Present(_) => {
@@ -203,16 +207,14 @@ impl Sent {
             }
             ShardRequest::Release => {
                 applied(answer, lease, 0)?;
-                self.reply.send(ShardResponse::Released).ok();
-                return Err(ShardConnectionError::Failed {
-                    shard: lease.shard,
-                    detail: "its lease was given up".to_owned(),
-                });
+                ShardResponse::Released
             }
-        };
-        // Callers that stopped waiting are no error: the request has had its effect.
+        })
+    }
+
+    /// Hands the response on. A caller that stopped waiting is no error: the request has had its effect.
+    pub(super) fn tell(self, response: ShardResponse) {
         self.reply.send(response).ok();
-        Ok(head)
     }
 }
 
@@ -288,13 +290,14 @@ fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<
     answer.and_then(read::parse).map_err(corrupt).and_then(|answered| answered.stored(workspace))
 }
 
-/// What commands were answered that end with [`transaction::watch`].
+/// What a commit was answered, and the commands behind it that watch the owner.
 fn answer(answers: Result<Vec<Value>, RedisError>) -> ReceivedAnswer {
-    let answers = answers.and_then(|answers| reply::tuple(Value::Array(answers)));
-    match answers {
-        Ok([own, watch, owner]) => ReceivedAnswer { own: checked(Ok(own)), watch: Some([watch, owner]) },
-        Err(error) => Err(error).into(),
-    }
+    let mut answers = match answers {
+        Ok(answers) => answers.into_iter(),
+        Err(error) => return Err(error).into(),
+    };
+    let own = answers.next().ok_or_else(|| unexpected("no answer to a commit"));
+    ReceivedAnswer { own: checked(own), watch: Some(answers.collect()) }
 }
 
 /// An answer that is under way.
