@@ -1,8 +1,7 @@
 //! What a commit costs: `commits`. The same attempts are committed through the adapter alone, by script and as
 //! transactions, in turns and at several sizes of a batch; nothing is read, decided or POSTed.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -153,8 +152,8 @@ impl Shard {
 
     /// As many commits are under way as the port allows.
     async fn commit(self, journal: &Redis) {
-        let holder = Holder { node: "bench".to_owned(), lease: std::time::Duration::from_secs(60) };
-        let connection = Arc::new(journal.acquire(self.number, &holder).await.expect("a shard").connection);
+        let holder = Holder { node: "bench".to_owned(), lease: Duration::from_secs(60) };
+        let connection = journal.acquire(self.number, &holder).await.expect("a shard").connection;
         let (mut batches, mut under_way) = (self.batches.into_iter(), FuturesUnordered::new());
         loop {
             while under_way.len() < COMMITS_IN_FLIGHT_MAX
