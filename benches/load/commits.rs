@@ -30,7 +30,7 @@ const SHARDS: u16 = 4;
 /// Messages a pipeline.
 const PIPELINE: usize = 256;
 /// What Redis may take for a commit of the largest size, as a part of what it takes for one by script.
-const RATIO_MAX: f64 = 0.7;
+const RATIO_MAX: f64 = 0.8;
 
 #[derive(Debug, Clone, Copy)]
 enum Form {

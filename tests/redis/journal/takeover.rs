@@ -22,7 +22,7 @@ const SPREAD: Duration = Duration::from_micros(1_500);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn raced_takeovers_let_no_late_commit_in() {
     let server = RedisServer::start();
-    let (applied, fenced) = race(&server).await;
+    let (applied, fenced) = race(&journal(&server.url()).await).await;
     assert!(applied > 0 && fenced > 0, "takeovers came before and after commits: {applied} and {fenced}");
 }
 
@@ -30,6 +30,7 @@ async fn raced_takeovers_let_no_late_commit_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn raced_takeovers_let_no_late_commit_in_while_redis_refuses_now_and_then() {
     let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
     let stop = Arc::new(AtomicBool::new(false));
     let refusing = std::thread::spawn({
         let (stop, url) = (Arc::clone(&stop), server.url());
@@ -50,16 +51,15 @@ async fn raced_takeovers_let_no_late_commit_in_while_redis_refuses_now_and_then(
             }
         }
     });
-    race(&server).await;
+    race(&journal).await;
     stop.store(true, Ordering::Relaxed);
     refusing.join().unwrap();
 }
 
 /// Answers how many commits were applied and how many were fenced.
-async fn race(server: &RedisServer) -> (usize, usize) {
-    let journal: Redis = journal(&server.url()).await;
+async fn race(journal: &Redis) -> (usize, usize) {
     let mut acme = Workspace::new("acme");
-    let mut held = acquire(&journal).await.connection;
+    let mut held = acquire(journal).await.connection;
     held.commit(batch([acme.saved()])).await.unwrap();
     let (mut applied, mut fenced, began) = (0, 0, Instant::now());
     for round in 0..ROUNDS_MAX {
@@ -76,7 +76,7 @@ async fn race(server: &RedisServer) -> (usize, usize) {
         let made = std::iter::repeat_with(next).take(2).map(|(state, batch)| (state, zombie.commit(batch)));
         let made: Vec<(State, _)> = made.collect();
         tokio::time::sleep(rand::random_range(Duration::ZERO..SPREAD)).await;
-        held = acquire(&journal).await.connection;
+        held = acquire(journal).await.connection;
         let found = held.load(&acme.id).await.unwrap().unwrap().state;
         for (state, commit) in made {
             match commit.await {
