@@ -19,7 +19,9 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, ShardSet};
+use crate::config::{
+    Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, ShardSet, TRANSACTION_ATTEMPTS_MIN,
+};
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
 use crate::journal::Journal;
@@ -347,6 +349,7 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 allow_volatile: *allow_volatile,
                 durability: config.durability,
                 compression: config.compression,
+                transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
                 clock: now,
             };
             let redis = Redis::connect(&options).await?;

@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`peers`]), and what is shown of
+//! [`common`], [`commits`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -38,6 +38,7 @@ mod idle;
 mod embedded;
 mod bytes;
 mod common;
+mod commits;
 mod peers;
 
 mod report;
@@ -171,6 +172,7 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Embedded => embedded::measure(size).await,
         Scenario::Bytes => bytes::measure(size).await,
         Scenario::Common => common::measure(size).await,
+        Scenario::Commits => commits::measure(size).await,
         Scenario::Peers => peers::measure(size).await,
     };
     Report { scenario: Some(name), ..report }

@@ -77,6 +77,8 @@ pub(crate) enum Scenario {
     Embedded,
     /// The same as spread and latency through the common stream, beside the shards' own
     Common,
+    /// What Redis takes for a commit, by script and as a transaction, and nothing else
+    Commits,
     /// What a logged attempt costs in Redis, as JSON and as zstd; random words beside them
     Bytes,
     /// A BullMQ worker and an asyncio worker, beside the service; needs Node, npm and Python, so only when named

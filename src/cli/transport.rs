@@ -11,7 +11,7 @@ use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use super::values::{InvalidJournal, parse_http_url, parse_journal, parse_prefix};
 use crate::app::now;
-use crate::config::{Compression, Durability, JournalConfig};
+use crate::config::{Compression, Durability, JournalConfig, TRANSACTION_ATTEMPTS_MIN};
 use crate::journal::redis::{self, Redis, RedisOptions};
 use crate::message::WorkspaceId;
 
@@ -153,6 +153,7 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
         allow_volatile,
         durability: Durability::Memory,
         compression: Compression::None,
+        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: now,
     };
     Ok(Redis::connect(&options).await?)

@@ -56,6 +56,7 @@ mod shared;
 mod source;
 mod take;
 mod workspaces;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
@@ -100,6 +101,7 @@ impl Redis {
                 compression: options.compression,
                 waited,
                 durable_waits: Mutex::default(),
+                transaction_attempts_min: options.transaction_attempts_min,
                 source: tokio::sync::Mutex::default(),
                 groups: tokio::sync::Mutex::default(),
                 source_guard: Mutex::default(),

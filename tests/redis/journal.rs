@@ -13,3 +13,5 @@ mod shard_connection;
 mod rejected;
 mod source;
 mod start;
+mod takeover;
+mod transaction;

@@ -36,6 +36,9 @@ pub struct RedisOptions {
     pub durability: Durability,
     /// How new attempts are stored.
     pub compression: Compression,
+    /// A commit of at least so many attempts, and of nothing that needs a script, is a transaction:
+    /// [`crate::config::TRANSACTION_ATTEMPTS_MIN`] where commits are to be cheap.
+    pub transaction_attempts_min: usize,
     /// The wall clock, for the time of rejected entries and for how long a command is waited for.
     pub clock: Clock,
 }

@@ -1,4 +1,4 @@
-//! A batch as one call of `commit.lua`.
+//! A batch as one call of `commit.lua`: any batch. [`super::transaction`] is the cheaper form of most.
 
 use std::collections::HashMap;
 
@@ -66,8 +66,17 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
     cmd
 }
 
-/// An argument of the script, written straight into the command.
-enum Argument {
+/// The field and the value of an attempt in its stream.
+pub(super) fn stored_attempt(json: &Bytes, compression: Compression) -> (&'static str, Bytes) {
+    let compressed = match compression {
+        Compression::None => None,
+        Compression::Zstd => compression::compress(json),
+    };
+    compressed.map_or_else(|| ("e", json.clone()), |event| ("z", event))
+}
+
+/// An argument, written straight into the command.
+pub(super) enum Argument {
     Word(&'static str),
     Number(usize),
     Id(EntryId),
@@ -124,12 +133,7 @@ impl<'a> Operations<'a> {
                 Bodies::Kept => None,
                 Bodies::Omitted => codec::without_bodies(&attempt.json),
             };
-            let json = lean.as_ref().unwrap_or(&attempt.json);
-            let compressed = match self.compression {
-                Compression::None => None,
-                Compression::Zstd => compression::compress(json),
-            };
-            let (field, event) = compressed.map_or_else(|| ("e", json.clone()), |event| ("z", event));
+            let (field, event) = stored_attempt(lean.as_ref().unwrap_or(&attempt.json), self.compression);
             let place = self.place(workspace, WorkspaceKey::Attempts);
             self.push("attempt", [Number(place), event_id(attempt.seq), Word(field), Text(event)]);
         }
@@ -224,7 +228,7 @@ impl<'a> Operations<'a> {
 }
 
 /// An event's id in its stream, `<seq>-0`: written as an entry's id is.
-fn event_id(seq: u64) -> Argument {
+pub(super) fn event_id(seq: u64) -> Argument {
     Id(EntryId { ms: seq, n: 0 })
 }
 

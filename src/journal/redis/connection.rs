@@ -31,6 +31,12 @@ impl Connection {
     pub(super) async fn send(mut self, cmd: &Cmd) -> Result<Value, RedisError> {
         checked(self.0.send_packed_command(cmd).await)
     }
+
+    /// Sends commands together, and waits without a limit for their answers but the first `skipped`. The errors of the
+    /// server among them are left where they are.
+    pub(super) async fn send_all(mut self, commands: &Pipeline, skipped: usize) -> Result<Vec<Value>, RedisError> {
+        self.0.send_packed_commands(commands, skipped, commands.len() - skipped).await
+    }
 }
 
 /// Opens a connection on the runtime of the caller.

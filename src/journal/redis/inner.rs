@@ -30,6 +30,7 @@ pub(super) struct RedisInner {
     pub(super) waited: Waited,
     /// Where callers of the facade wait for that: one, or with a cluster one a shard.
     pub(super) durable_waits: Mutex<HashMap<String, DurableWait>>,
+    pub(super) transaction_attempts_min: usize,
     pub(super) listeners: Mutex<HashMap<u16, Listener>>,
     /// What reads the common input. Taken out while it is used: who is dropped or fails drops its
     /// connection too, so no later one waits behind a blocking read or takes its answer.

@@ -24,6 +24,8 @@ pub(super) struct ShardLease {
     pub(super) losses: Arc<Losses>,
     /// How attempts are stored.
     pub(super) compression: Compression,
+    /// A commit of fewer attempts is a script's call.
+    pub(super) transaction_attempts_min: usize,
 }
 
 /// A lease of another holder, as it was found when it was asked for.

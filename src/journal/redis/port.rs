@@ -43,6 +43,7 @@ impl Journal for Redis {
             head: acquired.head,
             losses: Arc::clone(&inner.losses),
             compression: inner.compression,
+            transaction_attempts_min: inner.transaction_attempts_min,
         };
         let owner = keys.owner();
         let plain = Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease));

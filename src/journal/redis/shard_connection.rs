@@ -6,6 +6,9 @@
 //! on a new one. A commit that was applied already then answers DONE. So HEAD can only be the answer
 //! to the oldest unanswered commit, where it means what it says: answers behind an unknown one are
 //! never looked at.
+//!
+//! A commit of many attempts is a [`transaction`] once the owner is watched, for which each such commit asks behind
+//! itself: it waits for the answer of the one before it, and so does whatever comes after it. Sent again, it is a script.
 
 mod request;
 
@@ -14,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use redis::{RedisError, Value};
+use redis::RedisError;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -26,9 +29,10 @@ use super::connector::Connector;
 use super::error::{is_away, timed_out};
 use super::lease::ShardLease;
 use super::script::Script;
+use super::transaction::{self, WatchAnswer};
 use crate::config;
 use crate::journal::port::{ShardConnection, ShardConnectionError, ShardRequest, ShardResponse};
-use request::{ScriptOutcome, Sent};
+use request::{CommitForm, ReceivedAnswer, ScriptOutcome, Sent};
 
 /// The holder's end of a shard connection.
 #[derive(Debug)]
@@ -54,6 +58,8 @@ impl RedisShardConnection {
             unanswered: VecDeque::new(),
             backoff: Backoff::default(),
             full_until: None,
+            watch: OwnerWatch::Off,
+            is_probed: false,
             dead: Arc::clone(&dead),
         };
         tokio::spawn(task.run());
@@ -88,7 +94,8 @@ struct ConnectionTask {
     requests: mpsc::Receiver<QueuedRequest>,
     /// Whether the holder has dropped its end.
     closed: bool,
-    /// Sent and not answered, oldest first; at most [`config::SHARD_REQUESTS_UNANSWERED_MAX`].
+    /// Not answered, oldest first, those that are not sent yet behind those that are; at most
+    /// [`config::SHARD_REQUESTS_UNANSWERED_MAX`].
     unanswered: VecDeque<Sent>,
     /// The head that the next commit expects.
     next: u64,
@@ -97,7 +104,22 @@ struct ConnectionTask {
     backoff: Backoff,
     /// Until when Redis is taken to be full, so that commits come without bodies.
     full_until: Option<Instant>,
+    watch: OwnerWatch,
+    /// Whether Redis has shown on this connection that it runs transactions for us.
+    is_probed: bool,
     dead: Arc<OnceLock<ShardConnectionError>>,
+}
+
+/// Whether the owner is watched on the connection, so that a commit can be a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnerWatch {
+    /// Redis runs no transactions for us.
+    Never,
+    Off,
+    /// Asked for behind the commit that leads to this head.
+    Asked(u64),
+    /// It is, and it was found ours and at this head.
+    On(u64),
 }
 
 /// Why a connection is given up.
@@ -108,6 +130,9 @@ enum Disconnect {
     Dead(ShardConnectionError),
     /// To be continued on a new connection.
     Away(RedisError),
+    /// A transaction applied nothing: everything is sent again, commits as scripts, whose answers tell why. On a new
+    /// connection, since what was sent behind it is under way.
+    NotApplied,
     /// Redis is full: the commits are sent again without bodies, on a new connection, since those behind the one that
     /// was refused are under way.
     Full,
@@ -127,7 +152,7 @@ impl ConnectionTask {
                     debug!(shard = self.lease.shard, %error, unanswered = self.unanswered.len(), "Redis is away; reconnecting");
                     self.backoff.pause().await;
                 }
-                Disconnect::Full => {}
+                Disconnect::NotApplied | Disconnect::Full => {}
             }
             if let Some(error) = self.dead.get() {
                 info!(shard = self.lease.shard, %error, "the connection failed");
@@ -142,11 +167,9 @@ impl ConnectionTask {
             Ok(connection) => connection,
             Err(end) => return end,
         };
-        for sent in &mut self.unanswered {
-            sent.send(&connection);
-        }
         let mut last_answer = Instant::now();
         loop {
+            self.send_waiting(&connection);
             if let Some(error) = self.dead.get() {
                 return Disconnect::Dead(error.clone());
             }
@@ -164,8 +187,7 @@ impl ConnectionTask {
                 }
                 request = self.requests.recv(), if room => match request {
                     Some((request, reply)) => {
-                        let mut sent = self.prepare(request, reply);
-                        sent.send(&connection);
+                        let sent = self.prepare(request, reply);
                         self.unanswered.push_back(sent);
                     }
                     None => self.closed = true,
@@ -183,10 +205,44 @@ impl ConnectionTask {
         ask.arg(&self.lease.nonce).arg(self.acknowledged.to_string());
         let answer = connection.call(&ask, config::STORE_TIMEOUT).await;
         match request::judge(answer, self.lease.shard, self.acknowledged) {
-            ScriptOutcome::Applied(_) => Ok(connection),
-            ScriptOutcome::Away(error) => Err(Disconnect::Away(error)),
-            ScriptOutcome::Dead(error) => Err(Disconnect::Dead(error)),
+            ScriptOutcome::Applied(_) => {}
+            ScriptOutcome::Away(error) => return Err(Disconnect::Away(error)),
+            ScriptOutcome::Dead(error) => return Err(Disconnect::Dead(error)),
         }
+        (self.watch, self.is_probed) = (OwnerWatch::Off, false);
+        Ok(connection)
+    }
+
+    /// Sends what can be sent now, in order.
+    fn send_waiting(&mut self, connection: &Connection) {
+        for at in 0..self.unanswered.len() {
+            if self.unanswered[at].is_sent() {
+                continue;
+            }
+            let Some(form) = self.form(at) else { return };
+            self.unanswered[at].send(connection, &self.connector, &self.lease, form);
+        }
+    }
+
+    /// How the request is sent now. `None`: not before the commit ahead of it is answered.
+    fn form(&mut self, at: usize) -> Option<CommitForm> {
+        let sent = &self.unanswered[at];
+        let Some(batch) = sent.batch() else { return Some(CommitForm::Script) };
+        if self.watch == OwnerWatch::Never {
+            return Some(CommitForm::Script);
+        }
+        if sent.bodies == Bodies::Omitted || !transaction::suits(&self.lease, batch) {
+            // It changes the owner itself.
+            self.watch = OwnerWatch::Off;
+            return Some(CommitForm::Script);
+        }
+        let form = match self.watch {
+            OwnerWatch::Asked(_) => return None,
+            OwnerWatch::On(head) if head == sent.expected => CommitForm::Transaction,
+            _ => CommitForm::ScriptThenWatch { is_probed: self.is_probed },
+        };
+        self.watch = OwnerWatch::Asked(sent.expected + 1);
+        Some(form)
     }
 
     fn prepare(&mut self, request: ShardRequest, reply: oneshot::Sender<ShardResponse>) -> Sent {
@@ -196,48 +252,76 @@ impl ConnectionTask {
         }
         let is_full = self.full_until.is_some_and(|until| Instant::now() < until);
         let bodies = if is_full { Bodies::Omitted } else { Bodies::Kept };
-        Sent::new(request, reply, expected, &self.connector, &self.lease, bodies)
+        Sent::new(request, reply, expected, bodies)
     }
 
     /// Takes the answer to the oldest unanswered request.
-    fn take(&mut self, answer: Result<Value, RedisError>) -> Option<Disconnect> {
+    fn take(&mut self, answer: ReceivedAnswer) -> Option<Disconnect> {
+        let ReceivedAnswer { own: mut answer, watch } = answer;
         if let Err(error) = &answer
             && is_away(error)
         {
-            // The futures hold the connection; without them it closes.
-            self.unanswered.iter_mut().for_each(Sent::forget);
+            self.forget_answers();
             return answer.err().map(Disconnect::Away);
         }
-        if self.unanswered.front().is_some_and(|sent| sent.is_refused_as_full(&answer)) {
+        let oldest = self.unanswered.front()?;
+        let after = oldest.expected + 1;
+        if oldest.form != CommitForm::Script && self.watch == OwnerWatch::Asked(after) {
+            self.watch = match transaction::watched(watch.unwrap_or_default(), &self.lease, after) {
+                WatchAnswer::Watched => OwnerWatch::On(after),
+                WatchAnswer::NotWatched => OwnerWatch::Off,
+                WatchAnswer::Refused => OwnerWatch::Never,
+            };
+            self.is_probed |= self.watch == OwnerWatch::On(after);
+        }
+        if oldest.form == CommitForm::Transaction {
+            answer = match transaction::outcome(answer) {
+                Ok(Some(answer)) => Ok(answer),
+                Ok(None) => {
+                    self.forget_answers();
+                    return Some(Disconnect::NotApplied);
+                }
+                Err(error) => Err(error),
+            };
+        }
+        if oldest.is_refused_as_full(&answer) {
             self.full_until = Some(Instant::now() + config::STORE_FULL_CHECK);
-            for sent in &mut self.unanswered {
-                sent.forget();
-                sent.omit_bodies(&self.connector, &self.lease);
-            }
+            self.forget_answers();
+            self.unanswered.iter_mut().for_each(|sent| sent.bodies = Bodies::Omitted);
             return Some(Disconnect::Full);
         }
-        let sent = self.unanswered.pop_front()?;
-        match sent.answer(answer, &self.lease) {
-            Ok(Some(head)) => {
-                self.acknowledged = head;
-                // Only a commit proves that Redis takes writes: a replica answers loads.
-                self.backoff.reset();
-            }
-            Ok(None) => {}
+        let response = match oldest.response(answer, &self.lease) {
+            Ok(response) => response,
+            // It stays where it is: nobody may be told before the connection is known to be dead.
             Err(error) => return Some(Disconnect::Dead(error)),
+        };
+        let is_released = matches!(response, ShardResponse::Released);
+        if matches!(response, ShardResponse::Committed { .. }) {
+            self.acknowledged = after;
+            // Only a commit proves that Redis takes writes: a replica answers loads.
+            self.backoff.reset();
         }
-        None
+        self.unanswered.pop_front()?.tell(response);
+        is_released.then(|| {
+            let detail = "its lease was given up".to_owned();
+            Disconnect::Dead(ShardConnectionError::Failed { shard: self.lease.shard, detail })
+        })
+    }
+
+    /// Nothing is waited for on this connection any more. Without the answers, which hold it, it closes.
+    fn forget_answers(&mut self) {
+        self.unanswered.iter_mut().for_each(Sent::forget);
     }
 }
 
 /// Waits for the answer to the oldest request; forever when there is none.
-async fn oldest(unanswered: &mut VecDeque<Sent>, last_answer: Instant) -> Result<Value, RedisError> {
+async fn oldest(unanswered: &mut VecDeque<Sent>, last_answer: Instant) -> ReceivedAnswer {
     match unanswered.front_mut() {
         Some(sent) => {
             // Those before it took their time, which is not its own.
             let deadline = sent.at.max(last_answer) + config::STORE_TIMEOUT;
             let answer = std::future::poll_fn(|cx| sent.poll(cx));
-            tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(timed_out()))
+            tokio::time::timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(timed_out()).into())
         }
         None => std::future::pending().await,
     }

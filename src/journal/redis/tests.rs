@@ -10,7 +10,7 @@ use redis::Value;
 use support::redis_server::RedisServer;
 
 use super::{Redis, RedisOptions, RedisStartError, check, reply};
-use crate::config::{Compression, Durability};
+use crate::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
 use crate::journal::port::Journal;
@@ -19,12 +19,16 @@ use crate::journal::redis::keys::Keys;
 use crate::message::{EntryId, WorkspaceId};
 
 mod laws {
-    crate::journal::conformance::every_law!(laws_on_shared_servers, super::OnRedis<false>);
+    crate::journal::conformance::every_law!(laws_on_shared_servers, super::OnRedis<false, false>);
+}
+
+mod laws_in_transactions {
+    crate::journal::conformance::every_law!(laws_on_shared_servers, super::OnRedis<false, true>);
 }
 
 /// The laws whose commits hold attempts: nothing else is compressed.
 mod laws_when_compressed {
-    crate::journal::conformance::laws_on_shared_servers! { super::OnRedis<true>;
+    crate::journal::conformance::laws_on_shared_servers! { super::OnRedis<true, true>;
         shared {
             input {
                 a_catch_up_sees_the_commits_made_before_it,
@@ -87,18 +91,20 @@ fn options(url: &str) -> RedisOptions {
         allow_volatile: false,
         durability: Durability::Memory,
         compression: Compression::None,
+        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: crate::app::now,
     }
 }
 
-/// A journal below its own prefix, which compresses attempts or not.
-struct OnRedis<const COMPRESSED: bool> {
+/// A journal below its own prefix, which compresses attempts or not, and whose commits are transactions wherever they can
+/// be or never.
+struct OnRedis<const COMPRESSED: bool, const TRANSACTIONS: bool> {
     server: Arc<RedisServer>,
     prefix: String,
     journal: Arc<Redis>,
 }
 
-impl<const COMPRESSED: bool> OnRedis<COMPRESSED> {
+impl<const COMPRESSED: bool, const TRANSACTIONS: bool> OnRedis<COMPRESSED, TRANSACTIONS> {
     fn server() -> Arc<RedisServer> {
         Arc::new(RedisServer::start())
     }
@@ -110,7 +116,9 @@ impl<const COMPRESSED: bool> OnRedis<COMPRESSED> {
 
     async fn connected(server: &RedisServer, prefix: &str) -> Arc<Redis> {
         let compression = if COMPRESSED { Compression::Zstd } else { Compression::None };
-        let options = RedisOptions { compression, prefix: prefix.to_owned(), ..options(&server.url()) };
+        let transaction_attempts_min = if TRANSACTIONS { 0 } else { usize::MAX };
+        let options =
+            RedisOptions { compression, transaction_attempts_min, prefix: prefix.to_owned(), ..options(&server.url()) };
         Arc::new(Redis::connect(&options).await.unwrap())
     }
 
@@ -125,7 +133,7 @@ impl<const COMPRESSED: bool> OnRedis<COMPRESSED> {
 }
 
 #[async_trait]
-impl<const COMPRESSED: bool> Subject for OnRedis<COMPRESSED> {
+impl<const COMPRESSED: bool, const TRANSACTIONS: bool> Subject for OnRedis<COMPRESSED, TRANSACTIONS> {
     async fn fresh() -> Self {
         Self::sharing(&Self::server(), "outbound").await
     }
@@ -171,7 +179,7 @@ impl<const COMPRESSED: bool> Subject for OnRedis<COMPRESSED> {
 
 #[tokio::test]
 async fn attempts_are_compressed_and_nothing_else_is() {
-    let subject = OnRedis::<true>::fresh().await;
+    let subject = OnRedis::<true, true>::fresh().await;
     let workspace = &neighbours(1)[0];
     let held = hold(&subject.journal(), workspace).await;
     let mut story = Story::of(workspace);
@@ -186,7 +194,7 @@ async fn attempts_are_compressed_and_nothing_else_is() {
 
 #[tokio::test]
 async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
-    let subject = OnRedis::<false>::fresh().await;
+    let subject = OnRedis::<false, true>::fresh().await;
     let inner = &subject.journal.inner;
     let answer = r#"{"answer":"refused","refusal":"internal"}"#;
     let add = |command: &str| {

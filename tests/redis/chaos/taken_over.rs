@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use outbound::app::now;
-use outbound::config::{Compression, Durability};
+use outbound::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, ShardConnectionError, Step};
 use outbound::journal::redis::{Redis, RedisOptions};
@@ -125,6 +125,7 @@ async fn other_process(chaos: &Chaos) -> Redis {
         allow_volatile: false,
         durability: Durability::Memory,
         compression: Compression::None,
+        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: now,
     };
     Redis::connect(&options).await.unwrap()

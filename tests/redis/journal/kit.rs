@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::app::now;
-use outbound::config::{Compression, Durability};
+use outbound::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::codec;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardConnection, Step, StoredEvent};
@@ -29,6 +29,7 @@ pub(crate) fn options(url: &str) -> RedisOptions {
         allow_volatile: false,
         durability: Durability::Memory,
         compression: Compression::None,
+        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: now,
     }
 }

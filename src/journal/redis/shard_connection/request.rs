@@ -1,7 +1,6 @@
 //! What is asked on a shard connection: how it is sent, and what its answer means.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,15 +10,16 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::journal::port::{
-    ATTEMPTS_RETAINED, COMMIT_EVENTS_MAX, LoadError, RawEntry, ShardConnectionError, ShardRequest, ShardResponse,
+    ATTEMPTS_RETAINED, Batch, COMMIT_EVENTS_MAX, LoadError, RawEntry, ShardConnectionError, ShardRequest, ShardResponse,
 };
 use crate::journal::redis::commit::Bodies;
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
-use crate::journal::redis::error::{ErrorClass, classify, is_away};
+use crate::journal::redis::error::{ErrorClass, checked, classify, is_away, unexpected};
 use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::take::{self, ReadFrom};
+use crate::journal::redis::transaction::{self, CommitTransaction};
 use crate::journal::redis::{commit, read, reply};
 use crate::journal::rejected::ENTRY_BYTES_MAX;
 use crate::journal::replay::{self, Stored};
@@ -30,14 +30,41 @@ const LOADED_MAX: usize = ATTEMPTS_RETAINED + COMMIT_EVENTS_MAX;
 
 /// A request that has its place in the order.
 pub(super) struct Sent {
-    cmd: Arc<Cmd>,
     request: ShardRequest,
     reply: oneshot::Sender<ShardResponse>,
     /// The head before it, for a commit.
-    expected: u64,
+    pub(super) expected: u64,
+    /// What of a commit's attempts is written.
+    pub(super) bodies: Bodies,
+    /// How it was sent last, for a commit.
+    pub(super) form: CommitForm,
     /// When it was sent last.
     pub(super) at: Instant,
     answer: Option<PendingReply>,
+}
+
+/// How a commit is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommitForm {
+    /// As a script's call.
+    Script,
+    /// The same, and the owner is watched from then on.
+    ScriptThenWatch { is_probed: bool },
+    /// As a transaction, while the owner is watched; and the owner is watched from then on.
+    Transaction,
+}
+
+/// What came back.
+pub(super) struct ReceivedAnswer {
+    pub(super) own: Result<Value, RedisError>,
+    /// The answers behind it, where the owner was to be watched.
+    pub(super) watch: Option<Vec<Value>>,
+}
+
+impl From<Result<Value, RedisError>> for ReceivedAnswer {
+    fn from(own: Result<Value, RedisError>) -> Self {
+        Self { own, watch: None }
+    }
 }
 
 /// What an answer of a script that checks the owner means.
@@ -48,18 +75,68 @@ pub(super) enum ScriptOutcome {
 }
 
 impl Sent {
-    /// Makes the command. `expected` is the head before it, for a commit.
+    /// A request that is not sent yet. `expected` is the head before it, for a commit.
     pub(super) fn new(
         request: ShardRequest,
         reply: oneshot::Sender<ShardResponse>,
         expected: u64,
-        connector: &Connector,
-        lease: &ShardLease,
         bodies: Bodies,
     ) -> Self {
+        Self { request, reply, expected, bodies, form: CommitForm::Script, at: Instant::now(), answer: None }
+    }
+
+    /// The batch, if it is a commit.
+    pub(super) fn batch(&self) -> Option<&Batch> {
+        match &self.request {
+            ShardRequest::Commit { batch, .. } => Some(batch),
+            _ => None,
+        }
+    }
+
+    /// Whether its answer is under way.
+    pub(super) fn is_sent(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// Whether it is a commit that a full Redis has refused.
+    pub(super) fn is_refused_as_full(&self, answer: &Result<Value, RedisError>) -> bool {
+        let is_full = matches!(answer, Err(error) if classify(error) == ErrorClass::Full);
+        is_full && matches!(self.request, ShardRequest::Commit { .. })
+    }
+
+    /// Sends it, behind what was sent before.
+    pub(super) fn send(
+        &mut self,
+        connection: &Connection,
+        connector: &Connector,
+        lease: &ShardLease,
+        form: CommitForm,
+    ) {
+        (self.at, self.form) = (Instant::now(), form);
+        let connection = connection.clone();
+        let answer: PendingReply = match (&self.request, form) {
+            (ShardRequest::Commit { batch, .. }, CommitForm::Transaction) => {
+                let CommitTransaction { commands, skipped } = transaction::transaction(lease, self.expected, batch);
+                Box::pin(async move { answer(connection.send_all(&commands, skipped).await) })
+            }
+            (ShardRequest::Commit { batch, .. }, CommitForm::ScriptThenWatch { is_probed }) => {
+                let mut commands = redis::pipe();
+                commands.add_command(commit::command(connector, lease, self.expected, batch, self.bodies));
+                transaction::watch_anew(lease, is_probed, &mut commands);
+                Box::pin(async move { answer(connection.send_all(&commands, 0).await) })
+            }
+            (request, _) => {
+                let cmd = self.command(request, connector, lease);
+                Box::pin(async move { connection.send(&cmd).await.into() })
+            }
+        };
+        self.answer = Some(queued(answer));
+    }
+
+    fn command(&self, request: &ShardRequest, connector: &Connector, lease: &ShardLease) -> Cmd {
         let keys = &lease.keys;
-        let cmd = match &request {
-            ShardRequest::Commit { batch, .. } => commit::command(connector, lease, expected, batch, bodies),
+        match request {
+            ShardRequest::Commit { batch, .. } => commit::command(connector, lease, self.expected, batch, self.bodies),
             ShardRequest::Load(workspace) => {
                 read::command(connector, keys, workspace, read::AttemptRange::Above(LOADED_MAX))
             }
@@ -83,27 +160,7 @@ impl Sent {
                 cmd.arg(&lease.nonce);
                 cmd
             }
-        };
-        Self { cmd: Arc::new(cmd), request, reply, expected, at: Instant::now(), answer: None }
-    }
-
-    /// Whether it is a commit that a full Redis has refused.
-    pub(super) fn is_refused_as_full(&self, answer: &Result<Value, RedisError>) -> bool {
-        let is_full = matches!(answer, Err(error) if classify(error) == ErrorClass::Full);
-        is_full && matches!(self.request, ShardRequest::Commit { .. })
-    }
-
-    /// Makes a commit one that a full Redis takes.
-    pub(super) fn omit_bodies(&mut self, connector: &Connector, lease: &ShardLease) {
-        if let ShardRequest::Commit { batch, .. } = &self.request {
-            self.cmd = Arc::new(commit::command(connector, lease, self.expected, batch, Bodies::Omitted));
         }
-    }
-
-    /// Sends it, behind what was sent before.
-    pub(super) fn send(&mut self, connection: &Connection) {
-        self.at = Instant::now();
-        self.answer = Some(send(connection, Arc::clone(&self.cmd)));
     }
 
     /// Stops waiting for an answer on this connection.
@@ -112,39 +169,37 @@ impl Sent {
     }
 
     /// Polls its answer. One that is not sent has none.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Value, RedisError>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ReceivedAnswer> {
         match &mut self.answer {
             Some(answer) => answer.as_mut().poll(cx),
             None => Poll::Pending,
         }
     }
 
-    /// Hands an answer on that is not unknown. Answers the head after it, when it was a commit.
+    /// Judges an answer that is not unknown.
     ///
     /// # Errors
-    /// The shard connection is dead. The waiting caller learns it from the shard connection.
-    pub(super) fn answer(
-        self,
+    /// The shard connection is dead.
+    pub(super) fn response(
+        &self,
         answer: Result<Value, RedisError>,
         lease: &ShardLease,
-    ) -> Result<Option<u64>, ShardConnectionError> {
+    ) -> Result<ShardResponse, ShardConnectionError> {
         let failed = |error: RedisError| ShardConnectionError::Failed { shard: lease.shard, detail: error.to_string() };
-        let mut head = None;
-        let response = match self.request {
+        Ok(match &self.request {
             ShardRequest::Commit { number, .. } => {
                 let counts = applied(answer, lease, self.expected)?;
                 tell(lease, counts).map_err(failed)?;
-                head = Some(self.expected + 1);
-                ShardResponse::Committed { number, lease_until: self.at + lease.duration }
+                ShardResponse::Committed { number: *number, lease_until: self.at + lease.duration }
             }
             ShardRequest::Load(workspace) => {
-                let loaded = stored(answer, &workspace).and_then(|(stored, _)| replay::load(&workspace, &stored));
-                ShardResponse::Loaded(workspace, loaded.map(Box::new))
+                let loaded = stored(answer, workspace).and_then(|(stored, _)| replay::load(workspace, &stored));
+                ShardResponse::Loaded(workspace.clone(), loaded.map(Box::new))
             }
             ShardRequest::Newest { workspace, command } => {
-                let newest = stored(answer, &workspace)
-                    .and_then(|(stored, last)| replay::newest(&workspace, &stored.attempts, last.as_deref()));
-                ShardResponse::Newest { workspace, command, newest }
+                let newest = stored(answer, workspace)
+                    .and_then(|(stored, last)| replay::newest(workspace, &stored.attempts, last.as_deref()));
+                ShardResponse::Newest { workspace: workspace.clone(), command: *command, newest }
             }
             ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(caught_up).map_err(failed)?),
             ShardRequest::Present(_) => {
@@ -154,16 +209,14 @@ impl Sent {
             }
             ShardRequest::Release => {
                 applied(answer, lease, 0)?;
-                self.reply.send(ShardResponse::Released).ok();
-                return Err(ShardConnectionError::Failed {
-                    shard: lease.shard,
-                    detail: "its lease was given up".to_owned(),
-                });
+                ShardResponse::Released
             }
-        };
-        // Callers that stopped waiting are no error: the request has had its effect.
+        })
+    }
+
+    /// Hands the response on. A caller that stopped waiting is no error: the request has had its effect.
+    pub(super) fn tell(self, response: ShardResponse) {
         self.reply.send(response).ok();
-        Ok(head)
     }
 }
 
@@ -248,17 +301,25 @@ fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<
     answer.and_then(read::parse).map_err(corrupt).and_then(|answered| answered.stored(workspace))
 }
 
-/// An answer that is under way.
-type PendingReply = Pin<Box<dyn Future<Output = Result<Value, RedisError>> + Send>>;
+/// What a commit was answered, and the commands behind it that watch the owner.
+fn answer(answers: Result<Vec<Value>, RedisError>) -> ReceivedAnswer {
+    let mut answers = match answers {
+        Ok(answers) => answers.into_iter(),
+        Err(error) => return Err(error).into(),
+    };
+    let own = answers.next().ok_or_else(|| unexpected("no answer to a commit"));
+    ReceivedAnswer { own: checked(own), watch: Some(answers.collect()) }
+}
 
-/// Puts a command on the connection now, in its place, and returns its answer.
+/// An answer that is under way.
+type PendingReply = Pin<Box<dyn Future<Output = ReceivedAnswer> + Send>>;
+
+/// Puts a request on its connection now, in its place, and returns its answer.
 ///
 /// The connection's queue is taken in the order of first polls. It has room for every request that
 /// may be unanswered, so one poll is enough; it must not yield for the sake of other tasks, else a
 /// later request could overtake.
-fn send(connection: &Connection, cmd: Arc<Cmd>) -> PendingReply {
-    let connection = connection.clone();
-    let mut answer: PendingReply = Box::pin(async move { connection.send(&cmd).await });
+fn queued(mut answer: PendingReply) -> PendingReply {
     let mut first = tokio::task::unconstrained(answer.as_mut());
     let mut context = Context::from_waker(std::task::Waker::noop());
     match Pin::new(&mut first).poll(&mut context) {
