@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use outbound::app::now;
-use outbound::config::{Compression, SNAPSHOT_EVERY};
+use outbound::config::{Compression, Durability, SNAPSHOT_EVERY};
 use outbound::journal::Journal as _;
 use outbound::journal::port::{Batch, COMMITS_IN_FLIGHT_MAX, Holder, Step, StoredEvent};
 use outbound::journal::redis::{Redis, RedisOptions};

@@ -278,8 +278,7 @@ impl Courier {
         let failed = match timeout_at(deadline, self.send(endpoint, request, &progress)).await {
             // The head decides: whatever happens to the body changes nothing any more.
             Ok(Ok((connection, response))) => {
-                self.outage.reached();
-                self.note_date(post, endpoint, response.headers());
+                self.answered(post, endpoint, response.headers());
                 let response = read(endpoint, connection, response, deadline).await;
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
@@ -314,8 +313,9 @@ impl Courier {
         }
     }
 
-    /// Compares our clock with the endpoint's.
-    fn note_date(&self, post: &Post, endpoint: &Endpoint, headers: &HeaderMap) {
+    /// The host was reached, and may tell what its clock shows.
+    fn answered(&self, post: &Post, endpoint: &Endpoint, headers: &HeaderMap) {
+        self.outage.reached();
         let now = (self.clock)();
         if !endpoint.date_due.is_due(now) {
             return;

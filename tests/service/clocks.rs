@@ -78,7 +78,7 @@ async fn while_ours_is_off_refusals_are_logged_and_not_counted_and_by_one_witnes
     until("it is logged", async || told() > 0).await;
 
     proxy.set_time_ahead(0);
-    until(&"the store agrees", async || reasons(&api).await.1[0].as_str().unwrap_or_default().ends_with(": check it"))
+    until("the store agrees", async || reasons(&api).await.1[0].as_str().unwrap_or_default().ends_with(": check it"))
         .await;
     send(&api, "a", "m4").await;
     send(&api, "a", "m5").await;

@@ -320,14 +320,11 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
     if stored.message.is_none() && stored.omitted.is_none() {
         return Err(serde::de::Error::missing_field("message"));
     }
-    let named = match (stored.message_id, &stored.message) {
+    let message_id = match (stored.message_id, &stored.message) {
         (Some(id), _) => id,
         (None, Some(message)) => named_by(message)?,
         (None, None) => return Err(serde::de::Error::missing_field("message_id")),
     };
-    // One of an earlier version may be longer.
-    let shown = shown_id(&named);
-    let message_id = if shown.len() < named.len() { shown.into() } else { named };
     let status = stored.status.unwrap_or(delivered.then_some(STATUS));
     let StoredAttempt {
         at,
@@ -368,7 +365,7 @@ pub(super) fn decode(json: &[u8], delivered: bool) -> serde_json::Result<Attempt
         at,
         trigger,
         entry,
-        message_id,
+        message_id: shortened(message_id),
         webhook_id: id,
         config,
         errors,
@@ -395,6 +392,12 @@ pub(super) fn decode_entry(json: &[u8]) -> serde_json::Result<EntryId> {
 fn entry(told: Option<EntryId>, id: &str) -> serde_json::Result<EntryId> {
     told.or_else(|| entry_named_by(id))
         .ok_or_else(|| serde::de::Error::custom("no `entry`, and `id` does not end with one"))
+}
+
+/// One of an earlier version may be longer than what is shown.
+fn shortened(id: Arc<str>) -> Arc<str> {
+    let shown = shown_id(&id);
+    if shown.len() < id.len() { shown.into() } else { id }
 }
 
 fn named_by(message: &RawMessage) -> serde_json::Result<Arc<str>> {

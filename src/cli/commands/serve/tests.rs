@@ -51,10 +51,6 @@ fn every_flag_reaches_the_configuration() {
         "--deny-net",
         "127.0.0.9,10.0.0.0/24",
         "--require-https",
-        "--canary",
-        "https://status.example.com/ok?from=outbound",
-        "--log-max-age",
-        "90d",
         "--smtp-url",
         "smtp://localhost:2525",
         "--mail-from",
@@ -84,8 +80,6 @@ fn every_flag_reaches_the_configuration() {
     );
     assert_eq!(config.reach.deny, ["127.0.0.9".parse().unwrap(), "10.0.0.0/24".parse().unwrap()]);
     assert!(config.reach.require_https);
-    assert_eq!(config.log_max_age, Some(Duration::from_secs(90 * 24 * 60 * 60)));
-    assert_eq!(config.canary, Some("https://status.example.com/ok?from=outbound".parse().unwrap()));
     assert_eq!(config.public_url.as_deref(), Some("https://example.com/outbound"));
     assert_eq!(config.mail.map(|mail| mail.from).as_deref(), Some("outbound@example.com"));
     assert_eq!((config.shards, config.in_flight_max), (Some(64), 100));
@@ -98,6 +92,16 @@ fn every_flag_reaches_the_configuration() {
         mail_recovered: true,
     };
     assert_eq!((config.policy, config.timeout), (policy, Duration::from_millis(1_500)));
+}
+
+#[test]
+fn a_canary_and_an_age_reach_the_configuration() {
+    let flags = ["--canary", "https://status.example.com/ok?from=outbound", "--log-max-age", "90d"];
+    let config = configured(&flags).unwrap();
+    assert_eq!(config.canary, Some("https://status.example.com/ok?from=outbound".parse().unwrap()));
+    assert_eq!(config.log_max_age, Some(Duration::from_secs(90 * 24 * 60 * 60)));
+    let config = configured(&[]).unwrap();
+    assert_eq!((config.canary, config.log_max_age), (None, None));
 }
 
 #[test]
