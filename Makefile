@@ -46,7 +46,7 @@ check: format lint units
 
 # redis-server for the tests against a real Redis; a C compiler for the crates that bring C code; Chromium,
 # its driver and a font for the tests of the screen; Node and PHP for the samples that it shows; Python for
-# its sample and for what tries the API; Valgrind to count instructions.
+# its sample and for what tries the API; Valgrind to count instructions; haproxy before several nodes.
 tools: installed $(TOOLS)/bin/st
 
 installed:
@@ -59,6 +59,7 @@ installed:
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v php >/dev/null || missing+=(php-cli); \
 	command -v valgrind >/dev/null || missing+=(valgrind); \
+	[ -x /usr/sbin/haproxy ] || command -v haproxy >/dev/null || missing+=(haproxy); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	  as_root=(); [ "$$(id -u)" = 0 ] || as_root=(sudo); \

@@ -1,5 +1,6 @@
 //! Several programs on one Redis: who runs which shard, how shards move, and what nobody notices of it.
 
+mod balanced;
 mod bench;
 mod moves;
 mod sharing;

@@ -34,7 +34,7 @@ async fn a_redis_that_goes_and_comes_back_is_one_line_each() {
         let reply = service.api().read("acme", "webhook").await;
         assert_eq!(reply.problem(), (503, "store-away"), "{}", reply.body);
         let ready = service.api().get("/readyz").await;
-        if ready.body.to_string().matches("the store does not answer").count() == 16 {
+        if ready.body.to_string().contains("shards 0-15: the store does not answer") {
             break;
         }
         assert!(began.elapsed() < PATIENCE, "{}", ready.body);

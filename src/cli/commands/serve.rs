@@ -446,6 +446,5 @@ fn public_url(url: &Url) -> Result<String, ConfigError> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Reads a network; a single address is a network of one.
 #[cfg(test)]
 mod tests;
