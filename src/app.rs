@@ -16,7 +16,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
+use crate::config::{Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE};
 use crate::deliver::{self, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey};
 use crate::journal::Journal;
@@ -25,6 +25,8 @@ use crate::journal::port::StoreError;
 use crate::journal::redis::{self, Redis, RedisOptions};
 use crate::notify::{self, Mailer};
 use crate::workspace::Time;
+
+pub mod sealing;
 
 /// The service, started and listening, but not answering requests yet.
 pub struct App {
@@ -71,6 +73,9 @@ pub enum AppError {
     /// Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] redis::RedisStartError),
+    /// A key is missing that something is sealed with.
+    #[error(transparent)]
+    Sealing(#[from] sealing::SealingError),
     /// The mail settings cannot be used.
     #[error(transparent)]
     Mail(#[from] notify::MailerError),
@@ -133,7 +138,7 @@ impl App {
     /// # Errors
     /// See [`AppError`]; nothing keeps running.
     pub async fn start(
-        config: Config,
+        mut config: Config,
         (listener, address): (TcpListener, SocketAddr),
         credentials: &Credentials<'_>,
         node: &str,
@@ -150,6 +155,7 @@ impl App {
             None => configured_mailer(&config)?,
         };
         let (journal, prefix) = open(&config).await?;
+        config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys).await?;
         let shares = DescriptorShares::of(config.descriptors, journal.shards());
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
@@ -268,7 +274,7 @@ fn mail_roots(file: Option<&Path>) -> Result<RootCertStore, AppError> {
 async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
     Ok(match &config.journal {
         JournalConfig::Embedded(path) => {
-            let path = path.clone().unwrap_or_else(|| config.data_dir.join("outbound.redb"));
+            let path = path.clone().unwrap_or_else(|| config.data_dir.join(EMBEDDED_FILE));
             (Arc::new(Embedded::open(&path, config.shards, now)?), "outbound".to_owned())
         }
         JournalConfig::Redis { url, prefix, allow_volatile } => {

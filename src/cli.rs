@@ -20,7 +20,7 @@ mod runtime;
 pub mod transport;
 pub mod values;
 
-use commands::{attempts, completions, demo, publish, receive, rejected, serve, shard, token};
+use commands::{attempts, completions, demo, publish, receive, rejected, repair, reseal, serve, shard, token};
 use failure::CommandFailure;
 
 /// What was asked for.
@@ -52,6 +52,10 @@ pub enum CliCommand {
     Rejected(rejected::RejectedArgs),
     /// Make a token that opens one workspace, or end them all
     Token(token::TokenArgs),
+    /// Keep what can be read of a workspace that cannot be loaded
+    Repair(repair::RepairArgs),
+    /// Encrypt every workspace's secrets with today's key, while no service runs
+    Reseal(reseal::ResealArgs),
     /// Print the stream that a workspace's messages belong to
     Shard(shard::ShardArgs),
     /// Print what your shell needs to complete commands and flags
@@ -71,6 +75,8 @@ impl CliCommand {
             | Self::Attempts(_)
             | Self::Rejected(_)
             | Self::Token(_)
+            | Self::Repair(_)
+            | Self::Reseal(_)
             | Self::Shard(_)
             | Self::Completions(_) => "info",
         }
@@ -125,6 +131,8 @@ pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailur
         CliCommand::Attempts(args) => attempts::run(&args, out),
         CliCommand::Rejected(args) => rejected::run(&args, out),
         CliCommand::Token(args) => token::run(&args, out),
+        CliCommand::Repair(args) => repair::run(&args, out),
+        CliCommand::Reseal(args) => reseal::run(&args, out),
         CliCommand::Shard(args) => shard::run(&args, out),
         CliCommand::Completions(args) => completions::run(&args, Cli::command(), out),
     }

@@ -16,6 +16,7 @@ mod descriptors;
 pub mod duration;
 mod facade;
 pub mod network;
+pub mod private;
 
 pub use descriptors::{
     DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
@@ -260,6 +261,8 @@ pub struct Config {
     pub mail: Option<MailConfig>,
     /// Seals what is confidential wherever it rests; without a key nothing is sealed.
     pub keyring: Arc<Keyring>,
+    /// Keys that something may be sealed with and that this node may start without, by id.
+    pub without_keys: Vec<String>,
     /// Where the facade listens.
     pub listen: std::net::SocketAddr,
     /// The facade's address as the outside sees it, for links.
@@ -288,6 +291,9 @@ impl Default for NameSource {
         Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: 53 }
     }
 }
+
+/// The embedded journal's file in the data directory.
+pub const EMBEDDED_FILE: &str = "outbound.redb";
 
 /// How the log of attempts is stored in Redis. Both forms are always read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

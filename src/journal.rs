@@ -1,10 +1,12 @@
 //! What is remembered, and the streams that messages and commands arrive on.
 //!
 //! [`port`] is the contract; `conformance` holds its laws; [`redis`] and [`embedded`] keep them.
-//! [`codec`] is the stored form of events and snapshots, [`replay`] what they add up to.
+//! [`codec`] is the stored form of events and snapshots, [`replay`] what they add up to,
+//! and [`salvage`] what can still be told where they contradict each other.
 
 pub mod embedded;
 pub mod replay;
+pub mod salvage;
 pub mod port;
 pub mod codec;
 pub mod redis;

@@ -145,6 +145,9 @@ impl ShardActor {
                 let loaded = loaded.and_then(|loaded| open_sealed(&self.tools.context.keyring, &workspace, *loaded));
                 self.core.loaded(&workspace, loaded, now);
             }
+            ShardResponse::Salvaged(workspace, salvage) => {
+                self.core.salvaged(&workspace, *salvage, &self.tools.context.policy, now);
+            }
             ShardResponse::Newest { workspace, command, newest } => {
                 self.core.newest(&workspace, command, newest, now);
             }

@@ -6,6 +6,8 @@ pub mod demo;
 pub mod publish;
 pub mod receive;
 pub mod rejected;
+pub mod repair;
+pub mod reseal;
 pub mod serve;
 pub mod shard;
 pub mod token;

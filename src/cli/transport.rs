@@ -2,16 +2,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use url::Url;
 
 use super::client::{Client, ClientBuildError};
-use super::credentials::{ADMIN_TOKEN, CredentialError, TokenText, admin_token};
+use super::credentials::{ADMIN_TOKEN, CredentialError, JOURNAL, TokenText, admin_token};
 use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use super::values::{InvalidJournal, parse_http_url, parse_journal, parse_prefix};
-use crate::app::now;
-use crate::config::{Compression, JournalConfig};
+use crate::app::{AppError, now};
+use crate::config::private::Sharing;
+use crate::config::{Compression, EMBEDDED_FILE, JournalConfig};
+use crate::journal::Journal;
+use crate::journal::embedded::Embedded;
 use crate::journal::redis::{self, Redis, RedisOptions};
 use crate::message::WorkspaceId;
 
@@ -24,9 +28,25 @@ pub struct JournalArgs {
     /// The Redis that holds the journal
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
+    /// A file that holds what --journal would say, with a password that others must not see
+    #[arg(long, env = "OUTBOUND_JOURNAL_FILE", value_name = "FILE", conflicts_with = "journal")]
+    pub journal_file: Option<PathBuf>,
     /// What every Redis key starts with
     #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
+}
+
+impl JournalArgs {
+    /// The journal that is named, by the flag or in the file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn named(&self) -> Result<Option<String>, CredentialError> {
+        match &self.journal_file {
+            Some(file) => JOURNAL.file_text(file, Sharing::Allowed).map(Some),
+            None => Ok(self.journal.clone()),
+        }
+    }
 }
 
 /// The flag, with what the subcommand uses the journal for if it is `--journal`.
@@ -90,10 +110,10 @@ impl ServerArgs {
 }
 
 fn token(variable: Option<&str>, file: Option<&Path>, data_dir: &Path) -> Result<TokenText, CredentialError> {
-    if let Some(token) = admin_token(variable, file)? {
+    if let Some(token) = admin_token(variable, file, Sharing::Allowed)? {
         return Ok(token);
     }
-    match TokenText::read(&admin_token_file(data_dir)) {
+    match TokenText::read(&admin_token_file(data_dir), Sharing::Allowed) {
         Err(CredentialError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(CredentialError::NoAdminToken { data_dir: data_dir.to_owned() })
         }
@@ -127,8 +147,8 @@ impl TransportArgs {
     /// # Errors
     /// Both are asked for, the journal is not understood, or there is no client for the service.
     pub fn chosen(&self, workspace: &WorkspaceId) -> Result<Transport, CommandFailure> {
-        let JournalArgs { journal, prefix } = &self.journal;
-        match journal.as_deref().map(|text| parse_journal(text, prefix, true)).transpose()? {
+        let prefix = &self.journal.prefix;
+        match self.journal.named()?.as_deref().map(|text| parse_journal(text, prefix, true)).transpose()? {
             Some(JournalConfig::Redis { .. }) if self.server.server.is_some() => Err(TwoTransports.into()),
             Some(config @ JournalConfig::Redis { .. }) => Ok(Transport::Redis(config)),
             Some(JournalConfig::Embedded(Some(path))) if !path.is_file() => Err(InvalidJournal::NoFile { path }.into()),
@@ -151,6 +171,36 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
     Ok(Redis::connect(&options).await?)
 }
 
+/// Opens a journal that no service has open, for a subcommand that works on it alone. It must have been used before.
+///
+/// # Errors
+/// There is none, a service has it open, or it is away.
+pub async fn open_offline(args: &JournalArgs, data_dir: &Path) -> Result<Arc<dyn Journal>, CommandFailure> {
+    let named = args.named()?;
+    match parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, true)? {
+        JournalConfig::Embedded(path) => {
+            let path = path.unwrap_or_else(|| data_dir.join(EMBEDDED_FILE));
+            if !path.is_file() {
+                return Err(InvalidJournal::NoFile { path }.into());
+            }
+            let journal = Embedded::open(&path, None, now).map_err(AppError::Embedded)?;
+            Ok(Arc::new(journal))
+        }
+        config @ JournalConfig::Redis { .. } => {
+            // Connecting to one that was never used would fix its number of shards.
+            stored_shards(&config).await?.ok_or(UnusedJournal)?;
+            Ok(Arc::new(connect(config).await?))
+        }
+    }
+}
+
+/// The Redis was never used.
+#[derive(Debug, thiserror::Error)]
+#[error("no service has started on this Redis with this --prefix: there is nothing in it")]
+pub struct UnusedJournal;
+
+impl CommandError for UnusedJournal {}
+
 /// The number of shards that a Redis journal has; `None` before the first start of a service on it.
 ///
 /// # Errors
@@ -167,7 +217,8 @@ mod tests {
     use super::*;
 
     fn chosen(url: Option<&str>) -> Result<Transport, CommandFailure> {
-        let journal = JournalArgs { journal: Some("redis://h:1".to_owned()), prefix: "outbound".to_owned() };
+        let journal =
+            JournalArgs { journal: Some("redis://h:1".to_owned()), journal_file: None, prefix: "outbound".to_owned() };
         let server = url.map(|url| url.parse().unwrap());
         let server = ServerArgs { server, data_dir: "/nonexistent".into(), admin_token_file: None };
         TransportArgs { journal, server }.chosen(&"acme".parse().unwrap())

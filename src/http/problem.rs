@@ -69,6 +69,8 @@ pub(super) enum ProblemKind {
     TooManyCommands,
     /// The workspace's journal cannot be read. Nothing is applied.
     WorkspaceUnavailable,
+    /// Secrets are encrypted in this journal, and this node has no key. Nothing is applied.
+    NoSecretKey,
     /// Stored, but not answered in time.
     OutcomeUnknown,
     /// The store is out of memory. Nothing is stored.
@@ -142,6 +144,7 @@ impl ProblemKind {
             Self::WorkspaceUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "workspace-unavailable", "Workspace unavailable", None)
             }
+            Self::NoSecretKey => (StatusCode::SERVICE_UNAVAILABLE, "no-secret-key", "No key for secrets", None),
             Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", "Outcome unknown", None),
             Self::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "store-full", "The store is full", Some(5)),
             Self::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store-away", "The store is away", Some(2)),
@@ -293,6 +296,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
             Refusal::NoSecret => ProblemKind::NoSecret,
+            Refusal::NoSecretKey => ProblemKind::NoSecretKey,
             Refusal::WorkspaceUnavailable => ProblemKind::WorkspaceUnavailable,
             Refusal::Internal => ProblemKind::Internal,
         };

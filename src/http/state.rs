@@ -25,7 +25,7 @@ use crate::journal::port::{Journal, SubmitError};
 use crate::message::WorkspaceId;
 use crate::seal::Keyring;
 use crate::workspace::Policy;
-use crate::workspace::command::{Action, Answer, Command, NoAttempt};
+use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal};
 use crate::workspace::state::Summary;
 use crate::workspace::time::Clock;
 use crate::workspace::view::WebhookView;
@@ -91,6 +91,8 @@ pub(super) struct Applied {
     pub(super) webhook: Box<WebhookView>,
     pub(super) attempt: Option<Box<Summary>>,
     pub(super) reason: Option<NoAttempt>,
+    /// What a repair could not keep, a sentence each.
+    pub(super) lost: Vec<String>,
 }
 
 impl FacadeState {
@@ -107,6 +109,9 @@ impl FacadeState {
     /// as an attempt may take. A test that is not sent by then is not sent at all. `by` is what the
     /// change history calls the caller.
     pub(super) async fn submit(&self, workspace: &WorkspaceId, by: &str, action: Action) -> Result<Applied, Problem> {
+        if action.is_confidential() && !self.facade.keyring.may_write() {
+            return Err(Refusal::NoSecretKey.into());
+        }
         let Ok(_share) = self.commands.try_take(Some(workspace), 1) else {
             let detail =
                 format!("{COMMANDS_PER_WORKSPACE} commands of this workspace wait; try again in a few seconds");
@@ -114,7 +119,9 @@ impl FacadeState {
         };
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget => facade.answer_wait,
+            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget | Action::Repair => {
+                facade.answer_wait
+            }
             Action::Test { .. } => facade.answer_wait + facade.timeout,
         };
         let at = (facade.clock)();
@@ -124,7 +131,8 @@ impl FacadeState {
             // Our own wait may end a moment after the shard's, whose clock is another: the caller is told
             // the same as when it ends a moment earlier. Section 4 of src/docs/contract.md has no other reason.
             Ok(Answer::Done { reason: Some(NoAttempt::Expired), .. }) => Err(SubmitError::OutcomeUnknown.into()),
-            Ok(Answer::Done { webhook, attempt, reason }) => Ok(Applied { webhook, attempt, reason }),
+            Ok(Answer::Done { webhook, attempt, reason }) => Ok(Applied { webhook, attempt, reason, lost: Vec::new() }),
+            Ok(Answer::Repaired { webhook, lost }) => Ok(Applied { webhook, attempt: None, reason: None, lost }),
             Ok(Answer::Refused { refusal }) => Err(refusal.into()),
             Err(error) => Err(SubmitError::into(error)),
         }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, StoreTrouble, SubmitError, Version,
+    StoreError, StoreTrouble, SubmitError, Version, WalkPage,
 };
 use super::{rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -199,6 +199,20 @@ impl Journal for Embedded {
         self.store.call(Job::Requeue { shard, id, to, fields, reply });
         let entry = moved.await.map_err(|_| self.store.gone("requeueing a rejected entry"))??;
         Ok(Requeued { workspace, shard: to, entry })
+    }
+
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError> {
+        self.store.walk(place).map_err(|error| store::failed("reading which workspaces there are", error))
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.store.sealing_keys().map_err(|error| store::failed("reading which keys seal", error))
+    }
+
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
+        let (reply, noted) = oneshot::channel();
+        self.store.call(Job::NoteSealingKey { id: id.to_owned(), seals, reply });
+        noted.await.map_err(|_| self.store.gone("noting which key seals"))?
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -45,7 +45,7 @@ use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 
 pub use batch::{Batch, Newest, OwedMail, Rejected, Step, StoredEvent};
-pub use connection::{Loaded, ShardConnection, ShardRequest, ShardResponse};
+pub use connection::{Loaded, Salvage, ShardConnection, ShardRequest, ShardResponse};
 pub use errors::{
     AcquireError, LoadError, PublishError, ReadError, RequeueError, ShardConnectionError, StoreError, StoreTrouble,
     SubmitError,
@@ -151,6 +151,26 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`RequeueError`]; what is not valid stays.
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError>;
 
+    /// A page of the workspaces that are kept, each with its snapshot, from `place` on; without a place the first one.
+    /// One that is there all the while comes at least once, in no order. A slow walk over everything, for what is
+    /// done seldom.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError>;
+
+    /// The ids of the keys that were noted as sealing something here.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Notes, or with `seals` false notes no more, that the key `id` seals something here.
+    ///
+    /// # Errors
+    /// The store is away or full.
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError>;
+
     /// Asks whether the store answers and takes new input.
     ///
     /// # Errors
@@ -162,6 +182,15 @@ pub trait Journal: Send + Sync + 'static {
     async fn failed(&self) -> StoreError {
         std::future::pending().await
     }
+}
+
+/// Some of the workspaces that are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WalkPage {
+    /// The workspaces; there may be none although others follow.
+    pub workspaces: Vec<WorkspaceId>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
 }
 
 /// Who acquires.

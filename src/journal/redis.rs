@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `…:meta` | `format` (1), `shards` |
+//! | `…:meta` | `format` (1), `shards`, `sealing-key/<id>` (1) for each key that seals something |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
@@ -22,7 +22,7 @@
 //! # Ways in
 //! [`mod@acquire`] takes a shard and starts a [`shard_connection`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
-//! set aside; [`source`] hands the common input over. [`compression`] is the compressed form of attempts. Each kind
+//! set aside, [`walk`] for all workspaces at once; [`source`] hands the common input over. [`compression`] is the compressed form of attempts. Each kind
 //! of work has connections of its own: answers come in the order of questions, so nothing may stand behind a
 //! blocking read.
 
@@ -48,6 +48,7 @@ mod script;
 mod shard_connection;
 mod shared;
 mod source;
+mod walk;
 
 #[cfg(test)]
 mod tests;

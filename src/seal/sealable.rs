@@ -109,7 +109,11 @@ impl Sealable for Command {
     fn visit<E>(&mut self, visit: &mut Visit<'_, E>) -> Result<(), E> {
         match &mut self.action {
             Action::Save(save) | Action::Test { save: Some(save) } => save.visit(visit),
-            Action::Test { save: None } | Action::RotateSecret | Action::RevokeTokens | Action::Forget => Ok(()),
+            Action::Test { save: None }
+            | Action::RotateSecret
+            | Action::RevokeTokens
+            | Action::Repair
+            | Action::Forget => Ok(()),
         }
     }
 }

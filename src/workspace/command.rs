@@ -38,6 +38,8 @@ pub enum Action {
     },
     /// Forget everything that is known of the workspace.
     Forget,
+    /// Keep what can be read of the workspace, whose journal contradicts itself.
+    Repair,
     /// Make a new signing secret.
     RotateSecret,
     /// End every token and session of the workspace.
@@ -45,6 +47,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether what it does writes something confidential.
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        match self {
+            Self::Save(_) | Self::Test { save: Some(_) } | Self::RotateSecret => true,
+            Self::Test { save: None } | Self::Forget | Self::Repair | Self::RevokeTokens => false,
+        }
+    }
+
     /// Whether it switches off, clears, forgets or ends something and adds next to nothing, so that it is taken when
     /// the store is full ([contract, section 3](crate::docs::contract#3-the-rules)).
     #[must_use]
@@ -52,7 +63,7 @@ impl Action {
         match self {
             Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
             Self::Forget | Self::RevokeTokens => true,
-            Self::Test { .. } | Self::RotateSecret => false,
+            Self::Test { .. } | Self::Repair | Self::RotateSecret => false,
         }
     }
 }
@@ -101,6 +112,13 @@ pub enum Answer {
         /// Why a test made no attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<NoAttempt>,
+    },
+    /// Repaired.
+    Repaired {
+        /// The webhook as it is now.
+        webhook: Box<WebhookView>,
+        /// What was lost, a sentence each; nothing where nothing was damaged.
+        lost: Vec<String>,
     },
     /// Not applied.
     Refused {
@@ -158,6 +176,11 @@ pub enum Refusal {
     /// 404.
     #[error("the secret is made by the first save; PUT the webhook first")]
     NoSecret,
+    /// 503: what is confidential may not be written in plain text, and there is no key.
+    #[error(
+        "this node has no key to encrypt secrets with, and the others of this journal are encrypted; nothing was applied, the operator must give it one"
+    )]
+    NoSecretKey,
     /// 503: the workspace's journal cannot be loaded.
     #[error("this workspace cannot be loaded; nothing was applied, the operator's log says why")]
     WorkspaceUnavailable,

@@ -102,6 +102,15 @@ impl State {
         }
     }
 
+    /// Drops the mails that are owed, at once and without an event: only for a state that begins anew.
+    pub fn drop_owed_mails(&mut self, at: Time, why: &str) {
+        for kind in MailKind::ALL {
+            if let Some(mail) = self.mail_mut(kind).as_mut().filter(|mail| mail.state == MailState::Owed) {
+                *mail = Mail { owed_by: mail.owed_by, state: MailState::Dropped, at, detail: Some(why.to_owned()) };
+            }
+        }
+    }
+
     /// The mails that are owed, of each kind the last.
     pub fn owed_mails(&self) -> impl Iterator<Item = MailId> {
         MailKind::ALL.into_iter().filter_map(|kind| {

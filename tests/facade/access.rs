@@ -41,6 +41,7 @@ const ADMINS: &[(&str, &str, &str)] = &[
     ("DELETE", TOKENS, ""),
     ("POST", "/v1/workspaces/acme/messages", MESSAGE),
     ("DELETE", "/v1/workspaces/acme", ""),
+    ("POST", "/v1/workspaces/acme/repair", ""),
 ];
 /// What belongs to no workspace.
 const NOBODYS: &[(&str, &str, &str)] =

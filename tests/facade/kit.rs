@@ -11,7 +11,7 @@ use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, StoreTrouble, SubmitError, Version,
+    StoreError, StoreTrouble, SubmitError, Version, WalkPage,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -124,6 +124,18 @@ impl Journal for FakeJournal {
 
     async fn history(&self, _workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         if self.hangs { std::future::pending().await } else { (self.history)() }
+    }
+
+    async fn walk(&self, _place: Option<&str>) -> Result<WalkPage, StoreError> {
+        Ok(WalkPage::default())
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn note_sealing_key(&self, _id: &str, _seals: bool) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {

@@ -6,6 +6,7 @@
 mod access;
 mod bench;
 mod crash;
+mod damaged;
 mod drain;
 mod entrusted;
 mod facade;

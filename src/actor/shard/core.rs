@@ -2,10 +2,12 @@
 //! come out; the actor around it ([`crate::actor::shard`]) does the I/O.
 //!
 //! Reading order: [`lifecycle`] (acquire, commit answers, reload, drain), [`feeding`] (from a read to
-//! a workspace, parking and catch-ups), [`reports`] (what workspaces decided, or why they crashed).
+//! a workspace, parking and catch-ups), [`reports`] (what workspaces decided, or why they crashed), [`damage`]
+//! (forgetting and repairing a workspace whose journal contradicts itself).
 
 #[cfg(test)]
 mod audit;
+mod damage;
 mod feeding;
 mod lifecycle;
 mod reports;

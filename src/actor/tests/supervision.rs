@@ -12,6 +12,7 @@ use super::bench::Bench;
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError,
     Requeued, ShardConnection, ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError,
+    WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -126,6 +127,18 @@ impl Journal for Panicking {
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         self.inner.read(workspace).await
+    }
+
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError> {
+        self.inner.walk(place).await
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.sealing_keys().await
+    }
+
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
+        self.inner.note_sealing_key(id, seals).await
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

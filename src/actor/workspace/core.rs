@@ -231,12 +231,22 @@ impl WorkspaceCore {
             self.test.queue(id, command);
             return;
         }
+        if command.action.is_confidential() && !self.context.keyring.may_write() {
+            out.steps.push(Step { settled_commands: vec![id], ..self.refusal(id, Refusal::NoSecretKey) });
+            return;
+        }
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
             Action::RotateSecret => self.rotate(&command),
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
             Action::Test { .. } => return self.begin_test(id, command, out),
             Action::Forget => return self.forget(id, &command.by, out),
+            // The shard repairs before it loads, so here nothing is damaged.
+            Action::Repair => {
+                let answers = vec![(id, Answer::Repaired { webhook: Box::new(self.view()), lost: Vec::new() })];
+                out.steps.push(Step { settled_commands: vec![id], answers, ..self.empty_step() });
+                return;
+            }
         };
         let step = match decided {
             Ok(events) => {

@@ -35,7 +35,8 @@ Examples:
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
 pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let shards = match (args.shards, &args.journal.journal) {
+    let named = args.journal.named()?;
+    let shards = match (args.shards, &named) {
         (Some(shards), _) => shards,
         (None, None) => SHARDS_DEFAULT,
         (None, Some(text)) => {
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     fn printed(workspace: &str, shards: Option<u16>, prefix: &str) -> String {
-        let journal = JournalArgs { journal: None, prefix: prefix.to_owned() };
+        let journal = JournalArgs { journal: None, journal_file: None, prefix: prefix.to_owned() };
         let args = ShardArgs { workspace: workspace.parse().unwrap(), shards, journal };
         let mut out = Vec::new();
         run(&args, &mut out).unwrap();

@@ -15,6 +15,7 @@ use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::workspace::command::Action;
 use crate::workspace::history::{self, ConfigurationChange};
+use crate::workspace::view::WebhookView;
 
 /// Answers once nothing is stored any more; the same when nothing was.
 pub(in crate::http) async fn forget(
@@ -23,6 +24,24 @@ pub(in crate::http) async fn forget(
 ) -> Result<StatusCode, Problem> {
     state.submit(&scope.workspace, scope.caller.subject(), Action::Forget).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a repair could keep.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Repaired {
+    /// The webhook as it is now.
+    webhook: Box<WebhookView>,
+    /// What is lost, a sentence each; empty where nothing was damaged.
+    lost: Vec<String>,
+}
+
+/// Answers once what could be read is all that is stored.
+pub(in crate::http) async fn repair(
+    State(state): State<Arc<FacadeState>>,
+    AdminScope(scope): AdminScope,
+) -> Result<Json<Repaired>, Problem> {
+    let applied = state.submit(&scope.workspace, scope.caller.subject(), Action::Repair).await?;
+    Ok(Json(Repaired { webhook: applied.webhook, lost: applied.lost }))
 }
 
 /// The changes.
@@ -51,6 +70,14 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             )
             .answers::<History>(200, "The changes", &[sample!("history", "Saved, then switched off by errors")])
             .refuses(&[TOKEN, WORKSPACE, READ]),
+        ApiCall::post("/v1/workspaces/{workspace}/repair", repair)
+            .named("repairWorkspace", "Keep what can be read")
+            .says(
+                "Admin token only. For a workspace whose stored data is damaged, so that it answers 503: keeps what can \
+                 be read and says what is lost. One that is whole stays as it is.",
+            )
+            .answers::<Repaired>(200, "What it is now", &[sample!("repaired", "The snapshot was damaged")])
+            .refuses(&[TOKEN, ADMIN_ONLY, WORKSPACE, COMMAND]),
         ApiCall::delete("/v1/workspaces/{workspace}", forget)
             .named("forgetWorkspace", "Forget the workspace")
             .says(

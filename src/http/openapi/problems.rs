@@ -33,6 +33,7 @@ pub(in crate::http) const SAVE: &[ProblemKind] = &[ProblemKind::InvalidJson, Pro
 pub(in crate::http) const COMMAND: &[ProblemKind] = &[
     ProblemKind::TooManyCommands,
     ProblemKind::WorkspaceUnavailable,
+    ProblemKind::NoSecretKey,
     ProblemKind::OutcomeUnknown,
     ProblemKind::StoreFull,
     ProblemKind::StoreAway,
@@ -80,6 +81,10 @@ const KINDS: &[(ProblemKind, &str)] = &[
     (ProblemKind::TestTooSoon, "one test a second is allowed; wait a second and try again"),
     (ProblemKind::TooManyCommands, "more than 1000 commands wait on this shard; try again in a few seconds"),
     (ProblemKind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why"),
+    (
+        ProblemKind::NoSecretKey,
+        "this node has no key to encrypt secrets with, and the others of this journal are encrypted; nothing was applied, the operator must give it one",
+    ),
     (ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied"),
     (
         ProblemKind::StoreFull,

@@ -15,7 +15,7 @@ use super::tables::EVENTS;
 use super::transaction::{StorageResult, Transaction};
 use crate::journal::port::{
     AcquireError, Batch, Holder, OwedMail, PublishError, RequeueError, ShardConnectionError, ShardRequest,
-    ShardResponse, SubmitError,
+    ShardResponse, StoreError, SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
@@ -46,6 +46,11 @@ pub(super) enum Job {
         fields: Vec<(Bytes, Bytes)>,
         reply: Reply<EntryId, RequeueError>,
     },
+    NoteSealingKey {
+        id: String,
+        seals: bool,
+        reply: Reply<(), StoreError>,
+    },
     Acquire {
         shard: u16,
         holder: Holder,
@@ -72,7 +77,7 @@ impl Job {
             Self::Shard { request: ShardRequest::Commit { batch, .. }, .. } => {
                 batch.steps.iter().map(|step| step.bytes()).sum()
             }
-            Self::Acquire { .. } | Self::Shard { .. } => 0,
+            Self::Acquire { .. } | Self::NoteSealingKey { .. } | Self::Shard { .. } => 0,
         }
     }
 }
@@ -154,6 +159,10 @@ impl Engine {
                 let moved = tables.requeue(shard, id, to, &fields)?;
                 Ok(answered(reply, moved.ok_or(RequeueError::Gone { shard, id })))
             }
+            Job::NoteSealingKey { id, seals, reply } => {
+                tables.note_sealing_key(&id, seals)?;
+                Ok(answered(reply, Ok(())))
+            }
             Job::Acquire { shard, holder, now, reply } => {
                 let acquired = match self.leases.acquire(shard, &holder, now) {
                     Ok(nonce) => Ok((nonce, tables.outbox(shard)?)),
@@ -193,6 +202,10 @@ impl Engine {
             ShardRequest::Load(workspace) => {
                 let loaded = tables.load(&workspace)?.map(Box::new);
                 ShardResponse::Loaded(workspace, loaded)
+            }
+            ShardRequest::Salvage(workspace) => {
+                let salvage = Box::new(tables.salvage(&workspace)?);
+                ShardResponse::Salvaged(workspace, salvage)
             }
             ShardRequest::Newest { workspace, command } => {
                 let newest = tables.newest(&workspace)?;

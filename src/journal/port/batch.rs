@@ -25,6 +25,9 @@ pub struct Step {
     /// Forget the workspace first: its events, its newest skipped message and the mails that it owes, as
     /// the steps before this one left them. Its seq goes on where it was.
     pub forget: bool,
+    /// With `forget`: the workspace begins anew, whatever of it is damaged. The events of this step may be older ones in
+    /// any distance, and those that follow go on above this seq.
+    pub anew: Option<u64>,
     /// Attempts, by seq.
     pub attempts: Vec<StoredEvent>,
     /// Other sequenced events, by seq.

@@ -73,6 +73,17 @@ impl Connector {
         }
     }
 
+    /// Every node that takes writes: of a cluster those that hold slots.
+    ///
+    /// # Errors
+    /// No seed of the cluster answers in time.
+    pub(super) async fn primaries(&self) -> Result<Vec<ConnectionInfo>, RedisError> {
+        match &self.route {
+            Route::Single(info) => Ok(vec![ConnectionInfo::clone(info)]),
+            Route::Cluster(seeds) => cluster::primaries(seeds).await,
+        }
+    }
+
     /// The same, and makes the scripts known to that node.
     ///
     /// # Errors

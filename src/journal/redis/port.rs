@@ -10,11 +10,11 @@ use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
 use super::shard_connection::RedisShardConnection;
-use super::{Redis, acquire, error, source};
+use super::{Redis, acquire, error, source, walk};
 use crate::config::CLUSTER_QUESTIONS_MAX;
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
-    StoreError, SubmitError, Version,
+    StoreError, SubmitError, Version, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -96,6 +96,21 @@ impl Journal for Redis {
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
         self.inner.requeue_entry(shard, id).await
+    }
+
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError> {
+        let page = walk::page(&self.inner, place).await;
+        page.map_err(|error| error::store_error("reading which workspaces there are", error))
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        let ids = walk::sealing_keys(&self.inner).await;
+        ids.map_err(|error| error::store_error("reading which keys seal", error))
+    }
+
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
+        let noted = walk::note_sealing_key(&self.inner, id, seals).await;
+        noted.map_err(|error| error::store_error("noting which key seals", error))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -22,6 +22,7 @@ pub(super) enum Script {
     Read,
     Release,
     Requeue,
+    Salvage,
     /// Refused by a full Redis.
     Submit,
     /// The same, also on a full one.
@@ -29,7 +30,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 14] = [
+pub(super) const TEXTS: [&str; 15] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
@@ -42,6 +43,7 @@ pub(super) const TEXTS: [&str; 14] = [
     include_str!("../../../redis/read.lua"),
     include_str!("../../../redis/release.lua"),
     include_str!("../../../redis/requeue.lua"),
+    include_str!("../../../redis/salvage.lua"),
     concat!("#!lua\n", include_str!("../../../redis/submit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/submit.lua")),
 ];

@@ -65,6 +65,7 @@ mod laws_when_compressed {
                 used_events_without_a_snapshot_are_corrupt,
                 events_that_end_below_the_snapshot_are_corrupt,
                 a_corrupt_workspace_harms_no_other,
+                a_workspace_begins_anew_whatever_is_damaged,
             }
         }
         alone {

@@ -141,6 +141,12 @@ async fn of_rejected_entries(examples: &mut Examples) {
     examples.shows("rejected-entry", &api.get(&place(0)).await.ok());
     let requeued = api.call(Method::POST, &format!("{}/requeue", place(1)), None).await.unwrap();
     examples.shows("requeued", &requeued.ok());
+
+    api.save("acme", &json!({"url": ENDPOINT, "owner_email": "owner@example.com"})).await.ok();
+    let shard = "acme".parse::<outbound::message::WorkspaceId>().unwrap().shard(outbound::config::SHARDS_DEFAULT);
+    let _: String = redis.call(&["SET", &format!("outbound:{{{shard}}}:snapshot:acme"), "damaged"]);
+    let repaired = api.call(Method::POST, "/v1/workspaces/acme/repair", None).await.unwrap();
+    examples.shows("repaired", &repaired.ok());
 }
 
 /// The headers that endpoints are told of are sent.

@@ -104,6 +104,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
 
     seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::TestUnderWay })).await;
     seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::TestTooSoon })).await;
+    seen.command("PUT", WEBHOOK, || Ok(Answer::Refused { refusal: Refusal::NoSecretKey })).await;
     seen.command("PUT", WEBHOOK, || Err(SubmitError::TooMany)).await;
     seen.command("PUT", WEBHOOK, || Err(SubmitError::OutcomeUnknown)).await;
     let corrupt = || LoadError::Corrupt { workspace: "acme".parse().unwrap(), detail: String::new() };

@@ -13,6 +13,7 @@ use crate::actor::shard::intake::Behind;
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::rejected_fields;
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::command::Action;
 
 /// What was taken up, by workspace, in stream order.
 type Taken = HashMap<WorkspaceId, Vec<Arc<Item>>>;
@@ -128,7 +129,11 @@ impl ShardCore {
                 };
                 self.commands.insert(entry.id, held);
                 self.registry.ensure(&workspace, now).commands += 1;
-                self.tell(&workspace, ToWorkspace::Command(entry.id, command), now);
+                if matches!(command.action, Action::Repair) {
+                    self.begin_repair(&workspace, now);
+                } else {
+                    self.tell(&workspace, ToWorkspace::Command(entry.id, command), now);
+                }
             }
             Err(reason) => {
                 warn!(shard = self.identity.shard, entry = %entry.id, reason, "A command could not be read and was removed.");

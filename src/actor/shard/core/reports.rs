@@ -151,7 +151,7 @@ impl ShardCore {
     }
 
     /// Parks a workspace at its oldest un-attempted entry, so that these entries stay in the stream for a while.
-    fn park_whole(&mut self, workspace: &WorkspaceId, now: Instant) {
+    pub(super) fn park_whole(&mut self, workspace: &WorkspaceId, now: Instant) {
         let oldest = self.table.drop_waiting_of(workspace);
         self.unable.retain(|entry| self.table.item(*entry).is_some());
         let Some(registered) = self.registry.get_mut(workspace) else { return };
@@ -184,7 +184,7 @@ impl ShardCore {
         outcomes.chain(commands).chain(mails).collect()
     }
 
-    fn refuse(&mut self, workspace: &WorkspaceId, id: EntryId, refusal: Refusal, now: Instant) {
+    pub(super) fn refuse(&mut self, workspace: &WorkspaceId, id: EntryId, refusal: Refusal, now: Instant) {
         if let Some(held) = self.commands.get_mut(&id) {
             held.decided = true;
         }
@@ -200,6 +200,9 @@ impl ShardCore {
         loaded: Result<Loaded, LoadError>,
         now: Instant,
     ) {
+        if self.begins_anew(workspace, &loaded, now) {
+            return;
+        }
         match loaded {
             Ok(loaded) => self.activate(workspace, loaded),
             Err(error) => self.not_loaded(workspace, &error, now),

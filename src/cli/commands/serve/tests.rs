@@ -144,6 +144,6 @@ fn a_refused_configuration_leaves_no_data_directory_behind() {
     let args = args(&["--data-dir", path.to_str().unwrap(), "--listen", "0.0.0.0:0"]).unwrap();
     let error = prepare(&args).unwrap_err();
     let cause = error.error().downcast_ref();
-    assert!(matches!(cause, Some(CredentialError::Exposed { .. })), "{error}");
+    assert!(matches!(cause, Some(CredentialError::Unprotected { .. })), "{error}");
     assert!(!path.exists());
 }

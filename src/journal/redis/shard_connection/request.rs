@@ -21,6 +21,7 @@ use crate::journal::redis::lease::ShardLease;
 use crate::journal::redis::script::Script;
 use crate::journal::redis::{commit, read, reply};
 use crate::journal::replay::{self, Stored};
+use crate::journal::salvage;
 use crate::message::WorkspaceId;
 
 /// Attempts of one load at most. Above a snapshot lie fewer than a commit takes.
@@ -61,6 +62,7 @@ impl Sent {
             ShardRequest::Load(workspace) => {
                 read::command(connector, keys, workspace, read::AttemptRange::Above(LOADED_MAX))
             }
+            ShardRequest::Salvage(workspace) => read::salvage_command(connector, keys, workspace, LOADED_MAX),
             ShardRequest::Newest { workspace, .. } => {
                 read::command(connector, keys, workspace, read::AttemptRange::Last)
             }
@@ -138,6 +140,10 @@ impl Sent {
             ShardRequest::Load(workspace) => {
                 let loaded = stored(answer, &workspace).and_then(|(stored, _)| replay::load(&workspace, &stored));
                 ShardResponse::Loaded(workspace, loaded.map(Box::new))
+            }
+            ShardRequest::Salvage(workspace) => {
+                let remains = answer.and_then(read::parse_salvage).map_err(failed)?;
+                ShardResponse::Salvaged(workspace, Box::new(salvage::salvage(remains)))
             }
             ShardRequest::Newest { workspace, command } => {
                 let newest = stored(answer, &workspace)
