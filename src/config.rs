@@ -216,6 +216,8 @@ pub const UNABLE_PAUSES: Pauses = Pauses { first: Duration::from_millis(100), mo
 pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Hand-overs at a time, a node.
 pub const MAILS_AT_ONCE: usize = 4;
+/// How long a mail waits that found other mails being handed over: it has not begun meanwhile.
+pub const MAIL_TURN_WAIT: Duration = Duration::from_millis(500);
 /// Pauses between tries of one mail.
 pub const MAIL_BACKOFF: Pauses = Pauses { first: Duration::from_secs(5), most: Duration::from_secs(30 * 60) };
 
@@ -310,7 +312,8 @@ pub enum Compression {
 pub enum JournalConfig {
     /// One file; `None` is `outbound.redb` in the data directory.
     Embedded(Option<PathBuf>),
-    /// One Redis (`redis://`, `rediss://`) or the seeds of a cluster (`redis+cluster://a,b,c`).
+    /// One Redis (`redis://`, `rediss://`), the seeds of a cluster (`redis+cluster://a,b,c`) or sentinels
+    /// (`redis+sentinel://a,b,c/NAME`).
     Redis {
         /// The URL as given.
         url: String,
@@ -318,7 +321,18 @@ pub enum JournalConfig {
         prefix: String,
         /// Run even if Redis may forget (eviction on, no persistence).
         allow_volatile: bool,
+        /// What TLS needs, for `rediss`.
+        files: RedisFiles,
     },
+}
+
+/// Files in PEM form for TLS to Redis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisFiles {
+    /// Certificate authorities that count beside the system's.
+    pub authorities: Option<PathBuf>,
+    /// Our own certificate, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// How mails leave.

@@ -23,7 +23,7 @@ mod certificate;
 mod classify;
 mod outage;
 
-pub use connection::{install_crypto, platform_roots};
+pub use connection::{install_crypto, platform_certificates, platform_roots};
 pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Egress, Post, PostResult};
 pub use guard::{Barrier, Forbidden, Guard, InvalidUrl, parse_endpoint};
 pub use outage::{OUTAGE, Outage};

@@ -9,6 +9,7 @@
 //! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside sees of it ([`view`], [`history`], [`explain`], [`redirect`]).
 
 pub mod command;
+pub mod access;
 pub mod confidential;
 pub mod configuration;
 pub mod decide;

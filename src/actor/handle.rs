@@ -65,6 +65,7 @@ pub struct ShardOptions {
 pub struct Handle {
     board: Arc<Board>,
     outage: Arc<Outage>,
+    cap: Arc<NodeCap>,
     drain: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Receiver<RunEnd>>,
 }
@@ -128,15 +129,17 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let seen = Arc::clone(&board);
+    let cap = NodeCap::new(options.in_flight_max);
+    let bounds = Arc::clone(&cap);
     let outage = Arc::clone(&options.deliver.egress.outage);
     std::thread::Builder::new()
         .name("shards".to_owned())
         .spawn(move || {
-            let end_of_run = System::new().block_on(run(options, seen, drained));
+            let end_of_run = System::new().block_on(run(options, seen, bounds, drained));
             drop(end.send(end_of_run));
         })
         .map_err(StartShardsError::Thread)?;
-    Ok(Handle { board, outage, drain: Some(drain), ended: Some(ended) })
+    Ok(Handle { board, outage, cap, drain: Some(drain), ended: Some(ended) })
 }
 
 impl Handle {
@@ -162,6 +165,12 @@ impl Handle {
             }
         }
         Died
+    }
+
+    /// No message is attempted any more; commands are still answered. The first half of a drain, for as long as the
+    /// facade finishes what it answers.
+    pub fn stop_taking_up(&self) {
+        self.cap.end();
     }
 
     /// Takes nothing new up, lets what is under way end and become durable, and releases the shards.
@@ -246,8 +255,7 @@ impl Statuses {
     }
 }
 
-async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<()>) -> RunEnd {
-    let cap = NodeCap::new(options.in_flight_max);
+async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain: oneshot::Receiver<()>) -> RunEnd {
     let arbiters: Vec<Arbiter> = (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
     let mut released = Vec::new();
     let mut addresses = Vec::new();
@@ -265,8 +273,14 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
         addresses.extend(addrs.await.unwrap_or_default());
     }
     let hand_over = actix_rt::spawn(hand_over(Arc::clone(&options.journal)));
-    let watch_store = actix_rt::spawn(watch_store(Arc::clone(&options.journal), Arc::clone(&board.store)));
-    let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(&board.rejections)));
+    let (journal, store) = (Arc::clone(&options.journal), Arc::clone(&board.store));
+    let watch_store = actix_rt::spawn(supervised("The watch over the store", move || {
+        watch_store(Arc::clone(&journal), Arc::clone(&store))
+    }));
+    let (journal, rejections) = (Arc::clone(&options.journal), Arc::clone(&board.rejections));
+    let watch = actix_rt::spawn(supervised("The watch over rejected entries", move || {
+        watch(Arc::clone(&journal), Arc::clone(&rejections))
+    }));
     let mut all_released = Box::pin(futures_util::future::join_all(released));
     let end = tokio::select! {
         _ = drain => {
@@ -353,6 +367,14 @@ async fn first_death(addresses: Vec<Addr<ShardActor>>, board: &Board) -> RunEnd 
 /// How often the shards' actors are looked at.
 const DEATH_CHECK: Duration = Duration::from_millis(500);
 
+/// Runs a task that has no end, and begins it again when it panicked: never silence.
+async fn supervised<F: Future<Output = ()>>(what: &'static str, task: impl Fn() -> F) {
+    while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
+        error!("{what} failed inside the service and begins again.");
+        tokio::time::sleep(HAND_OVER_RETRY).await;
+    }
+}
+
 /// Hands the common input over to the shards, for as long as the service runs.
 async fn hand_over(journal: Arc<dyn Journal>) {
     let mut failing = false;
@@ -393,7 +415,8 @@ mod tests {
     async fn shards_that_stopped_by_themselves_can_still_be_drained() {
         let (end, ended) = oneshot::channel();
         let board = Arc::new(Board::new(Vec::new()));
-        let mut handle = Handle { board, outage: Arc::default(), drain: None, ended: Some(ended) };
+        let mut handle =
+            Handle { board, outage: Arc::default(), cap: NodeCap::new(1), drain: None, ended: Some(ended) };
         drop(end.send(RunEnd::Died));
         handle.died().await;
         handle.drain().await;

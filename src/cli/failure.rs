@@ -122,6 +122,7 @@ impl CommandError for AppError {
             | Self::TokenKey(_)
             | Self::Mail(_)
             | Self::Authorities { .. }
+            | Self::RedisFile { .. }
             | Self::Embedded(JournalFileError::Shards { .. } | JournalFileError::ShardsOutOfRange { .. }) => EXIT_USAGE,
             Self::Listen { .. }
             | Self::Embedded(_)
@@ -157,6 +158,7 @@ impl CommandError for RedisStartError {
             | Self::Volatile
             | Self::Replica
             | Self::Format(_) => EXIT_FAILED,
+            Self::Node { source, .. } => source.exit_code(),
         }
     }
 }

@@ -10,8 +10,8 @@ use super::client::{Client, ClientBuildError};
 use super::credentials::{ADMIN_TOKEN, CredentialError, JOURNAL, TokenText, admin_token};
 use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
-use super::values::{InvalidJournal, parse_http_url, parse_journal, parse_prefix};
-use crate::app::{AppError, now};
+use super::values::{InvalidJournal, RedisFileArgs, parse_http_url, parse_journal, parse_prefix};
+use crate::app::{AppError, now, redis_tls};
 use crate::config::private::Sharing;
 use crate::config::{Compression, EMBEDDED_FILE, JournalConfig};
 use crate::journal::Journal;
@@ -34,6 +34,9 @@ pub struct JournalArgs {
     /// What every Redis key starts with
     #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
+    /// TLS to it
+    #[command(flatten)]
+    pub redis_files: RedisFileArgs,
 }
 
 impl JournalArgs {
@@ -148,7 +151,8 @@ impl TransportArgs {
     /// Both are asked for, the journal is not understood, or there is no client for the service.
     pub fn chosen(&self, workspace: &WorkspaceId) -> Result<Transport, CommandFailure> {
         let prefix = &self.journal.prefix;
-        match self.journal.named()?.as_deref().map(|text| parse_journal(text, prefix, true)).transpose()? {
+        let parse = |text: &str| self.journal.redis_files.with(parse_journal(text, prefix, true)?);
+        match self.journal.named()?.as_deref().map(parse).transpose()? {
             Some(JournalConfig::Redis { .. }) if self.server.server.is_some() => Err(TwoTransports.into()),
             Some(config @ JournalConfig::Redis { .. }) => Ok(Transport::Redis(config)),
             Some(JournalConfig::Embedded(Some(path))) if !path.is_file() => Err(InvalidJournal::NoFile { path }.into()),
@@ -163,11 +167,12 @@ impl TransportArgs {
 /// # Errors
 /// The store is away, or cannot be trusted.
 pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
-    let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
+    let JournalConfig::Redis { url, prefix, allow_volatile, files } = config else {
         return Err(InvalidJournal::Embedded.into());
     };
-    let options =
-        RedisOptions { url, prefix, shards: None, allow_volatile, compression: Compression::None, clock: now };
+    let tls = redis_tls(&url, &files)?;
+    let compression = Compression::None;
+    let options = RedisOptions { url, prefix, shards: None, allow_volatile, tls, compression, clock: now };
     Ok(Redis::connect(&options).await?)
 }
 
@@ -177,7 +182,8 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
 /// There is none, a service has it open, or it is away.
 pub async fn open_offline(args: &JournalArgs, data_dir: &Path) -> Result<Arc<dyn Journal>, CommandFailure> {
     let named = args.named()?;
-    match parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, true)? {
+    let parsed = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, true)?;
+    match args.redis_files.with(parsed)? {
         JournalConfig::Embedded(path) => {
             let path = path.unwrap_or_else(|| data_dir.join(EMBEDDED_FILE));
             if !path.is_file() {
@@ -207,7 +213,9 @@ impl CommandError for UnusedJournal {}
 /// The store is away, or holds another format.
 pub async fn stored_shards(config: &JournalConfig) -> Result<Option<u16>, CommandFailure> {
     match config {
-        JournalConfig::Redis { url, prefix, .. } => Ok(redis::stored_shards(url, prefix).await?),
+        JournalConfig::Redis { url, prefix, files, .. } => {
+            Ok(redis::stored_shards(url, prefix, &redis_tls(url, files)?).await?)
+        }
         JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded.into()),
     }
 }
@@ -217,8 +225,12 @@ mod tests {
     use super::*;
 
     fn chosen(url: Option<&str>) -> Result<Transport, CommandFailure> {
-        let journal =
-            JournalArgs { journal: Some("redis://h:1".to_owned()), journal_file: None, prefix: "outbound".to_owned() };
+        let journal = JournalArgs {
+            journal: Some("redis://h:1".to_owned()),
+            journal_file: None,
+            prefix: "outbound".to_owned(),
+            redis_files: RedisFileArgs::default(),
+        };
         let server = url.map(|url| url.parse().unwrap());
         let server = ServerArgs { server, data_dir: "/nonexistent".into(), admin_token_file: None };
         TransportArgs { journal, server }.chosen(&"acme".parse().unwrap())

@@ -53,6 +53,8 @@ pub(super) enum ProblemKind {
     InvalidWebhook,
     /// What is asked of a new token breaks a rule; `errors` tells which. No token is made.
     InvalidTokenRequest,
+    /// What is asked of a rotation breaks a rule; `errors` tells which. Nothing is rotated.
+    InvalidRotation,
     /// The message breaks a rule ([contract, section 1](crate::docs::contract#1-the-message-in)). Nothing is stored.
     InvalidMessage,
     /// A rejected entry is still not valid. It stays where it is.
@@ -127,6 +129,9 @@ impl ProblemKind {
             }
             Self::InvalidTokenRequest => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-token-request", "No token was made", None)
+            }
+            Self::InvalidRotation => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-rotation", "Nothing was rotated", None)
             }
             Self::InvalidMessage => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-message", "Invalid message, nothing was stored", None)
@@ -223,6 +228,12 @@ impl Problem {
         Self { kind: ProblemKind::InvalidTokenRequest, detail: detail.to_owned(), errors }
     }
 
+    /// Nothing is rotated for this reason.
+    pub(super) fn invalid_rotation(member: MemberError) -> Self {
+        let detail = "nothing was rotated: correct each member that stands in `errors` and send it again";
+        Self { kind: ProblemKind::InvalidRotation, detail: detail.to_owned(), errors: vec![member] }
+    }
+
     fn invalid_member(member: String, refusal: &Refusal) -> Self {
         Self::invalid_webhook(vec![MemberError { member, detail: refusal.to_string() }])
     }
@@ -296,6 +307,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
             Refusal::NoSecret => ProblemKind::NoSecret,
+            Refusal::NoSuchToken => ProblemKind::NotFound,
             Refusal::NoSecretKey => ProblemKind::NoSecretKey,
             Refusal::WorkspaceUnavailable => ProblemKind::WorkspaceUnavailable,
             Refusal::Internal => ProblemKind::Internal,

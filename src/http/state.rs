@@ -119,10 +119,8 @@ impl FacadeState {
         };
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_) | Action::RotateSecret | Action::RevokeTokens | Action::Forget | Action::Repair => {
-                facade.answer_wait
-            }
             Action::Test { .. } => facade.answer_wait + facade.timeout,
+            _ => facade.answer_wait,
         };
         let at = (facade.clock)();
         let mut command = Command { at, expires_at: at.plus(wait), by: by.to_owned(), action };

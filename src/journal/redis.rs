@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `…:meta` | `format` (1), `shards`, `sealing-key/<id>` (1) for each key that seals something |
+//! | `…:meta` | `format` (1), `shards`, `sealing-key/<id>` (1) for each key that seals something, `token-key`: a node and the mark of its token key |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
@@ -45,6 +45,7 @@ mod read;
 mod rejected;
 mod reply;
 mod script;
+mod sentinel;
 mod shard_connection;
 mod shared;
 mod source;
@@ -66,6 +67,7 @@ use crate::config::START_WAIT;
 
 pub use self::check::{RedisOptions, RedisStartError, stored_shards};
 pub use self::compression::compress;
+pub use self::connector::RedisTls;
 pub use self::keys::{PREFIX_MAX, is_prefix};
 
 /// A journal in Redis. Cheap to clone.
@@ -83,7 +85,7 @@ impl Redis {
         if !is_prefix(&options.prefix) {
             return Err(RedisStartError::Prefix(options.prefix.clone()));
         }
-        let connector = Arc::new(Connector::parse(&options.url).map_err(RedisStartError::Url)?);
+        let connector = Arc::new(Connector::parse(&options.url, &options.tls).map_err(RedisStartError::Url)?);
         let keys = Keys::new(&options.prefix);
         let shards = check::check(&connector, &keys, options, START_WAIT).await?;
         let shared = Arc::new(SharedConnections::new(Arc::clone(&connector)));

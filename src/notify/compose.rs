@@ -94,6 +94,7 @@ fn message_id(mail: &OwedMail, from: &Mailbox) -> String {
         MailKind::Disabled => "",
         MailKind::Warning => "warning.",
         MailKind::Recovered => "recovered.",
+        MailKind::Replaced => "replaced.",
     };
     format!("<{workspace}.{}.{kind}{}@{}>", mail.id.owed_by, mail.at.unix_ms(), from.email.domain())
 }
@@ -143,6 +144,7 @@ mod tests {
             recent: Vec::new(),
             errors_left: None,
             skipped: None,
+            by: None,
         }
     }
 

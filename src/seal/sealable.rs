@@ -100,6 +100,10 @@ impl Sealable for Event {
             | Self::MessagesSkipped(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
+            | Self::SecretViewed(_)
+            | Self::TokenMade(_)
+            | Self::TokenEnded(_)
+            | Self::SessionEnded(_)
             | Self::MailDeferred(_) => Ok(()),
         }
     }
@@ -110,8 +114,12 @@ impl Sealable for Command {
         match &mut self.action {
             Action::Save(save) | Action::Test { save: Some(save) } => save.visit(visit),
             Action::Test { save: None }
-            | Action::RotateSecret
+            | Action::RotateSecret { .. }
             | Action::RevokeTokens
+            | Action::NoteView
+            | Action::MakeToken(_)
+            | Action::EndToken { .. }
+            | Action::EndSession(_)
             | Action::Repair
             | Action::Forget => Ok(()),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::event::EndedBefore;
 use super::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use super::state::Summary;
 use super::time::Time;
@@ -41,7 +42,22 @@ pub enum Action {
     /// Keep what can be read of the workspace, whose journal contradicts itself.
     Repair,
     /// Make a new signing secret.
-    RotateSecret,
+    RotateSecret {
+        /// How long the present one is signed with too, in seconds; absent means [`super::policy::SECRET_OVERLAP`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overlap: Option<u64>,
+    },
+    /// Note that the caller looks at the signing secret.
+    NoteView,
+    /// Note a token that is made.
+    MakeToken(TokenGrant),
+    /// End one token.
+    EndToken {
+        /// Its id.
+        id: String,
+    },
+    /// End one session.
+    EndSession(EndedBefore),
     /// End every token and session of the workspace.
     RevokeTokens,
 }
@@ -51,8 +67,15 @@ impl Action {
     #[must_use]
     pub fn is_confidential(&self) -> bool {
         match self {
-            Self::Save(_) | Self::Test { save: Some(_) } | Self::RotateSecret => true,
-            Self::Test { save: None } | Self::Forget | Self::Repair | Self::RevokeTokens => false,
+            Self::Save(_) | Self::Test { save: Some(_) } | Self::RotateSecret { .. } => true,
+            Self::Test { save: None }
+            | Self::Forget
+            | Self::Repair
+            | Self::NoteView
+            | Self::MakeToken(_)
+            | Self::EndToken { .. }
+            | Self::EndSession(_)
+            | Self::RevokeTokens => false,
         }
     }
 
@@ -62,10 +85,21 @@ impl Action {
     pub fn takes_away(&self) -> bool {
         match self {
             Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
-            Self::Forget | Self::RevokeTokens => true,
-            Self::Test { .. } | Self::Repair | Self::RotateSecret => false,
+            Self::Forget | Self::RevokeTokens | Self::EndToken { .. } | Self::EndSession(_) => true,
+            Self::Test { .. } | Self::Repair | Self::RotateSecret { .. } | Self::NoteView | Self::MakeToken(_) => false,
         }
     }
+}
+
+/// A token that is made for somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenGrant {
+    /// Its id.
+    pub id: String,
+    /// Who gets it.
+    pub subject: String,
+    /// When it ends. Named unlike the command's own end, beside which it is written.
+    pub until: Time,
 }
 
 /// What to save. Checked by the facade before it is submitted.
@@ -176,6 +210,9 @@ pub enum Refusal {
     /// 404.
     #[error("the secret is made by the first save; PUT the webhook first")]
     NoSecret,
+    /// 404.
+    #[error("there is no such token that is known and opens anything; list the tokens, or end all of them")]
+    NoSuchToken,
     /// 503: what is confidential may not be written in plain text, and there is no key.
     #[error(
         "this node has no key to encrypt secrets with, and the others of this journal are encrypted; nothing was applied, the operator must give it one"

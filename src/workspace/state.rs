@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::AccessRecord;
 use super::confidential::Confidential;
 use super::configuration::{Configuration, SubscribedEvent, WebhookStatus};
 use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
@@ -47,6 +48,9 @@ pub struct State {
     /// The last mail that was owed to tell that it delivers again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered: Option<Mail>,
+    /// The last mail that was owed to an owner whose address was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Mail>,
     /// When errors switched it off that was saved since and has not delivered since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovering: Option<Time>,
@@ -62,6 +66,9 @@ pub struct State {
     /// How often the workspace's tokens were revoked: only those of this generation open it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub token_generation: u64,
+    /// What was made and ended to open the workspace, and who looked at its secret.
+    #[serde(default, skip_serializing_if = "AccessRecord::is_empty")]
+    pub access: AccessRecord,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -74,7 +81,8 @@ impl State {
     /// The streams' ids never fall back, so neither may the seq.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
+        let (token_generation, access) = (self.token_generation, self.access.emptied());
+        Self { seq: self.seq, forgotten: self.seq, token_generation, access, ..Self::default() }
     }
 
     /// The webhook's state in one word.
@@ -90,6 +98,7 @@ impl State {
             MailKind::Disabled => self.mail.as_ref(),
             MailKind::Warning => self.warning.as_ref(),
             MailKind::Recovered => self.recovered.as_ref(),
+            MailKind::Replaced => self.replaced.as_ref(),
         }
     }
 
@@ -99,6 +108,7 @@ impl State {
             MailKind::Disabled => &mut self.mail,
             MailKind::Warning => &mut self.warning,
             MailKind::Recovered => &mut self.recovered,
+            MailKind::Replaced => &mut self.replaced,
         }
     }
 

@@ -16,6 +16,7 @@ use outbound::journal::port::{
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
 use outbound::workspace::event::Event;
+use outbound::workspace::view::WebhookView;
 use outbound::workspace::{Policy, State, Time};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -162,6 +163,15 @@ impl Journal for FakeJournal {
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// A journal that says of every command that it was applied.
+pub(crate) fn applying() -> Arc<FakeJournal> {
+    let done = || {
+        let webhook = WebhookView::new(&"acme".parse().unwrap(), &State::default(), &Policy::default());
+        Ok(Answer::Done { webhook: webhook.into(), attempt: None, reason: None })
+    };
+    Arc::new(FakeJournal { submit: Box::new(done), ..FakeJournal::default() })
 }
 
 /// A store that is away, with a cause that no caller may see.

@@ -8,18 +8,18 @@ use axum::http::Request;
 use axum::http::request::Builder;
 use outbound::http::PublicOrigin;
 
-use crate::kit::{FakeJournal, Reply, TOKEN, call, facade, facade_at, working};
+use crate::kit::{FakeJournal, Reply, TOKEN, applying, call, facade, facade_at, working};
 
 const SCREEN: &str = "/workspaces/acme/outbound";
 const SESSION: &str = "/workspaces/acme/outbound/session";
 const END: &str = "/workspaces/acme/outbound/session/end";
 
 fn local() -> Router {
-    facade(Arc::<FakeJournal>::default(), working())
+    facade(applying(), working())
 }
 
 fn at(origin: PublicOrigin) -> Router {
-    facade_at(Arc::<FakeJournal>::default(), working(), origin)
+    facade_at(applying(), working(), origin)
 }
 
 fn https() -> PublicOrigin {

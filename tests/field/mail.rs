@@ -42,6 +42,7 @@ fn owed(to: &str) -> OwedMail {
         recent: Vec::new(),
         errors_left: None,
         skipped: None,
+        by: None,
     }
 }
 

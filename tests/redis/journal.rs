@@ -11,5 +11,8 @@ mod kit;
 mod lease;
 mod shard_connection;
 mod rejected;
+mod sentinel;
 mod source;
 mod start;
+mod tls;
+mod users;

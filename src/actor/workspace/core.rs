@@ -9,6 +9,7 @@ mod save_and_test;
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::error;
@@ -26,6 +27,7 @@ use crate::workspace::chat_queues::ChatQueues;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Save};
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
 use crate::workspace::event::{Event, MailId, Trigger};
+use crate::workspace::policy::SECRET_OVERLAP;
 use crate::workspace::time::Clock;
 use crate::workspace::view::WebhookView;
 use crate::workspace::{Confidential, Policy, State};
@@ -140,7 +142,7 @@ impl WorkspaceCore {
             if !self.chat_queues.has_room(&self.state, &self.context.policy) {
                 break;
             }
-            let may_start = self.unable_until.is_none_or(|until| now >= until);
+            let may_start = self.context.admission.takes_up() && self.unable_until.is_none_or(|until| now >= until);
             let place =
                 if may_start { self.context.admission.try_start(self.chat_queues.in_flight(), now) } else { None };
             // It begins only once a permit is taken: an entry that began without one would never be sent.
@@ -237,8 +239,12 @@ impl WorkspaceCore {
         }
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
-            Action::RotateSecret => self.rotate(&command),
+            Action::RotateSecret { overlap } => self.rotate(&command, *overlap),
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, (self.context.clock)())),
+            Action::NoteView => Ok(decide::note_view(&command.by, (self.context.clock)())),
+            Action::MakeToken(grant) => Ok(decide::make_token(grant, &command.by, (self.context.clock)())),
+            Action::EndToken { id } => decide::end_token(&self.state, id, &command.by, (self.context.clock)()),
+            Action::EndSession(session) => Ok(decide::end_session(&self.state, session)),
             Action::Test { .. } => return self.begin_test(id, command, out),
             Action::Forget => return self.forget(id, &command.by, out),
             // The shard repairs before it loads, so here nothing is damaged.
@@ -259,9 +265,10 @@ impl WorkspaceCore {
         out.steps.push(Step { settled_commands: vec![id], ..step });
     }
 
-    fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+    fn rotate(&self, command: &Command, overlap: Option<u64>) -> Result<Vec<Event>, Refusal> {
         let fresh = (self.context.fresh_secret)();
-        decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh)
+        let overlap = overlap.map_or(SECRET_OVERLAP, Duration::from_secs);
+        decide::rotate(&self.state, (self.context.clock)(), &command.by, &fresh, overlap)
     }
 
     /// Attempts under way go on; their outcomes are settled without a record. A test's caller is told
@@ -282,6 +289,7 @@ impl WorkspaceCore {
             by: &command.by,
             fresh_secret: &(self.context.fresh_secret)(),
             mails_begun: &self.mails_begun,
+            mail_server: self.context.policy.mail_server,
         };
         let mut save = save.clone();
         self.context.keyring.open(&self.id, &mut save).map_err(|error| {
@@ -309,6 +317,10 @@ impl WorkspaceCore {
 
     fn mail_result(&mut self, mail: MailId, result: MailResult, out: &mut Decided) {
         self.mails_begun.retain(|begun| *begun != mail);
+        if result == MailResult::NotBegun {
+            out.mail = Some((mail, MailNext::Wait));
+            return;
+        }
         let event = decide::mail(&self.state, mail, result, (self.context.clock)());
         if !matches!(event, Some(Event::MailDeferred(_))) {
             return self.mail_over(mail, event, out);

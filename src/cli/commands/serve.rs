@@ -18,7 +18,7 @@ use crate::cli::credentials::{
 use crate::cli::data_dir::{DataDir, DataDirError};
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal};
-use crate::cli::values::{is_plain_http, parse_http_url, parse_journal, parse_listen, parse_prefix};
+use crate::cli::values::{RedisFileArgs, is_plain_http, parse_http_url, parse_journal, parse_listen, parse_prefix};
 use crate::config::network::{AllowedNetwork, EgressRules, Network};
 use crate::config::private::Sharing;
 use crate::config::{
@@ -33,7 +33,8 @@ use crate::workspace::policy::Counting;
 #[command(after_help = AFTER_HELP)]
 pub struct ServeArgs {
     /// Where everything is remembered: embedded, embedded:PATH, redis://HOST:PORT, rediss://HOST:PORT (TLS),
-    /// redis+unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT or rediss+cluster://… [default: embedded]
+    /// redis+unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, these with
+    /// rediss for TLS [default: embedded]
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
     /// A file that holds what --journal would say, with a password that others must not see
@@ -42,6 +43,9 @@ pub struct ServeArgs {
     /// What every Redis key starts with
     #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
+    /// TLS to Redis
+    #[command(flatten)]
+    pub redis_files: RedisFileArgs,
     /// Node id, lock, admin token, token key and the embedded journal's file
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
     pub data_dir: PathBuf,
@@ -331,6 +335,7 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         None => args.journal.clone(),
     };
     let journal = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, args.allow_volatile_redis)?;
+    let journal = args.redis_files.with(journal)?;
     let compression = match (args.journal_compression, &journal) {
         (CompressionArg::None, _) => Compression::None,
         (CompressionArg::Zstd, JournalConfig::Redis { .. }) => Compression::Zstd,

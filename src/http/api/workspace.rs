@@ -13,8 +13,10 @@ use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::problems::{ADMIN_ONLY, COMMAND, READ, TOKEN, WORKSPACE};
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
+use crate::workspace::access::AccessDeed;
 use crate::workspace::command::Action;
 use crate::workspace::history::{self, ConfigurationChange};
+use crate::workspace::time::Time;
 use crate::workspace::view::WebhookView;
 
 /// Answers once nothing is stored any more; the same when nothing was.
@@ -47,8 +49,28 @@ pub(in crate::http) async fn repair(
 /// The changes.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct History {
-    /// Newest first, at most 100.
-    history: Vec<ConfigurationChange>,
+    /// Newest first: at most 100 changes, and apart from them tokens that were made or ended and looks at the signing
+    /// secret.
+    history: Vec<HistoryEntry>,
+}
+
+/// A change of the configuration, or a deed that changes nothing of it.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum HistoryEntry {
+    /// A change.
+    Change(Box<ConfigurationChange>),
+    /// Another deed.
+    Deed(AccessDeed),
+}
+
+impl HistoryEntry {
+    fn at(&self) -> Time {
+        match self {
+            Self::Change(change) => change.at,
+            Self::Deed(deed) => deed.at,
+        }
+    }
 }
 
 pub(in crate::http) async fn history(
@@ -56,7 +78,12 @@ pub(in crate::http) async fn history(
     scope: Scope,
 ) -> Result<Json<History>, Problem> {
     let events = state.reader.history(&scope.workspace).await?;
-    Ok(Json(History { history: history::changes(&events) }))
+    let access = state.reader.snapshot(&scope.workspace).await?.access;
+    let changes = history::changes(&events).into_iter().map(|change| HistoryEntry::Change(change.into()));
+    let mut history: Vec<HistoryEntry> = changes.chain(access.deeds().into_iter().map(HistoryEntry::Deed)).collect();
+    // Stable, so changes of one moment stay in their order.
+    history.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
+    Ok(Json(History { history }))
 }
 
 /// The calls of this resource.
@@ -65,8 +92,9 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
         ApiCall::get("/v1/workspaces/{workspace}/history", history)
             .named("listHistory", "Who changed what, and when")
             .says(
-                "The last 100 changes of the configuration, newest first. `by` is who holds the token, or `outbound` \
-                 where errors switched it off.",
+                "The last 100 changes of the configuration, newest first; among them who looked at the signing secret, \
+                 and the tokens that were made and ended. `by` is who holds the token, or `outbound` where errors \
+                 switched it off.",
             )
             .answers::<History>(200, "The changes", &[sample!("history", "Saved, then switched off by errors")])
             .refuses(&[TOKEN, WORKSPACE, READ]),

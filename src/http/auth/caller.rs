@@ -1,6 +1,7 @@
 //! Who calls the API, and which workspace is asked for. A `Bearer` token is the only proof that counts
 //! here: a cookie opens nothing below `/v1`, so no page of another site can use one there.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
@@ -108,8 +109,9 @@ pub(in crate::http) async fn named_workspace(
     state: &Arc<FacadeState>,
 ) -> Result<WorkspaceId, Problem> {
     // A segment that is no UTF-8 after decoding breaks the id's rule like any other.
-    let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| InvalidWorkspaceId)?;
-    Ok(id.parse()?)
+    let named = Path::<HashMap<String, String>>::from_request_parts(parts, state).await;
+    let Path(segments) = named.map_err(|_| InvalidWorkspaceId)?;
+    Ok(segments.get("workspace").ok_or(InvalidWorkspaceId)?.parse()?)
 }
 
 /// A workspace for whoever holds the admin token.
@@ -149,7 +151,7 @@ impl FacadeState {
     /// The claims, if their workspace's tokens were not revoked since.
     pub(in crate::http) async fn unrevoked(&self, claims: Claims) -> Result<Claims, AuthError> {
         let snapshot = self.reader.snapshot(&claims.ws).await.map_err(AuthError::Unread)?;
-        if snapshot.token_generation == claims.generation {
+        if snapshot.token_generation == claims.generation && !claims.has_ended(&snapshot.access) {
             Ok(claims)
         } else {
             Err(AuthError::Invalid(InvalidToken::Revoked))

@@ -73,6 +73,10 @@ const KINDS: &[(ProblemKind, &str)] = &[
         ProblemKind::InvalidTokenRequest,
         "no token was made: correct each member that stands in `errors` and send it again",
     ),
+    (
+        ProblemKind::InvalidRotation,
+        "nothing was rotated: correct each member that stands in `errors` and send it again",
+    ),
     (ProblemKind::InvalidMessage, "`direction` must be \"sent\" or \"received\""),
     (ProblemKind::StillInvalid, "the entry is still not valid: the message is not JSON"),
     (ProblemKind::InvalidQuery, "`after` must be the `next` of an earlier answer"),
@@ -109,6 +113,7 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
         match kind {
             ProblemKind::InvalidWebhook => value["errors"] = member_errors(),
             ProblemKind::InvalidTokenRequest => value["errors"] = token_errors(),
+            ProblemKind::InvalidRotation => value["errors"] = rotation_errors(),
             _ => {}
         }
         let example = ExampleBuilder::new().summary(title).value(Some(value)).build();
@@ -124,6 +129,10 @@ fn member_errors() -> Value {
 fn token_errors() -> Value {
     let detail = "must be a whole number and a unit, such as 12h or 30d, more than 0 and at most 365 days";
     json!([{"member": "ttl", "detail": detail}])
+}
+
+fn rotation_errors() -> Value {
+    json!([{"member": "overlap", "detail": "must be a whole number and a unit, such as 0s, 1h or 7d, at most 7 days"}])
 }
 
 /// The responses that the classes make, by status.

@@ -111,7 +111,10 @@ async fn save_and_test(State(state): State<Arc<FacadeState>>, submitted: Submitt
 /// A new signing secret.
 async fn rotate(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
     let session = submitted.session;
-    match state.submit(&session.scope.workspace, session.scope.caller.subject(), Action::RotateSecret).await {
+    match state
+        .submit(&session.scope.workspace, session.scope.caller.subject(), Action::RotateSecret { overlap: None })
+        .await
+    {
         Ok(_) => state.see(&session.scope.workspace, &format!("?{ROTATED}#secret")),
         Err(problem) => state.again(&session, None, problem).await,
     }
@@ -165,6 +168,9 @@ impl FacadeState {
         notice: Option<Notice>,
     ) -> Result<Html<String>, Problem> {
         let workspace = &session.scope.workspace;
+        if asked.value(SHOW) == Some("secret") {
+            self.note_view(&session.scope).await?;
+        }
         let reading = self.reader.workspace(workspace).await?;
         let events = self.reader.history(workspace).await?;
         let changes = history::changes(&events);

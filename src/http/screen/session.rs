@@ -121,7 +121,7 @@ impl FacadeState {
     }
 }
 
-fn put_cookie(response: &mut Response, cookie: &str) {
+pub(super) fn put_cookie(response: &mut Response, cookie: &str) {
     if let Ok(mut value) = HeaderValue::from_str(cookie) {
         value.set_sensitive(true);
         response.headers_mut().append(SET_COOKIE, value);

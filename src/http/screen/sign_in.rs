@@ -11,10 +11,10 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::session::NO_SESSION_HERE;
+use super::session::{NO_SESSION_HERE, put_cookie};
 use super::submitted::{Submitted, from_elsewhere};
 use crate::config::{SESSION_MAX, SIGN_IN_BODY_MAX, SIGN_IN_READ_TIMEOUT};
-use crate::http::auth::caller::{ADMIN, AuthError, Caller, named_workspace};
+use crate::http::auth::caller::{ADMIN, AuthError, Caller, Scope, named_workspace};
 use crate::http::auth::cookie::{removal, set_cookie};
 use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
@@ -24,6 +24,8 @@ use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
+use crate::workspace::command::Action;
+use crate::workspace::event::EndedBefore;
 
 /// The form's bound: whoever has no token yet sends it.
 const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
@@ -33,10 +35,26 @@ pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Reques
     state.begin(request).await.unwrap_or_else(|refused| refused)
 }
 
-/// Ends it: in this browser. What ends a session everywhere is revoking the workspace's tokens.
+/// Ends it, wherever its cookie has got to. Where that cannot be stored, this browser loses it all the same.
 pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
-    let Submitted { session, .. } = submitted;
-    state.to_screen(&session.scope.workspace, &removal(&state.facade.access.origin))
+    let Scope { caller, workspace } = submitted.session.scope;
+    let removal = removal(&state.facade.access.origin);
+    let ended = match &caller {
+        Caller::Workspace(claims) => claims.jti.clone().map(|id| EndedBefore {
+            id,
+            began: Time::from_unix_ms(claims.iat.saturating_mul(1_000)),
+            until: Time::from_unix_ms(claims.exp.saturating_mul(1_000)),
+        }),
+        Caller::Admin => None,
+    };
+    if let Some(session) = ended
+        && let Err(problem) = state.submit(&workspace, caller.subject(), Action::EndSession(session)).await
+    {
+        let mut response = state.trouble(&problem);
+        put_cookie(&mut response, &removal);
+        return response;
+    }
+    state.to_screen(&workspace, &removal)
 }
 
 impl FacadeState {
@@ -82,15 +100,15 @@ impl FacadeState {
     /// What the session of `caller` says.
     async fn session(&self, caller: Caller, workspace: &WorkspaceId, now: Time) -> Result<Claims, Problem> {
         let until = now.plus(SESSION_MAX).unix_seconds();
-        let (sub, generation, exp, adm) = match caller {
-            Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None),
+        let (sub, generation, exp, adm, tok) = match caller {
+            Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None, token.jti),
             Caller::Admin => {
                 let state = self.reader.snapshot(workspace).await?;
-                (ADMIN.to_owned(), state.token_generation, until, Some(self.facade.access.admin_seal()))
+                (ADMIN.to_owned(), state.token_generation, until, Some(self.facade.access.admin_seal()), None)
             }
         };
         let jti = Some((self.facade.fresh_id)().simple().to_string());
         let (aud, ws, iat) = (Audience::Screen, workspace.clone(), now.unix_seconds());
-        Ok(Claims { aud, ws, sub, generation, iat, exp, jti, adm })
+        Ok(Claims { aud, ws, sub, generation, iat, exp, jti, adm, tok })
     }
 }

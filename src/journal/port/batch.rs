@@ -128,4 +128,7 @@ pub struct OwedMail {
     /// Messages that were not sent while it was off, when it delivers again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<u64>,
+    /// Who replaced the owner's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }

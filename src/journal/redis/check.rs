@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError};
+use redis::{ConnectionInfo, ErrorKind, RedisError};
 use tokio::time::Instant;
 
-use super::connection::{Backoff, Connection};
-use super::connector::Connector;
+use super::connection::{Backoff, Connection, open};
+use super::connector::{Connector, RedisTls};
 use super::error::{ErrorClass, classify, timed_out, unexpected};
 use super::keys::{Keys, PREFIX_MAX};
 use super::reply;
@@ -22,7 +22,7 @@ const VERSION_MIN: u32 = 7;
 /// How to reach Redis and what to expect there.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://a,b,c` or `rediss+cluster://a,b,c`.
+    /// `redis://`, `redis+unix://`, `redis+cluster://a,b,c` or `redis+sentinel://a,b,c/NAME`; `rediss…` for TLS.
     pub url: String,
     /// What every key begins with.
     pub prefix: String,
@@ -30,6 +30,8 @@ pub struct RedisOptions {
     pub shards: Option<u16>,
     /// Accept a Redis that evicts keys or forgets them at a restart.
     pub allow_volatile: bool,
+    /// What TLS needs.
+    pub tls: RedisTls,
     /// How new attempts are stored.
     pub compression: Compression,
     /// The wall clock, for the time of rejected entries and for how long a command is waited for.
@@ -41,8 +43,8 @@ pub struct RedisOptions {
 pub enum RedisStartError {
     /// The URL cannot be read.
     #[error(
-        "the Redis URL of --journal cannot be used: write redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH or \
-         redis+cluster://HOST:PORT,HOST:PORT; the cause says what is wrong with it"
+        "the Redis URL of --journal cannot be used: write redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, \
+         redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME; the cause says what is wrong with it"
     )]
     Url(#[source] RedisError),
     /// The prefix cannot be used.
@@ -81,7 +83,7 @@ pub enum RedisStartError {
     NoTls(String, #[source] RedisError),
     /// The certificate convinces nobody.
     #[error(
-        "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL"
+        "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL, or name the authority with --redis-ca"
     )]
     Certificate(String, #[source] RedisError),
     /// Something else answers.
@@ -135,9 +137,25 @@ pub enum RedisStartError {
         /// What was asked for.
         asked: u16,
     },
+    /// One of several nodes.
+    #[error("the node {place} of this cluster cannot be used")]
+    Node {
+        /// Host and port.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<RedisStartError>,
+    },
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),
+}
+
+impl RedisStartError {
+    /// The same, with the node's place when there are several.
+    fn at(self, node: &ConnectionInfo, nodes: usize) -> Self {
+        if nodes < 2 { self } else { Self::Node { place: node.addr().to_string(), source: Box::new(self) } }
+    }
 }
 
 /// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
@@ -145,8 +163,8 @@ pub enum RedisStartError {
 ///
 /// # Errors
 /// [`RedisStartError`]: not reachable, or what is stored is of another format.
-pub async fn stored_shards(url: &str, prefix: &str) -> Result<Option<u16>, RedisStartError> {
-    let connector = Connector::parse(url).map_err(RedisStartError::Url)?;
+pub async fn stored_shards(url: &str, prefix: &str, tls: &RedisTls) -> Result<Option<u16>, RedisStartError> {
+    let connector = Connector::parse(url, tls).map_err(RedisStartError::Url)?;
     let keys = Keys::new(prefix);
     let mut connection = first_connection(&connector, &keys.meta(), START_WAIT).await?;
     let known = read_meta(&mut connection, &keys).await?;
@@ -164,7 +182,14 @@ pub(super) async fn check(
         return Err(RedisStartError::ShardsRange(asked));
     }
     let mut connection = first_connection(connector, &keys.meta(), wait).await?;
-    check_server(&mut connection, connector.is_cluster(), options).await?;
+    let primaries = connector.primaries().await.map_err(RedisStartError::Refused)?;
+    for primary in &primaries {
+        // Each keeps shards of its own: one that forgets is enough to lose something.
+        let at = |error: RedisStartError| error.at(primary, primaries.len());
+        let mut connection = open(primary).await.map_err(RedisStartError::Refused).map_err(at)?;
+        check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
+        check_user(&mut connection, &primary.addr().to_string()).await;
+    }
     fix_meta(&mut connection, connector, keys, options.shards).await
 }
 
@@ -285,6 +310,25 @@ async fn check_server(
         return Err(RedisStartError::Volatile);
     }
     Ok(())
+}
+
+/// Warns where the user may do everything: whoever has its password can redirect webhooks and read secrets.
+async fn check_user(connection: &mut Connection, place: &str) {
+    let mut dry_run = redis::cmd("ACL");
+    // Nothing that the service needs; a user with least privilege may not even ask.
+    dry_run.arg("WHOAMI");
+    let Ok(user) = connection.call(&dry_run, STORE_TIMEOUT).await.and_then(reply::text) else { return };
+    let mut ask = redis::cmd("ACL");
+    ask.arg("DRYRUN").arg(&user).arg("FLUSHALL");
+    let may = connection.call(&ask, STORE_TIMEOUT).await.and_then(reply::text);
+    if may.is_ok_and(|answer| answer == "OK") {
+        tracing::warn!(
+            place,
+            user,
+            "The service's Redis user may do everything, and so may whoever else logs in so: redirect webhooks, read \
+             secrets. Use the users of redis/users.acl."
+        );
+    }
 }
 
 /// Whether snapshots are taken. Where CONFIG is forbidden nobody can tell, which counts as no.

@@ -88,7 +88,7 @@ fn slot_range(seed: &ConnectionInfo, range: Value) -> Result<SlotRange, RedisErr
 }
 
 /// The node's address, reached as the seed is. A node that does not know its own name is the seed's host.
-fn address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+pub(super) fn address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     let is_known = !host.is_empty() && host != "?";
     match seed {
         ConnectionAddr::TcpTls { host: own, insecure, tls_params, .. } => ConnectionAddr::TcpTls {

@@ -113,6 +113,11 @@ impl Journal for Redis {
         noted.map_err(|error| error::store_error("noting which key seals", error))
     }
 
+    async fn note_token_key(&self, node: &str, mark: &str) -> Result<Option<String>, StoreError> {
+        let other = walk::note_token_key(&self.inner, node, mark).await;
+        other.map_err(|error| error::store_error("noting the token key", error))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         // The nodes of a cluster are many fewer than its shards; one Redis needs one question.
         let questions = if self.inner.connector.is_cluster() { CLUSTER_QUESTIONS_MAX } else { 1 };

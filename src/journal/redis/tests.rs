@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redis::Value;
 use support::redis_server::RedisServer;
 
-use super::{Redis, RedisOptions, RedisStartError, check, reply};
+use super::{Redis, RedisOptions, RedisStartError, RedisTls, check, reply};
 use crate::config::Compression;
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
@@ -86,6 +86,7 @@ fn options(url: &str) -> RedisOptions {
         prefix: "outbound".to_owned(),
         shards: Some(SHARDS),
         allow_volatile: false,
+        tls: RedisTls::default(),
         compression: Compression::None,
         clock: crate::app::now,
     }
@@ -206,7 +207,7 @@ async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
 #[tokio::test]
 async fn a_start_without_redis_ends_after_its_wait_and_says_what_to_check() {
     let options = options("redis://127.0.0.1:1");
-    let (server, wait) = (Connector::parse(&options.url).unwrap(), Duration::from_millis(100));
+    let (server, wait) = (Connector::parse(&options.url, &options.tls).unwrap(), Duration::from_millis(100));
     let refused = check::check(&server, &Keys::new("outbound"), &options, wait).await.unwrap_err();
     assert!(matches!(refused, RedisStartError::Unreachable { .. }));
     assert!(

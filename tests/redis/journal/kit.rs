@@ -9,7 +9,7 @@ use outbound::config::Compression;
 use outbound::journal::Journal;
 use outbound::journal::codec;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardConnection, Step, StoredEvent};
-use outbound::journal::redis::{Redis, RedisOptions};
+use outbound::journal::redis::{Redis, RedisOptions, RedisTls};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
 use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Save};
@@ -27,6 +27,7 @@ pub(crate) fn options(url: &str) -> RedisOptions {
         prefix: "outbound".to_owned(),
         shards: Some(1),
         allow_volatile: false,
+        tls: RedisTls::default(),
         compression: Compression::None,
         clock: now,
     }

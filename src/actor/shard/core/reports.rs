@@ -83,6 +83,7 @@ impl ShardCore {
         match next {
             MailNext::Send => self.actions.extend(self.mails.send(workspace, mail).map(ShardAction::SendMail)),
             MailNext::Later => self.mails.later(workspace, mail, now),
+            MailNext::Wait => self.mails.wait(workspace, mail, now),
             // Removed once that is durable: until then a reload would find it owed and send it again.
             MailNext::Over => {}
         }

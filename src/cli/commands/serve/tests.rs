@@ -71,8 +71,12 @@ fn every_flag_reaches_the_configuration() {
         "--mail-recovered",
     ])
     .unwrap();
-    let redis =
-        JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
+    let redis = JournalConfig::Redis {
+        url: "redis://127.0.0.1:6379".into(),
+        prefix: "eu".into(),
+        allow_volatile: true,
+        files: Default::default(),
+    };
     assert_eq!((config.journal, config.compression), (redis, Compression::Zstd));
     assert_eq!(
         config.reach.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
