@@ -1,14 +1,12 @@
 //! Signing in to the screen and out of it, and what a session is good for.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::request::Builder;
 use outbound::http::PublicOrigin;
 
-use crate::kit::{FakeJournal, Reply, TOKEN, applying, call, facade, facade_at, working};
+use crate::kit::{Reply, TOKEN, applying, call, facade, facade_at, working};
 
 const SCREEN: &str = "/workspaces/acme/outbound";
 const SESSION: &str = "/workspaces/acme/outbound/session";

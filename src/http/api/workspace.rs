@@ -16,7 +16,6 @@ use crate::http::state::FacadeState;
 use crate::workspace::access::AccessDeed;
 use crate::workspace::command::Action;
 use crate::workspace::history::{self, ConfigurationChange};
-use crate::workspace::time::Time;
 use crate::workspace::view::WebhookView;
 
 /// Answers once nothing is stored any more; the same when nothing was.
@@ -49,28 +48,12 @@ pub(in crate::http) async fn repair(
 /// The changes.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct History {
-    /// Newest first: at most 100 changes, and apart from them tokens that were made or ended and looks at the signing
-    /// secret.
-    history: Vec<HistoryEntry>,
-}
-
-/// A change of the configuration, or a deed that changes nothing of it.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-enum HistoryEntry {
-    /// A change.
-    Change(Box<ConfigurationChange>),
-    /// Another deed.
-    Deed(AccessDeed),
-}
-
-impl HistoryEntry {
-    fn at(&self) -> Time {
-        match self {
-            Self::Change(change) => change.at,
-            Self::Deed(deed) => deed.at,
-        }
-    }
+    /// Newest first, at most 100.
+    history: Vec<ConfigurationChange>,
+    /// What was done with what opens the workspace, newest first, bounded apart: tokens that were made and ended, and
+    /// who looked at the signing secret. Left out where nothing was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    access: Vec<AccessDeed>,
 }
 
 pub(in crate::http) async fn history(
@@ -78,12 +61,8 @@ pub(in crate::http) async fn history(
     scope: Scope,
 ) -> Result<Json<History>, Problem> {
     let events = state.reader.history(&scope.workspace).await?;
-    let access = state.reader.snapshot(&scope.workspace).await?.access;
-    let changes = history::changes(&events).into_iter().map(|change| HistoryEntry::Change(change.into()));
-    let mut history: Vec<HistoryEntry> = changes.chain(access.deeds().into_iter().map(HistoryEntry::Deed)).collect();
-    // Stable, so changes of one moment stay in their order.
-    history.sort_by_key(|entry| std::cmp::Reverse(entry.at()));
-    Ok(Json(History { history }))
+    let access = state.reader.snapshot(&scope.workspace).await?.access.deeds();
+    Ok(Json(History { history: history::changes(&events), access }))
 }
 
 /// The calls of this resource.
@@ -92,7 +71,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
         ApiCall::get("/v1/workspaces/{workspace}/history", history)
             .named("listHistory", "Who changed what, and when")
             .says(
-                "The last 100 changes of the configuration, newest first; among them who looked at the signing secret, \
+                "The last 100 changes of the configuration, newest first; beside them who looked at the signing secret, \
                  and the tokens that were made and ended. `by` is who holds the token, or `outbound` where errors \
                  switched it off.",
             )
