@@ -48,6 +48,15 @@ local function bound(key, bytes)
   return deleted
 end
 
+local function drop_mails(begin)
+  for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
+    -- A workspace id may hold colons, so what follows must be nothing but the seq.
+    if string.sub(field, 1, #begin) == begin and string.find(field, '^%d+$', #begin + 1) then
+      redis.call('HDEL', KEYS[5], field)
+    end
+  end
+end
+
 local operations = {
   -- key, id, field (e, or z for one that is compressed), event
   attempt = function(i)
@@ -64,13 +73,7 @@ local operations = {
     -- Trimmed and not deleted: the last ids stay, so no seq is given twice.
     redis.call('XTRIM', KEYS[tonumber(ARGV[i])], 'MAXLEN', '0')
     redis.call('XTRIM', KEYS[tonumber(ARGV[i + 1])], 'MAXLEN', '0')
-    local begin = ARGV[i + 2]
-    for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
-      -- A workspace id may hold colons, so what follows must be nothing but the seq.
-      if string.sub(field, 1, #begin) == begin and string.find(field, '^%d+$', #begin + 1) then
-        redis.call('HDEL', KEYS[5], field)
-      end
-    end
+    drop_mails(ARGV[i + 2])
     return i + 3
   end,
   -- key of attempts
@@ -78,6 +81,22 @@ local operations = {
     -- Trimmed and not deleted: the last id stays.
     redis.call('XTRIM', KEYS[tonumber(ARGV[i])], 'MAXLEN', '0')
     return i + 1
+  end,
+  -- the same for keys that may be of another type or remember another id; `reach` follows behind the events
+  anew = function(i)
+    redis.call('DEL', KEYS[tonumber(ARGV[i])], KEYS[tonumber(ARGV[i + 1])])
+    drop_mails(ARGV[i + 2])
+    return i + 3
+  end,
+  -- key of events that begin anew, the id after which they go on
+  reach = function(i)
+    local key = KEYS[tonumber(ARGV[i])]
+    if redis.call('EXISTS', key) == 1 then
+      redis.call('XSETID', key, ARGV[i + 1])
+    else
+      redis.call('XADD', key, 'MAXLEN', '0', ARGV[i + 1], 'e', '')
+    end
+    return i + 2
   end,
   -- key, value
   set = function(i)

@@ -1,8 +1,8 @@
 //! Wiring: what is started in which order, and how it ends.
 //!
 //! Start: listening socket (a port in use is the most common mistake and the cheapest to find),
-//! journal, mailer, shards, facade. End: the facade stops taking requests and finishes those it has,
-//! while the shards still answer their commands; then the shards drain; the journal closes last.
+//! journal, mailer, shards, facade. End: no message is attempted any more; the facade stops taking requests and finishes
+//! those it has, while the shards still answer their commands; then the shards drain; the journal closes last.
 
 mod log_walk;
 
@@ -10,27 +10,32 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
 use crate::config::{
-    Config, DescriptorShares, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, ShardSet, TRANSACTION_ATTEMPTS_MIN,
+    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles, ShardSet,
+    TRANSACTION_ATTEMPTS_MIN,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
 use crate::journal::Journal;
 use crate::journal::embedded::{self, Embedded};
 use crate::journal::port::{NodeRecord, StoreError};
-use crate::journal::redis::{self, Redis, RedisOptions};
+use crate::journal::redis::{self, Redis, RedisOptions, RedisTls};
 use crate::notify::{self, Mailer, TestMail};
 use crate::workspace::Time;
 use crate::workspace::decide::MailResult;
+
+pub mod sealing;
 
 /// The service, started and listening, but not answering requests yet.
 pub struct App {
@@ -79,6 +84,9 @@ pub enum AppError {
     /// Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] redis::RedisStartError),
+    /// A key is missing that something is sealed with.
+    #[error(transparent)]
+    Sealing(#[from] sealing::SealingError),
     /// The mail settings cannot be used.
     #[error(transparent)]
     Mail(#[from] notify::MailerError),
@@ -88,6 +96,16 @@ pub enum AppError {
         file.display()
     )]
     Authorities {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// A file for TLS to Redis cannot be used.
+    #[error("{flag} {}: {detail}; name a readable file in PEM form", file.display())]
+    RedisFile {
+        /// The flag that names it.
+        flag: &'static str,
         /// The file.
         file: PathBuf,
         /// Why.
@@ -149,7 +167,7 @@ impl App {
     /// # Errors
     /// See [`AppError`]; nothing keeps running.
     pub async fn start(
-        config: Config,
+        mut config: Config,
         (listener, address): (TcpListener, SocketAddr),
         credentials: &Credentials<'_>,
         node: &str,
@@ -172,6 +190,8 @@ impl App {
             secret_keys: config.keyring.prints(),
             ..record(&config, journal.shards(), node, address)?
         };
+        config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys).await?;
+        tell_token_keys(&*journal, node, &access.key.mark()).await;
         let shares = DescriptorShares::of(config.descriptors, journal.shards());
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
@@ -256,6 +276,7 @@ impl App {
                 // Whoever supervises the process starts it again; a service that cannot write is of no use to anybody.
                 why = watched.failed() => ended = Err(AppError::Journal(why)),
             }
+            shards.stop_taking_up();
         };
         http::serve(listener, http::router(facade), strangers_max, stop).await;
         shards.drain().await;
@@ -296,10 +317,27 @@ fn test_mails(mailer: Mailer) -> SendTestMail {
             match mailer.send_test(&mail).await {
                 MailResult::Sent => Ok(()),
                 MailResult::Refused(why) | MailResult::Later(why) => Err(why),
+                MailResult::NotBegun => {
+                    Err("the mail server is busy with other mails; try again in a minute".to_owned())
+                }
             }
         };
         sent.boxed()
     })
+}
+
+/// Warns where another node signs tokens with another key. That it cannot be told keeps nobody from starting.
+async fn tell_token_keys(journal: &dyn Journal, node: &str, mark: &str) {
+    match journal.note_token_key(node, mark).await {
+        Ok(Some(other)) => warn!(
+            node,
+            other,
+            "The nodes {node} and {other} have different token keys: what one of them made opens nothing at the other. \
+             Give both the same OUTBOUND_TOKEN_KEY."
+        ),
+        Ok(None) => {}
+        Err(error) => debug!(error = &error as &dyn std::error::Error, "The token key is not noted."),
+    }
 }
 
 /// The mailer that the configuration asks for.
@@ -334,15 +372,67 @@ fn mail_roots(file: Option<&Path>) -> Result<RootCertStore, AppError> {
     Ok(roots)
 }
 
+/// What TLS to the Redis at `url` needs: nothing without it, else the system's certificate authorities and those of
+/// the files, and our own certificate.
+///
+/// # Errors
+/// [`AppError::RedisFile`].
+pub fn redis_tls(url: &str, files: &RedisFiles) -> Result<RedisTls, AppError> {
+    if !url.starts_with("rediss") {
+        return Ok(RedisTls::default());
+    }
+    deliver::install_crypto();
+    let unusable = |flag, file: &Path, detail: String| AppError::RedisFile { flag, file: file.to_owned(), detail };
+    let mut authorities = deliver::platform_certificates();
+    if let Some(file) = &files.authorities {
+        let found = certificates(file).map_err(|detail| unusable("--redis-ca", file, detail))?;
+        authorities.extend(found);
+    }
+    let identity = files.identity.as_ref().map(|(certificate, key)| {
+        certificates(certificate).map_err(|detail| unusable("--redis-cert", certificate, detail))?;
+        PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--redis-key", key, error.to_string()))?;
+        let read = |flag, file: &Path| std::fs::read(file).map_err(|error| unusable(flag, file, error.to_string()));
+        Ok::<_, AppError>((read("--redis-cert", certificate)?, read("--redis-key", key)?))
+    });
+    let authorities = (!authorities.is_empty()).then(|| pem(&authorities));
+    Ok(RedisTls { authorities, identity: identity.transpose()? })
+}
+
+/// The certificates of a file, at least one.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let mut usable = RootCertStore::empty();
+    for certificate in &found {
+        usable.add(certificate.clone()).map_err(|error| error.to_string())?;
+    }
+    if found.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(found) }
+}
+
+fn pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
+    let mut text = String::new();
+    for certificate in certificates {
+        let base64 = STANDARD.encode(certificate);
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in base64.as_bytes().chunks(64) {
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        }
+        text.push_str("-----END CERTIFICATE-----\n");
+    }
+    text.into_bytes()
+}
+
 /// Opens the journal; the second value is what its keys start with.
 async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
     Ok(match &config.journal {
         JournalConfig::Embedded(path) => {
-            let path = path.clone().unwrap_or_else(|| config.data_dir.join("outbound.redb"));
+            let path = path.clone().unwrap_or_else(|| config.data_dir.join(EMBEDDED_FILE));
             (Arc::new(Embedded::open(&path, config.shards, now)?), "outbound".to_owned())
         }
-        JournalConfig::Redis { url, prefix, allow_volatile } => {
+        JournalConfig::Redis { url, prefix, allow_volatile, files } => {
             let options = RedisOptions {
+                tls: redis_tls(url, files)?,
                 url: url.clone(),
                 prefix: prefix.clone(),
                 shards: config.shards,

@@ -21,7 +21,8 @@ pub mod transport;
 pub mod values;
 
 use commands::{
-    attempts, completions, demo, discard, nodes, publish, receive, rejected, serve, shard, token, workspaces,
+    attempts, completions, demo, discard, nodes, publish, receive, rejected, repair, reseal, serve, shard, token,
+    workspaces,
 };
 use failure::CommandFailure;
 
@@ -60,6 +61,10 @@ pub enum CliCommand {
     Nodes(nodes::NodesArgs),
     /// Make a token that opens one workspace, or end them all
     Token(token::TokenArgs),
+    /// Keep what can be read of a workspace that cannot be loaded
+    Repair(repair::RepairArgs),
+    /// Encrypt every workspace's secrets with today's key, while no service runs
+    Reseal(reseal::ResealArgs),
     /// Print the stream that a workspace's messages belong to
     Shard(shard::ShardArgs),
     /// Print what your shell needs to complete commands and flags
@@ -82,6 +87,8 @@ impl CliCommand {
             | Self::Rejected(_)
             | Self::Nodes(_)
             | Self::Token(_)
+            | Self::Repair(_)
+            | Self::Reseal(_)
             | Self::Shard(_)
             | Self::Completions(_) => "info",
         }
@@ -141,6 +148,8 @@ pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailur
         CliCommand::Rejected(args) => rejected::run(&args, out),
         CliCommand::Nodes(args) => nodes::run(&args, out),
         CliCommand::Token(args) => token::run(&args, out),
+        CliCommand::Repair(args) => repair::run(&args, out),
+        CliCommand::Reseal(args) => reseal::run(&args, out),
         CliCommand::Shard(args) => shard::run(&args, out),
         CliCommand::Completions(args) => completions::run(&args, Cli::command(), out),
     }

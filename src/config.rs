@@ -20,6 +20,7 @@ mod facade;
 pub mod network;
 mod shard_set;
 mod source;
+pub mod private;
 
 pub use descriptors::{
     DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
@@ -292,6 +293,8 @@ pub const UNABLE_PAUSES: Pauses = Pauses { first: Duration::from_millis(100), mo
 pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Hand-overs at a time, a node.
 pub const MAILS_AT_ONCE: usize = 4;
+/// How long a mail waits that found other mails being handed over: it has not begun meanwhile.
+pub const MAIL_TURN_WAIT: Duration = Duration::from_millis(500);
 /// Pauses between tries of one mail.
 pub const MAIL_BACKOFF: Pauses = Pauses { first: Duration::from_secs(5), most: Duration::from_secs(30 * 60) };
 
@@ -343,6 +346,8 @@ pub struct Config {
     pub mail: Option<MailConfig>,
     /// Seals what is confidential wherever it rests; without a key nothing is sealed.
     pub keyring: Arc<Keyring>,
+    /// Keys that something may be sealed with and that this node may start without, by id.
+    pub without_keys: Vec<String>,
     /// Where the facade listens.
     pub listen: std::net::SocketAddr,
     /// The facade's address as the outside sees it, for links.
@@ -376,6 +381,9 @@ impl Default for NameSource {
     }
 }
 
+/// The embedded journal's file in the data directory.
+pub const EMBEDDED_FILE: &str = "outbound.redb";
+
 /// How the log of attempts is stored in Redis. Both forms are always read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
@@ -403,7 +411,8 @@ pub enum Durability {
 pub enum JournalConfig {
     /// One file; `None` is `outbound.redb` in the data directory.
     Embedded(Option<PathBuf>),
-    /// One Redis (`redis://`, `rediss://`) or the seeds of a cluster (`redis+cluster://a,b,c`).
+    /// One Redis (`redis://`, `rediss://`), the seeds of a cluster (`redis+cluster://a,b,c`) or sentinels
+    /// (`redis+sentinel://a,b,c/NAME`).
     Redis {
         /// The URL as given.
         url: String,
@@ -411,7 +420,18 @@ pub enum JournalConfig {
         prefix: String,
         /// Run even if Redis may forget (eviction on, no persistence).
         allow_volatile: bool,
+        /// What TLS needs, for `rediss`.
+        files: RedisFiles,
     },
+}
+
+/// Files in PEM form for TLS to Redis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisFiles {
+    /// Certificate authorities that count beside the system's.
+    pub authorities: Option<PathBuf>,
+    /// Our own certificate, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// How mails leave.

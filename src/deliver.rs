@@ -28,7 +28,7 @@ mod clock_check;
 
 pub use canary::Canary;
 pub use clock_check::{ClockCheck, ClockOffsets};
-pub use connection::{install_crypto, platform_roots};
+pub use connection::{install_crypto, platform_certificates, platform_roots};
 pub use courier::{AttemptOutcome, Courier, CourierError, CourierOptions, Egress, Post, PostResult};
 pub use guard::{Barrier, Forbidden, Guard, InvalidUrl, parse_endpoint};
 pub use outage::{OUTAGE, Outage};

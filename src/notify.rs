@@ -132,7 +132,7 @@ impl Mailer {
     }
 
     /// Hands one mail over and says what the mail server made of it: at most [`MailerOptions::timeout`]
-    /// later, and as much again when it must wait for its turn. `mail` is what the outbox stores: a
+    /// later; where as many are being handed over as may be, it is not begun. `mail` is what the outbox stores: a
     /// repeated call with it carries the same Message-ID.
     pub async fn send(&self, mail: &OwedMail) -> MailResult {
         self.send_composed(compose(mail, &self.0.from, self.0.public_url.as_deref())).await
@@ -149,9 +149,7 @@ impl Mailer {
             Ok(composed) => composed,
             Err(error) => return MailResult::Refused(format!("{error}.")),
         };
-        let Ok(Ok(_turn)) = timeout(mailer.timeout, mailer.turns.acquire()).await else {
-            return MailResult::Later("Other mails are still being handed over.".to_owned());
-        };
+        let Ok(_turn) = mailer.turns.try_acquire() else { return MailResult::NotBegun };
         match timeout(mailer.timeout, mailer.hand_over(composed)).await {
             Ok(result) => result,
             Err(_) => MailResult::Later(format!(

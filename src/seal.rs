@@ -27,5 +27,5 @@ mod sealable;
 #[cfg(test)]
 mod tests;
 
-pub use keyring::{InvalidKeys, Keyring, Nonces, Seal, UnsealError};
+pub use keyring::{InvalidKeys, Keyring, Nonces, Seal, UnsealError, keys_of};
 pub use sealable::{ConfidentialField, Sealable};

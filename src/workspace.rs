@@ -11,6 +11,7 @@
 //! sees of it ([`view`], [`history`], [`explain`], [`redirect`]).
 
 pub mod command;
+pub mod access;
 pub mod confidential;
 pub mod configuration;
 pub mod decide;

@@ -37,7 +37,7 @@ pub(crate) fn secret() -> Secret {
 /// A workspace whose webhook was saved.
 pub(crate) fn state() -> State {
     let secret = Confidential::from(SECRET.to_owned());
-    let context = SaveContext { at: NOW, by: "admin", fresh_secret: &secret, mails_begun: &[] };
+    let context = SaveContext { at: NOW, by: "admin", fresh_secret: &secret, mails_begun: &[], mail_server: false };
     let save = Save { url: Some(URL.to_owned()), ..Save::default() };
     let mut state = State::default();
     for event in decide::save(&state, &save, &context).expect("a save that may be") {

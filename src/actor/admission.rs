@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,11 +18,19 @@ pub(super) struct NodeCap {
     in_flight: AtomicUsize,
     /// Workspaces that have entries waiting or in flight.
     busy: AtomicUsize,
+    /// The service is ending: messages wait for the next one.
+    ends: AtomicBool,
 }
 
 impl NodeCap {
     pub(super) fn new(cap: usize) -> Arc<Self> {
-        Arc::new(Self { cap: cap.max(1), in_flight: AtomicUsize::new(0), busy: AtomicUsize::new(0) })
+        let (in_flight, busy, ends) = Default::default();
+        Arc::new(Self { cap: cap.max(1), in_flight, busy, ends })
+    }
+
+    /// No message is attempted any more; tests, whose callers wait, still are.
+    pub(super) fn end(&self) {
+        self.ends.store(true, Ordering::Relaxed);
     }
 
     /// Takes a place for a workspace that has `own` attempts in flight. Above three quarters of the cap
@@ -101,6 +109,11 @@ impl Admission {
 
     pub(super) fn set_unanswered(&self, since: Option<Instant>) {
         self.unanswered_since.set(since);
+    }
+
+    /// Whether messages are attempted.
+    pub(super) fn takes_up(&self) -> bool {
+        !self.cap.ends.load(Ordering::Relaxed)
     }
 
     /// Whether an attempt may start at `now`.

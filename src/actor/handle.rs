@@ -1,10 +1,12 @@
 //! The way in: starts the actix system on a thread of its own, and drains it.
 
 use std::error::Error;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use actix::Actor as _;
 use actix_rt::{Arbiter, System};
+use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::error;
@@ -18,6 +20,7 @@ use crate::actor::rejections::watch;
 use crate::actor::shard_host::ShardHost;
 use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
+use crate::config::HAND_OVER_RETRY;
 use crate::deliver::{self, ClockCheck, Courier, Outage};
 use crate::workspace::time::Clock;
 use crate::workspace::view::ReadWaiting;
@@ -28,6 +31,7 @@ pub struct Handle {
     outage: Arc<Outage>,
     clock_check: Arc<ClockCheck>,
     clock: Clock,
+    cap: Arc<NodeCap>,
     drain: Option<oneshot::Sender<()>>,
     ended: Option<oneshot::Receiver<RunEnd>>,
 }
@@ -59,16 +63,18 @@ pub fn start(options: ShardOptions) -> Result<Handle, StartShardsError> {
     let (drain, drained) = oneshot::channel();
     let (end, ended) = oneshot::channel();
     let seen = Arc::clone(&board);
+    let cap = NodeCap::new(options.in_flight_max);
+    let bounds = Arc::clone(&cap);
     let outage = Arc::clone(&options.deliver.egress.outage);
     let (clock_check, clock) = (Arc::clone(&options.deliver.egress.clock_check), options.clock);
     std::thread::Builder::new()
         .name("shards".to_owned())
         .spawn(move || {
-            let end_of_run = System::new().block_on(run(options, seen, drained));
+            let end_of_run = System::new().block_on(run(options, seen, bounds, drained));
             end.send(end_of_run).ok();
         })
         .map_err(StartShardsError::Thread)?;
-    Ok(Handle { board, outage, clock_check, clock, drain: Some(drain), ended: Some(ended) })
+    Ok(Handle { board, outage, clock_check, clock, cap, drain: Some(drain), ended: Some(ended) })
 }
 
 impl Handle {
@@ -105,6 +111,12 @@ impl Handle {
         Died
     }
 
+    /// No message is attempted any more; commands are still answered. The first half of a drain, for as long as the
+    /// facade finishes what it answers.
+    pub fn stop_taking_up(&self) {
+        self.cap.end();
+    }
+
     /// Takes nothing new up, lets what is under way end and become durable, and releases the shards to other nodes.
     /// Takes at most an attempt's deadline and [`crate::config::DRAIN_EXTRA`], after which the rest is left to the next start.
     pub async fn drain(mut self) {
@@ -118,8 +130,7 @@ impl Handle {
     }
 }
 
-async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<()>) -> RunEnd {
-    let cap = NodeCap::new(options.in_flight_max);
+async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain: oneshot::Receiver<()>) -> RunEnd {
     let arbiters: Vec<Arbiter> = (0..options.arbiters.max(1)).map(|_| Arbiter::new()).collect();
     let mut hosts = Vec::with_capacity(arbiters.len());
     for arbiter in &arbiters {
@@ -141,8 +152,14 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
     let hand_overs: Vec<_> = sources.iter().map(hand_over).collect();
     let (journal, condition) = (Arc::clone(&options.journal), Arc::clone(board.store()));
     let clock_check = Arc::clone(&options.deliver.egress.clock_check);
-    let watch_store = actix_rt::spawn(watch_store(journal, condition, clock_check, options.clock));
-    let watch = actix_rt::spawn(watch(Arc::clone(&options.journal), Arc::clone(board.rejections())));
+    let clock = options.clock;
+    let watch_store = actix_rt::spawn(supervised("The watch over the store", move || {
+        watch_store(Arc::clone(&journal), Arc::clone(&condition), Arc::clone(&clock_check), clock)
+    }));
+    let (journal, rejections) = (Arc::clone(&options.journal), Arc::clone(board.rejections()));
+    let watch = actix_rt::spawn(supervised("The watch over rejected entries", move || {
+        watch(Arc::clone(&journal), Arc::clone(&rejections))
+    }));
     let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
     let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout, options.clock);
     let end = sharer.run(drain).await;
@@ -157,6 +174,14 @@ async fn run(options: ShardOptions, board: Arc<Board>, drain: oneshot::Receiver<
     end
 }
 
+/// Runs a task that has no end, and begins it again when it panicked: never silence.
+async fn supervised<F: Future<Output = ()>>(what: &'static str, task: impl Fn() -> F) {
+    while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
+        error!("{what} failed inside the service and begins again.");
+        tokio::time::sleep(HAND_OVER_RETRY).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +191,8 @@ mod tests {
         let (end, ended) = oneshot::channel();
         let board = Arc::new(Board::new(0));
         let (outage, clock_check, clock) = (Arc::default(), Arc::default(), crate::app::now);
-        let mut handle = Handle { board, outage, clock_check, clock, drain: None, ended: Some(ended) };
+        let mut handle =
+            Handle { board, outage, clock_check, clock, cap: NodeCap::new(1), drain: None, ended: Some(ended) };
         end.send(RunEnd::Died).ok();
         handle.died().await;
         handle.drain().await;

@@ -174,6 +174,8 @@ pub(super) enum MailNext {
     Send,
     /// Try again later.
     Later,
+    /// Try again soon: other mails had the turn.
+    Wait,
     /// Nothing: it is not owed any more.
     Over,
 }

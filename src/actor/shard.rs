@@ -140,6 +140,9 @@ impl ShardActor {
                 let loaded = loaded.and_then(|loaded| open_sealed(&self.tools.context.keyring, &workspace, *loaded));
                 self.shared.core().loaded(&workspace, loaded, now);
             }
+            ShardResponse::Salvaged(workspace, salvage) => {
+                self.shared.core().salvaged(&workspace, *salvage, &self.tools.context.policy, now);
+            }
             ShardResponse::Newest { workspace, command, newest } => {
                 self.shared.core().newest(&workspace, command, newest, now);
             }

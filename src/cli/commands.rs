@@ -8,6 +8,8 @@ pub mod discard;
 pub mod publish;
 pub mod receive;
 pub mod rejected;
+pub mod repair;
+pub mod reseal;
 pub mod serve;
 pub mod shard;
 pub mod token;

@@ -17,6 +17,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use rand::CryptoRng;
 
 use super::failure::{CommandError, EXIT_USAGE};
+use crate::config::private::{Exposed, Sharing};
 use crate::config::{ADMIN_TOKEN_MIN, TOKEN_KEY_BYTES_MIN};
 use crate::seal::keyring::{KEY_BYTES, KEY_ID_MAX, KEYS_MAX};
 use crate::seal::{InvalidKeys, Keyring, Nonces};
@@ -58,6 +59,14 @@ pub const SECRET_KEY: Credential = Credential {
     file_max: (KEYS_MAX * (KEY_ID_MAX + 2 * KEY_BYTES)) as u64,
 };
 
+/// Where everything is remembered, with a password.
+pub const JOURNAL: Credential =
+    Credential { what: "journal", variable: "OUTBOUND_JOURNAL", flag: "--journal-file", file_max: 16_384 };
+
+/// The mail server, with a password.
+pub const SMTP_URL: Credential =
+    Credential { what: "SMTP URL", variable: "OUTBOUND_SMTP_URL", flag: "--smtp-url-file", file_max: 16_384 };
+
 impl Credential {
     /// The variable's value in this process.
     #[must_use]
@@ -70,21 +79,38 @@ impl Credential {
         &self,
         variable: Option<&str>,
         file: Option<&Path>,
+        sharing: Sharing,
     ) -> Result<Option<(String, CredentialOrigin)>, CredentialError> {
         match (variable.filter(|text| !text.is_empty()), file) {
             (Some(_), Some(_)) => Err(CredentialError::Twice { variable: self.variable, flag: self.flag }),
             (Some(text), None) => Ok(Some((text.to_owned(), CredentialOrigin::Variable(self.variable)))),
-            (None, Some(path)) => self.read(path).map(Some),
+            (None, Some(path)) => self.read(path, sharing).map(Some),
             (None, None) => Ok(None),
         }
     }
 
-    fn read(&self, path: &Path) -> Result<(String, CredentialOrigin), CredentialError> {
+    /// The text of a file, white space around it included.
+    fn read(&self, path: &Path, sharing: Sharing) -> Result<(String, CredentialOrigin), CredentialError> {
+        let unreadable = |source| CredentialError::Unreadable { what: self.what, path: path.to_owned(), source };
+        // Looked at through the open file: it cannot be another one by now.
+        let file = File::open(path).map_err(unreadable)?;
+        let metadata = file.metadata().map_err(unreadable)?;
+        sharing.check_file(path, &metadata).map_err(|source| CredentialError::Exposed {
+            what: self.what,
+            path: path.to_owned(),
+            source,
+        })?;
         let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(self.file_max).read_to_string(&mut text))
-            .map_err(|source| CredentialError::Unreadable { what: self.what, path: path.to_owned(), source })?;
+        file.take(self.file_max).read_to_string(&mut text).map_err(unreadable)?;
         Ok((text, CredentialOrigin::File(path.to_owned())))
+    }
+
+    /// The text of a file, for what may hold a password and is otherwise given on the command line.
+    ///
+    /// # Errors
+    /// Not readable, or not this process' own.
+    pub fn file_text(&self, path: &Path, sharing: Sharing) -> Result<String, CredentialError> {
+        Ok(self.read(path, sharing)?.0.trim().to_owned())
     }
 }
 
@@ -129,13 +155,21 @@ pub enum CredentialError {
         if data_dir.is_dir() { "holds none" } else { "is none" }
     )]
     NoAdminToken { data_dir: PathBuf },
+    /// Others than this process may read or change the file.
+    #[error("the {what} file {} is not private", path.display())]
+    Exposed {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: Exposed,
+    },
     /// The facade would be open to others under a token that nobody chose.
     #[error(
         "listening on {listen}, which others can reach, needs an admin token: set {} or \
          --admin-token-file (at least {ADMIN_TOKEN_MIN} characters), or listen on 127.0.0.1",
         ADMIN_TOKEN.variable
     )]
-    Exposed { listen: SocketAddr },
+    Unprotected { listen: SocketAddr },
     /// Below [`ADMIN_TOKEN_MIN`].
     #[error(
         "the admin token in {from} has {length} characters; it needs at least {ADMIN_TOKEN_MIN}: make one with `openssl rand -base64 32`"
@@ -188,8 +222,12 @@ impl CommandError for CredentialError {
 ///
 /// # Errors
 /// In two places, not readable, or not usable.
-pub fn admin_token(variable: Option<&str>, file: Option<&Path>) -> Result<Option<TokenText>, CredentialError> {
-    ADMIN_TOKEN.text(variable, file)?.map(|(text, from)| TokenText::parse(&text, &from)).transpose()
+pub fn admin_token(
+    variable: Option<&str>,
+    file: Option<&Path>,
+    sharing: Sharing,
+) -> Result<Option<TokenText>, CredentialError> {
+    ADMIN_TOKEN.text(variable, file, sharing)?.map(|(text, from)| TokenText::parse(&text, &from)).transpose()
 }
 
 /// The key of workspace tokens that an operator chose, if any. It must not be the admin token.
@@ -200,8 +238,9 @@ pub fn token_key(
     variable: Option<&str>,
     file: Option<&Path>,
     admin_token: Option<&TokenText>,
+    sharing: Sharing,
 ) -> Result<Option<KeyBytes>, CredentialError> {
-    let Some((text, from)) = TOKEN_KEY.text(variable, file)? else { return Ok(None) };
+    let Some((text, from)) = TOKEN_KEY.text(variable, file, sharing)? else { return Ok(None) };
     if admin_token.is_some_and(|token| token.as_str() == text.trim()) {
         return Err(CredentialError::KeyIsAdminToken { from });
     }
@@ -212,8 +251,13 @@ pub fn token_key(
 ///
 /// # Errors
 /// In two places, not readable, or not usable.
-pub fn keyring(variable: Option<&str>, file: Option<&Path>, nonces: Nonces) -> Result<Keyring, CredentialError> {
-    let Some((text, from)) = SECRET_KEY.text(variable, file)? else { return Ok(Keyring::default()) };
+pub fn keyring(
+    variable: Option<&str>,
+    file: Option<&Path>,
+    sharing: Sharing,
+    nonces: Nonces,
+) -> Result<Keyring, CredentialError> {
+    let Some((text, from)) = SECRET_KEY.text(variable, file, sharing)? else { return Ok(Keyring::default()) };
     Keyring::parse(&text, nonces).map_err(|source| CredentialError::SecretKeys { from, source })
 }
 
@@ -245,8 +289,8 @@ impl TokenText {
     ///
     /// # Errors
     /// Not readable, or not usable.
-    pub fn read(path: &Path) -> Result<Self, CredentialError> {
-        ADMIN_TOKEN.read(path).and_then(|(text, from)| Self::parse(&text, &from))
+    pub fn read(path: &Path, sharing: Sharing) -> Result<Self, CredentialError> {
+        ADMIN_TOKEN.read(path, sharing).and_then(|(text, from)| Self::parse(&text, &from))
     }
 
     /// Makes a token of 256 random bits.
@@ -295,8 +339,8 @@ impl KeyBytes {
     ///
     /// # Errors
     /// Not readable, or not usable.
-    pub fn read(path: &Path) -> Result<Self, CredentialError> {
-        TOKEN_KEY.read(path).and_then(|(text, from)| Self::parse(&text, &from))
+    pub fn read(path: &Path, sharing: Sharing) -> Result<Self, CredentialError> {
+        TOKEN_KEY.read(path, sharing).and_then(|(text, from)| Self::parse(&text, &from))
     }
 
     /// Makes a key.

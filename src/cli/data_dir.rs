@@ -12,7 +12,8 @@ use rand::CryptoRng;
 use uuid::Uuid;
 
 use super::credentials::{CredentialError, KeyBytes, TokenText};
-use super::failure::CommandError;
+use super::failure::{CommandError, EXIT_FAILED, EXIT_USAGE};
+use crate::config::private::{Exposed, Sharing};
 
 const LOCK: &str = "lock";
 const NODE_ID: &str = "node-id";
@@ -26,6 +27,7 @@ const SMALL_FILE_MAX: u64 = 4_096;
 pub struct DataDir {
     path: PathBuf,
     node: String,
+    sharing: Sharing,
     /// The lock lives as long as the file is open; the system lets it go when the process dies.
     _lock: File,
 }
@@ -41,6 +43,9 @@ pub enum DataDirError {
         #[source]
         source: io::Error,
     },
+    /// It, or a file in it, is not this process' own.
+    #[error("the data directory cannot be trusted: {0}")]
+    Exposed(#[from] Exposed),
     /// Somebody has it.
     #[error("the data directory {} is in use by another process{holder}: stop it, or choose another directory with --data-dir", path.display())]
     InUse { path: PathBuf, holder: String },
@@ -67,7 +72,19 @@ pub enum DataDirError {
     TokenKey(#[source] CredentialError),
 }
 
-impl CommandError for DataDirError {}
+impl CommandError for DataDirError {
+    fn exit_code(&self) -> u8 {
+        if matches!(self, Self::Exposed(_)) { EXIT_USAGE } else { EXIT_FAILED }
+    }
+}
+
+/// What is wrong with a file that is kept: to delete it mends nothing where others may read it.
+fn kept(broken: fn(CredentialError) -> DataDirError) -> impl FnOnce(CredentialError) -> DataDirError {
+    move |error| match error {
+        CredentialError::Exposed { source, .. } => DataDirError::Exposed(source),
+        error => broken(error),
+    }
+}
 
 impl DataDir {
     /// Makes the directory if need be, locks it and reads who this node is; `new_id` is the node's
@@ -75,15 +92,13 @@ impl DataDir {
     ///
     /// # Errors
     /// See [`DataDirError`].
-    pub fn open(path: &Path, new_id: Uuid) -> Result<Self, DataDirError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(|source| DataDirError::Make { path: path.to_owned(), source })?;
+    pub fn open(path: &Path, new_id: Uuid, sharing: Sharing) -> Result<Self, DataDirError> {
+        let make = |source| DataDirError::Make { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(make)?;
+        sharing.check_directory(path, &fs::metadata(path).map_err(make)?)?;
         let lock = lock(path)?;
         let node = node_id(&path.join(NODE_ID), new_id)?;
-        Ok(Self { path: path.to_owned(), node: node.to_string(), _lock: lock })
+        Ok(Self { path: path.to_owned(), node: node.to_string(), sharing, _lock: lock })
     }
 
     /// The directory.
@@ -105,7 +120,7 @@ impl DataDir {
     pub fn admin_token(&self, rng: &mut impl CryptoRng) -> Result<(TokenText, PathBuf), DataDirError> {
         let path = admin_token_file(&self.path);
         if path.exists() {
-            return Ok((TokenText::read(&path).map_err(DataDirError::AdminToken)?, path));
+            return Ok((TokenText::read(&path, self.sharing).map_err(kept(DataDirError::AdminToken))?, path));
         }
         let token = TokenText::random(rng);
         write_whole(&path, token.as_str())?;
@@ -119,7 +134,7 @@ impl DataDir {
     pub fn token_key(&self, rng: &mut impl CryptoRng) -> Result<(KeyBytes, PathBuf), DataDirError> {
         let path = self.path.join(TOKEN_KEY);
         if path.exists() {
-            return Ok((KeyBytes::read(&path).map_err(DataDirError::TokenKey)?, path));
+            return Ok((KeyBytes::read(&path, self.sharing).map_err(kept(DataDirError::TokenKey))?, path));
         }
         let key = KeyBytes::random(rng);
         write_whole(&path, &key.text())?;
@@ -211,13 +226,13 @@ mod tests {
     fn a_node_keeps_its_id_its_token_and_its_key() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
-        let first = DataDir::open(&path, Uuid::from_u128(1)).unwrap();
+        let first = DataDir::open(&path, Uuid::from_u128(1), Sharing::Refused).unwrap();
         let (token, file) = first.admin_token(&mut StdRng::seed_from_u64(1)).unwrap();
         let (key, key_file) = first.token_key(&mut StdRng::seed_from_u64(1)).unwrap();
         assert_eq!((mode(&path), mode(&file), mode(&key_file)), (0o700, 0o600, 0o600));
         drop(first);
 
-        let again = DataDir::open(&path, Uuid::from_u128(2)).unwrap();
+        let again = DataDir::open(&path, Uuid::from_u128(2), Sharing::Refused).unwrap();
         assert_eq!(again.node(), Uuid::from_u128(1).to_string());
         assert_eq!(again.admin_token(&mut StdRng::seed_from_u64(2)).unwrap(), (token, file));
         assert_eq!(again.token_key(&mut StdRng::seed_from_u64(2)).unwrap(), (key, key_file));
@@ -226,22 +241,25 @@ mod tests {
     #[test]
     fn a_directory_in_use_is_refused_until_it_is_let_go() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DataDir::open(dir.path(), Uuid::from_u128(1)).unwrap();
-        let error = DataDir::open(dir.path(), Uuid::from_u128(2)).unwrap_err();
+        let first = DataDir::open(dir.path(), Uuid::from_u128(1), Sharing::Refused).unwrap();
+        let error = DataDir::open(dir.path(), Uuid::from_u128(2), Sharing::Refused).unwrap_err();
         let sentence = error.to_string();
         assert!(
             sentence.contains(&format!("in use by another process (process {})", std::process::id())),
             "{sentence}"
         );
         drop(first);
-        DataDir::open(dir.path(), Uuid::from_u128(2)).unwrap();
+        DataDir::open(dir.path(), Uuid::from_u128(2), Sharing::Refused).unwrap();
     }
 
     #[test]
     fn a_broken_node_id_is_not_replaced_in_silence() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(NODE_ID), "").unwrap();
-        assert!(matches!(DataDir::open(dir.path(), Uuid::from_u128(1)), Err(DataDirError::NodeId { .. })));
+        assert!(matches!(
+            DataDir::open(dir.path(), Uuid::from_u128(1), Sharing::Refused),
+            Err(DataDirError::NodeId { .. })
+        ));
     }
 
     #[test]
@@ -249,6 +267,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(matches!(DataDir::open(&file, Uuid::from_u128(1)), Err(DataDirError::Make { .. })));
+        assert!(matches!(DataDir::open(&file, Uuid::from_u128(1), Sharing::Refused), Err(DataDirError::Make { .. })));
     }
 }

@@ -9,6 +9,7 @@ use std::io;
 use anstyle::{AnsiColor, Style};
 
 use crate::app::AppError;
+use crate::app::sealing::SealingError;
 use crate::journal::embedded::JournalFileError;
 use crate::journal::redis::RedisStartError;
 use crate::telemetry::LogError;
@@ -117,12 +118,19 @@ impl CommandError for AppError {
         match self {
             Self::Redis(error) => error.exit_code(),
             Self::AdminToken(_)
+            | Self::Sealing(SealingError::Missing { .. })
             | Self::TokenKey(_)
             | Self::Mail(_)
             | Self::Authorities { .. }
             | Self::StaticShards { .. }
+            | Self::RedisFile { .. }
             | Self::Embedded(JournalFileError::Shards { .. } | JournalFileError::ShardsOutOfRange { .. }) => EXIT_USAGE,
-            Self::Listen { .. } | Self::Embedded(_) | Self::Shards(_) | Self::Died(_) | Self::Journal(_) => EXIT_FAILED,
+            Self::Listen { .. }
+            | Self::Embedded(_)
+            | Self::Sealing(SealingError::Store(_))
+            | Self::Shards(_)
+            | Self::Died(_)
+            | Self::Journal(_) => EXIT_FAILED,
         }
     }
 }
@@ -156,6 +164,7 @@ impl CommandError for RedisStartError {
             | Self::NoReplica
             | Self::Replica
             | Self::Format(_) => EXIT_FAILED,
+            Self::Node { source, .. } => source.exit_code(),
         }
     }
 }

@@ -2,16 +2,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use url::Url;
 
 use super::client::{Client, ClientBuildError};
-use super::credentials::{ADMIN_TOKEN, CredentialError, TokenText, admin_token};
+use super::credentials::{ADMIN_TOKEN, CredentialError, JOURNAL, TokenText, admin_token};
 use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
-use super::values::{InvalidJournal, parse_http_url, parse_journal, parse_prefix};
-use crate::app::now;
-use crate::config::{Compression, Durability, JournalConfig, TRANSACTION_ATTEMPTS_MIN};
+use super::values::{InvalidJournal, RedisFileArgs, parse_http_url, parse_journal, parse_prefix};
+use crate::app::{AppError, now, redis_tls};
+use crate::config::private::Sharing;
+use crate::config::{Compression, Durability, EMBEDDED_FILE, JournalConfig, TRANSACTION_ATTEMPTS_MIN};
+use crate::journal::Journal;
+use crate::journal::embedded::Embedded;
 use crate::journal::redis::{self, Redis, RedisOptions};
 use crate::message::WorkspaceId;
 
@@ -24,9 +28,28 @@ pub struct JournalArgs {
     /// The Redis that holds the journal
     #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
+    /// A file that holds what --journal would say, with a password that others must not see
+    #[arg(long, env = "OUTBOUND_JOURNAL_FILE", value_name = "FILE", conflicts_with = "journal")]
+    pub journal_file: Option<PathBuf>,
     /// What every Redis key starts with
     #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
+    /// TLS to it
+    #[command(flatten)]
+    pub redis_files: RedisFileArgs,
+}
+
+impl JournalArgs {
+    /// The journal that is named, by the flag or in the file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn named(&self) -> Result<Option<String>, CredentialError> {
+        match &self.journal_file {
+            Some(file) => JOURNAL.file_text(file, Sharing::Allowed).map(Some),
+            None => Ok(self.journal.clone()),
+        }
+    }
 }
 
 /// The flag, with what the subcommand uses the journal for if it is `--journal`.
@@ -90,10 +113,10 @@ impl ServerArgs {
 }
 
 fn token(variable: Option<&str>, file: Option<&Path>, data_dir: &Path) -> Result<TokenText, CredentialError> {
-    if let Some(token) = admin_token(variable, file)? {
+    if let Some(token) = admin_token(variable, file, Sharing::Allowed)? {
         return Ok(token);
     }
-    match TokenText::read(&admin_token_file(data_dir)) {
+    match TokenText::read(&admin_token_file(data_dir), Sharing::Allowed) {
         Err(CredentialError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(CredentialError::NoAdminToken { data_dir: data_dir.to_owned() })
         }
@@ -127,8 +150,9 @@ impl TransportArgs {
     /// # Errors
     /// Both are asked for, the journal is not understood, or there is no client for the service.
     pub fn chosen(&self, workspace: &WorkspaceId) -> Result<Transport, CommandFailure> {
-        let JournalArgs { journal, prefix } = &self.journal;
-        match journal.as_deref().map(|text| parse_journal(text, prefix, true)).transpose()? {
+        let prefix = &self.journal.prefix;
+        let parse = |text: &str| self.journal.redis_files.with(parse_journal(text, prefix, true)?);
+        match self.journal.named()?.as_deref().map(parse).transpose()? {
             Some(JournalConfig::Redis { .. }) if self.server.server.is_some() => Err(TwoTransports.into()),
             Some(config @ JournalConfig::Redis { .. }) => Ok(Transport::Redis(config)),
             Some(JournalConfig::Embedded(Some(path))) if !path.is_file() => Err(InvalidJournal::NoFile { path }.into()),
@@ -143,21 +167,55 @@ impl TransportArgs {
 /// # Errors
 /// The store is away, or cannot be trusted.
 pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
-    let JournalConfig::Redis { url, prefix, allow_volatile } = config else {
+    let JournalConfig::Redis { url, prefix, allow_volatile, files } = config else {
         return Err(InvalidJournal::Embedded.into());
     };
+    let tls = redis_tls(&url, &files)?;
+    let compression = Compression::None;
     let options = RedisOptions {
         url,
         prefix,
         shards: None,
         allow_volatile,
         durability: Durability::Memory,
-        compression: Compression::None,
+        tls,
+        compression,
         transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: now,
     };
     Ok(Redis::connect(&options).await?)
 }
+
+/// Opens a journal that no service has open, for a subcommand that works on it alone. It must have been used before.
+///
+/// # Errors
+/// There is none, a service has it open, or it is away.
+pub async fn open_offline(args: &JournalArgs, data_dir: &Path) -> Result<Arc<dyn Journal>, CommandFailure> {
+    let named = args.named()?;
+    let parsed = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, true)?;
+    match args.redis_files.with(parsed)? {
+        JournalConfig::Embedded(path) => {
+            let path = path.unwrap_or_else(|| data_dir.join(EMBEDDED_FILE));
+            if !path.is_file() {
+                return Err(InvalidJournal::NoFile { path }.into());
+            }
+            let journal = Embedded::open(&path, None, now).map_err(AppError::Embedded)?;
+            Ok(Arc::new(journal))
+        }
+        config @ JournalConfig::Redis { .. } => {
+            // Connecting to one that was never used would fix its number of shards.
+            stored_shards(&config).await?.ok_or(UnusedJournal)?;
+            Ok(Arc::new(connect(config).await?))
+        }
+    }
+}
+
+/// The Redis was never used.
+#[derive(Debug, thiserror::Error)]
+#[error("no service has started on this Redis with this --prefix: there is nothing in it")]
+pub struct UnusedJournal;
+
+impl CommandError for UnusedJournal {}
 
 /// The number of shards that a Redis journal has; `None` before the first start of a service on it.
 ///
@@ -165,7 +223,9 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
 /// The store is away, or holds another format.
 pub async fn stored_shards(config: &JournalConfig) -> Result<Option<u16>, CommandFailure> {
     match config {
-        JournalConfig::Redis { url, prefix, .. } => Ok(redis::stored_shards(url, prefix).await?),
+        JournalConfig::Redis { url, prefix, files, .. } => {
+            Ok(redis::stored_shards(url, prefix, &redis_tls(url, files)?).await?)
+        }
         JournalConfig::Embedded(_) => Err(InvalidJournal::Embedded.into()),
     }
 }
@@ -175,7 +235,12 @@ mod tests {
     use super::*;
 
     fn chosen(url: Option<&str>) -> Result<Transport, CommandFailure> {
-        let journal = JournalArgs { journal: Some("redis://h:1".to_owned()), prefix: "outbound".to_owned() };
+        let journal = JournalArgs {
+            journal: Some("redis://h:1".to_owned()),
+            journal_file: None,
+            prefix: "outbound".to_owned(),
+            redis_files: RedisFileArgs::default(),
+        };
         let server = url.map(|url| url.parse().unwrap());
         let server = ServerArgs { server, data_dir: "/nonexistent".into(), admin_token_file: None };
         TransportArgs { journal, server }.chosen(&"acme".parse().unwrap())

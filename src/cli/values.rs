@@ -7,8 +7,8 @@ use std::time::Duration;
 use url::{ParseError, Url};
 
 use super::failure::{CommandError, EXIT_USAGE};
-use crate::config::JournalConfig;
 use crate::config::duration::{LIFETIME_UNITS, parse_in};
+use crate::config::{JournalConfig, RedisFiles};
 use crate::journal::redis::{PREFIX_MAX, is_prefix};
 
 /// `--journal` is not understood. The text is never repeated, since it may hold a password.
@@ -17,7 +17,8 @@ pub enum InvalidJournal {
     /// Another scheme.
     #[error(
         "--journal must be `embedded`, `embedded:PATH`, `redis://HOST:PORT`, `rediss://HOST:PORT` (TLS), \
-         `redis+unix:///PATH`, `redis+cluster://HOST:PORT,HOST:PORT` or `rediss+cluster://…`"
+         `redis+unix:///PATH`, `redis+cluster://HOST:PORT,HOST:PORT`, `redis+sentinel://HOST:PORT,HOST:PORT/NAME`, or \
+         `rediss+…` for TLS"
     )]
     Form,
     /// `embedded:` with a path to nothing, where a journal is read.
@@ -44,6 +45,15 @@ pub enum InvalidJournal {
     /// An empty seed.
     #[error("a node in --journal redis+cluster:// is empty: write `redis+cluster://HOST:PORT,HOST:PORT`")]
     NoNode,
+    /// No sentinel, or no name.
+    #[error(
+        "--journal redis+sentinel:// lacks a sentinel or the primary's name: write \
+         `redis+sentinel://HOST:PORT,HOST:PORT/NAME`"
+    )]
+    NoPrimary,
+    /// Files for TLS, and none.
+    #[error("--redis-ca, --redis-cert and --redis-key are for TLS: write rediss:// in --journal, or leave them out")]
+    NoTls,
     /// An embedded journal where only a Redis can be meant.
     #[error("only a Redis can be given with --journal here: the embedded journal belongs to its running service")]
     Embedded,
@@ -74,6 +84,13 @@ pub fn parse_journal(text: &str, prefix: &str, allow_volatile: bool) -> Result<J
         if nodes.split(',').any(|node| node.trim().is_empty()) {
             return Err(InvalidJournal::NoNode);
         }
+    } else if let Some(rest) =
+        text.strip_prefix("redis+sentinel://").or_else(|| text.strip_prefix("rediss+sentinel://"))
+    {
+        let (hosts, name) = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).split_once('/').unwrap_or_default();
+        if name.trim_matches('/').is_empty() || hosts.split(',').any(|host| host.trim().is_empty()) {
+            return Err(InvalidJournal::NoPrimary);
+        }
     } else if let Some(path) = text.strip_prefix("redis+unix://") {
         if !path.starts_with('/') {
             return Err(InvalidJournal::NoSocket);
@@ -84,7 +101,44 @@ pub fn parse_journal(text: &str, prefix: &str, allow_volatile: bool) -> Result<J
     } else {
         return Err(InvalidJournal::Form);
     }
-    Ok(JournalConfig::Redis { url: text.to_owned(), prefix: prefix.to_owned(), allow_volatile })
+    Ok(JournalConfig::Redis {
+        url: text.to_owned(),
+        prefix: prefix.to_owned(),
+        allow_volatile,
+        files: RedisFiles::default(),
+    })
+}
+
+/// The flags for TLS to Redis.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct RedisFileArgs {
+    /// A file with certificate authorities (PEM) that count for Redis beside the system's
+    #[arg(long, env = "OUTBOUND_REDIS_CA", value_name = "FILE")]
+    pub redis_ca: Option<PathBuf>,
+    /// A file with the certificate (PEM) that Redis asks for; needs --redis-key
+    #[arg(long, env = "OUTBOUND_REDIS_CERT", value_name = "FILE", requires = "redis_key")]
+    pub redis_cert: Option<PathBuf>,
+    /// A file with the key (PEM) of that certificate; needs --redis-cert
+    #[arg(long, env = "OUTBOUND_REDIS_KEY", value_name = "FILE", requires = "redis_cert")]
+    pub redis_key: Option<PathBuf>,
+}
+
+impl RedisFileArgs {
+    /// The journal with these files. An embedded one, or one without TLS, has no use for them.
+    ///
+    /// # Errors
+    /// [`InvalidJournal::NoTls`].
+    pub fn with(&self, journal: JournalConfig) -> Result<JournalConfig, InvalidJournal> {
+        let identity = self.redis_cert.clone().zip(self.redis_key.clone());
+        let files = RedisFiles { authorities: self.redis_ca.clone(), identity };
+        match journal {
+            journal if files == RedisFiles::default() => Ok(journal),
+            JournalConfig::Redis { url, prefix, allow_volatile, .. } if url.starts_with("rediss") => {
+                Ok(JournalConfig::Redis { url, prefix, allow_volatile, files })
+            }
+            _ => Err(InvalidJournal::NoTls),
+        }
+    }
 }
 
 /// Reads a `--journal` that must be a Redis, for a subcommand that is not the service.
@@ -169,7 +223,12 @@ mod tests {
     use crate::cli::failure::CommandFailure;
 
     fn redis(url: &str) -> JournalConfig {
-        JournalConfig::Redis { url: url.to_owned(), prefix: "outbound".to_owned(), allow_volatile: false }
+        JournalConfig::Redis {
+            url: url.to_owned(),
+            prefix: "outbound".to_owned(),
+            allow_volatile: false,
+            files: RedisFiles::default(),
+        }
     }
 
     #[test]
@@ -183,6 +242,8 @@ mod tests {
             "redis+unix:///run/redis.sock?db=1",
             "redis+cluster://a:1,b:2,c",
             "rediss+cluster://:pw@a:1,b:2",
+            "redis+sentinel://a:1,b,c/main",
+            "rediss+sentinel://user:p/w@a,b/main/3",
         ] {
             assert_eq!(read(url), redis(url));
         }
@@ -204,6 +265,9 @@ mod tests {
             "redis+cluster://a,,b",
             "rediss+cluster://a,,b",
             "redis+unix://",
+            "redis+sentinel://:hunter2@a,b",
+            "redis+sentinel://a,,b/main",
+            "rediss+sentinel://:hunter2@a/",
         ] {
             let error = parse_journal(text, "outbound", false).unwrap_err();
             let report = CommandFailure::from(error).to_string();

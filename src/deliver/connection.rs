@@ -81,6 +81,13 @@ pub fn platform_roots() -> RootCertStore {
     READ_ONCE.get_or_init(read_roots).clone()
 }
 
+/// The certificates of the system's authorities, those that can be used.
+#[must_use]
+pub fn platform_certificates() -> Vec<rustls::pki_types::CertificateDer<'static>> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    found.into_iter().filter(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok()).collect()
+}
+
 fn read_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();

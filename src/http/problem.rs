@@ -52,6 +52,8 @@ pub(super) enum ProblemKind {
     InvalidWebhook,
     /// What is asked of a new token breaks a rule; `errors` tells which. No token is made.
     InvalidTokenRequest,
+    /// What is asked of a rotation breaks a rule; `errors` tells which. Nothing is rotated.
+    InvalidRotation,
     /// The message breaks a rule ([contract, section 1](crate::docs::contract#1-the-message-in)). Nothing is stored.
     InvalidMessage,
     /// A rejected entry is still not valid. It stays where it is.
@@ -76,6 +78,8 @@ pub(super) enum ProblemKind {
     TooManyCommands,
     /// The workspace's journal cannot be read. Nothing is applied.
     WorkspaceUnavailable,
+    /// Secrets are encrypted in this journal, and this node has no key. Nothing is applied.
+    NoSecretKey,
     /// Stored, but not answered in time.
     OutcomeUnknown,
     /// The store is out of memory. Nothing is stored.
@@ -133,6 +137,9 @@ impl ProblemKind {
             Self::InvalidTokenRequest => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-token-request", "No token was made", None)
             }
+            Self::InvalidRotation => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid-rotation", "Nothing was rotated", None)
+            }
             Self::InvalidMessage => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid-message", "Invalid message, nothing was stored", None)
             }
@@ -155,6 +162,7 @@ impl ProblemKind {
             Self::WorkspaceUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "workspace-unavailable", "Workspace unavailable", None)
             }
+            Self::NoSecretKey => (StatusCode::SERVICE_UNAVAILABLE, "no-secret-key", "No key for secrets", None),
             Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", "Outcome unknown", None),
             Self::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "store-full", "The store is full", Some(5)),
             Self::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store-away", "The store is away", Some(2)),
@@ -255,6 +263,12 @@ impl Problem {
         Self { errors, ..Self::new(ProblemKind::InvalidTokenRequest, detail) }
     }
 
+    /// Nothing is rotated for this reason.
+    pub(super) fn invalid_rotation(member: MemberError) -> Self {
+        let detail = "nothing was rotated: correct each member that stands in `errors` and send it again";
+        Self { errors: vec![member], ..Self::new(ProblemKind::InvalidRotation, detail) }
+    }
+
     fn invalid_member(member: String, refusal: &Refusal) -> Self {
         Self::invalid_webhook(vec![MemberError { member, detail: refusal.to_string() }])
     }
@@ -335,6 +349,8 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
             Refusal::NoSecret => ProblemKind::NoSecret,
+            Refusal::NoSuchToken => ProblemKind::NotFound,
+            Refusal::NoSecretKey => ProblemKind::NoSecretKey,
             Refusal::WorkspaceUnavailable => ProblemKind::WorkspaceUnavailable,
             Refusal::Internal => ProblemKind::Internal,
         };

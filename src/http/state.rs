@@ -114,6 +114,8 @@ pub(super) struct Applied {
     pub(super) webhook: Box<WebhookView>,
     pub(super) attempt: Option<Box<Summary>>,
     pub(super) reason: Option<NoAttempt>,
+    /// What a repair could not keep, a sentence each.
+    pub(super) lost: Vec<String>,
 }
 
 impl FacadeState {
@@ -152,6 +154,9 @@ impl FacadeState {
         if_match: Option<Vec<u64>>,
         action: Action,
     ) -> Result<Applied, Problem> {
+        if action.is_confidential() && !self.facade.keyring.may_write() {
+            return Err(Refusal::NoSecretKey.into());
+        }
         let Ok(_share) = self.commands.try_take(Some(workspace), 1) else {
             let detail =
                 format!("{COMMANDS_PER_WORKSPACE} commands of this workspace wait; try again in a few seconds");
@@ -159,13 +164,8 @@ impl FacadeState {
         };
         let facade = &self.facade;
         let wait = match action {
-            Action::Save(_)
-            | Action::RotateSecret
-            | Action::RevokeTokens
-            | Action::Discard
-            | Action::Forget
-            | Action::DropLog { .. } => facade.answer_wait,
             Action::Test { .. } | Action::Sample | Action::Again(_) => facade.answer_wait + facade.timeout,
+            _ => facade.answer_wait,
         };
         let at = (facade.clock)();
         let seen = if_match.iter().flatten().max().copied();
@@ -177,8 +177,9 @@ impl FacadeState {
             Ok(Answer::Done { reason: Some(NoAttempt::Expired), .. }) => Err(SubmitError::OutcomeUnknown.into()),
             Ok(Answer::Done { mut webhook, attempt, reason }) => {
                 webhook.waiting = (facade.waiting)(workspace);
-                Ok(Applied { webhook, attempt, reason })
+                Ok(Applied { webhook, attempt, reason, lost: Vec::new() })
             }
+            Ok(Answer::Repaired { webhook, lost }) => Ok(Applied { webhook, attempt: None, reason: None, lost }),
             Ok(Answer::Refused { refusal: Refusal::ChangedMeanwhile }) => {
                 Err(self.changed_meanwhile(workspace, seen).await)
             }

@@ -116,6 +116,10 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         | Event::TestDropped(_)
         | Event::MailOwed(_)
         | Event::MailDeferred(_)
+        | Event::SecretViewed(_)
+        | Event::TokenMade(_)
+        | Event::TokenEnded(_)
+        | Event::SessionEnded(_)
         | Event::Forgotten(_)
         | Event::LogDropped(_) => return None,
     };

@@ -28,6 +28,7 @@ pub(crate) mod listing;
 pub(crate) mod retained;
 pub(crate) mod rejected;
 pub(crate) mod restart;
+pub(crate) mod walk;
 pub(crate) mod story;
 
 /// An adapter under test: one store, made for one law.
@@ -163,6 +164,10 @@ macro_rules! every_law {
                     a_listed_workspace_is_shown_as_it_is_read,
                     what_is_forgotten_is_not_listed,
                 }
+                walk {
+                    every_workspace_comes_once_and_strangers_do_not,
+                    keys_are_noted_until_they_are_noted_no_more,
+                }
                 commands {
                     a_command_gets_the_answer_of_the_commit_that_settles_it,
                     an_answer_may_come_after_the_commit_that_settles_its_command,
@@ -178,6 +183,7 @@ macro_rules! every_law {
                     events_that_end_below_the_snapshot_are_corrupt,
                     a_snapshot_of_another_version_is_named,
                     a_corrupt_workspace_harms_no_other,
+                    a_workspace_begins_anew_whatever_is_damaged,
                 }
             }
             alone {

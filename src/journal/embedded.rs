@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use super::port::{
     AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
     RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
-    Version,
+    Version, WalkPage,
 };
 use super::{rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -249,6 +249,20 @@ impl Journal for Embedded {
         let (reply, discarded) = oneshot::channel();
         self.store.call(Job::Discard { shard, ids: ids.to_vec(), reply });
         discarded.await.map_err(|_| self.store.gone("discarding rejected entries"))?
+    }
+
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError> {
+        self.store.walk(place).map_err(|error| store::failed("reading which workspaces there are", error))
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.store.sealing_keys().map_err(|error| store::failed("reading which keys seal", error))
+    }
+
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
+        let (reply, noted) = oneshot::channel();
+        self.store.call(Job::NoteSealingKey { id: id.to_owned(), seals, reply });
+        noted.await.map_err(|_| self.store.gone("noting which key seals"))?
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

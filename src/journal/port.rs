@@ -49,7 +49,7 @@ use crate::workspace::state::State;
 use crate::workspace::time::Time;
 
 pub use batch::{Batch, Newest, OwedMail, Rejected, Step, StoredEvent};
-pub use connection::{Loaded, ShardConnection, ShardRequest, ShardResponse};
+pub use connection::{Loaded, Salvage, ShardConnection, ShardRequest, ShardResponse};
 pub use errors::{
     AcquireError, LoadError, PublishError, ReadError, RequeueError, ShardConnectionError, StoreError, StoreTrouble,
     SubmitError,
@@ -225,6 +225,35 @@ pub trait Journal: Send + Sync + 'static {
     /// The store is away.
     async fn owed(&self) -> Result<Vec<Owed>, StoreError>;
 
+    /// A page of the workspaces that are kept, each with its snapshot, from `place` on; without a place the first one.
+    /// One that is there all the while comes at least once, in no order. A slow walk over everything, for what is
+    /// done seldom.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError>;
+
+    /// The ids of the keys that were noted as sealing something here.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Notes, or with `seals` false notes no more, that the key `id` seals something here.
+    ///
+    /// # Errors
+    /// The store is away or full.
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError>;
+
+    /// Notes with which token key the node works, by a mark that tells nothing of the key. The answer is the last other
+    /// node that noted another one. A journal of one node has no other.
+    ///
+    /// # Errors
+    /// The store is away or full.
+    async fn note_token_key(&self, _node: &str, _mark: &str) -> Result<Option<String>, StoreError> {
+        Ok(None)
+    }
+
     /// Asks whether the store answers and takes new input.
     ///
     /// # Errors
@@ -244,6 +273,15 @@ pub trait Journal: Send + Sync + 'static {
     async fn failed(&self) -> StoreError {
         std::future::pending().await
     }
+}
+
+/// Some of the workspaces that are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WalkPage {
+    /// The workspaces; there may be none although others follow.
+    pub workspaces: Vec<WorkspaceId>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
 }
 
 /// Who acquires.

@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `…:meta` | `format` (1), `shards` |
+//! | `…:meta` | `format` (1), `shards`, `sealing-key/<id>` (1) for each key that seals something, `token-key`: a node and the mark of its token key |
 //! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
 //! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
@@ -24,7 +24,7 @@
 //! # Ways in
 //! [`mod@acquire`] takes a shard and starts a [`shard_connection`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
-//! set aside; [`source`] hands the common input over, [`group`] other people's streams. [`compression`] is the compressed form of attempts. Each kind
+//! set aside, [`walk`] for all workspaces at once; [`source`] hands the common input over, [`group`] other people's streams. [`compression`] is the compressed form of attempts. Each kind
 //! of work has connections of its own: answers come in the order of questions, so nothing may stand behind a
 //! blocking read.
 
@@ -51,12 +51,14 @@ mod read_guard;
 mod rejected;
 mod reply;
 mod script;
+mod sentinel;
 mod shard_connection;
 mod shared;
 mod source;
 mod take;
 mod workspaces;
 mod transaction;
+mod walk;
 
 #[cfg(test)]
 mod tests;
@@ -74,6 +76,7 @@ use crate::config::START_WAIT;
 
 pub use self::check::{RedisOptions, RedisStartError, stored_shards};
 pub use self::compression::compress;
+pub use self::connector::RedisTls;
 pub use self::keys::{PREFIX_MAX, is_prefix};
 
 /// A journal in Redis. Cheap to clone.
@@ -91,7 +94,7 @@ impl Redis {
         if !is_prefix(&options.prefix) {
             return Err(RedisStartError::Prefix(options.prefix.clone()));
         }
-        let connector = Arc::new(Connector::parse(&options.url).map_err(RedisStartError::Url)?);
+        let connector = Arc::new(Connector::parse(&options.url, &options.tls).map_err(RedisStartError::Url)?);
         let keys = Keys::new(&options.prefix);
         let (shards, waited) = check::check(&connector, &keys, options, START_WAIT).await?;
         let shared = Arc::new(SharedConnections::new(Arc::clone(&connector)));

@@ -61,6 +61,7 @@ pub(super) fn compose(mail: &OwedMail, from: &Mailbox, public_url: Option<&str>)
         MailKind::Disabled => "",
         MailKind::Warning => "warning.",
         MailKind::Recovered => "recovered.",
+        MailKind::Replaced => "replaced.",
     };
     let message_id = message_id(&mail.workspace, &format!("{}.{kind}", mail.id.owed_by), mail.at, from);
     written(words, &mail.to, mail.at, mail.id.owed_by, message_id, from)
@@ -182,6 +183,7 @@ mod tests {
             recent: Vec::new(),
             errors_left: None,
             skipped: None,
+            by: None,
         }
     }
 

@@ -13,6 +13,8 @@ const ERRORS_SHOWN_MAX: usize = 3;
 const MESSAGE_ID_SHOWN_MAX: usize = 80;
 /// Characters of an error's sentence in the mail.
 const DETAIL_SHOWN_MAX: usize = 300;
+/// Characters of who replaced an owner in the mail.
+const BY_SHOWN_MAX: usize = 100;
 /// Characters of the webhook's address in the mail.
 const ADDRESS_SHOWN_MAX: usize = 500;
 
@@ -69,6 +71,8 @@ const MEND: &str = "Mend the endpoint: it has to answer with a status from 200 t
 const SAVE: &str = "Save the webhook again: that switches it on and starts the count at 0. \
                     \"Save and test\" also sends the newest message and shows the answer.";
 const TEST: &str = "\"Save and test\" sends the newest message, shows the answer and starts the count at 0.";
+const REPLACED: &str = "If that was not meant to be, ask whoever runs the service: the history of the workspace tells \
+                        what was changed, when, and with whose token.";
 const ADDRESS_NOTE: &str = "shown without user, password and query";
 
 impl<'a> Facts<'a> {
@@ -101,6 +105,16 @@ impl<'a> Facts<'a> {
                     "{webhook} delivers again: at {at} a message was delivered, the first since errors had switched it off at {since}."
                 ),
                 missed(mail.skipped.unwrap_or(0)),
+                Vec::new(),
+            ),
+            MailKind::Replaced => (
+                format!("{webhook} has another owner's address"),
+                format!(
+                    "At {at} {} replaced your address: mails about the webhook of workspace {} do not come to you any more.",
+                    one_line(mail.by.as_deref().unwrap_or("somebody"), BY_SHOWN_MAX),
+                    mail.workspace
+                ),
+                REPLACED.to_owned(),
                 Vec::new(),
             ),
         };
@@ -235,6 +249,7 @@ mod tests {
                 .collect(),
             errors_left: None,
             skipped: None,
+            by: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The keys that seal and open.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 
@@ -27,12 +28,14 @@ const NONCE_BYTES: usize = 24;
 /// Draws a nonce. Passed in, so that golden files can choose it.
 pub type Nonces = fn() -> [u8; NONCE_BYTES];
 
-/// The keys by id: the first one seals, each one opens. Without a key nothing is sealed. Shows the keys to
-/// nobody.
+/// The keys by id: the first one seals, each one opens. Without a key nothing is sealed, unless nothing may be
+/// written in plain text either. Shows the keys to nobody.
 #[derive(Default)]
 pub struct Keyring {
     keys: Vec<SealingKey>,
     nonces: Option<Nonces>,
+    /// Whether what cannot be sealed may not be written at all.
+    sealed_only: bool,
 }
 
 struct SealingKey {
@@ -116,7 +119,29 @@ impl Keyring {
             }
             keys.push(key);
         }
-        if keys.is_empty() { Err(InvalidKeys::None) } else { Ok(Self { keys, nonces: Some(nonces) }) }
+        if keys.is_empty() {
+            Err(InvalidKeys::None)
+        } else {
+            Ok(Self { keys, nonces: Some(nonces), sealed_only: false })
+        }
+    }
+
+    /// No key, on a journal that is sealed: nothing confidential may be written.
+    #[must_use]
+    pub fn missing() -> Self {
+        Self { sealed_only: true, ..Self::default() }
+    }
+
+    /// Whether something confidential may be written: sealed, or in plain text where nothing is sealed.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        !self.sealed_only || !self.keys.is_empty()
+    }
+
+    /// Whether it opens what the key `id` sealed.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| *key.id == *id)
     }
 
     /// The id of the key that seals; none without a key.
@@ -173,15 +198,8 @@ impl Keyring {
         field: ConfidentialField<'_>,
         sealed: &str,
     ) -> Result<(String, String), UnsealError> {
+        let (id, rest) = key_and_rest(field, sealed)?;
         let damaged = || UnsealError::Damaged { field: field.to_string() };
-        let bytes = STANDARD.decode(sealed).map_err(|_| damaged())?;
-        let (version, rest) = bytes.split_first().ok_or_else(damaged)?;
-        if *version != VERSION {
-            return Err(UnsealError::UnknownVersion { field: field.to_string(), found: *version });
-        }
-        let (length, rest) = rest.split_first().ok_or_else(damaged)?;
-        let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(damaged)?;
-        let id = String::from_utf8(id.to_vec()).map_err(|_| damaged())?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(damaged)?;
         let Some(key) = self.keys.iter().find(|key| *key.id == *id) else {
             return Err(UnsealError::NoKey { field: field.to_string(), id });
@@ -236,6 +254,35 @@ impl SealingKey {
         let bytes = [&[VERSION, length], self.id.as_bytes(), &nonce, &ciphertext].concat();
         STANDARD.encode(bytes)
     }
+}
+
+/// The keys that are needed to open what is confidential in `holder`; `None` among them stands for plain text. Opens
+/// nothing, so it needs no key.
+///
+/// # Errors
+/// [`UnsealError::Damaged`], [`UnsealError::UnknownVersion`].
+pub fn keys_of(holder: &mut impl Sealable) -> Result<BTreeSet<Option<String>>, UnsealError> {
+    let mut ids = BTreeSet::new();
+    holder.visit(&mut |field, value| {
+        let id = value.sealed().map(|sealed| key_and_rest(field, sealed)).transpose()?;
+        ids.insert(id.map(|(id, _)| id));
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
+/// The id of the key that sealed it, and what follows the id.
+fn key_and_rest(field: ConfidentialField<'_>, sealed: &str) -> Result<(String, Vec<u8>), UnsealError> {
+    let damaged = || UnsealError::Damaged { field: field.to_string() };
+    let bytes = STANDARD.decode(sealed).map_err(|_| damaged())?;
+    let (version, rest) = bytes.split_first().ok_or_else(damaged)?;
+    if *version != VERSION {
+        return Err(UnsealError::UnknownVersion { field: field.to_string(), found: *version });
+    }
+    let (length, rest) = rest.split_first().ok_or_else(damaged)?;
+    let (id, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(damaged)?;
+    let id = String::from_utf8(id.to_vec()).map_err(|_| damaged())?;
+    Ok((id, rest.to_vec()))
 }
 
 /// Neither an id nor a field's name holds a line break, so no two of them share their data.

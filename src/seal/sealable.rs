@@ -103,6 +103,10 @@ impl Sealable for Event {
             | Self::MessagesDiscarded(_)
             | Self::TestStarted(_)
             | Self::TestDropped(_)
+            | Self::SecretViewed(_)
+            | Self::TokenMade(_)
+            | Self::TokenEnded(_)
+            | Self::SessionEnded(_)
             | Self::MailDeferred(_) => Ok(()),
         }
     }
@@ -116,8 +120,13 @@ impl Sealable for Command {
             | Action::Sample
             | Action::Again(_)
             | Action::Discard
-            | Action::RotateSecret
+            | Action::RotateSecret { .. }
             | Action::RevokeTokens
+            | Action::NoteView
+            | Action::MakeToken(_)
+            | Action::EndToken { .. }
+            | Action::EndSession(_)
+            | Action::Repair
             | Action::Forget
             | Action::DropLog { .. } => Ok(()),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::event::EndedBefore;
 use super::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use super::state::Summary;
 use super::time::Time;
@@ -49,8 +50,25 @@ pub enum Action {
     Discard,
     /// Forget everything that is known of the workspace.
     Forget,
+    /// Keep what can be read of the workspace, whose journal contradicts itself.
+    Repair,
     /// Make a new signing secret.
-    RotateSecret,
+    RotateSecret {
+        /// How long the present one is signed with too, in seconds; absent means [`super::policy::SECRET_OVERLAP`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overlap: Option<u64>,
+    },
+    /// Note that the caller looks at the signing secret.
+    NoteView,
+    /// Note a token that is made.
+    MakeToken(TokenGrant),
+    /// End one token.
+    EndToken {
+        /// Its id.
+        id: String,
+    },
+    /// End one session.
+    EndSession(EndedBefore),
     /// End every token and session of the workspace.
     RevokeTokens,
     /// Drop the log and the newest message, if neither is younger than this; what a producer made up is forgotten.
@@ -61,14 +79,45 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether what it does writes something confidential.
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        match self {
+            Self::Save(_) | Self::Test { save: Some(_) } | Self::RotateSecret { .. } => true,
+            Self::Test { save: None }
+            | Self::Sample
+            | Self::Again(_)
+            | Self::Discard
+            | Self::DropLog { .. }
+            | Self::Forget
+            | Self::Repair
+            | Self::NoteView
+            | Self::MakeToken(_)
+            | Self::EndToken { .. }
+            | Self::EndSession(_)
+            | Self::RevokeTokens => false,
+        }
+    }
+
     /// Whether it switches off, clears, forgets or ends something and adds next to nothing, so that it is taken when
     /// the store is full ([contract, section 3](crate::docs::contract#3-the-rules)).
     #[must_use]
     pub fn takes_away(&self) -> bool {
         match self {
             Self::Save(save) => save.url.is_none() || save.enabled == Some(false),
-            Self::Discard | Self::Forget | Self::RevokeTokens | Self::DropLog { .. } => true,
-            Self::Test { .. } | Self::Sample | Self::Again(_) | Self::RotateSecret => false,
+            Self::Discard
+            | Self::Forget
+            | Self::RevokeTokens
+            | Self::DropLog { .. }
+            | Self::EndToken { .. }
+            | Self::EndSession(_) => true,
+            Self::Test { .. }
+            | Self::Sample
+            | Self::Again(_)
+            | Self::Repair
+            | Self::RotateSecret { .. }
+            | Self::NoteView
+            | Self::MakeToken(_) => false,
         }
     }
 }
@@ -84,6 +133,17 @@ pub struct SentMessage {
     pub webhook_id: String,
     /// The producer's text. No raw value: a tagged enum is read through a buffer, which holds none.
     pub message: String,
+}
+
+/// A token that is made for somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenGrant {
+    /// Its id.
+    pub id: String,
+    /// Who gets it.
+    pub subject: String,
+    /// When it ends. Named unlike the command's own end, beside which it is written.
+    pub until: Time,
 }
 
 /// What to save. Checked by the facade before it is submitted.
@@ -130,6 +190,13 @@ pub enum Answer {
         /// Why a test made no attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<NoAttempt>,
+    },
+    /// Repaired.
+    Repaired {
+        /// The webhook as it is now.
+        webhook: Box<WebhookView>,
+        /// What was lost, a sentence each; nothing where nothing was damaged.
+        lost: Vec<String>,
     },
     /// Not applied.
     Refused {
@@ -196,6 +263,14 @@ pub enum Refusal {
     /// 404.
     #[error("the secret is made by the first save; PUT the webhook first")]
     NoSecret,
+    /// 404.
+    #[error("there is no such token that is known and opens anything; list the tokens, or end all of them")]
+    NoSuchToken,
+    /// 503: what is confidential may not be written in plain text, and there is no key.
+    #[error(
+        "this node has no key to encrypt secrets with, and the others of this journal are encrypted; nothing was applied, the operator must give it one"
+    )]
+    NoSecretKey,
     /// 503: the workspace's journal cannot be loaded.
     #[error("this workspace cannot be loaded; nothing was applied, the operator's log says why")]
     WorkspaceUnavailable,

@@ -5,17 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::command::{Change, Refusal, Save};
+use super::command::{Change, Refusal, Save, TokenGrant};
 use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, ErrorKind, Event, Forgotten, LogDropped, MailEnded, MailId, MailKind, MailOwed, MailState,
-    MessagesDiscarded, MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, Deed, EndedBefore, ErrorKind, Event, Forgotten, LogDropped, MailEnded, MailId, MailKind,
+    MailOwed, MailState, MessagesDiscarded, MessagesSkipped, SecretRotated, TokenEnded, TokenRecord, TokensRevoked,
+    Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use super::history::SERVICE;
 use super::policy::{
-    Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, TEST_INTERVAL,
+    Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP_MAX, TEST_INTERVAL,
     WARNING_ERRORS,
 };
 use super::state::{State, Webhook};
@@ -33,6 +35,8 @@ pub struct SaveContext<'a> {
     pub fresh_secret: &'a Confidential,
     /// The mails that are being handed to the mail server right now: those are not dropped.
     pub mails_begun: &'a [MailId],
+    /// Whether a mail can be sent.
+    pub mail_server: bool,
 }
 
 /// Whether the webhook still is what the caller saw, where the caller says what that was. Asked before anything of the
@@ -85,14 +89,28 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
         changed_headers: headers::changed(&webhook.headers, &headers),
         headers,
     };
-    let owed = state.owed_mails().filter(|mail| !context.mails_begun.contains(mail));
+    // Whoever replaces an owner must not keep the owner from knowing by saving once more.
+    let is_dropped = |mail: &MailId| mail.kind != MailKind::Replaced && !context.mails_begun.contains(mail);
+    let owed = state.owed_mails().filter(is_dropped);
     let dropped = owed.map(|mail| dropped(mail, context.at, "the webhook was saved before the mail was sent"));
     let mut events: Vec<Event> = dropped.collect();
     if events.is_empty() && changes_nothing(state, &saved) {
         return Ok(events);
     }
-    events.insert(0, Event::WebhookSaved(saved));
+    let told = replaced(state, &saved, context);
+    events.splice(0..0, std::iter::once(Event::WebhookSaved(saved)).chain(told));
     Ok(events)
+}
+
+/// The mail to an owner whose address a save replaces or clears: one a day, beside all others.
+fn replaced(state: &State, saved: &WebhookSaved, context: &SaveContext<'_>) -> Option<Event> {
+    let before = state.webhook.owner_email.as_ref().filter(|before| saved.owner_email.as_ref() != Some(*before))?;
+    let is_told = state.replaced.as_ref().is_some_and(|mail| context.at.since(mail.at) < MAIL_LIMIT_SPAN);
+    if is_told || !context.mail_server {
+        return None;
+    }
+    let replaced = Some((before.clone(), saved.by.clone()));
+    Some(Event::MailOwed(MailOwed { at: context.at, kind: MailKind::Replaced, off_since: None, replaced }))
 }
 
 /// Whether a save leaves everything as it is: it is not recorded, so that no number of them pushes a change out of
@@ -136,17 +154,23 @@ fn kept(change: &Change<BTreeMap<HeaderName, HeaderChange>>, after: &CustomHeade
     after.keys().filter(|name| !sent(name)).cloned().collect()
 }
 
-/// A new signing secret, `fresh`. The present one is signed with too for [`SECRET_OVERLAP`], so that the
+/// A new signing secret, `fresh`. The present one is signed with too for `overlap`, so that the
 /// endpoint can take the new one up meanwhile; one that was rotated out before is not signed with any more.
 /// Neither the counter, the window nor the configuration's number moves.
 ///
 /// # Errors
 /// [`Refusal::NoSecret`].
-pub fn rotate(state: &State, now: Time, by: &str, fresh: &Confidential) -> Result<Vec<Event>, Refusal> {
+pub fn rotate(
+    state: &State,
+    now: Time,
+    by: &str,
+    fresh: &Confidential,
+    overlap: Duration,
+) -> Result<Vec<Event>, Refusal> {
     if state.webhook.secret.is_none() {
         return Err(Refusal::NoSecret);
     }
-    let previous_until = now.plus(SECRET_OVERLAP);
+    let previous_until = now.plus(overlap.min(SECRET_OVERLAP_MAX));
     let configuration = Some(state.webhook.configuration());
     let (by, secret) = (by.to_owned(), fresh.clone());
     Ok(vec![Event::SecretRotated(SecretRotated { at: now, by, secret, previous_until, configuration })])
@@ -162,6 +186,37 @@ pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
 #[must_use]
 pub fn discard(by: &str, up_to: EntryId, now: Time) -> Vec<Event> {
     vec![Event::MessagesDiscarded(MessagesDiscarded { at: now, by: by.to_owned(), up_to })]
+}
+
+/// A token was made; it opens the workspace for as long as it says, if it is given to anybody.
+#[must_use]
+pub fn make_token(grant: &TokenGrant, by: &str, now: Time) -> Vec<Event> {
+    let TokenGrant { id, subject, until } = grant.clone();
+    vec![Event::TokenMade(TokenRecord { id, subject, at: now, by: by.to_owned(), expires_at: until, ended: None })]
+}
+
+/// Ends one token.
+///
+/// # Errors
+/// [`Refusal::NoSuchToken`]: it is not known, or has ended.
+pub fn end_token(state: &State, id: &str, by: &str, now: Time) -> Result<Vec<Event>, Refusal> {
+    if !state.access.live_tokens(now).any(|token| token.id == id) {
+        return Err(Refusal::NoSuchToken);
+    }
+    Ok(vec![Event::TokenEnded(TokenEnded { at: now, by: by.to_owned(), id: id.to_owned() })])
+}
+
+/// Ends one session. One that has ended takes no second place.
+#[must_use]
+pub fn end_session(state: &State, session: &EndedBefore) -> Vec<Event> {
+    let is_over = state.access.has_ended_session(&session.id, session.began);
+    if is_over { Vec::new() } else { vec![Event::SessionEnded(session.clone())] }
+}
+
+/// Somebody looks at the secret.
+#[must_use]
+pub fn note_view(by: &str, now: Time) -> Vec<Event> {
+    vec![Event::SecretViewed(Deed { at: now, by: by.to_owned() })]
 }
 
 /// Forget: nothing when there is nothing to forget.
@@ -282,7 +337,7 @@ pub fn excused(state: &State, attempt: Attempt) -> Vec<Event> {
 /// A mail that tells something else than a switch-off: nothing is said of one that cannot be sent.
 fn other_mail(state: &State, kind: MailKind, off_since: Option<Time>, now: Time, policy: &Policy) -> Option<Event> {
     let owed = mail_state(state, OTHER_MAILS_PER_DAY_MAX, now, policy) == MailState::Owed;
-    owed.then_some(Event::MailOwed(MailOwed { at: now, kind, off_since }))
+    owed.then_some(Event::MailOwed(MailOwed { at: now, kind, off_since, replaced: None }))
 }
 
 /// What becomes of a mail when there may be at most `per_day` in [`MAIL_LIMIT_SPAN`]. What no change of
@@ -330,6 +385,8 @@ pub enum MailResult {
     Refused(String),
     /// Away, or "later": still owed until 24 h have passed.
     Later(String),
+    /// Other mails were being handed over: it was not begun.
+    NotBegun,
 }
 
 /// What is done with a mail when its turn has come.
@@ -362,7 +419,7 @@ pub fn mail_turn(state: &State, id: MailId, now: Time) -> MailTurn {
 fn pointless(state: &State, kind: MailKind) -> Option<&'static str> {
     let is_on = state.webhook.enabled;
     match kind {
-        MailKind::Disabled => None,
+        MailKind::Disabled | MailKind::Replaced => None,
         MailKind::Warning if is_on && state.errors >= WARNING_ERRORS => None,
         MailKind::Warning => Some("the streak of errors ended before the mail was sent"),
         MailKind::Recovered if is_on => None,
@@ -390,10 +447,11 @@ pub fn mail(state: &State, id: MailId, result: MailResult, now: Time) -> Option<
         std::cmp::Ordering::Equal => mail.state == MailState::Owed,
         std::cmp::Ordering::Greater => true,
     })?;
-    // A save never shares a seq with what owes a mail.
-    let saved_since = state.webhook.config.cmp(&id.owed_by).is_gt();
+    // A save never shares a seq with what owes a mail that a save ends.
+    let saved_since = id.kind != MailKind::Replaced && state.webhook.config.cmp(&id.owed_by).is_gt();
     let ended = |detail| MailEnded { at: now, mail: id, detail };
     Some(match result {
+        MailResult::NotBegun => return None,
         MailResult::Sent => Event::OwnerNotified(ended(None)),
         MailResult::Refused(why) => Event::MailGivenUp(ended(Some(why))),
         MailResult::Later(why) if saved_since => Event::MailDropped(ended(Some(why))),

@@ -54,6 +54,14 @@ pub enum Event {
     Forgotten(Forgotten),
     /// Nothing was attempted for so long that the attempts are not kept any more.
     LogDropped(LogDropped),
+    /// Somebody looked at the signing secret.
+    SecretViewed(Deed),
+    /// An operator made a token.
+    TokenMade(TokenRecord),
+    /// An operator ended one token before its time.
+    TokenEnded(TokenEnded),
+    /// Somebody signed out.
+    SessionEnded(EndedBefore),
 }
 
 impl Event {
@@ -78,6 +86,10 @@ impl Event {
             | Self::TestDropped(_)
             | Self::MailOwed(_)
             | Self::MailDeferred(_)
+            | Self::SecretViewed(_)
+            | Self::TokenMade(_)
+            | Self::TokenEnded(_)
+            | Self::SessionEnded(_)
             | Self::Forgotten(_)
             | Self::LogDropped(_) => false,
         }
@@ -235,14 +247,14 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether the endpoint certainly noticed something of the attempt: only such a test counts
-    /// towards one a second, and an interrupted one frees the next at once
+    /// Whether something of the message may have been sent: only such a test counts towards one a second, and an
+    /// interrupted one frees the next at once
     /// ([contract, section 3](crate::docs::contract#3-the-rules)).
     #[must_use]
     pub fn endpoint_contacted(self) -> bool {
         match self {
-            Self::ForbiddenAddress | Self::Dns | Self::Interrupted => false,
-            Self::Connect | Self::Tls | Self::Timeout | Self::HttpStatus | Self::Redirect | Self::Protocol => true,
+            Self::ForbiddenAddress | Self::Dns | Self::Connect | Self::Tls | Self::Interrupted => false,
+            Self::Timeout | Self::HttpStatus | Self::Redirect | Self::Protocol => true,
         }
     }
 }
@@ -319,11 +331,13 @@ pub enum MailKind {
     Warning,
     /// After a switch-off by errors a message was delivered again. Sent only where an operator asked for it.
     Recovered,
+    /// The owner's address was replaced or cleared: told to the address before it.
+    Replaced,
 }
 
 impl MailKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Disabled, Self::Warning, Self::Recovered];
+    pub const ALL: [Self; 4] = [Self::Disabled, Self::Warning, Self::Recovered, Self::Replaced];
 
     /// Whether it is the kind that every mail was of before there were others.
     #[must_use]
@@ -335,7 +349,7 @@ impl MailKind {
 /// Names a mail among those of its workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MailId {
-    /// The seq of the event that owes it: the [`WebhookDisabled`], or the attempt that a [`MailOwed`]
+    /// The seq of the event that owes it: the [`WebhookDisabled`], or the attempt or save that a [`MailOwed`]
     /// came with. No two mails of a workspace have the same.
     #[serde(rename = "disabled")]
     pub owed_by: u64,
@@ -352,7 +366,7 @@ impl MailId {
     }
 }
 
-/// A mail that an attempt gave reason for. It takes no seq, so the attempt's names it.
+/// A mail that an attempt or a save gave reason for. It takes no seq, so that one's names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailOwed {
     /// When.
@@ -361,6 +375,8 @@ pub struct MailOwed {
     pub kind: MailKind,
     /// When the webhook had been switched off, for [`MailKind::Recovered`].
     pub off_since: Option<Time>,
+    /// The address that was replaced and who did it, for [`MailKind::Replaced`].
+    pub replaced: Option<(String, String)>,
 }
 
 /// What became of a mail.
@@ -451,4 +467,53 @@ pub struct Forgotten {
 pub struct LogDropped {
     /// When.
     pub at: Time,
+}
+
+/// Who did something, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+}
+
+/// A token that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its id, as the token says it.
+    pub id: String,
+    /// Who holds it.
+    pub subject: String,
+    /// When it was made.
+    pub at: Time,
+    /// Who made it.
+    pub by: String,
+    /// When it ends by itself.
+    pub expires_at: Time,
+    /// When it was ended before that, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Deed>,
+}
+
+/// The end of one token before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenEnded {
+    /// When.
+    pub at: Time,
+    /// Who ended it.
+    pub by: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A session that ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedBefore {
+    /// Its id.
+    pub id: String,
+    /// When it began.
+    pub began: Time,
+    /// When it would have ended by itself: from then on nothing has to be remembered.
+    pub until: Time,
 }

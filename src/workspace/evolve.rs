@@ -21,7 +21,14 @@ impl State {
             Event::AttemptDelivered(attempt) | Event::AttemptFailed(attempt) => self.attempted(attempt),
             Event::WebhookSaved(saved) => self.saved(saved),
             Event::SecretRotated(rotated) => self.webhook.rotated(rotated),
-            Event::TokensRevoked(_) => self.token_generation = self.token_generation.saturating_add(1),
+            Event::TokensRevoked(_) => {
+                self.token_generation = self.token_generation.saturating_add(1);
+                self.access.all_ended();
+            }
+            Event::SecretViewed(view) => self.access.viewed(view),
+            Event::TokenMade(token) => self.access.token_made(token),
+            Event::TokenEnded(ended) => self.access.token_ended(ended),
+            Event::SessionEnded(ended) => self.access.session_ended(ended),
             Event::WebhookDisabled(disabled) => self.disabled(disabled),
             Event::OwnerNotified(ended) => self.mail_ended(ended, MailState::Sent),
             Event::MailGivenUp(ended) => self.mail_ended(ended, MailState::GivenUp),
@@ -111,7 +118,8 @@ impl State {
 
     fn mail_owed(&mut self, kind: MailKind, state: MailState, at: Time) {
         *self.mail_mut(kind) = Some(Mail { owed_by: self.seq, state, at, detail: None });
-        if state == MailState::Owed {
+        // Those to an owner who was replaced have a bound of their own.
+        if state == MailState::Owed && kind != MailKind::Replaced {
             if self.mails.len() >= MAILS_PER_DAY_MAX {
                 self.mails.remove(0);
             }
@@ -125,8 +133,14 @@ impl State {
     }
 
     fn mail_ended(&mut self, ended: &MailEnded, state: MailState) {
-        if let Some(mail) = self.mail_of(ended.mail) {
-            *mail = Mail { owed_by: mail.owed_by, state, at: ended.at, detail: ended.detail.clone() };
+        let Some(mail) = self.mail_of(ended.mail) else { return };
+        let owed_at = mail.at;
+        *mail = Mail { owed_by: mail.owed_by, state, at: ended.at, detail: ended.detail.clone() };
+        // Nobody got it, so it takes no other's place.
+        if state == MailState::Dropped
+            && let Some(place) = self.mails.iter().position(|at| *at == owed_at)
+        {
+            self.mails.remove(place);
         }
     }
 

@@ -147,6 +147,10 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
             | Event::TestDropped(_)
             | Event::MailOwed(_)
             | Event::MailDeferred(_)
+            | Event::SecretViewed(_)
+            | Event::TokenMade(_)
+            | Event::TokenEnded(_)
+            | Event::SessionEnded(_)
             | Event::Forgotten(_)
             | Event::LogDropped(_) => continue,
         };

@@ -18,6 +18,11 @@ pub const TEST_INTERVAL: Duration = Duration::from_secs(1);
 /// new one.
 pub const SECRET_OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest that may be chosen for it.
+pub const SECRET_OVERLAP_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Looks of one subject at the secret within this span are one: a page that is loaded again is no other look.
+pub const VIEW_INTERVAL: Duration = Duration::from_secs(60);
+
 /// What an operator chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {

@@ -12,7 +12,9 @@ use super::command::{Change, Save};
 use super::confidential::Confidential;
 use super::decide::{self, MailResult, MailTurn, SaveContext};
 use super::event::{Attempt, Event, MailId, MailKind, MailState, TestStarted};
-use super::policy::{Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, WARNING_ERRORS};
+use super::policy::{
+    Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP, WARNING_ERRORS,
+};
 use super::scenario::*;
 use super::state::{State, Webhook};
 use super::time::Time;
@@ -252,7 +254,13 @@ impl WorkspaceModel {
         let owner_email = if owner { Change::Set(OWNER.to_owned()) } else { Change::Keep };
         let save = Save { url: Some(URL.to_owned()), enabled: Some(enabled), owner_email, ..Save::default() };
         let begun: Vec<MailId> = if mail_begun { self.state.owed_mails().collect() } else { Vec::new() };
-        let context = SaveContext { at: at(self.now), by: "ops", fresh_secret: &fresh_secret(), mails_begun: &begun };
+        let context = SaveContext {
+            at: at(self.now),
+            by: "ops",
+            fresh_secret: &fresh_secret(),
+            mails_begun: &begun,
+            mail_server: false,
+        };
         let events = decide::save(&self.state, &save, &context).unwrap();
         // What changes nothing makes no configuration: what is in flight still counts.
         if !events.is_empty() {
@@ -266,7 +274,7 @@ impl WorkspaceModel {
     fn rotate(&mut self) {
         let before = self.state.clone();
         let fresh = Confidential::from(format!("whsec_{}", before.seq));
-        let Ok(events) = decide::rotate(&self.state, at(self.now), "ops", &fresh) else {
+        let Ok(events) = decide::rotate(&self.state, at(self.now), "ops", &fresh, SECRET_OVERLAP) else {
             return assert_eq!(before.webhook.secret, None, "it was forgotten and not saved since");
         };
         self.take(events);
@@ -350,6 +358,8 @@ impl WorkspaceModel {
                 assert_eq!((self.warnings, self.state.errors), (1, WARNING_ERRORS), "one warning a streak");
                 OTHER_MAILS_PER_DAY_MAX
             }
+            // It has a bound of its own.
+            MailKind::Replaced => return,
             MailKind::Recovered => {
                 self.recovered += 1;
                 assert_eq!(self.recovered, 1, "one recovery for each switch-off");

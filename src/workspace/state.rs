@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::access::AccessRecord;
 use super::confidential::Confidential;
 use super::configuration::{Configuration, SubscribedEvent, WebhookStatus};
 use super::event::{Attempt, AttemptError, ErrorKind, MailId, MailKind, MailState, TestStarted, Trigger};
@@ -47,6 +48,9 @@ pub struct State {
     /// The last mail that was owed to tell that it delivers again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered: Option<Mail>,
+    /// The last mail that was owed to an owner whose address was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Mail>,
     /// When errors switched it off that was saved since and has not delivered since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovering: Option<Time>,
@@ -65,6 +69,9 @@ pub struct State {
     /// How often the workspace's tokens were revoked: only those of this generation open it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub token_generation: u64,
+    /// What was made and ended to open the workspace, and who looked at its secret.
+    #[serde(default, skip_serializing_if = "AccessRecord::is_empty")]
+    pub access: AccessRecord,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -77,7 +84,8 @@ impl State {
     /// The streams' ids never fall back, so neither may the seq.
     #[must_use]
     pub fn emptied(&self) -> Self {
-        Self { seq: self.seq, forgotten: self.seq, token_generation: self.token_generation, ..Self::default() }
+        let (token_generation, access) = (self.token_generation, self.access.emptied());
+        Self { seq: self.seq, forgotten: self.seq, token_generation, access, ..Self::default() }
     }
 
     /// Whether the message of that entry is not to be sent.
@@ -99,6 +107,7 @@ impl State {
             MailKind::Disabled => self.mail.as_ref(),
             MailKind::Warning => self.warning.as_ref(),
             MailKind::Recovered => self.recovered.as_ref(),
+            MailKind::Replaced => self.replaced.as_ref(),
         }
     }
 
@@ -108,6 +117,16 @@ impl State {
             MailKind::Disabled => &mut self.mail,
             MailKind::Warning => &mut self.warning,
             MailKind::Recovered => &mut self.recovered,
+            MailKind::Replaced => &mut self.replaced,
+        }
+    }
+
+    /// Drops the mails that are owed, at once and without an event: only for a state that begins anew.
+    pub fn drop_owed_mails(&mut self, at: Time, why: &str) {
+        for kind in MailKind::ALL {
+            if let Some(mail) = self.mail_mut(kind).as_mut().filter(|mail| mail.state == MailState::Owed) {
+                *mail = Mail { owed_by: mail.owed_by, state: MailState::Dropped, at, detail: Some(why.to_owned()) };
+            }
         }
     }
 

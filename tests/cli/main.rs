@@ -4,6 +4,7 @@
 
 mod attempts;
 mod mistakes;
+mod private;
 mod program;
 mod rejected;
 mod token;

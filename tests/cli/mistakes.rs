@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -156,6 +157,7 @@ fn a_journals_file_that_cannot_be_used_is_told_apart_from_a_directory_that_is_no
     let damaged = folder.path().join("damaged.redb");
     for bytes in [b"this is a text, and long enough to hold a header of whatever kind".repeat(100), vec![0; 70_000]] {
         fs::write(&damaged, bytes).unwrap();
+        fs::set_permissions(&damaged, fs::Permissions::from_mode(0o600)).unwrap();
         refused(&damaged, &["the file is damaged or no journal; it is left as it is"]);
     }
 }

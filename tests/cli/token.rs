@@ -59,6 +59,16 @@ fn a_token_is_printed_alone_and_opens_the_workspace_until_all_are_revoked() {
     assert_eq!(made["subject"], "jane");
     assert!(made["expires_at"].as_str().unwrap().ends_with('Z'), "{made}");
 
+    let listed = printed(&service.run(&["--list"]));
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    let id = made["id"].as_str().unwrap();
+    assert!(listed.starts_with(&format!("{id}  jane  made ")), "{listed}");
+    assert_eq!(printed(&service.run(&["--revoke", id])), format!("the token {id} was revoked\n"));
+    assert!(service.asked_with(made["token"].as_str().unwrap()).unwrap_err().contains("was revoked"));
+    assert!(service.asked_with(token).is_ok(), "the other one still opens");
+    assert_eq!(printed(&service.run(&["--list", "--json"])).lines().count(), 1);
+    assert_eq!(service.run(&["--revoke", id]).status.code(), Some(1), "it has ended");
+
     assert_eq!(printed(&service.run(&["--revoke"])), "every token of acme was revoked\n");
     for token in [token, made["token"].as_str().unwrap()] {
         let refused = service.asked_with(token).unwrap_err();

@@ -65,6 +65,7 @@ fn owed() -> OwedMail {
         ],
         errors_left: None,
         skipped: None,
+        by: None,
     }
 }
 

@@ -14,12 +14,20 @@ const ROTATED: &str = "whsec_bmV3ZXItc2VjcmV0LW9mLTI0LWJ5dGVz";
 /// A webhook that was saved, and rotated at `rotated_at`.
 fn rotated(rotated_at: Time) -> State {
     let mut state = State::default();
-    let context =
-        SaveContext { at: rotated_at, by: "admin", fresh_secret: &Confidential::from(SECRET), mails_begun: &[] };
+    let context = SaveContext {
+        at: rotated_at,
+        by: "admin",
+        fresh_secret: &Confidential::from(SECRET),
+        mails_begun: &[],
+        mail_server: false,
+    };
     let save = Save { url: Some("https://crm.example/".to_owned()), ..Save::default() };
     decide::save(&state, &save, &context).unwrap().iter().for_each(|event| state.evolve(event));
     let fresh = Confidential::from(ROTATED);
-    decide::rotate(&state, rotated_at, "admin", &fresh).unwrap().iter().for_each(|event| state.evolve(event));
+    decide::rotate(&state, rotated_at, "admin", &fresh, SECRET_OVERLAP)
+        .unwrap()
+        .iter()
+        .for_each(|event| state.evolve(event));
     state
 }
 

@@ -39,8 +39,11 @@ const ITS_OWN: &[(&str, &str, &str)] = &[
 const ADMINS: &[(&str, &str, &str)] = &[
     ("POST", TOKENS, ""),
     ("DELETE", TOKENS, ""),
+    ("GET", TOKENS, ""),
+    ("DELETE", "/v1/workspaces/acme/tokens/0b8f6a1e2c3d4f5a8b9c0d1e2f3a4b5c", ""),
     ("POST", "/v1/workspaces/acme/messages", MESSAGE),
     ("DELETE", "/v1/workspaces/acme", ""),
+    ("POST", "/v1/workspaces/acme/repair", ""),
 ];
 /// What belongs to no workspace.
 const NOBODYS: &[(&str, &str, &str)] = &[

@@ -12,11 +12,12 @@ use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenK
 use outbound::journal::port::{
     AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
     RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
-    Version,
+    Version, WalkPage,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
 use outbound::workspace::event::Event;
+use outbound::workspace::view::WebhookView;
 use outbound::workspace::{Policy, State, Time};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -142,6 +143,18 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { Ok((0..query.count).map(listed).collect()) }
     }
 
+    async fn walk(&self, _place: Option<&str>) -> Result<WalkPage, StoreError> {
+        Ok(WalkPage::default())
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn note_sealing_key(&self, _id: &str, _seals: bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         Ok(0)
     }
@@ -217,6 +230,15 @@ pub(crate) fn two_nodes() -> FakeJournal {
         owed: vec![Owed::default(), Owed::default(), Owed { messages: 12, oldest: Some(oldest) }],
         ..FakeJournal::default()
     }
+}
+
+/// A journal that says of every command that it was applied.
+pub(crate) fn applying() -> Arc<FakeJournal> {
+    let done = || {
+        let webhook = WebhookView::new(&"acme".parse().unwrap(), &State::default(), &Policy::default());
+        Ok(Answer::Done { webhook: webhook.into(), attempt: None, reason: None })
+    };
+    Arc::new(FakeJournal { submit: Box::new(done), ..FakeJournal::default() })
 }
 
 /// A store that is away, with a cause that no caller may see.

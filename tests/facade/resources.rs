@@ -234,8 +234,12 @@ async fn the_history_says_who_changed_what_and_shows_no_secret() {
 
 #[tokio::test]
 async fn the_secret_is_shown_once_it_was_made() {
-    let reply = call(&facade(with_reading(), working()), request("GET", SECRET_PATH, "")).await;
+    let read = Box::new(|| Ok(reading()));
+    let journal = Arc::new(FakeJournal { read, ..Arc::into_inner(done(None, None)).unwrap() });
+    let reply = call(&facade(journal.clone(), working()), request("GET", SECRET_PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.json()), (200, json!({"secret": SECRET, "previous": null})));
+    let submitted: Vec<_> = journal.submitted.lock().unwrap().iter().map(|(_, one, _)| one.action.clone()).collect();
+    assert_eq!(submitted, [Action::NoteView], "who looked is noted before it is shown");
     assert_eq!(reply.header("cache-control"), "no-store");
     let reply = call(&facade(Arc::default(), working()), request("GET", SECRET_PATH, "")).await;
     assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (404, "no-secret"));
@@ -263,15 +267,40 @@ async fn a_rotation_answers_the_new_secret_and_the_end_of_the_one_before_it() {
         assert_eq!((reply.status.as_u16(), reply.json()), (200, expected.clone()));
         assert_eq!(reply.header("cache-control"), "no-store");
     }
-    let action = Action::RotateSecret;
+    let action = Action::RotateSecret { overlap: None };
     let command =
         Command { at: NOW, expires_at: NOW.plus(ANSWER_WAIT), by: "admin".to_owned(), if_match: None, action };
-    assert_eq!(*journal.submitted.lock().unwrap(), [("acme".parse().unwrap(), command, ANSWER_WAIT)]);
+    assert_eq!(journal.submitted.lock().unwrap()[0], ("acme".parse().unwrap(), command, ANSWER_WAIT));
+}
+
+#[tokio::test]
+async fn how_long_both_secrets_are_signed_with_is_chosen_at_the_rotation() {
+    let done = done(None, None);
+    let journal = Arc::new(FakeJournal { read: Box::new(|| Ok(rotated(1))), ..Arc::into_inner(done).unwrap() });
+    let router = facade(journal.clone(), working());
+    let asked = ["", "{}", r#"{"overlap":null}"#, r#"{"overlap":"0s"}"#, r#"{"overlap":"90m"}"#, r#"{"overlap":"7d"}"#];
+    for body in asked {
+        assert_eq!(call(&router, request("POST", ROTATE, body)).await.status, 200, "{body}");
+    }
+    let overlaps: Vec<_> =
+        journal.submitted.lock().unwrap().iter().map(|(_, command, _)| command.action.clone()).collect();
+    let rotate = |overlap| Action::RotateSecret { overlap };
+    assert_eq!(overlaps, [None, None, None, Some(0), Some(5_400), Some(604_800)].map(rotate));
+    for body in [r#"{"overlap":"8d"}"#, r#"{"overlap":"-1s"}"#, r#"{"overlap":3600}"#, r#"{"overlap":"1w"}"#] {
+        let reply = call(&router, request("POST", ROTATE, body)).await;
+        assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (422, "invalid-rotation"), "{body}");
+        assert_eq!(reply.json()["errors"][0]["member"], "overlap", "{body}");
+    }
+    for (body, problem) in [(r#"{"over":"1h"}"#, "invalid-rotation"), ("[]", "invalid-rotation"), ("{", "invalid-json")]
+    {
+        assert_eq!(call(&router, request("POST", ROTATE, body)).await.problem(), problem, "{body}");
+    }
 }
 
 #[tokio::test]
 async fn a_secret_that_has_ended_is_not_told() {
-    let journal = FakeJournal { read: Box::new(|| Ok(rotated(0))), ..FakeJournal::default() };
+    let done = done(None, None);
+    let journal = FakeJournal { read: Box::new(|| Ok(rotated(0))), ..Arc::into_inner(done).unwrap() };
     let reply = call(&facade(Arc::new(journal), working()), request("GET", SECRET_PATH, "")).await;
     assert_eq!(reply.json()["previous"], Value::Null);
 }

@@ -1,25 +1,23 @@
 //! Signing in to the screen and out of it, and what a session is good for.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use axum::http::request::Builder;
 use outbound::http::PublicOrigin;
 
-use crate::kit::{FakeJournal, Reply, TOKEN, call, facade, facade_at, request, working};
+use crate::kit::{Reply, TOKEN, applying, call, facade, facade_at, request, working};
 
 const SCREEN: &str = "/workspaces/acme/outbound";
 const SESSION: &str = "/workspaces/acme/outbound/session";
 const END: &str = "/workspaces/acme/outbound/session/end";
 
 fn local() -> Router {
-    facade(Arc::<FakeJournal>::default(), working())
+    facade(applying(), working())
 }
 
 fn at(origin: PublicOrigin) -> Router {
-    facade_at(Arc::<FakeJournal>::default(), working(), origin)
+    facade_at(applying(), working(), origin)
 }
 
 fn https() -> PublicOrigin {

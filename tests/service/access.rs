@@ -53,6 +53,103 @@ async fn tokens_and_sessions_live_and_end(kind: Kind) {
     assert_eq!(jane.read("acme", "webhook").await.problem(), (401, "unauthorized"));
 }
 
+#[tokio::test]
+async fn one_token_is_ended_alone_with_the_sessions_that_it_began_on_the_embedded_journal() {
+    one_token_is_ended_alone(Kind::Embedded).await;
+}
+
+#[tokio::test]
+async fn one_token_is_ended_alone_with_the_sessions_that_it_began_on_redis() {
+    one_token_is_ended_alone(Kind::Redis).await;
+}
+
+async fn one_token_is_ended_alone(kind: Kind) {
+    let mut bench = Bench::start(kind, &[]).await;
+    let admin = bench.api();
+    let jane = with_token(&admin, &made(&admin, r#"{"subject":"jane","ttl":"1d"}"#).await);
+    let joe = with_token(&admin, &made(&admin, r#"{"subject":"joe"}"#).await);
+    let sessions = [sign_in(&jane).await, sign_in(&jane).await, sign_in(&joe).await, sign_in(&admin).await];
+    let listed = admin.get(TOKENS).await.ok();
+    let subjects: Vec<&Value> = listed["tokens"].as_array().unwrap().iter().map(|token| &token["subject"]).collect();
+    assert_eq!(subjects, ["joe", "jane"]);
+    let id = listed["tokens"][1]["id"].as_str().unwrap().to_owned();
+    let end = async |id: &str| admin.call(Method::DELETE, &format!("{TOKENS}/{id}"), None).await.unwrap();
+    assert_eq!(end(&"x".repeat(32)).await.problem(), (404, "not-found"));
+    assert_eq!(end(&"x".repeat(300)).await.problem(), (404, "not-found"));
+    assert_eq!(end(&id).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(end(&id).await.problem(), (404, "not-found"));
+    for _ in 0..2 {
+        assert_eq!(jane.read("acme", "webhook").await.problem(), (401, "unauthorized"));
+        assert_eq!(joe.webhook("acme").await["status"], "not_configured");
+        let mut open = Vec::new();
+        for session in &sessions {
+            open.push(screen(&admin, session).await.as_u16());
+        }
+        assert_eq!(open, [401, 401, 200, 200]);
+        assert_eq!(admin.get(TOKENS).await.ok()["tokens"].as_array().unwrap().len(), 1);
+        bench.service.kill();
+        bench.service.launch().await;
+    }
+    let history = admin.read("acme", "history").await.ok();
+    let told: Vec<_> =
+        history["access"].as_array().unwrap().iter().map(|one| (&one["action"], &one["subject"])).collect();
+    let (made, ended) = (json!("token_made"), json!("token_ended"));
+    assert_eq!(told, [(&ended, &json!("jane")), (&made, &json!("joe")), (&made, &json!("jane"))]);
+    assert!(history["access"].as_array().unwrap().iter().all(|one| one["by"] == "admin"), "{history}");
+    assert_eq!(history["history"], json!([]), "they are no changes, and wash none out");
+}
+
+#[tokio::test]
+async fn who_signs_out_has_no_session_anywhere_any_more() {
+    let mut bench = Bench::start(Kind::Redis, &[]).await;
+    let jane = with_token(&bench.api(), &made(&bench.api(), r#"{"subject":"jane"}"#).await);
+    let (one, other) = (sign_in(&jane).await, sign_in(&jane).await);
+    sign_out(&jane, &one).await;
+    for _ in 0..2 {
+        // The cookie that somebody copied meanwhile.
+        assert_eq!(screen(&jane, &one).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(screen(&jane, &other).await, StatusCode::OK);
+        assert_eq!(jane.webhook("acme").await["workspace"], "acme");
+        bench.service.kill();
+        bench.service.launch().await;
+    }
+}
+
+#[tokio::test]
+async fn who_looked_at_the_secret_is_told_and_washes_nobody_out() {
+    let bench = Bench::start(Kind::Embedded, &[]).await;
+    let admin = bench.api();
+    let url = json!({"url": bench.receiver.url("acme")});
+    admin.save("acme", &url).await.ok();
+    let jane = with_token(&admin, &made(&admin, r#"{"subject":"jane"}"#).await);
+    let joe = with_token(&admin, &made(&admin, r#"{"subject":"joe"}"#).await);
+    joe.read("acme", "webhook/secret").await.ok();
+    for _ in 0..10 {
+        jane.read("acme", "webhook/secret").await.ok();
+    }
+    let session = sign_in(&admin).await;
+    let shown = format!("http://{}/workspaces/acme/outbound?show=secret", admin.address());
+    assert_eq!(browser().get(shown).header("cookie", &session).send().await.unwrap().status(), StatusCode::OK);
+    let history = jane.read("acme", "history").await.ok();
+    let actions = |list: &str, action: &str| {
+        let all = history[list].as_array().unwrap().iter().filter(|one| one["action"] == action);
+        all.map(|one| one["by"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(actions("access", "secret_viewed"), ["admin", "jane", "joe"]);
+    assert_eq!(actions("history", "saved"), ["admin"]);
+    assert!(!history.to_string().contains("whsec_"));
+}
+
+/// Signs out with the form of the screen.
+async fn sign_out(api: &Api, cookie: &str) {
+    let place = format!("http://{}/workspaces/acme/outbound", api.address());
+    let page = browser().get(&place).header("cookie", cookie).send().await.unwrap().text().await.unwrap();
+    let csrf = page.split_once("name=\"csrf\" value=\"").unwrap().1.split('"').next().unwrap();
+    let request = browser().post(format!("{place}/session/end")).header("cookie", cookie);
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(format!("csrf={csrf}"));
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::SEE_OTHER);
+}
+
 /// Makes a token of `acme`.
 async fn made(admin: &Api, body: &str) -> String {
     let made = admin.call(Method::POST, TOKENS, Some(body)).await.unwrap();

@@ -48,6 +48,29 @@ async fn an_owed_mail_goes_out_once(kind: Kind) {
     assert!(received[0].data.contains("globex"), "{}", received[0].data);
 }
 
+#[tokio::test]
+async fn an_owner_who_is_replaced_is_told_once_a_day_and_no_save_keeps_it_from_happening() {
+    let smtp = SmtpServer::start([]).await;
+    let url = format!("smtp://{}", smtp.address);
+    let bench = Bench::start(Kind::Embedded, &["--smtp-url", &url, "--mail-from", "outbound@example.com"]).await;
+    for owner in ["first@example.com", "second@example.com", "third@example.com"] {
+        bench.save("acme", json!({"owner_email": owner})).await;
+    }
+    bench.save("acme", json!({"owner_email": null, "enabled": false})).await;
+    smtp_has(&smtp, 1).await;
+    // Behind every mail that would go out as well.
+    switch_off(&bench, "acme").await;
+    smtp_has(&smtp, 2).await;
+    let received = smtp.received();
+    let to: Vec<&str> = received.iter().map(|mail| mail.to[0].as_str()).collect();
+    assert_eq!(to, ["first@example.com", "acme@example.com"]);
+    assert!(received[0].data.contains("admin replaced your address"), "{}", received[0].data);
+}
+
+async fn smtp_has(smtp: &SmtpServer, mails: usize) {
+    support::process::until("the mails have arrived", async || smtp.received().len() >= mails).await;
+}
+
 /// Makes a workspace fail until it is switched off. It gets no message after that.
 async fn switch_off(bench: &Bench, workspace: &str) {
     bench.receiver.treat(workspace, |manner| manner.status = 500);

@@ -8,6 +8,7 @@ mod again;
 mod bench;
 mod clocks;
 mod crash;
+mod damaged;
 mod drain;
 mod entrusted;
 mod facade;

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind};
+use support::process::outbound;
 
 /// 32 times `1`, and 32 times `2`.
 const K1: &str = "k1:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=";
@@ -62,10 +64,38 @@ async fn both_were_sent_and_neither_is_shown(bench: &Bench) {
 }
 
 #[tokio::test]
+async fn a_start_without_a_key_that_seals_something_is_refused_on_the_embedded_journal() {
+    a_forgotten_key_is_told(Kind::Embedded).await;
+}
+
+#[tokio::test]
+async fn a_start_without_a_key_that_seals_something_is_refused_on_redis() {
+    a_forgotten_key_is_told(Kind::Redis).await;
+}
+
+async fn a_forgotten_key_is_told(kind: Kind) {
+    let mut bench = start(kind, Some(K1)).await;
+    bench.save("acme", json!({"headers": {"x-api-key": VALUE}})).await;
+    let known = secret(&bench).await;
+    assert_eq!(bench.service.terminate().await.code(), Some(0));
+    for keys in [None, Some(K2)] {
+        bench.service.secret_key = keys.map(str::to_owned);
+        let ended = bench.service.refused();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        let sentence = "1 workspace(s) are encrypted with the key `k1`, which this node does not have: add it";
+        assert!(ended.stderr.contains(sentence) && ended.stderr.contains("--without-keys k1"), "{ended:?}");
+    }
+    bench.service.secret_key = Some(format!("{K2},{K1}"));
+    bench.service.launch().await;
+    assert_eq!(secret(&bench).await, known, "nothing was changed meanwhile");
+}
+
+#[tokio::test]
 async fn without_its_key_a_workspace_is_unavailable_and_nothing_is_lost() {
     let mut bench = start(Kind::Embedded, Some(K1)).await;
     bench.save("acme", json!({"headers": {"x-api-key": VALUE}})).await;
     let known = secret(&bench).await;
+    bench.service.also(&["--without-keys", "k0,k1"]);
     for keys in [None, Some(K2)] {
         restart(&mut bench, keys).await;
         for resource in ["webhook", "webhook/secret", "attempts/log"] {
@@ -73,15 +103,94 @@ async fn without_its_key_a_workspace_is_unavailable_and_nothing_is_lost() {
             assert_eq!(reply.problem(), (503, "workspace-unavailable"), "{resource}");
         }
         bench.publish_ids("acme", "+1", &["m-1"]).await;
-        let save = json!({"url": bench.receiver.url("acme")});
-        assert_eq!(bench.api().save("acme", &save).await.problem(), (503, "workspace-unavailable"));
+        if keys.is_none() {
+            nothing_is_written_in_plain_text(&bench).await;
+        } else {
+            let save = json!({"url": bench.receiver.url("acme")});
+            assert_eq!(bench.api().save("acme", &save).await.problem(), (503, "workspace-unavailable"));
+            bench.save("other", json!({})).await;
+        }
         assert!(bench.service.log().contains("sealed with the key `k1`, which this node does not have"));
-        bench.save("other", json!({})).await;
     }
     restart(&mut bench, Some(&format!("{K2} {K1}"))).await;
     assert_eq!(secret(&bench).await, known);
     bench.receiver.until("what came meanwhile is sent", |arrivals| arrivals.len() == 2).await;
     assert!(bench.receiver.arrivals().iter().all(|one| one.header("x-api-key") == Some(VALUE)));
+}
+
+/// What would write a secret is refused, for whatever workspace; what needs none works.
+async fn nothing_is_written_in_plain_text(bench: &Bench) {
+    let plain = "a-value-in-plain-text";
+    let save = json!({"url": bench.receiver.url("new"), "headers": {"x-api-key": plain}});
+    for workspace in ["acme", "new"] {
+        assert_eq!(bench.api().save(workspace, &save).await.problem(), (503, "no-secret-key"));
+        assert_eq!(bench.api().test(workspace, Some(&save)).await.problem(), (503, "no-secret-key"));
+        let rotate = format!("/v1/workspaces/{workspace}/webhook/secret/rotate");
+        let rotated = bench.api().call(Method::POST, &rotate, None).await.unwrap();
+        assert_eq!(rotated.problem(), (503, "no-secret-key"));
+    }
+    assert!(!found(bench, plain));
+    let revoked = bench.api().call(Method::DELETE, "/v1/workspaces/new/tokens", None).await.unwrap();
+    assert_eq!(revoked.status, 204);
+    assert!(bench.service.log().contains("no webhook can be saved here"));
+}
+
+#[tokio::test]
+async fn every_workspace_is_sealed_anew_in_the_embedded_file() {
+    every_workspace_is_sealed_anew(Kind::Embedded).await;
+}
+
+#[tokio::test]
+async fn every_workspace_is_sealed_anew_in_redis() {
+    every_workspace_is_sealed_anew(Kind::Redis).await;
+}
+
+async fn every_workspace_is_sealed_anew(kind: Kind) {
+    let mut bench = start(kind, None).await;
+    bench.save("plain", json!({"headers": {"x-api-key": VALUE}})).await;
+    restart(&mut bench, Some(K1)).await;
+    bench.save("acme", json!({"headers": {"x-api-key": VALUE}})).await;
+    bench.save("beta", json!({})).await;
+    let known = secret(&bench).await;
+    let both = format!("{K2},{K1}");
+    let running = reseal(&bench, &both, &[]);
+    assert_eq!(running.status.code(), Some(1), "{running:?}");
+    let error = String::from_utf8_lossy(&running.stderr).into_owned();
+    assert!(error.contains("stop every service of this journal first") || error.contains("in use by"), "{error}");
+    assert_eq!(bench.service.terminate().await.code(), Some(0));
+
+    assert_eq!(printed(&reseal(&bench, &both, &["--dry-run"])), "2 need the key k1\n1 are in plain text\n");
+    let lacking = reseal(&bench, K2, &[]);
+    assert_eq!(lacking.status.code(), Some(1), "{lacking:?}");
+    let error = String::from_utf8_lossy(&lacking.stderr).into_owned();
+    for line in ["acme: workspace acme cannot be opened", "beta: workspace beta", "2 of 3 workspaces could not be"] {
+        assert!(error.contains(line), "{error}");
+    }
+    let told = "2 of 3 workspaces were encrypted anew with k2\nthe key k1 is needed no more\n";
+    assert_eq!(printed(&reseal(&bench, &both, &[])), told);
+    assert_eq!(printed(&reseal(&bench, K2, &["--dry-run"])), "3 need the key k2\n0 are in plain text\n");
+    bench.service.secret_key = Some(K2.to_owned());
+    bench.service.launch().await;
+    assert_eq!(secret(&bench).await, known, "the old key can go");
+    bench.publish_ids("plain", "+1", &["m-1"]).await;
+    bench.receiver.until("it is sent", |arrivals| arrivals.len() == 1).await;
+    let arrivals = bench.receiver.arrivals();
+    assert_eq!((arrivals[0].header("x-api-key"), arrivals[0].verified), (Some(VALUE), Some(true)));
+}
+
+/// `outbound reseal` on the bench's journal.
+fn reseal(bench: &Bench, keys: &str, more: &[&str]) -> Output {
+    let mut command = outbound(&["reseal", "--data-dir"]);
+    command.arg(bench.service.data_dir()).args(more).env("OUTBOUND_SECRET_KEY", keys);
+    if bench.store_folder().is_some() {
+        command.args(["--journal", &bench.redis().url()]);
+    }
+    command.output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[tokio::test]
@@ -99,9 +208,10 @@ async fn a_key_is_needed_no_more_once_its_workspaces_have_sent_with_a_new_one() 
     }
     let changes = bench.api().read("acme", "history").await.ok();
     assert_eq!(changes["history"][0]["changed_headers"], json!(["x-api-key"]), "the history needs no key");
-    restart(&mut bench, None).await;
-    let reply = bench.api().read("acme", "webhook/secret").await;
-    assert_eq!(reply.problem(), (503, "workspace-unavailable"), "what was stored before the first key is sealed too");
+    assert_eq!(bench.service.terminate().await.code(), Some(0));
+    bench.service.secret_key = None;
+    let ended = bench.service.refused();
+    assert!(ended.stderr.contains("the key `k2`"), "what was stored before the first key is sealed too: {ended:?}");
 }
 
 fn logged(webhook: &Value, n: usize) -> bool {

@@ -2,11 +2,12 @@
 //! come out; what is around it ([`crate::actor::shared_shard`]) does the I/O.
 //!
 //! Reading order: [`feeding`] (from a read to a workspace, parking and catch-ups), [`decisions`] (what workspaces
-//! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`lifecycle`] (acquire, commit answers, reload,
-//! drain).
+//! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`damage`] (forgetting and repairing a workspace
+//! whose journal contradicts itself), [`lifecycle`] (acquire, commit answers, reload, drain).
 
 #[cfg(test)]
 mod audit;
+mod damage;
 mod feeding;
 mod decisions;
 mod crashes;

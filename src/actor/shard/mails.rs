@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use crate::actor::maps::HashMap;
-use crate::config::{MAIL_BACKOFF, MAILS_AT_ONCE};
+use crate::config::{MAIL_BACKOFF, MAIL_TURN_WAIT, MAILS_AT_ONCE};
 use crate::journal::port::OwedMail;
 use crate::message::WorkspaceId;
 use crate::workspace::decide::MailResult;
@@ -114,6 +114,17 @@ impl Mails {
             self.waiting.remove(&(owed.due, key.clone()));
             owed.due = now + MAIL_BACKOFF.after(owed.tries);
             owed.tries += 1;
+            self.waiting.insert((owed.due, key));
+        }
+    }
+
+    /// Other mails had the turn: it is no try.
+    pub(super) fn wait(&mut self, workspace: &WorkspaceId, id: MailId, now: Instant) {
+        let key = (workspace.clone(), id);
+        self.begun.remove(&key);
+        if let Some(owed) = self.owed.get_mut(&key) {
+            self.waiting.remove(&(owed.due, key.clone()));
+            owed.due = now + MAIL_TURN_WAIT;
             self.waiting.insert((owed.due, key));
         }
     }

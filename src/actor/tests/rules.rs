@@ -167,7 +167,7 @@ async fn messages_are_signed_with_the_rotated_secret_too_until_a_day_has_passed(
     let bench = Bench::with(|options| options.clock = ahead).await;
     bench.save("acme").await;
     let old = bench.read("acme").await.state.webhook.secret.unwrap();
-    bench.submit("acme", Action::RotateSecret).await;
+    bench.submit("acme", Action::RotateSecret { overlap: None }).await;
     let new = bench.read("acme").await.state.webhook.secret.unwrap();
     assert_ne!(old, new);
     let mut told = Vec::new();
@@ -187,6 +187,6 @@ async fn messages_are_signed_with_the_rotated_secret_too_until_a_day_has_passed(
 #[tokio::test]
 async fn a_rotation_before_the_first_save_is_refused() {
     let bench = Bench::new().await;
-    let answer = bench.submit("acme", Action::RotateSecret).await;
+    let answer = bench.submit("acme", Action::RotateSecret { overlap: None }).await;
     assert_eq!(answer, Answer::Refused { refusal: Refusal::NoSecret });
 }

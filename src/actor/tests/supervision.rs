@@ -12,7 +12,7 @@ use super::bench::Bench;
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, Poll, Polled,
     PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, ShardConnectionError,
-    ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError,
+    ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -64,6 +64,20 @@ async fn survives(kinds: &[fn(&Faults) -> &AtomicBool]) {
     assert_eq!(ids.len(), 20);
 }
 
+#[tokio::test]
+async fn the_watches_of_a_node_that_panic_begin_again() {
+    let faults = Arc::new(Faults::default());
+    faults.ping.store(true, Ordering::Relaxed);
+    faults.counts.store(true, Ordering::Relaxed);
+    let _bench = bench(&faults).await;
+    let went_on = || faults.pinged.load(Ordering::Relaxed) && faults.counted.load(Ordering::Relaxed);
+    let began = std::time::Instant::now();
+    while !went_on() {
+        assert!(began.elapsed() < Duration::from_secs(60), "a watch stays silent");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 async fn bench(faults: &Arc<Faults>) -> Bench {
     let faults = Arc::clone(faults);
     Bench::with(|options| {
@@ -80,6 +94,11 @@ struct Faults {
     poll: AtomicBool,
     send: AtomicBool,
     hand_over: AtomicBool,
+    ping: AtomicBool,
+    counts: AtomicBool,
+    /// One of each was asked for that did not panic.
+    pinged: AtomicBool,
+    counted: AtomicBool,
     /// A hand-over was asked for that did not panic.
     handed_over: AtomicBool,
 }
@@ -129,6 +148,18 @@ impl Journal for Panicking {
         self.inner.read(workspace).await
     }
 
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError> {
+        self.inner.walk(place).await
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.sealing_keys().await
+    }
+
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
+        self.inner.note_sealing_key(id, seals).await
+    }
+
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         self.inner.history(workspace).await
     }
@@ -148,6 +179,8 @@ impl Journal for Panicking {
     }
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
+        strike(&self.faults.counts);
+        self.faults.counted.store(true, Ordering::Relaxed);
         self.inner.rejected_counts().await
     }
 
@@ -180,6 +213,8 @@ impl Journal for Panicking {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        strike(&self.faults.ping);
+        self.faults.pinged.store(true, Ordering::Relaxed);
         self.inner.ping().await
     }
 }

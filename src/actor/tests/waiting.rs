@@ -119,6 +119,7 @@ fn owed() -> OwedMail {
         recent: Vec::new(),
         errors_left: None,
         skipped: None,
+        by: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod save_and_test;
 use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::error;
@@ -28,6 +29,7 @@ use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal, Sav
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::decide::{self, MailResult, MailTurn, SaveContext};
 use crate::workspace::event::{Event, MailId, Trigger};
+use crate::workspace::policy::SECRET_OVERLAP;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WebhookView;
 use crate::workspace::{Confidential, Policy, State};
@@ -159,7 +161,7 @@ impl WorkspaceCore {
             if !entries.has_room(&self.state, &self.context.policy) {
                 break;
             }
-            let may_start = entries.may_start(self.now);
+            let may_start = self.context.admission.takes_up() && entries.may_start(self.now);
             let own = entries.in_flight();
             let place = if may_start { self.context.admission.try_start(own, self.now) } else { None };
             let Some((in_flight, item)) = place.zip(entries.item(entry).map(Arc::clone)) else {
@@ -234,16 +236,29 @@ impl WorkspaceCore {
             entries.commit(Step { settled_commands: vec![id], ..self.refusal(id, refusal) });
             return;
         }
+        if command.action.is_confidential() && !self.context.keyring.may_write() {
+            entries.commit(Step { settled_commands: vec![id], ..self.refusal(id, Refusal::NoSecretKey) });
+            return;
+        }
         let decided = match &command.action {
             Action::Save(save) => self.save(&command, save),
-            Action::RotateSecret => self.rotate(&command),
+            Action::RotateSecret { overlap } => self.rotate(&command, *overlap),
             // The commands have a stream of their own on the same clock: what came before this one waits.
             Action::Discard => Ok(decide::discard(&command.by, EntryId { ms: id.ms, n: u64::MAX }, self.at)),
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, self.at)),
+            Action::NoteView => Ok(decide::note_view(&command.by, self.at)),
+            Action::MakeToken(grant) => Ok(decide::make_token(grant, &command.by, self.at)),
+            Action::EndToken { id } => decide::end_token(&self.state, id, &command.by, self.at),
+            Action::EndSession(session) => Ok(decide::end_session(&self.state, session)),
             Action::Test { .. } | Action::Sample => return self.begin_test(id, command, entries),
             Action::Again(sent) => return self.send_again(id, &command, sent, entries),
             Action::Forget => return self.forget(id, &command.by, entries),
             Action::DropLog { before } => Ok(decide::drop_log(&self.state, *before, self.at).into_iter().collect()),
+            // The shard repairs before it loads, so here nothing is damaged.
+            Action::Repair => {
+                let answers = vec![(id, Answer::Repaired { webhook: Box::new(self.view()), lost: Vec::new() })];
+                return entries.commit(Step { settled_commands: vec![id], answers, ..self.empty_step() });
+            }
         };
         let step = match decided {
             Ok(events) => {
@@ -256,9 +271,10 @@ impl WorkspaceCore {
         entries.commit(Step { settled_commands: vec![id], ..step });
     }
 
-    fn rotate(&self, command: &Command) -> Result<Vec<Event>, Refusal> {
+    fn rotate(&self, command: &Command, overlap: Option<u64>) -> Result<Vec<Event>, Refusal> {
         let fresh = (self.context.fresh_secret)();
-        decide::rotate(&self.state, self.at, &command.by, &fresh)
+        let overlap = overlap.map_or(SECRET_OVERLAP, Duration::from_secs);
+        decide::rotate(&self.state, self.at, &command.by, &fresh, overlap)
     }
 
     /// Attempts under way go on; their outcomes are settled without a record. A test's caller is told
@@ -279,6 +295,7 @@ impl WorkspaceCore {
             by: &command.by,
             fresh_secret: &(self.context.fresh_secret)(),
             mails_begun: &self.mails_begun,
+            mail_server: self.context.policy.mail_server,
         };
         let mut save = save.clone();
         self.context.keyring.open(&self.id, &mut save).map_err(|error| {
@@ -300,6 +317,9 @@ impl WorkspaceCore {
 
     fn mail_result(&mut self, mail: MailId, result: MailResult, entries: &mut HeldEntries) {
         self.mails_begun.retain(|begun| *begun != mail);
+        if result == MailResult::NotBegun {
+            return entries.effect(Effect::Mail(mail, MailNext::Wait));
+        }
         let event = decide::mail(&self.state, mail, result, self.at);
         if !matches!(event, Some(Event::MailDeferred(_))) {
             return self.mail_over(mail, event, entries);

@@ -6,26 +6,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::warn;
 use url::Url;
 use uuid::Uuid;
 
 use crate::app::{self, App, Credentials};
 use crate::cli::credentials::{
-    ADMIN_TOKEN, CredentialError, KeyBytes, SECRET_KEY, TOKEN_KEY, TokenText, admin_token, keyring, token_key,
+    ADMIN_TOKEN, CredentialError, JOURNAL, KeyBytes, SECRET_KEY, SMTP_URL, TOKEN_KEY, TokenText, admin_token, keyring,
+    token_key,
 };
-use crate::cli::data_dir::DataDir;
+use crate::cli::data_dir::{DataDir, DataDirError};
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use crate::cli::runtime::{block_on_threads, raise_descriptor_limit, stop_signal};
 use crate::cli::values::{
-    is_plain_http, parse_age, parse_canary, parse_http_url, parse_journal, parse_listen, parse_prefix,
+    RedisFileArgs, is_plain_http, parse_age, parse_canary, parse_http_url, parse_journal, parse_listen, parse_prefix,
 };
 use crate::config::network::{AllowedNetwork, EgressRules, Network};
+use crate::config::private::Sharing;
 use crate::config::{
-    Compression, Config, Durability, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig, JsonPointer,
-    MailConfig, NameSource, SHARDS_MAX, ShardSet, SourceFields, SourceForm, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
+    Compression, Config, Durability, EMBEDDED_FILE, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JournalConfig,
+    JsonPointer, MailConfig, NameSource, SHARDS_MAX, ShardSet, SourceFields, SourceForm, TIMEOUT_DEFAULT, TIMEOUT_MAX,
+    duration,
 };
-use crate::seal::Keyring;
 use crate::workspace::Policy;
 use crate::workspace::policy::Counting;
 
@@ -34,12 +36,19 @@ use crate::workspace::policy::Counting;
 #[command(after_help = AFTER_HELP)]
 pub struct ServeArgs {
     /// Where everything is remembered: embedded, embedded:PATH, redis://HOST:PORT, rediss://HOST:PORT (TLS),
-    /// redis+unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT or rediss+cluster://…
-    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", default_value = "embedded", hide_env_values = true)]
-    pub journal: String,
+    /// redis+unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, these with
+    /// rediss for TLS [default: embedded]
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
+    pub journal: Option<String>,
+    /// A file that holds what --journal would say, with a password that others must not see
+    #[arg(long, env = "OUTBOUND_JOURNAL_FILE", value_name = "FILE", conflicts_with = "journal")]
+    pub journal_file: Option<PathBuf>,
     /// What every Redis key starts with
     #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
     pub prefix: String,
+    /// TLS to Redis
+    #[command(flatten)]
+    pub redis_files: RedisFileArgs,
     /// Node id, lock, admin token, token key and the embedded journal's file
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
     pub data_dir: PathBuf,
@@ -79,6 +88,9 @@ pub struct ServeArgs {
     /// The mail server: smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ if needed; `?tls=required` for STARTTLS
     #[arg(long, env = "OUTBOUND_SMTP_URL", value_name = "URL", hide_env_values = true)]
     pub smtp_url: Option<String>,
+    /// A file that holds what --smtp-url would say, with a password that others must not see
+    #[arg(long, env = "OUTBOUND_SMTP_URL_FILE", value_name = "FILE", conflicts_with = "smtp_url")]
+    pub smtp_url_file: Option<PathBuf>,
     /// The sender of mails
     #[arg(long, env = "OUTBOUND_MAIL_FROM", value_name = "EMAIL")]
     pub mail_from: Option<String>,
@@ -135,6 +147,14 @@ pub struct ServeArgs {
     /// A file that holds the keys that signing secrets and custom headers are encrypted with where they are stored
     #[arg(long, env = "OUTBOUND_SECRET_KEY_FILE", value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
+    /// Take a data directory and files with keys, tokens and passwords although others on this machine may read or write
+    /// them, as where Docker or Kubernetes mounts secrets
+    #[arg(long, env = "OUTBOUND_ALLOW_SHARED_FILES", value_parser = clap::builder::FalseyValueParser::new())]
+    pub allow_shared_files: bool,
+    /// Start although these keys are missing, by their IDs; workspaces that need one stay unavailable. Repeat it or
+    /// separate by commas
+    #[arg(long, env = "OUTBOUND_WITHOUT_KEYS", value_name = "ID", value_delimiter = ',')]
+    pub without_keys: Vec<String>,
 }
 
 const AFTER_HELP: &str = "\
@@ -263,7 +283,6 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
     if let Some(file) = &admin_token_file {
         writeln!(out, "admin token: kept in {}", file.display()).map_err(CommandFailure::output)?;
     }
-    log_sealing(&config.keyring);
     if config.mail.is_none() {
         warn!(
             "There is no mail server: no owner is told when errors switch a webhook off; set --smtp-url and --mail-from."
@@ -281,31 +300,26 @@ pub fn run(args: &ServeArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
     })
 }
 
-fn log_sealing(keyring: &Keyring) {
-    match keyring.sealing() {
-        Some(key) => info!(key, "Signing secrets and custom headers are encrypted where they are stored."),
-        None => warn!(
-            "Signing secrets and custom headers are stored in plain text: set {} or \
-             --secret-key-file to ID:KEY, such as k1:$(openssl rand -base64 32).",
-            SECRET_KEY.variable
-        ),
-    }
-}
-
 /// Turns the flags into what the service needs. Nothing is written before everything is found valid.
 ///
 /// # Errors
 /// Configuration (exit code 2) or data directory (1).
 pub fn prepare(args: &ServeArgs) -> Result<Prepared, CommandFailure> {
-    let keyring = keyring(SECRET_KEY.from_environment().as_deref(), args.secret_key_file.as_deref(), rand::random)?;
+    let sharing = sharing(args);
+    let variable = SECRET_KEY.from_environment();
+    let keyring = keyring(variable.as_deref(), args.secret_key_file.as_deref(), sharing, rand::random)?;
     let config = Config { keyring: Arc::new(keyring), ..config(args)? };
-    let chosen_token = admin_token(ADMIN_TOKEN.from_environment().as_deref(), args.admin_token_file.as_deref())?;
+    let variable = ADMIN_TOKEN.from_environment();
+    let chosen_token = admin_token(variable.as_deref(), args.admin_token_file.as_deref(), sharing)?;
     if chosen_token.is_none() && !config.listen.ip().is_loopback() {
-        return Err(CredentialError::Exposed { listen: config.listen }.into());
+        return Err(CredentialError::Unprotected { listen: config.listen }.into());
     }
     let variable = TOKEN_KEY.from_environment();
-    let chosen_key = token_key(variable.as_deref(), args.token_key_file.as_deref(), chosen_token.as_ref())?;
-    let data_dir = DataDir::open(&config.data_dir, Uuid::new_v4())?;
+    let chosen_key = token_key(variable.as_deref(), args.token_key_file.as_deref(), chosen_token.as_ref(), sharing)?;
+    let data_dir = DataDir::open(&config.data_dir, Uuid::new_v4(), sharing)?;
+    if let Some(file) = embedded_file(&config) {
+        sharing.check_path(&file).map_err(DataDirError::Exposed)?;
+    }
     let (admin_token, admin_token_file) = match chosen_token {
         Some(token) => (token, None),
         None => data_dir.admin_token(&mut rand::rng()).map(|(token, file)| (token, Some(file)))?,
@@ -315,6 +329,18 @@ pub fn prepare(args: &ServeArgs) -> Result<Prepared, CommandFailure> {
         None => own_token_key(&config, &data_dir)?,
     };
     Ok(Prepared { config, admin_token, token_key, admin_token_file, data_dir })
+}
+
+fn sharing(args: &ServeArgs) -> Sharing {
+    if args.allow_shared_files { Sharing::Allowed } else { Sharing::Refused }
+}
+
+/// The file of an embedded journal: it holds messages and signing secrets.
+fn embedded_file(config: &Config) -> Option<PathBuf> {
+    match &config.journal {
+        JournalConfig::Embedded(path) => Some(path.clone().unwrap_or_else(|| config.data_dir.join(EMBEDDED_FILE))),
+        JournalConfig::Redis { .. } => None,
+    }
 }
 
 /// The key that this node made for itself.
@@ -356,7 +382,12 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         mail_warning: args.mail_warning,
         mail_recovered: args.mail_recovered,
     };
-    let journal = parse_journal(&args.journal, &args.prefix, args.allow_volatile_redis)?;
+    let named = match &args.journal_file {
+        Some(file) => Some(JOURNAL.file_text(file, sharing(args))?),
+        None => args.journal.clone(),
+    };
+    let journal = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, args.allow_volatile_redis)?;
+    let journal = args.redis_files.with(journal)?;
     let compression = match (args.journal_compression, &journal) {
         (CompressionArg::None, _) => Compression::None,
         (CompressionArg::Zstd, JournalConfig::Redis { .. }) => Compression::Zstd,
@@ -386,6 +417,7 @@ fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         },
         mail,
         keyring: Arc::default(),
+        without_keys: args.without_keys.clone(),
         listen: args.listen,
         public_url: args.public_url.as_ref().map(public_url).transpose()?,
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),
@@ -425,8 +457,16 @@ fn source_form(args: &ServeArgs, journal: &JournalConfig) -> Result<SourceForm, 
     })
 }
 
-fn mail(args: &ServeArgs) -> Result<Option<MailConfig>, ConfigError> {
-    let (smtp_url, from) = match (args.smtp_url.as_deref(), args.mail_from.as_deref()) {
+fn mail(args: &ServeArgs) -> Result<Option<MailConfig>, CommandFailure> {
+    let smtp_url = match &args.smtp_url_file {
+        Some(file) => Some(SMTP_URL.file_text(file, sharing(args))?),
+        None => args.smtp_url.clone(),
+    };
+    Ok(mail_by(args, smtp_url.as_deref())?)
+}
+
+fn mail_by(args: &ServeArgs, smtp_url: Option<&str>) -> Result<Option<MailConfig>, ConfigError> {
+    let (smtp_url, from) = match (smtp_url, args.mail_from.as_deref()) {
         (None, None) if args.smtp_hello.is_some() => return Err(ConfigError::NoMail { flag: "--smtp-hello" }),
         (None, None) if args.smtp_ca.is_some() => return Err(ConfigError::NoMail { flag: "--smtp-ca" }),
         (None, None) => return Ok(None),

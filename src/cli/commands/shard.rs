@@ -35,11 +35,12 @@ Examples:
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
 pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let shards = match (args.shards, &args.journal.journal) {
+    let named = args.journal.named()?;
+    let shards = match (args.shards, &named) {
         (Some(shards), _) => shards,
         (None, None) => SHARDS_DEFAULT,
         (None, Some(text)) => {
-            let config = parse_redis(text, &args.journal.prefix)?;
+            let config = args.journal.redis_files.with(parse_redis(text, &args.journal.prefix)?)?;
             block_on(stored_shards(&config))?.unwrap_or_else(|| {
                 // The key is right all the same unless the first start chooses another number.
                 let told = "no service has started on this Redis yet";
@@ -55,9 +56,15 @@ pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::values::RedisFileArgs;
 
     fn printed(workspace: &str, shards: Option<u16>, prefix: &str) -> String {
-        let journal = JournalArgs { journal: None, prefix: prefix.to_owned() };
+        let journal = JournalArgs {
+            journal: None,
+            journal_file: None,
+            prefix: prefix.to_owned(),
+            redis_files: RedisFileArgs::default(),
+        };
         let args = ShardArgs { workspace: workspace.parse().unwrap(), shards, journal };
         let mut out = Vec::new();
         run(&args, &mut out).unwrap();

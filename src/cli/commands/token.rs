@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::client::{Client, RequestError};
 use crate::cli::failure::CommandFailure;
+use crate::cli::output::printable;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
 use crate::http::Ttl;
@@ -26,9 +27,12 @@ pub struct TokenArgs {
     /// Who gets it: the change history names them
     #[arg(long, env = "OUTBOUND_SUBJECT", value_name = "NAME")]
     pub subject: Option<String>,
-    /// Make none, and end every token and session of the workspace
-    #[arg(long, env = "OUTBOUND_REVOKE", conflicts_with_all = ["ttl", "subject", "json"])]
-    pub revoke: bool,
+    /// Make none; list those that open the workspace
+    #[arg(long, env = "OUTBOUND_LIST", value_parser = clap::builder::FalseyValueParser::new(), conflicts_with_all = ["ttl", "subject", "revoke"])]
+    pub list: bool,
+    /// Make none; end the one with this ID, or without an ID every token and session of the workspace
+    #[arg(long, env = "OUTBOUND_REVOKE", value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["ttl", "subject", "json"])]
+    pub revoke: Option<String>,
     /// Print a JSON object with the token, its end and its subject
     #[arg(long, env = "OUTBOUND_JSON")]
     pub json: bool,
@@ -39,19 +43,22 @@ pub struct TokenArgs {
 
 const AFTER_HELP: &str = "\
 A token opens the API and the screen of one workspace and nothing else. It is printed once and kept \
-nowhere; whoever lost it gets another. Tokens cannot be ended one by one: --revoke ends all of a \
-workspace, at once and on every node.
+nowhere; whoever lost it gets another. --revoke ends all of a workspace, --revoke ID the one that --list \
+calls so, with the sessions that were begun with it; at once and on every node.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
 
 Examples:
   outbound token --workspace acme
   outbound token --workspace acme --ttl 30d --subject jane@acme.example
   outbound token --workspace acme --json
+  outbound token --workspace acme --list
+  outbound token --workspace acme --revoke 0b8f6a1e2c3d4f5a8b9c0d1e2f3a4b5c
   outbound token --workspace acme --revoke";
 
 /// What the service answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct MintedToken {
+    id: String,
     pub(super) token: String,
     expires_at: String,
     subject: String,
@@ -63,13 +70,52 @@ pub(super) struct MintedToken {
 /// There is no usable admin token, or the service does not answer or refuses.
 pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let client = args.server.workspace(&args.workspace)?;
-    if args.revoke {
-        block_on(async { Ok(client.delete(&["tokens"]).await?) })?;
-        return writeln!(out, "every token of {} was revoked", args.workspace).map_err(CommandFailure::output);
+    match args.revoke.as_deref() {
+        None => {}
+        // A variable that is set to a yes or no, as flags are.
+        Some("" | "true" | "1" | "yes") => {
+            block_on(async { Ok(client.delete(&["tokens"]).await?) })?;
+            return writeln!(out, "every token of {} was revoked", args.workspace).map_err(CommandFailure::output);
+        }
+        Some(id) => {
+            block_on(async { Ok(client.delete(&["tokens", id]).await?) })?;
+            return writeln!(out, "the token {id} was revoked").map_err(CommandFailure::output);
+        }
+    }
+    if args.list {
+        let TokenPage { tokens } = block_on(async { Ok(client.get(&["tokens"]).await?) })?;
+        return list(&tokens, args.json, out).map_err(CommandFailure::output);
     }
     let minted = block_on(async { Ok(mint(&client, args.ttl, args.subject.as_deref()).await?) })?;
     let line = if args.json { json!(minted).to_string() } else { minted.token };
     writeln!(out, "{line}").map_err(CommandFailure::output)
+}
+
+/// What the service lists.
+#[derive(Debug, Deserialize)]
+struct TokenPage {
+    tokens: Vec<TokenLine>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct TokenLine {
+    id: String,
+    subject: String,
+    made_at: String,
+    made_by: String,
+    expires_at: String,
+}
+
+fn list(tokens: &[TokenLine], json: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    for token in tokens {
+        if json {
+            writeln!(out, "{}", json!(token))?;
+        } else {
+            let subject = printable(&token.subject);
+            writeln!(out, "{}  {subject}  made {}  until {}", token.id, token.made_at, token.expires_at)?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn mint(

@@ -3,17 +3,21 @@
 //! | call | does |
 //! |---|---|
 //! | `POST` `{"ttl":"30d","subject":"jane@acme.example"}` | makes one → 201 `{"token","expires_at","subject"}`; both members may be left out |
+//! | `GET` | lists those that open the workspace → `{"tokens":[{"id","subject","made_at","made_by","expires_at"}]}`, newest first |
+//! | `DELETE …/{id}` | ends one, and the sessions that were begun with it → 204 |
 //! | `DELETE` | ends every token and session of the workspace that there is → 204 |
 //!
-//! No token is stored: what opens a workspace is the signature, and the generation that it names.
+//! No token is stored: what opens a workspace is the signature, and the generation that it names. Its id is, with who
+//! made it for whom.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
@@ -30,11 +34,13 @@ use crate::http::openapi::problems::{ADMIN_ONLY, BODY, COMMAND, READ, TOKEN, WOR
 use crate::http::problem::{MemberError, Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::workspace::Time;
-use crate::workspace::command::Action;
+use crate::workspace::command::{Action, Refusal, TokenGrant};
 use utoipa::openapi::Required;
 
 /// The longest subject in characters: a mail address or a name fits.
 const SUBJECT_MAX: usize = 100;
+/// The longest id of a token.
+const TOKEN_ID_MAX: usize = 64;
 /// Who holds a token of which nothing else is said.
 const SUBJECT_DEFAULT: &str = "workspace";
 /// Subjects that the change history gives to others: the holder of the admin token, and the service.
@@ -70,6 +76,8 @@ impl fmt::Display for Ttl {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
 pub(in crate::http) struct NewToken {
+    /// What the list calls it.
+    id: String,
     /// For `Authorization: Bearer <token>`, and for the screen.
     token: String,
     /// When it ends.
@@ -85,23 +93,79 @@ pub(in crate::http) async fn mint(
 ) -> Result<(StatusCode, Json<NewToken>), Problem> {
     let TokenOptions { ttl, subject } = TokenOptions::parse(&body)?;
     let workspace = scope.workspace;
-    let snapshot = state.reader.snapshot(&workspace).await?;
     let now = (state.facade.clock)();
     let (iat, exp) = (now.unix_seconds(), now.plus(ttl).unix_seconds());
+    let expires_at = Time::from_unix_ms(exp.saturating_mul(1_000));
+    let id = (state.facade.fresh_id)().simple().to_string();
+    // Noted first: what opens the workspace is always known.
+    let grant = TokenGrant { id: id.clone(), subject: subject.clone(), until: expires_at };
+    let generation = state.reader.snapshot(&workspace).await?.token_generation;
+    state.submit(&workspace, scope.caller.subject(), Action::MakeToken(grant)).await?;
     let claims = Claims {
         aud: Audience::Api,
-        ws: workspace.clone(),
+        ws: workspace,
         sub: subject.clone(),
-        generation: snapshot.token_generation,
+        generation,
         iat,
         exp,
-        jti: None,
+        jti: Some(id.clone()),
         adm: None,
+        tok: None,
     };
     let token = state.facade.access.key.sign(&claims)?;
-    let expires_at = Time::from_unix_ms(exp.saturating_mul(1_000));
-    tracing::info!(%workspace, subject, %expires_at, "a token was made");
-    Ok((StatusCode::CREATED, Json(NewToken { token, expires_at, subject })))
+    Ok((StatusCode::CREATED, Json(NewToken { id, token, expires_at, subject })))
+}
+
+/// The tokens that open a workspace.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tokens)]
+pub(in crate::http) struct TokenList {
+    /// Newest first; of more than 256 the newest.
+    tokens: Vec<ListedToken>,
+}
+
+/// One of them. The token itself is shown once, when it is made.
+#[derive(Serialize, ToSchema)]
+struct ListedToken {
+    /// By it one is ended.
+    id: String,
+    /// Who holds it.
+    subject: String,
+    /// When it was made.
+    made_at: Time,
+    /// Who made it.
+    made_by: String,
+    /// When it ends.
+    expires_at: Time,
+}
+
+pub(in crate::http) async fn list(
+    State(state): State<Arc<FacadeState>>,
+    AdminScope(scope): AdminScope,
+) -> Result<Json<TokenList>, Problem> {
+    let snapshot = state.reader.snapshot(&scope.workspace).await?;
+    let listed = snapshot.access.live_tokens((state.facade.clock)()).map(|token| ListedToken {
+        id: token.id.clone(),
+        subject: token.subject.clone(),
+        made_at: token.at,
+        made_by: token.by.clone(),
+        expires_at: token.expires_at,
+    });
+    Ok(Json(TokenList { tokens: listed.collect() }))
+}
+
+pub(in crate::http) async fn end(
+    State(state): State<Arc<FacadeState>>,
+    AdminScope(scope): AdminScope,
+    Path(place): Path<HashMap<String, String>>,
+) -> Result<StatusCode, Problem> {
+    let id = place.get("id").cloned().unwrap_or_default();
+    // Longer than any that we make, it is none: nothing of it is stored.
+    if id.len() > TOKEN_ID_MAX {
+        return Err(Refusal::NoSuchToken.into());
+    }
+    state.submit(&scope.workspace, scope.caller.subject(), Action::EndToken { id }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(in crate::http) async fn revoke(
@@ -185,7 +249,8 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .named("makeToken", "Make a token")
             .says(
                 "The token opens the API and the screen of this workspace and nothing else; calls that say so need \
-                 the admin token all the same. It is shown this once and kept nowhere.",
+                 the admin token all the same. It is shown this once and kept nowhere; that it was made, by whom and \
+                 for whom, stands in the list and in the history.",
             )
             .takes::<TokenRequest>(
                 Required::False,
@@ -197,10 +262,20 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 TOKEN,
                 ADMIN_ONLY,
                 WORKSPACE,
-                READ,
                 BODY,
+                COMMAND,
                 &[ProblemKind::InvalidJson, ProblemKind::InvalidTokenRequest],
             ]),
+        ApiCall::get("/v1/workspaces/{workspace}/tokens", list)
+            .named("listTokens", "The tokens that open the workspace")
+            .says("Those that were made, have not expired and were not ended, newest first, at most 256.")
+            .answers::<TokenList>(200, "The tokens", &[sample!("tokens", "One for somebody")])
+            .refuses(&[TOKEN, ADMIN_ONLY, WORKSPACE, READ]),
+        ApiCall::delete("/v1/workspaces/{workspace}/tokens/{id}", end)
+            .named("endToken", "End one token")
+            .says("Ends the token and the sessions that were begun with it, at once and on every node.")
+            .answers_nothing(204, "Ended")
+            .refuses(&[TOKEN, ADMIN_ONLY, WORKSPACE, COMMAND]),
         ApiCall::delete("/v1/workspaces/{workspace}/tokens", revoke)
             .named("revokeTokens", "Revoke all tokens")
             .says("Ends every token and every session of the workspace that there is, at once and on every node.")

@@ -1,7 +1,7 @@
 //! Who calls the API, and which workspace is asked for. A `Bearer` token is the only proof that counts
 //! here: a cookie opens nothing below `/v1`, so no page of another site can use one there.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path};
@@ -109,7 +109,7 @@ pub(in crate::http) async fn named_workspace(
     state: &Arc<FacadeState>,
 ) -> Result<WorkspaceId, Problem> {
     // A segment that is no UTF-8 after decoding breaks the id's rule like any other.
-    let names = Path::<BTreeMap<String, String>>::from_request_parts(parts, state).await;
+    let names = Path::<HashMap<String, String>>::from_request_parts(parts, state).await;
     let Path(names) = names.map_err(|_| InvalidWorkspaceId)?;
     Ok(names.get("workspace").ok_or(InvalidWorkspaceId)?.parse()?)
 }
@@ -151,7 +151,7 @@ impl FacadeState {
     /// The claims, if their workspace's tokens were not revoked since.
     pub(in crate::http) async fn unrevoked(&self, claims: Claims) -> Result<Claims, AuthError> {
         let snapshot = self.reader.snapshot(&claims.ws).await.map_err(AuthError::Unread)?;
-        if snapshot.token_generation == claims.generation {
+        if snapshot.token_generation == claims.generation && !claims.has_ended(&snapshot.access) {
             Ok(claims)
         } else {
             Err(AuthError::Invalid(InvalidToken::Revoked))

@@ -21,6 +21,7 @@ use crate::config::TOKEN_KEY_BYTES_MIN;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
+use crate::workspace::access::AccessRecord;
 
 /// The longest token that is looked at, in bytes: more than the longest that we make.
 const TOKEN_BYTES_MAX: usize = 2_048;
@@ -65,6 +66,12 @@ impl TokenKey {
         let mut mac = self.keyed.clone();
         mac.update(b"the print of a token key");
         mac.finalize().into_bytes().iter().take(KEY_PRINT_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Tells it from other keys, and nothing else of it.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        self.seal("mark", b"").chars().take(16).collect()
     }
 
     /// Writes and signs a token.
@@ -124,12 +131,30 @@ pub(in crate::http) struct Claims {
     pub(in crate::http) iat: i64,
     /// From when on it is worth nothing, likewise.
     pub(in crate::http) exp: i64,
-    /// Tells two sessions apart that began in the same second.
+    /// Tells it apart from all others: by it one is ended alone. Tokens of older programs have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::http) jti: Option<String>,
     /// Of a session that the admin token began: the seal of that token, so that it ends with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::http) adm: Option<String>,
+    /// Of a session that a workspace token began: that token's id, so that it ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::http) tok: Option<String>,
+}
+
+impl Claims {
+    /// Whether what it says, or the token that it was begun with, was ended before its time.
+    pub(in crate::http) fn has_ended(&self, access: &AccessRecord) -> bool {
+        let own = self.jti.as_deref();
+        let is_over = match self.aud {
+            Audience::Api => own.is_some_and(|id| access.has_ended_token(id)),
+            Audience::Screen => {
+                let began = Time::from_unix_ms(self.iat.saturating_mul(1_000));
+                own.is_some_and(|id| access.has_ended_session(id, began))
+            }
+        };
+        is_over || self.tok.as_deref().is_some_and(|id| access.has_ended_token(id))
+    }
 }
 
 impl Claims {
@@ -236,6 +261,7 @@ mod tests {
             exp: 2_000,
             jti: None,
             adm: None,
+            tok: None,
         }
     }
 

@@ -37,6 +37,7 @@ pub(in crate::http) const TEST: &[ProblemKind] = &[ProblemKind::TestUnderWay, Pr
 pub(in crate::http) const COMMAND: &[ProblemKind] = &[
     ProblemKind::TooManyCommands,
     ProblemKind::WorkspaceUnavailable,
+    ProblemKind::NoSecretKey,
     ProblemKind::OutcomeUnknown,
     ProblemKind::StoreFull,
     ProblemKind::StoreAway,
@@ -79,6 +80,10 @@ const KINDS: &[(ProblemKind, &str)] = &[
         ProblemKind::InvalidTokenRequest,
         "no token was made: correct each member that stands in `errors` and send it again",
     ),
+    (
+        ProblemKind::InvalidRotation,
+        "nothing was rotated: correct each member that stands in `errors` and send it again",
+    ),
     (ProblemKind::InvalidMessage, "`direction` must be \"sent\" or \"received\""),
     (ProblemKind::StillInvalid, "the entry is still not valid: the message is not JSON"),
     (ProblemKind::InvalidQuery, "`after` must be the `next` of an earlier answer"),
@@ -103,6 +108,10 @@ const KINDS: &[(ProblemKind, &str)] = &[
     ),
     (ProblemKind::TooManyCommands, "more than 1000 commands wait on this shard; try again in a few seconds"),
     (ProblemKind::WorkspaceUnavailable, "this workspace cannot be loaded; the operator's log says why"),
+    (
+        ProblemKind::NoSecretKey,
+        "this node has no key to encrypt secrets with, and the others of this journal are encrypted; nothing was applied, the operator must give it one",
+    ),
     (ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied"),
     (
         ProblemKind::StoreFull,
@@ -128,6 +137,7 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
             ProblemKind::InvalidWebhook => value["errors"] = member_errors(),
             ProblemKind::InvalidTokenRequest => value["errors"] = token_errors(),
             ProblemKind::ChangedMeanwhile => value["changes"] = changes(),
+            ProblemKind::InvalidRotation => value["errors"] = rotation_errors(),
             _ => {}
         }
         let example = ExampleBuilder::new().summary(title).value(Some(value)).build();
@@ -160,6 +170,10 @@ fn changes() -> Value {
 fn token_errors() -> Value {
     let detail = "must be a whole number and a unit, such as 12h or 30d, more than 0 and at most 365 days";
     json!([{"member": "ttl", "detail": detail}])
+}
+
+fn rotation_errors() -> Value {
+    json!([{"member": "overlap", "detail": "must be a whole number and a unit, such as 0s, 1h or 7d, at most 7 days"}])
 }
 
 /// The responses that the classes make, by status.

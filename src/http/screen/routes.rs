@@ -179,7 +179,10 @@ async fn copy_as_curl(
 /// A new signing secret.
 async fn rotate(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
     let session = submitted.session;
-    match state.submit(&session.scope.workspace, session.scope.caller.subject(), Action::RotateSecret).await {
+    match state
+        .submit(&session.scope.workspace, session.scope.caller.subject(), Action::RotateSecret { overlap: None })
+        .await
+    {
         Ok(_) => state.see(&session.scope.workspace, &format!("?{ROTATED}#secret")),
         Err(problem) => state.refused(&session, None, problem).await,
     }
@@ -287,6 +290,9 @@ impl FacadeState {
         notice: Option<Notice>,
     ) -> Result<Html<String>, Problem> {
         let workspace = &session.scope.workspace;
+        if asked.value(SHOW) == Some("secret") {
+            self.note_view(&session.scope).await?;
+        }
         let reading = self.reader.workspace(workspace).await?;
         let events = self.reader.history(workspace).await?;
         let changes = history::changes(&events);

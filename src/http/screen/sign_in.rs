@@ -16,7 +16,7 @@ use super::after_sign_in::{AfterSignIn, UNSENT_FORM};
 use super::session::{NO_SESSION_HERE, Session, put_cookie};
 use super::submitted::{Submitted, from_elsewhere};
 use crate::config::{SESSION_MAX, SIGN_IN_BODY_MAX, SIGN_IN_READ_TIMEOUT};
-use crate::http::auth::caller::{ADMIN, AuthError, Caller, named_workspace};
+use crate::http::auth::caller::{ADMIN, AuthError, Caller, Scope, named_workspace};
 use crate::http::auth::cookie::SessionOf;
 use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
@@ -25,6 +25,8 @@ use crate::http::body::{BodyBound, FormFields};
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
+use crate::workspace::command::Action;
+use crate::workspace::event::EndedBefore;
 
 /// The form's bound: whoever has no token yet sends it.
 const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
@@ -67,12 +69,29 @@ struct Begun {
     cookie: String,
 }
 
-/// Ends it: in this browser. What ends a session everywhere is revoking the workspace's tokens.
+/// Ends it, wherever its cookie has got to. Where that cannot be stored, this browser loses it all the same.
 pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
-    let Submitted { session, .. } = submitted;
-    let workspace = &session.scope.workspace;
-    let of = if session.is_operators { SessionOf::Operator } else { SessionOf::Workspace(workspace) };
-    state.to_screen(workspace, &of.removal(&state.facade.access.origin))
+    let session = submitted.session;
+    let of = if session.is_operators { SessionOf::Operator } else { SessionOf::Workspace(&session.scope.workspace) };
+    let removal = of.removal(&state.facade.access.origin);
+    let Scope { caller, workspace } = &session.scope;
+    // The operator's session belongs to no workspace, which could remember its end.
+    let ended = match caller {
+        Caller::Workspace(claims) if !session.is_operators => claims.jti.clone().map(|id| EndedBefore {
+            id,
+            began: Time::from_unix_ms(claims.iat.saturating_mul(1_000)),
+            until: Time::from_unix_ms(claims.exp.saturating_mul(1_000)),
+        }),
+        Caller::Workspace(_) | Caller::Admin => None,
+    };
+    if let Some(ended) = ended
+        && let Err(problem) = state.submit(workspace, caller.subject(), Action::EndSession(ended)).await
+    {
+        let mut response = state.trouble(&problem);
+        put_cookie(&mut response, &removal);
+        return response;
+    }
+    state.to_screen(workspace, &removal)
 }
 
 impl FacadeState {
@@ -129,15 +148,15 @@ impl FacadeState {
     /// What the session of `caller` says.
     fn session(&self, caller: Caller, workspace: &WorkspaceId, now: Time) -> Claims {
         let until = now.plus(SESSION_MAX).unix_seconds();
-        let (sub, generation, exp, adm) = match caller {
-            Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None),
+        let (sub, generation, exp, adm, tok) = match caller {
+            Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None, token.jti),
             Caller::Admin => {
                 // It ends with the admin token.
-                (ADMIN.to_owned(), 0, until, Some(self.facade.access.admin_seal()))
+                (ADMIN.to_owned(), 0, until, Some(self.facade.access.admin_seal()), None)
             }
         };
         let jti = Some((self.facade.fresh_id)().simple().to_string());
         let (aud, ws, iat) = (Audience::Screen, workspace.clone(), now.unix_seconds());
-        Claims { aud, ws, sub, generation, iat, exp, jti, adm }
+        Claims { aud, ws, sub, generation, iat, exp, jti, adm, tok }
     }
 }

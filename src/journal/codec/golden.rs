@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::*;
+use crate::workspace::access::AccessRecord;
 use crate::workspace::event::{
-    Attempt, AttemptError, ErrorKind, Forgotten, Header, LogDropped, MailEnded, MailId, MailKind, MailOwed, MailState,
-    MessagesSkipped, Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger,
-    WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, Deed, EndedBefore, ErrorKind, Forgotten, Header, LogDropped, MailEnded, MailId, MailKind,
+    MailOwed, MailState, MessagesSkipped, Request, Response, SecretRotated, TestDropped, TestStarted, TokenRecord,
+    TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::CustomHeaders;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};
@@ -76,7 +77,10 @@ fn an_event_without_a_seq_has_no_stored_form() {
         Event::MailDeferred(MailEnded { at: at(0), mail: MailId::disabled(12), detail: None }),
         Event::Forgotten(Forgotten { at: at(0), by: "admin".to_owned() }),
         Event::LogDropped(LogDropped { at: at(0) }),
-        Event::MailOwed(MailOwed { at: at(0), kind: MailKind::Warning, off_since: None }),
+        Event::SecretViewed(Deed { at: at(0), by: "admin".to_owned() }),
+        Event::TokenMade(access().tokens.remove(0)),
+        Event::SessionEnded(access().ended_sessions.remove(0)),
+        Event::MailOwed(MailOwed { at: at(0), kind: MailKind::Warning, off_since: None, replaced: None }),
         Event::OwnerNotified(MailEnded { at: at(0), mail: WARNING, detail: None }),
         Event::MailGivenUp(MailEnded { at: at(0), mail: WARNING, detail: None }),
         Event::MailDropped(MailEnded { at: at(0), mail: WARNING, detail: None }),
@@ -109,6 +113,7 @@ fn a_snapshot_has_its_bytes() {
         (golden!("snapshot_rotated"), State { webhook, ..state() }),
         (golden!("snapshot_mails"), mails),
         (golden!("snapshot_forgotten"), forgotten),
+        (golden!("snapshot_access"), State { access: access(), ..State::default() }),
         (golden!("snapshot_revoked"), State { token_generation: 2, ..State::default() }),
         (golden!("snapshot_discarded"), discarded),
     ] {
@@ -141,6 +146,7 @@ fn a_mail_that_is_owed_has_its_bytes() {
         recent: vec![recent()],
         errors_left: None,
         skipped: None,
+        by: None,
     };
     let warning = OwedMail { id: WARNING, errors: 5, errors_left: Some(6), ..mail.clone() };
     let id = MailId { owed_by: 12, kind: MailKind::Recovered };
@@ -215,6 +221,24 @@ fn what_is_cut_off_is_refused() {
         for end in 0..whole.len() {
             assert!(matches!(decode_event(&whole[..end]), Err(CodecError::Malformed { .. })), "cut at {end}");
         }
+    }
+}
+
+fn access() -> AccessRecord {
+    let token = |id: &str, subject: &str, made, ended| TokenRecord {
+        id: id.to_owned(),
+        subject: subject.to_owned(),
+        at: at(made),
+        by: "admin".to_owned(),
+        expires_at: at(9),
+        ended,
+    };
+    let by = |who: &str, second| Deed { at: at(second), by: who.to_owned() };
+    AccessRecord {
+        tokens: vec![token("t1", "jane@acme.com", 1, None), token("t2", "joe", 2, Some(by("admin", 3)))],
+        ended_sessions: vec![EndedBefore { id: "s2".to_owned(), began: at(4), until: at(9) }],
+        sessions_after: Some(at(0)),
+        views: vec![by("jane@acme.com", 5)],
     }
 }
 
@@ -382,11 +406,13 @@ fn state() -> State {
         mail: Some(Mail { owed_by: 20, state: MailState::Owed, at: at(3), detail: Some("421 try later".to_owned()) }),
         warning: None,
         recovered: None,
+        replaced: None,
         recovering: None,
         mails: vec![at(3)],
         test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
         tested_at: Some(at(6)),
         discarded: None,
         token_generation: 0,
+        access: AccessRecord::default(),
     }
 }

@@ -90,3 +90,31 @@ async fn refused(subject: &impl Subject, workspace: &WorkspaceId) -> LoadError {
     }
     loaded
 }
+
+pub(crate) async fn a_workspace_begins_anew_whatever_is_damaged(subject: &mut impl Subject) {
+    for (workspace, damage) in neighbours(3).iter().zip([Damage::Attempt(4), Damage::Snapshot, Damage::Events]) {
+        let before = told(subject, workspace).await.state;
+        subject.damage(workspace, damage).await;
+        refused(subject, workspace).await;
+        let held = hold(&subject.journal(), workspace).await;
+        let salvage = soon(held.connection.salvage(workspace)).await.unwrap();
+        assert_eq!(salvage.state.webhook, before.webhook, "{damage:?}");
+        assert!(salvage.state.seq > before.seq || matches!(damage, Damage::Events), "{damage:?}");
+        assert_ne!(salvage.lost, Vec::<String>::new(), "{damage:?}");
+        let mut story = Story { workspace: workspace.clone(), state: salvage.state.clone() };
+        let anew = Step {
+            forget: true,
+            anew: Some(salvage.state.seq),
+            attempts: salvage.attempts.clone(),
+            history: salvage.history.clone(),
+            ..story.with_snapshot(Step { workspace: Some(workspace.clone()), ..Step::default() })
+        };
+        soon(held.connection.commit(batch([anew, story.save(), story.deliver_many(2)]))).await.unwrap();
+        assert_eq!(soon(held.connection.load(workspace)).await.unwrap().unwrap().state, story.state, "{damage:?}");
+        let reading = soon(subject.journal().read(workspace)).await.unwrap();
+        assert_eq!(reading.attempts.len(), salvage.attempts.len() + 2, "{damage:?}");
+        let history = soon(subject.journal().history(workspace)).await.unwrap();
+        assert_eq!(history.len(), salvage.history.len() + 1, "{damage:?}");
+        assert_eq!(soon(held.connection.salvage(workspace)).await.unwrap().lost, Vec::<String>::new(), "{damage:?}");
+    }
+}

@@ -15,6 +15,7 @@ use crate::workspace::event::{
     Request, Response, Trigger, WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::CustomHeaders;
+use crate::workspace::policy::SECRET_OVERLAP;
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
 
@@ -130,6 +131,7 @@ impl Story {
             recent: self.state.recent_errors.clone(),
             errors_left: None,
             skipped: None,
+            by: None,
         });
         self.with_snapshot(step)
     }
@@ -170,7 +172,7 @@ impl Story {
     pub(crate) fn save_and_fail(&mut self) -> Vec<Step> {
         let policy = Policy { mail_warning: true, mail_recovered: true, ..Policy::default() };
         let mut steps = vec![self.save()];
-        let rotated = decide::rotate(&self.state, AT, "ops", &"whsec_b3RoZXI=".into());
+        let rotated = decide::rotate(&self.state, AT, "ops", &"whsec_b3RoZXI=".into(), SECRET_OVERLAP);
         steps.push(self.snapshot_step(rotated.expect("it was saved")));
         for n in 0..=policy.error_limit + 1 {
             // So far apart that no mail is one too many.

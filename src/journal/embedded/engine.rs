@@ -51,6 +51,11 @@ pub(super) enum Job {
         ids: Vec<EntryId>,
         reply: Reply<u64, StoreError>,
     },
+    NoteSealingKey {
+        id: String,
+        seals: bool,
+        reply: Reply<(), StoreError>,
+    },
     Acquire {
         shard: u16,
         holder: Holder,
@@ -77,7 +82,7 @@ impl Job {
             Self::Shard { request: ShardRequest::Commit { batch, .. }, .. } => {
                 batch.steps.iter().map(|step| step.bytes()).sum()
             }
-            Self::Discard { .. } | Self::Acquire { .. } | Self::Shard { .. } => 0,
+            Self::Discard { .. } | Self::Acquire { .. } | Self::NoteSealingKey { .. } | Self::Shard { .. } => 0,
         }
     }
 }
@@ -160,6 +165,10 @@ impl Engine {
                 Ok(answered(reply, moved.ok_or(RequeueError::Gone { shard, id })))
             }
             Job::Discard { shard, ids, reply } => Ok(answered(reply, Ok(tables.discard(shard, &ids)?))),
+            Job::NoteSealingKey { id, seals, reply } => {
+                tables.note_sealing_key(&id, seals)?;
+                Ok(answered(reply, Ok(())))
+            }
             Job::Acquire { shard, holder, now, reply } => {
                 let acquired = match self.leases.acquire(shard, &holder, now) {
                     Ok(nonce) => Ok((nonce, tables.outbox(shard)?)),
@@ -199,6 +208,10 @@ impl Engine {
             ShardRequest::Load(workspace) => {
                 let loaded = tables.load(&workspace)?.map(Box::new);
                 ShardResponse::Loaded(workspace, loaded)
+            }
+            ShardRequest::Salvage(workspace) => {
+                let salvage = Box::new(tables.salvage(&workspace)?);
+                ShardResponse::Salvaged(workspace, salvage)
             }
             ShardRequest::Newest { workspace, command } => {
                 let newest = tables.newest(&workspace)?;

@@ -12,13 +12,17 @@ use super::file::JournalFileError;
 use super::tables::{self, EVENTS, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, Record, WORKSPACES, entries_in};
 use super::transaction::StorageResult;
 use super::writer::Writer;
-use crate::journal::port::{ListQuery, ListedWorkspace, Owed, RawEntry, StoreError, StoreTrouble, StoredEvent};
+use crate::journal::port::{
+    ListQuery, ListedWorkspace, Owed, RawEntry, StoreError, StoreTrouble, StoredEvent, WalkPage,
+};
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::time::Clock;
 
 /// Messages and commands that wait to be stored at most; the next caller waits.
 const APPENDING_MAX: usize = 4_096;
+/// Workspaces of one page of a walk.
+const WALK_PAGE: usize = 256;
 
 pub(super) struct EmbeddedStore {
     // Declared first, so dropped first: the writer ends before the file is closed.
@@ -147,6 +151,32 @@ impl EmbeddedStore {
             Ok(ListedWorkspace { workspace, state })
         })
         .collect()
+    }
+
+    /// Workspaces after `place`, as of the last durable transaction.
+    pub(super) fn walk(&self, place: Option<&str>) -> StorageResult<WalkPage> {
+        let table = self.db.begin_read()?.open_table(WORKSPACES)?;
+        let after = place.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut page = WalkPage::default();
+        for item in table.range::<&str>((after, Bound::Unbounded))?.take(WALK_PAGE) {
+            let (workspace, _) = item?;
+            // A key that is no id is nobody's.
+            page.workspaces.extend(workspace.value().parse::<WorkspaceId>());
+            page.next = Some(workspace.value().to_owned());
+        }
+        Ok(page)
+    }
+
+    /// The keys that are noted as sealing something.
+    pub(super) fn sealing_keys(&self) -> StorageResult<Vec<String>> {
+        let meta = self.db.begin_read()?.open_table(META)?;
+        let mut ids = Vec::new();
+        for item in meta.range(tables::SEALING_KEY..)? {
+            let (name, _) = item?;
+            let Some(id) = name.value().strip_prefix(tables::SEALING_KEY) else { break };
+            ids.push(id.to_owned());
+        }
+        Ok(ids)
     }
 
     /// Rejected entries as of the last durable transaction.

@@ -16,7 +16,8 @@ use crate::message::EntryId;
 
 /// The version of everything below.
 pub(super) const FORMAT: u64 = 1;
-/// `format` and `shards`, and by shard the number that its next rejected entry gets, and how many bytes they take.
+/// `format` and `shards`, by shard the number that its next rejected entry gets and how many bytes they take, and
+/// [`sealing_key`] of the keys that seal something.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Event number over all workspaces → the event's JSON.
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -42,6 +43,14 @@ pub(super) type Id = (u64, u64);
 pub(super) type Entries<'a> = TableDefinition<'a, Id, &'static [u8]>;
 /// Rejected entries, numbered in the order in which they were set aside.
 pub(super) type RejectedEntries<'a> = TableDefinition<'a, u64, &'static [u8]>;
+
+/// What the names of [`sealing_key`] begin with. No table of a shard is called so.
+pub(super) const SEALING_KEY: &str = "sealing-key/";
+
+/// The name in [`META`] by which a key is noted that seals something.
+pub(super) fn sealing_key(id: &str) -> String {
+    format!("{SEALING_KEY}{id}")
+}
 
 /// The names of a shard's tables.
 pub(super) struct Names {

@@ -5,17 +5,20 @@ mod rejected;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use bytes::Bytes;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::tables::{
-    self, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, Names, OUTBOX, Places, Record, SKIPPED, TOPS, WORKSPACES,
-    entry, id,
+    self, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Places, Record, SKIPPED, TOPS,
+    WORKSPACES, entry, id,
 };
+use crate::journal::codec;
 use crate::journal::port::{
     ATTEMPTS_RETAINED, Batch, COMMANDS_WAITING_MAX, HISTORY_RETAINED, LoadError, Loaded, Newest, OwedMail, RawEntry,
-    Step, StoredEvent,
+    Salvage, Step, StoredEvent,
 };
-use crate::journal::{codec, replay};
+use crate::journal::replay::{self, Stored};
+use crate::journal::salvage::{self, Remains};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::configuration::WebhookStatus;
 
@@ -107,6 +110,19 @@ impl<'t> Transaction<'t> {
         Ok(Some(entry(id)))
     }
 
+    /// Notes a key as sealing something, or notes it no more.
+    pub(super) fn note_sealing_key(&mut self, id: &str, seals: bool) -> StorageResult<()> {
+        let mut meta = self.txn.open_table(META)?;
+        let name = tables::sealing_key(id);
+        if seals {
+            meta.insert(name.as_str(), 1)?;
+        } else {
+            meta.remove(name.as_str())?;
+        }
+        self.changed = true;
+        Ok(())
+    }
+
     /// Mails that are owed in the shard. One that cannot be read is left where it is and logged.
     pub(super) fn outbox(&self, shard: u16) -> StorageResult<Vec<OwedMail>> {
         let mut owed = Vec::new();
@@ -141,7 +157,7 @@ impl<'t> Transaction<'t> {
     /// Every batch continues the gapless seq of its workspaces.
     fn check(&mut self, batch: &Batch) -> StorageResult<Result<(), String>> {
         let mut tops = HashMap::new();
-        for step in batch.steps.iter().filter(|step| step.events() > 0) {
+        for step in batch.steps.iter().filter(|step| step.events() > 0 || step.anew.is_some()) {
             let Some(workspace) = &step.workspace else {
                 return Ok(Err("a step has events but no workspace".to_owned()));
             };
@@ -149,6 +165,10 @@ impl<'t> Transaction<'t> {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => unknown.insert(self.records.get(workspace)?.0.top),
             };
+            if let Some(anew) = step.anew {
+                *top = anew;
+                continue;
+            }
             for seq in in_order(step).map(|(event, _)| event.seq) {
                 if seq != *top + 1 {
                     return Ok(Err(format!("event {seq} of workspace {workspace} follows event {top}")));
@@ -193,6 +213,9 @@ impl<'t> Transaction<'t> {
         }
         if !history.is_empty() {
             self.append_history(workspace, history)?;
+        }
+        if let Some(anew) = step.anew {
+            self.records.get(workspace)?.0.top = anew;
         }
         if let Some(snapshot) = &step.snapshot {
             let (record, dirty) = self.records.get(workspace)?;
@@ -277,6 +300,16 @@ impl<'t> Transaction<'t> {
         let from = record.attempts.partition_point(|(attempt, _)| *attempt <= seq);
         let stored = record.stored(&self.events, from)?;
         Ok(replay::load(workspace, &stored))
+    }
+
+    /// What can still be read of a workspace.
+    pub(super) fn salvage(&mut self, workspace: &WorkspaceId) -> StorageResult<Salvage> {
+        let (record, _) = self.records.get(workspace)?;
+        let Stored { snapshot, attempts, top } = record.stored(&self.events, 0)?;
+        let places = self.histories.get(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
+        let history = tables::events_at(&self.events, &places.transpose()?.unwrap_or_default(), 0)?;
+        let skipped = self.skipped.get(workspace.as_str())?.map(|newest| Bytes::copy_from_slice(newest.value()));
+        Ok(salvage::salvage(Remains { snapshot, attempts, history, unreadable: 0, odd: 0, skipped, top }))
     }
 
     /// A workspace's newest message.

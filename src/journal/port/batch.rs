@@ -28,6 +28,9 @@ pub struct Step {
     pub forget: bool,
     /// Drop the attempts of the steps before this one and the newest skipped message. A snapshot stands beside it.
     pub drop_log: bool,
+    /// With `forget`: the workspace begins anew, whatever of it is damaged. The events of this step may be older ones in
+    /// any distance, and those that follow go on above this seq.
+    pub anew: Option<u64>,
     /// Attempts, by seq.
     pub attempts: Vec<StoredEvent>,
     /// Other sequenced events, by seq.
@@ -130,4 +133,7 @@ pub struct OwedMail {
     /// Messages that were not sent while it was off, when it delivers again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<u64>,
+    /// Who replaced the owner's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }

@@ -4,7 +4,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
-use super::batch::{Batch, Newest};
+use super::batch::{Batch, Newest, StoredEvent};
 use super::errors::{LoadError, ShardConnectionError};
 use super::intake::RawEntry;
 use crate::message::{EntryId, WorkspaceId};
@@ -29,6 +29,8 @@ pub enum ShardRequest {
     },
     /// Loads a workspace.
     Load(WorkspaceId),
+    /// Reads whatever can still be read of a workspace.
+    Salvage(WorkspaceId),
     /// Finds the newest message of a workspace: of its last 100 attempts' and the newest skipped one,
     /// that with the greatest entry id.
     Newest {
@@ -64,6 +66,8 @@ pub enum ShardResponse {
     },
     /// The workspace, or why it cannot be loaded.
     Loaded(WorkspaceId, Result<Box<Loaded>, LoadError>),
+    /// What can still be read of the workspace.
+    Salvaged(WorkspaceId, Box<Salvage>),
     /// The workspace's newest message, if it has one.
     Newest {
         /// The request's.
@@ -98,6 +102,14 @@ impl dyn ShardConnection + '_ {
     ) -> BoxFuture<'static, Result<Result<Loaded, LoadError>, ShardConnectionError>> {
         self.ask(ShardRequest::Load(workspace.clone()), |response| match response {
             ShardResponse::Loaded(_, loaded) => Some(loaded.map(|loaded| *loaded)),
+            _ => None,
+        })
+    }
+
+    /// [`ShardRequest::Salvage`].
+    pub fn salvage(&self, workspace: &WorkspaceId) -> BoxFuture<'static, Result<Salvage, ShardConnectionError>> {
+        self.ask(ShardRequest::Salvage(workspace.clone()), |response| match response {
+            ShardResponse::Salvaged(_, salvage) => Some(*salvage),
             _ => None,
         })
     }
@@ -160,4 +172,21 @@ pub struct Loaded {
     pub since_snapshot: usize,
     /// Entries that the replayed attempts (trigger `message`) name: settled, whatever the stream says.
     pub attempted: Vec<EntryId>,
+}
+
+/// What can still be read of a workspace whose journal may contradict itself ([`crate::journal::salvage`]).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Salvage {
+    /// The last state that can be told; its seq is above every one that was given. Sealed as it is stored.
+    pub state: State,
+    /// The attempts, oldest first.
+    pub attempts: Vec<StoredEvent>,
+    /// The other events, oldest first.
+    pub history: Vec<StoredEvent>,
+    /// The newest skipped message.
+    pub newest: Option<Newest>,
+    /// Whether nothing tells how often the workspace's tokens were revoked: none of them may open it any more.
+    pub tokens_unknown: bool,
+    /// What is lost, a sentence each; nothing where nothing is damaged.
+    pub lost: Vec<String>,
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError};
+use redis::{ConnectionInfo, ErrorKind, RedisError};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::connection::{Backoff, Connection};
-use super::connector::Connector;
+use super::connection::{Backoff, Connection, open};
+use super::connector::{Connector, RedisTls};
 use super::durable::Waited;
 use super::error::{ErrorClass, classify, timed_out, unexpected};
 use super::keys::{Keys, PREFIX_MAX};
@@ -24,7 +24,7 @@ const VERSION_MIN: u32 = 7;
 /// How to reach Redis and what to expect there.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://a,b,c` or `rediss+cluster://a,b,c`.
+    /// `redis://`, `redis+unix://`, `redis+cluster://a,b,c` or `redis+sentinel://a,b,c/NAME`; `rediss…` for TLS.
     pub url: String,
     /// What every key begins with.
     pub prefix: String,
@@ -34,6 +34,8 @@ pub struct RedisOptions {
     pub allow_volatile: bool,
     /// When what is stored counts as stored.
     pub durability: Durability,
+    /// What TLS needs.
+    pub tls: RedisTls,
     /// How new attempts are stored.
     pub compression: Compression,
     /// A commit of at least so many attempts, and of nothing that needs a script, is a transaction:
@@ -48,8 +50,8 @@ pub struct RedisOptions {
 pub enum RedisStartError {
     /// The URL cannot be read.
     #[error(
-        "the Redis URL of --journal cannot be used: write redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH or \
-         redis+cluster://HOST:PORT,HOST:PORT; the cause says what is wrong with it"
+        "the Redis URL of --journal cannot be used: write redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, \
+         redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME; the cause says what is wrong with it"
     )]
     Url(#[source] RedisError),
     /// The prefix cannot be used.
@@ -88,7 +90,7 @@ pub enum RedisStartError {
     NoTls(String, #[source] RedisError),
     /// The certificate convinces nobody.
     #[error(
-        "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL"
+        "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL, or name the authority with --redis-ca"
     )]
     Certificate(String, #[source] RedisError),
     /// Something else answers.
@@ -166,9 +168,25 @@ pub enum RedisStartError {
         /// What it is.
         kind: String,
     },
+    /// One of several nodes.
+    #[error("the node {place} of this cluster cannot be used")]
+    Node {
+        /// Host and port.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<RedisStartError>,
+    },
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),
+}
+
+impl RedisStartError {
+    /// The same, with the node's place when there are several.
+    fn at(self, node: &ConnectionInfo, nodes: usize) -> Self {
+        if nodes < 2 { self } else { Self::Node { place: node.addr().to_string(), source: Box::new(self) } }
+    }
 }
 
 /// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
@@ -176,8 +194,8 @@ pub enum RedisStartError {
 ///
 /// # Errors
 /// [`RedisStartError`]: not reachable, or what is stored is of another format.
-pub async fn stored_shards(url: &str, prefix: &str) -> Result<Option<u16>, RedisStartError> {
-    let connector = Connector::parse(url).map_err(RedisStartError::Url)?;
+pub async fn stored_shards(url: &str, prefix: &str, tls: &RedisTls) -> Result<Option<u16>, RedisStartError> {
+    let connector = Connector::parse(url, tls).map_err(RedisStartError::Url)?;
     let keys = Keys::new(prefix);
     let mut connection = first_connection(&connector, &keys.meta(), START_WAIT).await?;
     let known = read_meta(&mut connection, &keys).await?;
@@ -195,7 +213,15 @@ pub(super) async fn check(
         return Err(RedisStartError::ShardsRange(asked));
     }
     let mut connection = first_connection(connector, &keys.meta(), wait).await?;
-    let waited = check_server(&mut connection, connector.is_cluster(), options).await?;
+    let primaries = connector.primaries().await.map_err(RedisStartError::Refused)?;
+    let mut waited = Waited::NotAtAll;
+    for primary in &primaries {
+        // Each keeps shards of its own: one that forgets is enough to lose something.
+        let at = |error: RedisStartError| error.at(primary, primaries.len());
+        let mut connection = open(primary).await.map_err(RedisStartError::Refused).map_err(at)?;
+        waited = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
+        check_user(&mut connection, &primary.addr().to_string()).await;
+    }
     Ok((fix_meta(&mut connection, connector, keys, options.shards).await?, waited))
 }
 
@@ -350,6 +376,25 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
 fn knows_waitaof(version: &str) -> bool {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (7, 2)
+}
+
+/// Warns where the user may do everything: whoever has its password can redirect webhooks and read secrets.
+async fn check_user(connection: &mut Connection, place: &str) {
+    let mut dry_run = redis::cmd("ACL");
+    // Nothing that the service needs; a user with least privilege may not even ask.
+    dry_run.arg("WHOAMI");
+    let Ok(user) = connection.call(&dry_run, STORE_TIMEOUT).await.and_then(reply::text) else { return };
+    let mut ask = redis::cmd("ACL");
+    ask.arg("DRYRUN").arg(&user).arg("FLUSHALL");
+    let may = connection.call(&ask, STORE_TIMEOUT).await.and_then(reply::text);
+    if may.is_ok_and(|answer| answer == "OK") {
+        tracing::warn!(
+            place,
+            user,
+            "The service's Redis user may do everything, and so may whoever else logs in so: redirect webhooks, read \
+             secrets. Use the users of redis/users.acl."
+        );
+    }
 }
 
 /// Whether snapshots are taken. Where CONFIG is forbidden nobody can tell, which counts as no.

@@ -25,11 +25,45 @@ pub(super) fn seeds(url: &str) -> Option<Vec<String>> {
 /// # Errors
 /// No seed answers, or nobody holds the slot.
 pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<ConnectionInfo, RedisError> {
+    let (slot, ranges) = asked(seeds, key).await?;
+    let holder = ranges.into_iter().find(|range| (range.first..=range.last).contains(&slot));
+    // A cluster that is being set up or repaired: the same as one that is away.
+    let nobody = || std::io::Error::other("no node of the cluster holds the slot of the key").into();
+    holder.map(|range| range.primary).ok_or_else(nobody)
+}
+
+/// Every primary that holds slots, asked of the first seed that answers.
+///
+/// # Errors
+/// No seed answers.
+pub(super) async fn primaries(seeds: &[ConnectionInfo]) -> Result<Vec<ConnectionInfo>, RedisError> {
+    let (_, ranges) = asked(seeds, "").await?;
+    let mut primaries: Vec<ConnectionInfo> = Vec::new();
+    for SlotRange { primary, .. } in ranges {
+        if primaries.iter().all(|known| known.addr() != primary.addr()) {
+            primaries.push(primary);
+        }
+    }
+    Ok(primaries)
+}
+
+/// Slots and the node that takes their writes.
+struct SlotRange {
+    first: u64,
+    last: u64,
+    primary: ConnectionInfo,
+}
+
+/// A key's slot, and who holds which.
+type SlotMap = (u64, Vec<SlotRange>);
+
+/// The slot of `key` and who holds which, as [`primary`] says by whom.
+async fn asked(seeds: &[ConnectionInfo], key: &str) -> Result<SlotMap, RedisError> {
     let mut otherwise = Err(unexpected("no seed of the cluster is named"));
     for seed in seeds {
-        match primary_by(seed, key).await {
-            Ok((primary, true)) => return Ok(primary),
-            Ok((primary, false)) if otherwise.is_err() => otherwise = Ok(primary),
+        match told_by(seed, key).await {
+            Ok((told, true)) => return Ok(told),
+            Ok((told, false)) if otherwise.is_err() => otherwise = Ok(told),
             Err(error) if otherwise.is_err() => otherwise = Err(error),
             Ok(_) | Err(_) => {}
         }
@@ -38,32 +72,31 @@ pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<Conne
 }
 
 /// What one seed knows, and whether the cluster works as it sees it.
-async fn primary_by(seed: &ConnectionInfo, key: &str) -> Result<(ConnectionInfo, bool), RedisError> {
+async fn told_by(seed: &ConnectionInfo, key: &str) -> Result<(SlotMap, bool), RedisError> {
     let mut connection = open(seed).await?;
     let mut ask = redis::pipe();
     ask.cmd("CLUSTER").arg("KEYSLOT").arg(key).cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
     let answers = connection.call_all(&ask, config::STORE_TIMEOUT).await?;
     let [slot, ranges, state] = reply::tuple(Value::Array(answers))?;
-    let slot = reply::number(slot)?;
+    let ranges = reply::list(ranges)?.into_iter().map(|range| slot_range(seed, range)).collect::<Result<_, _>>()?;
     let works = reply::text(state)?.lines().any(|line| line == "cluster_state:ok");
-    for range in reply::list(ranges)? {
-        let mut range = reply::list(range)?.into_iter();
-        let mut next = || range.next().ok_or_else(|| unexpected("a short range of slots"));
-        let (first, last) = (reply::number(next()?)?, reply::number(next()?)?);
-        if (first..=last).contains(&slot) {
-            let mut node = reply::list(next()?)?.into_iter();
-            let host = node.next().map(reply::text).transpose().unwrap_or_default().unwrap_or_default();
-            let port = reply::number(node.next().ok_or_else(|| unexpected("a node without a port"))?)?;
-            let port = u16::try_from(port).map_err(|_| unexpected("a port out of range"))?;
-            return Ok((seed.clone().set_addr(address(seed.addr(), host, port)), works));
-        }
-    }
-    // A cluster that is being set up or repaired: the same as one that is away.
-    Err(std::io::Error::other("no node of the cluster holds the slot of the key").into())
+    Ok(((reply::number(slot)?, ranges), works))
+}
+
+/// One range as CLUSTER SLOTS tells it: first, last, the primary, its replicas.
+fn slot_range(seed: &ConnectionInfo, range: Value) -> Result<SlotRange, RedisError> {
+    let mut range = reply::list(range)?.into_iter();
+    let mut next = || range.next().ok_or_else(|| unexpected("a short range of slots"));
+    let (first, last) = (reply::number(next()?)?, reply::number(next()?)?);
+    let mut node = reply::list(next()?)?.into_iter();
+    let host = node.next().map(reply::text).transpose().unwrap_or_default().unwrap_or_default();
+    let port = reply::number(node.next().ok_or_else(|| unexpected("a node without a port"))?)?;
+    let port = u16::try_from(port).map_err(|_| unexpected("a port out of range"))?;
+    Ok(SlotRange { first, last, primary: seed.clone().set_addr(address(seed.addr(), host, port)) })
 }
 
 /// The node's address, reached as the seed is. A node that does not know its own name is the seed's host.
-fn address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+pub(super) fn address(seed: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
     let is_known = !host.is_empty() && host != "?";
     match seed {
         ConnectionAddr::TcpTls { host: own, insecure, tls_params, .. } => ConnectionAddr::TcpTls {

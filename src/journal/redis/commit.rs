@@ -121,7 +121,7 @@ impl<'a> Operations<'a> {
         let Some(workspace) = &step.workspace else { return };
         if step.forget {
             let streams = [WorkspaceKey::Attempts, WorkspaceKey::Journal].map(|key| self.place(workspace, key));
-            self.push("forget", streams.map(Number));
+            self.push(if step.anew.is_some() { "anew" } else { "forget" }, streams.map(Number));
             self.arguments.push(Text(mail_fields(workspace)));
         }
         if step.drop_log {
@@ -140,6 +140,10 @@ impl<'a> Operations<'a> {
         for event in &step.history {
             let place = self.place(workspace, WorkspaceKey::Journal);
             self.push("event", [Number(place), event_id(event.seq), Text(event.json.clone())]);
+        }
+        if let Some(seq) = step.anew {
+            let place = self.place(workspace, WorkspaceKey::Journal);
+            self.push("reach", [Number(place), event_id(seq)]);
         }
         for mail in &step.mails_owed {
             self.push("owe", [Text(mail_field(&mail.workspace, mail.id)), Text(codec::encode_mail(mail))]);

@@ -3,13 +3,35 @@
 use std::sync::OnceLock;
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
+use redis::{
+    Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
+    TlsCertificates,
+};
 
-use super::cluster;
 use super::connection::{Connection, open};
-use super::reply;
 use super::script::{Hashes, Script, TEXTS};
+use super::{cluster, reply, sentinel};
 use crate::config;
+
+/// What TLS to Redis needs beside what is built in, in PEM form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// The certificate authorities that count; `None` for Mozilla's.
+    pub authorities: Option<Vec<u8>>,
+    /// Our own certificate and its key, for a Redis that asks for them.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RedisTls {
+    fn certificates(&self) -> Option<TlsCertificates> {
+        if *self == Self::default() {
+            return None;
+        }
+        let identity = self.identity.clone();
+        let client_tls = identity.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+        Some(TlsCertificates { client_tls, root_cert: self.authorities.clone() })
+    }
+}
 
 /// Where Redis is. Cheap to share; holds no connection.
 #[derive(Debug)]
@@ -24,18 +46,25 @@ enum Route {
     Single(Box<ConnectionInfo>),
     /// These know which node holds a key.
     Cluster(Vec<ConnectionInfo>),
+    /// These know which node is the primary of that name, which is reached as `primary` but for its address.
+    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, primary: Box<ConnectionInfo> },
 }
 
 impl Connector {
-    /// Reads a URL: `redis://`, `rediss://`, `redis+unix://`, or `redis+cluster://a,b,c`
-    /// (`rediss+cluster://` with TLS), where user and password stand once, before the first host.
+    /// Reads a URL: `redis://`, `rediss://`, `redis+unix://`, `redis+cluster://a,b,c` or `redis+sentinel://a,b,c/NAME`
+    /// (`rediss+…` with TLS), where user and password stand once, before the first host. `tls` holds for every node.
     ///
     /// # Errors
-    /// The URL is none of these.
-    pub(super) fn parse(url: &str) -> Result<Self, RedisError> {
-        let route = match cluster::seeds(url) {
-            Some(seeds) => Route::Cluster(seeds.iter().map(|seed| info(seed)).collect::<Result<_, _>>()?),
-            None => Route::Single(Box::new(info(url)?)),
+    /// The URL is none of these, or what `tls` holds cannot be used with it.
+    pub(super) fn parse(url: &str, tls: &RedisTls) -> Result<Self, RedisError> {
+        let info = |url: &str| info(url, tls);
+        let all = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<Result<Vec<_>, _>>();
+        let route = match (cluster::seeds(url), sentinel::parse(url)) {
+            (Some(seeds), _) => Route::Cluster(all(&seeds)?),
+            (None, Some(sentinel::SentinelUrl { sentinels, name, primary })) => {
+                Route::Sentinel { sentinels: all(&sentinels)?, name, primary: Box::new(info(&primary)?) }
+            }
+            (None, None) => Route::Single(Box::new(info(url)?)),
         };
         Ok(Self { route, hashes: OnceLock::new() })
     }
@@ -49,7 +78,9 @@ impl Connector {
     pub(super) fn place(&self) -> String {
         match &self.route {
             Route::Single(info) => info.addr().to_string(),
-            Route::Cluster(seeds) => seeds.iter().map(|seed| seed.addr().to_string()).collect::<Vec<_>>().join(", "),
+            Route::Cluster(nodes) | Route::Sentinel { sentinels: nodes, .. } => {
+                nodes.iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(", ")
+            }
         }
     }
 
@@ -58,7 +89,7 @@ impl Connector {
         let is_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         match &self.route {
             Route::Single(info) => is_tls(info),
-            Route::Cluster(seeds) => seeds.iter().any(is_tls),
+            Route::Cluster(nodes) | Route::Sentinel { sentinels: nodes, .. } => nodes.iter().any(is_tls),
         }
     }
 
@@ -70,6 +101,19 @@ impl Connector {
         match &self.route {
             Route::Single(info) => open(info).await,
             Route::Cluster(seeds) => open(&cluster::primary(seeds, key).await?).await,
+            Route::Sentinel { sentinels, name, primary } => sentinel::connect(sentinels, name, primary).await,
+        }
+    }
+
+    /// Every node that takes writes: of a cluster those that hold slots.
+    ///
+    /// # Errors
+    /// No seed of the cluster answers in time.
+    pub(super) async fn primaries(&self) -> Result<Vec<ConnectionInfo>, RedisError> {
+        match &self.route {
+            Route::Single(info) => Ok(vec![ConnectionInfo::clone(info)]),
+            Route::Cluster(seeds) => cluster::primaries(seeds).await,
+            Route::Sentinel { sentinels, name, primary } => Ok(vec![sentinel::find(sentinels, name, primary).await?]),
         }
     }
 
@@ -100,8 +144,13 @@ impl Connector {
 }
 
 /// What the URL says, with what every connection of ours needs.
-fn info(url: &str) -> Result<ConnectionInfo, RedisError> {
-    let info = url.into_connection_info()?;
+fn info(url: &str, tls: &RedisTls) -> Result<ConnectionInfo, RedisError> {
+    let mut info = url.into_connection_info()?;
+    if let ConnectionAddr::TcpTls { .. } = info.addr()
+        && let Some(certificates) = tls.certificates()
+    {
+        info = Client::build_with_tls(info, certificates)?.get_connection_info().clone();
+    }
     let keepalive = TcpKeepalive::new().with_time(config::STORE_KEEPALIVE).with_interval(config::STORE_KEEPALIVE);
     let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(target_os = "linux")]

@@ -57,6 +57,11 @@ impl Keys {
         }
     }
 
+    /// What stands before a shard's number, and between it and the workspace's id, in the names of snapshots.
+    pub(super) fn snapshots(&self) -> (String, String) {
+        (format!("{}:{{", self.prefix), format!("}}:{}:", WorkspaceKey::Snapshot))
+    }
+
     /// The keys of one shard. The braces are the hash tag of Redis Cluster: all lie in one slot.
     pub(super) fn shard(&self, shard: u16) -> ShardKeys {
         ShardKeys { base: format!("{}:{{{shard}}}:", self.prefix).into() }

@@ -12,11 +12,11 @@ use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
 use super::shard_connection::RedisShardConnection;
-use super::{Redis, acquire, error, group, reply, source};
+use super::{Redis, acquire, error, group, reply, source, walk};
 use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
 use crate::journal::port::{
     AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
-    RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError, Version,
+    RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError, Version, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -162,6 +162,26 @@ impl Journal for Redis {
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
         self.inner.read_owed().await
+    }
+
+    async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError> {
+        let page = walk::page(&self.inner, place).await;
+        page.map_err(|error| error::store_error("reading which workspaces there are", error))
+    }
+
+    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+        let ids = walk::sealing_keys(&self.inner).await;
+        ids.map_err(|error| error::store_error("reading which keys seal", error))
+    }
+
+    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
+        let noted = walk::note_sealing_key(&self.inner, id, seals).await;
+        noted.map_err(|error| error::store_error("noting which key seals", error))
+    }
+
+    async fn note_token_key(&self, node: &str, mark: &str) -> Result<Option<String>, StoreError> {
+        let other = walk::note_token_key(&self.inner, node, mark).await;
+        other.map_err(|error| error::store_error("noting the token key", error))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -9,8 +9,9 @@ use super::error::unexpected;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::reply;
 use super::script::Script;
-use crate::journal::port::{ATTEMPTS_RETAINED, LoadError, RawEntry, StoredEvent};
+use crate::journal::port::{ATTEMPTS_RETAINED, HISTORY_RETAINED, LoadError, RawEntry, StoredEvent};
 use crate::journal::replay::Stored;
+use crate::journal::salvage::Remains;
 use crate::message::WorkspaceId;
 
 /// Which attempts to read.
@@ -58,6 +59,42 @@ pub(super) fn command(connector: &Connector, keys: &ShardKeys, workspace: &Works
     let mut cmd = connector.script(Script::Read, &keys);
     cmd.arg(count).arg(which);
     cmd
+}
+
+/// The call that reads what can still be read.
+pub(super) fn salvage_command(
+    connector: &Connector,
+    keys: &ShardKeys,
+    workspace: &WorkspaceId,
+    attempts: usize,
+) -> Cmd {
+    use WorkspaceKey::{Attempts, Journal, Last, Snapshot};
+    let keys = [Snapshot, Attempts, Journal, Last].map(|key| keys.of(workspace, key));
+    let mut cmd = connector.script(Script::Salvage, &keys);
+    cmd.arg(attempts).arg(HISTORY_RETAINED);
+    cmd
+}
+
+/// Its answer. What is no event is counted.
+///
+/// # Errors
+/// The answer has another form.
+pub(super) fn parse_salvage(answer: Value) -> Result<Remains, RedisError> {
+    let [snapshot, attempts, attempts_top, journal_top, last, history, odd] = reply::tuple(answer)?;
+    let (attempts, history) = (reply::entries(attempts)?, reply::entries(history)?);
+    let found = attempts.len() + history.len();
+    let unpacked = |entry: &RawEntry| compression::stored_attempts(std::slice::from_ref(entry)).ok()?.pop();
+    let attempts: Vec<StoredEvent> = attempts.iter().filter_map(unpacked).collect();
+    let history: Vec<StoredEvent> = history.into_iter().filter_map(|entry| event(entry).ok()).collect();
+    Ok(Remains {
+        odd: reply::number(odd)?,
+        unreadable: found - attempts.len() - history.len(),
+        top: reply::id(attempts_top)?.ms.max(reply::id(journal_top)?.ms),
+        snapshot: reply::bytes(snapshot)?,
+        skipped: reply::bytes(last)?,
+        attempts,
+        history,
+    })
 }
 
 /// Its answer.

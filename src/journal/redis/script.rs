@@ -28,6 +28,7 @@ pub(super) enum Script {
     SourceAck,
     SourceLease,
     SourceRead,
+    Salvage,
     /// Refused by a full Redis.
     Submit,
     /// The same, also on a full one.
@@ -37,7 +38,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 21] = [
+pub(super) const TEXTS: [&str; 22] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
@@ -56,6 +57,7 @@ pub(super) const TEXTS: [&str; 21] = [
     include_str!("../../../redis/source_ack.lua"),
     include_str!("../../../redis/source_lease.lua"),
     include_str!("../../../redis/source_read.lua"),
+    include_str!("../../../redis/salvage.lua"),
     concat!("#!lua\n", include_str!("../../../redis/submit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/submit.lua")),
     include_str!("../../../redis/take.lua"),

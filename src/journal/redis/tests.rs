@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redis::Value;
 use support::redis_server::RedisServer;
 
-use super::{Redis, RedisOptions, RedisStartError, check, reply};
+use super::{Redis, RedisOptions, RedisStartError, RedisTls, check, reply};
 use crate::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
@@ -69,6 +69,7 @@ mod laws_when_compressed {
                 used_events_without_a_snapshot_are_corrupt,
                 events_that_end_below_the_snapshot_are_corrupt,
                 a_corrupt_workspace_harms_no_other,
+                a_workspace_begins_anew_whatever_is_damaged,
             }
         }
         alone {
@@ -90,6 +91,7 @@ fn options(url: &str) -> RedisOptions {
         shards: Some(SHARDS),
         allow_volatile: false,
         durability: Durability::Memory,
+        tls: RedisTls::default(),
         compression: Compression::None,
         transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: crate::app::now,
@@ -214,7 +216,7 @@ async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
 #[tokio::test]
 async fn a_start_without_redis_ends_after_its_wait_and_says_what_to_check() {
     let options = options("redis://127.0.0.1:1");
-    let (server, wait) = (Connector::parse(&options.url).unwrap(), Duration::from_millis(100));
+    let (server, wait) = (Connector::parse(&options.url, &options.tls).unwrap(), Duration::from_millis(100));
     let refused = check::check(&server, &Keys::new("outbound"), &options, wait).await.unwrap_err();
     assert!(matches!(refused, RedisStartError::Unreachable { .. }));
     assert!(

@@ -53,6 +53,7 @@ fn is_plain(step: &Step) -> bool {
         workspace: _,
         forget,
         drop_log,
+        anew,
         attempts: _,
         history,
         snapshot: _,
@@ -67,6 +68,7 @@ fn is_plain(step: &Step) -> bool {
     } = step;
     !forget
         && !drop_log
+        && anew.is_none()
         && listed.is_none()
         && history.is_empty()
         && mails_owed.is_empty()

@@ -4,12 +4,13 @@ use crate::workspace::command::{Refusal, Save};
 use crate::workspace::confidential::Confidential;
 use crate::workspace::decide::{self, SaveContext};
 use crate::workspace::event::{Event, Forgotten, MailState};
+use crate::workspace::policy::SECRET_OVERLAP;
 use crate::workspace::scenario::*;
 use crate::workspace::state::{State, Webhook};
 use crate::workspace::time::Time;
 
 fn rotate_at(ms: i64) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
-    move |state| decide::rotate(state, at(ms), "ops", &fresh_secret())
+    move |state| decide::rotate(state, at(ms), "ops", &fresh_secret(), SECRET_OVERLAP)
 }
 
 fn secrets(state: &State, now: Time) -> Vec<String> {
@@ -53,7 +54,8 @@ fn a_save_keeps_the_secrets_as_they_are_and_forgets_one_that_has_ended() {
     let save_at = |ms: i64| {
         move |state: &State| {
             let other: Confidential = "whsec_other".into();
-            let context = SaveContext { at: at(ms), by: "ops", fresh_secret: &other, mails_begun: &[] };
+            let context =
+                SaveContext { at: at(ms), by: "ops", fresh_secret: &other, mails_begun: &[], mail_server: false };
             let off = Save { url: Some(URL.to_owned()), enabled: Some(false), ..Save::default() };
             decide::save(state, &off, &context)
         }

@@ -13,7 +13,13 @@ use crate::workspace::view::WebhookView;
 
 fn save(headers: Change<BTreeMap<HeaderName, HeaderChange>>) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
     move |state| {
-        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mails_begun: &[] };
+        let context = SaveContext {
+            at: at(5_000),
+            by: "ops",
+            fresh_secret: &fresh_secret(),
+            mails_begun: &[],
+            mail_server: false,
+        };
         decide::save(state, &Save { url: Some(URL.to_owned()), headers, ..Save::default() }, &context)
     }
 }
@@ -57,7 +63,13 @@ fn moved(
 ) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
     let save = Save { url: (!url.is_empty()).then(|| url.to_owned()), headers, ..Save::default() };
     move |state| {
-        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mails_begun: &[] };
+        let context = SaveContext {
+            at: at(5_000),
+            by: "ops",
+            fresh_secret: &fresh_secret(),
+            mails_begun: &[],
+            mail_server: false,
+        };
         decide::save(state, &save, &context)
     }
 }

@@ -22,7 +22,7 @@ fn outcome(attempt: Attempt) -> impl FnOnce(&State) -> Vec<Event> {
 }
 
 fn owed(kind: MailKind, off_since: Option<i64>) -> Event {
-    Event::MailOwed(MailOwed { at: at(100), kind, off_since: off_since.map(at) })
+    Event::MailOwed(MailOwed { at: at(100), kind, off_since: off_since.map(at), replaced: None })
 }
 
 fn warning() -> Event {
@@ -202,7 +202,13 @@ fn that_it_delivers_again_is_not_told_of_one_that_is_off_again() {
 fn a_save_drops_every_mail_whose_sending_has_not_begun() {
     let save = |begun: Vec<MailId>| {
         move |state: &State| {
-            let context = SaveContext { at: at(200), by: "admin", fresh_secret: &fresh_secret(), mails_begun: &begun };
+            let context = SaveContext {
+                at: at(200),
+                by: "admin",
+                fresh_secret: &fresh_secret(),
+                mails_begun: &begun,
+                mail_server: false,
+            };
             decide::save(state, &Save { url: Some(URL.to_owned()), ..Save::default() }, &context)
         }
     };

@@ -13,7 +13,8 @@ fn save(save: Save) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
 
 fn save_while(save: Save, mails_begun: &[MailId]) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
     move |state| {
-        let context = SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mails_begun };
+        let context =
+            SaveContext { at: at(5_000), by: "ops", fresh_secret: &fresh_secret(), mails_begun, mail_server: false };
         decide::save(state, &save, &context)
     }
 }

@@ -125,9 +125,12 @@ async fn of_a_workspace(examples: &mut Examples) {
 
     let rotate = api.call(Method::POST, &at("acme", "webhook/secret/rotate"), None).await.unwrap();
     examples.shows("secret-rotated", &told(rotate));
+    let body = examples.body("rotation", &endpoint);
+    api.call(Method::POST, &at("other", "webhook/secret/rotate"), Some(&body)).await.unwrap().ok();
 
     let body = examples.body("token-request", &endpoint);
     examples.shows("token", &told(api.call(Method::POST, &at("acme", "tokens"), Some(&body)).await.unwrap()));
+    examples.shows("tokens", &told(api.read("acme", "tokens").await));
 
     for (name, path) in [("alive", "/healthz"), ("ready", "/readyz")] {
         examples.shows(name, &told(api.get(path).await));
@@ -167,6 +170,12 @@ async fn until_two_are_rejected(api: &Api) -> Value {
         assert!(began.elapsed() < support::service::PATIENCE, "{listed}");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+
+    api.save("acme", &json!({"url": ENDPOINT, "owner_email": "owner@example.com"})).await.ok();
+    let shard = "acme".parse::<outbound::message::WorkspaceId>().unwrap().shard(outbound::config::SHARDS_DEFAULT);
+    let _: String = redis.call(&["SET", &format!("outbound:{{{shard}}}:snapshot:acme"), "damaged"]);
+    let repaired = api.call(Method::POST, "/v1/workspaces/acme/repair", None).await.unwrap();
+    examples.shows("repaired", &repaired.ok());
 }
 
 /// The headers that endpoints are told of are sent.
@@ -228,6 +237,8 @@ fn form(text: &str) -> Option<&'static str> {
         Some("<token>")
     } else if text.starts_with("v1,") {
         Some("<signature>")
+    } else if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Some("<uuid>")
     } else if text.starts_with("outbound/") {
         Some("outbound/<version>")
     } else {

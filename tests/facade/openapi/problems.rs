@@ -99,6 +99,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     seen.refused(with_body(Body::from_stream(stream::iter([Ok(Bytes::from(SAVE)), Err(broken)])))).await;
     seen.refused(request("PUT", WEBHOOK, r#"{"url":"https://crm.example.com/","event":"message_read"}"#)).await;
     seen.refused(request("POST", "/v1/workspaces/acme/tokens", r#"{"ttl":"2y"}"#)).await;
+    seen.refused(request("POST", &format!("{SECRET}/rotate"), r#"{"overlap":"8d"}"#)).await;
     seen.refused(request("POST", MESSAGES, r#"{"direction":"up"}"#)).await;
     let invalid = |_, _| Err(RequeueError::Invalid { reason: "the message is not JSON".to_owned() });
     let journal = FakeJournal { requeue: Box::new(invalid), ..FakeJournal::default() };
@@ -114,6 +115,7 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     seen.refused(invalid).await;
     changed_meanwhile(&mut seen).await;
     body_omitted(&mut seen).await;
+    seen.command("PUT", WEBHOOK, || Ok(Answer::Refused { refusal: Refusal::NoSecretKey })).await;
     seen.command("PUT", WEBHOOK, || Err(SubmitError::TooMany)).await;
     seen.command("PUT", WEBHOOK, || Err(SubmitError::OutcomeUnknown)).await;
     let corrupt = || LoadError::Corrupt { workspace: "acme".parse().unwrap(), detail: String::new() };

@@ -8,7 +8,7 @@ use outbound::app::now;
 use outbound::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, ShardConnectionError, Step};
-use outbound::journal::redis::{Redis, RedisOptions};
+use outbound::journal::redis::{Redis, RedisOptions, RedisTls};
 use outbound::message::EntryId;
 use serde_json::Value;
 
@@ -119,6 +119,7 @@ fn came(arrivals: &[Arrival]) -> BTreeSet<String> {
 
 async fn other_process(chaos: &Chaos) -> Redis {
     let options = RedisOptions {
+        tls: RedisTls::default(),
         url: chaos.redis.url(),
         prefix: "outbound".to_owned(),
         shards: None,

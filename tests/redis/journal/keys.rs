@@ -29,6 +29,7 @@ fn mail(workspace: &Workspace) -> OwedMail {
         recent: Vec::new(),
         errors_left: None,
         skipped: None,
+        by: None,
     }
 }
 

@@ -9,7 +9,7 @@ use outbound::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::codec;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardConnection, Step, StoredEvent};
-use outbound::journal::redis::{Redis, RedisOptions};
+use outbound::journal::redis::{Redis, RedisOptions, RedisTls};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
 use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Save};
@@ -28,6 +28,7 @@ pub(crate) fn options(url: &str) -> RedisOptions {
         shards: Some(1),
         allow_volatile: false,
         durability: Durability::Memory,
+        tls: RedisTls::default(),
         compression: Compression::None,
         transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
         clock: now,

@@ -176,7 +176,7 @@ async fn a_stream_that_a_dump_was_restored_over_is_a_new_one() {
     begins_anew(|server| {
         let () = server.call(&["XGROUP", "CREATE", "early", "group", "0", "MKSTREAM"]);
         let dump: Vec<u8> = server.call(&["DUMP", "early"]);
-        let mut connection = redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+        let mut connection = redis::Client::open(server.own_url()).unwrap().get_connection().unwrap();
         redis::cmd("RESTORE").arg(SOURCE).arg(0).arg(dump).arg("REPLACE").exec(&mut connection).unwrap();
     })
     .await;

@@ -44,6 +44,13 @@ impl Authority {
         config(certificate.der().clone(), &key)
     }
 
+    /// A certificate for `name` and its key, as files hold them; for servers and for clients.
+    pub fn issued(&self, name: &str) -> (String, String) {
+        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
     /// A server whose certificate nobody vouches for.
     pub fn self_signed(name: &str) -> ServerConfig {
         let key = KeyPair::generate().unwrap();

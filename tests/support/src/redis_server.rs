@@ -55,7 +55,13 @@ impl RedisServer {
         self.port
     }
 
+    /// For the service, as the user that it has in `redis/users.acl`.
     pub fn url(&self) -> String {
+        format!("redis://outbound:change-me-outbound@127.0.0.1:{}", self.port)
+    }
+
+    /// For whoever may do everything.
+    pub fn own_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
@@ -144,13 +150,18 @@ impl RedisServer {
     }
 
     fn connection(&self) -> Connection {
-        let client = redis::Client::open(self.url()).expect("the URL of Redis");
+        let client = redis::Client::open(self.own_url()).expect("the URL of Redis");
         client.get_connection_with_timeout(Duration::from_secs(5)).expect("a connection to Redis")
     }
 
     /// Whether it came up on its port.
     fn launch(&mut self) -> bool {
         let program = std::env::var_os(PROGRAM_VARIABLE).unwrap_or_else(|| "redis-server".into());
+        // The users that an operator is told to have, though with keys of any prefix; the test itself may do everything.
+        let users = self.folder.path().join("users.acl");
+        let text = include_str!("../../../redis/users.acl");
+        let text = text.replace("user default off", "user default on nopass ~* &* +@all");
+        fs::write(&users, text.replace(" ~outbound:* ", " ~* ")).expect("a file of users");
         let child = Command::new(program)
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
             // Without fsync every answered write is in the file: with everysec, Redis puts the
@@ -159,6 +170,8 @@ impl RedisServer {
             .args(["--loglevel", "notice", "--logfile", "redis.log"])
             .arg("--dir")
             .arg(self.folder.path())
+            .arg("--aclfile")
+            .arg(&users)
             .args(&self.config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

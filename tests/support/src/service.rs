@@ -154,6 +154,11 @@ impl Service {
         self.arguments[at + 1] = value.to_owned();
     }
 
+    /// Starts with further arguments from now on.
+    pub fn also(&mut self, words: &[&str]) {
+        self.arguments.extend(words.iter().map(|&word| word.to_owned()));
+    }
+
     /// What it has logged, over all its lives.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()

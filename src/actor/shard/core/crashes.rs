@@ -24,6 +24,9 @@ impl ShardCore {
         now: Instant,
     ) {
         let Some(slot) = self.book.find(workspace.as_str()) else { return };
+        if self.begins_anew(slot, workspace, &loaded, now) {
+            return;
+        }
         match loaded {
             Ok(loaded) => self.activate(slot, workspace, loaded),
             Err(error) => self.not_loaded(slot, workspace, &error, now),
@@ -65,7 +68,7 @@ impl ShardCore {
         undone
     }
 
-    fn undecided_commands(&self, slot: Slot) -> Vec<(EntryId, Arc<Command>)> {
+    pub(super) fn undecided_commands(&self, slot: Slot) -> Vec<(EntryId, Arc<Command>)> {
         let undecided = self.commands.iter().filter(|(_, held)| held.slot == slot && !held.decided);
         let mut commands: Vec<_> = undecided.map(|(id, held)| (*id, Arc::clone(&held.command))).collect();
         commands.sort_by_key(|(id, _)| *id);
@@ -86,7 +89,7 @@ impl ShardCore {
         self.park_whole(slot, now);
     }
 
-    fn refuse(&mut self, slot: Slot, id: EntryId, refusal: Refusal, now: Instant) {
+    pub(super) fn refuse(&mut self, slot: Slot, id: EntryId, refusal: Refusal, now: Instant) {
         let Some(account) = self.book.get(slot) else { return };
         let (workspace, answers) = (Some(account.id.clone()), vec![(id, Answer::Refused { refusal })]);
         let step = Step { workspace, settled_commands: vec![id], answers, ..Step::default() };
@@ -134,7 +137,7 @@ impl ShardCore {
     }
 
     /// Parks a workspace without an actor at its oldest un-attempted entry: these stay in the stream for a while.
-    fn park_whole(&mut self, slot: Slot, now: Instant) {
+    pub(super) fn park_whole(&mut self, slot: Slot, now: Instant) {
         for entry in self.book.give_all_back(slot) {
             self.unable.remove(&entry);
         }

@@ -110,6 +110,7 @@ impl ShardCore {
         match next {
             MailNext::Send => self.actions.extend(self.mails.send(&account.id, mail).map(ShardAction::SendMail)),
             MailNext::Later => self.mails.later(&account.id, mail, now),
+            MailNext::Wait => self.mails.wait(&account.id, mail, now),
             // Removed once that is durable: until then a reload would find it owed and send it again.
             MailNext::Over => {}
         }

@@ -13,6 +13,7 @@ use crate::actor::shard::intake::Behind;
 use crate::journal::port::{Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::{rejected_fields_of, too_large};
 use crate::message::EntryId;
+use crate::workspace::command::Action;
 
 impl ShardCore {
     /// A forward read was answered.
@@ -120,7 +121,11 @@ impl ShardCore {
                 if let Some(account) = self.book.get_mut(slot) {
                     account.commands += 1;
                 }
-                self.tell(slot, ToWorkspace::Command(entry.id, command), now);
+                if matches!(command.action, Action::Repair) {
+                    self.begin_repair(slot, now);
+                } else {
+                    self.tell(slot, ToWorkspace::Command(entry.id, command), now);
+                }
             }
             Err(reason) => {
                 warn!(shard = self.identity.shard, entry = %entry.id, reason, "A command could not be read and was removed.");

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::actor::maps::{HashMap, HashSet};
 use crate::journal::codec;
-use crate::journal::port::{Batch, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Step};
+use crate::journal::port::{Batch, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, Step};
 use crate::journal::replay::{self, Stored};
+use crate::journal::salvage::{self, Remains};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::{Event, MailId, Trigger};
 
@@ -65,6 +66,18 @@ impl SimulatedStore {
         replay::load(workspace, &self.journals.get(workspace).map(|journal| journal.stored.clone()).unwrap_or_default())
     }
 
+    pub(super) fn salvage(&self, workspace: &WorkspaceId) -> Salvage {
+        let journal = self.journals.get(workspace).cloned().unwrap_or_default();
+        let Stored { snapshot, attempts, top } = journal.stored;
+        let skipped = journal.skipped.map(|newest| codec::encode_newest(&newest));
+        let mut salvage = salvage::salvage(Remains { snapshot, attempts, skipped, top, ..Remains::default() });
+        if self.corrupt.contains(workspace) {
+            salvage.state.seq += 1;
+            salvage.lost.push("the test says so".to_owned());
+        }
+        salvage
+    }
+
     pub(super) fn newest(&self, workspace: &WorkspaceId) -> Result<Option<Newest>, LoadError> {
         let journal = self.journals.get(workspace).cloned().unwrap_or_default();
         let skipped = journal.skipped.map(|newest| codec::encode_newest(&newest));
@@ -115,6 +128,14 @@ impl SimulatedStore {
             journal.stored.attempts.clear();
             journal.skipped = None;
             self.outbox.retain(|(owing, _), _| owing != workspace);
+        }
+        if let Some(anew) = step.anew {
+            self.corrupt.remove(workspace);
+            let snapshot = step.snapshot.clone();
+            assert!(anew >= journal.stored.top, "{workspace}: the seq goes on");
+            journal.stored = Stored { snapshot, attempts: step.attempts.clone(), top: anew };
+            journal.skipped = step.last_skipped.clone();
+            return Vec::new();
         }
         let mut events: Vec<_> = step.attempts.iter().chain(&step.history).collect();
         events.sort_by_key(|event| event.seq);

@@ -22,8 +22,8 @@ use crate::actor::workspace::core::WorkspaceContext;
 use crate::actor::workspace::resident::Resident;
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
-    AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, ShardConnectionError, ShardRequest,
-    StoreError, StoreTrouble,
+    AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, ShardConnectionError,
+    ShardRequest, StoreError, StoreTrouble,
 };
 use crate::message::{Chat, EntryId, WorkspaceId};
 use crate::workspace::command::{Action as Imperative, Change, Command, Save};
@@ -60,6 +60,7 @@ enum ShardMail {
     Committed(u64, u64, Instant),
     Loaded(u64, WorkspaceId, Result<Loaded, LoadError>),
     Newest(u64, WorkspaceId, EntryId, Result<Option<Newest>, LoadError>),
+    Salvaged(u64, WorkspaceId, Salvage),
     CaughtUp(u64, Vec<RawEntry>),
     LineFailed(u64, ShardConnectionError),
     Work,
@@ -357,6 +358,7 @@ impl World {
             0 => Imperative::Forget,
             1..4 => Imperative::Test { save: None },
             4..8 => Imperative::Test { save: Some(save) },
+            15 => Imperative::Repair,
             _ => Imperative::Save(save),
         };
         let command = Command {

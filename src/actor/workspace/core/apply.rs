@@ -39,9 +39,12 @@ impl WorkspaceCore {
             }
             match &event {
                 Event::WebhookDisabled(disabled) if disabled.mail == MailState::Owed => {
-                    step.mails_owed.extend(self.owed_mail(MailKind::Disabled, None));
+                    step.mails_owed.extend(self.owed_mail(MailKind::Disabled, None, None));
                 }
-                Event::MailOwed(owed) => step.mails_owed.extend(self.owed_mail(owed.kind, owed.off_since)),
+                Event::MailOwed(owed) => {
+                    let mail = self.owed_mail(owed.kind, owed.off_since, owed.replaced.as_ref());
+                    step.mails_owed.extend(mail);
+                }
                 Event::OwnerNotified(ended) | Event::MailGivenUp(ended) | Event::MailDropped(ended) => {
                     step.mails_ended.push(ended.mail);
                 }
@@ -70,7 +73,12 @@ impl WorkspaceCore {
     }
 
     /// The mail of that kind that the event just applied owes.
-    fn owed_mail(&self, kind: MailKind, off_since: Option<Time>) -> Option<OwedMail> {
+    fn owed_mail(
+        &self,
+        kind: MailKind,
+        off_since: Option<Time>,
+        replaced: Option<&(String, String)>,
+    ) -> Option<OwedMail> {
         let state = &self.state;
         let mail = state.mail(kind)?;
         let left = self.context.policy.errors_left(state.errors);
@@ -78,13 +86,14 @@ impl WorkspaceCore {
             workspace: self.id.clone(),
             id: MailId { owed_by: mail.owed_by, kind },
             at: mail.at,
-            to: state.webhook.owner_email.clone()?,
+            to: replaced.map(|(owner, _)| owner).or(state.webhook.owner_email.as_ref())?.clone(),
             url: state.webhook.url.as_deref().unwrap_or_default().to_owned(),
             errors: state.errors,
             failing_since: off_since.or(state.failing_since).unwrap_or(mail.at),
             recent: state.recent_errors.clone(),
             errors_left: (kind == MailKind::Warning).then_some(left),
             skipped: (kind == MailKind::Recovered).then_some(state.skipped.count),
+            by: replaced.map(|(_, by)| by.clone()),
         })
     }
 }
@@ -109,6 +118,13 @@ fn log_event(workspace: &WorkspaceId, event: &Event) {
         }
         Event::SecretRotated(rotated) => info!(%workspace, by = rotated.by, "A signing secret was rotated."),
         Event::TokensRevoked(revoked) => info!(%workspace, by = revoked.by, "The tokens of a workspace were revoked."),
+        Event::SecretViewed(view) => info!(%workspace, by = view.by, "A signing secret was looked at."),
+        Event::TokenMade(token) => {
+            let (id, subject, expires_at) = (&token.id, &token.subject, token.expires_at);
+            info!(%workspace, by = token.by, id, subject, %expires_at, "A token was made.");
+        }
+        Event::TokenEnded(ended) => info!(%workspace, by = ended.by, id = ended.id, "A token was ended."),
+        Event::SessionEnded(ended) => info!(%workspace, id = ended.id, "A session was ended."),
         Event::WebhookDisabled(disabled) => {
             let (errors, mail) = (disabled.errors, disabled.mail);
             warn!(%workspace, errors, ?mail, "A webhook was switched off by errors.");

@@ -149,6 +149,7 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
         reach: EgressRules { allow: vec![std::net::IpAddr::from([127, 0, 0, 1]).into()], ..EgressRules::default() },
         mail: None,
         keyring: Arc::default(),
+        without_keys: Vec::new(),
         listen,
         public_url: None,
         arbiters: std::thread::available_parallelism().map_or(1, usize::from),

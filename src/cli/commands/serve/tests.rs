@@ -71,8 +71,12 @@ fn every_flag_reaches_the_configuration() {
         "--mail-recovered",
     ])
     .unwrap();
-    let redis =
-        JournalConfig::Redis { url: "redis://127.0.0.1:6379".into(), prefix: "eu".into(), allow_volatile: true };
+    let redis = JournalConfig::Redis {
+        url: "redis://127.0.0.1:6379".into(),
+        prefix: "eu".into(),
+        allow_volatile: true,
+        files: Default::default(),
+    };
     assert_eq!((config.journal, config.compression), (redis, Compression::Zstd));
     assert_eq!(
         config.reach.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -160,6 +164,6 @@ fn a_refused_configuration_leaves_no_data_directory_behind() {
     let args = args(&["--data-dir", path.to_str().unwrap(), "--listen", "0.0.0.0:0"]).unwrap();
     let error = prepare(&args).unwrap_err();
     let cause = error.error().downcast_ref();
-    assert!(matches!(cause, Some(CredentialError::Exposed { .. })), "{error}");
+    assert!(matches!(cause, Some(CredentialError::Unprotected { .. })), "{error}");
     assert!(!path.exists());
 }

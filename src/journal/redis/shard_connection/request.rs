@@ -23,6 +23,7 @@ use crate::journal::redis::transaction::{self, CommitTransaction};
 use crate::journal::redis::{commit, read, reply};
 use crate::journal::rejected::ENTRY_BYTES_MAX;
 use crate::journal::replay::{self, Stored};
+use crate::journal::salvage;
 use crate::message::WorkspaceId;
 
 /// Attempts of one load at most. Above a snapshot lie fewer than a commit takes.
@@ -140,6 +141,7 @@ impl Sent {
             ShardRequest::Load(workspace) => {
                 read::command(connector, keys, workspace, read::AttemptRange::Above(LOADED_MAX))
             }
+            ShardRequest::Salvage(workspace) => read::salvage_command(connector, keys, workspace, LOADED_MAX),
             ShardRequest::Newest { workspace, .. } => {
                 read::command(connector, keys, workspace, read::AttemptRange::Last)
             }
@@ -195,6 +197,10 @@ impl Sent {
             ShardRequest::Load(workspace) => {
                 let loaded = stored(answer, workspace).and_then(|(stored, _)| replay::load(workspace, &stored));
                 ShardResponse::Loaded(workspace.clone(), loaded.map(Box::new))
+            }
+            ShardRequest::Salvage(workspace) => {
+                let remains = answer.and_then(read::parse_salvage).map_err(failed)?;
+                ShardResponse::Salvaged(workspace.clone(), Box::new(salvage::salvage(remains)))
             }
             ShardRequest::Newest { workspace, command } => {
                 let newest = stored(answer, workspace)

@@ -26,6 +26,9 @@ impl World {
             ShardMail::Newest(epoch, workspace, id, newest) if epoch == self.epoch => {
                 self.shard.newest(&workspace, id, newest, now);
             }
+            ShardMail::Salvaged(epoch, workspace, salvage) if epoch == self.epoch => {
+                self.shard.salvaged(&workspace, salvage, &Policy::default(), now);
+            }
             ShardMail::CaughtUp(epoch, entries) if epoch == self.epoch => self.shard.caught_up(entries, now),
             ShardMail::LineFailed(epoch, error) if epoch == self.epoch => self.line_failed(&error),
             ShardMail::Work => self.announced = false,
@@ -226,6 +229,11 @@ impl World {
                 let entries = self.store.catch_up(from, to, count);
                 self.note(|| format!("catch-up from {from} to {to}, {} of at most {count}", entries.len()));
                 ShardMail::CaughtUp(epoch, entries)
+            }
+            ShardRequest::Salvage(workspace) => {
+                let salvage = self.store.salvage(&workspace);
+                self.note(|| format!("{workspace} is salvaged, lost {:?}", salvage.lost));
+                ShardMail::Salvaged(epoch, workspace, salvage)
             }
             request @ (ShardRequest::Present(_) | ShardRequest::Release) => {
                 unreachable!("{request:?} goes past the committer")

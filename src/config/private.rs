@@ -1,0 +1,106 @@
+//! Whether a file or directory is this process' own: what is confidential in it must not be read or changed by others.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// Read or written by others.
+const OTHERS: u32 = 0o077;
+/// Written by others.
+const WRITTEN_BY_OTHERS: u32 = 0o022;
+
+/// Why a file or directory is not to be trusted; each sentence holds the command that mends it.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the sentence shows what each field holds")]
+pub enum Exposed {
+    /// Others may read or write a file.
+    #[error("others may {verb} {} (mode {mode:03o}): `chmod 600 {}`, or see --allow-shared-files", path.display(), path.display())]
+    File { path: PathBuf, mode: u32, verb: &'static str },
+    /// Others may put something in a directory.
+    #[error(
+        "others may write in the directory {} (mode {mode:03o}): `chmod go-w {}`, or see --allow-shared-files",
+        path.display(), path.display()
+    )]
+    Directory { path: PathBuf, mode: u32 },
+    /// Another user may do with it as they like.
+    #[error(
+        "{} belongs to the user {owner}, and this process runs as {own}: `chown {own} {}`, or see --allow-shared-files",
+        path.display(), path.display()
+    )]
+    Owner { path: PathBuf, owner: u32, own: u32 },
+}
+
+/// Whether files that others may read are taken nevertheless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sharing {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are taken, as where Docker or Kubernetes mounts them.
+    Allowed,
+}
+
+impl Sharing {
+    /// Judges an open file that holds something confidential. What is no regular file, such as a pipe, is its opener's.
+    ///
+    /// # Errors
+    /// See [`Exposed`].
+    pub fn check_file(self, path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+        if self == Self::Allowed || !metadata.is_file() {
+            return Ok(());
+        }
+        check_owner(path, metadata.uid(), rustix::process::geteuid().as_raw())?;
+        let mode = metadata.mode() & 0o777;
+        if mode & OTHERS == 0 {
+            return Ok(());
+        }
+        let verb = if mode & 0o044 != 0 { "read" } else { "write" };
+        Err(Exposed::File { path: path.to_owned(), mode, verb })
+    }
+
+    /// Judges a directory in which such files are kept; what it holds is looked at file by file.
+    ///
+    /// # Errors
+    /// See [`Exposed`].
+    pub fn check_directory(self, path: &Path, metadata: &Metadata) -> Result<(), Exposed> {
+        if self == Self::Allowed {
+            return Ok(());
+        }
+        check_owner(path, metadata.uid(), rustix::process::geteuid().as_raw())?;
+        let mode = metadata.mode() & 0o777;
+        let path = path.to_owned();
+        if mode & WRITTEN_BY_OTHERS == 0 { Ok(()) } else { Err(Exposed::Directory { path, mode }) }
+    }
+
+    /// Judges a file by its path; one that is not there is nobody's.
+    ///
+    /// # Errors
+    /// See [`Exposed`]. That it cannot be looked at is told by whoever opens it.
+    pub fn check_path(self, path: &Path) -> Result<(), Exposed> {
+        let looked: io::Result<Metadata> = std::fs::metadata(path);
+        looked.map_or(Ok(()), |metadata| self.check_file(path, &metadata))
+    }
+}
+
+/// Its own user, or the one who may do everything anyway.
+fn check_owner(path: &Path, owner: u32, own: u32) -> Result<(), Exposed> {
+    if owner == own || owner == 0 { Ok(()) } else { Err(Exposed::Owner { path: path.to_owned(), owner, own }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_user_owns_is_refused_with_the_command_that_mends_it() {
+        let path = Path::new("/etc/outbound/token");
+        for (owner, own) in [(1_000, 1_000), (0, 1_000), (0, 0)] {
+            check_owner(path, owner, own).unwrap();
+        }
+        for (owner, own) in [(1_001, 1_000), (1_000, 0)] {
+            let error = check_owner(path, owner, own).unwrap_err().to_string();
+            assert!(error.contains(&format!("`chown {own} /etc/outbound/token`")), "{error}");
+        }
+    }
+}

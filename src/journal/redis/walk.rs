@@ -1,0 +1,82 @@
+//! What belongs to no shard alone: which workspaces there are, which keys seal something, and which key signs tokens.
+
+use redis::{Cmd, RedisError};
+
+use super::connection::open;
+use super::error::unexpected;
+use super::inner::RedisInner;
+use super::reply;
+use crate::config::STORE_TIMEOUT;
+use crate::journal::port::WalkPage;
+use crate::message::WorkspaceId;
+
+/// Keys that Redis looks at for one page.
+const LOOKED_AT: usize = 1_000;
+/// The field of the meta key with the node that noted its token key last, and that key's mark.
+const TOKEN_KEY: &str = "token-key";
+/// What the fields of the meta key begin with that name keys.
+const SEALING_KEY: &str = "sealing-key/";
+
+/// A page of a walk by SCAN over every node that takes writes. Its place is the node's number and SCAN's cursor there.
+pub(super) async fn page(inner: &RedisInner, place: Option<&str>) -> Result<WalkPage, RedisError> {
+    let (node, cursor) = place.and_then(parsed).unwrap_or((0, 0));
+    let primaries = inner.connector.primaries().await?;
+    let Some(primary) = primaries.get(node) else { return Ok(WalkPage::default()) };
+    let (begin, middle) = inner.keys.snapshots();
+    let mut scan = redis::cmd("SCAN");
+    scan.arg(cursor).arg("MATCH").arg(format!("{begin}*{middle}*")).arg("COUNT").arg(LOOKED_AT);
+    let [next, keys] = reply::tuple(open(primary).await?.call(&scan, STORE_TIMEOUT).await?)?;
+    let mut workspaces = Vec::new();
+    for key in reply::list(keys)? {
+        let key = reply::text(key)?;
+        let named = key.strip_prefix(&begin).and_then(|rest| rest.split_once(&middle));
+        let found = named.and_then(|(shard, id)| Some((shard.parse::<u16>().ok()?, id.parse::<WorkspaceId>().ok()?)));
+        // What stands in another shard than its own is nobody's.
+        workspaces.extend(found.filter(|(shard, id)| id.shard(inner.shards) == *shard).map(|(_, id)| id));
+    }
+    let next = match reply::number(next)? {
+        0 if node + 1 < primaries.len() => Some(format!("{}/0", node + 1)),
+        0 => None,
+        cursor => Some(format!("{node}/{cursor}")),
+    };
+    Ok(WalkPage { workspaces, next })
+}
+
+fn parsed(place: &str) -> Option<(usize, u64)> {
+    let (node, cursor) = place.split_once('/')?;
+    Some((node.parse().ok()?, cursor.parse().ok()?))
+}
+
+/// The keys that are noted as sealing something.
+pub(super) async fn sealing_keys(inner: &RedisInner) -> Result<Vec<String>, RedisError> {
+    let fields = meta(inner, "HKEYS", &[]).await.and_then(reply::list)?;
+    let names = fields.into_iter().map(reply::text).collect::<Result<Vec<_>, _>>()?;
+    Ok(names.iter().filter_map(|name| name.strip_prefix(SEALING_KEY)).map(str::to_owned).collect())
+}
+
+/// Notes a key as sealing something, or notes it no more.
+pub(super) async fn note_sealing_key(inner: &RedisInner, id: &str, seals: bool) -> Result<(), RedisError> {
+    let field = format!("{SEALING_KEY}{id}");
+    let noted = if seals { meta(inner, "HSET", &[&field, "1"]).await } else { meta(inner, "HDEL", &[&field]).await };
+    reply::number(noted?).map(drop).map_err(|_| unexpected("no number of fields"))
+}
+
+/// Notes a node's token key; answers with the node that noted another one before.
+pub(super) async fn note_token_key(inner: &RedisInner, node: &str, mark: &str) -> Result<Option<String>, RedisError> {
+    let noted = reply::bytes(meta(inner, "HGET", &[TOKEN_KEY]).await?)?;
+    let noted = noted.map(|noted| String::from_utf8_lossy(&noted).into_owned()).unwrap_or_default();
+    let (other, other_mark) = noted.split_once('/').unwrap_or_default();
+    if (other, other_mark) != (node, mark) {
+        meta(inner, "HSET", &[TOKEN_KEY, &format!("{node}/{mark}")]).await?;
+    }
+    let differs = !other.is_empty() && other != node && other_mark != mark;
+    Ok(differs.then(|| other.to_owned()))
+}
+
+async fn meta(inner: &RedisInner, command: &str, arguments: &[&str]) -> Result<redis::Value, RedisError> {
+    let key = inner.keys.meta();
+    let mut cmd: Cmd = redis::cmd(command);
+    cmd.arg(&key).arg(arguments);
+    // Done twice it is done once.
+    inner.shared.call_repeatable(&key, &cmd).await
+}

@@ -1,0 +1,223 @@
+//! What opens a workspace: the tokens that were made, what of it ended before its time, and who looked at the secret.
+//!
+//! It stands in the snapshot alone, apart from the change history, and each list has a bound of its own, so that
+//! nothing of it washes out a change or anything else of it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::event::{Deed, EndedBefore, TokenEnded, TokenRecord};
+use super::time::Time;
+
+/// Tokens that are remembered, live or not. A further one takes the place of the oldest that opens nothing any more, else of
+/// the oldest: that one lives on, but can only be ended with all others.
+pub const TOKENS_REMEMBERED: usize = 256;
+/// Sessions that ended before their time and are remembered one by one; beyond it all that began no later than
+/// the one that is dropped are over.
+pub const SESSIONS_REMEMBERED: usize = 64;
+/// Subjects that looked at the secret, each with the last time.
+pub const VIEWS_REMEMBERED: usize = 50;
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AccessRecord {
+    /// Tokens, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<TokenRecord>,
+    /// Sessions that ended before their time, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended_sessions: Vec<EndedBefore>,
+    /// Sessions that began then or before are over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions_after: Option<Time>,
+    /// The last look of each subject at the secret, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<Deed>,
+}
+
+impl AccessRecord {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is left of it once the workspace is forgotten: what ended stays so, and nobody is named.
+    pub(super) fn emptied(&self) -> Self {
+        let nameless = |token: &TokenRecord| TokenRecord { subject: String::new(), by: String::new(), ..token.clone() };
+        let tokens = self.tokens.iter().map(nameless).collect();
+        Self { tokens, views: Vec::new(), ..self.clone() }
+    }
+
+    /// Whether the token was ended before its time.
+    #[must_use]
+    pub fn has_ended_token(&self, id: &str) -> bool {
+        self.tokens.iter().any(|token| token.id == id && token.ended.is_some())
+    }
+
+    /// Whether the session was ended before its time.
+    #[must_use]
+    pub fn has_ended_session(&self, id: &str, began: Time) -> bool {
+        self.sessions_after.is_some_and(|after| began <= after)
+            || self.ended_sessions.iter().any(|ended| ended.id == id)
+    }
+
+    /// The tokens that open the workspace at `now`, newest first.
+    pub fn live_tokens(&self, now: Time) -> impl Iterator<Item = &TokenRecord> {
+        self.tokens.iter().rev().filter(move |token| token.ended.is_none() && now < token.expires_at)
+    }
+
+    /// Whether `by` looked at the secret at `now` or less than `within` milliseconds before.
+    #[must_use]
+    pub fn viewed_lately(&self, by: &str, now: Time, within: std::time::Duration) -> bool {
+        self.views.iter().any(|view| view.by == by && view.at <= now && now.since(view.at) < within)
+    }
+
+    pub(super) fn token_made(&mut self, token: &TokenRecord) {
+        if self.tokens.len() >= TOKENS_REMEMBERED {
+            let over = |old: &TokenRecord| old.expires_at <= token.at;
+            let place = self.tokens.iter().position(over).unwrap_or(0);
+            self.tokens.remove(place);
+        }
+        self.tokens.push(token.clone());
+    }
+
+    pub(super) fn token_ended(&mut self, ended: &TokenEnded) {
+        if let Some(token) = self.tokens.iter_mut().find(|token| token.id == ended.id) {
+            token.ended.get_or_insert(Deed { at: ended.at, by: ended.by.clone() });
+        }
+    }
+
+    pub(super) fn session_ended(&mut self, ended: &EndedBefore) {
+        if self.ended_sessions.len() >= SESSIONS_REMEMBERED {
+            let dropped = self.ended_sessions.remove(0);
+            self.sessions_after = self.sessions_after.max(Some(dropped.began));
+        }
+        self.ended_sessions.push(ended.clone());
+    }
+
+    pub(super) fn viewed(&mut self, view: &Deed) {
+        self.views.retain(|known| known.by != view.by);
+        if self.views.len() >= VIEWS_REMEMBERED {
+            self.views.remove(0);
+        }
+        self.views.push(view.clone());
+    }
+
+    /// Every token has ended, so none of them has to be remembered.
+    pub(super) fn all_ended(&mut self) {
+        self.tokens.clear();
+        self.ended_sessions.clear();
+        self.sessions_after = None;
+    }
+
+    /// What was done, newest first.
+    #[must_use]
+    pub fn deeds(&self) -> Vec<AccessDeed> {
+        let named = self.tokens.iter().filter(|token| !token.by.is_empty());
+        let made = named.clone().map(|token| {
+            let (at, by) = (token.at, token.by.clone());
+            AccessDeed {
+                at,
+                by,
+                action: AccessAction::TokenMade,
+                token: Some(token.id.clone()),
+                subject: Some(token.subject.clone()),
+            }
+        });
+        let ended = named.filter_map(|token| {
+            let Deed { at, by } = token.ended.clone()?;
+            Some(AccessDeed {
+                at,
+                by,
+                action: AccessAction::TokenEnded,
+                token: Some(token.id.clone()),
+                subject: Some(token.subject.clone()),
+            })
+        });
+        let views = self.views.iter().map(|view| {
+            let Deed { at, by } = view.clone();
+            AccessDeed { at, by, action: AccessAction::SecretViewed, token: None, subject: None }
+        });
+        let mut deeds: Vec<AccessDeed> = made.chain(ended).chain(views).collect();
+        deeds.sort_by_key(|deed| std::cmp::Reverse(deed.at));
+        deeds
+    }
+}
+
+/// Something that was done with what opens the workspace; it changes nothing of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Deed)]
+pub struct AccessDeed {
+    /// When. Of a subject that looked at the secret several times, the last time.
+    pub at: Time,
+    /// The subject of the token with which it was done.
+    pub by: String,
+    /// What was done.
+    pub action: AccessAction,
+    /// The id of the token that was made or ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Who holds that token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessAction {
+    /// The signing secret was looked at.
+    SecretViewed,
+    /// A token was made.
+    TokenMade,
+    /// A token was ended before its time.
+    TokenEnded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Time {
+        Time::from_unix_ms(second * 1_000)
+    }
+
+    fn token(n: i64, expires: i64) -> TokenRecord {
+        let (subject, by) = (format!("holder-{n}"), "admin".to_owned());
+        TokenRecord { id: format!("t{n}"), subject, at: at(n), by, expires_at: at(expires), ended: None }
+    }
+
+    #[test]
+    fn of_too_many_tokens_those_go_first_that_open_nothing() {
+        let mut access = AccessRecord::default();
+        for n in 0..256 {
+            access.token_made(&token(n, if n == 7 { 100 } else { 100_000 }));
+        }
+        access.token_made(&token(256, 100_000));
+        assert!(access.tokens.iter().all(|token| token.id != "t7") && access.tokens.len() == 256);
+        access.token_made(&token(257, 100_000));
+        assert!(access.tokens.iter().all(|token| token.id != "t0") && access.tokens.len() == 256);
+    }
+
+    #[test]
+    fn a_session_that_is_forgotten_stays_over_and_so_do_older_ones() {
+        let mut access = AccessRecord::default();
+        for n in 0..70 {
+            access.session_ended(&EndedBefore { id: format!("s{n}"), began: at(n), until: at(1_000) });
+        }
+        assert!((0..70).all(|n| access.has_ended_session(&format!("s{n}"), at(n))));
+        assert!(access.has_ended_session("another", at(5)) && !access.has_ended_session("another", at(6)));
+    }
+
+    #[test]
+    fn looking_again_and_again_washes_nobody_out() {
+        let mut access = AccessRecord::default();
+        access.viewed(&Deed { at: at(0), by: "jane".to_owned() });
+        for n in 1..200 {
+            access.viewed(&Deed { at: at(n), by: "mallory".to_owned() });
+        }
+        let told: Vec<_> = access.deeds().iter().map(|deed| (deed.by.clone(), deed.at)).collect();
+        assert_eq!(told, [("mallory".to_owned(), at(199)), ("jane".to_owned(), at(0))]);
+        assert!(access.viewed_lately("mallory", at(200), std::time::Duration::from_secs(60)));
+        assert!(!access.viewed_lately("jane", at(200), std::time::Duration::from_secs(60)));
+    }
+}

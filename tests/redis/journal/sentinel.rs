@@ -1,0 +1,74 @@
+//! Redis Sentinel: the primary is found, and another one when that has failed.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+use outbound::journal::Journal as _;
+use outbound::journal::redis::Redis;
+use tempfile::TempDir;
+
+use crate::journal::kit::{message, options, until};
+use support::redis_server::RedisServer;
+
+/// A sentinel of its own; killed when dropped.
+struct Sentinel {
+    port: u16,
+    _folder: TempDir,
+    child: Child,
+}
+
+impl Sentinel {
+    fn start(primary: &RedisServer) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // A port that was free a moment ago.
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let config = folder.path().join("sentinel.conf");
+        let primary = primary.port();
+        let text = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+             sentinel down-after-milliseconds main 400\nsentinel failover-timeout main 2000\n",
+            folder.path().display()
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new("redis-server");
+        command.arg(&config).arg("--sentinel").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { port, _folder: folder, child: command.spawn().unwrap() }
+    }
+
+    fn says(&self, word: &str) -> bool {
+        let Ok(client) = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)) else { return false };
+        let Ok(mut connection) = client.get_connection() else { return false };
+        let told = redis::cmd("SENTINEL").arg("master").arg("main").query::<Vec<String>>(&mut connection);
+        told.is_ok_and(|told| told.chunks(2).any(|pair| pair.concat() == word))
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn another_primary_is_followed_when_the_first_one_has_failed() {
+    let mut primary = RedisServer::start();
+    let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
+    let sentinel = Sentinel::start(&primary);
+    until(|| sentinel.says("num-slaves1")).await;
+    // The first one that is named does not answer.
+    let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port);
+    let journal = Redis::connect(&options(&url)).await.unwrap();
+    let acme = "acme".parse().unwrap();
+    journal.publish(&acme, &message("before")).await.unwrap();
+    let stored = || replica.call::<usize>(&["XLEN", "outbound:{0}:messages"]);
+    until(|| stored() == 1).await;
+    primary.kill();
+    let mut published = false;
+    while !published {
+        published = journal.publish(&acme, &message("after")).await.is_ok();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(stored(), 2);
+    assert!(replica.call::<String>(&["INFO", "replication"]).contains("role:master"));
+}
