@@ -279,11 +279,10 @@ async fn how_long_both_secrets_are_signed_with_is_chosen_at_the_rotation() {
     for body in asked {
         assert_eq!(call(&router, request("POST", ROTATE, body)).await.status, 200, "{body}");
     }
-    let submitted = journal.submitted.lock().unwrap();
-    let overlaps: Vec<_> = submitted.iter().map(|(_, command, _)| command.action.clone()).collect();
+    let overlaps: Vec<_> =
+        journal.submitted.lock().unwrap().iter().map(|(_, command, _)| command.action.clone()).collect();
     let rotate = |overlap| Action::RotateSecret { overlap };
     assert_eq!(overlaps, [None, None, None, Some(0), Some(5_400), Some(604_800)].map(rotate));
-    drop(submitted);
     for body in [r#"{"overlap":"8d"}"#, r#"{"overlap":"-1s"}"#, r#"{"overlap":3600}"#, r#"{"overlap":"1w"}"#] {
         let reply = call(&router, request("POST", ROTATE, body)).await;
         assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (422, "invalid-rotation"), "{body}");
