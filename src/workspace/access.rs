@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::event::{Deed, EndedBefore, TokenEnded, TokenRecord};
 use super::time::Time;
 
 /// Tokens that are remembered, live or not. A further one takes the place of the oldest that opens nothing any more, else of
@@ -171,6 +170,55 @@ pub enum AccessAction {
     TokenMade,
     /// A token was ended before its time.
     TokenEnded,
+}
+
+/// Who did something, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
+    /// When.
+    pub at: Time,
+    /// Who: the subject of the token.
+    pub by: String,
+}
+
+/// A token that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its id, as the token says it.
+    pub id: String,
+    /// Who holds it.
+    pub subject: String,
+    /// When it was made.
+    pub at: Time,
+    /// Who made it.
+    pub by: String,
+    /// When it ends by itself.
+    pub expires_at: Time,
+    /// When it was ended before that, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Deed>,
+}
+
+/// The end of one token before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenEnded {
+    /// When.
+    pub at: Time,
+    /// Who ended it.
+    pub by: String,
+    /// Its id.
+    pub id: String,
+}
+
+/// A session that ended before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedBefore {
+    /// Its id.
+    pub id: String,
+    /// When it began.
+    pub began: Time,
+    /// When it would have ended by itself: from then on nothing has to be remembered.
+    pub until: Time,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::event::EndedBefore;
+use super::access::EndedBefore;
 use super::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use super::state::Summary;
 use super::time::Time;

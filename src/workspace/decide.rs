@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::access::{Deed, EndedBefore, TokenEnded, TokenRecord};
 use super::command::{Change, Refusal, Save, TokenGrant};
 use super::confidential::Confidential;
 use super::event::{
-    Attempt, AttemptError, Deed, EndedBefore, ErrorKind, Event, Forgotten, LogDropped, MailEnded, MailId, MailKind,
-    MailOwed, MailState, MessagesDiscarded, MessagesSkipped, SecretRotated, TokenEnded, TokenRecord, TokensRevoked,
-    Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Event, Forgotten, LogDropped, MailEnded, MailId, MailKind, MailOwed, MailState,
+    MessagesDiscarded, MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use super::history::SERVICE;

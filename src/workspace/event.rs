@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::{Deed, EndedBefore, TokenEnded, TokenRecord};
 use super::confidential::Confidential;
 use super::configuration::Configuration;
 use super::headers::{CustomHeaders, HeaderName};
@@ -467,53 +468,4 @@ pub struct Forgotten {
 pub struct LogDropped {
     /// When.
     pub at: Time,
-}
-
-/// Who did something, and when.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
-    /// When.
-    pub at: Time,
-    /// Who: the subject of the token.
-    pub by: String,
-}
-
-/// A token that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenRecord {
-    /// Its id, as the token says it.
-    pub id: String,
-    /// Who holds it.
-    pub subject: String,
-    /// When it was made.
-    pub at: Time,
-    /// Who made it.
-    pub by: String,
-    /// When it ends by itself.
-    pub expires_at: Time,
-    /// When it was ended before that, and by whom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<Deed>,
-}
-
-/// The end of one token before its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenEnded {
-    /// When.
-    pub at: Time,
-    /// Who ended it.
-    pub by: String,
-    /// Its id.
-    pub id: String,
-}
-
-/// A session that ended before its time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndedBefore {
-    /// Its id.
-    pub id: String,
-    /// When it began.
-    pub began: Time,
-    /// When it would have ended by itself: from then on nothing has to be remembered.
-    pub until: Time,
 }

@@ -25,8 +25,8 @@ use crate::http::body::{BodyBound, FormFields};
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
+use crate::workspace::access::EndedBefore;
 use crate::workspace::command::Action;
-use crate::workspace::event::EndedBefore;
 
 /// The form's bound: whoever has no token yet sends it.
 const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };

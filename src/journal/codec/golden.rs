@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::*;
-use crate::workspace::access::AccessRecord;
+use crate::workspace::access::{AccessRecord, Deed, EndedBefore, TokenRecord};
 use crate::workspace::event::{
-    Attempt, AttemptError, Deed, EndedBefore, ErrorKind, Forgotten, Header, LogDropped, MailEnded, MailId, MailKind,
-    MailOwed, MailState, MessagesSkipped, Request, Response, SecretRotated, TestDropped, TestStarted, TokenRecord,
-    TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    Attempt, AttemptError, ErrorKind, Forgotten, Header, LogDropped, MailEnded, MailId, MailKind, MailOwed, MailState,
+    MessagesSkipped, Request, Response, SecretRotated, TestDropped, TestStarted, TokensRevoked, Trigger,
+    WebhookDisabled, WebhookSaved,
 };
 use crate::workspace::headers::CustomHeaders;
 use crate::workspace::state::{Mail, OutcomeWord, PreviousSecret, RecentError, Skipped, Summary, Webhook};

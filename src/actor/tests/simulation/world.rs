@@ -53,7 +53,6 @@ pub(super) struct Trouble {
 }
 
 /// What waits in the shard's mailbox.
-#[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
 enum ShardMail {
     Acquired(u64, Result<(Vec<OwedMail>, HashSet<EntryId>), AcquireError>),
     Polled(u64, Result<Polled, StoreError>),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cli::{Cli, CliCommand};
+use crate::config::RedisFiles;
 
 fn args(flags: &[&str]) -> Result<ServeArgs, String> {
     let line = ["outbound", "serve"].iter().chain(flags).map(Into::into);
@@ -71,12 +72,8 @@ fn every_flag_reaches_the_configuration() {
         "--mail-recovered",
     ])
     .unwrap();
-    let redis = JournalConfig::Redis {
-        url: "redis://127.0.0.1:6379".into(),
-        prefix: "eu".into(),
-        allow_volatile: true,
-        files: Default::default(),
-    };
+    let (url, prefix) = ("redis://127.0.0.1:6379".into(), "eu".into());
+    let redis = JournalConfig::Redis { url, prefix, allow_volatile: true, files: RedisFiles::default() };
     assert_eq!((config.journal, config.compression), (redis, Compression::Zstd));
     assert_eq!(
         config.reach.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
