@@ -177,7 +177,7 @@ pub const SHARD_REQUESTS_WAITING_MAX: usize = PERMITS + COMMAND_PERMITS + 64;
 /// Requests of one shard connection that are sent and unanswered: bounds the answers under way.
 pub const SHARD_REQUESTS_UNANSWERED_MAX: usize = 64;
 /// A commit of fewer attempts is a script's call on Redis: a transaction costs more by itself and less by attempt.
-pub const TRANSACTION_ATTEMPTS_MIN: usize = 8;
+pub const TRANSACTION_ATTEMPTS_MIN: usize = 16;
 /// Answers kept of a shard: more than can be waited for at a time.
 pub const ANSWERS_RETAINED: usize = 1_000;
 /// How long a listener for answers blocks; without waiters it ends after that.

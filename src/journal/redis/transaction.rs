@@ -1,5 +1,5 @@
-//! A batch of attempts as a transaction: most commits are, and it costs Redis about half of what `commit.lua` does, into
-//! which every attempt is copied, and out of it again.
+//! A batch of attempts as a transaction: most commits are, and it costs Redis less than `commit.lua` does, into which every
+//! attempt is copied, and out of it again.
 //!
 //! # Nothing of a holder that lost its shard is applied
 //! The owner is watched first ([`watch_anew`]). Only an answer that shows it as it should be lets a transaction be sent, and

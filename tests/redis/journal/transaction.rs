@@ -108,8 +108,8 @@ async fn whatever_part_of_an_answer_is_lost_nothing_is_applied_twice() {
     let server = RedisServer::start();
     let proxy = Proxy::start(server.port()).await;
     let (_journal, connection, mut acme) = watching(&proxy.redis_url()).await;
-    // `+OK`, eight and one times `+QUEUED`, an array of ids, `*3 $2 OK :0 :0`, `+OK`, the owner.
-    for after in [0, 3, 5, 40, 86, 95, 120, 190, 220, 235, 240, 250, 300] {
+    // `+OK`, `+QUEUED` for each attempt and once more, an array of ids, `*3 $2 OK :0 :0`, `+OK`, the owner.
+    for after in [0, 3, 5, 40, 156, 165, 200, 300, 330, 345, 355, 370, 450] {
         // The one before made sure that the owner is watched again.
         connection.commit(many(&mut acme)).await.unwrap();
         connection.commit(many(&mut acme)).await.unwrap();
