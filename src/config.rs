@@ -82,9 +82,6 @@ pub const ACTIVE_MAX: usize = 16_384;
 
 /// How long the hand-over waits for the first entry.
 pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(2);
-/// How long an entry stays in the common input after a shard on another server has it: Redis writes down within a second
-/// what it was given (appendfsync everysec), two at the most.
-pub const HAND_OVER_KEPT: Duration = Duration::from_secs(2);
 /// The pause after a hand-over that failed.
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 
