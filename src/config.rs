@@ -98,9 +98,6 @@ pub const SOURCE_LEASE: Duration = Duration::from_secs(4);
 pub const SOURCE_RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How often a node looks whether a source that another one reads is free.
 pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long an entry stays in the common input after a shard on another server has it: Redis writes down within a second
-/// what it was given (appendfsync everysec), two at the most.
-pub const HAND_OVER_KEPT: Duration = Duration::from_secs(2);
 /// The pause after a hand-over that failed.
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 

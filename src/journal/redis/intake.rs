@@ -13,7 +13,7 @@ use super::error::store_error;
 use super::keys::ShardKeys;
 use super::read_guard::ReadGuard;
 use super::reply;
-use super::source::{HeldBack, KeptEntries};
+use super::source::HeldBack;
 use super::take::{self, ReadFrom};
 use crate::config;
 use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
@@ -143,8 +143,6 @@ pub(super) struct SourceReader {
     last_anew: Option<EntryId>,
     /// Shards that refuse their entries.
     pub(super) held: HeldBack,
-    /// Entries that are handed over and not deleted yet.
-    pub(super) kept: KeptEntries,
     /// Up to here all is handed over, but for what is held back.
     passed: EntryId,
     /// How far that was when the source was read from its start again.
@@ -158,7 +156,6 @@ impl SourceReader {
             ahead: Vec::new(),
             last_anew: None,
             held: HeldBack::default(),
-            kept: KeptEntries::default(),
             passed: EntryId::ZERO,
             forward: EntryId::ZERO,
         }
@@ -187,14 +184,13 @@ impl SourceReader {
         self.passed
     }
 
-    /// What to read after: nothing is left behind it but what is held back or kept.
+    /// What to read after: nothing is left behind it but what is held back.
     pub(super) fn after(&self) -> EntryId {
-        if self.held.is_empty() && self.kept.is_empty() { EntryId::ZERO } else { self.passed }
+        if self.held.is_empty() { EntryId::ZERO } else { self.passed }
     }
 
-    /// Reads from the start again, for shards that were held back or have lost something.
+    /// Reads from the start again, for shards that were held back.
     pub(super) fn retry(&mut self) {
-        self.kept.clear();
         self.forward = self.forward.max(self.passed);
         self.passed = EntryId::ZERO;
         self.ahead.clear();

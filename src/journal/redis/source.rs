@@ -4,14 +4,13 @@
 //! handed over. A shard that refuses is held back: it gets nothing more until the source is read from its start again,
 //! after a pause. So whatever a shard is missing comes before what it gets; and each script appends only above the
 //! greatest id that the shard got. So every entry is handed over once, in order, whoever is faster. An entry is deleted
-//! from the source after its shard has it; on a cluster two seconds later, when the shard still has it ([`kept`]).
+//! from the source after its shard has it.
 //!
 //! A source that was deleted, renamed or restored, or whose server's clock was set back, may have lower ids than a shard
 //! has got of it. Then the greatest of these is neither in the source nor was it ever deleted there
 //! (`max-deleted-entry-id`), and the source is taken as a new stream. In doubt an entry comes twice, never not at all.
 
 mod held;
-mod kept;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +22,6 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub(super) use self::held::HeldBack;
-pub(super) use self::kept::KeptEntries;
 use super::connection::Connection;
 use super::error::unexpected;
 use super::inner::RedisInner;
@@ -60,12 +58,10 @@ async fn hand_over_guarded(
     if reader.held.retry_is_due(Instant::now()) {
         reader.retry();
     }
-    delete_kept(inner, &source, &mut reader).await?;
     let mut entries = std::mem::take(&mut reader.ahead);
     if entries.is_empty() {
-        let at = [reader.held.retry_at(), reader.kept.due_at()].into_iter().flatten().min();
-        let pause = at.map(|at| at.saturating_duration_since(Instant::now()));
-        let block = pause.map_or(block, |pause| block.min(pause));
+        let until_retry = reader.held.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
+        let block = until_retry.map_or(block, |pause| block.min(pause));
         entries = reader.read((&inner.connector, &mut *guard), &source, max, reader.after(), Some(block)).await?;
     }
     // A caller may ask for fewer than were read ahead: the rest is read again, from the start.
@@ -77,10 +73,10 @@ async fn hand_over_guarded(
     let shards = by_shard(inner, &source, entries);
     let open = shards.iter().filter(|(shard, _)| !reader.held.contains(**shard));
     let handed = open.map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries));
-    let (mut ids, mut is_new) = (BTreeMap::<u16, Vec<EntryId>>::new(), false);
+    let (mut ids, mut is_new) = (Vec::new(), false);
     let (mut refused, mut again) = (Vec::new(), Vec::new());
     for handed in join_all(handed).await {
-        ids.insert(handed.shard, handed.ids);
+        ids.extend(handed.ids);
         is_new |= handed.is_new;
         match handed.failed {
             Some(error) if reader.held.hold(handed.shard, Instant::now()) => refused.push((handed.shard, error)),
@@ -94,53 +90,13 @@ async fn hand_over_guarded(
         warn!(%source, %first, "The stream has lower ids than before, so it is a new one; its entries are delivered.");
     }
     reader.handed_over(last);
-    let count = ids.values().map(Vec::len).sum();
-    let mut gone = Vec::new();
-    if inner.connector.is_cluster() {
-        reader.kept.keep(ids, Instant::now());
-    } else {
-        gone.extend(ids.into_values().flatten());
-    }
     let (mut connection, after) = (reader.connection.clone(), reader.passed());
-    let deleted = delete(&mut connection, &source, &gone);
+    let deleted = delete(&mut connection, &source, &ids);
     let (deleted, ahead) = tokio::join!(deleted, reader.read((&inner.connector, guard), &source, max, after, None));
     deleted?;
     reader.ahead = ahead?;
     *inner.source.lock().await = Some(reader);
-    Ok(count)
-}
-
-/// Deletes what its shards had two seconds ago and still have. A shard that has lost something gets it again.
-async fn delete_kept(inner: &RedisInner, source: &str, reader: &mut SourceReader) -> Result<(), RedisError> {
-    while let Some(batch) = reader.kept.take_due(Instant::now()) {
-        match lost_in(inner, source, &batch.last).await {
-            Ok(None) => delete(&mut reader.connection, source, &batch.ids).await?,
-            Ok(Some(shard)) => {
-                warn!(shard, "A shard has lost messages of the common input that it had; they are handed over again.");
-                reader.retry();
-            }
-            // It may have lost them, so they stay.
-            Err(_) => {
-                reader.kept.put_off(batch, Instant::now());
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A shard that does not know any more that it has had these, the last by shard.
-async fn lost_in(inner: &RedisInner, source: &str, last: &BTreeMap<u16, EntryId>) -> Result<Option<u16>, RedisError> {
-    for (shard, last) in last {
-        let keys = inner.keys.shard(*shard);
-        let mut reached = redis::cmd("HGET");
-        reached.arg(keys.sources()).arg(source);
-        let reached = inner.shared.call_repeatable(&keys.owner(), &reached).await?;
-        if reached == Value::Nil || reply::id(reached)? < *last {
-            return Ok(Some(*shard));
-        }
-    }
-    Ok(None)
+    Ok(ids.len())
 }
 
 async fn delete(connection: &mut Connection, source: &str, ids: &[EntryId]) -> Result<(), RedisError> {
