@@ -35,6 +35,7 @@ use crate::notify::{self, Mailer, TestMail};
 use crate::workspace::Time;
 use crate::workspace::decide::MailResult;
 
+mod listening;
 pub mod sealing;
 
 /// The service, started and listening, but not answering requests yet.
@@ -64,7 +65,7 @@ pub struct Credentials<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The address to listen on cannot be had.
-    #[error("cannot listen on {address}: {}", mend_listen(source))]
+    #[error("cannot listen on {address}: {}", listening::mend(source))]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -128,19 +129,6 @@ pub enum AppError {
     /// The journal is of no use until it is opened again.
     #[error("the service has ended, because the journal can only be opened again by a new start")]
     Journal(#[source] StoreError),
-}
-
-/// What helps where an address cannot be listened on.
-fn mend_listen(source: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
-    match source.kind() {
-        AddrInUse => "stop what uses the port, or choose another with --listen",
-        AddrNotAvailable => {
-            "this machine does not have that address; give one of its own with --listen, or 0.0.0.0 for all of them"
-        }
-        PermissionDenied => "this user may not use the port; choose one from 1024 on with --listen",
-        _ => "choose another address with --listen",
-    }
 }
 
 /// The wall clock.

@@ -17,6 +17,7 @@ use crate::workspace::Policy;
 mod descriptors;
 pub mod duration;
 mod facade;
+mod journal;
 pub mod network;
 mod shard_set;
 mod source;
@@ -29,6 +30,7 @@ pub use descriptors::{
 
 pub use duration::Pauses;
 pub use facade::*;
+pub use journal::{Compression, Durability, JournalConfig, RedisFiles};
 pub use shard_set::{InvalidShardSet, SHARDS_MAX, ShardSet};
 pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFields, SourceForm};
 
@@ -380,56 +382,6 @@ impl Default for NameSource {
 
 /// The embedded journal's file in the data directory.
 pub const EMBEDDED_FILE: &str = "outbound.redb";
-
-/// How the log of attempts is stored in Redis. Both forms are always read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// As JSON.
-    #[default]
-    None,
-    /// As zstd, with a dictionary that is part of the program.
-    Zstd,
-}
-
-/// When what is stored counts as stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// When Redis has it in memory.
-    #[default]
-    Memory,
-    /// When it is on Redis' disk, in the append-only file.
-    Local,
-    /// When a replica has it too.
-    Replicated,
-}
-
-/// Where everything is remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalConfig {
-    /// One file; `None` is `outbound.redb` in the data directory.
-    Embedded(Option<PathBuf>),
-    /// One Redis (`redis://`, `rediss://`), the seeds of a cluster (`redis+cluster://a,b,c`) or sentinels
-    /// (`redis+sentinel://a,b,c/NAME`).
-    Redis {
-        /// The URL as given.
-        url: String,
-        /// What every key starts with.
-        prefix: String,
-        /// Run even if Redis may forget (eviction on, no persistence).
-        allow_volatile: bool,
-        /// What TLS needs, for `rediss`.
-        files: RedisFiles,
-    },
-}
-
-/// Files in PEM form for TLS to Redis.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RedisFiles {
-    /// Certificate authorities that count beside the system's.
-    pub authorities: Option<PathBuf>,
-    /// Our own certificate, and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-}
 
 /// How mails leave.
 #[derive(Debug, Clone)]

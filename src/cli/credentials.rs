@@ -17,7 +17,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use rand::CryptoRng;
 
 use super::failure::{CommandError, EXIT_USAGE};
-use crate::config::private::{Exposed, Sharing};
+use crate::config::private::{Exposed, FileSharing};
 use crate::config::{ADMIN_TOKEN_MIN, TOKEN_KEY_BYTES_MIN};
 use crate::seal::keyring::{KEY_BYTES, KEY_ID_MAX, KEYS_MAX};
 use crate::seal::{InvalidKeys, Keyring, Nonces};
@@ -79,7 +79,7 @@ impl Credential {
         &self,
         variable: Option<&str>,
         file: Option<&Path>,
-        sharing: Sharing,
+        sharing: FileSharing,
     ) -> Result<Option<(String, CredentialOrigin)>, CredentialError> {
         match (variable.filter(|text| !text.is_empty()), file) {
             (Some(_), Some(_)) => Err(CredentialError::Twice { variable: self.variable, flag: self.flag }),
@@ -90,7 +90,7 @@ impl Credential {
     }
 
     /// The text of a file, white space around it included.
-    fn read(&self, path: &Path, sharing: Sharing) -> Result<(String, CredentialOrigin), CredentialError> {
+    fn read(&self, path: &Path, sharing: FileSharing) -> Result<(String, CredentialOrigin), CredentialError> {
         let unreadable = |source| CredentialError::Unreadable { what: self.what, path: path.to_owned(), source };
         // Looked at through the open file: it cannot be another one by now.
         let file = File::open(path).map_err(unreadable)?;
@@ -109,7 +109,7 @@ impl Credential {
     ///
     /// # Errors
     /// Not readable, or not this process' own.
-    pub fn file_text(&self, path: &Path, sharing: Sharing) -> Result<String, CredentialError> {
+    pub fn file_text(&self, path: &Path, sharing: FileSharing) -> Result<String, CredentialError> {
         Ok(self.read(path, sharing)?.0.trim().to_owned())
     }
 }
@@ -225,7 +225,7 @@ impl CommandError for CredentialError {
 pub fn admin_token(
     variable: Option<&str>,
     file: Option<&Path>,
-    sharing: Sharing,
+    sharing: FileSharing,
 ) -> Result<Option<TokenText>, CredentialError> {
     ADMIN_TOKEN.text(variable, file, sharing)?.map(|(text, from)| TokenText::parse(&text, &from)).transpose()
 }
@@ -238,7 +238,7 @@ pub fn token_key(
     variable: Option<&str>,
     file: Option<&Path>,
     admin_token: Option<&TokenText>,
-    sharing: Sharing,
+    sharing: FileSharing,
 ) -> Result<Option<KeyBytes>, CredentialError> {
     let Some((text, from)) = TOKEN_KEY.text(variable, file, sharing)? else { return Ok(None) };
     if admin_token.is_some_and(|token| token.as_str() == text.trim()) {
@@ -254,7 +254,7 @@ pub fn token_key(
 pub fn keyring(
     variable: Option<&str>,
     file: Option<&Path>,
-    sharing: Sharing,
+    sharing: FileSharing,
     nonces: Nonces,
 ) -> Result<Keyring, CredentialError> {
     let Some((text, from)) = SECRET_KEY.text(variable, file, sharing)? else { return Ok(Keyring::default()) };
@@ -289,7 +289,7 @@ impl TokenText {
     ///
     /// # Errors
     /// Not readable, or not usable.
-    pub fn read(path: &Path, sharing: Sharing) -> Result<Self, CredentialError> {
+    pub fn read(path: &Path, sharing: FileSharing) -> Result<Self, CredentialError> {
         ADMIN_TOKEN.read(path, sharing).and_then(|(text, from)| Self::parse(&text, &from))
     }
 
@@ -339,7 +339,7 @@ impl KeyBytes {
     ///
     /// # Errors
     /// Not readable, or not usable.
-    pub fn read(path: &Path, sharing: Sharing) -> Result<Self, CredentialError> {
+    pub fn read(path: &Path, sharing: FileSharing) -> Result<Self, CredentialError> {
         TOKEN_KEY.read(path, sharing).and_then(|(text, from)| Self::parse(&text, &from))
     }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::credentials::{CredentialError, KeyBytes, TokenText};
 use super::failure::{CommandError, EXIT_FAILED, EXIT_USAGE};
-use crate::config::private::{Exposed, Sharing};
+use crate::config::private::{Exposed, FileSharing};
 
 const LOCK: &str = "lock";
 const NODE_ID: &str = "node-id";
@@ -27,7 +27,7 @@ const SMALL_FILE_MAX: u64 = 4_096;
 pub struct DataDir {
     path: PathBuf,
     node: String,
-    sharing: Sharing,
+    sharing: FileSharing,
     /// The lock lives as long as the file is open; the system lets it go when the process dies.
     _lock: File,
 }
@@ -92,7 +92,7 @@ impl DataDir {
     ///
     /// # Errors
     /// See [`DataDirError`].
-    pub fn open(path: &Path, new_id: Uuid, sharing: Sharing) -> Result<Self, DataDirError> {
+    pub fn open(path: &Path, new_id: Uuid, sharing: FileSharing) -> Result<Self, DataDirError> {
         let make = |source| DataDirError::Make { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(make)?;
         sharing.check_directory(path, &fs::metadata(path).map_err(make)?)?;
@@ -226,13 +226,13 @@ mod tests {
     fn a_node_keeps_its_id_its_token_and_its_key() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b");
-        let first = DataDir::open(&path, Uuid::from_u128(1), Sharing::Refused).unwrap();
+        let first = DataDir::open(&path, Uuid::from_u128(1), FileSharing::Refused).unwrap();
         let (token, file) = first.admin_token(&mut StdRng::seed_from_u64(1)).unwrap();
         let (key, key_file) = first.token_key(&mut StdRng::seed_from_u64(1)).unwrap();
         assert_eq!((mode(&path), mode(&file), mode(&key_file)), (0o700, 0o600, 0o600));
         drop(first);
 
-        let again = DataDir::open(&path, Uuid::from_u128(2), Sharing::Refused).unwrap();
+        let again = DataDir::open(&path, Uuid::from_u128(2), FileSharing::Refused).unwrap();
         assert_eq!(again.node(), Uuid::from_u128(1).to_string());
         assert_eq!(again.admin_token(&mut StdRng::seed_from_u64(2)).unwrap(), (token, file));
         assert_eq!(again.token_key(&mut StdRng::seed_from_u64(2)).unwrap(), (key, key_file));
@@ -241,15 +241,15 @@ mod tests {
     #[test]
     fn a_directory_in_use_is_refused_until_it_is_let_go() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DataDir::open(dir.path(), Uuid::from_u128(1), Sharing::Refused).unwrap();
-        let error = DataDir::open(dir.path(), Uuid::from_u128(2), Sharing::Refused).unwrap_err();
+        let first = DataDir::open(dir.path(), Uuid::from_u128(1), FileSharing::Refused).unwrap();
+        let error = DataDir::open(dir.path(), Uuid::from_u128(2), FileSharing::Refused).unwrap_err();
         let sentence = error.to_string();
         assert!(
             sentence.contains(&format!("in use by another process (process {})", std::process::id())),
             "{sentence}"
         );
         drop(first);
-        DataDir::open(dir.path(), Uuid::from_u128(2), Sharing::Refused).unwrap();
+        DataDir::open(dir.path(), Uuid::from_u128(2), FileSharing::Refused).unwrap();
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(NODE_ID), "").unwrap();
         assert!(matches!(
-            DataDir::open(dir.path(), Uuid::from_u128(1), Sharing::Refused),
+            DataDir::open(dir.path(), Uuid::from_u128(1), FileSharing::Refused),
             Err(DataDirError::NodeId { .. })
         ));
     }
@@ -267,6 +267,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(matches!(DataDir::open(&file, Uuid::from_u128(1), Sharing::Refused), Err(DataDirError::Make { .. })));
+        assert!(matches!(
+            DataDir::open(&file, Uuid::from_u128(1), FileSharing::Refused),
+            Err(DataDirError::Make { .. })
+        ));
     }
 }

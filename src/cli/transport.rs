@@ -12,7 +12,7 @@ use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use super::values::{InvalidJournal, RedisFileArgs, parse_http_url, parse_journal, parse_prefix};
 use crate::app::{AppError, now, redis_tls};
-use crate::config::private::Sharing;
+use crate::config::private::FileSharing;
 use crate::config::{Compression, Durability, EMBEDDED_FILE, JournalConfig, TRANSACTION_ATTEMPTS_MIN};
 use crate::journal::Journal;
 use crate::journal::embedded::Embedded;
@@ -46,7 +46,7 @@ impl JournalArgs {
     /// The file cannot be read.
     pub fn named(&self) -> Result<Option<String>, CredentialError> {
         match &self.journal_file {
-            Some(file) => JOURNAL.file_text(file, Sharing::Allowed).map(Some),
+            Some(file) => JOURNAL.file_text(file, FileSharing::Allowed).map(Some),
             None => Ok(self.journal.clone()),
         }
     }
@@ -113,10 +113,10 @@ impl ServerArgs {
 }
 
 fn token(variable: Option<&str>, file: Option<&Path>, data_dir: &Path) -> Result<TokenText, CredentialError> {
-    if let Some(token) = admin_token(variable, file, Sharing::Allowed)? {
+    if let Some(token) = admin_token(variable, file, FileSharing::Allowed)? {
         return Ok(token);
     }
-    match TokenText::read(&admin_token_file(data_dir), Sharing::Allowed) {
+    match TokenText::read(&admin_token_file(data_dir), FileSharing::Allowed) {
         Err(CredentialError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Err(CredentialError::NoAdminToken { data_dir: data_dir.to_owned() })
         }

@@ -33,7 +33,7 @@ pub enum Exposed {
 
 /// Whether files that others may read are taken nevertheless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sharing {
+pub enum FileSharing {
     /// They are refused.
     #[default]
     Refused,
@@ -41,7 +41,7 @@ pub enum Sharing {
     Allowed,
 }
 
-impl Sharing {
+impl FileSharing {
     /// Judges an open file that holds something confidential. What is no regular file, such as a pipe, is its opener's.
     ///
     /// # Errors

@@ -3,16 +3,17 @@
 //! The caller applies the returned events to its state with [`State::evolve`] at once and makes them
 //! durable in one commit, together with the entries that they settle.
 
+mod access;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::{Deed, EndedBefore, TokenEnded, TokenRecord};
-use super::command::{Change, Refusal, Save, TokenGrant};
+use super::command::{Change, Refusal, Save};
 use super::confidential::Confidential;
 use super::event::{
     Attempt, AttemptError, ErrorKind, Event, Forgotten, LogDropped, MailEnded, MailId, MailKind, MailOwed, MailState,
-    MessagesDiscarded, MessagesSkipped, SecretRotated, TokensRevoked, Trigger, WebhookDisabled, WebhookSaved,
+    MessagesDiscarded, MessagesSkipped, SecretRotated, Trigger, WebhookDisabled, WebhookSaved,
 };
 use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use super::history::SERVICE;
@@ -23,6 +24,8 @@ use super::policy::{
 use super::state::{State, Webhook};
 use super::time::Time;
 use crate::message::EntryId;
+
+pub use access::{end_session, end_token, make_token, note_view, revoke_tokens};
 
 /// Who saves, when, and what the outside world has to add.
 #[derive(Debug, Clone)]
@@ -176,47 +179,10 @@ pub fn rotate(
     Ok(vec![Event::SecretRotated(SecretRotated { at: now, by, secret, previous_until, configuration })])
 }
 
-/// Ends every token of the workspace that there is. Whether there is one is not known: none is stored.
-#[must_use]
-pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
-    vec![Event::TokensRevoked(TokensRevoked { at: now, by: by.to_owned() })]
-}
-
 /// Discards what waits: every message up to the entry `up_to` that was not attempted yet.
 #[must_use]
 pub fn discard(by: &str, up_to: EntryId, now: Time) -> Vec<Event> {
     vec![Event::MessagesDiscarded(MessagesDiscarded { at: now, by: by.to_owned(), up_to })]
-}
-
-/// A token was made; it opens the workspace for as long as it says, if it is given to anybody.
-#[must_use]
-pub fn make_token(grant: &TokenGrant, by: &str, now: Time) -> Vec<Event> {
-    let TokenGrant { id, subject, until } = grant.clone();
-    vec![Event::TokenMade(TokenRecord { id, subject, at: now, by: by.to_owned(), expires_at: until, ended: None })]
-}
-
-/// Ends one token.
-///
-/// # Errors
-/// [`Refusal::NoSuchToken`]: it is not known, or has ended.
-pub fn end_token(state: &State, id: &str, by: &str, now: Time) -> Result<Vec<Event>, Refusal> {
-    if !state.access.live_tokens(now).any(|token| token.id == id) {
-        return Err(Refusal::NoSuchToken);
-    }
-    Ok(vec![Event::TokenEnded(TokenEnded { at: now, by: by.to_owned(), id: id.to_owned() })])
-}
-
-/// Ends one session. One that has ended takes no second place.
-#[must_use]
-pub fn end_session(state: &State, session: &EndedBefore) -> Vec<Event> {
-    let is_over = state.access.has_ended_session(&session.id, session.began);
-    if is_over { Vec::new() } else { vec![Event::SessionEnded(session.clone())] }
-}
-
-/// Somebody looks at the secret.
-#[must_use]
-pub fn note_view(by: &str, now: Time) -> Vec<Event> {
-    vec![Event::SecretViewed(Deed { at: now, by: by.to_owned() })]
 }
 
 /// Forget: nothing when there is nothing to forget.

@@ -4,6 +4,8 @@
 //! in the attempt, so a later change of policy rewrites no history. The stored form (version, names)
 //! belongs to `journal::codec`; members are only ever added, with a default.
 
+mod unsequenced;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use super::configuration::Configuration;
 use super::headers::{CustomHeaders, HeaderName};
 use super::time::Time;
 use crate::message::{EntryId, RawMessage};
+
+pub use unsequenced::{Forgotten, LogDropped, MessagesDiscarded, MessagesSkipped, TestDropped};
 
 /// One fact. The first nine have a seq and an entry in the journal; the rest are recorded by
 /// the snapshot alone, which every commit that holds one writes ([`Event::is_sequenced`]).
@@ -413,28 +417,6 @@ pub struct MailEnded {
     pub detail: Option<String>,
 }
 
-/// Messages that were settled without an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessagesSkipped {
-    /// When.
-    pub at: Time,
-    /// How many.
-    pub count: u64,
-    /// The greatest entry id among them.
-    pub newest: EntryId,
-}
-
-/// Messages that are not attempted: they are settled and counted as skipped when their turn comes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessagesDiscarded {
-    /// When.
-    pub at: Time,
-    /// Who: the subject of the token.
-    pub by: String,
-    /// The last entry that is concerned.
-    pub up_to: EntryId,
-}
-
 /// A test that is about to be sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestStarted {
@@ -442,30 +424,4 @@ pub struct TestStarted {
     pub command: EntryId,
     /// The attempt as far as it is known before it; logged as `interrupted` if a crash comes between.
     pub attempt: Attempt,
-}
-
-/// A test that was not sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TestDropped {
-    /// When.
-    pub at: Time,
-    /// The command's entry.
-    pub command: EntryId,
-}
-
-/// The end of everything that is known of a workspace. It takes no seq: a stream that is trimmed to
-/// nothing cannot hold it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forgotten {
-    /// When.
-    pub at: Time,
-    /// Who: the subject of the token.
-    pub by: String,
-}
-
-/// The end of the log and of the newest message. It takes no seq: the snapshot is its record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogDropped {
-    /// When.
-    pub at: Time,
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use clap::CommandFactory;
 use outbound::cli::Cli;
 use outbound::cli::data_dir::{DataDir, admin_token_file};
-use outbound::config::private::Sharing;
+use outbound::config::private::FileSharing;
 use outbound::sign::{self, Secret};
 use rustix::process::Signal;
 use uuid::Uuid;
@@ -149,7 +149,7 @@ fn without_an_admin_token_only_a_loopback_address_is_listened_on() {
 #[test]
 fn a_second_process_is_kept_out_of_a_data_directory() {
     let dir = tempfile::tempdir().unwrap();
-    let held = DataDir::open(dir.path(), Uuid::from_u128(1), Sharing::Refused).unwrap();
+    let held = DataDir::open(dir.path(), Uuid::from_u128(1), FileSharing::Refused).unwrap();
     let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", dir.path().to_str().unwrap()];
     fails(&mut outbound(&serve), 1, &["is in use by another process", &std::process::id().to_string(), "--data-dir"]);
     drop(held);

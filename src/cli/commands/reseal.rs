@@ -15,7 +15,7 @@ use crate::cli::failure::{CommandError, CommandFailure, EXIT_FAILED, EXIT_USAGE}
 use crate::cli::output::progress_bar;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::{JournalArgs, journal_flag, open_offline};
-use crate::config::private::Sharing;
+use crate::config::private::FileSharing;
 use crate::journal::codec;
 use crate::journal::port::{
     AcquireError, Acquired, Batch, Holder, Journal, LoadError, ReadError, ShardConnectionError, Step, StoreError,
@@ -97,7 +97,7 @@ pub fn run(args: &ResealArgs, out: &mut dyn Write) -> Result<(), CommandFailure>
     let keyring = keyring(
         SECRET_KEY.from_environment().as_deref(),
         args.secret_key_file.as_deref(),
-        Sharing::Allowed,
+        FileSharing::Allowed,
         rand::random,
     )?;
     if !args.dry_run && keyring.sealing().is_none() {

@@ -10,7 +10,7 @@ const SEALING_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
 #[test]
 fn a_token_of_32_characters_is_taken_without_its_line_end() {
-    let token = admin_token(Some(&format!("{TOKEN}\n")), None, Sharing::Refused).unwrap().unwrap();
+    let token = admin_token(Some(&format!("{TOKEN}\n")), None, FileSharing::Refused).unwrap().unwrap();
     assert_eq!(token.as_str(), TOKEN);
     assert!(!format!("{token:?}").contains(TOKEN));
 }
@@ -24,7 +24,7 @@ fn a_weak_or_unusable_token_is_refused_without_showing_it() {
         "ü123456789abcdef0123456789abcdef",
         &"x".repeat(1_025),
     ] {
-        let error = admin_token(Some(text), None, Sharing::Refused).unwrap_err().to_string();
+        let error = admin_token(Some(text), None, FileSharing::Refused).unwrap_err().to_string();
         assert!(error.contains("OUTBOUND_ADMIN_TOKEN"), "{error}");
         assert!(!error.contains(text), "{error}");
     }
@@ -32,9 +32,9 @@ fn a_weak_or_unusable_token_is_refused_without_showing_it() {
 
 #[test]
 fn an_empty_variable_is_no_token_and_two_tokens_are_too_many() {
-    assert_eq!(admin_token(Some(""), None, Sharing::Refused).unwrap(), None);
+    assert_eq!(admin_token(Some(""), None, FileSharing::Refused).unwrap(), None);
     assert!(matches!(
-        admin_token(Some(TOKEN), Some(Path::new("file")), Sharing::Refused),
+        admin_token(Some(TOKEN), Some(Path::new("file")), FileSharing::Refused),
         Err(CredentialError::Twice { .. })
     ));
 }
@@ -42,11 +42,11 @@ fn an_empty_variable_is_no_token_and_two_tokens_are_too_many() {
 #[test]
 fn a_made_token_passes_its_own_check() {
     let token = TokenText::random(&mut rand::rngs::StdRng::seed_from_u64(7));
-    assert_eq!(admin_token(Some(token.as_str()), None, Sharing::Refused).unwrap().unwrap(), token);
+    assert_eq!(admin_token(Some(token.as_str()), None, FileSharing::Refused).unwrap().unwrap(), token);
 }
 
 fn key(text: &str) -> Result<KeyBytes, CredentialError> {
-    token_key(Some(text), None, None, Sharing::Refused).map(Option::unwrap)
+    token_key(Some(text), None, None, FileSharing::Refused).map(Option::unwrap)
 }
 
 #[test]
@@ -70,20 +70,20 @@ fn a_weak_or_unreadable_key_is_refused_without_showing_it() {
 
 #[test]
 fn the_admin_token_is_no_key_and_two_keys_are_too_many() {
-    let admin = admin_token(Some(KEY), None, Sharing::Refused).unwrap();
+    let admin = admin_token(Some(KEY), None, FileSharing::Refused).unwrap();
     assert!(matches!(
-        token_key(Some(KEY), None, admin.as_ref(), Sharing::Refused),
+        token_key(Some(KEY), None, admin.as_ref(), FileSharing::Refused),
         Err(CredentialError::KeyIsAdminToken { .. })
     ));
     assert!(matches!(
-        token_key(Some(KEY), Some(Path::new("file")), None, Sharing::Refused),
+        token_key(Some(KEY), Some(Path::new("file")), None, FileSharing::Refused),
         Err(CredentialError::Twice { .. })
     ));
-    assert_eq!(token_key(Some(""), None, None, Sharing::Refused).unwrap(), None);
+    assert_eq!(token_key(Some(""), None, None, FileSharing::Refused).unwrap(), None);
 }
 
 fn keys(variable: Option<&str>, file: Option<&Path>) -> Result<Keyring, CredentialError> {
-    keyring(variable, file, Sharing::Refused, || [0; 24])
+    keyring(variable, file, FileSharing::Refused, || [0; 24])
 }
 
 #[test]

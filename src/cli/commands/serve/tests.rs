@@ -1,6 +1,12 @@
+use std::time::Duration;
+
+use super::configuration::config;
 use super::*;
 use crate::cli::{Cli, CliCommand};
+use crate::config::Compression;
 use crate::config::RedisFiles;
+use crate::workspace::Policy;
+use crate::workspace::policy::Counting;
 
 fn args(flags: &[&str]) -> Result<ServeArgs, String> {
     let line = ["outbound", "serve"].iter().chain(flags).map(Into::into);

@@ -1,0 +1,53 @@
+//! Where everything is remembered, and how safely.
+
+use std::path::PathBuf;
+
+/// How the log of attempts is stored in Redis. Both forms are always read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// As JSON.
+    #[default]
+    None,
+    /// As zstd, with a dictionary that is part of the program.
+    Zstd,
+}
+
+/// When what is stored counts as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// When Redis has it in memory.
+    #[default]
+    Memory,
+    /// When it is on Redis' disk, in the append-only file.
+    Local,
+    /// When a replica has it too.
+    Replicated,
+}
+
+/// Where everything is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalConfig {
+    /// One file; `None` is `outbound.redb` in the data directory.
+    Embedded(Option<PathBuf>),
+    /// One Redis (`redis://`, `rediss://`), the seeds of a cluster (`redis+cluster://a,b,c`) or sentinels
+    /// (`redis+sentinel://a,b,c/NAME`).
+    Redis {
+        /// The URL as given.
+        url: String,
+        /// What every key starts with.
+        prefix: String,
+        /// Run even if Redis may forget (eviction on, no persistence).
+        allow_volatile: bool,
+        /// What TLS needs, for `rediss`.
+        files: RedisFiles,
+    },
+}
+
+/// Files in PEM form for TLS to Redis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisFiles {
+    /// Certificate authorities that count beside the system's.
+    pub authorities: Option<PathBuf>,
+    /// Our own certificate, and its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}

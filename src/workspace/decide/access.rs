@@ -1,0 +1,44 @@
+//! Tokens and sessions: made, ended, and who looked at the secret.
+
+use crate::workspace::access::{Deed, EndedBefore, TokenEnded, TokenRecord};
+use crate::workspace::command::{Refusal, TokenGrant};
+use crate::workspace::event::{Event, TokensRevoked};
+use crate::workspace::state::State;
+use crate::workspace::time::Time;
+
+/// Ends every token of the workspace that there is. Whether there is one is not known: none is stored.
+#[must_use]
+pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
+    vec![Event::TokensRevoked(TokensRevoked { at: now, by: by.to_owned() })]
+}
+
+/// A token was made; it opens the workspace for as long as it says, if it is given to anybody.
+#[must_use]
+pub fn make_token(grant: &TokenGrant, by: &str, now: Time) -> Vec<Event> {
+    let TokenGrant { id, subject, until } = grant.clone();
+    vec![Event::TokenMade(TokenRecord { id, subject, at: now, by: by.to_owned(), expires_at: until, ended: None })]
+}
+
+/// Ends one token.
+///
+/// # Errors
+/// [`Refusal::NoSuchToken`]: it is not known, or has ended.
+pub fn end_token(state: &State, id: &str, by: &str, now: Time) -> Result<Vec<Event>, Refusal> {
+    if !state.access.live_tokens(now).any(|token| token.id == id) {
+        return Err(Refusal::NoSuchToken);
+    }
+    Ok(vec![Event::TokenEnded(TokenEnded { at: now, by: by.to_owned(), id: id.to_owned() })])
+}
+
+/// Ends one session. One that has ended takes no second place.
+#[must_use]
+pub fn end_session(state: &State, session: &EndedBefore) -> Vec<Event> {
+    let is_over = state.access.has_ended_session(&session.id, session.began);
+    if is_over { Vec::new() } else { vec![Event::SessionEnded(session.clone())] }
+}
+
+/// Somebody looks at the secret.
+#[must_use]
+pub fn note_view(by: &str, now: Time) -> Vec<Event> {
+    vec![Event::SecretViewed(Deed { at: now, by: by.to_owned() })]
+}
