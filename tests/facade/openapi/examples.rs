@@ -9,7 +9,7 @@ use std::sync::Arc;
 use outbound::http::{NodeShards, Readiness};
 use outbound::journal::port::NodeRole;
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kit::{call, description, facade, request, two_nodes};
 use support::endpoint::Receiver;
@@ -157,6 +157,12 @@ async fn of_rejected_entries(examples: &mut Examples) {
     let _: String = redis.call(&["XADD", "outbound:{3}:messages", "*", "workspace", "a", "message", "nor this"]);
     until_two_are_rejected(&api).await;
     examples.shows("discarded", &api.call(Method::DELETE, "/v1/rejected?all=true", None).await.unwrap().ok());
+
+    api.save("acme", &json!({"url": ENDPOINT, "owner_email": "owner@example.com"})).await.ok();
+    let shard = "acme".parse::<outbound::message::WorkspaceId>().unwrap().shard(outbound::config::SHARDS_DEFAULT);
+    let _: String = redis.call(&["SET", &format!("outbound:{{{shard}}}:snapshot:acme"), "damaged"]);
+    let repaired = api.call(Method::POST, "/v1/workspaces/acme/repair", None).await.unwrap();
+    examples.shows("repaired", &repaired.ok());
 }
 
 /// The list with two entries.
@@ -170,12 +176,6 @@ async fn until_two_are_rejected(api: &Api) -> Value {
         assert!(began.elapsed() < support::service::PATIENCE, "{listed}");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-
-    api.save("acme", &json!({"url": ENDPOINT, "owner_email": "owner@example.com"})).await.ok();
-    let shard = "acme".parse::<outbound::message::WorkspaceId>().unwrap().shard(outbound::config::SHARDS_DEFAULT);
-    let _: String = redis.call(&["SET", &format!("outbound:{{{shard}}}:snapshot:acme"), "damaged"]);
-    let repaired = api.call(Method::POST, "/v1/workspaces/acme/repair", None).await.unwrap();
-    examples.shows("repaired", &repaired.ok());
 }
 
 /// The headers that endpoints are told of are sent.
