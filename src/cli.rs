@@ -192,7 +192,7 @@ mod tests {
         visit(&Cli::command(), &mut |command, arg| {
             let name = format!("{} {}", command.get_name(), arg.get_id());
             assert!(arg.get_help().is_some(), "{name}");
-            let secret = ["journal", "smtp_url", "secret", "server"].contains(&arg.get_id().as_str());
+            let secret = ["journal", "smtp_url", "secret", "server", "canary"].contains(&arg.get_id().as_str());
             assert_eq!(arg.is_hide_env_values_set(), secret, "{name}");
         });
     }

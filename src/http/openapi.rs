@@ -34,6 +34,7 @@ const TOKEN: &str = "token";
 const MAY_BE_ABSENT: &[(&str, &str)] = &[
     ("AttemptSummary", "waited_ms"),
     ("Tested", "reason"),
+    ("History", "access"),
     ("Problem", "errors"),
     ("Problem", "changes"),
     ("LogEntry", "omitted"),

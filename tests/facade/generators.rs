@@ -89,7 +89,7 @@ fn prepare(here: &Path, description: &Value) {
         let file = entry.unwrap().path();
         std::fs::copy(&file, here.join(file.file_name().unwrap())).unwrap();
     }
-    for part in ["node_modules", "bin"] {
+    for part in ["node_modules", "bin", "lib", "pyvenv.cfg"] {
         std::os::unix::fs::symlink(installed.join(part), here.join(part)).unwrap();
     }
     std::fs::create_dir(here.join("generated")).unwrap();

@@ -50,7 +50,7 @@ pub(crate) struct FakeJournal {
     pub(crate) reads: Mutex<usize>,
     pub(crate) history: Scripted<Vec<(u64, Event)>, ReadError>,
     pub(crate) requeue: Box<dyn Fn(u16, EntryId) -> Result<Requeued, RequeueError> + Send + Sync>,
-    pub(crate) discard: Box<dyn Fn(u16, &[EntryId]) -> Result<u64, StoreError> + Send + Sync>,
+    pub(crate) discard: Box<Discard>,
     /// Rejected entries by shard and id.
     pub(crate) rejected: Vec<(u16, RawEntry)>,
     pub(crate) nodes: NodesReading,
@@ -65,6 +65,9 @@ pub(crate) struct FakeJournal {
     /// Lists of workspaces that were asked for.
     pub(crate) listed: Mutex<Vec<ListQuery>>,
 }
+
+/// Deletes rejected entries of a shard.
+pub(crate) type Discard = dyn Fn(u16, &[EntryId]) -> Result<u64, StoreError> + Send + Sync;
 
 impl Default for FakeJournal {
     fn default() -> Self {

@@ -37,7 +37,7 @@ async fn requests_that_cannot_be_taken_are_refused_with_a_problem() {
     let long_message = format!(r#"{{"text":"{}"}}"#, "x".repeat(256 * 1024));
     let cases = [
         ("GET", "/", "", 404, "not-found"),
-        ("GET", "/v1/workspaces", "", 404, "not-found"),
+        ("GET", "/v1/workspace", "", 404, "not-found"),
         ("GET", "/v1/workspaces//webhook", "", 422, "invalid-workspace"),
         ("PUT", WEBHOOK, "{", 400, "invalid-json"),
         ("PUT", WEBHOOK, "", 400, "invalid-json"),

@@ -57,7 +57,7 @@ pub(in crate::actor) struct WorkspaceCore {
     pub(in crate::actor) attempted: HashSet<EntryId>,
     pub(in crate::actor) since_snapshot: usize,
     /// The status that it is listed with, as far as this incarnation has said so.
-    listed: Option<WebhookStatus>,
+    pub(super) listed: Option<WebhookStatus>,
     /// The last one that was used.
     target: Option<Arc<Target>>,
     pub(in crate::actor) mails_begun: Vec<MailId>,

@@ -11,6 +11,7 @@ use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::journal::codec;
 use crate::journal::port::Loaded;
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::configuration::WebhookStatus;
 
 /// A workspace in memory. Both forms are boxed: the actor's task reserves space for the largest variant.
 pub(in crate::actor) enum Resident {
@@ -61,6 +62,7 @@ pub(in crate::actor) struct Hibernated {
     snapshot: Box<[u8]>,
     since_snapshot: usize,
     attempted: Box<[EntryId]>,
+    listed: Option<WebhookStatus>,
 }
 
 impl WorkspaceCore {
@@ -77,6 +79,7 @@ impl WorkspaceCore {
             snapshot: codec::encode_snapshot(&self.state).as_ref().into(),
             since_snapshot: self.since_snapshot,
             attempted: self.attempted.iter().copied().collect(),
+            listed: self.listed,
         })
     }
 }
@@ -89,6 +92,8 @@ impl Hibernated {
         let loaded = Loaded { state, since_snapshot: self.since_snapshot, attempted: self.attempted.to_vec() };
         let seed = Seed { loaded, test_in_flight: false, mails_begun: Vec::new() };
         // No test was under way, so nothing is decided at once.
-        WorkspaceCore::new(self.id.clone(), self.slot, seed, Rc::clone(&self.context), entries)
+        let mut core = WorkspaceCore::new(self.id.clone(), self.slot, seed, Rc::clone(&self.context), entries);
+        core.listed = self.listed;
+        core
     }
 }

@@ -124,7 +124,7 @@ pub(crate) async fn a_dropped_log_leaves_the_rest(subject: &mut impl Subject) {
 
     soon(held.connection.commit(batch([story.drop_log()]))).await.unwrap();
     assert_eq!(soon(held.connection.newest(&workspace)).await.unwrap().unwrap(), None);
-    drop(held);
+    drop((held, journal));
     subject.restart().await;
     let journal = subject.journal();
     let reading = soon(journal.read(&workspace)).await.unwrap();

@@ -69,8 +69,6 @@ impl OnCluster {
         assert!(lost.is_empty(), "lost: {lost:?}");
         let again = repeated(&arrivals);
         assert!(again.len() <= repeated_max, "{} attempted again: {again:?}", again.len());
-        let gaps = arrivals.windows(2).map(|two| two[1].at - two[0].at);
-        println!("the longest silence: {:?}", gaps.max());
         let reply = self.service.api().get("/readyz").await;
         assert_eq!(reply.status, 200, "{}", reply.body);
     }
@@ -180,10 +178,8 @@ async fn a_primary_that_is_killed_is_followed_by_its_replica() {
     load.until_sent(200).await;
     let primary = on.cluster.primary_of(MOVED_SHARD);
     on.cluster.nodes[primary].kill();
-    let killed = Instant::now();
     let promoted = on.cluster.primary_of(MOVED_SHARD);
     assert_ne!(promoted, primary);
-    println!("the replica serves after {:?}", killed.elapsed());
     // What the dead primary had acknowledged and not yet sent on: of each workspace what was under way.
     on.check(load, WORKSPACES * CHATS).await;
 }

@@ -130,7 +130,8 @@ impl ShardCore {
 
     /// Forgets everything except attempts, tests and mails that were sent.
     fn reset(&mut self, now: Instant) {
-        self.actions.clear();
+        // Attempts and mails that workspaces have begun are under way, although their turn to be made comes only now.
+        self.actions.retain(|action| matches!(action, ShardAction::Post(..) | ShardAction::SendMail(_)));
         for (slot, account) in self.book.iter() {
             if matches!(account.phase, Phase::Active | Phase::Retiring) {
                 self.actions.push_back(ShardAction::Tell(slot, ToWorkspace::Retire));
