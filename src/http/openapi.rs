@@ -35,6 +35,8 @@ const MAY_BE_ABSENT: &[(&str, &str)] = &[
     ("AttemptSummary", "waited_ms"),
     ("Tested", "reason"),
     ("History", "access"),
+    ("Deed", "token"),
+    ("Deed", "subject"),
     ("Problem", "errors"),
     ("Problem", "changes"),
     ("LogEntry", "omitted"),

@@ -13,7 +13,7 @@ use crate::journal::codec;
 use crate::journal::port::{LoadError, Loaded, Salvage, ShardRequest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Policy;
-use crate::workspace::command::{Action, Answer, Command, Refusal};
+use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal};
 use crate::workspace::state::State;
 use crate::workspace::view::WebhookView;
 
@@ -85,11 +85,16 @@ impl ShardCore {
             let step = if matches!(command.action, Action::Repair) {
                 self.repaired(workspace, salvage, policy, id)
             } else {
+                let test = salvage.state.test.as_ref().map(|test| test.command);
                 let state = State { forgotten: salvage.state.seq, ..salvage.state.emptied() };
                 info!(%workspace, by = command.by, "A workspace was forgotten that could not be loaded.");
                 let webhook = Box::new(WebhookView::new(workspace, &state, policy));
-                let answer = Answer::Done { webhook, attempt: None, reason: None };
-                Step { answers: vec![(id, answer)], ..anew(workspace, &state) }
+                let done = |reason| Answer::Done { webhook: webhook.clone(), attempt: None, reason };
+                // The caller of a test that goes with the state is told at once.
+                let mut answers: Vec<_> =
+                    test.map(|test| (test, done(Some(NoAttempt::Forgotten)))).into_iter().collect();
+                answers.push((id, done(None)));
+                Step { answers, ..anew(workspace, &state) }
             };
             self.push_step(Some(slot), Step { settled_commands: vec![id], ..step }.into(), None, now);
         }
