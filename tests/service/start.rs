@@ -70,14 +70,16 @@ async fn a_redis_that_nobody_answers_at_is_waited_for_ten_seconds_and_told() {
 }
 
 #[tokio::test]
-async fn a_redis_that_may_forget_is_told_unless_it_is_allowed() {
-    let evicts: &[&str] = &["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
-    for (config, sentence) in [
-        (evicts, "maxmemory-policy is allkeys-lru, under which it deletes what must be kept: set it to noeviction"),
-        (&["--appendonly", "no"], "keeps nothing over a restart: set appendonly yes"),
-    ] {
-        let redis = RedisServer::start_with(config);
-        refused(&Service::new(&redis.url(), &[]).refused(), 1, sentence);
-        Service::start(&redis.url(), &["--shards", "2", "--allow-volatile-redis"]).await;
+async fn a_redis_that_may_forget_is_refused_and_one_that_evicts_is_taken_when_it_is_allowed() {
+    let redis = RedisServer::start_with(&["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]);
+    let sentence = "maxmemory-policy is allkeys-lru, under which it deletes what must be kept: set it to noeviction";
+    refused(&Service::new(&redis.url(), &[]).refused(), 1, sentence);
+    Service::start(&redis.url(), &["--shards", "2", "--allow-volatile-redis"]).await;
+
+    // A Redis that loses everything at a restart is not to be had.
+    let redis = RedisServer::start_with(&["--appendonly", "no"]);
+    for flags in [&[] as &[&str], &["--allow-volatile-redis"]] {
+        let said = Service::new(&redis.url(), flags).refused();
+        refused(&said, 1, "keeps nothing over a restart: set appendonly yes");
     }
 }

@@ -33,7 +33,7 @@ async fn raced_takeovers_let_no_late_commit_in_while_redis_refuses_now_and_then(
     let journal = journal(&server.url()).await;
     let stop = Arc::new(AtomicBool::new(false));
     let refusing = std::thread::spawn({
-        let (stop, url) = (Arc::clone(&stop), server.url());
+        let (stop, url) = (Arc::clone(&stop), server.own_url());
         move || {
             let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
             let mut set = |replicas: u64| {

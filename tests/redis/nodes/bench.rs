@@ -1,7 +1,8 @@
 //! Nodes on one Redis, and a receiver.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use outbound::message::WorkspaceId;
@@ -48,6 +49,7 @@ impl Nodes {
         // Each would make a key of its own, and tell that they differ.
         let key = self.redis.folder().join("token-key");
         fs::write(&key, TOKEN_KEY).unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
         let mut node = Service::new(&self.redis.url(), &[flags, &["--token-key-file", key.to_str().unwrap()]].concat());
         node.spawn();
         self.nodes.push(node);
