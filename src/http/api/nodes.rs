@@ -70,16 +70,21 @@ impl NodeList {
         let node = |seen: &SeenNode| {
             let record = &seen.record;
             let holds = |shard: &u16| holder(usize::from(*shard)).as_ref() == Some(&record.id);
+            let shards: Vec<u16> = (0..).take(reading.owners.len()).filter(holds).collect();
             ListedNode {
                 id: record.id.clone(),
                 address: record.address.clone(),
                 version: record.version.clone(),
-                role: record.role(),
+                role: match record.role() {
+                    // Leases tell of shards that were just acquired before the record does.
+                    NodeRole::Standby if !shards.is_empty() => NodeRole::Worker,
+                    told => told,
+                },
                 alive: reading.at.since(seen.seen) < NODE_GONE_AFTER,
                 began_at: seen.began,
                 seen_at: seen.seen,
                 static_shards: record.static_shards.as_ref().map(ShardSet::to_string),
-                shards: (0..).take(reading.owners.len()).filter(holds).collect(),
+                shards,
             }
         };
         let shard = |(shard, owed): (u16, &Owed)| {
