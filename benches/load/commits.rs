@@ -10,7 +10,7 @@ use outbound::app::now;
 use outbound::config::{Compression, Durability, SNAPSHOT_EVERY};
 use outbound::journal::Journal as _;
 use outbound::journal::port::{Batch, COMMITS_IN_FLIGHT_MAX, Holder, Step, StoredEvent};
-use outbound::journal::redis::{Redis, RedisOptions};
+use outbound::journal::redis::{Redis, RedisOptions, RedisTls};
 use outbound::message::{EntryId, WorkspaceId};
 
 use super::process::Usage;
@@ -84,6 +84,7 @@ async fn cost(redis: &RedisServer, form: Form, attempts: usize, size: &Size) -> 
         shards: Some(SHARDS),
         allow_volatile: false,
         durability: Durability::Memory,
+        tls: RedisTls::default(),
         compression: Compression::None,
         transaction_attempts_min: match form {
             Form::Script => usize::MAX,
