@@ -22,14 +22,17 @@ async fn every_message_of_a_long_backlog_has_one_outcome_whatever_its_workspace_
         bench.save(workspace).await;
     }
     for n in 0..MESSAGES {
+        if n == MESSAGES - 100 {
+            // However fast the messages before are delivered, these are not.
+            let off = Save { url: Some(bench.url(toggled)), enabled: Some(false), ..Save::default() };
+            bench.submit(toggled, Action::Save(off)).await;
+        }
         for workspace in &workspaces {
             let poison = workspace == poisoned && n % 300 == 150;
             let name = if poison { "poison" } else { "m" };
             bench.publish(workspace, &format!("+{}", n % 5), &format!("{name}-{workspace}-{n:05}")).await;
         }
     }
-    let off = Save { url: Some(bench.url(toggled)), enabled: Some(false), ..Save::default() };
-    bench.submit(toggled, Action::Save(off)).await;
     bench.until(toggled, "some are skipped", |r| r.state.skipped.count > 50).await;
     bench.save(toggled).await;
 
