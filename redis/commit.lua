@@ -34,20 +34,6 @@ end
 
 local vanished, dropped, rejected_bytes = 0, 0, nil
 
--- Deletes the oldest entries until the others take about so many bytes; the newest stays. SAMPLES 0: all of it is measured.
-local function bound(key, bytes)
-  local over = (redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0) - bytes
-  local deleted = 0
-  while over > 0 and deleted < 1000 and redis.call('XLEN', key) > 1 do
-    local entry = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
-    for _, part in ipairs(entry[2]) do
-      over = over - #part
-    end
-    deleted = deleted + redis.call('XDEL', key, entry[1])
-  end
-  return deleted
-end
-
 local function drop_mails(begin)
   for _, field in ipairs(redis.call('HKEYS', KEYS[5])) do
     -- A workspace id may hold colons, so what follows must be nothing but the seq.

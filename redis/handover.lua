@@ -1,4 +1,3 @@
-#!lua flags=allow-oom
 -- Hands entries of a source over to a shard, each once: only those above the greatest id that was
 -- handed over before. allow-oom: a full source must drain; batches are small.
 --
@@ -9,19 +8,6 @@
 -- ARGV: 1 source, 2 rejected kept, 3 the id that the caller asked about or '', 4 'same' or 'new' stream,
 --       5 bytes of rejected kept, then by entry, in order: its id, 'append' or 'reject', count of names and values, names and values
 -- Answers {appended, set aside, rejected entries that were deleted}, or the id to ask about.
--- Deletes the oldest entries until the others take about so many bytes; the newest stays. SAMPLES 0: all of it is measured.
-local function bound(key, bytes)
-  local over = (redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0) - bytes
-  local deleted = 0
-  while over > 0 and deleted < 1000 and redis.call('XLEN', key) > 1 do
-    local entry = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
-    for _, part in ipairs(entry[2]) do
-      over = over - #part
-    end
-    deleted = deleted + redis.call('XDEL', key, entry[1])
-  end
-  return deleted
-end
 
 local function below(a, b)
   local a_ms, a_n = string.match(a, '^(%d+)-(%d+)$')

@@ -23,7 +23,6 @@ use uuid::Uuid;
 use crate::actor::{self, Handle};
 use crate::config::{
     Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles, ShardSet,
-    TRANSACTION_ATTEMPTS_MIN,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
@@ -421,14 +420,12 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
         JournalConfig::Redis { url, prefix, allow_volatile, files } => {
             let options = RedisOptions {
                 tls: redis_tls(url, files)?,
-                url: url.clone(),
                 prefix: prefix.clone(),
                 shards: config.shards,
                 allow_volatile: *allow_volatile,
                 durability: config.durability,
                 compression: config.compression,
-                transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
-                clock: now,
+                ..RedisOptions::new(url, now)
             };
             let redis = Redis::connect(&options).await?;
             for source in &config.sources {

@@ -100,6 +100,8 @@ pub const SOURCE_LEASE: Duration = Duration::from_secs(4);
 pub const SOURCE_RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How often a node looks whether a source that another one reads is free.
 pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The pause before a task of the node that panicked begins again.
+pub const PANIC_PAUSE: Duration = Duration::from_secs(1);
 /// The pause after a hand-over that failed.
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 

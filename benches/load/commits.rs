@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use outbound::app::now;
-use outbound::config::{Compression, Durability, SNAPSHOT_EVERY};
+use outbound::config::SNAPSHOT_EVERY;
 use outbound::journal::Journal as _;
 use outbound::journal::port::{Batch, COMMITS_IN_FLIGHT_MAX, Holder, Step, StoredEvent};
-use outbound::journal::redis::{Redis, RedisOptions, RedisTls};
+use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, WorkspaceId};
 
 use super::process::Usage;
@@ -79,18 +79,12 @@ async fn cost(redis: &RedisServer, form: Form, attempts: usize, size: &Size) -> 
     let mut connection = store::connect(redis);
     shards.iter().for_each(|shard| shard.publish(&mut connection));
     let options = RedisOptions {
-        url: redis.url(),
-        prefix: "outbound".to_owned(),
         shards: Some(SHARDS),
-        allow_volatile: false,
-        durability: Durability::Memory,
-        tls: RedisTls::default(),
-        compression: Compression::None,
         transaction_attempts_min: match form {
             Form::Script => usize::MAX,
             Form::Transaction => 0,
         },
-        clock: now,
+        ..RedisOptions::new(redis.url(), now)
     };
     let journal = Redis::connect(&options).await.expect("a journal");
     let committed: usize = shards.iter().map(|shard| shard.batches.len() * attempts).sum();

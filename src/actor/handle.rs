@@ -20,7 +20,7 @@ use crate::actor::rejections::watch;
 use crate::actor::shard_host::ShardHost;
 use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
-use crate::config::HAND_OVER_RETRY;
+use crate::config::PANIC_PAUSE;
 use crate::deliver::{self, ClockCheck, Courier, Outage};
 use crate::workspace::time::Clock;
 use crate::workspace::view::ReadWaiting;
@@ -178,7 +178,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain:
 async fn supervised<F: Future<Output = ()>>(what: &'static str, task: impl Fn() -> F) {
     while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
         error!("{what} failed inside the service and begins again.");
-        tokio::time::sleep(HAND_OVER_RETRY).await;
+        tokio::time::sleep(PANIC_PAUSE).await;
     }
 }
 

@@ -45,6 +45,7 @@ mod intake;
 mod keys;
 mod lease;
 mod nodes;
+mod options;
 mod port;
 mod read;
 mod read_guard;
@@ -74,10 +75,11 @@ use self::keys::Keys;
 use self::shared::SharedConnections;
 use crate::config::START_WAIT;
 
-pub use self::check::{RedisOptions, RedisStartError, stored_shards};
+pub use self::check::{RedisStartError, stored_shards};
 pub use self::compression::compress;
 pub use self::connector::RedisTls;
 pub use self::keys::{PREFIX_MAX, is_prefix};
+pub use self::options::RedisOptions;
 
 /// A journal in Redis. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use outbound::workspace::Time;
 use outbound::workspace::decide::MailResult;
 use outbound::workspace::event::{ErrorKind, MailId, MailKind};
 use outbound::workspace::state::RecentError;
+use support::process::PATIENCE;
 use support::smtp::{Fault, Protection, SmtpServer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -272,7 +273,8 @@ async fn no_more_mails_are_handed_over_at_a_time_than_allowed() {
         server.until(|(open, all)| all - open > ended).await;
     }
     for sent in sending {
-        assert_eq!(sent.await.expect("no panic"), MailResult::Sent);
+        let sent = tokio::time::timeout(PATIENCE, sent).await.expect("every mail gets its turn");
+        assert_eq!(sent.expect("no panic"), MailResult::Sent);
     }
     assert_eq!(server.received().len(), 6);
 }

@@ -17,6 +17,7 @@ use crate::journal::port::{
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
+use support::process::until;
 
 #[tokio::test]
 async fn a_reader_that_panics_is_started_again() {
@@ -39,12 +40,7 @@ async fn a_hand_over_that_panics_is_made_again() {
     let faults = Arc::new(Faults::default());
     faults.hand_over.store(true, Ordering::Relaxed);
     let _bench = bench(&faults).await;
-    let handed_over_since = async {
-        while !faults.handed_over.load(Ordering::Relaxed) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), handed_over_since).await.expect("another hand-over after the panic");
+    until("it is handed over after the panic", async || faults.handed_over.load(Ordering::Relaxed)).await;
 }
 
 /// Given a running service, when the next calls of some kinds panic, then what is published is delivered.
@@ -70,12 +66,8 @@ async fn the_watches_of_a_node_that_panic_begin_again() {
     faults.ping.store(true, Ordering::Relaxed);
     faults.counts.store(true, Ordering::Relaxed);
     let _bench = bench(&faults).await;
-    let went_on = || faults.pinged.load(Ordering::Relaxed) && faults.counted.load(Ordering::Relaxed);
-    let began = std::time::Instant::now();
-    while !went_on() {
-        assert!(began.elapsed() < Duration::from_secs(60), "a watch stays silent");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let went_on = async || faults.pinged.load(Ordering::Relaxed) && faults.counted.load(Ordering::Relaxed);
+    until("the watches go on", went_on).await;
 }
 
 async fn bench(faults: &Arc<Faults>) -> Bench {

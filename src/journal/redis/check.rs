@@ -11,39 +11,15 @@ use super::connector::{Connector, RedisTls};
 use super::durable::Waited;
 use super::error::{ErrorClass, classify, timed_out, unexpected};
 use super::keys::{Keys, PREFIX_MAX};
+use super::options::RedisOptions;
 use super::reply;
 use super::script::Script;
-use crate::config::{Compression, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
-use crate::workspace::time::Clock;
+use crate::config::{Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 
 /// The version of the format of the keys.
 const FORMAT: &str = "1";
 /// Streams' and scripts' behaviour that we rely on came with it.
 const VERSION_MIN: u32 = 7;
-
-/// How to reach Redis and what to expect there.
-#[derive(Debug, Clone)]
-pub struct RedisOptions {
-    /// `redis://`, `redis+unix://`, `redis+cluster://a,b,c` or `redis+sentinel://a,b,c/NAME`; `rediss…` for TLS.
-    pub url: String,
-    /// What every key begins with.
-    pub prefix: String,
-    /// Shards to create; `None` takes what is stored, else [`crate::config::SHARDS_DEFAULT`].
-    pub shards: Option<u16>,
-    /// Accept a Redis that may evict any key.
-    pub allow_volatile: bool,
-    /// When what is stored counts as stored.
-    pub durability: Durability,
-    /// What TLS needs.
-    pub tls: RedisTls,
-    /// How new attempts are stored.
-    pub compression: Compression,
-    /// A commit of at least so many attempts, and of nothing that needs a script, is a transaction:
-    /// [`crate::config::TRANSACTION_ATTEMPTS_MIN`] where commits are to be cheap.
-    pub transaction_attempts_min: usize,
-    /// The wall clock, for the time of rejected entries and for how long a command is waited for.
-    pub clock: Clock,
-}
 
 /// Why the service does not start on this Redis.
 #[derive(Debug, thiserror::Error)]

@@ -40,9 +40,17 @@ pub(super) enum Script {
 /// Every text, in the order of [`Script`].
 pub(super) const TEXTS: [&str; 22] = [
     include_str!("../../../redis/acquire.lua"),
-    concat!("#!lua\n", include_str!("../../../redis/commit.lua")),
-    concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/commit.lua")),
-    include_str!("../../../redis/handover.lua"),
+    concat!("#!lua\n", include_str!("../../../redis/bound.lua"), include_str!("../../../redis/commit.lua")),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../../redis/bound.lua"),
+        include_str!("../../../redis/commit.lua")
+    ),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../../redis/bound.lua"),
+        include_str!("../../../redis/handover.lua")
+    ),
     include_str!("../../../redis/input.lua"),
     include_str!("../../../redis/meta.lua"),
     include_str!("../../../redis/nodes.lua"),

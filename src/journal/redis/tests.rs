@@ -9,8 +9,8 @@ use bytes::Bytes;
 use redis::Value;
 use support::redis_server::RedisServer;
 
-use super::{Redis, RedisOptions, RedisStartError, RedisTls, check, reply};
-use crate::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
+use super::{Redis, RedisOptions, RedisStartError, check, reply};
+use crate::config::Compression;
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{Damage, SHARDS, Subject, batch, hold, neighbours};
 use crate::journal::port::Journal;
@@ -85,17 +85,7 @@ mod laws_when_compressed {
 }
 
 fn options(url: &str) -> RedisOptions {
-    RedisOptions {
-        url: url.to_owned(),
-        prefix: "outbound".to_owned(),
-        shards: Some(SHARDS),
-        allow_volatile: false,
-        durability: Durability::Memory,
-        tls: RedisTls::default(),
-        compression: Compression::None,
-        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
-        clock: crate::app::now,
-    }
+    RedisOptions { shards: Some(SHARDS), ..RedisOptions::new(url, crate::app::now) }
 }
 
 /// A journal below its own prefix, which compresses attempts or not, and whose commits are transactions wherever they can

@@ -12,16 +12,7 @@ use crate::workspace::state::State;
 use crate::workspace::view::WebhookView;
 
 fn save(headers: Change<BTreeMap<HeaderName, HeaderChange>>) -> impl FnOnce(&State) -> Result<Vec<Event>, Refusal> {
-    move |state| {
-        let context = SaveContext {
-            at: at(5_000),
-            by: "ops",
-            fresh_secret: &fresh_secret(),
-            mails_begun: &[],
-            mail_server: false,
-        };
-        decide::save(state, &Save { url: Some(URL.to_owned()), headers, ..Save::default() }, &context)
-    }
+    moved(URL, headers)
 }
 
 fn name(text: &str) -> HeaderName {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::kit::{call, description, facade, request, two_nodes};
 use support::endpoint::Receiver;
+use support::process::until;
 use support::redis_server::RedisServer;
 use support::service::{Api, Reply, Service, message};
 use support::smtp::SmtpServer;
@@ -167,15 +168,9 @@ async fn of_rejected_entries(examples: &mut Examples) {
 
 /// The list with two entries.
 async fn until_two_are_rejected(api: &Api) -> Value {
-    let began = std::time::Instant::now();
-    loop {
-        let listed = api.get("/v1/rejected").await.ok();
-        if listed["rejected"].as_array().is_some_and(|entries| entries.len() == 2) {
-            return listed;
-        }
-        assert!(began.elapsed() < support::service::PATIENCE, "{listed}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let listed = async || api.get("/v1/rejected").await.ok();
+    until("two are rejected", async || listed().await["rejected"].as_array().is_some_and(|all| all.len() == 2)).await;
+    listed().await
 }
 
 /// The headers that endpoints are told of are sent.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use redis::Connection;
 use serde_json::json;
 
-use crate::chaos::bench::{LOOK, Parcel, check_arrivals, parcels, repeated, stream_of, workspaces};
+use crate::chaos::bench::{Parcel, check_arrivals, parcels, repeated, stream_of, workspaces};
 use support::endpoint::Receiver;
-use support::process::PATIENCE;
+use support::process::{PATIENCE, until};
 use support::redis_cluster::RedisCluster;
 use support::service::Service;
 
@@ -51,17 +51,13 @@ impl OnCluster {
     async fn check(&self, load: ClusterLoad, repeated_max: usize) {
         let acknowledged = load.finish();
         assert!(acknowledged.len() > WORKSPACES * MESSAGES / 2, "{} messages are replicated", acknowledged.len());
-        let began = Instant::now();
         let owed = || {
             (0..2)
                 .map(|shard| format!("outbound:{{{shard}}}:messages"))
                 .map(|key| self.cluster.call::<usize>(&key, &["XLEN", &key]))
                 .sum::<usize>()
         };
-        while owed() > 0 {
-            assert!(began.elapsed() < PATIENCE, "{} entries are still owed: {}", owed(), self.service.log());
-            tokio::time::sleep(LOOK).await;
-        }
+        until("nothing is owed", async || owed() == 0).await;
         let arrivals = self.receiver.arrivals();
         check_arrivals(&arrivals);
         let came: BTreeSet<String> = arrivals.iter().map(|one| one.message_id.clone()).collect();
@@ -100,9 +96,8 @@ impl ClusterLoad {
     }
 
     async fn until_sent(&self, n: usize) {
-        while self.sent.load(Ordering::SeqCst) < n && !self.thread.is_finished() {
-            tokio::time::sleep(LOOK).await;
-        }
+        let are_sent = async || self.sent.load(Ordering::SeqCst) >= n || self.thread.is_finished();
+        until("so many are sent", are_sent).await;
     }
 
     fn finish(self) -> BTreeSet<String> {
@@ -193,11 +188,7 @@ async fn a_primary_that_slept_and_wakes_up_as_a_replica_does_no_harm() {
     on.cluster.nodes[primary].pause();
     let others = on.cluster.nodes.iter().enumerate().filter(|(n, _)| *n != primary);
     let urls: Vec<String> = others.map(|(_, node)| node.url()).collect();
-    let began = Instant::now();
-    while !urls.iter().any(|url| serves(url, MOVED_SHARD)) {
-        assert!(began.elapsed() < PATIENCE, "no replica was promoted");
-        tokio::time::sleep(LOOK).await;
-    }
+    until("a replica is promoted", async || urls.iter().any(|url| serves(url, MOVED_SHARD))).await;
     load.until_sent(500).await;
     on.cluster.nodes[primary].resume();
     on.check(load, WORKSPACES * CHATS).await;

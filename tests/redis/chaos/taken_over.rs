@@ -5,10 +5,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use outbound::app::now;
-use outbound::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, ShardConnectionError, Step};
-use outbound::journal::redis::{Redis, RedisOptions, RedisTls};
+use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::EntryId;
 use serde_json::Value;
 
@@ -118,18 +117,7 @@ fn came(arrivals: &[Arrival]) -> BTreeSet<String> {
 }
 
 async fn other_process(chaos: &Chaos) -> Redis {
-    let options = RedisOptions {
-        tls: RedisTls::default(),
-        url: chaos.redis.url(),
-        prefix: "outbound".to_owned(),
-        shards: None,
-        allow_volatile: false,
-        durability: Durability::Memory,
-        compression: Compression::None,
-        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
-        clock: now,
-    };
-    Redis::connect(&options).await.unwrap()
+    Redis::connect(&RedisOptions::new(chaos.redis.url(), now)).await.unwrap()
 }
 
 /// Acquires the shard as soon as its lease has ended.

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outbound::app::now;
-use outbound::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal;
 use outbound::journal::codec;
 use outbound::journal::port::{Acquired, Batch, Holder, ShardConnection, Step, StoredEvent};
-use outbound::journal::redis::{Redis, RedisOptions, RedisTls};
+use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::Policy;
 use outbound::workspace::command::{Action, Answer, Command, NoAttempt, Save};
@@ -22,17 +21,7 @@ use outbound::workspace::view::WebhookView;
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
 pub(crate) fn options(url: &str) -> RedisOptions {
-    RedisOptions {
-        url: url.to_owned(),
-        prefix: "outbound".to_owned(),
-        shards: Some(1),
-        allow_volatile: false,
-        durability: Durability::Memory,
-        tls: RedisTls::default(),
-        compression: Compression::None,
-        transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
-        clock: now,
-    }
+    RedisOptions { shards: Some(1), ..RedisOptions::new(url, now) }
 }
 
 pub(crate) async fn journal(url: &str) -> Redis {

@@ -64,11 +64,8 @@ async fn another_primary_is_followed_when_the_first_one_has_failed() {
     let stored = || replica.call::<usize>(&["XLEN", "outbound:{0}:messages"]);
     until(|| stored() == 1).await;
     primary.kill();
-    let mut published = false;
-    while !published {
-        published = journal.publish(&acme, &message("after")).await.is_ok();
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    let publishes = async || journal.publish(&acme, &message("after")).await.is_ok();
+    support::process::until("the other one takes it", publishes).await;
     assert_eq!(stored(), 2);
     assert!(replica.call::<String>(&["INFO", "replication"]).contains("role:master"));
 }

@@ -47,6 +47,7 @@ async fn raced_takeovers_let_no_late_commit_in_while_redis_refuses_now_and_then(
             while !stop.load(Ordering::Relaxed) {
                 set(1);
                 set(0);
+                // The pace of the refusals, nothing that is waited for.
                 std::thread::sleep(Duration::from_micros(rand::random_range(0..1_000)));
             }
         }

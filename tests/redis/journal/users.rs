@@ -53,11 +53,8 @@ async fn the_service_needs_no_more_than_its_user_may_and_producers_only_append()
         api.until("acme", "it is sent", |webhook| webhook["last_attempt"]["message_id"] == id).await;
     }
     assert!(may(&mut producer, &["XADD", "outbound:{0}:messages", "*", "workspace", "acme", "message", "no JSON"]));
-    let mut rejected = json!({"rejected": []});
-    while rejected["rejected"] == json!([]) {
-        rejected = api.get("/v1/rejected").await.ok();
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    support::process::until("it is set aside", async || api.get("/v1/rejected").await.ok()["rejected"] != json!([]))
+        .await;
     assert_eq!(api.test("acme", None).await.ok()["attempt"]["outcome"], "delivered");
     api.call(reqwest::Method::POST, "/v1/workspaces/acme/repair", None).await.unwrap().ok();
     api.call(reqwest::Method::DELETE, "/v1/workspaces/acme", None).await.unwrap();
