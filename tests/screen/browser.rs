@@ -156,6 +156,15 @@ impl Browser {
         element.attr("id").await.unwrap().unwrap_or_default()
     }
 
+    /// Waits until the first such element says something, and not `before`.
+    pub(crate) async fn until_says_other(&self, css: &str, before: &str) {
+        let began = Instant::now();
+        while self.text(css).await.is_none_or(|said| said == before) {
+            assert!(began.elapsed() < PATIENCE, "waited in vain for another text than {before:?} in {css}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Waits until the first such element says `part`.
     pub(crate) async fn until_says(&self, css: &str, part: &str) -> String {
         let began = Instant::now();

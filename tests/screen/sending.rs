@@ -216,6 +216,8 @@ async fn the_screen_says_what_waits_and_why() {
     assert!(waits.contains("one chat is sent one at a time, and your URL takes "), "{waits}");
     let webhook = stage.api().webhook(WORKSPACE).await;
     assert_eq!((&webhook["waiting"]["count"], &webhook["waiting"]["at_least"]), (&json!(5), &json!(false)));
+    // Its age grows though nothing happens.
+    browser.until_says_other("#waiting", &waits).await;
     browser.shoot("waiting").await;
     stage.receiver.treat(WORKSPACE, |manner| manner.delay = Duration::ZERO);
     stage.receiver.release();

@@ -68,7 +68,7 @@ fn failed_test(webhook: &WebhookView) -> bool {
     webhook.last_attempt.as_ref().is_some_and(|last| last.trigger.is_asked_for() && last.outcome == OutcomeWord::Failed)
 }
 
-/// What waits for its turn, and why, where it does so for long enough to be noticed.
+/// What waits for its turn, and why.
 fn waits(waiting: &WaitingView, model: &Model<'_>) -> Markup {
     let since = model.now.since(waiting.oldest_at);
     let durations = model.attempts.iter().take(ATTEMPTS_JUDGED).map(|(_, attempt)| attempt.duration_ms);
@@ -76,23 +76,19 @@ fn waits(waiting: &WaitingView, model: &Model<'_>) -> Markup {
     durations.sort_unstable();
     let takes = durations.get(durations.len() / 2).copied().filter(|median| *median >= SLOW_MS);
     html! {
-        @if since >= WAITING_SHOWN {
-            p #waiting {
-                @if waiting.at_least { "At least " }
-                strong { (count(waiting.count, "message")) }
-                @if waiting.count == 1 { " waits, for " } @else { " wait, the oldest for " }
-                (parts::span(since))
-                @if let Some(takes) = takes {
-                    ": one chat is sent one at a time, and your URL takes " (parts::span(Duration::from_millis(takes.into())))
-                }
-                "."
+        p #waiting {
+            @if waiting.at_least { "At least " }
+            strong { (count(waiting.count, "message")) }
+            @if waiting.count == 1 { " waits, for " } @else { " wait, the oldest for " }
+            (parts::span(since))
+            @if let Some(takes) = takes {
+                ": one chat is sent one at a time, and your URL takes " (parts::span(Duration::from_millis(takes.into())))
             }
+            "."
         }
     }
 }
 
-/// What waits for less is on its way.
-const WAITING_SHOWN: Duration = Duration::from_secs(2);
 /// A URL that takes so many milliseconds is named as the reason why messages wait.
 const SLOW_MS: u32 = 500;
 /// Attempts that this is told by: the median of the last ones.

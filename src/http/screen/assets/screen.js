@@ -132,6 +132,14 @@ function show(latest) {
   // While one is read nothing moves below the reader's eyes: new ones are counted.
   if (list.querySelector("details[open]")) tell();
   else arrive();
+  age();
+}
+
+// How long messages have waited grows without an event that says so.
+let aging;
+function age() {
+  clearTimeout(aging);
+  if (document.getElementById("waiting") && !document.hidden) aging = setTimeout(refresh, 5 * PAUSE);
 }
 
 // New attempts that are not shown yet, newest first.
@@ -304,6 +312,7 @@ if (list) {
 if (main.dataset.live) {
   if (/[?&](saved|tested|sent|rotated)/.test(location.search)) window.history.replaceState(null, "", location.pathname + location.hash);
   listen();
+  age();
 }
 
 // A link to an attempt opens it.
