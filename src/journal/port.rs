@@ -245,15 +245,6 @@ pub trait Journal: Send + Sync + 'static {
     /// The store is away or full.
     async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError>;
 
-    /// Notes with which token key the node works, by a mark that tells nothing of the key. The answer is the last other
-    /// node that noted another one. A journal of one node has no other.
-    ///
-    /// # Errors
-    /// The store is away or full.
-    async fn note_token_key(&self, _node: &str, _mark: &str) -> Result<Option<String>, StoreError> {
-        Ok(None)
-    }
-
     /// Asks whether the store answers and takes new input.
     ///
     /// # Errors

@@ -6,10 +6,11 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `…:meta` | `format` (1), `shards`, `sealing-key/<id>` (1) for each key that seals something, `token-key`: a node and the mark of its token key |
+//! | `…:meta` | `format` (1), `shards`, `sealing-key/<id>` (1) for each key that seals something |
 //! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
 //! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
+//! | `…:{k}:durable` | 1: what a wait for durability writes |
 //! | `…:{k}:messages` | `workspace`, `message`, after a hand-over `origin` |
 //! | `…:{k}:commands` | `workspace`, `command` (JSON) |
 //! | `…:{k}:answers` | `command` (its entry id), `answer` (JSON) |
@@ -24,9 +25,9 @@
 //! # Ways in
 //! [`mod@acquire`] takes a shard and starts a [`shard_connection`] (commits, loads, in order) and an
 //! [`intake`] (reads). [`facade`] is what any node does for any workspace, [`rejected`] for what was
-//! set aside, [`walk`] for all workspaces at once; [`source`] hands the common input over, [`group`] other people's streams. [`compression`] is the compressed form of attempts. Each kind
-//! of work has connections of its own: answers come in the order of questions, so nothing may stand behind a
-//! blocking read.
+//! set aside, [`walk`] for all workspaces at once; [`source`] hands the common input over, [`group`] other
+//! people's streams. [`compression`] is the compressed form of attempts. Each kind of work has connections of its
+//! own: answers come in the order of questions, so nothing may stand behind a blocking read.
 
 mod acquire;
 mod answers;

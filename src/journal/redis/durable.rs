@@ -34,7 +34,7 @@ pub(super) enum Waited {
 pub(super) struct DurableWait(Option<mpsc::Sender<oneshot::Sender<()>>>);
 
 impl DurableWait {
-    /// `key` is one on the node, a hash to which the small write goes. Starts the task on the runtime of the caller.
+    /// `key` is one on the node, to which the small write goes and nothing else does. Starts the task on the runtime of the caller.
     pub(super) fn start(connector: Arc<Connector>, key: String, waited: Waited) -> Self {
         if waited == Waited::NotAtAll {
             return Self(None);
@@ -101,7 +101,7 @@ async fn reach(
     let Some(connection) = connection.as_mut() else { return Ok(false) };
     let limit = DURABLE_WAIT.as_millis().to_string();
     let mut both = redis::pipe();
-    both.cmd("HSET").arg(key).arg("waited").arg("1");
+    both.cmd("SET").arg(key).arg("1");
     match waited {
         Waited::Log => both.cmd("WAITAOF").arg(1).arg(0).arg(limit),
         Waited::Replica | Waited::NotAtAll => both.cmd("WAIT").arg(1).arg(limit),

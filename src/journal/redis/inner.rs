@@ -61,7 +61,7 @@ impl RedisInner {
 
     /// Where a caller waits until what it wrote to a shard is as durable as was asked for.
     pub(super) fn durable_wait(&self, shard: u16) -> DurableWait {
-        let key = self.keys.shard(shard).owner();
+        let key = self.keys.shard(shard).durable();
         let name = if self.connector.is_cluster() { key.clone() } else { String::new() };
         let new = || DurableWait::start(Arc::clone(&self.connector), key, self.waited);
         self.durable_waits.lock().entry(name).or_insert_with(new).clone()

@@ -95,6 +95,11 @@ impl ShardKeys {
         self.name("owner")
     }
 
+    /// What a wait for durability writes. Not the owner: its transactions would be aborted by every such write.
+    pub(super) fn durable(&self) -> String {
+        self.name("durable")
+    }
+
     pub(super) fn sources(&self) -> String {
         self.name("sources")
     }

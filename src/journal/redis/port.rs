@@ -45,14 +45,14 @@ impl Journal for Redis {
             compression: inner.compression,
             transaction_attempts_min: inner.transaction_attempts_min,
         };
-        let owner = keys.owner();
+        let durable = keys.durable();
         let plain = Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease));
         let connection: Box<dyn ShardConnection> = match inner.waited {
             Waited::NotAtAll => plain,
             // Its own, on the runtime that it is on.
             waited => Box::new(DurableConnection {
                 inner: plain,
-                wait: DurableWait::start(Arc::clone(&inner.connector), owner, waited),
+                wait: DurableWait::start(Arc::clone(&inner.connector), durable, waited),
             }),
         };
         Ok(Acquired {
@@ -177,11 +177,6 @@ impl Journal for Redis {
     async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
         let noted = walk::note_sealing_key(&self.inner, id, seals).await;
         noted.map_err(|error| error::store_error("noting which key seals", error))
-    }
-
-    async fn note_token_key(&self, node: &str, mark: &str) -> Result<Option<String>, StoreError> {
-        let other = walk::note_token_key(&self.inner, node, mark).await;
-        other.map_err(|error| error::store_error("noting the token key", error))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! What belongs to no shard alone: which workspaces there are, which keys seal something, and which key signs tokens.
+//! What belongs to no shard alone: which workspaces there are, and which keys seal something.
 
 use redis::{Cmd, RedisError};
 
@@ -12,8 +12,6 @@ use crate::message::WorkspaceId;
 
 /// Keys that Redis looks at for one page.
 const LOOKED_AT: usize = 1_000;
-/// The field of the meta key with the node that noted its token key last, and that key's mark.
-const TOKEN_KEY: &str = "token-key";
 /// What the fields of the meta key begin with that name keys.
 const SEALING_KEY: &str = "sealing-key/";
 
@@ -59,18 +57,6 @@ pub(super) async fn note_sealing_key(inner: &RedisInner, id: &str, seals: bool) 
     let field = format!("{SEALING_KEY}{id}");
     let noted = if seals { meta(inner, "HSET", &[&field, "1"]).await } else { meta(inner, "HDEL", &[&field]).await };
     reply::number(noted?).map(drop).map_err(|_| unexpected("no number of fields"))
-}
-
-/// Notes a node's token key; answers with the node that noted another one before.
-pub(super) async fn note_token_key(inner: &RedisInner, node: &str, mark: &str) -> Result<Option<String>, RedisError> {
-    let noted = reply::bytes(meta(inner, "HGET", &[TOKEN_KEY]).await?)?;
-    let noted = noted.map(|noted| String::from_utf8_lossy(&noted).into_owned()).unwrap_or_default();
-    let (other, other_mark) = noted.split_once('/').unwrap_or_default();
-    if (other, other_mark) != (node, mark) {
-        meta(inner, "HSET", &[TOKEN_KEY, &format!("{node}/{mark}")]).await?;
-    }
-    let differs = !other.is_empty() && other != node && other_mark != mark;
-    Ok(differs.then(|| other.to_owned()))
 }
 
 async fn meta(inner: &RedisInner, command: &str, arguments: &[&str]) -> Result<redis::Value, RedisError> {
