@@ -161,7 +161,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain:
         watch(Arc::clone(&journal), Arc::clone(&rejections))
     }));
     let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
-    let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout, options.clock);
+    let sharer = Sharer::new(options.journal, options.node, hosts, board, options.deliver.timeout);
     let end = sharer.run(drain).await;
     hand_overs.iter().for_each(|hand_over| hand_over.abort());
     futures_util::future::join_all(sources.iter().map(|source| release(&*journal, source, &node))).await;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, Context as ActixContext, Handler, SpawnHandle};
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -64,12 +65,21 @@ pub(super) struct ShardActor {
     shared: Rc<SharedShard>,
     tools: Tools,
     held: Option<HeldShard>,
+    acquiring: Option<Acquiring>,
+    /// What an acquisition that was cancelled got all the same.
+    leftover: Option<Box<dyn ShardConnection>>,
     /// Names the acquisition: answers of an earlier one are ignored.
     epoch: u64,
     timer: Option<(SpawnHandle, Instant)>,
     /// Signals that the shard is released; dropped without a signal when the actor crashes.
     released: Option<oneshot::Sender<()>>,
     status: ShardStatus,
+}
+
+/// An acquisition under way. Dropping `cancel` ends its pause; what was asked of the store is still answered.
+struct Acquiring {
+    task: JoinHandle<()>,
+    cancel: oneshot::Sender<()>,
 }
 
 struct HeldShard {
@@ -91,6 +101,8 @@ impl ShardActor {
             shared: SharedShard::new(core, context, Rc::clone(courier), shard),
             tools,
             held: None,
+            acquiring: None,
+            leftover: None,
             epoch: 0,
             timer: None,
             released: Some(released),
@@ -101,13 +113,14 @@ impl ShardActor {
     fn take(&mut self, mail: ToShard, now: Instant, ctx: &mut ActixContext<Self>) {
         match mail {
             ToShard::Store(epoch, answer) if epoch == self.epoch => self.take_answer(answer, now, ctx),
-            ToShard::Store(..) => {}
+            ToShard::Store(_, answer) => self.take_late_answer(answer),
             ToShard::Work => self.shared.begin_work(),
             ToShard::Broken => {}
             ToShard::MailSent(workspace, mail, result) => self.shared.core().mail_sent(&workspace, mail, result, now),
             ToShard::Tick => self.shared.core().tick(now),
             ToShard::Drain => self.shared.core().drain(),
             ToShard::GiveUp => self.shared.core().give_up(),
+            ToShard::Released if self.leftover.is_some() => self.release(ctx),
             ToShard::Released => self.end(ctx),
         }
     }
@@ -130,6 +143,15 @@ impl ShardActor {
                 self.show(ShardStatus::Waiting(error.to_string()));
                 self.shared.core().line_failed(&error, now);
             }
+        }
+    }
+
+    /// Of an earlier acquisition. A lease that came after the shard was given up is given back, too.
+    fn take_late_answer(&mut self, answer: StoreAnswer) {
+        if let StoreAnswer::Acquired(result) = answer
+            && let Ok((acquired, _)) = *result
+        {
+            self.leftover = Some(acquired.connection);
         }
     }
 
@@ -233,17 +255,22 @@ impl ShardActor {
         }
     }
 
-    fn acquire(&self, after: Duration, attempted: Vec<EntryId>, ctx: &ActixContext<Self>) {
+    fn acquire(&mut self, after: Duration, attempted: Vec<EntryId>, ctx: &ActixContext<Self>) {
         let (shard, epoch) = (ctx.address(), self.epoch);
         let journal = Arc::clone(&self.tools.journal);
         let holder = self.tools.holder.clone();
         let number = self.tools.shard;
-        actix_rt::spawn(async move {
-            tokio::time::sleep(after).await;
+        let (cancel, cancelled) = oneshot::channel();
+        let task = actix_rt::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(after) => {}
+                _ = cancelled => return,
+            }
             let result = caught(acquire(&*journal, number, &holder, attempted)).await;
             let result = result.unwrap_or_else(|| Err(AcquireError::Store(acquiring_failed(number))));
             shard.do_send(ToShard::Store(epoch, StoreAnswer::Acquired(Box::new(result))));
         });
+        self.acquiring = Some(Acquiring { task, cancel });
     }
 
     /// Sends a request; its response comes back as [`ToShard::Store`].
@@ -280,12 +307,20 @@ impl ShardActor {
 
     fn release(&mut self, ctx: &ActixContext<Self>) {
         let shard = ctx.address();
-        let held = self.held.take();
+        let connection = self.held.take().map(|held| held.connection).or(self.leftover.take());
+        let acquiring = self.acquiring.take();
         self.epoch += 1;
         actix_rt::spawn(async move {
-            if let Some(held) = held {
+            if let Some(Acquiring { mut task, cancel }) = acquiring {
+                drop(cancel);
+                // Its answer, if it has one, comes before `Released`.
+                if tokio::time::timeout(RELEASE_TIMEOUT, &mut task).await.is_err() {
+                    task.abort();
+                }
+            }
+            if let Some(connection) = connection {
                 // If this fails, the lease expires by itself.
-                drop(tokio::time::timeout(RELEASE_TIMEOUT, held.connection.release()).await);
+                drop(tokio::time::timeout(RELEASE_TIMEOUT, connection.release()).await);
             }
             shard.do_send(ToShard::Released);
         });

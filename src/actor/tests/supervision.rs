@@ -1,7 +1,7 @@
 //! Tasks of a shard that panic: the shard goes on, and nothing is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -70,6 +70,22 @@ async fn the_watches_of_a_node_that_panic_begin_again() {
     until("the watches go on", went_on).await;
 }
 
+/// The node that takes the shard next must not wait until a lease of nobody ends.
+#[tokio::test]
+async fn a_lease_that_comes_while_its_shard_is_given_up_is_given_back() {
+    let faults = Arc::new(Faults::default());
+    faults.late.store(true, Ordering::Relaxed);
+    let mut bench = bench(&faults).await;
+    until("the leases are taken", async || faults.acquired.load(Ordering::Relaxed) == 2).await;
+    let drain = bench.handle.take().unwrap().drain();
+    let answer = async {
+        until("the shards are given up", async || faults.asked_to_end.load(Ordering::Relaxed)).await;
+        faults.late.store(false, Ordering::Relaxed);
+    };
+    tokio::join!(drain, answer);
+    assert_eq!(faults.released.load(Ordering::Relaxed), 2);
+}
+
 async fn bench(faults: &Arc<Faults>) -> Bench {
     let faults = Arc::clone(faults);
     Bench::with(|options| {
@@ -93,6 +109,12 @@ struct Faults {
     counted: AtomicBool,
     /// A hand-over was asked for that did not panic.
     handed_over: AtomicBool,
+    /// Acquisitions are answered only when this is over.
+    late: AtomicBool,
+    acquired: AtomicUsize,
+    released: AtomicUsize,
+    /// A node said that it ends.
+    asked_to_end: AtomicBool,
 }
 
 fn strike(fault: &AtomicBool) {
@@ -114,6 +136,10 @@ impl Journal for Panicking {
     async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {
         strike(&self.faults.acquire);
         let acquired = self.inner.acquire(shard, holder).await?;
+        self.faults.acquired.fetch_add(1, Ordering::Relaxed);
+        while self.faults.late.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(1)).await; // Until the test says so.
+        }
         let faults = Arc::clone(&self.faults);
         let connection = Box::new(PanickingConnection { inner: acquired.connection, faults: Arc::clone(&faults) });
         let intake = Box::new(PanickingIntake { inner: acquired.intake, faults });
@@ -189,6 +215,7 @@ impl Journal for Panicking {
     }
 
     async fn register(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
+        self.faults.asked_to_end.fetch_or(node.leaving, Ordering::Relaxed);
         self.inner.register(node).await
     }
 
@@ -231,6 +258,9 @@ struct PanickingConnection {
 
 impl ShardConnection for PanickingConnection {
     fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, ShardConnectionError>> {
+        if matches!(request, ShardRequest::Release) {
+            self.faults.released.fetch_add(1, Ordering::Relaxed);
+        }
         let (faults, response) = (Arc::clone(&self.faults), self.inner.send(request));
         async move {
             strike(&faults.send);

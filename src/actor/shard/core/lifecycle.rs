@@ -112,6 +112,8 @@ impl ShardCore {
         self.reset(now);
         if matches!(error, ShardConnectionError::Fenced { .. }) {
             self.book.clear();
+            // Another node makes them, and what stands in their slots next is not what they were begun for.
+            self.actions.retain(|action| !matches!(action, ShardAction::Post(..)));
         }
         if draining {
             return self.give_up();
