@@ -130,6 +130,8 @@ async fn whatever_happened_to_its_keys_a_workspace_is_repaired_and_its_shard_goe
         assert_ne!(repaired["lost"], json!([]), "{damage}");
         bench.api().read("acme", "attempts/log").await.ok();
         bench.api().read("acme", "history").await.ok();
+        let listed = bench.api().get("/v1/workspaces").await.ok();
+        assert_eq!(listed["workspaces"][0]["status"], repaired["webhook"]["status"], "{damage}: {listed}");
         if repaired["webhook"]["status"] == "not_configured" {
             bench.save("acme", json!({})).await;
         }

@@ -109,7 +109,7 @@ impl ShardCore {
         } else {
             warn!(%workspace, lost = lost.join("; "), "A workspace was repaired: what could be read of it is kept.");
             state.drop_owed_mails((self.clock)(), "the workspace was repaired before the mail was sent");
-            Step { attempts, history, last_skipped: newest, ..anew(workspace, &state) }
+            Step { listed: Some(state.status()), attempts, history, last_skipped: newest, ..anew(workspace, &state) }
         };
         let webhook = Box::new(WebhookView::new(workspace, &state, policy));
         Step { answers: vec![(id, Answer::Repaired { webhook, lost })], ..step }

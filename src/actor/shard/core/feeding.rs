@@ -28,7 +28,7 @@ impl ShardCore {
             Some(Behind::Strays) => warn!(
                 shard = self.identity.shard,
                 rewinds = self.intake.rewinds,
-                "HeldEntries lie behind the cursor; the stream is read again from its start."
+                "Entries lie behind the cursor; the stream is read again from its start."
             ),
             Some(_) => debug!(
                 shard = self.identity.shard,

@@ -149,6 +149,7 @@ impl WorkspaceCore {
         };
         let started = self.apply(vec![Event::TestStarted(Box::new(TestStarted { command: id, attempt }))]);
         step.snapshot = started.snapshot;
+        step.listed = started.listed.or(step.listed);
         self.test.stage = TestStage::Started { id, trigger, expires_at: command.expires_at, durable: false, item };
         entries.commit_test_start(step, id);
     }
