@@ -17,7 +17,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
-use tracing::{debug, info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
@@ -178,7 +178,6 @@ impl App {
             ..record(&config, journal.shards(), node, address)?
         };
         config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys).await?;
-        tell_token_keys(&*journal, node, &access.key.mark()).await;
         let shares = DescriptorShares::of(config.descriptors, journal.shards());
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
@@ -311,20 +310,6 @@ fn test_mails(mailer: Mailer) -> SendTestMail {
         };
         sent.boxed()
     })
-}
-
-/// Warns where another node signs tokens with another key. That it cannot be told keeps nobody from starting.
-async fn tell_token_keys(journal: &dyn Journal, node: &str, mark: &str) {
-    match journal.note_token_key(node, mark).await {
-        Ok(Some(other)) => warn!(
-            node,
-            other,
-            "The nodes {node} and {other} have different token keys: what one of them made opens nothing at the other. \
-             Give both the same OUTBOUND_TOKEN_KEY."
-        ),
-        Ok(None) => {}
-        Err(error) => debug!(error = &error as &dyn std::error::Error, "The token key is not noted."),
-    }
 }
 
 /// The mailer that the configuration asks for.

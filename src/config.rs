@@ -140,8 +140,6 @@ pub const NODE_SHOWN_FOR: Duration = Duration::from_secs(60);
 pub const NODES_BLIND_AFTER: Duration = Duration::from_secs(1);
 /// A shard that was given away and that nobody took for so long keeps no other one from moving.
 pub const MOVE_MAX: Duration = Duration::from_secs(5);
-/// A machine's clock that differs by more from the store's is told: less than what endpoints accept in signatures.
-pub const CLOCK_OFF_MAX: Duration = Duration::from_secs(30);
 /// How long a node that ends waits for the store when it says so.
 pub const WITHDRAW_MAX: Duration = Duration::from_secs(1);
 

@@ -1,21 +1,20 @@
 //! What operators get wrong with several nodes and no node can put right: found in what each tells of itself.
 
 use super::roster::View;
-use crate::config::CLOCK_OFF_MAX;
 use crate::journal::port::{NodeRecord, NodesReading};
-use crate::workspace::time::Time;
 
-/// One sentence for each thing that is wrong between this node and the others, and with its clock.
-pub(super) fn mistakes(me: &NodeRecord, view: &View, reading: &NodesReading, now: Time) -> Vec<String> {
-    let mut told: Vec<String> = clock(reading.at, now).into_iter().collect();
+/// One sentence for each thing that is wrong between this node and the others.
+pub(super) fn mistakes(me: &NodeRecord, view: &View, reading: &NodesReading) -> Vec<String> {
+    let mut told = Vec::new();
     let others = reading.nodes.iter().map(|seen| &seen.record);
     for other in others.filter(|other| other.id != me.id && view.is_member(&other.id)) {
         let (node, address) = (&other.id, &other.address);
         let known = !me.token_key.is_empty() && !other.token_key.is_empty();
         if known && me.token_key != other.token_key {
             told.push(format!(
-                "node {node} at {address} signs workspace tokens with another key, so each refuses the other's: give all \
-                 nodes the same OUTBOUND_TOKEN_KEY"
+                "the nodes {} and {node} at {address} sign workspace tokens with different keys, so each refuses the \
+                 other's: give all nodes the same OUTBOUND_TOKEN_KEY",
+                me.id
             ));
         }
         let opens = |opener: &NodeRecord, sealer: &NodeRecord| {
@@ -31,23 +30,12 @@ pub(super) fn mistakes(me: &NodeRecord, view: &View, reading: &NodesReading, now
     told
 }
 
-fn clock(store: Time, now: Time) -> Option<String> {
-    let (ahead, behind) = (now.since(store), store.since(now));
-    let (off, how) = if behind.is_zero() { (ahead, "ahead of") } else { (behind, "behind") };
-    let minutes = (off.as_secs() + 30) / 60;
-    (off > CLOCK_OFF_MAX).then(|| {
-        format!(
-            "this machine's clock is about {minutes} min {how} the store's: signatures, logged times and how long a \
-             save waits go by it; set it, for example by NTP"
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::actor::nodes::roster::Member;
     use crate::journal::port::SeenNode;
+    use crate::workspace::time::Time;
 
     const NOW: Time = Time::from_unix_ms(1_769_860_800_000);
 
@@ -61,12 +49,12 @@ mod tests {
         }
     }
 
-    fn told(me: &NodeRecord, other: &NodeRecord, at: Time, is_there: bool) -> Vec<String> {
+    fn told(me: &NodeRecord, other: &NodeRecord, is_there: bool) -> Vec<String> {
         let seen = |record: &NodeRecord| SeenNode { record: record.clone(), began: NOW, seen: NOW };
-        let reading = NodesReading { at, nodes: vec![seen(me), seen(other)], ..NodesReading::default() };
+        let reading = NodesReading { at: NOW, nodes: vec![seen(me), seen(other)], ..NodesReading::default() };
         let member = Member { id: other.id.clone(), static_shards: None, leaving: false };
         let members = if is_there { vec![member] } else { Vec::new() };
-        mistakes(me, &View { members, holders: Vec::new(), exclusive: false }, &reading, NOW)
+        mistakes(me, &View { members, holders: Vec::new(), exclusive: false }, &reading)
     }
 
     #[test]
@@ -85,21 +73,9 @@ mod tests {
             // A program that does not tell it yet.
             (node("b", "", &["k1:x"]), 0, ""),
         ] {
-            let found = told(&me, &other, NOW, true);
+            let found = told(&me, &other, true);
             assert!(found.len() == count && (word.is_empty() || found.last().unwrap().contains(word)), "{found:?}");
-            assert_eq!(told(&me, &other, NOW, false), Vec::<String>::new(), "who is gone is not told of");
-        }
-    }
-
-    #[test]
-    fn a_clock_that_is_off_is_told_in_minutes() {
-        let me = node("a", "", &[]);
-        for (ms, words) in
-            [(0, ""), (29_000, ""), (-29_000, ""), (3_600_000, "60 min behind"), (-3_600_000, "60 min ahead of")]
-        {
-            let found = told(&me, &me, Time::from_unix_ms(NOW.unix_ms() + ms), true);
-            assert_eq!(found.len(), usize::from(!words.is_empty()), "{found:?}");
-            assert!(found.iter().all(|one| one.contains(words)), "{found:?}");
+            assert_eq!(told(&me, &other, false), Vec::<String>::new(), "who is gone is not told of");
         }
     }
 }

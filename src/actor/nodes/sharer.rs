@@ -23,7 +23,6 @@ use crate::config::{
     DRAIN_EXTRA, NODE_GONE_AFTER, NODE_WRITTEN_EVERY, NODES_LOOK_EVERY, NODES_LOOK_SOON, WITHDRAW_MAX,
 };
 use crate::journal::port::{Journal, NodeRecord, NodesReading};
-use crate::workspace::time::Clock;
 
 /// See the module.
 pub(in crate::actor) struct Sharer {
@@ -35,7 +34,6 @@ pub(in crate::actor) struct Sharer {
     roster: Roster,
     sharing: Sharing,
     board: Arc<Board>,
-    clock: Clock,
     /// How long a shard that is given away may take: an attempt's deadline and a little more.
     patience: Duration,
     /// When another process with this node's id was last seen to write its record.
@@ -71,7 +69,6 @@ impl Sharer {
         hosts: Vec<Addr<ShardHost>>,
         board: Arc<Board>,
         timeout: Duration,
-        clock: Clock,
     ) -> Self {
         Self {
             sharing: Sharing::new(&record.id, record.static_shards.clone()),
@@ -81,7 +78,6 @@ impl Sharer {
             running: BTreeMap::new(),
             roster: Roster::default(),
             board,
-            clock,
             patience: timeout + DRAIN_EXTRA,
             twin_seen: None,
             is_known: false,
@@ -163,7 +159,7 @@ impl Sharer {
             }
         }
         let pause = if decision.moving { NODES_LOOK_SOON } else { NODES_LOOK_EVERY };
-        self.show(decision, mistakes(&self.record, &view, reading, (self.clock)()));
+        self.show(decision, mistakes(&self.record, &view, reading));
         Some(pause)
     }
 

@@ -26,8 +26,8 @@ use crate::workspace::access::AccessRecord;
 /// The longest token that is looked at, in bytes: more than the longest that we make.
 const TOKEN_BYTES_MAX: usize = 2_048;
 
-/// Bytes of a key's print: enough to tell keys apart.
-const KEY_PRINT_BYTES: usize = 8;
+/// Characters of a key's print: enough to tell keys apart.
+const KEY_PRINT_MAX: usize = 16;
 
 /// What workspace tokens and sessions are signed with.
 #[derive(Clone)]
@@ -63,15 +63,7 @@ impl TokenKey {
     /// A print of the key: two nodes with one key have one print, and no key can be found from it.
     #[must_use]
     pub fn print(&self) -> String {
-        let mut mac = self.keyed.clone();
-        mac.update(b"the print of a token key");
-        mac.finalize().into_bytes().iter().take(KEY_PRINT_BYTES).map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// Tells it from other keys, and nothing else of it.
-    #[must_use]
-    pub fn mark(&self) -> String {
-        self.seal("mark", b"").chars().take(16).collect()
+        self.seal("print", b"").chars().take(KEY_PRINT_MAX).collect()
     }
 
     /// Writes and signs a token.

@@ -49,7 +49,10 @@ async fn nodes_with_other_keys_are_told_and_work_on() {
             status == 200 && told.contains("OUTBOUND_TOKEN_KEY") && told.contains("OUTBOUND_SECRET_KEY")
         })
         .await;
-        assert_eq!(nodes.nodes[node].log().matches("same OUTBOUND_SECRET_KEY").count(), 1);
+        let log = nodes.nodes[node].log();
+        assert_eq!(log.matches("same OUTBOUND_SECRET_KEY").count(), 1);
+        let both = format!("the nodes {} and {} at ", nodes.id(node), nodes.id(1 - node));
+        assert_eq!(log.matches(&both).count(), 1, "{both} in {log}");
     }
     until("they share the shards all the same", async || {
         nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8
