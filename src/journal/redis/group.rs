@@ -24,10 +24,9 @@ use super::error::unexpected;
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
-use super::source::{Handed, destination, hand_to_shard, origin_field};
+use super::source::{Handed, hand_to_shard, judged};
 use crate::config::{HAND_OVER_MAX, JsonPointer, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
 use crate::journal::port::{Holder, RawEntry};
-use crate::journal::rejected::rejected_fields;
 use crate::message::EntryId;
 
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
@@ -184,21 +183,10 @@ async fn acknowledge(
 fn by_shard(inner: &RedisInner, source: &str, form: &SourceForm, entries: &[RawEntry]) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| !entry.fields.is_empty()) {
-        let (mut ours, wrong) = as_ours(form, entry);
-        let origin = origin_field(source, entry.id);
-        let (shard, how, fields) = match (destination(&ours), wrong) {
-            (Ok(workspace), None) => {
-                ours.fields.push(origin);
-                (workspace.shard(inner.shards), "append", ours.fields)
-            }
-            (workspace, wrong) => {
-                let shard = workspace.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
-                let reason = wrong.or(workspace.err()).unwrap_or_default();
-                ours.fields.insert(0, origin);
-                (shard, "reject", rejected_fields(&ours, &reason, (inner.clock)()))
-            }
-        };
-        shards.entry(shard).or_default().push(Handed { id: entry.id, how, fields });
+        let (ours, wrong) = as_ours(form, entry);
+        let bytes = ours.bytes();
+        let (shard, handed) = judged(inner, source, ours, bytes, wrong);
+        shards.entry(shard).or_default().push(handed);
     }
     shards
 }

@@ -126,35 +126,48 @@ impl Handed {
 
 fn by_shard(inner: &RedisInner, source: &str, entries: Vec<(RawEntry, Option<usize>)>) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
-    for (mut entry, cut) in entries {
-        let (id, bytes) = (entry.id, cut.unwrap_or(entry.bytes()));
-        let origin = origin_field(source, id);
-        let destination = destination(&entry);
-        let shard = destination.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
-        let (how, fields) = match too_large(bytes).or(destination.err()) {
-            None => {
-                entry.fields.push(origin);
-                ("append", entry.fields)
-            }
-            Some(reason) => {
-                let bytes = bytes + origin.0.len() + origin.1.len();
-                // First, so that it is kept however many fields there are.
-                entry.fields.insert(0, origin);
-                ("reject", rejected_fields_of(&entry, bytes, &reason, (inner.clock)()))
-            }
-        };
-        shards.entry(shard).or_default().push(Handed { id, how, fields });
+    for (entry, cut) in entries {
+        let bytes = cut.unwrap_or(entry.bytes());
+        let (shard, handed) = judged(inner, source, entry, bytes, too_large(bytes));
+        shards.entry(shard).or_default().push(handed);
     }
     shards
 }
 
+/// To which shard an entry of so many bytes goes, and how; `wrong` says what is wrong with it already.
+pub(super) fn judged(
+    inner: &RedisInner,
+    source: &str,
+    mut entry: RawEntry,
+    bytes: usize,
+    wrong: Option<String>,
+) -> (u16, Handed) {
+    let id = entry.id;
+    let origin = origin_field(source, id);
+    let destination = destination(&entry);
+    let shard = destination.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
+    let (how, fields) = match wrong.or(destination.err()) {
+        None => {
+            entry.fields.push(origin);
+            ("append", entry.fields)
+        }
+        Some(reason) => {
+            let bytes = bytes + origin.0.len() + origin.1.len();
+            // First, so that it is kept however many fields there are.
+            entry.fields.insert(0, origin);
+            ("reject", rejected_fields_of(&entry, bytes, &reason, (inner.clock)()))
+        }
+    };
+    (shard, Handed { id, how, fields })
+}
+
 /// Names where an entry came from.
-pub(super) fn origin_field(source: &str, id: EntryId) -> (Bytes, Bytes) {
+fn origin_field(source: &str, id: EntryId) -> (Bytes, Bytes) {
     (Bytes::from_static(b"origin"), Bytes::from(format!("{source}/{id}")))
 }
 
 /// The workspace that an entry names, or why it cannot be handed over.
-pub(super) fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
+fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
     if entry.fields.len() > HAND_OVER_FIELDS_MAX {
         return Err(format!("the entry has {} fields; at most {HAND_OVER_FIELDS_MAX} are taken", entry.fields.len()));
     }
