@@ -81,7 +81,10 @@ impl Callers {
                         Ok(response) if response.status().is_success() => {
                             answered.fetch_add(1, Ordering::SeqCst);
                         }
-                        Ok(response) => failed.lock().unwrap().push(response.status().to_string()),
+                        Ok(response) => {
+                            let said = format!("{} {}", response.status(), response.text().await.unwrap_or_default());
+                            failed.lock().unwrap().push(said);
+                        }
                         Err(error) => failed.lock().unwrap().push(format!("{error:?}")),
                     }
                     save = !save;
@@ -135,6 +138,8 @@ async fn behind_a_balancer_a_rolled_a_standing_by_and_a_killed_node_cost_no_requ
         assert_eq!(nodes.nodes[node].terminate().await.code(), Some(0));
         callers.until_more(20).await;
         nodes.nodes[node].launch().await;
+        // Who rolls nodes waits until the one before is back.
+        nodes.until_shared(&[0, 1]).await;
         callers.until_more(20).await;
     }
     assert_eq!(callers.failed(), Vec::<String>::new(), "rolled");

@@ -54,16 +54,18 @@ impl RedisCluster {
     /// still answers, and knows only what was before.
     pub fn cut_off(&self, primary: usize) {
         let id = |node: &RedisServer| node.call::<String>(&["CLUSTER", "MYID"]);
-        let (lost, replica) = (id(&self.nodes[primary]), &self.nodes[primary + PRIMARIES]);
-        for node in self.nodes.iter().filter(|node| id(node) != lost) {
-            let () = self.nodes[primary].call(&["CLUSTER", "FORGET", &id(node)]);
-            // A replica cannot forget whom it follows.
-            if node.port() != replica.port() {
-                let () = node.call(&["CLUSTER", "FORGET", &lost]);
-            }
-        }
+        let (lost, replica) = (&self.nodes[primary], &self.nodes[primary + PRIMARIES]);
+        let others = || self.nodes.iter().filter(|node| node.port() != lost.port() && node.port() != replica.port());
+        let forget = |node: &RedisServer, whom: &RedisServer| node.call::<()>(&["CLUSTER", "FORGET", &id(whom)]);
+        // Since 7.2 a node tells those that it knows whom it forgets, so nobody may know the lost one when it forgets them.
+        others().for_each(|node| forget(node, lost));
+        forget(lost, replica);
+        others().for_each(|node| forget(lost, node));
         let () = replica.call(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
-        let () = replica.call(&["CLUSTER", "FORGET", &lost]);
+        // A replica cannot forget whom it follows. It may have been told to meanwhile.
+        if replica.call::<String>(&["CLUSTER", "NODES"]).contains(&id(lost)) {
+            forget(replica, lost);
+        }
     }
 
     /// The index of the node that serves the key now, as it says itself.
