@@ -92,6 +92,9 @@ pub const WAITING_MIN: Duration = Duration::from_secs(1);
 /// How often a shard tells what waits in it: what is shown of it is at most two seconds old.
 pub const WAITING_TOLD_EVERY: Duration = Duration::from_secs(1);
 
+/// A shard that moves to a node which held all of its own counts as missing when it is not there after this.
+pub const MOVING_UNHELD_MAX: Duration = Duration::from_secs(2);
+
 /// How long the hand-over waits for the first entry: the lease is renewed in between.
 pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(1);
 /// The lease of a source's reader: short, for whoever follows repeats nothing.

@@ -11,7 +11,7 @@ use crate::actor::rejections::Rejections;
 use crate::actor::shard::ShardStatus;
 use crate::actor::store_watch::StoreCondition;
 use crate::actor::waiting_board::{WaitingBoard, WaitingWorkspaces};
-use crate::config::ShardSet;
+use crate::config::{MOVING_UNHELD_MAX, ShardSet};
 use crate::deliver::OUTAGE;
 use crate::journal::port::{NodeRecord, NodeRole};
 use crate::message::WorkspaceId;
@@ -30,7 +30,12 @@ struct Statuses {
     of_shards: Vec<Option<ShardStatus>>,
     standing: NodeStanding,
     leaving: bool,
+    /// What this node is to run was decided at least once.
+    was_decided: bool,
+    /// All that is assigned is held.
     all_held: bool,
+    /// Since when it is not; `None` while it is, and before it was for the first time.
+    moving_since: Option<Instant>,
     /// Since when attempts wait that our own system could not make.
     unable_since: Option<Instant>,
 }
@@ -83,7 +88,9 @@ impl Board {
             of_shards: vec![None; usize::from(shards)],
             standing: NodeStanding::default(),
             leaving: false,
+            was_decided: false,
             all_held: false,
+            moving_since: None,
             unable_since: None,
         });
         Self { statuses, rejections: Arc::default(), store: Arc::default(), waiting: WaitingBoard::default() }
@@ -133,6 +140,7 @@ impl Board {
         }
         let known = &statuses.standing.mistakes;
         standing.mistakes.iter().filter(|mistake| !known.contains(mistake)).for_each(|mistake| warn!("{mistake}"));
+        statuses.was_decided |= standing.decided;
         statuses.standing = standing;
         statuses.log_changes();
     }
@@ -154,10 +162,12 @@ impl Board {
         let mut reasons = Vec::new();
         if statuses.leaving {
             reasons.push("the service is stopping: it gives its shards away".to_owned());
-        } else if !standing.decided && statuses.held().is_empty() {
+        } else if !statuses.was_decided && statuses.held().is_empty() {
             reasons.push("which shards this node runs is not decided yet".to_owned());
         }
-        reasons.extend(statuses.missing());
+        if let Some(missing) = statuses.missing() {
+            if statuses.is_moving() { &mut notices } else { &mut reasons }.push(missing);
+        }
         if standing.shared_id {
             reasons.push("another process has this node's id: two processes share a data directory".to_owned());
         }
@@ -213,6 +223,13 @@ impl Statuses {
         Some(format!("of the {} assigned to this node {} not held: {why}", named(assigned), are(&missing)))
     }
 
+    /// Whether what is missing is on its way from another node: this one answers for it meanwhile.
+    fn is_moving(&self) -> bool {
+        let waits = |shard: u16| matches!(self.of_shards.get(usize::from(shard)), Some(Some(ShardStatus::Waiting(_))));
+        let since = self.moving_since.map(|since| since.elapsed());
+        since.is_some_and(|since| since < MOVING_UNHELD_MAX) && !self.standing.assigned.iter().any(waits)
+    }
+
     fn add_conditions(&self, reasons: &mut Vec<String>, notices: &mut Vec<String>) {
         let silent: ShardSet =
             self.counts().filter(|(_, counts)| counts.store_is_silent).map(|(shard, _)| shard).collect();
@@ -245,6 +262,11 @@ impl Statuses {
         let all_held = self.standing.decided && assigned.iter().all(|shard| self.is_held(shard));
         if all_held && !self.all_held {
             info!(shards = %assigned, "All shards that are assigned to this node are held.");
+        }
+        if all_held {
+            self.moving_since = None;
+        } else if self.all_held {
+            self.moving_since = Some(Instant::now());
         }
         self.all_held = all_held;
         self.log_inability();
@@ -319,6 +341,34 @@ mod tests {
         assert_eq!((report.assigned, report.held), (set("0-7"), set("0-6")));
         board.set(7, held());
         assert_eq!((board.report().reasons, board.report().notices), (Vec::new(), Vec::new()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_moves_from_node_to_node_keeps_none_from_being_ready_for_a_moment() {
+        let board = Board::new(16);
+        let standing =
+            |assigned: &str| NodeStanding { decided: true, assigned: set(assigned), ..NodeStanding::default() };
+        board.stand(standing("0-7"));
+        (0..8).for_each(|shard| board.set(shard, held()));
+        board.stand(NodeStanding { decided: false, ..standing("0-7") });
+        board.stand(standing("0-15"));
+        let moving = "of the shards 0-15 assigned to this node shards 8-15 are not held: it is about to be acquired";
+        assert_eq!((board.report().reasons, board.report().notices), (Vec::new(), vec![moving.to_owned()]));
+        board.set(8, Some(ShardStatus::Waiting("the store is away".to_owned())));
+        assert_eq!(board.report().reasons.len(), 1, "it cannot be acquired");
+        board.set(8, held());
+        tokio::time::advance(MOVING_UNHELD_MAX).await;
+        assert_eq!(board.report().reasons.len(), 1, "it takes too long");
+        (9..16).for_each(|shard| board.set(shard, held()));
+        assert_eq!((board.report().reasons, board.report().notices), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn a_node_without_a_shard_stays_ready_while_the_others_change() {
+        let board = Board::new(16);
+        board.stand(NodeStanding { decided: true, ..NodeStanding::default() });
+        board.stand(NodeStanding::default());
+        assert_eq!(board.report().reasons, Vec::<String>::new());
     }
 
     #[test]
