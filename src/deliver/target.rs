@@ -13,6 +13,7 @@ use super::classify::EndpointName;
 use super::clock_check::DateDue;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
 use super::pool::{OriginPool, Pool};
+use crate::message::WorkspaceId;
 use crate::sign::{self, InvalidSecret, Secret};
 use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, ErrorKind, Header};
@@ -23,9 +24,10 @@ use crate::workspace::time::Time;
 /// What our requests call themselves.
 pub(super) const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
 
-/// The configured address with its secrets and headers.
+/// The address that a workspace configured, with its secrets and headers.
 #[derive(Debug)]
 pub struct Target {
+    workspace: WorkspaceId,
     url: Arc<str>,
     secrets: Vec<Confidential>,
     headers: CustomHeaders,
@@ -71,21 +73,26 @@ impl Target {
     /// `secrets` sign each request: the present one first, during a rotation the old one too. `headers` are the
     /// webhook's own.
     #[must_use]
-    pub fn new(url: Arc<str>, secrets: Vec<Confidential>, headers: CustomHeaders) -> Self {
-        Self { url, secrets, headers, template: OnceLock::new() }
+    pub fn new(workspace: WorkspaceId, url: Arc<str>, secrets: Vec<Confidential>, headers: CustomHeaders) -> Self {
+        Self { workspace, url, secrets, headers, template: OnceLock::new() }
     }
 
-    /// That of a webhook at `now`, none without a URL. `known` is returned if it is still the same.
+    /// That of the workspace's webhook at `now`, none without a URL. `known` is returned if it is still the same.
     #[must_use]
-    pub fn of(webhook: &Webhook, now: Time, known: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+    pub fn of(workspace: &WorkspaceId, webhook: &Webhook, now: Time, known: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let url = webhook.url.as_ref()?;
         let same = |known: &&Arc<Self>| {
             known.url == *url && known.secrets.iter().eq(webhook.secrets(now)) && known.headers == webhook.headers
         };
-        Some(known.filter(same).map_or_else(
-            || Arc::new(Self::new(Arc::clone(url), webhook.secrets(now).cloned().collect(), webhook.headers.clone())),
-            Arc::clone,
-        ))
+        let secrets = || webhook.secrets(now).cloned().collect();
+        let new = || Self::new(workspace.clone(), Arc::clone(url), secrets(), webhook.headers.clone());
+        Some(known.filter(same).map_or_else(|| Arc::new(new()), Arc::clone))
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn workspace(&self) -> &WorkspaceId {
+        &self.workspace
     }
 
     /// The URL as configured.
