@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName,
+    InvalidHeaderValue, USER_AGENT,
+};
 use hyper::{Method, Request, Uri};
 use url::{Position, Url};
 
@@ -156,12 +159,8 @@ impl RequestTemplate {
         timestamp: i64,
         body: &[u8],
     ) -> Result<(HeaderMap, Arc<[Header]>), Unsendable> {
-        let own = [
-            (sign::ID_HEADER, webhook_id.to_owned()),
-            (sign::TIMESTAMP_HEADER, timestamp.to_string()),
-            (sign::SIGNATURE_HEADER, sign::sign(&self.secrets, webhook_id, timestamp, body)),
-        ];
-        let set = FIXED.len() + own.len() + self.custom.len();
+        let signature = sign::sign(&self.secrets, webhook_id, timestamp, body);
+        let set = FIXED.len() + OWN.len() + self.custom.len();
         let mut headers = HeaderMap::with_capacity(set + IMPLIED);
         // Servers exist that look for it in the first line only.
         if let Ok(endpoint) = &self.endpoint {
@@ -169,15 +168,28 @@ impl RequestTemplate {
         }
         // What came encoded could not be read in the log.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut logged = Vec::with_capacity(set);
-        for (name, value) in FIXED {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            logged.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        for (name, _, value) in FIXED {
+            headers.insert(name, HeaderValue::from_static(value));
         }
-        for (name, value) in own {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
-            logged.push((Cow::Borrowed(name), Cow::Owned(value)));
+        let own = [HeaderValue::from_str(webhook_id)?, timestamp.into(), HeaderValue::from_str(&signature)?];
+        for (name, value) in OWN.into_iter().zip(own) {
+            headers.insert(name, value);
         }
+        let fixed = |(_, name, value): (_, &'static str, &'static str)| (Cow::Borrowed(name), Cow::Borrowed(value));
+        let own = |name, value| (Cow::Borrowed(name), Cow::Owned(value));
+        let [content_type, accept, user_agent] = FIXED.map(fixed);
+        let logged = [
+            content_type,
+            accept,
+            user_agent,
+            own(sign::ID_HEADER, webhook_id.to_owned()),
+            own(sign::TIMESTAMP_HEADER, itoa::Buffer::new().format(timestamp).to_owned()),
+            own(sign::SIGNATURE_HEADER, signature),
+        ];
+        if self.custom.is_empty() {
+            return Ok((headers, Arc::new(logged)));
+        }
+        let mut logged = Vec::from(logged);
         for (name, value) in &self.custom {
             headers.insert(name, value.clone());
             match logged.iter_mut().find(|(known, _)| *known == name.as_str()) {
@@ -191,8 +203,15 @@ impl RequestTemplate {
 
 /// `host`, `accept-encoding` and `content-length`, which are set without being logged.
 const IMPLIED: usize = 3;
-/// The headers that are the same in every request.
-const FIXED: [(&str, &str); 3] = [("content-type", "application/json"), ("accept", "*/*"), ("user-agent", AGENT)];
+/// The headers that are the same in every request, each with its name as text.
+const FIXED: [(HeaderName, &str, &str); 3] =
+    [(CONTENT_TYPE, "content-type", "application/json"), (ACCEPT, "accept", "*/*"), (USER_AGENT, "user-agent", AGENT)];
+/// Those that are of one request.
+const OWN: [HeaderName; 3] = [
+    HeaderName::from_static(sign::ID_HEADER),
+    HeaderName::from_static(sign::TIMESTAMP_HEADER),
+    HeaderName::from_static(sign::SIGNATURE_HEADER),
+];
 
 fn refused(invalid: &InvalidUrl) -> AttemptError {
     let kind = match invalid {
