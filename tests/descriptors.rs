@@ -31,8 +31,8 @@ async fn without_a_file_descriptor_nothing_is_attempted_and_with_one_it_is() {
     let limit = getrlimit(Resource::Nofile);
     for host in ["127.0.0.1", "localhost", "crm.example"] {
         let post = Post {
-            workspace: "acme".parse().unwrap(),
             to: Arc::new(Target::new(
+                "acme".parse().unwrap(),
                 format!("http://{host}:{}/", endpoint.address.port()).into(),
                 vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()],
                 outbound::workspace::headers::CustomHeaders::new(),

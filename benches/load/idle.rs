@@ -35,7 +35,7 @@ pub(crate) async fn measure(size: &Size) -> Report {
     let load = Load { workspaces: KNOWN * active, ..size.spread() };
     let mut bench = Bench::start();
     let mut redis = bench.connect();
-    let stored = Stored::made_by(&bench, &mut redis).await;
+    let stored = Stored::made_by(&bench, &mut redis, 0).await;
 
     progress::step("a start that knows no workspace");
     let without = resident(&bench.outbound(&[]).await.process);
@@ -90,18 +90,18 @@ fn resident(process: &Process) -> f64 {
 }
 
 /// What Redis holds of a workspace whose webhook was saved once, as the service wrote it.
-struct Stored {
+pub(crate) struct Stored {
     url: String,
     snapshot: String,
     saved: String,
 }
 
 impl Stored {
-    /// Saves the webhook of one and looks; the Redis is empty again afterwards.
-    async fn made_by(bench: &Bench, redis: &mut Connection) -> Self {
+    /// Saves the webhook of one, with so many custom headers, and looks; the Redis is empty again afterwards.
+    pub(crate) async fn made_by(bench: &Bench, redis: &mut Connection, headers: usize) -> Self {
         let url = bench.url("ok", 0, 1);
         let outbound = bench.outbound(&[]).await;
-        outbound.configure(std::iter::once((0, url.clone()))).await;
+        outbound.configure_with(std::iter::once((0, url.clone())), headers).await;
         drop(outbound);
         let snapshot: String = redis::cmd("GET").arg(key("snapshot", 0)).query(redis).expect("a snapshot");
         let history = redis::cmd("XRANGE").arg(key("journal", 0)).arg("-").arg("+").query(redis);
@@ -112,7 +112,7 @@ impl Stored {
     }
 
     /// Writes the same for workspaces 0 to `known`, each with its own URL.
-    fn copy(&self, bench: &Bench, redis: &mut Connection, known: usize, endpoints: usize) {
+    pub(crate) fn copy(&self, bench: &Bench, redis: &mut Connection, known: usize, endpoints: usize) {
         for first in (0..known).step_by(PIPELINE) {
             let mut pipeline = redis::pipe();
             for n in first..known.min(first + PIPELINE) {

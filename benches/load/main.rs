@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`commits`], [`peers`]), and what is shown of
+//! [`common`], [`commits`], [`growth`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -39,6 +39,7 @@ mod embedded;
 mod bytes;
 mod common;
 mod commits;
+mod growth;
 mod peers;
 
 mod report;
@@ -76,7 +77,11 @@ struct Arguments {
     /// Draw the rates into this file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Put the table into this page, between the lines `<!-- load bench: begin -->` and `… end -->`
+    /// Draw what growing costs into this file
+    #[arg(long, value_name = "FILE")]
+    growth_svg: Option<PathBuf>,
+    /// Put the tables into this page: between the lines `<!-- load bench: begin -->` and `… end -->`, that of growth
+    /// between `<!-- load bench growth: begin -->` and `… end -->`. One of which nothing was measured stays as it is
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     /// Put the rates and the picture into this page, between `<!-- load bench summary: begin -->` and `… end -->`
@@ -90,8 +95,9 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-All scenarios with the default settings take about 20 minutes on two cores that have nothing else
-to do, and 4 GB of memory and 5 GB of disk. All of it happens on this machine and is removed
+All scenarios but growth take, with the default settings, about 20 minutes on two cores that have nothing
+else to do, and 4 GB of memory and 5 GB of disk. Growth measures 29 steps three times each and takes longer
+than all others together. All of it happens on this machine and is removed
 afterwards. A message that is not accounted for (delivered, failed, skipped or rejected) makes the
 bench fail; a target that is missed does not.
 
@@ -103,7 +109,8 @@ Examples:
   cargo bench --bench load
   cargo bench --bench load -- --scenario spread --scenario hot --pairs 9
   cargo bench --bench load -- --json --seconds 2 > load.jsonl
-  cargo bench --bench load -- --svg benches/load.svg --markdown src/docs/performance.md --summary README.md";
+  cargo bench --bench load -- --svg benches/load.svg --growth-svg benches/growth.svg --markdown src/docs/performance.md \\
+    --summary README.md";
 
 /// What a process of the bench's own does.
 #[derive(Debug, Subcommand)]
@@ -130,7 +137,12 @@ fn measure(arguments: &Arguments) -> ExitCode {
     tempfile::env::override_temp_dir(Path::new(env!("CARGO_TARGET_TMPDIR"))).ok();
     let size = match arguments.tiny {
         true => Size::TINY,
-        false => Size { seconds: arguments.seconds, pairs: arguments.pairs as usize, workspaces: Size::WORKSPACES },
+        false => Size {
+            seconds: arguments.seconds,
+            pairs: arguments.pairs as usize,
+            workspaces: Size::WORKSPACES,
+            steps: usize::MAX,
+        },
     };
     let chosen = if arguments.scenario.is_empty() { Scenario::all() } else { arguments.scenario.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -147,6 +159,9 @@ fn measure(arguments: &Arguments) -> ExitCode {
     let machine = Machine::here();
     if !arguments.json {
         print!("{}", table::table(&reports, &machine));
+        for grown in reports.iter().filter(|report| !report.growth.is_empty()) {
+            print!("\n{}", growth::table(&grown.growth, &machine, None));
+        }
     }
     publish(arguments, &reports, &machine);
     let lost: Vec<_> = reports.iter().filter(|report| !report.accounted()).collect();
@@ -173,17 +188,21 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Bytes => bytes::measure(size).await,
         Scenario::Common => common::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
+        Scenario::Growth => growth::measure(size).await,
         Scenario::Peers => peers::measure(size).await,
     };
     Report { scenario: Some(name), ..report }
 }
 
-/// Writes the picture and the page that are asked for.
+/// Writes the pictures and the pages that are asked for.
 fn publish(arguments: &Arguments, reports: &[Report], machine: &Machine) {
     let write =
         |path: &Path, text: &str| std::fs::write(path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    let plot = arguments.svg.as_ref().zip(plot::plot(reports, machine));
-    if let Some((path, picture)) = &plot {
+    let (grown, others): (Vec<&Report>, Vec<&Report>) = reports.iter().partition(|report| !report.growth.is_empty());
+    let plot = arguments.svg.as_ref().zip(plot::plot(&others, machine));
+    let points = grown.first().map(|report| &*report.growth).unwrap_or_default();
+    let growth_plot = arguments.growth_svg.as_ref().zip(growth::plot(points, machine));
+    for (path, picture) in plot.iter().chain(&growth_plot) {
         write(path, picture);
     }
     let place = |path: &Path, place: &str, text: &str| {
@@ -192,10 +211,16 @@ fn publish(arguments: &Arguments, reports: &[Report], machine: &Machine) {
         write(path, &page.unwrap_or_else(|| panic!("{path:?} has no lines that mark the place of the {place}")));
     };
     if let Some(path) = &arguments.markdown {
-        place(path, table::TABLE, &table::markdown(reports, machine));
+        if !others.is_empty() {
+            place(path, table::TABLE, &table::markdown(&others, machine));
+        }
+        if !points.is_empty() {
+            let plot = growth_plot.as_ref().map(|(plot, _)| table::as_seen_from(path, plot));
+            place(path, table::GROWTH, &growth::table(points, machine, plot.as_deref()));
+        }
     }
-    if let Some(path) = &arguments.summary {
+    if let Some(path) = arguments.summary.as_ref().filter(|_| !others.is_empty()) {
         let plot = plot.as_ref().and_then(|(path, _)| path.to_str());
-        place(path, table::SUMMARY, &table::summary(reports, machine, plot));
+        place(path, table::SUMMARY, &table::summary(&others, machine, plot));
     }
 }

@@ -22,10 +22,10 @@ text{font:13px system-ui,sans-serif;fill:#24292f}.small{font-size:11px;fill:#576
 .range{stroke:#e6edf3}}";
 
 /// `None` when no scenario has both rates.
-pub(crate) fn plot(reports: &[Report], machine: &Machine) -> Option<String> {
+pub(crate) fn plot(reports: &[&Report], machine: &Machine) -> Option<String> {
     // Where messages come at a steady rate, the rate says nothing.
     let drained = reports.iter().filter(|report| report.p99_ms.is_none());
-    let both = |report: &Report| Some((report.scenario?, report.outbound_per_s?, report.bare_per_s?));
+    let both = |report: &&Report| Some((report.scenario?, report.outbound_per_s?, report.bare_per_s?));
     let rows: Vec<_> = drained.filter_map(both).collect();
     let most = rows.iter().map(|(_, ours, bare)| ours.max.max(bare.max)).reduce(f64::max)?;
     let scale = LONGEST / most;

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
+use super::growth::Point;
 use super::run::{Run, Tally};
 use super::scenario::Scenario;
 
@@ -55,6 +56,9 @@ pub(crate) struct Report {
     pub(crate) tally: Tally,
     #[serde(flatten, serialize_with = "targets")]
     pub(crate) targets: Vec<Target>,
+    /// What grows, step by step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) growth: Vec<Point>,
     /// What else the scenario measures, by name.
     #[serde(flatten)]
     pub(crate) more: Map<String, Value>,

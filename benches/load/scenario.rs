@@ -22,13 +22,15 @@ pub(crate) struct Size {
     pub(crate) pairs: usize,
     /// Workspaces, and endpoints.
     pub(crate) workspaces: usize,
+    /// Steps of what grows, at most.
+    pub(crate) steps: usize,
 }
 
 impl Size {
     /// Workspaces of a real measurement.
     pub(crate) const WORKSPACES: usize = 1_000;
     /// Everything runs, nothing is measured.
-    pub(crate) const TINY: Self = Self { seconds: 0.05, pairs: 1, workspaces: 50 };
+    pub(crate) const TINY: Self = Self { seconds: 0.05, pairs: 1, workspaces: 50, steps: 2 };
 
     /// Messages of a measurement: 100,000 at 5 seconds.
     pub(crate) fn backlog(&self) -> usize {
@@ -79,6 +81,8 @@ pub(crate) enum Scenario {
     Common,
     /// What Redis takes for a commit, by script and as a transaction, and nothing else
     Commits,
+    /// CPU a delivery and p99 while workspaces, messages, endpoints, chats or headers grow, one at a time
+    Growth,
     /// What a logged attempt costs in Redis, as JSON and as zstd; random words beside them
     Bytes,
     /// A BullMQ worker and an asyncio worker, beside the service; needs Node, npm and Python, so only when named

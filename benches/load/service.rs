@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use support::process::{PATIENCE, Process, outbound};
 use support::service::TOKEN;
 
@@ -51,18 +51,25 @@ impl Outbound {
 
     /// Saves the webhook of each workspace.
     pub(crate) async fn configure(&self, webhooks: impl Iterator<Item = (usize, String)>) {
-        self.save(webhooks, true).await;
+        self.save(webhooks, true, 0).await;
+    }
+
+    /// The same with so many custom headers each.
+    pub(crate) async fn configure_with(&self, webhooks: impl Iterator<Item = (usize, String)>, headers: usize) {
+        self.save(webhooks, true, headers).await;
     }
 
     /// Switches the webhook of each workspace off.
     pub(crate) async fn switch_off(&self, webhooks: impl Iterator<Item = (usize, String)>) {
-        self.save(webhooks, false).await;
+        self.save(webhooks, false, 0).await;
     }
 
-    async fn save(&self, webhooks: impl Iterator<Item = (usize, String)>, enabled: bool) {
+    async fn save(&self, webhooks: impl Iterator<Item = (usize, String)>, enabled: bool, headers: usize) {
         let client = client();
+        let headers: Map<String, Value> =
+            (0..headers).map(|n| (format!("x-growth-{n}"), format!("a value of header {n}").into())).collect();
         let saves = stream::iter(webhooks).map(|(workspace, url)| {
-            let body = json!({ "url": url, "enabled": enabled });
+            let body = json!({ "url": url, "enabled": enabled, "headers": headers });
             let call = client.put(self.webhook(workspace)).bearer_auth(TOKEN).json(&body);
             async move { call.send().await.and_then(reqwest::Response::error_for_status).expect("a saved webhook") }
         });

@@ -1,12 +1,14 @@
 //! The result for people: a table on a terminal, and one for a page.
 
 use std::fmt::Write as _;
+use std::path::{Component, Path};
 
 use super::report::{Machine, Report, Spread, Target, short};
 
 /// The places of a page that are the bench's, by the name in the two lines around each.
 pub(crate) const TABLE: &str = "load bench";
 pub(crate) const SUMMARY: &str = "load bench summary";
+pub(crate) const GROWTH: &str = "load bench growth";
 
 /// For a terminal.
 pub(crate) fn table(reports: &[Report], machine: &Machine) -> String {
@@ -30,7 +32,7 @@ pub(crate) fn table(reports: &[Report], machine: &Machine) -> String {
 
 /// For a page in Markdown: only the rates beside the bare loop. `plot` is the path of the picture as the page
 /// sees it.
-pub(crate) fn summary(reports: &[Report], machine: &Machine, plot: Option<&str>) -> String {
+pub(crate) fn summary(reports: &[&Report], machine: &Machine, plot: Option<&str>) -> String {
     let mut text = String::new();
     if let Some(plot) = plot {
         writeln!(text, "![Deliveries a second beside the bare loop]({plot})\n").expect("a string takes everything");
@@ -45,18 +47,26 @@ pub(crate) fn summary(reports: &[Report], machine: &Machine, plot: Option<&str>)
 }
 
 /// For a page in Markdown.
-pub(crate) fn markdown(reports: &[Report], machine: &Machine) -> String {
+pub(crate) fn markdown(reports: &[&Report], machine: &Machine) -> String {
     let mut text = String::new();
     writeln!(text, "| {} |\n|{}", HEAD.join(" | "), "---|".repeat(COLUMNS)).expect("a string takes everything");
-    for row in reports.iter().flat_map(lines) {
+    for row in reports.iter().flat_map(|report| lines(report)) {
         writeln!(text, "| {} |", row.join(" | ")).expect("a string takes everything");
     }
     text.push('\n');
-    for more in reports.iter().filter_map(more) {
+    for more in reports.iter().filter_map(|report| more(report)) {
         writeln!(text, "- {more}").expect("a string takes everything");
     }
     writeln!(text, "\n{machine}, `{}`", machine.command).expect("a string takes everything");
     text
+}
+
+/// The path of a file for a page that links to it; both are relative to the same folder.
+pub(crate) fn as_seen_from(page: &Path, file: &Path) -> String {
+    let folders = page
+        .parent()
+        .map_or(0, |folder| folder.components().filter(|part| matches!(part, Component::Normal(_))).count());
+    format!("{}{}", "../".repeat(folders), file.display())
 }
 
 /// `page` with `text` between the two lines that mark `place`. `None` when it has none.

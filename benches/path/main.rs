@@ -10,8 +10,8 @@
 //! of messages and takes the difference, so starting costs nothing. The figure stands in `path.txt`.
 //!
 //! What the processor can do changes the code that some crates choose. Valgrind shows programs a processor
-//! of its own making, without SHA and AVX-512 instructions, so the count is that of plain code: SHA-256 is
-//! done in software and weighs more here than in life. A host without AVX2 counts a few percent more.
+//! of its own making, without SHA and AVX-512 instructions: SHA-256 is done without the instructions that are made for
+//! it, so it weighs more here than in life. A host without AVX2 counts more.
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
 #![allow(clippy::expect_used, reason = "what fails here ends the bench with its reason")]

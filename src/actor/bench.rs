@@ -145,9 +145,8 @@ impl ShardDriver {
     /// Makes the POSTs that were decided on before.
     async fn post(&mut self, now: Instant) {
         for (start, in_flight) in std::mem::take(&mut self.posts) {
-            let Some(workspace) = self.core.id_of(start.slot) else { continue };
             let began = (self.context.clock)();
-            let end = match attempt(&self.courier, &start, workspace).await {
+            let end = match attempt(&self.courier, &start).await {
                 AttemptEnd::Done(done) => AttemptEnd::Done(Arc::new((self.outcome)(Arc::unwrap_or_clone(done)))),
                 unable @ AttemptEnd::Unable(_) => unable,
             };

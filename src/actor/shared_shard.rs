@@ -17,7 +17,6 @@ use crate::actor::shard::core::{ShardAction, ShardCore};
 use crate::actor::workspace::core::WorkspaceContext;
 use crate::actor::workspace::resident::Resident;
 use crate::deliver::{Courier, Post, PostResult};
-use crate::message::WorkspaceId;
 
 pub(super) struct SharedShard {
     core: RefCell<ShardCore>,
@@ -95,11 +94,9 @@ impl SharedShard {
     /// Makes a POST in a task of its own, which tells its workspace of its end.
     pub(super) fn post(self: &Rc<Self>, start: Arc<Start>, in_flight: InFlight) {
         let shared = Rc::clone(self);
-        // Its entry, or its test, keeps the account.
-        let Some(workspace) = self.core().id_of(start.slot) else { return };
         actix_rt::spawn(async move {
             let began = (shared.context.clock)();
-            let end = attempt(&shared.courier, &start, workspace).await;
+            let end = attempt(&shared.courier, &start).await;
             drop(in_flight);
             shared.core().ended(FinishedAttempt { start, began, end }, Instant::now());
             // An actor that was told announces what it decides.
@@ -163,9 +160,8 @@ impl Drop for BorrowedCore<'_> {
     }
 }
 
-pub(super) async fn attempt(courier: &Courier, start: &Start, workspace: WorkspaceId) -> AttemptEnd {
+pub(super) async fn attempt(courier: &Courier, start: &Start) -> AttemptEnd {
     let post = Post {
-        workspace,
         to: Arc::clone(&start.to),
         webhook_id: Arc::clone(&start.webhook_id),
         body: start.item.message.raw().body(),

@@ -7,6 +7,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use url::Url;
 
 use super::credentials::TokenText;
@@ -148,6 +149,36 @@ impl Client {
     ) -> Result<T, RequestError> {
         let url = self.url_with(path, parameters);
         self.call(Method::GET, url, None).await?.json().await.map_err(RequestError::Unreadable)
+    }
+
+    /// Hands every line of a list of the service to `take`, one page in memory at a time. Parameters without a value are
+    /// left out.
+    ///
+    /// # Errors
+    /// See [`RequestError`]; also those of `take`.
+    pub async fn each_line<E: From<RequestError>>(
+        &self,
+        list: &str,
+        parameters: &[(&str, Option<&str>)],
+        mut take: impl FnMut(&RawValue) -> Result<(), E>,
+    ) -> Result<(), E> {
+        #[derive(Deserialize)]
+        struct ListPage {
+            #[serde(rename = "rejected", alias = "workspaces")]
+            lines: Vec<Box<RawValue>>,
+            next: Option<String>,
+        }
+        let mut after = None;
+        loop {
+            let parameters = parameters.iter().copied().chain([("after", after.as_deref())]);
+            let given = parameters.filter_map(|(name, value)| Some((name, value?)));
+            let page: ListPage = self.get_with(&[list], given).await?;
+            page.lines.iter().try_for_each(|line| take(line))?;
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Does what `path` below the service or workspace names.

@@ -22,7 +22,7 @@ use crate::message::WorkspaceId;
 /// The server when none is named.
 pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
 
-/// The flags of every subcommand that may go straight to a Redis. Each says in its own words what for.
+/// The flags of every subcommand that has, or may have, a journal of its own. Each says in its own words what for.
 #[derive(Debug, Clone, clap::Args)]
 pub struct JournalArgs {
     /// The Redis that holds the journal
@@ -43,10 +43,10 @@ impl JournalArgs {
     /// The journal that is named, by the flag or in the file.
     ///
     /// # Errors
-    /// The file cannot be read.
-    pub fn named(&self) -> Result<Option<String>, CredentialError> {
+    /// The file cannot be read, or others may read it and `sharing` does not allow that.
+    pub fn named(&self, sharing: FileSharing) -> Result<Option<String>, CredentialError> {
         match &self.journal_file {
-            Some(file) => JOURNAL.file_text(file, FileSharing::Allowed).map(Some),
+            Some(file) => JOURNAL.file_text(file, sharing).map(Some),
             None => Ok(self.journal.clone()),
         }
     }
@@ -152,7 +152,7 @@ impl TransportArgs {
     pub fn chosen(&self, workspace: &WorkspaceId) -> Result<Transport, CommandFailure> {
         let prefix = &self.journal.prefix;
         let parse = |text: &str| self.journal.redis_files.with(parse_journal(text, prefix, true)?);
-        match self.journal.named()?.as_deref().map(parse).transpose()? {
+        match self.journal.named(FileSharing::Allowed)?.as_deref().map(parse).transpose()? {
             Some(JournalConfig::Redis { .. }) if self.server.server.is_some() => Err(TwoTransports.into()),
             Some(config @ JournalConfig::Redis { .. }) => Ok(Transport::Redis(config)),
             Some(JournalConfig::Embedded(Some(path))) if !path.is_file() => Err(InvalidJournal::NoFile { path }.into()),
@@ -181,7 +181,7 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
 /// # Errors
 /// There is none, a service has it open, or it is away.
 pub async fn open_offline(args: &JournalArgs, data_dir: &Path) -> Result<Arc<dyn Journal>, CommandFailure> {
-    let named = args.named()?;
+    let named = args.named(FileSharing::Allowed)?;
     let parsed = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, true)?;
     match args.redis_files.with(parsed)? {
         JournalConfig::Embedded(path) => {

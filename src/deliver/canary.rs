@@ -1,12 +1,12 @@
 //! Asks a host of the operator's whether this node's network works, in place of the hosts that fail.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{HOST, HeaderValue, USER_AGENT};
+use hyper::http::uri::InvalidUri;
 use hyper::{Method, Request, Uri};
 use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
@@ -15,9 +15,7 @@ use super::classify;
 use super::connection::{EndpointConnector, ExchangeError, platform_roots};
 use super::courier::{CourierError, CourierOptions};
 use super::guard::Guard;
-use super::names::SystemNames;
 use super::outage::Outage;
-use super::resolve::Resolver;
 use super::sockets::Sockets;
 use super::target::AGENT;
 use crate::config::OUTAGE_PROBE_EVERY;
@@ -42,13 +40,8 @@ impl Canary {
     pub fn new(url: Url, options: &CourierOptions) -> Result<Self, CourierError> {
         let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
         let guard = Guard::new(EgressRules { allow: everywhere, ..EgressRules::default() });
-        let patience = options.timeout * 4 / 5;
-        let failed = |error: Box<dyn Error + Send + Sync>| CourierError(error);
-        let names = SystemNames::new(options.egress.names.clone(), patience).map_err(|error| failed(error.into()))?;
-        let resolver = Resolver::new(guard, names, patience, 2);
-        let connector = EndpointConnector::new(resolver, platform_roots(), options.timeout);
-        let connector = connector.map_err(|error| failed(error.into()))?;
-        let uri = url.as_str().parse().map_err(|error: hyper::http::uri::InvalidUri| failed(error.into()))?;
+        let connector = options.connector(guard, 2, platform_roots())?;
+        let uri = url.as_str().parse().map_err(|error: InvalidUri| CourierError(error.into()))?;
         let outage = Arc::clone(&options.egress.outage);
         outage.probe_none();
         Ok(Self { url, uri, connector, sockets: Sockets::new(1), outage, timeout: options.timeout })

@@ -30,7 +30,6 @@ use super::sockets::Sockets;
 use super::target::{Endpoint, Target};
 use crate::config::network::EgressRules;
 use crate::config::{DELIVERED_BODY_MAX, ENDPOINT_CONNECTIONS_MAX, LOOKUPS_MAX, NameSource};
-use crate::message::WorkspaceId;
 use crate::workspace::event::{AttemptError, ErrorKind, Header, Response};
 use crate::workspace::time::Clock;
 
@@ -59,6 +58,23 @@ pub struct CourierOptions {
     pub clock: Clock,
     /// Its part of the way out of this node.
     pub egress: Egress,
+}
+
+impl CourierOptions {
+    /// What makes connections to what `guard` lets through, and looks up so many names at a time.
+    pub(super) fn connector(
+        &self,
+        guard: Guard,
+        lookups: usize,
+        roots: RootCertStore,
+    ) -> Result<EndpointConnector, CourierError> {
+        // Within the deadline, so that a name without an answer is told from an endpoint without one.
+        let patience = self.timeout * 4 / 5;
+        let names = SystemNames::new(self.egress.names.clone(), patience);
+        let names = names.map_err(|error| CourierError(error.into()))?;
+        let resolver = Resolver::new(guard, names, patience, lookups);
+        EndpointConnector::new(resolver, roots, self.timeout).map_err(|error| CourierError(error.into()))
+    }
 }
 
 /// The way out of this node, as far as one courier may use it.
@@ -92,9 +108,7 @@ impl Default for Egress {
 /// One POST to make.
 #[derive(Debug, Clone)]
 pub struct Post {
-    /// Whose message it is.
-    pub workspace: WorkspaceId,
-    /// Where to, signed with what.
+    /// Whose message it is, where to, signed with what.
     pub to: Arc<Target>,
     /// The `webhook-id`.
     pub webhook_id: Arc<str>,
@@ -189,13 +203,8 @@ impl Courier {
     /// The TLS client cannot be set up.
     pub fn with_roots(options: &CourierOptions, roots: RootCertStore) -> Result<Self, CourierError> {
         let guard = Guard::new(options.reach.clone());
-        let Egress { names, lookups, connections, outage, clock_check } = options.egress.clone();
-        // Within the deadline, so that a name without an answer is told from an endpoint without one.
-        let patience = options.timeout * 4 / 5;
-        let names = SystemNames::new(names, patience).map_err(|error| CourierError(error.into()))?;
-        let resolver = Resolver::new(guard.clone(), names, patience, lookups);
-        let connector =
-            EndpointConnector::new(resolver, roots, options.timeout).map_err(|error| CourierError(error.into()))?;
+        let Egress { lookups, connections, outage, clock_check, .. } = options.egress.clone();
+        let connector = options.connector(guard.clone(), lookups, roots)?;
         let sockets = Sockets::new(connections);
         let pool = Arc::new(Pool::new(sockets.clone()));
         let (timeout, clock) = (options.timeout, options.clock);
@@ -321,7 +330,7 @@ impl Courier {
             return;
         }
         if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
-            self.clock_check.saw_date(&post.workspace, &endpoint.name.host, date, now, Instant::now());
+            self.clock_check.saw_date(post.to.workspace(), &endpoint.name.host, date, now, Instant::now());
         }
     }
 

@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ACCEPT_ENCODING, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName, InvalidHeaderValue};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderName,
+    InvalidHeaderValue, USER_AGENT,
+};
 use hyper::{Method, Request, Uri};
 use url::{Position, Url};
 
@@ -13,6 +16,7 @@ use super::classify::EndpointName;
 use super::clock_check::DateDue;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
 use super::pool::{OriginPool, Pool};
+use crate::message::WorkspaceId;
 use crate::sign::{self, InvalidSecret, Secret};
 use crate::workspace::Confidential;
 use crate::workspace::event::{AttemptError, ErrorKind, Header};
@@ -23,9 +27,10 @@ use crate::workspace::time::Time;
 /// What our requests call themselves.
 pub(super) const AGENT: &str = concat!("outbound/", env!("CARGO_PKG_VERSION"));
 
-/// The configured address with its secrets and headers.
+/// The address that a workspace configured, with its secrets and headers.
 #[derive(Debug)]
 pub struct Target {
+    workspace: WorkspaceId,
     url: Arc<str>,
     secrets: Vec<Confidential>,
     headers: CustomHeaders,
@@ -71,21 +76,26 @@ impl Target {
     /// `secrets` sign each request: the present one first, during a rotation the old one too. `headers` are the
     /// webhook's own.
     #[must_use]
-    pub fn new(url: Arc<str>, secrets: Vec<Confidential>, headers: CustomHeaders) -> Self {
-        Self { url, secrets, headers, template: OnceLock::new() }
+    pub fn new(workspace: WorkspaceId, url: Arc<str>, secrets: Vec<Confidential>, headers: CustomHeaders) -> Self {
+        Self { workspace, url, secrets, headers, template: OnceLock::new() }
     }
 
-    /// That of a webhook at `now`, none without a URL. `known` is returned if it is still the same.
+    /// That of the workspace's webhook at `now`, none without a URL. `known` is returned if it is still the same.
     #[must_use]
-    pub fn of(webhook: &Webhook, now: Time, known: Option<&Arc<Self>>) -> Option<Arc<Self>> {
+    pub fn of(workspace: &WorkspaceId, webhook: &Webhook, now: Time, known: Option<&Arc<Self>>) -> Option<Arc<Self>> {
         let url = webhook.url.as_ref()?;
         let same = |known: &&Arc<Self>| {
             known.url == *url && known.secrets.iter().eq(webhook.secrets(now)) && known.headers == webhook.headers
         };
-        Some(known.filter(same).map_or_else(
-            || Arc::new(Self::new(Arc::clone(url), webhook.secrets(now).cloned().collect(), webhook.headers.clone())),
-            Arc::clone,
-        ))
+        let secrets = || webhook.secrets(now).cloned().collect();
+        let new = || Self::new(workspace.clone(), Arc::clone(url), secrets(), webhook.headers.clone());
+        Some(known.filter(same).map_or_else(|| Arc::new(new()), Arc::clone))
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn workspace(&self) -> &WorkspaceId {
+        &self.workspace
     }
 
     /// The URL as configured.
@@ -149,12 +159,8 @@ impl RequestTemplate {
         timestamp: i64,
         body: &[u8],
     ) -> Result<(HeaderMap, Arc<[Header]>), Unsendable> {
-        let own = [
-            (sign::ID_HEADER, webhook_id.to_owned()),
-            (sign::TIMESTAMP_HEADER, timestamp.to_string()),
-            (sign::SIGNATURE_HEADER, sign::sign(&self.secrets, webhook_id, timestamp, body)),
-        ];
-        let set = FIXED.len() + own.len() + self.custom.len();
+        let signature = sign::sign(&self.secrets, webhook_id, timestamp, body);
+        let set = FIXED.len() + OWN.len() + self.custom.len();
         let mut headers = HeaderMap::with_capacity(set + IMPLIED);
         // Servers exist that look for it in the first line only.
         if let Ok(endpoint) = &self.endpoint {
@@ -162,15 +168,28 @@ impl RequestTemplate {
         }
         // What came encoded could not be read in the log.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut logged = Vec::with_capacity(set);
-        for (name, value) in FIXED {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            logged.push((Cow::Borrowed(name), Cow::Borrowed(value)));
+        for (name, _, value) in FIXED {
+            headers.insert(name, HeaderValue::from_static(value));
         }
-        for (name, value) in own {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(&value)?);
-            logged.push((Cow::Borrowed(name), Cow::Owned(value)));
+        let own = [HeaderValue::from_str(webhook_id)?, timestamp.into(), HeaderValue::from_str(&signature)?];
+        for (name, value) in OWN.into_iter().zip(own) {
+            headers.insert(name, value);
         }
+        let fixed = |(_, name, value): (_, &'static str, &'static str)| (Cow::Borrowed(name), Cow::Borrowed(value));
+        let own = |name, value| (Cow::Borrowed(name), Cow::Owned(value));
+        let [content_type, accept, user_agent] = FIXED.map(fixed);
+        let logged = [
+            content_type,
+            accept,
+            user_agent,
+            own(sign::ID_HEADER, webhook_id.to_owned()),
+            own(sign::TIMESTAMP_HEADER, itoa::Buffer::new().format(timestamp).to_owned()),
+            own(sign::SIGNATURE_HEADER, signature),
+        ];
+        if self.custom.is_empty() {
+            return Ok((headers, Arc::new(logged)));
+        }
+        let mut logged = Vec::from(logged);
         for (name, value) in &self.custom {
             headers.insert(name, value.clone());
             match logged.iter_mut().find(|(known, _)| *known == name.as_str()) {
@@ -184,8 +203,15 @@ impl RequestTemplate {
 
 /// `host`, `accept-encoding` and `content-length`, which are set without being logged.
 const IMPLIED: usize = 3;
-/// The headers that are the same in every request.
-const FIXED: [(&str, &str); 3] = [("content-type", "application/json"), ("accept", "*/*"), ("user-agent", AGENT)];
+/// The headers that are the same in every request, each with its name as text.
+const FIXED: [(HeaderName, &str, &str); 3] =
+    [(CONTENT_TYPE, "content-type", "application/json"), (ACCEPT, "accept", "*/*"), (USER_AGENT, "user-agent", AGENT)];
+/// Those that are of one request.
+const OWN: [HeaderName; 3] = [
+    HeaderName::from_static(sign::ID_HEADER),
+    HeaderName::from_static(sign::TIMESTAMP_HEADER),
+    HeaderName::from_static(sign::SIGNATURE_HEADER),
+];
 
 fn refused(invalid: &InvalidUrl) -> AttemptError {
     let kind = match invalid {

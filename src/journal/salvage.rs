@@ -74,10 +74,6 @@ pub fn salvage(remains: Remains) -> Salvage {
     if !lost.is_empty() {
         state.seq = state.seq.max(top) + 1;
     }
-    if !is_known {
-        // Every revocation took a seq, so none of the tokens that there are is of that generation.
-        state.token_generation = state.seq + 1;
-    }
     let stored = |events: Vec<(StoredEvent, Event)>| events.into_iter().map(|(stored, _)| stored).collect();
     Salvage {
         state,
@@ -147,7 +143,7 @@ mod tests {
             remains.snapshot = snapshot;
             let salvage = salvage(remains);
             assert_eq!(salvage.state.webhook, state.webhook);
-            assert_eq!((salvage.state.seq, salvage.state.token_generation), (9, 10));
+            assert_eq!((salvage.state.seq, salvage.tokens_unknown), (9, true));
             assert!(salvage.lost[0].contains("as its last change that can be read left it"), "{:?}", salvage.lost);
         }
     }

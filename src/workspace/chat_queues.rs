@@ -288,18 +288,26 @@ impl<T> ChatQueues<T> {
 
     /// Takes one out of the queue of a chat and puts another in, and has `ready` follow.
     fn requeue(&mut self, chat: Chat, gone: Option<ChatPosition>, new: Option<ChatPosition>) {
-        let before = self.ready_of(chat);
-        if let Some(at) = gone.and_then(|queued| self.by_chat.binary_search(&queued).ok()) {
-            self.by_chat.remove(at);
+        // Of a chat with one in flight none is ready.
+        let is_in_flight = |queued: Option<ChatPosition>| matches!(queued, Some((_, None)));
+        let before = if is_in_flight(gone) { None } else { self.ready_of(chat) };
+        let at = gone.and_then(|queued| self.by_chat.binary_search(&queued).ok());
+        let begins = before.is_some_and(|ready| gone == Some((chat, Some(ready)))) && is_in_flight(new);
+        match (at, new) {
+            // The one that was ready is the first of its chat, in flight too.
+            (Some(at), Some(queued)) if begins => self.by_chat[at] = queued,
+            (at, new) => {
+                at.and_then(|at| self.by_chat.remove(at));
+                new.into_iter().for_each(|queued| insert(&mut self.by_chat, queued));
+            }
         }
-        if let Some(queued) = new {
-            insert(&mut self.by_chat, queued);
-        }
-        let after = self.ready_of(chat);
+        let after = if is_in_flight(new) { None } else { self.ready_of(chat) };
         if before == after {
             return;
         }
-        if let Some(at) = before.and_then(|entry| self.ready.binary_search(&entry).ok()) {
+        if before.is_some() && before == self.next() {
+            self.ready.pop_front();
+        } else if let Some(at) = before.and_then(|entry| self.ready.binary_search(&entry).ok()) {
             self.ready.remove(at);
         }
         if let Some(entry) = after {
@@ -317,6 +325,10 @@ impl<T> ChatQueues<T> {
 
 /// Inserts where the order is kept.
 fn insert<V: Ord>(list: &mut VecDeque<V>, value: V) {
+    // Nearly all that comes is newer than all that is here.
+    if list.back().is_none_or(|last| *last < value) {
+        return list.push_back(value);
+    }
     let (Ok(at) | Err(at)) = list.binary_search(&value);
     list.insert(at, value);
 }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::fmt::StdFmtWrite;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Milliseconds since the Unix epoch. Written as RFC 3339, UTC, with milliseconds
@@ -54,10 +56,12 @@ impl Time {
     }
 }
 
+const RFC_3339: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match Timestamp::from_millisecond(self.0) {
-            Ok(at) => write!(f, "{at:.3}"),
+            Ok(at) => RFC_3339.print_timestamp(&at, StdFmtWrite(f)).map_err(|_| fmt::Error),
             Err(_) => write!(f, "{}ms", self.0),
         }
     }

@@ -121,8 +121,7 @@ async fn one_name_is_asked_for_once_by_many_attempts_and_serves_all() {
 #[tokio::test]
 async fn without_a_readable_secret_nothing_is_sent() {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
-    let unsigned =
-        post_to(Target::new(endpoint.url().into(), vec!["whsec_short".into()], CustomHeaders::new()), "msg_1");
+    let unsigned = post_to(target(&endpoint.url(), vec!["whsec_short".into()], CustomHeaders::new()), "msg_1");
     let report = courier().attempt(&unsigned).await;
     let sentence = "the request cannot be signed: a signing secret is whsec_ followed by the Base64 of 24 to 64 bytes";
     assert_eq!(report, PostResult::Unable(sentence.to_owned()));

@@ -50,7 +50,7 @@ async fn custom_headers_are_sent_and_masked_in_what_is_recorded() {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
     let pairs = [("accept", "text/plain"), ("authorization", "Bearer key-of-the-endpoint")];
     let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), (*value).into())).collect();
-    let post = post_to(Target::new(endpoint.url().into(), vec![SECRET.into()], headers), "msg_7_1-0");
+    let post = post_to(target(&endpoint.url(), vec![SECRET.into()], headers), "msg_7_1-0");
     let PostResult::Done(done) = courier().attempt(&post).await else { panic!("it was not attempted") };
     let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();
     for (name, sent_as, value) in [(pairs[0].0, "Accept", pairs[0].1), (pairs[1].0, "Authorization", pairs[1].1)] {

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use outbound::config::network::EgressRules;
 use outbound::deliver::{AttemptOutcome, Courier, CourierOptions, Egress, Post, PostResult, Target};
-use outbound::workspace::Time;
 use outbound::workspace::event::ErrorKind;
 use outbound::workspace::headers::CustomHeaders;
+use outbound::workspace::{Confidential, Time};
 use support::endpoint::{Endpoint, Step, answer};
 
 const DEADLINE: Duration = Duration::from_millis(500);
@@ -48,12 +48,15 @@ fn courier() -> Courier {
 }
 
 fn post(url: &str, id: &str) -> Post {
-    post_to(Target::new(url.into(), vec![SECRET.into()], CustomHeaders::new()), id)
+    post_to(target(url, vec![SECRET.into()], CustomHeaders::new()), id)
+}
+
+fn target(url: &str, secrets: Vec<Confidential>, headers: CustomHeaders) -> Target {
+    Target::new("acme".parse().unwrap(), url.into(), secrets, headers)
 }
 
 fn post_to(target: Target, id: &str) -> Post {
-    let workspace = "acme".parse().unwrap();
-    Post { workspace, to: Arc::new(target), webhook_id: Arc::from(id), body: Bytes::from(BODY) }
+    Post { to: Arc::new(target), webhook_id: Arc::from(id), body: Bytes::from(BODY) }
 }
 
 async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {

@@ -36,7 +36,7 @@ async fn verified_by(secrets: Vec<Confidential>) -> (bool, bool) {
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
     // The published library compares the timestamp with the machine's clock.
     let courier = Courier::new(&CourierOptions { clock: outbound::app::now, ..options(&["127.0.0.1/32"]) }).unwrap();
-    let post = post_to(Target::new(endpoint.url().into(), secrets, CustomHeaders::new()), "msg_7_1-0");
+    let post = post_to(target(&endpoint.url(), secrets, CustomHeaders::new()), "msg_7_1-0");
     let PostResult::Done(done) = courier.attempt(&post).await else { panic!("it was not attempted") };
     assert!(delivered(&done));
     let request = String::from_utf8(endpoint.seen().requests.remove(0)).unwrap();

@@ -27,10 +27,10 @@ fn courier(timeout: Duration) -> Courier {
 }
 
 async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {
-    let to = Target::new(url.into(), vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()], CustomHeaders::new());
+    let secrets = vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()];
+    let to = Target::new("acme".parse().unwrap(), url.into(), secrets, CustomHeaders::new());
     let body = Bytes::from(r#"{"message":{"direction":"sent"}}"#);
-    let (workspace, webhook_id) = ("acme".parse().unwrap(), "msg_7_1-0".into());
-    match courier.attempt(&Post { workspace, to: Arc::new(to), webhook_id, body }).await {
+    match courier.attempt(&Post { to: Arc::new(to), webhook_id: "msg_7_1-0".into(), body }).await {
         PostResult::Done(outcome) => outcome,
         PostResult::Unable(reason) => panic!("unable: {reason}"),
     }

@@ -29,7 +29,7 @@ use crate::actor::protocol::{Effect, Item, Seed, Slot, Start, ToWorkspace};
 use crate::actor::rejections::Rejections;
 use crate::actor::shard::committer::Committer;
 use crate::actor::shard::entry::ShardIdentity;
-use crate::actor::shard::intake::{Intake, Limits, Situation};
+use crate::actor::shard::intake::{Behind, Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::waiting_board::WaitingWorkspaces;
 use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER, WAITING_MIN};
@@ -241,11 +241,6 @@ impl ShardCore {
         waiting
     }
 
-    /// Whose account it is.
-    pub(in crate::actor) fn id_of(&self, slot: Slot) -> Option<WorkspaceId> {
-        self.book.get(slot).map(|account| account.id.clone())
-    }
-
     pub(in crate::actor) fn is_running(&self) -> bool {
         self.mode == ShardMode::Running
     }
@@ -314,8 +309,7 @@ impl ShardCore {
             // A decided one waits only for the end of its test, which may take an attempt's deadline.
             commands: self.commands.values().filter(|held| !held.decided).count(),
             catch_up_wanted: from.is_some() || self.intake.is_catching_up(),
-            all_quiet: self.is_all_quiet(),
-            still: self.is_still(from.is_some()),
+            behind: self.behind(from.is_some()),
         };
         if let Some(poll) = self.intake.next_poll(&self.book, situation) {
             if let Some((start, _)) = poll.messages {
@@ -325,15 +319,15 @@ impl ShardCore {
         }
     }
 
-    /// Nothing is held, parked or unanswered: the stream must be empty behind the cursor.
-    fn is_all_quiet(&self) -> bool {
-        self.book.is_empty() && !self.book.any_parked() && self.committer.is_idle()
-    }
-
-    /// Nothing is held or unanswered, and whoever is parked waits: what the stream holds behind the cursor is theirs,
-    /// unless ids went backwards.
-    fn is_still(&self, catch_up_is_due: bool) -> bool {
-        self.book.is_empty() && self.committer.is_idle() && !catch_up_is_due && !self.intake.is_catching_up()
+    /// Whose entries the stream can hold behind the cursor now.
+    fn behind(&self, catch_up_is_due: bool) -> Behind {
+        let catches_up = catch_up_is_due || self.intake.is_catching_up();
+        match self.book.any_parked() {
+            _ if !self.book.is_empty() || !self.committer.is_idle() => Behind::Held,
+            false => Behind::Strays,
+            true if catches_up => Behind::Held,
+            true => Behind::Parked,
+        }
     }
 
     /// Sends a mail about something that the book or this core holds. A workspace that is not in memory gets it with

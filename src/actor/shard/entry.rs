@@ -1,5 +1,6 @@
 //! From a raw stream entry to a message or a command, or to the reason why it is neither.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::actor::protocol::Item;
@@ -62,6 +63,9 @@ pub(super) fn read_item(entry: &RawEntry, identity: &ShardIdentity) -> Result<It
     Ok(Item { entry: entry.id, message, webhook_id, origin })
 }
 
+/// Characters of a `webhook-id` at most.
+const WEBHOOK_ID_MAX: usize = "msg_s00000000__".len() + 41;
+
 /// `msg_<shard>_<entry id>`, or `msg_s<crc32 of the source's name, 8 hex digits>_<entry id there>` for
 /// an entry with `origin` `<source>/<entry id>` ([contract, section 2](crate::docs::contract#2-the-post-out)).
 fn webhook_id(shard: u16, entry: EntryId, origin: Option<&[u8]>) -> Arc<str> {
@@ -69,10 +73,13 @@ fn webhook_id(shard: u16, entry: EntryId, origin: Option<&[u8]>) -> Arc<str> {
         .and_then(|origin| std::str::from_utf8(origin).ok())
         .and_then(|origin| origin.rsplit_once('/'))
         .and_then(|(source, id)| Some((source, id.parse::<EntryId>().ok()?)));
-    match handed_over {
-        Some((source, id)) => format!("msg_s{:08x}_{id}", crc32fast::hash(source.as_bytes())).into(),
-        None => format!("msg_{shard}_{entry}").into(),
-    }
+    let mut name = String::with_capacity(WEBHOOK_ID_MAX);
+    let written = match handed_over {
+        Some((source, id)) => write!(name, "msg_s{:08x}_{id}", crc32fast::hash(source.as_bytes())),
+        None => write!(name, "msg_{shard}_{entry}"),
+    };
+    debug_assert!(written.is_ok() && name.len() <= WEBHOOK_ID_MAX);
+    name.into()
 }
 
 /// The entry as it was in the stream, for the rejected stream.

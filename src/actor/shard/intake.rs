@@ -15,11 +15,11 @@ use crate::message::EntryId;
 /// Whose entries can lie behind the cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behind {
-    /// Nobody's: what is there came with ids that went backwards.
+    /// Nobody's, for nothing is held, parked or unanswered: what is there came with ids that went backwards.
     Strays,
-    /// Those of parked workspaces, which wait; others are not told from them by the length alone.
+    /// Those of parked workspaces, none of which is due; others are not told from them by the length alone.
     Parked,
-    /// Those that are held.
+    /// Those that are held, settled without an answer yet, or caught up on.
     Held,
 }
 
@@ -89,10 +89,8 @@ pub(super) struct Situation {
     pub(super) commands: usize,
     /// A parked workspace is due for a catch-up, or one is under way.
     pub(super) catch_up_wanted: bool,
-    /// Nothing is held, parked or unanswered.
-    pub(super) all_quiet: bool,
-    /// The same but for parked workspaces, none of which is due.
-    pub(super) still: bool,
+    /// Whose entries can lie behind the cursor.
+    pub(super) behind: Behind,
 }
 
 impl Intake {
@@ -124,7 +122,7 @@ impl Intake {
         let count = if catch_up_first { 0 } else { self.free(book) };
         let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
         let may_wait = count > 0 && !situation.catch_up_wanted && !self.found_all;
-        let probe = count > 0 && self.found_nothing && !self.probed && (situation.all_quiet || situation.still);
+        let probe = count > 0 && self.found_nothing && !self.probed && situation.behind != Behind::Held;
         let pause = count == 0 || (self.found_nothing && situation.catch_up_wanted);
         if pause {
             // Without a permit, or with nothing ahead and a catch-up under way, the read does not block.

@@ -294,7 +294,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     actions(&mut shard);
     shard.loaded(&id("acme"), Ok(loaded()), now);
     actions(&mut shard);
-    let to = Arc::new(Target::new("http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
+    let to = Arc::new(Target::new(id("acme"), "http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
     let place = admission.try_start(0, now).unwrap();
     shard.decided(&id("acme"), now, |entries| {
         let item = Arc::clone(entries.item(EntryId { ms: 100, n: 0 }).unwrap());

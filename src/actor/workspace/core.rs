@@ -184,7 +184,7 @@ impl WorkspaceCore {
 
     /// The endpoint and its request's parts as they are configured now; `None` without a URL.
     pub(in crate::actor) fn target(&mut self) -> Option<Arc<Target>> {
-        self.target = Target::of(&self.state.webhook, self.at, self.target.as_ref());
+        self.target = Target::of(&self.id, &self.state.webhook, self.at, self.target.as_ref());
         self.target.clone()
     }
 

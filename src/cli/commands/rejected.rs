@@ -191,32 +191,13 @@ struct ListedRejection {
     workspace: Option<WorkspaceId>,
 }
 
-#[derive(serde::Deserialize)]
-struct RejectedPage {
-    rejected: Vec<Box<RawValue>>,
-    next: Option<String>,
-}
-
-/// Hands every line of the list to `take`, one page in memory at a time.
-async fn each_line(
+async fn each_rejected(
     client: &Client,
     shard: Option<u16>,
-    mut take: impl FnMut(&RawValue) -> Result<(), CommandFailure>,
+    take: impl FnMut(&RawValue) -> Result<(), CommandFailure>,
 ) -> Result<(), CommandFailure> {
     let shard = shard.map(|shard| shard.to_string());
-    let mut after = None;
-    loop {
-        let parameters = [("shard", &shard), ("after", &after)];
-        let parameters = parameters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
-        let page: RejectedPage = client.get_with(&["rejected"], parameters).await?;
-        for line in &page.rejected {
-            take(line)?;
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(());
-        }
-    }
+    client.each_line("rejected", &[("shard", shard.as_deref())], take).await
 }
 
 fn parsed(line: &RawValue) -> Result<ListedRejection, CommandFailure> {
@@ -226,7 +207,7 @@ fn parsed(line: &RawValue) -> Result<ListedRejection, CommandFailure> {
 async fn list(client: &Client, shard: Option<u16>, json: bool, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let mut count = 0_u64;
     let mut by_kind = BTreeMap::<String, u64>::new();
-    each_line(client, shard, |line| {
+    each_rejected(client, shard, |line| {
         count += 1;
         let written = if json {
             writeln!(out, "{}", line.get())
@@ -267,7 +248,7 @@ async fn show(client: &Client, entry: RejectedName, out: &mut dyn Write) -> Resu
 /// rejected again does not come round for ever.
 async fn ids(client: &Client, shard: Option<u16>) -> Result<Vec<RejectedName>, CommandFailure> {
     let mut ids = Vec::new();
-    each_line(client, shard, |line| {
+    each_rejected(client, shard, |line| {
         let ListedRejection { shard, id, .. } = parsed(line)?;
         ids.push(RejectedName { shard, id });
         Ok(())

@@ -6,6 +6,7 @@ use crate::cli::failure::CommandFailure;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::{JournalArgs, journal_flag, stored_shards};
 use crate::cli::values::parse_redis;
+use crate::config::private::FileSharing;
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
 use crate::message::WorkspaceId;
 
@@ -35,7 +36,7 @@ Examples:
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
 pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let named = args.journal.named()?;
+    let named = args.journal.named(FileSharing::Allowed)?;
     let shards = match (args.shards, &named) {
         (Some(shards), _) => shards,
         (None, None) => SHARDS_DEFAULT,

@@ -38,12 +38,6 @@ Examples:
   outbound workspaces --status disabled_by_errors
   outbound workspaces --id-prefix acme- --json";
 
-#[derive(Deserialize)]
-struct WorkspacesPage {
-    workspaces: Vec<Box<RawValue>>,
-    next: Option<String>,
-}
-
 /// What a list says of a workspace.
 #[derive(Deserialize)]
 struct ListedLine {
@@ -76,21 +70,14 @@ pub fn run(args: &WorkspacesArgs, out: &mut dyn Write) -> Result<(), CommandFail
 }
 
 async fn list(client: &Client, args: &WorkspacesArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let (mut count, mut after) = (0_u64, None::<String>);
-    loop {
-        let parameters = [("status", &args.status), ("prefix", &args.id_prefix), ("after", &after)];
-        let parameters = parameters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
-        let page: WorkspacesPage = client.get_with(&["workspaces"], parameters).await?;
-        for line in &page.workspaces {
-            let text = if args.json { line.get().to_owned() } else { shown(line)? };
-            writeln!(out, "{text}").map_err(CommandFailure::output)?;
-            count += 1;
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let mut count = 0_u64;
+    let wanted = [("status", args.status.as_deref()), ("prefix", args.id_prefix.as_deref())];
+    let print = |line: &RawValue| {
+        count += 1;
+        let text = if args.json { line.get().to_owned() } else { shown(line)? };
+        writeln!(out, "{text}").map_err(CommandFailure::output)
+    };
+    client.each_line("workspaces", &wanted, print).await?;
     if args.json {
         return Ok(());
     }

@@ -21,9 +21,9 @@
 //! `name:value` for each header; an array of `[name, value]` where one has a line break or a colon in its name.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use memchr::memmem::Finder;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::message::{EntryId, RawMessage, shown_id};
@@ -37,8 +37,8 @@ pub(super) const VERSION: u64 = 2;
 const AGENT: &str = "outbound/0.1.0";
 /// The status that is left out of a delivered attempt.
 const STATUS: u16 = 200;
-/// Bytes of an entry beside the message and the response: about as many as most have.
-const REST: usize = 384;
+/// Bytes of an entry beside its texts: about as many as most have.
+const REST: usize = 208;
 
 /// The types of the events that are attempts.
 pub(super) const DELIVERED: &str = "attempt_delivered";
@@ -49,154 +49,98 @@ pub(super) fn encode(seq: u64, delivered: bool, attempt: &Attempt) -> serde_json
     let Attempt { request, response, .. } = attempt;
     let kept = response.as_ref().map_or(0, |response| response.body.len() + 40 * response.headers.len());
     let message = request.message.as_ref().map(RawMessage::bytes);
-    let mut json = Vec::with_capacity(REST + message.map_or(0, |message| message.len()) + kept);
-    json.extend_from_slice(br#"{"v":2"#);
-    members(&mut json, &Before::of(seq, if delivered { DELIVERED } else { FAILED }, attempt))?;
+    let texts = request.url.len() + attempt.webhook_id.len() + message.map_or(0, |message| message.len());
+    let mut json = Vec::with_capacity(REST + texts + kept);
+    member(&mut json, r#"{"v":2,"seq":"#, &seq)?;
+    before(&mut json, if delivered { DELIVERED } else { FAILED }, attempt)?;
     match message {
         Some(message) => {
             json.extend_from_slice(br#","message":"#);
             // Valid JSON by its invariant.
             json.extend_from_slice(message);
         }
-        None => {
-            json.extend_from_slice(br#","omitted":"#);
-            serde_json::to_writer(&mut json, STORE_FULL)?;
-        }
+        None => member(&mut json, r#","omitted":"#, STORE_FULL)?,
     }
-    members(&mut json, &After::of(response.as_deref(), delivered))?;
+    after(&mut json, response.as_deref(), delivered)?;
     json.push(b'}');
     Ok(json)
 }
 
-/// Writes the members of a struct, each with the comma before it.
-fn members(json: &mut Vec<u8>, of: &impl Serialize) -> serde_json::Result<()> {
-    let brace = json.len();
-    serde_json::to_writer(&mut *json, of)?;
-    json.pop();
-    if json.len() > brace + 1 {
-        json[brace] = b',';
-    } else {
-        json.truncate(brace);
+/// Writes what stands before the message.
+fn before(json: &mut Vec<u8>, kind: &str, attempt: &Attempt) -> serde_json::Result<()> {
+    let Attempt { at, trigger, entry, message_id, webhook_id, config, errors, duration_ms, error, request, .. } =
+        attempt;
+    let usual = Usual::of(&request.headers, webhook_id);
+    let is_named = request.message.as_ref().is_some_and(|message| names(message.bytes(), message_id));
+    member(json, r#","type":"#, kind)?;
+    member(json, r#","at":"#, at)?;
+    optional(json, r#","trigger":"#, Some(trigger).filter(|trigger| **trigger != Trigger::Message))?;
+    optional(json, r#","entry":"#, Some(entry).filter(|entry| entry_named_by(webhook_id) != Some(**entry)))?;
+    optional(json, r#","message_id":"#, Some(message_id).filter(|_| !is_named))?;
+    member(json, r#","id":"#, webhook_id)?;
+    member(json, r#","config":"#, config)?;
+    optional(json, r#","errors":"#, Some(errors).filter(|errors| **errors != Some(0)))?;
+    member(json, r#","ms":"#, duration_ms)?;
+    optional(json, r#","error":"#, error.as_ref())?;
+    member(json, r#","url":"#, &request.url)?;
+    let mut sent = Lines(&request.headers);
+    if let Some(Usual { agent, signed, sig, more }) = usual {
+        optional(json, r#","agent":"#, Some(agent).filter(|agent| *agent != AGENT))?;
+        optional(json, r#","signed":"#, Some(signed).filter(|signed| *signed != at.unix_seconds()))?;
+        member(json, r#","sig":"#, sig)?;
+        sent = Lines(more);
     }
-    Ok(())
+    optional(json, r#","sent":"#, sent.if_any())
 }
 
-/// What stands before the message.
-#[derive(Serialize)]
-struct Before<'a> {
-    seq: u64,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    at: Time,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trigger: Option<Trigger>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entry: Option<EntryId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_id: Option<&'a str>,
-    id: &'a str,
-    config: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    errors: Option<u32>,
-    ms: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a AttemptError>,
-    url: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signed: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sig: Option<&'a str>,
-    #[serde(skip_serializing_if = "Lines::is_empty")]
-    sent: Lines<'a>,
+/// Writes what stands behind the message.
+fn after(json: &mut Vec<u8>, response: Option<&Response>, delivered: bool) -> serde_json::Result<()> {
+    let usual = if delivered { Some(STATUS) } else { None };
+    let status = response.map(|response| response.status);
+    // `null` where none came.
+    optional(json, r#","status":"#, Some(status).filter(|status| *status != usual))?;
+    let Some(Response { headers, malformed, body, truncated, .. }) = response else { return Ok(()) };
+    optional(json, r#","headers":"#, Lines(headers).if_any())?;
+    optional(json, r#","malformed":"#, Some(malformed).filter(|lines| !lines.is_empty()))?;
+    optional(json, r#","body":"#, Some(body).filter(|body| !body.is_empty()))?;
+    optional(json, r#","truncated":"#, Some(true).filter(|_| *truncated))
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(errors: &Option<u32>) -> bool {
-    *errors == Some(0)
+/// Writes a member: `name` with all that stands before the value. Not derived, for then each name is escaped each time.
+#[inline]
+fn member<T: Serialize + ?Sized>(json: &mut Vec<u8>, name: &str, value: &T) -> serde_json::Result<()> {
+    json.extend_from_slice(name.as_bytes());
+    serde_json::to_writer(json, value)
 }
 
-impl<'a> Before<'a> {
-    fn of(seq: u64, kind: &'a str, attempt: &'a Attempt) -> Self {
-        let Attempt { at, trigger, entry, message_id, webhook_id, config, errors, duration_ms, error, request, .. } =
-            attempt;
-        let usual = Usual::of(&request.headers, webhook_id);
-        Self {
-            seq,
-            kind,
-            at: *at,
-            trigger: (*trigger != Trigger::Message).then_some(*trigger),
-            entry: (entry_named_by(webhook_id) != Some(*entry)).then_some(*entry),
-            message_id: (!request.message.as_ref().is_some_and(|message| names(message.bytes(), message_id)))
-                .then_some(message_id),
-            id: webhook_id,
-            config: *config,
-            errors: *errors,
-            ms: *duration_ms,
-            error: error.as_ref(),
-            url: &request.url,
-            agent: usual.as_ref().map(|usual| usual.agent).filter(|agent| *agent != AGENT),
-            signed: usual.as_ref().map(|usual| usual.signed).filter(|signed| *signed != at.unix_seconds()),
-            sig: usual.as_ref().map(|usual| usual.sig),
-            sent: Lines(usual.map_or(&request.headers, |usual| usual.more)),
-        }
-    }
+#[inline]
+fn optional<T: Serialize>(json: &mut Vec<u8>, name: &str, value: Option<T>) -> serde_json::Result<()> {
+    value.map_or(Ok(()), |value| member(json, name, &value))
 }
 
-/// What stands behind the message.
-#[derive(Serialize)]
-struct After<'a> {
-    /// `null` where none came; left out where it is the usual one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Option<u16>>,
-    #[serde(skip_serializing_if = "Lines::is_empty")]
-    headers: Lines<'a>,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    malformed: &'a [String],
-    #[serde(skip_serializing_if = "str::is_empty")]
-    body: &'a str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-impl<'a> After<'a> {
-    fn of(response: Option<&'a Response>, delivered: bool) -> Self {
-        let usual = if delivered { Some(STATUS) } else { None };
-        let found = response.map(|response| response.status);
-        let status = (found != usual).then_some(found);
-        match response {
-            None => Self { status, headers: Lines(&[]), malformed: &[], body: "", truncated: false },
-            Some(Response { headers, malformed, body, truncated, .. }) => {
-                Self { status, headers: Lines(headers), malformed, body, truncated: *truncated }
-            }
-        }
-    }
-}
-
-/// StoredHeaders as HTTP writes them, a line each, or as pairs where a line would be read back as something else.
+/// Headers as HTTP writes them, a line each, or as pairs where a line would be read back as something else.
 struct Lines<'a>(&'a [Header]);
 
 impl Lines<'_> {
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    fn if_any(self) -> Option<Self> {
+        Some(self).filter(|lines| !lines.0.is_empty())
     }
 }
 
 impl Serialize for Lines<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let plain = |(name, value): &Header| !name.contains([':', '\n']) && !value.contains('\n');
-        if self.0.iter().all(plain) { serializer.collect_str(self) } else { self.0.serialize(serializer) }
-    }
-}
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, (name, value)) in self.0.iter().enumerate() {
-            let end_of_line = if n == 0 { "" } else { "\n" };
-            write!(f, "{end_of_line}{name}:{value}")?;
+        if !self.0.iter().all(plain) {
+            return self.0.serialize(serializer);
         }
-        Ok(())
+        let mut lines = String::with_capacity(self.0.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
+        for (name, value) in self.0 {
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            lines.extend([&**name, ":", &**value]);
+        }
+        serializer.serialize_str(&lines)
     }
 }
 
@@ -258,11 +202,12 @@ const SIGNATURE: &str = "webhook-signature";
 /// Whether the message says that its `message_id` is `id`. What is no plain text says no.
 fn names(message: &[u8], id: &str) -> bool {
     const NAME: &[u8] = br#""message_id""#;
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(NAME));
     let says = |at: usize| -> Option<bool> {
         let value = message[at + NAME.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
         Some(value.strip_prefix(b"\"")?.strip_prefix(id.as_bytes())?.starts_with(b"\""))
     };
-    memchr::memmem::find_iter(message, NAME).any(|at| says(at) == Some(true))
+    FINDER.find_iter(message).any(|at| says(at) == Some(true))
 }
 
 /// What [`encode`] wrote.

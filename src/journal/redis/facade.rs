@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use redis::{Cmd, RedisError, Value};
+use redis::{RedisError, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{ErrorClass, classify, store_error, unexpected};
 use super::inner::RedisInner;
-use super::keys::{ShardKeys, WorkspaceKey};
+use super::keys::WorkspaceKey;
+use super::read::{self, AttemptRange};
+use super::reply;
 use super::script::Script;
-use super::{read, reply};
 use crate::journal::port::{
     COMMANDS_WAITING_FULL_MAX, COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent,
     SubmitError, Version,
@@ -95,36 +95,24 @@ impl RedisInner {
     }
 
     pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
-        let keys = self.keys.shard(workspace.shard(self.shards));
-        let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::Last);
-        let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
-        Ok(replay::read(workspace, &stored)?)
+        Ok(replay::read(workspace, &self.read_stored(workspace, AttemptRange::Last).await?)?)
     }
 
     pub(super) async fn read_snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
-        let keys = self.keys.shard(workspace.shard(self.shards));
-        let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::None);
-        let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
-        Ok(replay::snapshot(workspace, &stored)?)
+        Ok(replay::snapshot(workspace, &self.read_stored(workspace, AttemptRange::None).await?)?)
     }
 
     pub(super) async fn read_version(&self, workspace: &WorkspaceId) -> Result<Version, ReadError> {
-        let keys = self.keys.shard(workspace.shard(self.shards));
-        let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::None);
-        let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
-        Ok(Version { top: stored.top, snapshot: stored.snapshot })
+        let Stored { top, snapshot, .. } = self.read_stored(workspace, AttemptRange::None).await?;
+        Ok(Version { top, snapshot })
     }
 
-    async fn read_stored(
-        &self,
-        workspace: &WorkspaceId,
-        keys: &ShardKeys,
-        cmd: &Cmd,
-    ) -> Result<(Stored, Option<Bytes>), ReadError> {
-        const WHAT: &str = "reading a workspace";
-        let answer = self.shared.call_repeatable(&keys.owner(), cmd).await.and_then(read::parse);
-        let answered = answer.map_err(|error| store_error(WHAT, error))?;
-        Ok(answered.stored(workspace)?)
+    async fn read_stored(&self, workspace: &WorkspaceId, attempts: AttemptRange) -> Result<Stored, ReadError> {
+        let keys = self.keys.shard(workspace.shard(self.shards));
+        let cmd = read::command(&self.connector, &keys, workspace, attempts);
+        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
+        let answered = answer.map_err(|error| store_error("reading a workspace", error))?;
+        Ok(answered.stored(workspace)?.0)
     }
 
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

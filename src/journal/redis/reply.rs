@@ -60,7 +60,11 @@ pub(super) fn time(value: Value) -> Result<Time, RedisError> {
 
 /// An entry id.
 pub(super) fn id(value: Value) -> Result<EntryId, RedisError> {
-    text(value)?.parse().map_err(|_| unexpected("not an entry id"))
+    let id = match &value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()),
+        _ => text(value)?.parse().ok(),
+    };
+    id.ok_or_else(|| unexpected("not an entry id"))
 }
 
 /// The entries of one stream, as XRANGE answers them.

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::{ShardCore, ShardMode};
 use crate::actor::book::entries::HeldEntries;
+use crate::actor::shard::intake::Behind;
 use crate::message::{EntryId, WorkspaceId};
 
 impl ShardCore {
@@ -34,7 +35,7 @@ impl ShardCore {
 
     /// Whether nothing is held, parked, unanswered or owed.
     pub(in crate::actor) fn is_settled(&self) -> bool {
-        self.is_all_quiet()
+        self.behind(false) == Behind::Strays
             && self.commands.is_empty()
             && !self.book.any_attempted()
             && !self.mails.any_sending()

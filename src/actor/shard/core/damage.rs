@@ -76,9 +76,9 @@ impl ShardCore {
         now: Instant,
     ) {
         if salvage.tokens_unknown {
-            // No generation that was counted is as high as the time.
+            // Every revocation took a seq, and none that was counted from there is as high as the time.
             let time = u64::try_from((self.clock)().unix_seconds()).unwrap_or_default();
-            salvage.state.token_generation = salvage.state.token_generation.max(time);
+            salvage.state.token_generation = time.max(salvage.state.seq + 1);
         }
         let Some(slot) = self.book.find(workspace.as_str()) else { return };
         if let Some((id, command)) = self.anew_command(slot) {

@@ -18,11 +18,8 @@ use crate::workspace::command::Action;
 impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
-        let behind = match (self.is_all_quiet(), self.book.catch_up_from(now)) {
-            (true, _) => Behind::Strays,
-            (false, due) if self.is_still(due.is_some()) => Behind::Parked,
-            (false, _) => Behind::Held,
-        };
+        let catch_up_is_due = self.book.catch_up_from(now).is_some();
+        let behind = self.behind(catch_up_is_due);
         match self.intake.polled(&polled, behind, now) {
             None => {}
             Some(Behind::Strays) => warn!(

@@ -7,7 +7,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::cli::failure::{CommandError, EXIT_USAGE};
-use crate::cli::values::{RedisFileArgs, parse_age, parse_canary, parse_http_url, parse_listen, parse_prefix};
+use crate::cli::transport::{JournalArgs, journal_flag};
+use crate::cli::values::{parse_age, parse_canary, parse_http_url, parse_listen};
 use crate::config::network::{AllowedNetwork, Network};
 use crate::config::private::FileSharing;
 use crate::config::{
@@ -18,22 +19,11 @@ use crate::workspace::Policy;
 
 /// The flags of `outbound serve`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, mut_args(|flag| journal_flag(flag, JOURNAL_HELP)))]
 pub struct ServeArgs {
-    /// Where everything is remembered: embedded, embedded:PATH, redis://HOST:PORT, rediss://HOST:PORT (TLS),
-    /// redis+unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, these with
-    /// rediss for TLS [default: embedded]
-    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
-    pub journal: Option<String>,
-    /// A file that holds what --journal would say, with a password that others must not see
-    #[arg(long, env = "OUTBOUND_JOURNAL_FILE", value_name = "FILE", conflicts_with = "journal")]
-    pub journal_file: Option<PathBuf>,
-    /// What every Redis key starts with
-    #[arg(long, env = "OUTBOUND_PREFIX", default_value = "outbound", value_parser = parse_prefix)]
-    pub prefix: String,
-    /// TLS to Redis
+    /// Where everything is remembered
     #[command(flatten)]
-    pub redis_files: RedisFileArgs,
+    pub journal: JournalArgs,
     /// Node id, lock, admin token, token key and the embedded journal's file
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
     pub data_dir: PathBuf,
@@ -141,6 +131,11 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_WITHOUT_KEYS", value_name = "ID", value_delimiter = ',')]
     pub without_keys: Vec<String>,
 }
+
+const JOURNAL_HELP: &str = "\
+Where everything is remembered: embedded, embedded:PATH, redis://HOST:PORT, rediss://HOST:PORT (TLS), \
+redis+unix:///PATH, redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME, these with \
+rediss for TLS [default: embedded]";
 
 const AFTER_HELP: &str = "\
 The admin token has at least 32 characters and comes from OUTBOUND_ADMIN_TOKEN or --admin-token-file.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use url::Url;
 
 use super::args::{CompressionArg, ConfigError, DurabilityArg, ErrorCounting, ServeArgs};
-use crate::cli::credentials::{JOURNAL, SMTP_URL};
+use crate::cli::credentials::SMTP_URL;
 use crate::cli::failure::CommandFailure;
 use crate::cli::runtime::raise_descriptor_limit;
+use crate::cli::transport::JournalArgs;
 use crate::cli::values::{is_plain_http, parse_journal};
 use crate::config::network::EgressRules;
 use crate::config::{
@@ -93,12 +94,10 @@ fn policy(args: &ServeArgs, mail_server: bool) -> Result<Policy, ConfigError> {
 
 /// Where everything is remembered.
 fn journal(args: &ServeArgs) -> Result<JournalConfig, CommandFailure> {
-    let named = match &args.journal_file {
-        Some(file) => Some(JOURNAL.file_text(file, args.sharing())?),
-        None => args.journal.clone(),
-    };
-    let journal = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, args.allow_volatile_redis)?;
-    Ok(args.redis_files.with(journal)?)
+    let JournalArgs { prefix, redis_files, .. } = &args.journal;
+    let named = args.journal.named(args.sharing())?;
+    let journal = parse_journal(named.as_deref().unwrap_or("embedded"), prefix, args.allow_volatile_redis)?;
+    Ok(redis_files.with(journal)?)
 }
 
 /// When what is stored counts as stored.

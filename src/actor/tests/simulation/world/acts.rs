@@ -151,7 +151,7 @@ impl World {
 
     fn post(&mut self, start: Arc<Start>, in_flight: InFlight) {
         let entry = start.item.entry;
-        let chat = (self.shard.id_of(start.slot).unwrap(), start.item.chat());
+        let chat = (start.to.workspace().clone(), start.item.chat());
         let first = !self.appeared.contains(&entry);
         self.note(|| format!("post {entry} of {:?} (test {:?})", start.slot, start.test));
         if start.test.is_none() {
