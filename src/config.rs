@@ -184,6 +184,16 @@ pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
 /// Entries of the common input that are handed over at a time: enough that the way to Redis and back weighs little,
 /// few, for it must work on a full store.
 pub const HAND_OVER_MAX: usize = 256;
+/// How long an entry stays in its source after a shard on another server has it, where that server does not tell when it
+/// is durable: Redis writes down within a second what it was given (appendfsync everysec), two at the most. A deletion is
+/// remembered as long.
+pub const HAND_OVER_KEPT: Duration = Duration::from_secs(2);
+/// Entries of a source that stay so at a time; then it is not read on. Some seconds of a busy source.
+pub const HAND_OVER_KEPT_MAX: usize = 65_536;
+/// How often the hand-over looks whether they are durable while nothing is new.
+pub const HAND_OVER_KEPT_LOOK: Duration = Duration::from_millis(100);
+/// For how long a server that tells it, and never does, is waited for: with `appendfsync no`, where that cannot be asked.
+pub const HAND_OVER_UNSURE_MAX: Duration = Duration::from_secs(30);
 /// Fields of an entry that is handed over; more is rejected.
 pub const HAND_OVER_FIELDS_MAX: usize = 64;
 

@@ -161,6 +161,7 @@ impl CommandError for RedisStartError {
             | Self::Volatile
             | Self::NoLog
             | Self::NoSync(_)
+            | Self::NoWait(_)
             | Self::NoReplica
             | Self::Replica
             | Self::Format(_) => EXIT_FAILED,

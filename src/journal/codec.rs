@@ -24,7 +24,8 @@
 //!
 //! # Compatibility
 //! Members are only added, with a default; a name never gets a new meaning. What cannot be added so
-//! gets a new version, which older programs refuse. Attempts are written as version 2; both are read.
+//! gets a new version, which older programs refuse. Attempts are written as version 2; both are read. While nodes of an
+//! older program share the store, what they read is written: see the [format](self::FORMAT).
 //! `tests/golden/` pins the bytes of every form.
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -41,8 +42,11 @@ use crate::workspace::event::{Attempt, Event, Response};
 use crate::workspace::state::State;
 
 mod attempt;
+mod format;
 #[cfg(test)]
 mod golden;
+
+pub use self::format::{Agreement, FORMAT, agreed, in_format};
 
 /// The version of every form but the attempts'.
 pub const VERSION: u64 = 1;

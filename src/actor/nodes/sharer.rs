@@ -22,6 +22,7 @@ use crate::actor::shard_host::{ShardHost, StartShard};
 use crate::config::{
     DRAIN_EXTRA, NODE_GONE_AFTER, NODE_WRITTEN_EVERY, NODES_LOOK_EVERY, NODES_LOOK_SOON, WITHDRAW_MAX,
 };
+use crate::journal::codec::FORMAT;
 use crate::journal::port::{Journal, NodeRecord, NodesReading};
 
 /// See the module.
@@ -141,9 +142,18 @@ impl Sharer {
         }
     }
 
-    /// Takes and gives what follows from a view. Answers when to look again; `None` when a shard cannot be started.
+    /// Takes and gives what follows from a view. Answers when to look again; `None` when a shard cannot be started, or when
+    /// newer programs write what this one cannot read.
     async fn take_in(&mut self, reading: &NodesReading, phases: &[ShardPhase]) -> Option<Duration> {
         let now = Instant::now();
+        if reading.format > FORMAT {
+            let found = reading.format;
+            error!(
+                "The store has format {found} now, this program reads up to format {FORMAT}: start the newer program. The \
+                 service stops."
+            );
+            return None;
+        }
         self.note_twin(reading, now);
         let view = self.roster.view(reading, now);
         let decision = self.sharing.decide(&view, phases, now);

@@ -10,14 +10,14 @@ use super::connection::{Backoff, Connection, open};
 use super::connector::{Connector, RedisTls};
 use super::durable::Waited;
 use super::error::{ErrorClass, classify, timed_out, unexpected};
+use super::format::stored_format;
 use super::keys::{Keys, PREFIX_MAX};
 use super::options::RedisOptions;
 use super::reply;
 use super::script::Script;
 use crate::config::{Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
+use crate::journal::codec::FORMAT;
 
-/// The version of the format of the keys.
-const FORMAT: &str = "1";
 /// Streams' and scripts' behaviour that we rely on came with it.
 const VERSION_MIN: u32 = 7;
 
@@ -109,7 +109,7 @@ pub enum RedisStartError {
     #[error("this Redis is a node of a cluster: give its URL as redis+cluster://host:port,…")]
     Cluster,
     /// Written by another program version.
-    #[error("the keys in Redis have format {0}, this program knows format {FORMAT}: start the program that wrote them")]
+    #[error("the keys in Redis have format {0}, this program reads up to format {FORMAT}: start the newer program")]
     Format(String),
     /// Another number of shards.
     #[error(
@@ -130,6 +130,11 @@ pub enum RedisStartError {
          when something is on disk"
     )]
     NoSync(String),
+    /// The user may not wait for the disk.
+    #[error(
+        "--durability local waits with the command WAITAOF, which Redis refuses: allow it to the user with +waitaof"
+    )]
+    NoWait(#[source] RedisError),
     /// Nobody to replicate to.
     #[error("--durability replicated needs a replica: none is connected to this Redis")]
     NoReplica,
@@ -175,16 +180,25 @@ pub async fn stored_shards(url: &str, prefix: &str, tls: &RedisTls) -> Result<Op
     let keys = Keys::new(prefix);
     let mut connection = first_connection(&connector, &keys.meta(), START_WAIT).await?;
     let known = read_meta(&mut connection, &keys).await?;
-    if known.contains(&redis::Value::Nil) { Ok(None) } else { shards_of(known).map(Some) }
+    if known.contains(&redis::Value::Nil) { Ok(None) } else { meta_of(known).map(|(shards, _)| Some(shards)) }
 }
 
-/// Connects, waiting at most `wait`, and checks. Answers the number of shards, and how durability is waited for.
+/// What was found of a Redis that is as it must be.
+pub(super) struct CheckedRedis {
+    pub(super) shards: u16,
+    /// How durability is waited for.
+    pub(super) waited: Waited,
+    /// The newest format that may be stored in it.
+    pub(super) format: u32,
+}
+
+/// Connects, waiting at most `wait`, and checks.
 pub(super) async fn check(
     connector: &Connector,
     keys: &Keys,
     options: &RedisOptions,
     wait: Duration,
-) -> Result<(u16, Waited), RedisStartError> {
+) -> Result<CheckedRedis, RedisStartError> {
     if let Some(asked) = options.shards.filter(|asked| !(1..=SHARDS_MAX).contains(asked)) {
         return Err(RedisStartError::ShardsRange(asked));
     }
@@ -198,7 +212,8 @@ pub(super) async fn check(
         waited = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
         check_user(&mut connection, &primary.addr().to_string()).await;
     }
-    Ok((fix_meta(&mut connection, connector, keys, options.shards).await?, waited))
+    let (shards, format) = fix_meta(&mut connection, connector, keys, options.shards).await?;
+    Ok(CheckedRedis { shards, waited, format })
 }
 
 async fn first_connection(connector: &Connector, key: &str, wait: Duration) -> Result<Connection, RedisStartError> {
@@ -282,7 +297,7 @@ async fn too_old(connector: &Connector, key: &str) -> Option<String> {
     is_too_old(version).then(|| version.to_owned())
 }
 
-fn info_value<'a>(info: &'a str, name: &str) -> &'a str {
+pub(super) fn info_value<'a>(info: &'a str, name: &str) -> &'a str {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
 }
 
@@ -341,7 +356,13 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
                 return Ok(Waited::NotAtAll);
             }
             let version = value("redis_version");
-            if knows_waitaof(version) { Ok(Waited::Log) } else { Err(RedisStartError::NoSync(version.to_owned())) }
+            if !knows_waitaof(version) {
+                return Err(RedisStartError::NoSync(version.to_owned()));
+            }
+            // Asks for nothing: only whether it may be asked.
+            let mut wait = redis::cmd("WAITAOF");
+            wait.arg(0).arg(0).arg(1);
+            connection.call(&wait, STORE_TIMEOUT).await.map(|_| Waited::Log).map_err(RedisStartError::NoWait)
         }
         Durability::Replicated if value("connected_slaves") == "0" => Err(RedisStartError::NoReplica),
         Durability::Replicated => Ok(Waited::Replica),
@@ -349,7 +370,7 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
 }
 
 /// WAITAOF came with Redis 7.2, and Valkey has it from its start, as which it tells 7.2.
-fn knows_waitaof(version: &str) -> bool {
+pub(super) fn knows_waitaof(version: &str) -> bool {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (7, 2)
 }
@@ -379,7 +400,7 @@ async fn has_save_points(connection: &mut Connection) -> bool {
 }
 
 /// What Redis is configured to; nothing where CONFIG is forbidden.
-async fn configured(connection: &mut Connection, name: &str) -> Option<String> {
+pub(super) async fn configured(connection: &mut Connection, name: &str) -> Option<String> {
     let mut cmd = redis::cmd("CONFIG");
     cmd.arg("GET").arg(name);
     let answer = connection.call(&cmd, STORE_TIMEOUT).await.and_then(reply::list);
@@ -393,14 +414,16 @@ async fn read_meta(connection: &mut Connection, keys: &Keys) -> Result<[redis::V
     connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)
 }
 
-fn shards_of([format, shards]: [redis::Value; 2]) -> Result<u16, RedisStartError> {
-    let format = reply::text(format).map_err(RedisStartError::Refused)?;
-    if format != FORMAT {
-        return Err(RedisStartError::Format(format));
+fn meta_of([text, shards]: [redis::Value; 2]) -> Result<(u16, u32), RedisStartError> {
+    let text = reply::text(text).map_err(RedisStartError::Refused)?;
+    let format = stored_format(&text);
+    if !(1..=FORMAT).contains(&format) {
+        return Err(RedisStartError::Format(text));
     }
     let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
     let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
-    stored.ok_or_else(|| RedisStartError::Refused(unexpected("no number of shards in the meta key")))
+    let stored = stored.ok_or_else(|| RedisStartError::Refused(unexpected("no number of shards in the meta key")))?;
+    Ok((stored, format))
 }
 
 async fn fix_meta(
@@ -408,7 +431,7 @@ async fn fix_meta(
     connector: &Connector,
     keys: &Keys,
     asked: Option<u16>,
-) -> Result<u16, RedisStartError> {
+) -> Result<(u16, u32), RedisStartError> {
     // Read first: the script that creates it is refused by a full Redis, on which we must start.
     let mut known = read_meta(connection, keys).await?;
     if known.contains(&redis::Value::Nil) {
@@ -417,9 +440,9 @@ async fn fix_meta(
         known =
             connection.call(&create, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)?;
     }
-    let stored = shards_of(known)?;
+    let (stored, format) = meta_of(known)?;
     match asked {
         Some(asked) if asked != stored => Err(RedisStartError::Shards { stored, asked }),
-        _ => Ok(stored),
+        _ => Ok((stored, format)),
     }
 }

@@ -16,8 +16,12 @@ use crate::workspace::time::Time;
 
 impl RedisInner {
     pub(super) async fn register_node(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
-        let read = self.nodes_and_owners(&node.id, &node.process, &encode(node)).await;
-        read.map_err(|error| store_error("telling the other nodes that this one is there", error))
+        let read = async {
+            let mut reading = self.nodes_and_owners(&node.id, &node.process, &encode(node)).await?;
+            reading.format = self.agree_on_format(&reading).await?;
+            Ok(reading)
+        };
+        read.await.map_err(|error| store_error("telling the other nodes that this one is there", error))
     }
 
     pub(super) async fn withdraw_node(&self, node: &NodeRecord) -> Result<(), StoreError> {
