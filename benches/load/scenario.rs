@@ -75,8 +75,10 @@ pub(crate) enum Scenario {
     Idle,
     /// The same as spread on the embedded journal, beside Redis
     Embedded,
-    /// The same as spread and latency through the common stream, beside the shards' own
+    /// The same as spread and latency through the common stream, and spread through someone else's, beside the shards' own
     Common,
+    /// The same as spread at each level of --durability
+    Durability,
     /// What Redis takes for a commit, by script and as a transaction, and nothing else
     Commits,
     /// What a logged attempt costs in Redis, as JSON and as zstd; random words beside them
