@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`durability`], [`commits`], [`peers`]), and what is shown of
+//! [`common`], [`durability`], [`cluster`], [`commits`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -39,6 +39,7 @@ mod embedded;
 mod bytes;
 mod common;
 mod durability;
+mod cluster;
 mod commits;
 mod peers;
 
@@ -174,6 +175,7 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Bytes => bytes::measure(size).await,
         Scenario::Common => common::measure(size).await,
         Scenario::Durability => durability::measure(size).await,
+        Scenario::Cluster => cluster::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
         Scenario::Peers => peers::measure(size).await,
     };

@@ -162,6 +162,8 @@ impl CommandError for RedisStartError {
             | Self::NoLog
             | Self::NoSync(_)
             | Self::NoWait(_)
+            | Self::NoSuchPrimary(..)
+            | Self::Unserved(_)
             | Self::NoReplica
             | Self::Replica
             | Self::Format(_) => EXIT_FAILED,

@@ -58,6 +58,7 @@ mod sentinel;
 mod shard_connection;
 mod shared;
 mod source;
+mod start_error;
 mod take;
 mod workspaces;
 mod transaction;
@@ -79,11 +80,12 @@ use self::keys::Keys;
 use self::shared::SharedConnections;
 use crate::config::START_WAIT;
 
-pub use self::check::{RedisStartError, stored_shards};
+pub use self::check::stored_shards;
 pub use self::compression::compress;
 pub use self::connector::RedisTls;
 pub use self::keys::{PREFIX_MAX, is_prefix};
 pub use self::options::RedisOptions;
+pub use self::start_error::RedisStartError;
 
 /// A journal in Redis. Cheap to clone.
 #[derive(Debug, Clone)]

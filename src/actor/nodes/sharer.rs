@@ -55,6 +55,8 @@ struct RunningShard {
 pub(in crate::actor) enum RunEnd {
     Drained,
     Died,
+    /// Nodes of a newer program write this format now, which this one cannot read.
+    Outdated(u32),
 }
 
 /// How often shards that end are looked at.
@@ -98,6 +100,9 @@ impl Sharer {
             tokio::select! {
                 _ = &mut drain => return self.drain().await,
                 Some((phases, reading)) = looks.recv() => {
+                    if let Some(format) = reading.as_ref().map(|reading| reading.format).filter(|found| *found > FORMAT) {
+                        return RunEnd::Outdated(format);
+                    }
                     let pause = match reading {
                         Some(reading) => self.take_in(&reading, &phases).await,
                         None => Some(NODES_LOOK_EVERY),
@@ -142,18 +147,9 @@ impl Sharer {
         }
     }
 
-    /// Takes and gives what follows from a view. Answers when to look again; `None` when a shard cannot be started, or when
-    /// newer programs write what this one cannot read.
+    /// Takes and gives what follows from a view. Answers when to look again; `None` when a shard cannot be started.
     async fn take_in(&mut self, reading: &NodesReading, phases: &[ShardPhase]) -> Option<Duration> {
         let now = Instant::now();
-        if reading.format > FORMAT {
-            let found = reading.format;
-            error!(
-                "The store has format {found} now, this program reads up to format {FORMAT}: start the newer program. The \
-                 service stops."
-            );
-            return None;
-        }
         self.note_twin(reading, now);
         let view = self.roster.view(reading, now);
         let decision = self.sharing.decide(&view, phases, now);

@@ -68,6 +68,27 @@ async fn shards_on_both_nodes_are_held_written_and_read() {
 }
 
 #[tokio::test]
+async fn a_cluster_without_full_coverage_is_refused_and_what_it_has_stays() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    let workspace = workspace_of(0);
+    journal.publish(&workspace.id, &message("hello")).await.unwrap();
+    let () = nodes[1].call(&["CLUSTER", "DELSLOTS", "9000"]);
+    let () = nodes[1].call(&["CLUSTER", "DELSLOTSRANGE", "16000", "16383"]);
+    let url = format!("redis+cluster://127.0.0.1:{}", nodes[1].port());
+    let ended = support::service::Service::new(&url, &[]).refused();
+    let sentence =
+        "the cluster does not serve every slot: no node has slots 9000, 16000-16383; redis-cli --cluster check";
+    assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+
+    let () = nodes[1].call(&["CLUSTER", "ADDSLOTSRANGE", "9000", "9000", "16000", "16383"]);
+    let service = support::service::Service::start(&url, &[]).await;
+    let waiting = service.api().get("/v1/nodes").await.ok()["shards"][0]["owed"].clone();
+    assert!(waiting == 1 || service.api().webhook(workspace.id.as_str()).await["skipped"]["count"] == 1, "{waiting}");
+}
+
+#[tokio::test]
 async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
     let nodes = cluster().await;
     let journal = Redis::connect(&cluster_options(&nodes[..1])).await.unwrap();

@@ -68,9 +68,8 @@ impl Apart {
             None => self.nodes[self.home].call(&["XLEN", self.source]),
             Some(_) => {
                 // Nothing of a foreign stream is deleted: its owner does that.
-                let (pending, ..): (u64, Option<String>, Option<String>, Option<Vec<(String, String)>>) =
-                    self.nodes[self.home].call(&["XPENDING", self.source, "outbound"]);
-                pending
+                let answer: Vec<redis::Value> = self.nodes[self.home].call(&["XPENDING", self.source, "outbound"]);
+                redis::from_redis_value_ref::<u64>(&answer[0]).unwrap()
             }
         }
     }

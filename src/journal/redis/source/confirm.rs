@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::{RedisError, Value};
 
-use crate::config::{DURABLE_WAIT, HAND_OVER_KEPT, STORE_TIMEOUT};
+use crate::config::{HAND_OVER_CONFIRM_WAIT, HAND_OVER_KEPT, STORE_TIMEOUT};
 use crate::journal::redis::check::{configured, info_value, knows_waitaof};
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
@@ -82,14 +82,14 @@ impl ConfirmConnection {
         if !self.log && !self.replica {
             return Ok(true);
         }
-        let limit = DURABLE_WAIT.as_millis().to_string();
+        let limit = HAND_OVER_CONFIRM_WAIT.as_millis().to_string();
         let mut write = redis::cmd("SET");
         write.arg(keys.durable()).arg("1");
         self.connection.call(&write, STORE_TIMEOUT).await?;
         if self.log {
             let mut wait = redis::cmd("WAITAOF");
             wait.arg(1).arg(0).arg(&limit);
-            match self.connection.call(&wait, DURABLE_WAIT + STORE_TIMEOUT).await {
+            match self.connection.call(&wait, HAND_OVER_CONFIRM_WAIT + STORE_TIMEOUT).await {
                 Ok(answer) => {
                     let local = reply::list(answer)?.into_iter().next().unwrap_or(Value::Int(0));
                     if reply::number(local)? == 0 {
@@ -109,7 +109,7 @@ impl ConfirmConnection {
         if self.replica {
             let mut wait = redis::cmd("WAIT");
             wait.arg(1).arg(limit);
-            let answer = self.connection.call(&wait, DURABLE_WAIT + STORE_TIMEOUT).await?;
+            let answer = self.connection.call(&wait, HAND_OVER_CONFIRM_WAIT + STORE_TIMEOUT).await?;
             return Ok(reply::number(answer)? > 0);
         }
         Ok(true)
