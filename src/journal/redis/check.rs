@@ -14,13 +14,10 @@ use super::format::stored_format;
 use super::keys::Keys;
 use super::options::RedisOptions;
 use super::script::Script;
-use super::start_error::RedisStartError;
+use super::start_error::{RedisStartError, VERSION_MIN};
 use super::{reply, sentinel};
 use crate::config::{CLUSTER_SLOTS_WAIT, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 use crate::journal::codec::FORMAT;
-
-/// Streams' and scripts' behaviour that we rely on came with it.
-pub(super) const VERSION_MIN: u32 = 7;
 
 /// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
 /// for whoever is not the service: the number is fixed by the first start. Waits at most [`START_WAIT`].

@@ -49,7 +49,7 @@ pub(super) async fn primaries(seeds: &[ConnectionInfo]) -> Result<Vec<Connection
 
 /// Slots that nobody serves.
 #[derive(Debug)]
-pub(super) struct UnservedSlots {
+pub(super) struct UncoveredRanges {
     /// For whoever must mend it.
     pub(super) what: String,
     /// It does not end by itself.
@@ -60,7 +60,7 @@ pub(super) struct UnservedSlots {
 ///
 /// # Errors
 /// No seed answers.
-pub(super) async fn unserved(seeds: &[ConnectionInfo]) -> Result<Option<UnservedSlots>, RedisError> {
+pub(super) async fn unserved(seeds: &[ConnectionInfo]) -> Result<Option<UncoveredRanges>, RedisError> {
     let mut otherwise = Err(unexpected("no seed of the cluster is named"));
     for seed in seeds {
         match told_by(seed, "").await {
@@ -68,11 +68,11 @@ pub(super) async fn unserved(seeds: &[ConnectionInfo]) -> Result<Option<Unserved
                 None if works => return Ok(None),
                 None => {
                     let what = format!("{} says that the cluster is down, for a primary of it is", seed.addr());
-                    otherwise = Ok(Some(UnservedSlots { what, is_lasting: false }));
+                    otherwise = Ok(Some(UncoveredRanges { what, is_lasting: false }));
                 }
                 Some(missing) => {
                     let what = format!("no node has slots {missing}");
-                    otherwise = Ok(Some(UnservedSlots { what, is_lasting: true }));
+                    otherwise = Ok(Some(UncoveredRanges { what, is_lasting: true }));
                 }
             },
             Err(error) if otherwise.is_err() => otherwise = Err(error),

@@ -117,7 +117,7 @@ impl Connector {
     ///
     /// # Errors
     /// No seed of the cluster answers in time.
-    pub(super) async fn unserved(&self) -> Result<Option<cluster::UnservedSlots>, RedisError> {
+    pub(super) async fn unserved(&self) -> Result<Option<cluster::UncoveredRanges>, RedisError> {
         match &self.route {
             Route::Cluster(seeds) => cluster::unserved(seeds).await,
             Route::Single(_) | Route::Sentinel { .. } => Ok(None),

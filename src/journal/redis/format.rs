@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use redis::RedisError;
 use tracing::{debug, info};
 
-use super::inner::RedisInner;
+use super::connector::Connector;
 use super::reply;
 use super::script::Script;
-use crate::journal::codec::{FORMAT, agreed};
+use super::shared::SharedConnections;
+use crate::journal::format::{FORMAT, agreed};
 use crate::journal::port::NodesReading;
 
 /// What this process knows of the format.
@@ -30,39 +31,37 @@ impl FormatInUse {
     pub(super) fn written(&self) -> Arc<AtomicU32> {
         Arc::clone(&self.written)
     }
-}
 
-impl RedisInner {
     /// Draws the conclusion from a reading of the registry that this node stands in, and answers what the store says.
-    /// The order matters: see [`crate::journal::codec`].
-    pub(super) async fn agree_on_format(&self, reading: &NodesReading) -> Result<u32, RedisError> {
-        let before = self.format.stored.load(Ordering::Acquire);
-        let meta = self.keys.meta();
+    /// The order matters: see [`crate::journal::format`].
+    pub(super) async fn agree(
+        &self,
+        (connector, shared): (&Connector, &SharedConnections),
+        (meta, shards): (&String, u16),
+        reading: &NodesReading,
+    ) -> Result<u32, RedisError> {
+        let before = self.stored.load(Ordering::Acquire);
         let mut ask = redis::cmd("HGET");
-        ask.arg(&meta).arg("format");
-        let told = reply::bytes(self.shared.call_repeatable(&meta, &ask).await?)?;
+        ask.arg(meta).arg("format");
+        let told = reply::bytes(shared.call_repeatable(meta, &ask).await?)?;
         let mut stored = told.map_or(before, |text| stored_format(&String::from_utf8_lossy(&text)));
         let agreement = agreed(FORMAT, before, reading.nodes.iter().map(|node| node.record.format));
         if let Some(format) = agreement.raise.filter(|format| *format > stored) {
-            match self.raise_format(&meta, format).await {
-                Ok(()) => stored = format,
+            let mut raise = connector.script(Script::Meta, std::slice::from_ref(meta));
+            raise.arg(format).arg(shards).arg("raise");
+            match shared.call_repeatable(meta, &raise).await {
+                Ok(_) => stored = format,
                 // A full Redis refuses it; the older format is written until it takes it.
                 Err(error) => debug!(%error, "Redis does not take that the nodes write a newer format."),
             }
         }
-        self.format.stored.store(stored, Ordering::Release);
-        let written = self.format.written.swap(agreement.write, Ordering::AcqRel);
+        self.stored.store(stored, Ordering::Release);
+        let written = self.written.swap(agreement.write, Ordering::AcqRel);
         if written != agreement.write {
             let (format, newest) = (agreement.write, FORMAT);
             info!(format, newest, "What is written from now on is what all nodes read.");
         }
         Ok(stored)
-    }
-
-    async fn raise_format(&self, meta: &String, format: u32) -> Result<(), RedisError> {
-        let mut raise = self.connector.script(Script::Meta, std::slice::from_ref(meta));
-        raise.arg(format).arg(self.shards).arg("raise");
-        self.shared.call_repeatable(meta, &raise).await.map(drop)
     }
 }
 

@@ -25,7 +25,7 @@ use super::error::unexpected;
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
-use super::source::{Handed, KeptEntries, Settled, hand_to_shard, judged, take_kept, tell_lost};
+use super::source::{ConfirmRound, Handed, UnconfirmedEntries, hand_to_shard, judged, take_unconfirmed, tell_lost};
 use crate::config::{HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, JsonPointer, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
 use crate::journal::port::{Holder, RawEntry};
 use crate::message::EntryId;
@@ -43,10 +43,10 @@ pub(super) async fn hand_over(
         Some(reader) => reader,
         None => GroupReader::new(inner.connector.connect_for_scripts(source).await?),
     };
-    let mut kept = inner.take_kept(source);
+    let mut kept = inner.take_unconfirmed(source);
     let max = max.clamp(1, HAND_OVER_MAX);
     let handed = hand_over_next((&mut reader, &mut kept), inner, source, form, max, block).await;
-    inner.put_kept(source.to_owned(), kept);
+    inner.put_unconfirmed(source.to_owned(), kept);
     // After an error the connection goes with the reader, and what is pending is read first.
     if handed.is_ok() {
         inner.groups.lock().await.insert(source.to_owned(), reader);
@@ -73,14 +73,14 @@ pub(super) async fn kind(inner: &RedisInner, source: &str) -> Result<String, Red
 }
 
 async fn hand_over_next(
-    (reader, kept): (&mut GroupReader, &mut KeptEntries),
+    (reader, kept): (&mut GroupReader, &mut UnconfirmedEntries),
     inner: &RedisInner,
     source: &str,
     form: &SourceForm,
     max: usize,
     block: Duration,
 ) -> Result<usize, RedisError> {
-    let Settled { durable, lost } = kept.settle(inner, source).await;
+    let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, source).await;
     if !durable.is_empty() {
         let position = kept.before_first().unwrap_or(reader.handed);
         acknowledge(reader, inner, source, Some(position), &durable).await?;
@@ -110,7 +110,7 @@ async fn hand_over_next(
     let mut shards = by_shard(inner, source, form, &entries);
     // An entry that was deleted while it was pending has no fields; there is nothing to hand over.
     let mut done: Vec<EntryId> = entries.iter().filter(|entry| entry.fields.is_empty()).map(|entry| entry.id).collect();
-    done.extend(take_kept(&mut shards, kept));
+    done.extend(take_unconfirmed(&mut shards, kept));
     let handed =
         shards.iter().map(|(shard, entries)| hand_to_shard(inner, source, *shard, entries, kept.last_of(*shard)));
     let (mut count, mut failed) = (done.len(), None);

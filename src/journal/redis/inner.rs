@@ -17,7 +17,7 @@ use super::keys::Keys;
 use super::lease::{Losses, WatchedLease};
 use super::read_guard::ReadGuard;
 use super::shared::SharedConnections;
-use super::source::KeptEntries;
+use super::source::UnconfirmedEntries;
 use crate::config::Compression;
 use crate::workspace::time::Clock;
 
@@ -43,7 +43,7 @@ pub(super) struct RedisInner {
     /// Says how it is read.
     pub(super) source_guard: Mutex<ReadGuard>,
     /// By source what is handed over and not deleted or acknowledged yet; it outlives who reads.
-    pub(super) kept: Mutex<HashMap<String, KeptEntries>>,
+    pub(super) kept: Mutex<HashMap<String, UnconfirmedEntries>>,
     pub(super) losses: Arc<Losses>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.
@@ -73,11 +73,11 @@ impl RedisInner {
     }
 
     /// What is kept of a source, for the hand-over that begins; one that is dropped loses it, and reads from the start.
-    pub(super) fn take_kept(&self, source: &str) -> KeptEntries {
+    pub(super) fn take_unconfirmed(&self, source: &str) -> UnconfirmedEntries {
         self.kept.lock().remove(source).unwrap_or_default()
     }
 
-    pub(super) fn put_kept(&self, source: String, kept: KeptEntries) {
+    pub(super) fn put_unconfirmed(&self, source: String, kept: UnconfirmedEntries) {
         self.kept.lock().insert(source, kept);
     }
 

@@ -4,7 +4,7 @@
 //! handed over. A shard that refuses is held back: it gets nothing more until the source is read from its start again,
 //! after a pause. So whatever a shard is missing comes before what it gets; and each script appends only above the
 //! greatest id that the shard got. So every entry is handed over once, in order, whoever is faster. An entry is deleted
-//! from the source after its shard has it; on a cluster once that is durable ([`kept`]).
+//! from the source after its shard has it; on a cluster once that is durable ([`unconfirmed`]).
 //!
 //! A source that was deleted, renamed or restored, or whose server's clock was set back, may have lower ids than a shard
 //! has got of it. Then the greatest of these is neither in the source nor was it ever deleted there
@@ -12,7 +12,7 @@
 
 mod confirm;
 mod held;
-mod kept;
+mod unconfirmed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub(super) use self::held::HeldBack;
-pub(super) use self::kept::{KeptEntries, Settled};
+pub(super) use self::unconfirmed::{ConfirmRound, UnconfirmedEntries};
 use super::connection::Connection;
 use super::error::unexpected;
 use super::inner::RedisInner;
@@ -41,18 +41,18 @@ use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
 pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -> Result<usize, RedisError> {
     let source = inner.keys.source();
     let mut guard = inner.source_guard.lock().clone();
-    let mut kept = inner.take_kept(&source);
+    let mut kept = inner.take_unconfirmed(&source);
     let handed = hand_over_guarded(inner, &mut guard, &mut kept, max, block).await;
     guard.note(handed.is_ok());
     *inner.source_guard.lock() = guard;
-    inner.put_kept(source, kept);
+    inner.put_unconfirmed(source, kept);
     handed
 }
 
 async fn hand_over_guarded(
     inner: &RedisInner,
     guard: &mut ReadGuard,
-    kept: &mut KeptEntries,
+    kept: &mut UnconfirmedEntries,
     max: usize,
     block: Duration,
 ) -> Result<usize, RedisError> {
@@ -62,7 +62,7 @@ async fn hand_over_guarded(
         Some(reader) => reader,
         None => SourceReader::new(inner.connector.connect_for_scripts(&source).await?),
     };
-    let Settled { durable, lost } = kept.settle(inner, &source).await;
+    let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, &source).await;
     let mut round = HandOverRound { gone: durable, ..HandOverRound::default() };
     for shard in lost {
         tell_lost(shard, &source);
@@ -77,7 +77,7 @@ async fn hand_over_guarded(
         return Ok(0);
     };
     let mut shards = by_shard(inner, &source, entries);
-    round.gone.extend(take_kept(&mut shards, kept));
+    round.gone.extend(take_unconfirmed(&mut shards, kept));
     let open = shards.iter().filter(|(shard, _)| !reader.held.contains(**shard));
     let handed = open.map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries, kept.last_of(*shard)));
     for handed in join_all(handed).await {
@@ -100,7 +100,7 @@ async fn hand_over_guarded(
 /// What was read ahead; else what comes next, waited for up to `block`.
 async fn next_entries(
     inner: &RedisInner,
-    (guard, kept, reader): (&mut ReadGuard, &KeptEntries, &mut SourceReader),
+    (guard, kept, reader): (&mut ReadGuard, &UnconfirmedEntries, &mut SourceReader),
     max: usize,
     block: Duration,
 ) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
@@ -137,7 +137,7 @@ struct HandOverRound {
 }
 
 impl HandOverRound {
-    fn note(&mut self, handed: HandedToShard, inner: &RedisInner, kept: &mut KeptEntries, held: &mut HeldBack) {
+    fn note(&mut self, handed: HandedToShard, inner: &RedisInner, kept: &mut UnconfirmedEntries, held: &mut HeldBack) {
         let HandedToShard { shard, ids, failed, is_new, is_lost } = handed;
         let now = Instant::now();
         self.count += ids.len();
@@ -164,7 +164,7 @@ impl HandOverRound {
 }
 
 /// Takes out what the shards are known to have. Answers what came back after it was deleted.
-pub(super) fn take_kept(shards: &mut BTreeMap<u16, Vec<Handed>>, kept: &KeptEntries) -> Vec<EntryId> {
+pub(super) fn take_unconfirmed(shards: &mut BTreeMap<u16, Vec<Handed>>, kept: &UnconfirmedEntries) -> Vec<EntryId> {
     let mut back = Vec::new();
     shards.retain(|shard, entries| {
         entries.retain(|entry| {

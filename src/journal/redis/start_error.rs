@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use redis::{ConnectionInfo, RedisError};
 
-use super::check::VERSION_MIN;
 use super::keys::PREFIX_MAX;
 use crate::config::SHARDS_MAX;
 use crate::journal::codec::FORMAT;
+
+/// Streams' and scripts' behaviour that we rely on came with it.
+pub(super) const VERSION_MIN: u32 = 7;
 
 /// Why the service does not start on this Redis.
 #[derive(Debug, thiserror::Error)]

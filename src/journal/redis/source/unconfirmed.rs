@@ -15,19 +15,20 @@ use tokio::time::Instant;
 
 use super::confirm::{ConfirmConnection, Confirmed, confirm};
 use crate::config::{HAND_OVER_KEPT, HAND_OVER_KEPT_MAX, HAND_OVER_RETRY, HAND_OVER_UNSURE_MAX};
-use crate::journal::redis::inner::RedisInner;
+use crate::journal::redis::connector::Connector;
+use crate::journal::redis::keys::{Keys, ShardKeys};
 use crate::message::EntryId;
 
 /// Those of one source. Bounded by [`HAND_OVER_KEPT_MAX`] and one read.
 #[derive(Debug, Default)]
-pub(in crate::journal::redis) struct KeptEntries {
-    shards: BTreeMap<u16, KeptOfShard>,
+pub(in crate::journal::redis) struct UnconfirmedEntries {
+    shards: BTreeMap<u16, UnconfirmedOfShard>,
 }
 
 #[derive(Debug, Default)]
-struct KeptOfShard {
+struct UnconfirmedOfShard {
     /// When each was handed over, and deleted from the source.
-    entries: BTreeMap<EntryId, KeptEntry>,
+    entries: BTreeMap<EntryId, UnconfirmedEntry>,
     /// The greatest that this process handed over.
     last: Option<EntryId>,
     asked: Option<Asked>,
@@ -36,7 +37,7 @@ struct KeptOfShard {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct KeptEntry {
+struct UnconfirmedEntry {
     handed: Instant,
     deleted: Option<Instant>,
 }
@@ -50,14 +51,14 @@ struct Asked {
 
 /// What came of the waits.
 #[derive(Debug, Default)]
-pub(in crate::journal::redis) struct Settled {
+pub(in crate::journal::redis) struct ConfirmRound {
     /// Entries that the source may delete.
     pub(in crate::journal::redis) durable: Vec<EntryId>,
     /// Shards that have lost something.
     pub(in crate::journal::redis) lost: Vec<u16>,
 }
 
-impl KeptEntries {
+impl UnconfirmedEntries {
     /// Whether nothing waits.
     pub(in crate::journal::redis) fn is_empty(&self) -> bool {
         self.waiting() == 0
@@ -97,7 +98,7 @@ impl KeptEntries {
     /// Notes what a shard got.
     pub(in crate::journal::redis) fn keep(&mut self, shard: u16, ids: &[EntryId], now: Instant) {
         let kept = self.shards.entry(shard).or_default();
-        kept.entries.extend(ids.iter().map(|id| (*id, KeptEntry { handed: now, deleted: None })));
+        kept.entries.extend(ids.iter().map(|id| (*id, UnconfirmedEntry { handed: now, deleted: None })));
         kept.last = ids.last().copied().or(kept.last);
     }
 
@@ -107,13 +108,18 @@ impl KeptEntries {
     }
 
     /// Takes in what the waits found, and begins those that are due.
-    pub(in crate::journal::redis) async fn settle(&mut self, inner: &RedisInner, source: &str) -> Settled {
-        let (mut settled, now) = (Settled::default(), Instant::now());
+    pub(in crate::journal::redis) async fn confirm(
+        &mut self,
+        connector: &Arc<Connector>,
+        keys: &Keys,
+        source: &str,
+    ) -> ConfirmRound {
+        let (mut settled, now) = (ConfirmRound::default(), Instant::now());
         for (shard, kept) in &mut self.shards {
             if kept.collect(now, &mut settled.durable).await {
                 settled.lost.push(*shard);
             }
-            kept.ask(inner, *shard, source, now);
+            kept.ask(connector, keys.shard(*shard), source, now);
         }
         for shard in &settled.lost {
             self.forget(*shard);
@@ -122,7 +128,7 @@ impl KeptEntries {
     }
 }
 
-impl KeptOfShard {
+impl UnconfirmedOfShard {
     /// Takes in what a wait found. Answers whether the shard has lost something.
     async fn collect(&mut self, now: Instant, durable: &mut Vec<EntryId>) -> bool {
         self.entries.retain(|_, entry| entry.deleted.is_none_or(|at| now < at + HAND_OVER_KEPT));
@@ -157,11 +163,11 @@ impl KeptOfShard {
     }
 
     /// Begins a wait for what waits, unless one is under way.
-    fn ask(&mut self, inner: &RedisInner, shard: u16, source: &str, now: Instant) {
+    fn ask(&mut self, connector: &Arc<Connector>, keys: ShardKeys, source: &str, now: Instant) {
         let is_due = self.asked.is_none() && self.retry_at.is_none_or(|at| now >= at);
         let waiting = self.entries.iter().rev().find(|(_, entry)| entry.deleted.is_none());
         let Some((up_to, _)) = waiting.filter(|_| is_due) else { return };
-        let (connector, keys, source) = (Arc::clone(&inner.connector), inner.keys.shard(shard), source.to_owned());
+        let (connector, source) = (Arc::clone(connector), source.to_owned());
         let (up_to, mut connection) = (*up_to, self.connection.take());
         self.retry_at = None;
         let answer = tokio::spawn(async move {
@@ -172,7 +178,7 @@ impl KeptOfShard {
     }
 }
 
-impl Drop for KeptOfShard {
+impl Drop for UnconfirmedOfShard {
     fn drop(&mut self) {
         if let Some(asked) = &self.asked {
             asked.answer.abort();

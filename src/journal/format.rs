@@ -6,7 +6,7 @@
 //! | 2 | attempts of version 2; the trigger `again`; an attempt whose message was omitted |
 //!
 //! A program reads every format up to [`FORMAT`]. What it writes while programs of an older format are there is what the
-//! oldest of them reads ([`in_format`]), so nodes can be replaced one by one. The store says how new a format may be found
+//! oldest of them reads ([`super::codec::in_format`]), so nodes can be replaced one by one. The store says how new a format may be found
 //! in it; a program that reads less does not start. Whoever adds a form that older programs cannot read, or would drop,
 //! adds a format with it, and what is written instead until all nodes know it.
 //!
@@ -16,12 +16,6 @@
 //! and then reads the registry once more. So of a node that raises the format and one of an older program that starts
 //! meanwhile, one sees the other: either the older one is in the registry and what it reads goes on being written, or it
 //! finds that the store says more than it reads, and ends.
-
-use bytes::Bytes;
-
-use super::{attempt, decode_event, encode};
-use crate::message::RawMessage;
-use crate::workspace::event::{Attempt, Event, Trigger};
 
 /// The newest format that this program reads and writes.
 pub const FORMAT: u32 = 2;
@@ -43,25 +37,6 @@ pub struct Agreement {
 pub fn agreed(mine: u32, stored: u32, others: impl IntoIterator<Item = u32>) -> Agreement {
     let oldest = others.into_iter().map(|format| format.max(1)).fold(mine, u32::min);
     Agreement { write: oldest.min(stored), raise: (oldest > stored).then_some(oldest) }
-}
-
-/// A stored attempt as programs up to `format` read it; `None` when it is so already. The trigger `again` becomes `test`,
-/// and of an omitted message an empty one is left.
-#[must_use]
-pub fn in_format(format: u32, stored: &[u8]) -> Option<Bytes> {
-    if format >= FORMAT {
-        return None;
-    }
-    let (seq, event) = decode_event(stored).ok()?;
-    let kind = if matches!(event, Event::AttemptDelivered(_)) { attempt::DELIVERED } else { attempt::FAILED };
-    let mut attempt: Attempt = event.attempt()?.clone();
-    if attempt.trigger == Trigger::Again {
-        attempt.trigger = Trigger::Test;
-    }
-    if attempt.request.message.is_none() {
-        attempt.request.message = RawMessage::from_stored(Bytes::from_static(b"{}")).ok();
-    }
-    Some(encode(&format!(r#","seq":{seq},"type":"{kind}""#), &attempt))
 }
 
 #[cfg(test)]
