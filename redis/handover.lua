@@ -6,8 +6,9 @@
 --
 -- KEYS: 1 sources, 2 messages, 3 rejected
 -- ARGV: 1 source, 2 rejected kept, 3 the id that the caller asked about or '', 4 'same' or 'new' stream,
---       5 bytes of rejected kept, then by entry, in order: its id, 'append' or 'reject', count of names and values, names and values
--- Answers {appended, set aside, rejected entries that were deleted}, or the id to ask about.
+--       5 bytes of rejected kept, 6 how far the shard got at least, as the caller knows, or '', then by entry, in order: its id, 'append' or 'reject', count of names and values, names and values
+-- Answers {appended, set aside, rejected entries that were deleted}, or the id to ask about, or LOST: the shard got less far
+-- than it had, so its server lost something, which must come first.
 
 local function below(a, b)
   local a_ms, a_n = string.match(a, '^(%d+)-(%d+)$')
@@ -20,7 +21,10 @@ local function below(a, b)
 end
 
 local reached = redis.call('HGET', KEYS[1], ARGV[1]) or '0-0'
-if reached ~= '0-0' and not below(reached, ARGV[6]) then
+if ARGV[6] ~= '' and below(reached, ARGV[6]) then
+  return 'LOST'
+end
+if reached ~= '0-0' and not below(reached, ARGV[7]) then
   -- Another node may have got on meanwhile: the same stream stays the same, a new one may have become the known one.
   local is_judged = reached == ARGV[3] or (ARGV[3] ~= '' and ARGV[4] == 'same' and below(ARGV[3], reached))
   if not is_judged then
@@ -33,7 +37,7 @@ end
 local appended, rejected, dropped = 0, 0, 0
 -- Ids ascend: behind one that is above, all are.
 local above = false
-local i = 6
+local i = 7
 while i <= #ARGV do
   local id, last = ARGV[i], i + 2 + tonumber(ARGV[i + 2])
   above = above or below(reached, id)

@@ -27,6 +27,7 @@ use crate::config::{
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
 use crate::journal::Journal;
+use crate::journal::codec::FORMAT;
 use crate::journal::embedded::{self, Embedded};
 use crate::journal::port::{NodeRecord, StoreError};
 use crate::journal::redis::{self, Redis, RedisOptions, RedisTls};
@@ -291,6 +292,7 @@ fn record(config: &Config, shards: u16, node: &str, address: SocketAddr) -> Resu
         address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         static_shards,
+        format: FORMAT,
         ..NodeRecord::default()
     })
 }

@@ -167,10 +167,13 @@ pub const STORE_WATCH_EVERY: Duration = Duration::from_secs(1);
 pub const CLUSTER_QUESTIONS_MAX: u16 = 16;
 /// How often a trouble of the store that lasts is told again.
 pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(60);
-/// How long one WAIT or WAITAOF waits at most; it is made again for as long as it takes.
-pub const DURABLE_WAIT: Duration = Duration::from_secs(1);
+/// How long one WAIT or WAITAOF waits at most; it is made again for as long as it takes. Longer than the second between two
+/// fsyncs of a Redis with `appendfsync everysec`.
+pub const DURABLE_WAIT: Duration = Duration::from_secs(2);
 /// Callers that wait together for their writes to be durable: all that may commit, publish or save at a time.
 pub const DURABLE_WAITING_MAX: usize = 4_096;
+/// How long a start waits for slots of a cluster that no node has: one that is just being set up gets a moment.
+pub const CLUSTER_SLOTS_WAIT: Duration = Duration::from_secs(3);
 /// A shared connection that was idle for so long is asked for a sign of life first.
 pub const STORE_IDLE_CHECK: Duration = Duration::from_secs(1);
 /// Requests of one shard connection that wait to be sent: one load for every entry and command that a shard
@@ -187,6 +190,18 @@ pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
 /// Entries of the common input that are handed over at a time: enough that the way to Redis and back weighs little,
 /// few, for it must work on a full store.
 pub const HAND_OVER_MAX: usize = 256;
+/// How long an entry stays in its source after a shard on another server has it, where that server does not tell when it
+/// is durable: Redis writes down within a second what it was given (appendfsync everysec), two at the most. A deletion is
+/// remembered as long.
+pub const HAND_OVER_KEPT: Duration = Duration::from_secs(2);
+/// Entries of a source that stay so at a time; then it is not read on. Some seconds of a busy source.
+pub const HAND_OVER_KEPT_MAX: usize = 65_536;
+/// How often the hand-over looks whether they are durable while nothing is new.
+pub const HAND_OVER_KEPT_LOOK: Duration = Duration::from_millis(100);
+/// How long one wait for them lasts at most: several times the second between two fsyncs, for each wait begins anew.
+pub const HAND_OVER_CONFIRM_WAIT: Duration = Duration::from_secs(5);
+/// For how long a server that tells it, and never does, is waited for: with `appendfsync no`, where that cannot be asked.
+pub const HAND_OVER_UNSURE_MAX: Duration = Duration::from_secs(30);
 /// Fields of an entry that is handed over; more is rejected.
 pub const HAND_OVER_FIELDS_MAX: usize = 64;
 

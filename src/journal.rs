@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod replay;
 pub mod salvage;
 pub mod port;
+pub mod format;
 pub mod codec;
 pub mod redis;
 pub mod rejected;

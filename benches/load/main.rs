@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`commits`], [`growth`], [`peers`]), and what is shown of
+//! [`common`], [`durability`], [`cluster`], [`commits`], [`growth`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -38,6 +38,8 @@ mod idle;
 mod embedded;
 mod bytes;
 mod common;
+mod durability;
+mod cluster;
 mod commits;
 mod growth;
 mod peers;
@@ -95,7 +97,7 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-All scenarios but growth take, with the default settings, about 20 minutes on two cores that have nothing
+All scenarios but growth take, with the default settings, about 25 minutes on two cores that have nothing
 else to do, and 4 GB of memory and 5 GB of disk. Growth measures 29 steps three times each and takes longer
 than all others together. All of it happens on this machine and is removed
 afterwards. A message that is not accounted for (delivered, failed, skipped or rejected) makes the
@@ -187,6 +189,8 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Embedded => embedded::measure(size).await,
         Scenario::Bytes => bytes::measure(size).await,
         Scenario::Common => common::measure(size).await,
+        Scenario::Durability => durability::measure(size).await,
+        Scenario::Cluster => cluster::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
         Scenario::Growth => growth::measure(size).await,
         Scenario::Peers => peers::measure(size).await,

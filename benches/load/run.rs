@@ -112,8 +112,13 @@ pub(crate) struct Others {
 
 impl Bench {
     pub(crate) fn start() -> Self {
+        Self::on(store::start())
+    }
+
+    /// On a Redis of the scenario's own.
+    pub(crate) fn on(redis: RedisServer) -> Self {
         Self {
-            redis: store::start(),
+            redis,
             receiver: Receiver::start(),
             folder: tempfile::tempdir().expect("a folder for the service's data"),
         }

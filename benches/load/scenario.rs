@@ -77,8 +77,12 @@ pub(crate) enum Scenario {
     Idle,
     /// The same as spread on the embedded journal, beside Redis
     Embedded,
-    /// The same as spread and latency through the common stream, beside the shards' own
+    /// The same as spread and latency through the common stream, and spread through someone else's, beside the shards' own
     Common,
+    /// The same as spread at each level of --durability
+    Durability,
+    /// The same as spread on three primaries, and what each of them did, beside one Redis
+    Cluster,
     /// What Redis takes for a commit, by script and as a transaction, and nothing else
     Commits,
     /// CPU a delivery and p99 while workspaces, messages, endpoints, chats or headers grow, one at a time

@@ -1,5 +1,7 @@
 //! The private Redis of a run, and the producer that fills it.
 
+use std::collections::HashMap;
+
 use redis::Connection;
 
 use super::seen::unix_us;
@@ -41,6 +43,14 @@ pub(crate) fn common(_: usize) -> String {
     "outbound:messages".to_owned()
 }
 
+/// Someone else's stream that takes them, as `--source` names it.
+pub(crate) fn foreign(_: usize) -> String {
+    FOREIGN.to_owned()
+}
+
+/// Its name.
+pub(crate) const FOREIGN: &str = "orders";
+
 /// The shard of workspace `n`.
 pub(crate) fn shard(n: usize) -> u32 {
     crc32fast::hash(workspace(n).as_bytes()) % u32::from(SHARDS)
@@ -48,7 +58,23 @@ pub(crate) fn shard(n: usize) -> u32 {
 
 /// Messages that are not settled.
 pub(crate) fn owed(redis: &mut Connection) -> u64 {
-    entries(redis, (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages")).chain([common(0)]))
+    let own = entries(redis, (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages")).chain([common(0)]));
+    own + unread(redis)
+}
+
+/// Messages of someone else's stream that are not acknowledged: it keeps all of them.
+fn unread(redis: &mut Connection) -> u64 {
+    let all = entries(redis, [foreign(0)].into_iter());
+    if all == 0 {
+        return 0;
+    }
+    let groups = redis::cmd("XINFO").arg("GROUPS").arg(FOREIGN).query::<Vec<HashMap<String, redis::Value>>>(redis);
+    let groups = groups.expect("the groups of a stream");
+    let number = |name: &str| {
+        let value = groups.first().and_then(|group| group.get(name)).cloned();
+        value.and_then(|value| redis::from_redis_value::<u64>(value).ok())
+    };
+    number("lag").zip(number("pending")).map_or(all, |(lag, pending)| lag + pending)
 }
 
 /// Messages that were set aside.

@@ -22,6 +22,7 @@ use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
 use crate::config::PANIC_PAUSE;
 use crate::deliver::{self, ClockCheck, Courier, Outage};
+use crate::journal::codec::FORMAT;
 use crate::workspace::time::Clock;
 use crate::workspace::view::ReadWaiting;
 
@@ -38,8 +39,14 @@ pub struct Handle {
 
 /// The shards stopped by themselves.
 #[derive(Debug, thiserror::Error)]
-#[error("a shard failed and stopped; the log says why, start the service again")]
-pub struct Died;
+pub enum Died {
+    /// One failed.
+    #[error("a shard failed and stopped; the log says why, start the service again")]
+    Shard,
+    /// Nodes of a newer program have replaced all others of this one.
+    #[error("the store has format {0} now, this program reads up to format {FORMAT}: start the newer program")]
+    Outdated(u32),
+}
 
 /// The shards cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -104,11 +111,13 @@ impl Handle {
             let end = ended.await;
             // They have ended, so a drain has nothing to wait for.
             self.ended = None;
-            if matches!(end, Ok(RunEnd::Drained)) {
-                std::future::pending().await
+            match end {
+                Ok(RunEnd::Drained) => std::future::pending().await,
+                Ok(RunEnd::Outdated(format)) => return Died::Outdated(format),
+                Ok(RunEnd::Died) | Err(_) => {}
             }
         }
-        Died
+        Died::Shard
     }
 
     /// No message is attempted any more; commands are still answered. The first half of a drain, for as long as the

@@ -161,6 +161,9 @@ impl CommandError for RedisStartError {
             | Self::Volatile
             | Self::NoLog
             | Self::NoSync(_)
+            | Self::NoWait(_)
+            | Self::NoSuchPrimary(..)
+            | Self::Unserved(_)
             | Self::NoReplica
             | Self::Replica
             | Self::Format(_) => EXIT_FAILED,

@@ -24,7 +24,8 @@
 //!
 //! # Compatibility
 //! Members are only added, with a default; a name never gets a new meaning. What cannot be added so
-//! gets a new version, which older programs refuse. Attempts are written as version 2; both are read.
+//! gets a new version, which older programs refuse. Attempts are written as version 2; both are read. While nodes of an
+//! older program share the store, what they read is written: see [`super::format`].
 //! `tests/golden/` pins the bytes of every form.
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -37,12 +38,14 @@ use serde::{Deserialize, Serialize};
 
 use super::port::{LoadError, Newest, OwedMail};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
-use crate::workspace::event::{Attempt, Event, Response};
+use crate::workspace::event::{Attempt, Event, Response, Trigger};
 use crate::workspace::state::State;
 
 mod attempt;
 #[cfg(test)]
 mod golden;
+
+pub use super::format::FORMAT;
 
 /// The version of every form but the attempts'.
 pub const VERSION: u64 = 1;
@@ -189,6 +192,25 @@ pub fn without_bodies(stored: &[u8]) -> Option<Bytes> {
         Arc::new(Response { status, headers: Vec::new(), malformed: Vec::new(), body: String::new(), truncated })
     });
     Some(encode_attempt(seq, delivered, &attempt))
+}
+
+/// A stored attempt as programs up to `format` read it; `None` when it is so already. The trigger `again` becomes `test`,
+/// and of an omitted message an empty one is left.
+#[must_use]
+pub fn in_format(format: u32, stored: &[u8]) -> Option<Bytes> {
+    if format >= FORMAT {
+        return None;
+    }
+    let (seq, event) = decode_event(stored).ok()?;
+    let kind = if matches!(event, Event::AttemptDelivered(_)) { attempt::DELIVERED } else { attempt::FAILED };
+    let mut attempt: Attempt = event.attempt()?.clone();
+    if attempt.trigger == Trigger::Again {
+        attempt.trigger = Trigger::Test;
+    }
+    if attempt.request.message.is_none() {
+        attempt.request.message = RawMessage::from_stored(Bytes::from_static(b"{}")).ok();
+    }
+    Some(encode(&format!(r#","seq":{seq},"type":"{kind}""#), &attempt))
 }
 
 /// The entry that a stored attempt names, without reading the rest of it.

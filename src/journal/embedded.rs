@@ -25,7 +25,7 @@ use super::port::{
     RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
     Version, WalkPage,
 };
-use super::{rejected, replay};
+use super::{codec, rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
@@ -215,7 +215,7 @@ impl Journal for Embedded {
             holder.map(|seen| ShardOwner { node: seen.record.id.clone(), remaining: Duration::ZERO })
         };
         let owners = (0..self.shards()).map(owner).collect();
-        Ok(NodesReading { at: (self.clock)(), nodes, owners, exclusive: true, replaced: None })
+        Ok(NodesReading { at: (self.clock)(), nodes, owners, exclusive: true, format: codec::FORMAT, replaced: None })
     }
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {

@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `…:meta` | `format` (1), `shards`, `sealing-key/<id>` (1) for each key that seals something |
+//! | `…:meta` | `format` ([`super::codec::FORMAT`], or less while an older program shares it), `shards`, `sealing-key/<id>` (1) for each key that seals something |
 //! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
 //! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
@@ -40,6 +40,7 @@ mod connector;
 mod durable;
 mod error;
 mod facade;
+mod format;
 mod group;
 mod inner;
 mod intake;
@@ -57,6 +58,7 @@ mod sentinel;
 mod shard_connection;
 mod shared;
 mod source;
+mod start_error;
 mod take;
 mod workspaces;
 mod transaction;
@@ -70,17 +72,20 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use self::check::CheckedRedis;
 use self::connector::Connector;
+use self::format::FormatInUse;
 use self::inner::RedisInner;
 use self::keys::Keys;
 use self::shared::SharedConnections;
 use crate::config::START_WAIT;
 
-pub use self::check::{RedisStartError, stored_shards};
+pub use self::check::stored_shards;
 pub use self::compression::compress;
 pub use self::connector::RedisTls;
 pub use self::keys::{PREFIX_MAX, is_prefix};
 pub use self::options::RedisOptions;
+pub use self::start_error::RedisStartError;
 
 /// A journal in Redis. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -99,18 +104,20 @@ impl Redis {
         }
         let connector = Arc::new(Connector::parse(&options.url, &options.tls).map_err(RedisStartError::Url)?);
         let keys = Keys::new(&options.prefix);
-        let (shards, waited) = check::check(&connector, &keys, options, START_WAIT).await?;
+        let CheckedRedis { shards, waited, format } = check::check(&connector, &keys, options, START_WAIT).await?;
         let shared = Arc::new(SharedConnections::new(Arc::clone(&connector)));
         Ok(Self {
             inner: Arc::new(RedisInner {
                 shared,
                 compression: options.compression,
                 waited,
+                format: FormatInUse::new(format),
                 durable_waits: Mutex::default(),
                 transaction_attempts_min: options.transaction_attempts_min,
                 source: tokio::sync::Mutex::default(),
                 groups: tokio::sync::Mutex::default(),
                 source_guard: Mutex::default(),
+                kept: Mutex::default(),
                 losses: Arc::default(),
                 listeners: Mutex::default(),
                 run: Uuid::new_v4().to_string(),

@@ -11,6 +11,7 @@ pub(crate) mod bench;
 mod cluster;
 mod corrupt;
 mod full;
+mod handed_over;
 mod lost_writes;
 mod parked;
 mod taken_over;

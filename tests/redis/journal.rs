@@ -1,8 +1,9 @@
 //! The Redis adapter against a real Redis: what the laws of every journal cannot ask, because it is
 //! about this store: lost answers, restarts, rollbacks, a full memory, the keys themselves.
 
-mod cluster;
+pub(crate) mod cluster;
 mod compression;
+mod durable_copy;
 mod facade;
 mod forget;
 mod intake;

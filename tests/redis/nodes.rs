@@ -8,3 +8,5 @@ mod durable;
 mod fixed;
 mod foreign;
 mod mistakes;
+mod survives;
+mod upgrade;

@@ -67,6 +67,39 @@ fn attempts_of_version_1_are_read_as_they_were_written() {
     }
 }
 
+/// What is written while a node of an older program is there.
+#[test]
+fn attempts_are_written_as_version_1_where_format_1_is_agreed_on() {
+    let again = Attempt { trigger: Trigger::Again, ..delivered() };
+    let asked = Attempt { trigger: Trigger::Test, ..delivered() };
+    let omitted = |message| {
+        let attempt = bare();
+        Attempt { request: Request { message, ..attempt.request.clone() }, ..attempt }
+    };
+    let empty = RawMessage::from_stored(Bytes::from_static(b"{}")).unwrap();
+    for (event, file) in [
+        (Event::AttemptDelivered(delivered().into()), Some(golden!("attempt_delivered"))),
+        (Event::AttemptFailed(failed().into()), Some(golden!("attempt_failed"))),
+        (Event::AttemptFailed(bare().into()), Some(golden!("attempt_failed_bare"))),
+        (Event::AttemptDelivered(again.into()), None),
+        (Event::AttemptFailed(omitted(None).into()), None),
+    ] {
+        let today = encode_event(7, &event).unwrap();
+        assert_eq!(in_format(FORMAT, &today), None);
+        let older = in_format(1, &today).unwrap();
+        let (_, read) = decode_event(&older).unwrap();
+        assert!(older.starts_with(br#"{"v":1,"#));
+        if let Some(file) = file {
+            let (seq, event) = decode_event(file.as_bytes()).unwrap();
+            let older = in_format(1, &encode_event(seq, &event).unwrap()).unwrap();
+            assert_eq!(std::str::from_utf8(&older).unwrap(), file);
+        } else {
+            let is = [asked.clone(), omitted(Some(empty.clone()))].iter().any(|one| read.attempt() == Some(one));
+            assert!(is, "{read:?}");
+        }
+    }
+}
+
 #[test]
 fn an_event_without_a_seq_has_no_stored_form() {
     let entry = EntryId { ms: 5, n: 0 };

@@ -40,7 +40,7 @@ pub enum JournalFileError {
         asked: u64,
     },
     /// Written by another version of the program.
-    #[error("the journal has format {found}, this program reads format {FORMAT}: start the newer program")]
+    #[error("the journal has format {found}, this program reads up to format {FORMAT}: start the newer program")]
     UnknownFormat {
         /// In the file.
         found: u64,
@@ -145,11 +145,11 @@ fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, JournalFileError> {
     }
     let meta = txn.open_table(META)?;
     let number = |name: &str| meta.get(name).map(|value| value.map(|value| value.value()));
-    match number("format")? {
-        Some(FORMAT) => {}
+    let format = match number("format")? {
+        Some(found @ 1..=FORMAT) => found,
         Some(found) => return Err(JournalFileError::UnknownFormat { found }),
         None => return Err(JournalFileError::NotAJournal),
-    }
+    };
     let stored = number("shards")?.ok_or(JournalFileError::NotAJournal)?;
     match asked {
         Some(asked) if u64::from(asked) != stored => return Err(JournalFileError::Shards { stored, asked }),
@@ -158,6 +158,11 @@ fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, JournalFileError> {
     let lists = txn.list_tables()?.any(|table| table.name() == LISTED.name());
     if !lists {
         list_all(db)?;
+    }
+    if format < FORMAT {
+        let txn = db.begin_write()?;
+        txn.open_table(META)?.insert("format", FORMAT)?;
+        txn.commit()?;
     }
     in_range(stored)
 }

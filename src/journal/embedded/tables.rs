@@ -10,12 +10,14 @@ use std::collections::VecDeque;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use redb::{ReadableTable, StorageError, TableDefinition};
 
+use crate::journal::codec;
 use crate::journal::port::{RawEntry, StoredEvent};
 use crate::journal::replay::Stored;
 use crate::message::EntryId;
 
-/// The version of everything below.
-pub(super) const FORMAT: u64 = 1;
+/// The version of everything below, with the newest format of the events in it. One process has the file, so an older one
+/// is raised when it is opened.
+pub(super) const FORMAT: u64 = codec::FORMAT as u64;
 /// `format` and `shards`, by shard the number that its next rejected entry gets and how many bytes they take, and
 /// [`sealing_key`] of the keys that seal something.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");

@@ -35,6 +35,9 @@ pub struct NodeRecord {
     /// It ends: it takes nothing more and gives away what it has.
     #[serde(default)]
     pub leaving: bool,
+    /// The newest stored format that it reads ([`crate::journal::codec::FORMAT`]); 0 of a program that does not tell.
+    #[serde(default)]
+    pub format: u32,
 }
 
 /// A node as its record stands in the store, with times by the store's clock.
@@ -68,6 +71,8 @@ pub struct NodesReading {
     pub owners: Vec<Option<ShardOwner>>,
     /// No other process can have this store.
     pub exclusive: bool,
+    /// The newest format that may be found in the store, as it says itself; 0 when it was not asked.
+    pub format: u32,
     /// The process whose record the caller's replaced: its predecessor, or another one with the same id.
     pub replaced: Option<String>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{ConnectionInfo, ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -10,160 +10,14 @@ use super::connection::{Backoff, Connection, open};
 use super::connector::{Connector, RedisTls};
 use super::durable::Waited;
 use super::error::{ErrorClass, classify, timed_out, unexpected};
-use super::keys::{Keys, PREFIX_MAX};
+use super::format::stored_format;
+use super::keys::Keys;
 use super::options::RedisOptions;
-use super::reply;
 use super::script::Script;
-use crate::config::{Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
-
-/// The version of the format of the keys.
-const FORMAT: &str = "1";
-/// Streams' and scripts' behaviour that we rely on came with it.
-const VERSION_MIN: u32 = 7;
-
-/// Why the service does not start on this Redis.
-#[derive(Debug, thiserror::Error)]
-pub enum RedisStartError {
-    /// The URL cannot be read.
-    #[error(
-        "the Redis URL of --journal cannot be used: write redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, \
-         redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME; the cause says what is wrong with it"
-    )]
-    Url(#[source] RedisError),
-    /// The prefix cannot be used.
-    #[error("the prefix {0:?} cannot begin a key: use 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -")]
-    Prefix(String),
-    /// Nobody answered.
-    #[error(
-        "Redis did not answer at {place} within {wait:?}: check that it runs there{hint}, and the URL of --journal"
-    )]
-    Unreachable {
-        /// Host and port.
-        place: String,
-        /// What else may help.
-        hint: &'static str,
-        /// How long it was tried.
-        wait: Duration,
-        /// The last try.
-        #[source]
-        source: RedisError,
-    },
-    /// The connection was closed unanswered, as a port for TLS does.
-    #[error(
-        "{place} closed every connection without an answer for {wait:?}: if that Redis speaks TLS, write rediss:// instead of redis://"
-    )]
-    Closed {
-        /// Host and port.
-        place: String,
-        /// How long it was tried.
-        wait: Duration,
-        /// The last try.
-        #[source]
-        source: RedisError,
-    },
-    /// TLS was asked of a port without it.
-    #[error("what answers at {0} does not speak TLS: write redis:// instead of rediss://, or give Redis' TLS port")]
-    NoTls(String, #[source] RedisError),
-    /// The certificate convinces nobody.
-    #[error(
-        "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL, or name the authority with --redis-ca"
-    )]
-    Certificate(String, #[source] RedisError),
-    /// Something else answers.
-    #[error("what answers at {0} is no Redis: check host and port in the URL of --journal")]
-    NotRedis(String),
-    /// No password, or a wrong one.
-    #[error(
-        "Redis refused the login: give user and password in the URL of --journal, redis://USER:PASSWORD@HOST:PORT \
-         (percent-encoded; without a user, :PASSWORD@)"
-    )]
-    Login(#[source] RedisError),
-    /// No such database.
-    #[error("Redis has no such database: correct the number behind the last slash of the URL, or leave it out")]
-    Database(#[source] RedisError),
-    /// A cluster's URL for what is none.
-    #[error("this Redis is no cluster: give its URL as redis://HOST:PORT")]
-    NoCluster(#[source] RedisError),
-    /// The user may not do what is needed.
-    #[error("Redis does not let this user do what the start needs: allow it to the user with ACL SETUSER")]
-    NotAllowed(#[source] RedisError),
-    /// Refused what we must know.
-    #[error("Redis refused a command that the start needs: the cause says why")]
-    Refused(#[source] RedisError),
-    /// Too old.
-    #[error("Redis has version {0}: upgrade it to {VERSION_MIN}.0 or newer")]
-    Version(String),
-    /// May delete what we keep.
-    #[error(
-        "Redis' maxmemory-policy is {0}, under which it deletes what must be kept: set it to noeviction, or start with \
-         --allow-volatile-redis"
-    )]
-    Evicts(String),
-    /// Forgets at a restart.
-    #[error("Redis keeps nothing over a restart: set appendonly yes, or save points")]
-    Volatile,
-    /// Not the one that takes writes.
-    #[error("this Redis is a replica: give the URL of its primary")]
-    Replica,
-    /// One node of a cluster given as a single Redis.
-    #[error("this Redis is a node of a cluster: give its URL as redis+cluster://host:port,…")]
-    Cluster,
-    /// Written by another program version.
-    #[error("the keys in Redis have format {0}, this program knows format {FORMAT}: start the program that wrote them")]
-    Format(String),
-    /// Another number of shards.
-    #[error(
-        "Redis holds {stored} shards but {asked} were asked for: leave --shards out, their number is fixed at the first start"
-    )]
-    Shards {
-        /// What is stored.
-        stored: u16,
-        /// What was asked for.
-        asked: u16,
-    },
-    /// Nothing is written to disk at once.
-    #[error("--durability local needs Redis' append-only file: set appendonly yes")]
-    NoLog,
-    /// Nobody tells when something is on disk.
-    #[error(
-        "--durability local needs Redis 7.2 or newer, Valkey, or appendfsync always: this is Redis {0}, which does not tell \
-         when something is on disk"
-    )]
-    NoSync(String),
-    /// Nobody to replicate to.
-    #[error("--durability replicated needs a replica: none is connected to this Redis")]
-    NoReplica,
-    /// A source that the service makes itself.
-    #[error("--source {0} is one of the service's own keys: name a stream that somebody else writes")]
-    OwnSource(String),
-    /// A source of another type.
-    #[error("--source {source_name} is a {kind} and no stream: name a stream, or a key that is not there yet")]
-    NoStream {
-        /// The key.
-        source_name: String,
-        /// What it is.
-        kind: String,
-    },
-    /// One of several nodes.
-    #[error("the node {place} of this cluster cannot be used")]
-    Node {
-        /// Host and port.
-        place: String,
-        /// Why.
-        #[source]
-        source: Box<RedisStartError>,
-    },
-    /// Not a number of shards.
-    #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
-    ShardsRange(u16),
-}
-
-impl RedisStartError {
-    /// The same, with the node's place when there are several.
-    fn at(self, node: &ConnectionInfo, nodes: usize) -> Self {
-        if nodes < 2 { self } else { Self::Node { place: node.addr().to_string(), source: Box::new(self) } }
-    }
-}
+use super::start_error::{RedisStartError, VERSION_MIN};
+use super::{reply, sentinel};
+use crate::config::{CLUSTER_SLOTS_WAIT, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
+use crate::journal::codec::FORMAT;
 
 /// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
 /// for whoever is not the service: the number is fixed by the first start. Waits at most [`START_WAIT`].
@@ -175,19 +29,30 @@ pub async fn stored_shards(url: &str, prefix: &str, tls: &RedisTls) -> Result<Op
     let keys = Keys::new(prefix);
     let mut connection = first_connection(&connector, &keys.meta(), START_WAIT).await?;
     let known = read_meta(&mut connection, &keys).await?;
-    if known.contains(&redis::Value::Nil) { Ok(None) } else { shards_of(known).map(Some) }
+    if known.contains(&redis::Value::Nil) { Ok(None) } else { meta_of(known).map(|(shards, _)| Some(shards)) }
 }
 
-/// Connects, waiting at most `wait`, and checks. Answers the number of shards, and how durability is waited for.
+/// What was found of a Redis that is as it must be.
+#[derive(Debug)]
+pub(super) struct CheckedRedis {
+    pub(super) shards: u16,
+    /// How durability is waited for.
+    pub(super) waited: Waited,
+    /// The newest format that may be stored in it.
+    pub(super) format: u32,
+}
+
+/// Connects, waiting at most `wait`, and checks.
 pub(super) async fn check(
     connector: &Connector,
     keys: &Keys,
     options: &RedisOptions,
     wait: Duration,
-) -> Result<(u16, Waited), RedisStartError> {
+) -> Result<CheckedRedis, RedisStartError> {
     if let Some(asked) = options.shards.filter(|asked| !(1..=SHARDS_MAX).contains(asked)) {
         return Err(RedisStartError::ShardsRange(asked));
     }
+    check_slots(connector, wait).await?;
     let mut connection = first_connection(connector, &keys.meta(), wait).await?;
     let primaries = connector.primaries().await.map_err(RedisStartError::Refused)?;
     let mut waited = Waited::NotAtAll;
@@ -198,7 +63,22 @@ pub(super) async fn check(
         waited = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
         check_user(&mut connection, &primary.addr().to_string()).await;
     }
-    Ok((fix_meta(&mut connection, connector, keys, options.shards).await?, waited))
+    let (shards, format) = fix_meta(&mut connection, connector, keys, options.shards).await?;
+    Ok(CheckedRedis { shards, waited, format })
+}
+
+/// Waits until every slot of a cluster is served. Whoever cannot be reached is told by who connects.
+async fn check_slots(connector: &Connector, wait: Duration) -> Result<(), RedisStartError> {
+    let (began, mut backoff) = (Instant::now(), Backoff::default());
+    while let Ok(Some(unserved)) = connector.unserved().await {
+        // A fail-over ends; slots that nobody has are given to nobody by themselves.
+        let wait = if unserved.is_lasting { wait.min(CLUSTER_SLOTS_WAIT) } else { wait };
+        if began.elapsed() >= wait {
+            return Err(RedisStartError::Unserved(unserved.what));
+        }
+        backoff.pause().await;
+    }
+    Ok(())
 }
 
 async fn first_connection(connector: &Connector, key: &str, wait: Duration) -> Result<Connection, RedisStartError> {
@@ -237,6 +117,10 @@ async fn judge(
     }
     if told(&["invalid peer certificate"]) {
         return Some(Box::new(|error| RedisStartError::Certificate(place, error)));
+    }
+    if let (true, Some(name)) = (told(&[sentinel::NO_SUCH_PRIMARY]), connector.primary_name()) {
+        let name = name.to_owned();
+        return Some(Box::new(|error| RedisStartError::NoSuchPrimary(name, error)));
     }
     if error.kind() == ErrorKind::Parse {
         // What the library makes of the answer would only confuse.
@@ -282,7 +166,7 @@ async fn too_old(connector: &Connector, key: &str) -> Option<String> {
     is_too_old(version).then(|| version.to_owned())
 }
 
-fn info_value<'a>(info: &'a str, name: &str) -> &'a str {
+pub(super) fn info_value<'a>(info: &'a str, name: &str) -> &'a str {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
 }
 
@@ -341,7 +225,13 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
                 return Ok(Waited::NotAtAll);
             }
             let version = value("redis_version");
-            if knows_waitaof(version) { Ok(Waited::Log) } else { Err(RedisStartError::NoSync(version.to_owned())) }
+            if !knows_waitaof(version) {
+                return Err(RedisStartError::NoSync(version.to_owned()));
+            }
+            // Asks for nothing: only whether it may be asked.
+            let mut wait = redis::cmd("WAITAOF");
+            wait.arg(0).arg(0).arg(1);
+            connection.call(&wait, STORE_TIMEOUT).await.map(|_| Waited::Log).map_err(RedisStartError::NoWait)
         }
         Durability::Replicated if value("connected_slaves") == "0" => Err(RedisStartError::NoReplica),
         Durability::Replicated => Ok(Waited::Replica),
@@ -349,7 +239,7 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
 }
 
 /// WAITAOF came with Redis 7.2, and Valkey has it from its start, as which it tells 7.2.
-fn knows_waitaof(version: &str) -> bool {
+pub(super) fn knows_waitaof(version: &str) -> bool {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (7, 2)
 }
@@ -379,7 +269,7 @@ async fn has_save_points(connection: &mut Connection) -> bool {
 }
 
 /// What Redis is configured to; nothing where CONFIG is forbidden.
-async fn configured(connection: &mut Connection, name: &str) -> Option<String> {
+pub(super) async fn configured(connection: &mut Connection, name: &str) -> Option<String> {
     let mut cmd = redis::cmd("CONFIG");
     cmd.arg("GET").arg(name);
     let answer = connection.call(&cmd, STORE_TIMEOUT).await.and_then(reply::list);
@@ -393,14 +283,16 @@ async fn read_meta(connection: &mut Connection, keys: &Keys) -> Result<[redis::V
     connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)
 }
 
-fn shards_of([format, shards]: [redis::Value; 2]) -> Result<u16, RedisStartError> {
-    let format = reply::text(format).map_err(RedisStartError::Refused)?;
-    if format != FORMAT {
-        return Err(RedisStartError::Format(format));
+fn meta_of([text, shards]: [redis::Value; 2]) -> Result<(u16, u32), RedisStartError> {
+    let text = reply::text(text).map_err(RedisStartError::Refused)?;
+    let format = stored_format(&text);
+    if !(1..=FORMAT).contains(&format) {
+        return Err(RedisStartError::Format(text));
     }
     let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
     let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
-    stored.ok_or_else(|| RedisStartError::Refused(unexpected("no number of shards in the meta key")))
+    let stored = stored.ok_or_else(|| RedisStartError::Refused(unexpected("no number of shards in the meta key")))?;
+    Ok((stored, format))
 }
 
 async fn fix_meta(
@@ -408,7 +300,7 @@ async fn fix_meta(
     connector: &Connector,
     keys: &Keys,
     asked: Option<u16>,
-) -> Result<u16, RedisStartError> {
+) -> Result<(u16, u32), RedisStartError> {
     // Read first: the script that creates it is refused by a full Redis, on which we must start.
     let mut known = read_meta(connection, keys).await?;
     if known.contains(&redis::Value::Nil) {
@@ -417,9 +309,9 @@ async fn fix_meta(
         known =
             connection.call(&create, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)?;
     }
-    let stored = shards_of(known)?;
+    let (stored, format) = meta_of(known)?;
     match asked {
         Some(asked) if asked != stored => Err(RedisStartError::Shards { stored, asked }),
-        _ => Ok(stored),
+        _ => Ok((stored, format)),
     }
 }

@@ -47,6 +47,58 @@ pub(super) async fn primaries(seeds: &[ConnectionInfo]) -> Result<Vec<Connection
     Ok(primaries)
 }
 
+/// Slots that nobody serves.
+#[derive(Debug)]
+pub(super) struct UncoveredRanges {
+    /// For whoever must mend it.
+    pub(super) what: String,
+    /// It does not end by itself.
+    pub(super) is_lasting: bool,
+}
+
+/// Which slots nobody serves, as the first seed sees it that sees the most.
+///
+/// # Errors
+/// No seed answers.
+pub(super) async fn unserved(seeds: &[ConnectionInfo]) -> Result<Option<UncoveredRanges>, RedisError> {
+    let mut otherwise = Err(unexpected("no seed of the cluster is named"));
+    for seed in seeds {
+        match told_by(seed, "").await {
+            Ok(((_, ranges), works)) => match missing(&ranges) {
+                None if works => return Ok(None),
+                None => {
+                    let what = format!("{} says that the cluster is down, for a primary of it is", seed.addr());
+                    otherwise = Ok(Some(UncoveredRanges { what, is_lasting: false }));
+                }
+                Some(missing) => {
+                    let what = format!("no node has slots {missing}");
+                    otherwise = Ok(Some(UncoveredRanges { what, is_lasting: true }));
+                }
+            },
+            Err(error) if otherwise.is_err() => otherwise = Err(error),
+            Err(_) => {}
+        }
+    }
+    otherwise
+}
+
+/// The slots that no range has, as ranges: `0-99, 5461-10922`.
+fn missing(ranges: &[SlotRange]) -> Option<String> {
+    let mut known: Vec<(u64, u64)> = ranges.iter().map(|range| (range.first, range.last)).collect();
+    known.sort_unstable();
+    let (mut gaps, mut next) = (Vec::new(), 0);
+    for (first, last) in known.into_iter().chain([(SLOTS, SLOTS)]) {
+        if first > next {
+            gaps.push(if first - 1 == next { next.to_string() } else { format!("{next}-{}", first - 1) });
+        }
+        next = next.max(last + 1);
+    }
+    (!gaps.is_empty()).then(|| gaps.join(", "))
+}
+
+/// Slots of every cluster.
+const SLOTS: u64 = 16_384;
+
 /// Slots and the node that takes their writes.
 struct SlotRange {
     first: u64,

@@ -1,6 +1,7 @@
 //! A batch as one call of `commit.lua`: any batch. [`super::transaction`] is the cheaper form of most.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
@@ -38,8 +39,8 @@ pub(super) enum Bodies {
 
 /// The call that makes `batch` the commit after `expected`.
 pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, batch: &Batch, bodies: Bodies) -> Cmd {
-    let ShardLease { keys, nonce, duration, compression, .. } = lease;
-    let mut operations = Operations::new(keys, *compression, bodies);
+    let ShardLease { nonce, duration, .. } = lease;
+    let mut operations = Operations::new(lease, bodies);
     // Events of all steps come before what presupposes them: see commit.lua.
     batch.steps.iter().for_each(|step| operations.events(step));
     batch.steps.iter().for_each(|step| operations.states(step));
@@ -67,8 +68,10 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
 }
 
 /// The field and the value of an attempt in its stream.
-pub(super) fn stored_attempt(json: &Bytes, compression: Compression) -> (&'static str, Bytes) {
-    let compressed = match compression {
+pub(super) fn stored_attempt(json: &Bytes, lease: &ShardLease) -> (&'static str, Bytes) {
+    let older = codec::in_format(lease.format.load(Ordering::Acquire), json);
+    let json = older.as_ref().unwrap_or(json);
+    let compressed = match lease.compression {
         Compression::None => None,
         Compression::Zstd => compression::compress(json),
     };
@@ -96,8 +99,8 @@ impl ToRedisArgs for Argument {
 
 /// Collects keys and arguments: the script's keys stand before its arguments.
 struct Operations<'a> {
+    lease: &'a ShardLease,
     shard: &'a ShardKeys,
-    compression: Compression,
     bodies: Bodies,
     keys: Vec<String>,
     /// Looked up for each event, so not with the standard hasher.
@@ -110,11 +113,12 @@ struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    fn new(shard: &'a ShardKeys, compression: Compression, bodies: Bodies) -> Self {
+    fn new(lease: &'a ShardLease, bodies: Bodies) -> Self {
+        let shard = &lease.keys;
         let keys =
             vec![shard.owner(), shard.messages(), shard.commands(), shard.answers(), shard.outbox(), shard.rejected()];
         let (places, values) = (HashMap::default(), HashMap::new());
-        Self { shard, compression, bodies, keys, places, values, arguments: Vec::new(), lists: None }
+        Self { lease, shard, bodies, keys, places, values, arguments: Vec::new(), lists: None }
     }
 
     fn events(&mut self, step: &Step) {
@@ -133,7 +137,7 @@ impl<'a> Operations<'a> {
                 Bodies::Kept => None,
                 Bodies::Omitted => codec::without_bodies(&attempt.json),
             };
-            let (field, event) = stored_attempt(lean.as_ref().unwrap_or(&attempt.json), self.compression);
+            let (field, event) = stored_attempt(lean.as_ref().unwrap_or(&attempt.json), self.lease);
             let place = self.place(workspace, WorkspaceKey::Attempts);
             self.push("attempt", [Number(place), event_id(attempt.seq), Word(field), Text(event)]);
         }

@@ -105,6 +105,25 @@ impl Connector {
         }
     }
 
+    /// What the URL calls the primary, if sentinels name it.
+    pub(super) fn primary_name(&self) -> Option<&str> {
+        match &self.route {
+            Route::Sentinel { name, .. } => Some(name),
+            Route::Single(_) | Route::Cluster(_) => None,
+        }
+    }
+
+    /// Which slots nobody serves, of a cluster.
+    ///
+    /// # Errors
+    /// No seed of the cluster answers in time.
+    pub(super) async fn unserved(&self) -> Result<Option<cluster::UncoveredRanges>, RedisError> {
+        match &self.route {
+            Route::Cluster(seeds) => cluster::unserved(seeds).await,
+            Route::Single(_) | Route::Sentinel { .. } => Ok(None),
+        }
+    }
+
     /// Every node that takes writes: of a cluster those that hold slots.
     ///
     /// # Errors

@@ -63,8 +63,9 @@ async fn run(connector: Arc<Connector>, key: String, waited: Waited, mut waiting
     let (mut connection, mut backoff, mut is_late) = (None, Backoff::default(), false);
     let mut all: Vec<oneshot::Sender<()>> = Vec::new();
     while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
+        let mut is_written = false;
         loop {
-            match reach(&connector, &key, waited, &mut connection).await {
+            match reach(&connector, &key, waited, (&mut connection, &mut is_written)).await {
                 Ok(true) => break,
                 Ok(false) if !is_late => {
                     is_late = true;
@@ -72,7 +73,7 @@ async fn run(connector: Arc<Connector>, key: String, waited: Waited, mut waiting
                 }
                 Ok(false) => {}
                 Err(_) => {
-                    connection = None;
+                    (connection, is_written) = (None, false);
                     backoff.pause().await;
                 }
             }
@@ -88,12 +89,13 @@ async fn run(connector: Arc<Connector>, key: String, waited: Waited, mut waiting
     }
 }
 
-/// Writes something small and waits for it. Answers whether the level was reached in time.
+/// Writes something small, once, and waits for it. Answers whether the level was reached in time. Were it written again
+/// each time, a server whose fsyncs take about as long as the wait would never get there.
 async fn reach(
     connector: &Connector,
     key: &str,
     waited: Waited,
-    connection: &mut Option<Connection>,
+    (connection, is_written): (&mut Option<Connection>, &mut bool),
 ) -> Result<bool, RedisError> {
     if connection.is_none() {
         *connection = Some(connector.connect(key).await?);
@@ -101,13 +103,16 @@ async fn reach(
     let Some(connection) = connection.as_mut() else { return Ok(false) };
     let limit = DURABLE_WAIT.as_millis().to_string();
     let mut both = redis::pipe();
-    both.cmd("SET").arg(key).arg("1");
+    if !*is_written {
+        both.cmd("SET").arg(key).arg("1");
+    }
     match waited {
         Waited::Log => both.cmd("WAITAOF").arg(1).arg(0).arg(limit),
         Waited::Replica | Waited::NotAtAll => both.cmd("WAIT").arg(1).arg(limit),
     };
-    let mut answers = connection.call_all(&both, DURABLE_WAIT + STORE_TIMEOUT).await?.into_iter().skip(1);
-    let answer = answers.next().unwrap_or(redis::Value::Int(0));
+    let answer = connection.call_all(&both, DURABLE_WAIT + STORE_TIMEOUT).await?.pop();
+    let answer = answer.unwrap_or(redis::Value::Int(0));
+    *is_written = true;
     let reached = match waited {
         Waited::Log => reply::number(reply::list(answer)?.into_iter().next().unwrap_or(redis::Value::Int(0)))?,
         Waited::Replica | Waited::NotAtAll => reply::number(answer)?,

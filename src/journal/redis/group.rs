@@ -2,7 +2,8 @@
 //!
 //! One node reads a source at a time, by a lease; the group is read under the nonce of that lease and always by the
 //! same consumer, so entries come in order and whoever follows finds what is pending under its own name. Entries are
-//! handed over as those of the common input are: each shard refuses what it had.
+//! handed over as those of the common input are: each shard refuses what it had. On a cluster they are acknowledged once
+//! what the shards got is durable.
 //!
 //! A group that is gone (its stream was made anew, or somebody deleted it) is made again where the last hand-over
 //! ended.
@@ -24,8 +25,8 @@ use super::error::unexpected;
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
-use super::source::{Handed, hand_to_shard, judged};
-use crate::config::{HAND_OVER_MAX, JsonPointer, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
+use super::source::{ConfirmRound, Handed, UnconfirmedEntries, hand_to_shard, judged, take_unconfirmed, tell_lost};
+use crate::config::{HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, JsonPointer, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
 use crate::journal::port::{Holder, RawEntry};
 use crate::message::EntryId;
 
@@ -42,7 +43,10 @@ pub(super) async fn hand_over(
         Some(reader) => reader,
         None => GroupReader::new(inner.connector.connect_for_scripts(source).await?),
     };
-    let handed = hand_over_next(&mut reader, inner, source, form, max.clamp(1, HAND_OVER_MAX), block).await;
+    let mut kept = inner.take_unconfirmed(source);
+    let max = max.clamp(1, HAND_OVER_MAX);
+    let handed = hand_over_next((&mut reader, &mut kept), inner, source, form, max, block).await;
+    inner.put_unconfirmed(source.to_owned(), kept);
     // After an error the connection goes with the reader, and what is pending is read first.
     if handed.is_ok() {
         inner.groups.lock().await.insert(source.to_owned(), reader);
@@ -69,16 +73,30 @@ pub(super) async fn kind(inner: &RedisInner, source: &str) -> Result<String, Red
 }
 
 async fn hand_over_next(
-    reader: &mut GroupReader,
+    (reader, kept): (&mut GroupReader, &mut UnconfirmedEntries),
     inner: &RedisInner,
     source: &str,
     form: &SourceForm,
     max: usize,
     block: Duration,
 ) -> Result<usize, RedisError> {
+    let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, source).await;
+    if !durable.is_empty() {
+        let position = kept.before_first().unwrap_or(reader.handed);
+        acknowledge(reader, inner, source, Some(position), &durable).await?;
+    }
+    for shard in lost {
+        tell_lost(shard, source);
+        // What it lost is pending still.
+        reader.pending = Some(EntryId::ZERO);
+    }
+    if kept.is_full() {
+        tokio::time::sleep(HAND_OVER_KEPT_LOOK).await;
+        return Ok(0);
+    }
     let Some(entries) = read(reader, inner, source, max).await? else {
         // Nothing is new, or there is no stream yet.
-        reader.wait(source, block).await?;
+        reader.wait(source, if kept.is_empty() { block } else { block.min(HAND_OVER_KEPT_LOOK) }).await?;
         return Ok(0);
     };
     let Some(last) = entries.last().map(|entry| entry.id) else {
@@ -89,18 +107,35 @@ async fn hand_over_next(
         Some(_) => reader.pending = Some(last),
         None => reader.last = last,
     }
-    let shards = by_shard(inner, source, form, &entries);
-    let handed = shards.iter().map(|(shard, entries)| hand_to_shard(inner, source, *shard, entries));
-    let mut failed = None;
+    let mut shards = by_shard(inner, source, form, &entries);
     // An entry that was deleted while it was pending has no fields; there is nothing to hand over.
     let mut done: Vec<EntryId> = entries.iter().filter(|entry| entry.fields.is_empty()).map(|entry| entry.id).collect();
+    done.extend(take_unconfirmed(&mut shards, kept));
+    let handed =
+        shards.iter().map(|(shard, entries)| hand_to_shard(inner, source, *shard, entries, kept.last_of(*shard)));
+    let (mut count, mut failed) = (done.len(), None);
     for handed in join_all(handed).await {
-        done.extend(handed.ids);
+        count += handed.ids.len();
+        if handed.is_new || handed.is_lost {
+            kept.forget(handed.shard);
+        }
+        if handed.is_lost {
+            tell_lost(handed.shard, source);
+        }
+        if inner.connector.is_cluster() {
+            kept.keep(handed.shard, &handed.ids, Instant::now());
+        } else {
+            done.extend(handed.ids);
+        }
         failed = failed.or(handed.failed);
     }
-    acknowledge(reader, inner, source, failed.is_none().then_some(last), &done).await?;
+    if failed.is_none() {
+        reader.handed = reader.handed.max(last);
+    }
+    let position = failed.is_none().then(|| kept.before_first().unwrap_or(last));
+    acknowledge(reader, inner, source, position, &done).await?;
     // One shard that refuses holds the source back: its entries stay pending and are read again in order.
-    failed.map_or(Ok(done.len()), Err)
+    failed.map_or(Ok(count), Err)
 }
 
 /// What is pending, or else what is new; `None` when nothing is.

@@ -10,12 +10,14 @@ use tokio::time::Instant;
 use super::answers::Listener;
 use super::connector::Connector;
 use super::durable::{DurableWait, Waited};
+use super::format::FormatInUse;
 use super::group::reader::GroupReader;
 use super::intake::SourceReader;
 use super::keys::Keys;
 use super::lease::{Losses, WatchedLease};
 use super::read_guard::ReadGuard;
 use super::shared::SharedConnections;
+use super::source::UnconfirmedEntries;
 use crate::config::Compression;
 use crate::workspace::time::Clock;
 
@@ -26,6 +28,7 @@ pub(super) struct RedisInner {
     pub(super) shards: u16,
     pub(super) shared: Arc<SharedConnections>,
     pub(super) compression: Compression,
+    pub(super) format: FormatInUse,
     /// How what is stored becomes as durable as was asked for.
     pub(super) waited: Waited,
     /// Where callers of the facade wait for that: one, or with a cluster one a shard.
@@ -39,6 +42,8 @@ pub(super) struct RedisInner {
     pub(super) groups: tokio::sync::Mutex<HashMap<String, GroupReader>>,
     /// Says how it is read.
     pub(super) source_guard: Mutex<ReadGuard>,
+    /// By source what is handed over and not deleted or acknowledged yet; it outlives who reads.
+    pub(super) kept: Mutex<HashMap<String, UnconfirmedEntries>>,
     pub(super) losses: Arc<Losses>,
     /// What the nonces of this process begin with: so a shard that it reloads is taken at once,
     /// though its own lease on it lives.
@@ -65,6 +70,15 @@ impl RedisInner {
         let name = if self.connector.is_cluster() { key.clone() } else { String::new() };
         let new = || DurableWait::start(Arc::clone(&self.connector), key, self.waited);
         self.durable_waits.lock().entry(name).or_insert_with(new).clone()
+    }
+
+    /// What is kept of a source, for the hand-over that begins; one that is dropped loses it, and reads from the start.
+    pub(super) fn take_unconfirmed(&self, source: &str) -> UnconfirmedEntries {
+        self.kept.lock().remove(source).unwrap_or_default()
+    }
+
+    pub(super) fn put_unconfirmed(&self, source: String, kept: UnconfirmedEntries) {
+        self.kept.lock().insert(source, kept);
     }
 
     pub(super) fn has_held(&self, shard: u16) -> bool {

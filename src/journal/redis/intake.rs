@@ -184,9 +184,9 @@ impl SourceReader {
         self.passed
     }
 
-    /// What to read after: nothing is left behind it but what is held back.
-    pub(super) fn after(&self) -> EntryId {
-        if self.held.is_empty() { EntryId::ZERO } else { self.passed }
+    /// What to read after: nothing is left behind it but what is held back, or kept.
+    pub(super) fn after(&self, none_kept: bool) -> EntryId {
+        if self.held.is_empty() && none_kept { EntryId::ZERO } else { self.passed }
     }
 
     /// Reads from the start again, for shards that were held back.

@@ -1,7 +1,7 @@
 //! What a shard is held with, and what its commits find.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,6 +24,8 @@ pub(super) struct ShardLease {
     pub(super) losses: Arc<Losses>,
     /// How attempts are stored.
     pub(super) compression: Compression,
+    /// The format that they are stored in: what all nodes read now.
+    pub(super) format: Arc<AtomicU32>,
     /// A commit of fewer attempts is a script's call.
     pub(super) transaction_attempts_min: usize,
 }

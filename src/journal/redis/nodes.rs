@@ -16,8 +16,13 @@ use crate::workspace::time::Time;
 
 impl RedisInner {
     pub(super) async fn register_node(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
-        let read = self.nodes_and_owners(&node.id, &node.process, &encode(node)).await;
-        read.map_err(|error| store_error("telling the other nodes that this one is there", error))
+        let read = async {
+            let mut reading = self.nodes_and_owners(&node.id, &node.process, &encode(node)).await?;
+            let (ways, meta) = ((&*self.connector, &*self.shared), self.keys.meta());
+            reading.format = self.format.agree(ways, (&meta, self.shards), &reading).await?;
+            Ok(reading)
+        };
+        read.await.map_err(|error| store_error("telling the other nodes that this one is there", error))
     }
 
     pub(super) async fn withdraw_node(&self, node: &NodeRecord) -> Result<(), StoreError> {

@@ -43,6 +43,7 @@ impl Journal for Redis {
             head: acquired.head,
             losses: Arc::clone(&inner.losses),
             compression: inner.compression,
+            format: inner.format.written(),
             transaction_attempts_min: inner.transaction_attempts_min,
         };
         let durable = keys.durable();

@@ -48,6 +48,9 @@ pub(super) fn parse(url: &str) -> Option<SentinelUrl> {
     Some(SentinelUrl { sentinels, name, primary })
 }
 
+/// How the error begins of a sentinel that does not know the name.
+pub(super) const NO_SUCH_PRIMARY: &str = "no primary is called";
+
 /// Connects to the primary that the first sentinel names which answers and is right.
 ///
 /// # Errors
@@ -65,6 +68,8 @@ pub(super) async fn connect(
         };
         match found {
             Ok(connection) => return Ok(connection),
+            // Of several reasons, that of a sentinel that was asked for the wrong name.
+            Err(_) if last.to_string().contains(NO_SUCH_PRIMARY) => {}
             Err(error) => last = error,
         }
     }
@@ -112,7 +117,7 @@ async fn address(
     let [host, port] = match answer {
         // The same as a primary that is away: there may be one soon.
         redis::Value::Nil => {
-            return Err(away(format!("no primary is called {name} by the sentinel at {}", sentinel.addr())));
+            return Err(away(format!("{NO_SUCH_PRIMARY} {name} by the sentinel at {}", sentinel.addr())));
         }
         answer => reply::tuple(answer)?,
     };

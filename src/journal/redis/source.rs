@@ -4,13 +4,15 @@
 //! handed over. A shard that refuses is held back: it gets nothing more until the source is read from its start again,
 //! after a pause. So whatever a shard is missing comes before what it gets; and each script appends only above the
 //! greatest id that the shard got. So every entry is handed over once, in order, whoever is faster. An entry is deleted
-//! from the source after its shard has it.
+//! from the source after its shard has it; on a cluster once that is durable ([`unconfirmed`]).
 //!
 //! A source that was deleted, renamed or restored, or whose server's clock was set back, may have lower ids than a shard
 //! has got of it. Then the greatest of these is neither in the source nor was it ever deleted there
 //! (`max-deleted-entry-id`), and the source is taken as a new stream. In doubt an entry comes twice, never not at all.
 
+mod confirm;
 mod held;
+mod unconfirmed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub(super) use self::held::HeldBack;
+pub(super) use self::unconfirmed::{ConfirmRound, UnconfirmedEntries};
 use super::connection::Connection;
 use super::error::unexpected;
 use super::inner::RedisInner;
@@ -29,23 +32,27 @@ use super::intake::SourceReader;
 use super::read_guard::ReadGuard;
 use super::reply;
 use super::script::Script;
-use crate::config::{HAND_OVER_FIELDS_MAX, HAND_OVER_MAX, STORE_TIMEOUT};
+use crate::config::{HAND_OVER_FIELDS_MAX, HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, STORE_TIMEOUT};
 use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, RawEntry};
 use crate::journal::rejected::{rejected_fields_of, too_large};
 use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
 
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
 pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -> Result<usize, RedisError> {
+    let source = inner.keys.source();
     let mut guard = inner.source_guard.lock().clone();
-    let handed = hand_over_guarded(inner, &mut guard, max, block).await;
+    let mut kept = inner.take_unconfirmed(&source);
+    let handed = hand_over_guarded(inner, &mut guard, &mut kept, max, block).await;
     guard.note(handed.is_ok());
     *inner.source_guard.lock() = guard;
+    inner.put_unconfirmed(source, kept);
     handed
 }
 
 async fn hand_over_guarded(
     inner: &RedisInner,
     guard: &mut ReadGuard,
+    kept: &mut UnconfirmedEntries,
     max: usize,
     block: Duration,
 ) -> Result<usize, RedisError> {
@@ -55,48 +62,119 @@ async fn hand_over_guarded(
         Some(reader) => reader,
         None => SourceReader::new(inner.connector.connect_for_scripts(&source).await?),
     };
-    if reader.held.retry_is_due(Instant::now()) {
-        reader.retry();
-    }
-    let mut entries = std::mem::take(&mut reader.ahead);
-    if entries.is_empty() {
-        let until_retry = reader.held.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
-        let block = until_retry.map_or(block, |pause| block.min(pause));
-        entries = reader.read((&inner.connector, &mut *guard), &source, max, reader.after(), Some(block)).await?;
+    let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, &source).await;
+    let mut round = HandOverRound { gone: durable, ..HandOverRound::default() };
+    for shard in lost {
+        tell_lost(shard, &source);
+        reader.held.hold(shard, Instant::now());
     }
     // A caller may ask for fewer than were read ahead: the rest is read again, from the start.
+    let mut entries = next_entries(inner, (&mut *guard, kept, &mut reader), max, block).await?;
     entries.truncate(max);
     let Some((first, last)) = entries.first().zip(entries.last()).map(|(first, last)| (first.0.id, last.0.id)) else {
+        delete(&mut reader.connection, &source, &round.gone).await?;
         *inner.source.lock().await = Some(reader);
         return Ok(0);
     };
-    let shards = by_shard(inner, &source, entries);
+    let mut shards = by_shard(inner, &source, entries);
+    round.gone.extend(take_unconfirmed(&mut shards, kept));
     let open = shards.iter().filter(|(shard, _)| !reader.held.contains(**shard));
-    let handed = open.map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries));
-    let (mut ids, mut is_new) = (Vec::new(), false);
-    let (mut refused, mut again) = (Vec::new(), Vec::new());
+    let handed = open.map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries, kept.last_of(*shard)));
     for handed in join_all(handed).await {
-        ids.extend(handed.ids);
-        is_new |= handed.is_new;
-        match handed.failed {
-            Some(error) if reader.held.hold(handed.shard, Instant::now()) => refused.push((handed.shard, error)),
-            Some(_) => {}
-            None if reader.held.works(handed.shard) => again.push(handed.shard),
-            None => {}
-        }
+        round.note(handed, inner, kept, &mut reader.held);
     }
-    tell_held(&refused, &again);
-    if is_new && reader.begin_anew(first) {
+    tell_held(&round.refused, &round.again);
+    if round.is_new && reader.begin_anew(first) {
         warn!(%source, %first, "The stream has lower ids than before, so it is a new one; its entries are delivered.");
     }
     reader.handed_over(last);
     let (mut connection, after) = (reader.connection.clone(), reader.passed());
-    let deleted = delete(&mut connection, &source, &ids);
+    let deleted = delete(&mut connection, &source, &round.gone);
     let (deleted, ahead) = tokio::join!(deleted, reader.read((&inner.connector, guard), &source, max, after, None));
     deleted?;
     reader.ahead = ahead?;
     *inner.source.lock().await = Some(reader);
-    Ok(ids.len())
+    Ok(round.count)
+}
+
+/// What was read ahead; else what comes next, waited for up to `block`.
+async fn next_entries(
+    inner: &RedisInner,
+    (guard, kept, reader): (&mut ReadGuard, &UnconfirmedEntries, &mut SourceReader),
+    max: usize,
+    block: Duration,
+) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
+    if reader.held.retry_is_due(Instant::now()) {
+        reader.retry();
+    }
+    let ahead = std::mem::take(&mut reader.ahead);
+    if kept.is_full() {
+        tokio::time::sleep(HAND_OVER_KEPT_LOOK).await;
+        return Ok(Vec::new());
+    }
+    if !ahead.is_empty() {
+        return Ok(ahead);
+    }
+    let until_retry = reader.held.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
+    let until_look = (!kept.is_empty()).then_some(HAND_OVER_KEPT_LOOK);
+    let block = [until_retry, until_look].into_iter().flatten().fold(block, Duration::min);
+    let after = reader.after(kept.is_empty());
+    reader.read((&inner.connector, guard), &inner.keys.source(), max, after, Some(block)).await
+}
+
+/// What came of one read.
+#[derive(Default)]
+struct HandOverRound {
+    /// Entries that were handed over.
+    count: usize,
+    /// Those that the source may delete.
+    gone: Vec<EntryId>,
+    /// The source is another stream than a shard knew.
+    is_new: bool,
+    /// Shards that refused, and did not before; and those that take something again.
+    refused: Vec<(u16, RedisError)>,
+    again: Vec<u16>,
+}
+
+impl HandOverRound {
+    fn note(&mut self, handed: HandedToShard, inner: &RedisInner, kept: &mut UnconfirmedEntries, held: &mut HeldBack) {
+        let HandedToShard { shard, ids, failed, is_new, is_lost } = handed;
+        let now = Instant::now();
+        self.count += ids.len();
+        self.is_new |= is_new;
+        if is_new || is_lost {
+            kept.forget(shard);
+        }
+        if inner.connector.is_cluster() {
+            kept.keep(shard, &ids, now);
+        } else {
+            self.gone.extend(ids);
+        }
+        match failed {
+            Some(_) if is_lost => {
+                tell_lost(shard, &inner.keys.source());
+                held.hold(shard, now);
+            }
+            Some(error) if held.hold(shard, now) => self.refused.push((shard, error)),
+            Some(_) => {}
+            None if held.works(shard) => self.again.push(shard),
+            None => {}
+        }
+    }
+}
+
+/// Takes out what the shards are known to have. Answers what came back after it was deleted.
+pub(super) fn take_unconfirmed(shards: &mut BTreeMap<u16, Vec<Handed>>, kept: &UnconfirmedEntries) -> Vec<EntryId> {
+    let mut back = Vec::new();
+    shards.retain(|shard, entries| {
+        entries.retain(|entry| {
+            let known = kept.has(*shard, entry.id);
+            back.extend((known == Some(true)).then_some(entry.id));
+            known.is_none()
+        });
+        !entries.is_empty()
+    });
+    back
 }
 
 async fn delete(connection: &mut Connection, source: &str, ids: &[EntryId]) -> Result<(), RedisError> {
@@ -179,19 +257,22 @@ fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
 /// What one shard got: the entries that can be deleted, and what stopped it.
 #[derive(Default)]
 pub(super) struct HandedToShard {
-    shard: u16,
+    pub(super) shard: u16,
     pub(super) ids: Vec<EntryId>,
     pub(super) failed: Option<RedisError>,
     /// The source is another stream than the shard knew.
-    is_new: bool,
+    pub(super) is_new: bool,
+    /// The shard has lost what it had; nothing was handed over.
+    pub(super) is_lost: bool,
 }
 
-/// Hands over to one shard in batches that a full Redis can hold.
+/// Hands over to one shard in batches that a full Redis can hold; `last` is how far the shard got at least.
 pub(super) async fn hand_to_shard(
     inner: &RedisInner,
     source: &str,
     shard: u16,
     mut entries: &[Handed],
+    mut last: Option<EntryId>,
 ) -> HandedToShard {
     let mut handed = HandedToShard { shard, ..HandedToShard::default() };
     while !entries.is_empty() {
@@ -202,10 +283,17 @@ pub(super) async fn hand_to_shard(
         });
         let (batch, rest) = entries.split_at(fits.count().max(1));
         entries = rest;
-        match hand_batch(inner, source, shard, batch).await {
-            Ok(is_new) => {
-                handed.is_new |= is_new;
+        match hand_batch(inner, source, shard, batch, last).await {
+            Ok(BatchEnd::Lost) => {
+                let failed = Some(unexpected("a shard that has lost what it had"));
+                return HandedToShard { shard, failed, is_lost: true, ..HandedToShard::default() };
+            }
+            Ok(end) => {
+                handed.is_new |= end == BatchEnd::NewStream;
                 handed.ids.extend(batch.iter().map(|entry| entry.id));
+                if inner.connector.is_cluster() {
+                    last = handed.ids.last().copied();
+                }
             }
             Err(error) => return HandedToShard { failed: Some(error), ..handed },
         }
@@ -216,14 +304,30 @@ pub(super) async fn hand_to_shard(
 /// How often a shard may have got on, by other nodes, while one batch was being judged.
 const VERDICTS_MAX: usize = 8;
 
-/// Hands one batch over. Answers whether the source is another stream than the shard knew.
-async fn hand_batch(inner: &RedisInner, source: &str, shard: u16, batch: &[Handed]) -> Result<bool, RedisError> {
+/// How one batch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BatchEnd {
+    /// The shard has it.
+    Handed,
+    /// It has it, and the source is another stream than it knew.
+    NewStream,
+    /// The shard got less far than it had.
+    Lost,
+}
+
+async fn hand_batch(
+    inner: &RedisInner,
+    source: &str,
+    shard: u16,
+    batch: &[Handed],
+    last: Option<EntryId>,
+) -> Result<BatchEnd, RedisError> {
     let keys = inner.keys.shard(shard);
     let (mut asked, mut is_new) = (String::new(), false);
     for _ in 0..VERDICTS_MAX {
         let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
         cmd.arg(source).arg(REJECTED_RETAINED).arg(&asked).arg(if is_new { "new" } else { "same" });
-        cmd.arg(REJECTED_BYTES_RETAINED);
+        cmd.arg(REJECTED_BYTES_RETAINED).arg(last.map(|last| last.to_string()).unwrap_or_default());
         batch.iter().for_each(|entry| add(&mut cmd, entry));
         let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
         if let Value::Array(_) = answer {
@@ -231,9 +335,12 @@ async fn hand_batch(inner: &RedisInner, source: &str, shard: u16, batch: &[Hande
             let dropped = reply::number(dropped)?;
             inner.losses.add(0, dropped);
             tell(shard, reply::number(rejected)?, dropped);
-            return Ok(is_new);
+            return Ok(if is_new { BatchEnd::NewStream } else { BatchEnd::Handed });
         }
         asked = reply::text(answer)?;
+        if asked == "LOST" {
+            return Ok(BatchEnd::Lost);
+        }
         is_new = !has_had(inner, source, &asked).await?;
     }
     Err(unexpected("a shard that always knows more of its source"))
@@ -275,6 +382,11 @@ fn tell_held(refused: &[(u16, RedisError)], again: &[u16]) {
     if !again.is_empty() {
         info!(shards = ?again, "shards take messages of the common input again");
     }
+}
+
+/// Once for each time that a shard's server has lost something.
+pub(super) fn tell_lost(shard: u16, source: &str) {
+    warn!(shard, source, "A shard has lost messages that it had from a source; they are handed over again.");
 }
 
 fn tell(shard: u16, rejected: u64, dropped: u64) {

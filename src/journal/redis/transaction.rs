@@ -125,7 +125,7 @@ pub(super) fn watched(mut answers: Vec<Value>, lease: &ShardLease, head: u64) ->
 
 /// The transaction that makes `batch` the commit after `expected`.
 pub(super) fn transaction(lease: &ShardLease, expected: u64, batch: &Batch) -> CommitTransaction {
-    let ShardLease { keys, nonce, duration, compression, .. } = lease;
+    let ShardLease { keys, nonce, duration, .. } = lease;
     let attempts = batch.steps.iter().map(|step| step.attempts.len()).sum::<usize>();
     // MULTI, EVAL, EXEC, WATCH and HMGET.
     let mut commands = Pipeline::with_capacity(attempts + 5);
@@ -136,7 +136,7 @@ pub(super) fn transaction(lease: &ShardLease, expected: u64, batch: &Batch) -> C
         if let Some(last) = step.attempts.last() {
             let stream = finish.stream(workspace, last.seq, || keys.of(workspace, WorkspaceKey::Attempts));
             for attempt in &step.attempts {
-                let (field, event) = stored_attempt(&attempt.json, *compression);
+                let (field, event) = stored_attempt(&attempt.json, lease);
                 commands.add_command(append(stream, attempt.seq, field, &event));
             }
         }

@@ -11,7 +11,12 @@ use support::redis_server::RedisServer;
 
 /// Two primaries, each with half of the slots.
 async fn cluster() -> [RedisServer; 2] {
-    let config = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
+    cluster_of(&[]).await
+}
+
+/// The same with further configuration.
+pub(crate) async fn cluster_of(more: &[&str]) -> [RedisServer; 2] {
+    let config = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"], more].concat();
     let nodes = [RedisServer::start_with(&config), RedisServer::start_with(&config)];
     let () = nodes[0].call(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     let () = nodes[1].call(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
@@ -20,12 +25,12 @@ async fn cluster() -> [RedisServer; 2] {
     nodes
 }
 
-fn cluster_options(nodes: &[RedisServer]) -> RedisOptions {
+pub(crate) fn cluster_options(nodes: &[RedisServer]) -> RedisOptions {
     let seeds: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
     RedisOptions { shards: Some(4), ..options(&format!("redis+cluster://{}", seeds.join(","))) }
 }
 
-fn workspace_of(shard: u16) -> Workspace {
+pub(crate) fn workspace_of(shard: u16) -> Workspace {
     let id = (0..1_000).map(|n| format!("ws-{n}")).find(|id| id.parse::<WorkspaceId>().unwrap().shard(4) == shard);
     Workspace::new(&id.unwrap())
 }
@@ -63,6 +68,27 @@ async fn shards_on_both_nodes_are_held_written_and_read() {
 }
 
 #[tokio::test]
+async fn a_cluster_without_full_coverage_is_refused_and_what_it_has_stays() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    let workspace = workspace_of(0);
+    journal.publish(&workspace.id, &message("hello")).await.unwrap();
+    let () = nodes[1].call(&["CLUSTER", "DELSLOTS", "9000"]);
+    let () = nodes[1].call(&["CLUSTER", "DELSLOTSRANGE", "16000", "16383"]);
+    let url = format!("redis+cluster://127.0.0.1:{}", nodes[1].port());
+    let ended = support::service::Service::new(&url, &[]).refused();
+    let sentence =
+        "the cluster does not serve every slot: no node has slots 9000, 16000-16383; redis-cli --cluster check";
+    assert!(ended.stderr.contains(sentence), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+
+    let () = nodes[1].call(&["CLUSTER", "ADDSLOTSRANGE", "9000", "9000", "16000", "16383"]);
+    let service = support::service::Service::start(&url, &[]).await;
+    let waiting = service.api().get("/v1/nodes").await.ok()["shards"][0]["owed"].clone();
+    assert!(waiting == 1 || service.api().webhook(workspace.id.as_str()).await["skipped"]["count"] == 1, "{waiting}");
+}
+
+#[tokio::test]
 async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
     let nodes = cluster().await;
     let journal = Redis::connect(&cluster_options(&nodes[..1])).await.unwrap();
@@ -87,7 +113,7 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
 }
 
 /// Whether a key lies on the second node.
-fn is_on_second(nodes: &[RedisServer; 2], key: &str) -> bool {
+pub(crate) fn is_on_second(nodes: &[RedisServer; 2], key: &str) -> bool {
     nodes[0].call::<u64>(&["CLUSTER", "KEYSLOT", key]) > 8191
 }
 
@@ -129,7 +155,9 @@ async fn a_shard_that_refuses_writes_holds_back_its_own_entries_only() {
     }
     hand_over(&|| handed(&open).len() == 300).await;
     assert_eq!((handed(&open), handed(&refusing).len()), (numbers(300), 0));
-    assert_eq!(home.call::<u64>(&["XLEN", "outbound:messages"]), 900, "what is held back stays");
+    // What is held back stays, and what was handed over until that is durable.
+    hand_over(&|| home.call::<u64>(&["XLEN", "outbound:messages"]) == 900).await;
+    assert_eq!(handed(&refusing).len(), 0);
 
     let () = other.call(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
     hand_over(&|| home.call::<u64>(&["XLEN", "outbound:messages"]) == 0).await;

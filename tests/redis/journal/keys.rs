@@ -67,7 +67,7 @@ async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     assert_eq!(serde_json::from_str::<outbound::workspace::Answer>(&range("answers")[0].1[3]).unwrap(), done(1));
     assert_eq!(range("rejected")[0].1, ["workspace", "acme", "_id", "42-0"]);
     let meta: Vec<String> = server.call(&["HGETALL", "outbound:meta"]);
-    assert_eq!(meta, ["format", "1", "shards", "1"]);
+    assert_eq!(meta, ["format", &codec::FORMAT.to_string(), "shards", "1"]);
 
     let ended = Step { workspace: Some(acme.id.clone()), mails_ended: vec![MailId::disabled(7)], ..Step::default() };
     connection.commit(batch([ended])).await.unwrap();

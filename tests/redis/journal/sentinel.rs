@@ -50,6 +50,18 @@ impl Drop for Sentinel {
     }
 }
 
+/// The second one that is named does not answer.
+#[tokio::test]
+async fn a_name_that_the_sentinels_do_not_know_is_refused() {
+    let primary = RedisServer::start();
+    let sentinel = Sentinel::start(&primary);
+    until(|| sentinel.says("namemain")).await;
+    let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/mian", sentinel.port);
+    let ended = support::service::Service::new(&url, &[]).refused();
+    assert!(ended.stderr.contains("the sentinels know no primary called mian: write the name of"), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+}
+
 #[tokio::test]
 async fn another_primary_is_followed_when_the_first_one_has_failed() {
     let mut primary = RedisServer::start();

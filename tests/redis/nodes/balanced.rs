@@ -19,15 +19,17 @@ const CALLERS: usize = 4;
 /// A running haproxy in front of some nodes.
 struct Balancer {
     address: SocketAddr,
+    /// Where it tells whom it takes for well.
+    told_at: SocketAddr,
     child: Child,
     _folder: TempDir,
 }
 
 impl Balancer {
     fn start(nodes: &[SocketAddr]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, told_at] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+        drop(listeners);
         let servers: String = nodes
             .iter()
             .enumerate()
@@ -36,7 +38,8 @@ impl Balancer {
         let config = format!(
             "defaults\n  mode http\n  timeout connect 5s\n  timeout check 30s\n  timeout client 60s\n  timeout server 60s\n  retries 3\n  \
              option redispatch 1\n  retry-on conn-failure\n  http-reuse never\nfrontend all\n  bind {address}\n  \
-             default_backend nodes\nbackend nodes\n  option httpchk GET /readyz\n  http-check expect status 200\n{servers}"
+             default_backend nodes\nbackend nodes\n  option httpchk GET /readyz\n  http-check expect status 200\n{servers}\
+             frontend told\n  bind {told_at}\n  stats enable\n  stats uri /\n"
         );
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("haproxy.cfg");
@@ -44,7 +47,21 @@ impl Balancer {
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&file).env("PATH", path).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { address, child: command.spawn().expect("haproxy must be installed"), _folder: folder }
+        Self { address, told_at, child: command.spawn().expect("haproxy must be installed"), _folder: folder }
+    }
+}
+
+impl Balancer {
+    /// Waits until it sends callers to the node.
+    async fn until_up(&self, node: usize) {
+        let (told, line) = (format!("http://{}/;csv", self.told_at), format!("nodes,n{node},"));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        until("the balancer has found the node", async || {
+            let Ok(reply) = client.get(&told).send().await else { return false };
+            let text = reply.text().await.unwrap_or_default();
+            text.lines().any(|one| one.starts_with(&line) && one.contains(",UP,"))
+        })
+        .await;
     }
 }
 
@@ -125,12 +142,9 @@ async fn behind_a_balancer_a_rolled_a_standing_by_and_a_killed_node_cost_no_requ
         node.set("--listen", &address.to_string());
     }
     let balancer = Balancer::start(&addresses);
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ready = format!("http://{}/readyz", balancer.address);
-    until("the balancer has found them", async || {
-        client.get(&ready).send().await.is_ok_and(|response| response.status() == 200)
-    })
-    .await;
+    for node in 0..3 {
+        balancer.until_up(node).await;
+    }
 
     let callers = Callers::start(balancer.address, &nodes.receiver.url("all"));
     callers.until_more(40).await;
@@ -140,6 +154,7 @@ async fn behind_a_balancer_a_rolled_a_standing_by_and_a_killed_node_cost_no_requ
         nodes.nodes[node].launch().await;
         // Who rolls nodes waits until the one before is back.
         nodes.until_shared(&[0, 1]).await;
+        balancer.until_up(node).await;
         callers.until_more(20).await;
     }
     assert_eq!(callers.failed(), Vec::<String>::new(), "rolled");

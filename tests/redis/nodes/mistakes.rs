@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::nodes::bench::Nodes;
+use crate::nodes::bench::{Nodes, workspaces};
 use support::process::until;
+use support::proxy::Proxy;
 use support::service::Service;
 
 #[tokio::test]
@@ -32,6 +33,31 @@ async fn two_processes_with_one_node_id_are_told() {
     }
     nodes.nodes[1].kill();
     nodes.until_shared(&[0]).await;
+}
+
+/// One node sees the store's clock an hour ahead of its own: it says so, and they share the work all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_clock_is_an_hour_off_is_told_and_works_on() {
+    let mut nodes = Nodes::start(1).await;
+    let proxy = Proxy::start(nodes.redis.port()).await;
+    proxy.set_time_ahead(60 * 60 + 30);
+    nodes.add(&[]);
+    nodes.nodes[1].kill();
+    nodes.nodes[1].set("--journal", &proxy.redis_url());
+    nodes.nodes[1].launch().await;
+    until("it is told", async || {
+        let (status, body) = nodes.ready(1).await;
+        let told = body["reasons"].to_string();
+        status == 200 && told.contains("The clock of this machine is 60 minutes behind that of the store: check both")
+    })
+    .await;
+    until("they share the shards", async || nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8).await;
+    let workspaces = workspaces(8);
+    nodes.save(&workspaces).await;
+    let sent = nodes.load(&workspaces, 32, 1_000).join().unwrap();
+    nodes.receiver.until("all came", |arrivals| arrivals.len() == sent.len()).await;
+    nodes.until_settled().await;
+    assert_eq!(nodes.receiver.count(), sent.len(), "none came twice");
 }
 
 /// Without a key each node makes one of its own.

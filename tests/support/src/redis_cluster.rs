@@ -21,7 +21,12 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts one, and waits until every node takes every slot for served and every replica follows.
     pub fn start() -> Self {
-        let config = ["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS];
+        Self::start_with(&[])
+    }
+
+    /// The same with further configuration.
+    pub fn start_with(more: &[&str]) -> Self {
+        let config = [&["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS], more].concat();
         let nodes: Vec<RedisServer> = (0..2 * PRIMARIES).map(|_| RedisServer::start_with(&config)).collect();
         for (n, node) in nodes.iter().enumerate() {
             if n < PRIMARIES {

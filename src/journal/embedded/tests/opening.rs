@@ -6,7 +6,7 @@ use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
 use super::super::JournalFileError;
-use super::super::tables::{META, Places, Record, decode_entry, encode_fields};
+use super::super::tables::{FORMAT, META, Places, Record, decode_entry, encode_fields};
 use super::{Embedded, wall};
 use crate::journal::port::{Journal as _, RawEntry};
 use crate::message::EntryId;
@@ -57,12 +57,19 @@ fn a_file_in_use_is_refused_by_name() {
 fn another_format_is_refused_by_name() {
     let (_dir, path) = place();
     drop(Embedded::open(&path, None, wall).unwrap());
-    let db = Database::open(&path).unwrap();
-    let txn = db.begin_write().unwrap();
-    txn.open_table(META).unwrap().insert("format", 2).unwrap();
-    txn.commit().unwrap();
-    drop(db);
-    assert!(matches!(error(&path, None), JournalFileError::UnknownFormat { found: 2 }));
+    let says = |format: u64| {
+        let db = Database::open(&path).unwrap();
+        let txn = db.begin_write().unwrap();
+        let before = txn.open_table(META).unwrap().insert("format", format).unwrap().unwrap().value();
+        txn.commit().unwrap();
+        before
+    };
+    says(FORMAT + 1);
+    assert!(matches!(error(&path, None), JournalFileError::UnknownFormat { found } if found == FORMAT + 1));
+    // What an older program made is opened, and from then on that program refuses it.
+    says(1);
+    drop(Embedded::open(&path, None, wall).unwrap());
+    assert_eq!(says(FORMAT), FORMAT);
 }
 
 #[test]

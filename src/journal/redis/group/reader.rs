@@ -20,13 +20,15 @@ pub(in crate::journal::redis) struct GroupReader {
     pub(super) pending: Option<EntryId>,
     /// The last entry that was delivered to the group.
     pub(super) last: EntryId,
+    /// The greatest entry that was handed over, of this reader.
+    pub(super) handed: EntryId,
     /// When it was told that the group was gone.
     pub(super) told: Option<Instant>,
 }
 
 impl GroupReader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, pending: Some(EntryId::ZERO), last: EntryId::ZERO, told: None }
+        Self { connection, pending: Some(EntryId::ZERO), last: EntryId::ZERO, handed: EntryId::ZERO, told: None }
     }
 
     /// The greatest id that the stream has given.

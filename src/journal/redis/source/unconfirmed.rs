@@ -1,0 +1,187 @@
+//! Entries that are handed over and stay in their source until their shards' copies are durable. On a cluster a shard may
+//! lie on another server than its source; that server may lose what it has not written down, when the source has
+//! deleted it already. What a shard lost is still in the source then, and is handed over again.
+//!
+//! How far a shard got is on its own server, written together with what it got, so both are lost together. Nothing goes to
+//! a shard that got less far than it had: that would pass over what it lost. A deleted entry is remembered for a while,
+//! too: when the source's server loses the deletion, the entry comes back and is deleted again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redis::RedisError;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::confirm::{ConfirmConnection, Confirmed, confirm};
+use crate::config::{HAND_OVER_KEPT, HAND_OVER_KEPT_MAX, HAND_OVER_RETRY, HAND_OVER_UNSURE_MAX};
+use crate::journal::redis::connector::Connector;
+use crate::journal::redis::keys::{Keys, ShardKeys};
+use crate::message::EntryId;
+
+/// Those of one source. Bounded by [`HAND_OVER_KEPT_MAX`] and one read.
+#[derive(Debug, Default)]
+pub(in crate::journal::redis) struct UnconfirmedEntries {
+    shards: BTreeMap<u16, UnconfirmedOfShard>,
+}
+
+#[derive(Debug, Default)]
+struct UnconfirmedOfShard {
+    /// When each was handed over, and deleted from the source.
+    entries: BTreeMap<EntryId, UnconfirmedEntry>,
+    /// The greatest that this process handed over.
+    last: Option<EntryId>,
+    asked: Option<Asked>,
+    connection: Option<ConfirmConnection>,
+    retry_at: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct UnconfirmedEntry {
+    handed: Instant,
+    deleted: Option<Instant>,
+}
+
+/// A wait that is under way: for all up to this one.
+#[derive(Debug)]
+struct Asked {
+    up_to: EntryId,
+    answer: JoinHandle<(Option<ConfirmConnection>, Result<Confirmed, RedisError>)>,
+}
+
+/// What came of the waits.
+#[derive(Debug, Default)]
+pub(in crate::journal::redis) struct ConfirmRound {
+    /// Entries that the source may delete.
+    pub(in crate::journal::redis) durable: Vec<EntryId>,
+    /// Shards that have lost something.
+    pub(in crate::journal::redis) lost: Vec<u16>,
+}
+
+impl UnconfirmedEntries {
+    /// Whether nothing waits.
+    pub(in crate::journal::redis) fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Whether nothing more should be read for now.
+    pub(in crate::journal::redis) fn is_full(&self) -> bool {
+        self.shards.values().map(|shard| shard.entries.len()).sum::<usize>() >= HAND_OVER_KEPT_MAX
+    }
+
+    fn waiting(&self) -> usize {
+        self.shards.values().map(|shard| shard.entries.values().filter(|entry| entry.deleted.is_none()).count()).sum()
+    }
+
+    /// The greatest id below the first that waits.
+    pub(in crate::journal::redis) fn before_first(&self) -> Option<EntryId> {
+        let firsts = self
+            .shards
+            .values()
+            .filter_map(|shard| shard.entries.iter().find(|(_, entry)| entry.deleted.is_none()).map(|(id, _)| *id));
+        firsts.min().map(|EntryId { ms, n }| match n {
+            0 => EntryId { ms: ms.saturating_sub(1), n: u64::MAX },
+            _ => EntryId { ms, n: n - 1 },
+        })
+    }
+
+    /// How far the shard got at least.
+    pub(in crate::journal::redis) fn last_of(&self, shard: u16) -> Option<EntryId> {
+        self.shards.get(&shard)?.last
+    }
+
+    /// Whether the shard has the entry, as far as is known. `Some(true)`: it was deleted from the source, and has come back.
+    pub(in crate::journal::redis) fn has(&self, shard: u16, id: EntryId) -> Option<bool> {
+        Some(self.shards.get(&shard)?.entries.get(&id)?.deleted.is_some())
+    }
+
+    /// Notes what a shard got.
+    pub(in crate::journal::redis) fn keep(&mut self, shard: u16, ids: &[EntryId], now: Instant) {
+        let kept = self.shards.entry(shard).or_default();
+        kept.entries.extend(ids.iter().map(|id| (*id, UnconfirmedEntry { handed: now, deleted: None })));
+        kept.last = ids.last().copied().or(kept.last);
+    }
+
+    /// Forgets what a shard got: it lost it, or its source is another stream.
+    pub(in crate::journal::redis) fn forget(&mut self, shard: u16) {
+        self.shards.remove(&shard);
+    }
+
+    /// Takes in what the waits found, and begins those that are due.
+    pub(in crate::journal::redis) async fn confirm(
+        &mut self,
+        connector: &Arc<Connector>,
+        keys: &Keys,
+        source: &str,
+    ) -> ConfirmRound {
+        let (mut settled, now) = (ConfirmRound::default(), Instant::now());
+        for (shard, kept) in &mut self.shards {
+            if kept.collect(now, &mut settled.durable).await {
+                settled.lost.push(*shard);
+            }
+            kept.ask(connector, keys.shard(*shard), source, now);
+        }
+        for shard in &settled.lost {
+            self.forget(*shard);
+        }
+        settled
+    }
+}
+
+impl UnconfirmedOfShard {
+    /// Takes in what a wait found. Answers whether the shard has lost something.
+    async fn collect(&mut self, now: Instant, durable: &mut Vec<EntryId>) -> bool {
+        self.entries.retain(|_, entry| entry.deleted.is_none_or(|at| now < at + HAND_OVER_KEPT));
+        let Some(Asked { up_to, answer }) = self.asked.take_if(|asked| asked.answer.is_finished()) else {
+            return false;
+        };
+        // A panic there is as an error.
+        let Ok((connection, found)) = answer.await else {
+            self.retry_at = Some(now + HAND_OVER_RETRY);
+            return false;
+        };
+        self.connection = connection;
+        let mut waiting = self.entries.iter_mut().filter(|(id, entry)| **id <= up_to && entry.deleted.is_none());
+        match found {
+            Ok(Confirmed::UpTo(reached)) if reached < up_to => return true,
+            Ok(Confirmed::UpTo(_)) => waiting.for_each(|(id, entry)| {
+                entry.deleted = Some(now);
+                durable.push(*id);
+            }),
+            // A server that never says so must not fill the source.
+            Ok(Confirmed::NotYet) if waiting.all(|(_, entry)| now >= entry.handed + HAND_OVER_UNSURE_MAX) => {
+                let unsure = self.entries.iter_mut().filter(|(id, entry)| **id <= up_to && entry.deleted.is_none());
+                unsure.for_each(|(id, entry)| {
+                    entry.deleted = Some(now);
+                    durable.push(*id);
+                });
+            }
+            Ok(Confirmed::NotYet) => {}
+            Err(_) => self.retry_at = Some(now + HAND_OVER_RETRY),
+        }
+        false
+    }
+
+    /// Begins a wait for what waits, unless one is under way.
+    fn ask(&mut self, connector: &Arc<Connector>, keys: ShardKeys, source: &str, now: Instant) {
+        let is_due = self.asked.is_none() && self.retry_at.is_none_or(|at| now >= at);
+        let waiting = self.entries.iter().rev().find(|(_, entry)| entry.deleted.is_none());
+        let Some((up_to, _)) = waiting.filter(|_| is_due) else { return };
+        let (connector, source) = (Arc::clone(connector), source.to_owned());
+        let (up_to, mut connection) = (*up_to, self.connection.take());
+        self.retry_at = None;
+        let answer = tokio::spawn(async move {
+            let found = confirm(&connector, &keys, &source, &mut connection).await;
+            (connection.filter(|_| found.is_ok()), found)
+        });
+        self.asked = Some(Asked { up_to, answer });
+    }
+}
+
+impl Drop for UnconfirmedOfShard {
+    fn drop(&mut self) {
+        if let Some(asked) = &self.asked {
+            asked.answer.abort();
+        }
+    }
+}

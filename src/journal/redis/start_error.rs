@@ -1,0 +1,169 @@
+//! Why the service does not start on a Redis: each reason in one sentence, with what to do.
+
+use std::time::Duration;
+
+use redis::{ConnectionInfo, RedisError};
+
+use super::keys::PREFIX_MAX;
+use crate::config::SHARDS_MAX;
+use crate::journal::codec::FORMAT;
+
+/// Streams' and scripts' behaviour that we rely on came with it.
+pub(super) const VERSION_MIN: u32 = 7;
+
+/// Why the service does not start on this Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisStartError {
+    /// The URL cannot be read.
+    #[error(
+        "the Redis URL of --journal cannot be used: write redis://HOST:PORT, rediss://HOST:PORT, redis+unix:///PATH, \
+         redis+cluster://HOST:PORT,HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/NAME; the cause says what is wrong with it"
+    )]
+    Url(#[source] RedisError),
+    /// The prefix cannot be used.
+    #[error("the prefix {0:?} cannot begin a key: use 1 to {PREFIX_MAX} characters of A-Z a-z 0-9 _ . -")]
+    Prefix(String),
+    /// Nobody answered.
+    #[error(
+        "Redis did not answer at {place} within {wait:?}: check that it runs there{hint}, and the URL of --journal"
+    )]
+    Unreachable {
+        /// Host and port.
+        place: String,
+        /// What else may help.
+        hint: &'static str,
+        /// How long it was tried.
+        wait: Duration,
+        /// The last try.
+        #[source]
+        source: RedisError,
+    },
+    /// The connection was closed unanswered, as a port for TLS does.
+    #[error(
+        "{place} closed every connection without an answer for {wait:?}: if that Redis speaks TLS, write rediss:// instead of redis://"
+    )]
+    Closed {
+        /// Host and port.
+        place: String,
+        /// How long it was tried.
+        wait: Duration,
+        /// The last try.
+        #[source]
+        source: RedisError,
+    },
+    /// TLS was asked of a port without it.
+    #[error("what answers at {0} does not speak TLS: write redis:// instead of rediss://, or give Redis' TLS port")]
+    NoTls(String, #[source] RedisError),
+    /// The certificate convinces nobody.
+    #[error(
+        "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL, or name the authority with --redis-ca"
+    )]
+    Certificate(String, #[source] RedisError),
+    /// Something else answers.
+    #[error("what answers at {0} is no Redis: check host and port in the URL of --journal")]
+    NotRedis(String),
+    /// No password, or a wrong one.
+    #[error(
+        "Redis refused the login: give user and password in the URL of --journal, redis://USER:PASSWORD@HOST:PORT \
+         (percent-encoded; without a user, :PASSWORD@)"
+    )]
+    Login(#[source] RedisError),
+    /// No such database.
+    #[error("Redis has no such database: correct the number behind the last slash of the URL, or leave it out")]
+    Database(#[source] RedisError),
+    /// A cluster's URL for what is none.
+    #[error("this Redis is no cluster: give its URL as redis://HOST:PORT")]
+    NoCluster(#[source] RedisError),
+    /// The user may not do what is needed.
+    #[error("Redis does not let this user do what the start needs: allow it to the user with ACL SETUSER")]
+    NotAllowed(#[source] RedisError),
+    /// Refused what we must know.
+    #[error("Redis refused a command that the start needs: the cause says why")]
+    Refused(#[source] RedisError),
+    /// Too old.
+    #[error("Redis has version {0}: upgrade it to {VERSION_MIN}.0 or newer")]
+    Version(String),
+    /// May delete what we keep.
+    #[error(
+        "Redis' maxmemory-policy is {0}, under which it deletes what must be kept: set it to noeviction, or start with \
+         --allow-volatile-redis"
+    )]
+    Evicts(String),
+    /// Forgets at a restart.
+    #[error("Redis keeps nothing over a restart: set appendonly yes, or save points")]
+    Volatile,
+    /// Not the one that takes writes.
+    #[error("this Redis is a replica: give the URL of its primary")]
+    Replica,
+    /// One node of a cluster given as a single Redis.
+    #[error("this Redis is a node of a cluster: give its URL as redis+cluster://host:port,…")]
+    Cluster,
+    /// Written by another program version.
+    #[error("the keys in Redis have format {0}, this program reads up to format {FORMAT}: start the newer program")]
+    Format(String),
+    /// Another number of shards.
+    #[error(
+        "Redis holds {stored} shards but {asked} were asked for: leave --shards out, their number is fixed at the first start"
+    )]
+    Shards {
+        /// What is stored.
+        stored: u16,
+        /// What was asked for.
+        asked: u16,
+    },
+    /// Nothing is written to disk at once.
+    #[error("--durability local needs Redis' append-only file: set appendonly yes")]
+    NoLog,
+    /// Nobody tells when something is on disk.
+    #[error(
+        "--durability local needs Redis 7.2 or newer, Valkey, or appendfsync always: this is Redis {0}, which does not tell \
+         when something is on disk"
+    )]
+    NoSync(String),
+    /// The user may not wait for the disk.
+    #[error(
+        "--durability local waits with the command WAITAOF, which Redis refuses: allow it to the user with +waitaof"
+    )]
+    NoWait(#[source] RedisError),
+    /// A sentinel that does not know the name in the URL.
+    #[error(
+        "the sentinels know no primary called {0}: write the name of their `sentinel monitor` line behind the last host of the URL"
+    )]
+    NoSuchPrimary(String, #[source] RedisError),
+    /// Some slots have no node.
+    #[error("the cluster does not serve every slot: {0}; redis-cli --cluster check HOST:PORT shows what is missing")]
+    Unserved(String),
+    /// Nobody to replicate to.
+    #[error("--durability replicated needs a replica: none is connected to this Redis")]
+    NoReplica,
+    /// A source that the service makes itself.
+    #[error("--source {0} is one of the service's own keys: name a stream that somebody else writes")]
+    OwnSource(String),
+    /// A source of another type.
+    #[error("--source {source_name} is a {kind} and no stream: name a stream, or a key that is not there yet")]
+    NoStream {
+        /// The key.
+        source_name: String,
+        /// What it is.
+        kind: String,
+    },
+    /// One of several nodes.
+    #[error("the node {place} of this cluster cannot be used")]
+    Node {
+        /// Host and port.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<RedisStartError>,
+    },
+    /// Not a number of shards.
+    #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
+    ShardsRange(u16),
+}
+
+impl RedisStartError {
+    /// The same, with the node's place when there are several.
+    pub(super) fn at(self, node: &ConnectionInfo, nodes: usize) -> Self {
+        if nodes < 2 { self } else { Self::Node { place: node.addr().to_string(), source: Box::new(self) } }
+    }
+}

@@ -1,0 +1,120 @@
+//! An upgrade node by node: what is written is what the oldest node in the registry reads, and a program that is too old for
+//! what is stored does not run.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use crate::nodes::bench::{Nodes, SHARDS};
+use outbound::journal::codec::FORMAT;
+use outbound::message::WorkspaceId;
+use outbound::workspace::event::Attempt;
+use support::endpoint::Receiver;
+use support::process::until;
+use support::redis_server::RedisServer;
+use support::service::{Service, message};
+
+macro_rules! golden {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/journal/v1/", $name, ".json")).trim_end()
+    };
+}
+
+/// A key of the workspace.
+fn key(workspace: &str, kind: &str) -> String {
+    let shard = workspace.parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    format!("outbound:{{{shard}}}:{kind}:{workspace}")
+}
+
+/// Attempts of a workspace as they are stored, oldest first.
+fn stored(redis: &RedisServer, workspace: &str) -> Vec<String> {
+    let entries: Vec<(String, Vec<String>)> = redis.call(&["XRANGE", &key(workspace, "attempts"), "-", "+"]);
+    entries.into_iter().map(|(_, fields)| fields[1].clone()).collect()
+}
+
+/// What programs of format 1 left behind: a workspace that errors switched off, as the golden files hold it.
+fn plant(redis: &RedisServer, workspace: &str) {
+    let () = redis.call(&["HSET", "outbound:meta", "format", "1", "shards", &SHARDS.to_string()]);
+    for (id, event) in [
+        ("7-0", golden!("attempt_delivered")),
+        ("8-0", golden!("attempt_failed")),
+        ("9-0", golden!("attempt_failed_bare")),
+    ] {
+        redis.call::<String>(&["XADD", &key(workspace, "attempts"), id, "e", event]);
+    }
+    let disabled = golden!("webhook_disabled").replace(r#""seq":12"#, r#""seq":20"#);
+    redis.call::<String>(&["XADD", &key(workspace, "journal"), "20-0", "e", &disabled]);
+    let () = redis.call(&["SET", &key(workspace, "snapshot"), golden!("snapshot")]);
+}
+
+/// Puts the record of a node into the registry as a program does that knows of no formats.
+fn older_node(redis: &RedisServer) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+    let record = json!({
+        "id": "older", "process": "p", "address": "127.0.0.1:1", "version": "0.0.1", "static_shards": "", "runs": "",
+        "token_key": "", "secret_keys": [], "leaving": false,
+    });
+    redis.call::<u64>(&["HSET", "outbound:nodes", "older", &format!("{now} {now} p {record}")]);
+}
+
+#[tokio::test]
+async fn what_the_oldest_node_reads_is_written_until_it_has_gone() {
+    let redis = RedisServer::start();
+    plant(&redis, "acme");
+    older_node(&redis);
+    let mut nodes = Nodes { redis, receiver: Receiver::start(), nodes: Vec::new() };
+    nodes.add(&[]);
+    nodes.add(&[]);
+    nodes.until_shared(&[0, 1]).await;
+    let api = nodes.nodes[1].api();
+    assert_eq!(api.webhook("acme").await["status"], "disabled_by_errors");
+    api.save("acme", &json!({"url": nodes.receiver.url("acme")})).await.ok();
+    let deliver = async |id: &str| {
+        api.publish("acme", &message("+1", id)).await.unwrap().ok();
+        api.until("acme", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == id).await;
+    };
+    deliver("m-older").await;
+    let all = stored(&nodes.redis, "acme");
+    assert!(all.len() >= 4, "{all:?}");
+    for attempt in &all {
+        // As a program of format 1 reads it.
+        assert!(attempt.starts_with(r#"{"v":1,"#), "{attempt}");
+        serde_json::from_str::<Attempt>(attempt).unwrap();
+    }
+    assert_eq!(nodes.redis.call::<String>(&["HGET", "outbound:meta", "format"]), "1");
+
+    nodes.redis.call::<u64>(&["HDEL", "outbound:nodes", "older"]);
+    for node in 0..2 {
+        until("the nodes know it", async || nodes.nodes[node].log().contains("what all nodes read")).await;
+    }
+    assert_eq!(nodes.redis.call::<String>(&["HGET", "outbound:meta", "format"]), FORMAT.to_string());
+    deliver("m-newer").await;
+    let last = stored(&nodes.redis, "acme").pop().unwrap();
+    assert!(last.starts_with(r#"{"v":2,"#), "{last}");
+    let log = api.log("acme").await;
+    let ids: Vec<&str> = log.iter().filter_map(|attempt| attempt["message_id"].as_str()).collect();
+    assert_eq!(ids[..2], ["m-newer", "m-older"]);
+    // Those of the golden files, and behind them the test that they say was under way.
+    assert_eq!(ids[2..], ["m-1"; 4]);
+    assert_eq!(log.last().map(|first| &first["outcome"]), Some(&Value::from("delivered")));
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_read_what_is_stored_does_not_run() {
+    let mut nodes = Nodes::start(1).await;
+    assert_eq!(nodes.redis.call::<String>(&["HGET", "outbound:meta", "format"]), FORMAT.to_string());
+    // As nodes of a newer program do once none of an older one is there; this one slept meanwhile.
+    nodes.nodes[0].pause();
+    nodes.redis.call::<u64>(&["HSET", "outbound:meta", "format", "99"]);
+    nodes.nodes[0].resume();
+    assert_eq!(nodes.nodes[0].ended().await.code(), Some(1));
+    let log = nodes.nodes[0].log();
+    assert!(
+        log.contains(&format!("format 99 now, this program reads up to format {FORMAT}: start the newer")),
+        "{log}"
+    );
+
+    let ended = Service::new(&nodes.redis.url(), &[]).refused();
+    assert!(ended.stderr.contains("format 99, this program reads up to format"), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+}
