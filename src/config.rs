@@ -78,6 +78,11 @@ pub const PERMITS_FREED_MIN: usize = 64;
 /// One part in so many of a reader's time at most goes into reading what is parked once more, to find entries whose
 /// ids went backwards.
 pub const SEARCH_SHARE: u32 = 10;
+/// A bookmark is stored when so many entries were passed over since the last one: after a restart no more of them
+/// are passed over once more.
+pub const BOOKMARK_EVERY: usize = 1_024;
+/// Workspaces that a bookmark names, about 60 bytes each; where more have left something behind, the one before holds.
+pub const BOOKMARK_WORKSPACES_MAX: usize = 4_096;
 /// Pauses after a failed load, a panic, a reload.
 pub const BACKOFF: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(30) };
 /// How long a workspace without work stays decoded in memory; then it is hibernated to its snapshot until its next mail.

@@ -7,11 +7,13 @@
 //! and what was broken goes on by itself when the cause is gone.
 
 mod away;
+mod backlog;
 pub(crate) mod bench;
 mod cluster;
 mod corrupt;
 mod full;
 mod lost_writes;
 mod parked;
+mod refusing;
 mod taken_over;
 mod trimmed;

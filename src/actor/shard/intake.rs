@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::actor::book::Book;
 use crate::config::{
-    ALLOWANCE, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN,
-    READ_BLOCK, READ_COUNT_MAX, SEARCH_SHARE,
+    ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS,
+    PERMITS_FREED_MIN, READ_BLOCK, READ_COUNT_MAX, SEARCH_SHARE,
 };
 use crate::journal::port::{Poll, Polled, RawEntry};
 use crate::message::EntryId;
@@ -32,11 +32,13 @@ pub(in crate::actor) struct Limits {
     pub(in crate::actor) bytes: usize,
     /// Entries of one workspace that are not attempted yet.
     pub(in crate::actor) allowance: usize,
+    /// Entries passed over until a bookmark is stored.
+    pub(in crate::actor) bookmark_every: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { permits: PERMITS, bytes: HELD_BYTES_MAX, allowance: ALLOWANCE }
+        Self { permits: PERMITS, bytes: HELD_BYTES_MAX, allowance: ALLOWANCE, bookmark_every: BOOKMARK_EVERY }
     }
 }
 
@@ -69,6 +71,9 @@ pub(super) struct Intake {
     searching: Option<Instant>,
     /// When it may be read again so next.
     search_at: Option<Instant>,
+    /// Entries that forward reads passed over since the last bookmark, and from how many on there is another one.
+    passed_over: usize,
+    mark_at: usize,
     /// How often the cursor went back to the start of the stream.
     pub(super) rewinds: u64,
 }
@@ -97,7 +102,34 @@ pub(super) struct Situation {
 
 impl Intake {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+        Self { limits, mark_at: limits.bookmark_every, ..Self::default() }
+    }
+
+    /// Begins where the shard had been read up to.
+    pub(super) fn read_on_from(&mut self, cursor: EntryId) {
+        self.cursor = cursor;
+        // Not to be waited for: entries whose ids went backwards are looked for at once.
+        self.found_all = true;
+    }
+
+    /// An entry was left in the stream.
+    pub(super) fn passed_over(&mut self) {
+        self.passed_over += 1;
+    }
+
+    /// How many entries were passed over, if that is enough for a bookmark.
+    pub(super) fn bookmark_due(&self) -> Option<usize> {
+        (self.passed_over >= self.mark_at).then_some(self.passed_over)
+    }
+
+    /// A bookmark was made.
+    pub(super) fn marked(&mut self) {
+        (self.passed_over, self.mark_at) = (0, self.limits.bookmark_every);
+    }
+
+    /// None can be made yet.
+    pub(super) fn mark_later(&mut self) {
+        self.mark_at = self.passed_over + self.limits.bookmark_every.div_ceil(8);
     }
 
     pub(super) fn cursor(&self) -> EntryId {

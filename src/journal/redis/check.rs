@@ -61,6 +61,17 @@ pub enum RedisStartError {
         #[source]
         source: RedisError,
     },
+    /// It answered, and took nobody.
+    #[error("Redis at {place} refused every connection for {wait:?}; the cause is what it said")]
+    Occupied {
+        /// Host and port.
+        place: String,
+        /// How long it was tried.
+        wait: Duration,
+        /// The last try.
+        #[source]
+        source: RedisError,
+    },
     /// TLS was asked of a port without it.
     #[error("what answers at {0} does not speak TLS: write redis:// instead of rediss://, or give Redis' TLS port")]
     NoTls(String, #[source] RedisError),
@@ -268,7 +279,9 @@ fn no_answer(connector: &Connector, wait: Duration, source: RedisError) -> Redis
     let hint = if connector.is_tls() { " and speaks TLS" } else { "" };
     // Nobody who refuses or has no socket has closed anything.
     let was_there = !source.is_connection_refusal();
-    if source.is_connection_dropped() && was_there {
+    if classify(&source) == ErrorClass::NotRun {
+        RedisStartError::Occupied { place, wait, source }
+    } else if source.is_connection_dropped() && was_there {
         RedisStartError::Closed { place, wait, source }
     } else {
         RedisStartError::Unreachable { place, hint, wait, source }

@@ -150,3 +150,24 @@ async fn a_redis_that_is_still_loading_is_waited_for_and_everything_is_there_aft
     let (again, ()) = tokio::join!(Redis::connect(&options), async { server.restart() });
     assert_eq!(again.unwrap().read(&acme.id).await.unwrap().state, acme.state);
 }
+
+#[tokio::test]
+async fn a_redis_that_has_no_place_for_us_yet_is_waited_for() {
+    let server = RedisServer::start();
+    let client = redis::Client::open(server.own_url()).unwrap();
+    let mut only = client.get_connection().unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(1).query::<()>(&mut only).unwrap();
+    let options = options(&server.url());
+    let (journal, ()) = tokio::join!(Redis::connect(&options), async {
+        // Until it has refused somebody.
+        let refused = |only: &mut redis::Connection| {
+            let info: String = redis::cmd("INFO").arg("stats").query(only).unwrap();
+            !info.contains("rejected_connections:0\r")
+        };
+        while !refused(&mut only) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(100).query::<()>(&mut only).unwrap();
+    });
+    journal.unwrap().ping().await.unwrap();
+}
