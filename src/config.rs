@@ -42,6 +42,13 @@ pub const PERMITS: usize = 2_048;
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Entries not yet attempted that one workspace may hold.
 pub const ALLOWANCE: usize = 512;
+/// While permits are scarce a workspace holds no more than one part in so many of those that are free, so that many slow
+/// ones leave some.
+pub const FREE_PERMITS_SHARE: usize = 4;
+/// But so many in any case: as many as its window may be.
+pub const SHARE_MIN: usize = 32;
+/// How long they count as scarce after a workspace had to give some back.
+pub const SCARCE_FOR: Duration = Duration::from_secs(1);
 /// Commands that a shard holds in memory at most: of their own, so that a save never waits for a backlog.
 pub const COMMAND_PERMITS: usize = 64;
 /// Entries of one read at most: few enough that they are still in the processor's caches when their turn

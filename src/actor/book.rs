@@ -192,6 +192,15 @@ impl Book {
         self.park_at_first(slot, given)
     }
 
+    /// A workspace that holds its share may hold no more until some of that is settled.
+    pub(super) fn limit(&mut self, slot: Slot, share: usize) {
+        if self.get(slot).is_some_and(|account| account.waiting() >= share)
+            && let Some(account) = self.get_mut(slot)
+        {
+            account.allowance = account.allowance.min(account.waiting().max(1));
+        }
+    }
+
     /// A workspace without an actor gives all that waits back to the stream: it is parked at the first.
     pub(super) fn give_all_back(&mut self, slot: Slot) -> Vec<EntryId> {
         let given = self.get_mut(slot).map(|account| account.entries_mut().give_back(0));

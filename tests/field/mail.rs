@@ -202,6 +202,7 @@ async fn authorities_that_are_none_of_the_public_ones_are_warned_of() {
 /// The system's authorities and those of the flag count together, whichever of them the mail server's is.
 #[tokio::test]
 async fn the_systems_authorities_and_the_flags_count_together() {
+    outbound::deliver::install_crypto();
     let folder = tempfile::tempdir().unwrap();
     let (own, other) = (Authority::generate(), Authority::generate());
     let [own_file, other_file] = [("own.pem", &own), ("other.pem", &other)].map(|(name, authority)| {

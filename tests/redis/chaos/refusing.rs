@@ -36,7 +36,7 @@ async fn a_role_that_changes_under_a_read_that_waits_is_told_and_waited_out() {
     for round in ["b", "c"] {
         chaos.until_settled().await;
         call(&mut operator, &["REPLICAOF", "127.0.0.1", "1"]);
-        until_told(&chaos, "READONLY").await;
+        until_told(&chaos, "You can't write against a read only replica").await;
         call(&mut operator, &["REPLICAOF", "NO", "ONE"]);
         published.acknowledged.extend(chaos.publish(&parcels(&workspaces, round, MESSAGES, 4)).acknowledged);
         chaos.until_readyz(200, "it is ready again", |_| true).await;
@@ -44,7 +44,7 @@ async fn a_role_that_changes_under_a_read_that_waits_is_told_and_waited_out() {
     // And while attempts are under way.
     published.acknowledged.extend(chaos.publish(&parcels(&workspaces, "d", MESSAGES, 4)).acknowledged);
     call(&mut operator, &["REPLICAOF", "127.0.0.1", "1"]);
-    until_told(&chaos, "READONLY").await;
+    until_told(&chaos, "You can't write against a read only replica").await;
     call(&mut operator, &["REPLICAOF", "NO", "ONE"]);
     chaos.check_each_came_once(&workspaces, &published).await;
 }

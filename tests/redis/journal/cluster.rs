@@ -193,9 +193,10 @@ async fn announce(nodes: &[RedisServer; 2], how: &[[&str; 2]], told: &str) {
 async fn works(journal: &Redis) {
     for shard in 0..4 {
         let acquired = journal.acquire(shard, &holder("node-a")).await.unwrap();
-        let mut workspace = workspace_of(shard);
-        journal.publish(&workspace.id, &message("hello")).await.unwrap();
-        acquired.connection.commit(batch([workspace.saved()])).await.unwrap();
+        let workspace = workspace_of(shard).id;
+        journal.publish(&workspace, &message("hello")).await.unwrap();
+        acquired.connection.commit(batch([])).await.unwrap();
+        acquired.connection.load(&workspace).await.unwrap().unwrap();
         acquired.connection.release().await.unwrap();
     }
     journal.ping().await.unwrap();

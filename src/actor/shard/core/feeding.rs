@@ -73,6 +73,9 @@ impl ShardCore {
         if self.book.knows(known, entry.id) {
             return Ok(());
         }
+        if let Some(slot) = known {
+            self.book.limit(slot, self.intake.share(&self.book, now));
+        }
         // After a reload it may be parked above the cursor: at an entry that was being attempted.
         let waits = |account: &Account| account.is_parked() || !account.has_allowance();
         if let Some(slot) = known.filter(|slot| self.book.get(*slot).is_some_and(waits)) {
@@ -157,8 +160,10 @@ impl ShardCore {
         if !*open || passed || self.book.knows(Some(slot), entry.id) {
             return;
         }
-        if !account.has_allowance() {
+        let share = self.intake.share(&self.book, now);
+        if account.waiting() >= share || !account.has_allowance() {
             *open = false;
+            self.book.limit(slot, share);
             return self.book.resume_at(slot, Some(entry.id));
         }
         match read_item(entry, &self.identity) {
@@ -203,15 +208,56 @@ mod tests {
         RawEntry { id: EntryId { ms, n: 0 }, fields }
     }
 
+    fn core_with(limits: Limits, now: Instant) -> ShardCore {
+        let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
+        let admission = Admission::new(NodeCap::new(1), std::time::Duration::ZERO);
+        let mut core = ShardCore::new(identity, limits, || Time::from_unix_ms(0), admission, now);
+        core.acquired(Vec::new(), None, &HashSet::default(), now, now);
+        core
+    }
+
+    #[test]
+    fn when_slow_workspaces_had_to_give_back_the_next_ones_leave_permits_for_a_quick_one() {
+        let now = Instant::now();
+        let limits = Limits { permits: 64, allowance: 32, share_min: 2, ..Limits::default() };
+        let mut core = core_with(limits, now);
+        let read = |core: &mut ShardCore, ids: std::ops::Range<u64>, workspace: &str| {
+            for ms in ids {
+                let mut entry = entry(ms);
+                entry.fields[0].1 = workspace.to_owned().into();
+                core.polled(Polled { messages: vec![entry], ..Polled::default() }, now);
+            }
+        };
+        let held = |core: &ShardCore, workspace: &str| {
+            let slot = core.book.find(workspace).unwrap();
+            core.book.get(slot).unwrap().waiting()
+        };
+        read(&mut core, 1..41, "slow-a");
+        read(&mut core, 41..81, "slow-b");
+        assert_eq!((held(&core, "slow-a"), held(&core, "slow-b")), (32, 32), "while there are permits");
+        for workspace in ["slow-a", "slow-b"] {
+            let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
+            core.loaded(&workspace.parse().unwrap(), Ok(loaded), now);
+        }
+        for now in [now, now + GIVE_BACK_AFTER] {
+            while core.next_action(now).is_some() {}
+        }
+        assert_eq!(held(&core, "slow-a") + held(&core, "slow-b"), 33, "one of them gave all but its window back");
+        for n in 1..=6_u64 {
+            read(&mut core, n * 100..n * 100 + 40, &format!("slow-{n}"));
+        }
+        read(&mut core, 1_000..1_001, "quick");
+        let others: Vec<usize> = (1..=6).map(|n| held(&core, &format!("slow-{n}"))).collect();
+        assert_eq!((others.as_slice(), held(&core, "quick")), ([6, 5, 4, 3, 2, 2].as_slice(), 1));
+        // What they left is fetched when they hold less than half of what they took, not at once.
+        assert_eq!(core.book.catch_up_from(now), None);
+    }
+
     #[test]
     fn what_comes_after_a_workspace_gave_back_stays_behind_what_it_gave_back() {
         let now = Instant::now();
         let acme: WorkspaceId = "acme".parse().unwrap();
-        let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
-        let admission = Admission::new(NodeCap::new(1), std::time::Duration::ZERO);
-        let limits = Limits { permits: 3, ..Limits::default() };
-        let mut core = ShardCore::new(identity, limits, || Time::from_unix_ms(0), admission, now);
-        core.acquired(Vec::new(), None, &HashSet::default(), now, now);
+        let mut core = core_with(Limits { permits: 3, ..Limits::default() }, now);
         core.polled(Polled { messages: (1..=3).map(entry).collect(), ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
         core.loaded(&acme, Ok(loaded), now);

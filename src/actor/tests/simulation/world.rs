@@ -163,7 +163,7 @@ impl World {
             inspect,
         });
         let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
-        let limits = Limits { permits: 24, bytes: 1024 * 1024, allowance: 8, bookmark_every: 4 };
+        let limits = Limits { permits: 24, bytes: 1024 * 1024, allowance: 8, share_min: 2, bookmark_every: 4 };
         let mut world = Self {
             rng,
             trouble,
