@@ -5,7 +5,7 @@ use outbound::journal::redis::{Redis, RedisOptions, RedisStartError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::journal::kit::{Workspace, acquire, batch, options};
+use crate::journal::kit::{Workspace, acquire, batch, options, until};
 use support::redis_server::RedisServer;
 
 async fn refused(options: &RedisOptions) -> String {
@@ -159,14 +159,12 @@ async fn a_redis_that_has_no_place_for_us_yet_is_waited_for() {
     redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(1).query::<()>(&mut only).unwrap();
     let options = options(&server.url());
     let (journal, ()) = tokio::join!(Redis::connect(&options), async {
-        // Until it has refused somebody.
-        let refused = |only: &mut redis::Connection| {
-            let info: String = redis::cmd("INFO").arg("stats").query(only).unwrap();
+        // It has refused somebody.
+        until(|| {
+            let info: String = redis::cmd("INFO").arg("stats").query(&mut only).unwrap();
             !info.contains("rejected_connections:0\r")
-        };
-        while !refused(&mut only) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        })
+        .await;
         redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(100).query::<()>(&mut only).unwrap();
     });
     journal.unwrap().ping().await.unwrap();
