@@ -2,11 +2,11 @@
 -- Takes a shard's lease, unless somebody else's lives, and reads the mails that are owed.
 -- allow-oom: a full Redis must not keep the shard from the node that would empty it.
 --
--- KEYS: 1 owner, 2 outbox
+-- KEYS: 1 owner, 2 outbox, 3 bookmark
 -- ARGV: 1 node, 2 nonce (new), 3 lease in ms, 4 what this process' nonces begin with,
 --       5 '1' when this process never held the shard: a live lease of its node is a crashed predecessor's,
 --       6 the mark of a lease that the caller saw unrenewed for as long as it is, or ''
--- Answers {'OK', head, outbox} or {'HELD', node, remaining ms, mark, the lease in ms}.
+-- Answers {'OK', head, outbox, bookmark or ''} or {'HELD', node, remaining ms, mark, the lease in ms}.
 --
 -- No lease is believed to last longer than it is: a clock that was set back would make one end hours from now.
 -- Every renewal changes its mark, so one whose mark stays the same for as long as it is has ended.
@@ -29,4 +29,6 @@ end
 local head = owner[3] or '0'
 redis.call('HSET', KEYS[1], 'node', ARGV[1], 'nonce', ARGV[2], 'head', head,
   'lease', ARGV[3], 'expiry', string.format('%.0f', now + tonumber(ARGV[3])))
-return {'OK', head, redis.call('HGETALL', KEYS[2])}
+-- A key of another type must keep nobody from the shard, which is read from its start then.
+local bookmark = redis.pcall('GET', KEYS[3])
+return {'OK', head, redis.call('HGETALL', KEYS[2]), type(bookmark) == 'string' and bookmark or ''}

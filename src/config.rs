@@ -42,6 +42,13 @@ pub const PERMITS: usize = 2_048;
 pub const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Entries not yet attempted that one workspace may hold.
 pub const ALLOWANCE: usize = 512;
+/// While permits are scarce a workspace holds no more than one part in so many of those that are free, so that many slow
+/// ones leave some.
+pub const FREE_PERMITS_SHARE: usize = 4;
+/// But so many in any case: as many as its window may be.
+pub const SHARE_MIN: usize = 32;
+/// How long they count as scarce after a workspace had to give some back.
+pub const SCARCE_FOR: Duration = Duration::from_secs(1);
 /// Commands that a shard holds in memory at most: of their own, so that a save never waits for a backlog.
 pub const COMMAND_PERMITS: usize = 64;
 /// Entries of one read at most: few enough that they are still in the processor's caches when their turn
@@ -78,6 +85,11 @@ pub const PERMITS_FREED_MIN: usize = 64;
 /// One part in so many of a reader's time at most goes into reading what is parked once more, to find entries whose
 /// ids went backwards.
 pub const SEARCH_SHARE: u32 = 10;
+/// A bookmark is stored when so many entries were passed over since the last one: after a restart no more of them
+/// are passed over once more.
+pub const BOOKMARK_EVERY: usize = 1_024;
+/// Workspaces that a bookmark names, about 60 bytes each; where more have left something behind, the one before holds.
+pub const BOOKMARK_WORKSPACES_MAX: usize = 4_096;
 /// Pauses after a failed load, a panic, a reload.
 pub const BACKOFF: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(30) };
 /// How long a workspace without work stays decoded in memory; then it is hibernated to its snapshot until its next mail.

@@ -97,6 +97,42 @@ async fn a_slow_endpoint_with_20000_messages_owed_costs_little_memory_and_its_ne
     assert!(peak(late) < peak(early) + LATE_GROWTH_MAX, "{figures}");
 }
 
+/// Messages of one workspace beside which the service is started again: with them read once more, unoptimized, it takes
+/// several seconds until the neighbour's comes.
+const BACKLOG: usize = 40_000;
+/// From readiness to the neighbour's message, unoptimized.
+const RESTARTED_MAX: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
+async fn a_restart_beside_40000_messages_of_a_slow_workspace_costs_its_neighbour_no_time() {
+    let (redis, receiver) = (RedisServer::start(), Receiver::start());
+    let mut service = Service::start(&redis.url(), &["--timeout", "60s"]).await;
+    let mut connection = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+    let neighbour = (0..).map(|n| format!("near-{n}")).find(|name| stream(name) == stream(SLOW)).unwrap();
+    receiver.treat(SLOW, |manner| manner.delay = Duration::from_secs(600));
+    for workspace in [SLOW, neighbour.as_str()] {
+        service.api().save(workspace, &json!({"url": receiver.url(workspace)})).await.ok();
+    }
+    add(&mut connection, SLOW, (0..BACKLOG).map(|n| message(&chat(n), &format!("{SLOW}-{n}"))));
+    add(&mut connection, &neighbour, [message("+0", "before")].into_iter());
+    let came = async |id: &str| {
+        receiver.until(id, |arrivals| arrivals.iter().any(|one| one.message_id == id)).await;
+    };
+    came("before").await;
+    let bookmark = stream(SLOW).replace(":messages", ":bookmark");
+    until("it is told how far the shard is read", async || redis.call::<usize>(&["EXISTS", &bookmark]) == 1).await;
+    until("the neighbour's is settled", async || redis.call::<usize>(&["XLEN", &stream(SLOW)]) == BACKLOG).await;
+    service.kill();
+    add(&mut connection, &neighbour, [message("+0", "after")].into_iter());
+    service.launch().await;
+    let ready = Instant::now();
+    came("after").await;
+    let took = ready.elapsed();
+    println!("started again beside {BACKLOG} messages: the neighbour's came {took:?} after readiness");
+    assert!(took < RESTARTED_MAX, "{took:?}");
+}
+
 /// Slow readers of one log, all with the token of its workspace.
 const READERS: usize = 150;
 /// Of 100 messages: 25 MiB.

@@ -127,7 +127,8 @@ impl Shard {
             }
         };
         let batches = size.backlog() / usize::from(SHARDS) / attempts;
-        let batch = |b: usize| Batch { steps: (b * attempts..(b + 1) * attempts).map(step).collect() };
+        let batch =
+            |b: usize| Batch { steps: (b * attempts..(b + 1) * attempts).map(step).collect(), ..Batch::default() };
         Self { number, batches: (0..batches.max(1)).map(batch).collect() }
     }
 

@@ -65,7 +65,7 @@ impl ShardDriver {
         let place = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
         let mut core = ShardCore::new(place, Limits::default(), clock, admission, now);
         core.next_action(now);
-        core.acquired(Vec::new(), &HashSet::default(), now + LEASE_MIN, now);
+        core.acquired(Vec::new(), None, &HashSet::default(), now + LEASE_MIN, now);
         Self {
             core,
             context,

@@ -171,7 +171,7 @@ impl Board {
         if standing.shared_id {
             reasons.push("another process has this node's id: two processes share a data directory".to_owned());
         }
-        statuses.add_conditions(&mut reasons, &mut notices);
+        statuses.add_conditions(self.store.why(), &mut reasons, &mut notices);
         let held = statuses.held();
         let told = standing.record.clone().unwrap_or_default();
         // What it told the others may be a moment old.
@@ -230,11 +230,12 @@ impl Statuses {
         since.is_some_and(|since| since < MOVING_UNHELD_MAX) && !self.standing.assigned.iter().any(waits)
     }
 
-    fn add_conditions(&self, reasons: &mut Vec<String>, notices: &mut Vec<String>) {
+    fn add_conditions(&self, why: Option<String>, reasons: &mut Vec<String>, notices: &mut Vec<String>) {
         let silent: ShardSet =
             self.counts().filter(|(_, counts)| counts.store_is_silent).map(|(shard, _)| shard).collect();
         if !silent.is_empty() {
-            reasons.push(format!("{}: the store does not answer; nothing is attempted", named(&silent)));
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            reasons.push(format!("{}: the store does not answer; nothing is attempted{why}", named(&silent)));
         }
         for (shard, counts) in self.counts() {
             if let Some(why) = &counts.unable_why {

@@ -192,6 +192,15 @@ impl Book {
         self.park_at_first(slot, given)
     }
 
+    /// A workspace that holds its share may hold no more until some of that is settled.
+    pub(super) fn limit(&mut self, slot: Slot, share: usize) {
+        if self.get(slot).is_some_and(|account| account.waiting() >= share)
+            && let Some(account) = self.get_mut(slot)
+        {
+            account.allowance = account.allowance.min(account.waiting().max(1));
+        }
+    }
+
     /// A workspace without an actor gives all that waits back to the stream: it is parked at the first.
     pub(super) fn give_all_back(&mut self, slot: Slot) -> Vec<EntryId> {
         let given = self.get_mut(slot).map(|account| account.entries_mut().give_back(0));
@@ -201,8 +210,8 @@ impl Book {
     fn park_at_first(&mut self, slot: Slot, held: Vec<HeldEntry>) -> Vec<EntryId> {
         held.iter().for_each(|held| self.count_out(held.bytes));
         let entries: Vec<EntryId> = held.iter().map(|held| held.item.entry).collect();
-        if let Some(first) = entries.iter().min() {
-            self.park(slot, *first);
+        for entry in [entries.iter().min(), entries.iter().max()].into_iter().flatten() {
+            self.park(slot, *entry);
         }
         entries
     }
@@ -268,9 +277,10 @@ impl Book {
 
 /// Who is parked.
 impl Book {
-    /// Parks the workspace at `entry`, or earlier if it is parked earlier already.
+    /// Leaves `entry` in the stream: the workspace is parked there, or earlier if it is parked earlier already.
     pub(super) fn park(&mut self, slot: Slot, entry: EntryId) {
-        let Some(account) = self.accounts.get(slot.0) else { return };
+        let Some(account) = self.accounts.get_mut(slot.0) else { return };
+        account.left_up_to = account.left_up_to.max(entry);
         let at = account.resume_from.map_or(entry, |before| before.min(entry));
         self.resume_at(slot, Some(at));
     }
@@ -278,6 +288,9 @@ impl Book {
     /// Moves the point where the workspace resumes; `None` un-parks it.
     pub(super) fn resume_at(&mut self, slot: Slot, at: Option<EntryId>) {
         let Some(account) = self.accounts.get_mut(slot.0) else { return };
+        if at.is_none() {
+            account.left_up_to = EntryId::ZERO;
+        }
         if let Some(before) = std::mem::replace(&mut account.resume_from, at) {
             self.parked.remove(&(before, slot));
         }
@@ -285,6 +298,16 @@ impl Book {
             self.parked.insert((at, slot));
             self.touched.insert(slot);
         }
+    }
+
+    /// By workspace its first and its last entry up to the cursor that may not be settled. `None` where that cannot be
+    /// told: an entry of nobody's is being rejected.
+    pub(super) fn unsettled(&self) -> Option<impl Iterator<Item = (&WorkspaceId, EntryId, EntryId)>> {
+        let all = self.iter().filter_map(|(_, account)| {
+            let (first, last) = account.unsettled()?;
+            Some((&account.id, first, last))
+        });
+        self.rejected.is_empty().then_some(all)
     }
 
     pub(super) fn any_parked(&self) -> bool {

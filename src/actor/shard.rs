@@ -24,6 +24,7 @@ use crate::actor::protocol::{Seed, Slot, StoreAnswer, ToShard};
 use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::shard::core::{ShardAction, ShardCore, ShardCounts};
 use crate::actor::shared_shard::SharedShard;
+use crate::actor::store_watch::cause;
 use crate::actor::waiting_board::WaitingTeller;
 use crate::actor::workspace::WorkspaceActor;
 use crate::actor::workspace::core::WorkspaceContext;
@@ -184,10 +185,14 @@ impl ShardActor {
             Ok((acquired, present)) => {
                 self.held =
                     Some(HeldShard { connection: acquired.connection, polls: self.read_with(acquired.intake, ctx) });
-                self.shared.core().acquired(acquired.outbox, &present, acquired.lease_until, now);
+                let Acquired { outbox, bookmark, lease_until, .. } = acquired;
+                self.shared.core().acquired(outbox, bookmark, &present, lease_until, now);
             }
             Err(error) => {
-                self.show(ShardStatus::Waiting(error.to_string()));
+                self.show(ShardStatus::Waiting(match &error {
+                    AcquireError::Store(refused) => format!("{error}: {}", cause(refused)),
+                    AcquireError::Held { .. } => error.to_string(),
+                }));
                 let ours = &self.tools.holder.node;
                 let elsewhere = matches!(&error, AcquireError::Held { node, .. } if node != ours);
                 self.shared.core().not_acquired(&error, elsewhere);

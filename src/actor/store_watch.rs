@@ -16,7 +16,11 @@ use crate::workspace::time::Clock;
 
 /// What is wrong with the store, if anything is.
 #[derive(Debug, Default)]
-pub(in crate::actor) struct StoreCondition(Mutex<Option<Trouble>>);
+pub(in crate::actor) struct StoreCondition {
+    trouble: Mutex<Option<Trouble>>,
+    /// What it said when it was asked last, or why it said nothing.
+    why: Mutex<Option<String>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Trouble {
@@ -36,15 +40,20 @@ enum ConditionChange {
 impl StoreCondition {
     /// What an operator should know although the node works.
     pub(in crate::actor) fn notice(&self) -> Option<String> {
-        let full = self.0.lock().is_some_and(|trouble| trouble.kind == StoreTrouble::Full);
+        let full = self.trouble.lock().is_some_and(|trouble| trouble.kind == StoreTrouble::Full);
         full.then(|| {
             "the store is full: new messages are refused, what is stored is still delivered; free memory or raise its limit"
                 .to_owned()
         })
     }
 
+    /// Why the store cannot be used, in its own words where it has any.
+    pub(in crate::actor) fn why(&self) -> Option<String> {
+        self.why.lock().clone()
+    }
+
     fn note(&self, seen: Option<StoreTrouble>, now: Instant) -> Option<ConditionChange> {
-        let mut condition = self.0.lock();
+        let mut condition = self.trouble.lock();
         match (*condition, seen) {
             (None, None) => None,
             (Some(trouble), Some(kind)) if trouble.kind == kind => {
@@ -75,6 +84,7 @@ pub(in crate::actor) async fn watch_store(
 ) {
     loop {
         let seen = journal.ping().await.err();
+        *condition.why.lock() = seen.as_ref().map(|error| cause(error));
         if let Some(change) = condition.note(seen.as_ref().map(|error| error.trouble), Instant::now()) {
             tell(change, seen.as_ref().map(|error| error as &(dyn Error + 'static)));
         }
@@ -84,6 +94,15 @@ pub(in crate::actor) async fn watch_store(
         clock_check.watch(clock(), Instant::now());
         tokio::time::sleep(STORE_WATCH_EVERY).await;
     }
+}
+
+/// The innermost cause.
+pub(in crate::actor) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 fn tell(change: ConditionChange, error: Option<&(dyn Error + 'static)>) {

@@ -153,6 +153,7 @@ impl CommandError for RedisStartError {
             | Self::NoStream { .. } => EXIT_USAGE,
             Self::Unreachable { .. }
             | Self::Closed { .. }
+            | Self::Occupied { .. }
             | Self::Certificate(..)
             | Self::NotAllowed(_)
             | Self::Refused(_)

@@ -21,7 +21,9 @@ pub fn typed_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     if let Some(found) = first_unseen(text) {
         return Err(InvalidUrl::Unseen { part: part_of(text, found.at), found });
     }
-    if text.contains('…') || text.ends_with("...") {
+    // Dots as one character, or three within brackets.
+    let shortened = text.contains(['…', '\u{2025}', '\u{22ef}', '\u{fe19}']);
+    if shortened || text.trim_end_matches([']', ')', '>']).ends_with("...") {
         return Err(InvalidUrl::CutOff);
     }
     if let Some(found) = first(text, |c| c == '\\') {

@@ -20,6 +20,7 @@
 //! # The rest
 //! - Snapshot: `{"v":1,"seq":…,"webhook":{…},…}`, the members of [`State`].
 //! - Newest skipped message: `{"v":1,"entry":…,"message":{…}}`.
+//! - Bookmark of a shard: `{"v":1,"cursor":…,"left":[[workspace,first,last],…]}`, the members of [`Bookmark`].
 //! - Mail that is owed: `{"v":1,"workspace":…,"disabled":…,…}`, the members of [`OwedMail`].
 //!
 //! # Compatibility
@@ -36,7 +37,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::port::{LoadError, Newest, OwedMail};
+use super::port::{Bookmark, LoadError, Newest, OwedMail};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::event::{Attempt, Event, Response, Trigger};
 use crate::workspace::state::State;
@@ -291,6 +292,18 @@ pub fn encode_mail(mail: &OwedMail) -> Bytes {
 pub fn decode_mail(json: &[u8]) -> Result<OwedMail, CodecError> {
     check_version("mail", json)?;
     parse("mail", json)
+}
+
+/// Writes a bookmark.
+#[must_use]
+pub fn encode_bookmark(bookmark: &Bookmark) -> Bytes {
+    encode("", bookmark)
+}
+
+/// Reads a bookmark. `None` for one that cannot be read: without it a shard is read from its start.
+#[must_use]
+pub fn decode_bookmark(json: &[u8]) -> Option<Bookmark> {
+    check_version("bookmark", json).and_then(|()| parse("bookmark", json)).ok()
 }
 
 /// A body of any stored type: lets one function write all of them.

@@ -204,6 +204,7 @@ macro_rules! every_law {
                     what_was_answered_is_there_after_a_restart,
                     ids_after_a_restart_are_greater,
                     the_seq_goes_on_after_a_restart,
+                    the_last_bookmark_is_there_for_whoever_acquires_next,
                 }
             }
         }
@@ -272,7 +273,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 /// A batch of these steps.
 pub(crate) fn batch(steps: impl IntoIterator<Item = Step>) -> Batch {
-    Batch { steps: steps.into_iter().collect() }
+    Batch { steps: steps.into_iter().collect(), ..Batch::default() }
 }
 
 /// Reads all messages after the cursor, without waiting.

@@ -97,7 +97,7 @@ impl Journal for Embedded {
         let now = Instant::now();
         let (reply, answer) = oneshot::channel();
         self.store.call(Job::Acquire { shard, holder: holder.clone(), now, reply });
-        let (nonce, outbox) = answer.await.map_err(|_| self.store.gone("acquiring a shard"))??;
+        let (nonce, outbox, bookmark) = answer.await.map_err(|_| self.store.gone("acquiring a shard"))??;
         Ok(Acquired {
             intake: Box::new(intake::EmbeddedIntake::new(&self.store, shard)),
             connection: Box::new(shard_connection::EmbeddedShardConnection::new(
@@ -107,6 +107,7 @@ impl Journal for Embedded {
                 holder.lease,
             )),
             outbox,
+            bookmark,
             lease_until: now + holder.lease,
         })
     }

@@ -48,7 +48,7 @@ use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
 
-pub use batch::{Batch, Newest, OwedMail, Rejected, Step, StoredEvent};
+pub use batch::{Batch, Bookmark, Newest, OwedMail, Rejected, Step, StoredEvent};
 pub use connection::{Loaded, Salvage, ShardConnection, ShardRequest, ShardResponse};
 pub use errors::{
     AcquireError, LoadError, PublishError, ReadError, RequeueError, ShardConnectionError, StoreError, StoreTrouble,
@@ -292,6 +292,8 @@ pub struct Acquired {
     pub connection: Box<dyn ShardConnection>,
     /// Mails that are owed in this shard.
     pub outbox: Vec<OwedMail>,
+    /// The last one that was committed, if there is one and it can be read.
+    pub bookmark: Option<Bookmark>,
     /// Until when the lease lives, counted from before the request was sent.
     pub lease_until: Instant,
 }

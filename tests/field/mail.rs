@@ -6,8 +6,10 @@ use outbound::journal::port::OwedMail;
 use outbound::notify::{Mailer, MailerOptions};
 use outbound::workspace::decide::MailResult;
 use outbound::workspace::event::MailId;
+use serde_json::json;
 use support::authority::Authority;
 use support::process::outbound as program;
+use support::service::{TOKEN, message};
 use support::smtp::{Fault, Protection, SmtpServer};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::RootCertStore;
@@ -195,4 +197,44 @@ async fn authorities_that_are_none_of_the_public_ones_are_warned_of() {
     drop(process);
     let log = std::fs::read_to_string(&log).unwrap();
     assert_eq!(log.matches("are none of the public ones").count(), 1, "{log}");
+}
+
+/// The system's authorities and those of the flag count together, whichever of them the mail server's is.
+#[tokio::test]
+async fn the_systems_authorities_and_the_flags_count_together() {
+    outbound::deliver::install_crypto();
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (Authority::generate(), Authority::generate());
+    let [own_file, other_file] = [("own.pem", &own), ("other.pem", &other)].map(|(name, authority)| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, authority.pem()).unwrap();
+        file
+    });
+    let tls = TlsAcceptor::from(Arc::new(own.server("127.0.0.1", 2000..4000)));
+    for (n, (system, flag)) in
+        [(&own_file, None), (&own_file, Some(&other_file)), (&other_file, Some(&own_file))].into_iter().enumerate()
+    {
+        let smtp = SmtpServer::start_with(Protection::Implicit(tls.clone()), []).await;
+        let url = format!("smtps://{}", smtp.address);
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--shards", "1", "--error-limit", "1"]);
+        command.args(["--allow-net", "127.0.0.0/8", "--smtp-url", &url, "--mail-from", "outbound@acme.example"]);
+        command.arg("--data-dir").arg(folder.path().join(n.to_string()));
+        command.env("SSL_CERT_FILE", system).env("OUTBOUND_ADMIN_TOKEN", TOKEN).stderr(std::process::Stdio::null());
+        if let Some(flag) = flag {
+            command.arg("--smtp-ca").arg(flag);
+        }
+        let (_process, server) = support::process::Process::serve(&mut command);
+        let client = reqwest::Client::new();
+        let webhook = format!("{server}/v1/workspaces/acme/webhook");
+        // Nothing listens there.
+        let saved = json!({"url": "http://127.0.0.1:1/", "owner_email": "owner@acme.example"}).to_string();
+        let put = client.put(webhook).bearer_auth(TOKEN).header("content-type", "application/json").body(saved);
+        assert_eq!(put.send().await.unwrap().status(), 200);
+        for n in 0..2 {
+            let messages = client.post(format!("{server}/v1/workspaces/acme/messages")).bearer_auth(TOKEN);
+            let post = messages.header("content-type", "application/json").body(message("+1", &n.to_string()));
+            assert_eq!(post.send().await.unwrap().status(), 202);
+        }
+        support::process::until("the mail is sent", async || smtp.received().len() == 1).await;
+    }
 }

@@ -5,6 +5,7 @@
 
 mod answers;
 mod mail;
+mod names;
 mod pasted;
 mod producers;
 mod redirects;

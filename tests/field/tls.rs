@@ -162,13 +162,28 @@ async fn endpoints_of_either_version_are_delivered_to() {
         let config = server(tree.issue_below((2000, 4000)), versions, None);
         assert_eq!(once(&tree, config).await.error, None, "{versions:?}");
     }
-    for reply in
-        ["HTTP/1.1 200 OK\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", "HTTP/1.0 200 OK\r\n\r\n"]
-    {
-        let config = server(tree.issue(&leaf(&["127.0.0.1"])), BOTH, None);
-        let endpoint = Endpoint::start_tls(vec![Step::ReplyAndClose(reply.into())], config);
-        let outcome = attempt(&trusting(&tree), &endpoint.url().replace("http:", "https:")).await;
-        assert_eq!(outcome.error, None, "{reply:?}");
+    for (reply, truncated) in [
+        // Only its own goodbye tells that a body without a length is whole.
+        ("HTTP/1.1 200 OK\r\n\r\nok", true),
+        ("HTTP/1.0 200 OK\r\n\r\nok", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", false),
+    ] {
+        for versions in [&[&version::TLS12][..], &[&version::TLS13]] {
+            let config = server(tree.issue(&leaf(&["127.0.0.1"])), versions, None);
+            let endpoint = Endpoint::start_tls(vec![Step::ReplyAndCut(reply.into())], config);
+            let courier = trusting(&tree);
+            // Back to back: what is left of the first is not taken for a connection.
+            for _ in 0..2 {
+                let outcome = attempt(&courier, &endpoint.url().replace("http:", "https:")).await;
+                assert_eq!(outcome.error, None, "{reply:?}");
+                let response = outcome.response.unwrap();
+                assert_eq!((response.body.as_str(), response.truncated), ("ok", truncated), "{reply:?}");
+            }
+            assert_eq!(endpoint.seen().requests.len(), 2, "{reply:?}");
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! and what was broken goes on by itself when the cause is gone.
 
 mod away;
+mod backlog;
 pub(crate) mod bench;
 mod cluster;
 mod corrupt;
@@ -14,5 +15,6 @@ mod full;
 mod handed_over;
 mod lost_writes;
 mod parked;
+mod refusing;
 mod taken_over;
 mod trimmed;

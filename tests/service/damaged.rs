@@ -153,7 +153,7 @@ async fn damage(bench: &mut Bench, snapshot: &str) {
         let held = journal.acquire(shard("acme"), &holder).await.unwrap();
         let workspace = Some("acme".parse().unwrap());
         let step = Step { workspace, snapshot: Some(snapshot.to_owned().into()), ..Step::default() };
-        held.connection.commit(Batch { steps: vec![step] }).await.unwrap();
+        held.connection.commit(Batch { steps: vec![step], ..Batch::default() }).await.unwrap();
     }
     bench.service.launch().await;
 }

@@ -29,6 +29,8 @@ pub(in crate::actor) struct Account {
     allowance_max: usize,
     /// Where its further entries begin in the stream.
     pub(in crate::actor) resume_from: Option<EntryId>,
+    /// While it is parked: the last entry that it left there. Up to the cursor nothing of it lies behind.
+    pub(in crate::actor) left_up_to: EntryId,
     /// After a panic or a failed load: not before this.
     pub(in crate::actor) not_before: Option<Instant>,
     /// Panics and failed loads in a row.
@@ -66,6 +68,7 @@ impl Account {
             allowance,
             allowance_max: allowance,
             resume_from: None,
+            left_up_to: EntryId::ZERO,
             not_before: None,
             crashes: 0,
             suspect: false,
@@ -137,6 +140,13 @@ impl Account {
 
     pub(in crate::actor) fn is_parked(&self) -> bool {
         self.resume_from.is_some()
+    }
+
+    /// Its first and its last entry up to the cursor that may not be settled.
+    pub(in crate::actor) fn unsettled(&self) -> Option<(EntryId, EntryId)> {
+        let held = self.entries().and_then(HeldEntries::range);
+        let left = self.resume_from.map(|from| (from, self.left_up_to.max(from)));
+        held.into_iter().chain(left).reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }
 
     /// Whether it may hold another un-attempted entry.

@@ -295,6 +295,12 @@ impl HeldEntries {
         self.not_waiting().map(|held| held.item.entry)
     }
 
+    /// The ids of the first and the last.
+    pub(in crate::actor) fn range(&self) -> Option<(EntryId, EntryId)> {
+        let ids = || self.all_waiting().map(|item| item.entry).chain(self.taken_on());
+        Some((ids().min()?, ids().max()?))
+    }
+
     fn not_waiting(&self) -> impl Iterator<Item = &HeldEntry> {
         self.queues.all_in_flight().chain(&self.decided)
     }

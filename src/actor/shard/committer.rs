@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use crate::actor::protocol::Slot;
 use crate::config::{LINGER, LINGER_STEPS, RENEW_EVERY};
 use crate::journal::port::{
-    Batch, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, OwedMail, ShardRequest, Step,
+    Batch, Bookmark, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX, COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, OwedMail,
+    ShardRequest, Step,
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::MailId;
@@ -27,6 +28,8 @@ pub(super) struct Committer {
     gathering_since: Option<Instant>,
     last_made: Option<Instant>,
     number: u64,
+    /// Goes with the next commit.
+    bookmark: Option<Bookmark>,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,11 @@ impl Committer {
         self.queue.push_back(PendingRequest::Step(PendingStep { slot, step, test }));
     }
 
+    /// Stores a bookmark with the next commit, which is made for it alone if there is no other.
+    pub(super) fn mark(&mut self, bookmark: Bookmark) {
+        self.bookmark = Some(bookmark);
+    }
+
     /// Queues a request that is no commit.
     pub(super) fn ask(&mut self, request: ShardRequest) {
         self.queue.push_back(PendingRequest::Other(request));
@@ -88,11 +96,12 @@ impl Committer {
     }
 
     fn renewal_is_due(&self, now: Instant) -> bool {
-        self.in_flight.is_empty() && self.last_made.is_none_or(|at| now >= at + RENEW_EVERY)
+        let is_due = self.bookmark.is_some() || self.last_made.is_none_or(|at| now >= at + RENEW_EVERY);
+        self.in_flight.is_empty() && is_due
     }
 
     fn make(&mut self, now: Instant) -> ShardRequest {
-        let mut batch = Batch::default();
+        let mut batch = Batch { bookmark: self.bookmark.take(), ..Batch::default() };
         let mut made = Made { number: self.number, at: Some(now), ..Made::default() };
         let (mut events, mut settled, mut bytes) = (0, 0, 0);
         while let Some(PendingRequest::Step(PendingStep { step, .. })) = self.queue.front() {

@@ -1,12 +1,14 @@
 //! One shard: what it holds and what happens next. Plain and synchronous: events go in, [`ShardAction`]s
 //! come out; what is around it ([`crate::actor::shared_shard`]) does the I/O.
 //!
-//! Reading order: [`feeding`] (from a read to a workspace, parking and catch-ups), [`decisions`] (what workspaces
+//! Reading order: [`feeding`] (from a read to a workspace, parking and catch-ups), [`bookmark`] (what of that outlives the
+//! process), [`decisions`] (what workspaces
 //! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`damage`] (forgetting and repairing a workspace
 //! whose journal contradicts itself), [`lifecycle`] (acquire, commit answers, reload, drain).
 
 #[cfg(test)]
 mod audit;
+mod bookmark;
 mod damage;
 mod feeding;
 mod decisions;
@@ -282,6 +284,7 @@ impl ShardCore {
             return self.end_drain_when_idle();
         }
         self.plan_reads(now);
+        self.plan_bookmark();
     }
 
     fn plan_reads(&mut self, now: Instant) {

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::actor::book::Book;
 use crate::config::{
-    ALLOWANCE, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, GIVE_BACK_AFTER, HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN,
-    READ_BLOCK, READ_COUNT_MAX, SEARCH_SHARE,
+    ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, FREE_PERMITS_SHARE, GIVE_BACK_AFTER,
+    HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_BLOCK, READ_COUNT_MAX, SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
 };
 use crate::journal::port::{Poll, Polled, RawEntry};
 use crate::message::EntryId;
@@ -32,11 +32,21 @@ pub(in crate::actor) struct Limits {
     pub(in crate::actor) bytes: usize,
     /// Entries of one workspace that are not attempted yet.
     pub(in crate::actor) allowance: usize,
+    /// Of these a workspace may hold so many however scarce permits are.
+    pub(in crate::actor) share_min: usize,
+    /// Entries passed over until a bookmark is stored.
+    pub(in crate::actor) bookmark_every: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { permits: PERMITS, bytes: HELD_BYTES_MAX, allowance: ALLOWANCE }
+        Self {
+            permits: PERMITS,
+            bytes: HELD_BYTES_MAX,
+            allowance: ALLOWANCE,
+            share_min: SHARE_MIN,
+            bookmark_every: BOOKMARK_EVERY,
+        }
     }
 }
 
@@ -61,6 +71,8 @@ pub(super) struct Intake {
     forward_is_next: bool,
     /// Since when no permit is free, and how many were released meanwhile.
     exhausted: Option<(Instant, usize)>,
+    /// Until when permits count as scarce.
+    scarce_until: Option<Instant>,
     /// When commands may be looked for again while no message may be read.
     poll_again_at: Option<Instant>,
     /// The length of the stream at which all behind the cursor is known to be of parked workspaces.
@@ -69,6 +81,9 @@ pub(super) struct Intake {
     searching: Option<Instant>,
     /// When it may be read again so next.
     search_at: Option<Instant>,
+    /// Entries that forward reads passed over since the last bookmark, and from how many on there is another one.
+    passed_over: usize,
+    mark_at: usize,
     /// How often the cursor went back to the start of the stream.
     pub(super) rewinds: u64,
 }
@@ -95,7 +110,34 @@ pub(super) struct Situation {
 
 impl Intake {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+        Self { limits, mark_at: limits.bookmark_every, ..Self::default() }
+    }
+
+    /// Begins where the shard had been read up to.
+    pub(super) fn read_on_from(&mut self, cursor: EntryId) {
+        self.cursor = cursor;
+        // Not to be waited for: entries whose ids went backwards are looked for at once.
+        self.found_all = true;
+    }
+
+    /// An entry was left in the stream.
+    pub(super) fn passed_over(&mut self) {
+        self.passed_over += 1;
+    }
+
+    /// How many entries were passed over, if that is enough for a bookmark.
+    pub(super) fn bookmark_due(&self) -> Option<usize> {
+        (self.passed_over >= self.mark_at).then_some(self.passed_over)
+    }
+
+    /// A bookmark was made.
+    pub(super) fn marked(&mut self) {
+        (self.passed_over, self.mark_at) = (0, self.limits.bookmark_every);
+    }
+
+    /// None can be made yet.
+    pub(super) fn mark_later(&mut self) {
+        self.mark_at = self.passed_over + self.limits.bookmark_every.div_ceil(8);
     }
 
     pub(super) fn cursor(&self) -> EntryId {
@@ -111,6 +153,13 @@ impl Intake {
         let by_bytes = bytes.saturating_sub(reading);
         let at_least = usize::from(book.is_empty() && reading == 0);
         entries.min(by_bytes).max(at_least).min(READ_COUNT_MAX)
+    }
+
+    /// How many un-attempted entries a workspace may hold while permits are scarce; else its allowance bounds it.
+    pub(super) fn share(&self, book: &Book, now: Instant) -> usize {
+        let is_scarce = self.scarce_until.is_some_and(|until| now < until);
+        let part = self.limits.permits.saturating_sub(book.len()) / FREE_PERMITS_SHARE;
+        if is_scarce { part.max(self.limits.share_min) } else { usize::MAX }
     }
 
     /// The next forward read, if one may be made now.
@@ -245,7 +294,11 @@ impl Intake {
             return false;
         }
         self.exhausted = Some((now, 0));
-        freed < PERMITS_FREED_MIN
+        let is_scarce = freed < PERMITS_FREED_MIN;
+        if is_scarce {
+            self.scarce_until = Some(now + SCARCE_FOR);
+        }
+        is_scarce
     }
 
     /// When [`Intake::next_poll`] or [`Intake::must_give_back`] may return something that they do not return now.

@@ -101,7 +101,7 @@ fn actions(shard: &mut ShardCore) -> Vec<ShardAction> {
 
 fn acquire(shard: &mut ShardCore, outbox: Vec<OwedMail>) -> Vec<ShardAction> {
     let until = Instant::now() + Duration::from_secs(10);
-    shard.acquired(outbox, &HashSet::default(), until, Instant::now());
+    shard.acquired(outbox, None, &HashSet::default(), until, Instant::now());
     actions(shard)
 }
 
@@ -312,7 +312,13 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
 
     shard.line_failed(&ShardConnectionError::Failed { shard: 0, detail: String::new() }, Instant::now());
     actions(&mut shard);
-    shard.acquired(Vec::new(), &[EntryId { ms: 100, n: 0 }].into_iter().collect(), now + Duration::from_secs(10), now);
+    shard.acquired(
+        Vec::new(),
+        None,
+        &[EntryId { ms: 100, n: 0 }].into_iter().collect(),
+        now + Duration::from_secs(10),
+        now,
+    );
     actions(&mut shard);
     let end = AttemptEnd::Unable("no port is left".to_owned());
     shard.ended(FinishedAttempt { start, began: crate::app::now(), end }, now);

@@ -212,7 +212,7 @@ impl Resealing {
         let snapshot = Some(codec::encode_snapshot(&state));
         let step = Step { workspace: Some(workspace.clone()), snapshot, ..Step::default() };
         let held = self.hold(workspace.shard(self.journal.shards())).await?;
-        held.connection.commit(Batch { steps: vec![step] }).await.map_err(stopped(resealed))?;
+        held.connection.commit(Batch { steps: vec![step], ..Batch::default() }).await.map_err(stopped(resealed))?;
         self.resealed += 1;
         Ok(())
     }

@@ -193,6 +193,19 @@ fn a_mail_that_is_owed_has_its_bytes() {
 }
 
 #[test]
+fn a_bookmark_has_its_bytes_and_one_that_cannot_be_read_is_none() {
+    let id = |ms, n| EntryId { ms, n };
+    let acme = ("acme".parse().unwrap(), id(1_769_860_800_000, 0), id(1_769_860_800_000, 2));
+    let left = vec![acme, ("w:1".parse().unwrap(), id(5, 0), id(5, 0))];
+    let (file, bookmark) = (golden!("bookmark"), Bookmark { cursor: id(1_769_860_800_000, 3), left });
+    assert_eq!(std::str::from_utf8(&encode_bookmark(&bookmark)).unwrap(), file);
+    assert_eq!(decode_bookmark(file.as_bytes()), Some(bookmark));
+    for other in ["", "{}", r#"{"v":2,"cursor":"1-0","left":[]}"#, r#"{"v":1,"cursor":"x","left":[]}"#] {
+        assert_eq!(decode_bookmark(other.as_bytes()), None, "{other}");
+    }
+}
+
+#[test]
 fn a_message_is_stored_byte_for_byte() {
     let attempt = Event::AttemptDelivered(delivered().into());
     let json = encode_event(7, &attempt).unwrap();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::commands::{save, waiting};
 use super::story::{Story, message, reject};
 use super::{SHARDS, Subject, batch, hold, length, messages, neighbours, soon};
-use crate::journal::port::Step;
+use crate::journal::port::{Batch, Bookmark, Step};
+use crate::message::EntryId;
 
 pub(crate) async fn what_was_answered_is_there_after_a_restart(subject: &mut impl Subject) {
     let workspace = neighbours(1).remove(0);
@@ -59,4 +60,30 @@ pub(crate) async fn the_seq_goes_on_after_a_restart(subject: &mut impl Subject) 
     let reading = soon(subject.journal().read(&workspace)).await.unwrap();
     let seqs: Vec<_> = reading.attempts.iter().map(|(seq, _)| *seq).collect();
     assert_eq!((reading.state, seqs), (story.state, vec![12, 11, 10, 8, 7, 6, 4, 3, 2]));
+}
+
+pub(crate) async fn the_last_bookmark_is_there_for_whoever_acquires_next(subject: &mut impl Subject) {
+    let spaces = neighbours(2);
+    let (first, last) = (EntryId { ms: 5, n: 1 }, EntryId { ms: u64::MAX, n: u64::MAX });
+    let held = hold(&subject.journal(), &spaces[0]).await;
+    assert_eq!(held.bookmark, None);
+    for cursor in [first, last] {
+        let left = spaces.iter().map(|workspace| (workspace.clone(), first, cursor)).collect();
+        let marked = Batch { bookmark: Some(Bookmark { cursor, left }), ..Batch::default() };
+        soon(held.connection.commit(marked)).await.unwrap();
+    }
+    // One without a bookmark leaves it.
+    let bad = subject.journal().publish(&spaces[0], &message("m-1")).await.unwrap();
+    soon(held.connection.commit(batch([reject(bad)]))).await.unwrap();
+    drop(held);
+    subject.restart().await;
+
+    let held = hold(&subject.journal(), &spaces[0]).await;
+    let left = spaces.iter().map(|workspace| (workspace.clone(), first, last)).collect();
+    assert_eq!(held.bookmark, Some(Bookmark { cursor: last, left }));
+    let cleared = Batch { bookmark: Some(Bookmark::default()), ..Batch::default() };
+    soon(held.connection.commit(cleared)).await.unwrap();
+    drop(held);
+    subject.restart().await;
+    assert_eq!(hold(&subject.journal(), &spaces[0]).await.bookmark, None);
 }

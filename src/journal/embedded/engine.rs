@@ -14,7 +14,7 @@ use super::lease::Leases;
 use super::tables::EVENTS;
 use super::transaction::{StorageResult, Transaction};
 use crate::journal::port::{
-    AcquireError, Batch, Holder, OwedMail, PublishError, RequeueError, ShardConnectionError, ShardRequest,
+    AcquireError, Batch, Bookmark, Holder, OwedMail, PublishError, RequeueError, ShardConnectionError, ShardRequest,
     ShardResponse, StoreError, SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -60,7 +60,7 @@ pub(super) enum Job {
         shard: u16,
         holder: Holder,
         now: Instant,
-        reply: Reply<(u64, Vec<OwedMail>), AcquireError>,
+        reply: Reply<(u64, Vec<OwedMail>, Option<Bookmark>), AcquireError>,
     },
     Shard {
         shard: u16,
@@ -171,7 +171,7 @@ impl Engine {
             }
             Job::Acquire { shard, holder, now, reply } => {
                 let acquired = match self.leases.acquire(shard, &holder, now) {
-                    Ok(nonce) => Ok((nonce, tables.outbox(shard)?)),
+                    Ok(nonce) => Ok((nonce, tables.outbox(shard)?, tables.bookmark(shard)?)),
                     Err(error) => Err(error),
                 };
                 Ok(answered(reply, acquired))

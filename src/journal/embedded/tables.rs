@@ -34,6 +34,8 @@ pub(super) const OUTBOX: TableDefinition<'_, (u16, &str, u64), &[u8]> = TableDef
 /// Shard → the greatest ids ever given to a message and to a command.
 pub(super) const TOPS: TableDefinition<'_, u16, (Id, Id)> = TableDefinition::new("tops");
 
+/// Shard → its bookmark.
+pub(super) const BOOKMARKS: TableDefinition<'_, u16, &[u8]> = TableDefinition::new("bookmarks");
 /// Workspace → the status that it is listed with.
 pub(super) const LISTED: TableDefinition<'_, &str, &str> = TableDefinition::new("listed");
 /// The same by status and workspace.

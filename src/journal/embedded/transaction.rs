@@ -9,13 +9,13 @@ use bytes::Bytes;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::tables::{
-    self, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Places, Record, SKIPPED, TOPS,
-    WORKSPACES, entry, id,
+    self, BOOKMARKS, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Places, Record, SKIPPED,
+    TOPS, WORKSPACES, entry, id,
 };
 use crate::journal::codec;
 use crate::journal::port::{
-    ATTEMPTS_RETAINED, Batch, COMMANDS_WAITING_MAX, HISTORY_RETAINED, LoadError, Loaded, Newest, OwedMail, RawEntry,
-    Salvage, Step, StoredEvent,
+    ATTEMPTS_RETAINED, Batch, Bookmark, COMMANDS_WAITING_MAX, HISTORY_RETAINED, LoadError, Loaded, Newest, OwedMail,
+    RawEntry, Salvage, Step, StoredEvent,
 };
 use crate::journal::replay::{self, Stored};
 use crate::journal::salvage::{self, Remains};
@@ -141,6 +141,12 @@ impl<'t> Transaction<'t> {
         Ok(owed)
     }
 
+    /// How far the shard has been read.
+    pub(super) fn bookmark(&self, shard: u16) -> StorageResult<Option<Bookmark>> {
+        let bookmarks = self.txn.open_table(BOOKMARKS)?;
+        Ok(bookmarks.get(shard)?.and_then(|bookmark| codec::decode_bookmark(bookmark.value())))
+    }
+
     /// Applies a batch, or nothing of it: then the answer says what contradicts the journal.
     pub(super) fn commit(&mut self, shard: u16, batch: &Batch) -> StorageResult<Result<(), String>> {
         if let Err(refused) = self.check(batch)? {
@@ -150,6 +156,15 @@ impl<'t> Transaction<'t> {
             self.changed = true;
             self.append(shard, step)?;
             self.settle(shard, step)?;
+        }
+        if let Some(bookmark) = &batch.bookmark {
+            self.changed = true;
+            let mut bookmarks = self.txn.open_table(BOOKMARKS)?;
+            if *bookmark == Bookmark::default() {
+                bookmarks.remove(shard)?;
+            } else {
+                bookmarks.insert(shard, codec::encode_bookmark(bookmark).as_ref())?;
+            }
         }
         Ok(Ok(()))
     }

@@ -15,6 +15,20 @@ use crate::workspace::time::Time;
 pub struct Batch {
     /// The steps. Of several snapshots (or newest skipped messages) of one workspace the last holds.
     pub steps: Vec<Step>,
+    /// How far the shard has been read, for whoever reads it next; the one before holds without it.
+    pub bookmark: Option<Bookmark>,
+}
+
+/// How far a shard has been read, and what was left behind there. It stays true whatever is settled or appended later,
+/// so whoever acquires the shard may read on from it. Only ids that go backwards contradict it; then
+/// [`Bookmark::default`] takes the stored one away.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bookmark {
+    /// Every entry up to here is settled, or of one of the workspaces below.
+    pub cursor: EntryId,
+    /// By workspace its first and its last entry up to the cursor that may not be settled; at most
+    /// [`crate::config::BOOKMARK_WORKSPACES_MAX`].
+    pub left: Vec<(WorkspaceId, EntryId, EntryId)>,
 }
 
 /// What belongs together and is committed whole: the events that one decision made, and the entries

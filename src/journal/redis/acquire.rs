@@ -13,7 +13,7 @@ use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
 use crate::journal::codec;
-use crate::journal::port::{AcquireError, Holder, OwedMail};
+use crate::journal::port::{AcquireError, Bookmark, Holder, OwedMail};
 
 /// What an acquisition answered.
 pub(super) struct AcquiredLease {
@@ -21,6 +21,8 @@ pub(super) struct AcquiredLease {
     pub(super) head: u64,
     /// The mails that are owed.
     pub(super) outbox: Vec<OwedMail>,
+    /// How far the shard has been read.
+    pub(super) bookmark: Option<Bookmark>,
     /// Until when it lives.
     pub(super) until: Instant,
 }
@@ -39,7 +41,7 @@ pub(super) async fn acquire(
     let mut backoff = Backoff::default();
     loop {
         let asked = Instant::now();
-        let mut cmd = inner.connector.script(Script::Acquire, &[keys.owner(), keys.outbox()]);
+        let mut cmd = inner.connector.script(Script::Acquire, &[keys.owner(), keys.outbox(), keys.bookmark()]);
         cmd.arg(&holder.node)
             .arg(nonce)
             .arg(holder.lease.as_millis().to_string())
@@ -47,9 +49,11 @@ pub(super) async fn acquire(
             .arg(i32::from(!inner.has_held(shard)))
             .arg(inner.unrenewed(shard, asked));
         match inner.shared.call(&keys.owner(), &cmd).await.and_then(parse) {
-            Ok(AcquireReply::Taken { head, outbox }) => {
+            Ok(AcquireReply::Taken { head, outbox, bookmark }) => {
                 inner.note_held(shard);
-                return Ok(AcquiredLease { head, outbox: mails(shard, outbox), until: asked + holder.lease });
+                let (outbox, until) = (mails(shard, outbox), asked + holder.lease);
+                let bookmark = bookmark.and_then(|stored| codec::decode_bookmark(&stored));
+                return Ok(AcquiredLease { head, outbox, bookmark, until });
             }
             Ok(AcquireReply::Held { node, remaining, mark, lease }) => {
                 let remaining = remaining.min(inner.watch_lease(shard, mark, lease, Instant::now()));
@@ -68,6 +72,7 @@ enum AcquireReply {
     Taken {
         head: u64,
         outbox: Vec<Value>,
+        bookmark: Option<Bytes>,
     },
     /// The mark changes with every renewal; `lease` is how long the lease is.
     Held {
@@ -82,7 +87,11 @@ fn parse(answer: Value) -> Result<AcquireReply, RedisError> {
     let mut values = reply::list(answer)?.into_iter();
     let mut next = || values.next().ok_or_else(|| unexpected("a short answer"));
     match reply::text(next()?)?.as_str() {
-        "OK" => Ok(AcquireReply::Taken { head: reply::number(next()?)?, outbox: reply::list(next()?)? }),
+        "OK" => Ok(AcquireReply::Taken {
+            head: reply::number(next()?)?,
+            outbox: reply::list(next()?)?,
+            bookmark: reply::bytes(next()?)?,
+        }),
         "HELD" => Ok(AcquireReply::Held {
             node: reply::text(next()?)?,
             remaining: Duration::from_millis(reply::number(next()?)?),

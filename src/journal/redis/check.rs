@@ -152,7 +152,9 @@ fn no_answer(connector: &Connector, wait: Duration, source: RedisError) -> Redis
     let hint = if connector.is_tls() { " and speaks TLS" } else { "" };
     // Nobody who refuses or has no socket has closed anything.
     let was_there = !source.is_connection_refusal();
-    if source.is_connection_dropped() && was_there {
+    if classify(&source) == ErrorClass::NotRun {
+        RedisStartError::Occupied { place, wait, source }
+    } else if source.is_connection_dropped() && was_there {
         RedisStartError::Closed { place, wait, source }
     } else {
         RedisStartError::Unreachable { place, hint, wait, source }

@@ -2,9 +2,12 @@
 //! straight to the slot's primary is all that a shard needs; the library's cluster client would send
 //! a commit again by itself and put blocking reads before commits on one socket.
 
-use redis::{ConnectionAddr, ConnectionInfo, RedisError, Value};
+use std::error::Error as _;
+use std::io;
 
-use super::connection::open;
+use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, Value};
+
+use super::connection::{Connection, open};
 use super::error::unexpected;
 use super::reply;
 use crate::config;
@@ -28,8 +31,24 @@ pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<Conne
     let (slot, ranges) = asked(seeds, key).await?;
     let holder = ranges.into_iter().find(|range| (range.first..=range.last).contains(&slot));
     // A cluster that is being set up or repaired: the same as one that is away.
-    let nobody = || std::io::Error::other("no node of the cluster holds the slot of the key").into();
+    let nobody = || io::Error::other("no node of the cluster holds the slot of the key").into();
     holder.map(|range| range.primary).ok_or_else(nobody)
+}
+
+/// Connects to the primary of the slot of `key`.
+///
+/// # Errors
+/// As [`primary`], or that node cannot be reached: the sentence names it, for it is the cluster that told where it is.
+pub(super) async fn connect(seeds: &[ConnectionInfo], key: &str) -> Result<Connection, RedisError> {
+    let node = primary(seeds, key).await?;
+    open(&node).await.map_err(|error| {
+        if error.kind() != ErrorKind::Io {
+            return error;
+        }
+        let kind = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let what = format!("the node that the cluster names, {}, cannot be reached: {error}", node.addr());
+        io::Error::new(kind.unwrap_or(io::ErrorKind::Other), what).into()
+    })
 }
 
 /// Every primary that holds slots, asked of the first seed that answers.

@@ -16,7 +16,7 @@ use super::script::Script;
 use crate::config::{ANSWERS_RETAINED, Compression};
 use crate::journal::codec;
 use crate::journal::port::{
-    ATTEMPTS_RETAINED, Batch, HISTORY_RETAINED, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, Step,
+    ATTEMPTS_RETAINED, Batch, Bookmark, HISTORY_RETAINED, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, Step,
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::configuration::WebhookStatus;
@@ -45,6 +45,9 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
     batch.steps.iter().for_each(|step| operations.events(step));
     batch.steps.iter().for_each(|step| operations.states(step));
     operations.write_states();
+    if let Some(bookmark) = &batch.bookmark {
+        operations.mark(bookmark);
+    }
     batch.steps.iter().for_each(|step| operations.entries(step));
     // All of a batch together: one XDEL for many entries costs a fraction of one for each.
     operations.settle(MESSAGES, batch.steps.iter().flat_map(|step| &step.settled));
@@ -190,6 +193,17 @@ impl<'a> Operations<'a> {
                 Some(value) => self.push("set", [Number(place), Text(value)]),
                 None => self.push("unset", [Number(place)]),
             }
+        }
+    }
+
+    /// One that says nothing takes the stored one away, and on a full Redis every one does.
+    fn mark(&mut self, bookmark: &Bookmark) {
+        self.keys.push(self.shard.bookmark());
+        let place = Number(self.keys.len());
+        if *bookmark == Bookmark::default() || self.bodies == Bodies::Omitted {
+            self.push("unset", [place]);
+        } else {
+            self.push("set", [place, Text(codec::encode_bookmark(bookmark))]);
         }
     }
 

@@ -1,9 +1,11 @@
 //! One connection: what it waits for, and how long to pause before the next one.
 
+use std::io;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionInfo, Pipeline, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, Value};
+use tokio::net::TcpStream;
 
 use super::error::{checked, timed_out};
 use crate::config;
@@ -47,8 +49,37 @@ pub(super) async fn open(info: &ConnectionInfo) -> Result<Connection, RedisError
         .set_response_timeout(None)
         .set_pipeline_buffer_size(config::SHARD_REQUESTS_UNANSWERED_MAX);
     let client = Client::open(info.clone())?;
-    Ok(Connection(client.get_multiplexed_async_connection_with_config(&settings).await?))
+    match client.get_multiplexed_async_connection_with_config(&settings).await {
+        Ok(connection) => Ok(Connection(connection)),
+        Err(error) if error.is_connection_dropped() => Err(said_first(info).await.unwrap_or(error)),
+        Err(error) => Err(error),
+    }
 }
+
+/// What a Redis that takes nobody says to a new connection before it closes that. The library writes first, and what was
+/// written to a closed connection takes the answer with it.
+async fn said_first(info: &ConnectionInfo) -> Option<RedisError> {
+    let ConnectionAddr::Tcp(host, port) = info.addr() else { return None };
+    let read = async {
+        let stream = TcpStream::connect((host.as_str(), *port)).await.ok()?;
+        let mut said = [0; SAID_FIRST_BYTES_MAX];
+        loop {
+            stream.readable().await.ok()?;
+            match stream.try_read(&mut said) {
+                Ok(length) => return redis::parse_redis_value(&said[..length]).ok(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return None,
+            }
+        }
+    };
+    let said = tokio::time::timeout(SAID_FIRST_WAIT, read).await.ok()??;
+    checked(Ok(said)).err()
+}
+
+/// Redis says it as soon as it is connected to; one that waits for a command says nothing.
+const SAID_FIRST_WAIT: Duration = Duration::from_millis(200);
+/// One line of an error.
+const SAID_FIRST_BYTES_MAX: usize = 1_024;
 
 /// The pauses of [`config::STORE_BACKOFF`], counted.
 #[derive(Debug, Default)]

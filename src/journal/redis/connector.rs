@@ -100,7 +100,7 @@ impl Connector {
     pub(super) async fn connect(&self, key: &str) -> Result<Connection, RedisError> {
         match &self.route {
             Route::Single(info) => open(info).await,
-            Route::Cluster(seeds) => open(&cluster::primary(seeds, key).await?).await,
+            Route::Cluster(seeds) => cluster::connect(seeds, key).await,
             Route::Sentinel { sentinels, name, primary } => sentinel::connect(sentinels, name, primary).await,
         }
     }

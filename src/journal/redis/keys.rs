@@ -91,6 +91,11 @@ impl ShardKeys {
         self.name("outbox")
     }
 
+    /// How far the shard has been read.
+    pub(super) fn bookmark(&self) -> String {
+        self.name("bookmark")
+    }
+
     pub(super) fn owner(&self) -> String {
         self.name("owner")
     }
@@ -165,6 +170,7 @@ mod tests {
         assert_eq!(keys.source_lease("eu:{7}:orders"), "outbound:source:{7}:eu:{7}:orders");
         assert_eq!(shard.messages(), "outbound:{7}:messages");
         assert_eq!(shard.owner(), "outbound:{7}:owner");
+        assert_eq!(shard.bookmark(), "outbound:{7}:bookmark");
         assert_eq!(shard.of(&acme, WorkspaceKey::Attempts), "outbound:{7}:attempts:acme");
         assert_eq!(shard.of(&acme, WorkspaceKey::Last), "outbound:{7}:last:acme");
     }

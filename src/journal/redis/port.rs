@@ -60,6 +60,7 @@ impl Journal for Redis {
             intake: Box::new(RedisIntake::new(Arc::clone(&inner.connector), keys)),
             connection,
             outbox: acquired.outbox,
+            bookmark: acquired.bookmark,
             lease_until: acquired.until,
         })
     }

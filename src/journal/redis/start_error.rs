@@ -51,6 +51,17 @@ pub enum RedisStartError {
         #[source]
         source: RedisError,
     },
+    /// It answered, and took nobody.
+    #[error("Redis at {place} refused every connection for {wait:?}; the cause is what it said")]
+    Occupied {
+        /// Host and port.
+        place: String,
+        /// How long it was tried.
+        wait: Duration,
+        /// The last try.
+        #[source]
+        source: RedisError,
+    },
     /// TLS was asked of a port without it.
     #[error("what answers at {0} does not speak TLS: write redis:// instead of rediss://, or give Redis' TLS port")]
     NoTls(String, #[source] RedisError),

@@ -204,6 +204,20 @@ async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
 }
 
 #[tokio::test]
+async fn a_start_that_finds_no_place_at_redis_ends_after_its_wait_and_says_so() {
+    let redis = RedisServer::start();
+    let client = redis::Client::open(redis.own_url()).unwrap();
+    let mut only = client.get_connection().unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(1).query::<()>(&mut only).unwrap();
+    let options = options(&redis.url());
+    let (server, wait) = (Connector::parse(&options.url, &options.tls).unwrap(), Duration::from_millis(500));
+    let refused = check::check(&server, &Keys::new("outbound"), &options, wait).await.unwrap_err();
+    assert!(refused.to_string().contains("refused every connection for 500ms"), "{refused}");
+    let said = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(said.contains("max number of clients reached"), "{said}");
+}
+
+#[tokio::test]
 async fn a_start_without_redis_ends_after_its_wait_and_says_what_to_check() {
     let options = options("redis://127.0.0.1:1");
     let (server, wait) = (Connector::parse(&options.url, &options.tls).unwrap(), Duration::from_millis(100));

@@ -44,7 +44,7 @@ pub(super) struct CommitTransaction {
 /// Whether `batch` holds nothing but what a transaction can hold, and enough to pay for what each costs.
 pub(super) fn suits(lease: &ShardLease, batch: &Batch) -> bool {
     let attempts = batch.steps.iter().map(|step| step.attempts.len()).sum::<usize>();
-    attempts >= lease.transaction_attempts_min && batch.steps.iter().all(is_plain)
+    attempts >= lease.transaction_attempts_min && batch.bookmark.is_none() && batch.steps.iter().all(is_plain)
 }
 
 /// Named one by one, so that whatever a step may hold one day is considered here.

@@ -75,7 +75,7 @@ async fn a_service_that_wakes_up_after_its_lease_attempts_nothing_that_another_n
     let settled: BTreeSet<String> = taken.iter().map(|entry| id(entry.field("message").unwrap())).collect();
     let entries: Vec<EntryId> = taken.iter().map(|entry| entry.id).collect();
     let step = Step { settled: entries, ..Step::default() };
-    acquired.connection.commit(Batch { steps: vec![step] }).await.unwrap();
+    acquired.connection.commit(Batch { steps: vec![step], ..Batch::default() }).await.unwrap();
     acquired.connection.release().await.ok();
 
     chaos.service.resume();

@@ -194,3 +194,60 @@ async fn a_shard_whose_slot_moves_to_another_node_goes_on_there() {
     let read = journal.read(&workspace.id).await.unwrap();
     assert_eq!(read.attempts.len(), 2);
 }
+
+/// What every node of the cluster tells of the nodes, in its own words.
+async fn announce(nodes: &[RedisServer; 2], how: &[[&str; 2]], told: &str) {
+    for node in nodes {
+        for [name, value] in how {
+            let () = node.call(&["CONFIG", "SET", name, value]);
+        }
+    }
+    // The others learn it by and by.
+    let tells = |node: &RedisServer| {
+        let slots: Vec<redis::Value> = node.call(&["CLUSTER", "SLOTS"]);
+        slots.iter().all(|range| {
+            let redis::Value::Array(range) = range else { return false };
+            let redis::Value::Array(primary) = &range[2] else { return false };
+            match &primary[0] {
+                redis::Value::Nil => told.is_empty(),
+                name => redis::from_redis_value_ref::<String>(name).unwrap() == told,
+            }
+        })
+    };
+    until(|| nodes.iter().all(tells)).await;
+}
+
+/// Every shard can be held, written and read.
+async fn works(journal: &Redis) {
+    for shard in 0..4 {
+        let acquired = journal.acquire(shard, &holder("node-a")).await.unwrap();
+        let workspace = workspace_of(shard).id;
+        journal.publish(&workspace, &message("hello")).await.unwrap();
+        acquired.connection.commit(batch([])).await.unwrap();
+        acquired.connection.load(&workspace).await.unwrap().unwrap();
+        acquired.connection.release().await.unwrap();
+    }
+    journal.ping().await.unwrap();
+}
+
+/// Nodes in containers often do not know how they are reached, or know a name that leads nowhere from where we are.
+#[tokio::test]
+async fn nodes_that_announce_nothing_or_what_leads_nowhere_are_reached_or_named() {
+    let nodes = cluster().await;
+    for (kind, told) in [("hostname", "?"), ("unknown-endpoint", "")] {
+        announce(&nodes, &[["cluster-preferred-endpoint-type", kind]], told).await;
+        works(&Redis::connect(&cluster_options(&nodes)).await.unwrap()).await;
+    }
+    announce(&nodes, &[["cluster-preferred-endpoint-type", "ip"]], "127.0.0.1").await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    // Nothing listens there.
+    let nowhere = [["cluster-announce-hostname", "127.0.0.99"], ["cluster-preferred-endpoint-type", "hostname"]];
+    announce(&nodes, &nowhere, "127.0.0.99").await;
+    let error = journal.ping().await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    let named = format!("the node that the cluster names, 127.0.0.99:{}, cannot be reached", nodes[0].port());
+    let other = named.replace(&nodes[0].port().to_string(), &nodes[1].port().to_string());
+    assert!(cause.contains(&named) || cause.contains(&other), "{cause}");
+    announce(&nodes, &[["cluster-preferred-endpoint-type", "ip"]], "127.0.0.1").await;
+    works(&journal).await;
+}

@@ -50,7 +50,7 @@ pub(crate) fn message(text: &str) -> RawMessage {
 }
 
 pub(crate) fn batch(steps: impl IntoIterator<Item = Step>) -> Batch {
-    Batch { steps: steps.into_iter().collect() }
+    Batch { steps: steps.into_iter().collect(), ..Batch::default() }
 }
 
 pub(crate) fn settle(entries: impl IntoIterator<Item = EntryId>) -> Batch {

@@ -5,7 +5,7 @@ use outbound::journal::redis::{Redis, RedisOptions, RedisStartError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::journal::kit::{Workspace, acquire, batch, options};
+use crate::journal::kit::{Workspace, acquire, batch, options, until};
 use support::redis_server::RedisServer;
 
 async fn refused(options: &RedisOptions) -> String {
@@ -149,4 +149,23 @@ async fn a_redis_that_is_still_loading_is_waited_for_and_everything_is_there_aft
     let options = options(&server.url());
     let (again, ()) = tokio::join!(Redis::connect(&options), async { server.restart() });
     assert_eq!(again.unwrap().read(&acme.id).await.unwrap().state, acme.state);
+}
+
+#[tokio::test]
+async fn a_redis_that_has_no_place_for_us_yet_is_waited_for() {
+    let server = RedisServer::start();
+    let client = redis::Client::open(server.own_url()).unwrap();
+    let mut only = client.get_connection().unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(1).query::<()>(&mut only).unwrap();
+    let options = options(&server.url());
+    let (journal, ()) = tokio::join!(Redis::connect(&options), async {
+        // It has refused somebody.
+        until(|| {
+            let info: String = redis::cmd("INFO").arg("stats").query(&mut only).unwrap();
+            !info.contains("rejected_connections:0\r")
+        })
+        .await;
+        redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(100).query::<()>(&mut only).unwrap();
+    });
+    journal.unwrap().ping().await.unwrap();
 }

@@ -6,11 +6,12 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{HeldCommand, ShardCore};
+use crate::actor::book::account::Account;
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, Slot, ToWorkspace};
 use crate::actor::shard::entry::{read_command, read_item, read_workspace, workspace_of};
 use crate::actor::shard::intake::Behind;
-use crate::journal::port::{Polled, RawEntry, Rejected, Step};
+use crate::journal::port::{Bookmark, Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::{rejected_fields_of, too_large};
 use crate::message::EntryId;
 use crate::workspace::command::Action;
@@ -20,7 +21,12 @@ impl ShardCore {
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
         let catch_up_is_due = self.book.catch_up_from(now).is_some();
         let behind = self.behind(catch_up_is_due);
-        match self.intake.polled(&polled, behind, now) {
+        let strays = self.intake.polled(&polled, behind, now);
+        if strays.is_some() {
+            // What lies behind the cursor is not only what was left there.
+            self.mark(Bookmark::default());
+        }
+        match strays {
             None => {}
             Some(Behind::Strays) => warn!(
                 shard = self.identity.shard,
@@ -59,37 +65,28 @@ impl ShardCore {
             }
             return Err(too_large(bytes).unwrap_or_else(|| "the entry was not read whole".to_owned()));
         }
-        let (slot, item) = match self.read(entry, now)? {
-            Some(read) => read,
-            None => return Ok(()),
-        };
-        let Some(account) = self.book.get(slot) else { return Ok(()) };
-        // After a reload it may be parked above the cursor: at an entry that was being attempted.
-        if account.resume_from.is_some_and(|from| from <= entry.id) {
-            return Ok(());
-        }
-        if account.is_parked() || !account.has_allowance() {
-            self.book.park(slot, entry.id);
-        } else {
-            self.take(slot, item, entry.bytes(), now);
-        }
-        Ok(())
-    }
-
-    /// The message and the account of its workspace; nothing if it is held already.
-    ///
-    /// # Errors
-    /// Why the entry is no valid message.
-    fn read(&mut self, entry: &RawEntry, now: Instant) -> Result<Option<(Slot, Item)>, String> {
         let workspace = workspace_of(entry)?;
         let known = self.book.find(workspace);
         if self.book.knows(known, entry.id) {
-            return Ok(None);
+            return Ok(());
+        }
+        if let Some(slot) = known {
+            self.book.limit(slot, self.intake.share(&self.book, now));
+        }
+        // After a reload it may be parked above the cursor: at an entry that was being attempted.
+        let waits = |account: &Account| account.is_parked() || !account.has_allowance();
+        if let Some(slot) = known.filter(|slot| self.book.get(*slot).is_some_and(waits)) {
+            // Whether it is a message is asked when its turn comes: of a backlog each entry is passed over only.
+            self.book.park(slot, entry.id);
+            self.intake.passed_over();
+            return Ok(());
         }
         let new = if known.is_none() { Some(read_workspace(workspace, &self.identity)?) } else { None };
         let item = read_item(entry, &self.identity)?;
-        let slot = known.or_else(|| new.map(|new| self.book.ensure(&new, now)));
-        Ok(slot.map(|slot| (slot, item)))
+        if let Some(slot) = known.or_else(|| new.map(|new| self.book.ensure(&new, now))) {
+            self.take(slot, item, entry.bytes(), now);
+        }
+        Ok(())
     }
 
     fn take(&mut self, slot: Slot, item: Item, bytes: usize, now: Instant) {
@@ -160,24 +157,31 @@ impl ShardCore {
         if !*open || passed || self.book.knows(Some(slot), entry.id) {
             return;
         }
-        let Ok(item) = read_item(entry, &self.identity) else { return };
-        if account.has_allowance() {
-            self.take(slot, item, entry.bytes(), now);
-        } else {
+        let share = self.intake.share(&self.book, now);
+        if account.waiting() >= share || !account.has_allowance() {
             *open = false;
-            self.book.resume_at(slot, Some(entry.id));
+            self.book.limit(slot, share);
+            return self.book.resume_at(slot, Some(entry.id));
+        }
+        match read_item(entry, &self.identity) {
+            Ok(item) => self.take(slot, item, entry.bytes(), now),
+            Err(reason) => {
+                self.book.take_rejected(entry.id, entry.bytes());
+                self.set_aside(None, entry, entry.bytes(), &reason, now);
+            }
         }
     }
 
-    /// Moves on every due workspace that took all there was; un-parks those that passed the cursor.
+    /// Moves on every due workspace that took all there was; un-parks those that passed the last entry that they left.
     fn pass(&mut self, reached: EntryId, due: &HashMap<Slot, bool>) {
         let cursor = self.intake.cursor();
         for slot in due.iter().filter(|(_, open)| **open).map(|(slot, _)| *slot) {
-            let from = self.book.get(slot).and_then(|account| account.resume_from);
+            let Some(account) = self.book.get(slot) else { continue };
             // One that resumes above what the catch-up reached was not looked at.
-            if from.is_some_and(|from| from <= reached) {
-                let at = reached.next();
-                self.book.resume_at(slot, (at <= cursor).then_some(at));
+            if account.resume_from.is_some_and(|from| from <= reached) {
+                // What lies above the cursor is read forward.
+                let (at, last) = (reached.next(), account.left_up_to.min(cursor));
+                self.book.resume_at(slot, (at <= last).then_some(at));
             }
         }
     }
@@ -201,15 +205,56 @@ mod tests {
         RawEntry { id: EntryId { ms, n: 0 }, fields }
     }
 
+    fn core_with(limits: Limits, now: Instant) -> ShardCore {
+        let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
+        let admission = Admission::new(NodeCap::new(1), std::time::Duration::ZERO);
+        let mut core = ShardCore::new(identity, limits, || Time::from_unix_ms(0), admission, now);
+        core.acquired(Vec::new(), None, &HashSet::default(), now, now);
+        core
+    }
+
+    #[test]
+    fn when_slow_workspaces_had_to_give_back_the_next_ones_leave_permits_for_a_quick_one() {
+        let now = Instant::now();
+        let limits = Limits { permits: 64, allowance: 32, share_min: 2, ..Limits::default() };
+        let mut core = core_with(limits, now);
+        let read = |core: &mut ShardCore, ids: std::ops::Range<u64>, workspace: &str| {
+            for ms in ids {
+                let mut entry = entry(ms);
+                entry.fields[0].1 = workspace.to_owned().into();
+                core.polled(Polled { messages: vec![entry], ..Polled::default() }, now);
+            }
+        };
+        let held = |core: &ShardCore, workspace: &str| {
+            let slot = core.book.find(workspace).unwrap();
+            core.book.get(slot).unwrap().waiting()
+        };
+        read(&mut core, 1..41, "slow-a");
+        read(&mut core, 41..81, "slow-b");
+        assert_eq!((held(&core, "slow-a"), held(&core, "slow-b")), (32, 32), "while there are permits");
+        for workspace in ["slow-a", "slow-b"] {
+            let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
+            core.loaded(&workspace.parse().unwrap(), Ok(loaded), now);
+        }
+        for now in [now, now + GIVE_BACK_AFTER] {
+            while core.next_action(now).is_some() {}
+        }
+        assert_eq!(held(&core, "slow-a") + held(&core, "slow-b"), 33, "one of them gave all but its window back");
+        for n in 1..=6_u64 {
+            read(&mut core, n * 100..n * 100 + 40, &format!("slow-{n}"));
+        }
+        read(&mut core, 1_000..1_001, "quick");
+        let others: Vec<usize> = (1..=6).map(|n| held(&core, &format!("slow-{n}"))).collect();
+        assert_eq!((others.as_slice(), held(&core, "quick")), ([6, 5, 4, 3, 2, 2].as_slice(), 1));
+        // What they left is fetched when they hold less than half of what they took, not at once.
+        assert_eq!(core.book.catch_up_from(now), None);
+    }
+
     #[test]
     fn what_comes_after_a_workspace_gave_back_stays_behind_what_it_gave_back() {
         let now = Instant::now();
         let acme: WorkspaceId = "acme".parse().unwrap();
-        let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
-        let admission = Admission::new(NodeCap::new(1), std::time::Duration::ZERO);
-        let limits = Limits { permits: 3, ..Limits::default() };
-        let mut core = ShardCore::new(identity, limits, || Time::from_unix_ms(0), admission, now);
-        core.acquired(Vec::new(), &HashSet::default(), now, now);
+        let mut core = core_with(Limits { permits: 3, ..Limits::default() }, now);
         core.polled(Polled { messages: (1..=3).map(entry).collect(), ..Polled::default() }, now);
         let loaded = Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() };
         core.loaded(&acme, Ok(loaded), now);

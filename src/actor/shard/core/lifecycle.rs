@@ -13,7 +13,7 @@ use crate::actor::protocol::{Slot, ToWorkspace};
 use crate::actor::shard::committer::{Committer, Made};
 use crate::actor::shard::intake::Intake;
 use crate::config::BACKOFF;
-use crate::journal::port::{AcquireError, OwedMail, ShardConnectionError, StoreError, StoreTrouble};
+use crate::journal::port::{AcquireError, Bookmark, OwedMail, ShardConnectionError, StoreError, StoreTrouble};
 use crate::message::EntryId;
 
 /// The longest pause between two tries to read.
@@ -25,6 +25,7 @@ impl ShardCore {
     pub(in crate::actor) fn acquired(
         &mut self,
         outbox: Vec<OwedMail>,
+        bookmark: Option<Bookmark>,
         present: &HashSet<EntryId>,
         lease_until: Instant,
         now: Instant,
@@ -44,6 +45,9 @@ impl ShardCore {
         self.admission.set_lease(Some(lease_until));
         for mail in outbox {
             self.mails.owe(mail, now);
+        }
+        if let Some(bookmark) = bookmark {
+            self.read_on_from(bookmark, now);
         }
         self.take_up_survivors(now);
     }

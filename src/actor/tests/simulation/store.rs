@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use crate::actor::maps::{HashMap, HashSet};
 use crate::journal::codec;
-use crate::journal::port::{Batch, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, Step};
+use crate::journal::port::{
+    Batch, Bookmark, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, Step,
+};
 use crate::journal::replay::{self, Stored};
 use crate::journal::salvage::{self, Remains};
 use crate::message::{EntryId, WorkspaceId};
@@ -31,6 +33,7 @@ pub(super) struct SimulatedStore {
     pub(super) outcomes: HashMap<EntryId, MessageOutcome>,
     /// Attempts that are recorded, by entry.
     recorded: HashMap<EntryId, usize>,
+    pub(super) bookmark: Option<Bookmark>,
     /// Workspaces that cannot be loaded for the moment.
     pub(super) corrupt: HashSet<WorkspaceId>,
 }
@@ -90,6 +93,20 @@ impl SimulatedStore {
 
     pub(super) fn commit(&mut self, batch: &Batch) {
         batch.steps.iter().for_each(|step| self.apply(step));
+        if let Some(bookmark) = &batch.bookmark {
+            self.mark(bookmark);
+        }
+    }
+
+    /// Whoever begins there misses nothing.
+    fn mark(&mut self, bookmark: &Bookmark) {
+        for (id, entry) in self.messages.range(..=bookmark.cursor) {
+            let workspace = entry.field("workspace").expect("every entry names its workspace");
+            let named = bookmark.left.iter().find(|(left, ..)| left.as_str().as_bytes() == workspace);
+            let told = named.is_some_and(|(_, first, last)| first <= id && id <= last);
+            assert!(told, "entry {id} is not told of by {bookmark:?}");
+        }
+        self.bookmark = Some(bookmark.clone());
     }
 
     fn apply(&mut self, step: &Step) {

@@ -22,7 +22,7 @@ use crate::actor::workspace::core::WorkspaceContext;
 use crate::actor::workspace::resident::Resident;
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
-    AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, ShardConnectionError,
+    AcquireError, Bookmark, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, ShardConnectionError,
     ShardRequest, StoreError, StoreTrouble,
 };
 use crate::message::{Chat, EntryId, WorkspaceId};
@@ -54,7 +54,7 @@ pub(super) struct Trouble {
 
 /// What waits in the shard's mailbox.
 enum ShardMail {
-    Acquired(u64, Result<(Vec<OwedMail>, HashSet<EntryId>), AcquireError>),
+    Acquired(u64, Result<(Vec<OwedMail>, Option<Bookmark>, HashSet<EntryId>), AcquireError>),
     Polled(u64, Result<Polled, StoreError>),
     Committed(u64, u64, Instant),
     Loaded(u64, WorkspaceId, Result<Loaded, LoadError>),
@@ -163,7 +163,7 @@ impl World {
             inspect,
         });
         let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
-        let limits = Limits { permits: 24, bytes: 1024 * 1024, allowance: 8 };
+        let limits = Limits { permits: 24, bytes: 1024 * 1024, allowance: 8, share_min: 2, bookmark_every: 4 };
         let mut world = Self {
             rng,
             trouble,

@@ -25,6 +25,8 @@ pub enum Step {
     ReplyAndForget(Vec<u8>, Duration),
     /// Write this and close without having announced it.
     ReplyAndClose(Vec<u8>),
+    /// Write this and end the connection below TLS, without its goodbye (close_notify).
+    ReplyAndCut(Vec<u8>),
     /// Write this and do nothing more.
     ReplyAndStall(Vec<u8>),
     /// Write this over and over, for as long as it is taken.
@@ -197,6 +199,11 @@ async fn follow(step: Step, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), 
             drop(stream.write_all(&bytes).await);
             drop(stream.shutdown().await);
             wait_for_end(stream, seen).await;
+        }
+        Step::ReplyAndCut(bytes) => {
+            drop(stream.write_all(&bytes).await);
+            // What TLS has taken is on its way; dropped, it says nothing.
+            drop(stream.flush().await);
         }
         Step::ReplyAndStall(bytes) => {
             drop(stream.write_all(&bytes).await);
