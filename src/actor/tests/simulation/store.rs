@@ -22,6 +22,13 @@ pub(super) enum MessageOutcome {
     Rejected,
 }
 
+/// What an acquisition finds.
+pub(super) struct Acquisition {
+    pub(super) outbox: Vec<OwedMail>,
+    pub(super) bookmark: Option<Bookmark>,
+    pub(super) present: HashSet<EntryId>,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct SimulatedStore {
     pub(super) messages: BTreeMap<EntryId, RawEntry>,

@@ -11,7 +11,7 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use super::store::SimulatedStore;
+use super::store::{Acquisition, SimulatedStore};
 use crate::actor::admission::{Admission, InFlight, NodeCap};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Item, Seed, Slot, Start, ToWorkspace};
@@ -22,7 +22,7 @@ use crate::actor::workspace::core::WorkspaceContext;
 use crate::actor::workspace::resident::Resident;
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
-    AcquireError, Bookmark, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, ShardConnectionError,
+    AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, ShardConnectionError,
     ShardRequest, StoreError, StoreTrouble,
 };
 use crate::message::{Chat, EntryId, WorkspaceId};
@@ -54,7 +54,7 @@ pub(super) struct Trouble {
 
 /// What waits in the shard's mailbox.
 enum ShardMail {
-    Acquired(u64, Result<(Vec<OwedMail>, Option<Bookmark>, HashSet<EntryId>), AcquireError>),
+    Acquired(u64, Result<Acquisition, AcquireError>),
     Polled(u64, Result<Polled, StoreError>),
     Committed(u64, u64, Instant),
     Loaded(u64, WorkspaceId, Result<Loaded, LoadError>),

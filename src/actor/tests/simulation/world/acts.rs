@@ -9,7 +9,7 @@ impl World {
         let now = Instant::now();
         match mail {
             ShardMail::Acquired(epoch, result) if epoch == self.epoch => match result {
-                Ok((outbox, bookmark, present)) => {
+                Ok(Acquisition { outbox, bookmark, present }) => {
                     self.connected = true;
                     self.shard.acquired(outbox, bookmark, &present, now + LEASE, now);
                 }
@@ -259,7 +259,7 @@ impl World {
             Err(AcquireError::Held { shard: 0, node: "another".to_owned(), remaining })
         } else {
             let present = attempted.into_iter().filter(|entry| self.store.messages.contains_key(entry)).collect();
-            Ok((self.store.owed(), self.store.bookmark.clone(), present))
+            Ok(Acquisition { outbox: self.store.owed(), bookmark: self.store.bookmark.clone(), present })
         };
         self.note(|| format!("acquired: {}", result.is_ok()));
         self.mailbox.push_back(ShardMail::Acquired(self.epoch, result));
