@@ -9,8 +9,9 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
 use rand::CryptoRng;
-use ring::hmac::{self, HMAC_SHA256};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 /// The header that names the message: the same for every attempt at it.
@@ -36,7 +37,7 @@ const KEY_BYTES_MADE: usize = 32;
 #[derive(Clone)]
 pub struct Secret {
     text: Box<str>,
-    keyed: hmac::Key,
+    keyed: Hmac<Sha256>,
 }
 
 /// The text is no signing secret.
@@ -72,18 +73,19 @@ impl Secret {
         &self.text
     }
 
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
     fn keyed(text: String, key: &[u8]) -> Self {
-        Self { text: text.into_boxed_str(), keyed: hmac::Key::new(HMAC_SHA256, key) }
+        Self { text: text.into_boxed_str(), keyed: Hmac::new_from_slice(key).expect("any length is a key") }
     }
 
     fn sign_into(&self, signatures: &mut String, id: &str, timestamp: i64, body: &[u8]) {
         let mut seconds = itoa::Buffer::new();
-        let mut signing = hmac::Context::with_key(&self.keyed);
+        let mut mac = self.keyed.clone();
         for part in [id.as_bytes(), b".", seconds.format(timestamp).as_bytes(), b".", body] {
-            signing.update(part);
+            mac.update(part);
         }
         signatures.push_str(VERSION);
-        STANDARD.encode_string(signing.sign(), signatures);
+        STANDARD.encode_string(mac.finalize().into_bytes(), signatures);
     }
 }
 

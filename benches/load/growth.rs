@@ -157,10 +157,9 @@ pub(crate) async fn measure(size: &Size) -> Report {
             let times_us = report.growth.get(first).map_or(1.0, |smallest| point.us() / smallest.us());
             report.growth.push(Point { times_us, ..point });
         }
-        if let Some(largest) = report.growth.last() {
-            let what = format!("{}: CPU at {}, × the smallest", axis.what(), largest.value);
-            report.targets.push(Target::at_most(&what, largest.times_us, FLAT_MAX));
-        }
+        let most = report.growth[first..].iter().map(|point| point.times_us).fold(0.0, f64::max);
+        let what = format!("{}: most CPU, × the smallest step's", axis.what());
+        report.targets.push(Target::at_most(&what, most, FLAT_MAX));
     }
     Report { tally: tallies.into_iter().sum(), ..report }
 }

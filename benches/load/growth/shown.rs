@@ -17,12 +17,7 @@ pub(crate) fn table(points: &[Point], machine: &Machine, plot: Option<&str>) -> 
     for point in points {
         let Point { axis, value, service_us, redis_us, times_us, p50_ms, p99_ms, rss_mib } = point;
         let latency = p50_ms.zip(*p99_ms).map(|(p50, p99)| format!("{p50:.2} / {p99:.2}")).unwrap_or_default();
-        let is_largest = last_of(*axis, points).is_some_and(|last| std::ptr::eq(last, point));
-        let flat = match is_largest {
-            false => "",
-            true if *times_us <= FLAT_MAX => "yes",
-            true => "no",
-        };
+        let flat = if *times_us <= FLAT_MAX { "yes" } else { "no" };
         let (what, times) = (axis.what(), short(*times_us));
         let row =
             format!("{what} | {value} | {service_us:.1} + {redis_us:.1} | {times} | {latency} | {rss_mib:.0} | {flat}");
@@ -30,10 +25,6 @@ pub(crate) fn table(points: &[Point], machine: &Machine, plot: Option<&str>) -> 
     }
     text.push_str(&format!("\nFlat: at most {FLAT_MAX} × the smallest step. {machine}, `{}`\n", machine.command));
     text
-}
-
-fn last_of(axis: Axis, points: &[Point]) -> Option<&Point> {
-    points.iter().rev().find(|point| point.axis == axis)
 }
 
 const WIDTH: f64 = 760.0;

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 
-use ring::digest::{SHA256, digest};
+use sha2::{Digest, Sha256};
 
 use super::public_origin::PublicOrigin;
 use crate::message::WorkspaceId;
@@ -30,8 +30,8 @@ impl SessionOf<'_> {
         match self {
             Self::Operator => base.to_owned(),
             Self::Workspace(workspace) => {
-                let hash = digest(&SHA256, workspace.as_str().as_bytes());
-                let hash: String = hash.as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
+                let hash = Sha256::digest(workspace.as_str());
+                let hash: String = hash.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect();
                 format!("{base}-{hash}")
             }
         }

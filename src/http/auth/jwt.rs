@@ -8,12 +8,13 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{self, Signer, Verifier};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use ring::hmac::{self, HMAC_SHA256};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
 use super::cookie::SessionOf;
 use crate::config::TOKEN_KEY_BYTES_MIN;
@@ -33,7 +34,7 @@ const KEY_PRINT_MAX: usize = 16;
 pub struct TokenKey {
     signing: EncodingKey,
     verifying: DecodingKey,
-    keyed: hmac::Key,
+    keyed: Hmac<Sha256>,
 }
 
 /// The bytes are too few to be a key.
@@ -49,12 +50,13 @@ impl TokenKey {
     /// # Errors
     /// They are fewer.
     pub fn new(bytes: &[u8]) -> Result<Self, KeyTooShort> {
+        let too_short = KeyTooShort { bytes: bytes.len() };
         if bytes.len() < TOKEN_KEY_BYTES_MIN {
-            return Err(KeyTooShort { bytes: bytes.len() });
+            return Err(too_short);
         }
         // A second key of this process finds it installed.
         PROVIDER.install_default().ok();
-        let keyed = hmac::Key::new(HMAC_SHA256, bytes);
+        let keyed = Hmac::new_from_slice(bytes).map_err(|_| too_short)?;
         Ok(Self { signing: EncodingKey::from_secret(bytes), verifying: DecodingKey::from_secret(bytes), keyed })
     }
 
@@ -94,11 +96,8 @@ impl TokenKey {
     /// A value that only this key can make of `text`; `purpose` keeps what is made for one use from
     /// being good for another. No JWT begins with a purpose: they begin with the Base64 of a brace.
     pub(in crate::http) fn seal(&self, purpose: &str, text: &[u8]) -> String {
-        let mut sealing = hmac::Context::with_key(&self.keyed);
-        for part in [purpose.as_bytes(), &[0], text] {
-            sealing.update(part);
-        }
-        URL_SAFE_NO_PAD.encode(sealing.sign())
+        let sealed = self.keyed.clone().chain_update(purpose).chain_update([0]).chain_update(text).finalize();
+        URL_SAFE_NO_PAD.encode(sealed.into_bytes())
     }
 }
 
@@ -193,34 +192,34 @@ impl InvalidToken {
     }
 }
 
-/// HS256 by what signs webhooks already.
+/// HS256 by the crates that sign webhooks already.
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| Ok(Box::new(Hs256::new(*algorithm, key.as_bytes())?)),
     verifier_factory: |algorithm, key| Ok(Box::new(Hs256::new(*algorithm, key.try_get_as_bytes()?)?)),
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-struct Hs256(hmac::Key);
+struct Hs256(Hmac<Sha256>);
 
 impl Hs256 {
     fn new(algorithm: Algorithm, key: &[u8]) -> Result<Self, Error> {
         if algorithm != Algorithm::HS256 {
             return Err(ErrorKind::InvalidAlgorithm.into());
         }
-        Ok(Self(hmac::Key::new(HMAC_SHA256, key)))
+        Hmac::new_from_slice(key).map(Self).map_err(|_| ErrorKind::InvalidKeyFormat.into())
     }
 }
 
 impl Signer<Vec<u8>> for Hs256 {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, signature::Error> {
-        Ok(hmac::sign(&self.0, message).as_ref().to_vec())
+        Ok(self.0.clone().chain_update(message).finalize().into_bytes().to_vec())
     }
 }
 
 impl Verifier<Vec<u8>> for Hs256 {
     /// Compares in constant time.
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
-        hmac::verify(&self.0, message, signature).map_err(|_| signature::Error::new())
+        self.0.clone().chain_update(message).verify_slice(signature).map_err(|_| signature::Error::new())
     }
 }
 

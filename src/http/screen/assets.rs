@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use ring::digest::{SHA256, digest};
+use sha2::{Digest, Sha256};
 
 use crate::http::problem::{Problem, ProblemKind};
 
@@ -30,8 +30,7 @@ pub(super) static ICON: LazyLock<Asset> =
 
 impl Asset {
     fn new(stem: &str, extension: &str, media: &'static str, text: &'static str) -> Self {
-        let hash = digest(&SHA256, text.as_bytes());
-        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         Self { name: format!("{stem}-{}.{extension}", &hash[..HASH_SHOWN]), media, text }
     }
 
