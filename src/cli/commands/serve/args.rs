@@ -9,7 +9,7 @@ use url::Url;
 use crate::cli::failure::{CommandError, EXIT_USAGE};
 use crate::cli::values::{RedisFileArgs, parse_age, parse_canary, parse_http_url, parse_listen, parse_prefix};
 use crate::config::network::{AllowedNetwork, Network};
-use crate::config::private::FileSharing;
+use crate::config::private::{Exposed, FileSharing};
 use crate::config::{
     ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JsonPointer, SHARDS_MAX, ShardSet, SourceFields,
     TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
@@ -210,6 +210,13 @@ pub enum ConfigError {
     /// Mails that were asked for would have no way out.
     #[error("{flag} needs --smtp-url and --mail-from: without a mail server no mail is ever sent")]
     NoMail { flag: &'static str },
+    /// The key of TLS to Redis is not this process' own.
+    #[error("the file {} of --redis-key is not private", path.display())]
+    RedisKey {
+        path: PathBuf,
+        #[source]
+        source: Exposed,
+    },
     /// The embedded journal has no compressed form.
     #[error("--journal-compression zstd is for a Redis journal: the embedded one stores its log as JSON, on disk")]
     EmbeddedCompression,

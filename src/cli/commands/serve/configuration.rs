@@ -97,6 +97,10 @@ fn journal(args: &ServeArgs) -> Result<JournalConfig, CommandFailure> {
         Some(file) => Some(JOURNAL.file_text(file, args.sharing())?),
         None => args.journal.clone(),
     };
+    if let Some(key) = &args.redis_files.redis_key {
+        let exposed = |source| ConfigError::RedisKey { path: key.clone(), source };
+        args.sharing().check_path(key).map_err(exposed)?;
+    }
     let journal = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, args.allow_volatile_redis)?;
     Ok(args.redis_files.with(journal)?)
 }
