@@ -166,3 +166,22 @@ async fn a_shard_whose_slot_moves_to_another_node_goes_on_there() {
     let read = journal.read(&workspace.id).await.unwrap();
     assert_eq!(read.attempts.len(), 2);
 }
+
+/// Not only the one that answers first: each holds shards.
+#[tokio::test]
+async fn every_primary_is_checked_at_the_start() {
+    let nodes = cluster().await;
+    for node in &nodes {
+        for (setting, wrong, right, told) in [
+            ("maxmemory-policy", "allkeys-lru", "noeviction", "allkeys-lru"),
+            ("appendonly", "no", "yes", "keeps nothing"),
+        ] {
+            let () = node.call(&["CONFIG", "SET", "save", ""]);
+            let () = node.call(&["CONFIG", "SET", setting, wrong]);
+            let sentence = Redis::connect(&cluster_options(&nodes)).await.map(|_| ()).unwrap_err().to_string();
+            assert!(sentence.contains(told), "{setting} {wrong}: {sentence}");
+            let () = node.call(&["CONFIG", "SET", setting, right]);
+        }
+    }
+    Redis::connect(&cluster_options(&nodes)).await.unwrap();
+}
