@@ -1,4 +1,5 @@
-//! Reads from the store: bounded in number and time, with what is confidential opened.
+//! Reads from the store, and the little that is stored without a command: bounded in number and time, with what is
+//! confidential opened.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::config::{
 use crate::journal::port::{Journal, LoadError, ReadError, Reading, Version};
 use crate::message::WorkspaceId;
 use crate::seal::{Keyring, UnsealError};
+use crate::workspace::Time;
 use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 
@@ -89,6 +91,16 @@ impl StoreReader {
     /// Reads the changes of a workspace's configuration.
     pub(super) async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, Problem> {
         self.small(Some(workspace), self.journal.history(workspace)).await
+    }
+
+    /// Whether a session of the operator was ended before its time.
+    pub(super) async fn has_operator_session_ended(&self, id: &str) -> Result<bool, Problem> {
+        self.small(None, self.journal.has_operator_session_ended(id)).await
+    }
+
+    /// Remembers until `until` that a session of the operator was ended.
+    pub(super) async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), Problem> {
+        self.small(None, self.journal.end_operator_session(id, until)).await
     }
 
     /// A read of little, for a workspace or for the node itself.

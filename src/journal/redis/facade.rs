@@ -11,6 +11,7 @@ use super::inner::RedisInner;
 use super::keys::{ShardKeys, WorkspaceKey};
 use super::script::Script;
 use super::{read, reply};
+use crate::journal::aside::aside;
 use crate::journal::port::{
     COMMANDS_WAITING_FULL_MAX, COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent,
     SubmitError, Version,
@@ -97,8 +98,14 @@ impl RedisInner {
     pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::Last);
-        let (stored, _) = self.read_stored(workspace, &keys, &cmd).await?;
-        Ok(replay::read(workspace, &stored)?)
+        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
+        let answered = answer.map_err(|error| store_error("reading a workspace", error))?;
+        let workspace = workspace.clone();
+        let read = aside(move || {
+            let (stored, _) = answered.stored(&workspace)?;
+            replay::read(&workspace, &stored)
+        });
+        Ok(read.await?)
     }
 
     pub(super) async fn read_snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
@@ -136,7 +143,8 @@ impl RedisInner {
         let mut events: Vec<StoredEvent> =
             newest_first.map_err(|error| store_error("reading a workspace's history", error))?;
         events.reverse();
-        Ok(replay::history(workspace, &events)?)
+        let workspace = workspace.clone();
+        Ok(aside(move || replay::history(&workspace, &events)).await?)
     }
 }
 
