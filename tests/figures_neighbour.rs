@@ -177,6 +177,11 @@ async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_t
 /// Who asks again and again for what can only be told of the whole log, as fast as it is answered.
 const ASKING: usize = 150;
 const ASKED_FOR: Duration = Duration::from_secs(6);
+/// Two readings of a workspace at a time, each there twice while it is decoded, and what the allocator keeps.
+const ASKING_GROWTH_MAX: u64 = 320 * 1024 * 1024;
+/// Beside two readings without end, on two cores, unoptimized. Where they are decoded on the threads that answer, it is not
+/// answered within half a minute.
+const NEIGHBOUR_ASKED_MAX: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
@@ -217,8 +222,8 @@ async fn many_readings_of_a_large_log_cost_little_memory_and_their_neighbour_no_
         mib(peak)
     );
     println!("{figures}");
-    assert!(peak < idle + READERS_GROWTH_MAX, "{figures}");
-    assert!(longest < NEIGHBOUR_READ_MAX, "{figures}");
+    assert!(peak < idle + ASKING_GROWTH_MAX, "{figures}");
+    assert!(longest < NEIGHBOUR_ASKED_MAX, "{figures}");
 }
 
 /// Workspaces and messages of the node that is rolled, so many a second in all.
