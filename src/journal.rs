@@ -5,6 +5,7 @@
 //! [`rejected`] what is kept of an entry that is no valid message, and [`salvage`] what can still be told where events and
 //! snapshots contradict each other.
 
+mod aside;
 pub mod embedded;
 pub mod replay;
 pub mod salvage;

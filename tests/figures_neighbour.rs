@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use support::endpoint::{Arrival, Receiver};
 use support::process::until;
 use support::redis_server::RedisServer;
-use support::service::{Service, message, message_with};
+use support::service::{Api, Service, message, message_with};
 
 /// Shards of a service when nothing else is said.
 const SHARDS: u16 = 16;
@@ -142,10 +142,8 @@ const READERS_GROWTH_MAX: u64 = 160 * 1024 * 1024;
 /// What a neighbour's reads may take meanwhile, unoptimized.
 const NEIGHBOUR_READ_MAX: Duration = Duration::from_secs(1);
 
-#[tokio::test]
-#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
-async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_time() {
-    let receiver = Receiver::start();
+/// A service with a log of 25 MiB, and a workspace beside it with one message.
+async fn with_a_large_log(receiver: &Receiver) -> Service {
     let service = Service::start("embedded", &[]).await;
     let api = service.api();
     for workspace in [SLOW, "near"] {
@@ -162,8 +160,22 @@ async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_t
         api.read(SLOW, "attempts").await.ok()["attempts"].as_array().unwrap().len() == 100
     })
     .await;
+    service
+}
+
+/// A token of the workspace with the large log.
+async fn slow_token(api: &Api) -> String {
     let minted = api.call(Method::POST, &format!("/v1/workspaces/{SLOW}/tokens"), Some("{}")).await.unwrap().ok();
-    let token = minted["token"].as_str().unwrap();
+    minted["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
+async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_time() {
+    let receiver = Receiver::start();
+    let service = with_a_large_log(&receiver).await;
+    let api = service.api();
+    let token = slow_token(&api).await;
     let idle = service.resident();
 
     let mut readers = Vec::new();
@@ -196,6 +208,58 @@ async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_t
     assert!(longest < NEIGHBOUR_READ_MAX, "{figures}");
     drop(readers);
     assert_eq!(api.log(SLOW).await.len(), 100, "whoever reads it gets it");
+}
+
+/// Who asks again and again for what can only be told of the whole log, as fast as it is answered.
+const ASKING: usize = 150;
+const ASKED_FOR: Duration = Duration::from_secs(6);
+/// Two readings of a workspace at a time, each there twice while it is decoded, and what the allocator keeps.
+const ASKING_GROWTH_MAX: u64 = 320 * 1024 * 1024;
+/// Beside two readings without end, on two cores, unoptimized. Where they are decoded on the threads that answer, it is not
+/// answered within half a minute.
+const NEIGHBOUR_ASKED_MAX: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what whoever runs it wants to see")]
+async fn many_readings_of_a_large_log_cost_little_memory_and_their_neighbour_no_time() {
+    let receiver = Receiver::start();
+    let service = with_a_large_log(&receiver).await;
+    let (api, mut slow) = (service.api(), service.api());
+    slow.token = Some(slow_token(&api).await);
+    let idle = service.resident();
+    let asking = futures_util::future::join_all((0..ASKING).map(|n| {
+        let slow = slow.clone();
+        async move {
+            loop {
+                slow.read(SLOW, if n % 2 == 0 { "attempts" } else { "webhook" }).await;
+            }
+        }
+    }));
+    let neighbour = async {
+        let (began, mut peak, mut longest) = (Instant::now(), 0, Duration::ZERO);
+        while began.elapsed() < ASKED_FOR {
+            let asked = Instant::now();
+            api.webhook("near").await;
+            assert_eq!(api.log("near").await.len(), 1);
+            longest = longest.max(asked.elapsed());
+            peak = peak.max(service.resident());
+            tokio::time::sleep(Duration::from_millis(20)).await; // The rate is what is wanted.
+        }
+        (peak, longest)
+    };
+    let (peak, longest) = tokio::select! {
+        figures = neighbour => figures,
+        _ = asking => unreachable!("nobody stops asking"),
+    };
+    let mib = |bytes: u64| bytes / 1024 / 1024;
+    let figures = format!(
+        "{ASKING} readings of one log at a time: idle {} MiB, at most {} MiB; a neighbour's two reads at most {longest:?}",
+        mib(idle),
+        mib(peak)
+    );
+    println!("{figures}");
+    assert!(peak < idle + ASKING_GROWTH_MAX, "{figures}");
+    assert!(longest < NEIGHBOUR_ASKED_MAX, "{figures}");
 }
 
 /// Workspaces and messages of the node that is rolled, so many a second in all.

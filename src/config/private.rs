@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 const OTHERS: u32 = 0o077;
 /// Written by others.
 const WRITTEN_BY_OTHERS: u32 = 0o022;
+/// A directory in which only its owner, and that of an entry, may take the entry away.
+const STICKY: u32 = 0o1000;
 
 /// Why a file or directory is not to be trusted; each sentence holds the command that mends it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum Exposed {
     /// Others may read or write a file.
@@ -42,7 +44,8 @@ pub enum FileSharing {
 }
 
 impl FileSharing {
-    /// Judges an open file that holds something confidential. What is no regular file, such as a pipe, is its opener's.
+    /// Judges an open file that holds something confidential, and where it stands: who may write there may put another one in
+    /// its place. What is no regular file, such as a pipe, is its opener's.
     ///
     /// # Errors
     /// See [`Exposed`].
@@ -52,11 +55,13 @@ impl FileSharing {
         }
         check_owner(path, metadata.uid(), rustix::process::geteuid().as_raw())?;
         let mode = metadata.mode() & 0o777;
-        if mode & OTHERS == 0 {
-            return Ok(());
+        if mode & OTHERS != 0 {
+            let verb = if mode & 0o044 != 0 { "read" } else { "write" };
+            return Err(Exposed::File { path: path.to_owned(), mode, verb });
         }
-        let verb = if mode & 0o044 != 0 { "read" } else { "write" };
-        Err(Exposed::File { path: path.to_owned(), mode, verb })
+        // A link may be replaced where it stands, and the file where that does.
+        let target = std::fs::canonicalize(path).ok();
+        [Some(path), target.as_deref()].into_iter().flatten().try_for_each(check_place)
     }
 
     /// Judges a directory in which such files are kept; what it holds is looked at file by file.
@@ -81,6 +86,20 @@ impl FileSharing {
         let looked: io::Result<Metadata> = std::fs::metadata(path);
         looked.map_or(Ok(()), |metadata| self.check_file(path, &metadata))
     }
+}
+
+/// The directory in which a file stands. In one that is sticky, such as the system's for temporary files, nobody replaces what
+/// belongs to others.
+fn check_place(path: &Path) -> Result<(), Exposed> {
+    let here = Path::new(".");
+    let directory = path.parent().map_or(here, |parent| if parent.as_os_str().is_empty() { here } else { parent });
+    // Whoever opened the file has been here.
+    let Ok(metadata) = std::fs::metadata(directory) else { return Ok(()) };
+    let mode = metadata.mode();
+    if mode & WRITTEN_BY_OTHERS == 0 || mode & STICKY != 0 {
+        return Ok(());
+    }
+    Err(Exposed::Directory { path: directory.to_owned(), mode: mode & 0o777 })
 }
 
 /// Its own user, or the one who may do everything anyway.

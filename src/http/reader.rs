@@ -1,4 +1,5 @@
-//! Reads from the store: bounded in number and time, with what is confidential opened.
+//! Reads from the store, and the little that is stored without a command: bounded in number and time, with what is
+//! confidential opened.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::config::{
 use crate::journal::port::{Journal, LoadError, ReadError, Reading, Version};
 use crate::message::WorkspaceId;
 use crate::seal::{Keyring, UnsealError};
+use crate::workspace::Time;
 use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 
@@ -69,7 +71,7 @@ impl StoreReader {
 
     /// Reads what is durable of a workspace and opens what is confidential.
     pub(super) async fn workspace(&self, workspace: &WorkspaceId) -> Result<HeldReading, Problem> {
-        let (mut reading, share) = self.within(&self.whole, Some(workspace), self.journal.read(workspace)).await?;
+        let (mut reading, share) = self.whole(workspace).await?;
         let opened = self.keyring.open(workspace, &mut reading.state.webhook);
         let sealed = |error: UnsealError| LoadError::Sealed { workspace: workspace.clone(), detail: error.to_string() };
         opened.map_err(|error| ReadError::from(sealed(error)))?;
@@ -91,6 +93,16 @@ impl StoreReader {
         self.small(Some(workspace), self.journal.history(workspace)).await
     }
 
+    /// Whether a session of the operator was ended before its time.
+    pub(super) async fn has_operator_session_ended(&self, id: &str) -> Result<bool, Problem> {
+        self.small(None, self.journal.has_operator_session_ended(id)).await
+    }
+
+    /// Remembers until `until` that a session of the operator was ended.
+    pub(super) async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), Problem> {
+        self.small(None, self.journal.end_operator_session(id, until)).await
+    }
+
     /// A read of little, for a workspace or for the node itself.
     pub(super) async fn small<T, E>(
         &self,
@@ -101,6 +113,25 @@ impl StoreReader {
         ReadError: From<E>,
     {
         Ok(self.within(&self.small, workspace, read).await?.0)
+    }
+
+    /// Reads a workspace whole. What nobody waits for any more is read to its end and keeps its share until then, for it
+    /// takes the memory as long.
+    async fn whole(&self, workspace: &WorkspaceId) -> Result<(Reading, Option<Share>), Problem> {
+        let read = async {
+            let share = self.whole.take(Some(workspace), 1).await;
+            let (journal, workspace) = (Arc::clone(&self.journal), workspace.clone());
+            let read = tokio::spawn(async move { journal.read(&workspace).await.map(|reading| (reading, share)) });
+            match read.await {
+                Ok(read) => read,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // The runtime ends, and whoever asked with it.
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        };
+        in_time(read).await
     }
 
     /// Reads with a share, within [`STORE_ANSWER_MAX`].
@@ -117,10 +148,7 @@ impl StoreReader {
             let share = shares.take(workspace, 1).await;
             read.await.map(|read| (read, share)).map_err(ReadError::from)
         };
-        match timeout(STORE_ANSWER_MAX, read).await {
-            Ok(read) => Ok(read?),
-            Err(_) => Err(Problem::store_away("the store did not answer in time; try again in a few seconds")),
-        }
+        in_time(read).await
     }
 
     /// The number of rejected entries, at most [`REJECTED_COUNT_MAX_AGE`] old: whoever asks needs no
@@ -134,5 +162,12 @@ impl StoreReader {
         let total = counts.ok().and_then(Result::ok).map(|counts| counts.iter().sum());
         *last = Some(RejectedCount { at: Instant::now(), total });
         total
+    }
+}
+
+async fn in_time<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Problem> {
+    match timeout(STORE_ANSWER_MAX, read).await {
+        Ok(read) => Ok(read?),
+        Err(_) => Err(Problem::store_away("the store did not answer in time; try again in a few seconds")),
     }
 }

@@ -5,8 +5,8 @@
 //! call. Either way calls take effect in the order in which they were made. Reads that need no place
 //! in that order (polls, the facade) see the last durable transaction.
 //!
-//! Reading order: [`tables`] (what the file holds), [`mod@file`] (opening it), [`transaction`] (what one
-//! call does to the tables), [`engine`], [`writer`], then the port's faces [`shard_connection`] and [`intake`].
+//! Reading order: [`tables`] (what the file holds), [`contained`] (what a damaged one does), [`mod@file`] (opening it), [`transaction`] (what one
+//! call does to the tables), [`engine`], [`writer`], then the port's faces [`shard_connection`] and [`intake`]; last [`mod@rescue`] (a damaged file).
 //!
 //! The file's lock keeps every other process out, so leases live in memory: whoever held a shard
 //! before this process began is gone.
@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::aside::aside;
 use super::port::{
     AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
     RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
@@ -30,12 +31,14 @@ use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
 use crate::workspace::state::State;
-use crate::workspace::time::Clock;
+use crate::workspace::time::{Clock, Time};
 
+mod contained;
 mod engine;
 mod file;
 mod intake;
 mod lease;
+mod rescue;
 mod shard_connection;
 mod store;
 mod tables;
@@ -46,9 +49,11 @@ mod writer;
 mod tests;
 
 pub use file::JournalFileError;
+pub use rescue::{Rescued, rescue};
 
 use engine::Job;
 use store::EmbeddedStore;
+use transaction::StorageResult;
 
 /// A journal in one file, or in memory. Dropping it makes everything that was called durable, ends
 /// the writer and frees the file; shard connections and intakes that outlive it answer errors.
@@ -77,6 +82,18 @@ impl Embedded {
     pub fn in_memory(shards: u16, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::on(redb::backends::InMemoryBackend::new(), Some(shards))?;
         Ok(Self { store: EmbeddedStore::in_call(db, shards, clock)?, clock, node: Mutex::default() })
+    }
+
+    /// Reads what may be much, without keeping the thread from its other callers.
+    async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&EmbeddedStore) -> StorageResult<T> + Send + 'static,
+    ) -> StorageResult<T> {
+        if self.store.is_in_call() {
+            return read(&self.store);
+        }
+        let store = Arc::clone(&self.store);
+        aside(move || read(&store)).await
     }
 
     /// Rejected entries that were deleted because a shard had
@@ -160,27 +177,37 @@ impl Journal for Embedded {
     }
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
-        let stored = self.store.stored(workspace).map_err(|error| store::failed("reading a workspace", error))?;
-        Ok(replay::read(workspace, &stored)?)
+        let id = workspace.clone();
+        let read = self.aside(move |store| Ok(replay::read(&id, &store.stored(&id)?))).await;
+        Ok(read.map_err(|error| store::unreadable(workspace, "reading a workspace", error))??)
     }
 
     async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
-        let stored = self.store.snapshot(workspace).map_err(|error| store::failed("reading a snapshot", error))?;
+        let stored = self
+            .store
+            .snapshot(workspace)
+            .map_err(|error| store::unreadable(workspace, "reading a snapshot", error))?;
         Ok(replay::snapshot(workspace, &stored)?)
     }
 
     async fn version(&self, workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
-        let stored = self.store.snapshot(workspace).map_err(|error| store::failed("reading a snapshot", error))?;
+        let stored = self
+            .store
+            .snapshot(workspace)
+            .map_err(|error| store::unreadable(workspace, "reading a snapshot", error))?;
         Ok(Some(Version { top: stored.top, snapshot: stored.snapshot }))
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
-        let events = self.store.history(workspace).map_err(|error| store::failed("reading a history", error))?;
-        Ok(replay::history(workspace, &events)?)
+        let id = workspace.clone();
+        let read = self.aside(move |store| Ok(replay::history(&id, &store.history(&id)?))).await;
+        Ok(read.map_err(|error| store::unreadable(workspace, "reading a history", error))??)
     }
 
     async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
-        self.store.workspaces(query).map_err(|error| store::failed("listing workspaces", error))
+        let query = query.clone();
+        let listed = self.aside(move |store| store.workspaces(&query)).await;
+        listed.map_err(|error| store::failed("listing workspaces", error))
     }
 
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
@@ -188,7 +215,7 @@ impl Journal for Embedded {
     }
 
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
-        let entries = self.store.rejected(shard, from, count);
+        let entries = self.aside(move |store| store.rejected(shard, from, count)).await;
         entries.map_err(|error| store::failed("reading rejected entries", error))
     }
 
@@ -264,6 +291,17 @@ impl Journal for Embedded {
         let (reply, noted) = oneshot::channel();
         self.store.call(Job::NoteSealingKey { id: id.to_owned(), seals, reply });
         noted.await.map_err(|_| self.store.gone("noting which key seals"))?
+    }
+
+    async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), StoreError> {
+        let (reply, ended) = oneshot::channel();
+        let until_ms = u64::try_from(until.unix_ms()).unwrap_or(0);
+        self.store.call(Job::EndSession { id: id.to_owned(), until_ms, reply });
+        ended.await.map_err(|_| self.store.gone("remembering that a session ended"))?
+    }
+
+    async fn has_operator_session_ended(&self, id: &str) -> Result<bool, StoreError> {
+        self.store.has_session_ended(id).map_err(|error| store::failed("reading which sessions ended", error))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

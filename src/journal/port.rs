@@ -57,7 +57,8 @@ pub use errors::{
 pub use intake::{Poll, Polled, RawEntry, ShardIntake};
 pub use limits::{
     ATTEMPTS_RETAINED, COMMANDS_WAITING_FULL_MAX, COMMANDS_WAITING_MAX, COMMIT_BYTES_MAX, COMMIT_EVENTS_MAX,
-    COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, REJECTED_BYTES_RETAINED, REJECTED_RETAINED,
+    COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, OPERATOR_SESSIONS_ENDED_MAX, REJECTED_BYTES_RETAINED,
+    REJECTED_RETAINED,
 };
 pub use listing::{ListQuery, ListedWorkspace};
 pub use nodes::{NodeRecord, NodeRole, NodesReading, Owed, SeenNode, ShardOwner};
@@ -244,6 +245,19 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away or full.
     async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError>;
+
+    /// Remembers until `until` that a session of the operator ended before its time. Of such sessions
+    /// [`OPERATOR_SESSIONS_ENDED_MAX`] are remembered; a further one is refused. A full store takes it.
+    ///
+    /// # Errors
+    /// The store is away, or remembers as many already.
+    async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), StoreError>;
+
+    /// Whether the operator's session `id` ended before its time.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn has_operator_session_ended(&self, id: &str) -> Result<bool, StoreError>;
 
     /// Asks whether the store answers and takes new input.
     ///

@@ -92,6 +92,58 @@ fn a_file_that_others_may_read_or_write_is_refused_with_the_command_that_mends_i
     starts(files.serve(&data));
 }
 
+/// Who may write there may put another one in its place.
+#[test]
+fn a_file_in_a_directory_that_others_may_write_in_is_refused_with_the_command_that_mends_it() {
+    let files = Files::new();
+    let (shared, data) = (files.path("shared"), files.path("data"));
+    fs::create_dir(&shared).unwrap();
+    let (path, moved) = (files.path("token-key"), shared.join("token-key"));
+    fs::rename(&path, &moved).unwrap();
+    symlink(&moved, &path).unwrap();
+    for mode in [0o777, 0o775, 0o722] {
+        set_mode(&shared, mode);
+        let mend = format!("others may write in the directory {} (mode {mode:03o}): `chmod go-w", shared.display());
+        refused(files.serve(&data), &[&mend, "--allow-shared-files"]);
+    }
+    // There only its owner takes a file away, as where Kubernetes mounts secrets.
+    set_mode(&shared, 0o1777);
+    starts(files.serve(&data));
+    set_mode(&shared, 0o755);
+    starts(files.serve(&data));
+    // And the other way round: a link that others may replace.
+    let own = files.path("own");
+    fs::rename(&moved, &own).unwrap();
+    symlink(&own, &moved).unwrap();
+    fs::remove_file(&path).unwrap();
+    symlink(&moved, &path).unwrap();
+    set_mode(&shared, 0o777);
+    let mut direct =
+        outbound(&["serve", "--listen", "127.0.0.1:0", "--shards", "1", "--data-dir", data.to_str().unwrap()]);
+    direct.arg("--token-key-file").arg(&moved);
+    refused(direct, &["others may write in the directory", "chmod go-w"]);
+}
+
+#[test]
+fn the_key_of_tls_to_redis_is_judged_as_every_other() {
+    let files = Files::new();
+    let (certificate, key) = (files.path("certificate"), files.path("key"));
+    for path in [&certificate, &key] {
+        fs::write(path, "-----BEGIN").unwrap();
+        set_mode(path, 0o644);
+    }
+    let serve = || {
+        let mut command = outbound(&["serve", "--listen", "127.0.0.1:0", "--journal", "rediss://127.0.0.1:1"]);
+        command.arg("--data-dir").arg(files.path("data"));
+        command.arg("--redis-cert").arg(&certificate).arg("--redis-key").arg(&key);
+        command
+    };
+    refused(serve(), &["of --redis-key is not private", &format!("`chmod 600 {}`", key.display())]);
+    set_mode(&key, 0o600);
+    let Output { stderr, .. } = serve().output().unwrap();
+    assert!(!String::from_utf8_lossy(&stderr).contains("not private"), "who reads a certificate learns nothing");
+}
+
 #[test]
 fn files_that_are_shared_by_whoever_mounts_them_are_taken_when_that_is_said() {
     let files = Files::new();

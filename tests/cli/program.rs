@@ -378,3 +378,18 @@ impl Service {
         bodies.flatten().collect()
     }
 }
+
+/// What ends a container before the service has ended would repeat what it had under way.
+#[test]
+fn containers_and_supervisors_are_told_to_wait_longer_than_the_service_takes_to_end() {
+    use outbound::config::{DRAIN_EXTRA, FACADE_DRAIN_MAX, TIMEOUT_DEFAULT, WITHDRAW_MAX};
+    let timeout: u64 = TIMEOUT_DEFAULT.trim_end_matches('s').parse().unwrap();
+    let beyond_timeout = (FACADE_DRAIN_MAX + WITHDRAW_MAX + DRAIN_EXTRA).as_secs();
+    let number = |file: &str, before: &str| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let behind = text.split_once(before).unwrap_or_else(|| panic!("{file} says nothing of {before:?}")).1;
+        behind.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().unwrap()
+    };
+    assert!(number("compose.yaml", "stop_grace_period: ") > timeout + beyond_timeout);
+    assert!(number("src/docs/operations.md", "let the supervisor wait `--timeout` plus ") > beyond_timeout);
+}

@@ -237,7 +237,9 @@ async fn a_token_that_may_not_be_made_names_the_member_and_the_rule() {
         (r#"{"ttl":"0s"}"#, "ttl", "more than 0"),
         (r#"{"ttl":30}"#, "ttl", "such as 12h or 30d"),
         (r#"{"subject":""}"#, "subject", "1 to 100 characters"),
-        (r#"{"subject":"a\nb"}"#, "subject", "1 to 100 characters"),
+        (r#"{"subject":"a\nb"}"#, "subject", "U+000A (line feed) as character 2"),
+        ("{\"subject\":\"jane\u{202e}nimda\"}", "subject", "U+202E (right-to-left override) as character 5"),
+        (r#"{"subject":" Admin "}"#, "subject", "must not be Admin"),
         (r#"{"subject":"admin"}"#, "subject", "must not be admin"),
         (&long, "subject", "1 to 100 characters"),
     ];

@@ -64,6 +64,8 @@ pub(crate) struct FakeJournal {
     pub(crate) answered: Mutex<usize>,
     /// Lists of workspaces that were asked for.
     pub(crate) listed: Mutex<Vec<ListQuery>>,
+    /// Sessions of the operator.
+    pub(crate) ended_sessions: Mutex<Vec<String>>,
 }
 
 /// Deletes rejected entries of a shard.
@@ -89,6 +91,7 @@ impl Default for FakeJournal {
             published: Mutex::default(),
             answered: Mutex::default(),
             listed: Mutex::default(),
+            ended_sessions: Mutex::default(),
         }
     }
 }
@@ -156,6 +159,15 @@ impl Journal for FakeJournal {
 
     async fn note_sealing_key(&self, _id: &str, _seals: bool) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn end_operator_session(&self, id: &str, _until: Time) -> Result<(), StoreError> {
+        self.ended_sessions.lock().unwrap().push(id.to_owned());
+        Ok(())
+    }
+
+    async fn has_operator_session_ended(&self, id: &str) -> Result<bool, StoreError> {
+        Ok(self.ended_sessions.lock().unwrap().iter().any(|ended| ended == id))
     }
 
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {

@@ -1,11 +1,12 @@
 //! Tokens of one workspace and the sessions begun with them, on the running service.
 
 use outbound::workspace::Time;
-use reqwest::{Method, StatusCode, redirect};
+use reqwest::{Method, Response, StatusCode, redirect};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind};
-use support::service::Api;
+use support::service::{Api, PATIENCE};
+use tokio::time::timeout;
 
 const TOKENS: &str = "/v1/workspaces/acme/tokens";
 
@@ -73,11 +74,25 @@ async fn one_token_is_ended_alone(kind: Kind) {
     let subjects: Vec<&Value> = listed["tokens"].as_array().unwrap().iter().map(|token| &token["subject"]).collect();
     assert_eq!(subjects, ["joe", "jane"]);
     let id = listed["tokens"][1]["id"].as_str().unwrap().to_owned();
+    let mut streams = [live(&jane, None).await, live(&jane, Some(&sessions[0])).await];
+    let mut others = [live(&joe, None).await, live(&joe, Some(&sessions[2])).await, live(&admin, None).await];
     let end = async |id: &str| admin.call(Method::DELETE, &format!("{TOKENS}/{id}"), None).await.unwrap();
     assert_eq!(end(&"x".repeat(32)).await.problem(), (404, "not-found"));
     assert_eq!(end(&"x".repeat(300)).await.problem(), (404, "not-found"));
     assert_eq!(end(&id).await.status, StatusCode::NO_CONTENT);
     assert_eq!(end(&id).await.problem(), (404, "not-found"));
+    for stream in &mut streams {
+        ends(stream).await;
+    }
+    assert!(admin.call(Method::DELETE, &TOKENS.replace("acme", "other"), None).await.unwrap().status.is_success());
+    let elsewhere = format!("{}/{}", TOKENS.replace("acme", "other"), listed["tokens"][0]["id"].as_str().unwrap());
+    assert_eq!(admin.call(Method::DELETE, &elsewhere, None).await.unwrap().problem(), (404, "not-found"));
+    assert_eq!(joe.call(Method::DELETE, &elsewhere, None).await.unwrap().problem(), (404, "not-found"));
+    joe.save("acme", &json!({"url": bench.receiver.url("acme"), "enabled": false})).await.ok();
+    for stream in &mut others {
+        tells(stream, "\"disabled\"").await;
+    }
+    joe.save("acme", &json!({"url": null})).await.ok();
     for _ in 0..2 {
         assert_eq!(jane.read("acme", "webhook").await.problem(), (401, "unauthorized"));
         assert_eq!(joe.webhook("acme").await["status"], "not_configured");
@@ -96,7 +111,7 @@ async fn one_token_is_ended_alone(kind: Kind) {
     let (made, ended) = (json!("token_made"), json!("token_ended"));
     assert_eq!(told, [(&ended, &json!("jane")), (&made, &json!("joe")), (&made, &json!("jane"))]);
     assert!(history["access"].as_array().unwrap().iter().all(|one| one["by"] == "admin"), "{history}");
-    assert_eq!(history["history"], json!([]), "they are no changes, and wash none out");
+    assert_eq!(history["history"].as_array().unwrap().len(), 2, "they are no changes, and wash none out");
 }
 
 #[tokio::test]
@@ -104,12 +119,52 @@ async fn who_signs_out_has_no_session_anywhere_any_more() {
     let mut bench = Bench::start(Kind::Redis, &[]).await;
     let jane = with_token(&bench.api(), &made(&bench.api(), r#"{"subject":"jane"}"#).await);
     let (one, other) = (sign_in(&jane).await, sign_in(&jane).await);
+    let mut stream = live(&jane, Some(&one)).await;
     sign_out(&jane, &one).await;
+    ends(&mut stream).await;
     for _ in 0..2 {
         // The cookie that somebody copied meanwhile.
         assert_eq!(screen(&jane, &one).await, StatusCode::UNAUTHORIZED);
         assert_eq!(screen(&jane, &other).await, StatusCode::OK);
         assert_eq!(jane.webhook("acme").await["workspace"], "acme");
+        bench.service.kill();
+        bench.service.launch().await;
+    }
+}
+
+#[tokio::test]
+async fn the_operator_who_signs_out_has_no_session_anywhere_any_more_on_the_embedded_journal() {
+    the_operator_signs_out(Kind::Embedded).await;
+}
+
+#[tokio::test]
+async fn the_operator_who_signs_out_has_no_session_anywhere_any_more_on_redis() {
+    the_operator_signs_out(Kind::Redis).await;
+}
+
+async fn the_operator_signs_out(kind: Kind) {
+    let mut bench = Bench::start(kind, &[]).await;
+    let admin = bench.api();
+    let (one, other) = (sign_in(&admin).await, sign_in(&admin).await);
+    let (mut stream, mut still) = (live(&admin, Some(&one)).await, live(&admin, Some(&other)).await);
+    if kind == Kind::Redis {
+        bench.redis().call::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    }
+    sign_out(&admin, &one).await;
+    if kind == Kind::Redis {
+        bench.redis().call::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    }
+    admin.save("acme", &json!({"url": bench.receiver.url("acme")})).await.ok();
+    ends(&mut stream).await;
+    tells(&mut still, "\"enabled\"").await;
+    for _ in 0..2 {
+        // The cookie that somebody copied meanwhile, for whatever workspace.
+        assert_eq!(screen(&admin, &one).await, StatusCode::UNAUTHORIZED);
+        let place = format!("http://{}/workspaces/other/outbound", admin.address());
+        let elsewhere = browser().get(place).header("cookie", &one).send().await.unwrap().status();
+        assert_eq!(elsewhere, StatusCode::UNAUTHORIZED);
+        assert_eq!(screen(&admin, &other).await, StatusCode::OK);
+        assert_eq!(admin.webhook("acme").await["workspace"], "acme");
         bench.service.kill();
         bench.service.launch().await;
     }
@@ -138,6 +193,42 @@ async fn who_looked_at_the_secret_is_told_and_washes_nobody_out() {
     assert_eq!(actions("access", "secret_viewed"), ["admin", "jane", "joe"]);
     assert_eq!(actions("history", "saved"), ["admin"]);
     assert!(!history.to_string().contains("whsec_"));
+}
+
+/// An open live stream, with the token or with a session's cookie, that has told the state.
+async fn live(api: &Api, cookie: Option<&str>) -> Response {
+    let request = match cookie {
+        Some(cookie) => {
+            let place = format!("http://{}/workspaces/acme/outbound/live", api.address());
+            browser().get(place).header("cookie", cookie)
+        }
+        None => {
+            let place = format!("http://{}/v1/workspaces/acme/attempts/live", api.address());
+            browser().get(place).bearer_auth(api.token.as_deref().unwrap())
+        }
+    };
+    let mut response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    tells(&mut response, "not_configured").await;
+    response
+}
+
+/// Waits until a stream tells something.
+async fn tells(stream: &mut Response, text: &str) {
+    let mut told = String::new();
+    let reading = async {
+        while !told.contains(text) {
+            let Some(part) = stream.chunk().await.unwrap() else { panic!("it ended: {told}") };
+            told.push_str(&String::from_utf8_lossy(&part));
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("it is told in time");
+}
+
+/// Waits for the end of a stream.
+async fn ends(stream: &mut Response) {
+    let reading = async { while stream.chunk().await.is_ok_and(|part| part.is_some()) {} };
+    timeout(PATIENCE, reading).await.expect("it ends in time");
 }
 
 /// Signs out with the form of the screen.

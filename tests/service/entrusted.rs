@@ -20,7 +20,8 @@ async fn the_values_of_custom_headers_never_follow_a_url_to_another_host() {
     let there = here.replace("127.0.0.1", "127.0.0.2");
     let tls = here.replace("http:", "https:");
     for elsewhere in [&there, &tls, "http://127.0.0.1:1/acme"] {
-        for headers in [Value::Null, json!({"authorization": "***", "X-Tenant": "***"})] {
+        let masks = ["***", " ***\t", "\u{200b}***\u{a0}"].map(|mask| json!({"authorization": mask, "X-Tenant": mask}));
+        for headers in [Value::Null].into_iter().chain(masks) {
             let mut body = json!({"url": elsewhere});
             if !headers.is_null() {
                 body["headers"] = headers;
@@ -38,6 +39,11 @@ async fn the_values_of_custom_headers_never_follow_a_url_to_another_host() {
     let path = format!("{}?elsewhere", here.replace("127.0.0.1", "0x7f.1"));
     let saved = jane.save("acme", &json!({"url": path})).await.ok();
     assert_eq!(saved["headers"], json!({"authorization": "***", "x-tenant": "***"}));
+    // What stands around the mask is no part of it: the value is kept, not replaced by three stars.
+    jane.save("acme", &json!({"url": here, "headers": {"authorization": " *** ", "X-Tenant": "***\u{a0}"}})).await.ok();
+    bench.publish_ids("acme", "+1", &["m-2"]).await;
+    bench.receiver.until("it is sent", |arrivals| arrivals.len() == 2).await;
+    assert_eq!(bench.receiver.arrivals()[1].header("authorization"), Some(VALUE));
 
     // Cleared means gone: the next URL gets nothing of it.
     assert_eq!(jane.save("acme", &json!({"url": null})).await.ok()["headers"], json!({}));

@@ -9,6 +9,7 @@ mod bench;
 mod clocks;
 mod crash;
 mod damaged;
+mod damaged_file;
 mod drain;
 mod entrusted;
 mod facade;

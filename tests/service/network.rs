@@ -81,6 +81,9 @@ async fn away_and_back() {
     for line in ["the network of this node is down", "the network of this node is back"] {
         assert_eq!(log.lines().filter(|logged| logged.contains(line)).count(), 1, "{line}");
     }
+    let set_aside = log.split_once("set_aside=").expect("the line of its end").1;
+    let set_aside: usize = set_aside.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap();
+    assert!(set_aside >= 3, "{set_aside} attempts were set aside");
 }
 
 async fn assert_none_counted(api: &Api, urls: &[(String, String)]) {

@@ -138,3 +138,48 @@ async fn a_long_message_id_is_sent_whole_and_kept_short() {
     assert!(bytes < 32 * 1024, "the snapshot has {bytes} bytes");
     let _: Value = api.read("acme", "attempts").await.ok();
 }
+
+/// The largest of everything: messages, URL, headers, answers, changes, and the newest skipped message.
+#[tokio::test]
+async fn a_workspace_occupies_no_more_than_the_operations_page_says() {
+    const SAID_MIB: u64 = 40;
+    const CHANGES: u64 = 40;
+    let (redis, receiver) = (RedisServer::start(), Receiver::start());
+    let mut service = Service::new(&redis.url(), &[]);
+    service.secret_key = Some("k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=".to_owned());
+    service.launch().await;
+    let api = service.api();
+    let save = async |n: u64, enabled: bool| {
+        let mut url = format!("{}?{n}", receiver.url("acme"));
+        url.push_str(&"u".repeat(8_000 - url.len()));
+        let headers = json!({ "x-key": format!("{n}{}", "k".repeat(4_000)) });
+        api.save("acme", &json!({ "url": url, "headers": headers, "enabled": enabled })).await.ok()
+    };
+    for n in 0..CHANGES {
+        save(n, true).await;
+    }
+    // What takes most as it is stored.
+    receiver.treat("acme", |manner| manner.body = "\u{1}".repeat(5_000));
+    let mut producer = Producer::of(&redis);
+    let mut publish = |n: usize| {
+        let text = support::service::message_with(&format!("+{}", n % 20), &format!("m{n}"), &"x".repeat(255 * 1024));
+        producer.add(&messages("acme"), &[("workspace", "acme"), ("message", &text)]);
+    };
+    (0..100).for_each(&mut publish);
+    until("all are logged", async || receiver.count() == 100 && api.log("acme").await.len() == 100).await;
+    save(CHANGES, false).await;
+    publish(100);
+    api.until("acme", "one is skipped", |webhook| webhook["skipped"]["count"] == 1).await;
+
+    let used = |what: &str| {
+        let key = format!("outbound:{{{}}}:{what}:acme", shard("acme"));
+        redis.call::<u64>(&["MEMORY", "USAGE", &key, "SAMPLES", "0"])
+    };
+    let changes = used("journal") * 400 / (CHANGES + 1);
+    let parts = [used("attempts"), changes, used("snapshot"), used("last")];
+    let mib = parts.iter().sum::<u64>() / MIB as u64;
+    assert!((SAID_MIB / 2..SAID_MIB).contains(&mib), "{mib} MiB: {parts:?}");
+    assert!(parts[1] / 400 < 24 * 1024, "a change takes {} bytes", parts[1] / 400);
+    let page = std::fs::read_to_string("src/docs/operations.md").unwrap();
+    assert!(page.contains(&format!("In all that is {SAID_MIB} MiB at most")), "the page says another number");
+}

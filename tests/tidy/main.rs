@@ -6,6 +6,7 @@
 
 mod circles;
 mod citations;
+mod promises;
 mod source;
 mod the_rules_find;
 
@@ -136,6 +137,17 @@ fn files_do_not_import_each_other_in_circles() {
 #[test]
 fn a_citation_leads_to_a_page_and_a_section() {
     report("cite a page of src/docs and the anchor of one of its headings", &citations::broken());
+}
+
+#[test]
+fn every_promise_is_shown_by_a_test_that_is_there() {
+    let mut all = sources();
+    all.extend(Source::all_under("tests"));
+    let readme = fs::read_to_string("README.md").expect("README.md");
+    report(
+        "name under `shown by` of README's promises the tests that show them",
+        &promises::broken(&readme, &promises::tests(&all)),
+    );
 }
 
 #[test]

@@ -158,3 +158,18 @@ fn a_citation_that_leads_nowhere() {
     );
     assert_eq!(found("[a](crate::docs::design#no), [b](src/docs/design.md#no), [c](src/docs/attic.md)"), 3);
 }
+
+#[test]
+fn a_promise_that_no_test_shows() {
+    let text = "#[test]\nfn one() {}\n/// Why.\n#[tokio::test(start_paused = true)]\nasync fn two() {}\nfn kit() {}";
+    let tests = promises::tests(&one("tests/a/b.rs", text));
+    assert_eq!(tests.iter().map(String::as_str).collect::<Vec<_>>(), ["one", "two"]);
+    let found = |rows: &str| {
+        let head = "## What you can rely on\n\n| promise | shown by |\n|---|---|\n";
+        promises::broken(&format!("{head}{rows}\n\n## Next\n| a | b |\n"), &tests).len()
+    };
+    assert_eq!(found("| A `flag` does. | `one`, `two` |"), 0);
+    assert_eq!(found("| A `flag` does. | `one`, `kit` |\n| Another. | |"), 2);
+    assert_eq!(found(""), 1);
+    assert_eq!(promises::broken(&"\n".repeat(201), &tests).len(), 2, "it is too long, and promises nothing");
+}

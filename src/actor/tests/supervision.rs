@@ -17,6 +17,7 @@ use crate::journal::port::{
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
+use crate::workspace::time::Time;
 use support::process::until;
 
 #[tokio::test]
@@ -176,6 +177,14 @@ impl Journal for Panicking {
 
     async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
         self.inner.note_sealing_key(id, seals).await
+    }
+
+    async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), StoreError> {
+        self.inner.end_operator_session(id, until).await
+    }
+
+    async fn has_operator_session_ended(&self, id: &str) -> Result<bool, StoreError> {
+        self.inner.has_operator_session_ended(id).await
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {

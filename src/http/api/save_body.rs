@@ -274,7 +274,8 @@ fn headers(raw: &RawValue, breaches: &mut Breaches) -> Change<BTreeMap<HeaderNam
 
 fn header_change(value: &Value) -> Result<HeaderChange, String> {
     match value {
-        Value::String(text) if text == MASK => Ok(HeaderChange::Keep),
+        // As it is read: what stands around a value is no part of it.
+        Value::String(text) if trimmed(text) == MASK => Ok(HeaderChange::Keep),
         Value::String(text) => {
             headers::value(text).map(HeaderChange::Set).map_err(|error| format!("the value {error}"))
         }

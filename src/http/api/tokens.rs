@@ -35,6 +35,7 @@ use crate::http::problem::{MemberError, Problem, ProblemKind};
 use crate::http::state::FacadeState;
 use crate::workspace::Time;
 use crate::workspace::command::{Action, Refusal, TokenGrant};
+use crate::workspace::pasted::{first, first_unseen, trimmed};
 use utoipa::openapi::Required;
 
 /// The longest subject in characters: a mail address or a name fits.
@@ -231,12 +232,15 @@ impl TokenOptions {
 
 /// Who holds the token, as the change history will say.
 fn holder(value: &Value) -> Result<String, String> {
-    let typed = value.as_str().map(str::trim).unwrap_or_default();
-    let fits = (1..=SUBJECT_MAX).contains(&typed.chars().count()) && !typed.chars().any(char::is_control);
-    if !fits {
+    let typed = value.as_str().map(trimmed).unwrap_or_default();
+    if !(1..=SUBJECT_MAX).contains(&typed.chars().count()) {
         return Err(format!("must be a string of 1 to {SUBJECT_MAX} characters, such as jane@acme.example"));
     }
-    if RESERVED.contains(&typed) {
+    // The history shows it: nothing in it may hide, or look as somebody else.
+    if let Some(found) = first(typed, |c| c != ' ' && first_unseen(c.encode_utf8(&mut [0; 4])).is_some()) {
+        return Err(format!("holds {found}: delete it"));
+    }
+    if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(typed)) {
         return Err(format!("must not be {typed}: the change history calls somebody else so"));
     }
     Ok(typed.to_owned())

@@ -17,6 +17,7 @@ use super::watch::WatchedState;
 use crate::config::LIVE_KEEP_ALIVE;
 use crate::http::auth::caller::{Caller, Scope};
 use crate::http::problem::{Problem, ProblemKind};
+use crate::http::reader::StoreReader;
 use crate::http::server::Draining;
 use crate::http::state::FacadeState;
 
@@ -43,6 +44,7 @@ impl FacadeState {
             cursor: Cursor { after: last.unwrap_or(state.seq), told: None },
             expires: expires_in(&scope.caller, now).map(|left| Instant::now() + left),
             caller: scope.caller,
+            reader: Arc::clone(&self.reader),
             pending: VecDeque::new(),
             next: Some(state),
             watched,
@@ -71,6 +73,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 /// One open stream.
 struct Follower {
     caller: Caller,
+    reader: Arc<StoreReader>,
     /// When its token does; `None`: never.
     expires: Option<Instant>,
     cursor: Cursor,
@@ -90,7 +93,7 @@ impl Follower {
                 return Some(event);
             }
             if let Some(state) = self.next.take() {
-                if is_revoked(&self.caller, state.token_generation) {
+                if has_ended(&self.caller, &state) || self.has_operators_ended().await {
                     return None;
                 }
                 self.pending = self.cursor.advance(&state);
@@ -108,6 +111,20 @@ impl Follower {
     }
 }
 
+impl Follower {
+    /// Whether the operator's session was ended that the stream was opened with: of it nothing is read with the workspace.
+    /// Where that cannot be read it goes on, as all that is open does while the store is away.
+    async fn has_operators_ended(&self) -> bool {
+        match &self.caller {
+            Caller::Workspace(claims) if claims.adm.is_some() => match &claims.jti {
+                Some(id) => self.reader.has_operator_session_ended(id).await.unwrap_or(false),
+                None => false,
+            },
+            Caller::Workspace(_) | Caller::Admin => false,
+        }
+    }
+}
+
 /// How long the caller's token is valid; `None` without an end.
 fn expires_in(caller: &Caller, now: i64) -> Option<Duration> {
     match caller {
@@ -116,11 +133,14 @@ fn expires_in(caller: &Caller, now: i64) -> Option<Duration> {
     }
 }
 
-/// A token may be newer than what was read last for all streams of its workspace.
-fn is_revoked(caller: &Caller, generation: u64) -> bool {
+/// Whether the token or session that it was opened with was ended. It may be newer than what was read last for all streams
+/// of its workspace. The operator's session is none of the workspace's.
+fn has_ended(caller: &Caller, state: &WatchedState) -> bool {
     match caller {
-        Caller::Admin => false,
-        Caller::Workspace(claims) => claims.generation < generation,
+        Caller::Workspace(claims) if claims.adm.is_none() => {
+            claims.generation < state.token_generation || claims.has_ended(&state.access)
+        }
+        Caller::Workspace(_) | Caller::Admin => false,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::http::reader::StoreReader;
 use crate::journal::port::Reading;
 use crate::message::WorkspaceId;
 use crate::workspace::Policy;
+use crate::workspace::access::AccessRecord;
 use crate::workspace::state::Summary;
 use crate::workspace::view::{ReadWaiting, WaitingView, WebhookView};
 
@@ -159,6 +160,8 @@ pub(super) struct WatchedState {
     pub(super) webhook: WebhookView,
     /// Tokens of an earlier generation are revoked.
     pub(super) token_generation: u64,
+    /// The tokens and sessions that ended one by one.
+    pub(super) access: Arc<AccessRecord>,
 }
 
 impl WatchedState {
@@ -174,6 +177,7 @@ impl WatchedState {
             attempts: attempts.map(|(seq, attempt)| (*seq, Summary::new(*seq, attempt))).collect(),
             webhook: WebhookView::new(workspace, &reading.state, policy),
             token_generation: reading.state.token_generation,
+            access: Arc::new(reading.state.access.clone()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A session of the screen: a token of its own audience in a cookie, for [`SESSION_MAX`] at most. One that a workspace
 //! token began opens that workspace, never longer than the token, and is over when the workspace's tokens are revoked; it
 //! has a cookie of its own, so that one browser can have several. The one that the admin token began opens every workspace
-//! and is over when the admin token is another. A session opens the screen and nothing below `/v1`.
+//! and is over when the admin token is another, or whoever has it signs out. A session opens the screen and nothing below `/v1`.
 //!
 //! [`SESSION_MAX`]: crate::config::SESSION_MAX
 
@@ -77,10 +77,23 @@ impl FacadeState {
         }
         // The operator's ends with the admin token, not with the tokens of the workspace where it began.
         let claims = match of {
-            SessionOf::Operator => Claims { ws: workspace.clone(), generation: u64::MAX, ..claims },
+            SessionOf::Operator => {
+                self.lasting(&claims).await?;
+                Claims { ws: workspace.clone(), generation: u64::MAX, ..claims }
+            }
             SessionOf::Workspace(_) => self.unrevoked(claims).await?,
         };
         Ok(self.session_of(claims, token, workspace, of))
+    }
+
+    /// Refuses a session of the operator that was ended.
+    async fn lasting(&self, claims: &Claims) -> Result<(), AuthError> {
+        let Some(id) = &claims.jti else { return Ok(()) };
+        match self.reader.has_operator_session_ended(id).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(AuthError::Invalid(InvalidToken::Expired)),
+            Err(problem) => Err(AuthError::Unread(problem)),
+        }
     }
 
     /// The session that `claims`, signed as `token`, make.

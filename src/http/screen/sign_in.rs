@@ -22,6 +22,7 @@ use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
 use crate::http::auth::public_origin::PublicOrigin;
 use crate::http::body::{BodyBound, FormFields};
+use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
@@ -75,26 +76,34 @@ pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submit
     let of = if session.is_operators { SessionOf::Operator } else { SessionOf::Workspace(&session.scope.workspace) };
     let removal = of.removal(&state.facade.access.origin);
     let Scope { caller, workspace } = &session.scope;
-    // The operator's session belongs to no workspace, which could remember its end.
     let ended = match caller {
-        Caller::Workspace(claims) if !session.is_operators => claims.jti.clone().map(|id| EndedBefore {
-            id,
-            began: Time::from_unix_ms(claims.iat.saturating_mul(1_000)),
-            until: Time::from_unix_ms(claims.exp.saturating_mul(1_000)),
-        }),
-        Caller::Workspace(_) | Caller::Admin => None,
+        Caller::Workspace(claims) => state.end_session(claims, workspace, session.is_operators).await,
+        Caller::Admin => Ok(()),
     };
-    if let Some(ended) = ended
-        && let Err(problem) = state.submit(workspace, caller.subject(), Action::EndSession(ended)).await
-    {
-        let mut response = state.trouble(&problem);
-        put_cookie(&mut response, &removal);
-        return response;
+    match ended {
+        Ok(()) => state.to_screen(workspace, &removal),
+        Err(problem) => {
+            let mut response = state.trouble(&problem);
+            put_cookie(&mut response, &removal);
+            response
+        }
     }
-    state.to_screen(workspace, &removal)
 }
 
 impl FacadeState {
+    /// Remembers that a session ended before its time: with its workspace, the operator's apart from all.
+    async fn end_session(&self, claims: &Claims, workspace: &WorkspaceId, is_operators: bool) -> Result<(), Problem> {
+        // Sessions of older programs have no id.
+        let Some(id) = claims.jti.clone() else { return Ok(()) };
+        let until = Time::from_unix_ms(claims.exp.saturating_mul(1_000));
+        if is_operators {
+            return self.reader.end_operator_session(&id, until).await;
+        }
+        let began = Time::from_unix_ms(claims.iat.saturating_mul(1_000));
+        let ended = Action::EndSession(EndedBefore { id, began, until });
+        self.submit(workspace, &claims.sub, ended).await.map(drop)
+    }
+
     async fn begin(
         self: &Arc<Self>,
         request: Request,

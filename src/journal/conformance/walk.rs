@@ -1,10 +1,13 @@
 //! The walk over all workspaces, and the keys that are noted.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::story::Story;
 use super::{SHARDS, Subject, batch, hold, soon};
+use crate::journal::port::OPERATOR_SESSIONS_ENDED_MAX;
 use crate::message::WorkspaceId;
+use crate::workspace::time::Time;
 
 pub(crate) async fn every_workspace_comes_once_and_strangers_do_not(subject: &mut impl Subject) {
     let journal = subject.journal();
@@ -46,4 +49,28 @@ pub(crate) async fn keys_are_noted_until_they_are_noted_no_more(subject: &mut im
     soon(journal.note_sealing_key("k1", false)).await.unwrap();
     soon(journal.note_sealing_key("k9", false)).await.unwrap();
     assert_eq!(noted().await, BTreeSet::from(["2027.key_-x".to_owned()]));
+}
+
+pub(crate) async fn a_session_of_the_operator_that_ended_is_remembered_as_long_as_it_would_have_lasted(
+    subject: &mut impl Subject,
+) {
+    let now = crate::app::now();
+    let later = now.plus(Duration::from_secs(3_600));
+    let journal = subject.journal();
+    let ended = async |id: &str| soon(journal.has_operator_session_ended(id)).await.unwrap();
+    assert!(!ended("s-1").await);
+    soon(journal.end_operator_session("s-1", later)).await.unwrap();
+    soon(journal.end_operator_session("s-1", later)).await.unwrap();
+    soon(journal.end_operator_session("s-2", Time::from_unix_ms(now.unix_ms() - 1))).await.unwrap();
+    assert!(ended("s-1").await && !ended("s-3").await);
+    // The one that would be over is forgotten for it.
+    soon(journal.end_operator_session("s-3", later)).await.unwrap();
+    assert!(ended("s-1").await && !ended("s-2").await && ended("s-3").await);
+    for n in 2..OPERATOR_SESSIONS_ENDED_MAX {
+        soon(journal.end_operator_session(&format!("more-{n}"), later)).await.unwrap();
+    }
+    let refused = soon(journal.end_operator_session("one-more", later)).await.unwrap_err();
+    assert!(refused.to_string().contains("a new admin token ends all"), "{refused}");
+    soon(journal.end_operator_session("s-3", later)).await.unwrap();
+    assert!(ended("s-1").await && !ended("one-more").await);
 }

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use redb::{Database, ReadableDatabase as _};
+use redb::ReadableDatabase as _;
 use tokio::sync::{SetOnce, oneshot, watch};
 use tokio::time::Instant;
 
+use super::contained::{OpenFile, contained};
 use super::lease::Leases;
 use super::tables::EVENTS;
 use super::transaction::{StorageResult, Transaction};
 use crate::journal::port::{
-    AcquireError, Batch, Bookmark, Holder, OwedMail, PublishError, RequeueError, ShardConnectionError, ShardRequest,
-    ShardResponse, StoreError, SubmitError,
+    AcquireError, Batch, Bookmark, Holder, LoadError, OwedMail, PublishError, RequeueError, ShardConnectionError,
+    ShardRequest, ShardResponse, StoreError, SubmitError,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
@@ -56,6 +57,11 @@ pub(super) enum Job {
         seals: bool,
         reply: Reply<(), StoreError>,
     },
+    EndSession {
+        id: String,
+        until_ms: u64,
+        reply: Reply<(), StoreError>,
+    },
     Acquire {
         shard: u16,
         holder: Holder,
@@ -82,7 +88,11 @@ impl Job {
             Self::Shard { request: ShardRequest::Commit { batch, .. }, .. } => {
                 batch.steps.iter().map(|step| step.bytes()).sum()
             }
-            Self::Discard { .. } | Self::Acquire { .. } | Self::NoteSealingKey { .. } | Self::Shard { .. } => 0,
+            Self::Discard { .. }
+            | Self::Acquire { .. }
+            | Self::NoteSealingKey { .. }
+            | Self::EndSession { .. }
+            | Self::Shard { .. } => 0,
         }
     }
 }
@@ -93,7 +103,7 @@ type Deferred = Box<dyn FnOnce() + Send>;
 /// The one writer. After an error of the file it is dropped: what is on disk is known only after the
 /// file was opened again.
 pub(super) struct Engine {
-    db: Arc<Database>,
+    db: Arc<OpenFile>,
     clock: Clock,
     signals: Arc<Signals>,
     leases: Leases,
@@ -103,7 +113,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(db: Arc<Database>, shards: u16, clock: Clock, signals: Arc<Signals>) -> StorageResult<Self> {
+    pub(super) fn new(db: Arc<OpenFile>, shards: u16, clock: Clock, signals: Arc<Signals>) -> StorageResult<Self> {
         let events = db.begin_read()?.open_table(EVENTS)?;
         let next_event = redb::ReadableTable::last(&events)?.map_or(0, |(number, _)| number.value() + 1);
         Ok(Self { db, clock, signals, leases: Leases::new(shards), waiting: HashMap::new(), next_event })
@@ -169,6 +179,10 @@ impl Engine {
                 tables.note_sealing_key(&id, seals)?;
                 Ok(answered(reply, Ok(())))
             }
+            Job::EndSession { id, until_ms, reply } => {
+                let stored = tables.end_session(&id, until_ms)?;
+                Ok(answered(reply, stored.then_some(()).ok_or_else(StoreError::too_many_sessions_ended)))
+            }
             Job::Acquire { shard, holder, now, reply } => {
                 let acquired = match self.leases.acquire(shard, &holder, now) {
                     Ok(nonce) => Ok((nonce, tables.outbox(shard)?, tables.bookmark(shard)?)),
@@ -206,7 +220,7 @@ impl Engine {
                 }));
             }
             ShardRequest::Load(workspace) => {
-                let loaded = tables.load(&workspace)?.map(Box::new);
+                let loaded = of_workspace(&workspace, || tables.load(&workspace))?.map(Box::new);
                 ShardResponse::Loaded(workspace, loaded)
             }
             ShardRequest::Salvage(workspace) => {
@@ -214,7 +228,7 @@ impl Engine {
                 ShardResponse::Salvaged(workspace, salvage)
             }
             ShardRequest::Newest { workspace, command } => {
-                let newest = tables.newest(&workspace)?;
+                let newest = of_workspace(&workspace, || tables.newest(&workspace))?;
                 ShardResponse::Newest { workspace, command, newest }
             }
             ShardRequest::CatchUp { from, to, count } => {
@@ -238,6 +252,17 @@ impl Engine {
             waiting.extend(answers.filter_map(|(id, answer)| Some((self.waiting.remove(&(shard, id))?, answer))));
         }
         waiting
+    }
+}
+
+/// What is read of a workspace. That it stands on a damaged page is this workspace's trouble, as that it contradicts itself.
+fn of_workspace<T>(
+    workspace: &WorkspaceId,
+    read: impl FnOnce() -> StorageResult<Result<T, LoadError>>,
+) -> StorageResult<Result<T, LoadError>> {
+    match contained(read) {
+        Err(redb::Error::Corrupted(detail)) => Ok(Err(LoadError::Corrupt { workspace: workspace.clone(), detail })),
+        read => read,
     }
 }
 

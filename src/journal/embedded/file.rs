@@ -7,6 +7,7 @@ use redb::{
     TableHandle as _,
 };
 
+use super::contained::{OpenFile, contained};
 use super::tables::{
     EVENTS, FORMAT, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Record, SKIPPED, TOPS, WORKSPACES,
 };
@@ -14,7 +15,7 @@ use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
 use crate::journal::codec;
 
 /// Memory for pages of the file. The input and the tails of busy workspaces fit; the rest is read again.
-const CACHE_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const CACHE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why the file was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,7 @@ pub enum JournalFileError {
 fn mend(error: &DatabaseError) -> &'static str {
     use std::io::ErrorKind::{
         InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+        UnexpectedEof,
     };
     match error {
         DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
@@ -77,7 +79,7 @@ fn mend(error: &DatabaseError) -> &'static str {
             PermissionDenied => "this user may not read and write it; run as the user that owns it",
             ReadOnlyFilesystem => "its file system takes no writes; mount it writable, or choose another",
             StorageFull => "its disk is full; free some space",
-            InvalidData => DAMAGED,
+            InvalidData | UnexpectedEof => DAMAGED,
             _ => "the cause says why",
         },
         DatabaseError::UpgradeRequired(_) => "another version of the program wrote it; start that one",
@@ -87,13 +89,29 @@ fn mend(error: &DatabaseError) -> &'static str {
 
 fn mend_storage(error: &redb::Error) -> &'static str {
     match error {
-        redb::Error::Io(_) => "check its disk; the cause says why",
+        redb::Error::Io(_) if !is_damage(error) => "check its disk; the cause says why",
         _ => DAMAGED,
     }
 }
 
-const DAMAGED: &str = "the file is damaged or no journal; it is left as it is. Put a copy of it in its place, or start \
-    with another file";
+/// Whether the file holds something else than was written, or less.
+pub(super) fn is_damage(error: &redb::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        redb::Error::Corrupted(_) => true,
+        redb::Error::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+        _ => false,
+    }
+}
+
+const DAMAGED: &str = "the file is damaged or no journal; it is left as it is. `outbound repair --file FILE` takes what \
+    can be read of it into a new one; or put a copy of it in its place, or start with another file";
+
+/// Why nothing is read or written any more, and what helps.
+pub(super) fn why_it_failed(error: &redb::Error) -> String {
+    let mend = if is_damage(error) { DAMAGED } else { "mend the cause and start again" };
+    format!("the journal's file failed: {error}; {mend}")
+}
 
 impl<E: Into<redb::Error>> From<E> for JournalFileError {
     fn from(error: E) -> Self {
@@ -102,14 +120,13 @@ impl<E: Into<redb::Error>> From<E> for JournalFileError {
 }
 
 /// Opens or makes the file. Answers with the number of shards.
-pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(Database, u16), JournalFileError> {
+pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFileError> {
     make_private(path);
-    let db = builder().create(path).map_err(|source| match source {
+    let db = contained(|| builder().create(path)).map_err(|source| match source {
         DatabaseError::DatabaseAlreadyOpen => JournalFileError::InUse { path: path.into() },
         source => JournalFileError::File { path: path.into(), source },
     })?;
-    let shards = prepare(&db, shards)?;
-    Ok((db, shards))
+    prepared(db, shards)
 }
 
 /// Makes the file readable by its owner only: it holds messages and signing secrets. What goes wrong
@@ -120,9 +137,21 @@ fn make_private(path: &Path) {
 }
 
 /// The same on any storage.
-pub(super) fn on(backend: impl StorageBackend, shards: Option<u16>) -> Result<(Database, u16), JournalFileError> {
-    let db = builder().create_with_backend(backend).map_err(redb::Error::from)?;
-    let shards = prepare(&db, shards)?;
+pub(super) fn on(backend: impl StorageBackend, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFileError> {
+    let db = contained(|| builder().create_with_backend(backend)).map_err(redb::Error::from)?;
+    prepared(db, shards)
+}
+
+/// Whether all of the file is as it was written. Reads all of it.
+pub(super) fn is_whole(path: &Path) -> bool {
+    let mut builder = builder();
+    builder.set_check_integrity_on_open(true);
+    contained(|| builder.open(path)).map(OpenFile::new).is_ok()
+}
+
+fn prepared(db: Database, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFileError> {
+    let db = OpenFile::new(db);
+    let shards = contained(|| Ok::<_, redb::Error>(prepare(&db, shards)))??;
     Ok((db, shards))
 }
 
@@ -168,14 +197,14 @@ fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, JournalFileError> {
 }
 
 /// Lists the workspaces of a file that an earlier version made.
-fn list_all(db: &Database) -> Result<(), JournalFileError> {
+pub(super) fn list_all(db: &Database) -> Result<(), JournalFileError> {
     let txn = db.begin_write()?;
     {
         let (mut listed, mut by_status) = (txn.open_table(LISTED)?, txn.open_table(LISTED_BY_STATUS)?);
         for item in txn.open_table(WORKSPACES)?.iter()? {
             let (workspace, record) = item?;
-            let snapshot = Record::decode(record.value())?.snapshot;
             // What cannot be read is found when it is loaded.
+            let snapshot = Record::decode(record.value()).ok().and_then(|record| record.snapshot);
             let state = snapshot.and_then(|snapshot| codec::decode_snapshot(&snapshot).ok());
             if let Some(state) = state.filter(|state| state.forgotten == 0 || state.forgotten < state.seq) {
                 listed.insert(workspace.value(), state.status().as_str())?;

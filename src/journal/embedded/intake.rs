@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use redb::{ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{ReadTransaction, ReadableTableMetadata as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -35,7 +35,10 @@ impl EmbeddedIntake {
     fn read(&self, request: &Poll) -> Result<Polled, StoreError> {
         let store = self.store.upgrade().ok_or_else(|| self.closed())?;
         store.check()?;
-        read(&store, &self.names, request).map_err(|error| store::failed("reading new entries", error))
+        store.reading(|txn| read(txn, &self.names, request)).map_err(|error| {
+            store.fail_if_damaged(&error);
+            store::failed("reading new entries", error)
+        })
     }
 
     fn closed(&self) -> StoreError {
@@ -67,8 +70,7 @@ impl ShardIntake for EmbeddedIntake {
     }
 }
 
-fn read(store: &EmbeddedStore, names: &Names, request: &Poll) -> StorageResult<Polled> {
-    let txn = store.db().begin_read()?;
+fn read(txn: &ReadTransaction, names: &Names, request: &Poll) -> StorageResult<Polled> {
     let messages = txn.open_table(names.messages())?;
     let mut polled = Polled::default();
     if let Some((after, count)) = request.messages {

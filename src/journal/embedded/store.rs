@@ -4,16 +4,17 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTableMetadata as _};
+use redb::{ReadTransaction, ReadableDatabase as _, ReadableTableMetadata as _};
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
 
+use super::contained::{OpenFile, contained};
 use super::engine::{Engine, Failure, Job, Signals, reason};
-use super::file::JournalFileError;
+use super::file::{JournalFileError, is_damage, why_it_failed};
 use super::tables::{self, EVENTS, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, Record, WORKSPACES, entries_in};
 use super::transaction::StorageResult;
 use super::writer::Writer;
 use crate::journal::port::{
-    ListQuery, ListedWorkspace, Owed, RawEntry, StoreError, StoreTrouble, StoredEvent, WalkPage,
+    ListQuery, ListedWorkspace, LoadError, Owed, RawEntry, ReadError, StoreError, StoreTrouble, StoredEvent, WalkPage,
 };
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
@@ -27,25 +28,25 @@ const WALK_PAGE: usize = 256;
 pub(super) struct EmbeddedStore {
     // Declared first, so dropped first: the writer ends before the file is closed.
     writer: Writer,
-    db: Arc<Database>,
+    db: Arc<OpenFile>,
     signals: Arc<Signals>,
     failure: Failure,
     appending: Semaphore,
 }
 
 impl EmbeddedStore {
-    pub(super) fn on_thread(db: Database, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
+    pub(super) fn on_thread(db: OpenFile, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
         Self::new(db, shards, clock, |engine, failure| {
             Writer::on_thread(engine, failure).map_err(|error| redb::Error::Io(error).into())
         })
     }
 
-    pub(super) fn in_call(db: Database, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
+    pub(super) fn in_call(db: OpenFile, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
         Self::new(db, shards, clock, |engine, _| Ok(Writer::in_call(engine)))
     }
 
     fn new(
-        db: Database,
+        db: OpenFile,
         shards: u16,
         clock: Clock,
         writer: impl FnOnce(Engine, Failure) -> Result<Writer, JournalFileError>,
@@ -53,14 +54,19 @@ impl EmbeddedStore {
         let db = Arc::new(db);
         let signals = Signals::new(shards);
         let failure = Arc::new(SetOnce::new());
-        let engine =
-            Engine::new(Arc::clone(&db), shards, clock, Arc::clone(&signals)).map_err(JournalFileError::Storage)?;
+        let engine = contained(|| Engine::new(Arc::clone(&db), shards, clock, Arc::clone(&signals)));
+        let engine = engine.map_err(JournalFileError::Storage)?;
         let writer = writer(engine, Arc::clone(&failure))?;
         Ok(Arc::new(Self { writer, db, signals, failure, appending: Semaphore::new(APPENDING_MAX) }))
     }
 
     pub(super) fn shards(&self) -> u16 {
         self.signals.shards()
+    }
+
+    /// Whether calls run on the caller's thread, where time may be a test's.
+    pub(super) fn is_in_call(&self) -> bool {
+        matches!(self.writer, Writer::InCall(_))
     }
 
     /// Takes the next place in the order of all calls.
@@ -83,7 +89,14 @@ impl EmbeddedStore {
         self.signals.rejected_deleted.load(Ordering::Relaxed)
     }
 
-    pub(super) fn db(&self) -> &Database {
+    /// Reads as of the last durable transaction.
+    pub(super) fn reading<T>(&self, read: impl FnOnce(&ReadTransaction) -> StorageResult<T>) -> StorageResult<T> {
+        contained(|| read(&self.db.begin_read()?))
+    }
+
+    /// The file itself.
+    #[cfg(test)]
+    pub(super) fn db(&self) -> &OpenFile {
         &self.db
     }
 
@@ -93,132 +106,161 @@ impl EmbeddedStore {
 
     /// A workspace as of the last durable transaction.
     pub(super) fn stored(&self, workspace: &WorkspaceId) -> StorageResult<Stored> {
-        let txn = self.db.begin_read()?;
-        Ok(record(&txn, workspace)?.stored(&txn.open_table(EVENTS)?, 0)?)
+        self.reading(|txn| Ok(record(txn, workspace)?.stored(&txn.open_table(EVENTS)?, 0)?))
     }
 
     /// A workspace without its attempts, as of the last durable transaction.
     pub(super) fn snapshot(&self, workspace: &WorkspaceId) -> StorageResult<Stored> {
-        let record = record(&self.db.begin_read()?, workspace)?;
-        Ok(Stored { snapshot: record.snapshot, attempts: Vec::new(), top: record.top })
+        self.reading(|txn| {
+            let record = record(txn, workspace)?;
+            Ok(Stored { snapshot: record.snapshot, attempts: Vec::new(), top: record.top })
+        })
     }
 
     /// A workspace's events that are no attempts, as of the last durable transaction.
     pub(super) fn history(&self, workspace: &WorkspaceId) -> StorageResult<Vec<StoredEvent>> {
-        let txn = self.db.begin_read()?;
-        let places = txn.open_table(HISTORIES)?.get(workspace.as_str())?;
-        let places = places.map(|bytes| tables::decode_places(bytes.value())).transpose()?.unwrap_or_default();
-        Ok(tables::events_at(&txn.open_table(EVENTS)?, &places, 0)?)
+        self.reading(|txn| {
+            let places = txn.open_table(HISTORIES)?.get(workspace.as_str())?;
+            let places = places.map(|bytes| tables::decode_places(bytes.value())).transpose()?.unwrap_or_default();
+            Ok(tables::events_at(&txn.open_table(EVENTS)?, &places, 0)?)
+        })
     }
 
     /// Workspaces in order, as of the last durable transaction.
     pub(super) fn workspaces(&self, query: &ListQuery) -> StorageResult<Vec<ListedWorkspace>> {
-        let txn = self.db.begin_read()?;
-        let from = match &query.after {
-            Some(after) if after.as_str() >= query.prefix.as_str() => Bound::Excluded(after.as_str()),
-            _ => Bound::Included(query.prefix.as_str()),
-        };
-        let mut ids: Vec<String> = Vec::new();
-        match query.status {
-            None => {
-                let listed = txn.open_table(LISTED)?;
-                for item in listed.range::<&str>((from, Bound::Unbounded))?.take(query.count) {
-                    ids.push(item?.0.value().to_owned());
-                }
-            }
-            Some(status) => {
-                let status = status.as_str();
-                let listed = txn.open_table(LISTED_BY_STATUS)?;
-                for item in listed.range((from.map(|id| (status, id)), Bound::Unbounded))?.take(query.count) {
-                    let (key, _) = item?;
-                    let (of, id) = key.value();
-                    if of != status {
-                        break;
-                    }
-                    ids.push(id.to_owned());
-                }
-            }
-        }
-        let events = txn.open_table(EVENTS)?;
-        let ids = ids.iter().take_while(|id| id.starts_with(&query.prefix)).filter_map(|id| id.parse().ok());
-        ids.map(|workspace: WorkspaceId| {
-            let record = record(&txn, &workspace)?;
-            let newest = record.attempts.len().saturating_sub(1);
-            let state = match replay::glance(&workspace, &record.stored(&events, newest)?) {
-                Ok(None) => replay::load(&workspace, &record.stored(&events, 0)?).ok().map(|loaded| loaded.state),
-                glanced => glanced.ok().flatten(),
+        self.reading(|txn| {
+            let from = match &query.after {
+                Some(after) if after.as_str() >= query.prefix.as_str() => Bound::Excluded(after.as_str()),
+                _ => Bound::Included(query.prefix.as_str()),
             };
-            Ok(ListedWorkspace { workspace, state })
+            let mut ids: Vec<String> = Vec::new();
+            match query.status {
+                None => {
+                    let listed = txn.open_table(LISTED)?;
+                    for item in listed.range::<&str>((from, Bound::Unbounded))?.take(query.count) {
+                        ids.push(item?.0.value().to_owned());
+                    }
+                }
+                Some(status) => {
+                    let status = status.as_str();
+                    let listed = txn.open_table(LISTED_BY_STATUS)?;
+                    for item in listed.range((from.map(|id| (status, id)), Bound::Unbounded))?.take(query.count) {
+                        let (key, _) = item?;
+                        let (of, id) = key.value();
+                        if of != status {
+                            break;
+                        }
+                        ids.push(id.to_owned());
+                    }
+                }
+            }
+            let events = txn.open_table(EVENTS)?;
+            let ids = ids.iter().take_while(|id| id.starts_with(&query.prefix)).filter_map(|id| id.parse().ok());
+            let state = |workspace: &WorkspaceId| {
+                let record = record(txn, workspace)?;
+                let newest = record.attempts.len().saturating_sub(1);
+                Ok(match replay::glance(workspace, &record.stored(&events, newest)?) {
+                    Ok(None) => replay::load(workspace, &record.stored(&events, 0)?).ok().map(|loaded| loaded.state),
+                    glanced => glanced.ok().flatten(),
+                })
+            };
+            ids.map(|workspace: WorkspaceId| match contained(|| state(&workspace)) {
+                // One that cannot be read is listed without what is not known of it.
+                Err(redb::Error::Corrupted(_)) => Ok(ListedWorkspace { workspace, state: None }),
+                state => Ok(ListedWorkspace { workspace, state: state? }),
+            })
+            .collect()
         })
-        .collect()
     }
 
     /// Workspaces after `place`, as of the last durable transaction.
     pub(super) fn walk(&self, place: Option<&str>) -> StorageResult<WalkPage> {
-        let table = self.db.begin_read()?.open_table(WORKSPACES)?;
-        let after = place.map_or(Bound::Unbounded, Bound::Excluded);
-        let mut page = WalkPage::default();
-        for item in table.range::<&str>((after, Bound::Unbounded))?.take(WALK_PAGE) {
-            let (workspace, _) = item?;
-            // A key that is no id is nobody's.
-            page.workspaces.extend(workspace.value().parse::<WorkspaceId>());
-            page.next = Some(workspace.value().to_owned());
-        }
-        Ok(page)
+        self.reading(|txn| {
+            let table = txn.open_table(WORKSPACES)?;
+            let after = place.map_or(Bound::Unbounded, Bound::Excluded);
+            let mut page = WalkPage::default();
+            for item in table.range::<&str>((after, Bound::Unbounded))?.take(WALK_PAGE) {
+                let (workspace, _) = item?;
+                // A key that is no id is nobody's.
+                page.workspaces.extend(workspace.value().parse::<WorkspaceId>());
+                page.next = Some(workspace.value().to_owned());
+            }
+            Ok(page)
+        })
     }
 
     /// The keys that are noted as sealing something.
     pub(super) fn sealing_keys(&self) -> StorageResult<Vec<String>> {
-        let meta = self.db.begin_read()?.open_table(META)?;
-        let mut ids = Vec::new();
-        for item in meta.range(tables::SEALING_KEY..)? {
-            let (name, _) = item?;
-            let Some(id) = name.value().strip_prefix(tables::SEALING_KEY) else { break };
-            ids.push(id.to_owned());
-        }
-        Ok(ids)
+        self.reading(|txn| {
+            let meta = txn.open_table(META)?;
+            let mut ids = Vec::new();
+            for item in meta.range(tables::SEALING_KEY..)? {
+                let (name, _) = item?;
+                let Some(id) = name.value().strip_prefix(tables::SEALING_KEY) else { break };
+                ids.push(id.to_owned());
+            }
+            Ok(ids)
+        })
+    }
+
+    /// Whether a session of the operator is noted as ended.
+    pub(super) fn has_session_ended(&self, id: &str) -> StorageResult<bool> {
+        self.reading(|txn| Ok(txn.open_table(META)?.get(tables::ended_session(id).as_str())?.is_some()))
     }
 
     /// Rejected entries as of the last durable transaction.
     pub(super) fn rejected(&self, shard: u16, from: EntryId, count: usize) -> StorageResult<Vec<RawEntry>> {
-        let table = self.db.begin_read()?.open_table(Names::of(shard).rejected())?;
-        let first = from.ms.saturating_add(u64::from(from.n > 0));
-        let mut entries = Vec::new();
-        for item in table.range(first..)?.take(count) {
-            let (number, fields) = item?;
-            entries.push(tables::decode_entry(tables::rejected_id(number.value()), fields.value())?);
-        }
-        Ok(entries)
+        self.reading(|txn| {
+            let table = txn.open_table(Names::of(shard).rejected())?;
+            let first = from.ms.saturating_add(u64::from(from.n > 0));
+            let mut entries = Vec::new();
+            for item in table.range(first..)?.take(count) {
+                let (number, fields) = item?;
+                entries.push(tables::decoded_or_unreadable(tables::rejected_id(number.value()), fields.value()));
+            }
+            Ok(entries)
+        })
     }
 
     /// How many each shard has.
     pub(super) fn rejected_counts(&self) -> StorageResult<Vec<u64>> {
-        let txn = self.db.begin_read()?;
-        (0..self.shards()).map(|shard| Ok(txn.open_table(Names::of(shard).rejected())?.len()?)).collect()
+        self.reading(|txn| {
+            (0..self.shards()).map(|shard| Ok(txn.open_table(Names::of(shard).rejected())?.len()?)).collect()
+        })
     }
 
     /// What each shard owes.
     pub(super) fn owed(&self) -> StorageResult<Vec<Owed>> {
-        let txn = self.db.begin_read()?;
-        let of_shard = |shard| {
-            let messages = txn.open_table(Names::of(shard).messages())?;
-            let oldest = entries_in(&messages, .., 1)?.pop();
-            Ok(Owed { messages: messages.len()?, oldest: oldest.map(|entry| entry.id) })
-        };
-        (0..self.shards()).map(of_shard).collect()
+        self.reading(|txn| {
+            let of_shard = |shard| {
+                let messages = txn.open_table(Names::of(shard).messages())?;
+                let oldest = entries_in(&messages, .., 1)?.pop();
+                Ok(Owed { messages: messages.len()?, oldest: oldest.map(|entry| entry.id) })
+            };
+            (0..self.shards()).map(of_shard).collect()
+        })
     }
 
     /// How many bytes they take.
     pub(super) fn rejected_bytes(&self) -> StorageResult<Vec<u64>> {
-        let txn = self.db.begin_read()?;
-        let meta = txn.open_table(META)?;
-        let bytes = |shard| Ok(meta.get(Names::of(shard).rejected_bytes())?.map_or(0, |bytes| bytes.value()));
-        (0..self.shards()).map(bytes).collect()
+        self.reading(|txn| {
+            let meta = txn.open_table(META)?;
+            let bytes = |shard| Ok(meta.get(Names::of(shard).rejected_bytes())?.map_or(0, |bytes| bytes.value()));
+            (0..self.shards()).map(bytes).collect()
+        })
     }
 
     /// Whether the journal works.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         if self.failure.get().is_some() { Err(self.gone("asking the journal")) } else { Ok(()) }
+    }
+
+    /// Ends the journal when what cannot be read is no workspace's alone, such as the entries of a shard: it can only be
+    /// opened again, whole or repaired.
+    pub(super) fn fail_if_damaged(&self, error: &redb::Error) {
+        if is_damage(error) {
+            self.failure.set(why_it_failed(error)).ok();
+        }
     }
 
     /// What a call learns that got no answer.
@@ -231,6 +273,14 @@ impl EmbeddedStore {
 fn record(txn: &ReadTransaction, workspace: &WorkspaceId) -> StorageResult<Record> {
     let record = txn.open_table(WORKSPACES)?.get(workspace.as_str())?.map(|bytes| Record::decode(bytes.value()));
     Ok(record.transpose()?.unwrap_or_default())
+}
+
+/// A workspace could not be read: on a damaged page that is this workspace's trouble.
+pub(super) fn unreadable(workspace: &WorkspaceId, doing: &str, error: redb::Error) -> ReadError {
+    match error {
+        redb::Error::Corrupted(detail) => LoadError::Corrupt { workspace: workspace.clone(), detail }.into(),
+        error => failed(doing, error).into(),
+    }
 }
 
 /// The file could not be read.

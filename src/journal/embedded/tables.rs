@@ -18,8 +18,8 @@ use crate::message::EntryId;
 /// The version of everything below, with the newest format of the events in it. One process has the file, so an older one
 /// is raised when it is opened.
 pub(super) const FORMAT: u64 = codec::FORMAT as u64;
-/// `format` and `shards`, by shard the number that its next rejected entry gets and how many bytes they take, and
-/// [`sealing_key`] of the keys that seal something.
+/// `format` and `shards`, by shard the number that its next rejected entry gets and how many bytes they take,
+/// [`sealing_key`] of the keys that seal something, and [`ended_session`] of the operator's sessions that ended.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Event number over all workspaces → the event's JSON.
 pub(super) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
@@ -50,6 +50,15 @@ pub(super) type RejectedEntries<'a> = TableDefinition<'a, u64, &'static [u8]>;
 
 /// What the names of [`sealing_key`] begin with. No table of a shard is called so.
 pub(super) const SEALING_KEY: &str = "sealing-key/";
+
+/// What the names begin with in [`META`] of the operator's sessions that ended before their time, each with when it would
+/// have ended by itself, in milliseconds.
+pub(super) const ENDED_SESSION: &str = "ended-session/";
+
+/// The name in [`META`] of a session that ended.
+pub(super) fn ended_session(id: &str) -> String {
+    format!("{ENDED_SESSION}{id}")
+}
 
 /// The name in [`META`] by which a key is noted that seals something.
 pub(super) fn sealing_key(id: &str) -> String {
@@ -110,7 +119,7 @@ pub(super) fn rejected_id(number: u64) -> Id {
 pub(super) type Places = VecDeque<(u64, u64)>;
 
 /// What is kept of a workspace beside its events.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Record {
     /// The greatest seq ever.
     pub(super) top: u64,
@@ -215,7 +224,18 @@ pub(super) fn encode_fields<'a>(fields: impl IntoIterator<Item = (&'a [u8], &'a 
     out
 }
 
+/// What an entry that cannot be read is shown with: it is no message, so it is set aside as it is.
+const UNREADABLE: &[u8] = b"unreadable";
+
 /// One entry as it is stored.
+pub(super) fn decoded_or_unreadable(key: Id, value: &[u8]) -> RawEntry {
+    decode_entry(key, value).unwrap_or_else(|_| RawEntry {
+        id: entry(key),
+        fields: vec![(Bytes::from_static(UNREADABLE), Bytes::copy_from_slice(value))],
+    })
+}
+
+/// The same, where it can be read.
 pub(super) fn decode_entry(key: Id, value: &[u8]) -> Result<RawEntry, StorageError> {
     let mut parts = Bytes::from(BytesMut::from(value));
     let mut part = || {
@@ -240,7 +260,7 @@ pub(super) fn entries_in(
     let mut entries = Vec::new();
     for item in table.range(range)?.take(count) {
         let (key, value) = item?;
-        entries.push(decode_entry(key.value(), value.value())?);
+        entries.push(decoded_or_unreadable(key.value(), value.value()));
     }
     Ok(entries)
 }

@@ -16,6 +16,7 @@ use crate::journal::port::Journal;
 use crate::message::WorkspaceId;
 
 mod crash;
+mod damaged;
 mod disk;
 mod faults;
 mod opening;

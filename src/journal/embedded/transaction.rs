@@ -1,24 +1,25 @@
 //! What calls do to the tables, within one transaction. Reads see the writes made before them.
 
+mod noted;
 mod rejected;
+mod salvage;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use bytes::Bytes;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
+use super::contained::contained;
 use super::tables::{
-    self, BOOKMARKS, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Places, Record, SKIPPED,
-    TOPS, WORKSPACES, entry, id,
+    self, BOOKMARKS, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, Names, OUTBOX, Record, SKIPPED, TOPS, WORKSPACES,
+    entry, id,
 };
 use crate::journal::codec;
 use crate::journal::port::{
     ATTEMPTS_RETAINED, Batch, Bookmark, COMMANDS_WAITING_MAX, HISTORY_RETAINED, LoadError, Loaded, Newest, OwedMail,
-    RawEntry, Salvage, Step, StoredEvent,
+    RawEntry, Step, StoredEvent,
 };
-use crate::journal::replay::{self, Stored};
-use crate::journal::salvage::{self, Remains};
+use crate::journal::replay;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::configuration::WebhookStatus;
 
@@ -108,19 +109,6 @@ impl<'t> Transaction<'t> {
         tables.commands.insert(id, tables::encode_fields(fields.iter().copied()).as_slice())?;
         self.changed = true;
         Ok(Some(entry(id)))
-    }
-
-    /// Notes a key as sealing something, or notes it no more.
-    pub(super) fn note_sealing_key(&mut self, id: &str, seals: bool) -> StorageResult<()> {
-        let mut meta = self.txn.open_table(META)?;
-        let name = tables::sealing_key(id);
-        if seals {
-            meta.insert(name.as_str(), 1)?;
-        } else {
-            meta.remove(name.as_str())?;
-        }
-        self.changed = true;
-        Ok(())
     }
 
     /// Mails that are owed in the shard. One that cannot be read is left where it is and logged.
@@ -250,12 +238,13 @@ impl<'t> Transaction<'t> {
 
     /// Takes everything out that is kept of the workspace, but for its seq and its snapshot.
     fn forget(&mut self, shard: u16, workspace: &WorkspaceId) -> StorageResult<()> {
-        let (record, dirty) = self.records.get(workspace)?;
+        let (record, dirty) = self.records.get_or_lost(workspace)?;
         *dirty = true;
         record.snapshot = None;
         let attempts = std::mem::take(&mut record.attempts);
-        let history = self.histories.remove(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
-        for (_, number) in attempts.into_iter().chain(history.transpose()?.unwrap_or_default()) {
+        let history = self.histories.remove(workspace.as_str())?;
+        let history = history.and_then(|bytes| tables::decode_places(bytes.value()).ok()).unwrap_or_default();
+        for (_, number) in attempts.into_iter().chain(history) {
             self.events.remove(number)?;
         }
         self.list(workspace, None)?;
@@ -280,14 +269,18 @@ impl<'t> Transaction<'t> {
 
     fn append_history(&mut self, workspace: &WorkspaceId, new: Vec<(u64, u64)>) -> StorageResult<()> {
         let stored = self.histories.get(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
-        let mut places = stored.transpose()?.unwrap_or_else(Places::new);
+        let mut places = stored.transpose().unwrap_or_else(|error| {
+            tracing::error!(%workspace, %error, "a workspace's history cannot be read; it begins anew");
+            None
+        });
+        let places = places.get_or_insert_default();
         places.extend(new);
         while places.len() > HISTORY_RETAINED
             && let Some((_, oldest)) = places.pop_front()
         {
             self.events.remove(oldest)?;
         }
-        self.histories.insert(workspace.as_str(), tables::encode_places(&places).as_slice())?;
+        self.histories.insert(workspace.as_str(), tables::encode_places(places).as_slice())?;
         Ok(())
     }
 
@@ -315,16 +308,6 @@ impl<'t> Transaction<'t> {
         let from = record.attempts.partition_point(|(attempt, _)| *attempt <= seq);
         let stored = record.stored(&self.events, from)?;
         Ok(replay::load(workspace, &stored))
-    }
-
-    /// What can still be read of a workspace.
-    pub(super) fn salvage(&mut self, workspace: &WorkspaceId) -> StorageResult<Salvage> {
-        let (record, _) = self.records.get(workspace)?;
-        let Stored { snapshot, attempts, top } = record.stored(&self.events, 0)?;
-        let places = self.histories.get(workspace.as_str())?.map(|bytes| tables::decode_places(bytes.value()));
-        let history = tables::events_at(&self.events, &places.transpose()?.unwrap_or_default(), 0)?;
-        let skipped = self.skipped.get(workspace.as_str())?.map(|newest| Bytes::copy_from_slice(newest.value()));
-        Ok(salvage::salvage(Remains { snapshot, attempts, history, unreadable: 0, odd: 0, skipped, top }))
     }
 
     /// A workspace's newest message.
@@ -410,6 +393,14 @@ impl Records<'_> {
                 Ok(unknown.insert((stored.transpose()?.unwrap_or_default(), false)))
             }
         }
+    }
+
+    /// The same, empty where it cannot be read: for whoever writes all of it anew.
+    fn get_or_lost(&mut self, workspace: &WorkspaceId) -> StorageResult<&mut (Record, bool)> {
+        if let Err(redb::Error::Corrupted(_)) = contained(|| self.get(workspace).map(drop)) {
+            self.read.insert(workspace.clone(), (Record::default(), true));
+        }
+        self.get(workspace)
     }
 }
 

@@ -5,7 +5,9 @@ use std::thread::JoinHandle;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::contained::contained;
 use super::engine::{Engine, Failure, Job};
+use super::file::why_it_failed;
 
 /// Calls that wait for the writer at most. Publishers and submitters wait for a place before; the
 /// shard connections of 1,024 shards that keep to their bounds do not come near it.
@@ -87,10 +89,10 @@ fn write(engine: Engine, mut queue: mpsc::Receiver<Job>, failure: &Failure) {
 
 fn run(slot: &mut Option<Engine>, jobs: Vec<Job>, failure: &Failure) {
     let Some(engine) = slot else { return };
-    if let Err(error) = engine.run(jobs) {
+    if let Err(error) = contained(|| engine.run(jobs)) {
         tracing::error!(%error, "the journal's file failed; nothing is written until it is opened again");
         // Set before the engine and its waiting calls are dropped: they ask for it.
-        failure.set(format!("the journal's file failed: {error}; mend the cause and start again")).ok();
+        failure.set(why_it_failed(&error)).ok();
         *slot = None;
     }
 }

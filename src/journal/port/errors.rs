@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::limits::COMMANDS_WAITING_MAX;
+use super::limits::{COMMANDS_WAITING_MAX, OPERATOR_SESSIONS_ENDED_MAX};
 use crate::message::{EntryId, WorkspaceId};
 
 /// The store is away or refused.
@@ -104,6 +104,17 @@ pub enum SubmitError {
     /// The store is away. Whether the command was stored is unknown.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl StoreError {
+    /// No further end of an operator's session is remembered.
+    #[must_use]
+    pub fn too_many_sessions_ended() -> Self {
+        let what = format!(
+            "{OPERATOR_SESSIONS_ENDED_MAX} sessions of the operator were ended within their time; a new admin token ends all"
+        );
+        Self { trouble: StoreTrouble::Refused, what, source: None }
+    }
 }
 
 /// Why a message was not published.

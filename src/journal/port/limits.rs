@@ -28,6 +28,8 @@ const _: () = {
 pub const REJECTED_RETAINED: usize = 10_000;
 /// Bytes of them, as the store counts what they take; beyond it the oldest is deleted, too.
 pub const REJECTED_BYTES_RETAINED: usize = 32 * 1024 * 1024;
+/// Sessions of the operator that ended before their time and are remembered, each until it would have ended by itself.
+pub const OPERATOR_SESSIONS_ENDED_MAX: usize = 1_024;
 /// Commands waiting on a shard at most; more are refused ([`super::SubmitError::TooMany`]).
 pub const COMMANDS_WAITING_MAX: usize = 1_000;
 /// Commands that only take away ([`crate::workspace::command::Action::takes_away`]) and are stored on a full store while

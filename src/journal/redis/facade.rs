@@ -8,9 +8,10 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{ErrorClass, classify, store_error, unexpected};
 use super::inner::RedisInner;
 use super::keys::WorkspaceKey;
-use super::read::{self, AttemptRange};
+use super::read::{self, AttemptRange, WorkspaceReply};
 use super::reply;
 use super::script::Script;
+use crate::journal::aside::aside;
 use crate::journal::port::{
     COMMANDS_WAITING_FULL_MAX, COMMANDS_WAITING_MAX, HISTORY_RETAINED, PublishError, ReadError, Reading, StoredEvent,
     SubmitError, Version,
@@ -95,7 +96,12 @@ impl RedisInner {
     }
 
     pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
-        Ok(replay::read(workspace, &self.read_stored(workspace, AttemptRange::Last).await?)?)
+        let (answered, workspace) = (self.read_reply(workspace, AttemptRange::Last).await?, workspace.clone());
+        let read = aside(move || {
+            let (stored, _) = answered.stored(&workspace)?;
+            replay::read(&workspace, &stored)
+        });
+        Ok(read.await?)
     }
 
     pub(super) async fn read_snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
@@ -108,11 +114,14 @@ impl RedisInner {
     }
 
     async fn read_stored(&self, workspace: &WorkspaceId, attempts: AttemptRange) -> Result<Stored, ReadError> {
+        Ok(self.read_reply(workspace, attempts).await?.stored(workspace)?.0)
+    }
+
+    async fn read_reply(&self, workspace: &WorkspaceId, attempts: AttemptRange) -> Result<WorkspaceReply, ReadError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.connector, &keys, workspace, attempts);
         let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
-        let answered = answer.map_err(|error| store_error("reading a workspace", error))?;
-        Ok(answered.stored(workspace)?.0)
+        answer.map_err(|error| store_error("reading a workspace", error).into())
     }
 
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
@@ -124,7 +133,8 @@ impl RedisInner {
         let mut events: Vec<StoredEvent> =
             newest_first.map_err(|error| store_error("reading a workspace's history", error))?;
         events.reverse();
-        Ok(replay::history(workspace, &events)?)
+        let workspace = workspace.clone();
+        Ok(aside(move || replay::history(&workspace, &events)).await?)
     }
 }
 

@@ -33,6 +33,11 @@ impl Keys {
         format!("{}:meta", self.prefix)
     }
 
+    /// The operator's sessions that ended before their time.
+    pub(super) fn sessions(&self) -> String {
+        format!("{}:sessions", self.prefix)
+    }
+
     /// What each node tells of itself.
     pub(super) fn nodes(&self) -> String {
         format!("{}:nodes", self.prefix)

@@ -181,6 +181,17 @@ impl Journal for Redis {
         noted.map_err(|error| error::store_error("noting which key seals", error))
     }
 
+    async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), StoreError> {
+        let stored = walk::end_session(&self.inner, id, (self.inner.clock)(), until).await;
+        let stored = stored.map_err(|error| error::store_error("remembering that a session ended", error))?;
+        if stored { Ok(()) } else { Err(StoreError::too_many_sessions_ended()) }
+    }
+
+    async fn has_operator_session_ended(&self, id: &str) -> Result<bool, StoreError> {
+        let ended = walk::has_session_ended(&self.inner, id).await;
+        ended.map_err(|error| error::store_error("reading which sessions ended", error))
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         // The nodes of a cluster are many fewer than its shards; one Redis needs one question.
         let questions = if self.inner.connector.is_cluster() { CLUSTER_QUESTIONS_MAX } else { 1 };

@@ -1,4 +1,5 @@
-//! What belongs to no shard alone: which workspaces there are, and which keys seal something.
+//! What belongs to no shard alone: which workspaces there are, which keys seal something, and which sessions of the operator
+//! ended before their time.
 
 use redis::{Cmd, RedisError};
 
@@ -6,9 +7,11 @@ use super::connection::open;
 use super::error::unexpected;
 use super::inner::RedisInner;
 use super::reply;
+use super::script::Script;
 use crate::config::STORE_TIMEOUT;
-use crate::journal::port::WalkPage;
+use crate::journal::port::{OPERATOR_SESSIONS_ENDED_MAX, WalkPage};
 use crate::message::WorkspaceId;
+use crate::workspace::time::Time;
 
 /// Keys that Redis looks at for one page.
 const LOOKED_AT: usize = 1_000;
@@ -57,6 +60,24 @@ pub(super) async fn note_sealing_key(inner: &RedisInner, id: &str, seals: bool) 
     let field = format!("{SEALING_KEY}{id}");
     let noted = if seals { meta(inner, "HSET", &[&field, "1"]).await } else { meta(inner, "HDEL", &[&field]).await };
     reply::number(noted?).map(drop).map_err(|_| unexpected("no number of fields"))
+}
+
+/// Remembers that a session of the operator ended. `false`: as many are remembered already.
+pub(super) async fn end_session(inner: &RedisInner, id: &str, now: Time, until: Time) -> Result<bool, RedisError> {
+    let key = inner.keys.sessions();
+    let mut cmd = inner.connector.script(Script::EndSession, std::slice::from_ref(&key));
+    cmd.arg(now.unix_ms()).arg(OPERATOR_SESSIONS_ENDED_MAX).arg(id).arg(until.unix_ms());
+    let stored = inner.shared.call_repeatable(&key, &cmd).await.and_then(reply::number)?;
+    Ok(stored == 1)
+}
+
+/// Whether a session of the operator ended before its time.
+pub(super) async fn has_session_ended(inner: &RedisInner, id: &str) -> Result<bool, RedisError> {
+    let key = inner.keys.sessions();
+    let mut cmd = redis::cmd("HEXISTS");
+    cmd.arg(&key).arg(id);
+    let found = inner.shared.call_repeatable(&key, &cmd).await.and_then(reply::number)?;
+    Ok(found == 1)
 }
 
 async fn meta(inner: &RedisInner, command: &str, arguments: &[&str]) -> Result<redis::Value, RedisError> {

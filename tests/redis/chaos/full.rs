@@ -19,6 +19,8 @@ async fn a_full_redis_is_emptied_says_what_it_is_and_takes_messages_again_afterw
     let acme = &workspaces[0];
     chaos.save(&workspaces).await;
     chaos.save(&["off", "cleared", "forgotten"].map(str::to_owned)).await;
+    let minted = chaos.api().call(Method::POST, "/v1/workspaces/off/tokens", Some("{}")).await.unwrap();
+    let token = minted.ok();
     chaos.receiver.hold();
     // So that nothing is handed over before Redis is full.
     chaos.service.terminate().await;
@@ -42,7 +44,12 @@ async fn a_full_redis_is_emptied_says_what_it_is_and_takes_messages_again_afterw
     assert_eq!(off["status"], "disabled");
     let cleared = chaos.api().save("cleared", &json!({"url": ""})).await.ok();
     assert_eq!(cleared["status"], "not_configured");
-    for path in ["/v1/workspaces/forgotten", "/v1/workspaces/cleared/tokens"] {
+    for path in [
+        "/v1/workspaces/forgotten",
+        "/v1/workspaces/cleared/tokens",
+        &format!("/v1/workspaces/off/tokens/{}", token["id"].as_str().unwrap()),
+        "/v1/workspaces/off/waiting",
+    ] {
         let reply = chaos.api().call(Method::DELETE, path, None).await.unwrap();
         assert_eq!(reply.status, 204, "{path}: {}", reply.body);
     }

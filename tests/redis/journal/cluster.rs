@@ -251,3 +251,24 @@ async fn nodes_that_announce_nothing_or_what_leads_nowhere_are_reached_or_named(
     announce(&nodes, &[["cluster-preferred-endpoint-type", "ip"]], "127.0.0.1").await;
     works(&journal).await;
 }
+
+/// Not only the one that answers first: each holds shards.
+#[tokio::test]
+async fn every_primary_is_checked_at_the_start() {
+    let nodes = cluster().await;
+    for node in &nodes {
+        for (setting, wrong, right, told) in [
+            ("maxmemory-policy", "allkeys-lru", "noeviction", "allkeys-lru"),
+            ("appendonly", "no", "yes", "keeps nothing"),
+        ] {
+            let () = node.call(&["CONFIG", "SET", "save", ""]);
+            let () = node.call(&["CONFIG", "SET", setting, wrong]);
+            let refused = Redis::connect(&cluster_options(&nodes)).await.map(|_| ()).unwrap_err();
+            let why = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
+            let named = refused.to_string().contains(&node.port().to_string());
+            assert!(named && why.contains(told), "{setting} {wrong}: {refused}: {why}");
+            let () = node.call(&["CONFIG", "SET", setting, right]);
+        }
+    }
+    Redis::connect(&cluster_options(&nodes)).await.unwrap();
+}

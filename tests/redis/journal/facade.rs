@@ -5,6 +5,7 @@ use std::time::Duration;
 use outbound::journal::Journal as _;
 use outbound::journal::port::{Poll, Step, SubmitError};
 use outbound::message::EntryId;
+use outbound::workspace::command::{Action, Command};
 
 use crate::journal::kit::{Workspace, acquire, batch, done, journal, message, save_command, shared};
 use support::proxy::{Mode, Proxy};
@@ -123,6 +124,40 @@ async fn the_thousand_and_first_waiting_command_is_refused() {
     let refused = journal.submit(&acme, &save_command(WAIT), WAIT).await;
     assert!(matches!(refused, Err(SubmitError::TooMany)), "{refused:?}");
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:commands"]), 1_000);
+}
+
+/// What takes away is stored on a full Redis, within a bound of its own.
+#[tokio::test]
+async fn on_a_full_redis_64_commands_wait_that_take_away_and_no_other() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let acme = "acme".parse().unwrap();
+    for _ in 0..63 {
+        server.call::<String>(&["XADD", "outbound:{0}:commands", "*", "workspace", "acme", "command", "{}"]);
+    }
+    server.call::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    let command = |action| Command { action, ..save_command(WAIT) };
+    let shown = "t-1".to_owned();
+    let all = [
+        (Action::NoteView, false),
+        (Action::Sample, false),
+        (Action::Repair, false),
+        (Action::RotateSecret { overlap: None }, false),
+        (Action::Test { save: None }, false),
+        (Action::Forget, true),
+        (Action::RevokeTokens, true),
+        (Action::EndToken { id: shown }, true),
+    ];
+    for (n, (action, takes_away)) in all.into_iter().enumerate() {
+        let submitted = journal.submit(&acme, &command(action.clone()), Duration::from_millis(100)).await;
+        match (takes_away, n) {
+            (false, _) => assert!(matches!(submitted, Err(SubmitError::Full)), "{action:?}: {submitted:?}"),
+            // Stored; nobody answers here.
+            (true, 5) => assert!(matches!(submitted, Err(SubmitError::OutcomeUnknown)), "{action:?}: {submitted:?}"),
+            (true, _) => assert!(matches!(submitted, Err(SubmitError::TooMany)), "{action:?}: {submitted:?}"),
+        }
+    }
+    assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:commands"]), 64);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::cli::failure::{CommandError, EXIT_USAGE};
 use crate::cli::transport::{JournalArgs, journal_flag};
 use crate::cli::values::{parse_age, parse_canary, parse_http_url, parse_listen};
 use crate::config::network::{AllowedNetwork, Network};
-use crate::config::private::FileSharing;
+use crate::config::private::{Exposed, FileSharing};
 use crate::config::{
     ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JsonPointer, SHARDS_MAX, ShardSet, SourceFields,
     TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
@@ -205,6 +205,13 @@ pub enum ConfigError {
     /// Mails that were asked for would have no way out.
     #[error("{flag} needs --smtp-url and --mail-from: without a mail server no mail is ever sent")]
     NoMail { flag: &'static str },
+    /// The key of TLS to Redis is not this process' own.
+    #[error("the file {} of --redis-key is not private", path.display())]
+    RedisKey {
+        path: PathBuf,
+        #[source]
+        source: Exposed,
+    },
     /// The embedded journal has no compressed form.
     #[error("--journal-compression zstd is for a Redis journal: the embedded one stores its log as JSON, on disk")]
     EmbeddedCompression,

@@ -96,6 +96,10 @@ fn policy(args: &ServeArgs, mail_server: bool) -> Result<Policy, ConfigError> {
 fn journal(args: &ServeArgs) -> Result<JournalConfig, CommandFailure> {
     let JournalArgs { prefix, redis_files, .. } = &args.journal;
     let named = args.journal.named(args.sharing())?;
+    if let Some(key) = &redis_files.redis_key {
+        let exposed = |source| ConfigError::RedisKey { path: key.clone(), source };
+        args.sharing().check_path(key).map_err(exposed)?;
+    }
     let journal = parse_journal(named.as_deref().unwrap_or("embedded"), prefix, args.allow_volatile_redis)?;
     Ok(redis_files.with(journal)?)
 }

@@ -1,0 +1,54 @@
+//! Calls of redb on a file that may be damaged.
+//!
+//! redb compares the sums of pages only when it repairs a file. On a page that was damaged meanwhile it answers with an
+//! error or panics, as it happens; here both are the same error, which names what was found.
+
+use std::any::Any;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redb::{Database, StorageError};
+
+/// What `call` answers, with a panic as [`StorageError::Corrupted`].
+pub(super) fn contained<T, E: From<StorageError>>(call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    // What a panic leaves half done is a transaction, which is never committed.
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(StorageError::Corrupted(text(panic.as_ref()).to_owned()).into()))
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a page holds something else than it should")
+}
+
+/// An open file. To close it is to write to it, which a damaged one may not survive; whoever closes it has been told
+/// by then.
+pub(super) struct OpenFile(Option<Database>);
+
+impl OpenFile {
+    pub(super) fn new(db: Database) -> Self {
+        Self(Some(db))
+    }
+}
+
+impl Deref for OpenFile {
+    type Target = Database;
+
+    #[expect(clippy::expect_used, reason = "it is taken out only when it is dropped")]
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("it is open until it is dropped")
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let db = self.0.take();
+        let closed: Result<(), StorageError> = contained(|| {
+            drop(db);
+            Ok(())
+        });
+        if let Err(error) = closed {
+            tracing::error!(%error, "the journal's file was not closed as it should be");
+        }
+    }
+}

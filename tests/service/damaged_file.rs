@@ -1,0 +1,143 @@
+//! The file of the embedded journal is damaged: the service says so, and what can be read of it is not lost.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::json;
+
+use crate::bench::{Bench, Kind, Parcel, parcel};
+use support::process::outbound;
+use support::service::TOKEN;
+
+const PAGE: usize = 4096;
+/// Text of a message that nearly fills a page of the file, so that no other workspace has anything there.
+const MARK: &str = "a-mark-that-stands-nowhere-else";
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_refused_as_it_is_and_can_be_repaired() {
+    let mut bench = written().await;
+    let file = file(&bench);
+    let bytes = fs::read(&file).unwrap();
+    for length in [bytes.len() / 2, PAGE + 1, 100] {
+        fs::write(&file, &bytes[..length]).unwrap();
+        let ended = bench.service.refused();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        for part in ["outbound.redb cannot be opened: the file is damaged", "`outbound repair --file FILE`"] {
+            assert!(ended.stderr.contains(part), "{ended:?}");
+        }
+        assert_eq!(fs::read(&file).unwrap(), &bytes[..length], "it is left as it is");
+    }
+    let told = failed(&repair(&bench, &["--file", file.to_str().unwrap()]));
+    assert!(told.contains("the file is damaged or no journal"), "{told}");
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let told = printed(&repair(&bench, &["--file", file.to_str().unwrap()]));
+    assert!(told.contains("outbound.redb is new; the damaged file is") && told.contains("what is lost:"), "{told}");
+    bench.service.launch().await;
+    bench.save("new", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_page_that_was_overwritten_costs_what_stood_on_it() {
+    let mut bench = written().await;
+    let file = file(&bench);
+    let mut bytes = fs::read(&file).unwrap();
+    let mut overwritten = 0;
+    for page in bytes.chunks_mut(PAGE) {
+        if page.windows(MARK.len()).any(|part| part == MARK.as_bytes()) {
+            page.fill(0);
+            overwritten += 1;
+        }
+    }
+    assert!(overwritten > 0, "the mark is nowhere");
+    fs::write(&file, &bytes).unwrap();
+    let told = printed(&repair(&bench, &["--file", file.to_str().unwrap()]));
+    for part in
+        ["  a part of the events\n", "acme has lost a part (", "run `outbound repair acme` when the service runs"]
+    {
+        assert!(told.contains(part), "{part:?} in {told}");
+    }
+    assert!(!told.contains("beta"), "{told}");
+    bench.service.launch().await;
+    assert_eq!(bench.api().read("acme", "attempts").await.problem(), (503, "workspace-unavailable"));
+    let beta = bench.api().log("beta").await;
+    assert_eq!(beta.len(), 2, "its neighbour has lost nothing");
+    bench.publish_ids("acme", "+1", &["m-3"]).await;
+    bench.publish_ids("beta", "+1", &["m-3"]).await;
+    bench.receiver.until("the neighbour's is sent", |arrivals| arrivals.len() == 5).await;
+
+    let server = format!("http://{}", bench.api().address());
+    let told = printed(&repair(&bench, &["acme", "--server", &server]));
+    assert!(told.contains("acme was repaired; what is lost:"), "{told}");
+    bench.receiver.until("what waited is sent", |arrivals| arrivals.len() == 6).await;
+    assert_eq!(bench.api().webhook("acme").await["url"], bench.receiver.url("acme"));
+    let whole = failed(&repair(&bench, &["--file", file.to_str().unwrap()]));
+    assert!(whole.contains("is in use by another process: stop it"), "{whole}");
+    assert_eq!(bench.service.terminate().await.code(), Some(0));
+    let whole = printed(&repair(&bench, &["--file", file.to_str().unwrap()]));
+    assert_eq!(whole, format!("the file {} is whole\n", file.display()));
+}
+
+/// What it holds in memory it may not miss before the next start.
+#[tokio::test]
+async fn a_file_that_is_damaged_under_a_running_service_lets_it_end_and_can_be_repaired() {
+    let mut bench = written().await;
+    bench.service.launch().await;
+    let file = file(&bench);
+    let length = fs::metadata(&file).unwrap().len();
+    let damaged = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    damaged.set_len(length / 8).unwrap();
+    drop(damaged);
+    for n in 2..10 {
+        // It may have ended already.
+        drop(bench.api().publish("acme", &marked(n).message).await);
+    }
+    let status = bench.service.terminate().await;
+    assert!(matches!(status.code(), Some(0 | 1)), "{status}: {}", bench.service.log());
+    let told = printed(&repair(&bench, &["--file", file.to_str().unwrap()]));
+    assert!(told.contains("what is lost:"), "{told}");
+    bench.service.launch().await;
+    bench.save("new", json!({})).await;
+}
+
+/// Two workspaces with two messages each; one of them has a mark. The service has ended as it should.
+async fn written() -> Bench {
+    let mut bench = Bench::start(Kind::Embedded, &[]).await;
+    for workspace in ["acme", "beta"] {
+        bench.save(workspace, json!({})).await;
+        bench.publish_ids(workspace, "+1", &["m-0"]).await;
+    }
+    bench.publish_ids("beta", "+1", &["m-1"]).await;
+    bench.publish(&[marked(1)]).await;
+    for workspace in ["acme", "beta"] {
+        bench.api().until(workspace, "both are logged", |webhook| webhook["last_attempt"]["message_id"] == "m-1").await;
+    }
+    assert_eq!(bench.service.terminate().await.code(), Some(0));
+    bench
+}
+
+fn marked(n: usize) -> Parcel {
+    let parcel = parcel("acme", &format!("+{n}"), &format!("m-{n}"));
+    let text = format!(r#""filler":"{}","message_id""#, MARK.repeat(2 * PAGE / 3 / MARK.len()));
+    Parcel { message: parcel.message.replacen(r#""message_id""#, &text, 1), ..parcel }
+}
+
+fn file(bench: &Bench) -> PathBuf {
+    bench.service.data_dir().join("outbound.redb")
+}
+
+fn repair(bench: &Bench, arguments: &[&str]) -> Output {
+    let mut command = outbound(&["repair"]);
+    command.args(arguments).current_dir(bench.service.data_dir()).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
+    command.output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn failed(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
