@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`commits`], [`peers`]), and what is shown of
+//! [`common`], [`commits`], [`publish`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -39,6 +39,7 @@ mod embedded;
 mod bytes;
 mod common;
 mod commits;
+mod publish;
 mod peers;
 
 mod report;
@@ -148,7 +149,7 @@ fn measure(arguments: &Arguments) -> ExitCode {
     if !arguments.json {
         print!("{}", table::table(&reports, &machine));
     }
-    publish(arguments, &reports, &machine);
+    write_pages(arguments, &reports, &machine);
     let lost: Vec<_> = reports.iter().filter(|report| !report.accounted()).collect();
     for report in &lost {
         let name = report.scenario.map(|name| name.to_string()).unwrap_or_default();
@@ -173,13 +174,14 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Bytes => bytes::measure(size).await,
         Scenario::Common => common::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
+        Scenario::Publish => publish::measure(size).await,
         Scenario::Peers => peers::measure(size).await,
     };
     Report { scenario: Some(name), ..report }
 }
 
 /// Writes the picture and the page that are asked for.
-fn publish(arguments: &Arguments, reports: &[Report], machine: &Machine) {
+fn write_pages(arguments: &Arguments, reports: &[Report], machine: &Machine) {
     let write =
         |path: &Path, text: &str| std::fs::write(path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let plot = arguments.svg.as_ref().zip(plot::plot(reports, machine));

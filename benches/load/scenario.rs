@@ -79,6 +79,8 @@ pub(crate) enum Scenario {
     Common,
     /// What Redis takes for a commit, by script and as a transaction, and nothing else
     Commits,
+    /// Publishing over HTTP on the embedded journal, many messages a request beside one
+    Publish,
     /// What a logged attempt costs in Redis, as JSON and as zstd; random words beside them
     Bytes,
     /// A BullMQ worker and an asyncio worker, beside the service; needs Node, npm and Python, so only when named
