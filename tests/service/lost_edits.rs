@@ -73,6 +73,15 @@ async fn every_form_of_the_condition(bench: &Bench, url: &str) {
         let reply = api.save_if("acme", garbage, &same).await;
         assert_eq!(reply.problem(), (400, "invalid-if-match"), "{garbage}");
     }
+    // Who wants to be the first is told who was.
+    let first = async |workspace: &str, none: &str| {
+        let path = format!("/v1/workspaces/{workspace}/webhook");
+        api.call_with(Method::PUT, &path, &[("if-none-match", none)], Some(&same.to_string())).await.unwrap()
+    };
+    assert_eq!(first("acme", "*").await.problem(), (412, "changed-meanwhile"));
+    assert_eq!(first("acme", &tag).await.problem(), (400, "invalid-if-match"));
+    assert_eq!(first("first", "*").await.status, 200);
+    assert_eq!(first("first", "*").await.problem(), (412, "changed-meanwhile"));
     assert_eq!(api.save_if("never", "*", &same).await.status, 200, "it has a webhook, if none that is configured");
     assert_eq!(api.save_if("seen", "\"1\"", &same).await.problem(), (412, "changed-meanwhile"));
     assert_eq!(api.etag("seen").await, "\"0\"");
