@@ -50,7 +50,8 @@ pub enum RedisStartError {
     },
     /// The connection was closed unanswered, as a port for TLS does.
     #[error(
-        "{place} closed every connection without an answer for {wait:?}: if that Redis speaks TLS, write rediss:// instead of redis://"
+        "{place} closed every connection without an answer for {wait:?}: if that Redis speaks TLS, write rediss:// instead of \
+         redis://; if it has as many clients as it takes, raise its maxclients"
     )]
     Closed {
         /// Host and port.
@@ -90,6 +91,18 @@ pub enum RedisStartError {
     /// Refused what we must know.
     #[error("Redis refused a command that the start needs: the cause says why")]
     Refused(#[source] RedisError),
+    /// No room for the first key.
+    #[error("Redis is full: free memory or raise maxmemory, for the first start must store something")]
+    Full(#[source] RedisError),
+    /// A key of ours is of another type.
+    #[error("Redis holds something else under {key}: choose another --prefix, or another database")]
+    Foreign {
+        /// The key.
+        key: String,
+        /// What Redis says.
+        #[source]
+        source: RedisError,
+    },
     /// Too old.
     #[error("Redis has version {0}: upgrade it to {VERSION_MIN}.0 or newer")]
     Version(String),
@@ -390,7 +403,15 @@ async fn configured(connection: &mut Connection, name: &str) -> Option<String> {
 async fn read_meta(connection: &mut Connection, keys: &Keys) -> Result<[redis::Value; 2], RedisStartError> {
     let mut stored = redis::cmd("HMGET");
     stored.arg(keys.meta()).arg("format").arg("shards");
-    connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)
+    connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(|error| of_meta(keys, error))
+}
+
+fn of_meta(keys: &Keys, source: RedisError) -> RedisStartError {
+    match source.code() {
+        Some("OOM") => RedisStartError::Full(source),
+        Some("WRONGTYPE") => RedisStartError::Foreign { key: keys.meta(), source },
+        _ => RedisStartError::Refused(source),
+    }
 }
 
 fn shards_of([format, shards]: [redis::Value; 2]) -> Result<u16, RedisStartError> {
@@ -414,8 +435,11 @@ async fn fix_meta(
     if known.contains(&redis::Value::Nil) {
         let mut create = connector.script(Script::Meta, &[keys.meta()]);
         create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));
-        known =
-            connection.call(&create, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)?;
+        known = connection
+            .call(&create, STORE_TIMEOUT)
+            .await
+            .and_then(reply::tuple)
+            .map_err(|error| of_meta(keys, error))?;
     }
     let stored = shards_of(known)?;
     match asked {
