@@ -35,7 +35,11 @@ async fn the_later_is_refused(kind: Kind) {
     let [change] = &lost.body["changes"].as_array().unwrap()[..] else { panic!("{}", lost.body) };
     assert_eq!((&change["by"], &change["action"]), (&json!(winner), &json!("saved")));
     let detail = lost.body["detail"].as_str().unwrap();
-    let what = if winner == "jane" { format!("the URL, now {url}") } else { "the owner email, now john@".to_owned() };
+    let what = if winner == "jane" {
+        format!("the URL, now {url} with another query")
+    } else {
+        "the owner email, now john@".to_owned()
+    };
     assert!(detail.contains(&format!("changed meanwhile by {winner}: {what}")), "{detail}");
     assert!(detail.contains(change["at"].as_str().unwrap()) && !detail.contains("s3cret"), "{detail}");
     assert_eq!(api.read("acme", "history").await.ok()["history"].as_array().unwrap().len(), 2);
