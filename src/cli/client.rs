@@ -27,14 +27,14 @@ const REFUSAL_MAX: usize = 16 * 1024;
 /// What this service says of a message that is durable. Any other server may answer 200 to whatever it is sent.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only its form is of interest")]
-struct PublishedMessage {
+struct MessageReceipt {
     id: IgnoredAny,
 }
 
 /// The same of many.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "only its form is of interest")]
-struct PublishedLines {
+struct LineReceipts {
     ids: Vec<IgnoredAny>,
 }
 
@@ -232,7 +232,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn publish(&self, message: RawMessage) -> Result<(), RequestError> {
-        let PublishedMessage { id: _ } = self.post_with(&["messages"], message.bytes().clone()).await?;
+        let MessageReceipt { id: _ } = self.post_with(&["messages"], message.bytes().clone()).await?;
         Ok(())
     }
 
@@ -243,7 +243,7 @@ impl Client {
     pub async fn publish_lines(&self, lines: Bytes) -> Result<(), RequestError> {
         let sent = self.send(Method::POST, self.url(&["messages"]), Some(("application/x-ndjson", lines))).await?;
         let read = sent.json().await.map_err(|error| RequestError::unread(&error));
-        let PublishedLines { ids: _ } = read?;
+        let LineReceipts { ids: _ } = read?;
         Ok(())
     }
 
