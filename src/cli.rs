@@ -1,11 +1,12 @@
 //! The command line ([contract, section 5](crate::docs::contract#5-command-line)): one file per subcommand.
 //!
 //! Every flag has an environment variable `OUTBOUND_<FLAG>`; a variable that is set to nothing
-//! counts as not set. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//! counts as not set, and so does a switch's that says no. Exit codes: 0 done, 1 failed, 2 usage or configuration.
 
 use std::ffi::OsString;
 use std::io::Write;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::Log;
@@ -117,19 +118,43 @@ impl Cli {
     /// # Errors
     /// Help, version, or what is wrong with the arguments, ready to print.
     pub fn from_arguments(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = without_empty_variables(Self::command()).try_get_matches_from(arguments)?;
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let matches = without_unset_variables(Self::command()).try_get_matches_from(&arguments);
+        let matches = matches.map_err(|error| match error.kind() {
+            ErrorKind::InvalidUtf8 => Self::command().error(ErrorKind::InvalidUtf8, not_utf8(&arguments)),
+            _ => error,
+        })?;
         Self::from_arg_matches(&matches)
     }
 }
 
-/// Compose files and unit files set a variable to nothing when they mean "not set".
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |arg: &clap::Arg| {
-        arg.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+/// Which of the arguments and variables is not UTF-8: the library does not say.
+fn not_utf8(arguments: &[OsString]) -> String {
+    let argument = arguments.iter().find(|argument| argument.to_str().is_none());
+    let argument = argument.map(|argument| format!("the argument {:?}", argument.to_string_lossy()));
+    let variable = || {
+        let odd = |(name, value): &(OsString, OsString)| {
+            value.to_str().is_none() && name.to_string_lossy().starts_with("OUTBOUND_")
+        };
+        std::env::vars_os().find(odd).map(|(name, _)| format!("the value of {}", name.to_string_lossy()))
+    };
+    let which = argument.or_else(variable).unwrap_or_else(|| "an argument".to_owned());
+    format!("{which} is not UTF-8: write it in UTF-8")
+}
+
+/// Compose files and unit files set a variable to nothing when they mean "not set", and a switch to `no`.
+fn without_unset_variables(command: clap::Command) -> clap::Command {
+    let says_no = |value: &OsString| {
+        let value = value.to_string_lossy().to_lowercase();
+        ["0", "n", "no", "f", "false", "off"].contains(&value.as_str())
+    };
+    let is_unset = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty() || (!arg.get_action().takes_values() && says_no(&value)))
     };
     command
-        .mut_args(|arg| if is_empty(&arg) { arg.env(clap::builder::Resettable::Reset) } else { arg })
-        .mut_subcommands(without_empty_variables)
+        .mut_args(|arg| if is_unset(&arg) { arg.env(clap::builder::Resettable::Reset) } else { arg })
+        .mut_subcommands(without_unset_variables)
 }
 
 /// Does it. `out` gets what the subcommand prints.

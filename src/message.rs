@@ -28,6 +28,17 @@ use members::Members;
 pub use members::{MESSAGE_ID_BYTES_MAX, shown_id};
 pub use sample::sample;
 
+/// Whether a text that is no message is a message in the object that an endpoint gets.
+fn is_wrapped(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wrapper<'a> {
+        #[serde(borrow)]
+        message: &'a RawValue,
+    }
+    serde_json::from_slice(&text[marks(text)..]).is_ok_and(|Wrapper { message }| message.get().starts_with('{'))
+}
+
 /// A message that passed [`Message::parse`]. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -44,8 +55,10 @@ impl Message {
     /// [`Invalid`] names the member and the rule.
     pub fn parse(text: Bytes) -> Result<Self, Invalid> {
         let whole = text.clone();
-        Self::of_utf8(text.slice(marks(&text)..))
-            .map_err(|invalid| OtherEncoding::of(&whole).map_or(invalid, Invalid::Encoding))
+        Self::of_utf8(text.slice(marks(&text)..)).map_err(|invalid| match invalid {
+            Invalid::Rule { .. } if is_wrapped(&whole) => Invalid::Wrapped,
+            invalid => OtherEncoding::of(&whole).map_or(invalid, Invalid::Encoding),
+        })
     }
 
     fn of_utf8(text: Bytes) -> Result<Self, Invalid> {

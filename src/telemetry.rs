@@ -55,6 +55,9 @@ const MODULES: [&str; 14] = [
     "workspace",
 ];
 
+/// Says as an error what whoever asked is told anyway; a filter that names it goes first.
+const UNHEARD: &str = "rustls_platform_verifier=off";
+
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
@@ -87,7 +90,7 @@ pub enum LogError {
 /// See [`LogError`].
 pub fn start(log: &Log, default: &str) -> Result<(), LogError> {
     let filter = log.filter.as_deref().map_or_else(|| Ok(default.to_owned()), |filter| checked(filter, default))?;
-    let filter = EnvFilter::try_new(&filter)
+    let filter = EnvFilter::try_new(format!("{UNHEARD},{filter}"))
         .map_err(|source| LogError::Filter { filter: log.filter.clone().unwrap_or_default(), source })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     match log.format {

@@ -20,7 +20,8 @@ use clap::Parser;
 use outbound::config::DICTIONARY_BYTES_MAX;
 use outbound::journal::redis::compress;
 
-use languages::{Language, SAMPLED, UNSAMPLED};
+use languages::unsampled::UNSAMPLED;
+use languages::{Language, SAMPLED};
 use traffic::Traffic;
 
 /// Where the newest dictionary stands, in the package.

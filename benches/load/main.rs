@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`durability`], [`cluster`], [`commits`], [`growth`], [`peers`]), and what is shown of
+//! [`common`], [`durability`], [`cluster`], [`commits`], [`growth`], [`publish`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -42,6 +42,7 @@ mod durability;
 mod cluster;
 mod commits;
 mod growth;
+mod publish;
 mod peers;
 
 mod report;
@@ -165,7 +166,7 @@ fn measure(arguments: &Arguments) -> ExitCode {
             print!("\n{}", growth::table(&grown.growth, &machine, None));
         }
     }
-    publish(arguments, &reports, &machine);
+    write_pages(arguments, &reports, &machine);
     let lost: Vec<_> = reports.iter().filter(|report| !report.accounted()).collect();
     for report in &lost {
         let name = report.scenario.map(|name| name.to_string()).unwrap_or_default();
@@ -193,13 +194,14 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Cluster => cluster::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
         Scenario::Growth => growth::measure(size).await,
+        Scenario::Publish => publish::measure(size).await,
         Scenario::Peers => peers::measure(size).await,
     };
     Report { scenario: Some(name), ..report }
 }
 
 /// Writes the pictures and the pages that are asked for.
-fn publish(arguments: &Arguments, reports: &[Report], machine: &Machine) {
+fn write_pages(arguments: &Arguments, reports: &[Report], machine: &Machine) {
     let write =
         |path: &Path, text: &str| std::fs::write(path, text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let (grown, others): (Vec<&Report>, Vec<&Report>) = reports.iter().partition(|report| !report.growth.is_empty());

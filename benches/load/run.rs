@@ -20,7 +20,7 @@ use support::redis_server::RedisServer;
 /// How long nothing may arrive before the bench gives up.
 const STUCK_MAX: Duration = Duration::from_secs(60);
 /// How often it is asked how far things are: looking costs both sides little, and the same.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What all measurements of a scenario share.
 pub(crate) struct Bench {

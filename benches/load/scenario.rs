@@ -87,6 +87,8 @@ pub(crate) enum Scenario {
     Commits,
     /// CPU a delivery and p99 while workspaces, messages, endpoints, chats or headers grow, one at a time
     Growth,
+    /// Publishing over HTTP on the embedded journal, many messages a request beside one
+    Publish,
     /// What a logged attempt costs in Redis, as JSON and as zstd; random words beside them
     Bytes,
     /// A BullMQ worker and an asyncio worker, beside the service; needs Node, npm and Python, so only when named

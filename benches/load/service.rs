@@ -86,6 +86,22 @@ impl Outbound {
         reads.buffered(CALLS_AT_ONCE).collect().await
     }
 
+    /// Publishes messages of a workspace, one a request and many at a time.
+    pub(crate) async fn publish(&self, number: usize, messages: Vec<String>) {
+        let client = client();
+        let url = format!("{}/v1/workspaces/{}/messages", self.base, workspace(number));
+        let calls = stream::iter(messages).map(|message| {
+            let call = client.post(&url).bearer_auth(TOKEN).header("content-type", "application/json").body(message);
+            async move { call.send().await.and_then(reqwest::Response::error_for_status).expect("a published message") }
+        });
+        calls.buffer_unordered(CALLS_AT_ONCE).for_each(|_| async {}).await;
+    }
+
+    /// Its URL, without a slash at its end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     fn webhook(&self, number: usize) -> String {
         format!("{}/v1/workspaces/{}/webhook", self.base, workspace(number))
     }

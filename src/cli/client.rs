@@ -1,12 +1,14 @@
 //! A client of the service's own HTTP facade, for the subcommands that talk to a running service.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Response, redirect};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode, redirect};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use url::Url;
 
@@ -22,6 +24,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes read of a refusal.
 const REFUSAL_MAX: usize = 16 * 1024;
+
+/// What this service says of a message that is durable. Any other server may answer 200 to whatever it is sent.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its form is of interest")]
+struct MessageReceipt {
+    id: IgnoredAny,
+}
+
+/// The same of many.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "only its form is of interest")]
+struct LineReceipts {
+    ids: Vec<IgnoredAny>,
+}
 
 /// A service, or one workspace of it.
 #[derive(Debug, Clone)]
@@ -61,25 +77,123 @@ pub enum RequestError {
     /// The service refused.
     #[error("the service answered {status}: {detail}")]
     Refused { status: u16, detail: String },
-    /// Nobody is there.
-    #[error("the service at {server} cannot be reached: is `outbound serve` running, and is --server right?")]
+    /// Nobody is there, or somebody else.
+    #[error("the service at {server} cannot be reached: {mend}")]
     Unreachable {
         server: String,
+        mend: &'static str,
         #[source]
-        source: reqwest::Error,
+        source: InnermostCause,
     },
-    /// The connection broke before an answer.
-    #[error("the service gave no answer; whether the request was carried out is unknown")]
-    NoAnswer(#[source] reqwest::Error),
+    /// What answers is no HTTP server.
+    #[error(
+        "what listens at {server} answered as no HTTP server does: check host and port of --server, and write https:// if \
+         it speaks TLS; whether the request was carried out is unknown"
+    )]
+    NotHttp {
+        server: String,
+        #[source]
+        source: InnermostCause,
+    },
+    /// No answer came.
+    #[error(
+        "the service gave no answer{how_long}; whether the request was carried out is unknown: look before you ask again{hint}"
+    )]
+    NoAnswer {
+        how_long: String,
+        hint: &'static str,
+        #[source]
+        source: InnermostCause,
+    },
+    /// The answer broke off.
+    #[error("the answer broke off; whether the request was carried out is unknown: look before you ask again")]
+    BrokenOff(#[source] InnermostCause),
     /// The answer is not what was asked for.
     #[error("the answer cannot be read: is --server right?")]
-    Unreadable(#[source] reqwest::Error),
+    Unreadable(#[source] InnermostCause),
     /// A part of the answer is not what was asked for.
     #[error("the answer cannot be read: is the service of another version?")]
     Strange(#[source] serde_json::Error),
 }
 
 impl CommandError for RequestError {}
+
+/// What lies behind an error of the HTTP library, which itself only says that a request failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InnermostCause(String);
+
+impl InnermostCause {
+    fn of(error: &reqwest::Error) -> Self {
+        Self(causes(error).last().map(ToString::to_string).unwrap_or_default())
+    }
+}
+
+/// An error and what caused it, outermost first. An `io::Error` hides the error that it wraps from `source`, so it is
+/// asked separately.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let first: &(dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}
+
+impl RequestError {
+    /// What an error of the library means, for a request to `server`.
+    fn unanswered(server: String, error: &reqwest::Error) -> Self {
+        let source = InnermostCause::of(error);
+        if error.is_connect() {
+            return Self::Unreachable { server, mend: mend(error), source };
+        }
+        let is_parse =
+            causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>()).any(hyper::Error::is_parse);
+        if is_parse {
+            return Self::NotHttp { server, source };
+        }
+        // A server that waits for TLS may just reset what it does not understand, as a service does that is killed.
+        let is_reset = causes(error)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .any(|cause| cause.kind() == io::ErrorKind::ConnectionReset);
+        let hint = match is_reset && server.starts_with("http:") {
+            true => ", and write https:// in --server if it speaks TLS",
+            false => "",
+        };
+        let how_long = if error.is_timeout() { format!(" within {ANSWER_TIMEOUT:?}") } else { String::new() };
+        Self::NoAnswer { how_long, hint, source }
+    }
+
+    /// What an error means that came with the body of an answer.
+    fn unread(error: &reqwest::Error) -> Self {
+        let source = InnermostCause::of(error);
+        // Of what came whole only its form can be wrong.
+        if error.is_decode() && causes(error).any(|cause| cause.is::<serde_json::Error>()) {
+            Self::Unreadable(source)
+        } else {
+            Self::BrokenOff(source)
+        }
+    }
+}
+
+/// What helps where no connection came about.
+fn mend(error: &reqwest::Error) -> &'static str {
+    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::InvalidMessage(_)) => "what listens there does not speak TLS; write http:// in --server",
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            "its certificate is not trusted; the system must trust who issued it, for the host in --server"
+        }
+        Some(_) => "it refused the TLS session; the cause says why",
+        None if causes(error).any(|cause| cause.to_string().starts_with("dns error")) => {
+            "its name cannot be resolved; check the host in --server"
+        }
+        None if causes(error).any(|cause| cause.to_string().contains("handshake")) => {
+            "it broke off the TLS handshake; write http:// in --server if it speaks none"
+        }
+        None if error.is_timeout() => "nothing answers there; check --server, and what stands in the way",
+        None => "is `outbound serve` running, and is --server right?",
+    }
+}
 
 impl Client {
     /// A client for `workspace` at `base`.
@@ -119,7 +233,8 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn publish(&self, message: RawMessage) -> Result<(), RequestError> {
-        self.call(Method::POST, self.url(&["messages"]), Some(message.bytes().clone())).await.map(drop)
+        let MessageReceipt { id: _ } = self.post_with(&["messages"], message.bytes().clone()).await?;
+        Ok(())
     }
 
     /// Publishes messages, one a line: all of them or none; `Ok` is durable.
@@ -127,7 +242,10 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn publish_lines(&self, lines: Bytes) -> Result<(), RequestError> {
-        self.send(Method::POST, self.url(&["messages"]), Some(("application/x-ndjson", lines))).await.map(drop)
+        let sent = self.send(Method::POST, self.url(&["messages"]), Some(("application/x-ndjson", lines))).await?;
+        let read = sent.json().await.map_err(|error| RequestError::unread(&error));
+        let LineReceipts { ids: _ } = read?;
+        Ok(())
     }
 
     /// Reads `path` below the service or workspace.
@@ -148,7 +266,7 @@ impl Client {
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<T, RequestError> {
         let url = self.url_with(path, parameters);
-        self.call(Method::GET, url, None).await?.json().await.map_err(RequestError::Unreadable)
+        self.call(Method::GET, url, None).await?.json().await.map_err(|error| RequestError::unread(&error))
     }
 
     /// Hands every line of a list of the service to `take`, one page in memory at a time. Parameters without a value are
@@ -186,7 +304,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, RequestError> {
-        self.call(Method::POST, self.url(path), None).await?.json().await.map_err(RequestError::Unreadable)
+        self.call(Method::POST, self.url(path), None).await?.json().await.map_err(|error| RequestError::unread(&error))
     }
 
     /// Writes `path` below the service or workspace.
@@ -203,7 +321,7 @@ impl Client {
     /// See [`RequestError`].
     pub async fn post_with<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, RequestError> {
         let response = self.call(Method::POST, self.url(path), Some(body)).await?;
-        response.json().await.map_err(RequestError::Unreadable)
+        response.json().await.map_err(|error| RequestError::unread(&error))
     }
 
     /// Deletes `path` below the service or workspace.
@@ -224,7 +342,7 @@ impl Client {
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<T, RequestError> {
         let url = self.url_with(path, parameters);
-        self.call(Method::DELETE, url, None).await?.json().await.map_err(RequestError::Unreadable)
+        self.call(Method::DELETE, url, None).await?.json().await.map_err(|error| RequestError::unread(&error))
     }
 
     fn url_with<'a>(&self, path: &[&str], parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Url {
@@ -258,14 +376,8 @@ impl Client {
         if let Some((media, body)) = body {
             request = request.header(CONTENT_TYPE, media).body(body);
         }
-        let response = request.send().await.map_err(|error| {
-            let error = error.without_url();
-            if error.is_connect() {
-                RequestError::Unreachable { server: self.root.origin().ascii_serialization(), source: error }
-            } else {
-                RequestError::NoAnswer(error)
-            }
-        })?;
+        let server = || self.root.origin().ascii_serialization();
+        let response = request.send().await.map_err(|error| RequestError::unanswered(server(), &error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -286,6 +398,7 @@ fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
 /// The sentence of a problem document (RFC 9457) with what is wrong with each member, or what to make
 /// of an answer that has none.
 async fn detail(mut response: Response) -> String {
+    let (status, location) = (response.status(), response.headers().get(LOCATION).cloned());
     #[derive(Deserialize)]
     struct ProblemDetails {
         detail: String,
@@ -308,7 +421,19 @@ async fn detail(mut response: Response) -> String {
         Ok(ProblemDetails { detail, errors }) => {
             errors.iter().fold(detail, |told, InvalidMember { member, detail }| format!("{told}; {member} {detail}"))
         }
-        Err(_) => "that is no answer of this service: is --server right?".to_owned(),
+        Err(_) => not_ours(status, location.as_ref()),
+    }
+}
+
+/// What to make of an answer that is none of this service's.
+fn not_ours(status: StatusCode, location: Option<&HeaderValue>) -> String {
+    let elsewhere = location.and_then(|place| Url::parse(place.to_str().ok()?).ok()).map(|place| place.origin());
+    match (status.as_u16(), elsewhere) {
+        (300..=399, Some(origin)) if origin.is_tuple() => {
+            format!("it sends elsewhere: name {} with --server", origin.ascii_serialization())
+        }
+        (502..=504, _) => "a proxy before the service says so: is the service behind it running?".to_owned(),
+        _ => "that is no answer of this service: is --server right?".to_owned(),
     }
 }
 

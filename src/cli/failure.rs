@@ -149,6 +149,7 @@ impl CommandError for RedisStartError {
             | Self::Cluster
             | Self::Shards { .. }
             | Self::ShardsRange(_)
+            | Self::Foreign { .. }
             | Self::OwnSource(_)
             | Self::NoStream { .. } => EXIT_USAGE,
             Self::Unreachable { .. }
@@ -157,6 +158,7 @@ impl CommandError for RedisStartError {
             | Self::Certificate(..)
             | Self::NotAllowed(_)
             | Self::Refused(_)
+            | Self::Full(_)
             | Self::Version(_)
             | Self::Evicts(_)
             | Self::Volatile

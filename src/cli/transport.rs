@@ -10,7 +10,7 @@ use super::client::{Client, ClientBuildError};
 use super::credentials::{ADMIN_TOKEN, CredentialError, JOURNAL, TokenText, admin_token};
 use super::data_dir::admin_token_file;
 use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
-use super::values::{InvalidJournal, RedisFileArgs, parse_http_url, parse_journal, parse_prefix};
+use super::values::{InvalidJournal, RedisFileArgs, Unrepeated, parse_http_url, parse_journal, parse_prefix};
 use crate::app::{AppError, now, redis_tls};
 use crate::config::private::FileSharing;
 use crate::config::{Compression, EMBEDDED_FILE, JournalConfig};
@@ -72,7 +72,7 @@ pub struct TransportArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
     /// The service to talk to [default: http://127.0.0.1:8080]
-    #[arg(long, env = "OUTBOUND_SERVER", value_name = "URL", hide_env_values = true, value_parser = parse_http_url)]
+    #[arg(long, env = "OUTBOUND_SERVER", value_name = "URL", hide_env_values = true, value_parser = Unrepeated(parse_http_url))]
     pub server: Option<Url>,
     /// The data directory of the service, for its admin token
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
@@ -187,7 +187,7 @@ pub async fn open_offline(args: &JournalArgs, data_dir: &Path) -> Result<Arc<dyn
         JournalConfig::Embedded(path) => {
             let path = path.unwrap_or_else(|| data_dir.join(EMBEDDED_FILE));
             if !path.is_file() {
-                return Err(InvalidJournal::NoFile { path }.into());
+                return Err(InvalidJournal::NothingThere { path }.into());
             }
             let journal = Embedded::open(&path, None, now).map_err(AppError::Embedded)?;
             Ok(Arc::new(journal))

@@ -1,9 +1,12 @@
 //! Values of flags that several subcommands have: how they are written, and what is refused.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
 use url::{ParseError, Url};
 
 use super::failure::{CommandError, EXIT_USAGE};
@@ -24,6 +27,15 @@ pub enum InvalidJournal {
     /// `embedded:` with a path to nothing, where a journal is read.
     #[error("--journal embedded:{} names no file: name the journal of the running service", path.display())]
     NoFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// No journal where one is worked on.
+    #[error(
+        "there is no journal at {}: name the data directory of the service with --data-dir, or its journal with --journal",
+        path.display()
+    )]
+    NothingThere {
         /// The path.
         path: PathBuf,
     },
@@ -164,6 +176,31 @@ pub fn parse_prefix(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads a whole number from `least` to `most`, both of which `T` can hold.
+pub fn whole_number<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(number));
+        let number = number.and_then(|number| T::try_from(number).ok());
+        number.ok_or_else(|| format!("write a whole number from {least} to {most}"))
+    }
+}
+
+/// Reads a value that may hold a password: one that is refused is not repeated.
+#[derive(Clone)]
+pub struct Unrepeated<T>(pub fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unrepeated<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &clap::Command, flag: Option<&clap::Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        let read = value.to_str().map_or_else(|| Err("it is not UTF-8".to_owned()), self.0);
+        read.map_err(|why| {
+            let flag = flag.and_then(clap::Arg::get_long).unwrap_or_default();
+            command.clone().error(ErrorKind::ValueValidation, format!("--{flag} cannot be used: {why}"))
+        })
+    }
+}
+
 /// Reads an address to listen on.
 ///
 /// # Errors
@@ -186,7 +223,7 @@ pub fn parse_http_url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// Reads `--canary`. Never repeats what it holds.
+/// Reads `--canary`.
 ///
 /// # Errors
 /// A sentence that shows how it is written.

@@ -7,11 +7,13 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use url::form_urlencoded;
 
 use super::problem::{Problem, ProblemKind};
 use crate::config::{REQUEST_BODY_MAX, REQUEST_READ_TIMEOUT};
-use crate::message::marks;
+use crate::message::{OtherEncoding, marks};
 
 /// A body of JSON as it came, without a byte order mark in front. May be empty; then nothing was declared either.
 pub(super) struct JsonBody(pub(super) Bytes);
@@ -20,12 +22,15 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
-        let declared_json = declares_json(request.headers());
+        let (declared_json, path) = (declares_json(request.headers()), request.uri().path().to_owned());
         let bytes = read(request.into_body(), BODY).await?;
         if declared_json || bytes.is_empty() {
             Ok(Self(bytes.slice(marks(&bytes)..)))
         } else {
-            Err(Problem::new(ProblemKind::NotDeclaredJson, "send JSON with `Content-Type: application/json`"))
+            let many = "; many messages, one a line, with `application/x-ndjson`";
+            let many = if path.ends_with("/messages") { many } else { "" };
+            let detail = format!("send JSON with `Content-Type: application/json`{many}");
+            Err(Problem::new(ProblemKind::NotDeclaredJson, detail))
         }
     }
 }
@@ -33,6 +38,37 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 /// Whether the body is declared as JSON objects, one a line (NDJSON, JSON lines).
 pub(super) fn declares_lines(headers: &HeaderMap) -> bool {
     matches!(media(headers).as_str(), "application/x-ndjson" | "application/ndjson" | "application/jsonl")
+}
+
+/// The members of a body that is one object of JSON. `undone` says what was not done, `example` is an object as it
+/// should be; what is no such object is of the kind `kind`.
+pub(super) fn object<T: DeserializeOwned>(
+    body: &[u8],
+    kind: ProblemKind,
+    undone: &str,
+    example: &str,
+) -> Result<T, Problem> {
+    let wanted = format!("{undone}; send one JSON object, such as {example}");
+    serde_json::from_slice::<&RawValue>(body).map_err(|error| not_json(body, &error, &wanted))?;
+    // What is derived reads an array as the members in their order, and names our types where it reads nothing.
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::new(kind, wanted));
+    }
+    serde_json::from_slice(body).map_err(|error| Problem::new(kind, format!("{wanted}: {error}")))
+}
+
+/// What to say of a body that is not JSON; `wanted` says what is.
+pub(super) fn not_json(body: &[u8], error: &serde_json::Error, wanted: &str) -> Problem {
+    let detail = if let Some(other) = OtherEncoding::of(body) {
+        format!("the body is {other}")
+    } else if let Err(error) = std::str::from_utf8(body) {
+        format!("the body is not UTF-8 (its byte {} is none): encode it as UTF-8", error.valid_up_to() + 1)
+    } else if body.is_empty() {
+        format!("the body is empty: {wanted}")
+    } else {
+        format!("{wanted}: {error}")
+    };
+    Problem::new(ProblemKind::InvalidJson, detail)
 }
 
 /// How large a body may be, and how long it may take to arrive.

@@ -1,10 +1,10 @@
-//! Which revision of a webhook a caller saw: `ETag` out, `If-Match` in (RFC 9110, sections 8.8.3 and 13.1.1).
+//! Which revision of a webhook a caller saw: `ETag` out, `If-Match` in, or `If-None-Match: *` (RFC 9110, sections 8.8.3 and 13.1).
 //!
 //! The tag is the seq of the last change by a person. So it tells nothing of the values of custom headers, and neither
 //! attempts nor a switch-off by errors change it.
 
 use axum::extract::FromRequestParts;
-use axum::http::header::IF_MATCH;
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 
@@ -18,34 +18,56 @@ pub(super) fn etag(revision: u64) -> HeaderValue {
 }
 
 /// The revisions that a caller saw; `None` when it makes no condition, or any (`*`): a workspace that was never seen has
-/// a webhook too, if only one that is not configured.
+/// a webhook too, if only one that is not configured. Who wants to be the first (`If-None-Match: *`) has seen the revision
+/// before every save.
 pub(super) struct IfMatch(pub(super) Option<Vec<u64>>);
 
 impl IfMatch {
     fn of(headers: &HeaderMap) -> Result<Self, Malformed> {
         let lines: Vec<&[u8]> = headers.get_all(IF_MATCH).iter().map(HeaderValue::as_bytes).collect();
         let list = lines.join(&b',');
+        let mut others = headers.get_all(IF_NONE_MATCH).iter().map(HeaderValue::as_bytes);
+        match (others.next(), others.next()) {
+            (None, _) => {}
+            (Some(any), None) if any.trim_ascii() == b"*" && lines.is_empty() => return Ok(Self(Some(vec![UNSAVED]))),
+            (Some(_), _) => return Err(Malformed::NotTheFirst),
+        }
         if lines.is_empty() || list.trim_ascii() == b"*" {
             return Ok(Self(None));
         }
-        let tags = tags(&list).ok_or(Malformed)?;
+        let tags = tags(&list).ok_or(Malformed::NoTags)?;
         if tags.is_empty() || tags.len() > IF_MATCH_TAGS_MAX {
-            return Err(Malformed);
+            return Err(Malformed::NoTags);
         }
         Ok(Self(Some(tags.into_iter().filter_map(revision).collect())))
     }
 }
 
-/// The header is no list of entity tags.
+/// The revision of a webhook that nobody has saved.
+const UNSAVED: u64 = 0;
+
+/// There is no such condition.
 #[derive(Debug, PartialEq, Eq)]
-struct Malformed;
+enum Malformed {
+    /// `If-Match` is no list of entity tags.
+    NoTags,
+    /// `If-None-Match` is something else than `*`, or stands beside `If-Match`.
+    NotTheFirst,
+}
 
 impl From<Malformed> for Problem {
-    fn from(_: Malformed) -> Self {
-        let detail = format!(
-            "nothing was saved: `If-Match` must be the ETag of the webhook with its quotes, such as \"7\", up to \
-             {IF_MATCH_TAGS_MAX} of them with commas between, or *"
-        );
+    fn from(malformed: Malformed) -> Self {
+        let detail = match malformed {
+            Malformed::NoTags => format!(
+                "nothing was saved: `If-Match` must be the ETag of the webhook with its quotes, such as \"7\", up to \
+                 {IF_MATCH_TAGS_MAX} of them with commas between, or *"
+            ),
+            Malformed::NotTheFirst => {
+                "nothing was saved: `If-None-Match` can only be *, without `If-Match`: it saves where \
+                nobody has saved yet; send the ETag that you saw as `If-Match`"
+                    .to_owned()
+            }
+        };
         Self::new(ProblemKind::InvalidIfMatch, detail)
     }
 }
@@ -138,8 +160,25 @@ mod tests {
         for line in
             ["", ",", "7", "\"7", "7\"", "\"7\" \"8\"", "w/\"7\"", "W/7", "*, \"7\"", "\"7\", *", "\"a b\"", &many]
         {
-            assert_eq!(seen(&[line]), Err(Malformed), "{line}");
+            assert_eq!(seen(&[line]), Err(Malformed::NoTags), "{line}");
         }
         assert_eq!(seen(&[&"\"1\",".repeat(IF_MATCH_TAGS_MAX)]).unwrap().unwrap().len(), IF_MATCH_TAGS_MAX);
+    }
+
+    #[test]
+    fn who_wants_to_be_the_first_has_seen_the_revision_before_every_save() {
+        let seen = |none: &[&str], lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for (name, values) in [(IF_NONE_MATCH, none), (IF_MATCH, lines)] {
+                for value in values {
+                    headers.append(&name, HeaderValue::from_str(value).unwrap());
+                }
+            }
+            IfMatch::of(&headers).map(|seen| seen.0)
+        };
+        assert_eq!(seen(&[" * "], &[]), Ok(Some(vec![0])));
+        for (none, lines) in [(&["\"7\""][..], &[][..]), (&[""], &[]), (&["*", "*"], &[]), (&["*"], &["\"7\""])] {
+            assert_eq!(seen(none, lines), Err(Malformed::NotTheFirst), "{none:?} {lines:?}");
+        }
     }
 }

@@ -48,6 +48,9 @@ pub enum Invalid {
         /// What it must be.
         rule: &'static str,
     },
+    /// The body of a POST instead of the message in it.
+    #[error("the message stands in a wrapper: send what is in `message` itself")]
+    Wrapped,
     /// A checked member is a string that no text can be.
     #[error(
         "`{member}` holds half of a character, a lone surrogate such as \\ud83d without its second half: the producer \
@@ -57,4 +60,12 @@ pub enum Invalid {
         /// The member's name.
         member: &'static str,
     },
+}
+
+impl Invalid {
+    /// Whether the text ends in the middle of a value, as the first line of one that is written on several.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        matches!(self, Self::NotJson(error) if error.is_eof())
+    }
 }

@@ -87,7 +87,11 @@ pub fn meanwhile(changes: &[ConfigurationChange], since: u64) -> Option<Meanwhil
     let (from, to) = (first.from.as_ref(), &last.to);
     let mut now = Vec::new();
     if from.and_then(|from| from.url.as_ref()) != to.url.as_ref() {
-        now.push(format!("the URL, now {}", to.url.as_deref().map_or("none".to_owned(), redirect::shown_in_sentences)));
+        let shown = |url: Option<&str>| url.map_or("none".to_owned(), redirect::shown_in_sentences);
+        let (before, after) = (shown(from.and_then(|from| from.url.as_deref())), shown(to.url.as_deref()));
+        // What is not shown of it may be all that differs.
+        let but = if before == after { " with another query" } else { "" };
+        now.push(format!("the URL, now {after}{but}"));
     }
     if from.is_some_and(|from| from.enabled) != to.enabled {
         now.push(format!("the switch, now {}", if to.enabled { "on" } else { "off" }));

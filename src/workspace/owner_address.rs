@@ -15,6 +15,9 @@ const LOCAL_BYTES_MAX: usize = 64;
 /// Bytes of a label of the domain at most (RFC 1035 section 2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
 
+/// What a link to an address begins with (RFC 6068).
+const MAILTO: &str = "mailto:";
+
 /// Why a text is no address that a mail can be sent to. Each begins behind "the address".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidAddress {
@@ -24,6 +27,9 @@ pub enum InvalidAddress {
     /// It is written with a name or in brackets.
     #[error("stands in brackets or beside a name: write the address alone, such as owner@example.com")]
     Brackets,
+    /// A link to an address.
+    #[error("is written as a link: take the mailto: away")]
+    Link,
     /// Several addresses, or a sign that separates them.
     #[error(
         "must be one address: write the one that is to be told; a list of your mail server can reach several people"
@@ -60,6 +66,9 @@ pub fn checked(typed: &str) -> Result<&str, InvalidAddress> {
     let text = trimmed(typed);
     if text.is_empty() {
         return Err(InvalidAddress::Empty);
+    }
+    if text.get(..MAILTO.len()).is_some_and(|start| start.eq_ignore_ascii_case(MAILTO)) {
+        return Err(InvalidAddress::Link);
     }
     if text.contains(['<', '>']) {
         return Err(InvalidAddress::Brackets);
@@ -165,7 +174,7 @@ mod tests {
             ("a@exa\u{ad}mple.com", "U+00AD (soft hyphen) as character 6"),
             ("a@example.com\r\nRCPT TO:<b@c>", "alone"),
             ("a@example.com\r\nDATA", "U+000D (carriage return)"),
-            ("mailto:a@example.com", "U+003A (:) as character 7"),
+            ("mailto:a@example.com", "take the mailto: away"),
             ("\"a b\"@example.com", "U+0020"),
             ("\"a\"@example.com", "U+0022"),
             ("a(b)@example.com", "U+0028"),

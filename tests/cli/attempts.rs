@@ -119,6 +119,21 @@ async fn what_was_published_is_told_to_a_script_as_json() {
     assert!(result["seconds"].is_f64() && output.stderr.is_empty(), "{output:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_of_a_file_of_thousands_is_published_once() {
+    let service = Service::start("embedded", &[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("messages.jsonl");
+    let lines: Vec<String> = (0..5_000).map(|n| message("+1", &format!("m-{n}"))).collect();
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let server = format!("http://{}", service.api().address());
+    let output = run(&["publish", "--workspace", "acme", "--json", "--server", &server, file.to_str().unwrap()]);
+    let result: Value = serde_json::from_str(printed(&output)).unwrap();
+    assert_eq!(result["published"], 5_000, "{result}");
+    // Nobody has a webhook, so each is skipped in the end.
+    service.api().until("acme", "all came", |webhook| webhook["skipped"]["count"] == 5_000).await;
+}
+
 #[test]
 fn every_shell_gets_completions_for_every_subcommand() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {

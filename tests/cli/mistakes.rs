@@ -1,8 +1,10 @@
 //! What people get wrong on the command line: each mistake ends with what is wrong and what to do about it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -22,15 +24,23 @@ fn ran(command: &mut Command) -> (Option<i32>, String, String) {
 }
 
 #[track_caller]
-fn fails(command: &mut Command, code: i32, parts: &[&str]) {
+pub(crate) fn fails(command: &mut Command, code: i32, parts: &[&str]) {
     let (ended, _, error) = ran(command);
     assert_eq!(ended, Some(code), "{error}");
     for part in parts {
         assert!(error.contains(part), "{part:?} is missing in: {error}");
     }
+    // Nothing is said twice.
+    let told: Vec<&str> = error.lines().map(|line| line.trim_start().trim_start_matches("caused by: ")).collect();
+    for (n, line) in told.iter().enumerate().skip(1) {
+        assert!(
+            !told[..n].iter().any(|before| !line.is_empty() && before.contains(line)),
+            "{line:?} is told twice: {error}"
+        );
+    }
 }
 
-fn with_token(arguments: &[&str]) -> Command {
+pub(crate) fn with_token(arguments: &[&str]) -> Command {
     let mut command = outbound(arguments);
     command.env("OUTBOUND_ADMIN_TOKEN", TOKEN);
     command
@@ -168,6 +178,7 @@ fn each_way_in_which_a_redis_is_none_for_us_is_told_apart() {
     let locked = RedisServer::start();
     locked.call::<()>(&["CONFIG", "SET", "requirepass", "secret"]);
     redis.call::<()>(&["ACL", "SETUSER", "reader", "on", ">pw", "+@read", "~*"]);
+    redis.call::<()>(&["SET", "other:meta", "x"]);
     let web = web_server();
     let (port, locked) = (redis.port(), locked.port());
     let own = |rest: &str| format!("redis://{rest}");
@@ -188,10 +199,27 @@ fn each_way_in_which_a_redis_is_none_for_us_is_told_apart() {
         fails(&mut outbound(&serve), code, parts);
         fails(&mut outbound(&["publish", "--workspace", "acme", "--journal", &journal]), code, parts);
     }
+    let plain = own(&format!("127.0.0.1:{port}"));
+    let publish = ["publish", "--workspace", "acme", "--journal", &plain];
+    fails(
+        outbound(&publish).args(["--prefix", "other"]),
+        2,
+        &["Redis holds something else under other:meta: choose another"],
+    );
+    redis.call::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    fails(&mut outbound(&publish), 1, &["Redis is full: free memory or raise maxmemory"]);
+    redis.call::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    let replica = RedisServer::start();
+    replica.call::<()>(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+    fails(
+        &mut outbound(&["publish", "--workspace", "acme", "--journal", &replica.url()]),
+        1,
+        &["is a replica: give the URL of its primary"],
+    );
 }
 
 /// A server that answers whatever comes as web servers do; returns its port.
-fn web_server() -> u16 {
+pub(crate) fn web_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -203,6 +231,59 @@ fn web_server() -> u16 {
         }
     });
     port
+}
+
+#[test]
+fn a_number_is_asked_for_with_its_bounds_and_a_password_is_not_repeated() {
+    for (command, bounds) in [
+        (&["serve", "--shards"][..], "from 1 to 1024"),
+        (&["serve", "--max-in-flight"], "from 1 to 65536"),
+        (&["serve", "--error-limit"], "from 0 to 1000000"),
+        (&["shard", "a", "--shards"], "from 1 to 1024"),
+        (&["receive", "--status"], "from 200 to 599"),
+        (&["demo", "--messages"], "from 1 to 10000000"),
+        (&["rejected", "list", "--shard"], "from 0 to 1023"),
+    ] {
+        let (flag, before) = command.split_last().unwrap();
+        for value in ["", "x", "1.5", "-1", "99999999999999999999"] {
+            fails(outbound(before).arg(format!("{flag}={value}")), 2, &[flag, "write a whole number", bounds]);
+        }
+    }
+    for (flag, url) in
+        [("--canary", "tcp://u:hunter2@h"), ("--canary", "http://u:hunter2@h"), ("--public-url", "ftp://u:hunter2@h")]
+    {
+        let (code, _, error) = ran(&mut outbound(&["serve", flag, url]));
+        assert!(code == Some(2) && error.contains(flag) && !error.contains("hunter2"), "{error}");
+    }
+    let (code, _, error) = ran(&mut with_token(&["attempts", "a", "--server", "http//u:hunter2@h"]));
+    assert!(code == Some(2) && error.contains("--server") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn what_is_not_utf_8_is_named() {
+    let odd = || OsStr::from_bytes(b"\xff\xfe");
+    fails(outbound(&["serve"]).env("OUTBOUND_LISTEN", odd()), 2, &["the value of OUTBOUND_LISTEN is not UTF-8"]);
+    fails(outbound(&["shard"]).arg(odd()), 2, &["the argument", "is not UTF-8: write it in UTF-8"]);
+}
+
+#[test]
+fn what_goes_together_and_what_is_missing_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fails(&mut outbound(&["rejected", "requeue"]), 2, &["outbound rejected requeue --all [--shard <SHARD>]"]);
+    fails(&mut outbound(&["rejected", "discard"]), 2, &["outbound rejected discard --all --yes"]);
+    fails(
+        outbound(&["reseal", "--dry-run", "--data-dir"]).arg(folder.path()),
+        2,
+        &["there is no journal at", "--data-dir"],
+    );
+    fails(&mut outbound(&["receive", "--secret", "x"]), 2, &["copy it from the screen", "whsec_ followed by"]);
+    let pretty = folder.path().join("pretty.json");
+    fs::write(&pretty, "{\n  \"direction\": \"sent\"\n}\n").unwrap();
+    fails(
+        with_token(&["publish", "--workspace", "acme"]).arg(&pretty),
+        1,
+        &["line 1 is no valid message", "each message must stand on one line, as `jq -c .` writes it"],
+    );
 }
 
 #[test]
@@ -239,4 +320,33 @@ async fn a_wrong_token_and_another_server_are_told() {
     }
     let other = format!("http://127.0.0.1:{}", web_server());
     fails(with_token(&["attempts", "acme"]).args(["--server", &other]), 1, &["is --server right?"]);
+}
+
+#[test]
+fn a_variable_of_a_flag_takes_every_form_of_yes_and_no() {
+    let unreachable = ["--server", "http://127.0.0.1:1"];
+    let with = |command: &[&str], name: &str, value: &str| {
+        let mut command = with_token(command);
+        command.args(unreachable).env(name, value);
+        command
+    };
+    for (command, name) in [
+        (&["attempts", "acme"][..], "OUTBOUND_JSON"),
+        (&["nodes"], "OUTBOUND_JSON"),
+        (&["workspaces"], "OUTBOUND_JSON"),
+        (&["rejected", "list"], "OUTBOUND_JSON"),
+        (&["token", "--workspace", "acme"], "OUTBOUND_JSON"),
+        (&["discard", "acme"], "OUTBOUND_YES"),
+        (&["rejected", "requeue", "7/1-0"], "OUTBOUND_ALL"),
+    ] {
+        for value in ["0", "no", "off", "false"] {
+            fails(&mut with(command, name, value), 1, &["cannot be reached"]);
+        }
+    }
+    for value in ["1", "yes", "on", "true"] {
+        fails(&mut with(&["attempts", "acme"], "OUTBOUND_JSON", value), 1, &["cannot be reached"]);
+        fails(&mut with(&["rejected", "requeue"], "OUTBOUND_ALL", value), 1, &["cannot be reached"]);
+        let (code, out, _) = ran(with(&["publish", "--workspace", "acme"], "OUTBOUND_JSON", value).arg("none"));
+        assert!(code == Some(1) && out.starts_with('{'), "{value}: {out}");
+    }
 }

@@ -115,7 +115,7 @@ fn bad_usage_ends_with_2_and_a_sentence() {
     fails(&mut outbound(&[]), 2, &["Usage: outbound"]);
     fails(&mut outbound(&["start"]), 2, &["unrecognized subcommand 'start'"]);
     fails(&mut outbound(&["shard", "no spaces"]), 2, &["a workspace id has 1 to 128 characters"]);
-    fails(&mut outbound(&["shard", "a", "--shards", "0"]), 2, &["0 is not in 1..=1024"]);
+    fails(&mut outbound(&["shard", "a", "--shards", "0"]), 2, &["write a whole number from 1 to 1024"]);
     fails(&mut outbound(&["serve", "--timeout", "0s"]), 2, &["--timeout", "must be longer than 0"]);
     fails(&mut outbound(&["serve", "--timeout", "5"]), 2, &["such as 500ms, 2s, 5m"]);
     fails(&mut outbound(&["serve", "--journal", "mysql://x"]), 2, &["error: --journal must be `embedded`"]);
@@ -194,7 +194,8 @@ fn publish_stops_at_a_bad_line_and_says_how_far_it_came() {
     std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
     let file =
         file_of(dir.path(), &[line("a", 1), String::new(), r#"{"direction":"sideways"}"#.to_owned(), line("a", 2)]);
-    let parts = ["error: line 3 is no valid message", "1 messages before it are", "caused by: `direction` must be"];
+    let parts =
+        ["error: line 3 is no valid message", "before it 1 message is published", "caused by: `direction` must be"];
     fails(service.publish(dir.path()).arg(file), 1, &parts);
     assert_eq!(service.got(), [line("a", 1)]);
 }
@@ -215,8 +216,7 @@ fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
     let got = service.got();
     let published: usize = error.strip_prefix("error: ").unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((1..8).contains(&published), "{published}");
-    let told =
-        format!("messages are published and it stopped; publish again everything from line {} on", published + 1);
+    let told = format!("published and it stopped; publish again everything from line {} on", published + 1);
     assert!(error.contains(&told), "{error}");
     assert!(error.contains("caused by: the service answered 503: the store is full"), "{error}");
     assert!(got[..published] == lines[..published], "what counts as published is what came, in order");

@@ -63,6 +63,47 @@ async fn requests_that_cannot_be_taken_are_refused_with_a_problem() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_body_or_a_query_is_said_in_words_of_ours() {
+    let rotate = format!("{SECRET}/rotate");
+    let tokens = "/v1/workspaces/acme/tokens";
+    let cases: &[(&str, &str, &[u8], &str)] = &[
+        ("GET", "/", b"", "/docs describes every call"),
+        ("PUT", WEBHOOK, b"", "the body is empty: send one JSON object"),
+        ("PUT", WEBHOOK, b"{\"url\":\"\xe4\"}", "the body is not UTF-8 (its byte 9 is none)"),
+        ("POST", tokens, b"\x1f\x8b\x08", "packed with gzip: unpack it first"),
+        ("POST", tokens, b"\xff\xfe{\0}\0", "UTF-16: convert it to UTF-8"),
+        ("POST", tokens, b"[]", "no token was made; send one JSON object, such as {\"ttl\":\"30d\"}"),
+        ("POST", tokens, b"null", "no token was made; send one JSON object"),
+        ("POST", tokens, b"{\"x\":1}", "unknown field `x`"),
+        ("POST", &rotate, b"\"1h\"", "nothing was rotated; send one JSON object, such as {\"overlap\":\"1h\"}"),
+        ("POST", &rotate, b"{\"overlap\":", "nothing was rotated; send one JSON object"),
+        ("POST", MESSAGES, b"{\"message\":{\"direction\":\"sent\"}}", "stands in a wrapper: send what is in `message`"),
+        ("GET", "/v1/workspaces?colour=1", b"", "`colour` is not known; take it out. Known are `limit`, `status`"),
+        ("GET", "/v1/workspaces?limit=1&limit=2", b"", "`limit` stands more than once; send it once"),
+        ("GET", "/v1/rejected?after=1&after=1", b"", "`after` stands more than once; send it once"),
+        (
+            "DELETE",
+            "/v1/rejected?resaon=x",
+            b"",
+            "`resaon` is not known; take it out. Known are `all`, `reason`, `shard`",
+        ),
+    ];
+    for (method, path, body, says) in cases {
+        let mut asked = request(method, path, "x");
+        *asked.body_mut() = Body::from(body.to_vec());
+        let reply = refused(asked).await;
+        let detail = reply.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(says), "{method} {path}: {detail}");
+        for word in ["struct", "deserialize", "expected value"] {
+            assert!(!detail.contains(word), "{method} {path}: {detail}");
+        }
+    }
+    let mut undeclared = request("POST", MESSAGES, MESSAGE);
+    undeclared.headers_mut().remove(header::CONTENT_TYPE);
+    assert!(refused(undeclared).await.json()["detail"].as_str().unwrap().contains("with `application/x-ndjson`"));
+}
+
+#[tokio::test]
 async fn a_method_that_a_path_does_not_take_is_refused_with_those_it_takes() {
     let allowed = [
         ("GET", "/v1/workspaces/acme", "DELETE"),

@@ -256,7 +256,7 @@ impl Browser {
         self.dev_tools("Emulation.clearDeviceMetricsOverride", json!({})).await;
     }
 
-    /// What axe-core finds wrong with the page, and what it cannot tell but suspects: a line each.
+    /// What axe-core finds wrong with the page, a line each.
     pub(crate) async fn violations(&self) -> Vec<String> {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/axe/axe_playwright_python/axe.min.js");
         let axe = fs::read_to_string(file).expect("axe-core, which `make tools` installs");

@@ -159,6 +159,13 @@ fn the_documents_show_the_same_samples() {
     let python =
         fs::read_to_string(LANGUAGES.iter().find(|language| language.name == "Python").unwrap().sample()).unwrap();
     assert!(readme.contains(&python), "README.md does not show the sample in Python as it is");
+    // Whoever stores what a test brings has a message that nobody wrote.
+    let description = fs::read_to_string("src/http/openapi/new_message.rs").unwrap();
+    for (name, text) in [("README.md", &readme), ("src/docs/integrators.md", &page), ("/docs", &description)] {
+        let says = text.split("begins `test_`").nth(1).unwrap_or_else(|| panic!("{name} does not say what test_ is"));
+        let says = says.split_whitespace().take(20).collect::<Vec<_>>().join(" ").replace("\\ ", "").to_lowercase();
+        assert!(says.contains("answer 200 and store nothing"), "{name}: {says}");
+    }
     for language in LANGUAGES {
         let sample = fs::read_to_string(language.sample()).unwrap();
         assert!(page.contains(&sample), "src/docs/integrators.md does not show {} as it is", language.file);

@@ -10,6 +10,7 @@ async fn a_saved_webhook_gets_the_next_message_and_the_screen_shows_it_without_a
     let stage = Stage::set().await;
     let browser = &stage.browser;
     browser.until_says("#status", "Not configured").await;
+    browser.until_says("#owner_email-hint", "This service has no mail server, so nobody is told").await;
     browser.shoot("not-configured").await;
 
     browser.fill("#url", &stage.hook()).await;

@@ -35,7 +35,11 @@ async fn the_later_is_refused(kind: Kind) {
     let [change] = &lost.body["changes"].as_array().unwrap()[..] else { panic!("{}", lost.body) };
     assert_eq!((&change["by"], &change["action"]), (&json!(winner), &json!("saved")));
     let detail = lost.body["detail"].as_str().unwrap();
-    let what = if winner == "jane" { format!("the URL, now {url}") } else { "the owner email, now john@".to_owned() };
+    let what = if winner == "jane" {
+        format!("the URL, now {url} with another query")
+    } else {
+        "the owner email, now john@".to_owned()
+    };
     assert!(detail.contains(&format!("changed meanwhile by {winner}: {what}")), "{detail}");
     assert!(detail.contains(change["at"].as_str().unwrap()) && !detail.contains("s3cret"), "{detail}");
     assert_eq!(api.read("acme", "history").await.ok()["history"].as_array().unwrap().len(), 2);
@@ -73,6 +77,15 @@ async fn every_form_of_the_condition(bench: &Bench, url: &str) {
         let reply = api.save_if("acme", garbage, &same).await;
         assert_eq!(reply.problem(), (400, "invalid-if-match"), "{garbage}");
     }
+    // Who wants to be the first is told who was.
+    let first = async |workspace: &str, none: &str| {
+        let path = format!("/v1/workspaces/{workspace}/webhook");
+        api.call_with(Method::PUT, &path, &[("if-none-match", none)], Some(&same.to_string())).await.unwrap()
+    };
+    assert_eq!(first("acme", "*").await.problem(), (412, "changed-meanwhile"));
+    assert_eq!(first("acme", &tag).await.problem(), (400, "invalid-if-match"));
+    assert_eq!(first("first", "*").await.status, 200);
+    assert_eq!(first("first", "*").await.problem(), (412, "changed-meanwhile"));
     assert_eq!(api.save_if("never", "*", &same).await.status, 200, "it has a webhook, if none that is configured");
     assert_eq!(api.save_if("seen", "\"1\"", &same).await.problem(), (412, "changed-meanwhile"));
     assert_eq!(api.etag("seen").await, "\"0\"");

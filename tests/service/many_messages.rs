@@ -35,6 +35,8 @@ async fn many_messages_are_published(kind: Kind) {
     for (body, status, told) in [
         (bad("{}"), 422, "line 3: "),
         (bad("nonsense"), 422, "line 3: "),
+        (bad("{\n\"direction\": \"sent\"}"), 422, "(each message must stand on one line)"),
+        (format!("{}\n\u{feff}{{}}", lines[0]), 422, "line 2: `direction` must be"),
         (bad("[1]"), 422, "line 3: "),
         (bad(&message("+1", &"x".repeat(257 * 1024))), 413, "line 3: "),
         (format!("{}\n{}", lines.join("\n"), lines[0]), 413, "at most 1000 messages"),

@@ -17,7 +17,7 @@ use super::token;
 use crate::cli::failure::CommandFailure;
 use crate::cli::output::progress_bar;
 use crate::cli::runtime::{block_on_threads, stop_signal};
-use crate::cli::values::parse_listen;
+use crate::cli::values::{parse_listen, whole_number};
 use crate::http::receiver::Received;
 use crate::notify::CapturedMail;
 
@@ -31,7 +31,7 @@ mod traffic;
 #[command(after_help = AFTER_HELP)]
 pub struct DemoArgs {
     /// End after so many messages and print a table; without it the demo goes on until Ctrl-C
-    #[arg(long, env = "OUTBOUND_MESSAGES", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MESSAGES_MAX))]
+    #[arg(long, env = "OUTBOUND_MESSAGES", value_name = "N", value_parser = whole_number::<u64>(1, MESSAGES_MAX))]
     pub messages: Option<u64>,
     /// Where the HTTP facade listens; port 0 takes any free port
     #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_listen)]

@@ -18,7 +18,7 @@ pub struct DiscardArgs {
     #[arg(value_name = "WORKSPACE")]
     pub workspace: WorkspaceId,
     /// Do it without asking
-    #[arg(long, env = "OUTBOUND_YES")]
+    #[arg(long, env = "OUTBOUND_YES", value_parser = clap::builder::FalseyValueParser::new())]
     pub yes: bool,
     /// The service
     #[command(flatten)]

@@ -15,7 +15,7 @@ use crate::app::{self, now};
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use crate::cli::output::beginning;
 use crate::cli::runtime::{block_on, stop_signal};
-use crate::cli::values::parse_listen;
+use crate::cli::values::{parse_listen, whole_number};
 use crate::config::{RECEIVER_CONNECTIONS_MAX, duration};
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
@@ -33,7 +33,7 @@ pub struct ReceiveArgs {
     #[arg(long, env = "OUTBOUND_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub secret: Option<String>,
     /// The status that every POST is answered with
-    #[arg(long, env = "OUTBOUND_STATUS", value_name = "STATUS", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
+    #[arg(long, env = "OUTBOUND_STATUS", value_name = "STATUS", default_value_t = 200, value_parser = whole_number::<u16>(200, 599))]
     pub status: u16,
     /// How long every answer is held back
     #[arg(long, env = "OUTBOUND_DELAY", value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
@@ -55,7 +55,9 @@ const TEXT_SHOWN_MAX: usize = 60;
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
     /// `--secret` is none. It is not repeated.
-    #[error("--secret is not understood")]
+    #[error(
+        "--secret is no signing secret: copy it from the screen, or from GET /v1/workspaces/WORKSPACE/webhook/secret"
+    )]
     Secret(#[source] InvalidSecret),
 }
 

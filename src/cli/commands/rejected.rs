@@ -12,7 +12,8 @@ use crate::cli::failure::{CommandError, CommandFailure};
 use crate::cli::output::printable;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
-use crate::config::REJECTED_KINDS_MAX;
+use crate::cli::values::whole_number;
+use crate::config::{REJECTED_KINDS_MAX, SHARDS_MAX};
 use crate::journal::rejected::reason_kind;
 use crate::message::{EntryId, WorkspaceId};
 
@@ -31,10 +32,10 @@ pub enum RejectedAction {
     /// List them, by shard and oldest first
     List {
         /// Only those of this shard
-        #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD")]
+        #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", value_parser = whole_number::<u16>(0, u64::from(SHARDS_MAX - 1)))]
         shard: Option<u16>,
         /// Print one JSON object a line
-        #[arg(long, env = "OUTBOUND_JSON")]
+        #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
         json: bool,
         /// The service
         #[command(flatten)]
@@ -50,6 +51,7 @@ pub enum RejectedAction {
         server: ServerArgs,
     },
     /// Delete entries for good
+    #[command(override_usage = DISCARD_USAGE)]
     Discard {
         /// The entries, as the list names them
         #[arg(value_name = "SHARD/ID", required_unless_present_any = ["all", "reason"])]
@@ -58,34 +60,44 @@ pub enum RejectedAction {
         #[arg(long, env = "OUTBOUND_REASON", value_name = "TEXT", conflicts_with_all = ["entries", "all"])]
         reason: Option<String>,
         /// Every entry
-        #[arg(long, env = "OUTBOUND_ALL", conflicts_with = "entries", requires = "yes")]
+        #[arg(long, env = "OUTBOUND_ALL", value_parser = clap::builder::FalseyValueParser::new(), conflicts_with = "entries", requires = "yes")]
         all: bool,
         /// With --all or --reason: only those of this shard
-        #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", conflicts_with = "entries")]
+        #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", conflicts_with = "entries", value_parser = whole_number::<u16>(0, u64::from(SHARDS_MAX - 1)))]
         shard: Option<u16>,
         /// With --all: they are to go for good
-        #[arg(long, env = "OUTBOUND_YES")]
+        #[arg(long, env = "OUTBOUND_YES", value_parser = clap::builder::FalseyValueParser::new())]
         yes: bool,
         /// The service
         #[command(flatten)]
         server: ServerArgs,
     },
     /// Check entries again and move the valid ones to the stream that their workspace belongs to
+    #[command(override_usage = REQUEUE_USAGE)]
     Requeue {
         /// The entries, as the list names them
         #[arg(value_name = "SHARD/ID", required_unless_present = "all")]
         entries: Vec<RejectedName>,
         /// Every entry that the list shows now
-        #[arg(long, env = "OUTBOUND_ALL", conflicts_with = "entries")]
+        #[arg(long, env = "OUTBOUND_ALL", value_parser = clap::builder::FalseyValueParser::new(), conflicts_with = "entries")]
         all: bool,
         /// With --all: only those of this shard
-        #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", requires = "all")]
+        #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", requires = "all", value_parser = whole_number::<u16>(0, u64::from(SHARDS_MAX - 1)))]
         shard: Option<u16>,
         /// The service
         #[command(flatten)]
         server: ServerArgs,
     },
 }
+
+// Which of the arguments go together is more than the library tells.
+const DISCARD_USAGE: &str = "\
+outbound rejected discard <SHARD/ID>...
+       outbound rejected discard --reason <TEXT> [--shard <SHARD>]
+       outbound rejected discard --all --yes [--shard <SHARD>]";
+const REQUEUE_USAGE: &str = "\
+outbound rejected requeue <SHARD/ID>...
+       outbound rejected requeue --all [--shard <SHARD>]";
 
 const AFTER_HELP: &str = "\
 An entry that is no valid message, or stands in another shard's stream than its workspace's, is set \

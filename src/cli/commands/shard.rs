@@ -5,7 +5,7 @@ use std::io::{Write, stderr};
 use crate::cli::failure::CommandFailure;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::{JournalArgs, journal_flag, stored_shards};
-use crate::cli::values::parse_redis;
+use crate::cli::values::{parse_redis, whole_number};
 use crate::config::private::FileSharing;
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
 use crate::message::WorkspaceId;
@@ -18,7 +18,7 @@ pub struct ShardArgs {
     #[arg(value_name = "WORKSPACE")]
     pub workspace: WorkspaceId,
     /// The number of shards; else the one stored in --journal, else 16
-    #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = whole_number::<u16>(1, u64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
     /// Where that number is
     #[command(flatten)]

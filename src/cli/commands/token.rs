@@ -34,7 +34,7 @@ pub struct TokenArgs {
     #[arg(long, env = "OUTBOUND_REVOKE", value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["ttl", "subject", "json"])]
     pub revoke: Option<String>,
     /// Print a JSON object with the token, its end and its subject
-    #[arg(long, env = "OUTBOUND_JSON")]
+    #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
     pub json: bool,
     /// The service
     #[command(flatten)]

@@ -107,9 +107,10 @@ fn of_line(number: u64, invalid: &Invalid) -> Problem {
         Invalid::TooLarge { .. } => ProblemKind::BodyTooLarge,
         _ => ProblemKind::InvalidMessage,
     };
+    let one_line = if invalid.is_cut() { " (each message must stand on one line)" } else { "" };
     Problem::new(
         kind,
-        format!("line {number}: {invalid}; nothing was stored, correct the line and send all of them again"),
+        format!("line {number}: {invalid}{one_line}; nothing was stored, correct the line and send all of them again"),
     )
 }
 

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -134,10 +134,11 @@ pub(in crate::http) struct RejectedList {
 pub(in crate::http) async fn list(
     State(state): State<Arc<FacadeState>>,
     _: Admin,
+    RawQuery(query): RawQuery,
     wanted: Result<Query<RejectedQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<RejectedList>, Problem> {
     let wrong = |detail: String| Problem::new(ProblemKind::InvalidQuery, detail);
-    let Query(wanted) = wanted.map_err(|error| wrong(format!("send at most `shard` and `after`: {error}")))?;
+    let Query(wanted) = wanted.map_err(|_| Problem::invalid_query(query.as_deref(), &["shard", "after"]))?;
     let shards = state.facade.journal.shards();
     let after = wanted.after.as_deref().map(|text| {
         let place = RejectedId::parse(text).filter(|place| place.shard < shards);
@@ -279,10 +280,12 @@ pub(in crate::http) struct DiscardedEntries {
 pub(in crate::http) async fn discard_many(
     State(state): State<Arc<FacadeState>>,
     _: Admin,
+    RawQuery(query): RawQuery,
     wanted: Result<Query<DiscardQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<DiscardedEntries>, Problem> {
     let wrong = |detail: String| Problem::new(ProblemKind::InvalidQuery, detail);
-    let Query(wanted) = wanted.map_err(|error| wrong(format!("send `all` or `reason`, and `shard`: {error}")))?;
+    let takes = ["all", "reason", "shard"];
+    let Query(wanted) = wanted.map_err(|_| Problem::invalid_query(query.as_deref(), &takes))?;
     let shard = known_shard(wanted.shard.as_deref(), state.facade.journal.shards())?;
     let reason = match (wanted.all.as_deref(), wanted.reason) {
         (Some("true"), None) => None,

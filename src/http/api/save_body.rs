@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::deliver::{Guard, typed_endpoint};
+use crate::http::body::not_json;
 use crate::http::problem::{MemberError, Problem, ProblemKind};
-use crate::message::OtherEncoding;
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use crate::workspace::owner_address;
@@ -113,14 +113,11 @@ pub(in crate::http) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem
 /// The members of the body.
 fn members(body: &[u8]) -> Result<JsonObject<&RawValue>, Problem> {
     serde_json::from_slice(body).map_err(|error| {
-        if let Some(other) = OtherEncoding::of(body) {
-            Problem::new(ProblemKind::InvalidJson, format!("the body is {other}"))
-        } else if error.is_data() {
+        if error.is_data() {
             let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
             Problem::new(ProblemKind::InvalidWebhook, detail)
         } else {
-            let detail = format!("send one JSON object, such as {{\"url\":\"https://example.com/hook\"}}: {error}");
-            Problem::new(ProblemKind::InvalidJson, detail)
+            not_json(body, &error, "send one JSON object, such as {\"url\":\"https://example.com/hook\"}")
         }
     })
 }

@@ -12,7 +12,7 @@ use utoipa::openapi::Required;
 
 use crate::config::duration::{self, LIFETIME_UNITS};
 use crate::http::auth::caller::Scope;
-use crate::http::body::JsonBody;
+use crate::http::body::{JsonBody, object};
 use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::problems::{BODY, COMMAND, TOKEN, WORKSPACE};
 use crate::http::problem::{MemberError, Problem, ProblemKind};
@@ -91,13 +91,9 @@ pub(in crate::http) struct Rotation {
 
 /// The overlap in seconds, if one is asked for.
 fn overlap(body: &[u8]) -> Result<Option<u64>, Problem> {
-    let is_array = body.trim_ascii_start().starts_with(b"[");
-    let rotation: Rotation = match serde_json::from_slice(body) {
-        _ if body.is_empty() => Rotation::default(),
-        Ok(rotation) if !is_array => rotation,
-        Ok(_) => return Err(wrong(ProblemKind::InvalidRotation, "an array is none")),
-        Err(error) if error.is_data() => return Err(wrong(ProblemKind::InvalidRotation, error)),
-        Err(error) => return Err(wrong(ProblemKind::InvalidJson, error)),
+    let rotation = match body {
+        [] => Rotation::default(),
+        body => object(body, ProblemKind::InvalidRotation, "nothing was rotated", r#"{"overlap":"1h"}"#)?,
     };
     let Some(asked) = rotation.overlap else { return Ok(None) };
     let parsed = duration::parse_in(asked.as_str().unwrap_or_default(), &LIFETIME_UNITS, SECRET_OVERLAP_MAX);
@@ -105,10 +101,6 @@ fn overlap(body: &[u8]) -> Result<Option<u64>, Problem> {
         let detail = "must be a whole number and a unit, such as 0s, 1h or 7d, at most 7 days".to_owned();
         Problem::invalid_rotation(MemberError { member: "overlap".to_owned(), detail })
     })
-}
-
-fn wrong(kind: ProblemKind, why: impl std::fmt::Display) -> Problem {
-    Problem::new(kind, format!("nothing was rotated; send an object such as {{\"overlap\":\"1h\"}}: {why}"))
 }
 
 impl FacadeState {

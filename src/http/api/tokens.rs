@@ -19,7 +19,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -28,7 +27,7 @@ use crate::config::duration::{self, LIFETIME_UNITS};
 use crate::config::{TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX};
 use crate::http::auth::caller::{ADMIN, AdminScope};
 use crate::http::auth::jwt::{Audience, Claims};
-use crate::http::body::JsonBody;
+use crate::http::body::{JsonBody, object};
 use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::problems::{ADMIN_ONLY, BODY, COMMAND, READ, TOKEN, WORKSPACE};
 use crate::http::problem::{MemberError, Problem, ProblemKind};
@@ -202,17 +201,10 @@ pub(in crate::http) struct TokenRequest {
 
 impl TokenOptions {
     fn parse(body: &[u8]) -> Result<Self, Problem> {
-        // What is derived reads an array as the members in their order.
-        let is_array = body.trim_ascii_start().starts_with(b"[");
-        let members = match serde_json::from_slice(body) {
-            _ if body.is_empty() => Ok(TokenRequest::default()),
-            Ok(_) if is_array => Err(serde_json::Error::custom("an array is none")),
-            members => members,
+        let TokenRequest { ttl, subject } = match body {
+            [] => TokenRequest::default(),
+            body => object(body, ProblemKind::InvalidTokenRequest, "no token was made", r#"{"ttl":"30d"}"#)?,
         };
-        let TokenRequest { ttl, subject } = members.map_err(|error| {
-            let kind = if error.is_data() { ProblemKind::InvalidTokenRequest } else { ProblemKind::InvalidJson };
-            Problem::new(kind, format!("no token was made; send an object such as {{\"ttl\":\"30d\"}}: {error}"))
-        })?;
         let mut errors = Vec::new();
         let mut wrong = |member: &str, detail: String| errors.push(MemberError { member: member.to_owned(), detail });
         let ttl = ttl.map_or(Ok(Ttl(TOKEN_TTL_DEFAULT)), |ttl| ttl.as_str().unwrap_or_default().parse());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::{Query, RawQuery, State};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use utoipa::openapi::Schema;
@@ -116,13 +116,11 @@ impl WorkspacesQuery {
 pub(in crate::http) async fn list(
     State(state): State<Arc<FacadeState>>,
     _: Admin,
+    RawQuery(query): RawQuery,
     wanted: Result<Query<WorkspacesQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<WorkspaceList>, Problem> {
-    let wrong = |error| {
-        let detail = format!("send at most `limit`, `status`, `prefix` and `after`: {error}");
-        Problem::new(ProblemKind::InvalidQuery, detail)
-    };
-    let Query(wanted) = wanted.map_err(wrong)?;
+    let takes = ["limit", "status", "prefix", "after"];
+    let Query(wanted) = wanted.map_err(|_| Problem::invalid_query(query.as_deref(), &takes))?;
     let query = wanted.read()?;
     let mut listed = state.reader.small(None, state.facade.journal.workspaces(&query)).await?;
     let more = listed.len() == query.count;

@@ -108,11 +108,11 @@ Every new message of the workspace is POSTed once to the webhook's URL, while th
 no connection, no answer within the deadline (5 s unless the operator chose another). An error is never sent again. \
 More than 10 errors in a row switch the webhook off; saving it switches it on again.
 
-**Twice**: only after a crash of the sender may a message come a second time, with the same `webhook-id`. Remember the \
-ids that you have worked on, and pass over what you know.
+**Twice**: only after a crash of the sender, or where its owner asks for it (\"Send again\"), may a message come a second \
+time, with the same `webhook-id`. Remember the ids that you have worked on, and pass over what you know.
 
 **Tests**: a `webhook-id` that begins `test_` comes from somebody who presses \"Test\" on the screen. Answer 200 and store \
-nothing: the message is one that you have.
+nothing: the message is one that you have, or a made-up one whose `message_id` begins `sample-`.
 
 **Order**: messages of one chat come in order, one at a time; chats go side by side.
 

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use url::form_urlencoded;
+
 use super::{Problem, ProblemKind};
 use crate::journal::port::{PublishError, ReadError, RequeueError, StoreError, StoreTrouble, SubmitError};
 use crate::message::{Invalid, InvalidWorkspaceId};
@@ -86,6 +88,27 @@ impl From<Invalid> for Problem {
         Self::new(kind, error.to_string())
     }
 }
+
+impl Problem {
+    /// The parameters behind the `?` cannot be read, of which a call takes these.
+    pub(in crate::http) fn invalid_query(query: Option<&str>, takes: &[&str]) -> Self {
+        let takes_all = takes.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let names: Vec<_> =
+            form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, _)| name).collect();
+        let shown = |name: &str| name.chars().take(PARAMETER_SHOWN_MAX).collect::<String>();
+        let unknown = names.iter().find(|name| !takes.contains(&&***name));
+        let repeated = names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)).map(|(_, name)| name);
+        let detail = match (unknown, repeated) {
+            (Some(name), _) => format!("`{}` is not known; take it out. Known are {takes_all}", shown(name)),
+            (None, Some(name)) => format!("`{}` stands more than once; send it once", shown(name)),
+            (None, None) => format!("the parameters cannot be read; known are {takes_all}"),
+        };
+        Self::new(ProblemKind::InvalidQuery, detail)
+    }
+}
+
+/// Characters of a parameter's name that are shown at most.
+const PARAMETER_SHOWN_MAX: usize = 64;
 
 /// The same of a store. That it is away or full is told once for the whole node.
 fn log_store(cause: &StoreError, what: &'static str) {

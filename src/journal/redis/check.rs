@@ -282,7 +282,15 @@ pub(super) async fn configured(connection: &mut Connection, name: &str) -> Optio
 async fn read_meta(connection: &mut Connection, keys: &Keys) -> Result<[redis::Value; 2], RedisStartError> {
     let mut stored = redis::cmd("HMGET");
     stored.arg(keys.meta()).arg("format").arg("shards");
-    connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)
+    connection.call(&stored, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(|error| of_meta(keys, error))
+}
+
+fn of_meta(keys: &Keys, source: RedisError) -> RedisStartError {
+    match source.code() {
+        Some("OOM") => RedisStartError::Full(source),
+        Some("WRONGTYPE") => RedisStartError::Foreign { key: keys.meta(), source },
+        _ => RedisStartError::Refused(source),
+    }
 }
 
 fn meta_of([text, shards]: [redis::Value; 2]) -> Result<(u16, u32), RedisStartError> {
@@ -308,8 +316,11 @@ async fn fix_meta(
     if known.contains(&redis::Value::Nil) {
         let mut create = connector.script(Script::Meta, &[keys.meta()]);
         create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));
-        known =
-            connection.call(&create, STORE_TIMEOUT).await.and_then(reply::tuple).map_err(RedisStartError::Refused)?;
+        known = connection
+            .call(&create, STORE_TIMEOUT)
+            .await
+            .and_then(reply::tuple)
+            .map_err(|error| of_meta(keys, error))?;
     }
     let (stored, format) = meta_of(known)?;
     match asked {

@@ -40,7 +40,8 @@ pub enum RedisStartError {
     },
     /// The connection was closed unanswered, as a port for TLS does.
     #[error(
-        "{place} closed every connection without an answer for {wait:?}: if that Redis speaks TLS, write rediss:// instead of redis://"
+        "{place} closed every connection without an answer for {wait:?}: if that Redis speaks TLS, write rediss:// instead of \
+         redis://; if it has as many clients as it takes, raise its maxclients"
     )]
     Closed {
         /// Host and port.
@@ -91,6 +92,18 @@ pub enum RedisStartError {
     /// Refused what we must know.
     #[error("Redis refused a command that the start needs: the cause says why")]
     Refused(#[source] RedisError),
+    /// No room for the first key.
+    #[error("Redis is full: free memory or raise maxmemory, for the first start must store something")]
+    Full(#[source] RedisError),
+    /// A key of ours is of another type.
+    #[error("Redis holds something else under {key}: choose another --prefix, or another database")]
+    Foreign {
+        /// The key.
+        key: String,
+        /// What Redis says.
+        #[source]
+        source: RedisError,
+    },
     /// Too old.
     #[error("Redis has version {0}: upgrade it to {VERSION_MIN}.0 or newer")]
     Version(String),

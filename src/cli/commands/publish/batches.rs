@@ -34,9 +34,12 @@ where
             if let Err(end) = batch.take(read, &mut line) {
                 break Some(end);
             }
+            // Looked at first: a line that was taken from the channel must join the batch.
+            if batch.is_full() {
+                break None;
+            }
             // Whoever writes into a pipe is not kept waiting for company.
             read = match lines.try_recv() {
-                _ if batch.is_full() => break None,
                 Ok(line) => Some(line),
                 Err(TryRecvError::Empty) => break None,
                 Err(TryRecvError::Disconnected) => None,
@@ -94,5 +97,40 @@ impl LineBatch {
         }
         self.length += length;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_line_is_lost_between_two_batches_however_they_are_full() {
+        // More than go together by number, and by size.
+        for (count, filling) in [(2_500, 1), (300, 20_000)] {
+            let (sender, mut lines) = mpsc::channel(count);
+            let text = |n: usize| {
+                let filling = "x".repeat(filling);
+                format!(r#"{{"direction":"sent","timestamp":"{filling}","message_id":"m-{n}","contact":{{}}}}"#)
+            };
+            for n in 0..count {
+                let text = text(n);
+                sender.try_send(Ok(InputLine { length: text.len() as u64, text: text.into() })).unwrap();
+            }
+            drop(sender);
+            let batches = RefCell::new(Vec::new());
+            let send = |batch: Bytes| {
+                batches.borrow_mut().push(String::from_utf8(batch.to_vec()).unwrap());
+                std::future::ready(Ok(()))
+            };
+            let published = send_batches(&mut lines, send, &mut |_| ()).await.unwrap();
+            assert_eq!(published, count as u64);
+            let batches = batches.into_inner();
+            assert!(batches.len() > 1, "they do not fit into one");
+            let sent: Vec<&str> = batches.iter().flat_map(|batch| batch.lines()).collect();
+            assert_eq!(sent, (0..count).map(text).collect::<Vec<_>>());
+        }
     }
 }

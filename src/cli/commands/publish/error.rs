@@ -21,7 +21,7 @@ pub enum PublishFailed {
         source: io::Error,
     },
     /// The input broke off.
-    #[error("the input cannot be read after line {line}; {published} messages are published, all that came before")]
+    #[error("the input cannot be read after line {line}; {} published, all that came before", are(*published))]
     Read {
         line: u64,
         published: u64,
@@ -30,8 +30,13 @@ pub enum PublishFailed {
     },
     /// A line is no message.
     #[error(
-        "line {line} is no valid message, so it and everything after it is not published; {published} messages \
-         before it are: correct the line and publish from there on"
+        "line {line} is no valid message, so it and everything after it is not published; before it {} published: {}",
+        are(*published),
+        if source.is_cut() {
+            "each message must stand on one line, as `jq -c .` writes it"
+        } else {
+            "correct the line and publish from there on"
+        }
     )]
     BadLine {
         line: u64,
@@ -40,13 +45,18 @@ pub enum PublishFailed {
         source: Invalid,
     },
     /// The service or the store took no more.
-    #[error("{published} messages are published and it stopped; publish again {unpublished}")]
+    #[error("{} published and it stopped; publish again {unpublished}", are(*published))]
     Stopped {
         published: u64,
         unpublished: UnpublishedLines,
         #[source]
         source: RequestError,
     },
+}
+
+/// `1 message is`, `2 messages are`.
+fn are(messages: u64) -> String {
+    if messages == 1 { "1 message is".to_owned() } else { format!("{messages} messages are") }
 }
 
 impl CommandError for PublishFailed {}

@@ -267,7 +267,7 @@ mod tests {
         let error = send_all(&mut input(lines), send, &mut |_| ()).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "1 messages are published and it stopped; publish again line 1, everything from line 3 on"
+            "1 message is published and it stopped; publish again line 1, everything from line 3 on"
         );
         assert_eq!(*sent.borrow(), ["a1", "b1"]);
     }

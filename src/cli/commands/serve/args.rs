@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::cli::failure::{CommandError, EXIT_USAGE};
 use crate::cli::transport::{JournalArgs, journal_flag};
-use crate::cli::values::{parse_age, parse_canary, parse_http_url, parse_listen};
+use crate::cli::values::{Unrepeated, parse_age, parse_canary, parse_http_url, parse_listen, whole_number};
 use crate::config::network::{AllowedNetwork, Network};
 use crate::config::private::{Exposed, FileSharing};
 use crate::config::{
@@ -31,7 +31,7 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
     pub listen: SocketAddr,
     /// Shards to create at the first start, 16 if not given; a different value later is refused
-    #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = whole_number::<u16>(1, u64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
     /// The shards that this node runs, whoever else is there: numbers and ranges such as 0-3,8, or none for a facade
     /// only; without it the nodes on one Redis share the shards
@@ -58,7 +58,7 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_REQUIRE_HTTPS", value_parser = clap::builder::FalseyValueParser::new())]
     pub require_https: bool,
     /// A server that is asked whether the network works when several endpoints cannot be reached, in their place
-    #[arg(long, env = "OUTBOUND_CANARY", value_name = "URL", hide_env_values = true, value_parser = parse_canary)]
+    #[arg(long, env = "OUTBOUND_CANARY", value_name = "URL", hide_env_values = true, value_parser = Unrepeated(parse_canary))]
     pub canary: Option<Url>,
     /// The mail server: smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ if needed; `?tls=required` for STARTTLS
     #[arg(long, env = "OUTBOUND_SMTP_URL", value_name = "URL", hide_env_values = true)]
@@ -83,19 +83,19 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_MAIL_RECOVERED", value_parser = clap::builder::FalseyValueParser::new())]
     pub mail_recovered: bool,
     /// The facade's address as the outside sees it, for the link in mails
-    #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL", value_parser = parse_http_url)]
+    #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL", value_parser = Unrepeated(parse_http_url))]
     pub public_url: Option<Url>,
     /// One deadline for an attempt, from DNS to the last byte of the response
     #[arg(long, env = "OUTBOUND_TIMEOUT", value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse_positive)]
     pub timeout: Duration,
     /// Attempts in flight on this node at most
-    #[arg(long, env = "OUTBOUND_MAX_IN_FLIGHT", value_name = "N", default_value_t = IN_FLIGHT_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(IN_FLIGHT_MAX)))]
+    #[arg(long, env = "OUTBOUND_MAX_IN_FLIGHT", value_name = "N", default_value_t = IN_FLIGHT_DEFAULT, value_parser = whole_number::<u32>(1, u64::from(IN_FLIGHT_MAX)))]
     pub max_in_flight: u32,
     /// Attempts of one workspace in flight at most
-    #[arg(long, env = "OUTBOUND_MAX_IN_FLIGHT_PER_WORKSPACE", value_name = "N", default_value_t = Policy::default().in_flight_max, value_parser = clap::value_parser!(u32).range(1..=i64::from(IN_FLIGHT_MAX)))]
+    #[arg(long, env = "OUTBOUND_MAX_IN_FLIGHT_PER_WORKSPACE", value_name = "N", default_value_t = Policy::default().in_flight_max, value_parser = whole_number::<u32>(1, u64::from(IN_FLIGHT_MAX)))]
     pub max_in_flight_per_workspace: u32,
     /// Errors that a webhook may have; one more switches it off
-    #[arg(long, env = "OUTBOUND_ERROR_LIMIT", value_name = "N", default_value_t = Policy::default().error_limit, value_parser = clap::value_parser!(u32).range(0..=i64::from(ERROR_LIMIT_MAX)))]
+    #[arg(long, env = "OUTBOUND_ERROR_LIMIT", value_name = "N", default_value_t = Policy::default().error_limit, value_parser = whole_number::<u32>(0, u64::from(ERROR_LIMIT_MAX)))]
     pub error_limit: u32,
     /// Which errors count
     #[arg(long, env = "OUTBOUND_ERROR_COUNTING", value_name = "WHICH", default_value = "consecutive")]
@@ -189,7 +189,9 @@ pub enum DurabilityArg {
 #[expect(missing_docs, reason = "the sentence shows what each field holds")]
 pub enum ConfigError {
     /// Over [`TIMEOUT_MAX`].
-    #[error("--timeout {timeout:?} is longer than {TIMEOUT_MAX:?}: no lease and no shutdown should wait that long")]
+    #[error(
+        "--timeout {timeout:?} is longer than {TIMEOUT_MAX:?}, and no lease and no shutdown should wait that long: give at most {TIMEOUT_MAX:?}"
+    )]
     Timeout { timeout: Duration },
     /// A workspace's share is greater than the whole.
     #[error(
