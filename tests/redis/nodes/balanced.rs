@@ -149,6 +149,7 @@ async fn behind_a_balancer_a_rolled_a_standing_by_and_a_killed_node_cost_no_requ
         assert_eq!(nodes.nodes[node].terminate().await.code(), Some(0));
         callers.until_more(20).await;
         nodes.nodes[node].launch().await;
+        nodes.until_shared(&[0, 1]).await;
         balancer.until_up(node).await;
         callers.until_more(20).await;
     }
