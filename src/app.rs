@@ -252,6 +252,8 @@ impl App {
             fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),
             waiting,
+            glance: shards.glance(),
+            operator_generation: journal.operator_generation().await.ok(),
             test_mail,
         };
         let mut ended = Ok(());

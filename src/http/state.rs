@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::auth::access::Access;
 use super::auth::failures::Failures;
+use super::auth::operator_sessions::OperatorSessions;
 use super::live::watch::LiveStreams;
 use super::places::RequestPlaces;
 use super::problem::{Problem, ProblemKind};
 use super::reader::StoreReader;
+use super::screen::operator::summaries::Summaries;
 use super::sending::Sending;
 use super::shares::Shares;
-use super::test_mails::{SendTestMail, TestMails};
 use crate::config::{
     COMMANDS_PER_WORKSPACE, PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE, REQUESTS_AT_ONCE,
 };
@@ -29,7 +31,7 @@ use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal};
 use crate::workspace::history;
 use crate::workspace::state::Summary;
 use crate::workspace::time::Clock;
-use crate::workspace::view::{ReadWaiting, WebhookView};
+use crate::workspace::view::{ReadGlance, ReadWaiting, WebhookView};
 use crate::workspace::{Policy, State};
 
 /// What the facade is made of.
@@ -56,9 +58,17 @@ pub struct Facade {
     pub readiness: ReadReadiness,
     /// Says what waits of a workspace, as far as this node knows.
     pub waiting: ReadWaiting,
+    /// Says what this node knows without asking the store.
+    pub glance: ReadGlance,
+    /// How often the sessions of operators had been ended at the start, if the store told.
+    pub operator_generation: Option<u64>,
     /// Sends a test mail; without a mail server there is none.
     pub test_mail: Option<SendTestMail>,
 }
+
+/// Sends a test mail of a workspace to an address; the webhook's URL stands in it. The error is what the mail server said.
+pub type SendTestMail =
+    Arc<dyn Fn(WorkspaceId, String, Option<String>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Says whether this node does its work.
 pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
@@ -100,7 +110,8 @@ pub(super) struct FacadeState {
     pub(super) live: LiveStreams,
     pub(super) places: RequestPlaces,
     pub(super) sending: Sending,
-    pub(super) test_mails: TestMails,
+    pub(super) operators: OperatorSessions,
+    pub(super) summaries: Summaries,
     /// Commands that wait for their answers.
     commands: Shares,
     /// Bodies of many messages that are taken in.
@@ -124,6 +135,7 @@ impl FacadeState {
         let live = LiveStreams::new(Arc::clone(&reader), facade.policy, Arc::clone(&facade.waiting));
         let commands = Shares::new(REQUESTS_AT_ONCE, COMMANDS_PER_WORKSPACE);
         let bodies = Shares::new(PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE);
+        let operators = OperatorSessions::new(Arc::clone(&facade.journal), facade.operator_generation);
         let (places, sending) = (RequestPlaces::new(), Sending::new());
         Self {
             facade,
@@ -132,7 +144,8 @@ impl FacadeState {
             live,
             places,
             sending,
-            test_mails: TestMails::default(),
+            operators,
+            summaries: Summaries::default(),
             commands,
             bodies,
             description,

@@ -161,12 +161,14 @@ macro_rules! every_law {
                 listing {
                     workspaces_are_listed_in_order_a_page_at_a_time,
                     workspaces_are_listed_by_status,
+                    workspaces_are_counted_by_status,
                     a_listed_workspace_is_shown_as_it_is_read,
                     what_is_forgotten_is_not_listed,
                 }
                 walk {
                     every_workspace_comes_once_and_strangers_do_not,
                     keys_are_noted_until_they_are_noted_no_more,
+                    the_sessions_of_operators_end_together,
                 }
                 commands {
                     a_command_gets_the_answer_of_the_commit_that_settles_it,
@@ -199,6 +201,9 @@ macro_rules! every_law {
                 }
                 listing {
                     a_list_is_there_after_a_restart,
+                }
+                walk {
+                    ended_sessions_of_operators_stay_ended,
                 }
                 restart {
                     what_was_answered_is_there_after_a_restart,

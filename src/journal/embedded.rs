@@ -182,6 +182,10 @@ impl Journal for Embedded {
         self.store.workspaces(query).map_err(|error| store::failed("listing workspaces", error))
     }
 
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
+        self.store.workspace_counts().map_err(|error| store::failed("counting workspaces", error))
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         std::future::pending().await
     }
@@ -263,6 +267,17 @@ impl Journal for Embedded {
         let (reply, noted) = oneshot::channel();
         self.store.call(Job::NoteSealingKey { id: id.to_owned(), seals, reply });
         noted.await.map_err(|_| self.store.gone("noting which key seals"))?
+    }
+
+    async fn operator_generation(&self) -> Result<u64, StoreError> {
+        let generation = self.store.operator_generation();
+        generation.map_err(|error| store::failed("reading which sessions have ended", error))
+    }
+
+    async fn end_operator_sessions(&self) -> Result<u64, StoreError> {
+        let (reply, ended) = oneshot::channel();
+        self.store.call(Job::EndOperatorSessions { reply });
+        ended.await.map_err(|_| self.store.gone("ending the operators' sessions"))?
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -178,6 +178,18 @@ impl Journal for Panicking {
         self.inner.note_sealing_key(id, seals).await
     }
 
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
+        self.inner.workspace_counts().await
+    }
+
+    async fn operator_generation(&self) -> Result<u64, StoreError> {
+        self.inner.operator_generation().await
+    }
+
+    async fn end_operator_sessions(&self) -> Result<u64, StoreError> {
+        self.inner.end_operator_sessions().await
+    }
+
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         self.inner.history(workspace).await
     }

@@ -6,6 +6,7 @@
 //! | `POST …/session/save`, `…/session/test` | the same with what had been sent without a session, which is saved then |
 //! | `POST …/session/end` | signs out: 303 to the screen without the cookie |
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -22,6 +23,7 @@ use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
 use crate::http::auth::public_origin::PublicOrigin;
 use crate::http::body::{BodyBound, FormFields};
+use crate::http::places::Place;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
 use crate::workspace::Time;
@@ -29,12 +31,12 @@ use crate::workspace::access::EndedBefore;
 use crate::workspace::command::Action;
 
 /// The form's bound: whoever has no token yet sends it.
-const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
+pub(super) const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
 
 /// Begins a session.
 pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Request) -> Response {
     match state.begin(request, FORM, None).await {
-        Ok(Begun { session, cookie, .. }) => state.to_screen(&session.scope.workspace, &cookie),
+        Ok(Begun { session, cookie, .. }) => state.to(&state.screen_path(&session.scope.workspace), Some(&cookie)),
         Err(refused) => refused,
     }
 }
@@ -69,29 +71,48 @@ struct Begun {
     cookie: String,
 }
 
+/// Whose token stood in a form.
+pub(super) struct SignedIn {
+    pub(super) caller: Caller,
+    /// What came with the token.
+    pub(super) fields: FormFields,
+    pub(super) address: IpAddr,
+    _place: Place,
+}
+
+/// A session as its cookie holds it.
+pub(super) struct NewSession {
+    pub(super) claims: Claims,
+    pub(super) token: String,
+    pub(super) cookie: String,
+}
+
 /// Ends it, wherever its cookie has got to. Where that cannot be stored, this browser loses it all the same.
 pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
     let session = submitted.session;
     let of = if session.is_operators { SessionOf::Operator } else { SessionOf::Workspace(&session.scope.workspace) };
     let removal = of.removal(&state.facade.access.origin);
     let Scope { caller, workspace } = &session.scope;
-    // The operator's session belongs to no workspace, which could remember its end.
     let ended = match caller {
-        Caller::Workspace(claims) if !session.is_operators => claims.jti.clone().map(|id| EndedBefore {
-            id,
-            began: Time::from_unix_ms(claims.iat.saturating_mul(1_000)),
-            until: Time::from_unix_ms(claims.exp.saturating_mul(1_000)),
-        }),
-        Caller::Workspace(_) | Caller::Admin => None,
+        // It belongs to no workspace, which could remember its end.
+        _ if session.is_operators => state.operators.end().await,
+        Caller::Workspace(claims) => match &claims.jti {
+            Some(id) => {
+                let began = Time::from_unix_ms(claims.iat.saturating_mul(1_000));
+                let until = Time::from_unix_ms(claims.exp.saturating_mul(1_000));
+                let ended = Action::EndSession(EndedBefore { id: id.clone(), began, until });
+                state.submit(workspace, caller.subject(), ended).await.map(drop)
+            }
+            None => Ok(()),
+        },
+        Caller::Admin => Ok(()),
     };
-    if let Some(ended) = ended
-        && let Err(problem) = state.submit(workspace, caller.subject(), Action::EndSession(ended)).await
-    {
+    if let Err(problem) = ended {
         let mut response = state.trouble(&problem);
         put_cookie(&mut response, &removal);
         return response;
     }
-    state.to_screen(workspace, &removal)
+    state.to(&state.screen_path(workspace), Some(&removal))
 }
 
 impl FacadeState {
@@ -103,9 +124,32 @@ impl FacadeState {
     ) -> Result<Begun, Response> {
         let (mut parts, body) = request.into_parts();
         let workspace = named_workspace(&mut parts, self).await.map_err(|problem| self.trouble(&problem))?;
+        let refused = |status, error: &str, fields: Option<&FormFields>| match then.zip(fields) {
+            Some((then, fields)) => self.sign_in_and(&workspace, status, error, then, fields),
+            None => self.sign_in(&workspace, status, Some(error)),
+        };
+        let signed_in = self.signed_in(Request::from_parts(parts, body), bound, refused).await?;
+        if !signed_in.caller.may(&workspace) {
+            return Err(refused(StatusCode::NOT_FOUND, "This token opens another workspace.", Some(&signed_in.fields)));
+        }
+        let NewSession { claims, token, cookie } =
+            self.new_session(signed_in.caller, &workspace, signed_in.address).await?;
+        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&workspace) };
+        let session = self.session_of(claims, &token, &workspace, of);
+        Ok(Begun { session, fields: signed_in.fields, cookie })
+    }
+
+    /// Whose token stands in a form; `refused` makes the page that shows the form again.
+    pub(super) async fn signed_in(
+        &self,
+        request: Request,
+        bound: BodyBound,
+        refused: impl Fn(StatusCode, &str, Option<&FormFields>) -> Response + Send + Sync,
+    ) -> Result<SignedIn, Response> {
+        let (parts, body) = request.into_parts();
         let access = &self.facade.access;
         if access.origin == PublicOrigin::Open {
-            return Err(self.sign_in(&workspace, StatusCode::FORBIDDEN, Some(NO_SESSION_HERE)));
+            return Err(refused(StatusCode::FORBIDDEN, NO_SESSION_HERE, None));
         }
         if access.origin.is_cross_site(&parts.headers) {
             return Err(self.trouble(&from_elsewhere()));
@@ -116,43 +160,48 @@ impl FacadeState {
         let fields = read.map_err(|problem| self.trouble(&problem))?;
         let token = fields.get("token").trim();
         let shown = access.shown_by_token(token, (self.facade.clock)());
-        let _place = self.places.take(&shown, &extensions).map_err(|problem| self.trouble(&problem))?;
-        let refused = |status, error: &str| match then {
-            Some(then) => self.sign_in_and(&workspace, status, error, then, &fields),
-            None => self.sign_in(&workspace, status, Some(error)),
-        };
+        let place = self.places.take(&shown, &extensions).map_err(|problem| self.trouble(&problem))?;
         if token.is_empty() {
-            return Err(refused(StatusCode::UNAUTHORIZED, "Enter a token."));
+            return Err(refused(StatusCode::UNAUTHORIZED, "Enter a token.", Some(&fields)));
         }
-        let caller = match self.recognise(token).await {
-            Ok(caller) => caller,
-            Err(AuthError::Unread(problem)) => return Err(self.trouble(&problem)),
+        match self.recognise(token).await {
+            Ok(caller) => Ok(SignedIn { caller, fields, address, _place: place }),
+            Err(AuthError::Unread(problem)) => Err(self.trouble(&problem)),
             Err(AuthError::Invalid(why)) => {
                 let problem = self.failures.count(address, why);
-                return Err(refused(problem.status(), &problem.page_text()));
+                Err(refused(problem.status(), &problem.page_text(), Some(&fields)))
             }
-        };
-        if !caller.may(&workspace) {
-            return Err(refused(StatusCode::NOT_FOUND, "This token opens another workspace."));
         }
-        let now = (self.facade.clock)();
-        let claims = self.session(caller, &workspace, now);
+    }
+
+    /// Begins a session of the caller, at the screen of `workspace`.
+    pub(super) async fn new_session(
+        &self,
+        caller: Caller,
+        workspace: &WorkspaceId,
+        address: IpAddr,
+    ) -> Result<NewSession, Response> {
+        let (access, now) = (&self.facade.access, (self.facade.clock)());
+        let generation = match &caller {
+            Caller::Workspace(token) => token.generation,
+            Caller::Admin => self.operators.present().await,
+        };
+        let claims = self.session(caller, workspace, generation, now);
         let token = access.key.sign(&claims).map_err(|problem| self.trouble(&problem))?;
         tracing::info!(%workspace, by = claims.sub, %address, "a session began");
-        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&workspace) };
+        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(workspace) };
         let cookie = of.set_cookie(&access.origin, &token, claims.exp - now.unix_seconds());
-        let session = self.session_of(claims, &token, &workspace, of);
-        Ok(Begun { session, fields, cookie })
+        Ok(NewSession { claims, token, cookie })
     }
 
     /// What the session of `caller` says.
-    fn session(&self, caller: Caller, workspace: &WorkspaceId, now: Time) -> Claims {
+    fn session(&self, caller: Caller, workspace: &WorkspaceId, generation: u64, now: Time) -> Claims {
         let until = now.plus(SESSION_MAX).unix_seconds();
-        let (sub, generation, exp, adm, tok) = match caller {
-            Caller::Workspace(token) => (token.sub, token.generation, until.min(token.exp), None, token.jti),
+        let (sub, exp, adm, tok) = match caller {
+            Caller::Workspace(token) => (token.sub, until.min(token.exp), None, token.jti),
             Caller::Admin => {
                 // It ends with the admin token.
-                (ADMIN.to_owned(), 0, until, Some(self.facade.access.admin_seal()), None)
+                (ADMIN.to_owned(), until, Some(self.facade.access.admin_seal()), None)
             }
         };
         let jti = Some((self.facade.fresh_id)().simple().to_string());

@@ -1,4 +1,4 @@
-//! The walk over all workspaces, and the keys that are noted.
+//! The walk over all workspaces, the keys that are noted, and the sessions of operators.
 
 use std::collections::BTreeSet;
 
@@ -46,4 +46,22 @@ pub(crate) async fn keys_are_noted_until_they_are_noted_no_more(subject: &mut im
     soon(journal.note_sealing_key("k1", false)).await.unwrap();
     soon(journal.note_sealing_key("k9", false)).await.unwrap();
     assert_eq!(noted().await, BTreeSet::from(["2027.key_-x".to_owned()]));
+}
+
+pub(crate) async fn the_sessions_of_operators_end_together(subject: &mut impl Subject) {
+    let journal = subject.journal();
+    let generation = async || soon(journal.operator_generation()).await.unwrap();
+    assert_eq!(generation().await, 0);
+    for ended in 1..=3 {
+        assert_eq!(soon(journal.end_operator_sessions()).await.unwrap(), ended);
+        assert_eq!(generation().await, ended);
+    }
+    // The keys that seal are told apart.
+    assert_eq!(soon(journal.sealing_keys()).await.unwrap(), Vec::<String>::new());
+}
+
+pub(crate) async fn ended_sessions_of_operators_stay_ended(subject: &mut impl Subject) {
+    soon(subject.journal().end_operator_sessions()).await.unwrap();
+    subject.restart().await;
+    assert_eq!(soon(subject.journal().operator_generation()).await.unwrap(), 1);
 }

@@ -56,6 +56,9 @@ pub(super) enum Job {
         seals: bool,
         reply: Reply<(), StoreError>,
     },
+    EndOperatorSessions {
+        reply: Reply<u64, StoreError>,
+    },
     Acquire {
         shard: u16,
         holder: Holder,
@@ -82,7 +85,11 @@ impl Job {
             Self::Shard { request: ShardRequest::Commit { batch, .. }, .. } => {
                 batch.steps.iter().map(|step| step.bytes()).sum()
             }
-            Self::Discard { .. } | Self::Acquire { .. } | Self::NoteSealingKey { .. } | Self::Shard { .. } => 0,
+            Self::Discard { .. }
+            | Self::Acquire { .. }
+            | Self::NoteSealingKey { .. }
+            | Self::EndOperatorSessions { .. }
+            | Self::Shard { .. } => 0,
         }
     }
 }
@@ -169,6 +176,7 @@ impl Engine {
                 tables.note_sealing_key(&id, seals)?;
                 Ok(answered(reply, Ok(())))
             }
+            Job::EndOperatorSessions { reply } => Ok(answered(reply, Ok(tables.end_operator_sessions()?))),
             Job::Acquire { shard, holder, now, reply } => {
                 let acquired = match self.leases.acquire(shard, &holder, now) {
                     Ok(nonce) => Ok((nonce, tables.outbox(shard)?)),

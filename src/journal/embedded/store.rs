@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
 
 use super::engine::{Engine, Failure, Job, Signals, reason};
 use super::file::JournalFileError;
-use super::tables::{self, EVENTS, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, Record, WORKSPACES, entries_in};
+use super::tables::{self, EVENTS, HISTORIES, LISTED, META, Names, Record, WORKSPACES, entries_in};
 use super::transaction::StorageResult;
 use super::writer::Writer;
 use crate::journal::port::{
@@ -17,6 +17,7 @@ use crate::journal::port::{
 };
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::time::Clock;
 
 /// Messages and commands that wait to be stored at most; the next caller waits.
@@ -127,15 +128,9 @@ impl EmbeddedStore {
                 }
             }
             Some(status) => {
-                let status = status.as_str();
-                let listed = txn.open_table(LISTED_BY_STATUS)?;
-                for item in listed.range((from.map(|id| (status, id)), Bound::Unbounded))?.take(query.count) {
-                    let (key, _) = item?;
-                    let (of, id) = key.value();
-                    if of != status {
-                        break;
-                    }
-                    ids.push(id.to_owned());
+                let listed = txn.open_table(tables::listed_with(status))?;
+                for item in listed.range::<&str>((from, Bound::Unbounded))?.take(query.count) {
+                    ids.push(item?.0.value().to_owned());
                 }
             }
         }
@@ -151,6 +146,22 @@ impl EmbeddedStore {
             Ok(ListedWorkspace { workspace, state })
         })
         .collect()
+    }
+
+    /// How many workspaces have which status.
+    pub(super) fn workspace_counts(&self) -> StorageResult<[u64; 4]> {
+        let txn = self.db.begin_read()?;
+        let mut counts = [0; 4];
+        for (count, status) in counts.iter_mut().zip(WebhookStatus::ALL) {
+            *count = txn.open_table(tables::listed_with(status))?.len()?;
+        }
+        Ok(counts)
+    }
+
+    /// How often the operators' sessions were ended.
+    pub(super) fn operator_generation(&self) -> StorageResult<u64> {
+        let meta = self.db.begin_read()?.open_table(META)?;
+        Ok(meta.get(tables::OPERATOR_GENERATION)?.map_or(0, |generation| generation.value()))
     }
 
     /// Workspaces after `place`, as of the last durable transaction.

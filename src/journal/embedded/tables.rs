@@ -13,6 +13,7 @@ use redb::{ReadableTable, StorageError, TableDefinition};
 use crate::journal::port::{RawEntry, StoredEvent};
 use crate::journal::replay::Stored;
 use crate::message::EntryId;
+use crate::workspace::configuration::WebhookStatus;
 
 /// The version of everything below.
 pub(super) const FORMAT: u64 = 1;
@@ -34,8 +35,18 @@ pub(super) const TOPS: TableDefinition<'_, u16, (Id, Id)> = TableDefinition::new
 
 /// Workspace → the status that it is listed with.
 pub(super) const LISTED: TableDefinition<'_, &str, &str> = TableDefinition::new("listed");
-/// The same by status and workspace.
+/// What [`listed_with`] was before: one table of all statuses.
 pub(super) const LISTED_BY_STATUS: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("listed_by_status");
+
+/// The workspaces with a status. A table for each, so that its length is at hand.
+pub(super) fn listed_with(status: WebhookStatus) -> TableDefinition<'static, &'static str, ()> {
+    TableDefinition::new(match status {
+        WebhookStatus::NotConfigured => "listed/not_configured",
+        WebhookStatus::Enabled => "listed/enabled",
+        WebhookStatus::Disabled => "listed/disabled",
+        WebhookStatus::DisabledByErrors => "listed/disabled_by_errors",
+    })
+}
 
 /// An [`EntryId`] as a key.
 pub(super) type Id = (u64, u64);
@@ -44,6 +55,8 @@ pub(super) type Entries<'a> = TableDefinition<'a, Id, &'static [u8]>;
 /// Rejected entries, numbered in the order in which they were set aside.
 pub(super) type RejectedEntries<'a> = TableDefinition<'a, u64, &'static [u8]>;
 
+/// The name in [`META`] of how often the operators' sessions were ended.
+pub(super) const OPERATOR_GENERATION: &str = "operator_generation";
 /// What the names of [`sealing_key`] begin with. No table of a shard is called so.
 pub(super) const SEALING_KEY: &str = "sealing-key/";
 

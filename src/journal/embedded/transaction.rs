@@ -9,8 +9,7 @@ use bytes::Bytes;
 use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransaction};
 
 use super::tables::{
-    self, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Places, Record, SKIPPED, TOPS,
-    WORKSPACES, entry, id,
+    self, EVENTS, HISTORIES, Id, LISTED, META, Names, OUTBOX, Places, Record, SKIPPED, TOPS, WORKSPACES, entry, id,
 };
 use crate::journal::codec;
 use crate::journal::port::{
@@ -33,7 +32,6 @@ pub(super) struct Transaction<'t> {
     skipped: Table<'t, &'static str, &'static [u8]>,
     outbox: Table<'t, (u16, &'static str, u64), &'static [u8]>,
     listed: Table<'t, &'static str, &'static str>,
-    listed_by_status: Table<'t, (&'static str, &'static str), ()>,
     tops: Table<'t, u16, (Id, Id)>,
     shards: HashMap<u16, Shard<'t>>,
     records: Records<'t>,
@@ -75,7 +73,6 @@ impl<'t> Transaction<'t> {
             skipped: txn.open_table(SKIPPED)?,
             outbox: txn.open_table(OUTBOX)?,
             listed: txn.open_table(LISTED)?,
-            listed_by_status: txn.open_table(LISTED_BY_STATUS)?,
             tops: txn.open_table(TOPS)?,
             txn,
             shards: HashMap::new(),
@@ -121,6 +118,15 @@ impl<'t> Transaction<'t> {
         }
         self.changed = true;
         Ok(())
+    }
+
+    /// Ends the sessions of operators; answers how often that was done.
+    pub(super) fn end_operator_sessions(&mut self) -> StorageResult<u64> {
+        let mut meta = self.txn.open_table(META)?;
+        let before = meta.get(tables::OPERATOR_GENERATION)?.map_or(0, |generation| generation.value());
+        meta.insert(tables::OPERATOR_GENERATION, before + 1)?;
+        self.changed = true;
+        Ok(before + 1)
     }
 
     /// Mails that are owed in the shard. One that cannot be read is left where it is and logged.
@@ -253,12 +259,13 @@ impl<'t> Transaction<'t> {
     /// Lists the workspace with a status, or no more.
     fn list(&mut self, workspace: &WorkspaceId, status: Option<WebhookStatus>) -> StorageResult<()> {
         let id = workspace.as_str();
-        if let Some(before) = self.listed.remove(id)? {
-            self.listed_by_status.remove((before.value(), id))?;
+        let before = self.listed.remove(id)?.map(|status| status.value().to_owned());
+        if let Some(before) = WebhookStatus::ALL.into_iter().find(|of| Some(of.as_str()) == before.as_deref()) {
+            self.txn.open_table(tables::listed_with(before))?.remove(id)?;
         }
         if let Some(status) = status {
             self.listed.insert(id, status.as_str())?;
-            self.listed_by_status.insert((status.as_str(), id), ())?;
+            self.txn.open_table(tables::listed_with(status))?.insert(id, ())?;
         }
         Ok(())
     }

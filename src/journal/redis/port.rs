@@ -107,6 +107,10 @@ impl Journal for Redis {
         self.inner.list_workspaces(query).await
     }
 
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
+        self.inner.count_workspaces().await
+    }
+
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))
@@ -177,6 +181,16 @@ impl Journal for Redis {
     async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
         let noted = walk::note_sealing_key(&self.inner, id, seals).await;
         noted.map_err(|error| error::store_error("noting which key seals", error))
+    }
+
+    async fn operator_generation(&self) -> Result<u64, StoreError> {
+        let generation = walk::operator_generation(&self.inner).await;
+        generation.map_err(|error| error::store_error("reading which sessions have ended", error))
+    }
+
+    async fn end_operator_sessions(&self) -> Result<u64, StoreError> {
+        let generation = walk::end_operator_sessions(&self.inner).await;
+        generation.map_err(|error| error::store_error("ending the operators' sessions", error))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

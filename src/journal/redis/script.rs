@@ -13,6 +13,7 @@ pub(super) enum Script {
     Commit,
     /// The same, also on a full one.
     CommitFull,
+    EndSessions,
     Handover,
     Input,
     Meta,
@@ -38,7 +39,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 22] = [
+pub(super) const TEXTS: [&str; 23] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/bound.lua"), include_str!("../../../redis/commit.lua")),
     concat!(
@@ -46,6 +47,7 @@ pub(super) const TEXTS: [&str; 22] = [
         include_str!("../../../redis/bound.lua"),
         include_str!("../../../redis/commit.lua")
     ),
+    include_str!("../../../redis/end_sessions.lua"),
     concat!(
         "#!lua flags=allow-oom\n",
         include_str!("../../../redis/bound.lua"),

@@ -1,11 +1,13 @@
-//! What belongs to no shard alone: which workspaces there are, and which keys seal something.
+//! What belongs to no shard alone: which workspaces there are, which keys seal something, and which sessions of operators
+//! have ended.
 
-use redis::{Cmd, RedisError};
+use redis::{Cmd, RedisError, Value};
 
 use super::connection::open;
 use super::error::unexpected;
 use super::inner::RedisInner;
 use super::reply;
+use super::script::Script;
 use crate::config::STORE_TIMEOUT;
 use crate::journal::port::WalkPage;
 use crate::message::WorkspaceId;
@@ -14,6 +16,8 @@ use crate::message::WorkspaceId;
 const LOOKED_AT: usize = 1_000;
 /// What the fields of the meta key begin with that name keys.
 const SEALING_KEY: &str = "sealing-key/";
+/// Its field that says how often the operators' sessions were ended.
+const OPERATOR_GENERATION: &str = "operator-generation";
 
 /// A page of a walk by SCAN over every node that takes writes. Its place is the node's number and SCAN's cursor there.
 pub(super) async fn page(inner: &RedisInner, place: Option<&str>) -> Result<WalkPage, RedisError> {
@@ -57,6 +61,22 @@ pub(super) async fn note_sealing_key(inner: &RedisInner, id: &str, seals: bool) 
     let field = format!("{SEALING_KEY}{id}");
     let noted = if seals { meta(inner, "HSET", &[&field, "1"]).await } else { meta(inner, "HDEL", &[&field]).await };
     reply::number(noted?).map(drop).map_err(|_| unexpected("no number of fields"))
+}
+
+/// How often the operators' sessions were ended.
+pub(super) async fn operator_generation(inner: &RedisInner) -> Result<u64, RedisError> {
+    match meta(inner, "HGET", &[OPERATOR_GENERATION]).await? {
+        Value::Nil => Ok(0),
+        generation => reply::text(generation)?.parse().map_err(|_| unexpected("not a generation")),
+    }
+}
+
+/// Ends them once more.
+pub(super) async fn end_operator_sessions(inner: &RedisInner) -> Result<u64, RedisError> {
+    let key = inner.keys.meta();
+    let mut cmd = inner.connector.script(Script::EndSessions, std::slice::from_ref(&key));
+    cmd.arg(OPERATOR_GENERATION);
+    inner.shared.call_repeatable(&key, &cmd).await.and_then(reply::number)
 }
 
 async fn meta(inner: &RedisInner, command: &str, arguments: &[&str]) -> Result<redis::Value, RedisError> {
