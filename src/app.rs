@@ -253,6 +253,7 @@ impl App {
             fresh_id: Uuid::new_v4,
             readiness: Arc::new(readiness),
             waiting,
+            glance: shards.glance(),
             test_mail,
         };
         let mut ended = Ok(());

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`router`](mod@router), the routes; [`state`], what the handlers share, with [`reader`], which reads
 //! from the store; [`api`], the calls; [`auth`], who calls; [`live`], the live stream; [`screen`], the
-//! pages; [`openapi`], the description; [`body`], [`etag`], [`shares`], [`places`], [`sending`], [`test_mails`] and [`layers`], what holds for every request;
+//! pages; [`openapi`], the description; [`body`], [`etag`], [`shares`], [`places`], [`sending`] and [`layers`], what holds for every request;
 //! [`connections`] and [`server`], the connections. [`receiver`] is no part of the facade: it is the built-in endpoint.
 
 mod router;
@@ -24,7 +24,6 @@ mod shares;
 mod places;
 mod sending;
 mod layers;
-mod test_mails;
 mod connections;
 mod server;
 pub mod receiver;
@@ -37,5 +36,4 @@ pub use auth::jwt::{KeyTooShort, TokenKey};
 pub use auth::public_origin::PublicOrigin;
 pub use router::router;
 pub use server::serve;
-pub use state::{Facade, NodeShards, ReadReadiness, Readiness};
-pub use test_mails::SendTestMail;
+pub use state::{Facade, NodeShards, ReadReadiness, Readiness, SendTestMail};

@@ -8,7 +8,7 @@
 //! operator ([`policy`]), moments ([`time`]), what happened ([`event`]), what it adds
 //! up to ([`state`]), what may be asked for ([`command`]), what follows from it ([`decide`], [`evolve`]),
 //! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside
-//! sees of it ([`view`], [`history`], [`explain`], [`redirect`]).
+//! sees of it ([`view`], [`history`], [`explain`], [`redirect`]), counted for operators ([`outcomes`]).
 
 pub mod command;
 pub mod access;
@@ -24,6 +24,7 @@ pub mod history;
 pub mod chat_queues;
 pub mod pasted;
 pub mod policy;
+pub mod outcomes;
 pub mod redirect;
 pub mod state;
 pub mod time;

@@ -11,11 +11,13 @@ use crate::actor::rejections::Rejections;
 use crate::actor::shard::ShardStatus;
 use crate::actor::store_watch::StoreCondition;
 use crate::actor::waiting_board::{WaitingBoard, WaitingWorkspaces};
-use crate::config::{MOVING_UNHELD_MAX, ShardSet};
+use crate::config::{LONGEST_WAITING_SHOWN, MOVING_UNHELD_MAX, ShardSet};
 use crate::deliver::OUTAGE;
 use crate::journal::port::{NodeRecord, NodeRole};
 use crate::message::WorkspaceId;
-use crate::workspace::view::WaitingView;
+use crate::workspace::outcomes::LastHour;
+use crate::workspace::time::Time;
+use crate::workspace::view::{NodeGlance, WaitingView};
 
 /// How each shard is, and what they have set aside.
 pub(super) struct Board {
@@ -23,6 +25,7 @@ pub(super) struct Board {
     rejections: Arc<Rejections>,
     store: Arc<StoreCondition>,
     waiting: WaitingBoard,
+    last_hour: Arc<Mutex<LastHour>>,
 }
 
 struct Statuses {
@@ -93,7 +96,8 @@ impl Board {
             moving_since: None,
             unable_since: None,
         });
-        Self { statuses, rejections: Arc::default(), store: Arc::default(), waiting: WaitingBoard::default() }
+        let (rejections, store, last_hour) = Default::default();
+        Self { statuses, rejections, store, waiting: WaitingBoard::default(), last_hour }
     }
 
     pub(super) fn rejections(&self) -> &Arc<Rejections> {
@@ -102,6 +106,17 @@ impl Board {
 
     pub(super) fn store(&self) -> &Arc<StoreCondition> {
         &self.store
+    }
+
+    /// What became of messages in this node's shards.
+    pub(super) fn last_hour(&self) -> &Arc<Mutex<LastHour>> {
+        &self.last_hour
+    }
+
+    /// What the operators' screen shows of this node.
+    pub(super) fn glance(&self, now: Time) -> NodeGlance {
+        let last_hour = self.last_hour.lock().until(now);
+        NodeGlance { last_hour, longest_waiting: self.waiting.longest(LONGEST_WAITING_SHOWN) }
     }
 
     /// What waits of the workspaces of each shard.

@@ -24,7 +24,7 @@ use crate::config::PANIC_PAUSE;
 use crate::deliver::{self, ClockCheck, Courier, Outage};
 use crate::journal::codec::FORMAT;
 use crate::workspace::time::Clock;
-use crate::workspace::view::ReadWaiting;
+use crate::workspace::view::{ReadGlance, ReadWaiting};
 
 /// The running shards. Draining is asked for, not implied by dropping.
 pub struct Handle {
@@ -103,6 +103,13 @@ impl Handle {
     pub fn waiting(&self) -> ReadWaiting {
         let board = Arc::clone(&self.board);
         Arc::new(move |workspace| board.waiting_of(workspace))
+    }
+
+    /// A function that says what this node knows of its workspaces, for the facade.
+    #[must_use]
+    pub fn glance(&self) -> ReadGlance {
+        let (board, clock) = (Arc::clone(&self.board), self.clock);
+        Arc::new(move || board.glance(clock()))
     }
 
     /// Waits until the shards stop by themselves, which they only do when one failed.

@@ -65,7 +65,7 @@ impl ShardHost {
             inspect: super::tests::inspect,
         });
         let core = ShardCore::new(identity, Limits::default(), options.clock, admission, Instant::now())
-            .count_in(self.board.rejections());
+            .count_in(self.board.rejections(), self.board.last_hour());
         let (board, told) = (Arc::clone(&self.board), Arc::clone(&self.board));
         let tools = Tools {
             journal: Arc::clone(&options.journal),

@@ -1,6 +1,8 @@
 //! What waits for its turn, by workspace, as each shard of this node tells it every [`WAITING_TOLD_EVERY`] while anything
 //! does. The facade shows it; of a shard that another node holds nothing is known here.
 
+use std::cmp::Reverse;
+
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -29,6 +31,14 @@ impl WaitingBoard {
     /// What waits of a workspace of the shard.
     pub(super) fn of(&self, shard: u16, workspace: &WorkspaceId) -> Option<WaitingView> {
         self.0.lock().get(&shard)?.get(workspace).cloned()
+    }
+
+    /// The workspaces whose oldest message has waited longest, at most `count` of them, the longest first.
+    pub(super) fn longest(&self, count: usize) -> Vec<(WorkspaceId, WaitingView)> {
+        let shards = self.0.lock();
+        let mut all: Vec<_> = shards.values().flatten().collect();
+        all.sort_unstable_by_key(|(workspace, waiting)| (waiting.oldest_at, Reverse(waiting.count), *workspace));
+        all.into_iter().take(count).map(|(workspace, waiting)| (workspace.clone(), waiting.clone())).collect()
     }
 }
 

@@ -33,12 +33,6 @@ pub const STRANGER_CONNECTIONS_MAX: usize = 1_024;
 const _: () = assert!(CONNECTIONS_MAX + STRANGER_CONNECTIONS_MAX == FACADE_CONNECTIONS_MAX);
 /// Connections to the built-in receiver at a time, whose callers have no tokens.
 pub const RECEIVER_CONNECTIONS_MAX: usize = 4_096;
-/// Test mails of one workspace within [`TEST_MAIL_SPAN`]: who may save may write any address.
-pub const TEST_MAILS_PER_WORKSPACE: usize = 3;
-/// Test mails of a node within [`TEST_MAIL_SPAN`].
-pub const TEST_MAILS_MAX: usize = 1_000;
-/// See [`TEST_MAILS_PER_WORKSPACE`].
-pub const TEST_MAIL_SPAN: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long the mail server may take for a test mail that somebody waits for.
 pub const TEST_MAIL_WAIT: Duration = Duration::from_secs(20);
 /// Changes that whoever saved too late is told at most.
@@ -118,3 +112,28 @@ pub const TOKEN_TTL_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub const SESSION_MAX: Duration = Duration::from_secs(12 * 60 * 60);
 /// A command's answer is waited for this much longer than the lease: a takeover fits in between.
 pub const ANSWER_EXTRA: Duration = Duration::from_secs(5);
+
+// The operators' screen.
+
+/// Workspaces with messages that wait that are named: those whose oldest has waited longest.
+pub const LONGEST_WAITING_SHOWN: usize = 10;
+/// Workspaces on a page of the list.
+pub const WORKSPACES_SHOWN: usize = 25;
+/// Shards that are listed with what they owe: those whose oldest message has waited longest.
+pub const OWING_SHARDS_SHOWN: usize = 16;
+/// How long one part of the page waits for the store; a part that got no answer says so, the others are shown.
+pub const OVERVIEW_WAIT: Duration = Duration::from_secs(2);
+/// How old may be what is summed up of rejected entries and of mails, however many look.
+pub const OVERVIEW_MAX_AGE: Duration = Duration::from_secs(3);
+/// Rejected entries whose reasons are read for it, the oldest first.
+pub const REJECTED_LOOKED_AT: usize = 1_000;
+/// Bytes of them after which no more are read.
+pub const REJECTED_LOOKED_AT_BYTES: usize = 8 * 1024 * 1024;
+/// Rejected entries that one click requeues at most.
+pub const REQUEUED_AT_ONCE: usize = 1_000;
+/// Workspaces that errors switched off whose mails are looked at.
+pub const SWITCHED_OFF_LOOKED_AT: usize = 500;
+/// Unsent mails that are listed, the newest first.
+pub const UNSENT_MAILS_SHOWN: usize = 10;
+/// A mail that has been owed for longer than this is late.
+pub const MAIL_LATE_AFTER: Duration = Duration::from_secs(60);

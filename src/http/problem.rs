@@ -70,6 +70,8 @@ pub(super) enum ProblemKind {
     TestUnderWay,
     /// One test a second a workspace. Nothing is saved.
     TestTooSoon,
+    /// Three test mails a day a workspace. None is sent.
+    TooManyTestMails,
     /// A sample is only for workspaces without a message. Nothing is sent.
     HasMessages,
     /// What an attempt sent was not kept. Nothing is sent.
@@ -154,6 +156,9 @@ impl ProblemKind {
             }
             Self::TestUnderWay => (StatusCode::CONFLICT, "test-under-way", "A test is under way", None),
             Self::TestTooSoon => (StatusCode::TOO_MANY_REQUESTS, "test-too-soon", "One test a second", Some(1)),
+            Self::TooManyTestMails => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-test-mails", "Too many test mails", None)
+            }
             Self::HasMessages => (StatusCode::CONFLICT, "has-messages", "The workspace has messages", None),
             Self::BodyOmitted => (StatusCode::CONFLICT, "body-omitted", "The body was not kept", None),
             Self::TooManyCommands => {
@@ -341,6 +346,7 @@ impl From<Refusal> for Problem {
             Refusal::NoSuchAttempt => ProblemKind::NotFound,
             Refusal::TestUnderWay => ProblemKind::TestUnderWay,
             Refusal::TestTooSoon => ProblemKind::TestTooSoon,
+            Refusal::TooManyTestMails => ProblemKind::TooManyTestMails,
             Refusal::EnabledWithoutUrl => return Self::invalid_member("enabled".to_owned(), &refusal),
             Refusal::NoHeaderValue { ref name } => return Self::invalid_member(format!("headers.{name}"), &refusal),
             Refusal::HeadersOfAnotherOrigin { ref names } => {

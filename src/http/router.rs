@@ -17,7 +17,7 @@ static DESCRIPTION: LazyLock<Bytes> = LazyLock::new(|| openapi::text(api::headin
 pub fn router(facade: Facade) -> Router {
     let origin = facade.access.origin.clone();
     let state = Arc::new(FacadeState::new(facade, DESCRIPTION.clone()));
-    let mut limited = screen::routes::routes();
+    let mut limited = screen::routes::routes().merge(screen::operator::routes::routes());
     let mut open = Router::new()
         .route("/docs", get(docs_page::page))
         .route("/docs/{file}", get(docs_page::file))
@@ -30,6 +30,7 @@ pub fn router(facade: Facade) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state), layers::admit))
         // Takes its place itself, when the form is there.
         .merge(screen::routes::sign_in())
+        .merge(screen::operator::routes::sign_in())
         .layer(from_fn(layers::isolate))
         .merge(open)
         .fallback(problem::no_such_path)

@@ -8,7 +8,7 @@
 //! (`submitted`, `after_sign_in`, `typed`, `query`, `filter`), and what an attempt is copied as (`curl`); what is known then (`notice`, `model`), the page of it (`page`) and its parts in the
 //! order in which they are seen (`status`, `webhook`, `attempts`, `plot`, `secret`, `changes`), what they
 //! are made of (`parts`, `json`), what stands around them (`frame`), and the files that go with it
-//! (`assets`).
+//! (`assets`). The screen of the whole service is a room of its own (`operator`) and made of the same parts.
 
 pub(super) mod routes;
 mod session;
@@ -32,3 +32,4 @@ mod parts;
 mod json;
 mod frame;
 pub(super) mod assets;
+pub(super) mod operator;

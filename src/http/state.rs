@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,9 +16,9 @@ use super::live::watch::LiveStreams;
 use super::places::RequestPlaces;
 use super::problem::{Problem, ProblemKind};
 use super::reader::StoreReader;
+use super::screen::operator::summaries::Summaries;
 use super::sending::Sending;
 use super::shares::Shares;
-use super::test_mails::{SendTestMail, TestMails};
 use crate::config::{
     COMMANDS_PER_WORKSPACE, PUBLISHED_BODIES_AT_ONCE, PUBLISHED_BODIES_PER_WORKSPACE, REQUESTS_AT_ONCE,
 };
@@ -29,7 +30,7 @@ use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal};
 use crate::workspace::history;
 use crate::workspace::state::Summary;
 use crate::workspace::time::Clock;
-use crate::workspace::view::{ReadWaiting, WebhookView};
+use crate::workspace::view::{ReadGlance, ReadWaiting, WebhookView};
 use crate::workspace::{Policy, State};
 
 /// What the facade is made of.
@@ -56,9 +57,15 @@ pub struct Facade {
     pub readiness: ReadReadiness,
     /// Says what waits of a workspace, as far as this node knows.
     pub waiting: ReadWaiting,
+    /// Says what this node knows without asking the store.
+    pub glance: ReadGlance,
     /// Sends a test mail; without a mail server there is none.
     pub test_mail: Option<SendTestMail>,
 }
+
+/// Sends a test mail of a workspace to an address; the webhook's URL stands in it. The error is what the mail server said.
+pub type SendTestMail =
+    Arc<dyn Fn(WorkspaceId, String, Option<String>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Says whether this node does its work.
 pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;
@@ -100,7 +107,7 @@ pub(super) struct FacadeState {
     pub(super) live: LiveStreams,
     pub(super) places: RequestPlaces,
     pub(super) sending: Sending,
-    pub(super) test_mails: TestMails,
+    pub(super) summaries: Summaries,
     /// Commands that wait for their answers.
     commands: Shares,
     /// Bodies of many messages that are taken in.
@@ -132,7 +139,7 @@ impl FacadeState {
             live,
             places,
             sending,
-            test_mails: TestMails::default(),
+            summaries: Summaries::default(),
             commands,
             bodies,
             description,

@@ -121,6 +121,7 @@ pub fn encode_event(seq: u64, event: &Event) -> Option<Bytes> {
         | Event::MailOwed(_)
         | Event::MailDeferred(_)
         | Event::SecretViewed(_)
+        | Event::TestMailTaken(_)
         | Event::TokenMade(_)
         | Event::TokenEnded(_)
         | Event::SessionEnded(_)

@@ -161,6 +161,7 @@ macro_rules! every_law {
                 listing {
                     workspaces_are_listed_in_order_a_page_at_a_time,
                     workspaces_are_listed_by_status,
+                    workspaces_are_counted_by_status,
                     a_listed_workspace_is_shown_as_it_is_read,
                     what_is_forgotten_is_not_listed,
                 }
@@ -200,6 +201,9 @@ macro_rules! every_law {
                 }
                 listing {
                     a_list_is_there_after_a_restart,
+                }
+                walk {
+                    an_ended_session_of_the_operator_stays_ended,
                 }
                 restart {
                     what_was_answered_is_there_after_a_restart,

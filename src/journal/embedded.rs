@@ -210,6 +210,10 @@ impl Journal for Embedded {
         listed.map_err(|error| store::failed("listing workspaces", error))
     }
 
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
+        self.store.workspace_counts().map_err(|error| store::failed("counting workspaces", error))
+    }
+
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
         std::future::pending().await
     }

@@ -44,6 +44,8 @@ use tokio::time::Instant;
 use crate::config::SourceForm;
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
+#[cfg(doc)]
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
@@ -134,6 +136,13 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away.
     async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError>;
+
+    /// How many workspaces of that list have which status, in the order of [`WebhookStatus::ALL`]. As cheap for a million
+    /// of them as for one.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError>;
 
     /// Moves up to `max` entries of the common input `outbound:messages` to their shards' streams,
     /// in order, each once whatever is repeated, and waits up to `block` for the first. Returns how

@@ -104,6 +104,7 @@ impl Sealable for Event {
             | Self::TestStarted(_)
             | Self::TestDropped(_)
             | Self::SecretViewed(_)
+            | Self::TestMailTaken(_)
             | Self::TokenMade(_)
             | Self::TokenEnded(_)
             | Self::SessionEnded(_)
@@ -123,6 +124,7 @@ impl Sealable for Command {
             | Action::RotateSecret { .. }
             | Action::RevokeTokens
             | Action::NoteView
+            | Action::TakeTestMail
             | Action::MakeToken(_)
             | Action::EndToken { .. }
             | Action::EndSession(_)

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::access::EndedBefore;
 use super::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
+use super::policy::TEST_MAILS_PER_DAY_MAX;
 use super::state::Summary;
 use super::time::Time;
 use super::view::WebhookView;
@@ -60,6 +61,8 @@ pub enum Action {
     },
     /// Note that the caller looks at the signing secret.
     NoteView,
+    /// Take one of the test mails that a day has.
+    TakeTestMail,
     /// Note a token that is made.
     MakeToken(TokenGrant),
     /// End one token.
@@ -92,6 +95,7 @@ impl Action {
             | Self::Forget
             | Self::Repair
             | Self::NoteView
+            | Self::TakeTestMail
             | Self::MakeToken(_)
             | Self::EndToken { .. }
             | Self::EndSession(_)
@@ -117,6 +121,7 @@ impl Action {
             | Self::Repair
             | Self::RotateSecret { .. }
             | Self::NoteView
+            | Self::TakeTestMail
             | Self::MakeToken(_) => false,
         }
     }
@@ -232,6 +237,9 @@ pub enum Refusal {
     /// 429.
     #[error("one test a second is allowed; wait a second and try again")]
     TestTooSoon,
+    /// 429.
+    #[error("no mail was sent: {TEST_MAILS_PER_DAY_MAX} test mails a day are allowed")]
+    TooManyTestMails,
     /// 409.
     #[error("a sample is for a workspace without a message, and this one has one; send a test without `sample`")]
     HasMessages,

@@ -25,7 +25,7 @@ use super::state::{State, Webhook};
 use super::time::Time;
 use crate::message::EntryId;
 
-pub use access::{end_session, end_token, make_token, note_view, revoke_tokens};
+pub use access::{end_session, end_token, make_token, note_view, revoke_tokens, take_test_mail};
 
 /// Who saves, when, and what the outside world has to add.
 #[derive(Debug, Clone)]

@@ -61,6 +61,8 @@ pub enum Event {
     LogDropped(LogDropped),
     /// Somebody looked at the signing secret.
     SecretViewed(Deed),
+    /// Somebody asked for a test mail.
+    TestMailTaken(Deed),
     /// An operator made a token.
     TokenMade(TokenRecord),
     /// An operator ended one token before its time.
@@ -92,6 +94,7 @@ impl Event {
             | Self::MailOwed(_)
             | Self::MailDeferred(_)
             | Self::SecretViewed(_)
+            | Self::TestMailTaken(_)
             | Self::TokenMade(_)
             | Self::TokenEnded(_)
             | Self::SessionEnded(_)

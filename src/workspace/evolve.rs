@@ -7,7 +7,7 @@ use super::event::{
     Attempt, Event, MailEnded, MailId, MailKind, MailState, MessagesSkipped, SecretRotated, TestStarted,
     WebhookDisabled, WebhookSaved,
 };
-use super::policy::MAILS_PER_DAY_MAX;
+use super::policy::{MAILS_PER_DAY_MAX, TEST_MAILS_PER_DAY_MAX};
 use super::state::{Mail, PreviousSecret, RECENT_ERRORS_MAX, RecentError, Skipped, State, Summary, Webhook};
 use super::time::Time;
 
@@ -26,6 +26,12 @@ impl State {
                 self.access.all_ended();
             }
             Event::SecretViewed(view) => self.access.viewed(view),
+            Event::TestMailTaken(taken) => {
+                if self.test_mails.len() >= TEST_MAILS_PER_DAY_MAX {
+                    self.test_mails.remove(0);
+                }
+                self.test_mails.push(taken.at);
+            }
             Event::TokenMade(token) => self.access.token_made(token),
             Event::TokenEnded(ended) => self.access.token_ended(ended),
             Event::SessionEnded(ended) => self.access.session_ended(ended),

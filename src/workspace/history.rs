@@ -152,6 +152,7 @@ pub fn changes(events: &[(u64, Event)]) -> Vec<ConfigurationChange> {
             | Event::MailOwed(_)
             | Event::MailDeferred(_)
             | Event::SecretViewed(_)
+            | Event::TestMailTaken(_)
             | Event::TokenMade(_)
             | Event::TokenEnded(_)
             | Event::SessionEnded(_)

@@ -7,6 +7,8 @@ pub const MAILS_PER_DAY_MAX: usize = 10;
 /// Of these, mails that tell something else than a switch-off: however often an endpoint fails and recovers,
 /// as many switch-offs can still be told.
 pub const OTHER_MAILS_PER_DAY_MAX: usize = 5;
+/// Test mails a workspace in [`MAIL_LIMIT_SPAN`], beside the others: who may save may write any address.
+pub const TEST_MAILS_PER_DAY_MAX: usize = 3;
 /// The error of a streak that a warning tells.
 pub const WARNING_ERRORS: u32 = 5;
 /// The span of [`MAILS_PER_DAY_MAX`], and how long a mail is tried.

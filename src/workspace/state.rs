@@ -57,6 +57,9 @@ pub struct State {
     /// When mails became owed, oldest first, at most [`super::policy::MAILS_PER_DAY_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mails: Vec<Time>,
+    /// When test mails were asked for, oldest first, at most [`super::policy::TEST_MAILS_PER_DAY_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub test_mails: Vec<Time>,
     /// The test that is under way: at most one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<Box<TestStarted>>,

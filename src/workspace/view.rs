@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::configuration::{SubscribedEvent, WebhookStatus};
 use super::event::MailState;
 use super::headers::{HeaderName, Masked};
+use super::outcomes::Outcomes;
 use super::policy::Policy;
 use super::state::{State, Summary};
 use super::time::Time;
@@ -79,6 +80,18 @@ pub struct WaitingView {
 
 /// Says what waits of a workspace, as far as this node knows.
 pub type ReadWaiting = Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync>;
+
+/// What a node knows of the workspaces whose shards it runs, without asking the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeGlance {
+    /// What became of messages in each minute of the last hour, oldest first; those of shards that it has run meanwhile.
+    pub last_hour: Vec<Outcomes>,
+    /// Of which workspaces messages have waited longest, the longest first; a few.
+    pub longest_waiting: Vec<(WorkspaceId, WaitingView)>,
+}
+
+/// Says what a node knows.
+pub type ReadGlance = Arc<dyn Fn() -> NodeGlance + Send + Sync>;
 
 /// What became of the mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

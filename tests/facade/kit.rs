@@ -1,5 +1,6 @@
 //! A journal that answers what a test told it, and a caller of the facade's router.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use outbound::journal::port::{
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
 use outbound::workspace::event::Event;
-use outbound::workspace::view::WebhookView;
+use outbound::workspace::view::{NodeGlance, WebhookView};
 use outbound::workspace::{Policy, State, Time};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -57,6 +58,8 @@ pub(crate) struct FakeJournal {
     pub(crate) owed: Vec<Owed>,
     /// Never answers a read or a publish.
     pub(crate) hangs: bool,
+    /// Answers nothing that the operators' screen asks.
+    pub(crate) away: AtomicBool,
     /// A submit takes one before it answers: a test that holds them back holds answers back.
     pub(crate) gate: Semaphore,
     pub(crate) submitted: Mutex<Vec<(WorkspaceId, Command, Duration)>>,
@@ -86,6 +89,7 @@ impl Default for FakeJournal {
             nodes: NodesReading::default(),
             owed: Vec::new(),
             hangs: false,
+            away: AtomicBool::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             submitted: Mutex::default(),
             published: Mutex::default(),
@@ -93,6 +97,16 @@ impl Default for FakeJournal {
             listed: Mutex::default(),
             ended_sessions: Mutex::default(),
         }
+    }
+}
+
+impl FakeJournal {
+    fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    fn unless_away<T>(&self, answer: T) -> Result<T, StoreError> {
+        if self.is_away() { Err(away()) } else { Ok(answer) }
     }
 }
 
@@ -146,7 +160,12 @@ impl Journal for FakeJournal {
     async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
         self.listed.lock().unwrap().push(query.clone());
         let listed = |n: usize| ListedWorkspace { workspace: format!("w{n:03}").parse().unwrap(), state: None };
-        if self.hangs { std::future::pending().await } else { Ok((0..query.count).map(listed).collect()) }
+        let listed = (0..query.count).map(listed).collect();
+        if self.hangs { std::future::pending().await } else { self.unless_away(listed) }
+    }
+
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
+        if self.hangs { std::future::pending().await } else { self.unless_away([1, 20, 3, 4_000]) }
     }
 
     async fn walk(&self, _place: Option<&str>) -> Result<WalkPage, StoreError> {
@@ -188,7 +207,7 @@ impl Journal for FakeJournal {
             std::future::pending().await
         }
         let count = |shard| self.rejected.iter().filter(|(of, _)| *of == shard).count() as u64;
-        Ok((0..self.shards()).map(count).collect())
+        self.unless_away((0..self.shards()).map(count).collect())
     }
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
@@ -208,7 +227,7 @@ impl Journal for FakeJournal {
     }
 
     async fn nodes(&self) -> Result<NodesReading, StoreError> {
-        if self.hangs { std::future::pending().await } else { Ok(self.nodes.clone()) }
+        if self.hangs { std::future::pending().await } else { self.unless_away(self.nodes.clone()) }
     }
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
@@ -282,6 +301,7 @@ pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, origin:
         fresh_id: Uuid::new_v4,
         readiness: Arc::new(move || readiness.clone()),
         waiting: Arc::new(|_| None),
+        glance: Arc::new(NodeGlance::default),
         test_mail: None,
     })
 }

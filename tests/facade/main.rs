@@ -8,6 +8,7 @@ mod generators;
 mod kit;
 mod live;
 mod openapi;
+mod operator;
 mod problems;
 mod receiver;
 mod rejected;

@@ -10,7 +10,7 @@ use support::smtp::{Fault, SmtpServer};
 async fn a_test_mail_shows_whether_mails_arrive_and_few_a_day_are_sent() {
     let smtp = SmtpServer::start([Fault::Reply("RCPT", "550 no such user")]).await;
     let mail = ["--smtp-url", &format!("smtp://{}", smtp.address), "--mail-from", "outbound@example.com"];
-    let stage = Stage::with(Kind::default(), &mail).await;
+    let mut stage = Stage::with(Kind::default(), &mail).await;
     let browser = &stage.browser;
     browser.until_says("#owner_email-hint", "Gets a mail when too many errors").await;
     assert!(!browser.source().await.contains("Send a test mail"), "there is no owner yet");
@@ -35,5 +35,13 @@ async fn a_test_mail_shows_whether_mails_arrive_and_few_a_day_are_sent() {
     assert_eq!(smtp.received().len(), 2);
     let webhook = stage.api().webhook(WORKSPACE).await;
     assert_eq!((&webhook["mail"], &webhook["url"]), (&json!(null), &json!(stage.hook())), "nothing is saved");
+    // A new start gives nobody further ones.
+    stage.service.kill();
+    stage.service.launch().await;
+    let browser = &stage.browser;
+    browser.open(&stage.url()).await;
+    browser.press("Send a test mail").await;
+    browser.until_says("#notice", "No mail was sent: 3 test mails a day are allowed.").await;
+    assert_eq!(smtp.received().len(), 2);
     stage.strike().await;
 }

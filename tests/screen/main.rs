@@ -9,6 +9,7 @@ mod attempts;
 mod browser;
 mod colleagues;
 mod mails;
+mod operator;
 mod samples;
 mod saving;
 mod secret;

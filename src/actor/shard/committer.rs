@@ -15,6 +15,7 @@ use crate::journal::port::{
 };
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::event::MailId;
+use crate::workspace::outcomes::Outcomes;
 
 /// The requests that are not sent yet. Bounded by permits: each step settles entries or commands that the
 /// shard holds, or belongs to the one mail or test that a workspace may have under way.
@@ -57,6 +58,7 @@ pub(super) struct Made {
     pub(super) mails_owed: Vec<OwedMail>,
     pub(super) mails_ended: Vec<(WorkspaceId, MailId)>,
     pub(super) tests_started: Vec<(Slot, EntryId)>,
+    pub(super) outcomes: Outcomes,
 }
 
 impl Committer {
@@ -155,6 +157,7 @@ impl Committer {
 impl Made {
     fn take(&mut self, PendingStep { slot, step, test }: &PendingStep) {
         self.settled.extend(step.settled.iter().map(|entry| (*slot, *entry)));
+        self.outcomes += step.outcomes;
         self.mails_owed.extend(step.mails_owed.iter().cloned());
         if let Some(workspace) = &step.workspace {
             self.mails_ended.extend(step.mails_ended.iter().map(|mail| (workspace.clone(), *mail)));

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::actor::admission::{Admission, InFlight};
@@ -39,6 +40,7 @@ use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
 use crate::workspace::event::entry_named_by;
+use crate::workspace::outcomes::LastHour;
 use crate::workspace::time::{Clock, Time};
 use crate::workspace::view::WaitingView;
 
@@ -118,6 +120,7 @@ pub(in crate::actor) struct ShardCore {
     committer: Committer,
     mails: Mails,
     rejections: Arc<Rejections>,
+    last_hour: Arc<Mutex<LastHour>>,
     /// Undecided ones are bounded by the command permits, decided ones by one test a workspace.
     commands: HashMap<EntryId, HeldCommand>,
     /// Workspaces that could start something but for the node's cap or the shard's admission, first come first.
@@ -168,6 +171,7 @@ impl ShardCore {
             committer: Committer::default(),
             mails: Mails::default(),
             rejections: Arc::default(),
+            last_hour: Arc::default(),
             commands: HashMap::default(),
             starved: VecDeque::new(),
             crashed: HashSet::default(),
@@ -183,9 +187,9 @@ impl ShardCore {
         core
     }
 
-    /// Counts what it sets aside with what the node's other shards do.
-    pub(in crate::actor) fn count_in(mut self, rejections: &Arc<Rejections>) -> Self {
-        self.rejections = Arc::clone(rejections);
+    /// Counts what it sets aside, and what becomes of messages, with what the node's other shards do.
+    pub(in crate::actor) fn count_in(mut self, rejections: &Arc<Rejections>, last_hour: &Arc<Mutex<LastHour>>) -> Self {
+        (self.rejections, self.last_hour) = (Arc::clone(rejections), Arc::clone(last_hour));
         self
     }
 

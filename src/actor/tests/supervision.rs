@@ -187,6 +187,10 @@ impl Journal for Panicking {
         self.inner.has_operator_session_ended(id).await
     }
 
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
+        self.inner.workspace_counts().await
+    }
+
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
         self.inner.history(workspace).await
     }

@@ -246,6 +246,7 @@ impl WorkspaceCore {
             // The commands have a stream of their own on the same clock: what came before this one waits.
             Action::Discard => Ok(decide::discard(&command.by, EntryId { ms: id.ms, n: u64::MAX }, self.at)),
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, self.at)),
+            Action::TakeTestMail => decide::take_test_mail(&self.state, &command.by, self.at),
             Action::NoteView => Ok(decide::note_view(&command.by, self.at)),
             Action::MakeToken(grant) => Ok(decide::make_token(grant, &command.by, self.at)),
             Action::EndToken { id } => decide::end_token(&self.state, id, &command.by, self.at),

@@ -21,47 +21,47 @@ use crate::workspace::time::Time;
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct NodeList {
     /// The nodes, by id. One that is gone is listed for another minute.
-    nodes: Vec<ListedNode>,
+    pub(in crate::http) nodes: Vec<ListedNode>,
     /// Every shard, by number.
-    shards: Vec<ListedShard>,
+    pub(in crate::http) shards: Vec<ListedShard>,
 }
 
 /// A node.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Node)]
-struct ListedNode {
+pub(in crate::http) struct ListedNode {
     /// Kept in its data directory.
-    id: String,
+    pub(in crate::http) id: String,
     /// Where its facade listens.
-    address: String,
+    pub(in crate::http) address: String,
     /// The program's version.
-    version: String,
+    pub(in crate::http) version: String,
     /// What it does.
-    role: NodeRole,
+    pub(in crate::http) role: NodeRole,
     /// Whether it told of itself within the last seconds.
-    alive: bool,
+    pub(in crate::http) alive: bool,
     /// When it started.
-    began_at: Time,
+    pub(in crate::http) began_at: Time,
     /// When it told of itself last.
-    seen_at: Time,
+    pub(in crate::http) seen_at: Time,
     /// What `--static-shards` says; null when it shares the shards with the others.
-    static_shards: Option<String>,
+    pub(in crate::http) static_shards: Option<String>,
     /// The shards that it holds.
-    shards: Vec<u16>,
+    pub(in crate::http) shards: Vec<u16>,
 }
 
 /// A shard.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Shard)]
-struct ListedShard {
+pub(in crate::http) struct ListedShard {
     /// Its number.
-    shard: u16,
+    pub(in crate::http) shard: u16,
     /// The node that holds it; null when none does.
-    node: Option<String>,
+    pub(in crate::http) node: Option<String>,
     /// Messages that are owed: not yet attempted, or whose outcome is not yet durable.
-    owed: u64,
+    pub(in crate::http) owed: u64,
     /// When the oldest of them came; null when none is owed.
-    oldest_at: Option<Time>,
+    pub(in crate::http) oldest_at: Option<Time>,
 }
 
 impl NodeList {
@@ -97,9 +97,16 @@ impl NodeList {
 }
 
 pub(in crate::http) async fn list(State(state): State<Arc<FacadeState>>, _: Admin) -> Result<Json<NodeList>, Problem> {
-    let journal = &state.facade.journal;
-    let (reading, owed) = state.reader.small(None, try_join(journal.nodes(), journal.owed())).await?;
-    Ok(Json(NodeList::new(&reading, &owed)))
+    state.list_nodes().await.map(Json)
+}
+
+impl FacadeState {
+    /// Who runs what.
+    pub(in crate::http) async fn list_nodes(&self) -> Result<NodeList, Problem> {
+        let journal = &self.facade.journal;
+        let (reading, owed) = self.reader.small(None, try_join(journal.nodes(), journal.owed())).await?;
+        Ok(NodeList::new(&reading, &owed))
+    }
 }
 
 /// The calls of this resource.

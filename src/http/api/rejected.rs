@@ -32,7 +32,7 @@ use crate::message::{EntryId, WorkspaceId};
 /// Entries in one answer at most.
 const LISTED_MAX: usize = 100;
 /// Entries read at a time: each may hold 512 KiB, of which only a line is listed.
-const READ_AT_ONCE: usize = 16;
+pub(in crate::http) const READ_AT_ONCE: usize = 16;
 
 /// Entries that one call discards at most: each of them is read for its reason.
 const DISCARDED_MAX: u64 = 1_000;
@@ -88,25 +88,25 @@ pub(in crate::http) struct RejectedQuery {
 
 /// One entry in a list.
 #[derive(Serialize, ToSchema)]
-struct RejectedLine {
+pub(in crate::http) struct RejectedLine {
     /// The shard that set it aside.
-    shard: u16,
+    pub(in crate::http) shard: u16,
     /// Its id among the rejected.
-    id: EntryId,
+    pub(in crate::http) id: EntryId,
     /// Its id in the stream that it stood in.
     entry: String,
     /// When it was set aside.
-    at: String,
+    pub(in crate::http) at: String,
     /// Why, in one sentence.
-    reason: String,
+    pub(in crate::http) reason: String,
     /// The workspace that it names, if it names one.
-    workspace: Option<String>,
+    pub(in crate::http) workspace: Option<String>,
     /// Bytes of all fields, before any was cut.
     bytes: u64,
 }
 
 impl RejectedLine {
-    fn new(shard: u16, id: EntryId, retained: &RetainedEntry<'_>) -> Self {
+    pub(in crate::http) fn new(shard: u16, id: EntryId, retained: &RetainedEntry<'_>) -> Self {
         // What was cut may be the beginning of another workspace's name.
         let workspace = retained.text("workspace").filter(|_| !retained.cut);
         let workspace = workspace.and_then(|text| text.parse::<WorkspaceId>().ok());
@@ -272,9 +272,9 @@ pub(in crate::http) struct DiscardQuery {
 #[schema(as = Discarded)]
 pub(in crate::http) struct DiscardedEntries {
     /// How many entries this call deleted.
-    discarded: u64,
+    pub(in crate::http) discarded: u64,
     /// Whether there may be more: call again.
-    more: bool,
+    pub(in crate::http) more: bool,
 }
 
 pub(in crate::http) async fn discard_many(
@@ -298,7 +298,7 @@ pub(in crate::http) async fn discard_many(
 }
 
 /// Discarding is bounded in time; what is deleted by then stays deleted, and asking again does no harm.
-async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+pub(in crate::http) async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
     let done = tokio::time::timeout(STORE_ANSWER_MAX, work).await;
     let unknown = || Problem::store_away("the store is away, some entries may be discarded; call again");
     done.map_err(|_| unknown())?.map_err(|error| ReadError::from(error).into())
@@ -306,7 +306,11 @@ async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result
 
 impl FacadeState {
     /// Deletes the entries of a reason (as it is written, or its kind as readyz counts them), or all.
-    async fn discard_rejected(&self, only: Option<u16>, reason: Option<&str>) -> Result<DiscardedEntries, StoreError> {
+    pub(in crate::http) async fn discard_rejected(
+        &self,
+        only: Option<u16>,
+        reason: Option<&str>,
+    ) -> Result<DiscardedEntries, StoreError> {
         let journal = &self.facade.journal;
         let kind = reason.map(reason_kind);
         let is_meant =

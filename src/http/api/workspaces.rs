@@ -26,39 +26,39 @@ use crate::workspace::view::SkippedView;
 const LISTED_MAX: usize = 100;
 
 /// Where a list begins and ends. All as text, so that what is wrong can be said.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct WorkspacesQuery {
-    limit: Option<String>,
-    status: Option<String>,
-    prefix: Option<String>,
-    after: Option<String>,
+    pub(in crate::http) limit: Option<String>,
+    pub(in crate::http) status: Option<String>,
+    pub(in crate::http) prefix: Option<String>,
+    pub(in crate::http) after: Option<String>,
 }
 
 /// One workspace in a list. What cannot be read of it is null.
 #[derive(Serialize, ToSchema)]
-struct WorkspaceLine {
+pub(in crate::http) struct WorkspaceLine {
     /// Its id.
-    workspace: WorkspaceId,
+    pub(in crate::http) workspace: WorkspaceId,
     /// In one word.
-    status: Option<WebhookStatus>,
+    pub(in crate::http) status: Option<WebhookStatus>,
     /// The host of its URL.
-    host: Option<String>,
+    pub(in crate::http) host: Option<String>,
     /// Errors in a row.
-    consecutive_errors: Option<u32>,
+    pub(in crate::http) consecutive_errors: Option<u32>,
     /// Messages that were not sent while it was off.
-    skipped: Option<SkippedView>,
+    pub(in crate::http) skipped: Option<SkippedView>,
     /// The newest attempt.
-    last_attempt: Option<Summary>,
+    pub(in crate::http) last_attempt: Option<Summary>,
 }
 
 /// A page of workspaces.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct WorkspaceList {
     /// In order of their ids.
-    workspaces: Vec<WorkspaceLine>,
+    pub(in crate::http) workspaces: Vec<WorkspaceLine>,
     /// Where the next page begins; null at the end.
-    next: Option<WorkspaceId>,
+    pub(in crate::http) next: Option<WorkspaceId>,
 }
 
 impl From<ListedWorkspace> for WorkspaceLine {
@@ -81,7 +81,7 @@ impl From<ListedWorkspace> for WorkspaceLine {
 
 impl WorkspacesQuery {
     /// What is asked for, with one more than fits on the page, which tells whether there is a next one.
-    fn read(self) -> Result<ListQuery, Problem> {
+    pub(in crate::http) fn read(self) -> Result<ListQuery, Problem> {
         let wrong = |detail: String| Problem::new(ProblemKind::InvalidQuery, detail);
         let limit = match self.limit.as_deref() {
             None => LISTED_MAX,
@@ -121,12 +121,19 @@ pub(in crate::http) async fn list(
 ) -> Result<Json<WorkspaceList>, Problem> {
     let takes = ["limit", "status", "prefix", "after"];
     let Query(wanted) = wanted.map_err(|_| Problem::invalid_query(query.as_deref(), &takes))?;
-    let query = wanted.read()?;
-    let mut listed = state.reader.small(None, state.facade.journal.workspaces(&query)).await?;
-    let more = listed.len() == query.count;
-    listed.truncate(query.count - 1);
-    let next = listed.last().filter(|_| more).map(|last| last.workspace.clone());
-    Ok(Json(WorkspaceList { workspaces: listed.into_iter().map(WorkspaceLine::from).collect(), next }))
+    state.list_workspaces(wanted).await.map(Json)
+}
+
+impl FacadeState {
+    /// A page of the list.
+    pub(in crate::http) async fn list_workspaces(&self, wanted: WorkspacesQuery) -> Result<WorkspaceList, Problem> {
+        let query = wanted.read()?;
+        let mut listed = self.reader.small(None, self.facade.journal.workspaces(&query)).await?;
+        let more = listed.len() == query.count;
+        listed.truncate(query.count - 1);
+        let next = listed.last().filter(|_| more).map(|last| last.workspace.clone());
+        Ok(WorkspaceList { workspaces: listed.into_iter().map(WorkspaceLine::from).collect(), next })
+    }
 }
 
 /// The calls of this resource.

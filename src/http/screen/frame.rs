@@ -34,21 +34,22 @@ pub(super) fn document(root: &str, title: &str, body: &Markup) -> String {
 }
 
 /// The page to sign in with. `root` is what stands before our paths in a browser, `path` the screen's
-/// path; `error` is shown next to the field. `kept` is what was typed before, to be saved after the sign-in.
+/// path; without a workspace it is the operators' screen. `error` is shown next to the field. `kept` is what was typed
+/// before, to be saved after the sign-in.
 pub(super) fn sign_in(
     root: &str,
     path: &str,
-    workspace: &WorkspaceId,
+    workspace: Option<&WorkspaceId>,
     error: Option<&str>,
     kept: Option<(AfterSignIn, &FormFields)>,
 ) -> Html<String> {
     let then = kept.map(|(then, _)| format!("/{}", then.word())).unwrap_or_default();
     let body = html! {
         main #main .narrow {
-            h1 { "Integration / Outbound" }
+            h1 { @if workspace.is_some() { "Integration / Outbound" } @else { "Outbound" } }
             section .panel {
                 h2 { "Sign in" }
-                p { "Workspace " strong .id { (workspace) } }
+                @if let Some(workspace) = workspace { p { "Workspace " strong .id { (workspace) } } }
                 form method="post" action={ (path) "/session" (then) } {
                     @if let Some((_, fields)) = kept {
                         // Whoever signs in sees what that saves.
@@ -68,7 +69,14 @@ pub(super) fn sign_in(
                     }
                     div .actions { button .primary { "Sign in" } }
                 }
-                p .hint .command { "The operator of the service makes a token: " code { "outbound token --workspace " (workspace) } }
+                @if let Some(workspace) = workspace {
+                    p .hint .command { "The operator of the service makes a token: " code { "outbound token --workspace " (workspace) } }
+                } @else {
+                    p .hint {
+                        "The admin token opens the overview. " code { "serve" } " prints the name of its file when it starts, unless it
+                        was given one. A workspace's token opens the screen of that workspace."
+                    }
+                }
             }
         }
     };

@@ -24,6 +24,8 @@ pub(super) struct Model<'a> {
     pub(super) csrf: &'a str,
     /// Who looks.
     pub(super) who: &'a str,
+    /// Whether that is an operator, who sees all workspaces.
+    pub(super) is_operators: bool,
     pub(super) webhook: &'a WebhookView,
     /// The rules' numbers.
     pub(super) policy: &'a Policy,

@@ -16,6 +16,7 @@ pub(super) fn page(model: &Model<'_>) -> String {
             div {
                 h1 { "Integration / Outbound" }
                 p .id { (model.webhook.workspace) }
+                @if model.is_operators { p { a href={ (model.root) "/" } { "All workspaces" } } }
             }
             form .session method="post" action={ (model.base) "/session/end" } {
                 (model.csrf_field())

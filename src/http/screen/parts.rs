@@ -44,7 +44,7 @@ pub(super) fn span(time: Duration) -> String {
 }
 
 /// A number with a comma between thousands.
-fn grouped(n: u64) -> String {
+pub(super) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -54,6 +54,11 @@ fn grouped(n: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A part of a page that is not known, and why.
+pub(super) fn unknown(why: &str) -> Markup {
+    html! { p .unknown { (Tone::Warning.icon()) " Not known now. " (why) } }
 }
 
 /// A picture of one line, for people who see it; what it means stands in words beside it.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::after_sign_in::AfterSignIn;
 use super::curl::curl;
@@ -23,7 +23,7 @@ use super::session::Session;
 use super::sign_in;
 use super::submitted::Submitted;
 use super::typed::{Typed, URL};
-use crate::config::{TEST_MAIL_WAIT, TEST_MAILS_PER_WORKSPACE};
+use crate::config::TEST_MAIL_WAIT;
 use crate::http::api::attempts::{self, AttemptInPath};
 use crate::http::api::save_body;
 use crate::http::body::FormFields;
@@ -251,9 +251,8 @@ impl FacadeState {
         let (Some(send), Some(to)) = (&self.facade.test_mail, webhook.owner_email) else {
             return Ok(Notice::new(Tone::Warning, "There is nobody to send a mail to: save an owner email first."));
         };
-        if self.test_mails.take(workspace, Instant::now()).is_none() {
-            let text = format!("No mail was sent: {TEST_MAILS_PER_WORKSPACE} test mails a day are allowed.");
-            return Ok(Notice::new(Tone::Warning, text));
+        if let Err(problem) = self.submit(workspace, session.scope.caller.subject(), Action::TakeTestMail).await {
+            return Ok(Notice::new(Tone::Warning, problem.page_text()));
         }
         let sent = send(workspace.clone(), to.clone(), webhook.url.as_deref().map(str::to_owned));
         let late = || Err("The mail server did not answer in time.".to_owned());
@@ -348,6 +347,7 @@ impl FacadeState {
             base,
             csrf: &session.csrf,
             who: session.scope.caller.subject(),
+            is_operators: session.is_operators,
             webhook,
             policy: &self.facade.policy,
             now,
@@ -367,11 +367,6 @@ impl FacadeState {
 
     /// Sends the browser to the screen.
     fn see(&self, workspace: &WorkspaceId, rest: &str) -> Response {
-        let mut response = StatusCode::SEE_OTHER.into_response();
-        // A workspace id, a parsed URL's path and a seq hold no character that a header refuses.
-        if let Ok(place) = HeaderValue::from_str(&format!("{}{rest}", self.screen_path(workspace))) {
-            response.headers_mut().insert(LOCATION, place);
-        }
-        response
+        self.to(&format!("{}{rest}", self.screen_path(workspace)), None)
     }
 }

@@ -70,20 +70,26 @@ impl FromRequestParts<Arc<FacadeState>> for Session {
 impl FacadeState {
     /// The session that `token`, from the cookie of `of`, proves for `workspace`.
     async fn resume(&self, token: &str, workspace: &WorkspaceId, of: SessionOf<'_>) -> Result<Session, AuthError> {
+        let claims = self.proven(token, of).await?;
+        // The operator's ends with the admin token, not with the tokens of the workspace where it began.
+        let claims = match of {
+            SessionOf::Operator => Claims { ws: workspace.clone(), generation: u64::MAX, ..claims },
+            SessionOf::Workspace(_) => claims,
+        };
+        Ok(self.session_of(claims, token, workspace, of))
+    }
+
+    /// What the session says that `token`, from the cookie of `of`, proves.
+    pub(super) async fn proven(&self, token: &str, of: SessionOf<'_>) -> Result<Claims, AuthError> {
         let access = &self.facade.access;
         let claims = access.key.verify(token, Audience::Screen, (self.facade.clock)()).map_err(AuthError::Invalid)?;
         if !claims.is_of(of) || !access.is_current(&claims) {
             return Err(AuthError::Invalid(InvalidToken::Expired));
         }
-        // The operator's ends with the admin token, not with the tokens of the workspace where it began.
-        let claims = match of {
-            SessionOf::Operator => {
-                self.lasting(&claims).await?;
-                Claims { ws: workspace.clone(), generation: u64::MAX, ..claims }
-            }
-            SessionOf::Workspace(_) => self.unrevoked(claims).await?,
-        };
-        Ok(self.session_of(claims, token, workspace, of))
+        match of {
+            SessionOf::Operator => self.lasting(&claims).await.map(|()| claims),
+            SessionOf::Workspace(_) => self.unrevoked(claims).await,
+        }
     }
 
     /// Refuses a session of the operator that was ended.
@@ -104,9 +110,14 @@ impl FacadeState {
         workspace: &WorkspaceId,
         of: SessionOf<'_>,
     ) -> Session {
-        let csrf = self.facade.access.key.seal("csrf", token.as_bytes());
+        let csrf = self.form_seal(token);
         let scope = Scope { caller: Caller::Workspace(claims.into()), workspace: workspace.clone() };
         Session { scope, is_operators: of == SessionOf::Operator, csrf }
+    }
+
+    /// What every form of the session's pages carries.
+    pub(super) fn form_seal(&self, token: &str) -> String {
+        self.facade.access.key.seal("csrf", token.as_bytes())
     }
 
     /// The cookie proves no session here. One that we never made is taken back, so that a browser that
@@ -130,7 +141,7 @@ impl FacadeState {
 
     pub(super) fn sign_in(&self, workspace: &WorkspaceId, status: StatusCode, error: Option<&str>) -> Response {
         let root = self.facade.access.origin.path();
-        (status, frame::sign_in(root, &self.screen_path(workspace), workspace, error, None)).into_response()
+        (status, frame::sign_in(root, &self.screen_path(workspace), Some(workspace), error, None)).into_response()
     }
 
     /// The page to sign in with, after which what was typed is saved.
@@ -144,16 +155,19 @@ impl FacadeState {
     ) -> Response {
         let root = self.facade.access.origin.path();
         let kept = Some((then, fields));
-        (status, frame::sign_in(root, &self.screen_path(workspace), workspace, Some(error), kept)).into_response()
+        (status, frame::sign_in(root, &self.screen_path(workspace), Some(workspace), Some(error), kept)).into_response()
     }
 
-    pub(super) fn to_screen(&self, workspace: &WorkspaceId, cookie: &str) -> Response {
+    /// Sends the browser to one of our pages.
+    pub(super) fn to(&self, place: &str, cookie: Option<&str>) -> Response {
         let mut response = StatusCode::SEE_OTHER.into_response();
-        // A workspace id and a parsed URL's path hold no character that a header refuses.
-        if let Ok(place) = HeaderValue::from_str(&self.screen_path(workspace)) {
+        // A workspace id, a parsed URL's path and a query that we write hold no character that a header refuses.
+        if let Ok(place) = HeaderValue::from_str(place) {
             response.headers_mut().insert(LOCATION, place);
         }
-        put_cookie(&mut response, cookie);
+        if let Some(cookie) = cookie {
+            put_cookie(&mut response, cookie);
+        }
         response
     }
 

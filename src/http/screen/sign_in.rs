@@ -6,6 +6,7 @@
 //! | `POST …/session/save`, `…/session/test` | the same with what had been sent without a session, which is saved then |
 //! | `POST …/session/end` | signs out: 303 to the screen without the cookie |
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -22,6 +23,7 @@ use crate::http::auth::failures::peer;
 use crate::http::auth::jwt::{Audience, Claims};
 use crate::http::auth::public_origin::PublicOrigin;
 use crate::http::body::{BodyBound, FormFields};
+use crate::http::places::Place;
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::message::WorkspaceId;
@@ -30,12 +32,12 @@ use crate::workspace::access::EndedBefore;
 use crate::workspace::command::Action;
 
 /// The form's bound: whoever has no token yet sends it.
-const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
+pub(super) const FORM: BodyBound = BodyBound { bytes: SIGN_IN_BODY_MAX, within: SIGN_IN_READ_TIMEOUT };
 
 /// Begins a session.
 pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Request) -> Response {
     match state.begin(request, FORM, None).await {
-        Ok(Begun { session, cookie, .. }) => state.to_screen(&session.scope.workspace, &cookie),
+        Ok(Begun { session, cookie, .. }) => state.to(&state.screen_path(&session.scope.workspace), Some(&cookie)),
         Err(refused) => refused,
     }
 }
@@ -70,6 +72,22 @@ struct Begun {
     cookie: String,
 }
 
+/// Whose token stood in a form.
+pub(super) struct SignedIn {
+    pub(super) caller: Caller,
+    /// What came with the token.
+    pub(super) fields: FormFields,
+    pub(super) address: IpAddr,
+    _place: Place,
+}
+
+/// A session as its cookie holds it.
+pub(super) struct NewSession {
+    pub(super) claims: Claims,
+    pub(super) token: String,
+    pub(super) cookie: String,
+}
+
 /// Ends it, wherever its cookie has got to. Where that cannot be stored, this browser loses it all the same.
 pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submitted) -> Response {
     let session = submitted.session;
@@ -77,11 +95,12 @@ pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submit
     let removal = of.removal(&state.facade.access.origin);
     let Scope { caller, workspace } = &session.scope;
     let ended = match caller {
-        Caller::Workspace(claims) => state.end_session(claims, workspace, session.is_operators).await,
+        Caller::Workspace(claims) if session.is_operators => state.end_operator_session(claims).await,
+        Caller::Workspace(claims) => state.end_session(claims, workspace).await,
         Caller::Admin => Ok(()),
     };
     match ended {
-        Ok(()) => state.to_screen(workspace, &removal),
+        Ok(()) => state.to(&state.screen_path(workspace), Some(&removal)),
         Err(problem) => {
             let mut response = state.trouble(&problem);
             put_cookie(&mut response, &removal);
@@ -91,17 +110,19 @@ pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submit
 }
 
 impl FacadeState {
-    /// Remembers that a session ended before its time: with its workspace, the operator's apart from all.
-    async fn end_session(&self, claims: &Claims, workspace: &WorkspaceId, is_operators: bool) -> Result<(), Problem> {
+    /// Remembers that a session ended before its time.
+    async fn end_session(&self, claims: &Claims, workspace: &WorkspaceId) -> Result<(), Problem> {
         // Sessions of older programs have no id.
         let Some(id) = claims.jti.clone() else { return Ok(()) };
-        let until = Time::from_unix_ms(claims.exp.saturating_mul(1_000));
-        if is_operators {
-            return self.reader.end_operator_session(&id, until).await;
-        }
-        let began = Time::from_unix_ms(claims.iat.saturating_mul(1_000));
+        let [began, until] = [claims.iat, claims.exp].map(|seconds| Time::from_unix_ms(seconds.saturating_mul(1_000)));
         let ended = Action::EndSession(EndedBefore { id, began, until });
         self.submit(workspace, &claims.sub, ended).await.map(drop)
+    }
+
+    /// The same of the operator's, which no workspace remembers.
+    pub(super) async fn end_operator_session(&self, claims: &Claims) -> Result<(), Problem> {
+        let Some(id) = &claims.jti else { return Ok(()) };
+        self.reader.end_operator_session(id, Time::from_unix_ms(claims.exp.saturating_mul(1_000))).await
     }
 
     async fn begin(
@@ -112,9 +133,31 @@ impl FacadeState {
     ) -> Result<Begun, Response> {
         let (mut parts, body) = request.into_parts();
         let workspace = named_workspace(&mut parts, self).await.map_err(|problem| self.trouble(&problem))?;
+        let refused = |status, error: &str, fields: Option<&FormFields>| match then.zip(fields) {
+            Some((then, fields)) => self.sign_in_and(&workspace, status, error, then, fields),
+            None => self.sign_in(&workspace, status, Some(error)),
+        };
+        let signed_in = self.signed_in(Request::from_parts(parts, body), bound, refused).await?;
+        if !signed_in.caller.may(&workspace) {
+            return Err(refused(StatusCode::NOT_FOUND, "This token opens another workspace.", Some(&signed_in.fields)));
+        }
+        let NewSession { claims, token, cookie } = self.new_session(signed_in.caller, &workspace, signed_in.address)?;
+        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&workspace) };
+        let session = self.session_of(claims, &token, &workspace, of);
+        Ok(Begun { session, fields: signed_in.fields, cookie })
+    }
+
+    /// Whose token stands in a form; `refused` makes the page that shows the form again.
+    pub(super) async fn signed_in(
+        &self,
+        request: Request,
+        bound: BodyBound,
+        refused: impl Fn(StatusCode, &str, Option<&FormFields>) -> Response + Send + Sync,
+    ) -> Result<SignedIn, Response> {
+        let (parts, body) = request.into_parts();
         let access = &self.facade.access;
         if access.origin == PublicOrigin::Open {
-            return Err(self.sign_in(&workspace, StatusCode::FORBIDDEN, Some(NO_SESSION_HERE)));
+            return Err(refused(StatusCode::FORBIDDEN, NO_SESSION_HERE, None));
         }
         if access.origin.is_cross_site(&parts.headers) {
             return Err(self.trouble(&from_elsewhere()));
@@ -125,33 +168,34 @@ impl FacadeState {
         let fields = read.map_err(|problem| self.trouble(&problem))?;
         let token = fields.get("token").trim();
         let shown = access.shown_by_token(token, (self.facade.clock)());
-        let _place = self.places.take(&shown, &extensions).map_err(|problem| self.trouble(&problem))?;
-        let refused = |status, error: &str| match then {
-            Some(then) => self.sign_in_and(&workspace, status, error, then, &fields),
-            None => self.sign_in(&workspace, status, Some(error)),
-        };
+        let place = self.places.take(&shown, &extensions).map_err(|problem| self.trouble(&problem))?;
         if token.is_empty() {
-            return Err(refused(StatusCode::UNAUTHORIZED, "Enter a token."));
+            return Err(refused(StatusCode::UNAUTHORIZED, "Enter a token.", Some(&fields)));
         }
-        let caller = match self.recognise(token).await {
-            Ok(caller) => caller,
-            Err(AuthError::Unread(problem)) => return Err(self.trouble(&problem)),
+        match self.recognise(token).await {
+            Ok(caller) => Ok(SignedIn { caller, fields, address, _place: place }),
+            Err(AuthError::Unread(problem)) => Err(self.trouble(&problem)),
             Err(AuthError::Invalid(why)) => {
                 let problem = self.failures.count(address, why);
-                return Err(refused(problem.status(), &problem.page_text()));
+                Err(refused(problem.status(), &problem.page_text(), Some(&fields)))
             }
-        };
-        if !caller.may(&workspace) {
-            return Err(refused(StatusCode::NOT_FOUND, "This token opens another workspace."));
         }
-        let now = (self.facade.clock)();
-        let claims = self.session(caller, &workspace, now);
+    }
+
+    /// Begins a session of the caller, at the screen of `workspace`.
+    pub(super) fn new_session(
+        &self,
+        caller: Caller,
+        workspace: &WorkspaceId,
+        address: IpAddr,
+    ) -> Result<NewSession, Response> {
+        let (access, now) = (&self.facade.access, (self.facade.clock)());
+        let claims = self.session(caller, workspace, now);
         let token = access.key.sign(&claims).map_err(|problem| self.trouble(&problem))?;
         tracing::info!(%workspace, by = claims.sub, %address, "a session began");
-        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&workspace) };
+        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(workspace) };
         let cookie = of.set_cookie(&access.origin, &token, claims.exp - now.unix_seconds());
-        let session = self.session_of(claims, &token, &workspace, of);
-        Ok(Begun { session, fields, cookie })
+        Ok(NewSession { claims, token, cookie })
     }
 
     /// What the session of `caller` says.

@@ -127,7 +127,7 @@ fn mail_line(mail: &MailView, webhook: &WebhookView) -> Markup {
     }
 }
 
-fn mail_summary(mail: &MailView, owner: Option<&str>) -> (Tone, String) {
+pub(super) fn mail_summary(mail: &MailView, owner: Option<&str>) -> (Tone, String) {
     let to = owner.unwrap_or("the owner");
     match mail.state {
         MailState::Owed if mail.detail.is_some() => {

@@ -36,20 +36,26 @@ impl FromRequest<Arc<FacadeState>> for Submitted {
             Ok(session) => session,
             Err(refused) => return Err(state.keep(refused, parts, body).await),
         };
-        if state.facade.access.origin.is_cross_site(&parts.headers) {
-            return Err(state.trouble(&from_elsewhere()));
-        }
-        let read = FormFields::read(Request::from_parts(parts, body), BODY).await;
-        let fields = read.map_err(|problem| state.trouble(&problem))?;
-        if !bool::from(fields.get(CSRF_FIELD).as_bytes().ct_eq(session.csrf.as_bytes())) {
-            let detail = "nothing was changed: the form is of another session; reload the page and send it again";
-            return Err(state.trouble(&Problem::new(ProblemKind::ForeignForm, detail)));
-        }
+        let fields = state.own_form(parts, body, &session.csrf).await?;
         Ok(Self { session, fields })
     }
 }
 
 impl FacadeState {
+    /// The fields of a form that a page of the session sent whose forms carry `csrf`.
+    pub(super) async fn own_form(&self, parts: Parts, body: Body, csrf: &str) -> Result<FormFields, Response> {
+        if self.facade.access.origin.is_cross_site(&parts.headers) {
+            return Err(self.trouble(&from_elsewhere()));
+        }
+        let read = FormFields::read(Request::from_parts(parts, body), BODY).await;
+        let fields = read.map_err(|problem| self.trouble(&problem))?;
+        if !bool::from(fields.get(CSRF_FIELD).as_bytes().ct_eq(csrf.as_bytes())) {
+            let detail = "nothing was changed: the form is of another session; reload the page and send it again";
+            return Err(self.trouble(&Problem::new(ProblemKind::ForeignForm, detail)));
+        }
+        Ok(fields)
+    }
+
     /// What the form that was sent without a session is answered: the page to sign in with, which brings along what was
     /// typed to be saved. A form of another site is not kept, or whoever signs in would save what that site wrote.
     async fn keep(self: &Arc<Self>, refused: Response, mut parts: Parts, body: Body) -> Response {

@@ -111,6 +111,7 @@ fn an_event_without_a_seq_has_no_stored_form() {
         Event::Forgotten(Forgotten { at: at(0), by: "admin".to_owned() }),
         Event::LogDropped(LogDropped { at: at(0) }),
         Event::SecretViewed(Deed { at: at(0), by: "admin".to_owned() }),
+        Event::TestMailTaken(Deed { at: at(0), by: "jane".to_owned() }),
         Event::TokenMade(access().tokens.remove(0)),
         Event::SessionEnded(access().ended_sessions.remove(0)),
         Event::MailOwed(MailOwed { at: at(0), kind: MailKind::Warning, off_since: None, replaced: None }),
@@ -147,6 +148,7 @@ fn a_snapshot_has_its_bytes() {
         (golden!("snapshot_mails"), mails),
         (golden!("snapshot_forgotten"), forgotten),
         (golden!("snapshot_access"), State { access: access(), ..State::default() }),
+        (golden!("snapshot_test_mails"), State { test_mails: vec![at(3)], ..State::default() }),
         (golden!("snapshot_revoked"), State { token_generation: 2, ..State::default() }),
         (golden!("snapshot_discarded"), discarded),
     ] {
@@ -455,6 +457,7 @@ fn state() -> State {
         replaced: None,
         recovering: None,
         mails: vec![at(3)],
+        test_mails: Vec::new(),
         test: Some(Box::new(TestStarted { command: EntryId { ms: 5, n: 1 }, attempt: bare() })),
         tested_at: Some(at(6)),
         discarded: None,

@@ -86,6 +86,22 @@ pub(crate) async fn workspaces_are_listed_by_status(subject: &mut impl Subject) 
     }
 }
 
+pub(crate) async fn workspaces_are_counted_by_status(subject: &mut impl Subject) {
+    let journal = subject.journal();
+    let counted = async || soon(journal.workspace_counts()).await.unwrap();
+    assert_eq!(counted().await, [0; 4]);
+    let mut stories = some(subject).await;
+    let of = |stories: &BTreeMap<String, Story>| {
+        WebhookStatus::ALL.map(|status| stories.values().filter(|story| story.state.status() == status).count() as u64)
+    };
+    assert_eq!(counted().await, of(&stories));
+    commit(subject, stories.get_mut("a").unwrap(), Story::save).await;
+    assert_eq!(counted().await, of(&stories));
+    commit(subject, stories.get_mut("B").unwrap(), Story::forget).await;
+    stories.remove("B");
+    assert_eq!(counted().await, of(&stories));
+}
+
 pub(crate) async fn a_listed_workspace_is_shown_as_it_is_read(subject: &mut impl Subject) {
     let mut story = Story::of(&"acme".parse().unwrap());
     commit(subject, &mut story, Story::save).await;

@@ -1,4 +1,4 @@
-//! The walk over all workspaces, and the keys that are noted.
+//! The walk over all workspaces, the keys that are noted, and the sessions of operators.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -73,4 +73,11 @@ pub(crate) async fn a_session_of_the_operator_that_ended_is_remembered_as_long_a
     assert!(refused.to_string().contains("a new admin token ends all"), "{refused}");
     soon(journal.end_operator_session("s-3", later)).await.unwrap();
     assert!(ended("s-1").await && !ended("one-more").await);
+}
+
+pub(crate) async fn an_ended_session_of_the_operator_stays_ended(subject: &mut impl Subject) {
+    let until = crate::app::now().plus(Duration::from_secs(3_600));
+    soon(subject.journal().end_operator_session("s-1", until)).await.unwrap();
+    subject.restart().await;
+    assert!(soon(subject.journal().has_operator_session_ended("s-1")).await.unwrap());
 }

@@ -10,9 +10,11 @@ use redb::{
 use super::contained::{OpenFile, contained};
 use super::tables::{
     EVENTS, FORMAT, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, OUTBOX, Record, SKIPPED, TOPS, WORKSPACES,
+    listed_with,
 };
 use crate::config::{SHARDS_DEFAULT, SHARDS_MAX};
 use crate::journal::codec;
+use crate::workspace::configuration::WebhookStatus;
 
 /// Memory for pages of the file. The input and the tails of busy workspaces fit; the rest is read again.
 pub(super) const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -184,7 +186,8 @@ fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, JournalFileError> {
         Some(asked) if u64::from(asked) != stored => return Err(JournalFileError::Shards { stored, asked }),
         _ => {}
     }
-    let lists = txn.list_tables()?.any(|table| table.name() == LISTED.name());
+    let last = listed_with(WebhookStatus::DisabledByErrors);
+    let lists = txn.list_tables()?.any(|table| table.name() == last.name());
     if !lists {
         list_all(db)?;
     }
@@ -199,8 +202,13 @@ fn prepare(db: &Database, asked: Option<u16>) -> Result<u16, JournalFileError> {
 /// Lists the workspaces of a file that an earlier version made.
 pub(super) fn list_all(db: &Database) -> Result<(), JournalFileError> {
     let txn = db.begin_write()?;
+    txn.delete_table(LISTED)?;
+    txn.delete_table(LISTED_BY_STATUS)?;
     {
-        let (mut listed, mut by_status) = (txn.open_table(LISTED)?, txn.open_table(LISTED_BY_STATUS)?);
+        let mut listed = txn.open_table(LISTED)?;
+        for status in WebhookStatus::ALL {
+            txn.open_table(listed_with(status))?;
+        }
         for item in txn.open_table(WORKSPACES)?.iter()? {
             let (workspace, record) = item?;
             // What cannot be read is found when it is loaded.
@@ -208,7 +216,7 @@ pub(super) fn list_all(db: &Database) -> Result<(), JournalFileError> {
             let state = snapshot.and_then(|snapshot| codec::decode_snapshot(&snapshot).ok());
             if let Some(state) = state.filter(|state| state.forgotten == 0 || state.forgotten < state.seq) {
                 listed.insert(workspace.value(), state.status().as_str())?;
-                by_status.insert((state.status().as_str(), workspace.value()), ())?;
+                txn.open_table(listed_with(state.status()))?.insert(workspace.value(), ())?;
             }
         }
     }
@@ -230,7 +238,9 @@ fn create(db: &Database, shards: u16) -> Result<u16, JournalFileError> {
         txn.open_table(SKIPPED)?;
         txn.open_table(OUTBOX)?;
         txn.open_table(LISTED)?;
-        txn.open_table(LISTED_BY_STATUS)?;
+        for status in WebhookStatus::ALL {
+            txn.open_table(listed_with(status))?;
+        }
         txn.open_table(TOPS)?;
         for shard in 0..shards {
             let names = Names::of(shard);

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
 use super::contained::{OpenFile, contained};
 use super::engine::{Engine, Failure, Job, Signals, reason};
 use super::file::{JournalFileError, is_damage, why_it_failed};
-use super::tables::{self, EVENTS, HISTORIES, LISTED, LISTED_BY_STATUS, META, Names, Record, WORKSPACES, entries_in};
+use super::tables::{self, EVENTS, HISTORIES, LISTED, META, Names, Record, WORKSPACES, entries_in};
 use super::transaction::StorageResult;
 use super::writer::Writer;
 use crate::journal::port::{
@@ -18,6 +18,7 @@ use crate::journal::port::{
 };
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::time::Clock;
 
 /// Messages and commands that wait to be stored at most; the next caller waits.
@@ -142,15 +143,9 @@ impl EmbeddedStore {
                     }
                 }
                 Some(status) => {
-                    let status = status.as_str();
-                    let listed = txn.open_table(LISTED_BY_STATUS)?;
-                    for item in listed.range((from.map(|id| (status, id)), Bound::Unbounded))?.take(query.count) {
-                        let (key, _) = item?;
-                        let (of, id) = key.value();
-                        if of != status {
-                            break;
-                        }
-                        ids.push(id.to_owned());
+                    let listed = txn.open_table(tables::listed_with(status))?;
+                    for item in listed.range::<&str>((from, Bound::Unbounded))?.take(query.count) {
+                        ids.push(item?.0.value().to_owned());
                     }
                 }
             }
@@ -170,6 +165,17 @@ impl EmbeddedStore {
                 state => Ok(ListedWorkspace { workspace, state: state? }),
             })
             .collect()
+        })
+    }
+
+    /// How many workspaces have which status.
+    pub(super) fn workspace_counts(&self) -> StorageResult<[u64; 4]> {
+        self.reading(|txn| {
+            let mut counts = [0; 4];
+            for (count, status) in counts.iter_mut().zip(WebhookStatus::ALL) {
+                *count = txn.open_table(tables::listed_with(status))?.len()?;
+            }
+            Ok(counts)
         })
     }
 

@@ -14,6 +14,7 @@ use crate::journal::codec;
 use crate::journal::port::{RawEntry, StoredEvent};
 use crate::journal::replay::Stored;
 use crate::message::EntryId;
+use crate::workspace::configuration::WebhookStatus;
 
 /// The version of everything below, with the newest format of the events in it. One process has the file, so an older one
 /// is raised when it is opened.
@@ -38,8 +39,18 @@ pub(super) const TOPS: TableDefinition<'_, u16, (Id, Id)> = TableDefinition::new
 pub(super) const BOOKMARKS: TableDefinition<'_, u16, &[u8]> = TableDefinition::new("bookmarks");
 /// Workspace → the status that it is listed with.
 pub(super) const LISTED: TableDefinition<'_, &str, &str> = TableDefinition::new("listed");
-/// The same by status and workspace.
+/// What [`listed_with`] was before: one table of all statuses.
 pub(super) const LISTED_BY_STATUS: TableDefinition<'_, (&str, &str), ()> = TableDefinition::new("listed_by_status");
+
+/// The workspaces with a status. A table for each, so that its length is at hand.
+pub(super) fn listed_with(status: WebhookStatus) -> TableDefinition<'static, &'static str, ()> {
+    TableDefinition::new(match status {
+        WebhookStatus::NotConfigured => "listed/not_configured",
+        WebhookStatus::Enabled => "listed/enabled",
+        WebhookStatus::Disabled => "listed/disabled",
+        WebhookStatus::DisabledByErrors => "listed/disabled_by_errors",
+    })
+}
 
 /// An [`EntryId`] as a key.
 pub(super) type Id = (u64, u64);

@@ -11,8 +11,7 @@ use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, WriteTransacti
 
 use super::contained::contained;
 use super::tables::{
-    self, BOOKMARKS, EVENTS, HISTORIES, Id, LISTED, LISTED_BY_STATUS, Names, OUTBOX, Record, SKIPPED, TOPS, WORKSPACES,
-    entry, id,
+    self, BOOKMARKS, EVENTS, HISTORIES, Id, LISTED, Names, OUTBOX, Record, SKIPPED, TOPS, WORKSPACES, entry, id,
 };
 use crate::journal::codec;
 use crate::journal::port::{
@@ -34,7 +33,6 @@ pub(super) struct Transaction<'t> {
     skipped: Table<'t, &'static str, &'static [u8]>,
     outbox: Table<'t, (u16, &'static str, u64), &'static [u8]>,
     listed: Table<'t, &'static str, &'static str>,
-    listed_by_status: Table<'t, (&'static str, &'static str), ()>,
     tops: Table<'t, u16, (Id, Id)>,
     shards: HashMap<u16, Shard<'t>>,
     records: Records<'t>,
@@ -76,7 +74,6 @@ impl<'t> Transaction<'t> {
             skipped: txn.open_table(SKIPPED)?,
             outbox: txn.open_table(OUTBOX)?,
             listed: txn.open_table(LISTED)?,
-            listed_by_status: txn.open_table(LISTED_BY_STATUS)?,
             tops: txn.open_table(TOPS)?,
             txn,
             shards: HashMap::new(),
@@ -257,12 +254,13 @@ impl<'t> Transaction<'t> {
     /// Lists the workspace with a status, or no more.
     fn list(&mut self, workspace: &WorkspaceId, status: Option<WebhookStatus>) -> StorageResult<()> {
         let id = workspace.as_str();
-        if let Some(before) = self.listed.remove(id)? {
-            self.listed_by_status.remove((before.value(), id))?;
+        let before = self.listed.remove(id)?.map(|status| status.value().to_owned());
+        if let Some(before) = WebhookStatus::ALL.into_iter().find(|of| Some(of.as_str()) == before.as_deref()) {
+            self.txn.open_table(tables::listed_with(before))?.remove(id)?;
         }
         if let Some(status) = status {
             self.listed.insert(id, status.as_str())?;
-            self.listed_by_status.insert((status.as_str(), id), ())?;
+            self.txn.open_table(tables::listed_with(status))?.insert(id, ())?;
         }
         Ok(())
     }

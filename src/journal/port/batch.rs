@@ -7,6 +7,7 @@ use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::Answer;
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailId;
+use crate::workspace::outcomes::Outcomes;
 use crate::workspace::state::RecentError;
 use crate::workspace::time::Time;
 
@@ -66,6 +67,8 @@ pub struct Step {
     /// Answers to commands: in the step that settles the command, or for a test, which is settled when it
     /// starts, in that of its outcome.
     pub answers: Vec<(EntryId, Answer)>,
+    /// What it says of messages, for who counts; it is not stored.
+    pub outcomes: Outcomes,
     /// Message entries that are set aside; each also stands in `settled`.
     pub rejected: Vec<Rejected>,
 }

@@ -109,6 +109,10 @@ impl Journal for Redis {
         self.inner.list_workspaces(query).await
     }
 
+    async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
+        self.inner.count_workspaces().await
+    }
+
     async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))

@@ -62,6 +62,7 @@ fn is_plain(step: &Step) -> bool {
         mails_owed,
         mails_ended,
         settled: _,
+        outcomes: _,
         settled_commands,
         answers,
         rejected,

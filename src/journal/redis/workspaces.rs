@@ -9,6 +9,7 @@ use super::{read, reply};
 use crate::journal::port::{ListQuery, ListedWorkspace, StoreError};
 use crate::journal::replay;
 use crate::message::WorkspaceId;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::state::State;
 
 impl RedisInner {
@@ -23,6 +24,25 @@ impl RedisInner {
             Ok(ListedWorkspace { workspace, state })
         });
         try_join_all(states).await.map_err(failed)
+    }
+
+    pub(super) async fn count_workspaces(&self) -> Result<[u64; 4], StoreError> {
+        let of_shard = async |shard| {
+            let keys = self.keys.shard(shard);
+            let of_status = WebhookStatus::ALL.map(async |status| {
+                let mut cmd = redis::cmd("ZCARD");
+                cmd.arg(keys.workspaces(Some(status)));
+                self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::number)
+            });
+            try_join_all(of_status).await
+        };
+        let of_shards = try_join_all((0..self.shards).map(of_shard)).await;
+        let of_shards = of_shards.map_err(|error| store_error("counting workspaces", error))?;
+        let mut counts = [0; 4];
+        for of_shard in of_shards {
+            counts.iter_mut().zip(of_shard).for_each(|(count, more)| *count += more);
+        }
+        Ok(counts)
     }
 
     async fn listed_in(&self, shard: u16, query: &ListQuery) -> Result<Vec<WorkspaceId>, RedisError> {

@@ -1,8 +1,9 @@
-//! Tokens and sessions: made, ended, and who looked at the secret.
+//! Tokens and sessions: made, ended, who looked at the secret, and who asked for a test mail.
 
 use crate::workspace::access::{Deed, EndedBefore, TokenEnded, TokenRecord};
 use crate::workspace::command::{Refusal, TokenGrant};
 use crate::workspace::event::{Event, TokensRevoked};
+use crate::workspace::policy::{MAIL_LIMIT_SPAN, TEST_MAILS_PER_DAY_MAX};
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
 
@@ -41,4 +42,16 @@ pub fn end_session(state: &State, session: &EndedBefore) -> Vec<Event> {
 #[must_use]
 pub fn note_view(by: &str, now: Time) -> Vec<Event> {
     vec![Event::SecretViewed(Deed { at: now, by: by.to_owned() })]
+}
+
+/// Takes one of the test mails that a day has.
+///
+/// # Errors
+/// [`Refusal::TooManyTestMails`].
+pub fn take_test_mail(state: &State, by: &str, now: Time) -> Result<Vec<Event>, Refusal> {
+    let recent = state.test_mails.iter().filter(|at| now.since(**at) < MAIL_LIMIT_SPAN);
+    if recent.count() >= TEST_MAILS_PER_DAY_MAX {
+        return Err(Refusal::TooManyTestMails);
+    }
+    Ok(vec![Event::TestMailTaken(Deed { at: now, by: by.to_owned() })])
 }

@@ -1,5 +1,8 @@
+use crate::workspace::access::Deed;
+use crate::workspace::command::Refusal;
 use crate::workspace::decide::{self, MailResult};
 use crate::workspace::event::{Event, MailId, MailState};
+use crate::workspace::policy::MAIL_LIMIT_SPAN;
 use crate::workspace::scenario::*;
 use crate::workspace::state::State;
 
@@ -106,4 +109,18 @@ fn the_delay_of_an_earlier_mail_leaves_the_later_one_as_it_is() {
     let mut past = switched_off_again();
     past.push(Event::MailDeferred(mail_ended(400, DISABLED, Some("old"))));
     assert_eq!(state_of(&past).mail.unwrap().detail, None);
+}
+
+#[test]
+fn a_day_has_three_test_mails_beside_the_others() {
+    let ask = |ms: i64| move |state: &State| decide::take_test_mail(state, "jane", at(ms));
+    let taken = |ms: i64| Event::TestMailTaken(Deed { at: at(ms), by: "jane".to_owned() });
+    let day = i64::try_from(MAIL_LIMIT_SPAN.as_millis()).unwrap();
+    given([]).when(ask(0)).then([taken(0)]);
+    let past = || [taken(0), taken(1), taken(2)];
+    given(past()).when(ask(day - 1)).then_refused(Refusal::TooManyTestMails);
+    let state = given(past()).when(ask(day)).then([taken(day)]);
+    assert_eq!((state.test_mails, state.mails.len(), state.seq), (vec![at(1), at(2), at(day)], 0, 0));
+    // A clock that was set back gives no further ones.
+    given(past()).when(ask(-1)).then_refused(Refusal::TooManyTestMails);
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
-use support::service::{Service, message};
+use support::service::{Api, Service, TOKEN, message};
 
 /// A Redis with the users of the file as it is, and one more for the test itself.
 fn restricted() -> (RedisServer, TempDir) {
@@ -37,6 +37,23 @@ fn may(connection: &mut Connection, words: &[&str]) -> bool {
     }
 }
 
+/// The operators' screen, which is signed out of again.
+async fn overview(api: &Api) -> String {
+    let at = |path: &str| format!("http://{}{path}", api.address());
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let form = |path: &str, fields: String| {
+        client.post(at(path)).header("content-type", "application/x-www-form-urlencoded").body(fields)
+    };
+    let begun = form("/operator/session", format!("token={TOKEN}")).send().await.unwrap();
+    let cookie = begun.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let page = client.get(at("/")).header("accept", "text/html").header("cookie", &cookie).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    let seal = page.split_once("name=\"csrf\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let ended = form("/operator/session/end", format!("csrf={seal}")).header("cookie", cookie).send().await.unwrap();
+    assert_eq!(ended.status(), 303);
+    page
+}
+
 #[tokio::test]
 async fn the_service_needs_no_more_than_its_user_may_and_producers_only_append() {
     let (redis, _folder) = restricted();
@@ -60,6 +77,9 @@ async fn the_service_needs_no_more_than_its_user_may_and_producers_only_append()
     support::process::until("it is set aside", async || api.get("/v1/rejected").await.ok()["rejected"] != json!([]))
         .await;
     assert_eq!(api.test("acme", None).await.ok()["attempt"]["outcome"], "delivered");
+    let overview = overview(&api).await;
+    assert!(overview.contains("1 workspace in all") && overview.contains("1 entry"), "{overview}");
+    assert!(!overview.contains("Not known now."), "{overview}");
     api.call(reqwest::Method::POST, "/v1/workspaces/acme/repair", None).await.unwrap().ok();
     api.call(reqwest::Method::DELETE, "/v1/workspaces/acme", None).await.unwrap();
     assert!(!service.log().contains("NOPERM") && !service.log().contains("may do everything"), "{}", service.log());

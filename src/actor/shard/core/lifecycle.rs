@@ -15,6 +15,7 @@ use crate::actor::shard::intake::Intake;
 use crate::config::BACKOFF;
 use crate::journal::port::{AcquireError, Bookmark, OwedMail, ShardConnectionError, StoreError, StoreTrouble};
 use crate::message::EntryId;
+use crate::workspace::outcomes::Outcomes;
 
 /// The longest pause between two tries to read.
 const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -169,8 +170,13 @@ impl ShardCore {
             self.admission.set_lease(Some(lease_until));
         }
         self.admission.set_unanswered(self.committer.unanswered_since());
+        let mut outcomes = Outcomes::default();
         for made in durable {
+            outcomes += made.outcomes;
             self.take_durable(made, now);
+        }
+        if outcomes.total() > 0 {
+            self.last_hour.lock().count((self.clock)(), outcomes);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::message::WorkspaceId;
 use crate::seal::Keyring;
 use crate::workspace::State;
 use crate::workspace::event::{Event, MailId, MailKind, MailState};
+use crate::workspace::outcomes::Outcomes;
 use crate::workspace::time::Time;
 
 impl WorkspaceCore {
@@ -26,6 +27,7 @@ impl WorkspaceCore {
         for mut event in events {
             self.state.evolve(&event);
             log_event(&self.id, &event);
+            step.outcomes += Outcomes::of(&event);
             self.context.keyring.seal(&self.id, &mut event);
             let stored =
                 codec::encode_event(self.state.seq, &event).map(|json| StoredEvent { seq: self.state.seq, json });
@@ -119,6 +121,7 @@ fn log_event(workspace: &WorkspaceId, event: &Event) {
         Event::SecretRotated(rotated) => info!(%workspace, by = rotated.by, "A signing secret was rotated."),
         Event::TokensRevoked(revoked) => info!(%workspace, by = revoked.by, "The tokens of a workspace were revoked."),
         Event::SecretViewed(view) => info!(%workspace, by = view.by, "A signing secret was looked at."),
+        Event::TestMailTaken(taken) => info!(%workspace, by = taken.by, "A test mail was asked for."),
         Event::TokenMade(token) => {
             let (id, subject, expires_at) = (&token.id, &token.subject, token.expires_at);
             info!(%workspace, by = token.by, id, subject, %expires_at, "A token was made.");

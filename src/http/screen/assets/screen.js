@@ -315,6 +315,74 @@ if (main.dataset.live) {
   age();
 }
 
+// The operators' screen: each part is brought up to date every few seconds, but for what somebody is at.
+const OVERVIEW_EVERY = 3000;
+const PARTS = ["trouble", "statuses", "minutes", "owed", "listed", "rejected", "mails", "nodes"];
+let next;
+let looking = false;
+async function overview() {
+  clearTimeout(next);
+  if (looking) return;
+  looking = true;
+  const goesOn = document.hidden || await look();
+  looking = false;
+  if (goesOn) next = setTimeout(overview, OVERVIEW_EVERY);
+}
+// Whether there is a session still.
+async function look() {
+  try {
+    const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" }, redirect: "error" });
+    if (answer.status === 401) {
+      overviewEnded();
+      return false;
+    }
+    overviewIs(answer.ok);
+    if (!answer.ok) return true;
+    const latest = new DOMParser().parseFromString(await answer.text(), "text/html");
+    localise(latest);
+    document.title = latest.title;
+    // Who signed in again in another tab goes on here.
+    for (const over of document.querySelectorAll("#notice[data-over]")) over.remove();
+    const seal = latest.querySelector("input[name=csrf]").value;
+    for (const field of document.querySelectorAll("input[name=csrf]")) field.value = seal;
+    for (const id of PARTS) {
+      const part = document.getElementById(id);
+      if (!part.contains(document.activeElement) && !part.querySelector("details[open]")) replace(id, latest);
+    }
+  } catch {
+    overviewIs(false);
+  }
+  return true;
+}
+function overviewIs(on, text) {
+  const live = document.getElementById("live");
+  live.hidden = false;
+  live.classList.toggle("on", on);
+  live.textContent = text || (on ? "live" : "not connected; trying again");
+}
+function overviewEnded() {
+  overviewIs(false, "signed out");
+  const notice = document.createElement("div");
+  notice.id = "notice";
+  notice.dataset.over = "yes";
+  notice.className = "panel notice bad";
+  notice.setAttribute("role", "alert");
+  const text = document.createElement("p");
+  text.append("Your session has ended, and nothing here is brought up to date any more. ");
+  text.append(Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Sign in" }), " again.");
+  notice.append(text);
+  const before = document.getElementById("notice");
+  if (before) before.replaceWith(notice);
+  else main.prepend(notice);
+}
+if (main.dataset.overview) {
+  // What a form came to stands on the page now; a reload must not say it again.
+  if (/[?&](requeued|discarded)=/.test(location.search)) window.history.replaceState(null, "", location.pathname);
+  next = setTimeout(overview, OVERVIEW_EVERY);
+  // Who comes back to the tab sees what is.
+  document.addEventListener("visibilitychange", overview);
+}
+
 // A link to an attempt opens it.
 function openTarget() {
   const target = location.hash.startsWith("#attempt-") && document.getElementById(location.hash.slice(1));

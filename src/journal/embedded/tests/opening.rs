@@ -1,15 +1,19 @@
 //! Opening the file, and refusing to.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use redb::{Database, TableDefinition};
+use redb::{Database, ReadableDatabase as _, TableDefinition, TableHandle as _};
 use tempfile::TempDir;
 
 use super::super::JournalFileError;
-use super::super::tables::{FORMAT, META, Places, Record, decode_entry, encode_fields};
+use super::super::tables::{FORMAT, LISTED_BY_STATUS, META, Places, Record, decode_entry, encode_fields, listed_with};
 use super::{Embedded, wall};
-use crate::journal::port::{Journal as _, RawEntry};
+use crate::journal::conformance::story::Story;
+use crate::journal::conformance::{SHARDS, batch, hold, neighbours};
+use crate::journal::port::{Journal, ListQuery, RawEntry};
 use crate::message::EntryId;
+use crate::workspace::configuration::WebhookStatus;
 
 fn place() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -91,6 +95,42 @@ fn a_file_that_is_no_database_is_left_alone() {
     assert!(matches!(error(&path, None), JournalFileError::File { .. }));
     assert_eq!(std::fs::read(&path).unwrap(), text);
     assert!(matches!(error(&dir.path().join("no/such/directory"), None), JournalFileError::File { .. }));
+}
+
+#[tokio::test]
+async fn a_file_that_listed_all_statuses_in_one_table_is_listed_by_status_anew() {
+    let (_dir, path) = place();
+    let journal: Arc<dyn Journal> = Arc::new(Embedded::open(&path, Some(SHARDS), wall).unwrap());
+    let (saved, off) = (neighbours(2)[0].clone(), neighbours(2)[1].clone());
+    let mut steps = [Story::of(&saved).save(), Story::of(&off).disable()];
+    steps[0].listed = Some(WebhookStatus::Enabled);
+    // Nobody had saved it.
+    steps[1].listed = Some(WebhookStatus::NotConfigured);
+    hold(&journal, &saved).await.connection.commit(batch(steps)).await.unwrap();
+    let counts = journal.workspace_counts().await.unwrap();
+    assert_eq!(counts, [1, 1, 0, 0]);
+    drop(journal);
+    let db = Database::open(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    for status in WebhookStatus::ALL {
+        txn.delete_table(listed_with(status)).unwrap();
+    }
+    txn.open_table(LISTED_BY_STATUS).unwrap().insert(("enabled", saved.as_str()), ()).unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    for _ in 0..2 {
+        let journal = Embedded::open(&path, None, wall).unwrap();
+        assert_eq!(journal.workspace_counts().await.unwrap(), counts);
+        let query = ListQuery { status: Some(WebhookStatus::NotConfigured), count: 9, ..ListQuery::default() };
+        let listed = journal.workspaces(&query).await.unwrap();
+        assert!(listed.len() == 1 && listed[0].workspace == off, "{listed:?}");
+        let query = ListQuery { count: 9, ..ListQuery::default() };
+        assert_eq!(journal.workspaces(&query).await.unwrap().len(), 2);
+    }
+    let db = Database::open(&path).unwrap();
+    let txn = db.begin_read().unwrap();
+    let tables = txn.list_tables().unwrap().filter(|table| table.name() == LISTED_BY_STATUS.name());
+    assert_eq!(tables.count(), 0, "nothing writes it any more");
 }
 
 #[test]

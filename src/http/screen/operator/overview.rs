@@ -1,0 +1,91 @@
+//! What is known when the operators' screen is made.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use tokio::time::timeout;
+
+use super::asked::ListChoice;
+use super::summaries::{RejectedSummary, UnsentMails};
+use crate::config::OVERVIEW_WAIT;
+use crate::http::api::nodes::NodeList;
+use crate::http::api::workspaces::WorkspaceList;
+use crate::http::problem::Problem;
+use crate::http::screen::model::CSRF_FIELD;
+use crate::http::screen::parts::Tone;
+use crate::http::state::{FacadeState, Readiness};
+use crate::workspace::time::Time;
+use crate::workspace::view::NodeGlance;
+
+/// A part of it, or why it is not known in a sentence.
+pub(super) type Known<T> = Result<T, String>;
+
+/// What the page shows.
+pub(super) struct Overview<'a> {
+    /// What stands before our paths in a browser.
+    pub(super) root: &'a str,
+    /// Stands in every form.
+    pub(super) csrf: &'a str,
+    pub(super) now: Time,
+    pub(super) notice: Option<(Tone, String)>,
+    pub(super) readiness: Readiness,
+    /// Workspaces by status.
+    pub(super) counts: Known<[u64; 4]>,
+    pub(super) glance: NodeGlance,
+    pub(super) work: Known<NodeList>,
+    pub(super) rejected: Known<Arc<RejectedSummary>>,
+    pub(super) mails: Known<Arc<UnsentMails>>,
+    pub(super) choice: &'a ListChoice,
+    /// `None`: no list can be chosen so.
+    pub(super) list: Option<Known<WorkspaceList>>,
+}
+
+impl Overview<'_> {
+    pub(super) fn csrf_field(&self) -> Markup {
+        html! { input type="hidden" name=(CSRF_FIELD) value=(self.csrf); }
+    }
+}
+
+impl FacadeState {
+    /// Reads every part, all at the same time.
+    pub(super) async fn overview<'a>(
+        &'a self,
+        csrf: &'a str,
+        choice: &'a ListChoice,
+        notice: Option<(Tone, String)>,
+    ) -> Overview<'a> {
+        let journal = &self.facade.journal;
+        let summaries = &self.summaries;
+        let (counts, work, rejected, mails, list) = tokio::join!(
+            known(self.reader.small(None, journal.workspace_counts())),
+            known(self.list_nodes()),
+            known(summaries.rejected.get(self.rejected_summary())),
+            known(summaries.mails.get(self.unsent_mails())),
+            async {
+                choice.query().read().ok()?;
+                Some(known(self.list_workspaces(choice.query())).await)
+            },
+        );
+        Overview {
+            root: self.facade.access.origin.path(),
+            csrf,
+            now: (self.facade.clock)(),
+            notice,
+            readiness: (self.facade.readiness)(),
+            counts,
+            glance: (self.facade.glance)(),
+            work,
+            rejected,
+            mails,
+            choice,
+            list,
+        }
+    }
+}
+
+async fn known<T>(read: impl Future<Output = Result<T, Problem>>) -> Known<T> {
+    match timeout(OVERVIEW_WAIT, read).await {
+        Ok(read) => read.map_err(|problem| problem.page_text()),
+        Err(_) => Err("The store did not answer in time.".to_owned()),
+    }
+}

@@ -1,0 +1,111 @@
+//! What the shards set aside, summed up by reason, and what can be done with all entries of a reason.
+
+use std::collections::BTreeMap;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::summaries::{OldestRejected, RejectedKind, RejectedSummary};
+use crate::config::{REJECTED_LOOKED_AT, REJECTED_LOOKED_AT_BYTES, REQUEUED_AT_ONCE, STORE_ANSWER_MAX};
+use crate::http::api::rejected::{READ_AT_ONCE, RejectedLine};
+use crate::http::problem::Problem;
+use crate::http::state::FacadeState;
+use crate::journal::port::{RequeueError, StoreError};
+use crate::journal::rejected::{RetainedEntry, reason_kind};
+use crate::message::EntryId;
+
+/// What became of the entries of a reason.
+#[derive(Default)]
+pub(super) struct Requeueing {
+    /// Moved to their streams.
+    pub(super) moved: u64,
+    /// Still not valid, so they stay.
+    pub(super) invalid: u64,
+    /// Whether there may be more.
+    pub(super) more: bool,
+}
+
+impl FacadeState {
+    /// What is set aside, by reason.
+    pub(super) async fn rejected_summary(&self) -> Result<RejectedSummary, Problem> {
+        self.reader.small(None, self.sum_up_rejected()).await
+    }
+
+    async fn sum_up_rejected(&self) -> Result<RejectedSummary, StoreError> {
+        let journal = &self.facade.journal;
+        let counts = journal.rejected_counts().await?;
+        let mut summary = RejectedSummary { total: counts.iter().sum(), ..RejectedSummary::default() };
+        let shards: Vec<(u16, u64)> = (0..).zip(counts).filter(|(_, count)| *count > 0).collect();
+        // Each shard has its part, so that one that is full hides no other.
+        let part = |whole: usize| whole.checked_div(shards.len()).unwrap_or(0).max(READ_AT_ONCE);
+        let mut kinds: BTreeMap<String, RejectedKind> = BTreeMap::new();
+        for (shard, _) in &shards {
+            let (mut from, mut entries, mut bytes) = (EntryId::ZERO, 0, 0);
+            while entries < part(REJECTED_LOOKED_AT) && bytes < part(REJECTED_LOOKED_AT_BYTES) {
+                let read = journal.rejected(*shard, from, READ_AT_ONCE).await?;
+                let Some(last) = read.last() else { break };
+                from = last.id.next();
+                entries += read.len();
+                bytes += read.iter().flat_map(|entry| &entry.fields).map(|(_, value)| value.len()).sum::<usize>();
+                for entry in &read {
+                    let retained = RetainedEntry::of(entry);
+                    let kind = reason_kind(&retained.reason);
+                    let oldest = || {
+                        let RejectedLine { shard, id, at, reason, workspace, .. } =
+                            RejectedLine::new(*shard, entry.id, &retained);
+                        OldestRejected { place: format!("{shard}/{id}"), at, reason, workspace }
+                    };
+                    let new = |kind: &String| RejectedKind { kind: kind.clone(), count: 0, oldest: oldest() };
+                    kinds.entry(kind).or_insert_with_key(new).count += 1;
+                }
+                if read.len() < READ_AT_ONCE {
+                    break;
+                }
+            }
+            summary.looked_at += entries as u64;
+        }
+        summary.kinds = kinds.into_values().collect();
+        summary.kinds.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.kind.cmp(&b.kind)));
+        Ok(summary)
+    }
+
+    /// Checks the entries of a reason again and moves those that are valid now to their streams, for as long as a caller
+    /// waits.
+    pub(super) async fn requeue_kind(&self, kind: &str) -> Result<Requeueing, Problem> {
+        let done = self.move_kind(kind).await?;
+        tracing::info!(kind, moved = done.moved, invalid = done.invalid, "rejected entries were requeued");
+        Ok(done)
+    }
+
+    async fn move_kind(&self, kind: &str) -> Result<Requeueing, Problem> {
+        let until = Instant::now() + STORE_ANSWER_MAX;
+        let journal = &self.facade.journal;
+        let mut done = Requeueing::default();
+        for (shard, count) in (0_u16..).zip(in_time(until, journal.rejected_counts()).await?) {
+            let (mut from, mut left) = (EntryId::ZERO, count);
+            while left > 0 {
+                let entries = in_time(until, journal.rejected(shard, from, READ_AT_ONCE)).await?;
+                let Some(last) = entries.last() else { break };
+                from = last.id.next();
+                left = left.saturating_sub(entries.len() as u64);
+                for entry in entries.iter().filter(|entry| reason_kind(&RetainedEntry::of(entry).reason) == kind) {
+                    match timeout_at(until, journal.requeue(shard, entry.id)).await {
+                        Ok(Ok(_)) => done.moved += 1,
+                        Ok(Err(RequeueError::Invalid { .. })) => done.invalid += 1,
+                        Ok(Err(RequeueError::Gone { .. })) => {}
+                        Ok(Err(error)) => return Err(error.into()),
+                        Err(_) => return Err(Problem::requeue_unknown()),
+                    }
+                }
+                if done.moved >= REQUEUED_AT_ONCE as u64 || Instant::now() + STORE_ANSWER_MAX / 5 >= until {
+                    return Ok(Requeueing { more: true, ..done });
+                }
+            }
+        }
+        Ok(done)
+    }
+}
+
+async fn in_time<T>(until: Instant, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+    let unknown = |_| Problem::requeue_unknown();
+    timeout_at(until, work).await.map_err(unknown)?.map_err(|error| RequeueError::Store(error).into())
+}

@@ -1,0 +1,95 @@
+//! What is read for the operators' screen in more than a moment: at most once in some seconds, however many look.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::config::OVERVIEW_MAX_AGE;
+use crate::http::problem::Problem;
+use crate::message::WorkspaceId;
+use crate::workspace::view::MailView;
+
+/// What was read last.
+#[derive(Default)]
+pub(in crate::http) struct Summaries {
+    pub(super) rejected: Remembered<RejectedSummary>,
+    pub(super) mails: Remembered<UnsentMails>,
+}
+
+/// One of them, and when it was read.
+pub(super) struct Remembered<T>(Mutex<Option<(Instant, Arc<T>)>>);
+
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Remembered<T> {
+    /// What was read within [`OVERVIEW_MAX_AGE`], or what `read` brings now. Who comes meanwhile waits for the same.
+    pub(super) async fn get(&self, read: impl Future<Output = Result<T, Problem>>) -> Result<Arc<T>, Problem> {
+        let mut last = self.0.lock().await;
+        if let Some((_, known)) = last.as_ref().filter(|(at, _)| at.elapsed() < OVERVIEW_MAX_AGE) {
+            return Ok(Arc::clone(known));
+        }
+        let known = Arc::new(read.await?);
+        *last = Some((Instant::now(), Arc::clone(&known)));
+        Ok(known)
+    }
+
+    /// It is another one now.
+    pub(super) async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+}
+
+/// What is set aside now.
+#[derive(Default)]
+pub(super) struct RejectedSummary {
+    /// How many entries there are.
+    pub(super) total: u64,
+    /// Of how many the reason was read.
+    pub(super) looked_at: u64,
+    /// By reason, those with most entries first.
+    pub(super) kinds: Vec<RejectedKind>,
+}
+
+/// The entries of one reason, as far as they were looked at.
+pub(super) struct RejectedKind {
+    /// What was wrong.
+    pub(super) kind: String,
+    pub(super) count: u64,
+    pub(super) oldest: OldestRejected,
+}
+
+/// The oldest entry of a reason.
+pub(super) struct OldestRejected {
+    /// Its shard and id, as `outbound rejected` names it.
+    pub(super) place: String,
+    /// When it was set aside.
+    pub(super) at: String,
+    /// Why, in one sentence.
+    pub(super) reason: String,
+    /// The workspace that it names, if it names one.
+    pub(super) workspace: Option<String>,
+}
+
+/// What is known of mails about switch-offs that nobody got.
+#[derive(Default)]
+pub(super) struct UnsentMails {
+    /// Whether more workspaces are switched off than were looked at.
+    pub(super) at_least: bool,
+    /// How many of which kind.
+    pub(super) counts: BTreeMap<&'static str, u64>,
+    /// The newest ones, newest first.
+    pub(super) newest: Vec<UnsentMail>,
+}
+
+/// One of them.
+pub(super) struct UnsentMail {
+    pub(super) workspace: WorkspaceId,
+    pub(super) owner: Option<String>,
+    pub(super) mail: MailView,
+}

@@ -1,0 +1,322 @@
+//! `/`: the operators' screen, on a journal that answers as a test tells it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::http::request::Builder;
+use bytes::Bytes;
+use outbound::http::{PublicOrigin, Readiness};
+use outbound::journal::port::{RawEntry, RequeueError, Requeued};
+use outbound::journal::rejected::rejected_fields;
+use outbound::message::EntryId;
+
+use support::process::PATIENCE;
+
+use crate::kit::{
+    FakeJournal, NOW, Reply, TOKEN, applying, away, call, facade, facade_at, request, two_nodes, working,
+};
+
+const SESSION: &str = "/operator/session";
+const END: &str = "/operator/session/end";
+const PAGE: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+
+fn post(path: &str) -> Builder {
+    Request::post(path).header("content-type", "application/x-www-form-urlencoded")
+}
+
+async fn sign_in(router: &Router, token: &str) -> Reply {
+    call(router, post(SESSION).body(Body::from(format!("token={token}"))).unwrap()).await
+}
+
+/// The pair of the cookie that a browser would send from now on.
+async fn session(router: &Router) -> String {
+    let reply = sign_in(router, TOKEN).await;
+    assert_eq!(reply.status, 303, "{}", reply.text);
+    reply.header("set-cookie").split(';').next().unwrap().to_owned()
+}
+
+async fn page(router: &Router, path: &str, cookie: &str) -> Reply {
+    call(router, Request::get(path).header("accept", PAGE).header("cookie", cookie).body(Body::empty()).unwrap()).await
+}
+
+fn csrf(page: &Reply) -> String {
+    let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("{}", page.text));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+async fn send(router: &Router, path: &str, cookie: &str, form: &str) -> Reply {
+    call(router, post(path).header("cookie", cookie).body(Body::from(form.to_owned())).unwrap()).await
+}
+
+/// The text of the page without its tags.
+fn words(page: &Reply) -> String {
+    let text: String = page.text.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_program_is_told_what_it_was_told_before() {
+    let router = facade(Arc::new(two_nodes()), working());
+    let cookie = session(&router).await;
+    for accept in ["*/*", "application/json", "text/*", "text/html;q=0"] {
+        let get = Request::get("/").header("accept", accept).header("cookie", &cookie).body(Body::empty()).unwrap();
+        let reply = call(&router, get).await;
+        assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (404, "not-found"), "{accept}");
+        assert!(reply.text.contains("there is nothing at /; /docs describes every call"), "{}", reply.text);
+    }
+    let reply = call(&router, request("POST", "/", "{}")).await;
+    assert_eq!((reply.status.as_u16(), reply.problem().as_str()), (404, "not-found"));
+}
+
+#[tokio::test]
+async fn the_admin_token_opens_the_overview_and_a_workspaces_token_its_screen() {
+    let submit = Arc::into_inner(applying()).unwrap().submit;
+    let router = facade(Arc::new(FakeJournal { submit, ..two_nodes() }), working());
+    let reply = page(&router, "/", "").await;
+    assert_eq!(reply.status, 401);
+    assert!(reply.text.contains(&format!("<form method=\"post\" action=\"{SESSION}\"")), "{}", reply.text);
+    for (token, told) in [("nonsense", "The token is wrong"), ("", "Enter a token.")] {
+        let reply = sign_in(&router, token).await;
+        assert_eq!((reply.status.as_u16(), reply.header("set-cookie")), (401, ""));
+        assert!(reply.text.contains(told), "{}", reply.text);
+    }
+    let reply = sign_in(&router, TOKEN).await;
+    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/"));
+    let cookie = reply.header("set-cookie").split(';').next().unwrap().to_owned();
+    let reply = page(&router, "/", &cookie).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.header("cache-control"), "no-store");
+    let told = words(&reply);
+    for part in ["20 on", "4,000 switched off by errors", "12 messages, the oldest for 7 s", "This node does its work"]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // It opens the workspaces' screens, too.
+    assert_eq!(page(&router, "/workspaces/acme/outbound", &cookie).await.status, 200);
+
+    let made = call(&router, request("POST", "/v1/workspaces/acme/tokens", "{}")).await;
+    let reply = sign_in(&router, made.json()["token"].as_str().unwrap()).await;
+    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/workspaces/acme/outbound"));
+    let own = reply.header("set-cookie").split(';').next().unwrap().to_owned();
+    assert_eq!(page(&router, "/", &own).await.status, 401);
+    assert_eq!(page(&router, "/workspaces/acme/outbound", &own).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_form_to_sign_in_with_is_bounded_and_of_our_own_page() {
+    let router = facade(Arc::new(two_nodes()), working());
+    let large = format!("token={}", "x".repeat(5_000));
+    assert_eq!(call(&router, post(SESSION).body(Body::from(large)).unwrap()).await.status, 413);
+    let foreign = post(SESSION).header("sec-fetch-site", "cross-site").body(Body::from(format!("token={TOKEN}")));
+    let reply = call(&router, foreign.unwrap()).await;
+    assert_eq!((reply.status.as_u16(), reply.header("set-cookie")), (403, ""));
+    let open = facade_at(Arc::new(two_nodes()), working(), PublicOrigin::Open);
+    let reply = sign_in(&open, TOKEN).await;
+    assert_eq!((reply.status.as_u16(), reply.header("set-cookie")), (403, ""));
+    assert!(reply.text.contains("--public-url https://"), "{}", reply.text);
+    let prefixed = PublicOrigin::Https { origin: "https://example.com".to_owned(), path: "/hooks".to_owned() };
+    let prefixed = facade_at(Arc::new(two_nodes()), working(), prefixed);
+    let reply = sign_in(&prefixed, TOKEN).await;
+    assert_eq!(reply.header("location"), "/hooks/");
+    let cookie = reply.header("set-cookie").split(';').next().unwrap().to_owned();
+    let reply = page(&prefixed, "/", &cookie).await;
+    for link in [
+        "href=\"/hooks/?status=enabled#workspaces\"",
+        "action=\"/hooks/operator/session/end\"",
+        "href=\"/hooks/workspaces/w000/outbound\"",
+    ] {
+        assert!(reply.text.contains(link), "{link}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_sessions_of_operators_on_every_node_and_over_a_restart() {
+    for at_the_workspace in [false, true] {
+        let journal = Arc::new(two_nodes());
+        let router = facade(Arc::clone(&journal), working());
+        let (copied, other) = (session(&router).await, session(&router).await);
+        let knew = facade(Arc::clone(&journal), working());
+        assert_eq!(page(&knew, "/", &copied).await.status, 200);
+        let shown = if at_the_workspace { "/workspaces/acme/outbound" } else { "/" };
+        let seal = csrf(&page(&router, shown, &copied).await);
+        let end = if at_the_workspace { "/workspaces/acme/outbound/session/end" } else { END };
+        let reply = send(&router, end, &copied, "csrf=wrong").await;
+        assert_eq!(reply.status, 403, "a form of another site ends nothing");
+        assert_eq!(page(&router, "/", &copied).await.status, 200);
+        let reply = send(&router, end, &copied, &format!("csrf={seal}")).await;
+        assert_eq!((reply.status.as_u16(), reply.header("location")), (303, shown));
+        assert!(reply.header("set-cookie").contains("Max-Age=0"));
+        let again = session(&router).await;
+        for router in [router, facade(journal, working())] {
+            for cookie in [&copied, &other] {
+                for path in ["/", "/workspaces/acme/outbound"] {
+                    assert_eq!(page(&router, path, cookie).await.status, 401, "{path}");
+                }
+                assert_eq!(send(&router, END, cookie, &format!("csrf={seal}")).await.status, 401);
+            }
+            assert_eq!(page(&router, "/", &again).await.status, 200, "one that was begun after it holds");
+        }
+        let asked = Instant::now();
+        while page(&knew, "/", &copied).await.status != 401 {
+            assert!(asked.elapsed() < PATIENCE, "a node that had asked a moment ago asks again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(page(&knew, "/", &again).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_the_page_says_so_and_nobody_is_locked_out() {
+    let journal = Arc::new(two_nodes());
+    let away = "the store does not answer; nothing is attempted";
+    let readiness = Readiness {
+        reasons: vec![away.to_owned(), "2 of 1,024 descriptors are left".to_owned()],
+        unavailable_workspaces: 3,
+        ..Readiness::default()
+    };
+    let router = facade(Arc::clone(&journal), readiness);
+    journal.away.store(true, Ordering::Relaxed);
+    // Whoever signs in now gets a session of what was known last.
+    let cookie = session(&router).await;
+    let reply = page(&router, "/", &cookie).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert_eq!(reply.text.matches("Not known now.").count(), 6, "{}", reply.text);
+    let told = words(&reply);
+    for part in [
+        "This node does not do its work.",
+        "The store does not answer; nothing is attempted.",
+        "2 of 1,024 descriptors are left.",
+        "3 workspaces cannot be loaded",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("hunter2"), "causes are for the log");
+    let reply = send(&router, END, &cookie, &format!("csrf={}", csrf(&reply))).await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.header("set-cookie").contains("Max-Age=0"), "this browser is signed out all the same");
+    assert!(reply.text.contains("signed out in this browser only"), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn a_store_that_is_silent_holds_the_page_up_for_two_seconds_and_no_longer() {
+    let router = facade(Arc::new(FakeJournal { hangs: true, ..FakeJournal::default() }), working());
+    let cookie = session(&router).await;
+    tokio::time::pause();
+    let began = (Instant::now(), tokio::time::Instant::now());
+    let reply = page(&router, "/", &cookie).await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    assert!(began.1.elapsed() <= Duration::from_secs(3), "{:?}", began.1.elapsed());
+    assert!(words(&reply).contains("The store did not answer in time."), "{}", reply.text);
+}
+
+#[tokio::test]
+async fn the_list_is_chosen_by_prefix_and_status_and_goes_on_where_it_ended() {
+    let journal = Arc::new(two_nodes());
+    let router = facade(Arc::clone(&journal), working());
+    let cookie = session(&router).await;
+    let reply = page(&router, "/?status=disabled&prefix=w0&after=w000", &cookie).await;
+    assert_eq!(reply.status, 200);
+    let query = journal.listed.lock().unwrap().iter().find(|query| !query.prefix.is_empty()).cloned().unwrap();
+    assert_eq!((query.prefix.as_str(), query.count), ("w0", 26));
+    assert_eq!(query.status.map(|status| status.as_str()), Some("disabled"));
+    assert_eq!(query.after.map(|after| after.to_string()).as_deref(), Some("w000"));
+    let next = "href=\"/?prefix=w0&amp;status=disabled&amp;after=w024#workspaces\"";
+    assert!(reply.text.contains(next), "{}", reply.text);
+    let asked = journal.listed.lock().unwrap().len();
+    for (query, told) in [
+        ("?prefix=%3Cb%3E", "No workspace's id begins so."),
+        ("?status=nonsense", "There is no such page of the list."),
+        ("?after=x%2F", "There is no such page of the list."),
+    ] {
+        let reply = page(&router, &format!("/{query}"), &cookie).await;
+        assert_eq!(reply.status, 200, "what is wrong with the list keeps the rest of the page from nobody");
+        assert!(words(&reply).contains(told), "{told}: {}", words(&reply));
+        assert!(!reply.text.contains("<b>"), "{}", reply.text);
+    }
+    assert_eq!(journal.listed.lock().unwrap().len(), asked, "the store is not asked for what cannot be");
+}
+
+fn set_aside(shard: u16, ms: u64, reason: &str) -> (u16, RawEntry) {
+    let fields = vec![(Bytes::from_static(b"workspace"), Bytes::from_static(b"acme"))];
+    let id = EntryId { ms, n: 0 };
+    (shard, RawEntry { id, fields: rejected_fields(&RawEntry { id, fields }, reason, NOW) })
+}
+
+#[tokio::test]
+async fn rejected_entries_are_summed_up_by_reason_and_requeued_or_discarded_by_it() {
+    let not_json = "the message is not JSON: expected value at line 1 <b>";
+    let mut rejected = vec![set_aside(0, 1, "the field `workspace` is missing")];
+    rejected.extend((1..=20).map(|ms| set_aside(1, ms, not_json)));
+    rejected.push(set_aside(2, 9, not_json));
+    let done: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (discarded, requeued) = (Arc::clone(&done), Arc::clone(&done));
+    let journal = FakeJournal {
+        rejected,
+        discard: Box::new(move |shard, ids| {
+            discarded.lock().unwrap().extend(ids.iter().map(|id| format!("discard {shard}/{id}")));
+            Ok(ids.len() as u64)
+        }),
+        requeue: Box::new(move |shard, id| {
+            requeued.lock().unwrap().push(format!("requeue {shard}/{id}"));
+            match id.ms % 2 {
+                0 => Ok(Requeued { workspace: "acme".parse().unwrap(), shard: 1, entry: EntryId { ms: 99, n: 0 } }),
+                _ => Err(RequeueError::Invalid { reason: "still".to_owned() }),
+            }
+        }),
+        ..FakeJournal::default()
+    };
+    let router = facade(Arc::new(journal), working());
+    let cookie = session(&router).await;
+    let reply = page(&router, "/", &cookie).await;
+    let told = words(&reply);
+    assert!(told.contains("22 entries are set aside"), "{told}");
+    let (first, second) = (told.find("the message is not JSON").unwrap(), told.find("is missing").unwrap());
+    assert!(first < second, "most first: {told}");
+    assert!(told.contains("21 entries") && told.contains("1 entry"), "{told}");
+    assert!(!reply.text.contains("<b>"), "what producers write is escaped");
+
+    let form = |seal: &str| format!("csrf={seal}&reason=the+message+is+not+JSON");
+    let seal = csrf(&reply);
+    for path in ["/operator/rejected/discard", "/operator/rejected/requeue"] {
+        assert_eq!(send(&router, path, &cookie, &form("")).await.status, 403, "not without the page's seal");
+        assert_eq!(send(&router, path, "", &form(&seal)).await.status, 401, "not without a session");
+    }
+    assert_eq!(*done.lock().unwrap(), [""; 0]);
+
+    let reply = send(&router, "/operator/rejected/requeue", &cookie, &form(&seal)).await;
+    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/?requeued=10&invalid=11"));
+    assert_eq!(done.lock().unwrap().len(), 21);
+    assert!(!done.lock().unwrap().iter().any(|line| line.contains("0/1-0")), "another reason is left alone");
+    let reply = page(&router, "/?requeued=10&invalid=11", &cookie).await;
+    assert!(words(&reply).contains("10 entries were requeued. 11 entries are still not valid and stay."));
+
+    done.lock().unwrap().clear();
+    let reply = send(&router, "/operator/rejected/discard", &cookie, &form(&seal)).await;
+    assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/?discarded=21"));
+    assert_eq!(done.lock().unwrap().len(), 21);
+    assert!(done.lock().unwrap().iter().all(|line| line.starts_with("discard ") && !line.contains(" 0/")));
+}
+
+#[tokio::test]
+async fn what_could_not_be_done_is_told() {
+    let failing = FakeJournal {
+        rejected: vec![set_aside(0, 2, "the message is not JSON")],
+        discard: Box::new(|_, _| Err(away())),
+        requeue: Box::new(|_, _| Err(RequeueError::Full)),
+        ..FakeJournal::default()
+    };
+    let router = facade(Arc::new(failing), working());
+    let cookie = session(&router).await;
+    let seal = csrf(&page(&router, "/", &cookie).await);
+    for (what, told) in [("discard", "The store is away"), ("requeue", "full")] {
+        let form = format!("csrf={seal}&reason=the+message+is+not+JSON");
+        let reply = send(&router, &format!("/operator/rejected/{what}"), &cookie, &form).await;
+        assert_eq!(reply.status, 503, "{}", reply.text);
+        assert!(reply.header("content-type").starts_with("text/html"));
+        assert!(reply.text.contains(told) && !reply.text.contains("hunter2"), "{}", reply.text);
+    }
+}
