@@ -121,6 +121,9 @@ pub const LONGEST_WAITING_SHOWN: usize = 10;
 pub const WORKSPACES_SHOWN: usize = 25;
 /// Shards that are listed with what they owe: those whose oldest message has waited longest.
 pub const OWING_SHARDS_SHOWN: usize = 16;
+/// How long the page waits to be told whether its session was ended; then it is shown as long as the session is valid, for it
+/// is needed most while the store is away.
+pub const OPERATOR_SESSION_WAIT: Duration = Duration::from_millis(500);
 /// How long one part of the page waits for the store; a part that got no answer says so, the others are shown.
 pub const OVERVIEW_WAIT: Duration = Duration::from_secs(2);
 /// How old may be what is summed up of rejected entries and of mails, however many look.
@@ -129,6 +132,8 @@ pub const OVERVIEW_MAX_AGE: Duration = Duration::from_secs(3);
 pub const REJECTED_LOOKED_AT: usize = 1_000;
 /// Bytes of them after which no more are read.
 pub const REJECTED_LOOKED_AT_BYTES: usize = 8 * 1024 * 1024;
+/// Of them so many are read at once: each may be of half a MiB.
+pub const REJECTED_SUMMED_AT_ONCE: usize = 4;
 /// Rejected entries that one click requeues at most.
 pub const REQUEUED_AT_ONCE: usize = 1_000;
 /// Workspaces that errors switched off whose mails are looked at.

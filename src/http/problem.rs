@@ -62,7 +62,7 @@ pub(super) enum ProblemKind {
     InvalidQuery,
     /// The webhook was never saved, so it has no secret.
     NoSecret,
-    /// `If-Match` is no list of entity tags. Nothing is saved.
+    /// `If-Match` is no list of entity tags, or `If-None-Match` is not `*`. Nothing is saved.
     InvalidIfMatch,
     /// Somebody saved since the caller read the webhook. Nothing is saved.
     ChangedMeanwhile,
@@ -150,7 +150,7 @@ impl ProblemKind {
             }
             Self::InvalidQuery => (StatusCode::BAD_REQUEST, "invalid-query", "Invalid parameters", None),
             Self::NoSecret => (StatusCode::NOT_FOUND, "no-secret", "No signing secret yet", None),
-            Self::InvalidIfMatch => (StatusCode::BAD_REQUEST, "invalid-if-match", "Invalid If-Match", None),
+            Self::InvalidIfMatch => (StatusCode::BAD_REQUEST, "invalid-if-match", "Invalid condition", None),
             Self::ChangedMeanwhile => {
                 (StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "Changed meanwhile, nothing was saved", None)
             }

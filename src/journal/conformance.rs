@@ -168,7 +168,7 @@ macro_rules! every_law {
                 walk {
                     every_workspace_comes_once_and_strangers_do_not,
                     keys_are_noted_until_they_are_noted_no_more,
-                    a_session_of_the_operator_that_ended_is_remembered_as_long_as_it_would_have_lasted,
+                    ended_sessions_of_the_operator_are_remembered_for_their_time,
                 }
                 commands {
                     a_command_gets_the_answer_of_the_commit_that_settles_it,

@@ -8,7 +8,8 @@
 //! A program reads every format up to [`FORMAT`]. What it writes while programs of an older format are there is what the
 //! oldest of them reads ([`super::codec::in_format`]), so nodes can be replaced one by one. The store says how new a format may be found
 //! in it; a program that reads less does not start. Whoever adds a form that older programs cannot read, or would drop,
-//! adds a format with it, and what is written instead until all nodes know it.
+//! adds a format with it, and what is written instead until all nodes know it. One thing may be dropped without: how many test
+//! mails a workspace asked for today, which only bounds them.
 //!
 //! # How nodes agree
 //! By [`agreed`], in this order: a node reads what the store says, tells the registry which format it reads, reads the

@@ -181,12 +181,14 @@ impl Journal for FakeJournal {
     }
 
     async fn end_operator_session(&self, id: &str, _until: Time) -> Result<(), StoreError> {
+        let ended = self.unless_away(())?;
         self.ended_sessions.lock().unwrap().push(id.to_owned());
-        Ok(())
+        Ok(ended)
     }
 
     async fn has_operator_session_ended(&self, id: &str) -> Result<bool, StoreError> {
-        Ok(self.ended_sessions.lock().unwrap().iter().any(|ended| ended == id))
+        let has_ended = self.ended_sessions.lock().unwrap().iter().any(|ended| ended == id);
+        if self.hangs { std::future::pending().await } else { self.unless_away(has_ended) }
     }
 
     async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {

@@ -8,6 +8,7 @@
 //! | `DELETE /v1/rejected?reason=…&shard=K` · `?all=true` | discards those of a reason, or all, at most [`DISCARDED_MAX`] → 200 `{"discarded","more"}` |
 //! | `POST /v1/rejected/{shard}/{id}/requeue` | checks it again and moves it to the stream of its workspace → 202 `{"workspace","shard","id"}` once durable |
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use axum::Json;
@@ -37,17 +38,26 @@ pub(in crate::http) const READ_AT_ONCE: usize = 16;
 /// Entries that one call discards at most: each of them is read for its reason.
 const DISCARDED_MAX: u64 = 1_000;
 
-/// Names an entry, written `<shard>/<id>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Names an entry, written `<shard>/<id>`; without one, what is before the first of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in crate::http) struct RejectedId {
     shard: u16,
     id: EntryId,
 }
 
 impl RejectedId {
-    fn parse(text: &str) -> Option<Self> {
+    pub(in crate::http) fn parse(text: &str) -> Option<Self> {
         let (shard, id) = text.split_once('/')?;
         Some(Self { shard: shard_number(shard)?, id: id.parse().ok()? })
+    }
+
+    /// Where one who looks from it on begins in a shard; `None` in those before its own.
+    pub(in crate::http) fn first_in(self, shard: u16) -> Option<EntryId> {
+        match shard.cmp(&self.shard) {
+            Ordering::Less => None,
+            Ordering::Equal => Some(self.id),
+            Ordering::Greater => Some(EntryId::ZERO),
+        }
     }
 }
 
@@ -292,7 +302,7 @@ pub(in crate::http) async fn discard_many(
         (None, Some(reason)) => Some(reason),
         _ => return Err(wrong("say which: `?all=true`, or `?reason=` and a reason as the list tells it".to_owned())),
     };
-    let done = in_time(state.discard_rejected(shard, reason.as_deref())).await?;
+    let done = in_time(state.discard_rejected(shard, reason.as_deref(), RejectedId::default())).await?;
     tracing::info!(?shard, reason, discarded = done.discarded, "rejected entries were discarded");
     Ok(Json(done))
 }
@@ -305,11 +315,12 @@ pub(in crate::http) async fn in_time<T>(work: impl Future<Output = Result<T, Sto
 }
 
 impl FacadeState {
-    /// Deletes the entries of a reason (as it is written, or its kind as readyz counts them), or all.
+    /// Deletes, from `oldest` on, the entries of a reason (as it is written, or its kind as readyz counts them), or all.
     pub(in crate::http) async fn discard_rejected(
         &self,
         only: Option<u16>,
         reason: Option<&str>,
+        oldest: RejectedId,
     ) -> Result<DiscardedEntries, StoreError> {
         let journal = &self.facade.journal;
         let kind = reason.map(reason_kind);
@@ -317,7 +328,7 @@ impl FacadeState {
             |told: &str| reason.is_none_or(|reason| told == reason) || kind.as_ref() == Some(&reason_kind(told));
         let mut discarded = 0;
         for (shard, count) in (0_u16..).zip(journal.rejected_counts().await?) {
-            let mut from = EntryId::ZERO;
+            let Some(mut from) = oldest.first_in(shard) else { continue };
             // What is set aside meanwhile waits for the next call.
             let mut left = if only.is_some_and(|only| only != shard) { 0 } else { count };
             while left > 0 {

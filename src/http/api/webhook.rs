@@ -81,6 +81,8 @@ const ETAG_IS: &str = "The seq of the last change by a person; neither attempts 
 const IF_MATCH: &str = "The `ETag` that the webhook had when it was read: nothing is saved or sent when somebody has \
     changed it since (412). Several with commas between, or `*` for any; left out it makes no condition";
 
+const IF_NONE_MATCH: &str = "`*`: nothing is saved where somebody has saved before (412); not beside `If-Match`";
+
 /// One tag or several, or `*`: as many as are read.
 fn tags() -> ObjectBuilder {
     const TAG: &str = r#"(W/)?"[!#-~]*""#;
@@ -114,6 +116,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                  saved.",
             )
             .header("If-Match", IF_MATCH, tags())
+            .header("If-None-Match", IF_NONE_MATCH, pattern("Nobody yet (RFC 9110, section 13.1.2)", r"^\*$"))
             .takes::<SaveBody>(Required::True, "The whole configuration", &saves)
             .answers::<WebhookView>(200, "Saved: the webhook as it is now", &[sample!("webhook-saved", "Saved")])
             .refuses(&[TOKEN, WORKSPACE, BODY, SAVE, CONDITION, COMMAND]),

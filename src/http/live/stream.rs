@@ -104,6 +104,11 @@ impl Follower {
                     changed.ok()?;
                     self.next = Some(self.watched.borrow_and_update().clone());
                 }
+                () = tokio::time::sleep(LIVE_KEEP_ALIVE), if self.is_operators() => {
+                    if self.has_operators_ended().await {
+                        return None;
+                    }
+                }
                 () = at(self.expires) => return None,
                 () = began(self.draining.as_mut()) => return None,
             }
@@ -112,6 +117,10 @@ impl Follower {
 }
 
 impl Follower {
+    fn is_operators(&self) -> bool {
+        matches!(&self.caller, Caller::Workspace(claims) if claims.adm.is_some())
+    }
+
     /// Whether the operator's session was ended that the stream was opened with: of it nothing is read with the workspace.
     /// Where that cannot be read it goes on, as all that is open does while the store is away.
     async fn has_operators_ended(&self) -> bool {

@@ -81,19 +81,22 @@ impl FacadeState {
 
     /// What the session says that `token`, from the cookie of `of`, proves.
     pub(super) async fn proven(&self, token: &str, of: SessionOf<'_>) -> Result<Claims, AuthError> {
-        let access = &self.facade.access;
-        let claims = access.key.verify(token, Audience::Screen, (self.facade.clock)()).map_err(AuthError::Invalid)?;
-        if !claims.is_of(of) || !access.is_current(&claims) {
-            return Err(AuthError::Invalid(InvalidToken::Expired));
-        }
+        let claims = self.signed(token, of).map_err(AuthError::Invalid)?;
         match of {
             SessionOf::Operator => self.lasting(&claims).await.map(|()| claims),
             SessionOf::Workspace(_) => self.unrevoked(claims).await,
         }
     }
 
+    /// What we signed and is valid still, whether or not it was ended.
+    pub(super) fn signed(&self, token: &str, of: SessionOf<'_>) -> Result<Claims, InvalidToken> {
+        let access = &self.facade.access;
+        let claims = access.key.verify(token, Audience::Screen, (self.facade.clock)())?;
+        if claims.is_of(of) && access.is_current(&claims) { Ok(claims) } else { Err(InvalidToken::Expired) }
+    }
+
     /// Refuses a session of the operator that was ended.
-    async fn lasting(&self, claims: &Claims) -> Result<(), AuthError> {
+    pub(super) async fn lasting(&self, claims: &Claims) -> Result<(), AuthError> {
         let Some(id) = &claims.jti else { return Ok(()) };
         match self.reader.has_operator_session_ended(id).await {
             Ok(false) => Ok(()),

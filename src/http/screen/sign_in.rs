@@ -122,7 +122,9 @@ impl FacadeState {
     /// The same of the operator's, which no workspace remembers.
     pub(super) async fn end_operator_session(&self, claims: &Claims) -> Result<(), Problem> {
         let Some(id) = &claims.jti else { return Ok(()) };
-        self.reader.end_operator_session(id, Time::from_unix_ms(claims.exp.saturating_mul(1_000))).await
+        let until = Time::from_unix_ms(claims.exp.saturating_mul(1_000));
+        let here_only = "that the session ended cannot be stored now: you are signed out in this browser only; sign out again later";
+        self.reader.end_operator_session(id, until).await.map_err(|_| Problem::store_away(here_only))
     }
 
     async fn begin(

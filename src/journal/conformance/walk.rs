@@ -51,9 +51,7 @@ pub(crate) async fn keys_are_noted_until_they_are_noted_no_more(subject: &mut im
     assert_eq!(noted().await, BTreeSet::from(["2027.key_-x".to_owned()]));
 }
 
-pub(crate) async fn a_session_of_the_operator_that_ended_is_remembered_as_long_as_it_would_have_lasted(
-    subject: &mut impl Subject,
-) {
+pub(crate) async fn ended_sessions_of_the_operator_are_remembered_for_their_time(subject: &mut impl Subject) {
     let now = crate::app::now();
     let later = now.plus(Duration::from_secs(3_600));
     let journal = subject.journal();

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -47,12 +48,7 @@ pub struct Rescued {
 pub fn rescue(path: &Path) -> Result<Rescued, JournalFileError> {
     let unreadable = |source| JournalFileError::File { path: path.to_owned(), source };
     let io = |error: std::io::Error| unreadable(redb::DatabaseError::Storage(error.into()));
-    let old = File::open(path).map_err(io)?;
-    match old.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(JournalFileError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => return Err(io(error)),
-    }
+    let old = locked(path)?;
     let mut builder = Builder::new();
     // As one that only reads beside a writer: that one needs no more than the trees themselves.
     builder.set_concurrency_mode(ConcurrencyMode::SingleWriter).set_cache_size(file::CACHE_BYTES);
@@ -83,6 +79,13 @@ pub fn rescue(path: &Path) -> Result<Rescued, JournalFileError> {
         fs::remove_file(&new).map_err(io)?;
         return Ok(rescued);
     }
+    // Whoever opened it meanwhile would go on writing into the damaged one.
+    let _held = locked(path)?;
+    let owner = fs::metadata(path).map_err(io)?;
+    let made = fs::metadata(&new).map_err(io)?;
+    if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
+        chown(&new, Some(owner.uid()), Some(owner.gid())).map_err(io)?;
+    }
     let damaged = (1..).map(|n| beside(path, &format!("damaged-{n}"))).find(|path| !path.exists());
     let damaged = damaged.unwrap_or_else(|| beside(path, "damaged"));
     // So that there is a file under the name at every moment.
@@ -90,6 +93,20 @@ pub fn rescue(path: &Path) -> Result<Rescued, JournalFileError> {
     fs::rename(&new, path).map_err(io)?;
     rescued.damaged = Some(damaged);
     Ok(rescued)
+}
+
+/// The file, which nobody else has open while this is.
+fn locked(path: &Path) -> Result<File, JournalFileError> {
+    let io = |error: std::io::Error| JournalFileError::File {
+        path: path.to_owned(),
+        source: redb::DatabaseError::Storage(error.into()),
+    };
+    let file = File::open(path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalFileError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
 }
 
 /// `outbound.redb` → `outbound.redb.new`.

@@ -161,14 +161,15 @@ impl<'t> Transaction<'t> {
             let Some(workspace) = &step.workspace else {
                 return Ok(Err("a step has events but no workspace".to_owned()));
             };
+            if let Some(anew) = step.anew {
+                // What is there is not looked at: it may be what cannot be read.
+                tops.insert(workspace, anew);
+                continue;
+            }
             let top = match tops.entry(workspace) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => unknown.insert(self.records.get(workspace)?.0.top),
             };
-            if let Some(anew) = step.anew {
-                *top = anew;
-                continue;
-            }
             for seq in in_order(step).map(|(event, _)| event.seq) {
                 if seq != *top + 1 {
                     return Ok(Err(format!("event {seq} of workspace {workspace} follows event {top}")));

@@ -81,20 +81,23 @@ async fn hand_over_next(
     block: Duration,
 ) -> Result<usize, RedisError> {
     let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, source).await;
-    if !durable.is_empty() {
-        let position = kept.before_first().unwrap_or(reader.handed);
-        acknowledge(reader, inner, source, Some(position), &durable).await?;
-    }
     for shard in lost {
         tell_lost(shard, source);
         // What it lost is pending still.
-        reader.pending = Some(EntryId::ZERO);
+        (reader.pending, reader.handed) = (Some(EntryId::ZERO), EntryId::ZERO);
+    }
+    if !durable.is_empty() {
+        acknowledge(reader, inner, source, position(reader, kept), &durable).await?;
     }
     if kept.is_full() {
         tokio::time::sleep(HAND_OVER_KEPT_LOOK).await;
+        reader.connection.call(redis::cmd("EXISTS").arg(source), STORE_TIMEOUT).await?;
+        kept.source_answered(Instant::now());
         return Ok(0);
     }
-    let Some(entries) = read(reader, inner, source, max).await? else {
+    let read = read(reader, inner, source, max).await?;
+    kept.source_answered(Instant::now());
+    let Some(entries) = read else {
         // Nothing is new, or there is no stream yet.
         reader.wait(source, if kept.is_empty() { block } else { block.min(HAND_OVER_KEPT_LOOK) }).await?;
         return Ok(0);
@@ -132,10 +135,16 @@ async fn hand_over_next(
     if failed.is_none() {
         reader.handed = reader.handed.max(last);
     }
-    let position = failed.is_none().then(|| kept.before_first().unwrap_or(last));
+    let position = position(reader, kept).filter(|_| failed.is_none());
     acknowledge(reader, inner, source, position, &done).await?;
     // One shard that refuses holds the source back: its entries stay pending and are read again in order.
     failed.map_or(Ok(count), Err)
+}
+
+/// Up to where all was handed over, and needs no second time; `None` where this reader does not know yet.
+fn position(reader: &GroupReader, kept: &UnconfirmedEntries) -> Option<EntryId> {
+    let handed = Some(reader.handed).filter(|handed| *handed != EntryId::ZERO)?;
+    Some(kept.before_first().map_or(handed, |first| first.min(handed)))
 }
 
 /// What is pending, or else what is new; `None` when nothing is.
@@ -159,6 +168,13 @@ async fn read(
     match values.next().map(reply::text).transpose()?.as_deref() {
         Some("OK") => {
             let streams = reply::streams(values.next().unwrap_or(Value::Nil))?;
+            let readers = values.next().map(reply::number).transpose()?;
+            if reader.readers.is_some() && reader.readers != readers && reader.pending.is_none() {
+                // Another one read meanwhile; what was read now is pending too, behind what that one left.
+                (reader.readers, reader.pending) = (readers, Some(EntryId::ZERO));
+                return Ok(None);
+            }
+            reader.readers = readers;
             let entries = streams.into_iter().next().map(|(_, entries)| entries).unwrap_or_default();
             Ok((reader.pending.is_some() || !entries.is_empty()).then_some(entries))
         }
@@ -207,12 +223,21 @@ async fn acknowledge(
     ids: &[EntryId],
 ) -> Result<(), RedisError> {
     let keys = [inner.keys.source_lease(source), source.to_owned()];
-    let mut cmd: Cmd = inner.connector.script(Script::SourceAck, &keys);
-    cmd.arg(position.map(|id| id.to_string()).unwrap_or_default());
-    ids.iter().for_each(|id| {
-        cmd.arg(id.to_string());
-    });
-    reader.connection.call(&cmd, STORE_TIMEOUT).await.map(drop)
+    let mut rest = ids;
+    loop {
+        // As many as one read gives: a script takes no list of any length.
+        let (ids, behind) = rest.split_at(rest.len().min(HAND_OVER_MAX));
+        let mut cmd: Cmd = inner.connector.script(Script::SourceAck, &keys);
+        cmd.arg(position.filter(|_| behind.is_empty()).map(|id| id.to_string()).unwrap_or_default());
+        ids.iter().for_each(|id| {
+            cmd.arg(id.to_string());
+        });
+        reader.connection.call(&cmd, STORE_TIMEOUT).await?;
+        if behind.is_empty() {
+            return Ok(());
+        }
+        rest = behind;
+    }
 }
 
 fn by_shard(inner: &RedisInner, source: &str, form: &SourceForm, entries: &[RawEntry]) -> BTreeMap<u16, Vec<Handed>> {

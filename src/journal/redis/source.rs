@@ -73,6 +73,7 @@ async fn hand_over_guarded(
     entries.truncate(max);
     let Some((first, last)) = entries.first().zip(entries.last()).map(|(first, last)| (first.0.id, last.0.id)) else {
         delete(&mut reader.connection, &source, &round.gone).await?;
+        kept.source_answered(Instant::now());
         *inner.source.lock().await = Some(reader);
         return Ok(0);
     };
@@ -93,6 +94,7 @@ async fn hand_over_guarded(
     let (deleted, ahead) = tokio::join!(deleted, reader.read((&inner.connector, guard), &source, max, after, None));
     deleted?;
     reader.ahead = ahead?;
+    kept.source_answered(Instant::now());
     *inner.source.lock().await = Some(reader);
     Ok(round.count)
 }
@@ -110,6 +112,7 @@ async fn next_entries(
     let ahead = std::mem::take(&mut reader.ahead);
     if kept.is_full() {
         tokio::time::sleep(HAND_OVER_KEPT_LOOK).await;
+        reader.connection.call(redis::cmd("EXISTS").arg(inner.keys.source()), STORE_TIMEOUT).await?;
         return Ok(Vec::new());
     }
     if !ahead.is_empty() {

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::asked::{REASON, entries};
+use super::asked::{OLDEST, REASON, entries};
 use super::overview::Overview;
 use super::summaries::{RejectedKind, RejectedSummary};
 use crate::config::REJECTED_KINDS_MAX;
@@ -47,6 +47,7 @@ fn reason(kind: &RejectedKind, summary: &RejectedSummary, overview: &Overview<'_
             form method="post" action={ (overview.root) "/operator/rejected/" (what) } {
                 (overview.csrf_field())
                 input type="hidden" name=(REASON) value=(kind.kind);
+                input type="hidden" name=(OLDEST) value=(kind.oldest.place);
                 (button)
             }
         }

@@ -13,6 +13,8 @@ pub(super) const STATUS: &str = "status";
 pub(super) const AFTER: &str = "after";
 /// The field of a form that names a reason.
 pub(super) const REASON: &str = "reason";
+/// The field that names the oldest entry of that reason: what lies before it need not be looked at again.
+pub(super) const OLDEST: &str = "oldest";
 /// What a form came to: how many entries, and whether there may be more.
 pub(super) const REQUEUED: &str = "requeued";
 pub(super) const INVALID: &str = "invalid";

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use tokio::time::{Instant, timeout_at};
 
 use super::summaries::{OldestRejected, RejectedKind, RejectedSummary};
-use crate::config::{REJECTED_LOOKED_AT, REJECTED_LOOKED_AT_BYTES, REQUEUED_AT_ONCE, STORE_ANSWER_MAX};
-use crate::http::api::rejected::{READ_AT_ONCE, RejectedLine};
+use crate::config::{
+    REJECTED_LOOKED_AT, REJECTED_LOOKED_AT_BYTES, REJECTED_SUMMED_AT_ONCE, REQUEUED_AT_ONCE, STORE_ANSWER_MAX,
+};
+use crate::http::api::rejected::{READ_AT_ONCE, RejectedId, RejectedLine};
 use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::journal::port::{RequeueError, StoreError};
@@ -36,12 +38,13 @@ impl FacadeState {
         let mut summary = RejectedSummary { total: counts.iter().sum(), ..RejectedSummary::default() };
         let shards: Vec<(u16, u64)> = (0..).zip(counts).filter(|(_, count)| *count > 0).collect();
         // Each shard has its part, so that one that is full hides no other.
-        let part = |whole: usize| whole.checked_div(shards.len()).unwrap_or(0).max(READ_AT_ONCE);
+        let part = |whole: usize| whole.checked_div(shards.len()).unwrap_or(0).max(REJECTED_SUMMED_AT_ONCE);
+        let mut all_bytes = 0;
         let mut kinds: BTreeMap<String, RejectedKind> = BTreeMap::new();
         for (shard, _) in &shards {
             let (mut from, mut entries, mut bytes) = (EntryId::ZERO, 0, 0);
             while entries < part(REJECTED_LOOKED_AT) && bytes < part(REJECTED_LOOKED_AT_BYTES) {
-                let read = journal.rejected(*shard, from, READ_AT_ONCE).await?;
+                let read = journal.rejected(*shard, from, REJECTED_SUMMED_AT_ONCE).await?;
                 let Some(last) = read.last() else { break };
                 from = last.id.next();
                 entries += read.len();
@@ -57,31 +60,38 @@ impl FacadeState {
                     let new = |kind: &String| RejectedKind { kind: kind.clone(), count: 0, oldest: oldest() };
                     kinds.entry(kind).or_insert_with_key(new).count += 1;
                 }
-                if read.len() < READ_AT_ONCE {
+                if read.len() < REJECTED_SUMMED_AT_ONCE {
                     break;
                 }
             }
+            all_bytes += bytes;
             summary.looked_at += entries as u64;
+            if all_bytes >= REJECTED_LOOKED_AT_BYTES {
+                break;
+            }
         }
         summary.kinds = kinds.into_values().collect();
         summary.kinds.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.kind.cmp(&b.kind)));
         Ok(summary)
     }
 
-    /// Checks the entries of a reason again and moves those that are valid now to their streams, for as long as a caller
+    /// Checks the entries of a reason, from `oldest` on, again and moves those that are valid now to their streams, for as long as a caller
     /// waits.
-    pub(super) async fn requeue_kind(&self, kind: &str) -> Result<Requeueing, Problem> {
-        let done = self.move_kind(kind).await?;
+    pub(super) async fn requeue_kind(&self, kind: &str, oldest: RejectedId) -> Result<Requeueing, Problem> {
+        let done = self.move_kind(kind, oldest).await?;
         tracing::info!(kind, moved = done.moved, invalid = done.invalid, "rejected entries were requeued");
         Ok(done)
     }
 
-    async fn move_kind(&self, kind: &str) -> Result<Requeueing, Problem> {
+    async fn move_kind(&self, kind: &str, oldest: RejectedId) -> Result<Requeueing, Problem> {
         let until = Instant::now() + STORE_ANSWER_MAX;
+        let one = timeout_at(until, self.summaries.requeueing.lock()).await;
+        let _one = one.map_err(|_| Problem::requeue_unknown())?;
         let journal = &self.facade.journal;
         let mut done = Requeueing::default();
         for (shard, count) in (0_u16..).zip(in_time(until, journal.rejected_counts()).await?) {
-            let (mut from, mut left) = (EntryId::ZERO, count);
+            let Some(mut from) = oldest.first_in(shard) else { continue };
+            let mut left = count;
             while left > 0 {
                 let entries = in_time(until, journal.rejected(shard, from, READ_AT_ONCE)).await?;
                 let Some(last) = entries.last() else { break };

@@ -16,10 +16,11 @@ use axum::http::header::ACCEPT;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::asked::{DISCARDED, INVALID, ListChoice, MORE, REASON, REQUEUED, notice};
+use super::asked::{DISCARDED, INVALID, ListChoice, MORE, OLDEST, REASON, REQUEUED, notice};
 use super::page::page;
 use super::session::{self, OperatorForm, OperatorSession};
-use crate::http::api::rejected::in_time;
+use crate::http::api::rejected::{RejectedId, in_time};
+use crate::http::body::FormFields;
 use crate::http::problem::no_such_path;
 use crate::http::screen::query::ScreenQuery;
 use crate::http::state::FacadeState;
@@ -66,7 +67,7 @@ fn wants_page(headers: &HeaderMap) -> bool {
 
 /// Checks what was set aside for a reason again.
 async fn requeue(State(state): State<Arc<FacadeState>>, OperatorForm { fields, .. }: OperatorForm) -> Response {
-    let done = state.requeue_kind(fields.get(REASON)).await;
+    let done = state.requeue_kind(fields.get(REASON), oldest(&fields)).await;
     state.summaries.rejected.forget().await;
     match done {
         Ok(done) => {
@@ -80,7 +81,7 @@ async fn requeue(State(state): State<Arc<FacadeState>>, OperatorForm { fields, .
 /// Deletes what was set aside for a reason.
 async fn discard(State(state): State<Arc<FacadeState>>, OperatorForm { fields, .. }: OperatorForm) -> Response {
     let kind = fields.get(REASON);
-    let done = in_time(state.discard_rejected(None, Some(kind))).await;
+    let done = in_time(state.discard_rejected(None, Some(kind), oldest(&fields))).await;
     state.summaries.rejected.forget().await;
     match done {
         Ok(done) => {
@@ -90,6 +91,11 @@ async fn discard(State(state): State<Arc<FacadeState>>, OperatorForm { fields, .
         }
         Err(problem) => state.trouble(&problem),
     }
+}
+
+/// Where the entries of the form's reason begin; at the first of all where it does not say.
+fn oldest(fields: &FormFields) -> RejectedId {
+    RejectedId::parse(fields.get(OLDEST)).unwrap_or_default()
 }
 
 impl FacadeState {

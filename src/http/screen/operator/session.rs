@@ -6,7 +6,9 @@ use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
 
+use crate::config::OPERATOR_SESSION_WAIT;
 use crate::http::auth::caller::{AuthError, Caller};
 use crate::http::auth::cookie::SessionOf;
 use crate::http::auth::failures::peer;
@@ -36,16 +38,15 @@ impl FromRequestParts<Arc<FacadeState>> for OperatorSession {
             let refused = (*origin == PublicOrigin::Open).then_some(NO_SESSION_HERE);
             return Err(state.operator_sign_in(StatusCode::UNAUTHORIZED, refused));
         };
-        match state.proven(token, SessionOf::Operator).await {
+        match state.of_operator(token).await {
             Ok(claims) => Ok(Self { csrf: state.form_seal(token), claims }),
-            Err(AuthError::Unread(problem)) => Err(state.trouble(&problem)),
-            Err(AuthError::Invalid(InvalidToken::Unknown)) => {
+            Err(InvalidToken::Unknown) => {
                 let status = state.failures.count(peer(parts), InvalidToken::Unknown).status();
                 let mut response = state.operator_sign_in(status, Some("Sign in again."));
                 put_cookie(&mut response, &SessionOf::Operator.removal(origin));
                 Err(response)
             }
-            Err(AuthError::Invalid(_)) => {
+            Err(_) => {
                 Err(state.operator_sign_in(StatusCode::UNAUTHORIZED, Some("Your session has ended. Sign in again.")))
             }
         }
@@ -109,6 +110,15 @@ pub(super) async fn end(State(state): State<Arc<FacadeState>>, form: OperatorFor
 }
 
 impl FacadeState {
+    /// What the session says, unless the store tells in time that it was ended.
+    async fn of_operator(&self, token: &str) -> Result<Claims, InvalidToken> {
+        let claims = self.signed(token, SessionOf::Operator)?;
+        match timeout(OPERATOR_SESSION_WAIT, self.lasting(&claims)).await {
+            Ok(Err(AuthError::Invalid(why))) => Err(why),
+            Ok(Ok(()) | Err(AuthError::Unread(_))) | Err(_) => Ok(claims),
+        }
+    }
+
     fn operator_sign_in(&self, status: StatusCode, error: Option<&str>) -> Response {
         let root = self.facade.access.origin.path();
         (status, frame::sign_in(root, &format!("{root}/operator"), None, error, None)).into_response()

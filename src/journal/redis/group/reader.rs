@@ -22,13 +22,16 @@ pub(in crate::journal::redis) struct GroupReader {
     pub(super) last: EntryId,
     /// The greatest entry that was handed over, of this reader.
     pub(super) handed: EntryId,
+    /// How many readers there were of this source, this one among them, when it read first.
+    pub(super) readers: Option<u64>,
     /// When it was told that the group was gone.
     pub(super) told: Option<Instant>,
 }
 
 impl GroupReader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, pending: Some(EntryId::ZERO), last: EntryId::ZERO, handed: EntryId::ZERO, told: None }
+        let (last, handed) = (EntryId::ZERO, EntryId::ZERO);
+        Self { connection, pending: Some(EntryId::ZERO), last, handed, readers: None, told: None }
     }
 
     /// The greatest id that the stream has given.

@@ -51,13 +51,13 @@ pub(super) async fn confirm(
     if !on.log && !on.replica {
         tokio::time::sleep(HAND_OVER_KEPT).await;
     }
-    let mut reached = redis::cmd("HGET");
-    reached.arg(keys.sources()).arg(source);
-    let reached = match on.connection.call(&reached, STORE_TIMEOUT).await? {
-        Value::Nil => EntryId::ZERO,
-        reached => reply::id(reached)?,
-    };
+    let mut reached = on.reached(keys, source).await?;
+    let asked = on.log;
     let durable = on.wait(keys).await;
+    if asked && !on.log && !on.replica {
+        // Time was waited for instead, in which its server may have lost it.
+        reached = on.reached(keys, source).await?;
+    }
     if !matches!(durable, Ok(true)) {
         // What the server has may have changed: asked anew with the next connection.
         *held = None;
@@ -75,6 +75,16 @@ impl ConfirmConnection {
             && configured(&mut connection, "appendfsync").await.as_deref() != Some("no");
         let replica = info_value(&info, "connected_slaves") != "0";
         Ok(Self { connection, log, replica })
+    }
+
+    /// How far the shard got.
+    async fn reached(&mut self, keys: &ShardKeys, source: &str) -> Result<EntryId, RedisError> {
+        let mut reached = redis::cmd("HGET");
+        reached.arg(keys.sources()).arg(source);
+        match self.connection.call(&reached, STORE_TIMEOUT).await? {
+            Value::Nil => Ok(EntryId::ZERO),
+            reached => reply::id(reached),
+        }
     }
 
     /// Writes something small and waits for it. Answers whether it became durable in time.

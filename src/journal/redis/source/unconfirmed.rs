@@ -23,6 +23,8 @@ use crate::message::EntryId;
 #[derive(Debug, Default)]
 pub(in crate::journal::redis) struct UnconfirmedEntries {
     shards: BTreeMap<u16, UnconfirmedOfShard>,
+    /// When the source's server answered last.
+    answered: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +109,12 @@ impl UnconfirmedEntries {
         self.shards.remove(&shard);
     }
 
+    /// The source's server has answered: what was deleted long before is deleted for good. While it is away nothing is
+    /// forgotten, for whoever follows it may not know of the last deletions.
+    pub(in crate::journal::redis) fn source_answered(&mut self, now: Instant) {
+        self.answered = Some(now);
+    }
+
     /// Takes in what the waits found, and begins those that are due.
     pub(in crate::journal::redis) async fn confirm(
         &mut self,
@@ -115,7 +123,11 @@ impl UnconfirmedEntries {
         source: &str,
     ) -> ConfirmRound {
         let (mut settled, now) = (ConfirmRound::default(), Instant::now());
+        let answered = self.answered;
         for (shard, kept) in &mut self.shards {
+            kept.entries.retain(|_, entry| {
+                entry.deleted.is_none_or(|at| answered.is_none_or(|answered| answered < at + HAND_OVER_KEPT))
+            });
             if kept.collect(now, &mut settled.durable).await {
                 settled.lost.push(*shard);
             }
@@ -131,7 +143,6 @@ impl UnconfirmedEntries {
 impl UnconfirmedOfShard {
     /// Takes in what a wait found. Answers whether the shard has lost something.
     async fn collect(&mut self, now: Instant, durable: &mut Vec<EntryId>) -> bool {
-        self.entries.retain(|_, entry| entry.deleted.is_none_or(|at| now < at + HAND_OVER_KEPT));
         let Some(Asked { up_to, answer }) = self.asked.take_if(|asked| asked.answer.is_finished()) else {
             return false;
         };
