@@ -143,7 +143,9 @@ impl FacadeState {
         if !signed_in.caller.may(&workspace) {
             return Err(refused(StatusCode::NOT_FOUND, "This token opens another workspace.", Some(&signed_in.fields)));
         }
-        let NewSession { claims, token, cookie } = self.new_session(signed_in.caller, &workspace, signed_in.address)?;
+        let NewSession { claims, token, cookie } = self
+            .new_session(signed_in.caller, &workspace, signed_in.address)
+            .map_err(|problem| self.trouble(&problem))?;
         let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&workspace) };
         let session = self.session_of(claims, &token, &workspace, of);
         Ok(Begun { session, fields: signed_in.fields, cookie })
@@ -190,10 +192,10 @@ impl FacadeState {
         caller: Caller,
         workspace: &WorkspaceId,
         address: IpAddr,
-    ) -> Result<NewSession, Response> {
+    ) -> Result<NewSession, Problem> {
         let (access, now) = (&self.facade.access, (self.facade.clock)());
         let claims = self.session(caller, workspace, now);
-        let token = access.key.sign(&claims).map_err(|problem| self.trouble(&problem))?;
+        let token = access.key.sign(&claims)?;
         tracing::info!(%workspace, by = claims.sub, %address, "a session began");
         let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(workspace) };
         let cookie = of.set_cookie(&access.origin, &token, claims.exp - now.unix_seconds());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use outbound::config::SourceForm;
 use outbound::journal::Journal as _;
+use outbound::journal::port::Holder;
 use outbound::journal::redis::Redis;
 
 use crate::journal::cluster::{cluster_of, cluster_options, is_on_second, workspace_of};
@@ -136,4 +137,24 @@ async fn what_a_source_lost_makes_nothing_come_twice() {
         apart.until("all are handed over and gone", |apart| apart.left() == 0 && apart.handed().len() >= 3).await;
         assert_eq!(apart.handed(), ["first", "second", "third"], "{source}");
     }
+}
+
+/// Another node took the source over, was given an entry, and ended before it handed that over.
+#[tokio::test]
+async fn what_another_reader_left_is_handed_over_before_what_is_new() {
+    let apart = Apart::start("everysec", "orders").await;
+    apart.add("first");
+    apart.until("the first is handed over", |apart| apart.handed() == ["first"] && apart.left() == 0).await;
+    let other = Redis::connect(&cluster_options(&apart.nodes)).await.unwrap();
+    let [ours, theirs] = ["node-a", "node-b"].map(crate::journal::kit::holder);
+    let over = |holder: &Holder| Holder { lease: Duration::ZERO, ..holder.clone() };
+    apart.journal.lease_source(Some("orders"), &over(&ours)).await.unwrap();
+    assert!(other.lease_source(Some("orders"), &theirs).await.unwrap());
+    apart.add("second");
+    let () = apart.nodes[apart.home].call(&["XREADGROUP", "GROUP", "outbound", "outbound", "STREAMS", "orders", ">"]);
+    other.lease_source(Some("orders"), &over(&theirs)).await.unwrap();
+    assert!(apart.journal.lease_source(Some("orders"), &ours).await.unwrap());
+    apart.add("third");
+    apart.until("all are handed over", |apart| apart.left() == 0 && apart.handed().len() >= 2).await;
+    assert_eq!(apart.handed(), ["first", "second", "third"]);
 }

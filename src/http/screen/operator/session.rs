@@ -87,7 +87,7 @@ pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Reques
     };
     match state.new_session(signed_in.caller, &workspace, signed_in.address) {
         Ok(begun) => state.to(&place, Some(&begun.cookie)),
-        Err(refused) => refused,
+        Err(problem) => state.trouble(&problem),
     }
 }
 

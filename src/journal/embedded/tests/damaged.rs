@@ -4,12 +4,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Embedded;
 use super::disk::Disk;
+use super::{Embedded, tables, wall};
 use crate::journal::conformance::story::{Story, message};
 use crate::journal::conformance::{SHARDS, batch, hold, soon};
 use crate::journal::embedded::{JournalFileError, rescue};
-use crate::journal::port::{Journal, LoadError, ReadError, Reading, ShardConnectionError};
+use crate::journal::port::{Journal, LoadError, ReadError, Reading, ShardConnectionError, Step};
 use crate::message::WorkspaceId;
 
 const PAGE: usize = 4096;
@@ -156,4 +156,25 @@ async fn readings(journal: &Arc<dyn Journal>, workspaces: &[WorkspaceId]) -> Vec
         readings.push(soon(journal.read(workspace)).await);
     }
     readings
+}
+
+/// Worse than the damage of the laws, which leaves a record that can be decoded.
+#[tokio::test]
+async fn a_workspace_whose_record_cannot_be_decoded_begins_anew() {
+    let embedded = Arc::new(Embedded::in_memory(SHARDS, wall).unwrap());
+    let journal = Arc::clone(&embedded) as Arc<dyn Journal>;
+    let workspace: WorkspaceId = "acme".parse().unwrap();
+    let held = hold(&journal, &workspace).await;
+    soon(held.connection.commit(batch([Story::of(&workspace).save()]))).await.unwrap();
+    let txn = embedded.store.db().begin_write().unwrap();
+    txn.open_table(tables::WORKSPACES).unwrap().insert(workspace.as_str(), &[0xff; 3][..]).unwrap();
+    txn.commit().unwrap();
+    assert!(matches!(soon(held.connection.load(&workspace)).await.unwrap(), Err(LoadError::Corrupt { .. })));
+    let salvage = soon(held.connection.salvage(&workspace)).await.unwrap();
+    assert_ne!(salvage.lost, Vec::<String>::new());
+    let mut story = Story { workspace: workspace.clone(), state: salvage.state.clone() };
+    let step = Step { workspace: Some(workspace.clone()), ..Step::default() };
+    let anew = Step { forget: true, anew: Some(salvage.state.seq), ..story.with_snapshot(step) };
+    soon(held.connection.commit(batch([anew, story.save()]))).await.unwrap();
+    assert_eq!(soon(held.connection.load(&workspace)).await.unwrap().unwrap().state, story.state);
 }
