@@ -187,16 +187,8 @@ async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_t
         stream.write_all(head.as_bytes()).await.unwrap();
         readers.push(stream);
     }
-    let (began, mut peak, mut longest) = (Instant::now(), 0, Duration::ZERO);
     // Past every wait of theirs: what is taken in, what is refused, and what is cut because nobody takes it.
-    while began.elapsed() < RESPONSE_STALL_MAX + Duration::from_secs(2) {
-        let asked = Instant::now();
-        api.webhook("near").await;
-        assert_eq!(api.log("near").await.len(), 1);
-        longest = longest.max(asked.elapsed());
-        peak = peak.max(service.resident());
-        tokio::time::sleep(Duration::from_millis(20)).await; // The rate is what is wanted.
-    }
+    let (peak, longest) = as_neighbour(&service, RESPONSE_STALL_MAX + Duration::from_secs(2)).await;
     let mib = |bytes: u64| bytes / 1024 / 1024;
     let figures = format!(
         "{READERS} slow readers of one log: idle {} MiB, at most {} MiB; a neighbour's two reads at most {longest:?}",
@@ -208,6 +200,22 @@ async fn slow_readers_of_a_large_log_cost_little_memory_and_their_neighbour_no_t
     assert!(longest < NEIGHBOUR_READ_MAX, "{figures}");
     drop(readers);
     assert_eq!(api.log(SLOW).await.len(), 100, "whoever reads it gets it");
+}
+
+/// Reads the workspace beside the large log for so long. The most memory that the service took meanwhile, and the longest that
+/// two reads took.
+async fn as_neighbour(service: &Service, span: Duration) -> (u64, Duration) {
+    let (api, began) = (service.api(), Instant::now());
+    let (mut peak, mut longest) = (0, Duration::ZERO);
+    while began.elapsed() < span {
+        let asked = Instant::now();
+        api.webhook("near").await;
+        assert_eq!(api.log("near").await.len(), 1);
+        longest = longest.max(asked.elapsed());
+        peak = peak.max(service.resident());
+        tokio::time::sleep(Duration::from_millis(20)).await; // The rate is what is wanted.
+    }
+    (peak, longest)
 }
 
 /// Who asks again and again for what can only be told of the whole log, as fast as it is answered.
@@ -235,20 +243,8 @@ async fn many_readings_of_a_large_log_cost_little_memory_and_their_neighbour_no_
             }
         }
     }));
-    let neighbour = async {
-        let (began, mut peak, mut longest) = (Instant::now(), 0, Duration::ZERO);
-        while began.elapsed() < ASKED_FOR {
-            let asked = Instant::now();
-            api.webhook("near").await;
-            assert_eq!(api.log("near").await.len(), 1);
-            longest = longest.max(asked.elapsed());
-            peak = peak.max(service.resident());
-            tokio::time::sleep(Duration::from_millis(20)).await; // The rate is what is wanted.
-        }
-        (peak, longest)
-    };
     let (peak, longest) = tokio::select! {
-        figures = neighbour => figures,
+        figures = as_neighbour(&service, ASKED_FOR) => figures,
         _ = asking => unreachable!("nobody stops asking"),
     };
     let mib = |bytes: u64| bytes / 1024 / 1024;

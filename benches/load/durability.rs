@@ -79,6 +79,6 @@ fn until_follows(primary: &RedisServer, replica: &RedisServer) {
         || !primary.call::<String>(&["INFO", "replication"]).contains("state=online")
     {
         assert!(began.elapsed() < PATIENCE, "the replica does not follow");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20)); // Until it does.
     }
 }

@@ -236,6 +236,6 @@ async fn offer(redis: &mut redis::Connection, load: &Load, messages: usize) {
         let due = ((began.elapsed().as_secs_f64() * OFFERED_PER_S) as usize).min(messages);
         load.append(redis, sent..due, &stream);
         sent = due;
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await; // Until more is due.
     }
 }

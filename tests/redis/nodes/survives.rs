@@ -80,6 +80,19 @@ impl AtLevel {
     }
 }
 
+impl AtLevel {
+    /// The endpoint has one message, and holds the other.
+    async fn with_one_settled_and_one_owed(level: &str) -> Self {
+        let at = Self::start(level).await;
+        at.receiver.release();
+        at.publish("settled").await;
+        at.until_logged("settled").await;
+        at.receiver.hold();
+        at.publish("owed").await;
+        at
+    }
+}
+
 fn is_accepted(reply: support::service::Reply) -> bool {
     reply.status == 202
 }
@@ -87,12 +100,7 @@ fn is_accepted(reply: support::service::Reply) -> bool {
 #[tokio::test]
 async fn a_killed_service_loses_nothing_and_repeats_nothing_that_was_settled() {
     for level in LEVELS {
-        let mut at = AtLevel::start(level).await;
-        at.receiver.release();
-        at.publish("settled").await;
-        at.until_logged("settled").await;
-        at.receiver.hold();
-        at.publish("owed").await;
+        let mut at = AtLevel::with_one_settled_and_one_owed(level).await;
         at.service.kill();
         at.receiver.release();
         at.service.launch().await;
@@ -106,12 +114,7 @@ async fn a_killed_service_loses_nothing_and_repeats_nothing_that_was_settled() {
 #[tokio::test]
 async fn a_killed_redis_loses_nothing_that_it_had_written_out() {
     for level in LEVELS {
-        let mut at = AtLevel::start(level).await;
-        at.receiver.release();
-        at.publish("settled").await;
-        at.until_logged("settled").await;
-        at.receiver.hold();
-        at.publish("owed").await;
+        let mut at = AtLevel::with_one_settled_and_one_owed(level).await;
         at.redis.restart();
         if let Some(replica) = &at.replica {
             until("the replica follows", async || {
