@@ -99,17 +99,22 @@ pub(super) async fn end(State(state): State<Arc<FacadeState>>, submitted: Submit
         Caller::Workspace(claims) => state.end_session(claims, workspace).await,
         Caller::Admin => Ok(()),
     };
-    match ended {
-        Ok(()) => state.to(&state.screen_path(workspace), Some(&removal)),
-        Err(problem) => {
-            let mut response = state.trouble(&problem);
-            put_cookie(&mut response, &removal);
-            response
-        }
-    }
+    state.signed_out(ended, &state.screen_path(workspace), &removal)
 }
 
 impl FacadeState {
+    /// The answer to whoever signed out: this browser loses the session also where its end could not be stored.
+    pub(super) fn signed_out(&self, ended: Result<(), Problem>, place: &str, removal: &str) -> Response {
+        match ended {
+            Ok(()) => self.to(place, Some(removal)),
+            Err(problem) => {
+                let mut response = self.trouble(&problem);
+                put_cookie(&mut response, removal);
+                response
+            }
+        }
+    }
+
     /// Remembers that a session ended before its time.
     async fn end_session(&self, claims: &Claims, workspace: &WorkspaceId) -> Result<(), Problem> {
         // Sessions of older programs have no id.

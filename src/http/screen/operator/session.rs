@@ -99,14 +99,8 @@ fn no_workspace() -> Result<WorkspaceId, crate::message::InvalidWorkspaceId> {
 /// Ends the session, wherever its cookie has got to.
 pub(super) async fn end(State(state): State<Arc<FacadeState>>, form: OperatorForm) -> Response {
     let removal = SessionOf::Operator.removal(&state.facade.access.origin);
-    match state.end_operator_session(&form.session.claims).await {
-        Ok(()) => state.to(&state.operator_path(), Some(&removal)),
-        Err(problem) => {
-            let mut response = state.trouble(&problem);
-            put_cookie(&mut response, &removal);
-            response
-        }
-    }
+    let ended = state.end_operator_session(&form.session.claims).await;
+    state.signed_out(ended, &state.operator_path(), &removal)
 }
 
 impl FacadeState {
