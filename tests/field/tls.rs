@@ -175,12 +175,14 @@ async fn endpoints_of_either_version_are_delivered_to() {
             let config = server(tree.issue(&leaf(&["127.0.0.1"])), versions, None);
             let endpoint = Endpoint::start_tls(vec![Step::ReplyAndCut(reply.into())], config);
             let courier = trusting(&tree);
-            // Back to back: what is left of the first is not taken for a connection.
-            for _ in 0..2 {
+            // What is left of the first is not taken for a connection.
+            for n in 1..=2 {
                 let outcome = attempt(&courier, &endpoint.url().replace("http:", "https:")).await;
                 assert_eq!(outcome.error, None, "{reply:?}");
                 let response = outcome.response.unwrap();
                 assert_eq!((response.body.as_str(), response.truncated), ("ok", truncated), "{reply:?}");
+                // A request that crosses with the end of its connection is gone (RFC 9112, section 9.5).
+                endpoint.until(|seen| seen.closed == n).await;
             }
             assert_eq!(endpoint.seen().requests.len(), 2, "{reply:?}");
         }

@@ -8,6 +8,7 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{Listening, read_request};
 
@@ -25,7 +26,7 @@ pub enum Step {
     ReplyAndForget(Vec<u8>, Duration),
     /// Write this and close without having announced it.
     ReplyAndClose(Vec<u8>),
-    /// Write this and end the connection below TLS, without its goodbye (close_notify).
+    /// Write this and end what we send below TLS, without its goodbye (close_notify).
     ReplyAndCut(Vec<u8>),
     /// Write this and do nothing more.
     ReplyAndStall(Vec<u8>),
@@ -147,7 +148,25 @@ async fn connection(stream: TcpStream, script: Arc<Vec<Step>>, opening: Opening,
     }
 }
 
-async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: &[Step], seen: &Mutex<Seen>) {
+/// A connection, with or without TLS.
+trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// What is below TLS.
+    fn tcp(&mut self) -> &mut TcpStream;
+}
+
+impl Stream for TcpStream {
+    fn tcp(&mut self) -> &mut TcpStream {
+        self
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn tcp(&mut self) -> &mut TcpStream {
+        self.get_mut().0
+    }
+}
+
+async fn converse(mut stream: impl Stream, script: &[Step], seen: &Mutex<Seen>) {
     loop {
         let step = |requests: usize| script[requests.min(script.len() - 1)].clone();
         let upcoming = step(seen.lock().unwrap().requests.len());
@@ -175,7 +194,7 @@ async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: &[Ste
 }
 
 /// Whether the connection goes on.
-async fn follow(step: Step, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), seen: &Mutex<Seen>) -> bool {
+async fn follow(step: Step, stream: &mut impl Stream, seen: &Mutex<Seen>) -> bool {
     match step {
         Step::Reply(bytes) => return stream.write_all(&bytes).await.is_ok(),
         Step::ReplyAndMore(bytes, pause, more) => {
@@ -202,8 +221,9 @@ async fn follow(step: Step, stream: &mut (impl AsyncRead + AsyncWrite + Unpin), 
         }
         Step::ReplyAndCut(bytes) => {
             drop(stream.write_all(&bytes).await);
-            // What TLS has taken is on its way; dropped, it says nothing.
             drop(stream.flush().await);
+            drop(stream.tcp().shutdown().await);
+            wait_for_end(stream, seen).await;
         }
         Step::ReplyAndStall(bytes) => {
             drop(stream.write_all(&bytes).await);
