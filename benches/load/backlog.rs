@@ -8,6 +8,13 @@ use super::run::{Backlog, Bench, Run};
 use super::scenario::Size;
 use super::store::{Load, stream};
 
+/// At least so many times the bare loop's rate: in `spread` and `one-host`, in `hot`, and in the others.
+const SPREAD_RATIO_MIN: f64 = 1.1;
+const HOT_RATIO_MIN: f64 = 1.15;
+const OTHER_RATIO_MIN: f64 = 1.0;
+/// At most so many times the CPU a delivery that the bare loop takes, and Redis for it.
+const SERVICE_CPU_MAX: f64 = 0.9;
+const REDIS_CPU_MAX: f64 = 0.7;
 /// How many times the backlog of the other scenarios `drain` has.
 const DRAIN: usize = 10;
 /// What may come on top of the memory of a drain's first quarter, as a part of it, for it to be flat.
@@ -24,16 +31,16 @@ const FAILING_ATTEMPTS: u64 = 11;
 const MESSAGES_MIN: usize = 20;
 
 pub(crate) async fn spread(size: &Size) -> Report {
-    beside_bare(&even(&size.spread(), size), 0.9, size).await
+    with_less_cpu(beside_bare(&even(&size.spread(), size), SPREAD_RATIO_MIN, size).await)
 }
 
 pub(crate) async fn one_host(size: &Size) -> Report {
-    beside_bare(&Backlog { endpoints: 1, ..even(&size.spread(), size) }, 0.9, size).await
+    with_less_cpu(beside_bare(&Backlog { endpoints: 1, ..even(&size.spread(), size) }, SPREAD_RATIO_MIN, size).await)
 }
 
 pub(crate) async fn hot(size: &Size) -> Report {
     let flags = &["--max-in-flight-per-workspace", "256"];
-    beside_bare(&Backlog { endpoints: 1, threads: 1, flags, ..even(&size.hot(), size) }, 0.8, size).await
+    beside_bare(&Backlog { endpoints: 1, threads: 1, flags, ..even(&size.hot(), size) }, HOT_RATIO_MIN, size).await
 }
 
 /// A backlog for as many endpoints as there are workspaces.
@@ -48,6 +55,16 @@ async fn beside_bare(backlog: &Backlog<'_>, ratio_min: f64, size: &Size) -> Repo
     let report = Report::beside(&ours, &bare);
     let target = Target::at_least("ratio", report.ratio_median(), ratio_min);
     Report { targets: vec![target], ..report }
+}
+
+/// The service and Redis also take less than they do for the bare loop.
+fn with_less_cpu(mut report: Report) -> Report {
+    let times = |ours: Option<f64>, bare: Option<f64>| ours.unwrap_or_default() / bare.unwrap_or_default();
+    let service = times(report.service_us, report.bare_us);
+    let redis = times(report.redis_us, report.bare_redis_us);
+    report.targets.push(Target::at_most("CPU of the service / bare loop's", service, SERVICE_CPU_MAX));
+    report.targets.push(Target::at_most("CPU of Redis / bare loop's", redis, REDIS_CPU_MAX));
+    report
 }
 
 /// The bare loop's measurements and the service's, taken in turns.
@@ -88,6 +105,7 @@ pub(crate) async fn drain(size: &Size) -> Report {
     let curve = ours.last().map(|run| curve(&run.memory_mib)).unwrap_or_default();
     report.more.insert("memory_mib_over_time".to_owned(), json!(curve));
     report.targets = vec![
+        Target::at_least("ratio", report.ratio_median(), OTHER_RATIO_MIN),
         Target::at_most("memory, late / early", growth, FLAT_MAX),
         Target::at_least("rate / spread's", rate, SAME_RATE_MIN),
     ];
@@ -122,6 +140,7 @@ pub(crate) async fn failing(size: &Size) -> Report {
     report.more.insert("with_exactly_11_attempts".to_owned(), json!(eleven));
     report.more.insert("disabled_by_errors".to_owned(), json!(off));
     report.targets = vec![
+        Target::at_least("ratio", report.ratio_median(), OTHER_RATIO_MIN),
         Target::exactly("with 11 attempts", eleven, endpoints),
         Target::exactly("switched off", off, endpoints),
         Target::exactly("delivered to the rest", delivered, undisturbed),

@@ -25,7 +25,7 @@ use super::store::{SHARDS, workspace};
 
 /// Messages on their way to the file at a time: they share transactions.
 const FEED_AT_ONCE: usize = 2_048;
-const RATIO_MIN: f64 = 0.5;
+const RATIO_MIN: f64 = 0.95;
 /// How often the disk is asked to write, to find out how long it takes.
 const SYNCS: usize = 50;
 

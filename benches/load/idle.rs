@@ -21,7 +21,7 @@ use super::store::{self, Load, owed, shard, stream, workspace};
 const KNOWN: usize = 10;
 /// Workspaces a pipeline.
 const PIPELINE: usize = 500;
-const ACTIVE_MAX_BYTES: f64 = 2_048.0;
+const ACTIVE_MAX_BYTES: f64 = 1_536.0;
 /// Less than one start differs from another: all passive workspaces together.
 const PASSIVE_MAX_MIB: f64 = 2.0;
 const MIB: f64 = 1_048_576.0;
