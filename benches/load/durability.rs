@@ -6,59 +6,29 @@ use std::time::{Duration, Instant};
 use support::process::PATIENCE;
 use support::redis_server::RedisServer;
 
-use super::backlog::even;
-use super::progress;
-use super::report::{Report, over};
-use super::run::{Backlog, Bench, Run};
+use super::report::Report;
+use super::run::Bench;
 use super::scenario::Size;
 use super::store;
-
-/// A level, and the Redis that it is measured on.
-struct Level {
-    name: &'static str,
-    flags: &'static [&'static str],
-    bench: Bench,
-    runs: Vec<Run>,
-}
-
-impl Level {
-    fn new(name: &'static str, flags: &'static [&'static str], redis: RedisServer) -> Self {
-        Self { name, flags, bench: Bench::on(redis), runs: Vec::new() }
-    }
-}
+use super::variants::{self, Variant};
 
 pub(crate) async fn measure(size: &Size) -> Report {
-    let load = size.spread();
     let replicated = store::start();
     let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &replicated.port().to_string()]);
-    let mut levels = [
-        Level::new("memory", &[], store::start()),
-        Level::new("local", &["--durability", "local"], for_local()),
-        Level::new("replicated", &["--durability", "replicated"], replicated),
+    let levels = [
+        Variant::new("memory", &[], Bench::on(store::start())),
+        Variant::new("local", &["--durability", "local"], Bench::on(for_local())),
+        Variant::new(REPLICATED, &["--durability", "replicated"], Bench::on(replicated)),
     ];
-    for turn in 1..=size.pairs {
-        for level in &mut levels {
-            progress::step(&format!("turn {turn} of {}, {}", size.pairs, level.name));
-            if level.name == "replicated" {
-                until_follows(&level.bench.redis, &replica);
-            }
-            let backlog = Backlog { flags: level.flags, ..even(&load, size) };
-            level.runs.push(level.bench.service(&backlog).await);
+    let follow = |level: &Variant| {
+        if level.name == REPLICATED {
+            until_follows(&level.bench.redis, &replica);
         }
-    }
-    let [memory, local, replicated] = &levels;
-    let mut report = Report::of(&memory.runs);
-    for level in [local, replicated] {
-        let pairs = level.runs.iter().zip(&memory.runs);
-        let ratios: Vec<f64> = pairs.map(|(one, memory)| one.per_s / memory.per_s).collect();
-        report.measured(&format!("{}_ratio_to_memory", level.name), &ratios);
-        report.measured(&format!("{}_per_s", level.name), &over(&level.runs, |run| run.per_s));
-        report.measured(&format!("{}_service_us", level.name), &over(&level.runs, |run| run.deliverer_us));
-        report.measured(&format!("{}_redis_us", level.name), &over(&level.runs, |run| run.redis_us));
-        report.tally = [report.tally].into_iter().chain(level.runs.iter().map(|run| run.tally)).sum();
-    }
-    report
+    };
+    variants::measure(levels, size, follow).await
 }
+
+const REPLICATED: &str = "replicated";
 
 /// A Redis that can say when something is on disk.
 fn for_local() -> RedisServer {

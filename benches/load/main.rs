@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`durability`], [`cluster`], [`commits`], [`growth`], [`publish`], [`peers`]), and what is shown of
+//! [`common`], [`variants`], [`durability`], [`compression`], [`cluster`], [`commits`], [`growth`], [`publish`], [`peers`]), and what is shown of
 //! them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -38,7 +38,9 @@ mod idle;
 mod embedded;
 mod bytes;
 mod common;
+mod variants;
 mod durability;
+mod compression;
 mod cluster;
 mod commits;
 mod growth;
@@ -191,6 +193,7 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Bytes => bytes::measure(size).await,
         Scenario::Common => common::measure(size).await,
         Scenario::Durability => durability::measure(size).await,
+        Scenario::Compression => compression::measure(size).await,
         Scenario::Cluster => cluster::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
         Scenario::Growth => growth::measure(size).await,

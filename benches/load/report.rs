@@ -109,6 +109,11 @@ impl Report {
         median
     }
 
+    /// The median of what was measured under this name.
+    pub(crate) fn median_of(&self, name: &str) -> f64 {
+        self.more.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN)
+    }
+
     /// Whether every message is accounted for.
     pub(crate) fn accounted(&self) -> bool {
         self.tally.accounted()

@@ -81,6 +81,8 @@ pub(crate) enum Scenario {
     Common,
     /// The same as spread at each level of --durability
     Durability,
+    /// The same as spread with the log stored as JSON and as zstd
+    Compression,
     /// The same as spread on three primaries, and what each of them did, beside one Redis
     Cluster,
     /// What Redis takes for a commit, by script and as a transaction, and nothing else
