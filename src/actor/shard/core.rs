@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`feeding`] (from a read to a workspace, parking and catch-ups), [`bookmark`] (what of that outlives the
 //! process), [`decisions`] (what workspaces
-//! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`damage`] (forgetting and repairing a workspace
+//! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`idle`] (hibernation), [`damage`] (forgetting and repairing a workspace
 //! whose journal contradicts itself), [`lifecycle`] (acquire, commit answers, reload, drain).
 
 #[cfg(test)]
@@ -13,6 +13,7 @@ mod damage;
 mod feeding;
 mod decisions;
 mod crashes;
+mod idle;
 mod lifecycle;
 
 use std::collections::VecDeque;
@@ -25,17 +26,18 @@ use tokio::time::Instant;
 
 use crate::actor::admission::{Admission, InFlight};
 use crate::actor::book::Book;
-use crate::actor::book::account::{Account, Phase};
+use crate::actor::book::account::Phase;
 use crate::actor::book::entries::HeldEntries;
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Effect, Item, Seed, Slot, Start, ToWorkspace};
 use crate::actor::rejections::Rejections;
 use crate::actor::shard::committer::Committer;
+use crate::actor::shard::core::idle::IdleWorkspaces;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::{Behind, Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::waiting_board::WaitingWorkspaces;
-use crate::config::{ACTIVE_MAX, HIBERNATE_AFTER, IDLE_AFTER, WAITING_MIN};
+use crate::config::WAITING_MIN;
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
@@ -135,8 +137,7 @@ pub(in crate::actor) struct ShardCore {
     unable_why: Arc<str>,
     /// A number for every incarnation.
     incarnations: u64,
-    /// When idle workspaces are looked for next.
-    tidy_at: Instant,
+    idle: IdleWorkspaces,
     actions: VecDeque<ShardAction>,
     /// The memory of the effects that were taken last.
     spare: Vec<Effect>,
@@ -146,8 +147,6 @@ pub(in crate::actor) struct ShardCore {
 const STARVED_EVERY: Duration = Duration::from_millis(10);
 /// Starved workspaces woken at a time; the others' turn comes next.
 const STARVED_AT_ONCE: usize = 256;
-/// How often idle workspaces are looked for: one is hibernated at most twice as late as it may be.
-const TIDY_EVERY: Duration = HIBERNATE_AFTER;
 
 impl ShardCore {
     pub(in crate::actor) fn new(
@@ -179,7 +178,7 @@ impl ShardCore {
             unable: HashSet::default(),
             unable_why: Arc::default(),
             incarnations: 0,
-            tidy_at: now + TIDY_EVERY,
+            idle: IdleWorkspaces::new(now),
             actions: VecDeque::new(),
             spare: Vec::new(),
         };
@@ -213,7 +212,7 @@ impl ShardCore {
         let crashed = self.crashed.iter().filter_map(|slot| self.book.get(*slot)?.not_before).min();
         // A drain begins no mail and no read, so none of them is waited for.
         let new = if self.is_running() { [self.mails.wake_at(), self.intake.wake_at()] } else { [None, None] };
-        let due = [self.committer.wake_at(), new[0], new[1], starved, crashed];
+        let due = [self.committer.wake_at(), new[0], new[1], starved, crashed, self.idle.wake_at(now)];
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }
 
@@ -253,10 +252,7 @@ impl ShardCore {
 
     /// Does what is due by now.
     pub(in crate::actor) fn tick(&mut self, now: Instant) {
-        if now >= self.tidy_at {
-            self.tidy_at = now + TIDY_EVERY;
-            self.tidy(now);
-        }
+        self.tell_idle(now);
         let ready =
             |slot: &&Slot| self.book.get(**slot).and_then(|account| account.not_before).is_none_or(|at| now >= at);
         let ready: Vec<Slot> = self.crashed.iter().filter(ready).copied().collect();
@@ -405,30 +401,6 @@ impl ShardCore {
             let Some(account) = self.book.get_mut(slot) else { continue };
             if std::mem::take(&mut account.starved) && account.phase == Phase::Active {
                 self.wake(slot, now);
-            }
-        }
-    }
-
-    /// Hibernates workspaces that had no work for a while, and later retires them; above [`ACTIVE_MAX`] the longest
-    /// idle retire at once.
-    fn tidy(&mut self, now: Instant) {
-        let idle = |account: &Account| {
-            let held = account.has_anything() || account.commands > 0;
-            account.phase == Phase::Active && !held && !self.mails.has_begun(&account.id)
-        };
-        let idle = self.book.iter().filter(|(_, account)| idle(account));
-        let mut idle: Vec<(Instant, Slot)> = idle.map(|(slot, account)| (account.used_at, slot)).collect();
-        idle.sort_unstable();
-        let excess = self.book.accounts().saturating_sub(ACTIVE_MAX);
-        for (n, (used_at, slot)) in idle.into_iter().enumerate() {
-            let Some(account) = self.book.get_mut(slot) else { continue };
-            if n < excess || now >= used_at + IDLE_AFTER {
-                account.phase = Phase::Retiring;
-                self.actions.push_back(ShardAction::Tell(slot, ToWorkspace::Retire));
-            } else if now < used_at + HIBERNATE_AFTER {
-                break;
-            } else if !std::mem::replace(&mut account.hibernated, true) {
-                self.actions.push_back(ShardAction::Tell(slot, ToWorkspace::Hibernate));
             }
         }
     }

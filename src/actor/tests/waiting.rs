@@ -15,12 +15,12 @@ use crate::actor::shard::core::{ShardAction, ShardCore};
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::app::now;
-use crate::config::{LINGER, READ_BLOCK, READ_COUNT_MAX};
+use crate::config::{HIBERNATE_AFTER, LINGER, READ_BLOCK, READ_COUNT_MAX};
 use crate::deliver::Target;
 use crate::journal::port::{
     Holder, LoadError, Loaded, OwedMail, Poll, Polled, RawEntry, ShardConnectionError, ShardRequest, Step,
 };
-use crate::message::EntryId;
+use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::State;
 use crate::workspace::command::{Action as Imperative, Command, Save};
 use crate::workspace::decide::MailResult;
@@ -84,6 +84,40 @@ async fn what_this_machine_cannot_attempt_waits_for_as_long_as_that_lasts_and_co
     }
     assert_eq!(core.state.errors, 0);
     assert!((3_600..3_700).contains(&tries), "about once a second: {tries}");
+}
+
+/// Each that is told takes a turn of its actor, and the messages of others wait for all of them.
+#[tokio::test(start_paused = true)]
+async fn of_many_workspaces_that_fall_idle_together_a_few_are_hibernated_at_a_time() {
+    let mut shard = shard_core(admission());
+    actions(&mut shard);
+    let workspaces: Vec<WorkspaceId> = (0..200).map(|n| id(&format!("w{n}"))).collect();
+    acquire(
+        &mut shard,
+        workspaces.iter().map(|workspace| OwedMail { workspace: workspace.clone(), ..owed() }).collect(),
+    );
+    for workspace in &workspaces {
+        shard.loaded(workspace, Ok(loaded()), Instant::now());
+        shard.decided(workspace, Instant::now(), |entries| entries.effect(Effect::Mail(MAIL, MailNext::Over)));
+    }
+    actions(&mut shard);
+    tokio::time::advance(2 * HIBERNATE_AFTER).await;
+    let mut told = Vec::new();
+    while told.len() < workspaces.len() {
+        shard.tick(Instant::now());
+        let before = told.len();
+        told.extend(actions(&mut shard).into_iter().filter_map(|action| match action {
+            ShardAction::Tell(slot, ToWorkspace::Hibernate) => Some(slot),
+            _ => None,
+        }));
+        assert!((1..=64).contains(&(told.len() - before)), "{} after {before}", told.len());
+        let next = shard.wake_at(Instant::now()) - Instant::now();
+        assert!(told.len() == workspaces.len() || next <= Duration::from_millis(10), "{next:?}");
+        tokio::time::advance(next).await;
+    }
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), workspaces.len(), "each is told once");
 }
 
 fn admission() -> Rc<Admission> {
