@@ -24,8 +24,8 @@ use crate::config::{FACADE_DRAIN_MAX, REQUEST_BUFFER_MAX, REQUEST_READ_TIMEOUT, 
 /// How long nothing is accepted after an error that is not the caller's, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long a connection that was just opened may take for its first request although the service ends: a load balancer
-/// opened it because the service answered, and its request is on the way.
-const FIRST_REQUEST_WAIT: Duration = Duration::from_millis(250);
+/// opened it because the service answered, and its request is on the way, from a machine that may be busy.
+const FIRST_REQUEST_WAIT: Duration = Duration::from_secs(1);
 /// How many connections that wait to be accepted are taken at the end: as many as the operating system queues.
 const BACKLOG_MAX: usize = 1024;
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use support::endpoint::Receiver;
 use support::redis_server::RedisServer;
-use support::service::{Api, PATIENCE, Service, message};
+use support::service::{Api, PATIENCE, Reply, Service, message};
 
 /// Shards of every service here: few, so that they start quickly, and enough to have neighbours.
 pub(crate) const SHARDS: u16 = 4;
@@ -125,6 +125,21 @@ impl Bench {
             None => owed_in_file(&self.service.data_dir().join("outbound.redb")).await,
         };
         messages.iter().map(|message| message_id(message)).collect()
+    }
+}
+
+/// Does `first` and at once `second`; answers with what came of `second`. On a machine that was slow for a moment both are
+/// done again, until `second` was refused or came within a second of `first`.
+pub(crate) async fn within_a_second(first: impl AsyncFn(), second: impl AsyncFn() -> Reply) -> Reply {
+    let began = Instant::now();
+    loop {
+        let asked = Instant::now();
+        first().await;
+        let reply = second().await;
+        if !reply.status.is_success() || asked.elapsed() < Duration::from_secs(1) {
+            return reply;
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing is done within a second here");
     }
 }
 

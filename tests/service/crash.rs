@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind, Parcel, Published, parcel};
 use support::endpoint::{Arrival, first_appearances, is_bad};
+use support::process::until;
 
 /// Workspaces that work; half of them are published to the common input where there is one.
 const HEALTHY: [&str; 4] = ["north", "east", "south", "west"];
@@ -51,12 +52,17 @@ async fn three_kills_lose_nothing(kind: Kind) {
             published.acknowledged.iter().all(|id| id.starts_with(DEAD) || came.contains(id.as_str()))
         })
         .await;
+    // Whatever came may still have to become durable, and what was published without an answer may still come.
+    let is_owed_nothing = async || {
+        let nodes = bench.api().get("/v1/nodes").await.ok();
+        nodes["shards"].as_array().unwrap().iter().all(|shard| shard["owed"] == 0)
+    };
+    until("nothing is owed", is_owed_nothing).await;
     let arrivals = bench.receiver.arrivals();
     nothing_is_forged(&arrivals, &possible);
     only_what_was_owed_is_repeated(&arrivals, &owed_at);
     chats_are_in_order(&arrivals);
 
-    // Whatever came may still have to become durable.
     for workspace in HEALTHY {
         let n = distinct(&arrivals, workspace).len();
         bench.api().until(workspace, "all is logged", |webhook| newest_seq(webhook) == 1 + n).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Kind, shard};
+use crate::bench::{Bench, Kind, shard, within_a_second};
 use support::service::message;
 
 #[tokio::test]
@@ -19,7 +19,8 @@ async fn the_facade_works_end_to_end_on_redis() {
 }
 
 async fn the_facade_works(kind: Kind) {
-    let bench = Bench::start(kind, &[]).await;
+    // No attempt ends by a timeout while answers are held back.
+    let bench = Bench::start(kind, &["--timeout", "60s"]).await;
     probes_need_no_token_and_all_else_does(&bench).await;
     nothing_is_saved_that_is_not_valid(&bench).await;
     a_test_without_url_or_message_says_so(&bench).await;
@@ -131,8 +132,12 @@ async fn a_test_works_while_the_webhook_is_off(bench: &Bench) {
 
 async fn one_test_at_a_time_and_one_a_second(bench: &Bench) {
     let on = json!({"url": bench.receiver.url("acme"), "enabled": true});
-    // Asked at once after the last one.
-    assert_eq!(bench.api().test("acme", Some(&on)).await.problem(), (429, "test-too-soon"));
+    let off = async || {
+        bench.save("acme", json!({"enabled": false})).await;
+        bench.api().test_soon("acme", None).await.ok();
+    };
+    let at_once = async || bench.api().test("acme", Some(&on)).await;
+    assert_eq!(within_a_second(off, at_once).await.problem(), (429, "test-too-soon"));
     assert_eq!(bench.api().webhook("acme").await["status"], "disabled", "a refused call saves nothing");
 
     bench.receiver.hold();

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind};
-use support::process::outbound;
+use support::process::{outbound, until};
 
 /// 32 times `1`, and 32 times `2`.
 const K1: &str = "k1:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=";
@@ -110,7 +110,8 @@ async fn without_its_key_a_workspace_is_unavailable_and_nothing_is_lost() {
             assert_eq!(bench.api().save("acme", &save).await.problem(), (503, "workspace-unavailable"));
             bench.save("other", json!({})).await;
         }
-        assert!(bench.service.log().contains("sealed with the key `k1`, which this node does not have"));
+        let told = "sealed with the key `k1`, which this node does not have";
+        until("it is logged", async || bench.service.log().contains(told)).await;
     }
     restart(&mut bench, Some(&format!("{K2} {K1}"))).await;
     assert_eq!(secret(&bench).await, known);
@@ -132,7 +133,7 @@ async fn nothing_is_written_in_plain_text(bench: &Bench) {
     assert!(!found(bench, plain));
     let revoked = bench.api().call(Method::DELETE, "/v1/workspaces/new/tokens", None).await.unwrap();
     assert_eq!(revoked.status, 204);
-    assert!(bench.service.log().contains("no webhook can be saved here"));
+    until("it is logged", async || bench.service.log().contains("no webhook can be saved here")).await;
 }
 
 #[tokio::test]

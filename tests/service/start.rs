@@ -66,7 +66,7 @@ async fn a_redis_that_nobody_answers_at_is_waited_for_ten_seconds_and_told() {
     let address = nobody.local_addr().unwrap();
     let ended = Service::new(&format!("redis://{address}"), &[]).refused();
     refused(&ended, 1, "within 10s: check that it runs there, and the URL of --journal");
-    assert!(ended.took >= Duration::from_secs(10) && ended.took < Duration::from_secs(20), "{:?}", ended.took);
+    assert!(ended.took >= Duration::from_secs(10) && ended.took < Duration::from_secs(45), "{:?}", ended.took);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn a_redis_that_goes_and_comes_back_is_one_line_each() {
 async fn a_full_redis_is_told_for_what_it_is_and_what_is_stored_is_delivered() {
     let redis = RedisServer::start();
     let receiver = Receiver::start();
-    let service = Service::start(&redis.url(), &["--shards", "4"]).await;
+    let service = Service::start(&redis.url(), &["--shards", "4", "--timeout", "60s"]).await;
     let api = service.api();
     api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
     receiver.hold();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind, Parcel, parcel, shard};
 use support::endpoint::first_appearances;
+use support::process::until;
 use support::smtp::{Fault, SmtpServer};
 
 #[tokio::test]
@@ -75,7 +76,10 @@ async fn everything(bench: &Bench) -> Vec<Value> {
     let mut shown = Vec::new();
     for workspace in ["acme", "globex", "initech"] {
         for resource in ["webhook", "webhook/secret", "attempts", "attempts/log"] {
-            shown.push(bench.api().read(workspace, resource).await.ok());
+            let mut read = bench.api().read(workspace, resource).await.ok();
+            // What waits is told by and by, and not stored.
+            read.as_object_mut().and_then(|members| members.remove("waiting"));
+            shown.push(read);
         }
     }
     assert_eq!(shown[0]["consecutive_errors"], 2);
@@ -153,7 +157,7 @@ async fn a_backlog_from_before_the_start_is_delivered_in_order() {
     for ((workspace, chat), ids) in first_appearances(&arrivals) {
         assert!(ids.is_sorted(), "{workspace} {chat}: {ids:?}");
     }
-    assert_eq!(bench.redis().call::<usize>(&["XLEN", "outbound:messages"]), 0);
+    until("the source is empty", async || bench.redis().call::<usize>(&["XLEN", "outbound:messages"]) == 0).await;
     let sources = format!("outbound:{{{}}}:sources", shard("west"));
     let handed_over: String = bench.redis().call(&["HGET", &sources, "outbound:messages"]);
     assert!(handed_over.contains('-'), "{handed_over}");

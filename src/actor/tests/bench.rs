@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::endpoint::{Arrival, Manner, Receiver};
+use support::process::PATIENCE;
 
 use crate::actor::admission::{Admission, NodeCap};
 use crate::actor::book::entries::HeldEntries;
@@ -27,9 +28,6 @@ pub(in crate::actor) fn inspect(item: Option<&Item>) {
     assert!(!item.is_some_and(poison), "this message is poison");
 }
 
-/// How long a condition is waited for before a test fails.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 pub(super) struct Bench {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) handle: Option<Handle>,
@@ -49,7 +47,8 @@ impl Bench {
             prefix: "outbound".into(),
             mailer: None,
             deliver: deliver::CourierOptions {
-                timeout: Duration::from_secs(2),
+                // No attempt ends by it on a machine that is slow for a while.
+                timeout: Duration::from_secs(30),
                 reach: EgressRules { allow: vec!["127.0.0.0/8".parse().unwrap()], ..EgressRules::default() },
                 clock: now,
                 egress: deliver::Egress::default(),
@@ -59,7 +58,7 @@ impl Bench {
             node: NodeRecord { id: "node".to_owned(), process: "first".to_owned(), ..NodeRecord::default() },
             sources: Vec::new(),
             source_form: SourceForm::default(),
-            lease: Duration::from_secs(10),
+            lease: Duration::from_secs(60),
             keyring: Arc::default(),
             arbiters: 2,
             clock: now,
@@ -86,7 +85,7 @@ impl Bench {
 
     pub(super) async fn submit(&self, workspace: &str, action: Action) -> Answer {
         let at = now();
-        let wait = Duration::from_secs(15);
+        let wait = PATIENCE;
         let command = Command { at, expires_at: at.plus(wait), by: "tester".to_owned(), if_match: None, action };
         self.journal.submit(&id(workspace), &command, wait).await.unwrap()
     }
@@ -115,16 +114,18 @@ impl Bench {
         self.journal.read(&id(workspace)).await.unwrap()
     }
 
-    /// Waits until the workspace reads as `wanted`.
+    /// Waits until the workspace reads as `wanted`, for as long as its state changes.
     pub(super) async fn until(&self, workspace: &str, what: &str, wanted: impl Fn(&Reading) -> bool) -> Reading {
-        let give_up = tokio::time::Instant::now() + PATIENCE;
+        let (mut before, mut changed) = (None, tokio::time::Instant::now());
         loop {
             let reading = self.read(workspace).await;
             if wanted(&reading) {
                 return reading;
             }
-            let waited = tokio::time::Instant::now() < give_up;
-            assert!(waited, "{workspace}: waited in vain until {what}: {:#?}", reading.state);
+            assert!(changed.elapsed() < PATIENCE, "{workspace}: waited in vain until {what}: {:#?}", reading.state);
+            if before.as_ref() != Some(&reading.state) {
+                (before, changed) = (Some(reading.state), tokio::time::Instant::now());
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

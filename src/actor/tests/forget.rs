@@ -1,7 +1,5 @@
 //! A workspace is forgotten while something of it is under way.
 
-use std::time::Duration;
-
 use tokio::sync::mpsc;
 
 use super::bench::{Bench, status};
@@ -11,9 +9,6 @@ use crate::workspace::State;
 use crate::workspace::command::{Action, Answer, Change, NoAttempt, Save};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::MailState;
-use support::endpoint::Manner;
-
-const SLOW: Duration = Duration::from_millis(400);
 
 #[track_caller]
 fn assert_forgotten(reading: &Reading) {
@@ -30,8 +25,8 @@ async fn forget(bench: &Bench, workspace: &str) {
 
 #[tokio::test]
 async fn an_attempt_under_way_is_settled_without_a_trace_and_what_waits_is_skipped() {
-    let bench = Bench::with(|options| options.policy.in_flight_max = 1).await;
-    bench.treat("acme", Manner { delay: SLOW, ..Manner::default() });
+    let mut bench = Bench::with(|options| options.policy.in_flight_max = 1).await;
+    bench.receiver.hold();
     bench.save("acme").await;
     for n in 0..4 {
         bench.publish("acme", &format!("+{n}"), &format!("m{n}")).await;
@@ -39,8 +34,9 @@ async fn an_attempt_under_way_is_settled_without_a_trace_and_what_waits_is_skipp
     bench.until_received("acme", 1).await;
     forget(&bench, "acme").await;
     bench.until("acme", "what waited is skipped", |r| r.state.skipped.count == 3).await;
-    let mut bench = bench;
     // A drain waits for the attempt, and what is not settled then would be taken up again.
+    let drain = bench.handle.take().unwrap().drain();
+    tokio::join!(drain, async { bench.receiver.release() });
     bench.restart().await;
     bench.save("acme").await;
     bench.publish("acme", "+0", "after").await;
@@ -55,7 +51,7 @@ async fn a_test_under_way_is_answered_at_once_and_the_next_may_begin() {
     bench.save("acme").await;
     bench.publish("acme", "+2", "m1").await;
     bench.until("acme", "its message is logged", |r| r.attempts.len() == 1).await;
-    bench.treat("acme", Manner { delay: SLOW, ..Manner::default() });
+    bench.receiver.hold();
     let test = bench.submit("acme", Action::Test { save: None });
     let forgotten = async {
         bench.until_received("acme", 2).await;
@@ -68,7 +64,12 @@ async fn a_test_under_way_is_answered_at_once_and_the_next_may_begin() {
     bench.publish("acme", "+2", "m2").await;
     bench.until("acme", "the message is skipped", |r| r.state.skipped.count == 1).await;
     let save = Save { url: Some(bench.url("acme")), ..Save::default() };
-    let answer = bench.submit("acme", Action::Test { save: Some(save) }).await;
+    let test = bench.submit("acme", Action::Test { save: Some(save) });
+    let answered = async {
+        bench.until_received("acme", 3).await;
+        bench.receiver.release();
+    };
+    let (answer, ()) = tokio::join!(test, answered);
     assert!(matches!(answer, Answer::Done { attempt: Some(_), .. }), "{answer:?}");
     assert_eq!(bench.read("acme").await.attempts.len(), 1, "only the test of the new incarnation is logged");
 }

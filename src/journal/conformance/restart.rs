@@ -1,8 +1,6 @@
 //! What was answered outlives the process.
 
-use std::time::Duration;
-
-use super::commands::{save, waiting};
+use super::commands::{save, store, waiting};
 use super::story::{Story, message, reject};
 use super::{SHARDS, Subject, batch, hold, length, messages, neighbours, soon};
 use crate::journal::port::{Batch, Bookmark, Step};
@@ -15,8 +13,8 @@ pub(crate) async fn what_was_answered_is_there_after_a_restart(subject: &mut imp
     let settled = journal.publish(&workspace, &message("m-1")).await.unwrap();
     let bad = journal.publish(&workspace, &message("m-2")).await.unwrap();
     let owed = journal.publish(&workspace, &message("m-3")).await.unwrap();
-    journal.submit(&workspace, &save(), Duration::ZERO).await.unwrap_err();
-    let held = hold(&journal, &workspace).await;
+    let mut held = hold(&journal, &workspace).await;
+    store(&*journal, &workspace, &save(), &mut held).await;
     let steps = [story.save(), story.disable(), story.save(), story.deliver(settled, &message("m-1")), reject(bad)];
     let mail = steps[1].mails_owed.clone();
     soon(held.connection.commit(batch(steps))).await.unwrap();

@@ -39,6 +39,10 @@ async fn after_a_restart_nothing_new_waits_until_a_backlog_is_read_once_more() {
     chaos.publish(&parcels(std::slice::from_ref(quick), "before", 1, 1));
     let before = format!("{quick}-before00000");
     chaos.receiver.until("it is passed", |arrivals| arrivals.iter().any(|one| one.message_id == before)).await;
+    chaos
+        .receiver
+        .until("the slow one has begun", |arrivals| arrivals.iter().any(|one| one.message_id == "slow"))
+        .await;
     let shard = stream_of(slow).replace(":messages", "");
     let marked = || chaos.redis.call::<Option<String>>(&["GET", &format!("{shard}:bookmark")]);
     until("it is told how far the shard is read", async || marked().is_some()).await;

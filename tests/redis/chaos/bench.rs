@@ -115,18 +115,35 @@ impl Chaos {
         Load { thread, sent }
     }
 
-    /// Entries that are owed, over all streams.
+    /// Entries that are owed, over all streams. The common input comes first: what leaves it meanwhile is in a shard.
     pub(crate) fn owed(&self) -> usize {
         streams().iter().map(|stream| self.redis.call::<usize>(&["XLEN", stream])).sum()
     }
 
-    /// Waits until nothing is owed.
+    /// Waits until nothing is owed, for as long as less is.
     pub(crate) async fn until_settled(&self) {
-        let began = Instant::now();
-        while self.owed() > 0 {
-            assert!(began.elapsed() < PATIENCE, "{} entries are still owed", self.owed());
+        let (mut least, mut since) = (usize::MAX, Instant::now());
+        loop {
+            let owed = self.owed();
+            if owed == 0 {
+                return;
+            }
+            if owed < least {
+                (least, since) = (owed, Instant::now());
+            }
+            assert!(since.elapsed() < PATIENCE, "{owed} entries are still owed");
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The messages that are owed in the shards' streams.
+    pub(crate) fn owed_messages(&self) -> BTreeSet<String> {
+        let of_stream = |stream: &String| -> Vec<(String, BTreeMap<String, String>)> {
+            self.redis.call(&["XRANGE", stream, "-", "+"])
+        };
+        let entries = streams().iter().flat_map(of_stream).collect::<Vec<_>>();
+        let message = |fields: &BTreeMap<String, String>| serde_json::from_str::<Value>(&fields["message"]).unwrap();
+        entries.iter().map(|(_, fields)| message(fields)["message_id"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Waits until `/readyz` answers so.
@@ -250,10 +267,10 @@ fn flags_with_shards<'a>(flags: &[&'a str]) -> Vec<&'a str> {
     [&["--shards", "2"], flags].concat()
 }
 
-/// Every stream of messages.
+/// Every stream of messages, the common input first.
 fn streams() -> Vec<String> {
     let shards = (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages"));
-    shards.chain(["outbound:messages".to_owned()]).collect()
+    ["outbound:messages".to_owned()].into_iter().chain(shards).collect()
 }
 
 pub(crate) fn shard(workspace: &str) -> u16 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::chaos::bench::{Chaos, neighbours, parcels};
+use support::process::until;
 
 #[tokio::test]
 async fn a_workspace_whose_snapshot_is_gone_is_parked_until_it_is_back_and_its_neighbours_go_on() {
@@ -30,7 +31,7 @@ async fn a_workspace_whose_snapshot_is_gone_is_parked_until_it_is_back_and_its_n
     for workspace in whole {
         chaos.api().save(workspace, &json!({"url": chaos.receiver.url(workspace)})).await.ok();
     }
-    assert_eq!(chaos.owed(), 10, "its messages wait");
+    until("only its messages wait", async || chaos.owed() == 10).await;
     assert_eq!(chaos.receiver.ids(broken).len(), 10);
 
     chaos.redis.call::<()>(&["RENAME", &lost, &key]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::chaos::bench::{check_arrivals, parcels, workspaces};
+use crate::chaos::bench::{Parcel, check_arrivals, parcels, workspaces};
 use crate::journal::cluster::{cluster_of, is_on_second};
 use support::endpoint::Receiver;
 use support::process::until;
@@ -25,19 +25,25 @@ async fn every_message_arrives_when_the_shards_server_dies_and_loses_what_was_no
     let parcels = parcels(&workspaces, "m", 40, 3);
     let expected: BTreeSet<String> = parcels.iter().map(|parcel| parcel.id.clone()).collect();
     let url = nodes[home].own_url();
-    let producer = std::thread::spawn(move || {
-        let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
-        for parcel in parcels {
-            let fields = [("workspace", &parcel.workspace), ("message", &parcel.message)];
-            redis::cmd("XADD").arg("outbound:messages").arg("*").arg(&fields).query::<String>(&mut connection).unwrap();
-            std::thread::sleep(Duration::from_millis(4)); // The pace of the load, nothing that is waited for.
-        }
-    });
-    receiver.until("some came", |arrivals| arrivals.len() > 60).await;
+    let produce = |parcels: Vec<Parcel>| {
+        let url = url.clone();
+        std::thread::spawn(move || {
+            let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
+            for parcel in parcels {
+                let fields = [("workspace", &parcel.workspace), ("message", &parcel.message)];
+                let mut add = redis::cmd("XADD");
+                add.arg("outbound:messages").arg("*").arg(&fields).query::<String>(&mut connection).unwrap();
+                std::thread::sleep(Duration::from_millis(4)); // The pace of the load, nothing that is waited for.
+            }
+        })
+    };
+    let (first, second) = parcels.split_at(parcels.len() / 3);
+    produce(first.to_vec()).join().unwrap();
+    receiver.until("some came", |arrivals| arrivals.len() >= first.len()).await;
     let () = nodes[1 - home].call(&["CONFIG", "SET", "appendfsync", "no"]);
     let written = nodes[1 - home].copy_data();
-    let before = receiver.count();
-    receiver.until("more came", |arrivals| arrivals.len() > before + 20).await;
+    let producer = produce(second.to_vec());
+    receiver.until("more came", |arrivals| arrivals.len() > first.len() + 20).await;
     nodes[1 - home].roll_back(&written);
     producer.join().unwrap();
 

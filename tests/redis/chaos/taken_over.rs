@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use outbound::app::now;
 use outbound::journal::Journal;
-use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, ShardConnectionError, Step};
+use outbound::journal::port::{AcquireError, Acquired, Batch, Holder, Poll, RawEntry, ShardConnectionError, Step};
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::EntryId;
 use serde_json::Value;
 
 use crate::chaos::bench::{Chaos, SHARDS, check_arrivals, parcels, repeated, stream_of, workspaces};
 use support::endpoint::Arrival;
+use support::process::until;
 use support::service::{PATIENCE, Service};
 
 #[tokio::test]
@@ -27,11 +28,12 @@ async fn a_service_whose_shards_were_taken_waits_for_the_lease_to_end_and_takes_
     // Another process on a copy of the data directory: its node id opens the live lease to it.
     let other = other_process(&chaos).await;
     let node = fs::read_to_string(chaos.service.data_dir().join("node-id")).unwrap().trim().to_owned();
-    let holder = Holder { node, lease: Duration::from_secs(4) };
+    let holder = Holder { node, lease: Duration::from_secs(8) };
     let mut connections = Vec::new();
     for shard in 0..SHARDS {
         connections.push(other.acquire(shard, &holder).await.unwrap().connection);
     }
+    let owed = chaos.owed_messages();
     chaos.until_readyz(503, "the loss is told", |body| body.to_string().contains("is held by node")).await;
     chaos.until_logged("two processes share a data directory", 0).await;
     chaos.until_readyz(200, "the shards are taken again", |_| true).await;
@@ -46,7 +48,7 @@ async fn a_service_whose_shards_were_taken_waits_for_the_lease_to_end_and_takes_
     assert_eq!(came(&arrivals), published);
     // What was in flight or not yet durable when the shards were lost.
     let again = repeated(&arrivals);
-    assert!(again.len() <= 8 * 3 * 2, "{} attempted again: {again:?}", again.len());
+    assert!(again.is_subset(&owed), "attempted again: {again:?}, owed were {owed:?}");
     for workspace in &workspaces {
         chaos.check_log(workspace, 60, 1).await;
     }
@@ -64,14 +66,17 @@ async fn a_service_that_wakes_up_after_its_lease_attempts_nothing_that_another_n
     chaos.service.pause();
 
     let other = other_process(&chaos).await;
-    let holder = Holder { node: "another".to_owned(), lease: Duration::from_secs(4) };
+    let holder = Holder { node: "another".to_owned(), lease: Duration::from_secs(60) };
     let mut acquired = until_acquired(&other, crate::chaos::bench::shard(&workspaces[0]), &holder).await;
     let poll = Poll { messages: Some((EntryId::ZERO, 64)), ..Poll::default() };
     let read = acquired.intake.poll(&poll).await.unwrap().messages;
-    // The first ones may have been in flight.
-    let taken = &read[4..];
     let id =
         |message: &[u8]| serde_json::from_slice::<Value>(message).unwrap()["message_id"].as_str().unwrap().to_owned();
+    // Those that came are not durable, and one more may have been on its way.
+    let came_before = came(&chaos.receiver.arrivals());
+    let did_not_come = |entry: &&RawEntry| !came_before.contains(&id(entry.field("message").unwrap()));
+    let taken: Vec<&RawEntry> = read.iter().filter(did_not_come).skip(1).collect();
+    assert!(taken.len() > 20, "{} are left to settle", taken.len());
     let settled: BTreeSet<String> = taken.iter().map(|entry| id(entry.field("message").unwrap())).collect();
     let entries: Vec<EntryId> = taken.iter().map(|entry| entry.id).collect();
     let step = Step { settled: entries, ..Step::default() };
@@ -101,15 +106,14 @@ async fn a_second_node_takes_over_what_the_first_held_when_that_is_killed() {
     let published = chaos.publish(&parcels(&workspaces, "m", 60, 3)).acknowledged;
     chaos.until_received(100).await;
     chaos.service.kill();
-    let killed = Instant::now();
+    let owed = chaos.owed_messages();
     chaos.until_settled().await;
-    assert!(killed.elapsed() < Duration::from_secs(25), "it took {:?}", killed.elapsed());
     let arrivals = chaos.receiver.arrivals();
     check_arrivals(&arrivals);
     assert_eq!(came(&arrivals), published);
     let again = repeated(&arrivals);
-    assert!(again.len() <= 8 * 3 * 2, "{} attempted again: {again:?}", again.len());
-    assert_eq!(second.api().get("/readyz").await.status.as_u16(), 200);
+    assert!(again.is_subset(&owed), "attempted again: {again:?}, owed were {owed:?}");
+    until("the second node is ready", async || second.api().get("/readyz").await.status == 200).await;
 }
 
 fn came(arrivals: &[Arrival]) -> BTreeSet<String> {

@@ -9,6 +9,9 @@ use outbound::message::{EntryId, WorkspaceId};
 use crate::journal::kit::{Workspace, batch, done, holder, message, options, save_command, until};
 use support::redis_server::RedisServer;
 
+/// Nothing is waited for so long.
+const WAIT: Duration = support::process::PATIENCE;
+
 /// Two primaries, each with half of the slots.
 async fn cluster() -> [RedisServer; 2] {
     cluster_of(&[]).await
@@ -16,7 +19,7 @@ async fn cluster() -> [RedisServer; 2] {
 
 /// The same with further configuration.
 pub(crate) async fn cluster_of(more: &[&str]) -> [RedisServer; 2] {
-    let config = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"], more].concat();
+    let config = [&["--cluster-enabled", "yes", "--cluster-node-timeout", "15000"], more].concat();
     let nodes = [RedisServer::start_with(&config), RedisServer::start_with(&config)];
     let () = nodes[0].call(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     let () = nodes[1].call(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
@@ -49,18 +52,18 @@ async fn shards_on_both_nodes_are_held_written_and_read() {
         acquired.connection.commit(batch(steps)).await.unwrap();
         assert_eq!(journal.read(&workspace.id).await.unwrap().state, workspace.state);
 
-        let command = save_command(Duration::from_secs(5));
+        let command = save_command(WAIT);
         let answer = async {
             let poll = outbound::journal::port::Poll {
                 commands: Some((Default::default(), 1)),
-                block: Duration::from_secs(5),
+                block: WAIT,
                 ..Default::default()
             };
             let id = acquired.intake.poll(&poll).await.unwrap().commands[0].id;
             let step = outbound::journal::port::Step { answers: vec![(id, done(3))], ..Default::default() };
             acquired.connection.commit(batch([step])).await.unwrap();
         };
-        let (submitted, ()) = tokio::join!(journal.submit(&workspace.id, &command, Duration::from_secs(5)), answer);
+        let (submitted, ()) = tokio::join!(journal.submit(&workspace.id, &command, WAIT), answer);
         assert_eq!(submitted.unwrap(), done(3));
     }
     let counts = nodes.each_ref().map(|node| node.call::<u64>(&["DBSIZE"]));

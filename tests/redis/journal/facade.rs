@@ -7,11 +7,11 @@ use outbound::journal::port::{Poll, Step, SubmitError};
 use outbound::message::EntryId;
 use outbound::workspace::command::{Action, Command};
 
-use crate::journal::kit::{Workspace, acquire, batch, done, journal, message, save_command, shared};
+use crate::journal::kit::{UNANSWERED, Workspace, acquire, batch, done, journal, message, save_command, shared};
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
-const WAIT: Duration = Duration::from_secs(10);
+const WAIT: Duration = support::process::PATIENCE;
 
 /// Answers every command with the number in its sender's name until `count` are answered.
 async fn answer_all(journal: &outbound::journal::redis::Redis, count: usize) {
@@ -105,10 +105,9 @@ async fn a_command_that_nobody_answers_ends_as_unknown_and_stays_stored() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
     let acme = "acme".parse().unwrap();
-    let short = Duration::from_millis(50);
-    let by_wait = journal.submit(&acme, &save_command(WAIT), short).await;
+    let by_wait = journal.submit(&acme, &save_command(WAIT), UNANSWERED).await;
     assert!(matches!(by_wait, Err(SubmitError::OutcomeUnknown)), "{by_wait:?}");
-    let by_command = journal.submit(&acme, &save_command(short), WAIT).await;
+    let by_command = journal.submit(&acme, &save_command(UNANSWERED), WAIT).await;
     assert!(matches!(by_command, Err(SubmitError::OutcomeUnknown)), "{by_command:?}");
     assert_eq!(server.call::<u64>(&["XLEN", "outbound:{0}:commands"]), 2);
 }
@@ -149,7 +148,7 @@ async fn on_a_full_redis_64_commands_wait_that_take_away_and_no_other() {
         (Action::EndToken { id: shown }, true),
     ];
     for (n, (action, takes_away)) in all.into_iter().enumerate() {
-        let submitted = journal.submit(&acme, &command(action.clone()), Duration::from_millis(100)).await;
+        let submitted = journal.submit(&acme, &command(action.clone()), UNANSWERED).await;
         match (takes_away, n) {
             (false, _) => assert!(matches!(submitted, Err(SubmitError::Full)), "{action:?}: {submitted:?}"),
             // Stored; nobody answers here.

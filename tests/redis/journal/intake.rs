@@ -8,6 +8,7 @@ use outbound::message::EntryId;
 use tokio::time::{Instant, timeout};
 
 use crate::journal::kit::{acquire, entry, journal, message, settle};
+use support::process::PATIENCE;
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
@@ -78,12 +79,12 @@ async fn a_poll_that_is_dropped_loses_nothing_and_holds_nobody_up() {
     let mut intake = acquire(&journal).await.intake;
     // One that succeeds first, so that there is a connection to keep.
     intake.poll(&both(10, 10, Duration::ZERO)).await.unwrap();
-    let long = both(10, 10, Duration::from_secs(60));
+    let long = both(10, 10, 10 * PATIENCE);
     assert!(timeout(Duration::from_millis(50), intake.poll(&long)).await.is_err());
-    let short = timeout(Duration::from_secs(5), intake.poll(&both(10, 10, Duration::ZERO))).await;
+    let short = timeout(PATIENCE, intake.poll(&both(10, 10, Duration::ZERO))).await;
     assert!(short.expect("no wait behind the dropped read").unwrap().messages.is_empty());
     let id = journal.publish(&"acme".parse().unwrap(), &message("hello")).await.unwrap();
-    let polled = timeout(Duration::from_secs(5), intake.poll(&long)).await.unwrap().unwrap();
+    let polled = timeout(PATIENCE, intake.poll(&long)).await.unwrap().unwrap();
     assert_eq!(polled.messages[0].id, id);
 }
 

@@ -19,6 +19,8 @@ use outbound::workspace::time::Time;
 use outbound::workspace::view::WebhookView;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
+/// How long the answer of a command is waited for that nobody gives: storing it counts as part of that.
+pub(crate) const UNANSWERED: Duration = Duration::from_secs(2);
 
 pub(crate) fn options(url: &str) -> RedisOptions {
     RedisOptions { shards: Some(1), ..RedisOptions::new(url, now) }
@@ -153,7 +155,7 @@ pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the condition within 20 s");
+    tokio::time::timeout(support::process::PATIENCE, wait).await.expect("the condition in time");
 }
 
 /// Shares a journal between tasks.

@@ -8,19 +8,24 @@ use outbound::journal::redis::Redis;
 use tokio::time::Instant;
 
 use crate::journal::kit::{Workspace, acquire, batch, holder, journal};
+use support::process::PATIENCE;
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
+
+/// A lease that lives for longer than a test.
+const LONG: Duration = Duration::from_secs(5 * 60);
 
 #[tokio::test]
 async fn a_live_lease_keeps_other_nodes_out_until_it_is_given_up() {
     let server = RedisServer::start();
     let journal_a = journal(&server.url()).await;
     let journal_b = journal(&server.url()).await;
-    let connection = acquire(&journal_a).await.connection;
+    let long = Holder { lease: LONG, ..holder("node-a") };
+    let connection = journal_a.acquire(0, &long).await.unwrap().connection;
     match journal_b.acquire(0, &holder("node-b")).await.err() {
         Some(AcquireError::Held { shard: 0, node, remaining }) => {
             assert_eq!(node, "node-a");
-            assert!(remaining > Duration::from_secs(5) && remaining <= Duration::from_secs(10), "{remaining:?}");
+            assert!(remaining > LONG / 2 && remaining <= LONG, "{remaining:?}");
         }
         other => panic!("{other:?}"),
     }
@@ -34,12 +39,13 @@ async fn a_lease_that_nobody_renews_ends_by_itself_and_a_commit_renews_it() {
     let server = RedisServer::start();
     let journal_a = journal(&server.url()).await;
     let journal_b = journal(&server.url()).await;
-    let short = Holder { lease: Duration::from_millis(300), ..holder("node-a") };
-    let connection = journal_a.acquire(0, &short).await.unwrap().connection;
-    let () = server.call(&["HSET", "outbound:{0}:owner", "expiry", "1"]);
+    let long = Holder { lease: LONG, ..holder("node-a") };
+    let connection = journal_a.acquire(0, &long).await.unwrap().connection;
+    end_in(&server, Duration::ZERO);
     connection.commit(batch([])).await.unwrap();
     let other = holder("node-b");
     assert!(matches!(journal_b.acquire(0, &other).await, Err(AcquireError::Held { .. })));
+    end_in(&server, Duration::from_millis(300));
     let taken = async {
         loop {
             match journal_b.acquire(0, &other).await {
@@ -49,7 +55,7 @@ async fn a_lease_that_nobody_renews_ends_by_itself_and_a_commit_renews_it() {
             }
         }
     };
-    let taken = tokio::time::timeout(Duration::from_secs(5), taken).await.unwrap();
+    let taken = tokio::time::timeout(PATIENCE, taken).await.unwrap();
     taken.connection.commit(batch([])).await.unwrap();
     assert_eq!(
         connection.commit(batch([])).await,
@@ -57,10 +63,16 @@ async fn a_lease_that_nobody_renews_ends_by_itself_and_a_commit_renews_it() {
     );
 }
 
+/// From now on the lease ends so long after this moment.
+fn end_in(server: &RedisServer, span: Duration) {
+    let [seconds, micros]: [u64; 2] = server.call(&["TIME"]);
+    let expiry = Duration::from_secs(seconds) + Duration::from_micros(micros) + span;
+    let () = server.call(&["HSET", "outbound:{0}:owner", "expiry", &expiry.as_millis().to_string()]);
+}
+
 /// A lease that ends an hour from now, as after Redis' clock was set back.
 fn end_in_an_hour(server: &RedisServer) {
-    let [seconds, _]: [u64; 2] = server.call(&["TIME"]);
-    let () = server.call(&["HSET", "outbound:{0}:owner", "expiry", &((seconds + 3_600) * 1_000).to_string()]);
+    end_in(server, Duration::from_secs(60 * 60));
 }
 
 async fn taken(journal: &Redis, by: &Holder) -> Acquired {
@@ -73,7 +85,7 @@ async fn taken(journal: &Redis, by: &Holder) -> Acquired {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), taken).await.expect("the lease is taken in time")
+    tokio::time::timeout(PATIENCE, taken).await.expect("the lease is taken in time")
 }
 
 #[tokio::test]

@@ -8,11 +8,12 @@ use outbound::journal::redis::Redis;
 use tempfile::TempDir;
 
 use crate::journal::kit::{message, options, until};
+use support::port::Port;
 use support::redis_server::RedisServer;
 
 /// A sentinel of its own; killed when dropped.
 struct Sentinel {
-    port: u16,
+    port: Port,
     _folder: TempDir,
     child: Child,
 }
@@ -20,13 +21,12 @@ struct Sentinel {
 impl Sentinel {
     fn start(primary: &RedisServer) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // A port that was free a moment ago.
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = Port::take();
         let config = folder.path().join("sentinel.conf");
-        let primary = primary.port();
+        let (number, primary) = (port.number(), primary.port());
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
-             sentinel down-after-milliseconds main 400\nsentinel failover-timeout main 2000\n",
+            "port {number}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+             sentinel down-after-milliseconds main 3000\nsentinel failover-timeout main 6000\n",
             folder.path().display()
         );
         fs::write(&config, text).unwrap();
@@ -36,7 +36,7 @@ impl Sentinel {
     }
 
     fn says(&self, word: &str) -> bool {
-        let Ok(client) = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)) else { return false };
+        let Ok(client) = redis::Client::open(format!("redis://127.0.0.1:{}", self.port.number())) else { return false };
         let Ok(mut connection) = client.get_connection() else { return false };
         let told = redis::cmd("SENTINEL").arg("master").arg("main").query::<Vec<String>>(&mut connection);
         told.is_ok_and(|told| told.chunks(2).any(|pair| pair.concat() == word))
@@ -56,7 +56,7 @@ async fn a_name_that_the_sentinels_do_not_know_is_refused() {
     let primary = RedisServer::start();
     let sentinel = Sentinel::start(&primary);
     until(|| sentinel.says("namemain")).await;
-    let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/mian", sentinel.port);
+    let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/mian", sentinel.port.number());
     let ended = support::service::Service::new(&url, &[]).refused();
     assert!(ended.stderr.contains("the sentinels know no primary called mian: write the name of"), "{}", ended.stderr);
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -69,7 +69,7 @@ async fn another_primary_is_followed_when_the_first_one_has_failed() {
     let sentinel = Sentinel::start(&primary);
     until(|| sentinel.says("num-slaves1")).await;
     // The first one that is named does not answer.
-    let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port);
+    let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port.number());
     let journal = Redis::connect(&options(&url)).await.unwrap();
     let acme = "acme".parse().unwrap();
     journal.publish(&acme, &message("before")).await.unwrap();
@@ -78,6 +78,7 @@ async fn another_primary_is_followed_when_the_first_one_has_failed() {
     primary.kill();
     let publishes = async || journal.publish(&acme, &message("after")).await.is_ok();
     support::process::until("the other one takes it", publishes).await;
-    assert_eq!(stored(), 2);
+    // Once more where the answer of one that is stored was lost.
+    assert!(stored() >= 2, "{}", stored());
     assert!(replica.call::<String>(&["INFO", "replication"]).contains("role:master"));
 }

@@ -9,8 +9,9 @@ use outbound::workspace::command::{Action, Command, Save};
 use tokio::time::Instant;
 
 use crate::journal::kit::{
-    LEASE, Workspace, acquire, batch, begun, done, entry, holder, journal, message, settle, until,
+    LEASE, UNANSWERED, Workspace, acquire, batch, begun, done, entry, holder, journal, message, settle, until,
 };
+use support::process::PATIENCE;
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
@@ -223,7 +224,7 @@ async fn a_line_on_which_too_much_waits_fails_instead_of_growing() {
     let acme = Workspace::new("acme");
     let bound = outbound::config::SHARD_REQUESTS_WAITING_MAX + outbound::config::SHARD_REQUESTS_UNANSWERED_MAX;
     let loads = (0..=bound).map(|_| connection.load(&acme.id)).collect::<Vec<_>>();
-    let all = tokio::time::timeout(Duration::from_secs(20), futures_util::future::join_all(loads)).await.unwrap();
+    let all = tokio::time::timeout(PATIENCE, futures_util::future::join_all(loads)).await.unwrap();
     assert!(all.iter().all(|load| matches!(load, Err(ShardConnectionError::Failed { .. }))));
     assert!(matches!(connection.commit(batch([])).await, Err(ShardConnectionError::Failed { .. })));
 }
@@ -235,7 +236,7 @@ async fn a_dropped_future_changes_nothing_about_its_commit() {
     let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
     drop(connection.commit(batch([acme.saved()])));
-    let loaded = tokio::time::timeout(Duration::from_secs(5), connection.load(&acme.id)).await.unwrap();
+    let loaded = tokio::time::timeout(PATIENCE, connection.load(&acme.id)).await.unwrap();
     assert_eq!(loaded.unwrap().unwrap().state, acme.state);
 }
 
@@ -254,12 +255,12 @@ async fn a_full_redis_takes_commits_but_neither_messages_nor_commands() {
     assert!(matches!(full, Err(outbound::journal::port::PublishError::Full)), "{full:?}");
     let url = Some("https://example.com/hook".to_owned());
     let save = Action::Save(Save { url, ..Save::default() });
-    let command = Command { action: save, ..crate::journal::kit::save_command(Duration::from_secs(5)) };
-    let full = journal.submit(&acme.id, &command, Duration::from_secs(5)).await;
+    let command = Command { action: save, ..crate::journal::kit::save_command(PATIENCE) };
+    let full = journal.submit(&acme.id, &command, PATIENCE).await;
     assert!(matches!(full, Err(outbound::journal::port::SubmitError::Full)), "{full:?}");
 
     let forget = Command { action: Action::Forget, ..command };
-    let stored = journal.submit(&acme.id, &forget, Duration::from_millis(50)).await;
+    let stored = journal.submit(&acme.id, &forget, UNANSWERED).await;
     assert!(matches!(stored, Err(outbound::journal::port::SubmitError::OutcomeUnknown)), "{stored:?}");
 
     // Two in flight: the one behind was sent before the first was refused.

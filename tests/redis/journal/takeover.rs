@@ -12,10 +12,11 @@ use crate::journal::kit::{Workspace, acquire, batch, journal};
 use crate::journal::transaction::many;
 use support::redis_server::RedisServer;
 
-/// How long takeovers are raced, and how many there are at most.
+/// How long takeovers are raced, and how many there are at least; then until some came before and some after a commit, but
+/// no longer than this.
 const RACED: Duration = Duration::from_secs(3);
-const ROUNDS_MAX: usize = 3_000;
 const ROUNDS_MIN: usize = 20;
+const RACED_MAX: Duration = support::process::PATIENCE;
 /// A takeover falls somewhere into so long a time, after the first commit was made.
 const SPREAD: Duration = Duration::from_micros(400);
 
@@ -63,8 +64,9 @@ async fn race(journal: &Redis) -> (usize, usize) {
     let mut held = acquire(journal).await.connection;
     held.commit(batch([acme.saved()])).await.unwrap();
     let (mut applied, mut fenced, began) = (0, 0, Instant::now());
-    for round in 0..ROUNDS_MAX {
-        if began.elapsed() > RACED && round >= ROUNDS_MIN {
+    for round in 0.. {
+        let enough = began.elapsed() > RACED && round >= ROUNDS_MIN && applied > 0 && fenced > 0;
+        if enough || began.elapsed() > RACED_MAX {
             break;
         }
         let mut next = || {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use support::authority::Authority;
+use support::port::Port;
 use support::process::outbound;
 use support::redis_server::RedisServer;
 use tempfile::TempDir;
 
 struct Secured {
     _server: RedisServer,
-    port: u16,
+    port: Port,
     folder: TempDir,
 }
 
@@ -27,9 +28,9 @@ impl Secured {
             write(&format!("{file}.key"), &key);
         }
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        // A port that was free a moment ago.
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let (number, certificate, key, ca) = (port.to_string(), path("server.pem"), path("server.key"), path("ca.pem"));
+        let port = Port::take();
+        let (number, certificate, key, ca) =
+            (port.number().to_string(), path("server.pem"), path("server.key"), path("ca.pem"));
         let server = RedisServer::start_with(&[
             "--tls-port",
             &number,
@@ -51,7 +52,7 @@ impl Secured {
 
     /// What a subcommand that reads the journal says.
     fn asked(&self, scheme: &str, files: &[(&str, &str)]) -> Output {
-        let url = format!("{scheme}://127.0.0.1:{}", self.port);
+        let url = format!("{scheme}://127.0.0.1:{}", self.port.number());
         let mut command = outbound(&["shard", "acme", "--journal", &url]);
         for (flag, file) in files {
             command.arg(flag).arg(self.path(file));

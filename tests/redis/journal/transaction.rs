@@ -1,7 +1,6 @@
 //! Commits of many attempts, which are transactions: applied once and whole, or not at all, as those by script are.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use outbound::config::{Compression, TRANSACTION_ATTEMPTS_MIN};
 use outbound::journal::Journal as _;
@@ -275,7 +274,7 @@ async fn until_a_transaction(server: &RedisServer, connection: &dyn ShardConnect
             connection.commit(many(workspace)).await.unwrap();
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), goes_on).await.expect("a transaction within 20 s");
+    tokio::time::timeout(support::process::PATIENCE, goes_on).await.expect("a transaction in time");
 }
 
 #[tokio::test]

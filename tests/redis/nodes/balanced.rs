@@ -1,7 +1,7 @@
 //! Nodes behind a load balancer that asks `/readyz`: what a rolled, a killed and a standing-by node cost its callers.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,6 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::nodes::bench::{Nodes, workspaces};
+use support::port::Port;
 use support::process::until;
 use support::service::TOKEN;
 
@@ -18,18 +19,17 @@ const CALLERS: usize = 4;
 
 /// A running haproxy in front of some nodes.
 struct Balancer {
-    address: SocketAddr,
+    port: Port,
     /// Where it tells whom it takes for well.
-    told_at: SocketAddr,
+    told_at: Port,
     child: Child,
     _folder: TempDir,
 }
 
 impl Balancer {
     fn start(nodes: &[SocketAddr]) -> Self {
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [address, told_at] = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
-        drop(listeners);
+        let [port, told_at] = [Port::take(), Port::take()];
+        let [bind, bind_told] = [port.address(), told_at.address()];
         let servers: String = nodes
             .iter()
             .enumerate()
@@ -37,9 +37,9 @@ impl Balancer {
             .collect();
         let config = format!(
             "defaults\n  mode http\n  timeout connect 5s\n  timeout check 30s\n  timeout client 60s\n  timeout server 60s\n  retries 3\n  \
-             option redispatch 1\n  retry-on conn-failure\n  http-reuse never\nfrontend all\n  bind {address}\n  \
+             option redispatch 1\n  retry-on conn-failure\n  http-reuse never\nfrontend all\n  bind {bind}\n  \
              default_backend nodes\nbackend nodes\n  option httpchk GET /readyz\n  http-check expect status 200\n{servers}\
-             frontend told\n  bind {told_at}\n  stats enable\n  stats uri /\n"
+             frontend told\n  bind {bind_told}\n  stats enable\n  stats uri /\n"
         );
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("haproxy.cfg");
@@ -47,14 +47,14 @@ impl Balancer {
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
         let mut command = Command::new("haproxy");
         command.arg("-db").arg("-f").arg(&file).env("PATH", path).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { address, told_at, child: command.spawn().expect("haproxy must be installed"), _folder: folder }
+        Self { port, told_at, child: command.spawn().expect("haproxy must be installed"), _folder: folder }
     }
 }
 
 impl Balancer {
     /// Waits until it sends callers to the node.
     async fn until_up(&self, node: usize) {
-        let (told, line) = (format!("http://{}/;csv", self.told_at), format!("nodes,n{node},"));
+        let (told, line) = (format!("http://{}/;csv", self.told_at.address()), format!("nodes,n{node},"));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         until("the balancer has found the node", async || {
             let Ok(reply) = client.get(&told).send().await else { return false };
@@ -132,21 +132,22 @@ impl Callers {
 
 #[tokio::test]
 async fn behind_a_balancer_a_rolled_a_standing_by_and_a_killed_node_cost_no_request_but_those_in_its_hands() {
-    let mut nodes = Nodes::start(2).await;
-    nodes.add(&["--static-shards", "none"]);
-    until("the facade is ready", async || nodes.ready(2).await.0 == 200).await;
-    nodes.save(&workspaces(CALLERS)).await;
-    let addresses: Vec<SocketAddr> = nodes.nodes.iter().map(|node| node.api().address()).collect();
     // They come back where the balancer looks for them.
-    for (node, address) in nodes.nodes.iter_mut().zip(&addresses) {
-        node.set("--listen", &address.to_string());
+    let ports = [(); 3].map(|()| Port::take());
+    let addresses = ports.each_ref().map(Port::address);
+    let mut nodes = Nodes::start_with(&[]).await;
+    for (address, flags) in addresses.iter().zip([&[][..], &[], &["--static-shards", "none"]]) {
+        nodes.add_on(&address.to_string(), flags);
     }
+    nodes.until_shared(&[0, 1]).await;
+    nodes.until_ready(2).await;
+    nodes.save(&workspaces(CALLERS)).await;
     let balancer = Balancer::start(&addresses);
     for node in 0..3 {
         balancer.until_up(node).await;
     }
 
-    let callers = Callers::start(balancer.address, &nodes.receiver.url("all"));
+    let callers = Callers::start(balancer.port.address(), &nodes.receiver.url("all"));
     callers.until_more(40).await;
     for node in 0..3 {
         assert_eq!(nodes.nodes[node].terminate().await.code(), Some(0));

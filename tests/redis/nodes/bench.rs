@@ -1,5 +1,6 @@
 //! Nodes on one Redis, and a receiver.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -46,11 +47,17 @@ impl Nodes {
 
     /// Starts one more.
     pub(crate) fn add(&mut self, flags: &[&str]) {
+        self.add_on("127.0.0.1:0", flags);
+    }
+
+    /// Starts one more that listens there.
+    pub(crate) fn add_on(&mut self, address: &str, flags: &[&str]) {
         // Each would make a key of its own, and tell that they differ.
         let key = self.redis.folder().join("token-key");
         fs::write(&key, TOKEN_KEY).unwrap();
         fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
         let mut node = Service::new(&self.redis.url(), &[flags, &["--token-key-file", key.to_str().unwrap()]].concat());
+        node.set("--listen", address);
         node.spawn();
         self.nodes.push(node);
     }
@@ -59,6 +66,18 @@ impl Nodes {
     pub(crate) async fn ready(&self, node: usize) -> (u16, Value) {
         let reply = self.nodes[node].api().get("/readyz").await;
         (reply.status.as_u16(), reply.body)
+    }
+
+    /// Waits until a node is ready; answers with what it says then. A store that is slow for a moment keeps it from that.
+    pub(crate) async fn until_ready(&self, node: usize) -> Value {
+        let said = RefCell::new(Value::Null);
+        until(&format!("node {node} is ready"), async || {
+            let (status, body) = self.ready(node).await;
+            said.replace(body);
+            status == 200
+        })
+        .await;
+        said.into_inner()
     }
 
     /// What a node runs, as its readyz says.
@@ -129,6 +148,12 @@ impl Nodes {
     pub(crate) async fn until_settled(&self) {
         let owed = || (0..SHARDS).map(|n| self.redis.call::<usize>(&["XLEN", &format!("outbound:{{{n}}}:messages")]));
         until("nothing is owed", async || owed().sum::<usize>() == 0).await;
+    }
+
+    /// Waits until the list of nodes that one of them shows names so many.
+    pub(crate) async fn until_listed(&self, by: usize, nodes: usize) {
+        let listed = async || self.nodes[by].api().get("/v1/nodes").await.ok()["nodes"].as_array().map(Vec::len);
+        until(&format!("{nodes} nodes are listed"), async || listed().await == Some(nodes)).await;
     }
 
     /// The id of a node.

@@ -33,7 +33,7 @@ async fn static_shards_are_run_by_who_is_told_and_a_facade_runs_none() {
     })
     .await;
     nodes.until_holds(0, &range(0, 7)).await;
-    assert!(is_facade(&nodes).await);
+    until("the facade is still ready", async || is_facade(&nodes).await).await;
     let listed = api.get("/v1/nodes").await.ok();
     let nobodys = listed["shards"].as_array().unwrap().iter().filter(|one| one["node"] == Value::Null).count();
     assert_eq!(nobodys, 8, "{listed}");
@@ -53,7 +53,7 @@ async fn an_overlap_is_refused_by_the_lease_and_said() {
     .await;
     let said = format!("shards 7-8 are in --static-shards of node {} too", nodes.id(1));
     until("on both", async || nodes.ready(0).await.1["reasons"].to_string().contains(&said)).await;
-    assert!(nodes.nodes[1].log().contains("--static-shards"));
+    until("it is logged", async || nodes.nodes[1].log().contains("--static-shards")).await;
     nodes.until_holds(0, &range(0, 8)).await;
 }
 

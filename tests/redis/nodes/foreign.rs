@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
-
 use crate::chaos::bench::{check_arrivals, repeated};
 use crate::nodes::bench::{Nodes, workspaces};
 use support::process::until;
@@ -191,6 +189,5 @@ async fn one_node_reads_the_common_input_and_another_goes_on_when_it_ends() {
     publish("second");
     nodes.receiver.until("the second came", |arrivals| arrivals.len() == 2).await;
     assert_eq!(nodes.redis.call::<String>(&["HGET", key, "node"]), nodes.id(other));
-    let listed: Value = nodes.nodes[other].api().get("/v1/nodes").await.ok();
-    assert_eq!(listed["nodes"].as_array().map(Vec::len), Some(1), "{}", json!(listed));
+    nodes.until_listed(other, 1).await;
 }

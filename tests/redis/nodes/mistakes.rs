@@ -29,7 +29,8 @@ async fn two_processes_with_one_node_id_are_told() {
             status == 503 && body["reasons"].to_string().contains("two processes share a data directory")
         })
         .await;
-        assert!(nodes.nodes[node].log().contains("Another process has this node's id"));
+        let logged = async || nodes.nodes[node].log().contains("Another process has this node's id");
+        until("both log it", logged).await;
     }
     nodes.nodes[1].kill();
     nodes.until_shared(&[0]).await;

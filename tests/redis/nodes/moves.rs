@@ -34,8 +34,8 @@ async fn moving_shards_loses_nothing_and_repeats_nothing() {
     let came: BTreeSet<String> = arrivals.iter().map(|one| one.message_id.clone()).collect();
     assert_eq!(came, sent);
     assert_eq!(repeated(&arrivals), BTreeSet::new(), "attempted twice");
-    let listed = nodes.nodes[0].api().get("/v1/nodes").await.ok();
-    assert_eq!(listed["nodes"].as_array().unwrap().len(), 1, "who ended is no node any more: {listed}");
+    // Who ended is no node any more.
+    nodes.until_listed(0, 1).await;
 }
 
 /// The old owner lets the attempt end; the message is not repeated. Other shards do not wait for it.
@@ -49,11 +49,11 @@ async fn a_hung_attempt_holds_up_only_the_move_of_its_own_shard_and_is_not_repea
     nodes.load(&workspace, 1, 1_000).join().unwrap();
     nodes.receiver.until("it is under way", |arrivals| arrivals.len() == 1).await;
     nodes.add(&["--timeout", "60s"]);
-    until("the second node is ready", async || nodes.ready(1).await.0 == 200).await;
+    nodes.until_ready(1).await;
     nodes.nodes[0].ask_to_end();
     until("the second node runs all but that shard", async || nodes.held(1).await.len() == usize::from(SHARDS) - 1)
         .await;
-    assert_eq!(nodes.ready(1).await.0, 200);
+    nodes.until_ready(1).await;
     nodes.receiver.release();
     assert_eq!(nodes.nodes[0].ended().await.code(), Some(0));
     nodes.until_shared(&[1]).await;

@@ -6,6 +6,7 @@ pub mod dns;
 pub mod endpoint;
 pub mod held_out;
 pub mod namespace;
+pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod redis_cluster;

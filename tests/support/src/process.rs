@@ -1,5 +1,6 @@
-//! Programs as processes of their own, outbound among them: started, read, told, ended.
+//! Programs as processes of their own, outbound among them: started, read, told, stopped, ended.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -30,6 +31,26 @@ pub fn outbound(arguments: &[&str]) -> Command {
     let mut command = Command::new(path);
     command.args(arguments).env_clear().stdin(Stdio::null());
     command
+}
+
+/// Stops a process from running, and waits until none of its threads runs: a signal takes effect when the system gets to it.
+pub fn stop(process: Pid) {
+    kill_process(process, Signal::STOP).expect("a signal to a process of our own");
+    let threads = format!("/proc/{}/task", process.as_raw_nonzero());
+    let is_stopped = || {
+        let mut threads = fs::read_dir(&threads).expect("the threads of a process of our own");
+        // The state stands behind the name in brackets; a thread that ended meanwhile has none.
+        let state = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat")).ok();
+        threads.all(|thread| {
+            let state = thread.ok().and_then(state);
+            state.is_none_or(|state| state.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T')))
+        })
+    };
+    let began = Instant::now();
+    while !is_stopped() {
+        assert!(began.elapsed() < PATIENCE, "a process does not stop");
+        std::thread::sleep(Duration::from_millis(1)); // Until it has.
+    }
 }
 
 /// A running process whose lines are read; killed when dropped.

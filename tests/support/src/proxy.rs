@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,7 +19,8 @@ pub enum Mode {
     LoseAnswer { after: usize },
     /// They wait until the mode changes.
     Stall,
-    /// They are read and lost, in both directions.
+    /// They are read and lost, in both directions. Nothing passes on a connection that lost some, whatever the mode is
+    /// later: TCP delivers all bytes up to a place and none after it.
     BlackHole,
     /// Connections are cut, and new ones closed at once.
     Refuse,
@@ -123,39 +124,60 @@ async fn connection(client: TcpStream, port: u16, state: Arc<State>) {
     server.set_nodelay(true).expect("no delay");
     let (client_reads, client_writes) = client.into_split();
     let (server_reads, server_writes) = server.into_split();
+    let has_lost = AtomicBool::new(false);
     // Whichever ends first drops both ends of both.
     tokio::select! {
-        () = pump(client_reads, server_writes, Direction::Request, &state) => {}
-        () = pump(server_reads, client_writes, Direction::Answer, &state) => {}
+        () = pump(client_reads, server_writes, Direction::Request, &state, &has_lost) => {}
+        () = pump(server_reads, client_writes, Direction::Answer, &state, &has_lost) => {}
         _ = cuts.changed() => {}
     }
 }
 
-async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, direction: Direction, state: &State) {
+async fn pump(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    direction: Direction,
+    state: &State,
+    has_lost: &AtomicBool,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
         let mut mode = state.mode.subscribe();
         let mode = *mode.wait_for(|mode| *mode != Mode::Stall).await.expect("the proxy runs");
-        let pass = match mode {
-            Mode::LoseAnswer { after } if direction == Direction::Answer => {
-                if count > after {
-                    to.write_all(&buffer[..after]).await.ok();
-                    state.mode.send_replace(Mode::Forward);
-                    return;
-                }
-                state.mode.send_replace(Mode::LoseAnswer { after: after - count });
-                true
-            }
-            Mode::BlackHole => false,
-            _ => true,
-        };
+        if mode == Mode::BlackHole {
+            has_lost.store(true, Ordering::SeqCst);
+        }
+        if has_lost.load(Ordering::SeqCst) {
+            continue;
+        }
+        if direction == Direction::Answer
+            && let Some(after) = state.lose(count)
+        {
+            to.write_all(&buffer[..after]).await.ok();
+            return;
+        }
         if direction == Direction::Answer {
             shift_time(&mut buffer[..count], state.time_ahead.load(Ordering::SeqCst));
         }
-        if pass && to.write_all(&buffer[..count]).await.is_err() {
+        if to.write_all(&buffer[..count]).await.is_err() {
             return;
         }
+    }
+}
+
+impl State {
+    /// Of an answer of so many bytes that is to be lost, how many still pass. The mode is looked at and changed at once,
+    /// for answers come on several connections.
+    fn lose(&self, count: usize) -> Option<usize> {
+        let mut lost = None;
+        self.mode.send_if_modified(|mode| {
+            let Mode::LoseAnswer { after } = *mode else { return false };
+            lost = (count > after).then_some(after);
+            *mode = if lost.is_some() { Mode::Forward } else { Mode::LoseAnswer { after: after - count } };
+            true
+        });
+        lost
     }
 }
 

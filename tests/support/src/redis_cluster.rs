@@ -7,8 +7,9 @@ use redis::{Connection, FromRedisValue, RedisResult};
 use crate::process::PATIENCE;
 use crate::redis_server::RedisServer;
 
-/// How long a node may be silent before the others take it for failed.
-const NODE_TIMEOUT_MS: &str = "1500";
+/// How long a node may be silent before the others take it for failed: so long that none is that only waits for a
+/// processor. A test that loses one says who takes its place ([`RedisCluster::take_over`]).
+const NODE_TIMEOUT_MS: &str = "15000";
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
 
@@ -71,6 +72,18 @@ impl RedisCluster {
         if replica.call::<String>(&["CLUSTER", "NODES"]).contains(&id(lost)) {
             forget(replica, lost);
         }
+    }
+
+    /// Lets the replica of a primary that is away take its place, once it has read all that was on its way to it.
+    pub fn take_over(&self, primary: usize) {
+        let replica = &self.nodes[primary + PRIMARIES];
+        let began = Instant::now();
+        let heard = "master_last_io_seconds_ago:0\r";
+        while replica.call::<String>(&["INFO", "replication"]).contains(heard) {
+            assert!(began.elapsed() < PATIENCE, "its primary is not away");
+            std::thread::sleep(Duration::from_millis(20)); // Until it hears nothing more.
+        }
+        let () = replica.call(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
     }
 
     /// The index of the node that serves the key now, as it says itself.

@@ -3,7 +3,6 @@
 //! Needs `redis-server` 7.0 or newer on the path, or the path of a server in [`PROGRAM_VARIABLE`].
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -13,16 +12,17 @@ use redis::{Connection, FromRedisValue, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::port::Port;
+use crate::process::{PATIENCE, stop};
+
 /// The environment variable that names the server to run.
 const PROGRAM_VARIABLE: &str = "OUTBOUND_TEST_REDIS";
-/// How long a server may take to start, or to load what it has.
-const START_MAX: Duration = Duration::from_secs(20);
 
 /// A running server. Killed and removed when dropped.
 #[derive(Debug)]
 pub struct RedisServer {
     folder: TempDir,
-    port: u16,
+    port: Port,
     config: Vec<String>,
     child: Option<Child>,
 }
@@ -41,28 +41,31 @@ impl RedisServer {
     pub fn start_with(config: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder for Redis");
         let config = config.iter().map(|&word| word.to_owned()).collect();
-        let mut server = Self { folder, port: 0, config, child: None };
-        // Another program may take the free port between our look and Redis' bind.
+        let mut server = Self { folder, port: Port::take(), config, child: None };
+        // Another program, which is no test, may take the port between our look and Redis' bind.
         let started = (0..5).any(|_| {
-            server.port = free_port();
-            server.launch()
+            let started = server.launch();
+            if !started {
+                server.port = Port::take();
+            }
+            started
         });
         assert!(started, "redis-server did not start: {}", server.log());
         server
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// For the service, as the user that it has in `redis/users.acl`.
     pub fn url(&self) -> String {
-        format!("redis://outbound:change-me-outbound@127.0.0.1:{}", self.port)
+        format!("redis://outbound:change-me-outbound@127.0.0.1:{}", self.port())
     }
 
     /// For whoever may do everything.
     pub fn own_url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        format!("redis://127.0.0.1:{}", self.port())
     }
 
     /// The process id; 0 while it is down.
@@ -86,18 +89,18 @@ impl RedisServer {
 
     /// Stops it from running without closing anything: it answers nobody until [`Self::resume`].
     pub fn pause(&self) {
-        self.signal(Signal::STOP);
+        stop(self.process());
     }
 
     /// Lets it run on.
     pub fn resume(&self) {
-        self.signal(Signal::CONT);
+        kill_process(self.process(), Signal::CONT).expect("a signal to our own Redis");
     }
 
     /// Has it write its append-only file anew, as it does by itself when that has grown.
     pub fn rewrite_log(&self) {
         let () = self.call(&["BGREWRITEAOF"]);
-        let wait = Instant::now() + START_MAX;
+        let wait = Instant::now() + PATIENCE;
         loop {
             let info: String = self.call(&["INFO", "persistence"]);
             let is = |line: &str| info.lines().any(|one| one == line);
@@ -165,7 +168,7 @@ impl RedisServer {
         let text = text.replace("user default off", "user default on nopass ~* &* +@all");
         fs::write(&users, text.replace(" ~outbound:* ", " ~* ")).expect("a file of users");
         let child = Command::new(program)
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
+            .args(["--port", &self.port().to_string(), "--bind", "127.0.0.1", "--daemonize", "no"])
             // Without fsync every answered write is in the file: with everysec, Redis puts the
             // writing itself off while an fsync is under way, and a kill would lose it.
             .args(["--appendonly", "yes", "--appendfsync", "no", "--save", ""])
@@ -179,14 +182,14 @@ impl RedisServer {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
+        let (port, deadline) = (self.port(), Instant::now() + PATIENCE);
         let child = self.child.insert(child.expect("redis-server 7 must be installed"));
-        let deadline = Instant::now() + START_MAX;
         while Instant::now() < deadline {
             if child.try_wait().expect("the state of Redis").is_some() {
                 self.child = None;
                 return false;
             }
-            if answers(self.port) {
+            if answers(port) {
                 return true;
             }
             sleep(Duration::from_millis(10));
@@ -195,9 +198,8 @@ impl RedisServer {
         false
     }
 
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a running Redis");
-        kill_process(pid, signal).expect("a signal to our own Redis");
+    fn process(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().expect("a running Redis"))
     }
 
     fn log(&self) -> String {
@@ -219,14 +221,6 @@ fn answers(port: u16) -> bool {
         redis::cmd("PING").query::<Value>(&mut connection)
     };
     ready().is_ok()
-}
-
-/// Below the ports that the system gives to outgoing connections: one of those could take the port while
-/// the server is down.
-fn free_port() -> u16 {
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let some = std::iter::repeat_with(|| rand::random_range(10_000..32_000));
-    some.take(100).find(is_free).expect("a free port")
 }
 
 fn copy_folder(from: &Path, to: &Path) {

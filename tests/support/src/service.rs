@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use crate::process::PATIENCE;
-use crate::process::{Process, outbound};
+use crate::process::{Process, outbound, stop};
 
 /// The admin token of every service under test.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -111,7 +111,7 @@ impl Service {
 
     /// Stops it from running, as a machine that sleeps would, until [`Service::resume`].
     pub fn pause(&self) {
-        self.running().signal(Signal::STOP);
+        stop(Pid::from_child(&self.running().child));
     }
 
     /// Lets it run on.
@@ -401,14 +401,17 @@ impl Api {
         log
     }
 
-    /// Waits until the webhook's state is as `wanted`.
+    /// Waits until the webhook's state is as `wanted`, for as long as it changes.
     pub async fn until(&self, workspace: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
+        let mut changed = Instant::now();
         let mut webhook = self.webhook(workspace).await;
         while !wanted(&webhook) {
-            assert!(began.elapsed() < PATIENCE, "waited in vain until {what}: {webhook:#}");
+            assert!(changed.elapsed() < PATIENCE, "waited in vain until {what}: {webhook:#}");
             tokio::time::sleep(Duration::from_millis(10)).await;
-            webhook = self.webhook(workspace).await;
+            let newer = self.webhook(workspace).await;
+            if newer != webhook {
+                (changed, webhook) = (Instant::now(), newer);
+            }
         }
         webhook
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redb::StorageBackend;
 
@@ -23,6 +24,8 @@ pub(super) struct Disk {
     changes: Mutex<Vec<Change>>,
     pub(super) syncs: AtomicUsize,
     pub(super) failing: AtomicBool,
+    /// A sync ends only when this is over.
+    pub(super) slow: AtomicBool,
 }
 
 impl Disk {
@@ -96,6 +99,9 @@ impl StorageBackend for Attached {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        while self.0.slow.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1)); // Until the test says so.
+        }
         self.0.syncs.fetch_add(1, Ordering::SeqCst);
         self.0.change(Change::Sync)
     }

@@ -27,11 +27,13 @@ pub struct Manner {
     pub body: String,
     /// What signatures are verified with.
     pub secret: Option<String>,
+    /// After so many requests of the workspace every further one waits for its answer until this is changed.
+    pub answered_max: usize,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { status: 200, delay: Duration::ZERO, body: "noted".to_owned(), secret: None }
+        Self { status: 200, delay: Duration::ZERO, body: "noted".to_owned(), secret: None, answered_max: usize::MAX }
     }
 }
 
@@ -70,7 +72,9 @@ pub struct Receiver {
 
 struct Shared {
     arrivals: Mutex<Vec<Arrival>>,
-    manners: Mutex<HashMap<String, Manner>>,
+    /// How many came of each workspace.
+    counts: Mutex<HashMap<String, usize>>,
+    manners: watch::Sender<HashMap<String, Manner>>,
     /// Requests whose answer is held back until this is true.
     open: watch::Sender<bool>,
 }
@@ -86,8 +90,8 @@ impl Receiver {
     }
 
     fn listen(on: Ipv4Addr) -> Self {
-        let shared =
-            Arc::new(Shared { arrivals: Mutex::default(), manners: Mutex::default(), open: watch::Sender::new(true) });
+        let (manners, open) = (watch::Sender::default(), watch::Sender::new(true));
+        let shared = Arc::new(Shared { arrivals: Mutex::default(), counts: Mutex::default(), manners, open });
         let served = Arc::clone(&shared);
         let listening = Listening::start(on, |listener| serve(listener, served));
         Self { address: listening.address, shared, _listening: listening }
@@ -100,7 +104,7 @@ impl Receiver {
 
     /// From now on the workspace's requests are answered so.
     pub fn treat(&self, workspace: &str, change: impl FnOnce(&mut Manner)) {
-        change(self.shared.manners.lock().unwrap().entry(workspace.to_owned()).or_default());
+        self.shared.manners.send_modify(|manners| change(manners.entry(workspace.to_owned()).or_default()));
     }
 
     /// Holds every answer back from now on, until [`Receiver::release`].
@@ -128,11 +132,15 @@ impl Receiver {
         self.shared.arrivals.lock().unwrap().len()
     }
 
-    /// Waits until what came fulfils `condition`.
+    /// Waits until what came fulfils `condition`, for as long as requests come.
     pub async fn until(&self, what: &str, condition: impl Fn(&[Arrival]) -> bool) {
-        let began = Instant::now();
+        let (mut came, mut since) = (0, Instant::now());
         while !condition(&self.shared.arrivals.lock().unwrap()) {
-            assert!(began.elapsed() < PATIENCE, "waited in vain until {what}; {} requests came", self.count());
+            let count = self.count();
+            if count > came {
+                (came, since) = (count, Instant::now());
+            }
+            assert!(since.elapsed() < PATIENCE, "waited in vain until {what}; {count} requests came");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -161,9 +169,13 @@ async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
     while let Some(request) = read_request(&mut stream).await {
         let (arrival, manner) = shared.arrival(&request);
         let status = if is_bad(&arrival.message_id) { 500 } else { manner.status };
-        shared.arrivals.lock().unwrap().push(arrival);
+        let workspace = arrival.workspace.clone();
+        let before = shared.note(arrival);
         tokio::time::sleep(manner.delay).await; // What the test asked for.
         shared.open.subscribe().wait_for(|open| *open).await.unwrap();
+        let is_answered =
+            |manners: &HashMap<String, Manner>| manners.get(&workspace).is_none_or(|now| before < now.answered_max);
+        shared.manners.subscribe().wait_for(is_answered).await.unwrap();
         if stream.write_all(&answer(&status.to_string(), "", &manner.body)).await.is_err() {
             return;
         }
@@ -171,6 +183,15 @@ async fn converse(mut stream: TcpStream, shared: Arc<Shared>) {
 }
 
 impl Shared {
+    /// Notes a request; answers with how many of its workspace came before.
+    fn note(&self, arrival: Arrival) -> usize {
+        let mut counts = self.counts.lock().unwrap();
+        let count = counts.entry(arrival.workspace.clone()).or_default();
+        *count += 1;
+        self.arrivals.lock().unwrap().push(arrival);
+        *count - 1
+    }
+
     /// What a request says, and how its workspace is treated.
     fn arrival(&self, request: &[u8]) -> (Arrival, Manner) {
         let at = Instant::now();
@@ -184,7 +205,7 @@ impl Shared {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
         };
         let headers: HeaderMap = lines.map(|line| header(line).expect("a header")).collect();
-        let manner = self.manners.lock().unwrap().get(workspace).cloned().unwrap_or_default();
+        let manner = self.manners.borrow().get(workspace).cloned().unwrap_or_default();
         // A text with half of a character is JSON that no `Value` holds.
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();
         let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -11,9 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::{Listening, read_request};
-
-/// How long [`Endpoint::until`] waits before the test has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::process::PATIENCE;
 
 /// What is done with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
