@@ -13,10 +13,12 @@ use redis::{Connection, FromRedisValue, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::process::PATIENCE;
+
 /// The environment variable that names the server to run.
 const PROGRAM_VARIABLE: &str = "OUTBOUND_TEST_REDIS";
 /// How long a server may take to start, or to load what it has.
-const START_MAX: Duration = Duration::from_secs(20);
+const START_MAX: Duration = PATIENCE;
 
 /// A running server. Killed and removed when dropped.
 #[derive(Debug)]
@@ -186,7 +188,7 @@ impl RedisServer {
                 self.child = None;
                 return false;
             }
-            if answers(self.port) {
+            if answers(self.port, child.id()) {
                 return true;
             }
             sleep(Duration::from_millis(10));
@@ -211,14 +213,15 @@ impl Drop for RedisServer {
     }
 }
 
-/// Whether a Redis on the port is ready: one that loads answers PING with an error.
-fn answers(port: u16) -> bool {
-    let ready = || {
+/// Whether that Redis is ready on the port: one that loads answers PING with an error. Another test's may have taken the port.
+fn answers(port: u16, pid: u32) -> bool {
+    let who = || {
         let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
         let mut connection = client.get_connection_with_timeout(Duration::from_millis(500))?;
-        redis::cmd("PING").query::<Value>(&mut connection)
+        redis::cmd("PING").query::<Value>(&mut connection)?;
+        redis::cmd("INFO").arg("server").query::<String>(&mut connection)
     };
-    ready().is_ok()
+    who().is_ok_and(|info| info.lines().any(|line| line == format!("process_id:{pid}")))
 }
 
 /// Below the ports that the system gives to outgoing connections: one of those could take the port while
