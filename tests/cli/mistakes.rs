@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -224,10 +224,13 @@ pub(crate) fn web_server() -> u16 {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut request = [0; 64];
-            if stream.read(&mut request).is_ok() {
-                stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").ok();
-            }
+            std::thread::spawn(move || {
+                if stream.read(&mut [0; 64]).is_ok() {
+                    stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").ok();
+                }
+                // Closed before all was read that came, it would be reset, and the answer might not arrive.
+                stream.shutdown(Shutdown::Write).and_then(|()| io::copy(&mut stream, &mut io::sink())).ok();
+            });
         }
     });
     port

@@ -4,9 +4,10 @@ use crate::*;
 
 #[tokio::test]
 async fn a_refused_connection_is_a_connect_error() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let done = attempt(&courier(), &format!("http://{free}/")).await;
-    assert_failed(&done, ErrorKind::Connect, &format!("no connection to {free}: connection refused"));
+    let closed = ClosedPort::hold();
+    let address = closed.address;
+    let done = attempt(&courier(), &format!("http://{address}/")).await;
+    assert_failed(&done, ErrorKind::Connect, &format!("no connection to {address}: connection refused"));
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! Kept connections: used again, replaced when found closed, and never a reason to send twice.
 
+use outbound::config::{POOL_EXPIRE_EVERY, POOL_IDLE};
+use support::process::until;
+
 use crate::*;
 
 #[tokio::test]
 async fn an_answer_that_is_read_to_its_end_keeps_the_connection() {
+    let _clock = StoppedClock::stop();
     let endpoint = Endpoint::start(vec![Step::Reply(answer("200 OK", "", &"x".repeat(10_000)))]);
     let courier = courier();
     for _ in 0..3 {
@@ -28,20 +32,26 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_replaced() {
 
 #[tokio::test]
 async fn an_idle_connection_is_given_up_before_node_closes_it() {
+    let clock = StoppedClock::stop();
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
     let courier = courier();
     let post = post(&endpoint.url(), "msg_7_1-0");
-    courier.attempt(&post).await;
-    let started = Instant::now();
-    // Whether or not somebody still has its address.
-    endpoint.until(|seen| seen.closed == 1).await;
+    let a_while = Duration::from_millis(10);
+    for (idle, connections) in [(POOL_IDLE - a_while, 1), (POOL_IDLE, 2)] {
+        courier.attempt(&post).await;
+        clock.pass(idle).await;
+        courier.attempt(&post).await;
+        assert_eq!(endpoint.seen().connections, connections, "used again within {POOL_IDLE:?} and not later");
+    }
+    // Idle ones are looked through every second, whether or not somebody still has their address.
+    clock.pass(POOL_IDLE + POOL_EXPIRE_EVERY).await;
+    endpoint.until(|seen| seen.closed == 2).await;
     drop(post);
-    // Idle ones are looked through every second; one that is too old is not used in between.
-    assert!((4..7).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
 async fn an_endpoint_that_reads_nothing_does_not_keep_its_connection() {
+    let clock = StoppedClock::stop();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
     let courier = courier();
@@ -49,20 +59,23 @@ async fn an_endpoint_that_reads_nothing_does_not_keep_its_connection() {
     let before = tasks();
     // More than both sockets' buffers hold.
     let post = Post { body: Bytes::from(vec![b'x'; 32 * 1024 * 1024]), ..post(&url, "msg_7_1-0") };
-    let PostResult::Done(done) = courier.attempt(&post).await else { panic!("it was attempted") };
-    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
+    // Nobody takes what it sends.
+    let mut connection = None;
+    let connected = async { connection = Some(silent.accept().await.unwrap()) };
+    let PostResult::Done(done) = clock.after(connected, courier.attempt(&post)).await else {
+        panic!("it was attempted")
+    };
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 20s");
     // The thread looks after an endpoint's connections for as long as somebody has its address.
     drop(post);
-    let began = Instant::now();
     // Nothing tells of a task's end, so it is looked for.
-    while tasks() > before {
-        assert!(began.elapsed() < Duration::from_secs(30), "the connection is still open");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    clock.after(std::future::ready(()), until("the connection is closed", async || tasks() <= before)).await;
+    drop(connection);
 }
 
 #[tokio::test]
 async fn a_request_that_a_kept_connection_took_up_is_never_sent_again() {
+    let _clock = StoppedClock::stop();
     for (step, sentence) in [
         (Step::Close, "127.0.0.1 closed the connection without an answer"),
         (Step::Reset, "127.0.0.1 broke the connection without an answer: connection reset"),
@@ -81,6 +94,7 @@ async fn a_request_that_a_kept_connection_took_up_is_never_sent_again() {
 
 #[tokio::test]
 async fn after_one_kept_connection_broke_no_other_one_is_used() {
+    let _clock = StoppedClock::stop();
     let reply = Step::Reply(ok());
     let endpoint = Endpoint::start(vec![reply.clone(), reply.clone(), Step::Close, reply]);
     let courier = courier();
@@ -121,6 +135,7 @@ async fn in_the_race_with_an_unannounced_close_no_message_is_sent_twice_and_at_m
 
 #[tokio::test]
 async fn after_a_break_before_the_answer_connections_are_not_kept() {
+    let _clock = StoppedClock::stop();
     let endpoint = Endpoint::start(vec![Step::Close, Step::Reply(ok())]);
     let courier = courier();
     attempt(&courier, &endpoint.url()).await;
@@ -133,11 +148,12 @@ async fn after_a_break_before_the_answer_connections_are_not_kept() {
 
 #[tokio::test]
 async fn after_any_other_end_connections_are_kept() {
+    let clock = StoppedClock::stop();
     let broken = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nab".to_vec();
     for step in [Step::Reply(answer("500 No", "", "")), Step::ReplyAndStall(Vec::new()), Step::ReplyAndClose(broken)] {
         let endpoint = Endpoint::start(vec![step, Step::Reply(ok())]);
         let courier = courier();
-        attempt(&courier, &endpoint.url()).await;
+        attempt_past(&clock, &courier, &endpoint).await;
         attempt(&courier, &endpoint.url()).await;
         let connections = endpoint.seen().connections;
         assert!(delivered(&attempt(&courier, &endpoint.url()).await));
@@ -152,9 +168,10 @@ fn webhook_id(request: &[u8]) -> String {
 
 #[tokio::test]
 async fn an_attempt_that_is_given_up_at_its_deadline_sends_nothing_later() {
+    let clock = StoppedClock::stop();
     let endpoint = Endpoint::start(vec![Step::ReplyAndStall(Vec::new())]);
     let courier = courier();
-    attempt(&courier, &endpoint.url()).await;
+    attempt_past(&clock, &courier, &endpoint).await;
     // The connection goes with the attempt.
     endpoint.until(|seen| seen.closed == 1).await;
     assert_eq!(endpoint.seen().requests.len(), 1);

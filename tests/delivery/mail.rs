@@ -11,17 +11,17 @@ use outbound::workspace::Time;
 use outbound::workspace::decide::MailResult;
 use outbound::workspace::event::{ErrorKind, MailId, MailKind};
 use outbound::workspace::state::RecentError;
-use support::process::PATIENCE;
+use support::clock::StoppedClock;
+use support::endpoint::ClosedPort;
+use support::process::{PATIENCE, until};
 use support::smtp::{Fault, Protection, SmtpServer};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-/// Long enough to never end a test that goes well.
+/// Longer than any machine takes for what goes well.
 const AMPLE: Duration = Duration::from_secs(20);
-/// For tests whose mail server never answers.
-const SHORT: Duration = Duration::from_millis(400);
 
 fn options(smtp_url: String) -> MailerOptions {
     MailerOptions {
@@ -35,8 +35,8 @@ fn options(smtp_url: String) -> MailerOptions {
     }
 }
 
-fn mailer(server: &SmtpServer, timeout: Duration) -> Mailer {
-    Mailer::new(&MailerOptions { timeout, ..options(format!("smtp://{}", server.address)) }).expect("good options")
+fn mailer(server: &SmtpServer) -> Mailer {
+    Mailer::new(&options(format!("smtp://{}", server.address))).expect("good options")
 }
 
 fn owed() -> OwedMail {
@@ -73,7 +73,7 @@ fn owed() -> OwedMail {
 /// What a first mail comes to when the server has this fault.
 async fn result_of(fault: Fault) -> MailResult {
     let server = SmtpServer::start([fault]).await;
-    mailer(&server, AMPLE).send(&owed()).await
+    mailer(&server).send(&owed()).await
 }
 
 #[track_caller]
@@ -89,7 +89,7 @@ fn assert_later(result: &MailResult, said: &str) {
 #[tokio::test]
 async fn a_mail_arrives_with_its_envelope_and_says_that_a_machine_wrote_it() {
     let server = SmtpServer::start([]).await;
-    assert_eq!(mailer(&server, AMPLE).send(&owed()).await, MailResult::Sent);
+    assert_eq!(mailer(&server).send(&owed()).await, MailResult::Sent);
 
     let [mail] = &server.received()[..] else { panic!("one mail") };
     assert_eq!(
@@ -196,17 +196,16 @@ async fn what_is_the_operators_fault_does_not_give_the_mail_up() {
 
 #[tokio::test]
 async fn without_a_mail_server_the_mail_is_later() {
-    let server = SmtpServer::start([]).await;
-    let mailer = mailer(&server, AMPLE);
-    let address = server.address.to_string();
-    drop(server);
+    let closed = ClosedPort::hold();
+    let address = closed.address.to_string();
+    let mailer = Mailer::new(&options(format!("smtp://{address}"))).expect("good options");
     assert_later(&mailer.send(&owed()).await, &address);
 }
 
 #[tokio::test]
 async fn after_an_unknown_outcome_the_same_mail_goes_out_with_the_same_message_id() {
     let server = SmtpServer::start([Fault::Drop("."), Fault::None]).await;
-    let mailer = mailer(&server, AMPLE);
+    let mailer = mailer(&server);
     assert_later(&mailer.send(&owed()).await, "broke off before it said whether it takes the mail");
     assert_eq!(mailer.send(&owed()).await, MailResult::Sent);
 
@@ -219,7 +218,14 @@ async fn after_an_unknown_outcome_the_same_mail_goes_out_with_the_same_message_i
 async fn a_server_that_never_answers_is_left_after_the_timeout() {
     for point in ["CONNECT", "EHLO", "RCPT", "."] {
         let server = SmtpServer::start([Fault::Stall(point)]).await;
-        assert_later(&mailer(&server, SHORT).send(&owed()).await, "did not answer within 400ms");
+        let (clock, mailer, mail) = (StoppedClock::stop(), mailer(&server), owed());
+        let silent = until("it is silent", async || match point {
+            "CONNECT" => server.until(|_| true).await == (1, 1),
+            "." => server.received().len() == 1,
+            _ => server.commands().iter().any(|line| line.starts_with(point)),
+        });
+        assert_later(&clock.after(silent, mailer.send(&mail)).await, "did not answer within 20s");
+        drop(clock);
         server.until(|(open, all)| (*open, *all) == (0, 1)).await;
     }
 }
@@ -227,7 +233,7 @@ async fn a_server_that_never_answers_is_left_after_the_timeout() {
 #[tokio::test]
 async fn a_known_outcome_does_not_wait_for_the_goodbye() {
     let server = SmtpServer::start([Fault::Stall("QUIT"), Fault::Drop("QUIT")]).await;
-    let mailer = mailer(&server, AMPLE);
+    let mailer = mailer(&server);
     assert_eq!(mailer.send(&owed()).await, MailResult::Sent);
     assert_eq!(mailer.send(&owed()).await, MailResult::Sent);
     server.until(|(open, _)| *open == 0).await;
@@ -236,7 +242,7 @@ async fn a_known_outcome_does_not_wait_for_the_goodbye() {
 #[tokio::test]
 async fn an_address_that_the_server_cannot_take_is_refused() {
     let server = SmtpServer::start([]).await;
-    let mailer = mailer(&server, AMPLE);
+    let mailer = mailer(&server);
     let to = |address: &str| OwedMail { to: address.to_owned(), ..owed() };
     assert_refused(&mailer.send(&to("owner")).await, "is no mail address");
     assert_refused(&mailer.send(&to("a@b.example\r\nRCPT TO:<c@d.example>")).await, "is no mail address");
@@ -282,7 +288,7 @@ async fn no_more_mails_are_handed_over_at_a_time_than_allowed() {
 #[tokio::test]
 async fn one_mailer_serves_the_runtimes_of_several_threads_one_after_the_other() {
     let server = SmtpServer::start([]).await;
-    let mailer = mailer(&server, AMPLE);
+    let mailer = mailer(&server);
     for _ in 0..3 {
         let mailer = mailer.clone();
         let on_its_own_thread = move || {

@@ -4,19 +4,20 @@ use std::fs;
 
 use outbound::config::NameSource;
 use support::dns::{Answer, DnsServer};
+use support::process;
 
 use crate::*;
-
-/// Longer than the others', because it covers the waiting for a name server.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn source(dns: &DnsServer) -> NameSource {
     NameSource { resolv_conf: dns.resolv_conf(), hosts: dns.hosts(), port: dns.port() }
 }
 
-fn courier_of(names: NameSource, lookups: usize) -> Courier {
-    let egress = Egress { names, lookups, ..Egress::default() };
-    Courier::new(&CourierOptions { egress, ..options(&["127.0.0.0/8"]) }).unwrap()
+fn courier_of(names: NameSource) -> Courier {
+    courier_with(Egress { names, ..Egress::default() }, DEADLINE)
+}
+
+fn courier_with(egress: Egress, timeout: Duration) -> Courier {
+    Courier::new(&CourierOptions { egress, timeout, ..options(&["127.0.0.0/8"]) }).unwrap()
 }
 
 fn to(host: &str, endpoint: &Endpoint) -> String {
@@ -30,15 +31,7 @@ fn closing() -> Endpoint {
 
 /// Attempts until one ends as wanted.
 async fn until(courier: &Courier, url: &str, what: &str, wanted: impl Fn(&PostResult) -> bool) {
-    let began = Instant::now();
-    loop {
-        let result = courier.attempt(&post(url, "msg_7_1-0")).await;
-        if wanted(&result) {
-            return;
-        }
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}: {result:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    process::until(what, async || wanted(&courier.attempt(&post(url, "msg_7_1-0")).await)).await;
 }
 
 fn is_delivered(result: &PostResult) -> bool {
@@ -49,22 +42,29 @@ fn is_dns_error(result: &PostResult) -> bool {
     matches!(result, PostResult::Done(done) if done.error.as_ref().is_some_and(|error| error.kind == ErrorKind::Dns))
 }
 
+fn unresolved(host: &str) -> String {
+    format!("the name {host} cannot be resolved; check its spelling and its DNS records")
+}
+
 #[tokio::test]
 async fn whatever_keeps_a_name_from_having_an_address_is_a_dns_error() {
     let dns = DnsServer::start();
-    let (endpoint, courier) = (Endpoint::start(vec![Step::Reply(ok())]), courier_of(source(&dns), 64));
+    let (endpoint, courier) = (Endpoint::start(vec![Step::Reply(ok())]), courier_of(source(&dns)));
     for (host, answer) in [
         ("none.example", Answer::NoSuchName),
         ("empty.example", Answer::Addresses(Vec::new(), 0)),
         ("servfail.example", Answer::Failure),
         ("refused.example", Answer::Refusal),
-        ("silent.example", Answer::Silence),
     ] {
         dns.answer(host, answer);
         let done = attempt(&courier, &to(host, &endpoint)).await;
-        let sentence = format!("the name {host} cannot be resolved; check its spelling and its DNS records");
-        assert_failed(&done, ErrorKind::Dns, &sentence);
+        assert_failed(&done, ErrorKind::Dns, &unresolved(host));
     }
+    dns.answer("silent.example", Answer::Silence);
+    let (clock, silent) = (StoppedClock::stop(), to("silent.example", &endpoint));
+    let asked = process::until("it is asked for", async || dns.asked().iter().any(|name| name == "silent.example"));
+    assert_failed(&clock.after(asked, attempt(&courier, &silent)).await, ErrorKind::Dns, &unresolved("silent.example"));
+    drop(clock);
     dns.answer("crm.example", Answer::at("127.0.0.1"));
     for host in ["crm.example", "CRM.Example", "crm.example."] {
         assert!(delivered(&attempt(&courier, &to(host, &endpoint)).await), "{host}");
@@ -77,13 +77,14 @@ async fn whatever_keeps_a_name_from_having_an_address_is_a_dns_error() {
 #[tokio::test]
 async fn a_name_server_that_is_not_there_is_a_dns_error() {
     let dns = DnsServer::start();
-    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // No test may listen there.
+    let nobody = 1;
     let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
     for names in [
         NameSource { port: nobody, ..source(&dns) },
         NameSource { resolv_conf: "/nowhere/resolv.conf".into(), hosts: "/nowhere/hosts".into(), port: nobody },
     ] {
-        let done = attempt(&courier_of(names, 64), &to("crm.example", &endpoint)).await;
+        let done = attempt(&courier_of(names), &to("crm.example", &endpoint)).await;
         assert_eq!(done.error.unwrap().kind, ErrorKind::Dns);
     }
 }
@@ -96,7 +97,7 @@ async fn without_a_resolv_conf_this_host_is_asked() {
     let empty = dns.resolv_conf().with_file_name("empty");
     fs::write(&empty, "# nothing\noptions ndots:1 something-unknown\n").unwrap();
     for resolv_conf in ["/nowhere/resolv.conf".into(), empty] {
-        let courier = courier_of(NameSource { resolv_conf, ..source(&dns) }, 64);
+        let courier = courier_of(NameSource { resolv_conf, ..source(&dns) });
         assert!(delivered(&attempt(&courier, &to("crm.example", &endpoint)).await));
     }
 }
@@ -105,7 +106,7 @@ async fn without_a_resolv_conf_this_host_is_asked() {
 async fn a_name_in_the_hosts_file_is_answered_from_there_alone() {
     let dns = DnsServer::start();
     fs::write(dns.hosts(), "# ours\n127.0.0.1 crm.example Other.Example\nno address here\n::1 six.example\n").unwrap();
-    let (endpoint, courier) = (Endpoint::start(vec![Step::Reply(ok())]), courier_of(source(&dns), 64));
+    let (endpoint, courier) = (Endpoint::start(vec![Step::Reply(ok())]), courier_of(source(&dns)));
     for host in ["crm.example", "other.example", "localhost", "sub.localhost"] {
         assert!(delivered(&attempt(&courier, &to(host, &endpoint)).await), "{host}");
     }
@@ -117,7 +118,7 @@ async fn a_name_in_the_hosts_file_is_answered_from_there_alone() {
 #[tokio::test]
 async fn both_files_are_read_again_when_they_change() {
     let dns = DnsServer::start();
-    let (endpoint, courier) = (closing(), courier_of(source(&dns), 64));
+    let (endpoint, courier) = (closing(), courier_of(source(&dns)));
     let listed = to("listed.example", &endpoint);
     until(&courier, &listed, "it has no address", is_dns_error).await;
     // As editors and container runtimes do: another file is put in its place.
@@ -141,7 +142,7 @@ async fn an_answer_is_kept_for_its_ttl_and_a_change_is_followed_then() {
     let both = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
     dns.answer("kept.example", Answer::Addresses(both, 60));
     dns.answer("moves.example", Answer::Addresses(vec!["127.0.0.1".parse().unwrap()], 1));
-    let (endpoint, courier) = (closing(), courier_of(source(&dns), 64));
+    let (endpoint, courier) = (closing(), courier_of(source(&dns)));
     for _ in 0..5 {
         assert!(delivered(&attempt(&courier, &to("kept.example", &endpoint)).await));
     }
@@ -157,9 +158,12 @@ async fn an_answer_is_kept_for_its_ttl_and_a_change_is_followed_then() {
 #[tokio::test]
 async fn names_whose_servers_never_answer_do_not_hold_up_a_healthy_one() {
     const LOOKUPS: usize = 8;
+    /// A lookup that nobody answers takes most of it, and the healthy endpoint next to nothing.
+    const TIMEOUT: Duration = Duration::from_secs(5);
     let dns = DnsServer::start();
     dns.answer("healthy.example", Answer::at("127.0.0.1"));
-    let (endpoint, courier) = (Endpoint::start(vec![Step::Reply(ok())]), courier_of(source(&dns), LOOKUPS));
+    let egress = Egress { names: source(&dns), lookups: LOOKUPS, ..Egress::default() };
+    let (endpoint, courier) = (Endpoint::start(vec![Step::Reply(ok())]), courier_with(egress, TIMEOUT));
     let dead: Vec<String> = (0..LOOKUPS * 8).map(|n| format!("dead-{n}.example")).collect();
     dead.iter().for_each(|name| dns.answer(name, Answer::Silence));
     let urls: Vec<String> = dead.iter().map(|name| to(name, &endpoint)).collect();
@@ -187,12 +191,13 @@ async fn names_whose_servers_never_answer_do_not_hold_up_a_healthy_one() {
 
 #[tokio::test]
 async fn an_endpoint_of_both_families_is_judged_by_the_one_that_is_there() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = ClosedPort::hold();
+    let port = closed.address.port();
     let dns = DnsServer::start();
     // No route leads to the documentation network where there is no IPv6, and where there is one nobody answers.
     dns.answer("dual.example", Answer::Addresses(vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()], 0));
     let egress = Egress { names: source(&dns), ..Egress::default() };
     let courier = Courier::new(&CourierOptions { egress, ..options(&["127.0.0.0/8", "::1/128"]) }).unwrap();
-    let done = attempt(&courier, &format!("http://dual.example:{free}/")).await;
-    assert_failed(&done, ErrorKind::Connect, &format!("no connection to dual.example:{free}: connection refused"));
+    let done = attempt(&courier, &format!("http://dual.example:{port}/")).await;
+    assert_failed(&done, ErrorKind::Connect, &format!("no connection to dual.example:{port}: connection refused"));
 }

@@ -7,6 +7,9 @@ use support::process::until;
 use crate::names::source;
 use crate::*;
 
+/// Shorter than failures are held, and longer than a busy machine takes for what answers.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 struct Node {
     dns: DnsServer,
     endpoint: Endpoint,
@@ -23,7 +26,7 @@ impl Node {
     fn start_with(script: Vec<Step>, canary: Option<&str>) -> Self {
         let (dns, outage) = (DnsServer::start(), Arc::<Outage>::default());
         let egress = Egress { names: source(&dns), outage: Arc::clone(&outage), ..Egress::default() };
-        let options = CourierOptions { egress, ..options(&["127.0.0.0/8"]) };
+        let options = CourierOptions { egress, timeout: TIMEOUT, ..options(&["127.0.0.0/8"]) };
         let endpoint = Endpoint::start(script);
         if let Some(host) = canary {
             let url = format!("http://{host}:{}/up?a=1", endpoint.address.port()).parse().unwrap();
@@ -101,10 +104,11 @@ async fn a_dead_name_server_is_the_customers_while_others_are_reached() {
 async fn a_refusal_shows_that_a_host_is_reached() {
     let node = Node::start(vec![Step::Reply(ok())]);
     HOSTS.iter().for_each(|host| node.dns.answer(host, Answer::Failure));
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::hold();
+    let url = format!("http://{}/", closed.address);
     let refused = async {
         loop {
-            assert!(is_counted(&node.courier.attempt_judged(&post(&format!("http://{free}/"), "msg_1")).await));
+            assert!(is_counted(&node.courier.attempt_judged(&post(&url, "msg_1")).await));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -133,7 +137,7 @@ async fn a_request_that_was_sent_into_an_outage_is_logged_and_not_counted() {
     let (sent, _, ()) = tokio::join!(node.judged("sent.example"), node.all_judged(&HOSTS), node.outage_begins());
     let PostResult::Done(done) = sent else { panic!("{sent:?}") };
     assert!(done.excused, "{done:?}");
-    assert_failed(&done, ErrorKind::Timeout, "sent.example did not answer within 500ms");
+    assert_failed(&done, ErrorKind::Timeout, "sent.example did not answer within 5s");
     assert_eq!((node.endpoint.seen().requests.len(), node.endpoint.seen().connections), (2, 1));
 }
 

@@ -70,7 +70,8 @@ async fn a_plain_receiver_behind_an_https_url_is_a_tls_error() {
         assert_failed(&done, ErrorKind::Tls, &sentence);
     }
     // One that waits for a request that it understands is just silent.
-    let done = attempt(&courier(), &format!("https://{}/", endpoint.address)).await;
-    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 500ms");
+    let (clock, courier, url) = (StoppedClock::stop(), courier(), format!("https://{}/", endpoint.address));
+    let done = clock.after(endpoint.until(|seen| seen.connections == 1), attempt(&courier, &url)).await;
+    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 20s");
     assert_eq!(endpoint.seen().requests.len(), 0);
 }

@@ -11,6 +11,7 @@ use outbound::config::{
     COMMANDS_PER_WORKSPACE, FACADE_DRAIN_MAX, REQUEST_READ_TIMEOUT, REQUESTS_AT_ONCE, STRANGER_CONNECTIONS_MAX,
 };
 use outbound::http::serve;
+use support::process::PATIENCE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
@@ -63,7 +64,7 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not happen"))
 }
 
 pub(crate) async fn rest(stream: &mut TcpStream) -> String {

@@ -54,7 +54,7 @@ async fn an_automatic_switch_off_is_seen_as_it_happens_with_the_mail_that_was_re
     browser.reload().await;
     browser.until_says("#history", "Switched off by too many errors").await;
     stage.receiver.treat(WORKSPACE, |manner| manner.status = 200);
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Saved. The webhook is on.").await;
     stage.strike().await;
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use fantoccini::error::{CmdError, ErrorStatus};
 use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -134,13 +135,46 @@ impl Browser {
 
     /// Clicks; what follows is waited for by the caller.
     pub(crate) async fn click(&self, css: &str) {
-        self.client.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
+        self.click_on(Locator::Css(css)).await;
     }
 
-    /// Clicks the button or link with that text.
+    /// Clicks the button or link with that text; what follows is waited for by the caller.
     pub(crate) async fn press(&self, text: &str) {
         let path = format!("//*[self::button or self::a or self::summary][normalize-space()='{text}']");
-        self.client.find(Locator::XPath(&path)).await.unwrap().click().await.unwrap();
+        self.click_on(Locator::XPath(&path)).await;
+    }
+
+    /// Clicks the button or link with that text and waits until another page has taken the place of this one, which may say
+    /// the same.
+    pub(crate) async fn follow(&self, text: &str) {
+        self.leaving(self.press(text)).await;
+    }
+
+    /// Waits until what is done has led to another page.
+    pub(crate) async fn leaving(&self, does: impl Future<Output = ()>) {
+        let before = self.client.find(Locator::Css("html")).await.unwrap();
+        does.await;
+        let began = Instant::now();
+        while !before.tag_name().await.is_err_and(|error| is_gone(&error)) {
+            assert!(began.elapsed() < PATIENCE, "no other page comes");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Clicks as soon as that is there and can be clicked. An update of the page may take it away, or move another in front of
+    /// it, at the last moment: then nothing was clicked.
+    async fn click_on(&self, locator: Locator<'_>) {
+        let began = Instant::now();
+        loop {
+            let clicked = match self.client.find(locator).await {
+                Ok(found) => found.click().await,
+                Err(missing) => Err(missing),
+            };
+            let Err(error) = clicked else { return };
+            let not_yet = is_gone(&error) || error.is_element_not_interactable() || is_intercepted(&error);
+            assert!(not_yet && began.elapsed() < PATIENCE, "{locator:?} cannot be clicked: {error}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Puts `text` into a field in place of what stands there.
@@ -150,10 +184,27 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// The id of the element that has the focus.
-    pub(crate) async fn focused(&self) -> String {
-        let element = self.client.active_element().await.unwrap();
-        element.attr("id").await.unwrap().unwrap_or_default()
+    /// Waits until the element with that id has the focus: a page gives it when it has been shown.
+    pub(crate) async fn until_focused(&self, id: &str) {
+        self.until_true(&format!("return document.activeElement.id === '{id}'")).await;
+    }
+
+    /// Waits until the address has that query.
+    pub(crate) async fn until_query(&self, wanted: &str) {
+        let began = Instant::now();
+        while self.address().await.query() != Some(wanted) {
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {wanted:?}: {}", self.address().await);
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until a script returns true.
+    pub(crate) async fn until_true(&self, script: &str) {
+        let began = Instant::now();
+        while self.run(script).await != json!(true) {
+            assert!(began.elapsed() < PATIENCE, "waited in vain for {script}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Waits until the first such element says something, and not `before`.
@@ -210,7 +261,8 @@ impl Browser {
     /// Waits until there are so many such elements.
     pub(crate) async fn until_count(&self, css: &str, wanted: usize) {
         let began = Instant::now();
-        while self.count(css).await != wanted {
+        // While a page comes, nothing is counted.
+        while self.client.find_all(Locator::Css(css)).await.map_or(usize::MAX, |found| found.len()) != wanted {
             assert!(began.elapsed() < PATIENCE, "waited in vain for {wanted} of {css}: {}", self.count(css).await);
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -283,12 +335,25 @@ impl Browser {
 
     async fn picture(&self, name: &str, width: u32) {
         self.dev_tools("Emulation.setDeviceMetricsOverride", metrics(width, 800)).await;
-        let layout = self.dev_tools("Page.getLayoutMetrics", json!({})).await;
+        let layout = self.laid_out(width).await;
         let size = |name: &str| layout["cssContentSize"][name].as_f64().unwrap();
         assert!(size("width") <= f64::from(width), "{name}: the page is {} wide and scrolls sideways", size("width"));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the height of a page in pixels")]
         let height = (size("height").ceil() as u64).clamp(400, HEIGHT_MAX);
         self.capture(name, width, height).await;
+    }
+
+    /// The page once it is laid out for that width.
+    async fn laid_out(&self, width: u32) -> Value {
+        let began = Instant::now();
+        loop {
+            let layout = self.dev_tools("Page.getLayoutMetrics", json!({})).await;
+            if layout["cssLayoutViewport"]["clientWidth"] == width {
+                return layout;
+            }
+            assert!(began.elapsed() < PATIENCE, "the page does not become {width} wide: {layout}");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn capture(&self, name: &str, width: u32, height: u64) {
@@ -309,6 +374,16 @@ impl Browser {
         self.client.close().await.ok();
         drop(self.driver);
     }
+}
+
+/// Whether the element is there no more, or not yet.
+fn is_gone(error: &CmdError) -> bool {
+    error.is_stale_element_reference() || error.is_no_such_element()
+}
+
+/// Whether something else stood in front of what was to be clicked.
+fn is_intercepted(error: &CmdError) -> bool {
+    matches!(error, CmdError::Standard(said) if said.error == ErrorStatus::ElementClickIntercepted)
 }
 
 fn metrics(width: u32, height: u64) -> Value {
@@ -337,5 +412,8 @@ fn capabilities(kind: Kind, folder: &Path) -> Capabilities {
             "profile.managed_default_content_settings.javascript": scripts,
         },
     });
-    [("browserName".to_owned(), json!("chrome")), ("goog:chromeOptions".to_owned(), options)].into_iter().collect()
+    // A script may take as long as a busy machine needs for it; the whole of axe is one.
+    let timeouts = json!({"script": PATIENCE.as_secs() * 4_000});
+    let all = [("browserName", json!("chrome")), ("goog:chromeOptions", options), ("timeouts", timeouts)];
+    all.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
 }

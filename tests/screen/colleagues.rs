@@ -36,7 +36,7 @@ async fn a_form_that_nobody_touched_follows_what_others_save() {
 
     // Saving another field undoes nothing of it.
     browser.fill("#owner_email", "owner@acme.example").await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Saved. The webhook is off.").await;
     let saved = stage.api().webhook(WORKSPACE).await;
     assert_eq!((&saved["url"], &saved["enabled"]), (&json!(other), &json!(false)));
@@ -60,7 +60,7 @@ async fn what_was_typed_is_kept_and_the_reader_chooses_whose_to_save() {
             assert_eq!(browser.property("#url", "value").await, Some(stage.hook()), "nothing of a touched form moves");
             assert_eq!(browser.property("#owner_email", "value").await.as_deref(), Some("mine@acme.example"));
         }
-        browser.press("Save").await;
+        browser.follow("Save").await;
         let told = browser.until_says("#notice", "Changed meanwhile by jane: the URL, now").await;
         assert!(told.contains(&format!("{} with another query", stage.hook())) && !told.contains("s3cret"), "{told}");
         assert_eq!(stage.api().webhook(WORKSPACE).await["url"], json!(other), "nothing was saved");
@@ -74,7 +74,7 @@ async fn what_was_typed_is_kept_and_the_reader_chooses_whose_to_save() {
         }
 
         // Theirs.
-        browser.press("Take theirs").await;
+        browser.follow("Take theirs").await;
         browser.until_property("#url", "value", &other).await;
         browser.until_property("#owner_email", "value", "").await;
         assert_eq!(browser.count(".other").await, 0);
@@ -82,9 +82,9 @@ async fn what_was_typed_is_kept_and_the_reader_chooses_whose_to_save() {
         // Mine, in the place of theirs.
         browser.fill("#url", &stage.hook()).await;
         jane.save(WORKSPACE, &webhook(&other, json!({"owner_email": "jane@acme.example"}))).await.ok();
-        browser.press("Save").await;
+        browser.follow("Save").await;
         browser.until_says("#notice", "Changed meanwhile by jane: the owner email, now jane@acme.example").await;
-        browser.press("Save mine").await;
+        browser.follow("Save mine").await;
         browser.until_says("#notice", "Saved. The webhook is on.").await;
         let saved = stage.api().webhook(WORKSPACE).await;
         assert_eq!((&saved["url"], &saved["owner_email"]), (&json!(stage.hook()), &Value::Null));

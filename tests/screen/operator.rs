@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::browser::{Browser, Kind};
 use crate::stage::{Stage, WORKSPACE};
 use support::endpoint::Receiver;
+use support::process::until;
 use support::redis_server::RedisServer;
 use support::service::{Service, TOKEN, message};
 
@@ -19,14 +20,16 @@ async fn sign_in(stage: &Stage) {
     let browser = &stage.browser;
     browser.open(&url(stage)).await;
     browser.fill("#token", TOKEN).await;
-    browser.press("Sign in").await;
+    browser.follow("Sign in").await;
     browser.until_says("#trouble", "This node").await;
 }
 
-/// On a Redis, so that a producer can write what is no message.
+/// On a Redis, so that a producer can write what is no message. The receiver may hold its answers back for as long as a test
+/// takes.
 async fn on_redis(redis: &RedisServer, kind: Kind) -> Stage {
     let journal = redis.url();
-    let (service, browser) = tokio::join!(Service::start(&journal, &["--shards", "2"]), Browser::start(kind));
+    let (service, browser) =
+        tokio::join!(Service::start(&journal, &["--shards", "2", "--timeout", "300s"]), Browser::start(kind));
     Stage { browser, receiver: Receiver::start(), service }
 }
 
@@ -67,7 +70,7 @@ async fn a_new_service_says_what_there_is_and_that_nothing_is_wrong() {
     let browser = &stage.browser;
     browser.open(&url(&stage)).await;
     browser.fill("#token", &"wrong".repeat(8)).await;
-    browser.press("Sign in").await;
+    browser.follow("Sign in").await;
     browser.until_says("#token-error", "The token is wrong").await;
     assert_eq!(browser.property("#token", "value").await.as_deref(), Some(""), "a token is not shown again");
     browser.shoot("operator-login").await;
@@ -123,10 +126,10 @@ async fn the_whole_service_is_seen_at_a_glance_and_follows_what_happens() {
     assert_eq!(browser.property("#prefix", "value").await.as_deref(), Some("typed"));
 
     // A row leads to the workspace's screen, which the operator's session opens.
-    browser.press("broken").await;
+    browser.follow("broken").await;
     browser.until_says(".top .id", "broken").await;
     browser.until_says(".session", "Signed in as admin").await;
-    browser.press("All workspaces").await;
+    browser.follow("All workspaces").await;
     browser.until_says("#statuses", "5 workspaces in all").await;
     browser.until_says("#live", "live").await;
 
@@ -162,38 +165,41 @@ async fn everything_but_the_live_part_works_without_a_script() {
     for _ in 0..2 {
         redis.call::<String>(&["XADD", &stream, "*", "workspace", "other", "message", RIGHT]);
     }
+    // A page without a script stays as it was made, from what was known within a few seconds before.
+    let aside = async || stage.api().get("/v1/rejected").await.ok()["rejected"].as_array().map(Vec::len);
+    until("all are set aside", async || aside().await == Some(3)).await;
     sign_in(&stage).await;
     browser.until_count("#listed .rows > li", 25).await;
-    browser.press("Next page").await;
+    browser.follow("Next page").await;
     browser.until_count("#listed .rows > li", 6).await;
-    browser.press("First page").await;
+    browser.follow("First page").await;
     browser.fill("#prefix", "shop-1").await;
-    browser.press("Show").await;
+    browser.follow("Show").await;
     browser.until_count("#listed .rows > li", 10).await;
     browser.open(&format!("{}?prefix=shop-1&status=disabled", url(&stage))).await;
     browser.until_count("#listed .rows > li", 5).await;
     browser.fill("#prefix", "nobody").await;
-    browser.press("Show").await;
+    browser.follow("Show").await;
     browser.until_says("#listed", "No workspace is like that.").await;
     browser.fill("#prefix", "<b>").await;
-    browser.press("Show").await;
+    browser.follow("Show").await;
     browser.until_says("#listed", "No workspace's id begins so.").await;
-    browser.press("Show all").await;
+    browser.follow("Show all").await;
     browser.until_count("#listed .rows > li", 25).await;
 
     browser.until_says("#rejected", "3 entries are set aside").await;
     browser.shoot("operator-without-scripts").await;
-    browser.click("#rejected li:nth-child(1) form button").await;
+    browser.leaving(browser.click("#rejected li:nth-child(1) form button")).await;
     browser.until_says("#notice", "2 entries were requeued.").await;
     browser.until_says("#rejected", "1 entry is set aside").await;
     // What is gone for good is asked about first.
     browser.press("Discard…").await;
     browser.until_says("#rejected", "for good").await;
     browser.shoot("operator-discard").await;
-    browser.press("Discard for good").await;
+    browser.follow("Discard for good").await;
     browser.until_says("#notice", "1 entry was discarded for good.").await;
     browser.until_says("#rejected", "Nothing is set aside.").await;
-    browser.press("Sign out").await;
+    browser.follow("Sign out").await;
     browser.until_says("h2", "Sign in").await;
     stage.strike().await;
 }
@@ -231,9 +237,10 @@ async fn the_screen_is_worked_with_the_keyboard() {
     sign_in(&stage).await;
     browser.until_says("#rejected", "1 entry is set aside").await;
     browser.run("document.getElementById('prefix').focus()").await;
-    browser.keys("ac\u{E007}").await;
+    browser.leaving(browser.keys("ac\u{E007}")).await;
+    browser.until_query("prefix=ac&status=").await;
     browser.until_says("#listed", "acme").await;
-    assert_eq!(browser.address().await.query(), Some("prefix=ac&status="));
+    browser.until_count("#rejected summary", 1).await;
     browser.run("document.querySelector('#rejected summary').focus()").await;
     browser.keys("\u{E007}").await;
     browser.until_says("#rejected .confirm", "Deletes 1 entry for good").await;

@@ -15,7 +15,7 @@ async fn a_saved_webhook_gets_the_next_message_and_the_screen_shows_it_without_a
 
     browser.fill("#url", &stage.hook()).await;
     browser.fill("#owner_email", "owner@acme.example").await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Saved. The webhook is on.").await;
     browser.until_says("#status", "Delivering.").await;
     assert_eq!(browser.property("#url", "value").await.as_deref(), Some(stage.hook().as_str()));
@@ -38,7 +38,7 @@ async fn a_saved_webhook_gets_the_next_message_and_the_screen_shows_it_without_a
 
     // Clearing the URL clears the webhook.
     browser.fill("#url", "").await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "there is no URL").await;
     browser.until_says("#status", "Not configured").await;
     stage.strike().await;
@@ -51,7 +51,7 @@ async fn a_webhook_that_is_unticked_is_switched_off_and_keeps_its_url() {
     let browser = &stage.browser;
     browser.reload().await;
     browser.click("#enabled").await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Saved. The webhook is off.").await;
     browser.until_says("#status", "Switched off").await;
     assert_eq!(browser.property("#url", "value").await.as_deref(), Some(stage.hook().as_str()));
@@ -68,13 +68,13 @@ async fn save_and_test_sends_the_newest_message_and_says_how_it_went() {
     let stage = Stage::set().await;
     let browser = &stage.browser;
     browser.fill("#url", &stage.hook()).await;
-    browser.press("Save and test").await;
+    browser.follow("Save and test").await;
     browser.until_says("#notice", "The workspace has no message").await;
 
     // Without a place to break a line: a page that it widens fails its picture.
     let long = format!("m-1-{}", "x".repeat(400));
     stage.deliver(&[&long]).await;
-    browser.press("Save and test").await;
+    browser.follow("Save and test").await;
     browser.until_says("#notice", "the test was delivered: HTTP 200").await;
     assert_eq!(stage.receiver.ids(WORKSPACE), [&*long, &*long]);
     assert_eq!(browser.count("#attempt-list .tag").await, 1);
@@ -82,7 +82,7 @@ async fn save_and_test_sends_the_newest_message_and_says_how_it_went() {
 
     stage.receiver.treat(WORKSPACE, |manner| manner.status = 404);
     stage.until_a_test_may_be_sent().await;
-    browser.press("Save and test").await;
+    browser.follow("Save and test").await;
     let told = browser.until_says("#notice", "the test failed").await;
     assert!(told.contains("Your URL answered 404. There is nothing at this address; check the path."), "{told}");
     let cause = browser.until_says("#attempt-list .failed", "answered 404").await;
@@ -100,7 +100,7 @@ async fn what_is_wrong_stands_next_to_its_field_and_what_was_typed_stays() {
         browser.fill("#url", "https://user:secret@crm.example/hook").await;
         browser.fill("#owner_email", "nobody").await;
         browser.click("#enabled").await;
-        browser.press("Save").await;
+        browser.follow("Save").await;
         browser.until_says("#notice", "Nothing was saved").await;
         browser.until_says("#url-error", "must not contain a user name or password").await;
         browser.until_says("#owner_email-error", "The address must have a name, an @ and a domain").await;
@@ -108,14 +108,15 @@ async fn what_is_wrong_stands_next_to_its_field_and_what_was_typed_stays() {
         assert_eq!(browser.property("#url", "value").await.as_deref(), Some("https://user:secret@crm.example/hook"));
         assert_eq!(browser.property("#owner_email", "value").await.as_deref(), Some("nobody"));
         assert_eq!(browser.property("#enabled", "checked").await.as_deref(), Some("false"));
-        assert_eq!(browser.focused().await, "url", "the first wrong field");
+        // The first wrong field.
+        browser.until_focused("url").await;
         assert_eq!(stage.api().webhook(WORKSPACE).await["updated_at"], json!(null));
         if !without_scripts {
             browser.shoot("errors").await;
         }
         browser.fill("#url", &stage.hook()).await;
         browser.fill("#owner_email", "").await;
-        browser.press("Save").await;
+        browser.follow("Save").await;
         browser.until_says("#notice", "Saved. The webhook is off.").await;
         stage.strike().await;
     }
@@ -129,14 +130,14 @@ async fn values_of_headers_are_asked_for_again_when_the_url_moves_to_another_hos
     // The words open the fold.
     assert_eq!(browser.property("details.field", "open").await.as_deref(), Some("false"));
     browser.click("#headers-label").await;
-    assert_eq!(browser.property("details.field", "open").await.as_deref(), Some("true"));
+    browser.until_property("details.field", "open", "true").await;
     browser.fill("#headers", "no-colon").await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#headers-error", "no-colon: has no colon: write Name: value.").await;
     stage.configure(json!({"headers": {"X-Api-Key": "s3cret", "X-Tenant": "7"}})).await;
     browser.open(&stage.url()).await;
     browser.fill("#url", &there).await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Nothing was saved").await;
     let told = browser.until_says("#headers-error", "x-api-key: the value was given for another scheme").await;
     assert!(told.contains("x-tenant: the value was given for another scheme"), "{told}");
@@ -146,14 +147,14 @@ async fn values_of_headers_are_asked_for_again_when_the_url_moves_to_another_hos
     assert_eq!(stage.api().webhook(WORKSPACE).await["url"], json!(stage.hook()));
 
     browser.fill("#headers", "x-api-key: another").await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Saved. The webhook is on.").await;
     assert_eq!(stage.api().webhook(WORKSPACE).await["url"], json!(there));
     assert_eq!(stage.api().webhook(WORKSPACE).await["headers"], json!({"x-api-key": "***"}));
 
     // Emptied, the form still shows its headers; saving it drops them.
     browser.fill("#url", "").await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "there is no URL").await;
     assert_eq!(stage.api().webhook(WORKSPACE).await["headers"], json!({}));
     stage.strike().await;
@@ -164,21 +165,21 @@ async fn without_scripts_everything_but_live_updates_works() {
     let stage = Stage::with(Kind { without_scripts: true }, &[]).await;
     let browser = &stage.browser;
     browser.fill("#url", &stage.hook()).await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Saved. The webhook is on.").await;
     stage.deliver(&["m-1"]).await;
     assert_eq!(browser.count("#attempt-list li").await, 0, "nothing is live");
     browser.reload().await;
     browser.until_says("#attempt-list", "m-1").await;
-    browser.press("Save and test").await;
+    browser.follow("Save and test").await;
     browser.until_says("#notice", "the test was delivered").await;
-    browser.press("Show the secret").await;
+    browser.follow("Show the secret").await;
     browser.until_says("#secret-text", "whsec_").await;
     browser.press("Rotate the secret…").await;
-    browser.press("Rotate now").await;
+    browser.follow("Rotate now").await;
     browser.until_says("#previous", "still signed with").await;
     browser.shoot("without-scripts").await;
-    browser.press("Sign out").await;
+    browser.follow("Sign out").await;
     browser.until_says("h2", "Sign in").await;
     stage.strike().await;
 }

@@ -13,14 +13,14 @@ async fn the_secret_is_shown_when_asked_for_and_rotated_with_two_signatures() {
     browser.reload().await;
     let first = stage.secret().await;
     assert!(!browser.source().await.contains(&first), "hidden means that the page does not have it");
-    browser.press("Show the secret").await;
+    browser.follow("Show the secret").await;
     assert_eq!(browser.until_says("#secret-text", "whsec_").await, first);
     browser.press("Verify a signature in Python").await;
     browser.until_says("#secret .sample[open]", "hmac.compare_digest").await;
     browser.shoot("secret").await;
 
     browser.press("Rotate the secret…").await;
-    browser.press("Rotate now").await;
+    browser.follow("Rotate now").await;
     browser.until_says("#notice", "A new signing secret was made").await;
     browser.until_says("#previous", "still signed with, until").await;
     let second = stage.secret().await;

@@ -19,9 +19,9 @@ async fn on_the_first_visit_a_sample_shows_whether_the_url_works() {
         let browser = &stage.browser;
         browser.until_says("#test-hint", "made up and marked").await;
         browser.fill("#url", &stage.hook()).await;
-        browser.press("Save and test").await;
+        browser.follow("Save and test").await;
         browser.until_says("#notice", "no message to test with yet: send a sample").await;
-        browser.press("Send a sample").await;
+        browser.follow("Send a sample").await;
         browser.until_says("#notice", "The sample was delivered: HTTP 200").await;
         assert!(stage.receiver.ids(WORKSPACE)[0].starts_with("sample-"));
         assert_eq!(browser.count("#attempt-list li").await, 1);
@@ -33,7 +33,7 @@ async fn on_the_first_visit_a_sample_shows_whether_the_url_works() {
         stage.deliver(&["m-1"]).await;
         browser.reload().await;
         stage.until_a_test_may_be_sent().await;
-        browser.press("Test").await;
+        browser.follow("Test").await;
         browser.until_says("#notice", "The test was delivered: HTTP 200").await;
         stage.strike().await;
     }
@@ -49,7 +49,7 @@ async fn the_status_tells_the_truth_and_a_plain_test_changes_nothing() {
     browser.reload().await;
     // What is typed and not saved is no part of a plain test, and is kept.
     browser.fill("#owner_email", "typed@acme.example").await;
-    browser.press("Test").await;
+    browser.follow("Test").await;
     let told = browser.until_says("#notice", "The test failed. Your URL answered 401.").await;
     assert!(told.contains("custom headers"), "{told}");
     browser.until_says("#status", "On; the last test failed.").await;
@@ -64,7 +64,7 @@ async fn the_status_tells_the_truth_and_a_plain_test_changes_nothing() {
     browser.until_says("#status", "Switched off after 2 errors").await;
     browser.until_says("#test-hint", "switches the webhook on again").await;
     stage.until_a_test_may_be_sent().await;
-    browser.press("Test").await;
+    browser.follow("Test").await;
     browser.until_says("#notice", "The test failed.").await;
     browser.until_says("#status", "Switched off after 2 errors").await;
     assert_eq!(stage.api().webhook(WORKSPACE).await["status"], "disabled_by_errors");
@@ -85,7 +85,7 @@ async fn an_attempt_is_sent_again_and_copied_as_curl() {
     let row = browser.until_says("#attempt-list li", "it's m-1").await;
     assert!(row.contains("Failed"), "a failed attempt shows its message: {row}");
     browser.click("#attempt-list summary").await;
-    browser.press("Send again").await;
+    browser.follow("Send again").await;
     browser.until_says("#notice", "What was sent again was delivered: HTTP 200").await;
     browser.until_says("#attempt-list .tag", "sent again").await;
     let arrivals = stage.receiver.arrivals();
@@ -123,7 +123,8 @@ async fn one_attempt_is_found_among_all_and_the_failed_ones_are_a_file() {
         browser.reload().await;
         browser.until_count("#attempt-list li", 3).await;
         browser.fill("#owner_email", "typed@acme.example").await;
-        for (text, found) in [("m-2", 1), ("+44 7700 900101", 3), ("BLUE one", 3), ("nothing like it", 0)] {
+        // Each finds another number than the one before, so that it is seen when its answer is there.
+        for (text, found) in [("m-2", 1), ("+44 7700 900101", 3), ("m-1", 1), ("BLUE one", 3), ("nothing like it", 0)] {
             browser.fill("#q", text).await;
             browser.press("Search").await;
             browser.until_count("#attempt-list li", found).await;
@@ -149,6 +150,38 @@ async fn one_attempt_is_found_among_all_and_the_failed_ones_are_a_file() {
         assert!(!log.is_empty() && log.iter().all(|one| one["outcome"] == "failed"), "{log:?}");
         stage.strike().await;
     }
+}
+
+/// Holds back the answer to the first search for m-2 until `release` is called; `taken` says that the page has had it.
+const HOLD: &str = "const real = fetch;
+    window.fetch = async (...asked) => {
+      const answer = await real(...asked);
+      if (window.held || !String(asked[0]).includes('q=m-2')) return answer;
+      const body = await answer.text();
+      window.held = true;
+      await new Promise((release) => { window.release = release; });
+      return { ok: true, status: 200, text: async () => { setTimeout(() => { window.taken = true; }); return body; } };
+    }";
+
+#[tokio::test]
+async fn the_list_is_that_of_the_last_search_in_whatever_order_the_answers_come() {
+    let stage = Stage::set().await;
+    let browser = &stage.browser;
+    stage.configure(json!({})).await;
+    stage.deliver(&["m-1", "m-2", "m-3"]).await;
+    browser.reload().await;
+    browser.until_count("#attempt-list li", 3).await;
+    browser.run(HOLD).await;
+    browser.fill("#q", "m-2").await;
+    browser.press("Search").await;
+    browser.until_true("return window.held === true").await;
+    browser.fill("#q", "nothing like it").await;
+    browser.press("Search").await;
+    browser.until_count("#attempt-list li", 0).await;
+    browser.run("release()").await;
+    browser.until_true("return window.taken === true").await;
+    assert_eq!(browser.count("#attempt-list li").await, 0, "the answer to the first search came last");
+    stage.strike().await;
 }
 
 #[tokio::test]
@@ -200,7 +233,7 @@ async fn an_open_attempt_stays_while_new_ones_are_counted() {
 
 #[tokio::test]
 async fn the_screen_says_what_waits_and_why() {
-    let stage = Stage::with(Kind::default(), &["--timeout", "60s"]).await;
+    let stage = Stage::with(Kind::default(), &["--timeout", "300s"]).await;
     let browser = &stage.browser;
     stage.configure(json!({})).await;
     browser.reload().await;

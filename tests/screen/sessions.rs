@@ -15,7 +15,7 @@ async fn two_workspaces_in_one_browser_have_a_session_each() {
         let token = stage.api().with_token_of(workspace, "jane").await.token.unwrap();
         browser.open(&url).await;
         browser.fill("#token", &token).await;
-        browser.press("Sign in").await;
+        browser.follow("Sign in").await;
         browser.until_says("h1", "Integration / Outbound").await;
         browser.until_says(".session", "Signed in as jane").await;
     }
@@ -27,7 +27,7 @@ async fn two_workspaces_in_one_browser_have_a_session_each() {
         browser.until_says("#status", "Not configured").await;
     }
     // Signing out of one leaves the other.
-    browser.press("Sign out").await;
+    browser.follow("Sign out").await;
     browser.until_says("h2", "Sign in").await;
     browser.open(&other).await;
     browser.until_says("#status", "Not configured").await;
@@ -41,7 +41,7 @@ async fn the_operator_signs_in_once_for_all_workspaces() {
     browser.open(&stage.url().replace(WORKSPACE, "other")).await;
     browser.until_says(".session", "Signed in as admin").await;
     browser.fill("#url", &stage.receiver.url("other")).await;
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#notice", "Saved. The webhook is on.").await;
     browser.until_says("#live", "live").await;
     // What ends a workspace's tokens does not end the operator's session.
@@ -69,16 +69,16 @@ async fn a_session_that_ended_is_told_in_place_and_what_was_typed_is_kept() {
     browser.shoot("session-ended").await;
 
     // A save without a session is made after the sign-in, and not before.
-    browser.press("Save").await;
+    browser.follow("Save").await;
     browser.until_says("#token-error", "Nothing was saved: there is no session any more.").await;
     browser.until_says("form", &stage.hook()).await;
     assert_eq!(stage.api().webhook(WORKSPACE).await["owner_email"], json!(null));
     browser.shoot("sign-in-to-save").await;
     browser.fill("#token", &"wrong".repeat(8)).await;
-    browser.press("Sign in").await;
+    browser.follow("Sign in").await;
     browser.until_says("#token-error", "The token is wrong").await;
     browser.fill("#token", TOKEN).await;
-    browser.press("Sign in").await;
+    browser.follow("Sign in").await;
     browser.until_says("#notice", "Saved. The webhook is on.").await;
     assert_eq!(stage.api().webhook(WORKSPACE).await["owner_email"], json!("typed@acme.example"));
     assert_eq!(browser.property("#owner_email", "value").await.as_deref(), Some("typed@acme.example"));

@@ -43,7 +43,7 @@ impl Stage {
     pub(crate) async fn sign_in(&self, token: &str) {
         self.browser.open(&self.url()).await;
         self.browser.fill("#token", token).await;
-        self.browser.press("Sign in").await;
+        self.browser.follow("Sign in").await;
     }
 
     /// The screen's address.

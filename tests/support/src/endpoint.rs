@@ -8,7 +8,7 @@ use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 pub use receiver::{Arrival, Manner, Receiver, first_appearances, is_bad};
@@ -47,6 +47,22 @@ impl Listening {
             });
         });
         Self { address, _stop: stop }
+    }
+}
+
+/// A port of this host at which nobody listens, and which nobody else is given while this lives.
+#[derive(Debug)]
+pub struct ClosedPort {
+    pub address: SocketAddr,
+    /// Bound and never listening.
+    _held: TcpSocket,
+}
+
+impl ClosedPort {
+    pub fn hold() -> Self {
+        let held = TcpSocket::new_v4().unwrap();
+        held.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        Self { address: held.local_addr().unwrap(), _held: held }
     }
 }
 

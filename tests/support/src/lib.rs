@@ -2,6 +2,7 @@
 //! networks that misbehave, and the program as a process.
 
 pub mod authority;
+pub mod clock;
 pub mod dns;
 pub mod endpoint;
 pub mod held_out;

@@ -20,8 +20,14 @@ pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let began = Instant::now();
     while !condition().await {
         assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
-        tokio::time::sleep(LOOK).await;
+        moment(LOOK).await;
     }
+}
+
+/// Lets others run for so long, also where the clock of the runtime stands still.
+pub async fn moment(span: Duration) {
+    // The callers look again at what they wait for.
+    tokio::task::spawn_blocking(move || std::thread::sleep(span)).await.expect("a thread that sleeps");
 }
 
 /// The program with an empty environment, so that no variable of the machine is taken for a flag.

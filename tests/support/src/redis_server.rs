@@ -189,7 +189,7 @@ impl RedisServer {
                 self.child = None;
                 return false;
             }
-            if answers(port) {
+            if answers(port, child.id()) {
                 return true;
             }
             sleep(Duration::from_millis(10));
@@ -213,14 +213,15 @@ impl Drop for RedisServer {
     }
 }
 
-/// Whether a Redis on the port is ready: one that loads answers PING with an error.
-fn answers(port: u16) -> bool {
-    let ready = || {
+/// Whether that Redis is ready on the port: one that loads answers PING with an error. Another test's may have taken the port.
+fn answers(port: u16, pid: u32) -> bool {
+    let who = || {
         let client = redis::Client::open(format!("redis://127.0.0.1:{port}"))?;
         let mut connection = client.get_connection_with_timeout(Duration::from_millis(500))?;
-        redis::cmd("PING").query::<Value>(&mut connection)
+        redis::cmd("PING").query::<Value>(&mut connection)?;
+        redis::cmd("INFO").arg("server").query::<String>(&mut connection)
     };
-    ready().is_ok()
+    who().is_ok_and(|info| info.lines().any(|line| line == format!("process_id:{pid}")))
 }
 
 fn copy_folder(from: &Path, to: &Path) {

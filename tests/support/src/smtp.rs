@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,8 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// How long a test waits for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::process::PATIENCE;
 
 /// What goes wrong in one session, and where: at `CONNECT` (the greeting), at a command (`EHLO`,
 /// `AUTH`, `MAIL`, `RCPT`, `DATA`, `QUIT`) or at `.` (the mail has been received as a whole).

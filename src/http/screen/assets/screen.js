@@ -84,12 +84,16 @@ async function refresh() {
     try {
       const first = held[0] || list.firstElementChild;
       const after = first ? first.dataset.seq : "0";
-      const answer = await fetch(`${main.dataset.latest}&after=${after}`, { redirect: "error" });
+      const chosen = main.dataset.latest;
+      const answer = await fetch(`${chosen}&after=${after}`, { redirect: "error" });
       if (answer.status === 401) {
         ended();
         break;
       }
-      if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const text = answer.ok && await answer.text();
+      // Another list may have been chosen meanwhile, to which this one's attempts do not belong.
+      if (chosen !== main.dataset.latest) wanted = true;
+      else if (answer.ok) show(new DOMParser().parseFromString(text, "text/html"));
     } catch {
       // The next event tries again.
     }
@@ -169,18 +173,23 @@ function arrive() {
 // Lists what was chosen without leaving the page, on which something may be typed.
 async function choose(form) {
   const query = new URLSearchParams(new FormData(form));
-  main.dataset.latest = `${main.dataset.latest.split("?")[0]}?${query}`;
+  const chosen = `${main.dataset.latest.split("?")[0]}?${query}`;
+  main.dataset.latest = chosen;
   window.history.replaceState(null, "", `${location.pathname}?${query}`);
-  const answer = await fetch(`${main.dataset.latest}&after=0`, { redirect: "error" });
+  const answer = await fetch(`${chosen}&after=0`, { redirect: "error" });
   if (answer.status === 401) return ended();
   if (!answer.ok) return;
   const latest = new DOMParser().parseFromString(await answer.text(), "text/html");
+  // Whoever searched again has asked for another list.
+  if (chosen !== main.dataset.latest) return;
   localise(latest);
   held = [];
   tell();
   list.replaceChildren(...latest.querySelectorAll("li[data-seq]"));
   document.getElementById("none").hidden = list.children.length > 0;
   oneStop();
+  // What came between that answer and now stood in the list before.
+  refresh();
 }
 
 // The list is one stop of the tab key; the arrows go from attempt to attempt.

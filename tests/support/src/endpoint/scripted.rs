@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::{Listening, read_request};
-use crate::process::PATIENCE;
+use crate::process::{PATIENCE, moment};
 
 /// What is done with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub struct Seen {
     pub closed: usize,
     /// Requests as they came, head and body; for [`Step::ResetUnread`] an empty one.
     pub requests: Vec<Vec<u8>>,
+    /// Requests to which was written what is to be written at once.
+    pub answered: usize,
 }
 
 /// A running receiver; it ends when it is dropped.
@@ -112,7 +114,7 @@ impl Endpoint {
         let started = Instant::now();
         while !condition(&self.seen()) {
             assert!(started.elapsed() < PATIENCE, "waited in vain; so far {:?}", self.seen());
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            moment(Duration::from_millis(2)).await;
         }
     }
 }
@@ -194,15 +196,15 @@ async fn converse(mut stream: impl Stream, script: &[Step], seen: &Mutex<Seen>) 
 /// Whether the connection goes on.
 async fn follow(step: Step, stream: &mut impl Stream, seen: &Mutex<Seen>) -> bool {
     match step {
-        Step::Reply(bytes) => return stream.write_all(&bytes).await.is_ok(),
+        Step::Reply(bytes) => return answer(stream, &bytes, seen).await,
         Step::ReplyAndMore(bytes, pause, more) => {
-            drop(stream.write_all(&bytes).await);
+            answer(stream, &bytes, seen).await;
             // The case is that more comes so long after the answer.
             tokio::time::sleep(pause).await;
             return stream.write_all(&more).await.is_ok();
         }
         Step::ReplyAndForget(bytes, patience) => {
-            drop(stream.write_all(&bytes).await);
+            answer(stream, &bytes, seen).await;
             let mut first = [0];
             return match tokio::time::timeout(patience, stream.read(&mut first)).await {
                 Ok(Ok(1)) => panic!("this step takes one request a connection"),
@@ -213,27 +215,27 @@ async fn follow(step: Step, stream: &mut impl Stream, seen: &Mutex<Seen>) -> boo
             };
         }
         Step::ReplyAndClose(bytes) => {
-            drop(stream.write_all(&bytes).await);
+            answer(stream, &bytes, seen).await;
             drop(stream.shutdown().await);
             wait_for_end(stream, seen).await;
         }
         Step::ReplyAndCut(bytes) => {
-            drop(stream.write_all(&bytes).await);
+            answer(stream, &bytes, seen).await;
             drop(stream.flush().await);
             drop(stream.tcp().shutdown().await);
             wait_for_end(stream, seen).await;
         }
         Step::ReplyAndStall(bytes) => {
-            drop(stream.write_all(&bytes).await);
+            answer(stream, &bytes, seen).await;
             wait_for_end(stream, seen).await;
         }
         Step::Flood(head, chunk) => {
-            drop(stream.write_all(&head).await);
+            answer(stream, &head, seen).await;
             while stream.write_all(&chunk).await.is_ok() {}
             seen.lock().unwrap().closed += 1;
         }
         Step::Trickle(head, rest, pause) => {
-            drop(stream.write_all(&head).await);
+            answer(stream, &head, seen).await;
             for byte in rest {
                 if stream.write_all(&[byte]).await.is_err() {
                     break;
@@ -245,6 +247,13 @@ async fn follow(step: Step, stream: &mut impl Stream, seen: &Mutex<Seen>) -> boo
         Step::Close | Step::Reset | Step::ResetUnread => {}
     }
     false
+}
+
+/// Writes what is to be written at once. Whether it was taken.
+async fn answer(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8], seen: &Mutex<Seen>) -> bool {
+    let taken = stream.write_all(bytes).await.is_ok();
+    seen.lock().unwrap().answered += 1;
+    taken
 }
 
 /// Reads until the client closes.
