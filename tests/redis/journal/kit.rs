@@ -146,16 +146,6 @@ pub(crate) fn done(skipped: u64) -> Answer {
     }
 }
 
-/// Waits until `holds`.
-pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the condition within 20 s");
-}
-
 /// Shares a journal between tasks.
 pub(crate) fn shared(journal: &Redis) -> Arc<dyn Journal> {
     Arc::new(journal.clone())

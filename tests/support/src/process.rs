@@ -1,7 +1,7 @@
 //! Programs as processes of their own, outbound among them: started, read, told, ended.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Waits until something is so.
-pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let began = Instant::now();
     while !condition().await {
         assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
@@ -30,6 +30,13 @@ pub fn outbound(arguments: &[&str]) -> Command {
     let mut command = Command::new(path);
     command.args(arguments).env_clear().stdin(Stdio::null());
     command
+}
+
+/// What a program that must have succeeded printed.
+#[track_caller]
+pub fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// A running process whose lines are read; killed when dropped.
