@@ -47,6 +47,7 @@ mod peers;
 
 mod report;
 mod table;
+mod svg;
 mod plot;
 mod progress;
 
