@@ -158,9 +158,9 @@ impl StoreReader {
     }
 }
 
-async fn answered<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Problem> {
+fn answered<T>(read: impl Future<Output = Result<T, ReadError>>) -> impl Future<Output = Result<T, Problem>> {
     let unanswered = || Problem::store_away("the store did not answer in time; try again in a few seconds");
-    in_time(Instant::now() + STORE_ANSWER_MAX, read, unanswered).await
+    in_time(Instant::now() + STORE_ANSWER_MAX, read, unanswered)
 }
 
 /// What the store answers by `until`; `unanswered` says what is to be thought of where it does not.

@@ -311,9 +311,11 @@ pub(in crate::http) async fn discard_many(
 }
 
 /// Discarding is bounded in time; what is deleted by then stays deleted, and asking again does no harm.
-pub(in crate::http) async fn discarding<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+pub(in crate::http) fn discarding<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> impl Future<Output = Result<T, Problem>> {
     let unknown = || Problem::store_away("the store is away, some entries may be discarded; call again");
-    in_time(Instant::now() + STORE_ANSWER_MAX, work.err_into::<ReadError>(), unknown).await
+    in_time(Instant::now() + STORE_ANSWER_MAX, work.err_into::<ReadError>(), unknown)
 }
 
 impl FacadeState {
