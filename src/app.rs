@@ -7,7 +7,7 @@
 mod log_walk;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -21,22 +21,22 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{
-    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles, ShardSet,
-};
+use crate::config::{Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles};
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
 use crate::journal::Journal;
 use crate::journal::codec::FORMAT;
-use crate::journal::embedded::{self, Embedded};
-use crate::journal::port::{NodeRecord, StoreError};
-use crate::journal::redis::{self, Redis, RedisOptions, RedisTls};
+use crate::journal::embedded::Embedded;
+use crate::journal::port::NodeRecord;
+use crate::journal::redis::{Redis, RedisOptions, RedisTls};
 use crate::notify::{self, Mailer, TestMail};
 use crate::workspace::Time;
 use crate::workspace::decide::MailResult;
 
-mod listening;
+mod error;
 pub mod sealing;
+
+pub use error::AppError;
 
 /// The service, started and listening, but not answering requests yet.
 pub struct App {
@@ -59,76 +59,6 @@ pub struct Credentials<'a> {
     pub admin_token: &'a str,
     /// Signs workspace tokens and sessions.
     pub token_key: &'a [u8],
-}
-
-/// Why the service does not start, or stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// The address to listen on cannot be had.
-    #[error("cannot listen on {address}: {}", listening::mend(source))]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The admin token is too short.
-    #[error(transparent)]
-    AdminToken(#[from] http::TokenTooShort),
-    /// The token key is too short.
-    #[error(transparent)]
-    TokenKey(#[from] http::KeyTooShort),
-    /// The embedded journal cannot be opened.
-    #[error(transparent)]
-    Embedded(#[from] embedded::JournalFileError),
-    /// Redis cannot be used.
-    #[error(transparent)]
-    Redis(#[from] redis::RedisStartError),
-    /// A key is missing that something is sealed with.
-    #[error(transparent)]
-    Sealing(#[from] sealing::SealingError),
-    /// The mail settings cannot be used.
-    #[error(transparent)]
-    Mail(#[from] notify::MailerError),
-    /// The certificate authorities of the mail server cannot be read.
-    #[error(
-        "--smtp-ca {}: {detail}; name a readable file with certificates in PEM form (-----BEGIN CERTIFICATE-----)",
-        file.display()
-    )]
-    Authorities {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        detail: String,
-    },
-    /// A file for TLS to Redis cannot be used.
-    #[error("{flag} {}: {detail}; name a readable file in PEM form", file.display())]
-    RedisFile {
-        /// The flag that names it.
-        flag: &'static str,
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        detail: String,
-    },
-    /// The shards cannot be started.
-    #[error(transparent)]
-    Shards(#[from] actor::StartShardsError),
-    /// The shards stopped by themselves.
-    #[error(transparent)]
-    Died(#[from] actor::Died),
-    /// A static shard is none of the journal's.
-    #[error("--static-shards {asked} names a shard that is not there: there are {shards}, numbered from 0")]
-    StaticShards {
-        /// What was asked for.
-        asked: ShardSet,
-        /// How many there are.
-        shards: u16,
-    },
-    /// The journal is of no use until it is opened again.
-    #[error("the service has ended, because the journal can only be opened again by a new start")]
-    Journal(#[source] StoreError),
 }
 
 /// The wall clock.

@@ -60,9 +60,9 @@ pub enum CliCommand {
     Rejected(rejected::RejectedArgs),
     /// Show which node runs what, and what each shard owes
     Nodes(nodes::NodesArgs),
-    /// Make a token that opens one workspace, or end them all
+    /// Make a token that opens one workspace; list or end those that open it
     Token(token::TokenArgs),
-    /// Keep what can be read of a workspace that cannot be loaded
+    /// Keep what can be read of a damaged workspace, or of a damaged file of the embedded journal
     Repair(repair::RepairArgs),
     /// Encrypt every workspace's secrets with today's key, while no service runs
     Reseal(reseal::ResealArgs),
@@ -109,7 +109,7 @@ Examples:
   outbound token --workspace acme --ttl 30d
   outbound shard acme
 
-Every flag can be set by the environment variable that its help names; the command line goes first.
+Every flag can be set by the environment variable that its help names; where both are given, the flag counts.
 Exit codes: 0 done, 1 failed, 2 usage or configuration.";
 
 impl Cli {

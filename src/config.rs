@@ -30,7 +30,7 @@ pub use descriptors::{
 
 pub use duration::Pauses;
 pub use facade::*;
-pub use journal::{Compression, Durability, JournalConfig, RedisFiles};
+pub use journal::{COMPRESSION_DEFAULT, Compression, Durability, JournalConfig, RedisFiles};
 pub use shard_set::{InvalidShardSet, SHARDS_MAX, ShardSet};
 pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFields, SourceForm};
 

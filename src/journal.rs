@@ -18,4 +18,5 @@ pub mod rejected;
 #[cfg(test)]
 pub(crate) mod conformance;
 
+pub(crate) use aside::joined;
 pub use port::{Journal, ShardConnection, ShardIntake};

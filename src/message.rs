@@ -15,17 +15,19 @@ use serde_json::value::RawValue;
 mod id;
 mod members;
 mod chat;
+mod object;
 mod encoding;
 mod invalid;
 mod sample;
 
 pub use chat::Chat;
 use encoding::JSON_SPACE;
-pub use encoding::{OtherEncoding, marks};
+pub use encoding::{HALF_OF_A_CHARACTER, OtherEncoding, half_of_a_character, marks, without_halves};
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 pub use invalid::{Invalid, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
 use members::Members;
 pub use members::{MESSAGE_ID_BYTES_MAX, shown_id};
+pub use object::member;
 pub use sample::sample;
 
 /// Whether a text that is no message is a message in the object that an endpoint gets.

@@ -49,6 +49,7 @@ mod peers;
 
 mod report;
 mod table;
+mod svg;
 mod plot;
 mod progress;
 

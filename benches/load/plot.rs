@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::report::{Machine, Report, Spread};
+use super::svg::{Style, picture};
 
-const WIDTH: f64 = 760.0;
 /// Where the bars begin: the names stand before.
 const LEFT: f64 = 96.0;
 /// The longest bar; its figure stands behind.
@@ -14,12 +14,11 @@ const BAR: f64 = 14.0;
 /// From one scenario to the next.
 const STEP: f64 = 46.0;
 
-/// The colours follow those of the page around it.
-const STYLE: &str = "\
-text{font:13px system-ui,sans-serif;fill:#24292f}.small{font-size:11px;fill:#57606a}\
-.ours{fill:#0a7d5a}.bare{fill:#b4bac2}.range{stroke:#24292f;stroke-width:1.5}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9da7b3}.ours{fill:#2fbf8f}.bare{fill:#4b545e}\
-.range{stroke:#e6edf3}}";
+const STYLE: Style = Style {
+    both: ".range{stroke-width:1.5}",
+    light: ".ours{fill:#0a7d5a}.bare{fill:#b4bac2}.range{stroke:#24292f}",
+    dark: ".ours{fill:#2fbf8f}.bare{fill:#4b545e}.range{stroke:#e6edf3}",
+};
 
 /// `None` when no scenario has both rates.
 pub(crate) fn plot(reports: &[&Report], machine: &Machine) -> Option<String> {
@@ -29,22 +28,15 @@ pub(crate) fn plot(reports: &[&Report], machine: &Machine) -> Option<String> {
     let rows: Vec<_> = drained.filter_map(both).collect();
     let most = rows.iter().map(|(_, ours, bare)| ours.max.max(bare.max)).reduce(f64::max)?;
     let scale = LONGEST / most;
-    let height = TOP + STEP * rows.len() as f64 + 44.0;
-    let mut svg = String::new();
-    write!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         height=\"{height}\" role=\"img\"><title>Deliveries a second, outbound and the bare loop</title>\
-         <style>{STYLE}</style>\
-         <rect class=\"ours\" x=\"{LEFT}\" y=\"12\" width=\"12\" height=\"12\"/><text x=\"{x1}\" y=\"22\">outbound</text>\
+    let mut svg = format!(
+        "<rect class=\"ours\" x=\"{LEFT}\" y=\"12\" width=\"12\" height=\"12\"/><text x=\"{x1}\" y=\"22\">outbound</text>\
          <rect class=\"bare\" x=\"{x2}\" y=\"12\" width=\"12\" height=\"12\"/><text x=\"{x3}\" y=\"22\">bare loop</text>\
          <text class=\"small\" x=\"{x4}\" y=\"22\">deliveries a second; median, least and most</text>",
         x1 = LEFT + 18.0,
         x2 = LEFT + 100.0,
         x3 = LEFT + 118.0,
         x4 = LEFT + 200.0,
-    )
-    .expect("a string takes everything");
+    );
     for (row, (name, ours, bare)) in rows.iter().enumerate() {
         let y = TOP + STEP * row as f64;
         write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{name}</text>", x = LEFT - 10.0, y = y + BAR + 5.0)
@@ -52,13 +44,9 @@ pub(crate) fn plot(reports: &[&Report], machine: &Machine) -> Option<String> {
         bar(&mut svg, "ours", y, *ours, scale);
         bar(&mut svg, "bare", y + BAR + 2.0, *bare, scale);
     }
-    for (line, text) in [machine.to_string(), machine.command.clone()].iter().enumerate() {
-        let y = height - 26.0 + 16.0 * line as f64;
-        write!(svg, "<text class=\"small\" x=\"{LEFT}\" y=\"{y}\">{}</text>", escaped(text))
-            .expect("a string takes everything");
-    }
-    svg.push_str("</svg>\n");
-    Some(svg)
+    let (title, foot) =
+        ("Deliveries a second, outbound and the bare loop", [machine.to_string(), machine.command.clone()]);
+    Some(picture(title, &STYLE, (LEFT, TOP + STEP * rows.len() as f64), &svg, &foot))
 }
 
 fn bar(svg: &mut String, class: &str, y: f64, spread: Spread, scale: f64) {
@@ -75,8 +63,4 @@ fn bar(svg: &mut String, class: &str, y: f64, spread: Spread, scale: f64) {
         rate = spread.median,
     )
     .expect("a string takes everything");
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -13,7 +13,7 @@ use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use super::values::{InvalidJournal, RedisFileArgs, Unrepeated, parse_http_url, parse_journal, parse_prefix};
 use crate::app::{AppError, now, redis_tls};
 use crate::config::private::FileSharing;
-use crate::config::{Compression, EMBEDDED_FILE, JournalConfig};
+use crate::config::{EMBEDDED_FILE, JournalConfig};
 use crate::journal::Journal;
 use crate::journal::embedded::Embedded;
 use crate::journal::redis::{self, Redis, RedisOptions};
@@ -171,8 +171,7 @@ pub async fn connect(config: JournalConfig) -> Result<Redis, CommandFailure> {
         return Err(InvalidJournal::Embedded.into());
     };
     let tls = redis_tls(&url, &files)?;
-    let compression = Compression::None;
-    let options = RedisOptions { prefix, allow_volatile, tls, compression, ..RedisOptions::new(url, now) };
+    let options = RedisOptions { prefix, allow_volatile, tls, ..RedisOptions::new(url, now) };
     Ok(Redis::connect(&options).await?)
 }
 

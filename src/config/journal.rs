@@ -1,15 +1,28 @@
 //! Where everything is remembered, and how safely.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// How the log of attempts is stored in Redis. Both forms are always read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// As JSON.
-    #[default]
     None,
     /// As zstd, with a dictionary that is part of the program.
     Zstd,
+}
+
+/// How it is stored in Redis where `--journal-compression` says nothing. The embedded journal has JSON alone.
+pub const COMPRESSION_DEFAULT: Compression = Compression::None;
+
+impl fmt::Display for Compression {
+    /// As `--journal-compression` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Zstd => "zstd",
+        })
+    }
 }
 
 /// When what is stored counts as stored.
@@ -36,7 +49,7 @@ pub enum JournalConfig {
         url: String,
         /// What every key starts with.
         prefix: String,
-        /// Run even if Redis may forget (eviction on, no persistence).
+        /// Run even if Redis may delete any key when it is full.
         allow_volatile: bool,
         /// What TLS needs, for `rediss`.
         files: RedisFiles,

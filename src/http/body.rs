@@ -13,7 +13,7 @@ use url::form_urlencoded;
 
 use super::problem::{Problem, ProblemKind};
 use crate::config::{REQUEST_BODY_MAX, REQUEST_READ_TIMEOUT};
-use crate::message::{OtherEncoding, marks};
+use crate::message::{HALF_OF_A_CHARACTER, OtherEncoding, half_of_a_character, marks};
 
 /// A body of JSON as it came, without a byte order mark in front. May be empty; then nothing was declared either.
 pub(super) struct JsonBody(pub(super) Bytes);
@@ -54,7 +54,16 @@ pub(super) fn object<T: DeserializeOwned>(
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Problem::new(kind, wanted));
     }
-    serde_json::from_slice(body).map_err(|error| Problem::new(kind, format!("{wanted}: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        let why = half(body).unwrap_or_else(|| error.to_string());
+        Problem::new(kind, format!("{wanted}: {why}"))
+    })
+}
+
+/// What to say of a body of JSON of which a name or a value is no text.
+pub(super) fn half(body: &[u8]) -> Option<String> {
+    half_of_a_character(body)
+        .map(|at| format!("its byte {} begins {HALF_OF_A_CHARACTER}; cut texts between characters", at + 1))
 }
 
 /// What to say of a body that is not JSON; `wanted` says what is.

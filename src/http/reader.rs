@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::problem::Problem;
 use super::shares::{Share, Shares};
@@ -13,6 +13,7 @@ use crate::config::{
     READS_AT_ONCE, READS_PER_WORKSPACE, REJECTED_COUNT_MAX_AGE, REJECTED_COUNT_WAIT, SMALL_READS_AT_ONCE,
     SMALL_READS_PER_WORKSPACE, STORE_ANSWER_MAX,
 };
+use crate::journal::joined;
 use crate::journal::port::{Journal, LoadError, ReadError, Reading, Version};
 use crate::message::WorkspaceId;
 use crate::seal::{Keyring, UnsealError};
@@ -121,17 +122,9 @@ impl StoreReader {
         let read = async {
             let share = self.whole.take(Some(workspace), 1).await;
             let (journal, workspace) = (Arc::clone(&self.journal), workspace.clone());
-            let read = tokio::spawn(async move { journal.read(&workspace).await.map(|reading| (reading, share)) });
-            match read.await {
-                Ok(read) => read,
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // The runtime ends, and whoever asked with it.
-                    Err(_) => std::future::pending().await,
-                },
-            }
+            joined(tokio::spawn(async move { journal.read(&workspace).await.map(|reading| (reading, share)) })).await
         };
-        in_time(read).await
+        answered(read).await
     }
 
     /// Reads with a share, within [`STORE_ANSWER_MAX`].
@@ -148,7 +141,7 @@ impl StoreReader {
             let share = shares.take(workspace, 1).await;
             read.await.map(|read| (read, share)).map_err(ReadError::from)
         };
-        in_time(read).await
+        answered(read).await
     }
 
     /// The number of rejected entries, at most [`REJECTED_COUNT_MAX_AGE`] old: whoever asks needs no
@@ -165,9 +158,22 @@ impl StoreReader {
     }
 }
 
-async fn in_time<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Problem> {
-    match timeout(STORE_ANSWER_MAX, read).await {
-        Ok(read) => Ok(read?),
-        Err(_) => Err(Problem::store_away("the store did not answer in time; try again in a few seconds")),
+fn answered<T>(read: impl Future<Output = Result<T, ReadError>>) -> impl Future<Output = Result<T, Problem>> {
+    let unanswered = || Problem::store_away("the store did not answer in time; try again in a few seconds");
+    in_time(Instant::now() + STORE_ANSWER_MAX, read, unanswered)
+}
+
+/// What the store answers by `until`; `unanswered` says what is to be thought of where it does not.
+pub(super) async fn in_time<T, E>(
+    until: Instant,
+    work: impl Future<Output = Result<T, E>>,
+    unanswered: impl FnOnce() -> Problem,
+) -> Result<T, Problem>
+where
+    Problem: From<E>,
+{
+    match timeout_at(until, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(unanswered()),
     }
 }

@@ -3,9 +3,16 @@
 
 use std::panic::resume_unwind;
 
+use tokio::task::{JoinHandle, spawn_blocking};
+
 /// Does it, and answers when it is done. What nobody waits for any more is done all the same.
 pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    joined(spawn_blocking(work)).await
+}
+
+/// What a task ends with; where it panics, so does whoever waits for it.
+pub(crate) async fn joined<T>(task: JoinHandle<T>) -> T {
+    match task.await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),

@@ -33,7 +33,6 @@ mod errors;
 mod intake;
 mod limits;
 mod nodes;
-mod listing;
 
 use std::time::Duration;
 
@@ -44,7 +43,6 @@ use tokio::time::Instant;
 use crate::config::SourceForm;
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
-#[cfg(doc)]
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
@@ -62,7 +60,6 @@ pub use limits::{
     COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, OPERATOR_SESSIONS_ENDED_MAX, REJECTED_BYTES_RETAINED,
     REJECTED_RETAINED,
 };
-pub use listing::{ListQuery, ListedWorkspace};
 pub use nodes::{NodeRecord, NodeRole, NodesReading, Owed, SeenNode, ShardOwner};
 
 /// A store of shards.
@@ -287,6 +284,28 @@ pub trait Journal: Send + Sync + 'static {
     async fn failed(&self) -> StoreError {
         std::future::pending().await
     }
+}
+
+/// Which workspaces to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only those whose ids come after this one.
+    pub after: Option<WorkspaceId>,
+    /// Only those whose ids begin so.
+    pub prefix: String,
+    /// Only those with this status.
+    pub status: Option<WebhookStatus>,
+    /// At most so many.
+    pub count: usize,
+}
+
+/// A workspace of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListedWorkspace {
+    /// Its id.
+    pub workspace: WorkspaceId,
+    /// Its state, but for the window and the errors before the last one; `None` when it cannot be read.
+    pub state: Option<State>,
 }
 
 /// Some of the workspaces that are kept.

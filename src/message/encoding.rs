@@ -1,6 +1,7 @@
-//! What stands around a text, and what it is when it is no UTF-8.
+//! What stands around a text, what it is when it is no UTF-8, and what in it no text can be.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::{fmt, iter};
 
 /// The byte order mark in UTF-8: some editors and programs put it in front of a text (RFC 8259 section 8.1).
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -68,6 +69,52 @@ impl fmt::Display for OtherEncoding {
     }
 }
 
+/// What a lone surrogate is called; stands behind "holds".
+pub const HALF_OF_A_CHARACTER: &str = "half of a character, a lone surrogate such as \\ud83d without its second half";
+
+/// Where the first half of a character stands in a text of JSON, counted in bytes from 0.
+#[must_use]
+pub fn half_of_a_character(json: &[u8]) -> Option<usize> {
+    halves(json).next()
+}
+
+/// The same text of JSON with U+FFFD in place of each half of a character, for those who read all of it as text.
+#[must_use]
+pub fn without_halves(json: &[u8]) -> Cow<'_, [u8]> {
+    let mut whole = Cow::Borrowed(json);
+    for at in halves(json) {
+        whole.to_mut()[at..at + ESCAPE].copy_from_slice(br"\ufffd");
+    }
+    whole
+}
+
+/// Bytes of an escaped code unit.
+const ESCAPE: usize = br"\ud83d".len();
+
+/// Where code units stand that are half of a pair without the other half. JSON's syntax allows them, Unicode does not
+/// (RFC 8259 section 8.2), and most readers of JSON refuse them.
+fn halves(json: &[u8]) -> impl Iterator<Item = usize> {
+    let mut from = 0;
+    iter::from_fn(move || {
+        loop {
+            let at = from + json.get(from..)?.iter().position(|byte| *byte == b'\\')?;
+            let (unit, next) = (escaped(json, at), escaped(json, at + ESCAPE));
+            from = at + if unit.is_some() { ESCAPE } else { 2 };
+            match (unit, next) {
+                (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => from += ESCAPE,
+                (Some(0xd800..=0xdfff), _) => return Some(at),
+                _ => {}
+            }
+        }
+    })
+}
+
+/// The code unit that stands there as an escape.
+fn escaped(json: &[u8], at: usize) -> Option<u16> {
+    let digits = json.get(at..at + ESCAPE)?.strip_prefix(br"\u")?;
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +148,27 @@ mod tests {
     fn byte_order_marks_in_front_are_counted() {
         for (text, bytes) in [("", 0), ("{}", 0), ("\u{feff}{}", 3), ("\u{feff}\u{feff}", 6), (" \u{feff}", 0)] {
             assert_eq!(marks(text.as_bytes()), bytes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn halves_of_characters_are_found_and_replaced() {
+        for (json, at, whole) in [
+            (r#""\ud83d""#, Some(1), r#""\ufffd""#),
+            (r#""a\uDE00b""#, Some(2), r#""a\ufffdb""#),
+            (r#"{"\ud83d\u0041":1}"#, Some(2), r#"{"\ufffd\u0041":1}"#),
+            (r#""\ud83d\ud83d\ude00\ude00""#, Some(1), r#""\ufffd\ud83d\ude00\ufffd""#),
+            (r#""\ude00\ud83d""#, Some(1), r#""\ufffd\ufffd""#),
+            (r#""\\\ud83d\n""#, Some(3), r#""\\\ufffd\n""#),
+        ] {
+            assert_eq!(half_of_a_character(json.as_bytes()), at, "{json}");
+            assert_eq!(without_halves(json.as_bytes()), whole.as_bytes(), "{json}");
+            assert!(serde_json::from_str::<serde_json::Value>(json).is_err(), "{json}");
+            assert!(serde_json::from_str::<serde_json::Value>(whole).is_ok(), "{whole}");
+        }
+        for json in [r#""\ud83d\ude00""#, r#""\\ud83d""#, r#""\u00e9\uffff""#, "{}", "", "\\", r"\u", r"\ud83"] {
+            assert_eq!(half_of_a_character(json.as_bytes()), None, "{json}");
+            assert!(matches!(without_halves(json.as_bytes()), Cow::Borrowed(same) if same == json.as_bytes()));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Why an entry is no valid message.
 
-use super::encoding::OtherEncoding;
+use super::encoding::{HALF_OF_A_CHARACTER, OtherEncoding};
 
 /// The largest message in bytes ([contract, section 1](crate::docs::contract#1-the-message-in)).
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
@@ -37,9 +37,12 @@ pub enum Invalid {
     /// Over [`MESSAGE_DEPTH_MAX`].
     #[error("the message is nested deeper than {MESSAGE_DEPTH_MAX}: flatten it")]
     TooDeep,
-    /// A checked member has the wrong type or stands twice.
-    #[error("a member of the message is not as it must be: {0}")]
-    Member(serde_json::Error),
+    /// A member that is looked at stands twice, so it has no one value.
+    #[error("`{member}` stands twice in the message: send it once")]
+    Twice {
+        /// The member's name.
+        member: &'static str,
+    },
     /// A checked member is absent, empty or of the wrong kind.
     #[error("`{member}` must be {rule}")]
     Rule {
@@ -53,8 +56,8 @@ pub enum Invalid {
     Wrapped,
     /// A checked member is a string that no text can be.
     #[error(
-        "`{member}` holds half of a character, a lone surrogate such as \\ud83d without its second half: the producer \
-         cut a text inside a character, often an emoji; cut between characters"
+        "`{member}` holds {HALF_OF_A_CHARACTER}: the producer cut a text inside a character, often an emoji; cut \
+         between characters"
     )]
     LoneSurrogate {
         /// The member's name.

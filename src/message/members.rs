@@ -1,17 +1,15 @@
 //! The members of a message that are checked or decide its chat, looked up in its text.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::chat::Chat;
+use super::chat::{Chat, Party};
 use super::encoding::JSON_SPACE;
 use super::invalid::Invalid;
+use super::object::each_member;
 
 /// Just the members that are checked or decide the chat; everything else is skipped. `T` is how a text is
 /// read, `P` how an account or a contact is.
@@ -35,23 +33,36 @@ impl<'a> Members<&'a str, Party<&'a str>> {
 impl<'a> Members<&'a RawValue, Party<&'a RawValue>> {
     /// Reads a message in any form, or says what is wrong.
     pub(super) fn thorough(text: &'a str) -> Result<Self, Invalid> {
-        let members: Members<&RawValue, &RawValue> = match serde_json::from_str(text) {
-            Ok(members) if is_object(text) => members,
-            Ok(_) => return Err(Invalid::NotAnObject),
-            Err(member) => {
-                return Err(match serde_json::from_str::<&RawValue>(text) {
-                    Err(syntax) => Invalid::NotJson(syntax),
-                    Ok(_) if is_object(text) => Invalid::Member(member),
-                    Ok(_) => Invalid::NotAnObject,
-                });
+        if !is_object(text) {
+            return Err(serde_json::from_str::<&RawValue>(text).map_or_else(Invalid::NotJson, |_| Invalid::NotAnObject));
+        }
+        let [mut direction, mut timestamp, mut message_id, mut contact, mut account] = [None; 5];
+        let mut twice = None;
+        each_member(text.as_bytes(), |name, value| {
+            let (member, place) = match name {
+                "direction" => ("direction", &mut direction),
+                "timestamp" => ("timestamp", &mut timestamp),
+                "message_id" => ("message_id", &mut message_id),
+                "contact" => ("contact", &mut contact),
+                "whatsapp account" => ("whatsapp account", &mut account),
+                _ => return,
+            };
+            if place.replace(value).is_some() {
+                twice = Some(member);
             }
-        };
-        let Members { direction, timestamp, message_id, contact, account } = members;
-        let party = |value: &&'a RawValue| -> Option<Party<_>> {
-            value.get().starts_with('{').then(|| serde_json::from_str(value.get()).unwrap_or_default())
-        };
-        let (contact, account) = (contact.as_ref().and_then(party), account.as_ref().and_then(party));
-        Ok(Self { direction, timestamp, message_id, contact, account })
+        })
+        .map_err(Invalid::NotJson)?;
+        if let Some(member) = twice {
+            return Err(Invalid::Twice { member });
+        }
+        let party = |value: &'a RawValue| value.get().starts_with('{').then(|| Party::written(value));
+        Ok(Self {
+            direction,
+            timestamp,
+            message_id,
+            contact: contact.and_then(party),
+            account: account.and_then(party),
+        })
     }
 }
 
@@ -94,77 +105,6 @@ pub fn shown_id(id: &str) -> &str {
 
 fn is_object(text: &str) -> bool {
     text.trim_start_matches(JSON_SPACE).starts_with('{')
-}
-
-/// The members of an account or contact that name a chat. They are not checked; of one that stands twice the
-/// last counts.
-pub(super) struct Party<T> {
-    phone: Option<T>,
-    full_name: Option<T>,
-    /// `id`, `chat_id`, `jid` and `lid`, in the order in which they count.
-    ids: [Option<T>; 4],
-}
-
-impl<T> Default for Party<T> {
-    fn default() -> Self {
-        Self { phone: None, full_name: None, ids: [const { None }; 4] }
-    }
-}
-
-/// By hand, because a derived implementation takes an array as well.
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Party<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(PartyVisitor(PhantomData))
-    }
-}
-
-struct PartyVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for PartyVisitor<T> {
-    type Value = Party<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut party = Party::default();
-        while let Some(member) = map.next_key()? {
-            let place = match member {
-                PartyMember::Phone => &mut party.phone,
-                PartyMember::FullName => &mut party.full_name,
-                PartyMember::Id => &mut party.ids[0],
-                PartyMember::ChatId => &mut party.ids[1],
-                PartyMember::Jid => &mut party.ids[2],
-                PartyMember::Lid => &mut party.ids[3],
-                PartyMember::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            *place = map.next_value()?;
-        }
-        Ok(party)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(field_identifier)]
-enum PartyMember {
-    #[serde(rename = "phone")]
-    Phone,
-    #[serde(rename = "full name")]
-    FullName,
-    #[serde(rename = "id")]
-    Id,
-    #[serde(rename = "chat_id")]
-    ChatId,
-    #[serde(rename = "jid")]
-    Jid,
-    #[serde(rename = "lid")]
-    Lid,
-    #[serde(other)]
-    Other,
 }
 
 /// A member's value that may be a text.

@@ -106,10 +106,15 @@ fn an_absent_member_is_named() {
 
 #[test]
 fn a_checked_member_that_stands_twice_is_refused_and_others_pass() {
-    let reason = refused(&with("\"message_id\":\"other\","));
-    assert!(
-        reason.starts_with("a member of the message is not as it must be: duplicate field `message_id`"),
-        "{reason}"
+    for member in ["direction", "timestamp", "message_id", "contact"] {
+        for value in ["\"other\"", "null", "{}"] {
+            let reason = refused(&with(&format!("\"{member}\":{value},")));
+            assert_eq!(reason, format!("`{member}` stands twice in the message: send it once"), "{value}");
+        }
+    }
+    assert_eq!(
+        refused(&with("\"whatsapp account\":{},\"whatsapp\\u0020account\":{},")),
+        "`whatsapp account` stands twice in the message: send it once"
     );
     assert!(parse(&with("\"text\":\"a\",\"text\":\"b\",")).is_ok());
 }
@@ -249,6 +254,31 @@ fn half_of_a_character_is_told_where_a_text_is_needed_and_passed_on_elsewhere() 
     }
     let pair = with("").replace("\"m\"", "\"\\ud83d\\ude00\"");
     assert_eq!(parse(&pair).unwrap().message_id().as_ref(), "\u{1f600}");
+}
+
+#[test]
+fn half_of_a_character_in_a_name_changes_nothing_of_the_members_beside_it() {
+    let half = "\"\\ud83d\":{\"\\ude00\":1},\"message_id\\udc00\":7,";
+    let message = parse(&with(half)).unwrap();
+    assert_eq!(message.message_id().as_ref(), "m");
+    assert_eq!(message.raw().bytes(), with(half).as_bytes());
+    assert_eq!(refused(&with(half).replace("\"m\"", "\"\"")), "`message_id` must be a non-empty string");
+    assert!(matches!(parse(&with(&format!("\"\n\":1,{half}"))), Err(Invalid::NotJson(_))));
+    assert!(matches!(parse(&format!("{} x", with(half))), Err(Invalid::NotJson(_))));
+    // The chat is found beside it as well.
+    let jane = chat(r#"{"phone":"+1"}"#, r#"{"phone":"+2"}"#);
+    assert_eq!(jane, chat(r#"{"\ud83d":1,"phone":"+1"}"#, r#"{"phone":"+2","phone\ud83d":"+3"}"#));
+    assert_ne!(jane, chat(r#"{"\ud83d":1,"phone":"+1"}"#, r#"{"\ud83d":1,"phone":"+3"}"#));
+}
+
+#[test]
+fn a_member_is_looked_up_as_it_is_written() {
+    let object = br#" {"a":1,"\ud83d":2,"\u0062":"\ud83d","a":[ 3 ]}"#;
+    let found = |name| member(object, name).map(|value| value.get());
+    assert_eq!((found("a"), found("b"), found("c")), (Some("[ 3 ]"), Some(r#""\ud83d""#), None));
+    for none in ["[1]", "1", "", "{\"a\":1", "{\"a\":1} x"] {
+        assert!(member(none.as_bytes(), "a").is_none(), "{none}");
+    }
 }
 
 #[test]

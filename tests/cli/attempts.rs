@@ -2,36 +2,20 @@
 //! they are wanted, JSON where a script reads, silence where the reader has gone.
 
 use std::process::{Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use support::endpoint::Receiver;
-use support::process;
+use support::process::{outbound, printed, until};
 use support::redis_server::RedisServer;
-use support::service::{PATIENCE, Service, TOKEN, message};
+use support::service::{Service, TOKEN, message};
 
 /// As XRANGE answers them: ids, and names and values.
 type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
 
 /// Runs the program with the admin token.
 fn run(arguments: &[&str]) -> Output {
-    process::outbound(arguments).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap()
-}
-
-/// Waits until `holds`.
-async fn until(mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "the condition does not come to hold");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-#[track_caller]
-fn printed(output: &Output) -> &str {
-    assert!(output.status.success(), "{output:?}");
-    std::str::from_utf8(&output.stdout).unwrap()
+    outbound(arguments).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,14 +32,15 @@ async fn the_log_is_printed_newest_last_and_whole_as_json() {
     }
     api.until("acme", "one has failed", |webhook| webhook["consecutive_errors"] == 1).await;
     let output = attempts(&[]);
-    let lines: Vec<&str> = printed(&output).lines().collect();
+    let text = printed(&output);
+    let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].contains("Z  delivered  200  ") && lines[0].ends_with(" ms  m-1"), "{lines:?}");
     assert!(lines[1].contains("Z  failed     500  ") && lines[1].ends_with("  m-2-bad  127.0.0.1 answered 500"));
     assert_eq!(lines.len(), 2);
-    let log: Value = serde_json::from_str(printed(&attempts(&["--json"]))).unwrap();
+    let log: Value = serde_json::from_str(&printed(&attempts(&["--json"]))).unwrap();
     assert_eq!(log, Value::from(api.log("acme").await));
 
-    let coloured = process::outbound(&["attempts", "acme", "--server", &server])
+    let coloured = outbound(&["attempts", "acme", "--server", &server])
         .envs([("OUTBOUND_ADMIN_TOKEN", TOKEN), ("CLICOLOR_FORCE", "1")])
         .output()
         .unwrap();
@@ -72,7 +57,7 @@ async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
     assert_eq!(unused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&unused.stderr).contains("no service has started on this Redis"), "{unused:?}");
     assert!(redis.keys().is_empty(), "nothing is written");
-    let mut plain = Service::start(&url, &["--shards", "1"]).await;
+    let mut plain = Service::start(&url, &["--shards", "1", "--journal-compression", "none"]).await;
     let receiver = Receiver::start();
     plain.api().save("acme", &json!({"url": receiver.url("acme")})).await.ok();
     let deliver = async |numbers: std::ops::Range<usize>| {
@@ -80,7 +65,7 @@ async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
             let message = message(&format!("+{}", n % 50), &format!("m-{n}")).to_string();
             redis.call::<()>(&["XADD", "outbound:{0}:messages", "*", "workspace", "acme", "message", &message]);
         }
-        until(|| redis.call::<usize>(&["XLEN", "outbound:{0}:messages"]) == 0).await;
+        until("all are settled", async || redis.call::<usize>(&["XLEN", "outbound:{0}:messages"]) == 0).await;
     };
     deliver(0..50).await;
     plain.terminate().await;
@@ -97,12 +82,11 @@ async fn a_redis_is_read_without_a_service_whichever_form_its_log_has() {
     service.terminate().await;
     // Then the same is printed
     assert_eq!(printed(&attempts(&[])), printed(&lines));
-    assert_eq!(serde_json::from_str::<Value>(printed(&attempts(&["--json"]))).unwrap(), log);
+    assert_eq!(serde_json::from_str::<Value>(&printed(&attempts(&["--json"]))).unwrap(), log);
     // And who names two ways, or another prefix, is told so
     let two = attempts(&["--server", "http://127.0.0.1:1"]);
     assert_eq!(two.status.code(), Some(2), "{two:?}");
-    let other =
-        process::outbound(&["attempts", "acme", "--journal", &url]).env("OUTBOUND_PREFIX", "other").output().unwrap();
+    let other = outbound(&["attempts", "acme", "--journal", &url]).env("OUTBOUND_PREFIX", "other").output().unwrap();
     assert!(String::from_utf8_lossy(&other.stderr).contains("with this --prefix"), "{other:?}");
 }
 
@@ -114,7 +98,7 @@ async fn what_was_published_is_told_to_a_script_as_json() {
     std::fs::write(&file, format!("{}\n{}\n", message("+1", "m-1"), message("+1", "m-2"))).unwrap();
     let server = format!("http://{}", service.api().address());
     let output = run(&["publish", "--workspace", "acme", "--json", "--server", &server, file.to_str().unwrap()]);
-    let result: Value = serde_json::from_str(printed(&output)).unwrap();
+    let result: Value = serde_json::from_str(&printed(&output)).unwrap();
     assert_eq!((&result["workspace"], &result["published"]), (&json!("acme"), &json!(2)));
     assert!(result["seconds"].is_f64() && output.stderr.is_empty(), "{output:?}");
 }
@@ -128,7 +112,7 @@ async fn every_message_of_a_file_of_thousands_is_published_once() {
     std::fs::write(&file, lines.join("\n")).unwrap();
     let server = format!("http://{}", service.api().address());
     let output = run(&["publish", "--workspace", "acme", "--json", "--server", &server, file.to_str().unwrap()]);
-    let result: Value = serde_json::from_str(printed(&output)).unwrap();
+    let result: Value = serde_json::from_str(&printed(&output)).unwrap();
     assert_eq!(result["published"], 5_000, "{result}");
     // Nobody has a webhook, so each is skipped in the end.
     service.api().until("acme", "all came", |webhook| webhook["skipped"]["count"] == 5_000).await;
@@ -151,7 +135,7 @@ fn an_error_is_coloured_only_where_colours_are_wanted() {
     let folder = tempfile::tempdir().unwrap();
     let without_token = |variables: &[(&str, &str)]| {
         let arguments = ["attempts", "acme", "--data-dir", folder.path().to_str().unwrap()];
-        let output = process::outbound(&arguments).envs(variables.iter().copied()).output().unwrap();
+        let output = outbound(&arguments).envs(variables.iter().copied()).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap()
     };
@@ -164,7 +148,7 @@ fn an_error_is_coloured_only_where_colours_are_wanted() {
 fn a_reader_that_has_enough_is_no_error_to_tell() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let child = process::outbound(&["completions", "bash"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    let child = outbound(&["completions", "bash"]).stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
 }

@@ -121,7 +121,10 @@ fn a_file_in_a_directory_that_others_may_write_in_is_refused_with_the_command_th
     let mut direct =
         outbound(&["serve", "--listen", "127.0.0.1:0", "--shards", "1", "--data-dir", data.to_str().unwrap()]);
     direct.arg("--token-key-file").arg(&moved);
-    refused(direct, &["others may write in the directory", "chmod go-w"]);
+    let mend = format!("`chmod go-w {}`", shared.display());
+    refused(direct, &["others may write in the directory", &mend]);
+    // Also where it is only on the way, between two directories of ours.
+    refused(files.serve(&data), &["others may write in the directory", &mend]);
 }
 
 #[test]

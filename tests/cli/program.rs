@@ -2,43 +2,29 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use clap::CommandFactory;
 use outbound::cli::Cli;
 use outbound::cli::data_dir::{DataDir, admin_token_file};
+use outbound::config::COMPRESSION_DEFAULT;
 use outbound::config::private::FileSharing;
 use outbound::sign::{self, Secret};
 use rustix::process::Signal;
 use uuid::Uuid;
 
+use crate::mistakes::fails;
 use support::endpoint::{Endpoint, Step, answer};
-use support::process::{PATIENCE, Process, outbound};
+use support::process::{PATIENCE, Process, outbound, printed};
 use support::redis_server::RedisServer;
 use support::service::TOKEN;
 
 /// More messages than any test publishes.
 const ROOM_ENOUGH: usize = 100;
 
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-/// Runs it and checks that it ends with `code` and a sentence that has every one of `parts`.
-#[track_caller]
-fn fails(command: &mut Command, code: i32, parts: &[&str]) {
-    let output = command.output().unwrap();
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    for part in parts {
-        assert!(error.contains(part), "{part:?} is missing in: {error}");
-    }
-    assert!(!error.contains("panicked"), "{error}");
-}
-
 #[test]
 fn help_names_the_environment_variable_of_each_flag() {
-    let serve = stdout(&outbound(&["serve", "--help"]).output().unwrap());
+    let serve = printed(&outbound(&["serve", "--help"]).output().unwrap());
     for flag in [
         "journal",
         "prefix",
@@ -68,7 +54,7 @@ fn help_names_the_environment_variable_of_each_flag() {
     assert!(serve.contains("[default: info; of the demo: error]"), "{serve}");
     for subcommand in ["demo", "publish", "receive", "shard"] {
         let output = outbound(&[subcommand, "--help"]).output().unwrap();
-        assert!(output.status.success() && stdout(&output).contains("[env: OUTBOUND_"), "{}", stdout(&output));
+        assert!(printed(&output).contains("[env: OUTBOUND_"), "{output:?}");
     }
 }
 
@@ -90,18 +76,32 @@ fn the_operations_page_tells_every_flag_of_serve_and_its_default() {
 }
 
 #[test]
+fn the_pages_tell_how_a_log_in_redis_is_stored_when_nothing_is_said() {
+    let page = include_str!("../../src/docs/operations.md");
+    let told =
+        format!("| `--journal-compression` | `OUTBOUND_JOURNAL_COMPRESSION` | in Redis `{COMPRESSION_DEFAULT}` |");
+    assert!(page.contains(&told), "{told}");
+    let help = |subcommand: &str| {
+        let help = printed(&outbound(&[subcommand, "--help"]).output().unwrap());
+        help.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(help("serve").contains(&format!("[default: {COMPRESSION_DEFAULT}; the embedded journal: none]")));
+    assert!(help("attempts").contains(&format!("({COMPRESSION_DEFAULT} if it says nothing)")));
+}
+
+#[test]
 fn help_does_not_show_a_password_from_the_environment() {
     let output = outbound(&["serve", "--help"])
         .env("OUTBOUND_JOURNAL", "redis://:hunter2@h")
         .env("OUTBOUND_SMTP_URL", "smtp://u:hunter2@h")
         .output()
         .unwrap();
-    assert!(output.status.success() && !stdout(&output).contains("hunter2"));
+    assert!(!printed(&output).contains("hunter2"));
 }
 
 #[test]
 fn shard_prints_the_key_of_the_contract() {
-    let key = |command: &mut Command| stdout(&command.output().unwrap());
+    let key = |command: &mut Command| printed(&command.output().unwrap());
     // CRC32 as in zlib: of "123456789" 0xCBF43926 (the check value of its catalogue entry), of "a" 0xE8B7BE43.
     assert_eq!(key(&mut outbound(&["shard", "123456789"])), "outbound:{6}:messages\n");
     assert_eq!(key(&mut outbound(&["shard", "a"])), "outbound:{3}:messages\n");
@@ -177,8 +177,7 @@ fn publish_sends_each_line_as_it_stands_and_in_order_with_the_kept_token() {
     let lines: Vec<String> = (0..40).map(|n| line(if n % 2 == 0 { "a" } else { "b" }, n)).collect();
     let file = file_of(dir.path(), &lines);
     let output = service.publish(dir.path()).arg(file).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert!(stdout(&output).starts_with("published 40 messages to acme in "), "{output:?}");
+    assert!(printed(&output).starts_with("published 40 messages to acme in "), "{output:?}");
     for chat in ["a", "b"] {
         let of_chat =
             |lines: &[String]| lines.iter().filter(|line| line.contains(&chat_of(chat))).cloned().collect::<Vec<_>>();
@@ -230,8 +229,8 @@ fn publish_and_shard_reach_a_redis_without_a_service() {
     let file = file_of(dir.path(), &lines);
     let journal = ["--journal", &redis.url()];
     let output = outbound(&["publish", "--workspace", "acme"]).args(journal).arg(file).output().unwrap();
-    assert!(stdout(&output).starts_with("published 40 messages to acme in "), "{output:?}");
-    let key = stdout(&outbound(&["shard", "acme"]).args(journal).output().unwrap());
+    assert!(printed(&output).starts_with("published 40 messages to acme in "), "{output:?}");
+    let key = printed(&outbound(&["shard", "acme"]).args(journal).output().unwrap());
     let entries: Vec<(String, Vec<String>)> = redis.call(&["XRANGE", key.trim_end(), "-", "+"]);
     let stored: Vec<Vec<String>> = entries.into_iter().map(|(_, fields)| fields).collect();
     let expected = lines.iter().map(|line| ["workspace", "acme", "message", line].map(str::to_owned).to_vec());
@@ -243,7 +242,7 @@ fn shard_asks_redis_for_the_number_of_shards() {
     let redis = RedisServer::start();
     let _: i64 = redis.call(&["HSET", "outbound:meta", "format", "1", "shards", "64"]);
     let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
-    assert_eq!(stdout(&output), "outbound:{38}:messages\n", "{output:?}");
+    assert_eq!(printed(&output), "outbound:{38}:messages\n", "{output:?}");
 }
 
 #[test]
@@ -253,15 +252,15 @@ fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
     assert!(output.status.success(), "{output:?}");
     // Whoever watches sees the messages alone, unless a log was asked for.
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let printed = stdout(&output);
-    assert!(printed.starts_with("screen:     http://127.0.0.1:"), "{printed}");
-    assert!(printed.contains("\ntoken:      eyJ"), "{printed}");
-    assert!(printed.contains("\nlook:       curl -H 'Authorization: Bearer "), "{printed}");
-    let row = printed.lines().find(|line| line.starts_with("all ")).expect(&printed);
+    let shown = printed(&output);
+    assert!(shown.starts_with("screen:     http://127.0.0.1:"), "{shown}");
+    assert!(shown.contains("\ntoken:      eyJ"), "{shown}");
+    assert!(shown.contains("\nlook:       curl -H 'Authorization: Bearer "), "{shown}");
+    let row = shown.lines().find(|line| line.starts_with("all ")).expect(&shown);
     let counts: Vec<u64> = row.split_whitespace().skip(1).map(|count| count.parse().unwrap()).collect();
     assert_eq!(counts[0], 60);
-    assert_eq!(counts[1..].iter().sum::<u64>(), 60, "{printed}");
-    assert!(printed.contains(&format!("\ndelivered {} of 60\n", counts[1])), "{printed}");
+    assert_eq!(counts[1..].iter().sum::<u64>(), 60, "{shown}");
+    assert!(shown.contains(&format!("\ndelivered {} of 60\n", counts[1])), "{shown}");
 
     let logged = outbound(&demo).env("OUTBOUND_LOG", "info").output().unwrap();
     assert!(String::from_utf8_lossy(&logged.stderr).contains("The service has started."), "{logged:?}");
@@ -283,8 +282,7 @@ fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
 fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
     let redis = RedisServer::start();
     let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(stdout(&output), "outbound:{6}:messages\n");
+    assert_eq!(printed(&output), "outbound:{6}:messages\n");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.starts_with("note: no service has started on this Redis yet"), "{error}");
     assert_eq!(redis.keys(), Vec::<String>::new());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use url::Url;
 
-use support::process::{Process, outbound};
+use support::process::{Process, outbound, printed};
 
 /// A running service with an embedded journal.
 struct Service {
@@ -41,11 +41,6 @@ impl Service {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(client.get(&["webhook"])).map_err(|error| error.to_string())
     }
-}
-
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[test]

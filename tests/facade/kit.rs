@@ -328,6 +328,20 @@ impl Reply {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// The pair of the cookie that a browser would send from now on.
+    #[track_caller]
+    pub(crate) fn cookie(&self) -> String {
+        assert_eq!(self.status, 303, "{}", self.text);
+        self.header("set-cookie").split(';').next().unwrap().to_owned()
+    }
+
+    /// What stands in every form of a page of the session.
+    #[track_caller]
+    pub(crate) fn csrf(&self) -> String {
+        let (_, rest) = self.text.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("{}", self.text));
+        rest.split('"').next().unwrap().to_owned()
+    }
+
     /// The last part of the problem's `type`; checks what holds for every problem.
     pub(crate) fn problem(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);

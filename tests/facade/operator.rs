@@ -32,18 +32,11 @@ async fn sign_in(router: &Router, token: &str) -> Reply {
 
 /// The pair of the cookie that a browser would send from now on.
 async fn session(router: &Router) -> String {
-    let reply = sign_in(router, TOKEN).await;
-    assert_eq!(reply.status, 303, "{}", reply.text);
-    reply.header("set-cookie").split(';').next().unwrap().to_owned()
+    sign_in(router, TOKEN).await.cookie()
 }
 
 async fn page(router: &Router, path: &str, cookie: &str) -> Reply {
     call(router, Request::get(path).header("accept", PAGE).header("cookie", cookie).body(Body::empty()).unwrap()).await
-}
-
-fn csrf(page: &Reply) -> String {
-    let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("{}", page.text));
-    rest.split('"').next().unwrap().to_owned()
 }
 
 async fn send(router: &Router, path: &str, cookie: &str, form: &str) -> Reply {
@@ -140,7 +133,7 @@ async fn signing_out_ends_the_session_on_every_node_and_no_colleagues() {
         let knew = facade(Arc::clone(&journal), working());
         assert_eq!(page(&knew, "/", &copied).await.status, 200);
         let shown = if at_the_workspace { "/workspaces/acme/outbound" } else { "/" };
-        let seal = csrf(&page(&router, shown, &copied).await);
+        let seal = page(&router, shown, &copied).await.csrf();
         let end = if at_the_workspace { "/workspaces/acme/outbound/session/end" } else { END };
         let reply = send(&router, end, &copied, "csrf=wrong").await;
         assert_eq!(reply.status, 403, "a form of another site ends nothing");
@@ -187,7 +180,7 @@ async fn while_the_store_is_away_the_page_says_so_and_nobody_is_locked_out() {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert!(!told.contains("hunter2"), "causes are for the log");
-    let reply = send(&router, END, &cookie, &format!("csrf={}", csrf(&reply))).await;
+    let reply = send(&router, END, &cookie, &format!("csrf={}", reply.csrf())).await;
     assert_eq!(reply.status, 503);
     assert!(reply.header("set-cookie").contains("Max-Age=0"), "this browser is signed out all the same");
     assert!(reply.text.contains("signed out in this browser only"), "{}", reply.text);
@@ -272,7 +265,7 @@ async fn rejected_entries_are_summed_up_by_reason_and_requeued_or_discarded_by_i
     assert!(!reply.text.contains("<b>"), "what producers write is escaped");
 
     let form = |seal: &str| format!("csrf={seal}&reason=the+message+is+not+JSON");
-    let seal = csrf(&reply);
+    let seal = reply.csrf();
     for path in ["/operator/rejected/discard", "/operator/rejected/requeue"] {
         assert_eq!(send(&router, path, &cookie, &form("")).await.status, 403, "not without the page's seal");
         assert_eq!(send(&router, path, "", &form(&seal)).await.status, 401, "not without a session");
@@ -303,7 +296,7 @@ async fn what_could_not_be_done_is_told() {
     };
     let router = facade(Arc::new(failing), working());
     let cookie = session(&router).await;
-    let seal = csrf(&page(&router, "/", &cookie).await);
+    let seal = page(&router, "/", &cookie).await.csrf();
     for (what, told) in [("discard", "The store is away"), ("requeue", "full")] {
         let form = format!("csrf={seal}&reason=the+message+is+not+JSON");
         let reply = send(&router, &format!("/operator/rejected/{what}"), &cookie, &form).await;

@@ -57,8 +57,7 @@ fn journal() -> Arc<FakeJournal> {
 
 /// The session's cookie.
 async fn sign_in(router: &Router) -> String {
-    let reply = post(router, "/session", "", &format!("token={TOKEN}")).await;
-    reply.header("set-cookie").split(';').next().unwrap().to_owned()
+    post(router, "/session", "", &format!("token={TOKEN}")).await.cookie()
 }
 
 async fn get(router: &Router, path: &str, cookie: &str) -> Reply {
@@ -69,11 +68,6 @@ async fn post(router: &Router, below: &str, cookie: &str, form: &str) -> Reply {
     let request = Request::post(format!("{SCREEN}{below}")).header("cookie", cookie);
     let request = request.header("content-type", "application/x-www-form-urlencoded");
     call(router, request.body(Body::from(form.to_owned())).unwrap()).await
-}
-
-fn csrf(page: &Reply) -> String {
-    let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("{}", page.text));
-    rest.split('"').next().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -127,7 +121,7 @@ async fn every_breach_of_a_form_is_told_at_its_field_and_nothing_is_saved() {
     let journal = journal();
     let router = facade(journal.clone(), working());
     let cookie = sign_in(&router).await;
-    let token = csrf(&get(&router, SCREEN, &cookie).await);
+    let token = get(&router, SCREEN, &cookie).await.csrf();
     for (fields, field, told) in [
         ("url=ftp://crm.example/&enabled=yes", "url", "must start with https:// or http://"),
         ("url=http://10.0.0.1/&enabled=yes", "url", "leads to an address that is not public"),

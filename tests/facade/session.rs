@@ -32,19 +32,8 @@ async fn sign_in(router: &Router, token: &str) -> Reply {
     call(router, post(SESSION).body(Body::from(format!("token={token}"))).unwrap()).await
 }
 
-/// The pair of the cookie that a browser would send from now on.
-fn pair(reply: &Reply) -> String {
-    assert_eq!(reply.status, 303, "{}", reply.text);
-    reply.header("set-cookie").split(';').next().unwrap().to_owned()
-}
-
 async fn screen(router: &Router, cookie: &str) -> Reply {
     call(router, Request::get(SCREEN).header("cookie", cookie).body(Body::empty()).unwrap()).await
-}
-
-fn csrf(page: &Reply) -> String {
-    let (_, rest) = page.text.split_once("name=\"csrf\" value=\"").unwrap_or_else(|| panic!("{}", page.text));
-    rest.split('"').next().unwrap().to_owned()
 }
 
 #[tokio::test]
@@ -63,7 +52,7 @@ async fn a_token_is_exchanged_for_a_cookie_that_opens_the_screen() {
     let reply = sign_in(&router, TOKEN).await;
     assert_eq!(reply.header("location"), SCREEN);
     assert!(!reply.header("set-cookie").contains(TOKEN), "the cookie holds a session, not the token");
-    let page = screen(&router, &format!("other=1; {}", pair(&reply))).await;
+    let page = screen(&router, &format!("other=1; {}", reply.cookie())).await;
     assert_eq!(page.status, 200, "{}", page.text);
     assert!(page.text.contains("acme") && page.text.contains("admin"), "{}", page.text);
 }
@@ -128,7 +117,8 @@ async fn token(router: &Router) -> String {
 #[tokio::test]
 async fn a_workspace_has_a_cookie_of_its_own_and_the_operators_opens_all() {
     let router = local();
-    let (own, all) = (pair(&sign_in(&router, &token(&router).await).await), pair(&sign_in(&router, TOKEN).await));
+    let own = sign_in(&router, &token(&router).await).await.cookie();
+    let all = sign_in(&router, TOKEN).await.cookie();
     let name = |pair: &str| pair.split_once('=').unwrap().0.to_owned();
     assert_eq!(name(&all), "outbound");
     assert!(name(&own).starts_with("outbound-") && name(&own).len() == 25, "{own}");
@@ -160,7 +150,7 @@ async fn at_public() -> String {
 #[tokio::test]
 async fn a_session_is_not_for_the_api() {
     let router = local();
-    let cookie = pair(&sign_in(&router, TOKEN).await);
+    let cookie = sign_in(&router, TOKEN).await.cookie();
     let webhook = "/v1/workspaces/acme/webhook";
     let by_cookie = Request::get(webhook).header("cookie", &cookie).body(Body::empty()).unwrap();
     assert_eq!(call(&router, by_cookie).await.status, 401);
@@ -173,7 +163,7 @@ async fn a_session_is_not_for_the_api() {
 #[tokio::test]
 async fn a_cookie_that_was_changed_or_never_ours_opens_nothing_and_is_taken_back() {
     let router = local();
-    let cookie = pair(&sign_in(&router, TOKEN).await);
+    let cookie = sign_in(&router, TOKEN).await.cookie();
     let mut changed = cookie.clone();
     let last = changed.pop().unwrap();
     changed.push(if last == 'A' { 'B' } else { 'A' });
@@ -189,10 +179,10 @@ async fn a_cookie_that_was_changed_or_never_ours_opens_nothing_and_is_taken_back
 #[tokio::test]
 async fn signing_out_needs_the_field_of_the_very_session_and_takes_the_cookie_back() {
     let router = local();
-    let cookie = pair(&sign_in(&router, TOKEN).await);
-    let another = pair(&sign_in(&router, TOKEN).await);
-    let foreign = csrf(&screen(&router, &another).await);
-    let own = csrf(&screen(&router, &cookie).await);
+    let cookie = sign_in(&router, TOKEN).await.cookie();
+    let another = sign_in(&router, TOKEN).await.cookie();
+    let foreign = screen(&router, &another).await.csrf();
+    let own = screen(&router, &cookie).await.csrf();
     for field in [String::new(), "csrf=".to_owned(), format!("csrf={foreign}"), format!("csrf={own}x")] {
         let reply = call(&router, post(END).header("cookie", &cookie).body(Body::from(field.clone())).unwrap()).await;
         assert_eq!((reply.status.as_u16(), reply.header("set-cookie")), (403, ""), "{field}");
@@ -206,8 +196,8 @@ async fn signing_out_needs_the_field_of_the_very_session_and_takes_the_cookie_ba
 #[tokio::test]
 async fn a_form_of_another_site_is_refused_though_all_else_is_right() {
     let router = at(https());
-    let cookie = pair(&sign_in(&router, TOKEN).await);
-    let body = format!("csrf={}&token={TOKEN}", csrf(&screen(&router, &cookie).await));
+    let cookie = sign_in(&router, TOKEN).await.cookie();
+    let body = format!("csrf={}&token={TOKEN}", screen(&router, &cookie).await.csrf());
     let foreign =
         [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("sec-fetch-site", "same-site")];
     for path in [SESSION, END] {
@@ -232,7 +222,7 @@ async fn a_form_that_is_declared_as_something_else_is_refused() {
 #[tokio::test]
 async fn every_page_forbids_what_it_does_not_need() {
     let router = local();
-    let cookie = pair(&sign_in(&router, TOKEN).await);
+    let cookie = sign_in(&router, TOKEN).await.cookie();
     let foreign = post(END).header("cookie", &cookie).body(Body::empty()).unwrap();
     let pages = [
         screen(&router, &cookie).await,

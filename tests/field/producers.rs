@@ -122,6 +122,60 @@ async fn half_of_a_character_is_told_where_a_text_is_needed() {
     let elsewhere = message("+1", "m1").replace("lorem", "\\ud83d").replace("Jane", "\\udc00");
     assert_eq!(api.publish("acme", &elsewhere).await.unwrap().status, 202);
     receiver.until("it came", |arrivals| arrivals.len() == 1).await;
+    for (save, said) in [
+        (r#"{"url":"https://crm.example/a\ud83d"}"#, r#""detail":"holds half of a character"#),
+        (r#"{"url":null,"owner_email":"a\udc00@crm.example"}"#, r#""detail":"holds half of a character"#),
+        (r#"{"url":null,"headers":{"X-Key":"\ud83d\ud83d"}}"#, r#""detail":"holds half of a character"#),
+        (r#"{"url":null,"headers":{"X-\ud83d":"k"}}"#, r#""detail":"holds half of a character"#),
+        (r#"{"url":null,"\ud83d":1}"#, "nothing was saved: its byte 14 begins half of a character"),
+    ] {
+        for (method, path) in [(reqwest::Method::PUT, "webhook"), (reqwest::Method::POST, "webhook/test")] {
+            let reply = api.call(method, &format!("/v1/workspaces/acme/{path}"), Some(save)).await.unwrap();
+            assert!(reply.status == 422 && reply.body.to_string().contains(said), "{save}: {}", reply.body);
+        }
+    }
+    let reply = post(&api, "tokens", br#"{"subject":"a\ud83d"}"#.to_vec()).await;
+    assert!(reply.0 == 422 && reply.1.contains("half of a character"), "{reply:?}");
+}
+
+/// The same cut in a member's name, where a text of a chat is the name: in the message, in its contact, beside it in
+/// the object of someone else's stream. Nobody asks for such a member, so it is passed on as others are.
+#[tokio::test]
+async fn half_of_a_character_in_a_name_is_passed_on_and_hides_nothing_beside_it() {
+    let redis = RedisServer::start();
+    redis.call::<String>(&["XADD", "orders", "*", "workspace", "acme", "message", r#"{"data":{}}"#]);
+    let foreign = ["--shards", "1", "--source", "orders", "--source-message", "/data"];
+    let service = Service::start(&redis.url(), &foreign).await;
+    let (receiver, api) = (Receiver::start(), service.api());
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    let in_all = |n: usize| {
+        let named = message("+1", &format!("m{n}")).replace("\"is_group\"", "\"\\ud83d\":\"\\udc00\",\"is_group\"");
+        format!("{{\"\\ude00\":[{{\"\\ud83d\":{n}}}],{}", &named[1..])
+    };
+    // One chat, so that they come in order, whoever brings them.
+    receiver.hold();
+    assert_eq!(api.publish("acme", &in_all(0)).await.unwrap().status, 202);
+    let published = publish(&api, format!("{}\n{}\n", in_all(1), in_all(2)).as_bytes());
+    assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    redis.call::<String>(&["XADD", "outbound:{0}:messages", "*", "workspace", "acme", "message", &in_all(3)]);
+    receiver.until("the first one came", |arrivals| arrivals.len() == 1).await;
+    receiver.release();
+    receiver.until("four came", |arrivals| arrivals.len() == 4).await;
+    let wrapped = format!("{{\"\\udc00\":0,\"data\":{}}}", in_all(4));
+    redis.call::<String>(&["XADD", "orders", "*", "workspace", "acme", "message", &wrapped]);
+    receiver.until("five came", |arrivals| arrivals.len() == 5).await;
+    let came: Vec<Vec<u8>> = receiver.arrivals().into_iter().map(|arrival| arrival.body.to_vec()).collect();
+    assert_eq!(came, (0..5).map(|n| body(&in_all(n))).collect::<Vec<_>>(), "in order and byte for byte");
+    // It is logged, found and sent again as others are.
+    let listed = async || api.read("acme", "attempts").await.ok()["attempts"].as_array().unwrap().clone();
+    until("all are logged", async || listed().await.len() == 5).await;
+    let attempts = listed().await;
+    assert!(attempts.iter().all(|attempt| attempt["outcome"] == "delivered"), "{attempts:?}");
+    let ids: Vec<_> = attempts.iter().map(|attempt| attempt["message_id"].clone()).collect();
+    assert_eq!(ids, ["m4", "m3", "m2", "m1", "m0"]);
+    let again = api.again("acme", attempts[0]["id"].as_str().unwrap()).await.ok();
+    assert_eq!((&again["attempt"]["message_id"], &again["attempt"]["outcome"]), (&json!("m4"), &json!("delivered")));
+    assert_eq!(receiver.arrivals().pop().unwrap().body.to_vec(), body(&in_all(4)));
 }
 
 /// Producers that were written against another version send numbers as timestamps, all day long.

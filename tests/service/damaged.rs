@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind, shard};
-use support::process::outbound;
+use support::process::{outbound, printed};
 use support::service::{Reply, TOKEN};
 
 #[tokio::test]
@@ -170,9 +170,4 @@ async fn delete(bench: &Bench) -> Reply {
 fn repair(bench: &Bench) -> Output {
     let server = format!("http://{}", bench.api().address());
     outbound(&["repair", "acme", "--server", &server]).env("OUTBOUND_ADMIN_TOKEN", TOKEN).output().unwrap()
-}
-
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
 }

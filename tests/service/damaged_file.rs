@@ -7,7 +7,7 @@ use std::process::Output;
 use serde_json::json;
 
 use crate::bench::{Bench, Kind, Parcel, parcel};
-use support::process::outbound;
+use support::process::{outbound, printed};
 use support::service::TOKEN;
 
 const PAGE: usize = 4096;
@@ -130,11 +130,6 @@ fn repair(bench: &Bench, arguments: &[&str]) -> Output {
     let mut command = outbound(&["repair"]);
     command.args(arguments).current_dir(bench.service.data_dir()).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
     command.output().unwrap()
-}
-
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 fn failed(output: &Output) -> String {

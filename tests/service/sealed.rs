@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Kind};
-use support::process::{outbound, until};
+use support::process::{outbound, printed, until};
 
 /// 32 times `1`, and 32 times `2`.
 const K1: &str = "k1:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=";
@@ -187,11 +187,6 @@ fn reseal(bench: &Bench, keys: &str, more: &[&str]) -> Output {
         command.args(["--journal", &bench.redis().url()]);
     }
     command.output().unwrap()
-}
-
-fn printed(output: &Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Axis, FLAT_MAX, Point};
 use crate::report::{Machine, short};
+use crate::svg::{Style, picture};
 
 /// For a page in Markdown; `plot` is the path of the picture as the page sees it.
 pub(crate) fn table(points: &[Point], machine: &Machine, plot: Option<&str>) -> String {
@@ -27,25 +28,24 @@ pub(crate) fn table(points: &[Point], machine: &Machine, plot: Option<&str>) -> 
     text
 }
 
-const WIDTH: f64 = 760.0;
 const LEFT: f64 = 56.0;
 const TOP: f64 = 24.0;
 const PLOT_WIDTH: f64 = 500.0;
 const PLOT_HEIGHT: f64 = 300.0;
-const HEIGHT: f64 = TOP + PLOT_HEIGHT + 88.0;
 /// Of the axes, in their order: told apart also by those who see fewer colours, as their names stand at the lines' ends.
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#767676"];
-const STYLE: &str = "\
-text{font:13px system-ui,sans-serif;fill:#24292f}.small{font-size:11px;fill:#57606a}.grid{stroke:#b4bac2}\
-polyline{fill:none;stroke-width:2}.flat{stroke:#57606a;stroke-dasharray:4 4}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9da7b3}.grid{stroke:#4b545e}}";
+const STYLE: Style = Style {
+    both: "polyline{fill:none;stroke-width:2}.flat{stroke-dasharray:4 4}",
+    light: ".grid{stroke:#b4bac2}.flat{stroke:#57606a}",
+    dark: ".grid{stroke:#4b545e}.flat{stroke:#9da7b3}",
+};
 
 /// CPU a delivery as so many times that of the smallest step, over how far the axis has grown. `None` without points.
 pub(crate) fn plot(points: &[Point], machine: &Machine) -> Option<String> {
     let most = points.iter().map(|point| point.times_us).reduce(f64::max)?.max(2.0 * FLAT_MAX);
     let y = |times: f64| TOP + PLOT_HEIGHT * (1.0 - times / most);
-    let mut svg = String::new();
     let title = "CPU a delivery, times the smallest step, while one thing grows";
+    let mut svg = format!("<text class=\"small\" x=\"{LEFT}\" y=\"14\">{title}</text>");
     let line = |svg: &mut String, class: &str, times: f64| {
         let (right, at) = (LEFT + PLOT_WIDTH, y(times));
         let text = format!(
@@ -55,13 +55,6 @@ pub(crate) fn plot(points: &[Point], machine: &Machine) -> Option<String> {
         );
         write!(svg, "<line class=\"{class}\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>{text}")
     };
-    write!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-         height=\"{HEIGHT}\" role=\"img\"><title>{title}</title><style>{STYLE}</style>\
-         <text class=\"small\" x=\"{LEFT}\" y=\"14\">{title}</text>"
-    )
-    .ok()?;
     line(&mut svg, "grid", 0.0).ok()?;
     line(&mut svg, "grid", 1.0).ok()?;
     line(&mut svg, "flat", FLAT_MAX).ok()?;
@@ -88,11 +81,5 @@ pub(crate) fn plot(points: &[Point], machine: &Machine) -> Option<String> {
         label_y += 18.0;
     }
     let foot = ["from the smallest step to the largest".to_owned(), machine.to_string(), machine.command.clone()];
-    for (n, text) in foot.iter().enumerate() {
-        let at = TOP + PLOT_HEIGHT + 22.0 + 18.0 * n as f64;
-        let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        write!(svg, "<text class=\"small\" x=\"{LEFT}\" y=\"{at}\">{text}</text>").ok()?;
-    }
-    svg.push_str("</svg>\n");
-    Some(svg)
+    Some(picture(title, &STYLE, (LEFT, TOP + PLOT_HEIGHT + 8.0), &svg, &foot))
 }

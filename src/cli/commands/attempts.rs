@@ -11,7 +11,7 @@ use crate::cli::failure::{CommandError, CommandFailure};
 use crate::cli::output::printable;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::{Transport, TransportArgs, connect, journal_flag, stored_shards};
-use crate::config::JournalConfig;
+use crate::config::{COMPRESSION_DEFAULT, JournalConfig};
 use crate::http;
 use crate::journal::Journal as _;
 use crate::journal::port::{ReadError, Reading};
@@ -21,7 +21,7 @@ use crate::workspace::state::{OutcomeWord, Summary};
 
 /// The flags of `outbound attempts`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP, mut_args(|flag| journal_flag(flag, "Read straight from this Redis instead of through a service; none need run")))]
+#[command(after_help = after_help(), mut_args(|flag| journal_flag(flag, "Read straight from this Redis instead of through a service; none need run")))]
 pub struct AttemptsArgs {
     /// The workspace's id
     #[arg(value_name = "WORKSPACE")]
@@ -34,17 +34,22 @@ pub struct AttemptsArgs {
     pub transport: TransportArgs,
 }
 
-const AFTER_HELP: &str = "\
+fn after_help() -> String {
+    format!(
+        "\
 The last 100 attempts, a line each, the newest last: when, the outcome, the status, how long it took, \
 how long the message had waited for its turn, the message, and what went wrong.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory. With --journal \
-none is needed: who reads the Redis reads everything. Compressed attempts are printed like the others.
+none is needed: who reads the Redis reads everything. A Redis holds them as --journal-compression of the service says \
+({COMPRESSION_DEFAULT} if it says nothing); either form is printed.
 
 Examples:
   outbound attempts acme
   outbound attempts acme | grep failed
   outbound attempts acme --json | jq '.[0].response.body'
-  outbound attempts acme --journal redis://127.0.0.1:6379";
+  outbound attempts acme --journal redis://127.0.0.1:6379"
+    )
+}
 
 /// Why the log was not read from a Redis.
 #[derive(Debug, thiserror::Error)]

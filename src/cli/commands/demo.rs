@@ -33,7 +33,7 @@ pub struct DemoArgs {
     /// End after so many messages and print a table; without it the demo goes on until Ctrl-C
     #[arg(long, env = "OUTBOUND_MESSAGES", value_name = "N", value_parser = whole_number::<u64>(1, MESSAGES_MAX))]
     pub messages: Option<u64>,
-    /// Where the HTTP facade listens; port 0 takes any free port
+    /// Where the HTTP facade (the API and the screens) listens; port 0 takes any free port
     #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = parse_listen)]
     pub listen: SocketAddr,
 }

@@ -19,7 +19,7 @@ use crate::cli::values::{parse_listen, whole_number};
 use crate::config::{RECEIVER_CONNECTIONS_MAX, duration};
 use crate::http::receiver::{Received, Signature, Treatment, receiver};
 use crate::http::serve;
-use crate::message::RawMessage;
+use crate::message::{RawMessage, without_halves};
 use crate::sign::{InvalidSecret, Secret};
 
 /// The flags of `outbound receive`.
@@ -195,7 +195,7 @@ struct ShownAttachment {
 }
 
 fn summary(message: &RawMessage) -> String {
-    let Ok(shown) = serde_json::from_slice::<ShownMessage>(message.bytes()) else {
+    let Ok(shown) = serde_json::from_slice::<ShownMessage>(&without_halves(message.bytes())) else {
         return format!("a message of {} bytes", message.bytes().len());
     };
     let mut summary =
@@ -249,6 +249,12 @@ mod tests {
             Signature::Unchecked,
         );
         assert!(line.ends_with("not checked: sent \\u{1b}[2J a\\nb\\u{202e}c"), "{line}");
+    }
+
+    #[test]
+    fn half_of_a_character_hides_nothing_of_the_message() {
+        let body = r#"{"message":{"direction":"sent","\ude00":1,"message_id":"m1","text":"cut \ud83d"}}"#;
+        assert!(line(body, Signature::Unchecked).ends_with("not checked: sent m1 cut \u{fffd}"));
     }
 
     #[test]

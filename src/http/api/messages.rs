@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::OneOfBuilder;
 use utoipa::openapi::{ContentBuilder, Required, Schema};
@@ -21,6 +21,7 @@ use crate::http::openapi::new_message::MessageBody;
 use crate::http::openapi::problems::{ADMIN_ONLY, BODY, TOKEN, WORKSPACE};
 use crate::http::openapi::schemas::{Schemas, text};
 use crate::http::problem::{Problem, ProblemKind};
+use crate::http::reader::in_time;
 use crate::http::state::FacadeState;
 use crate::message::{EntryId, Invalid, Message, RawMessage, WorkspaceId, marks};
 
@@ -57,10 +58,8 @@ pub(in crate::http) async fn publish(
     let JsonBody(body) = JsonBody::from_request(request, &state).await?;
     let message = Message::parse(body)?;
     let publish = state.facade.journal.publish(&scope.workspace, message.raw());
-    match timeout(STORE_ANSWER_MAX, publish).await {
-        Ok(id) => Ok((StatusCode::ACCEPTED, Json(PublishedMessage { id: id? })).into_response()),
-        Err(_) => Err(Problem::publish_unknown()),
-    }
+    let id = in_time(Instant::now() + STORE_ANSWER_MAX, publish, Problem::publish_unknown).await?;
+    Ok((StatusCode::ACCEPTED, Json(PublishedMessage { id })).into_response())
 }
 
 async fn publish_lines(
@@ -74,10 +73,9 @@ async fn publish_lines(
         return Err(Problem::new(ProblemKind::Overloaded, detail));
     };
     let messages = messages(&body::read(request.into_body(), LINES).await?)?;
-    match timeout(STORE_ANSWER_MAX, state.facade.journal.publish_all(workspace, &messages)).await {
-        Ok(ids) => Ok(PublishedMessages { ids: ids? }),
-        Err(_) => Err(Problem::publish_unknown()),
-    }
+    let publish = state.facade.journal.publish_all(workspace, &messages);
+    let ids = in_time(Instant::now() + STORE_ANSWER_MAX, publish, Problem::publish_unknown).await?;
+    Ok(PublishedMessages { ids })
 }
 
 /// The messages of the lines, all of them checked. Blank lines are none.

@@ -15,7 +15,9 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use futures_util::TryFutureExt as _;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
@@ -25,6 +27,7 @@ use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::problems::{ADMIN_ONLY, TOKEN};
 use crate::http::openapi::schemas::{pattern, shard, text};
 use crate::http::problem::{Problem, ProblemKind};
+use crate::http::reader::in_time;
 use crate::http::state::FacadeState;
 use crate::journal::port::{RawEntry, ReadError, RequeueError, StoreError};
 use crate::journal::rejected::{RetainedEntry, reason_kind};
@@ -250,7 +253,7 @@ pub(in crate::http) async fn requeue(
     RejectedScope(RejectedId { shard, id }): RejectedScope,
 ) -> Result<(StatusCode, Json<RequeuedMessage>), Problem> {
     let requeue = state.facade.journal.requeue(shard, id);
-    let requeued = tokio::time::timeout(STORE_ANSWER_MAX, requeue).await.map_err(|_| Problem::requeue_unknown())??;
+    let requeued = in_time(Instant::now() + STORE_ANSWER_MAX, requeue, Problem::requeue_unknown).await?;
     let moved = RequeuedMessage { workspace: requeued.workspace, shard: requeued.shard, id: requeued.entry };
     tracing::info!(from = shard, %id, workspace = %moved.workspace, to = moved.shard, entry = %moved.id, "requeued");
     Ok((StatusCode::ACCEPTED, Json(moved)))
@@ -260,7 +263,7 @@ pub(in crate::http) async fn discard(
     State(state): State<Arc<FacadeState>>,
     RejectedScope(RejectedId { shard, id }): RejectedScope,
 ) -> Result<StatusCode, Problem> {
-    let discarded = in_time(state.facade.journal.discard(shard, &[id])).await?;
+    let discarded = discarding(state.facade.journal.discard(shard, &[id])).await?;
     if discarded == 0 {
         return Err(RequeueError::Gone { shard, id }.into());
     }
@@ -302,16 +305,17 @@ pub(in crate::http) async fn discard_many(
         (None, Some(reason)) => Some(reason),
         _ => return Err(wrong("say which: `?all=true`, or `?reason=` and a reason as the list tells it".to_owned())),
     };
-    let done = in_time(state.discard_rejected(shard, reason.as_deref(), RejectedId::default())).await?;
+    let done = discarding(state.discard_rejected(shard, reason.as_deref(), RejectedId::default())).await?;
     tracing::info!(?shard, reason, discarded = done.discarded, "rejected entries were discarded");
     Ok(Json(done))
 }
 
 /// Discarding is bounded in time; what is deleted by then stays deleted, and asking again does no harm.
-pub(in crate::http) async fn in_time<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
-    let done = tokio::time::timeout(STORE_ANSWER_MAX, work).await;
+pub(in crate::http) fn discarding<T>(
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> impl Future<Output = Result<T, Problem>> {
     let unknown = || Problem::store_away("the store is away, some entries may be discarded; call again");
-    done.map_err(|_| unknown())?.map_err(|error| ReadError::from(error).into())
+    in_time(Instant::now() + STORE_ANSWER_MAX, work.err_into::<ReadError>(), unknown)
 }
 
 impl FacadeState {

@@ -6,14 +6,15 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::deliver::{Guard, typed_endpoint};
-use crate::http::body::not_json;
+use crate::http::body::{half, not_json};
 use crate::http::problem::{MemberError, Problem, ProblemKind};
+use crate::message::{HALF_OF_A_CHARACTER, half_of_a_character, without_halves};
 use crate::workspace::command::{Change, Refusal, Save};
 use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use crate::workspace::owner_address;
@@ -112,10 +113,12 @@ pub(in crate::http) fn parse(body: &[u8], guard: &Guard) -> Result<Save, Problem
 
 /// The members of the body.
 fn members(body: &[u8]) -> Result<JsonObject<&RawValue>, Problem> {
+    let refused = |detail: String| Problem::new(ProblemKind::InvalidWebhook, format!("nothing was saved: {detail}"));
     serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
-            let detail = "nothing was saved: send a JSON object, such as {\"url\":\"https://example.com/hook\"}";
-            Problem::new(ProblemKind::InvalidWebhook, detail)
+            refused("send a JSON object, such as {\"url\":\"https://example.com/hook\"}".to_owned())
+        } else if let (Ok(_), Some(half)) = (serde_json::from_slice::<&RawValue>(body), half(body)) {
+            refused(half)
         } else {
             not_json(body, &error, "send one JSON object, such as {\"url\":\"https://example.com/hook\"}")
         }
@@ -172,9 +175,13 @@ const KNOWN: [&str; 5] = ["url", "enabled", "event", "owner_email", "headers"];
 
 fn check(members: &JsonObject<&RawValue>, guard: &Guard) -> Result<Save, Vec<MemberError>> {
     let mut breaches = Breaches::default();
+    for (name, raw) in &members.by_name {
+        if half_of_a_character(raw.get().as_bytes()).is_some() {
+            breaches.add(name, format!("holds {HALF_OF_A_CHARACTER}; cut texts between characters"));
+        }
+    }
     // What cannot be read as any value (nested too deep) is none that a member may have.
-    let value =
-        |name| members.by_name.get(name).map(|raw| serde_json::from_str(raw.get()).unwrap_or(Value::Array(Vec::new())));
+    let value = |name| members.by_name.get(name).map(|raw| read(raw).unwrap_or(Value::Array(Vec::new())));
     let url = url(value("url").as_ref(), guard).unwrap_or_else(|detail| {
         breaches.add("url", detail);
         // Whether it may be enabled is judged once there is a URL to judge.
@@ -209,6 +216,11 @@ fn check(members: &JsonObject<&RawValue>, guard: &Guard) -> Result<Save, Vec<Mem
     if breaches.0.is_empty() { Ok(Save { url, enabled, owner_email, headers }) } else { Err(breaches.0) }
 }
 
+/// A member's value. Half of a character in it is a breach of its own.
+fn read<T: DeserializeOwned>(raw: &RawValue) -> serde_json::Result<T> {
+    serde_json::from_slice(&without_halves(raw.get().as_bytes()))
+}
+
 /// The URL as typed, without what nobody sees around it; `None` clears it. It is stored as typed, so that what
 /// is read is what was saved.
 fn url(value: Option<&Value>, guard: &Guard) -> Result<Option<String>, String> {
@@ -239,7 +251,7 @@ fn owner_email(value: Option<&Value>) -> Result<Change<String>, String> {
 /// The custom headers, all of them by name. Names differ in more than case; a value is a string, or
 /// [`MASK`] for the one that is stored.
 fn headers(raw: &RawValue, breaches: &mut Breaches) -> Change<BTreeMap<HeaderName, HeaderChange>> {
-    let Ok(members) = serde_json::from_str::<Option<JsonObject<Value>>>(raw.get()) else {
+    let Ok(members) = read::<Option<JsonObject<Value>>>(raw) else {
         breaches
             .add("headers", "must be an object of names and values such as {\"X-Api-Key\":\"…\"}, or null to clear it");
         return Change::Keep;

@@ -150,12 +150,9 @@ impl Claims {
 }
 
 impl Claims {
-    /// Whether a session is one of these: that of the operator opens every workspace, any other its own.
-    pub(in crate::http) fn is_of(&self, session: SessionOf<'_>) -> bool {
-        match session {
-            SessionOf::Operator => self.adm.is_some(),
-            SessionOf::Workspace(workspace) => self.adm.is_none() && self.ws == *workspace,
-        }
+    /// Whose a session is: that of the operator opens every workspace, any other its own.
+    pub(in crate::http) fn session(&self) -> SessionOf<'_> {
+        if self.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&self.ws) }
     }
 }
 

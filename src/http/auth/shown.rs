@@ -30,7 +30,7 @@ impl Access {
         let session = |of: SessionOf<'_>| {
             let token = of.cookie(headers, &self.origin)?;
             let claims = self.key.verify(token, Audience::Screen, now).ok()?;
-            (self.is_current(&claims) && claims.is_of(of)).then_some(claims)
+            (self.is_current(&claims) && claims.session() == of).then_some(claims)
         };
         if let Some(claims) = workspace.and_then(|workspace| session(SessionOf::Workspace(workspace))) {
             return Shown::Workspace(claims.ws);

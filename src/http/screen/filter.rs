@@ -4,6 +4,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::query::ScreenQuery;
+use crate::message::without_halves;
 use crate::workspace::event::Attempt;
 
 /// The fields of the form that chooses.
@@ -84,7 +85,8 @@ impl AttemptFilter {
             text.to_lowercase().contains(&wanted) || phone.as_ref().is_some_and(|phone| digits(text).contains(phone))
         };
         let message = attempt.request.message.as_ref();
-        let message = message.and_then(|message| serde_json::from_slice::<Value>(message.bytes()).ok());
+        let message =
+            message.and_then(|message| serde_json::from_slice::<Value>(&without_halves(message.bytes())).ok());
         holds(&attempt.message_id) || holds(&attempt.webhook_id) || message.is_some_and(|message| any(&message, &holds))
     }
 }
@@ -120,7 +122,7 @@ mod tests {
     use crate::workspace::event::{AttemptError, ErrorKind, Request, Trigger};
 
     fn attempt(trigger: Trigger, failed: bool) -> Attempt {
-        let text = r#"{"message_id":"m-1","contact":{"phone":"+44 7700 900101"},"text":"Gr\u00fc\u00dfe aus K\u00f6ln","n":17}"#;
+        let text = r#"{"message_id":"m-1","contact":{"phone":"+44 7700 900101"},"text":"Gr\u00fc\u00dfe aus K\u00f6ln\ud83d","n":17,"\ude00":1}"#;
         let error = AttemptError { kind: ErrorKind::Timeout, detail: "late".to_owned() };
         Attempt {
             at: Time::from_unix_ms(0),

@@ -38,7 +38,7 @@ pub(super) fn figure(attempts: &[(u64, Attempt)]) -> Markup {
             }
             figcaption {
                 p { (words) }
-                (legend())
+                (legend(html! { rect .test-mark x="0" y="4" width="12" height="4" {} }, "test"))
             }
         }
     }
@@ -98,12 +98,15 @@ fn summary(attempts: &[(u64, Attempt)]) -> String {
     )
 }
 
-fn legend() -> Markup {
+/// What the bars mean; `third` is the mark that only this picture has, and its name.
+pub(super) fn legend(third: Markup, name: &str) -> Markup {
+    let bar = html! { rect .bar x="1" y="1" width="10" height="10" {} };
+    let swatch = |mark: &Markup| html! { svg .swatch viewBox="0 0 12 12" { (mark) } };
     html! {
         ul .legend aria-hidden="true" {
-            li { svg .swatch viewBox="0 0 12 12" { rect .bar x="1" y="1" width="10" height="10" {} } "delivered" }
-            li .failed { svg .swatch viewBox="0 0 12 12" { rect .bar x="1" y="1" width="10" height="10" {} } "failed, with a mark below" }
-            li { svg .swatch viewBox="0 0 12 12" { rect .test-mark x="0" y="4" width="12" height="4" {} } "test" }
+            li { (swatch(&bar)) "delivered" }
+            li .failed { (swatch(&bar)) "failed, with a mark below" }
+            li { (swatch(&third)) (name) }
         }
     }
 }

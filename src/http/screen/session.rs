@@ -76,7 +76,7 @@ impl FacadeState {
             SessionOf::Operator => Claims { ws: workspace.clone(), generation: u64::MAX, ..claims },
             SessionOf::Workspace(_) => claims,
         };
-        Ok(self.session_of(claims, token, workspace, of))
+        Ok(self.session_of(claims, token, workspace))
     }
 
     /// What the session says that `token`, from the cookie of `of`, proves.
@@ -92,7 +92,7 @@ impl FacadeState {
     pub(super) fn signed(&self, token: &str, of: SessionOf<'_>) -> Result<Claims, InvalidToken> {
         let access = &self.facade.access;
         let claims = access.key.verify(token, Audience::Screen, (self.facade.clock)())?;
-        if claims.is_of(of) && access.is_current(&claims) { Ok(claims) } else { Err(InvalidToken::Expired) }
+        if claims.session() == of && access.is_current(&claims) { Ok(claims) } else { Err(InvalidToken::Expired) }
     }
 
     /// Refuses a session of the operator that was ended.
@@ -106,16 +106,10 @@ impl FacadeState {
     }
 
     /// The session that `claims`, signed as `token`, make.
-    pub(super) fn session_of(
-        &self,
-        claims: Claims,
-        token: &str,
-        workspace: &WorkspaceId,
-        of: SessionOf<'_>,
-    ) -> Session {
-        let csrf = self.form_seal(token);
+    pub(super) fn session_of(&self, claims: Claims, token: &str, workspace: &WorkspaceId) -> Session {
+        let (csrf, is_operators) = (self.form_seal(token), claims.session() == SessionOf::Operator);
         let scope = Scope { caller: Caller::Workspace(claims.into()), workspace: workspace.clone() };
-        Session { scope, is_operators: of == SessionOf::Operator, csrf }
+        Session { scope, is_operators, csrf }
     }
 
     /// What every form of the session's pages carries.

@@ -151,8 +151,7 @@ impl FacadeState {
         let NewSession { claims, token, cookie } = self
             .new_session(signed_in.caller, &workspace, signed_in.address)
             .map_err(|problem| self.trouble(&problem))?;
-        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(&workspace) };
-        let session = self.session_of(claims, &token, &workspace, of);
+        let session = self.session_of(claims, &token, &workspace);
         Ok(Begun { session, fields: signed_in.fields, cookie })
     }
 
@@ -202,8 +201,7 @@ impl FacadeState {
         let claims = self.session(caller, workspace, now);
         let token = access.key.sign(&claims)?;
         tracing::info!(%workspace, by = claims.sub, %address, "a session began");
-        let of = if claims.adm.is_some() { SessionOf::Operator } else { SessionOf::Workspace(workspace) };
-        let cookie = of.set_cookie(&access.origin, &token, claims.exp - now.unix_seconds());
+        let cookie = claims.session().set_cookie(&access.origin, &token, claims.exp - now.unix_seconds());
         Ok(NewSession { claims, token, cookie })
     }
 

@@ -346,11 +346,8 @@ fn shortened(id: Arc<str>) -> Arc<str> {
 }
 
 fn named_by(message: &RawMessage) -> serde_json::Result<Arc<str>> {
-    #[derive(Deserialize)]
-    struct MessageIdOnly {
-        message_id: Arc<str>,
-    }
-    serde_json::from_slice::<MessageIdOnly>(message.bytes()).map(|message| message.message_id)
+    let id = crate::message::member(message.bytes(), "message_id");
+    serde_json::from_str(id.ok_or_else(|| serde::de::Error::missing_field("message_id"))?.get())
 }
 
 #[cfg(test)]

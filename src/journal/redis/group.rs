@@ -28,7 +28,7 @@ use super::script::Script;
 use super::source::{ConfirmRound, Handed, UnconfirmedEntries, hand_to_shard, judged, take_unconfirmed, tell_lost};
 use crate::config::{HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, JsonPointer, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
 use crate::journal::port::{Holder, RawEntry};
-use crate::message::EntryId;
+use crate::message::{EntryId, member};
 
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
 pub(super) async fn hand_over(
@@ -283,9 +283,7 @@ fn unwrapped(json: &Bytes, pointer: &JsonPointer) -> Option<Bytes> {
     let mut value: &RawValue = serde_json::from_slice(json).ok()?;
     for step in pointer.steps() {
         value = match value.get().as_bytes().first()? {
-            b'{' => serde_json::from_str::<BTreeMap<std::borrow::Cow<'_, str>, &RawValue>>(value.get())
-                .ok()?
-                .remove(step.as_str())?,
+            b'{' => member(value.get().as_bytes(), &step)?,
             b'[' => {
                 let items = serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?;
                 *items.get(step.parse::<usize>().ok()?)?
@@ -310,6 +308,8 @@ mod tests {
         assert_eq!(at(wrapped, "/data/message").as_deref(), Some(r#"{"price":1.50, "x":"caf\u00e9"}"#));
         assert_eq!(at(wrapped, "/data/n/1/a~1b").as_deref(), Some("2"));
         assert_eq!(at(r#"{"caf\u00e9":{"k":1}}"#, "/café/k").as_deref(), Some("1"));
+        let half = r#"{"\ud83d":0,"data":{"\ude00":"\ud83d"}}"#;
+        assert_eq!(at(half, "/data").as_deref(), Some(r#"{"\ude00":"\ud83d"}"#), "half of a character beside it");
         for (json, pointer) in
             [("{}", "/data"), ("[1]", "/1"), ("[1]", "/x"), ("1", "/a"), ("not JSON", "/a"), ("", "/a")]
         {

@@ -1,7 +1,7 @@
 //! What a Redis journal is opened with.
 
 use super::connector::RedisTls;
-use crate::config::{Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
+use crate::config::{COMPRESSION_DEFAULT, Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use crate::workspace::time::Clock;
 
 /// How to reach Redis and what to expect there.
@@ -39,7 +39,7 @@ impl RedisOptions {
             allow_volatile: false,
             durability: Durability::Memory,
             tls: RedisTls::default(),
-            compression: Compression::None,
+            compression: COMPRESSION_DEFAULT,
             transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
             clock,
         }

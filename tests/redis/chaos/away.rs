@@ -53,9 +53,7 @@ async fn a_commit_whose_answer_is_lost_is_applied_once_however_often_that_happen
     let chaos = Chaos::start_behind_proxy().await;
     let proxy = chaos.proxy.as_ref().unwrap();
     let workspaces = workspaces("w", WORKSPACES);
-    workspaces
-        .iter()
-        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(20)));
+    chaos.delay(&workspaces, Duration::from_millis(20));
     chaos.save(&workspaces).await;
     let mut published = Published::default();
     let parcels = parcels(&workspaces, "m", MESSAGES, CHATS);
@@ -109,9 +107,7 @@ async fn forgotten_scripts_are_sent_again() {
 async fn connections_that_are_cut_again_and_again_cost_no_message_and_repeat_none() {
     let chaos = Chaos::start().await;
     let workspaces = workspaces("w", WORKSPACES);
-    workspaces
-        .iter()
-        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(20)));
+    chaos.delay(&workspaces, Duration::from_millis(20));
     chaos.save(&workspaces).await;
     let load = chaos.load(parcels(&workspaces, "m", MESSAGES, CHATS), Duration::from_millis(4));
     for _ in 0..20 {
@@ -143,9 +139,7 @@ async fn a_redis_that_hangs_for_longer_than_a_lease_is_waited_for() {
 async fn hang(span: Duration) {
     let chaos = Chaos::start().await;
     let workspaces = workspaces("w", WORKSPACES);
-    workspaces
-        .iter()
-        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(150)));
+    chaos.delay(&workspaces, Duration::from_millis(150));
     chaos.save(&workspaces).await;
     let published = chaos.publish(&parcels(&workspaces, "m", MESSAGES, CHATS));
     chaos.until_received(200).await;

@@ -81,6 +81,13 @@ impl Chaos {
         }
     }
 
+    /// Their endpoints take so long to answer.
+    pub(crate) fn delay(&self, workspaces: &[String], delay: Duration) {
+        for workspace in workspaces {
+            self.receiver.treat(workspace, |how| how.delay = delay);
+        }
+    }
+
     /// Publishes messages at once.
     pub(crate) fn publish(&self, parcels: &[Parcel]) -> Published {
         self.load(parcels.to_vec(), Duration::ZERO).finish()

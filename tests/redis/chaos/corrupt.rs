@@ -82,9 +82,7 @@ async fn a_workspace_whose_journal_is_no_stream_any_more_is_parked_and_its_neigh
     let chaos = Chaos::start().await;
     let workspaces = neighbours("w", 3);
     let (broken, whole) = workspaces.split_first().unwrap();
-    workspaces
-        .iter()
-        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(50)));
+    chaos.delay(&workspaces, Duration::from_millis(50));
     chaos.save(&workspaces).await;
     chaos.publish(&parcels(&workspaces, "a", 10, 2));
     chaos.until_received(30).await;

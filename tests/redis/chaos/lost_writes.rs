@@ -16,9 +16,7 @@ const CHATS: usize = 3;
 async fn a_redis_that_went_back_is_loaded_again_and_only_what_it_lost_is_lost() {
     let mut chaos = Chaos::start().await;
     let workspaces = workspaces("w", WORKSPACES);
-    workspaces
-        .iter()
-        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(100)));
+    chaos.delay(&workspaces, Duration::from_millis(100));
     chaos.save(&workspaces).await;
     let before = chaos.publish(&parcels(&workspaces, "a", MESSAGES, CHATS)).acknowledged;
     chaos.until_received(60).await;

@@ -42,9 +42,7 @@ async fn entries_that_somebody_trims_are_missed_aloud_and_everything_else_goes_o
 async fn a_stream_that_is_deleted_under_load_costs_what_was_in_it_and_no_more() {
     let chaos = Chaos::start().await;
     let workspaces = neighbours("w", 3);
-    workspaces
-        .iter()
-        .for_each(|workspace| chaos.receiver.treat(workspace, |how| how.delay = Duration::from_millis(20)));
+    chaos.delay(&workspaces, Duration::from_millis(20));
     chaos.save(&workspaces).await;
     let load = chaos.load(parcels(&workspaces, "a", 300, 4), Duration::from_millis(2));
     for n in 1..=5 {

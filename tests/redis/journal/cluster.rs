@@ -6,7 +6,8 @@ use outbound::journal::Journal as _;
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::{EntryId, WorkspaceId};
 
-use crate::journal::kit::{Workspace, batch, done, holder, message, options, save_command, until};
+use crate::journal::kit::{Workspace, batch, done, holder, message, options, save_command};
+use support::process::until;
 use support::redis_server::RedisServer;
 
 /// Nothing is waited for so long.
@@ -24,7 +25,8 @@ pub(crate) async fn cluster_of(more: &[&str]) -> [RedisServer; 2] {
     let () = nodes[0].call(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     let () = nodes[1].call(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
     let () = nodes[0].call(&["CLUSTER", "MEET", "127.0.0.1", &nodes[1].port().to_string()]);
-    until(|| nodes.iter().all(|node| node.call::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok"))).await;
+    let is_whole = |node: &RedisServer| node.call::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
+    until("the cluster is whole", async || nodes.iter().all(is_whole)).await;
     nodes
 }
 
@@ -89,7 +91,7 @@ async fn a_cluster_without_full_coverage_is_refused_and_what_it_has_stays() {
     let _service = support::service::Service::start(&url, &[]).await;
     // What it has is no valid message, so it is set aside.
     let set_aside = async || journal.rejected(0, EntryId::ZERO, 10).await.unwrap().len() == 1;
-    support::process::until("what it has is taken up", set_aside).await;
+    until("what it has is taken up", set_aside).await;
 }
 
 #[tokio::test]
@@ -218,7 +220,7 @@ async fn announce(nodes: &[RedisServer; 2], how: &[[&str; 2]], told: &str) {
             }
         })
     };
-    until(|| nodes.iter().all(tells)).await;
+    until("every node tells it", async || nodes.iter().all(tells)).await;
 }
 
 /// Every shard can be held, written and read.

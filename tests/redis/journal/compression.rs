@@ -11,9 +11,12 @@ use support::redis_server::RedisServer;
 /// As XRANGE answers them: ids, and names and values.
 type Entries = Vec<(String, Vec<(String, Vec<u8>)>)>;
 
+async fn storing(compression: Compression, server: &RedisServer) -> Redis {
+    Redis::connect(&RedisOptions { compression, ..options(&server.url()) }).await.unwrap()
+}
+
 async fn compressing(server: &RedisServer) -> Redis {
-    let compression = Compression::Zstd;
-    Redis::connect(&RedisOptions { compression, shards: None, ..options(&server.url()) }).await.unwrap()
+    storing(Compression::Zstd, server).await
 }
 
 async fn connection(journal: &Redis, node: &Holder) -> Box<dyn ShardConnection> {
@@ -57,7 +60,7 @@ async fn assert_readable(journal: &Redis, connection: &dyn ShardConnection, work
 async fn both_forms_are_read_whichever_is_written() {
     // Given a log whose first entries are JSON and whose last ones are compressed
     let server = RedisServer::start();
-    let plainly = Redis::connect(&options(&server.url())).await.unwrap();
+    let plainly = storing(Compression::None, &server).await;
     let held = connection(&plainly, &holder("node-a")).await;
     let mut acme = started(&plainly, &*held, "acme").await;
     attempt(&*held, &mut acme, ATTEMPTS_RETAINED).await;
@@ -70,7 +73,7 @@ async fn both_forms_are_read_whichever_is_written() {
     assert_readable(&journal, &*held, &acme).await;
 
     // When compression is off
-    let plainly = Redis::connect(&options(&server.url())).await.unwrap();
+    let plainly = storing(Compression::None, &server).await;
     let held = connection(&plainly, &holder("node-a")).await;
     // Then both forms are read, and JSON is written
     assert_readable(&plainly, &*held, &acme).await;
@@ -91,7 +94,6 @@ async fn both_forms_are_read_whichever_is_written() {
 async fn an_unknown_dictionary_is_named_for_whoever_needs_it_and_harms_nobody_else() {
     // Given one workspace with an attempt above its snapshot that a newer program compressed, and one without
     let server = RedisServer::start();
-    Redis::connect(&options(&server.url())).await.unwrap();
     let journal = compressing(&server).await;
     let held = connection(&journal, &holder("node-a")).await;
     let (acme, mut other) = (started(&journal, &*held, "acme").await, started(&journal, &*held, "other").await);

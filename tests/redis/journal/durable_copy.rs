@@ -9,7 +9,7 @@ use outbound::journal::port::Holder;
 use outbound::journal::redis::Redis;
 
 use crate::journal::cluster::{cluster_of, cluster_options, is_on_second, workspace_of};
-use crate::journal::kit::until;
+use support::process::until;
 use support::redis_server::{DataCopy, RedisServer};
 
 const SHORTLY: Duration = Duration::from_millis(20);
@@ -88,7 +88,7 @@ impl Apart {
     async fn roll_back(&mut self, node: usize, to: &DataCopy) {
         self.nodes[node].roll_back(to);
         let works = |node: &RedisServer| node.call::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok");
-        until(|| self.nodes.iter().all(works)).await;
+        until("the cluster is whole", async || self.nodes.iter().all(works)).await;
     }
 
     /// The files of a node when all that it has is on disk, and nothing more is until it starts again.

@@ -148,16 +148,6 @@ pub(crate) fn done(skipped: u64) -> Answer {
     }
 }
 
-/// Waits until `holds`.
-pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
-    let wait = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(support::process::PATIENCE, wait).await.expect("the condition in time");
-}
-
 /// Shares a journal between tasks.
 pub(crate) fn shared(journal: &Redis) -> Arc<dyn Journal> {
     Arc::new(journal.clone())

@@ -7,8 +7,9 @@ use outbound::journal::Journal as _;
 use outbound::journal::redis::Redis;
 use tempfile::TempDir;
 
-use crate::journal::kit::{message, options, until};
+use crate::journal::kit::{message, options};
 use support::port::Port;
+use support::process::until;
 use support::redis_server::RedisServer;
 
 /// A sentinel of its own; killed when dropped.
@@ -55,7 +56,7 @@ impl Drop for Sentinel {
 async fn a_name_that_the_sentinels_do_not_know_is_refused() {
     let primary = RedisServer::start();
     let sentinel = Sentinel::start(&primary);
-    until(|| sentinel.says("namemain")).await;
+    until("it knows the primary", async || sentinel.says("namemain")).await;
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/mian", sentinel.port.number());
     let ended = support::service::Service::new(&url, &[]).refused();
     assert!(ended.stderr.contains("the sentinels know no primary called mian: write the name of"), "{}", ended.stderr);
@@ -67,17 +68,17 @@ async fn another_primary_is_followed_when_the_first_one_has_failed() {
     let mut primary = RedisServer::start();
     let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
     let sentinel = Sentinel::start(&primary);
-    until(|| sentinel.says("num-slaves1")).await;
+    until("it knows the replica", async || sentinel.says("num-slaves1")).await;
     // The first one that is named does not answer.
     let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port.number());
     let journal = Redis::connect(&options(&url)).await.unwrap();
     let acme = "acme".parse().unwrap();
     journal.publish(&acme, &message("before")).await.unwrap();
     let stored = || replica.call::<usize>(&["XLEN", "outbound:{0}:messages"]);
-    until(|| stored() == 1).await;
+    until("the replica has it", async || stored() == 1).await;
     primary.kill();
     let publishes = async || journal.publish(&acme, &message("after")).await.is_ok();
-    support::process::until("the other one takes it", publishes).await;
+    until("the other one takes it", publishes).await;
     // Once more where the answer of one that is stored was lost.
     assert!(stored() >= 2, "{}", stored());
     assert!(replica.call::<String>(&["INFO", "replication"]).contains("role:master"));

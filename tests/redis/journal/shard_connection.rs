@@ -9,9 +9,9 @@ use outbound::workspace::command::{Action, Command, Save};
 use tokio::time::Instant;
 
 use crate::journal::kit::{
-    LEASE, UNANSWERED, Workspace, acquire, batch, begun, done, entry, holder, journal, message, settle, until,
+    LEASE, UNANSWERED, Workspace, acquire, batch, begun, done, entry, holder, journal, message, settle,
 };
-use support::process::PATIENCE;
+use support::process::{PATIENCE, until};
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
@@ -20,7 +20,7 @@ const ATTEMPTS: &str = "outbound:{0}:attempts:acme";
 /// What must be there after commits that answered `Ok`: nothing twice, nothing lost.
 fn assert_applied_once(server: &RedisServer, workspace: &Workspace, answers: usize) {
     assert_eq!(server.call::<usize>(&["XLEN", "outbound:{0}:answers"]), answers);
-    let ids: Vec<(String, Vec<String>)> = server.call(&["XRANGE", ATTEMPTS, "-", "+"]);
+    let ids: Vec<(String, Vec<Vec<u8>>)> = server.call(&["XRANGE", ATTEMPTS, "-", "+"]);
     let ids: Vec<String> = ids.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, (2..=workspace.state.seq).map(|seq| format!("{seq}-0")).collect::<Vec<_>>());
 }
@@ -76,7 +76,7 @@ async fn a_redis_that_answers_nobody_is_left_for_a_new_connection() {
     proxy.set(Mode::BlackHole);
     let commit = tokio::spawn(connection.commit(batch([answered(&mut acme, 1)])));
     let connections = proxy.accepted();
-    until(|| proxy.accepted() > connections).await;
+    until("it connects again", async || proxy.accepted() > connections).await;
     proxy.set(Mode::Forward);
     commit.await.unwrap().unwrap();
     assert_applied_once(&server, &acme, 1);
@@ -152,11 +152,8 @@ async fn a_redis_that_refuses_before_running_is_asked_again() {
     let () = server.call(&["REPLICAOF", "127.0.0.1", "1"]);
     let first = tokio::spawn(connection.commit(batch([answered(&mut acme, 1)])));
     let second = tokio::spawn(connection.commit(batch([answered(&mut acme, 2)])));
-    let refused = || {
-        let stats: String = server.call(&["INFO", "errorstats"]);
-        stats.contains("errorstat_READONLY")
-    };
-    until(refused).await;
+    let stats = || server.call::<String>(&["INFO", "errorstats"]);
+    until("it is refused", async || stats().contains("errorstat_READONLY")).await;
     let () = server.call(&["REPLICAOF", "NO", "ONE"]);
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();

@@ -5,7 +5,8 @@ use outbound::journal::redis::{Redis, RedisOptions, RedisStartError};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::journal::kit::{Workspace, acquire, batch, options, until};
+use crate::journal::kit::{Workspace, acquire, batch, options};
+use support::process::until;
 use support::redis_server::RedisServer;
 
 async fn refused(options: &RedisOptions) -> String {
@@ -159,8 +160,7 @@ async fn a_redis_that_has_no_place_for_us_yet_is_waited_for() {
     redis::cmd("CONFIG").arg("SET").arg("maxclients").arg(1).query::<()>(&mut only).unwrap();
     let options = options(&server.url());
     let (journal, ()) = tokio::join!(Redis::connect(&options), async {
-        // It has refused somebody.
-        until(|| {
+        until("somebody was refused", async || {
             let info: String = redis::cmd("INFO").arg("stats").query(&mut only).unwrap();
             !info.contains("rejected_connections:0\r")
         })

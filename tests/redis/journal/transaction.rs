@@ -11,7 +11,8 @@ use outbound::journal::port::{
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::EntryId;
 
-use crate::journal::kit::{Workspace, acquire, batch, begun, entry, journal, message, options, until};
+use crate::journal::kit::{Workspace, acquire, batch, begun, entry, journal, message, options};
+use support::process::until;
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
@@ -47,7 +48,7 @@ fn transactions(server: &RedisServer) -> u64 {
 }
 
 fn ids(server: &RedisServer, stream: &str) -> Vec<String> {
-    let entries: Vec<(String, Vec<String>)> = server.call(&["XRANGE", stream, "-", "+"]);
+    let entries: Vec<(String, Vec<Vec<u8>>)> = server.call(&["XRANGE", stream, "-", "+"]);
     entries.into_iter().map(|(id, _)| id).collect()
 }
 
@@ -235,7 +236,7 @@ async fn a_redis_that_refuses_transactions_for_a_while_is_asked_again() {
         let () = server.call(refuse);
         let first = tokio::spawn(connection.commit(many(&mut acme)));
         let second = tokio::spawn(connection.commit(many(&mut acme)));
-        until(|| errors(code)).await;
+        until("it is refused", async || errors(code)).await;
         let () = server.call(allow);
         first.await.unwrap().unwrap();
         second.await.unwrap().unwrap();

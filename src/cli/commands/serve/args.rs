@@ -12,8 +12,8 @@ use crate::cli::values::{Unrepeated, parse_age, parse_canary, parse_http_url, pa
 use crate::config::network::{AllowedNetwork, Network};
 use crate::config::private::{Exposed, FileSharing};
 use crate::config::{
-    ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JsonPointer, SHARDS_MAX, ShardSet, SourceFields,
-    TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
+    COMPRESSION_DEFAULT, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JsonPointer, SHARDS_MAX, ShardSet,
+    SourceFields, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
 };
 use crate::workspace::Policy;
 
@@ -27,14 +27,15 @@ pub struct ServeArgs {
     /// Node id, lock, admin token, token key and the embedded journal's file
     #[arg(long, env = "OUTBOUND_DATA_DIR", value_name = "DIR", default_value = "./outbound-data")]
     pub data_dir: PathBuf,
-    /// Where the HTTP facade listens
+    /// Where the HTTP facade (the API and the screens) listens
     #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = parse_listen)]
     pub listen: SocketAddr,
-    /// Shards to create at the first start, 16 if not given; a different value later is refused
+    /// Into how many parts the workspaces are split, which nodes share: fixed at the first start, 16 if not given; a
+    /// different value later is refused
     #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = whole_number::<u16>(1, u64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
-    /// The shards that this node runs, whoever else is there: numbers and ranges such as 0-3,8, or none for a facade
-    /// only; without it the nodes on one Redis share the shards
+    /// The shards that this node runs, whoever else is there: numbers and ranges such as 0-3,8, or none to
+    /// answer HTTP only; without it the nodes on one Redis share the shards
     #[arg(long, env = "OUTBOUND_STATIC_SHARDS", value_name = "SHARDS")]
     pub static_shards: Option<ShardSet>,
     /// A stream of someone else whose messages are delivered too: read with the consumer group `outbound`, never
@@ -82,10 +83,10 @@ pub struct ServeArgs {
     /// Tell the owner by mail when a webhook delivers again that errors had switched off
     #[arg(long, env = "OUTBOUND_MAIL_RECOVERED", value_parser = clap::builder::FalseyValueParser::new())]
     pub mail_recovered: bool,
-    /// The facade's address as the outside sees it, for the link in mails
+    /// The address of the screens and the API as the outside sees it, for the link in mails
     #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL", value_parser = Unrepeated(parse_http_url))]
     pub public_url: Option<Url>,
-    /// One deadline for an attempt, from DNS to the last byte of the response
+    /// One deadline for an attempt, from DNS to the end of the answer's head; its body is read in what is left
     #[arg(long, env = "OUTBOUND_TIMEOUT", value_name = "DURATION", default_value = TIMEOUT_DEFAULT, value_parser = duration::parse_positive)]
     pub timeout: Duration,
     /// Attempts in flight on this node at most
@@ -100,9 +101,9 @@ pub struct ServeArgs {
     /// Which errors count
     #[arg(long, env = "OUTBOUND_ERROR_COUNTING", value_name = "WHICH", default_value = "consecutive")]
     pub error_counting: ErrorCounting,
-    /// How the log of attempts is stored in Redis; whichever is chosen, both forms are read
-    #[arg(long, env = "OUTBOUND_JOURNAL_COMPRESSION", value_name = "HOW", default_value = "none")]
-    pub journal_compression: CompressionArg,
+    /// How the log of attempts is stored; left out, the journal decides
+    #[arg(long, env = "OUTBOUND_JOURNAL_COMPRESSION", value_name = "HOW", help = compression_help())]
+    pub journal_compression: Option<CompressionArg>,
     /// When what is stored in Redis counts as stored
     #[arg(long, env = "OUTBOUND_DURABILITY", value_name = "WHEN", default_value = "memory")]
     pub durability: DurabilityArg,
@@ -162,6 +163,13 @@ pub enum ErrorCounting {
     Consecutive,
     /// Only a save sets the counter to 0
     SinceSaved,
+}
+
+fn compression_help() -> String {
+    format!(
+        "How the log of attempts is stored in Redis; whichever is chosen, both forms are read \
+         [default: {COMPRESSION_DEFAULT}; the embedded journal: none]"
+    )
 }
 
 /// How the log of attempts is stored.

@@ -12,7 +12,8 @@ use crate::cli::transport::JournalArgs;
 use crate::cli::values::{is_plain_http, parse_journal};
 use crate::config::network::EgressRules;
 use crate::config::{
-    Compression, Config, Durability, JournalConfig, MailConfig, NameSource, SourceFields, SourceForm, TIMEOUT_MAX,
+    COMPRESSION_DEFAULT, Compression, Config, Durability, JournalConfig, MailConfig, NameSource, SourceFields,
+    SourceForm, TIMEOUT_MAX,
 };
 use crate::workspace::Policy;
 use crate::workspace::policy::Counting;
@@ -26,9 +27,10 @@ pub(super) fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
     let policy = policy(args, mail.is_some())?;
     let journal = journal(args)?;
     let compression = match (args.journal_compression, &journal) {
-        (CompressionArg::None, _) => Compression::None,
-        (CompressionArg::Zstd, JournalConfig::Redis { .. }) => Compression::Zstd,
-        (CompressionArg::Zstd, JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedCompression.into()),
+        (Some(CompressionArg::Zstd), JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedCompression.into()),
+        (Some(CompressionArg::None), _) | (None, JournalConfig::Embedded(_)) => Compression::None,
+        (Some(CompressionArg::Zstd), JournalConfig::Redis { .. }) => Compression::Zstd,
+        (None, JournalConfig::Redis { .. }) => COMPRESSION_DEFAULT,
     };
     if args.static_shards.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
         return Err(ConfigError::EmbeddedStaticShards.into());

@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::configuration::config;
 use super::*;
 use crate::cli::{Cli, CliCommand};
-use crate::config::Compression;
 use crate::config::RedisFiles;
+use crate::config::{COMPRESSION_DEFAULT, Compression};
 use crate::workspace::Policy;
 use crate::workspace::policy::Counting;
 
@@ -33,7 +33,14 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.data_dir, PathBuf::from("./outbound-data"));
     assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
     assert_eq!((config.shards, config.in_flight_max), (None, 4_096));
-    assert_eq!(config.compression, Compression::None);
+    assert_eq!(config.compression, Compression::None, "the embedded journal has no other form");
+    let redis = configured(&["--journal", "redis://127.0.0.1:6379"]).unwrap();
+    assert_eq!(redis.compression, COMPRESSION_DEFAULT);
+    for (said, compression) in [("none", Compression::None), ("zstd", Compression::Zstd)] {
+        let redis = configured(&["--journal", "redis://127.0.0.1:6379", "--journal-compression", said]).unwrap();
+        assert_eq!((redis.compression, compression.to_string().as_str()), (compression, said));
+    }
+    assert_eq!(configured(&["--journal-compression", "none"]).unwrap().compression, Compression::None);
     assert_eq!(config.timeout, Duration::from_secs(5));
     assert_eq!(config.policy, Policy { mail_server: false, ..Policy::default() });
     assert_eq!(config.policy.error_limit, 10);
@@ -128,6 +135,7 @@ fn flags_that_cannot_hold_are_refused_with_a_sentence() {
     refused(&["--prefix", "{x}"], "a prefix has");
     refused(&["--journal", "memory"], "--journal must be");
     refused(&["--journal-compression", "zstd"], "--journal-compression zstd is for a Redis journal");
+    refused(&["--journal", "embedded:j.redb", "--journal-compression", "zstd"], "is for a Redis journal");
     refused(&["--journal-compression", "gzip"], "--journal-compression");
     refused(&["--public-url", "ftp://example.com"], "--public-url");
     refused(&["--log-max-age", "0s"], "from 1s to 3650d");

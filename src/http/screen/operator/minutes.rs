@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::overview::Overview;
 use crate::http::screen::parts::{count, grouped, time};
+use crate::http::screen::plot::legend;
 use crate::workspace::outcomes::{MINUTES, Outcomes};
 use crate::workspace::time::Time;
 
@@ -68,7 +69,7 @@ fn figure(minutes: &[Outcomes], sum: Outcomes) -> Markup {
             div .hours aria-hidden="true" { span { "60 min ago" } span { "30 min" } span { "now" } }
             figcaption {
                 p { (words) }
-                (legend())
+                (legend(html! { rect .skipped-bar x="1" y="1" width="10" height="10" {} }, "skipped"))
             }
         }
     }
@@ -125,16 +126,6 @@ fn short(n: u64) -> String {
         0..10_000 => grouped(n),
         10_000..10_000_000 => format!("{}k", grouped(n / 1_000)),
         _ => format!("{}M", grouped(n / 1_000_000)),
-    }
-}
-
-fn legend() -> Markup {
-    html! {
-        ul .legend aria-hidden="true" {
-            li { svg .swatch viewBox="0 0 12 12" { rect .bar x="1" y="1" width="10" height="10" {} } "delivered" }
-            li .failed { svg .swatch viewBox="0 0 12 12" { rect .bar x="1" y="1" width="10" height="10" {} } "failed, with a mark below" }
-            li { svg .swatch viewBox="0 0 12 12" { rect .skipped-bar x="1" y="1" width="10" height="10" {} } "skipped" }
-        }
     }
 }
 

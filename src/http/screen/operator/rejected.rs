@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryFutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::summaries::{OldestRejected, RejectedKind, RejectedSummary};
@@ -10,6 +11,7 @@ use crate::config::{
 };
 use crate::http::api::rejected::{READ_AT_ONCE, RejectedId, RejectedLine};
 use crate::http::problem::Problem;
+use crate::http::reader::in_time;
 use crate::http::state::FacadeState;
 use crate::journal::port::{RequeueError, StoreError};
 use crate::journal::rejected::{RetainedEntry, reason_kind};
@@ -89,11 +91,13 @@ impl FacadeState {
         let _one = one.map_err(|_| Problem::requeue_unknown())?;
         let journal = &self.facade.journal;
         let mut done = Requeueing::default();
-        for (shard, count) in (0_u16..).zip(in_time(until, journal.rejected_counts()).await?) {
+        let counts = journal.rejected_counts().err_into::<RequeueError>();
+        for (shard, count) in (0_u16..).zip(in_time(until, counts, Problem::requeue_unknown).await?) {
             let Some(mut from) = oldest.first_in(shard) else { continue };
             let mut left = count;
             while left > 0 {
-                let entries = in_time(until, journal.rejected(shard, from, READ_AT_ONCE)).await?;
+                let entries = journal.rejected(shard, from, READ_AT_ONCE).err_into::<RequeueError>();
+                let entries = in_time(until, entries, Problem::requeue_unknown).await?;
                 let Some(last) = entries.last() else { break };
                 from = last.id.next();
                 left = left.saturating_sub(entries.len() as u64);
@@ -113,9 +117,4 @@ impl FacadeState {
         }
         Ok(done)
     }
-}
-
-async fn in_time<T>(until: Instant, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
-    let unknown = |_| Problem::requeue_unknown();
-    timeout_at(until, work).await.map_err(unknown)?.map_err(|error| RequeueError::Store(error).into())
 }

@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use super::asked::{DISCARDED, INVALID, ListChoice, MORE, OLDEST, REASON, REQUEUED, notice};
 use super::page::page;
 use super::session::{self, OperatorForm, OperatorSession};
-use crate::http::api::rejected::{RejectedId, in_time};
+use crate::http::api::rejected::{RejectedId, discarding};
 use crate::http::body::FormFields;
 use crate::http::problem::no_such_path;
 use crate::http::screen::query::ScreenQuery;
@@ -81,7 +81,7 @@ async fn requeue(State(state): State<Arc<FacadeState>>, OperatorForm { fields, .
 /// Deletes what was set aside for a reason.
 async fn discard(State(state): State<Arc<FacadeState>>, OperatorForm { fields, .. }: OperatorForm) -> Response {
     let kind = fields.get(REASON);
-    let done = in_time(state.discard_rejected(None, Some(kind), oldest(&fields))).await;
+    let done = discarding(state.discard_rejected(None, Some(kind), oldest(&fields))).await;
     state.summaries.rejected.forget().await;
     match done {
         Ok(done) => {

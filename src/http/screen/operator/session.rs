@@ -1,6 +1,6 @@
 //! Who looks at the operators' screen: whoever holds the session that the admin token began.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::StatusCode;
@@ -78,12 +78,8 @@ pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Reques
         Err(refused) => return refused,
     };
     let (workspace, place) = match &signed_in.caller {
-        Caller::Admin => (no_workspace(), state.operator_path()),
-        Caller::Workspace(claims) => (Ok(claims.ws.clone()), state.screen_path(&claims.ws)),
-    };
-    let workspace = match workspace {
-        Ok(workspace) => workspace,
-        Err(error) => return state.trouble(&error.into()),
+        Caller::Admin => (NO_WORKSPACE.clone(), state.operator_path()),
+        Caller::Workspace(claims) => (claims.ws.clone(), state.screen_path(&claims.ws)),
     };
     match state.new_session(signed_in.caller, &workspace, signed_in.address) {
         Ok(begun) => state.to(&place, Some(&begun.cookie)),
@@ -92,9 +88,8 @@ pub(super) async fn begin(State(state): State<Arc<FacadeState>>, request: Reques
 }
 
 /// Stands in a session that belongs to no workspace; nothing asks for it there.
-fn no_workspace() -> Result<WorkspaceId, crate::message::InvalidWorkspaceId> {
-    "operators".parse()
-}
+#[expect(clippy::expect_used, reason = "letters alone are a workspace id")]
+static NO_WORKSPACE: LazyLock<WorkspaceId> = LazyLock::new(|| "operators".parse().expect("a workspace id"));
 
 /// Ends the session, wherever its cookie has got to.
 pub(super) async fn end(State(state): State<Arc<FacadeState>>, form: OperatorForm) -> Response {
