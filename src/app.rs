@@ -293,9 +293,14 @@ fn record(config: &Config, shards: u16, node: &str, address: SocketAddr) -> Resu
         address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         static_shards,
-        format: FORMAT,
+        format: newest_format(config),
         ..NodeRecord::default()
     })
+}
+
+/// The newest format that this node reads and writes.
+fn newest_format(config: &Config) -> u32 {
+    config.format.unwrap_or(FORMAT)
 }
 
 /// How the facade sends a test mail.
@@ -413,6 +418,7 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 allow_volatile: *allow_volatile,
                 durability: config.durability,
                 compression: config.compression,
+                format: newest_format(config),
                 ..RedisOptions::new(url, now)
             };
             let redis = Redis::connect(&options).await?;

@@ -353,6 +353,8 @@ pub struct Config {
     pub durability: Durability,
     /// How the log is stored there, when that is a Redis.
     pub compression: Compression,
+    /// The newest format that this node reads and writes there; `None` is the program's.
+    pub format: Option<u32>,
     /// Node id, lock, admin token, embedded file.
     pub data_dir: PathBuf,
     /// Shards to create; `None` takes what is stored, else [`SHARDS_DEFAULT`].

@@ -111,7 +111,7 @@ impl Redis {
                 shared,
                 compression: options.compression,
                 waited,
-                format: FormatInUse::new(format),
+                format: FormatInUse::new(format, options.format),
                 durable_waits: Mutex::default(),
                 transaction_attempts_min: options.transaction_attempts_min,
                 source: tokio::sync::Mutex::default(),

@@ -17,7 +17,7 @@ use super::script::Script;
 use super::start_error::{RedisStartError, VERSION_MIN};
 use super::{reply, sentinel};
 use crate::config::{CLUSTER_SLOTS_WAIT, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
-use crate::journal::codec::FORMAT;
+use crate::journal::format::{FORMAT, FormatKeptTo};
 
 /// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
 /// for whoever is not the service: the number is fixed by the first start. Waits at most [`START_WAIT`].
@@ -29,7 +29,7 @@ pub async fn stored_shards(url: &str, prefix: &str, tls: &RedisTls) -> Result<Op
     let keys = Keys::new(prefix);
     let mut connection = first_connection(&connector, &keys.meta(), START_WAIT).await?;
     let known = read_meta(&mut connection, &keys).await?;
-    if known.contains(&redis::Value::Nil) { Ok(None) } else { meta_of(known).map(|(shards, _)| Some(shards)) }
+    if known.contains(&redis::Value::Nil) { Ok(None) } else { meta_of(known, FORMAT).map(|(shards, _)| Some(shards)) }
 }
 
 /// What was found of a Redis that is as it must be.
@@ -63,7 +63,7 @@ pub(super) async fn check(
         waited = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
         check_user(&mut connection, &primary.addr().to_string()).await;
     }
-    let (shards, format) = fix_meta(&mut connection, connector, keys, options.shards).await?;
+    let (shards, format) = fix_meta(&mut connection, connector, keys, options).await?;
     Ok(CheckedRedis { shards, waited, format })
 }
 
@@ -293,11 +293,15 @@ fn of_meta(keys: &Keys, source: RedisError) -> RedisStartError {
     }
 }
 
-fn meta_of([text, shards]: [redis::Value; 2]) -> Result<(u16, u32), RedisStartError> {
+/// `newest` is the newest format that may be read.
+fn meta_of([text, shards]: [redis::Value; 2], newest: u32) -> Result<(u16, u32), RedisStartError> {
     let text = reply::text(text).map_err(RedisStartError::Refused)?;
     let format = stored_format(&text);
     if !(1..=FORMAT).contains(&format) {
         return Err(RedisStartError::Format(text));
+    }
+    if format > newest {
+        return Err(FormatKeptTo { stored: format, kept_to: newest }.into());
     }
     let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
     let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
@@ -309,20 +313,21 @@ async fn fix_meta(
     connection: &mut Connection,
     connector: &Connector,
     keys: &Keys,
-    asked: Option<u16>,
+    options: &RedisOptions,
 ) -> Result<(u16, u32), RedisStartError> {
+    let asked = options.shards;
     // Read first: the script that creates it is refused by a full Redis, on which we must start.
     let mut known = read_meta(connection, keys).await?;
     if known.contains(&redis::Value::Nil) {
         let mut create = connector.script(Script::Meta, &[keys.meta()]);
-        create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));
+        create.arg(options.format).arg(asked.unwrap_or(SHARDS_DEFAULT));
         known = connection
             .call(&create, STORE_TIMEOUT)
             .await
             .and_then(reply::tuple)
             .map_err(|error| of_meta(keys, error))?;
     }
-    let (stored, format) = meta_of(known)?;
+    let (stored, format) = meta_of(known, options.format)?;
     match asked {
         Some(asked) if asked != stored => Err(RedisStartError::Shards { stored, asked }),
         _ => Ok((stored, format)),

@@ -251,7 +251,7 @@ fn flags_with_shards<'a>(flags: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Every stream of messages.
-fn streams() -> Vec<String> {
+pub(crate) fn streams() -> Vec<String> {
     let shards = (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages"));
     shards.chain(["outbound:messages".to_owned()]).collect()
 }

@@ -11,21 +11,22 @@ use crate::journal::kit::{message, options, until};
 use support::redis_server::RedisServer;
 
 /// A sentinel of its own; killed when dropped.
-struct Sentinel {
-    port: u16,
+pub(crate) struct Sentinel {
+    pub(crate) port: u16,
     _folder: TempDir,
     child: Child,
 }
 
 impl Sentinel {
-    fn start(primary: &RedisServer) -> Self {
+    /// So many must agree that the primary is down.
+    pub(crate) fn start(primary: &RedisServer, quorum: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // A port that was free a moment ago.
         let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let config = folder.path().join("sentinel.conf");
         let primary = primary.port();
         let text = format!(
-            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} {quorum}\n\
              sentinel down-after-milliseconds main 400\nsentinel failover-timeout main 2000\n",
             folder.path().display()
         );
@@ -35,7 +36,7 @@ impl Sentinel {
         Self { port, _folder: folder, child: command.spawn().unwrap() }
     }
 
-    fn says(&self, word: &str) -> bool {
+    pub(crate) fn says(&self, word: &str) -> bool {
         let Ok(client) = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)) else { return false };
         let Ok(mut connection) = client.get_connection() else { return false };
         let told = redis::cmd("SENTINEL").arg("master").arg("main").query::<Vec<String>>(&mut connection);
@@ -54,7 +55,7 @@ impl Drop for Sentinel {
 #[tokio::test]
 async fn a_name_that_the_sentinels_do_not_know_is_refused() {
     let primary = RedisServer::start();
-    let sentinel = Sentinel::start(&primary);
+    let sentinel = Sentinel::start(&primary, 1);
     until(|| sentinel.says("namemain")).await;
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/mian", sentinel.port);
     let ended = support::service::Service::new(&url, &[]).refused();
@@ -66,7 +67,7 @@ async fn a_name_that_the_sentinels_do_not_know_is_refused() {
 async fn another_primary_is_followed_when_the_first_one_has_failed() {
     let mut primary = RedisServer::start();
     let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
-    let sentinel = Sentinel::start(&primary);
+    let sentinel = Sentinel::start(&primary, 1);
     until(|| sentinel.says("num-slaves1")).await;
     // The first one that is named does not answer.
     let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port);

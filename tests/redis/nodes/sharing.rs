@@ -1,10 +1,11 @@
 //! Who runs what: shared out, told, and taken over.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::nodes::bench::{Nodes, SHARDS, numbers, workspaces};
+use crate::nodes::bench::{CHATS, Nodes, SHARDS, numbers, workspaces};
 use support::process::{outbound, until};
 use support::service::{TOKEN, message};
 
@@ -92,11 +93,21 @@ async fn a_node_that_starts_beside_as_many_as_there_are_shards_is_ready_with_non
     assert_eq!(nodes.ready(1).await.1["role"], "worker");
 }
 
-/// Until the lease of the dead ends, the others are ready and say in one reason what they wait for.
+/// Two nodes share a load; then one dies. Until its lease ends, the other is ready and says in one reason what it waits for.
 #[tokio::test]
 async fn what_a_killed_node_held_is_taken_over_when_its_lease_ends() {
     let mut nodes = Nodes::start(2).await;
-    let held = nodes.held(0).await;
+    let all = workspaces(16);
+    nodes.save(&all).await;
+    all.iter().for_each(|one| nodes.receiver.treat(one, |how| how.delay = Duration::from_millis(20)));
+    let load = nodes.steady_load(&all, "shared-", 100);
+    nodes.receiver.until("the load runs", |arrivals| arrivals.len() > 200).await;
+    let shared = nodes.tally(load).await;
+    shared.tell("two nodes share the shards");
+    assert_eq!((shared.lost, shared.repeated), (Vec::new(), BTreeSet::new()), "lost, and attempted twice");
+    let (held, before) = (nodes.held(0).await, nodes.receiver.count());
+    let load = nodes.steady_load(&all, "taken-", 100);
+    nodes.receiver.until("the load runs", |arrivals| arrivals.len() > before + 50).await;
     let dead = nodes.id(0);
     nodes.nodes[0].kill();
     let killed = Instant::now();
@@ -111,6 +122,11 @@ async fn what_a_killed_node_held_is_taken_over_when_its_lease_ends() {
     nodes.until_shared(&[1]).await;
     let took = killed.elapsed();
     assert!(took > Duration::from_secs(6), "a live lease was taken after {took:?}: {held:?}");
+    let tally = nodes.tally(load).await;
+    tally.tell("one of two nodes is killed");
+    assert_eq!(tally.lost, Vec::<String>::new());
+    // What was under way, in each chat, or not yet durable.
+    assert!(tally.repeated.len() <= all.len() * CHATS * 2, "{:?}", tally.repeated);
 }
 
 #[tokio::test]

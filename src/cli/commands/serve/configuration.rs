@@ -30,6 +30,9 @@ pub(super) fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         (CompressionArg::Zstd, JournalConfig::Redis { .. }) => Compression::Zstd,
         (CompressionArg::Zstd, JournalConfig::Embedded(_)) => return Err(ConfigError::EmbeddedCompression.into()),
     };
+    if args.journal_format.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
+        return Err(ConfigError::EmbeddedFormat.into());
+    }
     if args.static_shards.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
         return Err(ConfigError::EmbeddedStaticShards.into());
     }
@@ -39,6 +42,7 @@ pub(super) fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         journal,
         durability,
         compression,
+        format: args.journal_format,
         data_dir: args.data_dir.clone(),
         shards: args.shards,
         sources: args.sources.clone(),
