@@ -21,6 +21,7 @@
 //! | `…:{k}:outbox` | `<ws>:<seq>` → [`super::codec::encode_mail`] |
 //! | `…:{k}:sources` | source → greatest entry id handed over |
 //! | `…:{k}:rejected` | see [`super::rejected`] |
+//! | `…:{k}:requeueing` | id among the rejected → until when it is claimed, in Unix ms; with a cluster only |
 //!
 //! # Ways in
 //! [`mod@acquire`] takes a shard and starts a [`shard_connection`] (commits, loads, in order) and an

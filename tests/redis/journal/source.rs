@@ -128,6 +128,78 @@ async fn two_nodes_at_once_keep_the_order_and_hand_over_once() {
     assert_eq!(handed(&server, "acme"), (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
+/// Hands over until something is so.
+async fn hand_over_until(journal: &Redis, what: &str, is_so: impl Fn() -> bool) {
+    let work = async {
+        while !is_so() {
+            journal.hand_over(1_000, BLOCK).await.unwrap();
+        }
+    };
+    tokio::time::timeout(support::process::PATIENCE, work).await.unwrap_or_else(|_| panic!("in vain until {what}"));
+}
+
+/// Two refuse, then only one of them: what the other one waits for lies among more entries of the first than are read at
+/// a time, and more of it comes before it has all.
+#[tokio::test]
+async fn a_shard_that_takes_entries_again_gets_all_of_them_while_another_one_goes_on_refusing() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let of_shard = |shard: u16| {
+        let id = |id: &String| id.parse::<WorkspaceId>().unwrap().shard(SHARDS) == shard;
+        (0..).map(|n| format!("ws-{n}")).find(id).unwrap()
+    };
+    let [refusing, mended, open] = [0, 1, 2].map(of_shard);
+    // A key of another type takes no entry.
+    (0..2).for_each(|shard| server.call(&["SET", &format!("outbound:{{{shard}}}:messages"), "x"]));
+    for n in 0..600 {
+        publish(&server, "*", &refusing, &n.to_string());
+        publish(&server, "*", &mended, &n.to_string());
+    }
+    publish(&server, "*", &open, "last");
+    hand_over_until(&journal, "all was read once", || handed(&server, &open) == ["last"]).await;
+
+    let () = server.call(&["DEL", "outbound:{1}:messages"]);
+    hand_over_until(&journal, "the mended one takes some", || !handed(&server, &mended).is_empty()).await;
+    assert!(handed(&server, &mended).len() < 600, "not all lies in one read");
+    publish(&server, "*", &mended, "600");
+    let left = || server.call::<u64>(&["XLEN", SOURCE]);
+    hand_over_until(&journal, "nothing is left but of the one that refuses", || left() == 600).await;
+    assert_eq!(handed(&server, &mended), (0..=600).map(|n| n.to_string()).collect::<Vec<_>>());
+
+    let () = server.call(&["DEL", "outbound:{0}:messages"]);
+    hand_over_until(&journal, "nothing is left", || left() == 0).await;
+    assert_eq!(handed(&server, &refusing), (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// The stream is deleted while a shard refuses, and begins anew with lower ids.
+#[tokio::test]
+async fn a_stream_that_begins_anew_while_a_shard_refuses_is_read_from_its_start() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let shard = "acme".parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    let other = (0..).map(|n| format!("ws-{n}")).find(|id| id.parse::<WorkspaceId>().unwrap().shard(SHARDS) != shard);
+    let other = other.unwrap();
+    let stream = format!("outbound:{{{shard}}}:messages");
+    let () = server.call(&["SET", &stream, "x"]);
+    publish(&server, "9999999999998-0", "acme", "gone with its stream");
+    publish(&server, "9999999999999-0", &other, "far");
+    hand_over_until(&journal, "one is handed over", || handed(&server, &other) == ["far"]).await;
+    let () = server.call(&["DEL", SOURCE]);
+    let () = server.call(&["DEL", &stream]);
+    for n in 0..600 {
+        publish(&server, "*", &other, &n.to_string());
+    }
+    let left = || server.call::<u64>(&["XLEN", SOURCE]);
+    hand_over_until(&journal, "nothing is left", || left() == 0).await;
+    let expected: Vec<String> = std::iter::once("far".to_owned()).chain((0..600).map(|n| n.to_string())).collect();
+    assert_eq!(handed(&server, &other), expected);
+    // And once more: nothing of the shard that refused stands in the way.
+    let () = server.call(&["DEL", SOURCE]);
+    publish(&server, "1-0", &other, "lowest");
+    hand_over_until(&journal, "nothing is left", || left() == 0).await;
+    assert_eq!(handed(&server, &other).last().map(String::as_str), Some("lowest"));
+}
+
 #[tokio::test]
 async fn an_entry_without_a_valid_workspace_is_set_aside_once_in_shard_0() {
     let server = RedisServer::start();
