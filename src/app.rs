@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::actor::{self, Handle};
 use crate::config::{
     Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles, ShardSet,
+    journal_descriptors,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
@@ -179,7 +180,8 @@ impl App {
             ..record(&config, journal.shards(), node, address)?
         };
         config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys).await?;
-        let shares = DescriptorShares::of(config.descriptors, journal.shards());
+        let of_journal = journal_descriptors(&config.journal, journal.shards(), config.sources.len());
+        let shares = DescriptorShares::of(config.descriptors, of_journal);
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
             names: config.names.clone(),

@@ -25,8 +25,8 @@ mod source;
 pub mod private;
 
 pub use descriptors::{
-    DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
-    LOOKUPS_MAX,
+    DESCRIPTORS_A_CLUSTER_SHARD, DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX,
+    FACADE_CONNECTIONS_MAX, LOOKUPS_MAX, journal_descriptors,
 };
 
 pub use duration::Pauses;
