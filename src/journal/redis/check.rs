@@ -55,13 +55,24 @@ pub(super) async fn check(
     check_slots(connector, wait).await?;
     let mut connection = first_connection(connector, &keys.meta(), wait).await?;
     let primaries = connector.primaries().await.map_err(RedisStartError::Refused)?;
-    let mut waited = Waited::NotAtAll;
+    let (mut waited, mut unasked) = (Waited::NotAtAll, None);
     for primary in &primaries {
         // Each keeps shards of its own: one that forgets is enough to lose something.
         let at = |error: RedisStartError| error.at(primary, primaries.len());
         let mut connection = open(primary).await.map_err(RedisStartError::Refused).map_err(at)?;
         waited = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
-        check_user(&mut connection, &primary.addr().to_string()).await;
+        let place = primary.addr().to_string();
+        check_user(&mut connection, &place).await;
+        if connector.is_cluster() && unasked.is_none() && !may_wait_for_disk(&mut connection).await {
+            unasked = Some(place);
+        }
+    }
+    if let Some(place) = unasked {
+        warn!(
+            place,
+            "The service's Redis user may not use WAITAOF, so a message stays in its source until a replica has it, or for \
+             two seconds, and not until it is on disk. Allow it to the user with +waitaof."
+        );
     }
     let (shards, format) = fix_meta(&mut connection, connector, keys, options).await?;
     Ok(CheckedRedis { shards, waited, format })
@@ -238,6 +249,15 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
         Durability::Replicated if value("connected_slaves") == "0" => Err(RedisStartError::NoReplica),
         Durability::Replicated => Ok(Waited::Replica),
     }
+}
+
+/// Whether the user may ask when something is on disk, or nobody can: an older Redis does not know the command.
+async fn may_wait_for_disk(connection: &mut Connection) -> bool {
+    let mut wait = redis::cmd("WAITAOF");
+    // Asks for nothing: only whether it may be asked.
+    wait.arg(0).arg(0).arg(1);
+    let answer = connection.call(&wait, STORE_TIMEOUT).await;
+    !answer.is_err_and(|error| error.code() == Some("NOPERM"))
 }
 
 /// WAITAOF came with Redis 7.2, and Valkey has it from its start, as which it tells 7.2.

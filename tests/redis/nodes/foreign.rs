@@ -174,6 +174,35 @@ async fn a_source_that_cannot_be_one_is_told_at_the_start() {
     assert!(ended.stderr.contains("--source is for a Redis journal"), "{}", ended.stderr);
 }
 
+/// Somebody puts a key of another type in the place of a stream, and takes it away again.
+#[tokio::test]
+async fn a_source_that_is_no_stream_any_more_is_told_once_and_read_on_when_it_is_one_again() {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let log = || nodes.nodes[0].log();
+    for (n, (stream, named)) in [(ORDERS, ORDERS), ("outbound:messages", "the common input")].into_iter().enumerate() {
+        let publish = |id: &str| {
+            let text = message("+1", id);
+            nodes.redis.call::<String>(&["XADD", stream, "*", "workspace", "w0", "message", &text])
+        };
+        publish(&format!("{n}-before"));
+        nodes.receiver.until("the first came", |arrivals| arrivals.len() == 2 * n + 1).await;
+        let () = nodes.redis.call(&["SET", stream, "x"]);
+        let told = || {
+            let log = log();
+            let lines = log.lines().filter(|line| line.contains("The source cannot be handed over; it is tried again."));
+            lines.filter(|line| line.contains(named) && line.contains("WRONGTYPE")).count()
+        };
+        until("it is told", async || told() > 0).await;
+        let () = nodes.redis.call(&["DEL", stream]);
+        publish(&format!("{n}-after"));
+        nodes.receiver.until("the second came", |arrivals| arrivals.len() == 2 * n + 2).await;
+        assert_eq!(told(), 1, "{}", log());
+    }
+    assert_eq!(nodes.receiver.ids("w0"), ["0-before", "0-after", "1-before", "1-after"]);
+}
+
 #[tokio::test]
 async fn one_node_reads_the_common_input_and_another_goes_on_when_it_ends() {
     let mut nodes = Nodes::start(2).await;
