@@ -179,7 +179,7 @@ impl App {
             secret_keys: config.keyring.prints(),
             ..record(&config, journal.shards(), node, address)?
         };
-        config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys).await?;
+        config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys, node).await?;
         let of_journal = journal_descriptors(&config.journal, journal.shards(), config.sources.len());
         let shares = DescriptorShares::of(config.descriptors, of_journal);
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);

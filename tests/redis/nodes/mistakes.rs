@@ -85,9 +85,9 @@ async fn what_another_nodes_key_encrypted_waits_and_is_not_lost() {
     let of_first = nodes.held(0).await;
     let is_of_first = |id: &String| of_first.contains(&u64::from(id.parse::<WorkspaceId>().unwrap().shard(SHARDS)));
     let (sealed, others): (Vec<String>, Vec<String>) = workspaces(64).into_iter().partition(is_of_first);
-    for workspace in [&sealed[0], &others[0]] {
+    for (node, workspace) in [&sealed[0], &others[0]].into_iter().enumerate() {
         let webhook = json!({"url": nodes.receiver.url(workspace), "headers": {"x-api-key": "of the endpoint"}});
-        nodes.nodes[0].api().save(workspace, &webhook).await.ok();
+        nodes.nodes[node].api().save(workspace, &webhook).await.ok();
     }
 
     assert_eq!(nodes.nodes[0].terminate().await.code(), Some(0));
@@ -106,6 +106,32 @@ async fn what_another_nodes_key_encrypted_waits_and_is_not_lost() {
     let arrivals = nodes.receiver.arrivals();
     let sent: Vec<_> = arrivals.iter().map(|one| (&one.workspace, one.header("x-api-key"))).collect();
     assert_eq!(sent, [(&others[0], Some("of the endpoint")), (&sealed[0], Some("of the endpoint"))]);
+}
+
+/// Nothing is encrypted yet, but the other node may do it at any moment: what this one saved would be in plain text.
+#[tokio::test]
+async fn a_node_that_starts_without_the_key_of_another_one_saves_nothing_in_plain_text() {
+    let mut nodes = Nodes::start_with(&[]).await;
+    for key in [Some(K1), None] {
+        nodes.add(&[]);
+        let node = nodes.nodes.last_mut().unwrap();
+        node.kill();
+        node.secret_key = key.map(str::to_owned);
+        node.launch().await;
+    }
+    until("they share the shards", async || nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8).await;
+    assert!(nodes.nodes[1].log().contains("no webhook can be saved here"), "{}", nodes.nodes[1].log());
+    let of_second = nodes.held(1).await;
+    let of_second =
+        |id: &String| of_second.contains(&u64::from(id.parse::<WorkspaceId>().unwrap().shard(SHARDS)));
+    let workspace = workspaces(64).into_iter().find(of_second).unwrap();
+    let webhook = json!({"url": nodes.receiver.url(&workspace)});
+    assert_eq!(nodes.nodes[1].api().save(&workspace, &webhook).await.problem(), (503, "no-secret-key"));
+    // With the key it is saved, and a start without it is refused from then on.
+    nodes.nodes[1].terminate().await;
+    nodes.nodes[0].api().save(&workspace, &webhook).await.ok();
+    let refused = nodes.nodes[1].refused();
+    assert!(refused.stderr.contains("k1"), "{}", refused.stderr);
 }
 
 /// Without a key each node makes one of its own.
