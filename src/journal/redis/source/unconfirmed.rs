@@ -135,13 +135,11 @@ impl UnconfirmedEntries {
             self.forget_deleted_before(sure);
         }
         let remembered: usize = self.shards.values().map(|shard| shard.deleted.len()).sum();
-        if let Some(over) = remembered.checked_sub(HAND_OVER_DELETED_MAX) {
+        if let Some(over) = remembered.checked_sub(HAND_OVER_DELETED_MAX).filter(|over| *over > 0) {
             let all = self.shards.values().flat_map(|shard| shard.deleted.values());
             let mut times: Vec<Instant> = all.copied().collect();
-            times.sort_unstable();
-            if let Some(first_kept) = times.get(over) {
-                self.forget_deleted_before(*first_kept);
-            }
+            let first_kept = *times.select_nth_unstable(over).1;
+            self.forget_deleted_before(first_kept);
         }
     }
 
