@@ -71,6 +71,7 @@ mod tests;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tracing::warn;
 use uuid::Uuid;
 
 use self::check::CheckedRedis;
@@ -79,6 +80,7 @@ use self::format::FormatInUse;
 use self::inner::RedisInner;
 use self::keys::Keys;
 use self::shared::SharedConnections;
+use super::format::FORMAT;
 use crate::config::START_WAIT;
 
 pub use self::check::stored_shards;
@@ -106,6 +108,15 @@ impl Redis {
         let connector = Arc::new(Connector::parse(&options.url, &options.tls).map_err(RedisStartError::Url)?);
         let keys = Keys::new(&options.prefix);
         let CheckedRedis { shards, waited, format } = check::check(&connector, &keys, options, START_WAIT).await?;
+        if options.format < FORMAT {
+            let (format, newest) = (options.format, FORMAT);
+            warn!(
+                format,
+                newest,
+                "--journal-format keeps all nodes to an older stored format. Start this one without it once the upgrade is \
+                 judged good."
+            );
+        }
         let shared = Arc::new(SharedConnections::new(Arc::clone(&connector)));
         Ok(Self {
             inner: Arc::new(RedisInner {

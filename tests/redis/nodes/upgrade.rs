@@ -131,7 +131,8 @@ async fn nodes_are_upgraded_one_by_one_under_load_and_cannot_go_back_once_all_ar
         nodes.nodes[node].set(OLDER[0], &FORMAT.to_string());
         nodes.nodes[node].launch().await;
         if node == 0 {
-            // A mixed pair.
+            // A mixed pair. The older one says what keeps it so.
+            assert!(nodes.nodes[1].log().contains("--journal-format keeps all nodes to an older stored format"));
             nodes.until_shared(&[0, 1]).await;
             until_more(&nodes).await;
             assert_eq!(format(&nodes.redis), OLDER[1]);
