@@ -73,7 +73,7 @@ impl HeldBack {
         passed
     }
 
-    /// The source has to be read on one entry after the other.
+    /// The source is read on one entry after the other, which is right whatever was passed over before.
     pub(in crate::journal::redis) fn begin_anew(&mut self) {
         self.retrying.clear();
         self.forward = EntryId::ZERO;
