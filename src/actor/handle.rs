@@ -22,7 +22,7 @@ use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
 use crate::config::PANIC_PAUSE;
 use crate::deliver::{self, ClockCheck, Courier, Outage};
-use crate::journal::format::{FORMAT, FormatKeptTo};
+use crate::journal::format::{FORMAT, FormatTooNew};
 use crate::workspace::time::Clock;
 use crate::workspace::view::{ReadGlance, ReadWaiting};
 
@@ -48,7 +48,7 @@ pub enum Died {
     Outdated(u32),
     /// The store has a newer format than this node is kept to.
     #[error(transparent)]
-    KeptTo(#[from] FormatKeptTo),
+    TooNew(#[from] FormatTooNew),
 }
 
 /// The shards cannot be started.
@@ -123,8 +123,8 @@ impl Handle {
             self.ended = None;
             match end {
                 Ok(RunEnd::Drained) => std::future::pending().await,
-                Ok(RunEnd::Outdated { stored, reads: kept_to }) if stored <= FORMAT => {
-                    return Died::KeptTo(FormatKeptTo { stored, kept_to });
+                Ok(RunEnd::Outdated { stored, reads: allowed }) if stored <= FORMAT => {
+                    return Died::TooNew(FormatTooNew { stored, allowed });
                 }
                 Ok(RunEnd::Outdated { stored, .. }) => return Died::Outdated(stored),
                 Ok(RunEnd::Died) | Err(_) => {}

@@ -27,14 +27,14 @@ pub const FORMAT: u32 = 2;
 /// A store that may hold a newer format than the operator lets this node read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the store has format {stored} now and --journal-format {kept_to} lets this node read no newer one than {kept_to}: start \
+    "the store has format {stored} now and --journal-format {allowed} lets this node read no newer one than {allowed}: start \
      it without that flag; a program that reads no newer one cannot come back"
 )]
-pub struct FormatKeptTo {
+pub struct FormatTooNew {
     /// What the store says.
     pub stored: u32,
     /// What the operator lets this node read.
-    pub kept_to: u32,
+    pub allowed: u32,
 }
 
 /// What follows from the formats that the nodes of a registry read.

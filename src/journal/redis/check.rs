@@ -17,7 +17,7 @@ use super::script::Script;
 use super::start_error::{RedisStartError, VERSION_MIN};
 use super::{reply, sentinel};
 use crate::config::{CLUSTER_SLOTS_WAIT, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
-use crate::journal::format::{FORMAT, FormatKeptTo};
+use crate::journal::format::{FORMAT, FormatTooNew};
 
 /// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
 /// for whoever is not the service: the number is fixed by the first start. Waits at most [`START_WAIT`].
@@ -321,7 +321,7 @@ fn meta_of([text, shards]: [redis::Value; 2], newest: u32) -> Result<(u16, u32),
         return Err(RedisStartError::Format(text));
     }
     if format > newest {
-        return Err(FormatKeptTo { stored: format, kept_to: newest }.into());
+        return Err(FormatTooNew { stored: format, allowed: newest }.into());
     }
     let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
     let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
