@@ -48,13 +48,16 @@ impl Tally {
         let Self { sent, lost, repeated, longest_gap, longest_wait } = self;
         let (lost, repeated) = (lost.len(), repeated.len());
         let [gap, wait] = [longest_gap, longest_wait].map(Duration::as_secs_f64);
-        println!("{what}: {sent} messages, lost {lost}, repeated {repeated}, longest gap {gap:.2} s, longest wait {wait:.2} s");
+        println!(
+            "{what}: {sent} messages, lost {lost}, repeated {repeated}, longest gap {gap:.2} s, longest wait {wait:.2} s"
+        );
     }
 }
 
 /// Of messages that were sent and came at these times.
 fn longest_gap(waits: &[(Instant, Instant)]) -> Duration {
-    let mut steps: Vec<(Instant, bool)> = waits.iter().flat_map(|(sent, came)| [(*sent, false), (*came, true)]).collect();
+    let mut steps: Vec<(Instant, bool)> =
+        waits.iter().flat_map(|(sent, came)| [(*sent, false), (*came, true)]).collect();
     steps.sort_unstable();
     let (mut owed, mut since, mut longest) = (0_usize, None, Duration::ZERO);
     for (at, came) in steps {

@@ -55,7 +55,10 @@ pub(in crate::actor) enum RunEnd {
     Drained,
     Died,
     /// Other nodes write this format now, which this one does not read.
-    Outdated { stored: u32, reads: u32 },
+    Outdated {
+        stored: u32,
+        reads: u32,
+    },
 }
 
 /// How often shards that end are looked at.

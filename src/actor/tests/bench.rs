@@ -57,7 +57,12 @@ impl Bench {
             },
             policy: Policy { mail_server: false, ..Policy::default() },
             in_flight_max: 64,
-            node: NodeRecord { id: "node".to_owned(), process: "first".to_owned(), format: FORMAT, ..NodeRecord::default() },
+            node: NodeRecord {
+                id: "node".to_owned(),
+                process: "first".to_owned(),
+                format: FORMAT,
+                ..NodeRecord::default()
+            },
             sources: Vec::new(),
             source_form: SourceForm::default(),
             lease: Duration::from_secs(10),

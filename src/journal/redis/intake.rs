@@ -149,13 +149,7 @@ pub(super) struct SourceReader {
 
 impl SourceReader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self {
-            connection,
-            ahead: Vec::new(),
-            last_anew: None,
-            held: HeldBack::default(),
-            passed: EntryId::ZERO,
-        }
+        Self { connection, ahead: Vec::new(), last_anew: None, held: HeldBack::default(), passed: EntryId::ZERO }
     }
 
     /// Notes that the source is a new stream from `first` on. Answers whether that was not known.

@@ -191,7 +191,8 @@ async fn a_source_that_is_no_stream_any_more_is_told_once_and_read_on_when_it_is
         let () = nodes.redis.call(&["SET", stream, "x"]);
         let told = || {
             let log = log();
-            let lines = log.lines().filter(|line| line.contains("The source cannot be handed over; it is tried again."));
+            let lines =
+                log.lines().filter(|line| line.contains("The source cannot be handed over; it is tried again."));
             lines.filter(|line| line.contains(named) && line.contains("WRONGTYPE")).count()
         };
         until("it is told", async || told() > 0).await;

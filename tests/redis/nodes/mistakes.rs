@@ -41,7 +41,9 @@ async fn two_processes_with_one_node_id_are_told() {
 /// One node sees the store's clock an hour from its own: it says so, and they share the work all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_clock_is_an_hour_off_is_told_and_works_on() {
-    for (ahead, told) in [(3_630, "60 minutes behind that of the store"), (-3_630, "60 minutes ahead of that of the store")] {
+    for (ahead, told) in
+        [(3_630, "60 minutes behind that of the store"), (-3_630, "60 minutes ahead of that of the store")]
+    {
         let mut nodes = Nodes::start(1).await;
         let proxy = Proxy::start(nodes.redis.port()).await;
         proxy.set_time_ahead(ahead);
@@ -122,8 +124,7 @@ async fn a_node_that_starts_without_the_key_of_another_one_saves_nothing_in_plai
     until("they share the shards", async || nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8).await;
     assert!(nodes.nodes[1].log().contains("no webhook can be saved here"), "{}", nodes.nodes[1].log());
     let of_second = nodes.held(1).await;
-    let of_second =
-        |id: &String| of_second.contains(&u64::from(id.parse::<WorkspaceId>().unwrap().shard(SHARDS)));
+    let of_second = |id: &String| of_second.contains(&u64::from(id.parse::<WorkspaceId>().unwrap().shard(SHARDS)));
     let workspace = workspaces(64).into_iter().find(of_second).unwrap();
     let webhook = json!({"url": nodes.receiver.url(&workspace)});
     assert_eq!(nodes.nodes[1].api().save(&workspace, &webhook).await.problem(), (503, "no-secret-key"));

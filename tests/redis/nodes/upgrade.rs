@@ -167,7 +167,12 @@ async fn nodes_are_upgraded_one_by_one_under_load_and_cannot_go_back_once_all_ar
 async fn a_program_that_cannot_read_what_is_stored_does_not_run() {
     let newest = FORMAT.to_string();
     for (flags, begun, later, says) in [
-        (&[][..], newest.as_str(), "99", format!("format 99 now, this program reads up to format {FORMAT}: start the newer")),
+        (
+            &[][..],
+            newest.as_str(),
+            "99",
+            format!("format 99 now, this program reads up to format {FORMAT}: start the newer"),
+        ),
         (
             &OLDER,
             "1",

@@ -14,9 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::confirm::{ConfirmConnection, Confirmed, confirm};
-use crate::config::{
-    HAND_OVER_DELETED_MAX, HAND_OVER_KEPT, HAND_OVER_KEPT_MAX, HAND_OVER_RETRY, HAND_OVER_UNSURE_MAX,
-};
+use crate::config::{HAND_OVER_DELETED_MAX, HAND_OVER_KEPT, HAND_OVER_KEPT_MAX, HAND_OVER_RETRY, HAND_OVER_UNSURE_MAX};
 use crate::journal::redis::connector::Connector;
 use crate::journal::redis::keys::{Keys, ShardKeys};
 use crate::message::EntryId;
