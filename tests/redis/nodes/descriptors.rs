@@ -18,9 +18,6 @@ fn connections(nodes: &[RedisServer; 2]) -> usize {
 #[tokio::test]
 async fn no_more_connections_lead_to_a_cluster_than_descriptors_are_kept_for_them() {
     let nodes = cluster_of(&[]).await;
-    for node in &nodes {
-        let () = node.call(&["ACL", "SETUSER", "outbound", "~orders"]);
-    }
     let url = format!("redis+cluster://outbound:change-me-outbound@127.0.0.1:{}", nodes[0].port());
     let service = Service::start(&url, &["--source", "orders"]).await;
     let (receiver, all) = (Receiver::start(), workspaces(64));
