@@ -1,6 +1,6 @@
 #!lua
--- Moves a rejected entry to the end of its shard's input, in one step. A full Redis refuses this
--- script before it runs.
+-- Moves a rejected entry to the end of an input, its shard's or another one's on this server, in one step. A full Redis
+-- refuses this script before it runs.
 --
 -- KEYS: 1 rejected, 2 messages. ARGV: 1 the entry's id among the rejected, then names and values
 -- Answers the new entry's id, or nil when the rejected entry is gone.

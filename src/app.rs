@@ -21,7 +21,10 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::actor::{self, Handle};
-use crate::config::{Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles};
+use crate::config::{
+    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles,
+    journal_descriptors,
+};
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
 use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
 use crate::journal::Journal;
@@ -108,8 +111,9 @@ impl App {
             secret_keys: config.keyring.prints(),
             ..record(&config, journal.shards(), node, address)?
         };
-        config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys).await?;
-        let shares = DescriptorShares::of(config.descriptors, journal.shards());
+        config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys, node).await?;
+        let of_journal = journal_descriptors(&config.journal, journal.shards(), config.sources.len());
+        let shares = DescriptorShares::of(config.descriptors, of_journal);
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
             names: config.names.clone(),
@@ -223,9 +227,14 @@ fn record(config: &Config, shards: u16, node: &str, address: SocketAddr) -> Resu
         address,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         static_shards,
-        format: FORMAT,
+        format: newest_format(config),
         ..NodeRecord::default()
     })
+}
+
+/// The newest format that this node reads and writes.
+fn newest_format(config: &Config) -> u32 {
+    config.format.unwrap_or(FORMAT)
 }
 
 /// How the facade sends a test mail.
@@ -343,6 +352,7 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 allow_volatile: *allow_volatile,
                 durability: config.durability,
                 compression: config.compression,
+                format: newest_format(config),
                 ..RedisOptions::new(url, now)
             };
             let redis = Redis::connect(&options).await?;

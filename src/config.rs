@@ -17,6 +17,7 @@ use crate::workspace::Policy;
 mod descriptors;
 pub mod duration;
 mod facade;
+mod hand_over;
 mod journal;
 pub mod network;
 mod shard_set;
@@ -24,12 +25,13 @@ mod source;
 pub mod private;
 
 pub use descriptors::{
-    DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX, FACADE_CONNECTIONS_MAX,
-    LOOKUPS_MAX,
+    DESCRIPTORS_A_CLUSTER_SHARD, DESCRIPTORS_A_SHARD, DESCRIPTORS_OTHER, DescriptorShares, ENDPOINT_CONNECTIONS_MAX,
+    FACADE_CONNECTIONS_MAX, LOOKUPS_MAX, journal_descriptors,
 };
 
 pub use duration::Pauses;
 pub use facade::*;
+pub use hand_over::*;
 pub use journal::{COMPRESSION_DEFAULT, Compression, Durability, JournalConfig, RedisFiles};
 pub use shard_set::{InvalidShardSet, SHARDS_MAX, ShardSet};
 pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFields, SourceForm};
@@ -107,18 +109,8 @@ pub const WAITING_TOLD_EVERY: Duration = Duration::from_secs(1);
 /// A shard that moves to a node which held all of its own counts as missing when it is not there after this.
 pub const MOVING_UNHELD_MAX: Duration = Duration::from_secs(2);
 
-/// How long the hand-over waits for the first entry: the lease is renewed in between.
-pub const HAND_OVER_BLOCK: Duration = Duration::from_secs(1);
-/// The lease of a source's reader: short, for whoever follows repeats nothing.
-pub const SOURCE_LEASE: Duration = Duration::from_secs(4);
-/// How often it is renewed.
-pub const SOURCE_RENEW_EVERY: Duration = Duration::from_secs(1);
-/// How often a node looks whether a source that another one reads is free.
-pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause before a task of the node that panicked begins again.
 pub const PANIC_PAUSE: Duration = Duration::from_secs(1);
-/// The pause after a hand-over that failed.
-pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 
 // Committer and lease.
 
@@ -195,27 +187,12 @@ pub const SHARD_REQUESTS_WAITING_MAX: usize = PERMITS + COMMAND_PERMITS + 64;
 pub const SHARD_REQUESTS_UNANSWERED_MAX: usize = 64;
 /// A commit of fewer attempts is a script's call on Redis: a transaction costs more by itself and less by attempt.
 pub const TRANSACTION_ATTEMPTS_MIN: usize = 16;
+/// How long a rejected entry is nobody else's while it is requeued to another server: longer than its append can take.
+pub const REQUEUE_CLAIM: Duration = Duration::from_secs(30);
 /// Answers kept of a shard: more than can be waited for at a time.
 pub const ANSWERS_RETAINED: usize = 1_000;
 /// How long a listener for answers blocks; without waiters it ends after that.
 pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
-/// Entries of the common input that are handed over at a time: enough that the way to Redis and back weighs little,
-/// few, for it must work on a full store.
-pub const HAND_OVER_MAX: usize = 256;
-/// How long an entry stays in its source after a shard on another server has it, where that server does not tell when it
-/// is durable: Redis writes down within a second what it was given (appendfsync everysec), two at the most. A deletion is
-/// remembered as long.
-pub const HAND_OVER_KEPT: Duration = Duration::from_secs(2);
-/// Entries of a source that stay so at a time; then it is not read on. Some seconds of a busy source.
-pub const HAND_OVER_KEPT_MAX: usize = 65_536;
-/// How often the hand-over looks whether they are durable while nothing is new.
-pub const HAND_OVER_KEPT_LOOK: Duration = Duration::from_millis(100);
-/// How long one wait for them lasts at most: several times the second between two fsyncs, for each wait begins anew.
-pub const HAND_OVER_CONFIRM_WAIT: Duration = Duration::from_secs(5);
-/// For how long a server that tells it, and never does, is waited for: with `appendfsync no`, where that cannot be asked.
-pub const HAND_OVER_UNSURE_MAX: Duration = Duration::from_secs(30);
-/// Fields of an entry that is handed over; more is rejected.
-pub const HAND_OVER_FIELDS_MAX: usize = 64;
 
 /// Bytes of a dictionary that attempts are compressed with; more gains nothing
 /// ([performance](crate::docs::performance#the-physical-limits)).
@@ -353,6 +330,8 @@ pub struct Config {
     pub durability: Durability,
     /// How the log is stored there, when that is a Redis.
     pub compression: Compression,
+    /// The newest format that this node reads and writes there; `None` is the program's.
+    pub format: Option<u32>,
     /// Node id, lock, admin token, embedded file.
     pub data_dir: PathBuf,
     /// Shards to create; `None` takes what is stored, else [`SHARDS_DEFAULT`].

@@ -22,7 +22,7 @@ use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
 use crate::config::PANIC_PAUSE;
 use crate::deliver::{self, ClockCheck, Courier, Outage};
-use crate::journal::codec::FORMAT;
+use crate::journal::format::{FORMAT, FormatTooNew};
 use crate::workspace::time::Clock;
 use crate::workspace::view::{ReadGlance, ReadWaiting};
 
@@ -46,6 +46,9 @@ pub enum Died {
     /// Nodes of a newer program have replaced all others of this one.
     #[error("the store has format {0} now, this program reads up to format {FORMAT}: start the newer program")]
     Outdated(u32),
+    /// The store has a newer format than this node is kept to.
+    #[error(transparent)]
+    TooNew(#[from] FormatTooNew),
 }
 
 /// The shards cannot be started.
@@ -120,7 +123,10 @@ impl Handle {
             self.ended = None;
             match end {
                 Ok(RunEnd::Drained) => std::future::pending().await,
-                Ok(RunEnd::Outdated(format)) => return Died::Outdated(format),
+                Ok(RunEnd::Outdated { stored, reads: allowed }) if stored <= FORMAT => {
+                    return Died::TooNew(FormatTooNew { stored, allowed });
+                }
+                Ok(RunEnd::Outdated { stored, .. }) => return Died::Outdated(stored),
                 Ok(RunEnd::Died) | Err(_) => {}
             }
         }

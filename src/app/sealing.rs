@@ -42,7 +42,7 @@ pub struct Needed {
 }
 
 /// Refuses keys that do not suffice, apart from those that are not to be missed (`without`), and notes the one that
-/// seals from now on. The answer is what to seal and open with.
+/// seals from now on. The answer is what to seal and open with. `node` is this node's id.
 ///
 /// # Errors
 /// See [`SealingError`].
@@ -50,13 +50,17 @@ pub async fn check(
     journal: &dyn Journal,
     keyring: &Arc<Keyring>,
     without: &[String],
+    node: &str,
 ) -> Result<Arc<Keyring>, SealingError> {
     let mut noted = journal.sealing_keys().await?;
     if noted.iter().any(|id| !keyring.has(id)) {
+        // Another node may seal the first workspace with it at any moment.
+        let in_use = in_use_elsewhere(journal, node).await?;
         // Whether something is still sealed with it is known only from everything that is stored.
         let needed = needed(journal).await?.by_key;
         for id in noted.iter().filter(|id| !keyring.has(id)) {
             match needed.get(id) {
+                None if in_use.contains(id) => {}
                 None => journal.note_sealing_key(id, false).await?,
                 Some(_) if without.contains(id) => {
                     warn!(
@@ -67,7 +71,7 @@ pub async fn check(
                 Some(&workspaces) => return Err(SealingError::Missing { id: id.clone(), workspaces }),
             }
         }
-        noted.retain(|id| keyring.has(id) || needed.contains_key(id));
+        noted.retain(|id| keyring.has(id) || needed.contains_key(id) || in_use.contains(id));
     }
     match keyring.sealing() {
         Some(id) if !noted.iter().any(|noted| noted == id) => journal.note_sealing_key(id, true).await?,
@@ -85,6 +89,13 @@ pub async fn check(
         info!(key, "Signing secrets and custom headers are encrypted where they are stored.");
     }
     Ok(Arc::clone(keyring))
+}
+
+/// The keys that other nodes seal with, by id.
+async fn in_use_elsewhere(journal: &dyn Journal, node: &str) -> Result<Vec<String>, StoreError> {
+    let others = journal.nodes().await?.nodes.into_iter().map(|seen| seen.record).filter(|record| record.id != node);
+    let sealing = others.filter_map(|record| Some(record.secret_keys.first()?.split(':').next()?.to_owned()));
+    Ok(sealing.collect())
 }
 
 /// What the workspaces of the journal need, all of them.

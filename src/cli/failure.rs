@@ -169,7 +169,8 @@ impl CommandError for RedisStartError {
             | Self::Unserved(_)
             | Self::NoReplica
             | Self::Replica
-            | Self::Format(_) => EXIT_FAILED,
+            | Self::Format(_)
+            | Self::TooNew(_) => EXIT_FAILED,
             Self::Node { source, .. } => source.exit_code(),
         }
     }

@@ -3,10 +3,15 @@
 //! The shares are estimates from above. What they leave out is met by the system's own error, which is never an
 //! endpoint's fault.
 
+use super::journal::JournalConfig;
+
 /// Descriptors of the log, the data directory, the runtimes, the listener and the mails on their way.
 pub const DESCRIPTORS_OTHER: usize = 48;
 /// Connections to Redis a shard: commits, blocking reads, and one that takes the place of another.
 pub const DESCRIPTORS_A_SHARD: usize = 3;
+/// Further ones of a shard of a cluster, which elsewhere all shards share: short calls, answers to commands, and waits until
+/// what was stored is as durable as asked for.
+pub const DESCRIPTORS_A_CLUSTER_SHARD: usize = 3;
 /// Connections of the facade, however many descriptors there are.
 pub const FACADE_CONNECTIONS_MAX: usize = 4_096;
 /// What part of the rest the facade gets, up to [`FACADE_CONNECTIONS_MAX`].
@@ -34,12 +39,24 @@ pub struct DescriptorShares {
     pub connections: usize,
 }
 
+/// Descriptors of the journal of a node that runs `shards` and hands over `sources` of other people.
+#[must_use]
+pub fn journal_descriptors(journal: &JournalConfig, shards: u16, sources: usize) -> usize {
+    let shards = usize::from(shards);
+    let of_cluster = if journal.is_cluster() {
+        // Of each source, the common one among them, one a shard waits until what it handed over is durable.
+        shards * (DESCRIPTORS_A_CLUSTER_SHARD + 1 + sources)
+    } else {
+        0
+    };
+    DESCRIPTORS_A_SHARD * shards + of_cluster + sources
+}
+
 impl DescriptorShares {
-    /// Splits `limit` descriptors of a node that runs `shards`.
+    /// Splits `limit` descriptors of a node whose journal takes `journal`.
     #[must_use]
-    pub fn of(limit: usize, shards: u16) -> Self {
-        let own = DESCRIPTORS_OTHER + DESCRIPTORS_A_SHARD * usize::from(shards);
-        let rest = limit.saturating_sub(own);
+    pub fn of(limit: usize, journal: usize) -> Self {
+        let rest = limit.saturating_sub(DESCRIPTORS_OTHER + journal);
         let facade = (rest / FACADE_PART).clamp(SHARE_MIN, FACADE_CONNECTIONS_MAX);
         let lookups = (rest / LOOKUPS_PART / DESCRIPTORS_A_LOOKUP).clamp(SHARE_MIN, LOOKUPS_MAX);
         let left = rest.saturating_sub(facade + lookups * DESCRIPTORS_A_LOOKUP);
@@ -50,6 +67,7 @@ impl DescriptorShares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::journal::RedisFiles;
 
     #[test]
     fn the_shares_of_common_limits() {
@@ -62,16 +80,36 @@ mod tests {
             (64, 8, 8, 8),
         ] {
             let shares = DescriptorShares { facade, lookups, connections };
-            assert_eq!(DescriptorShares::of(limit, 16), shares, "{limit}");
+            assert_eq!(DescriptorShares::of(limit, 48), shares, "{limit}");
         }
     }
 
     #[test]
     fn no_more_is_given_out_than_there_is() {
         for limit in 200..4_096 {
-            let DescriptorShares { facade, lookups, connections } = DescriptorShares::of(limit, 16);
-            let own = DESCRIPTORS_OTHER + 16 * DESCRIPTORS_A_SHARD;
+            let DescriptorShares { facade, lookups, connections } = DescriptorShares::of(limit, 48);
+            let own = DESCRIPTORS_OTHER + 48;
             assert!(own + facade + lookups * DESCRIPTORS_A_LOOKUP + connections <= limit, "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_takes_more_of_them_and_so_do_sources() {
+        let redis = |url: &str| JournalConfig::Redis {
+            url: url.to_owned(),
+            prefix: "outbound".to_owned(),
+            allow_volatile: false,
+            files: RedisFiles::default(),
+        };
+        let cluster = redis("rediss+cluster://user:password@10.0.0.1,10.0.0.2");
+        for (journal, sources, descriptors) in [
+            (JournalConfig::Embedded(None), 0, 48),
+            (redis("redis://127.0.0.1:6379"), 2, 50),
+            (redis("redis+sentinel://10.0.0.1,10.0.0.2/main"), 0, 48),
+            (cluster.clone(), 0, 112),
+            (cluster, 2, 146),
+        ] {
+            assert_eq!(journal_descriptors(&journal, 16, sources), descriptors, "{journal:?} {sources}");
         }
     }
 }

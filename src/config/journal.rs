@@ -56,6 +56,15 @@ pub enum JournalConfig {
     },
 }
 
+impl JournalConfig {
+    /// Whether it is a Redis Cluster, as its URL says.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        let Self::Redis { url, .. } = self else { return false };
+        url.split_once("://").is_some_and(|(scheme, _)| scheme.ends_with("+cluster"))
+    }
+}
+
 /// Files in PEM form for TLS to Redis.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RedisFiles {

@@ -17,9 +17,25 @@
 //! and then reads the registry once more. So of a node that raises the format and one of an older program that starts
 //! meanwhile, one sees the other: either the older one is in the registry and what it reads goes on being written, or it
 //! finds that the store says more than it reads, and ends.
+//!
+//! An operator may keep a node to an older format (`--journal-format`): it then tells, writes and refuses as a program does
+//! that reads no newer one, so the older program can come back for as long as one such node is there.
 
 /// The newest format that this program reads and writes.
 pub const FORMAT: u32 = 2;
+
+/// A store that may hold a newer format than the operator lets this node read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the store has format {stored} now and --journal-format {allowed} lets this node read no newer one than {allowed}: start \
+     it without that flag; a program that reads no newer one cannot come back"
+)]
+pub struct FormatTooNew {
+    /// What the store says.
+    pub stored: u32,
+    /// What the operator lets this node read.
+    pub allowed: u32,
+}
 
 /// What follows from the formats that the nodes of a registry read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +46,7 @@ pub struct Agreement {
     pub raise: Option<u32>,
 }
 
-/// What to write, and whether the store is to say more. `mine` is the newest format that this program reads, `stored` what
+/// What to write, and whether the store is to say more. `mine` is the newest format that this node reads, `stored` what
 /// the store said before the registry was read, `others` what each record there tells; 0 of a program that tells nothing,
 /// which reads format 1. Every record counts, also that of a node which seems to be gone: it may only sleep. Records go a
 /// minute after their nodes.

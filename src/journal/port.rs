@@ -193,8 +193,8 @@ pub trait Journal: Send + Sync + 'static {
     async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError>;
 
     /// Checks a rejected entry again and moves it to the end of the input stream that it belongs to,
-    /// which may be another shard's ([`super::rejected::requeued`]). Within a shard it moves in one
-    /// step. To another shard it is appended first and deleted after: who loses the store in between
+    /// which may be another shard's ([`super::rejected::requeued`]), once however many ask for it. On one server it moves
+    /// in one step. To another server it is appended first and deleted after: who loses the store in between
     /// finds it at both places, and both have one `origin`, so one `webhook-id`.
     ///
     /// # Errors

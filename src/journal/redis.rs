@@ -21,6 +21,7 @@
 //! | `…:{k}:outbox` | `<ws>:<seq>` → [`super::codec::encode_mail`] |
 //! | `…:{k}:sources` | source → greatest entry id handed over |
 //! | `…:{k}:rejected` | see [`super::rejected`] |
+//! | `…:{k}:requeueing` | id among the rejected → until when it is claimed, in Unix ms; with a cluster only |
 //!
 //! # Ways in
 //! [`mod@acquire`] takes a shard and starts a [`shard_connection`] (commits, loads, in order) and an
@@ -70,6 +71,7 @@ mod tests;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tracing::warn;
 use uuid::Uuid;
 
 use self::check::CheckedRedis;
@@ -78,6 +80,7 @@ use self::format::FormatInUse;
 use self::inner::RedisInner;
 use self::keys::Keys;
 use self::shared::SharedConnections;
+use super::format::FORMAT;
 use crate::config::START_WAIT;
 
 pub use self::check::stored_shards;
@@ -105,13 +108,22 @@ impl Redis {
         let connector = Arc::new(Connector::parse(&options.url, &options.tls).map_err(RedisStartError::Url)?);
         let keys = Keys::new(&options.prefix);
         let CheckedRedis { shards, waited, format } = check::check(&connector, &keys, options, START_WAIT).await?;
+        if options.format < FORMAT {
+            let (format, newest) = (options.format, FORMAT);
+            warn!(
+                format,
+                newest,
+                "--journal-format keeps all nodes to an older stored format. Start this one without it once the upgrade is \
+                 judged good."
+            );
+        }
         let shared = Arc::new(SharedConnections::new(Arc::clone(&connector)));
         Ok(Self {
             inner: Arc::new(RedisInner {
                 shared,
                 compression: options.compression,
                 waited,
-                format: FormatInUse::new(format),
+                format: FormatInUse::new(format, options.format),
                 durable_waits: Mutex::default(),
                 transaction_attempts_min: options.transaction_attempts_min,
                 source: tokio::sync::Mutex::default(),

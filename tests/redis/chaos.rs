@@ -16,5 +16,6 @@ mod handed_over;
 mod lost_writes;
 mod parked;
 mod refusing;
+mod sentinel;
 mod taken_over;
 mod trimmed;

@@ -12,7 +12,7 @@ mod kit;
 mod lease;
 mod shard_connection;
 mod rejected;
-mod sentinel;
+pub(crate) mod sentinel;
 mod source;
 mod start;
 mod takeover;

@@ -5,6 +5,7 @@
 mod chaos;
 mod journal;
 mod nodes;
+mod tally;
 
 /// `make servers` may not pass on another server than the one that it names.
 #[test]

@@ -2,6 +2,7 @@
 
 mod balanced;
 mod bench;
+mod descriptors;
 mod moves;
 mod sharing;
 mod durable;

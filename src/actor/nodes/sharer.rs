@@ -22,7 +22,6 @@ use crate::actor::shard_host::{ShardHost, StartShard};
 use crate::config::{
     DRAIN_EXTRA, NODE_GONE_AFTER, NODE_WRITTEN_EVERY, NODES_LOOK_EVERY, NODES_LOOK_SOON, WITHDRAW_MAX,
 };
-use crate::journal::codec::FORMAT;
 use crate::journal::port::{Journal, NodeRecord, NodesReading};
 
 /// See the module.
@@ -55,8 +54,11 @@ struct RunningShard {
 pub(in crate::actor) enum RunEnd {
     Drained,
     Died,
-    /// Nodes of a newer program write this format now, which this one cannot read.
-    Outdated(u32),
+    /// Other nodes write this format now, which this one does not read.
+    Outdated {
+        stored: u32,
+        reads: u32,
+    },
 }
 
 /// How often shards that end are looked at.
@@ -100,8 +102,9 @@ impl Sharer {
             tokio::select! {
                 _ = &mut drain => return self.drain().await,
                 Some((phases, reading)) = looks.recv() => {
-                    if let Some(format) = reading.as_ref().map(|reading| reading.format).filter(|found| *found > FORMAT) {
-                        return RunEnd::Outdated(format);
+                    let format = reading.as_ref().map(|reading| reading.format);
+                    if let Some(format) = format.filter(|found| *found > self.record.format) {
+                        return RunEnd::Outdated { stored: format, reads: self.record.format };
                     }
                     let pause = match reading {
                         Some(reading) => self.take_in(&reading, &phases).await,

@@ -17,6 +17,7 @@ use crate::config::SourceForm;
 use crate::config::network::EgressRules;
 use crate::deliver;
 use crate::journal::embedded::Embedded;
+use crate::journal::format::FORMAT;
 use crate::journal::port::{Journal, Loaded, NodeRecord, Reading};
 use crate::message::{EntryId, Message, WorkspaceId};
 use crate::workspace::command::{Action, Answer, Command, Save};
@@ -55,7 +56,12 @@ impl Bench {
             },
             policy: Policy { mail_server: false, ..Policy::default() },
             in_flight_max: 64,
-            node: NodeRecord { id: "node".to_owned(), process: "first".to_owned(), ..NodeRecord::default() },
+            node: NodeRecord {
+                id: "node".to_owned(),
+                process: "first".to_owned(),
+                format: FORMAT,
+                ..NodeRecord::default()
+            },
             sources: Vec::new(),
             source_form: SourceForm::default(),
             lease: Duration::from_secs(60),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use redb::ReadableDatabase as _;
 use tokio::sync::{SetOnce, oneshot, watch};
 use tokio::time::Instant;
@@ -271,11 +272,40 @@ fn answered<T: Send + 'static, E: Send + 'static>(reply: Reply<T, E>, answer: Re
     Box::new(move || drop(reply.send(answer)))
 }
 
-/// Why the journal does not work any more; set once.
-pub(super) type Failure = Arc<SetOnce<String>>;
+/// Why the journal does not work any more.
+#[derive(Default)]
+pub(super) struct FailureCause {
+    /// Set once.
+    why: SetOnce<String>,
+    /// Held while calls run. Those that fail are dropped before the error that dropped them is known outside.
+    running: Mutex<()>,
+}
 
-/// Why calls get no answer.
+pub(super) type Failure = Arc<FailureCause>;
+
+impl FailureCause {
+    /// To be held while calls run, and until it is said why they failed.
+    pub(super) fn while_running(&self) -> MutexGuard<'_, ()> {
+        self.running.lock()
+    }
+
+    pub(super) fn set(&self, why: String) {
+        // The first one is the cause of what follows.
+        self.why.set(why).ok();
+    }
+
+    pub(super) fn get(&self) -> Option<&String> {
+        self.why.get()
+    }
+
+    pub(super) async fn wait(&self) -> &String {
+        self.why.wait().await
+    }
+}
+
+/// Why a call got no answer. Waits for the calls that run now, at most one transaction: one of them may be it.
 pub(super) fn reason(failure: &Failure) -> String {
+    drop(failure.while_running());
     failure.get().cloned().unwrap_or_else(|| "the journal is closed; open it again".to_owned())
 }
 

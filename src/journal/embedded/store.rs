@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use redb::{ReadTransaction, ReadableDatabase as _, ReadableTableMetadata as _};
-use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::contained::{OpenFile, contained};
 use super::engine::{Engine, Failure, Job, Signals, reason};
@@ -54,7 +54,7 @@ impl EmbeddedStore {
     ) -> Result<Arc<Self>, JournalFileError> {
         let db = Arc::new(db);
         let signals = Signals::new(shards);
-        let failure = Arc::new(SetOnce::new());
+        let failure = Failure::default();
         let engine = contained(|| Engine::new(Arc::clone(&db), shards, clock, Arc::clone(&signals)));
         let engine = engine.map_err(JournalFileError::Storage)?;
         let writer = writer(engine, Arc::clone(&failure))?;
@@ -265,7 +265,7 @@ impl EmbeddedStore {
     /// opened again, whole or repaired.
     pub(super) fn fail_if_damaged(&self, error: &redb::Error) {
         if is_damage(error) {
-            self.failure.set(why_it_failed(error)).ok();
+            self.failure.set(why_it_failed(error));
         }
     }
 

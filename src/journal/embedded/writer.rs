@@ -89,10 +89,11 @@ fn write(engine: Engine, mut queue: mpsc::Receiver<Job>, failure: &Failure) {
 
 fn run(slot: &mut Option<Engine>, jobs: Vec<Job>, failure: &Failure) {
     let Some(engine) = slot else { return };
+    // Whoever waits for a call that is dropped here asks for the cause, and is to find it.
+    let _running = failure.while_running();
     if let Err(error) = contained(|| engine.run(jobs)) {
         tracing::error!(%error, "the journal's file failed; nothing is written until it is opened again");
-        // Set before the engine and its waiting calls are dropped: they ask for it.
-        failure.set(why_it_failed(&error)).ok();
+        failure.set(why_it_failed(&error));
         *slot = None;
     }
 }

@@ -35,7 +35,8 @@ pub struct NodeRecord {
     /// It ends: it takes nothing more and gives away what it has.
     #[serde(default)]
     pub leaving: bool,
-    /// The newest stored format that it reads ([`crate::journal::codec::FORMAT`]); 0 of a program that does not tell.
+    /// The newest stored format that it reads ([`crate::journal::codec::FORMAT`], or less where an operator keeps it to an older
+    /// one); 0 of a program that does not tell.
     #[serde(default)]
     pub format: u32,
 }

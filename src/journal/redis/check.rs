@@ -17,7 +17,7 @@ use super::script::Script;
 use super::start_error::{RedisStartError, VERSION_MIN};
 use super::{reply, sentinel};
 use crate::config::{CLUSTER_SLOTS_WAIT, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
-use crate::journal::codec::FORMAT;
+use crate::journal::format::{FORMAT, FormatTooNew};
 
 /// The number of shards that is stored under `prefix`; `None` if the Redis was never used. Only reads,
 /// for whoever is not the service: the number is fixed by the first start. Waits at most [`START_WAIT`].
@@ -29,7 +29,7 @@ pub async fn stored_shards(url: &str, prefix: &str, tls: &RedisTls) -> Result<Op
     let keys = Keys::new(prefix);
     let mut connection = first_connection(&connector, &keys.meta(), START_WAIT).await?;
     let known = read_meta(&mut connection, &keys).await?;
-    if known.contains(&redis::Value::Nil) { Ok(None) } else { meta_of(known).map(|(shards, _)| Some(shards)) }
+    if known.contains(&redis::Value::Nil) { Ok(None) } else { meta_of(known, FORMAT).map(|(shards, _)| Some(shards)) }
 }
 
 /// What was found of a Redis that is as it must be.
@@ -55,15 +55,26 @@ pub(super) async fn check(
     check_slots(connector, wait).await?;
     let mut connection = first_connection(connector, &keys.meta(), wait).await?;
     let primaries = connector.primaries().await.map_err(RedisStartError::Refused)?;
-    let mut waited = Waited::NotAtAll;
+    let (mut waited, mut unasked) = (Waited::NotAtAll, None);
     for primary in &primaries {
         // Each keeps shards of its own: one that forgets is enough to lose something.
         let at = |error: RedisStartError| error.at(primary, primaries.len());
         let mut connection = open(primary).await.map_err(RedisStartError::Refused).map_err(at)?;
         waited = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
-        check_user(&mut connection, &primary.addr().to_string()).await;
+        let place = primary.addr().to_string();
+        check_user(&mut connection, &place).await;
+        if connector.is_cluster() && unasked.is_none() && !may_wait_for_disk(&mut connection).await {
+            unasked = Some(place);
+        }
     }
-    let (shards, format) = fix_meta(&mut connection, connector, keys, options.shards).await?;
+    if let Some(place) = unasked {
+        warn!(
+            place,
+            "The service's Redis user may not use WAITAOF, so a message stays in its source until a replica has it, or for \
+             two seconds, and not until it is on disk. Allow it to the user with +waitaof."
+        );
+    }
+    let (shards, format) = fix_meta(&mut connection, connector, keys, options).await?;
     Ok(CheckedRedis { shards, waited, format })
 }
 
@@ -240,6 +251,15 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
     }
 }
 
+/// Whether the user may ask when something is on disk, or nobody can: an older Redis does not know the command.
+async fn may_wait_for_disk(connection: &mut Connection) -> bool {
+    let mut wait = redis::cmd("WAITAOF");
+    // Asks for nothing: only whether it may be asked.
+    wait.arg(0).arg(0).arg(1);
+    let answer = connection.call(&wait, STORE_TIMEOUT).await;
+    !answer.is_err_and(|error| error.code() == Some("NOPERM"))
+}
+
 /// WAITAOF came with Redis 7.2, and Valkey has it from its start, as which it tells 7.2.
 pub(super) fn knows_waitaof(version: &str) -> bool {
     let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
@@ -293,11 +313,15 @@ fn of_meta(keys: &Keys, source: RedisError) -> RedisStartError {
     }
 }
 
-fn meta_of([text, shards]: [redis::Value; 2]) -> Result<(u16, u32), RedisStartError> {
+/// `newest` is the newest format that may be read.
+fn meta_of([text, shards]: [redis::Value; 2], newest: u32) -> Result<(u16, u32), RedisStartError> {
     let text = reply::text(text).map_err(RedisStartError::Refused)?;
     let format = stored_format(&text);
     if !(1..=FORMAT).contains(&format) {
         return Err(RedisStartError::Format(text));
+    }
+    if format > newest {
+        return Err(FormatTooNew { stored: format, allowed: newest }.into());
     }
     let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
     let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
@@ -309,20 +333,21 @@ async fn fix_meta(
     connection: &mut Connection,
     connector: &Connector,
     keys: &Keys,
-    asked: Option<u16>,
+    options: &RedisOptions,
 ) -> Result<(u16, u32), RedisStartError> {
+    let asked = options.shards;
     // Read first: the script that creates it is refused by a full Redis, on which we must start.
     let mut known = read_meta(connection, keys).await?;
     if known.contains(&redis::Value::Nil) {
         let mut create = connector.script(Script::Meta, &[keys.meta()]);
-        create.arg(FORMAT).arg(asked.unwrap_or(SHARDS_DEFAULT));
+        create.arg(options.format).arg(asked.unwrap_or(SHARDS_DEFAULT));
         known = connection
             .call(&create, STORE_TIMEOUT)
             .await
             .and_then(reply::tuple)
             .map_err(|error| of_meta(keys, error))?;
     }
-    let (stored, format) = meta_of(known)?;
+    let (stored, format) = meta_of(known, options.format)?;
     match asked {
         Some(asked) if asked != stored => Err(RedisStartError::Shards { stored, asked }),
         _ => Ok((stored, format)),

@@ -10,12 +10,14 @@ use super::connector::Connector;
 use super::reply;
 use super::script::Script;
 use super::shared::SharedConnections;
-use crate::journal::format::{FORMAT, agreed};
+use crate::journal::format::agreed;
 use crate::journal::port::NodesReading;
 
 /// What this process knows of the format.
 #[derive(Debug)]
 pub(super) struct FormatInUse {
+    /// The newest that this process may read and write.
+    newest: u32,
     /// What the store said when it was asked last.
     stored: AtomicU32,
     /// What commits write; shared with every shard that is held.
@@ -24,8 +26,8 @@ pub(super) struct FormatInUse {
 
 impl FormatInUse {
     /// In a store that says `stored`. Until the other nodes are known it is written: nobody older can read there.
-    pub(super) fn new(stored: u32) -> Self {
-        Self { stored: stored.into(), written: Arc::new(stored.min(FORMAT).into()) }
+    pub(super) fn new(stored: u32, newest: u32) -> Self {
+        Self { newest, stored: stored.into(), written: Arc::new(stored.min(newest).into()) }
     }
 
     pub(super) fn written(&self) -> Arc<AtomicU32> {
@@ -45,7 +47,7 @@ impl FormatInUse {
         ask.arg(meta).arg("format");
         let told = reply::bytes(shared.call_repeatable(meta, &ask).await?)?;
         let mut stored = told.map_or(before, |text| stored_format(&String::from_utf8_lossy(&text)));
-        let agreement = agreed(FORMAT, before, reading.nodes.iter().map(|node| node.record.format));
+        let agreement = agreed(self.newest, before, reading.nodes.iter().map(|node| node.record.format));
         if let Some(format) = agreement.raise.filter(|format| *format > stored) {
             let mut raise = connector.script(Script::Meta, std::slice::from_ref(meta));
             raise.arg(format).arg(shards).arg("raise");
@@ -58,7 +60,7 @@ impl FormatInUse {
         self.stored.store(stored, Ordering::Release);
         let written = self.written.swap(agreement.write, Ordering::AcqRel);
         if written != agreement.write {
-            let (format, newest) = (agreement.write, FORMAT);
+            let (format, newest) = (agreement.write, self.newest);
             info!(format, newest, "What is written from now on is what all nodes read.");
         }
         Ok(stored)

@@ -145,26 +145,18 @@ pub(super) struct SourceReader {
     pub(super) held: HeldBack,
     /// Up to here all is handed over, but for what is held back.
     passed: EntryId,
-    /// How far that was when the source was read from its start again.
-    forward: EntryId,
 }
 
 impl SourceReader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self {
-            connection,
-            ahead: Vec::new(),
-            last_anew: None,
-            held: HeldBack::default(),
-            passed: EntryId::ZERO,
-            forward: EntryId::ZERO,
-        }
+        Self { connection, ahead: Vec::new(), last_anew: None, held: HeldBack::default(), passed: EntryId::ZERO }
     }
 
     /// Notes that the source is a new stream from `first` on. Answers whether that was not known.
     pub(super) fn begin_anew(&mut self, first: EntryId) -> bool {
         let is_known = self.last_anew.is_some_and(|last| last < first);
         self.last_anew = Some(first);
+        self.held.begin_anew();
         !is_known
     }
 
@@ -172,11 +164,7 @@ impl SourceReader {
         if self.last_anew.is_some() {
             self.last_anew = Some(last);
         }
-        self.passed = last;
-        if self.held.all_again() {
-            // All that lies between is of shards that refused again.
-            self.passed = last.max(std::mem::replace(&mut self.forward, EntryId::ZERO));
-        }
+        self.passed = self.held.passed(last);
     }
 
     /// Up to where all is handed over or held back.
@@ -191,10 +179,9 @@ impl SourceReader {
 
     /// Reads from the start again, for shards that were held back.
     pub(super) fn retry(&mut self) {
-        self.forward = self.forward.max(self.passed);
+        self.held.retry(self.passed);
         self.passed = EntryId::ZERO;
         self.ahead.clear();
-        self.held.retry();
     }
 
     /// Up to `max` entries above `after`, each with its bytes if it was cut. Waits for the first one up to `block`.

@@ -118,6 +118,11 @@ impl ShardKeys {
         self.name("rejected")
     }
 
+    /// Which of them are on their way to another server.
+    pub(super) fn requeueing(&self) -> String {
+        self.name("requeueing")
+    }
+
     /// The ids of workspaces: all, or those with a status.
     pub(super) fn workspaces(&self, status: Option<WebhookStatus>) -> String {
         match status {
@@ -176,6 +181,7 @@ mod tests {
         assert_eq!(shard.messages(), "outbound:{7}:messages");
         assert_eq!(shard.owner(), "outbound:{7}:owner");
         assert_eq!(shard.bookmark(), "outbound:{7}:bookmark");
+        assert_eq!(shard.requeueing(), "outbound:{7}:requeueing");
         assert_eq!(shard.of(&acme, WorkspaceKey::Attempts), "outbound:{7}:attempts:acme");
         assert_eq!(shard.of(&acme, WorkspaceKey::Last), "outbound:{7}:last:acme");
     }

@@ -2,6 +2,7 @@
 
 use super::connector::RedisTls;
 use crate::config::{COMPRESSION_DEFAULT, Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
+use crate::journal::format::FORMAT;
 use crate::workspace::time::Clock;
 
 /// How to reach Redis and what to expect there.
@@ -21,6 +22,8 @@ pub struct RedisOptions {
     pub tls: RedisTls,
     /// How new attempts are stored.
     pub compression: Compression,
+    /// The newest format that may be read and written, at most [`FORMAT`].
+    pub format: u32,
     /// A commit of at least so many attempts, and of nothing that needs a script, is a transaction:
     /// [`crate::config::TRANSACTION_ATTEMPTS_MIN`] where commits are to be cheap.
     pub transaction_attempts_min: usize,
@@ -40,6 +43,7 @@ impl RedisOptions {
             durability: Durability::Memory,
             tls: RedisTls::default(),
             compression: COMPRESSION_DEFAULT,
+            format: FORMAT,
             transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
             clock,
         }

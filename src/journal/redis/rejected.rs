@@ -8,6 +8,7 @@ use super::error::{ErrorClass, classify, store_error};
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
+use crate::config::REQUEUE_CLAIM;
 use crate::journal::port::{RawEntry, RequeueError, Requeued, StoreError};
 use crate::journal::rejected;
 use crate::message::EntryId;
@@ -54,11 +55,12 @@ impl RedisInner {
         let (workspace, fields) =
             rejected::requeued(&found, &stream).map_err(|reason| RequeueError::Invalid { reason })?;
         let to = workspace.shard(self.shards);
-        let entry = if to == shard {
-            self.move_within(shard, id, &fields).await?.ok_or(RequeueError::Gone { shard, id })?
+        let moved = if to == shard || !self.connector.is_cluster() {
+            self.move_at_once(shard, id, to, &fields).await?
         } else {
-            self.move_across(shard, id, to, &fields).await?
+            self.move_by_claim(shard, id, to, &fields).await?
         };
+        let entry = moved.ok_or(RequeueError::Gone { shard, id })?;
         Ok(Requeued { workspace, shard: to, entry })
     }
 
@@ -77,38 +79,52 @@ impl RedisInner {
         deleted.map_err(|error| store_error("discarding rejected entries", error))
     }
 
-    async fn move_within(
-        &self,
-        shard: u16,
-        id: EntryId,
-        fields: &[(Bytes, Bytes)],
-    ) -> Result<Option<EntryId>, RequeueError> {
-        let keys = self.keys.shard(shard);
-        let mut cmd = self.connector.script(Script::Requeue, &[keys.rejected(), keys.messages()]);
-        cmd.arg(id.to_string());
-        add(&mut cmd, fields);
-        let answer = self.shared.call(&keys.owner(), &cmd).await.map_err(refused)?;
-        Ok(if answer == Value::Nil { None } else { Some(reply::id(answer).map_err(refused)?) })
-    }
-
-    /// Two shards may lie on two nodes of a cluster, so this is two steps.
-    async fn move_across(
+    /// Both streams lie on one server.
+    async fn move_at_once(
         &self,
         shard: u16,
         id: EntryId,
         to: u16,
         fields: &[(Bytes, Bytes)],
-    ) -> Result<EntryId, RequeueError> {
+    ) -> Result<Option<EntryId>, RequeueError> {
         let (from, to) = (self.keys.shard(shard), self.keys.shard(to));
+        let mut cmd = self.connector.script(Script::Requeue, &[from.rejected(), to.messages()]);
+        cmd.arg(id.to_string());
+        add(&mut cmd, fields);
+        let answer = self.shared.call(&from.owner(), &cmd).await.map_err(refused)?;
+        Ok(if answer == Value::Nil { None } else { Some(reply::id(answer).map_err(refused)?) })
+    }
+
+    /// Two shards of a cluster: first the entry is claimed, so that it is appended once however many ask for that.
+    async fn move_by_claim(
+        &self,
+        shard: u16,
+        id: EntryId,
+        to: u16,
+        fields: &[(Bytes, Bytes)],
+    ) -> Result<Option<EntryId>, RequeueError> {
+        let (from, to) = (self.keys.shard(shard), self.keys.shard(to));
+        let mut claim = self.connector.script(Script::RequeueClaim, &[from.rejected(), from.requeueing()]);
+        claim.arg(id.to_string()).arg(REQUEUE_CLAIM.as_millis().to_string());
+        let claimed = self.shared.call(&from.owner(), &claim).await.and_then(reply::number).map_err(refused)?;
+        if claimed == 0 {
+            return Ok(None);
+        }
         let mut append = redis::cmd("XADD");
         append.arg(to.messages()).arg("*");
         add(&mut append, fields);
-        let entry = self.shared.call(&to.owner(), &append).await.and_then(reply::id).map_err(refused)?;
-        let mut delete = redis::cmd("XDEL");
-        delete.arg(from.rejected()).arg(id.to_string());
-        let deleted = self.shared.call_repeatable(&from.owner(), &delete).await;
-        deleted.map_err(|error| store_error("deleting a rejected entry, which is requeued by now", error))?;
-        Ok(entry)
+        let entry = self.shared.call(&to.owner(), &append).await.and_then(reply::id);
+        if entry.is_ok() {
+            let mut delete = redis::cmd("XDEL");
+            delete.arg(from.rejected()).arg(id.to_string());
+            let deleted = self.shared.call_repeatable(&from.owner(), &delete).await;
+            deleted.map_err(|error| store_error("deleting a rejected entry, which is requeued by now", error))?;
+        }
+        let mut release = redis::cmd("HDEL");
+        release.arg(from.requeueing()).arg(id.to_string());
+        // If this fails, the claim ends by itself.
+        drop(self.shared.call_repeatable(&from.owner(), &release).await);
+        entry.map(Some).map_err(refused)
     }
 }
 

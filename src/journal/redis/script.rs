@@ -27,6 +27,8 @@ pub(super) enum Script {
     Read,
     Release,
     Requeue,
+    /// Refused by a full Redis.
+    RequeueClaim,
     SourceAck,
     SourceLease,
     SourceRead,
@@ -40,7 +42,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 23] = [
+pub(super) const TEXTS: [&str; 24] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/bound.lua"), include_str!("../../../redis/commit.lua")),
     concat!(
@@ -65,6 +67,7 @@ pub(super) const TEXTS: [&str; 23] = [
     include_str!("../../../redis/read.lua"),
     include_str!("../../../redis/release.lua"),
     include_str!("../../../redis/requeue.lua"),
+    include_str!("../../../redis/requeue_claim.lua"),
     include_str!("../../../redis/source_ack.lua"),
     include_str!("../../../redis/source_lease.lua"),
     include_str!("../../../redis/source_read.lua"),

@@ -6,7 +6,7 @@ use redis::{ConnectionInfo, RedisError};
 
 use super::keys::PREFIX_MAX;
 use crate::config::SHARDS_MAX;
-use crate::journal::codec::FORMAT;
+use crate::journal::format::{FORMAT, FormatTooNew};
 
 /// Streams' and scripts' behaviour that we rely on came with it.
 pub(super) const VERSION_MIN: u32 = 7;
@@ -125,6 +125,9 @@ pub enum RedisStartError {
     /// Written by another program version.
     #[error("the keys in Redis have format {0}, this program reads up to format {FORMAT}: start the newer program")]
     Format(String),
+    /// Written in a newer format than this node is kept to.
+    #[error(transparent)]
+    TooNew(#[from] FormatTooNew),
     /// Another number of shards.
     #[error(
         "Redis holds {stored} shards but {asked} were asked for: leave --shards out, their number is fixed at the first start"

@@ -275,7 +275,7 @@ fn flags_with_shards<'a>(flags: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Every stream of messages, the common input first.
-fn streams() -> Vec<String> {
+pub(crate) fn streams() -> Vec<String> {
     let shards = (0..SHARDS).map(|shard| format!("outbound:{{{shard}}}:messages"));
     ["outbound:messages".to_owned()].into_iter().chain(shards).collect()
 }

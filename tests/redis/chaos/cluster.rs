@@ -1,7 +1,7 @@
 //! A real cluster under load: a primary that dies, one that sleeps, slots that move. The messages that a replica has
 //! too (WAIT) all come; what Redis lost of our own commits is attempted again and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 use redis::Connection;
 use serde_json::json;
 
-use crate::chaos::bench::{Parcel, check_arrivals, parcels, repeated, stream_of, workspaces};
+use crate::chaos::bench::{Parcel, parcels, stream_of, workspaces};
+use crate::tally::Tally;
 use support::endpoint::Receiver;
 use support::process::{PATIENCE, until};
 use support::redis_cluster::RedisCluster;
 use support::service::Service;
 
-const WORKSPACES: usize = 12;
-const MESSAGES: usize = 80;
-const CHATS: usize = 3;
+pub(crate) const WORKSPACES: usize = 12;
+pub(crate) const MESSAGES: usize = 80;
+pub(crate) const CHATS: usize = 3;
 /// How long the producer waits until a replica has a message.
 const REPLICA_WAIT_MS: usize = 500;
 /// The nodes from here on begin as replicas.
@@ -46,11 +47,11 @@ impl OnCluster {
 
     fn load(&self) -> ClusterLoad {
         let urls = self.cluster.nodes.iter().map(support::redis_server::RedisServer::url).collect();
-        ClusterLoad::start(urls, parcels(&self.workspaces, "m", MESSAGES, CHATS))
+        ClusterLoad::start(urls, REPLICAS_FROM, parcels(&self.workspaces, "m", MESSAGES, CHATS))
     }
 
     /// Everything that the cluster said it has came, in order, and nothing is owed.
-    async fn check(&self, load: ClusterLoad, repeated_max: usize) {
+    async fn check(&self, load: ClusterLoad, repeated_max: usize, what: &str) {
         let acknowledged = load.finish();
         assert!(acknowledged.len() > WORKSPACES * MESSAGES / 2, "{} messages are replicated", acknowledged.len());
         let owed = || {
@@ -60,33 +61,32 @@ impl OnCluster {
                 .sum::<usize>()
         };
         until("nothing is owed", async || owed() == 0).await;
-        let arrivals = self.receiver.arrivals();
-        check_arrivals(&arrivals);
-        let came: BTreeSet<String> = arrivals.iter().map(|one| one.message_id.clone()).collect();
-        let lost: Vec<_> = acknowledged.difference(&came).collect();
+        let tally = Tally::of(&acknowledged, &self.receiver.arrivals());
+        tally.tell(what);
+        let Tally { lost, repeated: again, .. } = tally;
         assert!(lost.is_empty(), "lost: {lost:?}");
-        let again = repeated(&arrivals);
         assert!(again.len() <= repeated_max, "{} attempted again: {again:?}", again.len());
         until("the service is ready", async || self.service.api().get("/readyz").await.status == 200).await;
     }
 }
 
 /// Messages that a thread appends, each until the primary and its replica have it.
-struct ClusterLoad {
-    thread: std::thread::JoinHandle<BTreeSet<String>>,
+pub(crate) struct ClusterLoad {
+    thread: std::thread::JoinHandle<BTreeMap<String, Instant>>,
     sent: Arc<AtomicUsize>,
 }
 
 impl ClusterLoad {
-    fn start(urls: Vec<String>, parcels: Vec<Parcel>) -> Self {
+    /// Nodes from `replicas_from` on begin as replicas.
+    pub(crate) fn start(urls: Vec<String>, replicas_from: usize, parcels: Vec<Parcel>) -> Self {
         let sent = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&sent);
         let thread = std::thread::spawn(move || {
-            let mut producer = ClusterProducer::new(urls);
-            let mut acknowledged = BTreeSet::new();
+            let mut producer = ClusterProducer::new(urls, replicas_from);
+            let mut acknowledged = BTreeMap::new();
             for parcel in parcels {
-                if producer.add(&parcel) {
-                    acknowledged.insert(parcel.id);
+                if let Some(at) = producer.add(&parcel) {
+                    acknowledged.insert(parcel.id, at);
                 }
                 count.fetch_add(1, Ordering::SeqCst);
                 std::thread::sleep(Duration::from_millis(2)); // The pace of the load, nothing that is waited for.
@@ -96,18 +96,20 @@ impl ClusterLoad {
         Self { thread, sent }
     }
 
-    async fn until_sent(&self, n: usize) {
+    pub(crate) async fn until_sent(&self, n: usize) {
         let are_sent = async || self.sent.load(Ordering::SeqCst) >= n || self.thread.is_finished();
         until("so many are sent", are_sent).await;
     }
 
-    fn finish(self) -> BTreeSet<String> {
+    /// When each message was appended that a replica has too.
+    pub(crate) fn finish(self) -> BTreeMap<String, Instant> {
         self.thread.join().expect("the producer")
     }
 }
 
 struct ClusterProducer {
     urls: Vec<String>,
+    replicas_from: usize,
     /// By node.
     connections: Vec<Option<Connection>>,
     /// The node that took the last message of a stream.
@@ -115,18 +117,18 @@ struct ClusterProducer {
 }
 
 impl ClusterProducer {
-    fn new(urls: Vec<String>) -> Self {
-        Self { connections: urls.iter().map(|_| None).collect(), urls, nodes: BTreeMap::new() }
+    fn new(urls: Vec<String>, replicas_from: usize) -> Self {
+        Self { connections: urls.iter().map(|_| None).collect(), urls, replicas_from, nodes: BTreeMap::new() }
     }
 
-    /// Whether a replica has the message too. One whose fate is unknown is not sent again.
-    fn add(&mut self, parcel: &Parcel) -> bool {
+    /// When the message was appended, if a replica has it too. One whose fate is unknown is not sent again.
+    fn add(&mut self, parcel: &Parcel) -> Option<Instant> {
         let (began, stream) = (Instant::now(), stream_of(&parcel.workspace));
         let mut node = self.nodes.get(&stream).copied().unwrap_or(0);
         loop {
             assert!(began.elapsed() < PATIENCE, "no node takes messages of {}", parcel.workspace);
             // A replica that was promoted has none of its own, and nobody kills a second node.
-            let wanted = usize::from(node < REPLICAS_FROM);
+            let wanted = usize::from(node < self.replicas_from);
             let Some(connection) = self.connected(node) else {
                 node = (node + 1) % self.urls.len();
                 std::thread::sleep(Duration::from_millis(5)); // Until one of them is there.
@@ -135,12 +137,13 @@ impl ClusterProducer {
             let mut both = redis::pipe();
             both.cmd("XADD").arg(&stream).arg("*").arg("workspace").arg(&parcel.workspace);
             both.arg("message").arg(&parcel.message).ignore().cmd("WAIT").arg(wanted).arg(REPLICA_WAIT_MS);
+            let at = Instant::now();
             match both.query::<(usize,)>(connection) {
                 Ok((replicas,)) => {
                     let is_replicated = replicas >= wanted;
                     // One without a replica may have been cut off from the others: they say who follows it.
                     self.nodes.insert(stream, if is_replicated { node } else { (node + 1) % self.urls.len() });
-                    return is_replicated;
+                    return is_replicated.then_some(at);
                 }
                 // Refused: nothing was stored, and another node may be the one to ask.
                 Err(error) if error.code().is_some() => {
@@ -149,7 +152,7 @@ impl ClusterProducer {
                 }
                 Err(_) => {
                     self.connections[node] = None;
-                    return false;
+                    return None;
                 }
             }
         }
@@ -180,7 +183,7 @@ async fn a_primary_that_is_killed_is_followed_by_its_replica() {
     let promoted = on.cluster.primary_of(MOVED_SHARD);
     assert_ne!(promoted, primary);
     // What the dead primary had acknowledged and not yet sent on: of each workspace what was under way.
-    on.check(load, WORKSPACES * CHATS).await;
+    on.check(load, WORKSPACES * CHATS, "a primary of a cluster is killed").await;
 }
 
 #[tokio::test]
@@ -196,7 +199,7 @@ async fn a_primary_that_slept_and_wakes_up_as_a_replica_does_no_harm() {
     until("a replica is promoted", async || urls.iter().any(|url| serves(url, MOVED_SHARD))).await;
     load.until_sent(500).await;
     on.cluster.nodes[primary].resume();
-    on.check(load, WORKSPACES * CHATS).await;
+    on.check(load, WORKSPACES * CHATS, "a primary of a cluster sleeps and wakes up as a replica").await;
 }
 
 #[tokio::test]
@@ -207,7 +210,7 @@ async fn a_seed_that_is_cut_off_from_the_others_misleads_nobody() {
     let primary = on.cluster.primary_of(MOVED_SHARD);
     assert!(on.cluster.url().starts_with(&format!("redis+cluster://127.0.0.1:{},", on.cluster.nodes[primary].port())));
     on.cluster.cut_off(primary);
-    on.check(load, WORKSPACES * CHATS).await;
+    on.check(load, WORKSPACES * CHATS, "a primary is cut off from its cluster").await;
 }
 
 #[tokio::test]
@@ -221,7 +224,7 @@ async fn slots_that_move_under_load_are_followed() {
         migrate(&on.cluster, from, to);
         assert_eq!(on.cluster.primary_of(MOVED_SHARD), to, "move {moved}");
     }
-    on.check(load, 0).await;
+    on.check(load, 0, "a slot moves three times under load").await;
     assert_eq!(on.receiver.count(), WORKSPACES * MESSAGES);
 }
 

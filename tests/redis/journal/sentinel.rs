@@ -13,20 +13,21 @@ use support::process::until;
 use support::redis_server::RedisServer;
 
 /// A sentinel of its own; killed when dropped.
-struct Sentinel {
-    port: Port,
+pub(crate) struct Sentinel {
+    pub(crate) port: Port,
     _folder: TempDir,
     child: Child,
 }
 
 impl Sentinel {
-    fn start(primary: &RedisServer) -> Self {
+    /// So many must agree that the primary is down.
+    pub(crate) fn start(primary: &RedisServer, quorum: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = Port::take();
         let config = folder.path().join("sentinel.conf");
         let (number, primary) = (port.number(), primary.port());
         let text = format!(
-            "port {number}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} 1\n\
+            "port {number}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {primary} {quorum}\n\
              sentinel down-after-milliseconds main 3000\nsentinel failover-timeout main 6000\n",
             folder.path().display()
         );
@@ -36,7 +37,7 @@ impl Sentinel {
         Self { port, _folder: folder, child: command.spawn().unwrap() }
     }
 
-    fn says(&self, word: &str) -> bool {
+    pub(crate) fn says(&self, word: &str) -> bool {
         let Ok(client) = redis::Client::open(format!("redis://127.0.0.1:{}", self.port.number())) else { return false };
         let Ok(mut connection) = client.get_connection() else { return false };
         let told = redis::cmd("SENTINEL").arg("master").arg("main").query::<Vec<String>>(&mut connection);
@@ -55,7 +56,7 @@ impl Drop for Sentinel {
 #[tokio::test]
 async fn a_name_that_the_sentinels_do_not_know_is_refused() {
     let primary = RedisServer::start();
-    let sentinel = Sentinel::start(&primary);
+    let sentinel = Sentinel::start(&primary, 1);
     until("it knows the primary", async || sentinel.says("namemain")).await;
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/mian", sentinel.port.number());
     let ended = support::service::Service::new(&url, &[]).refused();
@@ -67,7 +68,7 @@ async fn a_name_that_the_sentinels_do_not_know_is_refused() {
 async fn another_primary_is_followed_when_the_first_one_has_failed() {
     let mut primary = RedisServer::start();
     let replica = RedisServer::start_with(&["--replicaof", "127.0.0.1", &primary.port().to_string()]);
-    let sentinel = Sentinel::start(&primary);
+    let sentinel = Sentinel::start(&primary, 1);
     until("it knows the replica", async || sentinel.says("num-slaves1")).await;
     // The first one that is named does not answer.
     let url = format!("redis+sentinel://127.0.0.1:1,127.0.0.1:{}/main/0", sentinel.port.number());

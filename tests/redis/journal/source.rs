@@ -6,6 +6,7 @@ use outbound::journal::Journal as _;
 use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::message::WorkspaceId;
 
+use crate::journal::cluster::{cluster_of, cluster_options, is_on_second};
 use crate::journal::kit::options;
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
@@ -126,6 +127,94 @@ async fn two_nodes_at_once_keep_the_order_and_hand_over_once() {
     }
     drain(&server, &one, &two).await;
     assert_eq!(handed(&server, "acme"), (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+/// Hands over until something is so.
+async fn hand_over_until(journal: &Redis, what: &str, is_so: impl Fn() -> bool) {
+    let work = async {
+        while !is_so() {
+            journal.hand_over(1_000, BLOCK).await.unwrap();
+        }
+    };
+    tokio::time::timeout(support::process::PATIENCE, work).await.unwrap_or_else(|_| panic!("in vain until {what}"));
+}
+
+#[tokio::test]
+async fn a_shard_that_takes_entries_again_gets_all_of_them_while_another_one_goes_on_refusing() {
+    let server = RedisServer::start();
+    a_mended_shard_gets_all(&journal(&server.url()).await, |_| &server).await;
+}
+
+/// What was handed over stays in the source for a while there, among what is held back.
+#[tokio::test]
+async fn a_shard_of_a_cluster_that_takes_entries_again_gets_all_of_them_too() {
+    let nodes = cluster_of(&[]).await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    a_mended_shard_gets_all(&journal, |key| &nodes[usize::from(is_on_second(&nodes, key))]).await;
+}
+
+/// Two refuse, then only one of them: what the other one waits for lies among more entries of the first than are read at
+/// a time, and more of it comes before it has all. `at` is the server of a key.
+async fn a_mended_shard_gets_all<'a>(journal: &Redis, at: impl Fn(&str) -> &'a RedisServer) {
+    let of_shard = |shard: u16| {
+        let is_there = |id: &String| id.parse::<WorkspaceId>().unwrap().shard(SHARDS) == shard;
+        (0..).map(|n| format!("ws-{n}")).find(is_there).unwrap()
+    };
+    let [refusing, mended, open] = [0, 1, 2].map(of_shard);
+    let stream = |shard: u16| format!("outbound:{{{shard}}}:messages");
+    let got = |shard: u16, workspace: &str| handed(at(&stream(shard)), workspace);
+    let numbers = |n: usize| (0..n).map(|n| n.to_string()).collect::<Vec<_>>();
+    let left = || at(SOURCE).call::<u64>(&["XLEN", SOURCE]);
+    // A key of another type takes no entry.
+    for shard in 0..2 {
+        let () = at(&stream(shard)).call(&["SET", &stream(shard), "x"]);
+    }
+    for n in 0..600 {
+        publish(at(SOURCE), "*", &refusing, &n.to_string());
+        publish(at(SOURCE), "*", &mended, &n.to_string());
+    }
+    publish(at(SOURCE), "*", &open, "last");
+    hand_over_until(journal, "all was read once", || got(2, &open) == ["last"]).await;
+
+    let () = at(&stream(1)).call(&["DEL", &stream(1)]);
+    hand_over_until(journal, "the mended one takes some", || !got(1, &mended).is_empty()).await;
+    assert!(got(1, &mended).len() < 600, "not all lies in one read");
+    publish(at(SOURCE), "*", &mended, "600");
+    hand_over_until(journal, "nothing is left but of the one that refuses", || left() == 600).await;
+    assert_eq!(got(1, &mended), numbers(601));
+
+    let () = at(&stream(0)).call(&["DEL", &stream(0)]);
+    hand_over_until(journal, "nothing is left", || left() == 0).await;
+    assert_eq!(got(0, &refusing), numbers(600));
+}
+
+/// The stream is deleted while a shard refuses, and begins anew with lower ids.
+#[tokio::test]
+async fn a_stream_that_begins_anew_while_a_shard_refuses_is_read_from_its_start() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let shard = "acme".parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    let other = (0..).map(|n| format!("ws-{n}")).find(|id| id.parse::<WorkspaceId>().unwrap().shard(SHARDS) != shard);
+    let other = other.unwrap();
+    let stream = format!("outbound:{{{shard}}}:messages");
+    let () = server.call(&["SET", &stream, "x"]);
+    publish(&server, "9999999999998-0", "acme", "gone with its stream");
+    publish(&server, "9999999999999-0", &other, "far");
+    hand_over_until(&journal, "one is handed over", || handed(&server, &other) == ["far"]).await;
+    let () = server.call(&["DEL", SOURCE]);
+    let () = server.call(&["DEL", &stream]);
+    for n in 0..600 {
+        publish(&server, "*", &other, &n.to_string());
+    }
+    let left = || server.call::<u64>(&["XLEN", SOURCE]);
+    hand_over_until(&journal, "nothing is left", || left() == 0).await;
+    let expected: Vec<String> = std::iter::once("far".to_owned()).chain((0..600).map(|n| n.to_string())).collect();
+    assert_eq!(handed(&server, &other), expected);
+    // And once more: nothing of the shard that refused stands in the way.
+    let () = server.call(&["DEL", SOURCE]);
+    publish(&server, "1-0", &other, "lowest");
+    hand_over_until(&journal, "nothing is left", || left() == 0).await;
+    assert_eq!(handed(&server, &other).last().map(String::as_str), Some("lowest"));
 }
 
 #[tokio::test]

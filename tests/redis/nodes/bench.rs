@@ -4,11 +4,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use outbound::message::WorkspaceId;
 use serde_json::{Value, json};
 
+use crate::tally::Tally;
 use support::endpoint::Receiver;
 use support::process::until;
 use support::redis_server::RedisServer;
@@ -16,6 +20,9 @@ use support::service::{Service, message};
 
 /// Shards of every service here.
 pub(crate) const SHARDS: u16 = 16;
+
+/// Chats of every workspace that messages are appended for.
+pub(crate) const CHATS: usize = 3;
 
 /// What signs workspace tokens on every node: 32 bytes.
 const TOKEN_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
@@ -125,16 +132,35 @@ impl Nodes {
         workspaces: &[String],
         messages: usize,
         a_second: u32,
-    ) -> std::thread::JoinHandle<BTreeMap<String, Instant>> {
-        let (url, workspaces) = (self.redis.url(), workspaces.to_vec());
+    ) -> JoinHandle<BTreeMap<String, Instant>> {
+        self.append(workspaces, "", messages, a_second, Arc::default())
+    }
+
+    /// The same until it is told to stop, with a name in the messages' ids.
+    pub(crate) fn steady_load(&self, workspaces: &[String], name: &str, a_second: u32) -> SteadyLoad {
+        let stop = Arc::<AtomicBool>::default();
+        let thread = self.append(workspaces, name, usize::MAX, a_second, Arc::clone(&stop));
+        SteadyLoad { stop, thread }
+    }
+
+    fn append(
+        &self,
+        workspaces: &[String],
+        name: &str,
+        messages: usize,
+        a_second: u32,
+        stop: Arc<AtomicBool>,
+    ) -> JoinHandle<BTreeMap<String, Instant>> {
+        let (url, workspaces, name) = (self.redis.url(), workspaces.to_vec(), name.to_owned());
         std::thread::spawn(move || {
             let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
             let (began, mut sent) = (Instant::now(), BTreeMap::new());
-            for (n, workspace) in workspaces.iter().cycle().take(messages).enumerate() {
+            let all = workspaces.iter().cycle().take(messages).enumerate();
+            for (n, workspace) in all.take_while(|_| !stop.load(Ordering::SeqCst)) {
                 let due = began + Duration::from_secs(1) * u32::try_from(n).unwrap() / a_second;
                 std::thread::sleep(due.saturating_duration_since(Instant::now())); // The rate is what is wanted.
-                let id = format!("{workspace}-{n:05}");
-                let text = message(&format!("+{}", n % 3), &id);
+                let id = format!("{workspace}-{name}{n:05}");
+                let text = message(&format!("+{}", n % CHATS), &id);
                 sent.insert(id, Instant::now());
                 let mut add = redis::cmd("XADD");
                 add.arg(stream(workspace)).arg("*").arg("workspace").arg(workspace).arg("message").arg(text);
@@ -142,6 +168,13 @@ impl Nodes {
             }
             sent
         })
+    }
+
+    /// Ends the load, waits until nothing is owed, and answers what became of all of it.
+    pub(crate) async fn tally(&self, load: SteadyLoad) -> Tally {
+        let sent = load.finish();
+        self.until_settled().await;
+        Tally::of(&sent, &self.receiver.arrivals())
     }
 
     /// Waits until nothing is owed.
@@ -159,6 +192,20 @@ impl Nodes {
     /// The id of a node.
     pub(crate) fn id(&self, node: usize) -> String {
         fs::read_to_string(self.nodes[node].data_dir().join("node-id")).unwrap().trim().to_owned()
+    }
+}
+
+/// Messages that a thread goes on appending.
+pub(crate) struct SteadyLoad {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<BTreeMap<String, Instant>>,
+}
+
+impl SteadyLoad {
+    /// Ends it. Answers when each was appended.
+    pub(crate) fn finish(self) -> BTreeMap<String, Instant> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().expect("the producer")
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::journal::cluster::cluster_of;
 use support::endpoint::Receiver;
 use support::process::until;
 use support::redis_server::RedisServer;
@@ -81,6 +82,22 @@ async fn a_redis_that_cannot_keep_the_level_is_refused() {
         assert_ne!(ended.code, Some(0));
     }
     Service::start("embedded", &[SHARDS, &["--durability", "local"]].concat()).await;
+}
+
+/// The user of redis/users.acl is for Redis 7.0 too, which does not know the command.
+#[tokio::test]
+async fn a_user_that_may_not_wait_for_the_disk_of_a_cluster_is_warned_of_once() {
+    let nodes = cluster_of(&[]).await;
+    let url = format!("redis+cluster://outbound:change-me-outbound@127.0.0.1:{}", nodes[0].port());
+    let warnings = async || {
+        let service = Service::start(&url, &[]).await;
+        service.log().matches("may not use WAITAOF").count()
+    };
+    assert_eq!(warnings().await, usize::from(knows_waitaof(&nodes[0])));
+    if knows_waitaof(&nodes[0]) {
+        nodes.iter().for_each(|node| node.call(&["ACL", "SETUSER", "outbound", "+waitaof"]));
+        assert_eq!(warnings().await, 0);
+    }
 }
 
 /// WAITAOF came with 7.2.

@@ -1,9 +1,11 @@
 //! Streams of other people as sources: read by a group, acknowledged, never trimmed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
-use crate::chaos::bench::{check_arrivals, repeated};
+use crate::chaos::bench::repeated;
 use crate::nodes::bench::{Nodes, workspaces};
+use crate::tally::Tally;
 use support::process::until;
 use support::service::{Service, message};
 
@@ -44,23 +46,20 @@ async fn a_foreign_stream_is_drained_as_it_is() {
     nodes.until_shared(&[0]).await;
     let all = workspaces(8);
     nodes.save(&all).await;
-    let publish = |from: usize, to: usize| {
-        for n in from..to {
-            let text = message(&format!("+{}", n % 3), &format!("m-{n:04}"));
-            add(
-                &nodes,
-                &["tenant", &all[n % 8], "payload", &format!(r#"{{"data":{{"message":{text}}},"v":1}}"#), "x", "1"],
-            );
-        }
+    let mut sent = BTreeMap::new();
+    let publish = |nodes: &Nodes, sent: &mut BTreeMap<String, Instant>, n: usize| {
+        let id = format!("m-{n:04}");
+        let text = message(&format!("+{}", n % 3), &id);
+        sent.insert(id, Instant::now());
+        let payload = format!(r#"{{"data":{{"message":{text}}},"v":1}}"#);
+        add(nodes, &["tenant", &all[n % 8], "payload", &payload, "x", "1"]);
     };
     // Some stand there before anybody has read, some come while it runs.
-    publish(0, 200);
+    (0..200).for_each(|n| publish(&nodes, &mut sent, n));
     until_drained(&nodes, 200).await;
-    publish(200, 400);
+    (200..400).for_each(|n| publish(&nodes, &mut sent, n));
     until_drained(&nodes, 400).await;
     let arrivals = nodes.receiver.arrivals();
-    check_arrivals(&arrivals);
-    assert_eq!((repeated(&arrivals), arrivals.len()), (BTreeSet::new(), 400));
     assert_eq!(nodes.redis.call::<u64>(&["XLEN", ORDERS]), 400, "never trimmed");
     let crc = format!("{:08x}", crc32(ORDERS));
     let first: Vec<(String, Vec<String>)> = nodes.redis.call(&["XRANGE", ORDERS, "-", "+", "COUNT", "1"]);
@@ -71,15 +70,17 @@ async fn a_foreign_stream_is_drained_as_it_is() {
     nodes.add(flags);
     nodes.until_shared(&[0, 1]).await;
     assert_eq!(nodes.nodes[0].terminate().await.code(), Some(0));
-    let text = message("+1", "after-the-end");
-    add(&nodes, &["tenant", "w0", "payload", &format!(r#"{{"data":{{"message":{text}}}}}"#)]);
+    publish(&nodes, &mut sent, 400);
     until_drained(&nodes, 401).await;
     nodes.nodes[0].launch().await;
     nodes.until_shared(&[0, 1]).await;
     nodes.nodes[1].kill();
-    let text = message("+1", "after-the-crash");
-    add(&nodes, &["tenant", "w0", "payload", &format!(r#"{{"data":{{"message":{text}}}}}"#)]);
+    publish(&nodes, &mut sent, 401);
     until_drained(&nodes, 402).await;
+    let tally = Tally::of(&sent, &nodes.receiver.arrivals());
+    tally.tell("a foreign stream is drained, its reader ends and dies");
+    // Nothing was under way when a node died.
+    assert_eq!((tally.lost, tally.repeated), (Vec::new(), BTreeSet::new()), "lost, and attempted twice");
     let consumers: Vec<redis::Value> = nodes.redis.call(&["XINFO", "CONSUMERS", ORDERS, "outbound"]);
     assert_eq!(consumers.len(), 1, "one consumer name, whoever reads");
 }
@@ -169,6 +170,36 @@ async fn a_source_that_cannot_be_one_is_told_at_the_start() {
     }
     let ended = Service::new("embedded", &["--source", "orders"]).refused();
     assert!(ended.stderr.contains("--source is for a Redis journal"), "{}", ended.stderr);
+}
+
+/// Somebody puts a key of another type in the place of a stream, and takes it away again.
+#[tokio::test]
+async fn a_source_that_is_no_stream_any_more_is_told_once_and_read_on_when_it_is_one_again() {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let log = || nodes.nodes[0].log();
+    for (n, (stream, named)) in [(ORDERS, ORDERS), ("outbound:messages", "the common input")].into_iter().enumerate() {
+        let publish = |id: &str| {
+            let text = message("+1", id);
+            nodes.redis.call::<String>(&["XADD", stream, "*", "workspace", "w0", "message", &text])
+        };
+        publish(&format!("{n}-before"));
+        nodes.receiver.until("the first came", |arrivals| arrivals.len() == 2 * n + 1).await;
+        let () = nodes.redis.call(&["SET", stream, "x"]);
+        let told = || {
+            let log = log();
+            let lines =
+                log.lines().filter(|line| line.contains("The source cannot be handed over; it is tried again."));
+            lines.filter(|line| line.contains(named) && line.contains("WRONGTYPE")).count()
+        };
+        until("it is told", async || told() > 0).await;
+        let () = nodes.redis.call(&["DEL", stream]);
+        publish(&format!("{n}-after"));
+        nodes.receiver.until("the second came", |arrivals| arrivals.len() == 2 * n + 2).await;
+        assert_eq!(told(), 1, "{}", log());
+    }
+    assert_eq!(nodes.receiver.ids("w0"), ["0-before", "0-after", "1-before", "1-after"]);
 }
 
 #[tokio::test]

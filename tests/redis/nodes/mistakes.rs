@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::nodes::bench::{Nodes, workspaces};
+use outbound::message::WorkspaceId;
+use serde_json::json;
+
+use crate::nodes::bench::{Nodes, SHARDS, workspaces};
 use support::process::until;
 use support::proxy::Proxy;
 use support::service::Service;
@@ -36,29 +39,101 @@ async fn two_processes_with_one_node_id_are_told() {
     nodes.until_shared(&[0]).await;
 }
 
-/// One node sees the store's clock an hour ahead of its own: it says so, and they share the work all the same.
+/// One node sees the store's clock an hour from its own: it says so, and they share the work all the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_clock_is_an_hour_off_is_told_and_works_on() {
-    let mut nodes = Nodes::start(1).await;
-    let proxy = Proxy::start(nodes.redis.port()).await;
-    proxy.set_time_ahead(60 * 60 + 30);
-    nodes.add(&[]);
-    nodes.nodes[1].kill();
-    nodes.nodes[1].set("--journal", &proxy.redis_url());
-    nodes.nodes[1].launch().await;
-    until("it is told", async || {
-        let (status, body) = nodes.ready(1).await;
-        let told = body["reasons"].to_string();
-        status == 200 && told.contains("The clock of this machine is 60 minutes behind that of the store: check both")
-    })
-    .await;
+    for (ahead, told) in
+        [(3_630, "60 minutes behind that of the store"), (-3_630, "60 minutes ahead of that of the store")]
+    {
+        let mut nodes = Nodes::start(1).await;
+        let proxy = Proxy::start(nodes.redis.port()).await;
+        proxy.set_time_ahead(ahead);
+        nodes.add(&[]);
+        nodes.nodes[1].kill();
+        nodes.nodes[1].set("--journal", &proxy.redis_url());
+        nodes.nodes[1].launch().await;
+        let sentence = format!("The clock of this machine is {told}: check both");
+        until("it is told", async || {
+            let (status, body) = nodes.ready(1).await;
+            status == 200 && body["reasons"].to_string().contains(&sentence)
+        })
+        .await;
+        until("they share the shards", async || nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8).await;
+        let workspaces = workspaces(8);
+        nodes.save(&workspaces).await;
+        let sent = nodes.load(&workspaces, 32, 1_000).join().unwrap();
+        nodes.receiver.until("all came", |arrivals| arrivals.len() == sent.len()).await;
+        nodes.until_settled().await;
+        assert_eq!(nodes.receiver.count(), sent.len(), "none came twice");
+    }
+}
+
+/// 32 times `1`, and 32 times `2`.
+const K1: &str = "k1:MTExMTExMTExMTExMTExMTExMTExMTExMTExMTExMTE=";
+const K2: &str = "k2:MjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjIyMjI=";
+
+/// What a node encrypted waits where nobody can open it; its neighbours do not. With both keys it is delivered.
+#[tokio::test]
+async fn what_another_nodes_key_encrypted_waits_and_is_not_lost() {
+    let mut nodes = Nodes::start_with(&[]).await;
+    // Both start before anything is encrypted: later a start without a key that is needed is refused.
+    for key in [K1, K2] {
+        nodes.add(&[]);
+        let node = nodes.nodes.last_mut().unwrap();
+        node.kill();
+        node.secret_key = Some(key.to_owned());
+        node.launch().await;
+    }
     until("they share the shards", async || nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8).await;
-    let workspaces = workspaces(8);
-    nodes.save(&workspaces).await;
-    let sent = nodes.load(&workspaces, 32, 1_000).join().unwrap();
-    nodes.receiver.until("all came", |arrivals| arrivals.len() == sent.len()).await;
+    let of_first = nodes.held(0).await;
+    let is_of_first = |id: &String| of_first.contains(&u64::from(id.parse::<WorkspaceId>().unwrap().shard(SHARDS)));
+    let (sealed, others): (Vec<String>, Vec<String>) = workspaces(64).into_iter().partition(is_of_first);
+    for (node, workspace) in [&sealed[0], &others[0]].into_iter().enumerate() {
+        let webhook = json!({"url": nodes.receiver.url(workspace), "headers": {"x-api-key": "of the endpoint"}});
+        nodes.nodes[node].api().save(workspace, &webhook).await.ok();
+    }
+
+    assert_eq!(nodes.nodes[0].terminate().await.code(), Some(0));
+    until("the second has all", async || nodes.held(1).await.len() == usize::from(SHARDS)).await;
+    nodes.load(&[sealed[0].clone(), others[0].clone()], 2, 1_000).join().unwrap();
+    nodes.receiver.until("the neighbour's came", |arrivals| arrivals.len() == 1).await;
+    until("one is counted", async || nodes.ready(1).await.1["unavailable_workspaces"] == 1).await;
+    let refused = nodes.nodes[0].refused();
+    assert!(refused.stderr.contains("k2"), "{}", refused.stderr);
+
+    nodes.nodes[0].secret_key = Some(format!("{K1} {K2}"));
+    nodes.nodes[0].launch().await;
+    assert_eq!(nodes.nodes[1].terminate().await.code(), Some(0));
+    nodes.receiver.until("both came", |arrivals| arrivals.len() == 2).await;
     nodes.until_settled().await;
-    assert_eq!(nodes.receiver.count(), sent.len(), "none came twice");
+    let arrivals = nodes.receiver.arrivals();
+    let sent: Vec<_> = arrivals.iter().map(|one| (&one.workspace, one.header("x-api-key"))).collect();
+    assert_eq!(sent, [(&others[0], Some("of the endpoint")), (&sealed[0], Some("of the endpoint"))]);
+}
+
+/// Nothing is encrypted yet, but the other node may do it at any moment: what this one saved would be in plain text.
+#[tokio::test]
+async fn a_node_that_starts_without_the_key_of_another_one_saves_nothing_in_plain_text() {
+    let mut nodes = Nodes::start_with(&[]).await;
+    for key in [Some(K1), None] {
+        nodes.add(&[]);
+        let node = nodes.nodes.last_mut().unwrap();
+        node.kill();
+        node.secret_key = key.map(str::to_owned);
+        node.launch().await;
+    }
+    until("they share the shards", async || nodes.held(0).await.len() == 8 && nodes.held(1).await.len() == 8).await;
+    assert!(nodes.nodes[1].log().contains("no webhook can be saved here"), "{}", nodes.nodes[1].log());
+    let of_second = nodes.held(1).await;
+    let of_second = |id: &String| of_second.contains(&u64::from(id.parse::<WorkspaceId>().unwrap().shard(SHARDS)));
+    let workspace = workspaces(64).into_iter().find(of_second).unwrap();
+    let webhook = json!({"url": nodes.receiver.url(&workspace)});
+    assert_eq!(nodes.nodes[1].api().save(&workspace, &webhook).await.problem(), (503, "no-secret-key"));
+    // With the key it is saved, and a start without it is refused from then on.
+    nodes.nodes[1].terminate().await;
+    nodes.nodes[0].api().save(&workspace, &webhook).await.ok();
+    let refused = nodes.nodes[1].refused();
+    assert!(refused.stderr.contains("k1"), "{}", refused.stderr);
 }
 
 /// Without a key each node makes one of its own.
@@ -89,5 +164,5 @@ async fn nodes_with_other_keys_are_told_and_work_on() {
     let records: String = nodes.redis.call::<Vec<String>>(&["HVALS", "outbound:nodes"]).join(" ");
     assert!(!records.contains(&key), "{records}");
     nodes.nodes[1].terminate().await;
-    until("who is gone is not told of", async || nodes.ready(0).await.1["reasons"] == serde_json::json!([])).await;
+    until("who is gone is not told of", async || nodes.ready(0).await.1["reasons"] == json!([])).await;
 }

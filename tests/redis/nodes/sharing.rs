@@ -1,8 +1,10 @@
 //! Who runs what: shared out, told, and taken over.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use crate::nodes::bench::{Nodes, SHARDS, numbers, workspaces};
+use crate::nodes::bench::{CHATS, Nodes, SHARDS, numbers, workspaces};
 use support::process::{outbound, until};
 use support::service::{TOKEN, message};
 
@@ -87,14 +89,24 @@ async fn a_node_that_starts_beside_as_many_as_there_are_shards_is_ready_with_non
     assert_eq!(nodes.ready(1).await.1["role"], "worker");
 }
 
-/// Until the lease of the dead ends, the others are ready and say in one reason what they wait for.
+/// Two nodes share a load; then one dies. Until its lease ends, the other is ready and says in one reason what it waits for.
 #[tokio::test]
 async fn what_a_killed_node_held_is_taken_over_when_its_lease_ends() {
     // A lease of 15 s, which is told for what remains of it when its node has been silent for five.
     let flags: &[&str] = &["--timeout", "10s"];
     let mut nodes = Nodes::start_with(&[flags, flags]).await;
+    let all = workspaces(16);
+    nodes.save(&all).await;
+    all.iter().for_each(|one| nodes.receiver.treat(one, |how| how.delay = Duration::from_millis(20)));
     nodes.until_shared(&[0, 1]).await;
-    let held = nodes.held(0).await;
+    let load = nodes.steady_load(&all, "shared-", 100);
+    nodes.receiver.until("the load runs", |arrivals| arrivals.len() > 200).await;
+    let shared = nodes.tally(load).await;
+    shared.tell("two nodes share the shards");
+    assert_eq!((shared.lost, shared.repeated), (Vec::new(), BTreeSet::new()), "lost, and attempted twice");
+    let (held, before) = (nodes.held(0).await, nodes.receiver.count());
+    let load = nodes.steady_load(&all, "taken-", 100);
+    nodes.receiver.until("the load runs", |arrivals| arrivals.len() > before + 50).await;
     let dead = nodes.id(0);
     nodes.nodes[0].kill();
     let ends_at = held.iter().map(|shard| lease_ends_at(&nodes, *shard)).min().unwrap();
@@ -113,6 +125,11 @@ async fn what_a_killed_node_held_is_taken_over_when_its_lease_ends() {
     let [seconds, micros]: [u64; 2] = nodes.redis.call(&["TIME"]);
     let now = seconds * 1_000 + micros / 1_000;
     assert!(now >= ends_at, "a live lease was taken {} ms before its end: {held:?}", ends_at - now);
+    let tally = nodes.tally(load).await;
+    tally.tell("one of two nodes is killed");
+    assert_eq!(tally.lost, Vec::<String>::new());
+    // What was under way, in each chat, or not yet durable.
+    assert!(tally.repeated.len() <= all.len() * CHATS * 2, "{:?}", tally.repeated);
 }
 
 /// When the lease of a shard ends, by Redis' clock.

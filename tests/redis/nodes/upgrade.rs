@@ -1,11 +1,12 @@
 //! An upgrade node by node: what is written is what the oldest node in the registry reads, and a program that is too old for
 //! what is stored does not run.
 
-use std::time::SystemTime;
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::nodes::bench::{Nodes, SHARDS};
+use crate::nodes::bench::{Nodes, SHARDS, workspaces};
 use outbound::journal::codec::FORMAT;
 use outbound::message::WorkspaceId;
 use outbound::workspace::event::Attempt;
@@ -18,6 +19,14 @@ macro_rules! golden {
     ($name:literal) => {
         include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/journal/v1/", $name, ".json")).trim_end()
     };
+}
+
+/// A node as one of the older program: it tells, reads and writes no newer format.
+const OLDER: [&str; 2] = ["--journal-format", "1"];
+
+/// The newest format that may stand in the store.
+fn format(redis: &RedisServer) -> String {
+    redis.call(&["HGET", "outbound:meta", "format"])
 }
 
 /// A key of the workspace.
@@ -81,13 +90,13 @@ async fn what_the_oldest_node_reads_is_written_until_it_has_gone() {
         assert!(attempt.starts_with(r#"{"v":1,"#), "{attempt}");
         serde_json::from_str::<Attempt>(attempt).unwrap();
     }
-    assert_eq!(nodes.redis.call::<String>(&["HGET", "outbound:meta", "format"]), "1");
+    assert_eq!(format(&nodes.redis), "1");
 
     nodes.redis.call::<u64>(&["HDEL", "outbound:nodes", "older"]);
     for node in 0..2 {
         until("the nodes know it", async || nodes.nodes[node].log().contains("what all nodes read")).await;
     }
-    assert_eq!(nodes.redis.call::<String>(&["HGET", "outbound:meta", "format"]), FORMAT.to_string());
+    assert_eq!(format(&nodes.redis), FORMAT.to_string());
     deliver("m-newer").await;
     let last = stored(&nodes.redis, "acme").pop().unwrap();
     assert!(last.starts_with(r#"{"v":2,"#), "{last}");
@@ -99,22 +108,91 @@ async fn what_the_oldest_node_reads_is_written_until_it_has_gone() {
     assert_eq!(log.last().map(|first| &first["outcome"]), Some(&Value::from("delivered")));
 }
 
+/// Two processes that read and write the older format only take over what its programs left. Each is replaced under load; while
+/// one of them is there, the other one's replacement writes what it reads.
+#[tokio::test]
+async fn nodes_are_upgraded_one_by_one_under_load_and_cannot_go_back_once_all_are() {
+    let redis = RedisServer::start();
+    plant(&redis, "acme");
+    let mut nodes = Nodes { redis, receiver: Receiver::start(), nodes: Vec::new() };
+    (0..2).for_each(|_| nodes.add(&OLDER));
+    nodes.until_shared(&[0, 1]).await;
+    let all = workspaces(16);
+    nodes.save(&all).await;
+    all.iter().for_each(|one| nodes.receiver.treat(one, |how| how.delay = Duration::from_millis(20)));
+    let until_more = async |nodes: &Nodes| {
+        let before = nodes.receiver.count();
+        nodes.receiver.until("more come", |arrivals| arrivals.len() > before + 50).await;
+    };
+    let load = nodes.steady_load(&all, "", 100);
+    until_more(&nodes).await;
+    for node in 0..2 {
+        assert_eq!(nodes.nodes[node].terminate().await.code(), Some(0));
+        nodes.nodes[node].set(OLDER[0], &FORMAT.to_string());
+        nodes.nodes[node].launch().await;
+        if node == 0 {
+            // A mixed pair. The older one says what keeps it so.
+            assert!(nodes.nodes[1].log().contains("--journal-format keeps all nodes to an older stored format"));
+            nodes.until_shared(&[0, 1]).await;
+            until_more(&nodes).await;
+            assert_eq!(format(&nodes.redis), OLDER[1]);
+            let written: Vec<String> = all.iter().flat_map(|workspace| stored(&nodes.redis, workspace)).collect();
+            let newer = written.iter().find(|attempt| !attempt.starts_with(r#"{"v":1,"#));
+            assert_eq!((written.len() > 50, newer), (true, None));
+        }
+    }
+    nodes.until_shared(&[0, 1]).await;
+    // The second may have found it so when it started.
+    until("the first knows it", async || nodes.nodes[0].log().contains("what all nodes read")).await;
+    assert_eq!(format(&nodes.redis), FORMAT.to_string());
+    let newest = || stored(&nodes.redis, &all[0]).pop().unwrap();
+    until("the newer format is written", async || newest().starts_with(r#"{"v":2,"#)).await;
+    let tally = nodes.tally(load).await;
+    tally.tell("two nodes are upgraded one by one, to another stored format");
+    assert_eq!((tally.lost, tally.repeated), (Vec::new(), BTreeSet::new()), "lost, and attempted twice");
+    let api = nodes.nodes[1].api();
+    assert_eq!(api.webhook("acme").await["status"], "disabled_by_errors");
+    assert!(api.log("acme").await.iter().any(|attempt| attempt["outcome"] == "delivered"));
+
+    nodes.nodes[0].terminate().await;
+    nodes.nodes[0].set(OLDER[0], OLDER[1]);
+    let ended = nodes.nodes[0].refused();
+    let sentence = format!("the store has format {FORMAT} now and --journal-format 1 lets this node read no newer one");
+    assert!(ended.stderr.contains(&sentence), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    nodes.until_shared(&[1]).await;
+}
+
 #[tokio::test]
 async fn a_program_that_cannot_read_what_is_stored_does_not_run() {
-    let mut nodes = Nodes::start(1).await;
-    assert_eq!(nodes.redis.call::<String>(&["HGET", "outbound:meta", "format"]), FORMAT.to_string());
-    // As nodes of a newer program do once none of an older one is there; this one slept meanwhile.
-    nodes.nodes[0].pause();
-    nodes.redis.call::<u64>(&["HSET", "outbound:meta", "format", "99"]);
-    nodes.nodes[0].resume();
-    assert_eq!(nodes.nodes[0].ended().await.code(), Some(1));
-    let log = nodes.nodes[0].log();
-    assert!(
-        log.contains(&format!("format 99 now, this program reads up to format {FORMAT}: start the newer")),
-        "{log}"
-    );
+    let newest = FORMAT.to_string();
+    for (flags, begun, later, says) in [
+        (
+            &[][..],
+            newest.as_str(),
+            "99",
+            format!("format 99 now, this program reads up to format {FORMAT}: start the newer"),
+        ),
+        (
+            &OLDER,
+            "1",
+            newest.as_str(),
+            format!("format {FORMAT} now and --journal-format 1 lets this node read no newer one"),
+        ),
+    ] {
+        let mut nodes = Nodes::start_with(&[flags]).await;
+        nodes.until_shared(&[0]).await;
+        assert_eq!(format(&nodes.redis), begun);
+        // As other nodes do once none of an older program is there; this one slept meanwhile.
+        nodes.nodes[0].pause();
+        nodes.redis.call::<u64>(&["HSET", "outbound:meta", "format", later]);
+        nodes.nodes[0].resume();
+        assert_eq!(nodes.nodes[0].ended().await.code(), Some(1));
+        let log = nodes.nodes[0].log();
+        assert!(log.contains(&says), "{log}");
 
-    let ended = Service::new(&nodes.redis.url(), &[]).refused();
-    assert!(ended.stderr.contains("format 99, this program reads up to format"), "{}", ended.stderr);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
+        let ended = Service::new(&nodes.redis.url(), flags).refused();
+        assert!(ended.stderr.contains(&format!("format {later}")), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+    }
 }

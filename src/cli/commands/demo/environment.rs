@@ -139,6 +139,7 @@ fn config(folder: &TempDir, listen: SocketAddr) -> Config {
         journal: JournalConfig::Embedded(Some(folder.path().join("outbound.redb"))),
         durability: Durability::default(),
         compression: Compression::None,
+        format: None,
         data_dir: folder.path().to_owned(),
         sources: Vec::new(),
         source_form: SourceForm::default(),

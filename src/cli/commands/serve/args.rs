@@ -15,6 +15,7 @@ use crate::config::{
     COMPRESSION_DEFAULT, ERROR_LIMIT_MAX, IN_FLIGHT_DEFAULT, IN_FLIGHT_MAX, JsonPointer, SHARDS_MAX, ShardSet,
     SourceFields, TIMEOUT_DEFAULT, TIMEOUT_MAX, duration,
 };
+use crate::journal::format::FORMAT;
 use crate::workspace::Policy;
 
 /// The flags of `outbound serve`.
@@ -104,6 +105,11 @@ pub struct ServeArgs {
     /// How the log of attempts is stored; left out, the journal decides
     #[arg(long, env = "OUTBOUND_JOURNAL_COMPRESSION", value_name = "HOW", help = compression_help())]
     pub journal_compression: Option<CompressionArg>,
+    /// The newest format that this node reads and writes in Redis, until an upgrade is judged good: while one node has a
+    /// lower one than its program's, the older program can come back. Start every node without it then [default: the
+    /// program's]
+    #[arg(long, env = "OUTBOUND_JOURNAL_FORMAT", value_name = "N", value_parser = whole_number::<u32>(1, u64::from(FORMAT)))]
+    pub journal_format: Option<u32>,
     /// When what is stored in Redis counts as stored
     #[arg(long, env = "OUTBOUND_DURABILITY", value_name = "WHEN", default_value = "memory")]
     pub durability: DurabilityArg,
@@ -225,6 +231,12 @@ pub enum ConfigError {
     /// The embedded journal has no compressed form.
     #[error("--journal-compression zstd is for a Redis journal: the embedded one stores its log as JSON, on disk")]
     EmbeddedCompression,
+    /// The embedded journal has one process, which writes what it reads.
+    #[error(
+        "--journal-format is for a Redis journal: the embedded one has one process; to be able to go back, copy its file \
+         before the upgrade"
+    )]
+    EmbeddedFormat,
     /// The embedded journal has one node.
     #[error("--static-shards is for a Redis journal: the embedded one has one node, which runs every shard")]
     EmbeddedStaticShards,

@@ -32,6 +32,9 @@ pub(super) fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         (Some(CompressionArg::Zstd), JournalConfig::Redis { .. }) => Compression::Zstd,
         (None, JournalConfig::Redis { .. }) => COMPRESSION_DEFAULT,
     };
+    if args.journal_format.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
+        return Err(ConfigError::EmbeddedFormat.into());
+    }
     if args.static_shards.is_some() && matches!(journal, JournalConfig::Embedded(_)) {
         return Err(ConfigError::EmbeddedStaticShards.into());
     }
@@ -41,6 +44,7 @@ pub(super) fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         journal,
         durability,
         compression,
+        format: args.journal_format,
         data_dir: args.data_dir.clone(),
         shards: args.shards,
         sources: args.sources.clone(),

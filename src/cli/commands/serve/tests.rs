@@ -56,6 +56,8 @@ fn every_flag_reaches_the_configuration() {
         "--allow-volatile-redis",
         "--journal-compression",
         "zstd",
+        "--journal-format",
+        "1",
         "--shards",
         "64",
         "--allow-net",
@@ -87,7 +89,7 @@ fn every_flag_reaches_the_configuration() {
     .unwrap();
     let (url, prefix) = ("redis://127.0.0.1:6379".into(), "eu".into());
     let redis = JournalConfig::Redis { url, prefix, allow_volatile: true, files: RedisFiles::default() };
-    assert_eq!((config.journal, config.compression), (redis, Compression::Zstd));
+    assert_eq!((config.journal, config.compression, config.format), (redis, Compression::Zstd, Some(1)));
     assert_eq!(
         config.reach.allow.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["127.0.0.0/8", "10.0.0.7/32:8443", "fd00::/8"]
@@ -137,6 +139,9 @@ fn flags_that_cannot_hold_are_refused_with_a_sentence() {
     refused(&["--journal-compression", "zstd"], "--journal-compression zstd is for a Redis journal");
     refused(&["--journal", "embedded:j.redb", "--journal-compression", "zstd"], "is for a Redis journal");
     refused(&["--journal-compression", "gzip"], "--journal-compression");
+    refused(&["--journal-format", "1"], "--journal-format is for a Redis journal");
+    refused(&["--journal-format", "0"], "--journal-format");
+    refused(&["--journal-format", "99"], "--journal-format");
     refused(&["--public-url", "ftp://example.com"], "--public-url");
     refused(&["--log-max-age", "0s"], "from 1s to 3650d");
     refused(&["--log-max-age", "500ms"], "from 1s to 3650d");

@@ -53,6 +53,28 @@ async fn after_an_error_of_the_disk_every_call_is_refused_until_it_is_opened_aga
     assert_eq!(length(&mut held).await, 1);
 }
 
+/// On threads of their own: whoever learns that a call got no answer asks at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_when_the_disk_fails_learns_that_it_did() {
+    let workspace = &neighbours(1)[0];
+    for _ in 0..50 {
+        let disk = Arc::new(Disk::default());
+        let journal = Arc::new(disk.journal().unwrap());
+        disk.failing.store(true, Ordering::SeqCst);
+        let calls: Vec<_> = (0..4)
+            .map(|_| {
+                let (journal, workspace) = (Arc::clone(&journal), workspace.clone());
+                tokio::spawn(async move { journal.publish(&workspace, &message("m-1")).await })
+            })
+            .collect();
+        for call in calls {
+            let said = soon(call).await.unwrap().unwrap_err().to_string();
+            assert!(said.contains("the journal's file failed"), "{said}");
+        }
+        disk.failing.store(false, Ordering::SeqCst);
+    }
+}
+
 #[tokio::test]
 async fn what_waits_together_is_synced_together() {
     let disk = Arc::new(Disk::default());

@@ -14,12 +14,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::confirm::{ConfirmConnection, Confirmed, confirm};
-use crate::config::{HAND_OVER_KEPT, HAND_OVER_KEPT_MAX, HAND_OVER_RETRY, HAND_OVER_UNSURE_MAX};
+use crate::config::{HAND_OVER_DELETED_MAX, HAND_OVER_KEPT, HAND_OVER_KEPT_MAX, HAND_OVER_RETRY, HAND_OVER_UNSURE_MAX};
 use crate::journal::redis::connector::Connector;
 use crate::journal::redis::keys::{Keys, ShardKeys};
 use crate::message::EntryId;
 
-/// Those of one source. Bounded by [`HAND_OVER_KEPT_MAX`] and one read.
+/// Those of one source. What waits is bounded by [`HAND_OVER_KEPT_MAX`] and one read, what is remembered by
+/// [`HAND_OVER_DELETED_MAX`].
 #[derive(Debug, Default)]
 pub(in crate::journal::redis) struct UnconfirmedEntries {
     shards: BTreeMap<u16, UnconfirmedOfShard>,
@@ -29,19 +30,15 @@ pub(in crate::journal::redis) struct UnconfirmedEntries {
 
 #[derive(Debug, Default)]
 struct UnconfirmedOfShard {
-    /// When each was handed over, and deleted from the source.
-    entries: BTreeMap<EntryId, UnconfirmedEntry>,
+    /// Those that wait: when each was handed over.
+    waiting: BTreeMap<EntryId, Instant>,
+    /// Those that are durable and remembered: when each was deleted from the source.
+    deleted: BTreeMap<EntryId, Instant>,
     /// The greatest that this process handed over.
     last: Option<EntryId>,
     asked: Option<Asked>,
     connection: Option<ConfirmConnection>,
     retry_at: Option<Instant>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct UnconfirmedEntry {
-    handed: Instant,
-    deleted: Option<Instant>,
 }
 
 /// A wait that is under way: for all up to this one.
@@ -63,24 +60,17 @@ pub(in crate::journal::redis) struct ConfirmRound {
 impl UnconfirmedEntries {
     /// Whether nothing waits.
     pub(in crate::journal::redis) fn is_empty(&self) -> bool {
-        self.waiting() == 0
+        self.shards.values().all(|shard| shard.waiting.is_empty())
     }
 
-    /// Whether nothing more should be read for now.
+    /// Whether so many wait that nothing more should be read for now.
     pub(in crate::journal::redis) fn is_full(&self) -> bool {
-        self.shards.values().map(|shard| shard.entries.len()).sum::<usize>() >= HAND_OVER_KEPT_MAX
-    }
-
-    fn waiting(&self) -> usize {
-        self.shards.values().map(|shard| shard.entries.values().filter(|entry| entry.deleted.is_none()).count()).sum()
+        self.shards.values().map(|shard| shard.waiting.len()).sum::<usize>() >= HAND_OVER_KEPT_MAX
     }
 
     /// The greatest id below the first that waits.
     pub(in crate::journal::redis) fn before_first(&self) -> Option<EntryId> {
-        let firsts = self
-            .shards
-            .values()
-            .filter_map(|shard| shard.entries.iter().find(|(_, entry)| entry.deleted.is_none()).map(|(id, _)| *id));
+        let firsts = self.shards.values().filter_map(|shard| shard.waiting.keys().next().copied());
         firsts.min().map(|EntryId { ms, n }| match n {
             0 => EntryId { ms: ms.saturating_sub(1), n: u64::MAX },
             _ => EntryId { ms, n: n - 1 },
@@ -94,13 +84,14 @@ impl UnconfirmedEntries {
 
     /// Whether the shard has the entry, as far as is known. `Some(true)`: it was deleted from the source, and has come back.
     pub(in crate::journal::redis) fn has(&self, shard: u16, id: EntryId) -> Option<bool> {
-        Some(self.shards.get(&shard)?.entries.get(&id)?.deleted.is_some())
+        let kept = self.shards.get(&shard)?;
+        if kept.waiting.contains_key(&id) { Some(false) } else { kept.deleted.contains_key(&id).then_some(true) }
     }
 
     /// Notes what a shard got.
     pub(in crate::journal::redis) fn keep(&mut self, shard: u16, ids: &[EntryId], now: Instant) {
         let kept = self.shards.entry(shard).or_default();
-        kept.entries.extend(ids.iter().map(|id| (*id, UnconfirmedEntry { handed: now, deleted: None })));
+        kept.waiting.extend(ids.iter().map(|id| (*id, now)));
         kept.last = ids.last().copied().or(kept.last);
     }
 
@@ -123,11 +114,8 @@ impl UnconfirmedEntries {
         source: &str,
     ) -> ConfirmRound {
         let (mut settled, now) = (ConfirmRound::default(), Instant::now());
-        let answered = self.answered;
+        self.forget_deleted();
         for (shard, kept) in &mut self.shards {
-            kept.entries.retain(|_, entry| {
-                entry.deleted.is_none_or(|at| answered.is_none_or(|answered| answered < at + HAND_OVER_KEPT))
-            });
             if kept.collect(now, &mut settled.durable).await {
                 settled.lost.push(*shard);
             }
@@ -137,6 +125,24 @@ impl UnconfirmedEntries {
             self.forget(*shard);
         }
         settled
+    }
+
+    /// Forgets what was deleted for good, and where too much is remembered what was deleted first.
+    fn forget_deleted(&mut self) {
+        if let Some(sure) = self.answered.and_then(|answered| answered.checked_sub(HAND_OVER_KEPT)) {
+            self.forget_deleted_before(sure);
+        }
+        let remembered: usize = self.shards.values().map(|shard| shard.deleted.len()).sum();
+        if let Some(over) = remembered.checked_sub(HAND_OVER_DELETED_MAX).filter(|over| *over > 0) {
+            let all = self.shards.values().flat_map(|shard| shard.deleted.values());
+            let mut times: Vec<Instant> = all.copied().collect();
+            let first_kept = *times.select_nth_unstable(over).1;
+            self.forget_deleted_before(first_kept);
+        }
+    }
+
+    fn forget_deleted_before(&mut self, first_kept: Instant) {
+        self.shards.values_mut().for_each(|shard| shard.deleted.retain(|_, deleted| *deleted >= first_kept));
     }
 }
 
@@ -152,32 +158,36 @@ impl UnconfirmedOfShard {
             return false;
         };
         self.connection = connection;
-        let mut waiting = self.entries.iter_mut().filter(|(id, entry)| **id <= up_to && entry.deleted.is_none());
-        match found {
+        let is_durable = match found {
             Ok(Confirmed::UpTo(reached)) if reached < up_to => return true,
-            Ok(Confirmed::UpTo(_)) => waiting.for_each(|(id, entry)| {
-                entry.deleted = Some(now);
-                durable.push(*id);
-            }),
+            Ok(Confirmed::UpTo(_)) => true,
             // A server that never says so must not fill the source.
-            Ok(Confirmed::NotYet) if waiting.all(|(_, entry)| now >= entry.handed + HAND_OVER_UNSURE_MAX) => {
-                let unsure = self.entries.iter_mut().filter(|(id, entry)| **id <= up_to && entry.deleted.is_none());
-                unsure.for_each(|(id, entry)| {
-                    entry.deleted = Some(now);
-                    durable.push(*id);
-                });
+            Ok(Confirmed::NotYet) => {
+                self.waiting.range(..=up_to).all(|(_, handed)| now >= *handed + HAND_OVER_UNSURE_MAX)
             }
-            Ok(Confirmed::NotYet) => {}
-            Err(_) => self.retry_at = Some(now + HAND_OVER_RETRY),
+            Err(_) => {
+                self.retry_at = Some(now + HAND_OVER_RETRY);
+                false
+            }
+        };
+        if is_durable {
+            durable.extend(self.let_go(up_to, now));
         }
         false
+    }
+
+    /// What is durable, which the source may delete.
+    fn let_go(&mut self, up_to: EntryId, now: Instant) -> Vec<EntryId> {
+        let later = self.waiting.split_off(&up_to.next());
+        let durable: Vec<EntryId> = std::mem::replace(&mut self.waiting, later).into_keys().collect();
+        self.deleted.extend(durable.iter().map(|id| (*id, now)));
+        durable
     }
 
     /// Begins a wait for what waits, unless one is under way.
     fn ask(&mut self, connector: &Arc<Connector>, keys: ShardKeys, source: &str, now: Instant) {
         let is_due = self.asked.is_none() && self.retry_at.is_none_or(|at| now >= at);
-        let waiting = self.entries.iter().rev().find(|(_, entry)| entry.deleted.is_none());
-        let Some((up_to, _)) = waiting.filter(|_| is_due) else { return };
+        let Some((up_to, _)) = self.waiting.last_key_value().filter(|_| is_due) else { return };
         let (connector, source) = (Arc::clone(connector), source.to_owned());
         let (up_to, mut connection) = (*up_to, self.connection.take());
         self.retry_at = None;
@@ -194,5 +204,30 @@ impl Drop for UnconfirmedOfShard {
         if let Some(asked) = &self.asked {
             asked.answer.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_holds_the_source_up_and_what_is_remembered_does_not() {
+        let (mut kept, mut now) = (UnconfirmedEntries::default(), Instant::now());
+        let ids = |from: usize| (from..from + HAND_OVER_KEPT_MAX).map(|n| EntryId { ms: n as u64, n: 0 });
+        for begin in [1, 1 + HAND_OVER_KEPT_MAX] {
+            let ids: Vec<EntryId> = ids(begin).collect();
+            kept.keep(3, &ids, now);
+            assert!(kept.is_full() && kept.before_first().is_some());
+            let last = ids[ids.len() - 1];
+            now += Duration::from_millis(1);
+            assert_eq!(kept.shards.get_mut(&3).unwrap().let_go(last, now), ids);
+            kept.forget_deleted();
+            assert!(!kept.is_full() && kept.is_empty());
+            assert_eq!((kept.has(3, ids[0]), kept.has(3, last)), (Some(true), Some(true)));
+        }
+        assert_eq!(kept.has(3, EntryId { ms: 1, n: 0 }), None, "the oldest are forgotten");
     }
 }
