@@ -22,7 +22,7 @@ async fn a_primary_that_is_killed_is_followed_by_the_one_that_the_sentinels_prom
     until("the sentinels know each other and the replica", async || all_know()).await;
     let follows = || replica.call::<String>(&["INFO", "replication"]).contains("master_link_status:up");
     until("the replica follows", async || follows()).await;
-    let seeds = sentinels.each_ref().map(|one| format!("127.0.0.1:{}", one.port)).join(",");
+    let seeds = sentinels.each_ref().map(|one| format!("127.0.0.1:{}", one.port.number())).join(",");
     let service = Service::start(&format!("redis+sentinel://{seeds}/main"), &["--shards", "2"]).await;
     let (receiver, workspaces) = (Receiver::start(), workspaces("w", WORKSPACES));
     for workspace in &workspaces {

@@ -1,6 +1,7 @@
 //! Who runs what: shared out, told, and taken over.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
