@@ -10,6 +10,7 @@ mod intake;
 mod keys;
 mod kit;
 mod lease;
+mod listing;
 mod shard_connection;
 mod rejected;
 mod sentinel;
