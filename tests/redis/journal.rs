@@ -6,6 +6,7 @@ mod compression;
 mod durable_copy;
 mod facade;
 mod forget;
+mod glances;
 mod intake;
 mod keys;
 mod kit;

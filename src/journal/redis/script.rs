@@ -15,6 +15,8 @@ pub(super) enum Script {
     CommitFull,
     /// Refused by no Redis.
     EndSession,
+    /// Refused by no Redis.
+    Glances,
     Handover,
     Input,
     Meta,
@@ -40,7 +42,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 23] = [
+pub(super) const TEXTS: [&str; 24] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/bound.lua"), include_str!("../../../redis/commit.lua")),
     concat!(
@@ -49,6 +51,7 @@ pub(super) const TEXTS: [&str; 23] = [
         include_str!("../../../redis/commit.lua")
     ),
     include_str!("../../../redis/end_session.lua"),
+    include_str!("../../../redis/glances.lua"),
     concat!(
         "#!lua flags=allow-oom\n",
         include_str!("../../../redis/bound.lua"),
