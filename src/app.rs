@@ -26,7 +26,9 @@ use crate::config::{
     journal_descriptors,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
-use crate::http::{self, Access, AdminToken, Facade, NodeShards, PublicOrigin, Readiness, SendTestMail, TokenKey};
+use crate::http::{
+    self, Access, AdminToken, Facade, NodeShards, PublicOrigin, ReadReadiness, Readiness, SendTestMail, TokenKey,
+};
 use crate::journal::Journal;
 use crate::journal::codec::FORMAT;
 use crate::journal::embedded::Embedded;
@@ -38,6 +40,7 @@ use crate::workspace::decide::MailResult;
 
 mod error;
 pub mod sealing;
+mod telling;
 
 pub use error::AppError;
 
@@ -48,6 +51,7 @@ pub struct App {
     test_mail: Option<SendTestMail>,
     journal: Arc<dyn Journal>,
     shards: Handle,
+    record: NodeRecord,
     listener: TcpListener,
     address: SocketAddr,
     canary: Option<Canary>,
@@ -133,7 +137,7 @@ impl App {
             policy: config.policy,
             // What is in flight needs a connection.
             in_flight_max: config.in_flight_max.min(shares.connections),
-            node: record,
+            node: record.clone(),
             lease: config.lease(),
             sources: config.sources.iter().map(|source| source.as_str().into()).collect(),
             source_form: config.source_form.clone(),
@@ -143,7 +147,7 @@ impl App {
         })?;
         info!(%address, shards = journal.shards(), node, "The service has started.");
         let strangers_max = shares.facade / 4;
-        Ok(Self { config, access, test_mail, journal, shards, listener, address, canary, strangers_max })
+        Ok(Self { config, access, test_mail, journal, shards, record, listener, address, canary, strangers_max })
     }
 
     /// Where the facade listens.
@@ -157,13 +161,13 @@ impl App {
     /// # Errors
     /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
-        let Self { config, access, test_mail, journal, mut shards, listener, canary, strangers_max, .. } = self;
+        let Self { config, access, test_mail, journal, mut shards, record, listener, canary, strangers_max, .. } = self;
         let canary = canary.map(|canary| tokio::spawn(canary.watch()));
         let walk = config
             .log_max_age
             .map(|max_age| tokio::spawn(log_walk::walk(Arc::clone(&journal), max_age, config.answer_wait(), now)));
         let (report, waiting, watched) = (shards.reporter(), shards.waiting(), Arc::clone(&journal));
-        let readiness = move || {
+        let readiness: ReadReadiness = Arc::new(move || {
             let report = report();
             Readiness {
                 ready: report.reasons.is_empty(),
@@ -174,7 +178,9 @@ impl App {
                 role: report.role,
                 shards: NodeShards { assigned: report.assigned.iter().collect(), held: report.held.iter().collect() },
             }
-        };
+        });
+        let glance = telling::glance_of(&record, shards.glance(), Arc::clone(&readiness));
+        let telling = tokio::spawn(telling::tell(Arc::clone(&journal), Arc::clone(&glance)));
         let facade = Facade {
             journal: Arc::clone(&journal),
             access,
@@ -185,9 +191,9 @@ impl App {
             keyring: config.keyring,
             clock: now,
             fresh_id: Uuid::new_v4,
-            readiness: Arc::new(readiness),
+            readiness,
             waiting,
-            glance: shards.glance(),
+            glance: Arc::clone(&glance),
             test_mail,
         };
         let mut ended = Ok(());
@@ -203,6 +209,9 @@ impl App {
         http::serve(listener, http::router(facade), strangers_max, stop).await;
         shards.drain().await;
         canary.into_iter().chain(walk).for_each(|task| task.abort());
+        telling.abort();
+        drop(telling.await);
+        telling::tell_last(&*journal, &glance).await;
         drop((journal, watched));
         info!("The service has stopped.");
         ended

@@ -91,7 +91,7 @@ fn open(file: &Path) -> Embedded {
 }
 
 /// Publishes the backlog, as the API would.
-async fn feed(file: &Path, backlog: &Backlog<'_>) {
+pub(crate) async fn feed(file: &Path, backlog: &Backlog<'_>) {
     let journal = &open(file);
     let published = futures_util::stream::iter(0..backlog.messages).map(|n| async move {
         let id = workspace(backlog.load.workspace(n)).parse().expect("a workspace's id");
@@ -102,7 +102,7 @@ async fn feed(file: &Path, backlog: &Backlog<'_>) {
 }
 
 /// Messages that are not settled, and those set aside.
-async fn left(file: &Path) -> (u64, u64) {
+pub(crate) async fn left(file: &Path) -> (u64, u64) {
     let journal = open(file);
     let holder = Holder { node: "bench".to_owned(), lease: Duration::from_secs(10) };
     let mut owed = 0;

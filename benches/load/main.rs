@@ -6,8 +6,8 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`variants`], [`durability`], [`compression`], [`cluster`], [`commits`], [`growth`], [`publish`], [`peers`]), and what is shown of
-//! them ([`report`], [`table`], [`plot`], [`progress`]).
+//! [`common`], [`variants`], [`durability`], [`compression`], [`cluster`], [`commits`], [`growth`], [`listed`], [`publish`],
+//! [`peers`]), and what is shown of them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here ends the bench with its reason")]
@@ -44,6 +44,7 @@ mod compression;
 mod cluster;
 mod commits;
 mod growth;
+mod listed;
 mod publish;
 mod peers;
 
@@ -101,7 +102,7 @@ struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-All scenarios but growth take, with the default settings, about 25 minutes on two cores that have nothing
+All scenarios but growth take, with the default settings, about 28 minutes on two cores that have nothing
 else to do, and 4 GB of memory and 5 GB of disk. Growth measures 29 steps three times each and takes longer
 than all others together. All of it happens on this machine and is removed
 afterwards. A message that is not accounted for (delivered, failed, skipped or rejected) makes the
@@ -198,6 +199,7 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Cluster => cluster::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
         Scenario::Growth => growth::measure(size).await,
+        Scenario::Listed => listed::measure(size).await,
         Scenario::Publish => publish::measure(size).await,
         Scenario::Peers => peers::measure(size).await,
     };

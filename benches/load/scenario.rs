@@ -89,6 +89,8 @@ pub(crate) enum Scenario {
     Commits,
     /// CPU a delivery and p99 while workspaces, messages, endpoints, chats or headers grow, one at a time
     Growth,
+    /// Pages of the list of 1,000,000 workspaces and the operators' overview, idle and beside a backlog; what the index costs
+    Listed,
     /// Publishing over HTTP on the embedded journal, many messages a request beside one
     Publish,
     /// What a logged attempt costs in Redis, as JSON and as zstd; random words beside them

@@ -113,10 +113,10 @@ impl Board {
         &self.last_hour
     }
 
-    /// What the operators' screen shows of this node.
+    /// What the operators' screen shows of this node's shards.
     pub(super) fn glance(&self, now: Time) -> NodeGlance {
-        let last_hour = self.last_hour.lock().until(now);
-        NodeGlance { last_hour, longest_waiting: self.waiting.longest(LONGEST_WAITING_SHOWN) }
+        let minutes = self.last_hour.lock().until(now);
+        NodeGlance { minutes, longest_waiting: self.waiting.longest(LONGEST_WAITING_SHOWN), ..NodeGlance::default() }
     }
 
     /// What waits of the workspaces of each shard.

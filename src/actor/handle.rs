@@ -108,7 +108,7 @@ impl Handle {
         Arc::new(move |workspace| board.waiting_of(workspace))
     }
 
-    /// A function that says what this node knows of its workspaces, for the facade.
+    /// A function that says what this node knows of its shards, for the facade and for the other nodes.
     #[must_use]
     pub fn glance(&self) -> ReadGlance {
         let (board, clock) = (Arc::clone(&self.board), self.clock);

@@ -142,3 +142,15 @@ pub const SWITCHED_OFF_LOOKED_AT: usize = 500;
 pub const UNSENT_MAILS_SHOWN: usize = 10;
 /// A mail that has been owed for longer than this is late.
 pub const MAIL_LATE_AFTER: Duration = Duration::from_secs(60);
+/// How often a node tells what it knows, for the operators' screen of any node, where that has changed.
+pub const GLANCE_TOLD_EVERY: Duration = Duration::from_secs(2);
+/// How often where it has not, so that a node without work is told from one that is silent.
+pub const GLANCE_RETOLD_EVERY: Duration = Duration::from_secs(5);
+/// What a node told longer ago is not what it knows now.
+pub const GLANCE_OLD_AFTER: Duration = Duration::from_secs(15);
+/// What a process told last is kept for so long: the hour that its minutes are shown for, and a little more.
+pub const GLANCE_KEPT_FOR: Duration = Duration::from_secs(61 * 60);
+/// So many processes' are kept at most, those that told last: a node that starts again and again fills no store.
+pub const GLANCES_KEPT_MAX: usize = 256;
+/// Sentences in it about what is wrong.
+pub const GLANCE_REASONS_MAX: usize = 16;

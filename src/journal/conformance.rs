@@ -157,6 +157,7 @@ macro_rules! every_law {
                     a_node_is_listed_as_it_told_until_it_is_withdrawn,
                     who_holds_a_shard_is_read_until_it_is_released,
                     what_each_shard_owes_is_counted_with_the_oldest,
+                    what_a_process_knows_is_read_as_it_told_it_last,
                 }
                 listing {
                     workspaces_are_listed_in_order_a_page_at_a_time,

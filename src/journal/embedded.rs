@@ -22,9 +22,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::aside::aside;
 use super::port::{
-    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
-    RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
-    Version, WalkPage,
+    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
+    Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError,
+    StoreTrouble, SubmitError, ToldGlance, Version, WalkPage,
 };
 use super::{codec, rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -32,6 +32,7 @@ use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
 use crate::workspace::state::State;
 use crate::workspace::time::{Clock, Time};
+use crate::workspace::view::NodeGlance;
 
 mod contained;
 mod engine;
@@ -62,6 +63,8 @@ pub struct Embedded {
     clock: Clock,
     /// The one node that can be there.
     node: Mutex<Option<SeenNode>>,
+    /// What it told of what it knows.
+    glance: Mutex<Option<ToldGlance>>,
 }
 
 impl Embedded {
@@ -71,7 +74,12 @@ impl Embedded {
     /// See [`JournalFileError`]: the file is in use, has another number of shards, or cannot be read.
     pub fn open(path: &Path, shards: Option<u16>, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::open(path, shards)?;
-        Ok(Self { store: EmbeddedStore::on_thread(db, shards, clock)?, clock, node: Mutex::default() })
+        Ok(Self {
+            store: EmbeddedStore::on_thread(db, shards, clock)?,
+            clock,
+            node: Mutex::default(),
+            glance: Mutex::default(),
+        })
     }
 
     /// A journal that forgets everything when it is dropped. Calls take effect before they return,
@@ -81,7 +89,12 @@ impl Embedded {
     /// `shards` is 0 or above the maximum.
     pub fn in_memory(shards: u16, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::on(redb::backends::InMemoryBackend::new(), Some(shards))?;
-        Ok(Self { store: EmbeddedStore::in_call(db, shards, clock)?, clock, node: Mutex::default() })
+        Ok(Self {
+            store: EmbeddedStore::in_call(db, shards, clock)?,
+            clock,
+            node: Mutex::default(),
+            glance: Mutex::default(),
+        })
     }
 
     /// Reads what may be much, without keeping the thread from its other callers.
@@ -248,6 +261,15 @@ impl Journal for Embedded {
         };
         let owners = (0..self.shards()).map(owner).collect();
         Ok(NodesReading { at: (self.clock)(), nodes, owners, exclusive: true, format: codec::FORMAT, replaced: None })
+    }
+
+    async fn tell_glance(&self, glance: &NodeGlance) -> Result<(), StoreError> {
+        *self.glance.lock() = Some(ToldGlance { glance: glance.clone(), at: (self.clock)() });
+        Ok(())
+    }
+
+    async fn glances(&self) -> Result<GlancesReading, StoreError> {
+        Ok(GlancesReading { at: (self.clock)(), glances: self.glance.lock().iter().cloned().collect() })
     }
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {

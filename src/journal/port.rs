@@ -47,6 +47,7 @@ use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Attempt, Event};
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
+use crate::workspace::view::NodeGlance;
 
 pub use batch::{Batch, Bookmark, Newest, OwedMail, Rejected, Step, StoredEvent};
 pub use connection::{Loaded, Salvage, ShardConnection, ShardRequest, ShardResponse};
@@ -60,7 +61,7 @@ pub use limits::{
     COMMIT_SETTLED_MAX, COMMITS_IN_FLIGHT_MAX, HISTORY_RETAINED, OPERATOR_SESSIONS_ENDED_MAX, REJECTED_BYTES_RETAINED,
     REJECTED_RETAINED,
 };
-pub use nodes::{NodeRecord, NodeRole, NodesReading, Owed, SeenNode, ShardOwner};
+pub use nodes::{GlancesReading, NodeRecord, NodeRole, NodesReading, Owed, SeenNode, ShardOwner, ToldGlance};
 
 /// A store of shards.
 #[async_trait]
@@ -225,6 +226,19 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// The store is away.
     async fn nodes(&self) -> Result<NodesReading, StoreError>;
+
+    /// Keeps what a process knows, in the place of what it told before, for [`crate::config::GLANCE_KEPT_FOR`]. A full
+    /// store takes it.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn tell_glance(&self, glance: &NodeGlance) -> Result<(), StoreError>;
+
+    /// Reads what all processes told.
+    ///
+    /// # Errors
+    /// The store is away.
+    async fn glances(&self) -> Result<GlancesReading, StoreError>;
 
     /// What each shard owes.
     ///

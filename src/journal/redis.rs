@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `…:meta` | `format` ([`super::codec::FORMAT`], or less while an older program shares it), `shards`, `sealing-key/<id>` (1) for each key that seals something |
 //! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
+//! | `…:glances` | by process `<told> <glance>`: Unix ms by Redis' clock, and [`crate::workspace::view::NodeGlance`] as JSON |
 //! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over |
 //! | `…:{k}:owner` | `node`, `nonce`, `head`, `lease` (ms), `expiry` (Unix ms by Redis' clock; 0 once released) |
 //! | `…:{k}:durable` | 1: what a wait for durability writes |
@@ -42,6 +43,7 @@ mod durable;
 mod error;
 mod facade;
 mod format;
+mod glances;
 mod group;
 mod inner;
 mod intake;

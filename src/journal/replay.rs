@@ -85,7 +85,7 @@ pub fn read(workspace: &WorkspaceId, stored: &Stored) -> Result<Reading, LoadErr
 ///
 /// # Errors
 /// A form cannot be read; a used journal has no snapshot; its top is below the snapshot.
-pub fn glance(workspace: &WorkspaceId, stored: &Stored) -> Result<Option<State>, LoadError> {
+pub fn newest_state(workspace: &WorkspaceId, stored: &Stored) -> Result<Option<State>, LoadError> {
     let mut state = base(workspace, &Stored { attempts: Vec::new(), ..stored.clone() })?;
     let Some(newest) = stored.attempts.last().filter(|event| event.seq > state.seq) else { return Ok(Some(state)) };
     let event = decode(workspace, newest)?;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::configuration::{SubscribedEvent, WebhookStatus};
 use super::event::MailState;
 use super::headers::{HeaderName, Masked};
-use super::outcomes::Outcomes;
+use super::outcomes::MinuteOutcomes;
 use super::policy::Policy;
 use super::state::{State, Summary};
 use super::time::Time;
@@ -81,13 +81,31 @@ pub struct WaitingView {
 /// Says what waits of a workspace, as far as this node knows.
 pub type ReadWaiting = Arc<dyn Fn(&WorkspaceId) -> Option<WaitingView> + Send + Sync>;
 
-/// What a node knows of the workspaces whose shards it runs, without asking the store.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a node knows without asking the store. It tells the others, so that each of them can show all. Stored as JSON;
+/// members may be added, each with a default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeGlance {
-    /// What became of messages in each minute of the last hour, oldest first; those of shards that it has run meanwhile.
-    pub last_hour: Vec<Outcomes>,
-    /// Of which workspaces messages have waited longest, the longest first; a few.
+    /// The node's id.
+    pub node: String,
+    /// Names its process: another at every start.
+    pub process: String,
+    /// Where its facade listens.
+    pub address: String,
+    /// What became of messages in the minutes of the last hour, oldest first; those of shards that it has run meanwhile.
+    #[serde(default)]
+    pub minutes: Vec<MinuteOutcomes>,
+    /// Of which workspaces of its shards messages have waited longest, the longest first; a few.
+    #[serde(default)]
     pub longest_waiting: Vec<(WorkspaceId, WaitingView)>,
+    /// Whether it does its work.
+    #[serde(default)]
+    pub ready: bool,
+    /// Why not, or what to look at although it does, one sentence each; a few.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// Workspaces of its shards that cannot be loaded.
+    #[serde(default)]
+    pub unavailable_workspaces: u64,
 }
 
 /// Says what a node knows.

@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
-    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
-    RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError, StoreTrouble, SubmitError,
-    Version, WalkPage,
+    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
+    Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError,
+    StoreTrouble, SubmitError, Version, WalkPage,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -56,6 +56,10 @@ pub(crate) struct FakeJournal {
     pub(crate) rejected: Vec<(u16, RawEntry)>,
     pub(crate) nodes: NodesReading,
     pub(crate) owed: Vec<Owed>,
+    /// What the nodes told of what they know.
+    pub(crate) glances: GlancesReading,
+    /// The workspaces that there are; without them there are as many as anybody asks for, and none can be read.
+    pub(crate) workspaces: Option<Vec<ListedWorkspace>>,
     /// Never answers a read or a publish.
     pub(crate) hangs: bool,
     /// Answers nothing that the operators' screen asks.
@@ -88,6 +92,8 @@ impl Default for FakeJournal {
             rejected: Vec::new(),
             nodes: NodesReading::default(),
             owed: Vec::new(),
+            glances: GlancesReading::default(),
+            workspaces: None,
             hangs: false,
             away: AtomicBool::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
@@ -160,7 +166,17 @@ impl Journal for FakeJournal {
     async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
         self.listed.lock().unwrap().push(query.clone());
         let listed = |n: usize| ListedWorkspace { workspace: format!("w{n:03}").parse().unwrap(), state: None };
-        let listed = (0..query.count).map(listed).collect();
+        let listed = match &self.workspaces {
+            None => (0..query.count).map(listed).collect(),
+            Some(there) => {
+                let is_asked_for = |listed: &&ListedWorkspace| {
+                    let status = listed.state.as_ref().map(State::status);
+                    query.after.as_ref().is_none_or(|after| listed.workspace > *after)
+                        && query.status.is_none_or(|wanted| status.is_none_or(|status| status == wanted))
+                };
+                there.iter().filter(is_asked_for).take(query.count).cloned().collect()
+            }
+        };
         if self.hangs { std::future::pending().await } else { self.unless_away(listed) }
     }
 
@@ -230,6 +246,14 @@ impl Journal for FakeJournal {
 
     async fn nodes(&self) -> Result<NodesReading, StoreError> {
         if self.hangs { std::future::pending().await } else { self.unless_away(self.nodes.clone()) }
+    }
+
+    async fn tell_glance(&self, _glance: &NodeGlance) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn glances(&self) -> Result<GlancesReading, StoreError> {
+        if self.hangs { std::future::pending().await } else { self.unless_away(self.glances.clone()) }
     }
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {

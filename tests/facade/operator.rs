@@ -10,9 +10,14 @@ use axum::http::Request;
 use axum::http::request::Builder;
 use bytes::Bytes;
 use outbound::http::{PublicOrigin, Readiness};
-use outbound::journal::port::{RawEntry, RequeueError, Requeued};
+use outbound::journal::port::{GlancesReading, ListedWorkspace, RawEntry, RequeueError, Requeued, ToldGlance};
 use outbound::journal::rejected::rejected_fields;
 use outbound::message::EntryId;
+use outbound::workspace::event::MailState;
+use outbound::workspace::outcomes::{MinuteOutcomes, Outcomes};
+use outbound::workspace::state::Mail;
+use outbound::workspace::view::{NodeGlance, WaitingView};
+use outbound::workspace::{State, Time};
 
 use crate::kit::{
     FakeJournal, NOW, Reply, TOKEN, applying, away, call, facade, facade_at, request, two_nodes, working,
@@ -304,4 +309,124 @@ async fn what_could_not_be_done_is_told() {
         assert!(reply.header("content-type").starts_with("text/html"));
         assert!(reply.text.contains(told) && !reply.text.contains("hunter2"), "{}", reply.text);
     }
+}
+
+/// A workspace that errors switched off, and what became of the mail.
+fn switched_off(id: &str, mail: Option<(MailState, i64)>) -> ListedWorkspace {
+    let mut state = State::default();
+    state.webhook.url = Some("https://crm.example/".into());
+    state.webhook.disabled_by_errors = true;
+    state.mail = mail.map(|(state, seconds)| Mail {
+        owed_by: 12,
+        state,
+        at: Time::from_unix_ms(NOW.unix_ms() - seconds * 1_000),
+        detail: None,
+    });
+    ListedWorkspace { workspace: id.parse().unwrap(), state: Some(state) }
+}
+
+/// What the page says of mails that nobody got.
+async fn mails(workspaces: Vec<ListedWorkspace>) -> String {
+    let journal = FakeJournal { workspaces: Some(workspaces), ..FakeJournal::default() };
+    let router = facade(Arc::new(journal), working());
+    let cookie = session(&router).await;
+    let reply = page(&router, "/", &cookie).await;
+    let told = words(&Reply { text: reply.text.replace("</p>", " </p>"), ..reply });
+    let (_, told) = told.split_once("Mails that nobody got").unwrap();
+    told.split("Nodes").next().unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn that_every_owner_was_told_is_said_only_where_it_is_known() {
+    let told = "None: every owner of a webhook that errors switched off was told.";
+    assert_eq!(mails(vec![]).await, told);
+    let sent = |id: &str| switched_off(id, Some((MailState::Sent, 600)));
+    assert_eq!(mails(vec![sent("a"), sent("b")]).await, told);
+    let unread = ListedWorkspace { workspace: "c".parse().unwrap(), state: None };
+    let lost = switched_off("d", None);
+    assert_eq!(
+        mails(vec![sent("a"), unread.clone(), lost]).await,
+        "None of the 3 workspaces that were looked at. Of 2 workspaces it could not be read what became of the mail."
+    );
+    let on_its_way = switched_off("b", Some((MailState::Owed, 3)));
+    assert_eq!(
+        mails(vec![sent("a"), on_its_way]).await,
+        "None of the 2 workspaces that were looked at. 1 mail is on its way."
+    );
+    let late = switched_off("e", Some((MailState::Owed, 600)));
+    let dropped = switched_off("f", Some((MailState::Dropped, 600)));
+    let said = mails(vec![sent("a"), unread, late, dropped]).await;
+    let begin = "At least 1 could not be handed over yet; 1 dropped before it was sent. Of 1 workspace it could not be read \
+                 what became of the mail.";
+    assert!(said.starts_with(begin), "{said}");
+    // One that somebody has saved since is listed as it was when it was read, and is switched off no more.
+    let mut saved = switched_off("g", Some((MailState::GivenUp, 600)));
+    saved.state.as_mut().unwrap().webhook.disabled_by_errors = false;
+    saved.state.as_mut().unwrap().webhook.enabled = true;
+    assert_eq!(mails(vec![saved]).await, told);
+}
+
+#[tokio::test]
+async fn where_more_are_switched_off_than_are_looked_at_the_page_says_so() {
+    let many = |state: fn(usize) -> MailState| {
+        (0..700).map(|n| switched_off(&format!("w{n:03}"), Some((state(n), 600)))).collect::<Vec<_>>()
+    };
+    // The journal counts 4,000 of them.
+    let looked = "Looked at the first 500 of 4,000 workspaces that errors switched off, by id.";
+    let said = mails(many(|_| MailState::Sent)).await;
+    assert_eq!(said, format!("None of the 500 workspaces that were looked at. {looked}"));
+    let said = mails(many(|n| if n % 50 == 0 { MailState::GivenUp } else { MailState::Sent })).await;
+    assert!(said.starts_with(&format!("At least 10 given up. {looked}")), "{said}");
+    let exactly: Vec<_> = many(|_| MailState::Sent).into_iter().take(500).collect();
+    assert!(mails(exactly).await.starts_with("None: every owner"));
+}
+
+/// A node that told something so many seconds ago.
+fn told(node: &str, address: &str, seconds: i64, delivered: u64) -> ToldGlance {
+    let outcomes = Outcomes { delivered, ..Outcomes::default() };
+    let waiting = WaitingView { count: 3, at_least: true, oldest_at: Time::from_unix_ms(NOW.unix_ms() - 9_000) };
+    let glance = NodeGlance {
+        node: node.to_owned(),
+        process: format!("process of {node}"),
+        address: address.to_owned(),
+        minutes: vec![MinuteOutcomes { minute: NOW.unix_seconds() / 60, outcomes }],
+        longest_waiting: vec![(format!("waits-at-{address}").replace(':', "-").parse().unwrap(), waiting)],
+        ready: false,
+        reasons: vec!["this node's own network is away".to_owned()],
+        unavailable_workspaces: 2,
+    };
+    ToldGlance { glance, at: Time::from_unix_ms(NOW.unix_ms() - seconds * 1_000) }
+}
+
+#[tokio::test]
+async fn every_node_shows_what_all_know_and_says_of_which_nothing_is_known() {
+    let nodes = two_nodes();
+    let ids: Vec<String> = nodes.nodes.nodes.iter().map(|node| node.record.id.clone()).collect();
+    let glances = |seconds| GlancesReading {
+        at: NOW,
+        glances: vec![told(&ids[0], "10.0.0.1:8080", seconds, 30), told(&ids[1], "10.0.0.2:8080", 9, 12)],
+    };
+    let shown = async |glances| {
+        let router = facade(Arc::new(FakeJournal { glances, ..two_nodes() }), working());
+        let cookie = session(&router).await;
+        words(&page(&router, "/", &cookie).await)
+    };
+    let page = shown(glances(2)).await;
+    for part in [
+        "42 messages: 42 delivered",
+        "Node 10.0.0.2:8080 is gone: what it did is counted until 9 s ago.",
+        "waits-at-10.0.0.1-8080at least 3 messagesthe oldest for 9 s",
+        "10.0.0.1:8080 does not do its work: this node's own network is away.",
+        "2 workspaces cannot be loaded",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("waits-at-10.0.0.2"), "what waits at a node that is gone is not known: {page}");
+    let page = shown(glances(40)).await;
+    for part in ["42 messages", "Node 10.0.0.1:8080 has told nothing for 40 s: what it did since is missing."] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("own network is away"), "what it said long ago is nothing of now: {page}");
+    let page = shown(GlancesReading { at: NOW, glances: Vec::new() }).await;
+    assert!(page.contains("Node 10.0.0.1:8080 tells nothing of what it does"), "{page}");
 }

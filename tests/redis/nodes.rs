@@ -9,5 +9,6 @@ mod durable;
 mod fixed;
 mod foreign;
 mod mistakes;
+mod overview;
 mod survives;
 mod upgrade;

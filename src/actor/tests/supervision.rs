@@ -10,14 +10,15 @@ use futures_util::future::BoxFuture;
 
 use super::bench::Bench;
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, Poll, Polled,
-    PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, ShardConnectionError,
-    ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError, WalkPage,
+    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
+    Owed, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection,
+    ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
 use crate::workspace::time::Time;
+use crate::workspace::view::NodeGlance;
 use support::process::until;
 
 #[tokio::test]
@@ -238,6 +239,14 @@ impl Journal for Panicking {
 
     async fn nodes(&self) -> Result<NodesReading, StoreError> {
         self.inner.nodes().await
+    }
+
+    async fn tell_glance(&self, glance: &NodeGlance) -> Result<(), StoreError> {
+        self.inner.tell_glance(glance).await
+    }
+
+    async fn glances(&self) -> Result<GlancesReading, StoreError> {
+        self.inner.glances().await
     }
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {

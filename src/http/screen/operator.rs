@@ -5,13 +5,14 @@
 //! and remembered for some seconds.
 //!
 //! Reading order: what is asked for (`routes`), by whom (`session`), and what stands behind the `?` (`asked`); what is known
-//! then (`overview`), of which the costly parts are remembered for a while (`summaries`) and read by `rejected` and `mails`;
-//! the `page` and its parts: `statuses`, `minutes`, `work`, `list`, `aside`.
+//! then (`overview`): by all nodes (`glances`), and by the store, of which the costly parts are remembered for a while (`summaries`)
+//! and read by `rejected` and `mails`; the `page` and its parts: `statuses`, `minutes`, `work`, `list`, `aside`.
 
 pub(in crate::http) mod routes;
 mod session;
 mod asked;
 mod overview;
+mod glances;
 mod rejected;
 mod mails;
 pub(in crate::http) mod summaries;

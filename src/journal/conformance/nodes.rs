@@ -2,7 +2,9 @@
 
 use super::story::message;
 use super::{SHARDS, Subject, holder, neighbours, soon};
-use crate::journal::port::{NodeRecord, Owed, SeenNode};
+use crate::journal::port::{NodeRecord, Owed, SeenNode, ToldGlance};
+use crate::workspace::outcomes::{MinuteOutcomes, Outcomes};
+use crate::workspace::view::{NodeGlance, WaitingView};
 
 fn record(process: &str) -> NodeRecord {
     NodeRecord {
@@ -53,4 +55,28 @@ pub(crate) async fn what_each_shard_owes_is_counted_with_the_oldest(subject: &mu
     let nothing = Owed::default();
     let owed = soon(journal.owed()).await.unwrap();
     assert_eq!(owed, [nothing, Owed { messages: 2, oldest: Some(oldest) }, nothing, nothing]);
+}
+
+pub(crate) async fn what_a_process_knows_is_read_as_it_told_it_last(subject: &mut impl Subject) {
+    let journal = subject.journal();
+    assert_eq!(soon(journal.glances()).await.unwrap().glances, []);
+    let first = NodeGlance { node: "node-a".to_owned(), process: "p1".to_owned(), ..NodeGlance::default() };
+    soon(journal.tell_glance(&first)).await.unwrap();
+    let reading = soon(journal.glances()).await.unwrap();
+    let [ToldGlance { glance, at }] = &reading.glances[..] else { panic!("{reading:?}") };
+    assert_eq!((glance, *at <= reading.at), (&first, true));
+    let waiting = WaitingView { count: 7, at_least: true, oldest_at: reading.at };
+    let outcomes = Outcomes { delivered: 1, failed: 0, skipped: u64::MAX };
+    let second = NodeGlance {
+        address: "10.0.0.1:8080".to_owned(),
+        minutes: vec![MinuteOutcomes { minute: 29_497_680, outcomes }],
+        longest_waiting: vec![(neighbours(1)[0].clone(), waiting)],
+        ready: true,
+        reasons: vec!["the store is full: \"ä\"\n".to_owned()],
+        unavailable_workspaces: 3,
+        ..first
+    };
+    soon(journal.tell_glance(&second)).await.unwrap();
+    let told: Vec<_> = soon(journal.glances()).await.unwrap().glances.into_iter().map(|told| told.glance).collect();
+    assert_eq!(told, [second]);
 }

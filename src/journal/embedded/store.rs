@@ -154,9 +154,9 @@ impl EmbeddedStore {
             let state = |workspace: &WorkspaceId| {
                 let record = record(txn, workspace)?;
                 let newest = record.attempts.len().saturating_sub(1);
-                Ok(match replay::glance(workspace, &record.stored(&events, newest)?) {
+                Ok(match replay::newest_state(workspace, &record.stored(&events, newest)?) {
                     Ok(None) => replay::load(workspace, &record.stored(&events, 0)?).ok().map(|loaded| loaded.state),
-                    glanced => glanced.ok().flatten(),
+                    known => known.ok().flatten(),
                 })
             };
             ids.map(|workspace: WorkspaceId| match contained(|| state(&workspace)) {

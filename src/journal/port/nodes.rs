@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::config::ShardSet;
 use crate::message::EntryId;
 use crate::workspace::time::Time;
+use crate::workspace::view::NodeGlance;
 
 /// What a node tells of itself. Stored as JSON; members may be added, each with a default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,24 @@ pub struct NodesReading {
     pub format: u32,
     /// The process whose record the caller's replaced: its predecessor, or another one with the same id.
     pub replaced: Option<String>,
+}
+
+/// What a process told last of what it knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldGlance {
+    /// What it told.
+    pub glance: NodeGlance,
+    /// When, by the store's clock.
+    pub at: Time,
+}
+
+/// What all processes told last, also those that ended within [`crate::config::GLANCE_KEPT_FOR`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GlancesReading {
+    /// The store's clock.
+    pub at: Time,
+    /// One a process, in no order; at most [`crate::config::GLANCES_KEPT_MAX`].
+    pub glances: Vec<ToldGlance>,
 }
 
 /// What a shard owes.

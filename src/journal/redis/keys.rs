@@ -43,6 +43,11 @@ impl Keys {
         format!("{}:nodes", self.prefix)
     }
 
+    /// What each process told last of what it knows.
+    pub(super) fn glances(&self) -> String {
+        format!("{}:glances", self.prefix)
+    }
+
     /// The common input, whose entries are handed over to the shards.
     pub(super) fn source(&self) -> String {
         format!("{}:messages", self.prefix)
@@ -175,6 +180,7 @@ mod tests {
         let acme: WorkspaceId = "acme".parse().unwrap();
         assert_eq!(keys.meta(), "outbound:meta");
         assert_eq!(keys.nodes(), "outbound:nodes");
+        assert_eq!(keys.glances(), "outbound:glances");
         assert_eq!(keys.source(), "outbound:messages");
         assert_eq!(keys.source_lease("orders"), "outbound:source:{orders}");
         assert_eq!(keys.source_lease("eu:{7}:orders"), "outbound:source:{7}:eu:{7}:orders");

@@ -12,7 +12,6 @@ use super::reply;
 use super::script::Script;
 use crate::config::{NODE_SHOWN_FOR, NODE_WRITTEN_EVERY};
 use crate::journal::port::{NodeRecord, NodesReading, Owed, SeenNode, ShardOwner, StoreError};
-use crate::workspace::time::Time;
 
 impl RedisInner {
     pub(super) async fn register_node(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
@@ -87,10 +86,10 @@ impl RedisInner {
 fn reading(answer: Value) -> Result<NodesReading, RedisError> {
     let mut values = reply::list(answer)?.into_iter();
     let mut next = || values.next().ok_or_else(|| unexpected("a short answer"));
-    let (at, replaced) = (time(next()?)?, reply::text(next()?)?);
+    let (at, replaced) = (reply::unix_ms(next()?)?, reply::text(next()?)?);
     let mut nodes = Vec::new();
     while let Ok(id) = next() {
-        let (id, began, seen) = (reply::text(id)?, time(next()?)?, time(next()?)?);
+        let (id, began, seen) = (reply::text(id)?, reply::unix_ms(next()?)?, reply::unix_ms(next()?)?);
         match decode(next()?) {
             Ok(record) => nodes.push(SeenNode { record, began, seen }),
             // Its leases keep its shards from us all the same.
@@ -100,11 +99,6 @@ fn reading(answer: Value) -> Result<NodesReading, RedisError> {
     nodes.sort_unstable_by(|a: &SeenNode, b| a.record.id.cmp(&b.record.id));
     let replaced = (!replaced.is_empty()).then_some(replaced);
     Ok(NodesReading { at, nodes, replaced, ..NodesReading::default() })
-}
-
-fn time(value: Value) -> Result<Time, RedisError> {
-    let ms = i64::try_from(reply::number(value)?).map_err(|_| unexpected("no time"))?;
-    Ok(Time::from_unix_ms(ms))
 }
 
 fn decode(value: Value) -> Result<NodeRecord, Box<dyn std::error::Error + Send + Sync>> {

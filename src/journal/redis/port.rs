@@ -15,14 +15,16 @@ use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, group, reply, source, walk};
 use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
 use crate::journal::port::{
-    AcquireError, Acquired, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading, Owed, PublishError,
-    RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError, Version, WalkPage,
+    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
+    Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError,
+    Version, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::event::Event;
 use crate::workspace::state::State;
 use crate::workspace::time::Time;
+use crate::workspace::view::NodeGlance;
 
 #[async_trait]
 impl Journal for Redis {
@@ -164,6 +166,14 @@ impl Journal for Redis {
 
     async fn nodes(&self) -> Result<NodesReading, StoreError> {
         self.inner.read_nodes().await
+    }
+
+    async fn tell_glance(&self, glance: &NodeGlance) -> Result<(), StoreError> {
+        self.inner.tell_glance(glance).await
+    }
+
+    async fn glances(&self) -> Result<GlancesReading, StoreError> {
+        self.inner.read_glances().await
     }
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {

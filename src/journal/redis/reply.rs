@@ -58,6 +58,12 @@ pub(super) fn time(value: Value) -> Result<Time, RedisError> {
     Ok(Time::from_unix_ms(0).plus(seconds.saturating_add(micros)))
 }
 
+/// A moment in Unix ms.
+pub(super) fn unix_ms(value: Value) -> Result<Time, RedisError> {
+    let ms = i64::try_from(number(value)?).map_err(|_| unexpected("no time"))?;
+    Ok(Time::from_unix_ms(ms))
+}
+
 /// An entry id.
 pub(super) fn id(value: Value) -> Result<EntryId, RedisError> {
     let id = match &value {

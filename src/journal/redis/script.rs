@@ -15,6 +15,8 @@ pub(super) enum Script {
     CommitFull,
     /// Refused by no Redis.
     EndSession,
+    /// Refused by no Redis.
+    Glances,
     Handover,
     Input,
     Meta,
@@ -51,6 +53,7 @@ pub(super) const TEXTS: [&str; 24] = [
         include_str!("../../../redis/commit.lua")
     ),
     include_str!("../../../redis/end_session.lua"),
+    include_str!("../../../redis/glances.lua"),
     concat!(
         "#!lua flags=allow-oom\n",
         include_str!("../../../redis/bound.lua"),

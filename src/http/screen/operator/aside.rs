@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::asked::{OLDEST, REASON, entries};
 use super::overview::Overview;
-use super::summaries::{RejectedKind, RejectedSummary};
+use super::summaries::{RejectedKind, RejectedSummary, UnsentMails};
 use crate::config::REJECTED_KINDS_MAX;
 use crate::http::screen::parts::{Tone, count, grouped, time, unknown};
 use crate::http::screen::status::mail_summary;
@@ -85,17 +85,22 @@ pub(super) fn mails(overview: &Overview<'_>) -> Markup {
             h2 #mails-title { "Mails that nobody got" }
             @match &overview.mails {
                 Err(why) => (unknown(why)),
-                Ok(mails) if mails.counts.is_empty() => p {
-                    @if mails.at_least { "None of the switch-offs that were looked at." } @else { "None: every owner of a webhook that errors switched off was told." }
+                Ok(mails) if mails.counts.is_empty() => {
+                    p {
+                        @if mails.is_all_known() { "None: every owner of a webhook that errors switched off was told." }
+                        @else { "None of the " (count(mails.looked_at, "workspace")) " that were looked at." }
+                    }
+                    (not_told(mails, overview))
                 },
                 Ok(mails) => {
                     p {
-                        @if mails.at_least { "At least " }
+                        @if mails.more || mails.unread > 0 { "At least " }
                         @for (n, (words, of)) in mails.counts.iter().enumerate() {
                             @if n > 0 { "; " } strong { (grouped(*of)) } " " (words)
                         }
                         "."
                     }
+                    (not_told(mails, overview))
                     ul .rows {
                         @for unsent in &mails.newest {
                             @let (tone, text) = mail_summary(&unsent.mail, unsent.owner.as_deref());
@@ -111,6 +116,33 @@ pub(super) fn mails(overview: &Overview<'_>) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+impl UnsentMails {
+    fn is_all_known(&self) -> bool {
+        !self.more && self.unread == 0 && self.on_their_way == 0
+    }
+}
+
+/// Of which workspaces nothing was told, and why.
+fn not_told(mails: &UnsentMails, overview: &Overview<'_>) -> Markup {
+    // In the order of `WebhookStatus::ALL`.
+    let all = overview.counts.as_ref().map_or(0, |[.., by_errors]| *by_errors);
+    html! {
+        @if mails.on_their_way > 0 {
+            p .hint { (count(mails.on_their_way, "mail")) @if mails.on_their_way == 1 { " is on its way." } @else { " are on their way." } }
+        }
+        @if mails.unread > 0 {
+            p .unknown { (Tone::Warning.icon()) " Of " (count(mails.unread, "workspace")) " it could not be read what became of the mail." }
+        }
+        @if mails.more {
+            p .unknown {
+                (Tone::Warning.icon()) " Looked at the first " (grouped(mails.looked_at))
+                @if all > mails.looked_at { " of " (grouped(all)) }
+                " workspaces that errors switched off, by id."
             }
         }
     }

@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 
 use super::overview::Overview;
-use crate::http::screen::parts::{count, grouped, time};
+use crate::http::screen::parts::{Tone, count, grouped, time};
 use crate::http::screen::plot::legend;
 use crate::workspace::outcomes::{MINUTES, Outcomes};
 use crate::workspace::time::Time;
@@ -20,19 +20,20 @@ const BAR_MAX: u64 = 112;
 const MINUTE_MS: i64 = 60_000;
 
 pub(super) fn section(overview: &Overview<'_>) -> Markup {
-    let minutes = &overview.glance.last_hour;
+    let minutes = &overview.all.last_hour;
     let mut sum = Outcomes::default();
     minutes.iter().for_each(|minute| sum += *minute);
     html! {
         section #minutes .panel aria-labelledby="minutes-title" {
             h2 #minutes-title { "Messages a minute, the last hour" }
             @if sum.total() == 0 {
-                p .empty { "No message was attempted or skipped on this node in the last hour." }
+                p .empty { "No message was attempted or skipped in the last hour." }
             } @else {
                 (figure(minutes, sum))
                 (table(minutes, overview.now))
             }
-            p .hint { "Counted by this node since it started; other nodes count what they run." }
+            p .hint { "All nodes together, each as it told within the last seconds." }
+            @for missing in &overview.all.missing { p .unknown { (Tone::Warning.icon()) " " (missing) } }
         }
     }
 }

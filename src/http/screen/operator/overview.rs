@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use tokio::time::timeout;
 
 use super::asked::ListChoice;
-use super::summaries::{RejectedSummary, UnsentMails};
+use super::glances::AllNodes;
+use super::summaries::{Known, RejectedSummary, UnsentMails};
 use crate::config::OVERVIEW_WAIT;
 use crate::http::api::nodes::NodeList;
 use crate::http::api::workspaces::WorkspaceList;
@@ -15,10 +16,6 @@ use crate::http::screen::model::CSRF_FIELD;
 use crate::http::screen::parts::Tone;
 use crate::http::state::{FacadeState, Readiness};
 use crate::workspace::time::Time;
-use crate::workspace::view::NodeGlance;
-
-/// A part of it, or why it is not known in a sentence.
-pub(super) type Known<T> = Result<T, String>;
 
 /// What the page shows.
 pub(super) struct Overview<'a> {
@@ -31,7 +28,7 @@ pub(super) struct Overview<'a> {
     pub(super) readiness: Readiness,
     /// Workspaces by status.
     pub(super) counts: Known<[u64; 4]>,
-    pub(super) glance: NodeGlance,
+    pub(super) all: AllNodes,
     pub(super) work: Known<NodeList>,
     pub(super) rejected: Known<Arc<RejectedSummary>>,
     pub(super) mails: Known<Arc<UnsentMails>>,
@@ -56,9 +53,10 @@ impl FacadeState {
     ) -> Overview<'a> {
         let journal = &self.facade.journal;
         let summaries = &self.summaries;
-        let (counts, work, rejected, mails, list) = tokio::join!(
+        let (counts, work, told, rejected, mails, list) = tokio::join!(
             known(self.reader.small(None, journal.workspace_counts())),
             known(self.list_nodes()),
+            known(self.reader.small(None, journal.glances())),
             known(summaries.rejected.get(self.rejected_summary())),
             known(summaries.mails.get(self.unsent_mails())),
             async {
@@ -66,14 +64,15 @@ impl FacadeState {
                 Some(known(self.list_workspaces(choice.query())).await)
             },
         );
+        let now = (self.facade.clock)();
         Overview {
             root: self.facade.access.origin.path(),
             csrf,
-            now: (self.facade.clock)(),
+            now,
             notice,
             readiness: (self.facade.readiness)(),
             counts,
-            glance: (self.facade.glance)(),
+            all: AllNodes::new((self.facade.glance)(), &told, &work, now),
             work,
             rejected,
             mails,

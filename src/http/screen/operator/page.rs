@@ -52,10 +52,13 @@ fn title(overview: &Overview<'_>) -> String {
     }
 }
 
-/// Our own trouble in plain words.
+/// Our own trouble in plain words: this node's, then the others'.
 fn troubles(overview: &Overview<'_>) -> Vec<String> {
-    let mut troubles: Vec<String> = overview.readiness.reasons.iter().map(|reason| as_sentence(reason)).collect();
-    let damaged = overview.readiness.unavailable_workspaces;
+    let own = overview.readiness.reasons.iter().map(|reason| as_sentence(reason));
+    // An address has no capital.
+    let others = overview.all.troubles.iter().map(|trouble| with_full_stop(trouble));
+    let mut troubles: Vec<String> = own.chain(others).collect();
+    let damaged = overview.readiness.unavailable_workspaces.saturating_add(overview.all.unavailable_workspaces);
     if damaged > 0 {
         let cannot = if damaged == 1 { "cannot be loaded and waits" } else { "cannot be loaded and wait" };
         troubles.push(format!(
@@ -69,6 +72,9 @@ fn troubles(overview: &Overview<'_>) -> Vec<String> {
 fn trouble(overview: &Overview<'_>) -> Markup {
     let troubles = troubles(overview);
     let (tone, sentence) = match (overview.readiness.ready, troubles.len()) {
+        (true, 0) if overview.all.others > 0 => {
+            (Tone::Good, format!("{} do their work and know of no trouble.", count(overview.all.others + 1, "node")))
+        }
         (true, 0) => (Tone::Good, "This node does its work and knows of no trouble.".to_owned()),
         (true, n) => (Tone::Warning, format!("This node does its work; {} to look at.", count(n as u64, "thing"))),
         (false, _) => (Tone::Bad, "This node does not do its work.".to_owned()),
@@ -88,6 +94,9 @@ fn trouble(overview: &Overview<'_>) -> Markup {
 fn as_sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    let end = if text.ends_with('.') { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+    with_full_stop(&format!("{first}{}", letters.as_str()))
+}
+
+fn with_full_stop(text: &str) -> String {
+    format!("{text}{}", if text.ends_with('.') { "" } else { "." })
 }

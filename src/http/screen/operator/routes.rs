@@ -51,7 +51,8 @@ async fn show(State(state): State<Arc<FacadeState>>, RawQuery(query): RawQuery, 
     };
     let asked = ScreenQuery::of(query.as_deref());
     let choice = ListChoice::of(&asked);
-    Html(page(&state.overview(&session.csrf, &choice, notice(&asked)).await)).into_response()
+    let overview = Box::pin(state.overview(&session.csrf, &choice, notice(&asked))).await;
+    Html(page(&overview)).into_response()
 }
 
 /// Whether a caller takes a page: browsers name it, programs take anything or JSON.

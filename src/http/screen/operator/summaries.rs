@@ -11,6 +11,9 @@ use crate::http::problem::Problem;
 use crate::message::WorkspaceId;
 use crate::workspace::view::MailView;
 
+/// A part of the page, or why it is not known in a sentence.
+pub(super) type Known<T> = Result<T, String>;
+
 /// What was read last.
 #[derive(Default)]
 pub(in crate::http) struct Summaries {
@@ -81,8 +84,14 @@ pub(super) struct OldestRejected {
 /// What is known of mails about switch-offs that nobody got.
 #[derive(Default)]
 pub(super) struct UnsentMails {
-    /// Whether more workspaces are switched off than were looked at.
-    pub(super) at_least: bool,
+    /// Workspaces that were looked at.
+    pub(super) looked_at: u64,
+    /// Whether more are switched off by errors.
+    pub(super) more: bool,
+    /// Of how many it cannot be told what became of the mail.
+    pub(super) unread: u64,
+    /// Mails that go out as they should.
+    pub(super) on_their_way: u64,
     /// How many of which kind.
     pub(super) counts: BTreeMap<&'static str, u64>,
     /// The newest ones, newest first.

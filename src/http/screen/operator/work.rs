@@ -60,10 +60,10 @@ fn by_shard(work: &NodeList, now: Time) -> Markup {
 
 /// The workspaces that wait longest.
 fn longest(overview: &Overview<'_>) -> Markup {
-    let waiting = &overview.glance.longest_waiting;
+    let waiting = &overview.all.longest_waiting;
     html! {
         @if !waiting.is_empty() {
-            h3 { "Waiting longest, of this node's shards" }
+            h3 { "Waiting longest" }
             ol .rows {
                 @for (workspace, waits) in waiting {
                     li {

@@ -41,6 +41,7 @@ impl Disk {
             store: EmbeddedStore::on_thread(db, shards, super::wall)?,
             clock: super::wall,
             node: parking_lot::Mutex::default(),
+            glance: parking_lot::Mutex::default(),
         })
     }
 
