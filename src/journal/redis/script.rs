@@ -44,7 +44,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 24] = [
+pub(super) const TEXTS: [&str; 25] = [
     include_str!("../../../redis/acquire.lua"),
     concat!("#!lua\n", include_str!("../../../redis/bound.lua"), include_str!("../../../redis/commit.lua")),
     concat!(
