@@ -5,6 +5,7 @@ pub(super) mod core;
 pub(super) mod entry;
 pub(super) mod intake;
 pub(super) mod committer;
+mod idle;
 mod mails;
 
 use std::panic::AssertUnwindSafe;

@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`feeding`] (from a read to a workspace, parking and catch-ups), [`bookmark`] (what of that outlives the
 //! process), [`decisions`] (what workspaces
-//! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`idle`] (hibernation), [`damage`] (forgetting and repairing a workspace
+//! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`damage`] (forgetting and repairing a workspace
 //! whose journal contradicts itself), [`lifecycle`] (acquire, commit answers, reload, drain).
 
 #[cfg(test)]
@@ -13,7 +13,6 @@ mod damage;
 mod feeding;
 mod decisions;
 mod crashes;
-mod idle;
 mod lifecycle;
 
 use std::collections::VecDeque;
@@ -32,8 +31,8 @@ use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Effect, Item, Seed, Slot, Start, ToWorkspace};
 use crate::actor::rejections::Rejections;
 use crate::actor::shard::committer::Committer;
-use crate::actor::shard::core::idle::IdleWorkspaces;
 use crate::actor::shard::entry::ShardIdentity;
+use crate::actor::shard::idle::IdleWorkspaces;
 use crate::actor::shard::intake::{Behind, Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
 use crate::actor::waiting_board::WaitingWorkspaces;
@@ -402,6 +401,18 @@ impl ShardCore {
             if std::mem::take(&mut account.starved) && account.phase == Phase::Active {
                 self.wake(slot, now);
             }
+        }
+    }
+
+    /// Hibernates workspaces that had no work for a while, and later retires them.
+    fn tell_idle(&mut self, now: Instant) {
+        for (slot, mail) in self.idle.told_now(&self.book, &self.mails, now) {
+            let Some(account) = self.book.get_mut(slot) else { continue };
+            match mail {
+                ToWorkspace::Retire => account.phase = Phase::Retiring,
+                _ => account.hibernated = true,
+            }
+            self.actions.push_back(ShardAction::Tell(slot, mail));
         }
     }
 }

@@ -92,15 +92,19 @@ async fn of_many_workspaces_that_fall_idle_together_a_few_are_hibernated_at_a_ti
     let mut shard = shard_core(admission());
     actions(&mut shard);
     let workspaces: Vec<WorkspaceId> = (0..200).map(|n| id(&format!("w{n}"))).collect();
-    acquire(
-        &mut shard,
-        workspaces.iter().map(|workspace| OwedMail { workspace: workspace.clone(), ..owed() }).collect(),
-    );
-    for workspace in &workspaces {
-        shard.loaded(workspace, Ok(loaded()), Instant::now());
-        shard.decided(workspace, Instant::now(), |entries| entries.effect(Effect::Mail(MAIL, MailNext::Over)));
+    let owed = workspaces.iter().map(|workspace| OwedMail { workspace: workspace.clone(), ..owed() }).collect();
+    let mut todo = acquire(&mut shard, owed);
+    while !todo.is_empty() {
+        for action in std::mem::take(&mut todo) {
+            if let ShardAction::Send(ShardRequest::Load(workspace)) = action {
+                shard.loaded(&workspace, Ok(loaded()), Instant::now());
+                shard.decided(&workspace, Instant::now(), |entries| {
+                    entries.effect(Effect::Mail(MAIL, MailNext::Later));
+                });
+            }
+        }
+        todo.extend(actions(&mut shard));
     }
-    actions(&mut shard);
     tokio::time::advance(2 * HIBERNATE_AFTER).await;
     let mut told = Vec::new();
     while told.len() < workspaces.len() {
