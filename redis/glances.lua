@@ -12,8 +12,8 @@ local now_text = string.format('%.0f', now)
 
 local tells = ARGV[1] ~= ''
 if tells then
-  redis.call('HSET', KEYS[1], ARGV[1], now_text .. ' ' .. ARGV[2])
-  if redis.call('HLEN', KEYS[1]) <= tonumber(ARGV[4]) then
+  local is_new = redis.call('HSET', KEYS[1], ARGV[1], now_text .. ' ' .. ARGV[2]) == 1
+  if not is_new and redis.call('HLEN', KEYS[1]) <= tonumber(ARGV[4]) then
     return {}
   end
 end

@@ -1,6 +1,6 @@
-#!lua
+#!lua flags=allow-oom
 -- Claims a rejected entry for whoever moves it to a shard on another server, which takes two steps: no other one makes
--- them meanwhile. A full Redis refuses this script before it runs.
+-- them meanwhile. allow-oom: a claim is small and does not stay, and the move frees memory where the entry was.
 --
 -- KEYS: 1 rejected, 2 requeueing. ARGV: 1 the entry's id among the rejected, 2 how long the claim lasts, in ms
 -- Answers 1, or 0 when the entry is gone or another one's.

@@ -37,8 +37,16 @@ impl WaitingBoard {
     pub(super) fn longest(&self, count: usize) -> Vec<(WorkspaceId, WaitingView)> {
         let shards = self.0.lock();
         let mut all: Vec<_> = shards.values().flatten().collect();
-        all.sort_unstable_by_key(|(workspace, waiting)| (waiting.oldest_at, Reverse(waiting.count), *workspace));
-        all.into_iter().take(count).map(|(workspace, waiting)| (workspace.clone(), waiting.clone())).collect()
+        let by_rank = |a: &(&WorkspaceId, &WaitingView), b: &(&WorkspaceId, &WaitingView)| {
+            (a.1.oldest_at, Reverse(a.1.count), a.0).cmp(&(b.1.oldest_at, Reverse(b.1.count), b.0))
+        };
+        // There may be very many, and shards that tell of theirs wait meanwhile.
+        if all.len() > count {
+            all.select_nth_unstable_by(count, by_rank);
+            all.truncate(count);
+        }
+        all.sort_unstable_by(by_rank);
+        all.into_iter().map(|(workspace, waiting)| (workspace.clone(), waiting.clone())).collect()
     }
 }
 

@@ -54,10 +54,10 @@ pub async fn check(
 ) -> Result<Arc<Keyring>, SealingError> {
     let mut noted = journal.sealing_keys().await?;
     if noted.iter().any(|id| !keyring.has(id)) {
-        // Another node may seal the first workspace with it at any moment.
-        let in_use = in_use_elsewhere(journal, node).await?;
         // Whether something is still sealed with it is known only from everything that is stored.
         let needed = needed(journal).await?.by_key;
+        // Asked last: another node that runs may seal the first workspace with it at any moment.
+        let in_use = in_use_elsewhere(journal, node).await?;
         for id in noted.iter().filter(|id| !keyring.has(id)) {
             match needed.get(id) {
                 None if in_use.contains(id) => {}

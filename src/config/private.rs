@@ -87,13 +87,17 @@ impl FileSharing {
         if mode & WRITTEN_BY_OTHERS == 0 { Ok(()) } else { Err(Exposed::Directory { path, mode }) }
     }
 
-    /// Judges a file by its path; one that is not there is nobody's.
+    /// Judges a file by its path; of one that is not there, the place where it will be.
     ///
     /// # Errors
     /// See [`Exposed`]. That it cannot be looked at is told by whoever opens it.
     pub fn check_path(self, path: &Path) -> Result<(), Exposed> {
         let looked: io::Result<Metadata> = std::fs::metadata(path);
-        looked.map_or(Ok(()), |metadata| self.check_file(path, &metadata))
+        match looked {
+            Ok(metadata) => self.check_file(path, &metadata),
+            Err(_) if self == Self::Allowed => Ok(()),
+            Err(_) => check_place(path, rustix::process::geteuid().as_raw()),
+        }
     }
 }
 

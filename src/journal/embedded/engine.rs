@@ -305,7 +305,9 @@ impl FailureCause {
 
 /// Why a call got no answer. Waits for the calls that run now, at most one transaction: one of them may be it.
 pub(super) fn reason(failure: &Failure) -> String {
-    drop(failure.while_running());
+    if failure.get().is_none() {
+        drop(failure.while_running());
+    }
     failure.get().cloned().unwrap_or_else(|| "the journal is closed; open it again".to_owned())
 }
 

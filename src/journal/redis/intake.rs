@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::{Cmd, RedisError, Value};
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::connector::Connector;
@@ -164,7 +165,7 @@ impl SourceReader {
         if self.last_anew.is_some() {
             self.last_anew = Some(last);
         }
-        self.passed = self.held.passed(last);
+        self.passed = self.held.passed(last, Instant::now());
     }
 
     /// Up to where all is handed over or held back.

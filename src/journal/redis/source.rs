@@ -74,8 +74,10 @@ async fn hand_over_guarded(
     let Some((first, last)) = entries.first().zip(entries.last()).map(|(first, last)| (first.0.id, last.0.id)) else {
         delete(&mut reader.connection, &source, &round.gone).await?;
         kept.source_answered(Instant::now());
-        // Nothing is left of the shards that are being tried again.
-        reader.held.begin_anew();
+        // Nothing is left of the shards that are being tried again; unless nothing was read, for too much is unconfirmed.
+        if !kept.is_full() {
+            reader.held.begin_anew();
+        }
         *inner.source.lock().await = Some(reader);
         return Ok(0);
     };

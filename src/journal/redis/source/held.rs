@@ -51,8 +51,10 @@ impl HeldBack {
         self.retry_at
     }
 
+    /// While some are being tried again no other try begins: it would read from the start of the source again, and where
+    /// that takes longer than the pause, never get beyond what they refuse.
     pub(in crate::journal::redis) fn retry_is_due(&self, now: Instant) -> bool {
-        self.retry_at.is_some_and(|at| now >= at)
+        self.retrying.is_empty() && self.retry_at.is_some_and(|at| now >= at)
     }
 
     /// All are tried again, from the start of the source, which was read up to `passed` without them.
@@ -64,12 +66,14 @@ impl HeldBack {
 
     /// Everything up to `last` was handed over or held back. Answers up to where that is so: far behind it once all that
     /// were tried again have refused again.
-    pub(in crate::journal::redis) fn passed(&mut self, last: EntryId) -> EntryId {
+    pub(in crate::journal::redis) fn passed(&mut self, last: EntryId, now: Instant) -> EntryId {
         if self.retrying.is_empty() || (last < self.forward && !self.retrying.is_subset(&self.shards)) {
             return last;
         }
         let passed = last.max(self.forward);
         self.begin_anew();
+        // What is new has its turn before the next try.
+        self.retry_at = (!self.shards.is_empty()).then(|| now + HAND_OVER_RETRY);
         passed
     }
 

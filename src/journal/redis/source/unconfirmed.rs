@@ -158,21 +158,20 @@ impl UnconfirmedOfShard {
             return false;
         };
         self.connection = connection;
-        let is_durable = match found {
+        let durable_up_to = match found {
             Ok(Confirmed::UpTo(reached)) if reached < up_to => return true,
-            Ok(Confirmed::UpTo(_)) => true,
+            Ok(Confirmed::UpTo(_)) => Some(up_to),
             // A server that never says so must not fill the source.
             Ok(Confirmed::NotYet) => {
-                self.waiting.range(..=up_to).all(|(_, handed)| now >= *handed + HAND_OVER_UNSURE_MAX)
+                let asked = self.waiting.range(..=up_to);
+                asked.take_while(|(_, handed)| now >= **handed + HAND_OVER_UNSURE_MAX).last().map(|(id, _)| *id)
             }
             Err(_) => {
                 self.retry_at = Some(now + HAND_OVER_RETRY);
-                false
+                None
             }
         };
-        if is_durable {
-            durable.extend(self.let_go(up_to, now));
-        }
+        durable.extend(durable_up_to.map(|up_to| self.let_go(up_to, now)).unwrap_or_default());
         false
     }
 
