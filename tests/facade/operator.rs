@@ -416,7 +416,7 @@ async fn every_node_shows_what_all_know_and_says_of_which_nothing_is_known() {
         "42 messages: 42 delivered",
         "Node 10.0.0.2:8080 is gone: what it did is counted until 9 s ago.",
         "waits-at-10.0.0.1-8080at least 3 messagesthe oldest for 9 s",
-        "10.0.0.1:8080 does not do its work: this node's own network is away.",
+        "10.0.0.1:8080 (not ready): this node's own network is away.",
         "2 workspaces cannot be loaded",
     ] {
         assert!(page.contains(part), "{part}: {page}");

@@ -129,12 +129,9 @@ fn troubles(own: &NodeGlance, others: &[&NodeGlance]) -> Vec<String> {
     let sentence = |((ready, reason), addresses): ((bool, &str), Vec<&str>)| {
         let (first, more) = (addresses[0], addresses.len() as u64 - 1);
         let who = if more == 0 { first.to_owned() } else { format!("{first} and {}", count(more, "other node")) };
-        let what = match (ready, more) {
-            (true, _) => "",
-            (false, 0) => " does not do its work",
-            (false, _) => " do not do their work",
-        };
-        format!("{who}{what}: {reason}")
+        // Not each of its sentences need be why.
+        let state = if ready { "" } else { " (not ready)" };
+        format!("{who}{state}: {reason}")
     };
     by_reason.into_iter().map(sentence).collect()
 }
@@ -261,7 +258,7 @@ mod tests {
         let all = all(own, glances, &[("a", true), ("b", true), ("c", true), ("d", true)]);
         assert_eq!(
             all.troubles,
-            ["d:8080 does not do its work: shard 3 is not held", "b:8080 and 1 other node: the clock is off"]
+            ["d:8080 (not ready): shard 3 is not held", "b:8080 and 1 other node: the clock is off"]
         );
         assert_eq!(all.unavailable_workspaces, 6);
     }

@@ -87,8 +87,6 @@ impl FacadeState {
 
     async fn move_kind(&self, kind: &str, oldest: RejectedId) -> Result<Requeueing, Problem> {
         let until = Instant::now() + STORE_ANSWER_MAX;
-        let one = timeout_at(until, self.summaries.requeueing.lock()).await;
-        let _one = one.map_err(|_| Problem::requeue_unknown())?;
         let journal = &self.facade.journal;
         let mut done = Requeueing::default();
         let counts = journal.rejected_counts().err_into::<RequeueError>();
@@ -105,6 +103,7 @@ impl FacadeState {
                     match timeout_at(until, journal.requeue(shard, entry.id)).await {
                         Ok(Ok(_)) => done.moved += 1,
                         Ok(Err(RequeueError::Invalid { .. })) => done.invalid += 1,
+                        // Somebody else has moved or discarded it.
                         Ok(Err(RequeueError::Gone { .. })) => {}
                         Ok(Err(error)) => return Err(error.into()),
                         Err(_) => return Err(Problem::requeue_unknown()),

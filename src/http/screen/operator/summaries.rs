@@ -19,8 +19,6 @@ pub(super) type Known<T> = Result<T, String>;
 pub(in crate::http) struct Summaries {
     pub(super) rejected: Remembered<RejectedSummary>,
     pub(super) mails: Remembered<UnsentMails>,
-    /// One requeues at a time: two that read an entry before either has moved it would move it twice.
-    pub(super) requeueing: Mutex<()>,
 }
 
 /// One of them, and when it was read.
