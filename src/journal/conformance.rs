@@ -81,7 +81,7 @@ pub(crate) const SHARDS: u16 = 4;
 /// A lease that no law outlives.
 pub(crate) const LONG: Duration = Duration::from_secs(600);
 /// Longer than anything takes that a law waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every law, handed to the macro `$make` behind the subject. `shared` ones disturb nobody else on the same
 /// server; the `alone` ones restart the store.

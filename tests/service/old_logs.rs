@@ -33,12 +33,18 @@ async fn old_logs_go(journal: &str) {
         let list = api.get("/v1/workspaces").await.ok();
         list["workspaces"].as_array().unwrap().iter().map(|line| line["workspace"].clone()).collect::<Vec<_>>()
     };
+    // Nothing is under way when the service is killed, and nothing comes to what was dropped.
+    let all_is_settled = async || {
+        let nodes = api.get("/v1/nodes").await.ok();
+        nodes["shards"].as_array().unwrap().iter().all(|shard| shard["owed"] == 0)
+    };
     let both_are_listed = async || {
         // What is older than two seconds goes; on a slow machine it may go before it is looked for.
         api.publish("invented", &message("+1", "m")).await.unwrap().ok();
         listed().await == ["acme", "invented"]
     };
     until("both are listed", both_are_listed).await;
+    until("all is settled", all_is_settled).await;
     until("the log is dropped", async || api.log("acme").await.is_empty() && listed().await == ["acme"]).await;
     let webhook = api.webhook("acme").await;
     assert_eq!((&webhook["status"], &webhook["last_attempt"]), (&json!("enabled"), &Value::Null), "{webhook}");

@@ -98,7 +98,8 @@ async fn a_test_that_a_kill_interrupted_is_logged_and_frees_the_next_on_redis() 
 }
 
 async fn an_interrupted_test_frees_the_next(kind: Kind) {
-    let mut bench = Bench::start(kind, &[]).await;
+    // It does not end by a timeout before the kill.
+    let mut bench = Bench::start(kind, &["--timeout", "60s"]).await;
     bench.save("acme", json!({})).await;
     bench.publish_ids("acme", "+1", &["a0"]).await;
     bench.api().until("acme", "it is logged", |webhook| webhook["last_attempt"]["id"] == "2").await;

@@ -66,7 +66,8 @@ async fn discard(bench: &Bench, more: &[&str], answers: &'static str) -> Output 
 }
 
 async fn what_waits_is_discarded(kind: Kind) {
-    let mut bench = Bench::start(kind, &["--timeout", "60s"]).await;
+    // Answers are held back while 600 messages are published one after the other.
+    let mut bench = Bench::start(kind, &["--timeout", "300s"]).await;
     bench.save("acme", json!({})).await;
     bench.save("other", json!({})).await;
     bench.receiver.hold();

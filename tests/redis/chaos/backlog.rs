@@ -27,7 +27,7 @@ fn reads(chaos: &Chaos) -> usize {
 
 #[tokio::test]
 async fn after_a_restart_nothing_new_waits_until_a_backlog_is_read_once_more() {
-    let mut chaos = Chaos::start_with(&["--appendfsync", "no"], &["--timeout", "60s"]).await;
+    let mut chaos = Chaos::start_with(&["--appendfsync", "no"], &["--timeout", "300s"]).await;
     let workspaces = neighbours("w", 2);
     let (slow, quick) = (&workspaces[0], &workspaces[1]);
     chaos.receiver.treat(slow, |how| how.delay = Duration::from_secs(600));

@@ -45,6 +45,5 @@ async fn a_primary_that_is_killed_is_followed_by_the_one_that_the_sentinels_prom
     assert_eq!(tally.lost, Vec::<String>::new());
     // What the dead primary had acknowledged and not yet sent on: of each workspace what was under way.
     assert!(tally.repeated.len() <= WORKSPACES * CHATS, "{:?}", tally.repeated);
-    let reply = service.api().get("/readyz").await;
-    assert_eq!(reply.status, 200, "{}", reply.body);
+    until("the service is ready", async || service.api().get("/readyz").await.status == 200).await;
 }

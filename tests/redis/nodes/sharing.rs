@@ -48,7 +48,10 @@ async fn three_nodes_share_the_shards_and_each_answers_for_all() {
 
 #[tokio::test]
 async fn nodes_prints_who_holds_what_and_what_is_owed_since_when() {
-    let nodes = Nodes::start(2).await;
+    // No attempt ends by a timeout while its answer is held back.
+    let flags: &[&str] = &["--timeout", "60s"];
+    let nodes = Nodes::start_with(&[flags, flags]).await;
+    nodes.until_shared(&[0, 1]).await;
     nodes.receiver.hold();
     let workspace = workspaces(1);
     nodes.save(&workspace).await;

@@ -13,11 +13,15 @@ use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::port::Port;
 pub use crate::process::PATIENCE;
 use crate::process::{Process, outbound, stop};
 
 /// The admin token of every service under test.
 pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// The system chooses the port.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// Lines of the service's log that a failed test shows.
 const LOG_SHOWN: usize = 60;
@@ -34,6 +38,9 @@ pub struct Service {
     /// How many files it may open from the next start on: the soft limit and the hard one.
     pub open_files: Option<(u32, u32)>,
     process: Option<Process>,
+    /// Where it listens and has listened. Whoever still asks there while it is down, or has come back elsewhere, must not be
+    /// answered by another test's service or receiver.
+    ports: Vec<Port>,
     api: Api,
 }
 
@@ -58,7 +65,7 @@ impl Service {
     pub fn new(journal: &str, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut arguments: Vec<String> =
-            ["serve", "--journal", journal, "--listen", "127.0.0.1:0", "--allow-net", "127.0.0.0/8"]
+            ["serve", "--journal", journal, "--listen", ANY_PORT, "--allow-net", "127.0.0.0/8"]
                 .map(str::to_owned)
                 .into();
         arguments.extend(more.iter().map(|&word| word.to_owned()));
@@ -70,6 +77,7 @@ impl Service {
             file_kib_max: None,
             open_files: None,
             process: None,
+            ports: Vec::new(),
             api: Api::new(),
         }
     }
@@ -88,7 +96,11 @@ impl Service {
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "the service runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
-        let (process, url) = Process::serve(self.command().stderr(log));
+        let port = Port::take();
+        let own = |argument: &String| if argument == ANY_PORT { port.address().to_string() } else { argument.clone() };
+        let arguments: Vec<String> = self.arguments.iter().map(own).collect();
+        let (process, url) = Process::serve(self.command(&arguments).stderr(log));
+        self.ports.push(port);
         self.process = Some(process);
         *self.api.address.lock().unwrap() = url.trim_start_matches("http://").parse().unwrap();
     }
@@ -188,7 +200,7 @@ impl Service {
         self.folder.path().join("log")
     }
 
-    fn command(&self) -> Command {
+    fn command(&self, arguments: &[String]) -> Command {
         let limits = self.file_kib_max.map(|kib| format!("trap '' XFSZ; ulimit -f {kib}"));
         let limits =
             limits.or_else(|| self.open_files.map(|(soft, hard)| format!("ulimit -n {hard}; ulimit -Sn {soft}")));
@@ -196,14 +208,14 @@ impl Service {
             None => outbound(&[]),
             Some(limits) => limited(&limits),
         };
-        command.args(&self.arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
+        command.args(arguments).arg("--data-dir").arg(&self.data_dir).env("OUTBOUND_ADMIN_TOKEN", TOKEN);
         command.envs(self.secret_key.iter().map(|key| ("OUTBOUND_SECRET_KEY", key)));
         command
     }
 
     /// Runs it although it is expected to refuse, and waits for its end.
     pub fn refused(&self) -> Ended {
-        run(self.command(), self.folder.path())
+        run(self.command(&self.arguments), self.folder.path())
     }
 }
 
