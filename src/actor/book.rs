@@ -281,8 +281,10 @@ impl Book {
     pub(super) fn park(&mut self, slot: Slot, entry: EntryId) {
         let Some(account) = self.accounts.get_mut(slot.0) else { return };
         account.left_up_to = account.left_up_to.max(entry);
-        let at = account.resume_from.map_or(entry, |before| before.min(entry));
-        self.resume_at(slot, Some(at));
+        // Of a long backlog each entry comes here, and only the first one changes anything else.
+        if account.resume_from.is_none_or(|before| entry < before) {
+            self.resume_at(slot, Some(entry));
+        }
     }
 
     /// Moves the point where the workspace resumes; `None` un-parks it.

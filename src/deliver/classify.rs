@@ -38,8 +38,10 @@ pub(super) struct EndpointName {
 pub(super) enum AttemptPhase {
     /// Resolving, connecting, TLS: nothing of the request was written.
     Connecting,
-    /// The request was on its way, no status had come.
+    /// The request was on its way, nothing had come back.
     Waiting,
+    /// A part of the head of the answer had come.
+    Answering,
 }
 
 /// Whose fault it was.
@@ -67,7 +69,8 @@ pub(super) fn status(endpoint: &EndpointName, status: u16, location: Option<&str
     let host = &endpoint.host;
     match (status, location) {
         (status, _) if is_success(status) => None,
-        (300..=399, location) => {
+        // 304 says that what is there has not changed; it points nowhere.
+        (300..=399, location) if status != 304 => {
             let detail = format!("{host} {}", redirect(&endpoint.url, status, location));
             Some(AttemptError { kind: ErrorKind::Redirect, detail })
         }
@@ -108,7 +111,7 @@ pub(super) fn failure(
     {
         return Fault::Ours(reason);
     }
-    let named = causes.iter().find_map(|cause| named(endpoint, *cause));
+    let named = causes.iter().find_map(|cause| named(endpoint, phase, *cause));
     let is_doubtful = causes.iter().any(|cause| cause.downcast_ref::<Unresolved>().is_some_and(|why| !why.is_known))
         || (named.is_none() && finds_no_way(kind));
     let (kind, detail) = named.unwrap_or_else(|| broken(endpoint, phase, kind));
@@ -157,7 +160,7 @@ fn shortage(cause: &(dyn Error + 'static)) -> Option<String> {
 }
 
 /// The causes that name themselves.
-fn named(endpoint: &EndpointName, cause: &(dyn Error + 'static)) -> Option<(ErrorKind, String)> {
+fn named(endpoint: &EndpointName, phase: AttemptPhase, cause: &(dyn Error + 'static)) -> Option<(ErrorKind, String)> {
     let host = &endpoint.host;
     if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
         Some((ErrorKind::ForbiddenAddress, forbidden.to_string()))
@@ -169,7 +172,7 @@ fn named(endpoint: &EndpointName, cause: &(dyn Error + 'static)) -> Option<(Erro
     } else if let Some(error) = cause.downcast_ref::<TlsError>() {
         Some((ErrorKind::Tls, tls(endpoint, error)))
     } else {
-        let detail = http(host, cause.downcast_ref::<hyper::Error>()?)?;
+        let detail = http(host, phase, cause.downcast_ref::<hyper::Error>()?)?;
         Some((ErrorKind::Protocol, detail))
     }
 }
@@ -210,13 +213,13 @@ fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
     }
 }
 
-fn http(host: &str, error: &hyper::Error) -> Option<String> {
+fn http(host: &str, phase: AttemptPhase, error: &hyper::Error) -> Option<String> {
     if error.is_parse_too_large() {
         Some(format!("{host} sent more than {RESPONSE_HEADERS_MAX} headers, or far too long ones"))
     } else if error.is_parse() {
         Some(format!("what {host} answered is no HTTP/1.1"))
     } else if error.is_incomplete_message() {
-        Some(format!("{host} closed the connection without an answer"))
+        Some(format!("{host} closed the connection {}", broken_off(phase)))
     } else {
         None
     }
@@ -233,8 +236,16 @@ fn broken(endpoint: &EndpointName, phase: AttemptPhase, kind: io::ErrorKind) -> 
             (ErrorKind::Tls, format!("{authority} broke off the TLS handshake"))
         }
         AttemptPhase::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
-        AttemptPhase::Waiting => {
-            (ErrorKind::Protocol, format!("{host} broke the connection without an answer: {kind}"))
+        AttemptPhase::Waiting | AttemptPhase::Answering => {
+            (ErrorKind::Protocol, format!("{host} broke the connection {}: {kind}", broken_off(phase)))
         }
+    }
+}
+
+/// How far the answer had come.
+fn broken_off(phase: AttemptPhase) -> &'static str {
+    match phase {
+        AttemptPhase::Connecting | AttemptPhase::Waiting => "without an answer",
+        AttemptPhase::Answering => "in the middle of the head of its answer",
     }
 }

@@ -63,6 +63,8 @@ pub(super) enum ExchangeError {
     Connect(Box<dyn Error + Send + Sync>),
     /// The connection broke, or what came over it is no HTTP.
     Http(hyper::Error),
+    /// The connection broke within the head of a response.
+    Cut(hyper::Error),
 }
 
 /// Makes `ring` the crypto provider of the process, for the libraries that ask for a default. Calling it
@@ -209,6 +211,11 @@ impl EndpointConnection {
 
     pub(super) fn is_closed(&self) -> bool {
         self.http.is_closed()
+    }
+
+    /// Why no response came over it, by how far that had come.
+    pub(super) fn broken(&self, error: hyper::Error) -> ExchangeError {
+        if self.head.has_begun() { ExchangeError::Cut(error) } else { ExchangeError::Http(error) }
     }
 }
 

@@ -344,6 +344,7 @@ impl Courier {
                 classify::failure(name, AttemptPhase::Connecting, &**error, self.timeout)
             }
             Some(ExchangeError::Http(error)) => classify::failure(name, AttemptPhase::Waiting, error, self.timeout),
+            Some(ExchangeError::Cut(error)) => classify::failure(name, AttemptPhase::Answering, error, self.timeout),
             // It took the connection and did not get as far as taking the request: it was reached.
             None if progress.stage() == AttemptProgress::REACHED => Fault::Endpoint(classify::late(name, self.timeout)),
             None => Fault::Unreached(classify::late(name, self.timeout)),
@@ -405,9 +406,9 @@ impl Unanswered {
         if error.is_parse() && connection.head.is_tls_alert() {
             return Self::Tls;
         }
-        let is_refused = error.is_parse() && !error.is_parse_too_large();
-        let head = if is_refused { connection.head.take(true) } else { None };
-        head.map_or(Self::Failed(ExchangeError::Http(error)), Self::Refused)
+        let head = if error.is_parse() { connection.head.take(true) } else { None };
+        let head = head.filter(|head| !error.is_parse_too_large() || head.is_endless);
+        head.map_or_else(|| Self::Failed(connection.broken(error)), Self::Refused)
     }
 }
 

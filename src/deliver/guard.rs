@@ -77,8 +77,14 @@ pub enum InvalidUrl {
     #[error("the URL's scheme stands twice: write https:// once")]
     SchemeTwice,
     /// Not a number from 1 to 65535.
-    #[error("the URL's port must be a number from 1 to 65535, or be left out")]
+    #[error("the URL's port must be a number from 1 to 65535, or be left out; an IPv6 address stands in brackets")]
     Port,
+    /// The host is written as an address and is none.
+    #[error(
+        "the URL's host looks like an address and is none: write a name, four numbers from 0 to 255, or an IPv6 address \
+         in brackets, without a zone"
+    )]
+    NoAddress,
     /// No server can be reached there.
     #[error("the URL has port 0, on which no server listens: write the right one, or leave it out")]
     PortZero,
@@ -131,6 +137,8 @@ pub fn parse_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     let url = Url::parse(text).map_err(|error| match error {
         ParseError::EmptyHost => InvalidUrl::NoHost,
         ParseError::InvalidPort => InvalidUrl::Port,
+        ParseError::InvalidIpv4Address | ParseError::InvalidIpv6Address => InvalidUrl::NoAddress,
+        ParseError::IdnaError | ParseError::InvalidDomainCharacter => InvalidUrl::HostCharacter,
         error => InvalidUrl::Malformed(error),
     })?;
     if !matches!(url.scheme(), "http" | "https") {

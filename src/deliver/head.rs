@@ -47,6 +47,8 @@ pub(super) struct RawHead {
     pub(super) malformed: Vec<String>,
     /// Whether where the body ends is told in exactly one well-formed way.
     pub(super) end_is_told: bool,
+    /// It promises more bytes than can be counted: hyper takes it for a head that is too large.
+    pub(super) is_endless: bool,
 }
 
 impl HeadRecorder {
@@ -60,6 +62,12 @@ impl HeadRecorder {
     /// Whether what came is a TLS alert (RFC 8446 section 6): a server that speaks TLS was sent a request without it.
     pub(super) fn is_tls_alert(&self) -> bool {
         self.0.lock().bytes.starts_with(b"\x15\x03")
+    }
+
+    /// Whether a response has begun whose head has not come to its end.
+    pub(super) fn has_begun(&self) -> bool {
+        let recording = self.0.lock();
+        !recording.bytes.is_empty() && !recording.complete
     }
 
     fn restart(&self) {
@@ -164,7 +172,8 @@ impl RawHead {
     /// Reads a head; its headers too, `with_headers`.
     fn parse(bytes: &[u8], with_headers: bool) -> Option<Self> {
         let status = status(bytes)?;
-        let mut head = Self { status, headers: Vec::new(), malformed: Vec::new(), end_is_told: true };
+        let (headers, malformed) = (Vec::new(), Vec::new());
+        let mut head = Self { status, headers, malformed, end_is_told: true, is_endless: false };
         let mut framing = Framing::default();
         for line in lines(bytes).skip(1).take_while(|line| !line.is_empty()) {
             if let [b' ' | b'\t', ..] = line {
@@ -184,6 +193,7 @@ impl RawHead {
             }
         }
         head.end_is_told = framing.tells_the_end(status, bytes.starts_with(b"HTTP/1.0"));
+        head.is_endless = framing.endless;
         Some(head)
     }
 
@@ -214,6 +224,8 @@ struct Framing {
     encodings: usize,
     /// The length is not zero.
     promises: bool,
+    /// The length is beyond what hyper counts.
+    endless: bool,
     odd: bool,
     last_was_framing: bool,
 }
@@ -231,6 +243,8 @@ impl Framing {
         self.encodings += usize::from(is_encoding);
         self.promises |= is_length && value.iter().any(|byte| *byte != b'0');
         let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        self.endless |=
+            is_length && value.len() >= LENGTH_DIGITS && number(value).is_some_and(|length| length > LENGTH_MAX);
         let well_formed = if is_length { is_number } else { value.eq_ignore_ascii_case(b"chunked") };
         self.odd |= !well_formed || token.len() != name.len();
     }
@@ -248,16 +262,28 @@ impl Framing {
     }
 }
 
-/// The code of a status line, however it is spaced.
+/// The greatest Content-Length that hyper takes.
+const LENGTH_MAX: u64 = u64::MAX - 2;
+/// The digits that it has.
+const LENGTH_DIGITS: usize = 20;
+
+/// The code of a status line: however it is spaced (RFC 9112 section 4), of any minor version (RFC 9110 section 2.5),
+/// and with the protocol's name in any letter case, as browsers read it.
 fn status(bytes: &[u8]) -> Option<u16> {
     let line = lines(bytes).next()?;
-    let rest = line.strip_prefix(b"HTTP/1.").filter(|rest| matches!(rest.first(), Some(b'0' | b'1')))?;
-    let code = rest[1..].strip_prefix(b" ")?.trim_ascii_start();
-    let digits = code.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
-    if code.get(3).is_some_and(|next| !next.is_ascii_whitespace()) {
+    let (name, rest) = line.split_at_checked(b"HTTP/1.".len())?;
+    let (minor, rest) = rest.split_first()?;
+    let code = rest.trim_ascii_start();
+    if !name.eq_ignore_ascii_case(b"HTTP/1.") || !minor.is_ascii_digit() || code.len() == rest.len() {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok().filter(|code| (100..600).contains(code))
+    let digits = code.get(..3).filter(|_| code.get(3).is_none_or(u8::is_ascii_whitespace))?;
+    number(digits).and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 100)
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    let all = digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| all)?.parse().ok()
 }
 
 /// Lines without their ends, which are LF or CRLF.

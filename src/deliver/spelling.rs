@@ -35,6 +35,15 @@ pub fn typed_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     if behind_scheme.strip_prefix("//").is_none_or(|rest| rest.starts_with('/')) {
         return Err(InvalidUrl::Slashes);
     }
+    let authority = behind_scheme.trim_start_matches('/').split(['/', '?', '#']).next().unwrap_or_default();
+    // A parser takes an empty user for none.
+    if authority.contains('@') {
+        return Err(InvalidUrl::UserInfo);
+    }
+    // Some programs decode a host, others look for it as it stands.
+    if authority.contains('%') {
+        return Err(InvalidUrl::HostCharacter);
+    }
     if url.port() == Some(0) {
         return Err(InvalidUrl::PortZero);
     }
@@ -130,6 +139,20 @@ mod tests {
             (&long(61, 4), "253"),
             ("https://crm,example/", "no host name has"),
             ("https://*.crm.example/", "no host name has"),
+            ("https://crm%2eexample/", "no host name has"),
+            ("https://%63rm.example/", "no host name has"),
+            ("https://crm%00.example/", "no host name has"),
+            ("https://xn--a.example/", "no host name has"),
+            ("https://crm.example%40evil.example/", "no host name has"),
+            ("https://@crm.example/", "user name"),
+            ("https://:@crm.example/", "user name"),
+            ("https://256.1.1.1/", "is none"),
+            ("https://1.2.3.4.5/", "is none"),
+            ("https://crm.123/", "is none"),
+            ("https://[fe80::1%25eth0]/", "without a zone"),
+            ("https://[fe80::1%eth0]/", "without a zone"),
+            ("https://[2606:4700::1111/", "in brackets"),
+            ("https://2606:4700::1111/", "in brackets"),
             ("https://crm.example:0/", "port 0"),
             ("https://crm.example:70000/", "65535"),
             ("https://crm.example:80a/", "65535"),
@@ -153,6 +176,8 @@ mod tests {
             "https://crm.example/%E2%80%8B%20%0A?next=https://https://a&b=..",
             "https://crm.example/..",
             "https://8.8.8.8/",
+            "HTTPS://CRM.EXAMPLE:/Hook?to=a@b%40c",
+            "https://crm.example/100%?a=%zz",
             "https://[2606:4700::1111]:1/",
             &longest,
         ] {

@@ -1,7 +1,8 @@
 //! What a mail server says, made fit for lettre, which reads lines of UTF-8 that end with CR LF.
 //!
 //! Mail servers greet in Latin-1 or GBK, and some end lines with LF alone. The code of an answer decides and is
-//! ASCII, so the rest is shown with what is no UTF-8 replaced. This stands above TLS: below it lies ciphertext.
+//! ASCII, so the rest is shown with what is no UTF-8 replaced; a text behind it may be missing (RFC 5321 section 4.2), but
+//! not for lettre. This stands above TLS: below it lies ciphertext.
 
 use std::fmt;
 use std::io;
@@ -35,12 +36,14 @@ pub(super) struct CleanedStream {
     cleaner: Cleaner,
 }
 
-/// Replaces what is no UTF-8, and ends lines with CR LF.
+/// Replaces what is no UTF-8, gives bare codes a text, and ends lines with CR LF.
 #[derive(Debug, Default)]
 struct Cleaner {
     /// The beginning of a character whose end has not come yet.
     begun: Vec<u8>,
-    after_cr: bool,
+    /// The byte before, and how many the line has so far.
+    last: u8,
+    line: usize,
     /// What was cleaned and is not read yet, from `read` on.
     cleaned: Vec<u8>,
     read: usize,
@@ -92,10 +95,17 @@ impl Cleaner {
 
     fn push(&mut self, text: &str) {
         for byte in text.bytes() {
-            if byte == b'\n' && !self.after_cr {
+            let ends = byte == b'\r' || (byte == b'\n' && self.last != b'\r');
+            match (self.line, self.last) {
+                (3, _) if ends => self.cleaned.extend_from_slice(b" ok"),
+                (4, b' ') if ends => self.cleaned.extend_from_slice(b"ok"),
+                _ => {}
+            }
+            if ends && byte == b'\n' {
                 self.cleaned.push(b'\r');
             }
-            self.after_cr = byte == b'\r';
+            self.line = if byte == b'\n' { 0 } else { self.line + 1 };
+            self.last = byte;
             self.cleaned.push(byte);
         }
     }
@@ -190,6 +200,8 @@ mod tests {
             (&[b"220 caf\xc3", b"\xa9\r", b"\n"], "220 café\r\n"),
             (&[b"220 caf\xe9", b"\r\n"], "220 caf\u{fffd}\r\n"),
             (&[b"250-a\n250 b\n"], "250-a\r\n250 b\r\n"),
+            (&[b"220\r", b"\n25", b"0 \n354\n"], "220 ok\r\n250 ok\r\n354 ok\r\n"),
+            (&[b"250-\r\n250-a\r\n250 b\r\n"], "250-\r\n250-a\r\n250 b\r\n"),
         ] {
             assert_eq!(cleaned(parts), expected, "{parts:?}");
         }

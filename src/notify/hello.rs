@@ -59,13 +59,15 @@ fn literal(address: IpAddr) -> ClientId {
 /// told the recipient; it is the operator's to mend and says nothing about the mail. The addresses of the mail
 /// are no words of the server.
 pub(super) fn is_refused(said: &str, addresses: &[&Address]) -> bool {
-    let mut said = said.to_lowercase();
-    for address in addresses {
-        said = said.replace(&address.to_string().to_lowercase(), "");
-    }
+    let said = without_addresses(said, addresses);
     ["helo", "ehlo", "hostname", "host name", "fully-qualified", "fully qualified"]
         .iter()
         .any(|word| said.contains(word))
+}
+
+/// What a server said in lower case, without the addresses of the mail.
+pub(super) fn without_addresses(said: &str, addresses: &[&Address]) -> String {
+    addresses.iter().fold(said.to_lowercase(), |said, address| said.replace(&address.to_string().to_lowercase(), ""))
 }
 
 #[cfg(test)]

@@ -34,6 +34,8 @@ use crate::workspace::decide::MailResult;
 
 /// How long the goodbye may take once the outcome is known.
 const QUIT_WAIT: Duration = Duration::from_secs(1);
+/// What is refused at MAIL.
+const SENDER: &str = "the sender";
 /// Characters retained of what a mail server said.
 const SAID_MAX: usize = 300;
 
@@ -232,7 +234,7 @@ impl Relay {
             parameters.push(MailParameter::SmtpUtfEight);
         }
         let sender = connection.command(Mail::new(Some(from.clone()), parameters)).await;
-        sender.map_err(|error| ("the sender", error))?;
+        sender.map_err(|error| (SENDER, error))?;
         let recipient = connection.command(Rcpt::new(to.clone(), Vec::new())).await;
         recipient.map_err(|error| ("the recipient", error))?;
         connection.command(Data).await.map_err(|error| ("the mail", error))?;
@@ -240,11 +242,10 @@ impl Relay {
         Ok(MailResult::Sent)
     }
 
-    /// 5xx is for good (RFC 5321 section 4.2.1), except 530, which asks us to log in or to use TLS
-    /// first (RFC 4954, RFC 3207), and a refusal of the name that we greeted with: those are the operator's to
-    /// mend. Everything else, an answer that never came included, may end otherwise next time.
+    /// 5xx is for good (RFC 5321 section 4.2.1), but not where the operator can mend it: the name that we greeted
+    /// with, the sender's address, a missing login. Everything else, an answer that never came included, may end
+    /// otherwise next time.
     fn judge(&self, what: &str, error: &SmtpError, hello: &ClientId, addresses: &[&Address]) -> MailResult {
-        let login_missing = error.status().is_some_and(|code| code.to_string() == "530");
         let said = said(error);
         if error.status().is_some() && hello::is_refused(&said, addresses) {
             warn!(
@@ -256,7 +257,20 @@ impl Relay {
                  another one (--smtp-hello): {said}"
             ));
         }
-        if error.is_permanent() && !login_missing {
+        let code = error.status().map(|code| code.to_string());
+        let mend = if code.as_deref() == Some("530") || asks_for_login(&said, addresses) {
+            Some("give user and password in --smtp-url, or let the server take mails from here without them")
+        } else if what == SENDER {
+            Some("choose an address that it takes with --mail-from")
+        } else {
+            None
+        };
+        if let Some(mend) = mend.filter(|_| error.is_permanent()) {
+            warn!(server = %self, answer = said, "The mail server refuses {what}: {mend}.");
+            MailResult::Later(format!(
+                "The mail server {self} refuses {what}, which the operator can mend ({mend}): {said}"
+            ))
+        } else if error.is_permanent() {
             MailResult::Refused(format!("The mail server {self} refused {what}: {said}"))
         } else if error.status().is_some() {
             MailResult::Later(format!("The mail server {self} did not take {what} yet: {said}"))
@@ -333,6 +347,15 @@ fn is_loopback(host: &str) -> bool {
 
 fn percent_decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// Whether a refusal asks us to log in first (RFC 4954): servers that pass a mail on only for those whom they know say
+/// so of the recipient.
+fn asks_for_login(said: &str, addresses: &[&Address]) -> bool {
+    let said = hello::without_addresses(said, addresses);
+    ["relay access", "relaying", "to relay", "not relay", "relay not", "relay denied", "authentication required"]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
 /// What the error says, its causes included, as the end of a sentence.

@@ -19,7 +19,10 @@ pub fn redirect(url: &str, status: u16, location: Option<&str>) -> String {
     };
     // Relative to the URL that answered (RFC 9110 section 10.2.2).
     let from = Url::parse(url).ok();
-    let Some((from, to)) = from.and_then(|from| from.join(location).ok().map(|to| (from, to))) else {
+    // Bytes that are no UTF-8 were replaced, so where it points to is not known any more.
+    let readable = Some(location).filter(|location| !location.contains(char::REPLACEMENT_CHARACTER));
+    let to = |from: &Url| from.join(readable?).ok();
+    let Some((from, to)) = from.and_then(|from| to(&from).map(|to| (from, to))) else {
         return format!(
             "answered {status}, a redirect whose address cannot be read; redirects are not followed, so save the \
              address that answers by itself"
@@ -43,16 +46,28 @@ fn advice(status: u16, from: &Url, to: &Url) -> String {
              status from 200 to 209"
         );
     }
+    if is_same_resource(from, to) {
+        return "that is the address that you saved, so let it answer the POST itself, with a status from 200 to 209"
+            .to_owned();
+    }
     let secret = if to.query().is_some() { ", with its query, which is not shown here" } else { "" };
     match (from.scheme(), to.scheme()) {
         ("https", "http") => {
             "that address is not encrypted, so let the endpoint answer at the one that you saved".to_owned()
         }
         (_, "http" | "https") if is_same_site(from, to) => format!("save that address instead{secret}"),
+        (_, scheme) if !matches!(scheme, "http" | "https") => {
+            "nothing can be sent there, so let the endpoint answer at the address that you saved".to_owned()
+        }
         _ => {
             "redirects are not followed; it leads to another site, so save that address only if it is yours".to_owned()
         }
     }
+}
+
+/// A fragment is not sent, and user info is not stored.
+fn is_same_resource(a: &Url, b: &Url) -> bool {
+    (a.origin(), a.path(), a.query()) == (b.origin(), b.path(), b.query())
 }
 
 /// One host, or one below the other: `crm.example` and `www.crm.example`.
@@ -116,6 +131,13 @@ mod tests {
             (301, "http://crm.example/hook", "http://crm.example/hook", "not encrypted"),
             (301, "https://other.example/", "https://other.example/", "another site"),
             (301, "https://evilcrm.example/", "https://evilcrm.example/", "another site"),
+            (301, "/hook?token=s3cret", "https://crm.example/hook", "that is the address that you saved"),
+            (308, "#other", "https://crm.example/hook", "that is the address that you saved"),
+            (301, "", "https://crm.example/hook", "that is the address that you saved"),
+            (301, "//crm.example:443/hook?token=s3cret", "https://crm.example/hook", "the address that you saved"),
+            (301, "javascript:s3cret", "javascript:", "nothing can be sent there"),
+            (308, "mailto:owner@crm.example", "mailto:", "nothing can be sent there"),
+            (301, "ftp://crm.example/", "ftp://crm.example/", "nothing can be sent there"),
             (302, "/login", "https://crm.example/login", "do not save it"),
             (303, "done", "https://crm.example/done", "do not save it"),
             (307, "https://crm.example/b", "https://crm.example/b", "let it answer the POST itself"),
@@ -124,7 +146,9 @@ mod tests {
             assert!(text.contains(&format!("points to {shown};")) && text.contains(advice), "{text}");
         }
         assert!(redirect(HOOK, 301, None).contains("does not say where to"));
-        assert!(redirect(HOOK, 301, Some("https://[/")).contains("cannot be read"));
+        for unreadable in ["https://[/", "/caf\u{fffd}", "https://crm.example:70000/"] {
+            assert!(redirect(HOOK, 301, Some(unreadable)).contains("cannot be read"));
+        }
         let script = "https://script.google.com/macros/s/AKfyc/exec";
         let text = redirect(script, 302, Some("https://script.googleusercontent.com/macros/echo?user_content_key=k"));
         assert!(text.contains("HtmlService") && !text.contains("user_content_key"), "{text}");

@@ -141,15 +141,133 @@ async fn the_body_is_shown_as_far_as_it_came() {
     assert_eq!((response.body.as_str(), response.truncated), ("ok", false));
 }
 
+/// Servers of devices, hand-written servers and gateways write the first line and the rest in their own way.
+#[tokio::test]
+async fn a_success_is_one_however_its_head_is_written() {
+    let status_lines = [
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 ",
+        "HTTP/1.1 209 Fine",
+        "http/1.1 200 OK",
+        "Http/1.0 200 OK",
+        "HTTP/1.2 200 OK",
+        "HTTP/1.9 200 OK",
+        "HTTP/1.1\t200\tOK",
+        "HTTP/1.1  200  OK",
+        "HTTP/1.1 200 Всё хорошо",
+        "HTTP/1.1 200 O\u{7}K",
+        "\n\nHTTP/1.1 200 OK",
+    ];
+    let lines = [
+        "X-A: a\0b",
+        "X\0A: b",
+        "X-A: a\rb",
+        "X-A : b",
+        "X-A:",
+        "X-A: café",
+        " \nX-A: b",
+        "X-A: 1\n   ",
+        "PHP Warning: x in\n  y.php on line 3",
+        "Content-Length: 18446744073709551615",
+        "Content-Length: 18446744073709551614",
+        "Content-Length: 99999999999999999999",
+        "Content-Length: +2",
+        "Content-Length: 2, 2",
+        "Content-Length: 2\nContent-Length: 2",
+        "Content-Length: 0x2",
+        "Content-Length:\n 2",
+        "Transfer-Encoding: chunked, identity",
+        "Transfer-Encoding: \"chunked\"",
+        "Transfer-Encoding: gzip",
+        "Transfer-Encoding:\nContent-Length: 2",
+        "Transfer-Encoding: identity\nContent-Length: 2",
+    ];
+    let heads = status_lines.iter().map(|line| format!("{line}\nContent-Length: 2\n\nok"));
+    let interim = ["100 Continue\n\n", "102 Processing\n\n", "103 Early Hints\nLink: </a>;\n rel=preload\nwhat\n\n"];
+    let heads = heads.chain(lines.iter().map(|line| format!("HTTP/1.1 200 OK\n{line}\nConnection: close\n\nok")));
+    let heads = heads.chain(interim.map(|head| format!("HTTP/1.1 {head}HTTP/1.1 200 OK\nContent-Length: 2\n\nok")));
+    join_all(heads.map(|head| async move {
+        let courier = courier(TIMEOUT);
+        for bytes in [head.replace('\n', "\r\n"), head.clone()] {
+            let endpoint = Endpoint::start(vec![Step::ReplyAndClose(bytes.into_bytes())]);
+            let outcome = attempt(&courier, &endpoint.url()).await;
+            assert_eq!(outcome.error, None, "{head:?}");
+            assert!((200..=209).contains(&outcome.response.unwrap().status), "{head:?}");
+        }
+    }))
+    .await;
+}
+
+/// Chunks as old servers write them: sizes in capitals, with zeros, spaces and extensions, trailers behind the last.
+#[tokio::test]
+async fn chunks_are_read_and_those_that_are_none_fail_nothing() {
+    for (chunks, connections) in [
+        ("2;a=b;c=\"d e\"\nok\n0;x\n\n", 1),
+        ("2\nok\n0\nX-T: 1\nX-U: 2\n\n", 1),
+        ("2   \nok\n0   \n\n", 1),
+        ("0000000000000002\nok\n00000000\n\n", 1),
+        ("-2\nok\n0\n\n", 2),
+        ("0x2\nok\n0\n\n", 2),
+        ("fffffffffffffffff\nok\n0\n\n", 2),
+        ("2\nokay\n0\n\n", 2),
+    ] {
+        let head = "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n";
+        let (response, endpoint) = twice(reply(&format!("{head}{chunks}"))).await;
+        assert_eq!((endpoint.seen().connections, response.truncated), (connections, connections > 1), "{chunks:?}");
+        assert!(connections > 1 || response.body == "ok", "{chunks:?}: {}", response.body);
+    }
+}
+
+/// Whoever reads the log looks at the wrong end when it says that nothing came.
+#[tokio::test]
+async fn an_answer_that_breaks_off_within_its_head_is_said_to() {
+    for (step, said) in [
+        (Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\nContent-Le".to_vec()), "in the middle of the head of its answer"),
+        (Step::ReplyAndClose(b"HTTP/1.1 200 OK\r\n".to_vec()), "in the middle of the head of its answer"),
+        (Step::ReplyAndClose(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec()), "without an answer"),
+        (Step::Close, "without an answer"),
+        (Step::ReplyAndClose(b"\0\0\x12\x04\0\0\0\0\0".to_vec()), "is no HTTP/1.1"),
+    ] {
+        let endpoint = Endpoint::start(vec![step.clone()]);
+        let error = attempt(&courier(TIMEOUT), &endpoint.url()).await.error.unwrap();
+        assert!(error.kind == ErrorKind::Protocol && error.detail.contains(said), "{step:?}: {error:?}");
+    }
+}
+
 /// A status that is an error stays one, however its head is written.
 #[tokio::test]
 async fn an_error_in_a_malformed_head_is_an_error() {
-    for head in ["HTTP/1.1 500 No\nContent-Length: x\n\n", "HTTP/1.1 404 No\nPHP Warning: x\nContent-Length: 0\n\n"] {
+    for head in [
+        "HTTP/1.1 500 No\nContent-Length: x\n\n",
+        "HTTP/1.1 404 No\nPHP Warning: x\nContent-Length: 0\n\n",
+        "http/1.1 500 No\nContent-Length: 0\n\n",
+        "HTTP/1.1 500 No\nContent-Length: 18446744073709551615\n\n",
+        "HTTP/1.1 101 Switching Protocols\nUpgrade: websocket\n\n",
+        "HTTP/1.1 210 No\nContent-Length: 0\n\n",
+        "HTTP/1.1 304 Not Modified\nContent-Length: 2\n\n",
+        "HTTP/1.1 600 No\nContent-Length: 0\n\n",
+        "HTTP/1.1  999 No\nContent-Length: 0\n\n",
+    ] {
         let endpoint = Endpoint::start(vec![reply(head)]);
         let outcome = attempt(&courier(TIMEOUT), &endpoint.url()).await;
         assert_eq!(outcome.error.unwrap().kind, ErrorKind::HttpStatus, "{head}");
     }
-    for no_http in ["HTTP/2 200 OK\n\n", "ICY 200 OK\n\n", "HTTP/1.1 OK\n\n", "HTTP/1.1 20 OK\n\n", "<html>\n\n"] {
+    for no_http in [
+        "HTTP/2 200 OK\n\n",
+        "ICY 200 OK\n\n",
+        "HTTP/1.1 OK\n\n",
+        "HTTP/1.1 20 OK\n\n",
+        "HTTP/1.1 099 OK\n\n",
+        "HTTP/1.1 2000 OK\n\n",
+        "HTTP/1.1 -200 OK\n\n",
+        "HTTP/1.1 200.5 OK\n\n",
+        "HTTP/1.1 200OK\n\n",
+        "HTTP/1.10 200 OK\n\n",
+        "HTTP/1 200 OK\n\n",
+        "HTTP200 OK\n\n",
+        "220 mail ESMTP\n\n",
+        "<html>\n\n",
+    ] {
         let endpoint = Endpoint::start(vec![reply(no_http)]);
         let outcome = attempt(&courier(TIMEOUT), &endpoint.url()).await;
         assert_eq!(outcome.error.unwrap().kind, ErrorKind::Protocol, "{no_http}");

@@ -95,6 +95,54 @@ async fn a_refusal_of_our_name_is_later_and_names_the_flag() {
     assert!(matches!(result, MailResult::Refused(_)), "{result:?}");
 }
 
+/// A server that passes mails on only for those whom it knows, or only from its own domain, says nothing of the owner.
+#[tokio::test]
+async fn a_refusal_of_us_is_later_and_names_the_flag() {
+    for (at, answer, flag) in [
+        ("RCPT", "554 5.7.1 <owner@acme.example>: Relay access denied", "--smtp-url"),
+        ("RCPT", "550 5.7.1 <owner@acme.example>... Relaying denied", "--smtp-url"),
+        ("RCPT", "550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain", "--smtp-url"),
+        ("RCPT", "550 relay not permitted", "--smtp-url"),
+        ("RCPT", "530 5.7.1 Client was not authenticated", "--smtp-url"),
+        ("MAIL", "550 5.7.60 SMTP; Client does not have permissions to send as this sender", "--mail-from"),
+        ("MAIL", "553 5.7.1 <outbound@acme.example>: Sender address rejected: not owned by user crm", "--mail-from"),
+        ("MAIL", "501 5.1.7 Bad sender address syntax", "--mail-from"),
+    ] {
+        let server = SmtpServer::start([Fault::Reply(at, answer)]).await;
+        let result = send(&plain(&server)).await;
+        assert!(matches!(&result, MailResult::Later(said) if said.contains(flag)), "{answer}: {result:?}");
+    }
+    for answer in ["550 5.1.1 <owner@relaying.example>: user unknown", "552 5.2.2 mailbox full", "550 5.7.1 spam"] {
+        let server = SmtpServer::start([Fault::Reply("RCPT", answer)]).await;
+        let result = Mailer::new(&plain(&server)).unwrap().send(&owed("owner@relaying.example")).await;
+        assert!(matches!(result, MailResult::Refused(_)), "{answer}: {result:?}");
+    }
+}
+
+/// What RFC 5321 allows and few servers do: greetings of several lines, codes without a text, a goodbye that never comes.
+#[tokio::test]
+async fn an_odd_but_good_conversation_delivers() {
+    const LINES: Fault = Fault::Bytes(&[("CONNECT", b"220-one\r\n220-\r\n220 three\r\n")]);
+    const BARE: Fault = Fault::Bytes(&[
+        ("CONNECT", b"220\r\n"),
+        ("EHLO", b"250\r\n"),
+        ("MAIL", b"250\r\n"),
+        ("RCPT", b"251 will forward\r\n"),
+        ("DATA", b"354\r\n"),
+        (".", b"250\r\n"),
+    ]);
+    for fault in [LINES, BARE, Fault::Reply("EHLO", "250-fake\r\n250-SIZE\r\n250 8bitmime"), Fault::Stall("QUIT")] {
+        let server = SmtpServer::start([fault]).await;
+        assert_eq!(send(&plain(&server)).await, MailResult::Sent);
+        assert!(server.received()[0].data.is_ascii(), "whatever it offers");
+    }
+    for (at, answer) in [("CONNECT", "421 busy"), ("EHLO", "421 busy"), ("DATA", "451 busy"), (".", "451 busy")] {
+        let server = SmtpServer::start([Fault::Reply(at, answer)]).await;
+        let result = send(&plain(&server)).await;
+        assert!(matches!(&result, MailResult::Later(said) if said.contains("busy")), "{at}: {result:?}");
+    }
+}
+
 const LATIN_1: Fault = Fault::Bytes(&[
     ("CONNECT", b"220 caf\xe9 ready\r\n"),
     ("EHLO", b"250-caf\xe9\r\n250 AUTH PLAIN LOGIN\r\n"),

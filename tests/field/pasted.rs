@@ -82,13 +82,31 @@ async fn a_url_that_was_cut_off_or_leads_to_no_host_is_refused() {
         ("https://crm..example/", "two dots"),
         ("https://crm,example/", "no host name has"),
         ("https://crm.example:0/", "port 0"),
+        ("https://crm.example:65536/", "65535"),
+        ("https://2606:4700::1111/", "in brackets"),
+        ("https://[fe80::1%25eth0]/", "without a zone"),
+        ("https://256.1.1.1/", "looks like an address"),
+        ("https://crm.123/", "looks like an address"),
+        ("https://xn--a.example/", "no host name has"),
+        ("https://crm%2eexample/", "no host name has"),
+        ("https://me:pw@crm.example/", "user name"),
+        ("https://@crm.example/", "user name"),
+        ("\"https://crm.example/\"", "no URL"),
+        ("www.crm.example/hook", "no URL"),
         (&format!("https://{}.example/", "a".repeat(64)), "63 characters"),
         (&format!("https://{}example/", "abcdefg.".repeat(32)), "253 characters"),
     ] {
         let errors = save(&api, json!({"url": url})).await.expect_err(url);
         assert!(errors.contains(said), "{url}: {errors}");
     }
-    for url in ["https://crm.example./hook", "http://crm/hook", "https://my_crm.example/", "https://bücher.example/"] {
+    for url in [
+        "https://crm.example./hook",
+        "http://crm/hook",
+        "https://my_crm.example/",
+        "https://bücher.example/",
+        "HTTPS://CRM.EXAMPLE:443/Hook",
+        "https://crm.example/😀/100%?q=%zz&to=a@b",
+    ] {
         assert_eq!(save(&api, json!({"url": url})).await.unwrap()["url"], url);
     }
 }

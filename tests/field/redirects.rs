@@ -25,6 +25,8 @@ async fn no_mail_summary_or_log_line_shows_a_token_of_a_redirect() {
         ),
         ("c", "302 Found", "https://one.example/echo?key=s3cret", "https://one.example/echo", "do not save it"),
         ("d", "307 Temporary Redirect", "?t=s3cret", "/hook", "do not save it"),
+        ("f", "301 Moved Permanently", "/hook?token=s3cret", "/hook", "that is the address that you saved"),
+        ("g", "308 Permanent Redirect", "javascript:s3cret", "javascript:", "nothing can be sent there"),
         ("e", "301 Moved Permanently", "https://other.example/?t=s3cret", "https://other.example/", "another site"),
     ] {
         let answer = format!("HTTP/1.1 {status}\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
@@ -43,7 +45,7 @@ async fn no_mail_summary_or_log_line_shows_a_token_of_a_redirect() {
         assert!(!webhook["mail"].to_string().contains("s3cret"), "{webhook}");
     }
     let mails = smtp.received();
-    assert_eq!(mails.len(), 5);
+    assert_eq!(mails.len(), 7);
     for mail in mails {
         // Without the line breaks that quoted-printable puts into long lines.
         let text = mail.data.replace("=\r\n", "");

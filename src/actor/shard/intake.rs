@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use crate::actor::book::Book;
 use crate::config::{
     ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, FREE_PERMITS_SHARE, GIVE_BACK_AFTER,
-    HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_BLOCK, READ_COUNT_MAX, SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
+    HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_BLOCK, READ_BYTES_MAX, READ_COUNT_MAX, READ_PASSED_MAX,
+    SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
 };
 use crate::journal::port::{Poll, Polled, RawEntry};
 use crate::message::EntryId;
@@ -61,6 +62,8 @@ pub(super) struct Intake {
     catching_up: Option<CatchUp>,
     /// The largest entry of the last read, in bytes.
     largest: usize,
+    /// How many entries the next forward read asks for at most; more while nearly all are passed over.
+    count_max: usize,
     /// The last read found nothing.
     found_nothing: bool,
     /// The last read found all that it asked for: there may be more, so the next one waits for nothing.
@@ -110,7 +113,7 @@ pub(super) struct Situation {
 
 impl Intake {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, mark_at: limits.bookmark_every, ..Self::default() }
+        Self { limits, count_max: READ_COUNT_MAX, mark_at: limits.bookmark_every, ..Self::default() }
     }
 
     /// Begins where the shard had been read up to.
@@ -120,9 +123,14 @@ impl Intake {
         self.found_all = true;
     }
 
-    /// An entry was left in the stream.
-    pub(super) fn passed_over(&mut self) {
-        self.passed_over += 1;
+    /// Of `read` entries of a forward read so many were left in the stream. While nearly all are, more are asked for at a
+    /// time, but so few that one read takes no more up than [`READ_COUNT_MAX`].
+    pub(super) fn passed_over(&mut self, passed: usize, read: usize) {
+        self.passed_over += passed;
+        if read > 0 {
+            let few = (read - passed) * READ_PASSED_MAX <= read * READ_COUNT_MAX;
+            self.count_max = if few { (self.count_max * 2).min(READ_PASSED_MAX) } else { READ_COUNT_MAX };
+        }
     }
 
     /// How many entries were passed over, if that is enough for a bookmark.
@@ -144,15 +152,15 @@ impl Intake {
         self.cursor
     }
 
-    /// Permits that neither an entry nor a read under way has.
-    fn free(&self, book: &Book) -> usize {
+    /// Permits that neither an entry nor a read under way has: for a read of `max` entries at most.
+    fn free(&self, book: &Book, max: usize) -> usize {
         let reading = self.polling.unwrap_or(0) + self.catching_up.map_or(0, |catch_up| catch_up.count);
         let entries = self.limits.permits.saturating_sub(book.len() + reading);
         let size = self.largest.max(ENTRY_BYTES_ASSUMED);
         let bytes = self.limits.bytes.saturating_sub(book.bytes()) / size;
         let by_bytes = bytes.saturating_sub(reading);
         let at_least = usize::from(book.is_empty() && reading == 0);
-        entries.min(by_bytes).max(at_least).min(READ_COUNT_MAX)
+        entries.min(by_bytes).max(at_least).min(max).min((READ_BYTES_MAX / size).max(READ_COUNT_MAX))
     }
 
     /// How many un-attempted entries a workspace may hold while permits are scarce; else its allowance bounds it.
@@ -168,7 +176,7 @@ impl Intake {
             return None;
         }
         let catch_up_first = situation.catch_up_wanted && self.catching_up.is_none() && !self.forward_is_next;
-        let count = if catch_up_first { 0 } else { self.free(book) };
+        let count = if catch_up_first { 0 } else { self.free(book, self.count_max) };
         let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
         let may_wait = count > 0 && !situation.catch_up_wanted && !self.found_all;
         let probe = count > 0 && self.found_nothing && !self.probed && situation.behind != Behind::Held;
@@ -248,7 +256,7 @@ impl Intake {
         if self.catching_up.is_some() {
             return None;
         }
-        let count = self.free(book);
+        let count = self.free(book, READ_COUNT_MAX);
         if count == 0 {
             return None;
         }
@@ -285,7 +293,7 @@ impl Intake {
 
     /// Whether a workspace must give entries back: no permit is free, and too few were released for too long.
     pub(super) fn must_give_back(&mut self, book: &Book, now: Instant) -> bool {
-        if self.free(book) > 0 || self.polling.is_some_and(|count| count > 0) {
+        if self.free(book, READ_COUNT_MAX) > 0 || self.polling.is_some_and(|count| count > 0) {
             self.exhausted = None;
             return false;
         }

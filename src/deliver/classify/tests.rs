@@ -64,6 +64,7 @@ fn statuses() {
                  query, which is not shown here",
             )),
         ),
+        (304, Some("/x"), Some((ErrorKind::HttpStatus, "crm.example answered 304"))),
         (400, None, Some((ErrorKind::HttpStatus, "crm.example answered 400"))),
         (599, None, Some((ErrorKind::HttpStatus, "crm.example answered 599"))),
     ] {
@@ -223,6 +224,9 @@ fn a_handshake_that_breaks_off_is_a_tls_error_and_a_refusal_is_not() {
 fn what_breaks_after_connecting_is_a_protocol_error() {
     let fault = failure(&https(), AttemptPhase::Waiting, &wrapped(io::Error::from(io::ErrorKind::BrokenPipe)), LIMIT);
     assert_failed(&fault, ErrorKind::Protocol, "crm.example broke the connection without an answer: broken pipe");
+    let reset = wrapped(io::Error::from(io::ErrorKind::ConnectionReset));
+    let sentence = "crm.example broke the connection in the middle of the head of its answer: connection reset";
+    assert_failed(&failure(&https(), AttemptPhase::Answering, &reset, LIMIT), ErrorKind::Protocol, sentence);
 }
 
 #[test]

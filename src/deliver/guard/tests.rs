@@ -154,7 +154,11 @@ fn an_endpoint_is_an_http_url_with_a_host_and_without_user_info() {
         ("crm.example:443", "the URL must start with https:// or http://"),
         ("", "this is no URL: write it in full, like https://crm.example/hooks/whatsapp"),
         ("crm.example/hook", "this is no URL: write it in full, like https://crm.example/hooks/whatsapp"),
-        ("http://999.1.1.1/", "this is no URL: write it in full, like https://crm.example/hooks/whatsapp"),
+        (
+            "http://999.1.1.1/",
+            "the URL's host looks like an address and is none: write a name, four numbers from 0 to 255, or an IPv6 \
+             address in brackets, without a zone",
+        ),
         ("https://", "the URL has no host: write it in full, like https://crm.example/hooks/whatsapp"),
         (
             "https://user@crm.example/",

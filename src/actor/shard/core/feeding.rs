@@ -16,6 +16,15 @@ use crate::journal::rejected::{rejected_fields_of, too_large};
 use crate::message::EntryId;
 use crate::workspace::command::Action;
 
+/// What became of an entry that was read forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// It is in the book, or was settled meanwhile.
+    Held,
+    /// It stays in the stream: its workspace is parked.
+    Left,
+}
+
 impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
@@ -42,13 +51,19 @@ impl ShardCore {
             return;
         }
         let cut: HashMap<EntryId, usize> = polled.cut.into_iter().collect();
+        let (read, mut passed) = (polled.messages.len(), 0);
         for entry in polled.messages {
             let bytes = cut.get(&entry.id).copied();
-            if let Err(reason) = self.take_forward(&entry, bytes, now) {
-                self.book.take_rejected(entry.id, entry.bytes());
-                self.set_aside(None, &entry, bytes.unwrap_or(entry.bytes()), &reason, now);
+            match self.take_forward(&entry, bytes, now) {
+                Ok(Taken::Left) => passed += 1,
+                Ok(Taken::Held) => {}
+                Err(reason) => {
+                    self.book.take_rejected(entry.id, entry.bytes());
+                    self.set_aside(None, &entry, bytes.unwrap_or(entry.bytes()), &reason, now);
+                }
             }
         }
+        self.intake.passed_over(passed, read);
         self.book.read_ended();
         for entry in polled.commands {
             self.take_command(&entry, now);
@@ -57,18 +72,18 @@ impl ShardCore {
 
     /// # Errors
     /// Why the entry is no valid message.
-    fn take_forward(&mut self, entry: &RawEntry, cut: Option<usize>, now: Instant) -> Result<(), String> {
+    fn take_forward(&mut self, entry: &RawEntry, cut: Option<usize>, now: Instant) -> Result<Taken, String> {
         if let Some(bytes) = cut {
             // It was not read whole, so whose it is and whether it is held cannot be told from its fields.
             if self.book.knows(None, entry.id) {
-                return Ok(());
+                return Ok(Taken::Held);
             }
             return Err(too_large(bytes).unwrap_or_else(|| "the entry was not read whole".to_owned()));
         }
         let workspace = workspace_of(entry)?;
         let known = self.book.find(workspace);
         if self.book.knows(known, entry.id) {
-            return Ok(());
+            return Ok(Taken::Held);
         }
         if let Some(slot) = known {
             self.book.limit(slot, self.intake.share(&self.book, now));
@@ -78,15 +93,14 @@ impl ShardCore {
         if let Some(slot) = known.filter(|slot| self.book.get(*slot).is_some_and(waits)) {
             // Whether it is a message is asked when its turn comes: of a backlog each entry is passed over only.
             self.book.park(slot, entry.id);
-            self.intake.passed_over();
-            return Ok(());
+            return Ok(Taken::Left);
         }
         let new = if known.is_none() { Some(read_workspace(workspace, &self.identity)?) } else { None };
         let item = read_item(entry, &self.identity)?;
         if let Some(slot) = known.or_else(|| new.map(|new| self.book.ensure(&new, now))) {
             self.take(slot, item, entry.bytes(), now);
         }
-        Ok(())
+        Ok(Taken::Held)
     }
 
     fn take(&mut self, slot: Slot, item: Item, bytes: usize, now: Instant) {
@@ -192,9 +206,10 @@ mod tests {
     use super::*;
     use crate::actor::admission::{Admission, NodeCap};
     use crate::actor::maps::HashSet;
+    use crate::actor::shard::core::ShardAction;
     use crate::actor::shard::entry::ShardIdentity;
     use crate::actor::shard::intake::Limits;
-    use crate::config::GIVE_BACK_AFTER;
+    use crate::config::{GIVE_BACK_AFTER, READ_COUNT_MAX, READ_PASSED_MAX};
     use crate::journal::port::Loaded;
     use crate::message::WorkspaceId;
     use crate::workspace::{State, Time};
@@ -248,6 +263,27 @@ mod tests {
         assert_eq!((others.as_slice(), held(&core, "quick")), ([6, 5, 4, 3, 2, 2].as_slice(), 1));
         // What they left is fetched when they hold less than half of what they took, not at once.
         assert_eq!(core.book.catch_up_from(now), None);
+    }
+
+    #[test]
+    fn while_nearly_all_is_passed_over_more_is_read_at_a_time_but_not_of_large_entries() {
+        let now = Instant::now();
+        let mut core = core_with(Limits { allowance: 1, ..Limits::default() }, now);
+        let asked = |core: &mut ShardCore, text: usize| {
+            let count = std::iter::from_fn(|| core.next_action(now)).find_map(|action| match action {
+                ShardAction::Poll(poll) => poll.messages.map(|(_, count)| count),
+                _ => None,
+            });
+            let (count, first) = (count.unwrap(), core.intake.cursor().ms + 1);
+            let mut messages: Vec<RawEntry> = (first..first + count as u64).map(entry).collect();
+            messages[0].fields.push(("more".into(), "x".repeat(text).into()));
+            core.polled(Polled { messages, ..Polled::default() }, now);
+            count
+        };
+        let small: Vec<usize> = (0..6).map(|_| asked(&mut core, 0)).collect();
+        assert_eq!(small, [READ_COUNT_MAX, 64, 128, READ_PASSED_MAX, READ_PASSED_MAX, READ_PASSED_MAX]);
+        let large: Vec<usize> = (0..2).map(|_| asked(&mut core, 100_000)).collect();
+        assert_eq!(large, [READ_PASSED_MAX, 41], "4 MiB at a time");
     }
 
     #[test]
