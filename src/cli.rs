@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::telemetry::Log;
@@ -122,7 +122,7 @@ impl Cli {
         let matches = without_unset_variables(Self::command()).try_get_matches_from(&arguments);
         let matches = matches.map_err(|error| match error.kind() {
             ErrorKind::InvalidUtf8 => Self::command().error(ErrorKind::InvalidUtf8, not_utf8(&arguments)),
-            _ => error,
+            _ => naming_the_variable(error, &arguments),
         })?;
         Self::from_arg_matches(&matches)
     }
@@ -140,6 +140,24 @@ fn not_utf8(arguments: &[OsString]) -> String {
     };
     let which = argument.or_else(variable).unwrap_or_else(|| "an argument".to_owned());
     format!("{which} is not UTF-8: write it in UTF-8")
+}
+
+/// A wrong value that came from a variable is told with its name: on the command line it is looked for in vain.
+fn naming_the_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(told)) = error.get(ContextKind::InvalidArg) else { return error };
+    let Some(flag) = told.split(' ').next().filter(|flag| flag.starts_with("--")) else { return error };
+    let given =
+        |argument: &OsString| argument.to_str().is_some_and(|argument| argument.split('=').next() == Some(flag));
+    let variable = format!("OUTBOUND_{}", flag.trim_start_matches('-').to_uppercase().replace('-', "_"));
+    let is_value = |value: OsString| {
+        matches!(error.get(ContextKind::InvalidValue),
+        Some(ContextValue::String(wrong)) if value.to_str() == Some(wrong))
+    };
+    if !arguments.iter().any(given) && std::env::var_os(&variable).is_some_and(is_value) {
+        let named = format!("{variable} ({flag})");
+        error.insert(ContextKind::InvalidArg, ContextValue::String(named));
+    }
+    error
 }
 
 /// Compose files and unit files set a variable to nothing when they mean "not set", and a switch to `no`.

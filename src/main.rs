@@ -22,18 +22,24 @@ fn main() -> ExitCode {
         .and_then(|()| cli::run(cli.command, &mut anstream::stdout()));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !failure.is_unread() {
-                // With nobody left to read it, the exit code still says it.
-                write!(anstream::stderr(), "{failure}").ok();
-            }
-            failure.exit_code().into()
-        }
+        Err(failure) => fail(&failure),
     }
+}
+
+fn fail(failure: &CommandFailure) -> ExitCode {
+    if !failure.is_unread() {
+        // With nobody left to read it, the exit code still says it.
+        write!(anstream::stderr(), "{failure}").ok();
+    }
+    failure.exit_code().into()
 }
 
 /// Prints what clap has to say: help and version end with 0, anything else is bad usage and ends with 2.
 fn usage(error: &clap::Error) -> ExitCode {
-    error.print().ok();
-    if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS }
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        _ if error.use_stderr() => EXIT_USAGE.into(),
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&CommandFailure::output(error)),
+    }
 }

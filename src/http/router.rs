@@ -20,6 +20,7 @@ pub fn router(facade: Facade) -> Router {
     let mut limited = screen::routes::routes().merge(screen::operator::routes::routes());
     let mut open = Router::new()
         .route("/docs", get(docs_page::page))
+        .route("/docs/", get(docs_page::with_a_slash))
         .route("/docs/{file}", get(docs_page::file))
         .route("/assets/{name}", get(screen::assets::asset));
     for call in api::headings().into_iter().flat_map(|heading| heading.calls) {
@@ -33,7 +34,7 @@ pub fn router(facade: Facade) -> Router {
         .merge(screen::operator::routes::sign_in())
         .layer(from_fn(layers::isolate))
         .merge(open)
-        .fallback(problem::no_such_path)
+        .fallback(screen::operator::routes::no_such_page)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn_with_state(origin, layers::harden))
         .with_state(state)

@@ -263,6 +263,32 @@ fn a_number_is_asked_for_with_its_bounds_and_a_password_is_not_repeated() {
 }
 
 #[test]
+fn a_wrong_value_of_a_variable_is_told_with_its_name() {
+    for (name, value, flag) in [
+        ("OUTBOUND_SHARDS", "x", "--shards"),
+        ("OUTBOUND_TIMEOUT", "5", "--timeout"),
+        ("OUTBOUND_LISTEN", "8080", "--listen"),
+        ("OUTBOUND_DURABILITY", "full", "--durability"),
+        ("OUTBOUND_LOG_FORMAT", "xml", "--log-format"),
+    ] {
+        fails(outbound(&["serve"]).env(name, value), 2, &[&format!("'{value}' for '{name} ({flag})'")]);
+        // The flag counts where both are given, so it is the flag that is wrong.
+        for given in [vec![flag.to_owned(), value.to_owned()], vec![format!("{flag}={value}")]] {
+            let (code, _, error) = ran(outbound(&["serve"]).args(given).env(name, value));
+            assert!(code == Some(2) && error.contains(flag) && !error.contains(name), "{error}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_printed_is_a_failure() {
+    for arguments in [&["--help"][..], &["--version"], &["serve", "--help"], &["shard", "acme"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        fails(outbound(arguments).stdout(full), 1, &["the output cannot be written"]);
+    }
+}
+
+#[test]
 fn what_is_not_utf_8_is_named() {
     let odd = || OsStr::from_bytes(b"\xff\xfe");
     fails(outbound(&["serve"]).env("OUTBOUND_LISTEN", odd()), 2, &["the value of OUTBOUND_LISTEN is not UTF-8"]);
@@ -272,6 +298,12 @@ fn what_is_not_utf_8_is_named() {
 #[test]
 fn what_goes_together_and_what_is_missing_is_told() {
     let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.redb");
+    fails(
+        outbound(&["repair", "--file"]).arg(&missing),
+        1,
+        &["there is no file", "missing.redb to repair: check the path"],
+    );
     fails(&mut outbound(&["rejected", "requeue"]), 2, &["outbound rejected requeue --all [--shard <SHARD>]"]);
     fails(&mut outbound(&["rejected", "discard"]), 2, &["outbound rejected discard --all --yes"]);
     fails(

@@ -255,6 +255,7 @@ fn the_demo_says_first_where_to_look_and_last_what_became_of_its_messages() {
     let shown = printed(&output);
     assert!(shown.starts_with("screen:     http://127.0.0.1:"), "{shown}");
     assert!(shown.contains("\ntoken:      eyJ"), "{shown}");
+    assert!(shown.contains("/, all workspaces at a glance\ntoken:      "), "{shown}");
     assert!(shown.contains("\nlook:       curl -H 'Authorization: Bearer "), "{shown}");
     let row = shown.lines().find(|line| line.starts_with("all ")).expect(&shown);
     let counts: Vec<u64> = row.split_whitespace().skip(1).map(|count| count.parse().unwrap()).collect();

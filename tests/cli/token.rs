@@ -46,6 +46,8 @@ impl Service {
 #[test]
 fn a_token_is_printed_alone_and_opens_the_workspace_until_all_are_revoked() {
     let service = Service::start();
+    assert_eq!(printed(&service.run(&["--list"])), "no token opens acme\n");
+    assert_eq!(printed(&service.run(&["--list", "--json"])), "");
     let plain = printed(&service.run(&["--ttl", "1h"]));
     let token = plain.trim_end();
     assert_eq!((plain.lines().count(), token.split('.').count()), (1, 3), "{plain}");

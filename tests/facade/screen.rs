@@ -104,6 +104,44 @@ async fn a_page_loads_only_our_own_files_and_no_script_or_style_stands_in_it() {
 }
 
 #[tokio::test]
+async fn an_address_that_leads_nowhere_is_a_page_in_a_browser_and_a_problem_for_programs() {
+    let router = facade(journal(), working());
+    let get = |path: &str, accept: &str| Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+    for path in ["/workspaces", "/workspaces/acme", "/nothing", "/readyz/"] {
+        let page = call(&router, get(path, "text/html,*/*;q=0.8")).await;
+        assert_eq!((page.status.as_u16(), page.header("content-type")), (404, "text/html; charset=utf-8"), "{path}");
+        assert!(page.text.contains("href=\"/\"") && page.text.contains("href=\"/docs\""), "{}", page.text);
+        assert!(page.header("content-security-policy").contains("default-src 'none'"), "{path}");
+        assert_eq!(call(&router, get(path, "*/*")).await.problem(), "not-found", "{path}");
+    }
+    assert_eq!(call(&router, get("/v1/workspaces/acme/webhook/", "text/html")).await.problem(), "not-found");
+    let post = Request::post("/nothing").header("accept", "text/html").body(Body::empty()).unwrap();
+    assert_eq!(call(&router, post).await.problem(), "not-found");
+
+    // Whoever comes back to where a form led gets what the form stands on.
+    for (place, location) in [
+        ("/workspaces/acme/outbound/save", "../outbound"),
+        ("/workspaces/outbound/outbound/session", "../outbound"),
+        ("/workspaces/acme/outbound/again/1", "../../outbound"),
+        ("/workspaces/acme/outbound/session/save", "../../outbound"),
+        ("/operator/session", "../"),
+        ("/operator/rejected/discard", "../../"),
+    ] {
+        let reply = call(&router, get(place, "text/html")).await;
+        assert_eq!((reply.status.as_u16(), reply.header("location")), (303, location), "{place}");
+    }
+
+    // A slash at the end does no harm.
+    let docs = call(&router, get("/docs/", "text/html")).await;
+    assert_eq!((docs.status.as_u16(), docs.header("location")), (308, "../docs"));
+    let cookie = sign_in(&router).await;
+    let screen = |path: &str| Request::get(path).header("cookie", &cookie).body(Body::empty()).unwrap();
+    let plain = call(&router, screen(SCREEN)).await;
+    let slash = call(&router, screen(&format!("{SCREEN}/"))).await;
+    assert_eq!((plain.status.as_u16(), &plain.text), (200, &slash.text));
+}
+
+#[tokio::test]
 async fn a_form_that_no_page_of_the_session_sent_changes_nothing() {
     let journal = journal();
     let router = facade(journal.clone(), working());

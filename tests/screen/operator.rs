@@ -216,6 +216,8 @@ async fn trouble_is_told_in_plain_words_and_a_session_that_ended_in_place() {
     redis.pause();
     browser.until_says("#trouble", "the store does not answer; nothing is attempted.").await;
     browser.until_says("#statuses", "Not known now.").await;
+    let minutes = browser.until_says("#minutes", "all of it is this node's").await;
+    assert!(!minutes.contains("All nodes together"), "{minutes}");
     browser.shoot("operator-store-away").await;
     redis.resume();
     browser.until_says("#trouble", "This node does its work").await;

@@ -17,6 +17,9 @@ async fn the_secret_is_shown_when_asked_for_and_rotated_with_two_signatures() {
     assert_eq!(browser.until_says("#secret-text", "whsec_").await, first);
     browser.press("Verify a signature in Python").await;
     browser.until_says("#secret .sample[open]", "hmac.compare_digest").await;
+    browser.until_count("#secret .sample[open] button:not([hidden])", 1).await;
+    // Who looked stands beside who changed something.
+    browser.until_says("#access", "by admin\nSigning secret looked at").await;
     browser.shoot("secret").await;
 
     browser.press("Rotate the secret…").await;

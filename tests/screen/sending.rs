@@ -120,6 +120,9 @@ async fn one_attempt_is_found_among_all_and_the_failed_ones_are_a_file() {
         stage.deliver(&["m-1", "m-2"]).await;
         stage.receiver.treat(WORKSPACE, |manner| manner.status = 500);
         stage.deliver(&["m-3"]).await;
+        if !without_scripts {
+            browser.until_says("#downloads", "Download failed ones").await;
+        }
         browser.reload().await;
         browser.until_count("#attempt-list li", 3).await;
         browser.fill("#owner_email", "typed@acme.example").await;

@@ -83,7 +83,8 @@ async fn what_waits_is_discarded(kind: Kind) {
         let refused = discard(&bench, &[], answers).await;
         assert_eq!(refused.status.code(), Some(1), "{refused:?}");
         assert!(String::from_utf8_lossy(&refused.stderr).contains(said), "{refused:?}");
-        assert!(String::from_utf8_lossy(&refused.stdout).contains("acme: at least "), "{refused:?}");
+        let asked = String::from_utf8_lossy(&refused.stdout);
+        assert!(asked.contains("acme: at least ") && asked.ends_with(" \n"), "{asked:?}");
     }
     let jane = bench.api().with_token_of("acme", "jane").await;
     let path = "/v1/workspaces/acme/waiting";

@@ -151,6 +151,8 @@ fn tell(environment: &Environment, token: &str, out: &mut dyn Write) -> std::io:
     );
     writeln!(out, "screen:     {}workspaces/{FAILING}/outbound", base(environment.address))?;
     writeln!(out, "token:      {token}")?;
+    writeln!(out, "operator:   {}, all workspaces at a glance", base(environment.address))?;
+    writeln!(out, "token:      {}", environment.token.as_str())?;
     writeln!(out, "look:       {look}/webhook")?;
     writeln!(out, "            {look}/attempts/log")?;
     writeln!(out, "receiver:   http://{}/<workspace>, verifies every body and signature", environment.receiver)?;

@@ -1,6 +1,6 @@
 //! `outbound discard`: what one workspace has waiting is never sent, through a running service.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde::Deserialize;
 
@@ -75,6 +75,10 @@ pub fn run(args: &DiscardArgs, out: &mut dyn Write) -> Result<(), CommandFailure
             write!(out, "{question}").and_then(|()| out.flush()).map_err(CommandFailure::output)?;
             let mut answer = String::new();
             answers.read_line(&mut answer).map_err(DiscardError::Unread)?;
+            // What comes next begins a line, though nobody's typing ended the question's.
+            if !(io::stdin().is_terminal() && answer.ends_with('\n')) {
+                writeln!(out).map_err(CommandFailure::output)?;
+            }
             if answer.trim() != wanted {
                 return Err(DiscardError::NotConfirmed.into());
             }

@@ -342,7 +342,15 @@ async fn discard_many(
         let part: DiscardedPart = client.delete_with(&["rejected"], parameters).await?;
         total += part.discarded;
         if !part.more {
-            return told_discarded(total, out);
+            told_discarded(total, out)?;
+            let unknown = reason.filter(|_| total == 0);
+            return match unknown {
+                Some(_) => {
+                    writeln!(out, "nothing is set aside for that reason: `outbound rejected list` tells the reasons")
+                        .map_err(CommandFailure::output)
+                }
+                None => Ok(()),
+            };
         }
     }
 }

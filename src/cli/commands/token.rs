@@ -84,6 +84,9 @@ pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), CommandFailure> 
     }
     if args.list {
         let TokenPage { tokens } = block_on(async { Ok(client.get(&["tokens"]).await?) })?;
+        if tokens.is_empty() && !args.json {
+            return writeln!(out, "no token opens {}", args.workspace).map_err(CommandFailure::output);
+        }
         return list(&tokens, args.json, out).map_err(CommandFailure::output);
     }
     let minted = block_on(async { Ok(mint(&client, args.ttl, args.subject.as_deref()).await?) })?;

@@ -306,7 +306,7 @@ pub(in crate::http) async fn discard_many(
         _ => return Err(wrong("say which: `?all=true`, or `?reason=` and a reason as the list tells it".to_owned())),
     };
     let done = discarding(state.discard_rejected(shard, reason.as_deref(), RejectedId::default())).await?;
-    tracing::info!(?shard, reason, discarded = done.discarded, "rejected entries were discarded");
+    tracing::info!(shard, reason, discarded = done.discarded, "rejected entries were discarded");
     Ok(Json(done))
 }
 

@@ -59,7 +59,7 @@ impl Failures {
         }
         if window.logged < LOGGED_MAX {
             window.logged += 1;
-            tracing::warn!(%address, reason = ?why, "a wrong token was presented");
+            tracing::warn!(%address, reason = why.detail(), "a wrong token was presented");
         } else {
             window.unlogged += 1;
         }

@@ -182,7 +182,7 @@ impl InvalidToken {
     /// For whoever presented it. Only who holds a token that was right once is told why it is not now.
     pub(in crate::http) fn detail(self) -> &'static str {
         match self {
-            Self::Unknown => "the token is wrong; send the admin token or a token of the workspace",
+            Self::Unknown => "the token is wrong; use the admin token or a token of the workspace",
             Self::Expired => "the token has expired; ask the operator for a new one",
             Self::Revoked => "the token was revoked; ask the operator for a new one",
         }

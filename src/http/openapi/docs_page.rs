@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 
 use crate::http::problem::{Problem, ProblemKind};
@@ -42,6 +42,11 @@ impl DocsFile {
 pub(in crate::http) async fn page() -> Response {
     let headers = [(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, POLICY)];
     (headers, include_str!("docs_page/page.html")).into_response()
+}
+
+/// Sends whoever typed a slash behind it to the page, relatively as everything here.
+pub(in crate::http) async fn with_a_slash() -> Redirect {
+    Redirect::permanent("../docs")
 }
 
 /// Answers with a file that the page names.

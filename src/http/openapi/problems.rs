@@ -52,7 +52,7 @@ const KINDS: &[(ProblemKind, &str)] = &[
     (ProblemKind::AdminOnly, "this call needs the admin token"),
     (
         ProblemKind::TooManyFailures,
-        "the token is wrong; send the admin token or a token of the workspace; too many wrong ones came from your address, wait a minute",
+        "the token is wrong; use the admin token or a token of the workspace; too many wrong ones came from your address, wait a minute",
     ),
     (
         ProblemKind::NotFound,

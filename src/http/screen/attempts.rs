@@ -23,10 +23,7 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
             div .title {
                 h2 #attempts-title { "Last sending attempts" }
                 p #live .hint hidden { }
-                a .button href={ (model.base) "/log" } download { "Download log" }
-                @if model.attempts.iter().any(|(_, attempt)| attempt.error.is_some()) {
-                    a .button href={ (model.base) "/log?" (KIND) "=" (AttemptKind::Failed.word()) } download { "Download failed ones" }
-                }
+                (downloads(model))
             }
             (overview(model.attempts))
             (choice(model))
@@ -38,6 +35,18 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
             }
             p #none .empty hidden[model.filter.is_all() || model.attempts.iter().any(|(_, attempt)| model.filter.shows(attempt))] {
                 "None of the last attempts is one of these."
+            }
+        }
+    }
+}
+
+/// The log as a file; of those that failed where there are any.
+pub(super) fn downloads(model: &Model<'_>) -> Markup {
+    html! {
+        div #downloads {
+            a .button href={ (model.base) "/log" } download { "Download log" }
+            @if model.attempts.iter().any(|(_, attempt)| attempt.error.is_some()) {
+                a .button href={ (model.base) "/log?" (KIND) "=" (AttemptKind::Failed.word()) } download { "Download failed ones" }
             }
         }
     }

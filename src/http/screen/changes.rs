@@ -1,13 +1,19 @@
-//! The change history: who made the configuration what it is, when, and from what.
+//! The change history: who made the configuration what it is, when, and from what; and who looked at the secret or made tokens.
 
 use maud::{Markup, html};
 
+use super::model::Model;
 use super::parts::time;
+use crate::workspace::access::{AccessAction, AccessDeed};
 use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::headers::HeaderName;
 use crate::workspace::history::{ChangeAction, ConfigurationChange};
 
-pub(super) fn section(changes: &[ConfigurationChange]) -> Markup {
+/// Deeds that are shown, the newest; the API tells all that are remembered.
+const DEEDS_SHOWN: usize = 50;
+
+pub(super) fn section(model: &Model<'_>) -> Markup {
+    let Model { changes, deeds, .. } = model;
     html! {
         section #history .panel aria-labelledby="history-title" {
             h2 #history-title { "Change history" }
@@ -15,7 +21,7 @@ pub(super) fn section(changes: &[ConfigurationChange]) -> Markup {
                 p .empty { "Nothing was saved yet." }
             } @else {
                 ol .changes tabindex="0" role="list" aria-label="Changes, newest first" {
-                    @for change in changes {
+                    @for change in *changes {
                         li {
                             p { (time(change.at)) " by " strong { (change.by) } }
                             ul { @for what in differences(change) { li { (what) } } }
@@ -23,6 +29,28 @@ pub(super) fn section(changes: &[ConfigurationChange]) -> Markup {
                     }
                 }
             }
+            @if !deeds.is_empty() {
+                h3 #access-title { "Secret and tokens" }
+                ol #access .changes tabindex="0" role="list" aria-label="Who used the secret and the tokens, newest first" {
+                    @for deed in deeds.iter().take(DEEDS_SHOWN) {
+                        li {
+                            p { (time(deed.at)) " by " strong { (deed.by) } }
+                            ul { li { (done(deed)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn done(deed: &AccessDeed) -> Markup {
+    let subject = deed.subject.as_deref().unwrap_or_default();
+    html! {
+        @match deed.action {
+            AccessAction::SecretViewed => { "Signing secret looked at" },
+            AccessAction::TokenMade => { "Token made for " span .id { (subject) } },
+            AccessAction::TokenEnded => { "Token of " span .id { (subject) } " ended" },
         }
     }
 }

@@ -93,3 +93,21 @@ pub(super) fn trouble(root: &str, title: &str, detail: &str) -> Html<String> {
     };
     Html(document(root, &format!("{title} · Outbound"), &body))
 }
+
+/// Where an address leads nowhere: where its reader may have wanted to go.
+pub(super) fn nothing_here(root: &str) -> Html<String> {
+    let body = html! {
+        main #main .narrow {
+            h1 { "Nothing here" }
+            section .panel {
+                p { "This address leads nowhere. There is:" }
+                ul {
+                    li { a href={ (root) "/" } { "All workspaces" } ", for the operator" }
+                    li { code { (root) "/workspaces/ID/outbound" } ", the screen of a workspace" }
+                    li { a href={ (root) "/docs" } { "The API" } ", for programs" }
+                }
+            }
+        }
+    };
+    Html(document(root, "Nothing here · Outbound", &body))
+}

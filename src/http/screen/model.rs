@@ -6,6 +6,7 @@ use super::filter::AttemptFilter;
 use super::notice::Notice;
 use super::typed::Typed;
 use crate::workspace::Policy;
+use crate::workspace::access::AccessDeed;
 use crate::workspace::event::Attempt;
 use crate::workspace::history::ConfigurationChange;
 use crate::workspace::time::Time;
@@ -38,6 +39,8 @@ pub(super) struct Model<'a> {
     pub(super) has_message: bool,
     /// Newest first.
     pub(super) changes: &'a [ConfigurationChange],
+    /// What was done with what opens the workspace, newest first.
+    pub(super) deeds: Vec<AccessDeed>,
     pub(super) secret: SecretShown<'a>,
     /// Until when the secret before the present one is signed with, too.
     pub(super) previous_until: Option<Time>,

@@ -31,7 +31,7 @@ pub(super) fn page(model: &Model<'_>) -> String {
                 (webhook::section(model))
                 (attempts::section(model))
                 (secret::section(model))
-                (changes::section(model.changes))
+                (changes::section(model))
             }
         }
     };
@@ -60,8 +60,9 @@ pub(super) fn latest(model: &Model<'_>, after: u64) -> Markup {
     html! {
         (status::panel(model))
         (webhook::section(model))
+        (attempts::downloads(model))
         (attempts::overview(model.attempts))
-        (changes::section(model.changes))
+        (changes::section(model))
         ol { @for (seq, attempt) in newer { (attempts::row(model, *seq, attempt, false)) } }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, RawQuery, State};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{HeaderMap, Uri};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use tokio::time::timeout;
 
@@ -46,23 +46,34 @@ pub(in crate::http) fn routes() -> Router<Arc<FacadeState>> {
         .route("/workspaces/{workspace}/outbound/latest", get(latest))
         .route("/workspaces/{workspace}/outbound/live", get(live))
         .route("/workspaces/{workspace}/outbound/log", get(log))
-        .route("/workspaces/{workspace}/outbound/save", post(save))
-        .route("/workspaces/{workspace}/outbound/test", post(save_and_test))
-        .route("/workspaces/{workspace}/outbound/try", post(test))
-        .route("/workspaces/{workspace}/outbound/sample", post(sample))
-        .route("/workspaces/{workspace}/outbound/again/{id}", post(again))
-        .route("/workspaces/{workspace}/outbound/mail", post(test_mail))
+        .route("/workspaces/{workspace}/outbound/save", post(save).get(back))
+        .route("/workspaces/{workspace}/outbound/test", post(save_and_test).get(back))
+        .route("/workspaces/{workspace}/outbound/try", post(test).get(back))
+        .route("/workspaces/{workspace}/outbound/sample", post(sample).get(back))
+        .route("/workspaces/{workspace}/outbound/again/{id}", post(again).get(back))
+        .route("/workspaces/{workspace}/outbound/mail", post(test_mail).get(back))
         .route("/workspaces/{workspace}/outbound/curl/{id}", get(copy_as_curl))
-        .route("/workspaces/{workspace}/outbound/rotate", post(rotate))
-        .route("/workspaces/{workspace}/outbound/session/end", post(sign_in::end))
+        .route("/workspaces/{workspace}/outbound/rotate", post(rotate).get(back))
+        .route("/workspaces/{workspace}/outbound/session/end", post(sign_in::end).get(back))
 }
 
 /// The call that takes a token in a form, from whoever has none yet.
 pub(in crate::http) fn sign_in() -> Router<Arc<FacadeState>> {
     Router::new()
-        .route("/workspaces/{workspace}/outbound/session", post(sign_in::begin))
-        .route("/workspaces/{workspace}/outbound/session/save", post(sign_in::begin_and_save))
-        .route("/workspaces/{workspace}/outbound/session/test", post(sign_in::begin_and_test))
+        .route("/workspaces/{workspace}/outbound/session", post(sign_in::begin).get(back))
+        .route("/workspaces/{workspace}/outbound/session/save", post(sign_in::begin_and_save).get(back))
+        .route("/workspaces/{workspace}/outbound/session/test", post(sign_in::begin_and_test).get(back))
+}
+
+/// Where forms lead there is nothing to see: whoever comes to such an address, as when a browser opens its tabs again, gets
+/// the screen that the form stands on. Relatively, so that it works below a proxy's path too.
+pub(super) async fn back(uri: Uri) -> Redirect {
+    let path = uri.path();
+    let up = |below: &str| "../".repeat(below.split('/').count());
+    match path.rsplit_once("/outbound/") {
+        Some((_, below)) => Redirect::to(&format!("{}outbound", up(below))),
+        None => Redirect::to(&up(path.trim_start_matches("/operator/"))),
+    }
 }
 
 /// The screen.
@@ -356,6 +367,7 @@ impl FacadeState {
             has_message: reading.state.skipped.newest.is_some()
                 || reading.attempts.iter().any(|(_, attempt)| attempt.entry > EntryId::ZERO),
             changes,
+            deeds: reading.state.access.deeds(),
             secret: SecretShown::None,
             previous_until: previous.map(|previous| previous.valid_until),
             typed: Typed::saved(webhook, reading.state.webhook.revision()),

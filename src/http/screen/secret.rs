@@ -40,7 +40,10 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
                 @for (language, text) in SAMPLES {
                     details .sample {
                         summary { "Verify a signature in " (language) }
-                        pre tabindex="0" role="group" aria-label={ (language) " sample" } { code { (text) } }
+                        pre tabindex="0" role="group" aria-label={ (language) " sample" } {
+                            code id={ "sample-" (language) } { (text) }
+                        }
+                        button .quiet type="button" data-copy={ "sample-" (language) } hidden { "Copy" }
                     }
                 }
             }

@@ -62,6 +62,14 @@ pub enum JournalFileError {
         #[source]
         source: DatabaseError,
     },
+    /// There is none to repair.
+    #[error(
+        "there is no file {path} to repair: check the path; a service without --journal keeps it as `outbound.redb` in its data directory"
+    )]
+    NoFile {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// It cannot be read or written.
     #[error("the journal cannot be read or written: {}", mend_storage(.0))]
     Storage(#[source] redb::Error),

@@ -101,7 +101,10 @@ fn locked(path: &Path) -> Result<File, JournalFileError> {
         path: path.to_owned(),
         source: redb::DatabaseError::Storage(error.into()),
     };
-    let file = File::open(path).map_err(io)?;
+    let file = File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => JournalFileError::NoFile { path: path.to_owned() },
+        _ => io(error),
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(JournalFileError::InUse { path: path.to_owned() }),

@@ -129,6 +129,7 @@ function show(latest) {
   replace("enabled-hint", latest);
   replace("test-button", latest);
   replace("test-hint", latest);
+  replace("downloads", latest);
   replace("overview", latest);
   replace("history", latest);
   const known = (row) => document.getElementById(row.id) || held.some((one) => one.id === row.id);
@@ -176,9 +177,21 @@ async function choose(form) {
   const chosen = `${main.dataset.latest.split("?")[0]}?${query}`;
   main.dataset.latest = chosen;
   window.history.replaceState(null, "", `${location.pathname}?${query}`);
-  const answer = await fetch(`${chosen}&after=0`, { redirect: "error" });
+  await relist(chosen);
+}
+async function relist(chosen) {
+  let answer;
+  try {
+    answer = await fetch(`${chosen}&after=0`, { redirect: "error" });
+  } catch {
+    answer = { ok: false };
+  }
   if (answer.status === 401) return ended();
-  if (!answer.ok) return;
+  if (!answer.ok) {
+    // The service is away or busy: the list follows when it answers, unless another one is chosen by then.
+    setTimeout(() => chosen === main.dataset.latest && relist(chosen), 2 * PAUSE);
+    return;
+  }
   const latest = new DOMParser().parseFromString(await answer.text(), "text/html");
   // Whoever searched again has asked for another list.
   if (chosen !== main.dataset.latest) return;
@@ -289,8 +302,15 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) break;
   button.hidden = false;
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    button.textContent = "Copied";
+    const from = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(from.textContent);
+      button.textContent = "Copied";
+    } catch {
+      // The browser may forbid it; the keys for copying do the rest.
+      getSelection().selectAllChildren(from);
+      button.textContent = "Selected";
+    }
   });
 }
 
@@ -299,11 +319,16 @@ document.addEventListener("click", async (event) => {
   const link = event.target.closest && event.target.closest("a[data-curl]");
   if (!link || !navigator.clipboard) return;
   event.preventDefault();
-  const answer = await fetch(link.href, { redirect: "error" });
-  if (answer.status === 401) return ended();
-  if (!answer.ok) return location.assign(link.href);
-  await navigator.clipboard.writeText(await answer.text());
-  link.textContent = "Copied";
+  try {
+    const answer = await fetch(link.href, { redirect: "error" });
+    if (answer.status === 401) return ended();
+    if (!answer.ok) return location.assign(link.href);
+    await navigator.clipboard.writeText(await answer.text());
+    link.textContent = "Copied";
+  } catch {
+    // What cannot be copied is shown.
+    location.assign(link.href);
+  }
 });
 if (list) {
   oneStop();

@@ -32,7 +32,9 @@ pub(super) fn section(overview: &Overview<'_>) -> Markup {
                 (figure(minutes, sum))
                 (table(minutes, overview.now))
             }
-            p .hint { "All nodes together, each as it told within the last seconds." }
+            @if overview.all.missing.is_empty() {
+                p .hint { "All nodes together, each as it told within the last seconds." }
+            }
             @for missing in &overview.all.missing { p .unknown { (Tone::Warning.icon()) " " (missing) } }
         }
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, RawQuery, Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, Method};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -22,21 +22,23 @@ use super::session::{self, OperatorForm, OperatorSession};
 use crate::http::api::rejected::{RejectedId, discarding};
 use crate::http::body::FormFields;
 use crate::http::problem::no_such_path;
+use crate::http::screen::frame;
 use crate::http::screen::query::ScreenQuery;
+use crate::http::screen::routes::back;
 use crate::http::state::FacadeState;
 
 /// The calls of the screen.
 pub(in crate::http) fn routes() -> Router<Arc<FacadeState>> {
     Router::new()
         .route("/", get(show).fallback(no_such_path))
-        .route("/operator/rejected/requeue", post(requeue))
-        .route("/operator/rejected/discard", post(discard))
-        .route("/operator/session/end", post(session::end))
+        .route("/operator/rejected/requeue", post(requeue).get(back))
+        .route("/operator/rejected/discard", post(discard).get(back))
+        .route("/operator/session/end", post(session::end).get(back))
 }
 
 /// The call that takes a token in a form, from whoever has none yet.
 pub(in crate::http) fn sign_in() -> Router<Arc<FacadeState>> {
-    Router::new().route("/operator/session", post(session::begin))
+    Router::new().route("/operator/session", post(session::begin).get(back))
 }
 
 /// The screen.
@@ -53,6 +55,17 @@ async fn show(State(state): State<Arc<FacadeState>>, RawQuery(query): RawQuery, 
     let choice = ListChoice::of(&asked);
     let overview = Box::pin(state.overview(&session.csrf, &choice, notice(&asked))).await;
     Html(page(&overview)).into_response()
+}
+
+/// The answer where no route leads: a page for whoever typed the address into a browser, else a problem.
+pub(in crate::http) async fn no_such_page(State(state): State<Arc<FacadeState>>, request: Request) -> Response {
+    let problem = no_such_path(request.uri().clone()).await;
+    let is_call = request.uri().path().starts_with("/v1/") || request.method() != Method::GET;
+    if is_call || !wants_page(request.headers()) {
+        return problem.into_response();
+    }
+    let page = frame::nothing_here(state.facade.access.origin.path());
+    (problem.status(), page).into_response()
 }
 
 /// Whether a caller takes a page: browsers name it, programs take anything or JSON.
