@@ -135,6 +135,9 @@ async fn judge(
         let name = name.to_owned();
         return Some(Box::new(|error| RedisStartError::NoSuchPrimary(name, error)));
     }
+    if told(&[sentinel::NO_LOGIN]) {
+        return Some(Box::new(RedisStartError::SentinelLogin));
+    }
     if error.kind() == ErrorKind::Parse {
         // What the library makes of the answer would only confuse.
         return Some(Box::new(|_| RedisStartError::NotRedis(place)));
