@@ -2,7 +2,8 @@
 -- Keeps what a process knows, or reads what all told. allow-oom: a full Redis must be told of by every node.
 --
 -- KEYS: 1 glances
--- ARGV: 1 what names the process or '' to read, 2 what it knows (JSON), 3 for how long it is kept, in ms, 4 how many are kept
+-- ARGV: 1 what names the process or '' to read, 2 what it knows (JSON), 3 for how long it is kept, in ms, 4 how many are kept,
+--       5 who told less ms ago is kept in any case
 -- Answers to who reads {now in ms, then by process: when it told, what}.
 --
 -- A value is `<told> <JSON>`, in Unix ms by this clock.
@@ -12,8 +13,8 @@ local now_text = string.format('%.0f', now)
 
 local tells = ARGV[1] ~= ''
 if tells then
-  local is_new = redis.call('HSET', KEYS[1], ARGV[1], now_text .. ' ' .. ARGV[2]) == 1
-  if not is_new and redis.call('HLEN', KEYS[1]) <= tonumber(ARGV[4]) then
+  -- Nobody takes another's place but who is new.
+  if redis.call('HSET', KEYS[1], ARGV[1], now_text .. ' ' .. ARGV[2]) == 0 then
     return {}
   end
 end
@@ -35,6 +36,8 @@ if not tells then
 end
 table.sort(kept, function(a, b) return a[1] > b[1] end)
 for i = tonumber(ARGV[4]) + 1, #kept do
-  redis.call('HDEL', KEYS[1], kept[i][2])
+  if now - kept[i][1] >= tonumber(ARGV[5]) then
+    redis.call('HDEL', KEYS[1], kept[i][2])
+  end
 end
 return {}

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::actor::{self, Handle};
 use crate::config::{
-    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles,
+    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles, ShardSet,
     journal_descriptors,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
@@ -30,7 +30,6 @@ use crate::http::{
     self, Access, AdminToken, Facade, NodeShards, PublicOrigin, ReadReadiness, Readiness, SendTestMail, TokenKey,
 };
 use crate::journal::Journal;
-use crate::journal::codec::FORMAT;
 use crate::journal::embedded::Embedded;
 use crate::journal::port::NodeRecord;
 use crate::journal::redis::{Redis, RedisOptions, RedisTls};
@@ -39,10 +38,13 @@ use crate::workspace::Time;
 use crate::workspace::decide::MailResult;
 
 mod error;
+mod record;
 pub mod sealing;
 mod telling;
 
 pub use error::AppError;
+
+use record::{newest_format, record};
 
 /// The service, started and listening, but not answering requests yet.
 pub struct App {
@@ -116,7 +118,10 @@ impl App {
             ..record(&config, journal.shards(), node, address)?
         };
         config.keyring = sealing::check(&*journal, &config.keyring, &config.without_keys, node).await?;
-        let of_journal = journal_descriptors(&config.journal, journal.shards(), config.sources.len());
+        let all = journal.shards();
+        // One that shares may have to run all: the others may end.
+        let held = config.static_shards.as_ref().map_or(usize::from(all), ShardSet::len);
+        let of_journal = journal_descriptors(&config.journal, (held, all), config.sources.len());
         let shares = DescriptorShares::of(config.descriptors, of_journal);
         let share_of_thread = |whole: usize| (whole / config.arbiters.max(1)).max(1);
         let egress = Egress {
@@ -216,34 +221,6 @@ impl App {
         info!("The service has stopped.");
         ended
     }
-}
-
-/// What this node tells the others of itself.
-fn record(config: &Config, shards: u16, node: &str, address: SocketAddr) -> Result<NodeRecord, AppError> {
-    let static_shards = config.static_shards.clone();
-    if let Some(asked) = static_shards.as_ref().filter(|asked| asked.iter().any(|shard| shard >= shards)) {
-        return Err(AppError::StaticShards { asked: asked.clone(), shards });
-    }
-    // Whoever looks for the node finds it under the machine's name when it listens on all addresses.
-    let machine = rustix::system::uname();
-    let address = match machine.nodename().to_str() {
-        Ok(name) if address.ip().is_unspecified() => format!("{name}:{}", address.port()),
-        _ => address.to_string(),
-    };
-    Ok(NodeRecord {
-        id: node.to_owned(),
-        process: Uuid::new_v4().to_string(),
-        address,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        static_shards,
-        format: newest_format(config),
-        ..NodeRecord::default()
-    })
-}
-
-/// The newest format that this node reads and writes.
-fn newest_format(config: &Config) -> u32 {
-    config.format.unwrap_or(FORMAT)
 }
 
 /// How the facade sends a test mail.

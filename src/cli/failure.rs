@@ -144,6 +144,7 @@ impl CommandError for RedisStartError {
             | Self::NoTls(..)
             | Self::NotRedis(..)
             | Self::Login(_)
+            | Self::SentinelLogin(_)
             | Self::Database(_)
             | Self::NoCluster(_)
             | Self::Cluster

@@ -39,17 +39,17 @@ pub struct DescriptorShares {
     pub connections: usize,
 }
 
-/// Descriptors of the journal of a node that runs `shards` and hands over `sources` of other people.
+/// Descriptors of the journal of a node that runs up to `held` of all `shards` and hands over `sources` of other people.
 #[must_use]
-pub fn journal_descriptors(journal: &JournalConfig, shards: u16, sources: usize) -> usize {
-    let shards = usize::from(shards);
+pub fn journal_descriptors(journal: &JournalConfig, (held, shards): (usize, u16), sources: usize) -> usize {
     let of_cluster = if journal.is_cluster() {
-        // Of each source, the common one among them, one a shard waits until what it handed over is durable.
-        shards * (DESCRIPTORS_A_CLUSTER_SHARD + 1 + sources)
+        // Any node calls any shard. Of each source, the common one among them, one a shard waits until what it handed over
+        // is durable.
+        usize::from(shards) * (DESCRIPTORS_A_CLUSTER_SHARD + 1 + sources)
     } else {
         0
     };
-    DESCRIPTORS_A_SHARD * shards + of_cluster + sources
+    DESCRIPTORS_A_SHARD * held + of_cluster + sources
 }
 
 impl DescriptorShares {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_takes_more_of_them_and_so_do_sources() {
+    fn a_cluster_takes_more_of_them_and_so_do_sources_and_a_node_that_is_told_its_shards_fewer() {
         let redis = |url: &str| JournalConfig::Redis {
             url: url.to_owned(),
             prefix: "outbound".to_owned(),
@@ -102,14 +102,16 @@ mod tests {
             files: RedisFiles::default(),
         };
         let cluster = redis("rediss+cluster://user:password@10.0.0.1,10.0.0.2");
-        for (journal, sources, descriptors) in [
-            (JournalConfig::Embedded(None), 0, 48),
-            (redis("redis://127.0.0.1:6379"), 2, 50),
-            (redis("redis+sentinel://10.0.0.1,10.0.0.2/main"), 0, 48),
-            (cluster.clone(), 0, 112),
-            (cluster, 2, 146),
+        for (journal, held, sources, descriptors) in [
+            (JournalConfig::Embedded(None), 16, 0, 48),
+            (redis("redis://127.0.0.1:6379"), 16, 2, 50),
+            (redis("redis://127.0.0.1:6379"), 0, 2, 2),
+            (redis("redis+sentinel://10.0.0.1,10.0.0.2/main"), 16, 0, 48),
+            (cluster.clone(), 16, 0, 112),
+            (cluster.clone(), 3, 0, 73),
+            (cluster, 16, 2, 146),
         ] {
-            assert_eq!(journal_descriptors(&journal, 16, sources), descriptors, "{journal:?} {sources}");
+            assert_eq!(journal_descriptors(&journal, (held, 16), sources), descriptors, "{journal:?} {held} {sources}");
         }
     }
 }

@@ -150,7 +150,8 @@ pub const GLANCE_RETOLD_EVERY: Duration = Duration::from_secs(5);
 pub const GLANCE_OLD_AFTER: Duration = Duration::from_secs(15);
 /// What a process told last is kept for so long: the hour that its minutes are shown for, and a little more.
 pub const GLANCE_KEPT_FOR: Duration = Duration::from_secs(61 * 60);
-/// So many processes' are kept at most, those that told last: a node that starts again and again fills no store.
+/// So many processes' are kept at most, those that told last: a node that starts again and again fills no store. Whoever
+/// told within [`GLANCE_OLD_AFTER`] is kept in any case, so however many nodes there are, none takes another's place.
 pub const GLANCES_KEPT_MAX: usize = 256;
 /// Sentences in it about what is wrong.
 pub const GLANCE_REASONS_MAX: usize = 16;

@@ -125,6 +125,7 @@ impl Redis {
                 shared,
                 compression: options.compression,
                 waited,
+                late: Arc::default(),
                 format: FormatInUse::new(format, options.format),
                 durable_waits: Mutex::default(),
                 transaction_attempts_min: options.transaction_attempts_min,

@@ -1,5 +1,7 @@
 //! What operators get wrong with several nodes and no node can put right: found in what each tells of itself.
 
+use std::collections::BTreeSet;
+
 use super::roster::View;
 use crate::journal::port::{NodeRecord, NodesReading};
 
@@ -26,8 +28,27 @@ pub(super) fn mistakes(me: &NodeRecord, view: &View, reading: &NodesReading) -> 
                  nodes the same OUTBOUND_SECRET_KEY"
             ));
         }
+        told.extend(other_settings(me, other));
     }
     told
+}
+
+/// One sentence for the first flag that differs; further ones follow when that is put right.
+fn other_settings(me: &NodeRecord, other: &NodeRecord) -> Option<String> {
+    if me.settings.is_empty() || other.settings.is_empty() {
+        return None;
+    }
+    let flags: BTreeSet<&String> = me.settings.keys().chain(other.settings.keys()).collect();
+    let flag = flags.into_iter().find(|flag| me.settings.get(*flag) != other.settings.get(*flag))?;
+    let shown = |record: &NodeRecord| record.settings.get(flag).map_or("none", String::as_str).to_owned();
+    Some(format!(
+        "node {} at {} has {flag} {} and this one {}, so what comes of a message depends on who runs its shard: start all nodes \
+         with the same {flag}",
+        other.id,
+        other.address,
+        shown(other),
+        shown(me)
+    ))
 }
 
 #[cfg(test)]
@@ -76,6 +97,30 @@ mod tests {
             let found = told(&me, &other, true);
             assert!(found.len() == count && (word.is_empty() || found.last().unwrap().contains(word)), "{found:?}");
             assert_eq!(told(&me, &other, false), Vec::<String>::new(), "who is gone is not told of");
+        }
+    }
+
+    #[test]
+    fn flags_that_must_be_the_same_are_told_one_at_a_time() {
+        let with = |id: &str, flags: &[(&str, &str)]| NodeRecord {
+            settings: flags.iter().map(|(flag, value)| ((*flag).to_owned(), (*value).to_owned())).collect(),
+            ..node(id, "t", &[])
+        };
+        let me = with("a", &[("--durability", "local"), ("--source", "x")]);
+        for (flags, word) in [
+            (&[("--durability", "local"), ("--source", "x")][..], None),
+            (&[("--durability", "memory"), ("--source", "y")], Some("has --durability memory and this one local")),
+            (&[("--durability", "local")], Some("has --source none and this one x")),
+            (
+                &[("--durability", "local"), ("--smtp-url", "a mail server"), ("--source", "x")],
+                Some("--smtp-url a mail"),
+            ),
+            // A program that does not tell it yet.
+            (&[], None),
+        ] {
+            let found = told(&me, &with("b", flags), true);
+            assert_eq!(found.len(), usize::from(word.is_some()), "{found:?}");
+            assert!(word.is_none_or(|word| found[0].contains(word)), "{found:?}");
         }
     }
 }

@@ -52,6 +52,12 @@ impl View {
     pub(super) fn is_member(&self, id: &str) -> bool {
         self.members.iter().any(|member| member.id == id)
     }
+
+    /// Whether a member that holds the shard gives it away: it was not told to run it, or it ends.
+    pub(super) fn is_given(&self, shard: u16, holder: &str) -> bool {
+        let keeps = |member: &Member| member.static_shards.as_ref().is_some_and(|own| own.contains(shard));
+        self.members.iter().any(|member| member.id == holder && (member.leaving || !keeps(member)))
+    }
 }
 
 impl Roster {

@@ -20,8 +20,9 @@ use crate::actor::protocol::ToShard;
 use crate::actor::shard::ShardActor;
 use crate::actor::shard_host::{ShardHost, StartShard};
 use crate::config::{
-    DRAIN_EXTRA, NODE_GONE_AFTER, NODE_WRITTEN_EVERY, NODES_LOOK_EVERY, NODES_LOOK_SOON, WITHDRAW_MAX,
+    DRAIN_EXTRA, NODE_GONE_AFTER, NODE_WRITTEN_EVERY, NODES_LOOK_EVERY, NODES_LOOK_SOON, ShardSet, WITHDRAW_MAX,
 };
+use crate::journal::format::FORMAT;
 use crate::journal::port::{Journal, NodeRecord, NodesReading};
 
 /// See the module.
@@ -289,7 +290,13 @@ impl Sharer {
             });
             drop(timeout(DRAIN_EXTRA, futures_util::future::join_all(still)).await);
         }
-        drop(timeout(WITHDRAW_MAX, self.journal.withdraw(&self.record)).await);
+        if self.record.format < FORMAT {
+            // An operator keeps the nodes to an older format: while this one is away for a moment, too.
+            self.record.runs = ShardSet::default();
+            drop(timeout(WITHDRAW_MAX, self.journal.register(&self.record)).await);
+        } else {
+            drop(timeout(WITHDRAW_MAX, self.journal.withdraw(&self.record)).await);
+        }
         RunEnd::Drained
     }
 }

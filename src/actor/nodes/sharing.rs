@@ -89,8 +89,8 @@ impl Sharing {
             }
             // What a predecessor of this process held is taken at once, though it may have to move on from here.
             let is_inherited = holder == Some(&self.me) && self.static_shards.is_none();
-            // A member gives away by itself what is not its own any more.
-            let is_free = held_by_other.is_none_or(|other| !view.is_member(other) || self.static_shards.is_some());
+            // A member gives away by itself what is not its own any more, and keeps what it was told to run.
+            let is_free = held_by_other.is_none_or(|other| !view.is_member(other));
             match phase {
                 ShardPhase::Idle if is_inherited || (is_mine && agreed && is_free) => decision.take.push(shard),
                 ShardPhase::Acquiring if !is_mine && agreed && !is_inherited => decision.give.push(shard),
@@ -100,7 +100,7 @@ impl Sharing {
             }
         }
         decision.assigned = assigned.into_iter().collect();
-        let is_coming = self.static_shards.is_none() && decision.awaited.values().any(|holder| view.is_member(holder));
+        let is_coming = decision.awaited.iter().any(|(shard, holder)| view.is_given(*shard, holder));
         decision.moving |= is_coming;
         self.give_one(&surplus, view, phases, now, &mut decision);
         decision

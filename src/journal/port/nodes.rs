@@ -1,5 +1,6 @@
 //! The nodes that share a store: what each tells of itself, and what all can read.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,10 @@ pub struct NodeRecord {
     /// The same of the keys for what is stored encrypted; the first encrypts.
     #[serde(default)]
     pub secret_keys: Vec<String>,
+    /// What must be the same on all nodes, by flag: what comes of a message depends on it, whoever runs its shard. Nothing of a
+    /// program that does not tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// It ends: it takes nothing more and gives away what it has.
     #[serde(default)]
     pub leaving: bool,
@@ -93,7 +98,7 @@ pub struct ToldGlance {
 pub struct GlancesReading {
     /// The store's clock.
     pub at: Time,
-    /// One a process, in no order; at most [`crate::config::GLANCES_KEPT_MAX`].
+    /// One a process, in no order; of those that are gone at most [`crate::config::GLANCES_KEPT_MAX`].
     pub glances: Vec<ToldGlance>,
 }
 

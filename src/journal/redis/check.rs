@@ -60,7 +60,9 @@ pub(super) async fn check(
         // Each keeps shards of its own: one that forgets is enough to lose something.
         let at = |error: RedisStartError| error.at(primary, primaries.len());
         let mut connection = open(primary).await.map_err(RedisStartError::Refused).map_err(at)?;
-        waited = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
+        let of_server = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
+        // Of servers that are configured each in its way, those that must be waited for decide.
+        waited = if waited == Waited::Log { waited } else { of_server };
         let place = primary.addr().to_string();
         check_user(&mut connection, &place).await;
         if connector.is_cluster() && unasked.is_none() && !may_wait_for_disk(&mut connection).await {
@@ -132,6 +134,9 @@ async fn judge(
     if let (true, Some(name)) = (told(&[sentinel::NO_SUCH_PRIMARY]), connector.primary_name()) {
         let name = name.to_owned();
         return Some(Box::new(|error| RedisStartError::NoSuchPrimary(name, error)));
+    }
+    if told(&[sentinel::NO_LOGIN]) {
+        return Some(Box::new(RedisStartError::SentinelLogin));
     }
     if error.kind() == ErrorKind::Parse {
         // What the library makes of the answer would only confuse.
@@ -235,7 +240,7 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
         Durability::Local => {
             let fsync = configured(connection, "appendfsync").await;
             if fsync.as_deref() == Some("always") {
-                return Ok(Waited::NotAtAll);
+                return Ok(Waited::Synced);
             }
             let version = value("redis_version");
             if !knows_waitaof(version) {

@@ -38,15 +38,22 @@ pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<Conne
 /// Connects to the primary of the slot of `key`.
 ///
 /// # Errors
-/// As [`primary`], or that node cannot be reached: the sentence names it, for it is the cluster that told where it is.
+/// As [`primary`], or as [`open_named`].
 pub(super) async fn connect(seeds: &[ConnectionInfo], key: &str) -> Result<Connection, RedisError> {
-    let node = primary(seeds, key).await?;
-    open(&node).await.map_err(|error| {
+    open_named(&primary(seeds, key).await?, "the node that the cluster names").await
+}
+
+/// Connects to a server that others told of: the URL does not name it.
+///
+/// # Errors
+/// It cannot be reached; the sentence names it.
+pub(super) async fn open_named(node: &ConnectionInfo, what: &str) -> Result<Connection, RedisError> {
+    open(node).await.map_err(|error| {
         if error.kind() != ErrorKind::Io {
             return error;
         }
         let kind = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-        let what = format!("the node that the cluster names, {}, cannot be reached: {error}", node.addr());
+        let what = format!("{what}, {}, cannot be reached: {error}", node.addr());
         io::Error::new(kind.unwrap_or(io::ErrorKind::Other), what).into()
     })
 }

@@ -4,29 +4,74 @@
 //! Redis' logs and replicas are in order, so what has that write has all that was answered before. Everybody who
 //! waits meanwhile waits for the next write together.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use redis::RedisError;
+use parking_lot::Mutex;
+use redis::{RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
+use super::error::{ErrorClass, classify, unexpected};
 use super::reply;
 use crate::config::{DURABLE_WAIT, DURABLE_WAITING_MAX, STORE_TIMEOUT};
-use crate::journal::port::{ShardConnection, ShardConnectionError, ShardRequest, ShardResponse};
+use crate::journal::port::{
+    ShardConnection, ShardConnectionError, ShardRequest, ShardResponse, StoreError, StoreTrouble,
+};
 
 /// How a level is waited for on this Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waited {
     /// What Redis answered is as durable as asked for.
     NotAtAll,
+    /// It is, while Redis syncs each write before it answers; whether it still does is asked.
+    Synced,
     /// Until its log is on disk.
     Log,
     /// Until a replica has it.
     Replica,
+}
+
+impl Waited {
+    /// Why the level is not reached in time.
+    fn missing(self) -> &'static str {
+        match self {
+            Self::NotAtAll => "",
+            Self::Synced => {
+                "Redis does not sync each write to disk any more: set appendonly yes and appendfsync always"
+            }
+            Self::Log => "Redis has not synced it to disk",
+            Self::Replica => "no replica has it",
+        }
+    }
+}
+
+/// What is not reached in time, and why, for whoever asks how the store is.
+#[derive(Debug, Default)]
+pub(super) struct LateWaits(
+    /// By key. Bounded by the shards.
+    Mutex<BTreeMap<String, String>>,
+);
+
+impl LateWaits {
+    /// As the trouble of the store that it is: nothing new is attempted meanwhile.
+    pub(super) fn trouble(&self) -> Option<StoreError> {
+        let why = self.0.lock().values().next().cloned()?;
+        let what = format!("what was stored is not yet as durable as --durability asks for: {why}");
+        Some(StoreError { trouble: StoreTrouble::Away, what, source: None })
+    }
+
+    fn note(&self, key: &str, why: Option<&str>) {
+        let mut late = self.0.lock();
+        match why {
+            Some(why) => drop(late.insert(key.to_owned(), why.to_owned())),
+            None => drop(late.remove(key)),
+        }
+    }
 }
 
 /// Where everybody waits whose keys lie on one node of Redis. Cheap to clone; its task ends with the last clone.
@@ -35,12 +80,12 @@ pub(super) struct DurableWait(Option<mpsc::Sender<oneshot::Sender<()>>>);
 
 impl DurableWait {
     /// `key` is one on the node, to which the small write goes and nothing else does. Starts the task on the runtime of the caller.
-    pub(super) fn start(connector: Arc<Connector>, key: String, waited: Waited) -> Self {
+    pub(super) fn start(connector: Arc<Connector>, key: String, waited: Waited, late: Arc<LateWaits>) -> Self {
         if waited == Waited::NotAtAll {
             return Self(None);
         }
         let (sender, waiting) = mpsc::channel(DURABLE_WAITING_MAX);
-        tokio::spawn(run(connector, key, waited, waiting));
+        tokio::spawn(run(connector, (key, waited), late, waiting));
         Self(Some(sender))
     }
 
@@ -59,26 +104,36 @@ impl DurableWait {
     }
 }
 
-async fn run(connector: Arc<Connector>, key: String, waited: Waited, mut waiting: mpsc::Receiver<oneshot::Sender<()>>) {
+async fn run(
+    connector: Arc<Connector>,
+    (key, waited): (String, Waited),
+    late: Arc<LateWaits>,
+    mut waiting: mpsc::Receiver<oneshot::Sender<()>>,
+) {
     let (mut connection, mut backoff, mut is_late) = (None, Backoff::default(), false);
     let mut all: Vec<oneshot::Sender<()>> = Vec::new();
     while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
         let mut is_written = false;
         loop {
-            match reach(&connector, &key, waited, (&mut connection, &mut is_written)).await {
+            let why = match reach(&connector, &key, waited, (&mut connection, &mut is_written)).await {
                 Ok(true) => break,
-                Ok(false) if !is_late => {
-                    is_late = true;
-                    warn!(?waited, "What was stored is not yet as durable as --durability asks for; it is waited for.");
-                }
-                Ok(false) => {}
-                Err(_) => {
+                Ok(false) => Some(waited.missing().to_owned()),
+                Err(error) => {
                     (connection, is_written) = (None, false);
                     backoff.pause().await;
+                    // A server that is away is told by who asks how the store is.
+                    (classify(&error) == ErrorClass::Refused).then(|| error.to_string())
+                }
+            };
+            if let Some(why) = why {
+                late.note(&key, Some(&why));
+                if !std::mem::replace(&mut is_late, true) {
+                    warn!(%why, "What was stored is not yet as durable as --durability asks for; it is waited for.");
                 }
             }
         }
         if std::mem::take(&mut is_late) {
+            late.note(&key, None);
             info!("What was stored is as durable as --durability asks for again.");
         }
         backoff.reset();
@@ -101,6 +156,13 @@ async fn reach(
         *connection = Some(connector.connect(key).await?);
     }
     let Some(connection) = connection.as_mut() else { return Ok(false) };
+    if waited == Waited::Synced {
+        let is_synced = syncs_each_write(connection, key).await?;
+        if !is_synced {
+            tokio::time::sleep(DURABLE_WAIT).await;
+        }
+        return Ok(is_synced);
+    }
     let limit = DURABLE_WAIT.as_millis().to_string();
     let mut both = redis::pipe();
     if !*is_written {
@@ -108,16 +170,40 @@ async fn reach(
     }
     match waited {
         Waited::Log => both.cmd("WAITAOF").arg(1).arg(0).arg(limit),
-        Waited::Replica | Waited::NotAtAll => both.cmd("WAIT").arg(1).arg(limit),
+        Waited::Replica | Waited::Synced | Waited::NotAtAll => both.cmd("WAIT").arg(1).arg(limit),
     };
     let answer = connection.call_all(&both, DURABLE_WAIT + STORE_TIMEOUT).await?.pop();
-    let answer = answer.unwrap_or(redis::Value::Int(0));
+    let answer = answer.unwrap_or(Value::Int(0));
     *is_written = true;
     let reached = match waited {
-        Waited::Log => reply::number(reply::list(answer)?.into_iter().next().unwrap_or(redis::Value::Int(0)))?,
-        Waited::Replica | Waited::NotAtAll => reply::number(answer)?,
+        Waited::Log => reply::number(reply::list(answer)?.into_iter().next().unwrap_or(Value::Int(0)))?,
+        Waited::Replica | Waited::Synced | Waited::NotAtAll => reply::number(answer)?,
     };
     Ok(reached >= 1)
+}
+
+/// Whether the primary of the key syncs each write before it answers. It may be another server than at the start, and each
+/// may be configured anew.
+async fn syncs_each_write(connection: &mut Connection, key: &str) -> Result<bool, RedisError> {
+    let mut ask = redis::pipe();
+    // Refused by a node of a cluster that has the key's slot no more.
+    ask.cmd("EXISTS").arg(key).cmd("ROLE").cmd("CONFIG").arg("GET").arg("append*");
+    let [_, role, configured] = reply::tuple(Value::Array(connection.call_all(&ask, STORE_TIMEOUT).await?))?;
+    if !reply::list(role)?.into_iter().next().is_some_and(|role| reply::text(role).is_ok_and(|role| role == "master")) {
+        // Who connects again is led to the one that is.
+        return Err(std::io::Error::other("this Redis is no primary any more").into());
+    }
+    let mut configured = reply::list(configured)?.into_iter();
+    let (mut is_kept, mut is_synced) = (false, false);
+    while let Some(name) = configured.next() {
+        let value = configured.next().ok_or_else(|| unexpected("a setting without a value"))?;
+        match (reply::text(name)?.as_str(), reply::text(value)?.as_str()) {
+            ("appendonly", value) => is_kept = value == "yes",
+            ("appendfsync", value) => is_synced = value == "always",
+            _ => {}
+        }
+    }
+    Ok(is_kept && is_synced)
 }
 
 /// A shard connection whose commits are answered when they are as durable as asked for.

@@ -7,7 +7,7 @@ use super::error::{store_error, unexpected};
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
-use crate::config::{GLANCE_KEPT_FOR, GLANCES_KEPT_MAX};
+use crate::config::{GLANCE_KEPT_FOR, GLANCE_OLD_AFTER, GLANCES_KEPT_MAX};
 use crate::journal::port::{GlancesReading, StoreError, ToldGlance};
 use crate::workspace::view::NodeGlance;
 
@@ -27,6 +27,7 @@ impl RedisInner {
     fn glances_cmd(&self, process: &str, glance: &[u8]) -> Cmd {
         let mut cmd = self.connector.script(Script::Glances, &[self.keys.glances()]);
         cmd.arg(process).arg(glance).arg(GLANCE_KEPT_FOR.as_millis().to_string()).arg(GLANCES_KEPT_MAX);
+        cmd.arg(GLANCE_OLD_AFTER.as_millis().to_string());
         cmd
     }
 }

@@ -26,9 +26,13 @@ use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
 use super::source::{ConfirmRound, Handed, UnconfirmedEntries, hand_to_shard, judged, take_unconfirmed, tell_lost};
-use crate::config::{HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, JsonPointer, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
+use super::take;
+use crate::config::{
+    HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, JsonPointer, READ_BYTES_MAX, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm,
+};
 use crate::journal::port::{Holder, RawEntry};
-use crate::message::{EntryId, member};
+use crate::journal::rejected::too_large;
+use crate::message::{EntryId, marks, member};
 
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
 pub(super) async fn hand_over(
@@ -95,14 +99,14 @@ async fn hand_over_next(
         kept.source_answered(Instant::now());
         return Ok(0);
     }
-    let read = read(reader, inner, source, max).await?;
+    let read = read(reader, inner, source, form, max).await?;
     kept.source_answered(Instant::now());
     let Some(entries) = read else {
         // Nothing is new, or there is no stream yet.
         reader.wait(source, if kept.is_empty() { block } else { block.min(HAND_OVER_KEPT_LOOK) }).await?;
         return Ok(0);
     };
-    let Some(last) = entries.last().map(|entry| entry.id) else {
+    let Some(last) = entries.last().map(|(entry, _)| entry.id) else {
         reader.pending = None;
         return Ok(0);
     };
@@ -110,15 +114,17 @@ async fn hand_over_next(
         Some(_) => reader.pending = Some(last),
         None => reader.last = last,
     }
-    let mut shards = by_shard(inner, source, form, &entries);
     // An entry that was deleted while it was pending has no fields; there is nothing to hand over.
-    let mut done: Vec<EntryId> = entries.iter().filter(|entry| entry.fields.is_empty()).map(|entry| entry.id).collect();
+    let (gone, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(entry, _)| entry.fields.is_empty());
+    let mut done: Vec<EntryId> = gone.into_iter().map(|(entry, _)| entry.id).collect();
+    let mut shards = by_shard(inner, source, form, &entries);
     done.extend(take_unconfirmed(&mut shards, kept));
     let handed =
         shards.iter().map(|(shard, entries)| hand_to_shard(inner, source, *shard, entries, kept.last_of(*shard)));
-    let (mut count, mut failed) = (done.len(), None);
+    let (mut count, mut failed, mut is_new) = (done.len(), None, false);
     for handed in join_all(handed).await {
         count += handed.ids.len();
+        is_new |= handed.is_new;
         if handed.is_new || handed.is_lost {
             kept.forget(handed.shard);
         }
@@ -133,7 +139,8 @@ async fn hand_over_next(
         failed = failed.or(handed.failed);
     }
     if failed.is_none() {
-        reader.handed = reader.handed.max(last);
+        // A stream that was made anew may have lower ids than the one before it.
+        reader.handed = if is_new { last } else { reader.handed.max(last) };
     }
     let position = position(reader, kept).filter(|_| failed.is_none());
     acknowledge(reader, inner, source, position, &done).await?;
@@ -152,12 +159,14 @@ async fn read(
     reader: &mut GroupReader,
     inner: &RedisInner,
     source: &str,
+    form: &SourceForm,
     max: usize,
-) -> Result<Option<Vec<RawEntry>>, RedisError> {
+) -> Result<Option<Vec<(RawEntry, Option<usize>)>>, RedisError> {
     let keys = [inner.keys.source_lease(source), source.to_owned()];
     let mut cmd = inner.connector.script(Script::SourceRead, &keys);
     let from = reader.pending.map_or_else(|| ">".to_owned(), |after| after.to_string());
-    cmd.arg(&inner.run).arg(max).arg(from);
+    cmd.arg(&inner.run).arg(from);
+    take::bound(&mut cmd, max, READ_BYTES_MAX, &[&form.workspace, &form.message]);
     let answer = match reader.connection.call(&cmd, STORE_TIMEOUT).await {
         Err(error) if error.code() == Some("NOGROUP") => {
             return make_group(reader, inner, source).await.map(|made| made.then(Vec::new));
@@ -167,7 +176,7 @@ async fn read(
     let mut values = reply::list(answer)?.into_iter();
     match values.next().map(reply::text).transpose()?.as_deref() {
         Some("OK") => {
-            let streams = reply::streams(values.next().unwrap_or(Value::Nil))?;
+            let entries = reply::taken(values.next().unwrap_or(Value::Nil))?;
             let readers = values.next().map(reply::number).transpose()?;
             if reader.readers.is_some() && reader.readers != readers && reader.pending.is_none() {
                 // Another one read meanwhile; what was read now is pending too, behind what that one left.
@@ -175,7 +184,6 @@ async fn read(
                 return Ok(None);
             }
             reader.readers = readers;
-            let entries = streams.into_iter().next().map(|(_, entries)| entries).unwrap_or_default();
             Ok((reader.pending.is_some() || !entries.is_empty()).then_some(entries))
         }
         // Told by who asks for the lease next.
@@ -240,12 +248,18 @@ async fn acknowledge(
     }
 }
 
-fn by_shard(inner: &RedisInner, source: &str, form: &SourceForm, entries: &[RawEntry]) -> BTreeMap<u16, Vec<Handed>> {
+fn by_shard(
+    inner: &RedisInner,
+    source: &str,
+    form: &SourceForm,
+    entries: &[(RawEntry, Option<usize>)],
+) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
-    for entry in entries.iter().filter(|entry| !entry.fields.is_empty()) {
+    for (entry, cut) in entries {
         let (ours, wrong) = as_ours(form, entry);
-        let bytes = ours.bytes();
-        let (shard, handed) = judged(inner, source, ours, bytes, wrong);
+        let bytes = cut.unwrap_or(ours.bytes());
+        // What was cut has no message that could be unwrapped.
+        let (shard, handed) = judged(inner, source, ours, bytes, too_large(bytes).or(wrong));
         shards.entry(shard).or_default().push(handed);
     }
     shards
@@ -278,20 +292,29 @@ fn as_ours(form: &SourceForm, entry: &RawEntry) -> (RawEntry, Option<String>) {
     (RawEntry { id: entry.id, fields }, wrong)
 }
 
-/// What stands at the pointer, byte for byte.
+/// What stands at the pointer, byte for byte; of a string what it holds.
 fn unwrapped(json: &Bytes, pointer: &JsonPointer) -> Option<Bytes> {
-    let mut value: &RawValue = serde_json::from_slice(json).ok()?;
+    let mut value: &RawValue = serde_json::from_slice(&json[marks(json)..]).ok()?;
     for step in pointer.steps() {
         value = match value.get().as_bytes().first()? {
             b'{' => member(value.get().as_bytes(), &step)?,
             b'[' => {
                 let items = serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?;
-                *items.get(step.parse::<usize>().ok()?)?
+                *items.get(index(&step)?)?
             }
             _ => return None,
         };
     }
+    if value.get().starts_with('"') {
+        return serde_json::from_str::<String>(value.get()).ok().map(Bytes::from);
+    }
     Some(Bytes::copy_from_slice(value.get().as_bytes()))
+}
+
+/// A place in a list, as a pointer writes it: digits, without leading zeros.
+fn index(step: &str) -> Option<usize> {
+    let is_plain = step == "0" || step.starts_with(|first: char| first.is_ascii_digit() && first != '0');
+    is_plain.then(|| step.parse().ok())?
 }
 
 #[cfg(test)]
@@ -308,11 +331,21 @@ mod tests {
         assert_eq!(at(wrapped, "/data/message").as_deref(), Some(r#"{"price":1.50, "x":"caf\u00e9"}"#));
         assert_eq!(at(wrapped, "/data/n/1/a~1b").as_deref(), Some("2"));
         assert_eq!(at(r#"{"caf\u00e9":{"k":1}}"#, "/café/k").as_deref(), Some("1"));
+        let text = r#"{"data":"{\"text\":\"caf\\u00e9\"}","n":["x"]}"#;
+        assert_eq!(at(text, "/data").as_deref(), Some(r#"{"text":"caf\u00e9"}"#), "a string that holds it");
+        assert_eq!(at("\u{feff}{\"a\":{}}", "/a").as_deref(), Some("{}"), "behind a byte order mark");
         let half = r#"{"\ud83d":0,"data":{"\ude00":"\ud83d"}}"#;
         assert_eq!(at(half, "/data").as_deref(), Some(r#"{"\ude00":"\ud83d"}"#), "half of a character beside it");
-        for (json, pointer) in
-            [("{}", "/data"), ("[1]", "/1"), ("[1]", "/x"), ("1", "/a"), ("not JSON", "/a"), ("", "/a")]
-        {
+        for (json, pointer) in [
+            ("{}", "/data"),
+            ("[1]", "/1"),
+            ("[1]", "/x"),
+            ("[1]", "/+0"),
+            ("[1]", "/00"),
+            ("1", "/a"),
+            ("not JSON", "/a"),
+            ("", "/a"),
+        ] {
             assert_eq!(at(json, pointer), None, "{json} {pointer}");
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::answers::Listener;
 use super::connector::Connector;
-use super::durable::{DurableWait, Waited};
+use super::durable::{DurableWait, LateWaits, Waited};
 use super::format::FormatInUse;
 use super::group::reader::GroupReader;
 use super::intake::SourceReader;
@@ -31,6 +31,8 @@ pub(super) struct RedisInner {
     pub(super) format: FormatInUse,
     /// How what is stored becomes as durable as was asked for.
     pub(super) waited: Waited,
+    /// Where it is waited for in vain.
+    pub(super) late: Arc<LateWaits>,
     /// Where callers of the facade wait for that: one, or with a cluster one a shard.
     pub(super) durable_waits: Mutex<HashMap<String, DurableWait>>,
     pub(super) transaction_attempts_min: usize,
@@ -68,7 +70,7 @@ impl RedisInner {
     pub(super) fn durable_wait(&self, shard: u16) -> DurableWait {
         let key = self.keys.shard(shard).durable();
         let name = if self.connector.is_cluster() { key.clone() } else { String::new() };
-        let new = || DurableWait::start(Arc::clone(&self.connector), key, self.waited);
+        let new = || DurableWait::start(Arc::clone(&self.connector), key, self.waited, Arc::clone(&self.late));
         self.durable_waits.lock().entry(name).or_insert_with(new).clone()
     }
 

@@ -55,7 +55,7 @@ impl Journal for Redis {
             // Its own, on the runtime that it is on.
             waited => Box::new(DurableConnection {
                 inner: plain,
-                wait: DurableWait::start(Arc::clone(&inner.connector), durable, waited),
+                wait: DurableWait::start(Arc::clone(&inner.connector), durable, waited, Arc::clone(&inner.late)),
             }),
         };
         Ok(Acquired {
@@ -216,7 +216,7 @@ impl Journal for Redis {
             let answer = self.inner.shared.call_repeatable(&owner, &cmd).await;
             answer.map_err(|error| error::store_error("asking Redis whether it takes messages", error))?;
         }
-        Ok(())
+        self.inner.late.trouble().map_or(Ok(()), Err)
     }
 
     async fn time(&self) -> Result<Option<Time>, StoreError> {

@@ -73,11 +73,19 @@ pub(super) const TEXTS: [&str; 25] = [
     include_str!("../../../redis/requeue_claim.lua"),
     include_str!("../../../redis/source_ack.lua"),
     include_str!("../../../redis/source_lease.lua"),
-    include_str!("../../../redis/source_read.lua"),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../../redis/cut.lua"),
+        include_str!("../../../redis/source_read.lua")
+    ),
     include_str!("../../../redis/salvage.lua"),
     concat!("#!lua\n", include_str!("../../../redis/submit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/submit.lua")),
-    include_str!("../../../redis/take.lua"),
+    concat!(
+        "#!lua flags=no-writes,allow-oom\n",
+        include_str!("../../../redis/cut.lua"),
+        include_str!("../../../redis/take.lua")
+    ),
 ];
 
 /// The hashes of [`TEXTS`], as Redis answered them.

@@ -51,6 +51,9 @@ pub(super) fn parse(url: &str) -> Option<SentinelUrl> {
 /// How the error begins of a sentinel that does not know the name.
 pub(super) const NO_SUCH_PRIMARY: &str = "no primary is called";
 
+/// How the error begins of a sentinel that asks for a login and refuses that of the URL.
+pub(super) const NO_LOGIN: &str = "the login was refused by the sentinel";
+
 /// Connects to the primary that the first sentinel names which answers and is right.
 ///
 /// # Errors
@@ -60,17 +63,21 @@ pub(super) async fn connect(
     name: &str,
     primary: &ConnectionInfo,
 ) -> Result<Connection, RedisError> {
-    let mut last = unexpected("no sentinel is named");
+    let (mut last, mut is_told) = (unexpected("no sentinel is named"), false);
     for sentinel in sentinels {
-        let found = match address(sentinel, name, primary).await {
-            Ok(info) => connect_to_primary(&info).await,
-            Err(error) => Err(error),
+        let (error, tells) = match address(sentinel, name, primary).await {
+            Ok(info) => match connect_to_primary(&info).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => (error, true),
+            },
+            Err(error) => {
+                let tells = error.to_string().contains(NO_SUCH_PRIMARY) || error.to_string().contains(NO_LOGIN);
+                (error, tells)
+            }
         };
-        match found {
-            Ok(connection) => return Ok(connection),
-            // Of several reasons, that of a sentinel that was asked for the wrong name.
-            Err(_) if last.to_string().contains(NO_SUCH_PRIMARY) => {}
-            Err(error) => last = error,
+        // Of several reasons, that of a sentinel that answered.
+        if tells || !is_told {
+            (last, is_told) = (error, tells);
         }
     }
     Err(last)
@@ -103,14 +110,14 @@ async fn address(
     let mut connection = match open(sentinel).await {
         Ok(connection) => connection,
         // Sentinels have users of their own; often the same as their Redis.
-        Err(error) if error.code() == Some("NOAUTH") => open(&with_login(sentinel, primary)).await?,
+        Err(error) if error.code() == Some("NOAUTH") => log_in(sentinel, primary).await?,
         Err(error) => return Err(error),
     };
     let mut ask = redis::cmd("SENTINEL");
     ask.arg("get-master-addr-by-name").arg(name);
     let answer = match connection.call(&ask, config::STORE_TIMEOUT).await {
         Err(error) if error.code() == Some("NOAUTH") => {
-            open(&with_login(sentinel, primary)).await?.call(&ask, config::STORE_TIMEOUT).await?
+            log_in(sentinel, primary).await?.call(&ask, config::STORE_TIMEOUT).await?
         }
         answer => answer?,
     };
@@ -125,14 +132,17 @@ async fn address(
     Ok(primary.clone().set_addr(super::cluster::address(primary.addr(), reply::text(host)?, port)))
 }
 
-fn with_login(sentinel: &ConnectionInfo, primary: &ConnectionInfo) -> ConnectionInfo {
+async fn log_in(sentinel: &ConnectionInfo, primary: &ConnectionInfo) -> Result<Connection, RedisError> {
     let settings = primary.redis_settings().clone().set_db(0);
-    sentinel.clone().set_redis_settings(settings)
+    open(&sentinel.clone().set_redis_settings(settings)).await.map_err(|error| match error.kind() {
+        redis::ErrorKind::Io => error,
+        _ => away(format!("{NO_LOGIN} at {}: {error}", sentinel.addr())),
+    })
 }
 
 /// A node that was demoted meanwhile would answer reads with what it had.
 async fn connect_to_primary(info: &ConnectionInfo) -> Result<Connection, RedisError> {
-    let mut connection = open(info).await?;
+    let mut connection = super::cluster::open_named(info, "the primary that the sentinels name").await?;
     let role = connection.call(&redis::cmd("ROLE"), config::STORE_TIMEOUT).await.and_then(reply::list)?;
     match role.into_iter().next().map(reply::text) {
         Some(Ok(role)) if role == "master" => Ok(connection),

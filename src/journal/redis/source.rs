@@ -398,7 +398,7 @@ pub(super) fn tell_lost(shard: u16, source: &str) {
 
 fn tell(shard: u16, rejected: u64, dropped: u64) {
     if rejected > 0 {
-        warn!(shard, rejected, "entries without a valid workspace were set aside");
+        warn!(shard, rejected, "entries of a source were set aside; their reasons say what is wrong");
     }
     if dropped > 0 {
         warn!(shard, dropped, "the rejected stream is full: its oldest entries were deleted");

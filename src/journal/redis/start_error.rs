@@ -80,6 +80,12 @@ pub enum RedisStartError {
          (percent-encoded; without a user, :PASSWORD@)"
     )]
     Login(#[source] RedisError),
+    /// A sentinel with a login of its own.
+    #[error(
+        "a sentinel refused the login: it asks for one, and takes another than the URL of --journal has, which is that of the \
+         Redis; give the sentinels the same user and password, or none"
+    )]
+    SentinelLogin(#[source] RedisError),
     /// No such database.
     #[error("Redis has no such database: correct the number behind the last slash of the URL, or leave it out")]
     Database(#[source] RedisError),

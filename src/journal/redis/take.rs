@@ -8,9 +8,6 @@ use crate::config::HAND_OVER_FIELDS_MAX;
 use crate::journal::rejected::{ENTRY_BYTES_MAX, VALUE_BYTES_MAX, VALUE_BYTES_RETAINED};
 use crate::message::EntryId;
 
-/// What is looked at of an entry, wherever it stands among its fields.
-const NAMED: [&str; 3] = ["workspace", "message", "origin"];
-
 /// Where a read begins.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ReadFrom {
@@ -33,7 +30,13 @@ pub(super) fn command(
         ReadFrom::At(id) => cmd.arg(id.to_string()),
         ReadFrom::After(id) => cmd.arg(format!("({id}")),
     };
-    cmd.arg(to).arg(count).arg(bytes.max(1));
-    cmd.arg(ENTRY_BYTES_MAX).arg(VALUE_BYTES_MAX).arg(VALUE_BYTES_RETAINED).arg(HAND_OVER_FIELDS_MAX).arg(&NAMED);
+    cmd.arg(to);
+    bound(&mut cmd, count, bytes, &["workspace", "message", "origin"]);
     cmd
+}
+
+/// The arguments that cut.lua takes; `named` are the fields that are looked at, wherever they stand in an entry.
+pub(super) fn bound(cmd: &mut Cmd, count: usize, bytes: usize, named: &[&str]) {
+    cmd.arg(count).arg(bytes.max(1));
+    cmd.arg(ENTRY_BYTES_MAX).arg(VALUE_BYTES_MAX).arg(VALUE_BYTES_RETAINED).arg(HAND_OVER_FIELDS_MAX).arg(named);
 }

@@ -1,7 +1,9 @@
 //! What processes told of what they know: how long it is kept, and how much of it.
 
+use std::collections::BTreeSet;
+
 use outbound::app::now;
-use outbound::config::{GLANCE_KEPT_FOR, GLANCES_KEPT_MAX};
+use outbound::config::{GLANCE_KEPT_FOR, GLANCE_OLD_AFTER, GLANCES_KEPT_MAX};
 use outbound::journal::Journal as _;
 use outbound::workspace::view::NodeGlance;
 
@@ -40,24 +42,38 @@ async fn it_is_kept_for_its_hour_whatever_else_stands_there() {
     assert_eq!(left, ["no JSON", "of a clock that was set", "of a newer program", "older than now by less"]);
 }
 
+/// More than are kept of those that are gone; a full store takes it all.
 #[tokio::test]
-async fn of_many_processes_those_that_told_last_are_kept_and_a_full_store_takes_it() {
+async fn who_told_lately_takes_nobodys_place_and_of_the_others_those_that_told_last_are_kept() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
+    let old = i64::try_from(GLANCE_OLD_AFTER.as_millis()).unwrap() + 1_000;
     let began = now().unix_ms();
-    for n in 0..GLANCES_KEPT_MAX {
-        let told = format!("{} {}", began - 1_000 - n as i64, serde_json::to_string(&glance(n)).unwrap());
+    let told = |n: usize, ms_ago: i64| {
+        let told = format!("{} {}", began - ms_ago, serde_json::to_string(&glance(n)).unwrap());
         server.call::<u64>(&["HSET", KEY, &format!("process-{n}"), &told]);
-    }
+    };
+    let there = async || {
+        let glances = journal.glances().await.unwrap().glances;
+        glances.into_iter().map(|told| told.glance.node).collect::<BTreeSet<_>>()
+    };
+    (0..GLANCES_KEPT_MAX).for_each(|n| told(n, old + n as i64));
     server.call::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     journal.tell_glance(&glance(7)).await.unwrap();
-    assert_eq!(journal.glances().await.unwrap().glances.len(), GLANCES_KEPT_MAX, "it takes its own place");
+    assert_eq!(there().await.len(), GLANCES_KEPT_MAX, "it takes its own place");
     journal.tell_glance(&glance(10_000)).await.unwrap();
-    let glances = journal.glances().await.unwrap().glances;
-    assert_eq!(glances.len(), GLANCES_KEPT_MAX);
-    let is_there = |n: usize| glances.iter().any(|told| told.glance == glance(n));
-    assert!(
-        is_there(10_000) && is_there(7) && !is_there(GLANCES_KEPT_MAX - 1),
-        "the one that told longest ago is gone"
-    );
+    let nodes = there().await;
+    assert_eq!(nodes.len(), GLANCES_KEPT_MAX);
+    let last = format!("node-{}", GLANCES_KEPT_MAX - 1);
+    assert!(nodes.contains("node-10000") && nodes.contains("node-7") && !nodes.contains(&last), "{nodes:?}");
+
+    // As many nodes as are kept, and some more: all of them are there.
+    server.call::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    (0..GLANCES_KEPT_MAX).for_each(|n| told(n, 0));
+    for n in 0..5 {
+        journal.tell_glance(&glance(20_000 + n)).await.unwrap();
+    }
+    let nodes = there().await;
+    let all: Vec<usize> = (0..GLANCES_KEPT_MAX).chain(20_000..20_005).chain([10_000]).collect();
+    assert_eq!(nodes, all.into_iter().map(|n| format!("node-{n}")).collect());
 }

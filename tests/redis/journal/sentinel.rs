@@ -64,6 +64,46 @@ async fn a_name_that_the_sentinels_do_not_know_is_refused() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
 }
 
+/// As sentinels do that stand in another network than the service, or whose primary has just died.
+#[tokio::test]
+async fn a_primary_that_sentinels_name_and_nobody_reaches_is_named() {
+    let mut primary = RedisServer::start();
+    let sentinel = Sentinel::start(&primary, 1);
+    until("it knows the primary", async || sentinel.says("namemain")).await;
+    primary.kill();
+    // The last one that is named does not answer: its silence says less.
+    let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/main", sentinel.port.number());
+    let ended = support::service::Service::new(&url, &[]).refused();
+    let sentence = format!("the primary that the sentinels name, 127.0.0.1:{}, cannot be reached", primary.port());
+    assert!(ended.stderr.contains(&sentence), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_sentinel_with_the_login_of_the_redis_is_taken_and_one_with_another_is_named() {
+    let primary = RedisServer::start();
+    let sentinel = Sentinel::start(&primary, 1);
+    until("it knows the primary", async || sentinel.says("namemain")).await;
+    let set = |password: &str| {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", sentinel.port.number())).unwrap();
+        let mut set = redis::cmd("ACL");
+        set.arg("SETUSER").arg("outbound").arg("reset").arg("on").arg(format!(">{password}")).arg("+@all").arg("~*");
+        let mut connection = client.get_connection().unwrap();
+        set.query::<()>(&mut connection).unwrap();
+        redis::cmd("ACL").arg("SETUSER").arg("default").arg("off").query::<()>(&mut connection).ok();
+    };
+    set("change-me-outbound");
+    let url = format!("redis+sentinel://outbound:change-me-outbound@127.0.0.1:{}/main", sentinel.port.number());
+    Redis::connect(&options(&url)).await.unwrap();
+    let mut change = redis::cmd("ACL");
+    change.arg("SETUSER").arg("outbound").arg("resetpass").arg(">of-the-sentinels-alone");
+    let own = format!("redis://outbound:change-me-outbound@127.0.0.1:{}", sentinel.port.number());
+    change.query::<()>(&mut redis::Client::open(own).unwrap().get_connection().unwrap()).unwrap();
+    let ended = support::service::Service::new(&url, &[]).refused();
+    assert!(ended.stderr.contains("a sentinel refused the login"), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+}
+
 #[tokio::test]
 async fn another_primary_is_followed_when_the_first_one_has_failed() {
     let mut primary = RedisServer::start();

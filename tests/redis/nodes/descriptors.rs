@@ -27,7 +27,7 @@ async fn no_more_connections_lead_to_a_cluster_than_descriptors_are_kept_for_the
         allow_volatile: false,
         files: RedisFiles::default(),
     };
-    let kept = journal_descriptors(&journal, SHARDS, 1);
+    let kept = journal_descriptors(&journal, (usize::from(SHARDS), SHARDS), 1);
     for workspace in &all {
         service.api().save(workspace, &json!({"url": receiver.url(workspace)})).await.ok();
     }

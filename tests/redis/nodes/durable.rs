@@ -59,6 +59,43 @@ async fn local_survives_a_kill_of_redis() {
     api.until("acme", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == "m-1").await;
 }
 
+/// Whoever may configure Redis can take the level away, and so can a restart or a fail-over: nothing is said to be durable then.
+#[tokio::test]
+async fn a_level_that_redis_does_not_keep_any_more_is_waited_for_and_told() {
+    let redis = RedisServer::start_with(&["--appendfsync", "always"]);
+    let receiver = Receiver::start();
+    let service = Service::start(&redis.own_url(), &[SHARDS, &["--durability", "local"]].concat()).await;
+    let api = service.api();
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    let publish = |id: String| {
+        let api = api.clone();
+        tokio::spawn(async move { api.publish("acme", &message("+1", &id)).await })
+    };
+    for (n, (name, less, enough)) in
+        [("appendfsync", "everysec", "always"), ("appendonly", "no", "yes")].into_iter().enumerate()
+    {
+        publish(format!("{n}-before")).await.unwrap().unwrap().ok();
+        let () = redis.call(&["CONFIG", "SET", name, less]);
+        let published = publish(format!("{n}-meanwhile"));
+        until("readyz says it", async || {
+            let reply = api.get("/readyz").await;
+            let said = reply.body["reasons"].to_string();
+            reply.status == 503 && said.contains("not yet as durable as --durability asks for: Redis does not sync")
+        })
+        .await;
+        let told = "not yet as durable as --durability asks for; it is waited for";
+        assert!(service.log().matches(told).count() > n, "{}", service.log());
+        assert!(!published.is_finished(), "answered though nothing says that it is on disk");
+        let () = redis.call(&["CONFIG", "SET", name, enough]);
+        published.await.unwrap().unwrap().ok();
+        until("readyz is content again", async || api.get("/readyz").await.status == 200).await;
+        let id = format!("{n}-meanwhile");
+        api.until("acme", "it is logged", |webhook| webhook["last_attempt"]["message_id"] == id.as_str()).await;
+    }
+    let attempted = receiver.ids("acme");
+    assert_eq!(attempted, ["0-before", "0-meanwhile", "1-before", "1-meanwhile"], "each once");
+}
+
 #[tokio::test]
 async fn a_redis_that_cannot_keep_the_level_is_refused() {
     let redis = RedisServer::start_with(&["--appendfsync", "everysec"]);

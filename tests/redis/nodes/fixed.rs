@@ -1,8 +1,11 @@
 //! `--static-shards`: an orchestrator says who runs what.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use crate::nodes::bench::{Nodes, SHARDS};
+use crate::nodes::bench::{Nodes, SHARDS, workspaces};
 use support::process::until;
 use support::service::{Service, message};
 
@@ -69,6 +72,27 @@ async fn static_nodes_and_nodes_that_share_the_rest_live_side_by_side() {
     .await;
     nodes.nodes[2].terminate().await;
     nodes.until_shared(&[0, 1]).await;
+}
+
+/// A node that was told what to run joins nodes that share, and ends again. What it is to run is given to it: it asks for
+/// nothing that another one still has, so it is ready all the time and takes each at once.
+#[tokio::test]
+async fn a_static_node_joins_and_leaves_under_load_and_nothing_comes_twice() {
+    let mut nodes = Nodes::start(2).await;
+    let workspaces = workspaces(16);
+    nodes.save(&workspaces).await;
+    workspaces.iter().for_each(|one| nodes.receiver.treat(one, |how| how.delay = Duration::from_millis(20)));
+    let load = nodes.steady_load(&workspaces, "", 100);
+    nodes.receiver.until("the load runs", |arrivals| arrivals.len() > 50).await;
+    nodes.add(&["--static-shards", "0-9,15"]);
+    nodes.until_holds(2, &[range(0, 9), vec![15]].concat()).await;
+    nodes.until_ready(2).await;
+    assert_eq!(nodes.nodes[2].log().matches("is not held yet").count(), 0, "{}", nodes.nodes[2].log());
+    assert_eq!(nodes.nodes[2].terminate().await.code(), Some(0));
+    nodes.until_shared(&[0, 1]).await;
+    let tally = nodes.tally(load).await;
+    tally.tell("a static node joins nodes that share, and leaves");
+    assert_eq!((tally.lost, tally.repeated), (Vec::new(), BTreeSet::new()), "lost, and attempted twice");
 }
 
 #[tokio::test]

@@ -151,6 +151,92 @@ async fn what_is_no_message_is_set_aside_with_the_reason_and_acknowledged() {
     assert_eq!(nodes.receiver.ids("w0"), ["good"]);
 }
 
+/// In an envelope as text, in a list, behind a byte order mark.
+#[tokio::test]
+async fn a_message_is_found_wherever_the_pointer_leads_and_as_text_too() {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS, "--source-message", "/items/0/body"]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let with = |body: &str| format!(r#"{{"items":[{{"body":{body}}}]}}"#);
+    let text = serde_json::to_string(&message("+1", "as-text")).unwrap();
+    for envelope in [
+        with(&text),
+        format!("\u{feff}{}", with(&message("+1", "marked"))),
+        format!(" {} \n", with(&format!(" {} ", message("+1", "spaced")))),
+        // None of these is one.
+        with("null"),
+        with(r#""no message""#),
+        with(&format!("[{text}]")),
+        r#"{"items":{"0":1}}"#.to_owned(),
+    ] {
+        add(&nodes, &["workspace", "w0", "message", &envelope]);
+    }
+    until_drained(&nodes, 3).await;
+    let api = nodes.nodes[0].api();
+    until("four are set aside", async || api.get("/v1/rejected").await.ok()["rejected"].as_array().unwrap().len() == 4)
+        .await;
+    assert_eq!(nodes.receiver.ids("w0"), ["as-text", "marked", "spaced"]);
+}
+
+/// Somebody else puts large things there: more than Redis or this service could hold at a time.
+#[tokio::test]
+async fn entries_of_any_size_in_a_foreign_stream_are_set_aside_in_little_memory() {
+    const LARGE: usize = 16;
+    const MIB: usize = 1024 * 1024;
+    let flags: &[&str] = &["--source", ORDERS, "--source-fields", "workspace=ws,message=payload"];
+    let mut nodes = Nodes::start_with(&[flags]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let idle = nodes.nodes[0].resident();
+    nodes.nodes[0].terminate().await;
+    let large = "x".repeat(8 * MIB);
+    let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
+    let mut put = |id: &str, more: &[(&str, &str)]| {
+        let text = message("+1", id);
+        let fields = [&[("ws", "w0"), ("payload", text.as_str())], more].concat();
+        let _: String = redis::Commands::xadd(&mut connection, ORDERS, "*", &fields).unwrap();
+    };
+    (0..LARGE).for_each(|n| put(&format!("large-{n}"), &[("blob", &large)]));
+    put("small", &[("x", "1")]);
+    nodes.nodes[0].launch().await;
+    until_drained(&nodes, 1).await;
+    let grown = nodes.nodes[0].peak().saturating_sub(idle);
+    assert!(grown < 64 * MIB as u64, "{} MiB more", grown / MIB as u64);
+    assert_eq!(nodes.receiver.ids("w0"), ["small"]);
+    let rejected = nodes.nodes[0].api().get("/v1/rejected").await.ok();
+    let rejected = rejected["rejected"].as_array().unwrap();
+    let told = |one: &&serde_json::Value| one["reason"].as_str().unwrap().contains("at most 524288 are taken");
+    assert_eq!((rejected.len(), rejected.iter().filter(told).count()), (LARGE, LARGE));
+}
+
+/// Its ids begin below those of the one before, and get beyond them.
+#[tokio::test]
+async fn a_foreign_stream_that_is_made_anew_with_lower_ids_is_another_one_and_its_group_goes_on_there() {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let put = |entry: &str, id: &str| {
+        nodes.redis.call::<String>(&["XADD", ORDERS, entry, "workspace", "w0", "message", &message("+1", id)])
+    };
+    put("100-0", "a-100");
+    until_drained(&nodes, 1).await;
+    let () = nodes.redis.call(&["DEL", ORDERS]);
+    put("5-0", "b-5");
+    until_drained(&nodes, 2).await;
+    let position = || nodes.redis.call::<String>(&["HGET", &format!("outbound:source:{{{ORDERS}}}"), "position"]);
+    until("it stands there", async || position() == "5-0").await;
+    // What comes while there is no group, on both sides of where the stream before was read to.
+    let mut both = redis::pipe();
+    both.cmd("XGROUP").arg("DESTROY").arg(ORDERS).arg("outbound");
+    for (entry, id) in [("50-0", "b-50"), ("150-0", "b-150")] {
+        both.cmd("XADD").arg(ORDERS).arg(entry).arg("workspace").arg("w0").arg("message").arg(message("+1", id));
+    }
+    let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
+    both.atomic().query::<()>(&mut connection).unwrap();
+    until_drained(&nodes, 4).await;
+    assert_eq!(nodes.receiver.ids("w0"), ["a-100", "b-5", "b-50", "b-150"]);
+}
+
 #[tokio::test]
 async fn a_source_that_cannot_be_one_is_told_at_the_start() {
     let nodes = Nodes::start(1).await;

@@ -166,3 +166,23 @@ async fn nodes_with_other_keys_are_told_and_work_on() {
     nodes.nodes[1].terminate().await;
     until("who is gone is not told of", async || nodes.ready(0).await.1["reasons"] == json!([])).await;
 }
+
+/// What comes of a message would depend on which node runs its shard.
+#[tokio::test]
+async fn nodes_with_other_sources_or_rules_are_told_and_work_on() {
+    let mut nodes = Nodes::start_with(&[&["--source", "a,b"], &["--source", "b", "--source", "a"]]).await;
+    nodes.until_shared(&[0, 1]).await;
+    nodes.add(&["--source", "a,b", "--error-limit", "3"]);
+    for (node, other, flags) in [(0, 2, "--error-limit 3 and this one 10"), (2, 1, "--error-limit 10 and this one 3")] {
+        let sentence = format!("node {} at {} has {flags}", nodes.id(other), nodes.nodes[other].api().address());
+        until("it is told", async || {
+            let (status, body) = nodes.ready(node).await;
+            status == 200 && body["reasons"].to_string().contains(&sentence)
+        })
+        .await;
+    }
+    let held = async |node: usize| nodes.held(node).await.len();
+    until("they share the shards", async || held(0).await + held(1).await + held(2).await == 16 && held(2).await >= 4)
+        .await;
+    assert_eq!(nodes.nodes[0].log().matches("so what comes of a message depends on who runs its shard").count(), 1);
+}

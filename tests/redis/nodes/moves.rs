@@ -33,6 +33,36 @@ async fn moving_shards_loses_nothing_and_repeats_nothing() {
     nodes.until_listed(0, 1).await;
 }
 
+/// Two start at the same moment, one starts while another leaves, all but one leave together; each is told twice to end.
+#[tokio::test]
+async fn nodes_that_come_and_go_at_the_same_moment_lose_nothing_and_repeat_nothing() {
+    let mut nodes = Nodes::start_with(&[&[], &[]]).await;
+    nodes.until_shared(&[0, 1]).await;
+    let workspaces = workspaces(16);
+    nodes.save(&workspaces).await;
+    workspaces.iter().for_each(|one| nodes.receiver.treat(one, |how| how.delay = Duration::from_millis(20)));
+    let load = nodes.steady_load(&workspaces, "", 100);
+    nodes.receiver.until("the load runs", |arrivals| arrivals.len() > 50).await;
+    nodes.nodes[0].ask_to_end();
+    nodes.add(&[]);
+    nodes.nodes[0].ask_to_end();
+    assert_eq!(nodes.nodes[0].ended().await.code(), Some(0));
+    nodes.until_shared(&[1, 2]).await;
+    nodes.nodes[0].spawn();
+    nodes.add(&[]);
+    nodes.until_shared(&[0, 1, 2, 3]).await;
+    for node in [0, 1, 3] {
+        nodes.nodes[node].ask_to_end();
+    }
+    for node in [0, 1, 3] {
+        assert_eq!(nodes.nodes[node].ended().await.code(), Some(0));
+    }
+    nodes.until_shared(&[2]).await;
+    let tally = nodes.tally(load).await;
+    tally.tell("nodes come and go at the same moment");
+    assert_eq!((tally.lost, tally.repeated), (Vec::new(), BTreeSet::new()), "lost, and attempted twice");
+}
+
 /// The old owner lets the attempt end; the message is not repeated. Other shards do not wait for it.
 #[tokio::test]
 async fn a_hung_attempt_holds_up_only_the_move_of_its_own_shard_and_is_not_repeated() {

@@ -154,13 +154,24 @@ async fn what_a_killed_node_held_is_taken_at_once_when_the_same_node_comes_back(
     nodes.until_shared(&[0, 1]).await;
 }
 
-/// A node that was stopped for longer than its lease: the other has its shards, and gives it a part again.
+/// A node that was stopped for longer than its lease, under load: the other has its shards, and what the sleeper had under
+/// way when it wakes up is fenced. Then it gets a part again.
 #[tokio::test]
-async fn a_node_that_slept_for_longer_than_its_lease_gets_its_part_again() {
+async fn a_node_that_slept_for_longer_than_its_lease_does_no_harm_and_gets_its_part_again() {
     let nodes = Nodes::start(2).await;
+    let all = workspaces(16);
+    nodes.save(&all).await;
+    all.iter().for_each(|one| nodes.receiver.treat(one, |how| how.delay = Duration::from_millis(20)));
+    let load = nodes.steady_load(&all, "", 100);
+    nodes.receiver.until("the load runs", |arrivals| arrivals.len() > 50).await;
     nodes.nodes[0].pause();
-    let all: Vec<u64> = (0..u64::from(SHARDS)).collect();
-    nodes.until_holds(1, &all).await;
+    let everything: Vec<u64> = (0..u64::from(SHARDS)).collect();
+    nodes.until_holds(1, &everything).await;
     nodes.nodes[0].resume();
     nodes.until_shared(&[0, 1]).await;
+    let tally = nodes.tally(load).await;
+    tally.tell("one of two nodes sleeps for longer than its lease and wakes up");
+    assert_eq!(tally.lost, Vec::<String>::new());
+    // What was under way when it was stopped, and when it woke up.
+    assert!(tally.repeated.len() <= all.len() * CHATS * 2, "{:?}", tally.repeated);
 }

@@ -163,6 +163,30 @@ async fn nodes_are_upgraded_one_by_one_under_load_and_cannot_go_back_once_all_ar
     nodes.until_shared(&[1]).await;
 }
 
+/// While it is away the other one could write what it does not read.
+#[tokio::test]
+async fn one_node_that_is_kept_to_the_older_format_is_restarted_and_keeps_the_others_to_it() {
+    let mut nodes = Nodes::start_with(&[&OLDER, &[]]).await;
+    nodes.until_shared(&[0, 1]).await;
+    assert_eq!(nodes.nodes[0].terminate().await.code(), Some(0));
+    nodes.until_shared(&[1]).await;
+    let all = workspaces(1);
+    let api = nodes.nodes[1].api();
+    api.save(&all[0], &json!({"url": nodes.receiver.url(&all[0])})).await.ok();
+    api.publish(&all[0], &message("+1", "meanwhile")).await.unwrap().ok();
+    api.until(&all[0], "it is logged", |webhook| webhook["last_attempt"]["message_id"] == "meanwhile").await;
+    assert!(stored(&nodes.redis, &all[0])[0].starts_with(r#"{"v":1,"#));
+    assert_eq!(format(&nodes.redis), OLDER[1]);
+    nodes.nodes[0].launch().await;
+    nodes.until_shared(&[0, 1]).await;
+
+    // Without the flag it is one of today's program, and nothing keeps anybody to the older format.
+    nodes.nodes[0].terminate().await;
+    nodes.nodes[0].set(OLDER[0], &FORMAT.to_string());
+    nodes.nodes[0].launch().await;
+    until("the newer format is written", async || format(&nodes.redis) == FORMAT.to_string()).await;
+}
+
 #[tokio::test]
 async fn a_program_that_cannot_read_what_is_stored_does_not_run() {
     let newest = FORMAT.to_string();

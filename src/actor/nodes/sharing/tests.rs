@@ -116,10 +116,19 @@ fn static_shards_are_taken_whoever_else_is_there_and_an_overlap_is_told() {
     let (mut sharing, now) = (Sharing::new("a", Some("0-2".parse().unwrap())), Instant::now());
     sharing.decide(&both, &[Idle; 4], now);
     let decision = sharing.decide(&both, &[Idle; 4], now);
-    // The lease refuses the one that overlaps.
-    assert_eq!((&decision.take[..], &decision.give[..]), (&[0, 1, 2][..], &[][..]));
+    // Who was told to run it and has it keeps it.
+    assert_eq!((&decision.take[..], &decision.give[..]), (&[0, 1][..], &[][..]));
     assert_eq!((decision.contested, decision.awaited), (awaited(&[(2, "b")]), awaited(&[(2, "b")])));
     assert!(decision.nobodys.is_empty() && !decision.moving);
+    // A member that shares gives it away by itself, and so does one that ends: taken as soon as it is released.
+    for holder in [member("b"), Member { leaving: true, ..claims("b", "2-3") }] {
+        let held = View { members: vec![claims("a", "0-2"), holder.clone()], ..view(&[], "aabb") };
+        sharing.decide(&held, &[Held, Held, Idle, Idle], now);
+        let waits = sharing.decide(&held, &[Held, Held, Idle, Idle], now);
+        assert_eq!((waits.take, waits.moving), (vec![], true));
+        let released = View { members: vec![claims("a", "0-2"), holder], ..view(&[], "aa..") };
+        assert_eq!(sharing.decide(&released, &[Held, Held, Idle, Idle], now).take, [2]);
+    }
     let alone = View { members: vec![claims("a", "0-2")], ..view(&[], "aaa.") };
     sharing.decide(&alone, &[Held; 4], now);
     assert_eq!(sharing.decide(&alone, &[Held, Held, Held, Idle], now).nobodys, "3".parse().unwrap());
