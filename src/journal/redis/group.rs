@@ -114,8 +114,9 @@ async fn hand_over_next(
     // An entry that was deleted while it was pending has no fields; there is nothing to hand over.
     let mut done: Vec<EntryId> = entries.iter().filter(|entry| entry.fields.is_empty()).map(|entry| entry.id).collect();
     done.extend(take_unconfirmed(&mut shards, kept));
+    let own = reader.connection.clone();
     let handed =
-        shards.iter().map(|(shard, entries)| hand_to_shard(inner, source, *shard, entries, kept.last_of(*shard)));
+        shards.iter().map(|(shard, entries)| hand_to_shard(inner, &own, source, *shard, entries, kept.last_of(*shard)));
     let (mut count, mut failed) = (done.len(), None);
     for handed in join_all(handed).await {
         count += handed.ids.len();
