@@ -14,15 +14,15 @@
 //! 6. A panic kills an actor silently, so it is caught where it happens and reported.
 //!
 //! Reading order: what shard and workspace say to each other (`protocol`) and what they share (`book`, its accounts, and
-//! `shared_shard`), one workspace (`workspace`, its `core`, and what stays of it without work: `resident`), one shard
+//! `shared_shard`), one workspace (`workspace`, its `core`, and what stays of it without work: `hibernated`), one shard
 //! (`shard`, its `core`, and the parts of that below `shard/`), what limits attempts (`admission`) and reads
 //! (`read_scheduler`), what is counted of the rejected (`rejections`), known of the store (`store_watch`) and of what
 //! waits (`waiting_board`), which shards run here (`options`, `board`, `shard_host`, `nodes`), what hands sources over to
 //! them (`sources`), and the way in (`handle`).
 //!
 //! A message passes these files: it is read (`shard`), checked (`shard/core/feeding`, `shard/entry`) and entered in the
-//! book (`book`, `book/entries`, `workspace::chat_queues`); its workspace's actor is woken (`shared_shard`, `workspace`,
-//! `workspace/resident`), judges it (`workspace/core`) and has it POSTed (`deliver::courier`); the end wakes the actor
+//! book (`book`, `book/entries`, `workspace::chat_queues`); its workspace's actor is woken (`shared_shard`, `workspace`),
+//! judges it (`workspace/core`) and has it POSTed (`deliver::courier`); the end wakes the actor
 //! again (`shard/core/decisions`), and what that decides (`workspace/core/apply`) is committed (`shard/committer`) and
 //! leaves the book (`shard/core/lifecycle`).
 

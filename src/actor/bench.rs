@@ -18,8 +18,7 @@ use crate::actor::shard::core::{ShardAction, ShardCore};
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
 use crate::actor::shared_shard::attempt;
-use crate::actor::workspace::core::WorkspaceContext;
-use crate::actor::workspace::resident::Resident;
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::config::{IN_FLIGHT_DEFAULT, LEASE_MIN};
 use crate::deliver::{AttemptOutcome, Courier};
 use crate::journal::port::{Poll, Polled, ShardRequest, ShardResponse};
@@ -43,7 +42,7 @@ pub struct ShardDriver {
     courier: Courier,
     /// Makes of what became of a POST what counts as its outcome.
     outcome: fn(AttemptOutcome) -> AttemptOutcome,
-    workspaces: HashMap<Slot, (u64, Resident)>,
+    workspaces: HashMap<Slot, (u64, Box<WorkspaceCore>)>,
     mailbox: VecDeque<(Slot, ToWorkspace)>,
     posts: Vec<(Arc<Start>, InFlight)>,
     requests: Vec<StoreRequest>,
@@ -115,8 +114,8 @@ impl ShardDriver {
             ShardAction::Poll(poll) => self.requests.push(StoreRequest::Read(poll)),
             ShardAction::Send(request) => self.requests.push(StoreRequest::Send(request)),
             ShardAction::Activate { slot, incarnation, seed } => {
-                let resident = self.core.begin(slot, incarnation, *seed, &self.context, Instant::now());
-                self.workspaces.extend(resident.map(|resident| (slot, (incarnation, resident))));
+                let workspace = self.core.begin(slot, incarnation, *seed, &self.context, Instant::now());
+                self.workspaces.extend(workspace.map(|workspace| (slot, (incarnation, workspace))));
             }
             ShardAction::Tell(slot, mail) => self.mailbox.push_back((slot, mail)),
             ShardAction::Forget(slot) => drop(self.workspaces.remove(&slot)),
@@ -129,8 +128,8 @@ impl ShardDriver {
     /// Lets the workspaces decide on their mails, and do at once what they decided.
     fn decide(&mut self, now: Instant) {
         for (slot, mail) in std::mem::take(&mut self.mailbox) {
-            if let Some((incarnation, resident)) = self.workspaces.get_mut(&slot) {
-                self.core.decide(slot, *incarnation, resident, mail, now);
+            if let Some((incarnation, workspace)) = self.workspaces.get_mut(&slot) {
+                self.core.decide(slot, *incarnation, workspace, mail, now);
             }
             self.act_for_workspaces();
         }

@@ -13,6 +13,7 @@ use crate::journal::port::{
 };
 use crate::message::{Chat, EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
+use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::decide::MailResult;
 use crate::workspace::event::{Attempt, AttemptError, ErrorKind, MailId, Request, Trigger};
 use crate::workspace::time::Time;
@@ -113,6 +114,8 @@ pub(super) fn not_made(why: &str) -> AttemptOutcome {
 #[derive(Debug)]
 pub(super) struct Seed {
     pub(super) loaded: Loaded,
+    /// The status that it is listed with, as far as its last incarnation said so.
+    pub(super) listed: Option<WebhookStatus>,
     /// Whether this process is making the test POST that the state says is under way.
     pub(super) test_in_flight: bool,
     /// The mails that are being handed over right now.
@@ -134,7 +137,7 @@ pub(super) enum ToWorkspace {
     MailTurn(MailId),
     /// What the mail server answered.
     MailResult(MailId, MailResult),
-    /// Nothing came for a while: keep only the snapshot until the next mail.
+    /// Nothing came for a while: leave only the snapshot, and stop.
     Hibernate,
     /// Stop.
     Retire,

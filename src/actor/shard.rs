@@ -292,8 +292,8 @@ impl ShardActor {
     }
 
     fn activate(&self, slot: Slot, incarnation: u64, seed: Seed) {
-        if let Some(resident) = self.shared.begin(slot, incarnation, seed) {
-            let actor = WorkspaceActor { resident, slot, incarnation, shared: Rc::clone(&self.shared) };
+        if let Some(core) = self.shared.begin(slot, incarnation, seed) {
+            let actor = WorkspaceActor { core, slot, incarnation, shared: Rc::clone(&self.shared) };
             self.shared.know(slot, actor.start().recipient());
         }
     }

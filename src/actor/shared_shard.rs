@@ -14,8 +14,7 @@ use tokio::time::Instant;
 use crate::actor::admission::InFlight;
 use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Seed, Slot, Start, ToShard, ToWorkspace, not_made};
 use crate::actor::shard::core::{ShardAction, ShardCore};
-use crate::actor::workspace::core::WorkspaceContext;
-use crate::actor::workspace::resident::Resident;
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::deliver::{Courier, Post, PostResult};
 
 pub(super) struct SharedShard {
@@ -57,7 +56,7 @@ impl SharedShard {
     }
 
     /// See [`ShardCore::begin`].
-    pub(super) fn begin(&self, slot: Slot, incarnation: u64, seed: Seed) -> Option<Resident> {
+    pub(super) fn begin(&self, slot: Slot, incarnation: u64, seed: Seed) -> Option<Box<WorkspaceCore>> {
         self.core().begin(slot, incarnation, seed, &self.context, Instant::now())
     }
 
@@ -66,10 +65,10 @@ impl SharedShard {
         self: &Rc<Self>,
         slot: Slot,
         incarnation: u64,
-        resident: &mut Resident,
+        workspace: &mut WorkspaceCore,
         mail: ToWorkspace,
     ) -> bool {
-        let goes_on = self.core().decide(slot, incarnation, resident, mail, Instant::now());
+        let goes_on = self.core().decide(slot, incarnation, workspace, mail, Instant::now());
         self.act_for_workspaces();
         self.announce();
         goes_on

@@ -1,7 +1,7 @@
-//! The workspace actor: a thin shell around its [`Resident`], which decides on what is in its account.
+//! The workspace actor: a thin shell around its [`WorkspaceCore`], which decides on what is in its account.
 
 pub(super) mod core;
-pub(super) mod resident;
+pub(super) mod hibernated;
 mod test_run;
 
 use std::rc::Rc;
@@ -10,11 +10,11 @@ use actix::{Actor, ActorContext, Context as ActixContext, Handler};
 
 use crate::actor::protocol::{Slot, ToWorkspace};
 use crate::actor::shared_shard::SharedShard;
-use crate::actor::workspace::resident::Resident;
+use crate::actor::workspace::core::WorkspaceCore;
 
 /// One workspace in memory.
 pub(super) struct WorkspaceActor {
-    pub(super) resident: Resident,
+    pub(super) core: Box<WorkspaceCore>,
     pub(super) slot: Slot,
     /// Names this incarnation of the workspace: an earlier one decides nothing any more.
     pub(super) incarnation: u64,
@@ -36,7 +36,7 @@ impl Handler<ToWorkspace> for WorkspaceActor {
     type Result = ();
 
     fn handle(&mut self, mail: ToWorkspace, ctx: &mut Self::Context) {
-        if !self.shared.decide(self.slot, self.incarnation, &mut self.resident, mail) {
+        if !self.shared.decide(self.slot, self.incarnation, &mut self.core, mail) {
             ctx.stop();
         }
     }

@@ -4,6 +4,7 @@
 use tokio::time::Instant;
 
 use crate::actor::book::entries::HeldEntries;
+use crate::actor::workspace::hibernated::Hibernated;
 use crate::config::BACKOFF;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::chat_queues::LearnedWindow;
@@ -38,19 +39,19 @@ pub(in crate::actor) struct Account {
     /// It panicked: it is fed one entry at a time, and blamed when it panics again.
     pub(in crate::actor) suspect: bool,
     pub(in crate::actor) used_at: Instant,
-    /// It was told to hibernate, and not used since.
-    pub(in crate::actor) hibernated: bool,
+    /// What is left of it while it is hibernated; it is passive then.
+    pub(in crate::actor) hibernated: Option<Box<Hibernated>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::actor) enum Phase {
-    /// Not in memory.
+    /// It has no actor.
     Passive,
     /// Its journal is being loaded.
     Loading,
     /// It has an actor.
     Active,
-    /// Its actor was asked to retire.
+    /// Its actor was asked to hibernate, or to retire.
     Retiring,
 }
 
@@ -73,7 +74,7 @@ impl Account {
             crashes: 0,
             suspect: false,
             used_at: now,
-            hibernated: false,
+            hibernated: None,
         }
     }
 
@@ -85,8 +86,10 @@ impl Account {
         self.entries.get_or_insert_with(|| Box::new(HeldEntries::new(self.learned_window)))
     }
 
-    /// Frees the memory of entries that are gone.
-    pub(in crate::actor) fn shrink(&mut self) {
+    /// Its actor is gone, and what is left of that is kept. Frees the memory of entries that are gone.
+    pub(in crate::actor) fn hibernate(&mut self, hibernated: Hibernated) {
+        (self.phase, self.incarnation, self.woken, self.starved) = (Phase::Passive, 0, false, false);
+        self.hibernated = Some(Box::new(hibernated));
         if let Some(entries) = self.entries.take_if(|entries| entries.held() == 0 && entries.test.is_none()) {
             self.learned_window = entries.learned_window();
         }
@@ -135,7 +138,6 @@ impl Account {
     /// There is work for it.
     pub(in crate::actor) fn use_at(&mut self, now: Instant) {
         self.used_at = now;
-        self.hibernated = false;
     }
 
     pub(in crate::actor) fn is_parked(&self) -> bool {
@@ -191,6 +193,10 @@ impl Account {
 
     /// Nothing is held, asked for or owed.
     pub(in crate::actor) fn is_unused(&self) -> bool {
-        self.phase == Phase::Passive && !self.has_anything() && self.commands == 0 && !self.is_parked()
+        self.phase == Phase::Passive
+            && self.hibernated.is_none()
+            && !self.has_anything()
+            && self.commands == 0
+            && !self.is_parked()
     }
 }

@@ -360,7 +360,7 @@ impl ShardCore {
         self.tell(slot, ToWorkspace::Wake, now);
     }
 
-    /// Loads a workspace for which something is undone.
+    /// Loads a workspace for which something is undone, or decodes it if it is hibernated.
     fn reactivate(&mut self, slot: Slot) {
         let Some(account) = self.book.get(slot) else { return };
         let held = account.has_anything() || account.commands > 0;
@@ -371,11 +371,17 @@ impl ShardCore {
         }
     }
 
+    /// Has the workspace's actor started: at once if it is hibernated, else when its journal is loaded.
     fn load(&mut self, slot: Slot) {
-        if let Some(account) = self.book.get_mut(slot) {
-            account.phase = Phase::Loading;
-            self.committer.ask(ShardRequest::Load(account.id.clone()));
+        let Some(account) = self.book.get_mut(slot) else { return };
+        let hibernated = account.hibernated.take();
+        let id = account.id.clone();
+        // What cannot be decoded is loaded.
+        if let Some((loaded, listed)) = hibernated.and_then(|of| Some((of.loaded().ok()?, of.listed))) {
+            return self.activate(slot, &id, loaded, listed);
         }
+        account.phase = Phase::Loading;
+        self.committer.ask(ShardRequest::Load(id));
     }
 
     fn forget_unused(&mut self, slot: Slot) {
@@ -408,10 +414,13 @@ impl ShardCore {
     fn tell_idle(&mut self, now: Instant) {
         for (slot, mail) in self.idle.told_now(&self.book, &self.mails, now) {
             let Some(account) = self.book.get_mut(slot) else { continue };
-            match mail {
-                ToWorkspace::Retire => account.phase = Phase::Retiring,
-                _ => account.hibernated = true,
+            if account.hibernated.take().is_some() {
+                // It has no actor that had to end.
+                self.forget_unused(slot);
+                continue;
             }
+            // Whatever comes for it meanwhile waits until its actor has ended.
+            account.phase = Phase::Retiring;
             self.actions.push_back(ShardAction::Tell(slot, mail));
         }
     }

@@ -74,10 +74,11 @@ impl IdleWorkspaces {
 /// It is in memory and has nothing to do.
 fn is_idle(account: &Account, mails: &Mails) -> bool {
     let held = account.has_anything() || account.commands > 0;
-    account.phase == Phase::Active && !held && !mails.has_begun(&account.id)
+    let resident = account.phase == Phase::Active || account.hibernated.is_some();
+    resident && !held && !mails.has_begun(&account.id)
 }
 
 /// It had no work for long enough to be hibernated, and is not yet.
 fn is_rested(account: &Account, now: Instant) -> bool {
-    !account.hibernated && now >= account.used_at + HIBERNATE_AFTER
+    account.phase == Phase::Active && now >= account.used_at + HIBERNATE_AFTER
 }

@@ -174,7 +174,7 @@ pub(super) fn workspace_core(state: State, attempted: Vec<EntryId>) -> (Workspac
         inspect: |_| {},
     };
     let loaded = Loaded { state, since_snapshot: 0, attempted };
-    let seed = Seed { loaded, test_in_flight: false, mails_begun: Vec::new() };
+    let seed = Seed { loaded, listed: None, test_in_flight: false, mails_begun: Vec::new() };
     let mut entries = HeldEntries::new(None);
     let core = WorkspaceCore::new(id("acme"), Slot(0), seed, Rc::new(context), &mut entries);
     (core, entries)

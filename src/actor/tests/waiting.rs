@@ -124,20 +124,20 @@ async fn of_many_workspaces_that_fall_idle_together_a_few_are_hibernated_at_a_ti
     assert_eq!(told.len(), workspaces.len(), "each is told once");
 }
 
-fn admission() -> Rc<Admission> {
+pub(super) fn admission() -> Rc<Admission> {
     Admission::new(NodeCap::new(8), Duration::from_secs(5))
 }
 
-fn shard_core(admission: Rc<Admission>) -> ShardCore {
+pub(super) fn shard_core(admission: Rc<Admission>) -> ShardCore {
     let identity = ShardIdentity { shard: 0, shards: 1, prefix: "outbound".into() };
     ShardCore::new(identity, Limits::default(), now, admission, Instant::now())
 }
 
-fn actions(shard: &mut ShardCore) -> Vec<ShardAction> {
+pub(super) fn actions(shard: &mut ShardCore) -> Vec<ShardAction> {
     std::iter::from_fn(|| shard.next_action(Instant::now())).collect()
 }
 
-fn acquire(shard: &mut ShardCore, outbox: Vec<OwedMail>) -> Vec<ShardAction> {
+pub(super) fn acquire(shard: &mut ShardCore, outbox: Vec<OwedMail>) -> Vec<ShardAction> {
     let until = Instant::now() + Duration::from_secs(10);
     shard.acquired(outbox, None, &HashSet::default(), until, Instant::now());
     actions(shard)
@@ -297,7 +297,7 @@ async fn a_read_waits_for_new_messages_only_when_the_last_one_found_no_more_than
     assert_eq!(read(actions(&mut shard)), Some((READ_COUNT_MAX, READ_BLOCK)));
 }
 
-fn entry(ms: u64) -> RawEntry {
+pub(super) fn entry(ms: u64) -> RawEntry {
     let text = super::bench::message(&format!("+{ms}"), "m");
     let fields = vec![("workspace".into(), "acme".into()), ("message".into(), text.into())];
     RawEntry { id: EntryId { ms, n: 0 }, fields }
@@ -316,7 +316,7 @@ fn test_command() -> RawEntry {
     RawEntry { id: EntryId { ms: 1, n: 0 }, fields }
 }
 
-fn loaded() -> Loaded {
+pub(super) fn loaded() -> Loaded {
     Loaded { state: State::default(), since_snapshot: 0, attempted: Vec::new() }
 }
 

@@ -56,8 +56,8 @@ pub(in crate::actor) struct WorkspaceCore {
     /// Entries that the loaded attempts name: settled without another attempt.
     pub(in crate::actor) attempted: HashSet<EntryId>,
     pub(in crate::actor) since_snapshot: usize,
-    /// The status that it is listed with, as far as this incarnation has said so.
-    pub(super) listed: Option<WebhookStatus>,
+    /// See [`Seed::listed`].
+    pub(in crate::actor) listed: Option<WebhookStatus>,
     /// The last one that was used.
     target: Option<Arc<Target>>,
     pub(in crate::actor) mails_begun: Vec<MailId>,
@@ -83,7 +83,7 @@ impl WorkspaceCore {
             state: seed.loaded.state,
             attempted: seed.loaded.attempted.into_iter().collect(),
             since_snapshot: seed.loaded.since_snapshot,
-            listed: None,
+            listed: seed.listed,
             target: None,
             mails_begun: seed.mails_begun,
             test: TestRun::default(),
@@ -111,7 +111,7 @@ impl WorkspaceCore {
             ToWorkspace::TestDurable(id) => self.test_durable(id, entries),
             ToWorkspace::MailTurn(mail) => self.mail_turn(mail, entries),
             ToWorkspace::MailResult(mail, result) => self.mail_result(mail, result, entries),
-            // Handled by `Resident` and by the shard.
+            // Handled by the shard.
             ToWorkspace::Hibernate | ToWorkspace::Retire => {}
         }
         self.start_what_may(entries);

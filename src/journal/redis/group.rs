@@ -119,8 +119,9 @@ async fn hand_over_next(
     let mut done: Vec<EntryId> = gone.into_iter().map(|(entry, _)| entry.id).collect();
     let mut shards = by_shard(inner, source, form, &entries);
     done.extend(take_unconfirmed(&mut shards, kept));
+    let own = reader.connection.clone();
     let handed =
-        shards.iter().map(|(shard, entries)| hand_to_shard(inner, source, *shard, entries, kept.last_of(*shard)));
+        shards.iter().map(|(shard, entries)| hand_to_shard(inner, &own, source, *shard, entries, kept.last_of(*shard)));
     let (mut count, mut failed, mut is_new) = (done.len(), None, false);
     for handed in join_all(handed).await {
         count += handed.ids.len();

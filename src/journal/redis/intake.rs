@@ -140,6 +140,8 @@ pub(super) struct SourceReader {
     pub(super) connection: Connection,
     /// Entries that were read while those before them were deleted, in order and without a gap.
     pub(super) ahead: Vec<(RawEntry, Option<usize>)>,
+    /// Whether the last read ahead found nothing.
+    is_drained: bool,
     /// The last entry that was handed over since the source was found to be a new stream.
     last_anew: Option<EntryId>,
     /// Shards that refuse their entries.
@@ -150,7 +152,8 @@ pub(super) struct SourceReader {
 
 impl SourceReader {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, ahead: Vec::new(), last_anew: None, held: HeldBack::default(), passed: EntryId::ZERO }
+        let (ahead, held) = (Vec::new(), HeldBack::default());
+        Self { connection, ahead, is_drained: false, last_anew: None, held, passed: EntryId::ZERO }
     }
 
     /// Notes that the source is a new stream from `first` on. Answers whether that was not known.
@@ -161,16 +164,16 @@ impl SourceReader {
         !is_known
     }
 
-    pub(super) fn handed_over(&mut self, last: EntryId) {
+    /// Notes that what was read up to `last` was handed over or held back, and what was read behind it.
+    pub(super) fn handed_over(&mut self, last: EntryId, ahead: Vec<(RawEntry, Option<usize>)>) {
         if self.last_anew.is_some() {
             self.last_anew = Some(last);
         }
         self.passed = self.held.passed(last, Instant::now());
-    }
-
-    /// Up to where all is handed over or held back.
-    pub(super) fn passed(&self) -> EntryId {
-        self.passed
+        // What was passed over in a try that has ended now is not passed over again.
+        let is_next = self.passed == last;
+        self.is_drained = is_next && ahead.is_empty();
+        self.ahead = if is_next { ahead } else { Vec::new() };
     }
 
     /// What to read after: nothing is left behind it but what is held back, or kept.
@@ -182,6 +185,7 @@ impl SourceReader {
     pub(super) fn retry(&mut self) {
         self.held.retry(self.passed);
         self.passed = EntryId::ZERO;
+        self.is_drained = false;
         self.ahead.clear();
     }
 
@@ -195,7 +199,11 @@ impl SourceReader {
         block: Option<Duration>,
     ) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
         let streams = &[(source.to_owned(), after)];
-        let entries = if guard.are_small(&mut self.connection, source).await? {
+        // Asked a moment ago: another way to Redis and back would only let the first entry wait.
+        let is_drained = block.is_some() && self.is_drained;
+        let entries = if is_drained {
+            Vec::new()
+        } else if guard.are_small(&mut self.connection, source).await? {
             whole(self.connection.call(&xread(max, None, streams), guard.timeout()).await?)?
         } else {
             let take = take::command(connector, source, ReadFrom::After(after), "+", max, guard.bytes());

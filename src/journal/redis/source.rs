@@ -26,7 +26,7 @@ use tracing::{info, warn};
 pub(super) use self::held::HeldBack;
 pub(super) use self::unconfirmed::{ConfirmRound, UnconfirmedEntries};
 use super::connection::Connection;
-use super::error::unexpected;
+use super::error::{is_away, unexpected};
 use super::inner::RedisInner;
 use super::intake::SourceReader;
 use super::read_guard::ReadGuard;
@@ -62,8 +62,7 @@ async fn hand_over_guarded(
         Some(reader) => reader,
         None => SourceReader::new(inner.connector.connect_for_scripts(&source).await?),
     };
-    let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, &source).await;
-    let mut round = HandOverRound { gone: durable, ..HandOverRound::default() };
+    let ConfirmRound { durable: mut gone, lost } = kept.confirm(&inner.connector, &inner.keys, &source).await;
     for shard in lost {
         tell_lost(shard, &source);
         reader.held.hold(shard, Instant::now());
@@ -72,7 +71,7 @@ async fn hand_over_guarded(
     let mut entries = next_entries(inner, (&mut *guard, kept, &mut reader), max, block).await?;
     entries.truncate(max);
     let Some((first, last)) = entries.first().zip(entries.last()).map(|(first, last)| (first.0.id, last.0.id)) else {
-        delete(&mut reader.connection, &source, &round.gone).await?;
+        delete(&mut reader.connection, &source, &gone).await?;
         kept.source_answered(Instant::now());
         // Nothing is left of the shards that are being tried again; unless nothing was read, for too much is unconfirmed.
         if !kept.is_full() {
@@ -82,25 +81,46 @@ async fn hand_over_guarded(
         return Ok(0);
     };
     let mut shards = by_shard(inner, &source, entries);
-    round.gone.extend(take_unconfirmed(&mut shards, kept));
-    let open = shards.iter().filter(|(shard, _)| !reader.held.contains(**shard));
-    let handed = open.map(|(shard, entries)| hand_to_shard(inner, &source, *shard, entries, kept.last_of(*shard)));
-    for handed in join_all(handed).await {
+    gone.extend(take_unconfirmed(&mut shards, kept));
+    shards.retain(|shard, _| !reader.held.contains(*shard));
+    let own = reader.connection.clone();
+    let handed = hand_to_shards(inner, &own, &source, &shards, kept, gone);
+    // In one write with the entries themselves: what comes next is here when the shards have these.
+    let ahead = reader.read((&inner.connector, guard), &source, max, last, None);
+    let ((handed, deleted), ahead) = tokio::join!(handed, ahead);
+    let mut round = HandOverRound::default();
+    for handed in handed {
         round.note(handed, inner, kept, &mut reader.held);
     }
     tell_held(&round.refused, &round.again);
     if round.is_new && reader.begin_anew(first) {
         warn!(%source, %first, "The stream has lower ids than before, so it is a new one; its entries are delivered.");
     }
-    reader.handed_over(last);
-    let (mut connection, after) = (reader.connection.clone(), reader.passed());
-    let deleted = delete(&mut connection, &source, &round.gone);
-    let (deleted, ahead) = tokio::join!(deleted, reader.read((&inner.connector, guard), &source, max, after, None));
     deleted?;
-    reader.ahead = ahead?;
+    reader.handed_over(last, ahead?);
     kept.source_answered(Instant::now());
     *inner.source.lock().await = Some(reader);
     Ok(round.count)
+}
+
+/// Hands over to all shards at a time, and deletes what they got from the source, with what is `gone` already. On a
+/// cluster what they got stays there until it is durable.
+async fn hand_to_shards(
+    inner: &RedisInner,
+    own: &Connection,
+    source: &str,
+    shards: &BTreeMap<u16, Vec<Handed>>,
+    kept: &UnconfirmedEntries,
+    mut gone: Vec<EntryId>,
+) -> (Vec<HandedToShard>, Result<(), RedisError>) {
+    let handed =
+        shards.iter().map(|(shard, entries)| hand_to_shard(inner, own, source, *shard, entries, kept.last_of(*shard)));
+    let handed = join_all(handed).await;
+    if !inner.connector.is_cluster() {
+        gone.extend(handed.iter().flat_map(|handed| &handed.ids));
+    }
+    let deleted = delete(&mut own.clone(), source, &gone).await;
+    (handed, deleted)
 }
 
 /// What was read ahead; else what comes next, waited for up to `block`.
@@ -134,8 +154,6 @@ async fn next_entries(
 struct HandOverRound {
     /// Entries that were handed over.
     count: usize,
-    /// Those that the source may delete.
-    gone: Vec<EntryId>,
     /// The source is another stream than a shard knew.
     is_new: bool,
     /// Shards that refused, and did not before; and those that take something again.
@@ -154,8 +172,6 @@ impl HandOverRound {
         }
         if inner.connector.is_cluster() {
             kept.keep(shard, &ids, now);
-        } else {
-            self.gone.extend(ids);
         }
         match failed {
             Some(_) if is_lost => {
@@ -273,9 +289,11 @@ pub(super) struct HandedToShard {
     pub(super) is_lost: bool,
 }
 
-/// Hands over to one shard in batches that a full Redis can hold; `last` is how far the shard got at least.
+/// Hands over to one shard in batches that a full Redis can hold; `last` is how far the shard got at least, `own` the
+/// connection to the source's server.
 pub(super) async fn hand_to_shard(
     inner: &RedisInner,
+    own: &Connection,
     source: &str,
     shard: u16,
     mut entries: &[Handed],
@@ -290,7 +308,7 @@ pub(super) async fn hand_to_shard(
         });
         let (batch, rest) = entries.split_at(fits.count().max(1));
         entries = rest;
-        match hand_batch(inner, source, shard, batch, last).await {
+        match hand_batch(inner, own, source, shard, batch, last).await {
             Ok(BatchEnd::Lost) => {
                 let failed = Some(unexpected("a shard that has lost what it had"));
                 return HandedToShard { shard, failed, is_lost: true, ..HandedToShard::default() };
@@ -324,6 +342,7 @@ enum BatchEnd {
 
 async fn hand_batch(
     inner: &RedisInner,
+    own: &Connection,
     source: &str,
     shard: u16,
     batch: &[Handed],
@@ -336,7 +355,7 @@ async fn hand_batch(
         cmd.arg(source).arg(REJECTED_RETAINED).arg(&asked).arg(if is_new { "new" } else { "same" });
         cmd.arg(REJECTED_BYTES_RETAINED).arg(last.map(|last| last.to_string()).unwrap_or_default());
         batch.iter().for_each(|entry| add(&mut cmd, entry));
-        let answer = inner.shared.call_repeatable(&keys.owner(), &cmd).await?;
+        let answer = call(inner, own, &keys.owner(), &cmd).await?;
         if let Value::Array(_) = answer {
             let [_, rejected, dropped] = reply::tuple(answer)?;
             let dropped = reply::number(dropped)?;
@@ -351,6 +370,18 @@ async fn hand_batch(
         is_new = !has_had(inner, source, &asked).await?;
     }
     Err(unexpected("a shard that always knows more of its source"))
+}
+
+/// Runs a script that may run twice, on the server that holds `key`. Without a cluster that is the source's: the connection
+/// that the source is read on is no other task's, and what stands in one write with the read needs no turn of its own.
+async fn call(inner: &RedisInner, own: &Connection, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
+    if !inner.connector.is_cluster() {
+        match own.clone().call(cmd, STORE_TIMEOUT).await {
+            Err(error) if is_away(&error) => {}
+            answer => return answer,
+        }
+    }
+    inner.shared.call_repeatable(key, cmd).await
 }
 
 /// Whether the source holds the entry, or has held one with its id or a greater one.

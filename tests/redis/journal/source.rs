@@ -32,6 +32,15 @@ fn handed(server: &RedisServer, workspace: &str) -> Vec<String> {
     own.map(|(_, fields)| fields[3].clone()).collect()
 }
 
+/// Hands over until so many are moved, in as many calls as that takes.
+async fn hand_over_all(journal: &Redis, count: usize) {
+    let mut moved = 0;
+    while moved < count {
+        moved += journal.hand_over(1_000, BLOCK).await.unwrap();
+    }
+    assert_eq!(moved, count);
+}
+
 #[tokio::test]
 async fn entries_go_to_their_shards_in_order_and_leave_the_source() {
     let server = RedisServer::start();
@@ -39,11 +48,7 @@ async fn entries_go_to_their_shards_in_order_and_leave_the_source() {
     for n in 1..=150 {
         publish(&server, &format!("{n}-0"), ["acme", "globex", "initech"][n % 3], &n.to_string());
     }
-    let mut moved = 0;
-    while moved < 150 {
-        moved += journal.hand_over(1_000, BLOCK).await.unwrap();
-    }
-    assert_eq!(moved, 150);
+    hand_over_all(&journal, 150).await;
     assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
     for (rest, workspace) in ["acme", "globex", "initech"].into_iter().enumerate() {
         let expected: Vec<String> = (1..=150).filter(|n| n % 3 == rest).map(|n| n.to_string()).collect();
@@ -65,6 +70,30 @@ async fn a_hand_over_waits_for_the_first_entry_and_not_longer_than_asked() {
     assert_eq!(moved.unwrap(), 1);
 }
 
+/// Each read is a way to Redis and back that the next message waits for.
+#[tokio::test]
+async fn a_source_that_was_found_empty_is_waited_for_with_one_read() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let reads = || {
+        let stats: String = server.call(&["INFO", "commandstats"]);
+        let of = |line: &str| line.strip_prefix("cmdstat_xread:calls=")?.split(',').next()?.parse::<u64>().ok();
+        stats.lines().find_map(of).unwrap_or_default()
+    };
+    for n in 1..=2 {
+        for _ in 0..3 {
+            publish(&server, "*", "acme", &n.to_string());
+        }
+        hand_over_all(&journal, 3).await;
+        let before = reads();
+        assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 0);
+        assert_eq!(reads() - before, 1);
+    }
+    publish(&server, "*", "acme", "3");
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+    assert_eq!(handed(&server, "acme"), ["1", "1", "1", "2", "2", "2", "3"]);
+}
+
 #[tokio::test]
 async fn an_entry_that_is_read_again_is_not_handed_over_again() {
     let server = RedisServer::start();
@@ -82,7 +111,7 @@ async fn an_entry_that_is_read_again_is_not_handed_over_again() {
         publish(&server, id, "acme", &n.to_string());
     }
     publish(&server, "9007199254740994-0", "acme", "3");
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 4);
+    hand_over_all(&journal, 4).await;
     assert_eq!(handed(&server, "acme"), ["0", "1", "2", "3"]);
     assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
 }
@@ -227,10 +256,10 @@ async fn an_entry_without_a_valid_workspace_is_set_aside_once_in_shard_0() {
         publish(&server, "3-0", "acme", "kept");
     };
     add();
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 3);
+    hand_over_all(&journal, 3).await;
     let () = server.call(&["DEL", SOURCE]);
     add();
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 3);
+    hand_over_all(&journal, 3).await;
     assert_eq!(handed(&server, "acme"), ["kept"]);
     let entries: Entries = server.call(&["XRANGE", "outbound:{0}:rejected", "-", "+"]);
     assert_eq!(entries.len(), 2);
@@ -283,7 +312,7 @@ async fn begins_anew(lose: impl Fn(&RedisServer)) {
         publish(&server, "*", "acme", &n.to_string());
     }
     publish(&server, "*", "globex", "2");
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 3);
+    hand_over_all(&journal, 3).await;
     assert_eq!(handed(&server, "acme"), ["far", "0", "1"]);
     assert_eq!(handed(&server, "globex"), ["2"]);
     publish(&server, "*", "acme", "3");

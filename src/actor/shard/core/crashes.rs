@@ -14,6 +14,7 @@ use crate::actor::shard::entry::raw_of;
 use crate::journal::port::{LoadError, Loaded, Newest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Answer, Command, Refusal};
+use crate::workspace::configuration::WebhookStatus;
 
 impl ShardCore {
     /// A load was answered.
@@ -28,12 +29,19 @@ impl ShardCore {
             return;
         }
         match loaded {
-            Ok(loaded) => self.activate(slot, workspace, loaded),
+            Ok(loaded) => self.activate(slot, workspace, loaded, None),
             Err(error) => self.not_loaded(slot, workspace, &error, now),
         }
     }
 
-    fn activate(&mut self, slot: Slot, workspace: &WorkspaceId, loaded: Loaded) {
+    /// Starts an actor for what was loaded, or hibernated with this status in the list.
+    pub(super) fn activate(
+        &mut self,
+        slot: Slot,
+        workspace: &WorkspaceId,
+        loaded: Loaded,
+        listed: Option<WebhookStatus>,
+    ) {
         let Some(account) = self.book.get_mut(slot) else { return };
         self.unavailable.remove(workspace);
         self.crashed.remove(&slot);
@@ -45,7 +53,7 @@ impl ShardCore {
         let entries = account.entries_mut();
         drop(entries.test.take_if(|test| Some(test.command) != known));
         let test_in_flight = entries.test.is_some();
-        let seed = Box::new(Seed { loaded, test_in_flight, mails_begun: self.mails.sending(workspace) });
+        let seed = Box::new(Seed { loaded, listed, test_in_flight, mails_begun: self.mails.sending(workspace) });
         self.actions.push_back(ShardAction::Activate { slot, incarnation: self.incarnations, seed });
         let undone = self.undone_of(slot, workspace);
         self.actions.extend(undone.into_iter().map(|mail| ShardAction::Tell(slot, mail)));

@@ -29,7 +29,7 @@ impl ShardCore {
                 self.actions.push_back(ShardAction::Forget(slot));
                 self.park_whole(slot, now);
             }
-            Phase::Passive => {}
+            Phase::Passive => account.hibernated = None,
         }
         self.load(slot);
     }

@@ -11,7 +11,6 @@ use crate::actor::book::Book;
 use crate::actor::book::account::Account;
 use crate::actor::protocol::{AttemptEnd, Effect, FinishedAttempt, MailNext, Seed, Slot, Start, ToWorkspace};
 use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
-use crate::actor::workspace::resident::Resident;
 use crate::journal::port::{ShardRequest, Step};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::decide::MailResult;
@@ -26,7 +25,7 @@ impl ShardCore {
         seed: Seed,
         context: &Rc<WorkspaceContext>,
         now: Instant,
-    ) -> Option<Resident> {
+    ) -> Option<Box<WorkspaceCore>> {
         let account = account_of(&mut self.book, slot, incarnation)?;
         let (id, entries) = (account.id.clone(), account.entries_mut());
         std::mem::swap(&mut entries.effects, &mut self.spare);
@@ -35,7 +34,7 @@ impl ShardCore {
         if begun.is_err() {
             self.panicked(slot, now);
         }
-        begun.ok().map(Resident::from)
+        begun.ok().map(Box::new)
     }
 
     /// Lets a workspace decide on a mail. Returns whether its actor goes on: not after it retires or panics, and not
@@ -44,26 +43,30 @@ impl ShardCore {
         &mut self,
         slot: Slot,
         incarnation: u64,
-        resident: &mut Resident,
+        workspace: &mut WorkspaceCore,
         mail: ToWorkspace,
         now: Instant,
     ) -> bool {
-        let Some(account) = account_of(&mut self.book, slot, incarnation) else { return false };
-        if matches!(mail, ToWorkspace::Retire) {
-            self.retired(slot);
+        if account_of(&mut self.book, slot, incarnation).is_none() {
             return false;
         }
+        match mail {
+            ToWorkspace::Retire => self.retired(slot),
+            ToWorkspace::Hibernate => self.hibernate(slot, workspace, now),
+            mail => return self.handle(slot, workspace, mail, now),
+        }
+        false
+    }
+
+    fn handle(&mut self, slot: Slot, workspace: &mut WorkspaceCore, mail: ToWorkspace, now: Instant) -> bool {
+        let Some(account) = self.book.get_mut(slot) else { return false };
         if matches!(mail, ToWorkspace::Wake) {
             account.woken = false;
         }
-        let hibernates = matches!(mail, ToWorkspace::Hibernate);
         let entries = account.entries_mut();
         std::mem::swap(&mut entries.effects, &mut self.spare);
-        let done = catch_unwind(AssertUnwindSafe(|| resident.handle(mail, entries, now)));
+        let done = catch_unwind(AssertUnwindSafe(|| workspace.handle(mail, entries, now)));
         self.take_effects(slot, now);
-        if let Some(account) = self.book.get_mut(slot).filter(|_| hibernates) {
-            account.shrink();
-        }
         if done.is_err() {
             // The state may be half changed: it is dropped with its actor and loaded again.
             self.panicked(slot, now);
@@ -113,6 +116,22 @@ impl ShardCore {
             MailNext::Wait => self.mails.wait(&account.id, mail, now),
             // Removed once that is durable: until then a reload would find it owed and send it again.
             MailNext::Over => {}
+        }
+    }
+
+    /// Keeps the hibernated form of a workspace in its account. What came for it since it was told reactivates it at once.
+    fn hibernate(&mut self, slot: Slot, workspace: &WorkspaceCore, now: Instant) {
+        let Some(account) = self.book.get_mut(slot) else { return };
+        let entries = account.entries_mut();
+        match catch_unwind(AssertUnwindSafe(|| workspace.hibernate(entries))) {
+            Ok(Some(hibernated)) => {
+                account.hibernate(hibernated);
+                self.actions.push_back(ShardAction::Forget(slot));
+                self.reactivate(slot);
+            }
+            // It is loaded again.
+            Ok(None) => self.retired(slot),
+            Err(_) => self.panicked(slot, now),
         }
     }
 

@@ -18,8 +18,7 @@ use crate::actor::protocol::{AttemptEnd, FinishedAttempt, Item, Seed, Slot, Star
 use crate::actor::shard::core::{ShardAction, ShardCore};
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::intake::Limits;
-use crate::actor::workspace::core::WorkspaceContext;
-use crate::actor::workspace::resident::Resident;
+use crate::actor::workspace::core::{WorkspaceContext, WorkspaceCore};
 use crate::deliver::AttemptOutcome;
 use crate::journal::port::{
     AcquireError, LoadError, Loaded, Newest, OwedMail, Poll, Polled, RawEntry, Salvage, ShardConnectionError,
@@ -71,7 +70,7 @@ enum ShardMail {
 struct Actor {
     slot: Slot,
     incarnation: u64,
-    resident: Resident,
+    core: Box<WorkspaceCore>,
     mailbox: VecDeque<ToWorkspace>,
     forgotten: bool,
 }

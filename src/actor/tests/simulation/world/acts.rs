@@ -83,7 +83,7 @@ impl World {
 
     pub(super) fn tell(&self) {
         use std::io::Write as _;
-        let actors: Vec<String> = self.actors.iter().map(|actor| actor.resident.describe()).collect();
+        let actors: Vec<String> = self.actors.iter().map(|actor| actor.core.describe()).collect();
         writeln!(
             std::io::stderr(),
             "{}\n{}\n{:?}, now {:?}\n{}",
@@ -131,8 +131,8 @@ impl World {
         self.note(|| format!("{slot:?} is active again ({incarnation})"));
         let living = self.actors.iter().any(|actor| actor.slot == slot && !actor.forgotten);
         assert!(!living, "{slot:?} has two actors");
-        if let Some(resident) = self.shard.begin(slot, incarnation, seed, &self.context, Instant::now()) {
-            self.actors.push(Actor { slot, incarnation, resident, mailbox: VecDeque::new(), forgotten: false });
+        if let Some(core) = self.shard.begin(slot, incarnation, seed, &self.context, Instant::now()) {
+            self.actors.push(Actor { slot, incarnation, core, mailbox: VecDeque::new(), forgotten: false });
         }
     }
 
@@ -181,8 +181,8 @@ impl World {
         let actor = &mut self.actors[n];
         let Some(mail) = actor.mailbox.pop_front() else { return };
         let (slot, incarnation) = (actor.slot, actor.incarnation);
-        let is_last = matches!(mail, ToWorkspace::Retire);
-        let goes_on = self.shard.decide(slot, incarnation, &mut actor.resident, mail, Instant::now());
+        let is_last = matches!(mail, ToWorkspace::Retire | ToWorkspace::Hibernate);
+        let goes_on = self.shard.decide(slot, incarnation, &mut actor.core, mail, Instant::now());
         PANICS.set(None);
         self.appeared.extend(self.shard.decided_entries());
         let actor = &self.actors[n];
