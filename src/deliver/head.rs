@@ -174,14 +174,16 @@ impl RawHead {
         let status = status(bytes)?;
         let (headers, malformed) = (Vec::new(), Vec::new());
         let mut head = Self { status, headers, malformed, end_is_told: true, is_endless: false };
-        let mut framing = Framing::default();
+        let (mut framing, mut after_field) = (Framing::default(), false);
         for line in lines(bytes).skip(1).take_while(|line| !line.is_empty()) {
             if let [b' ' | b'\t', ..] = line {
                 framing.folded();
-                head.unfold(line, with_headers);
+                head.unfold(line, after_field, with_headers);
                 continue;
             }
-            let Some((name, value)) = field(line) else {
+            let found = field(line);
+            after_field = found.is_some();
+            let Some((name, value)) = found else {
                 head.reject(line);
                 continue;
             };
@@ -197,19 +199,21 @@ impl RawHead {
         Some(head)
     }
 
-    fn unfold(&mut self, line: &[u8], with_headers: bool) {
-        if !with_headers {
-            return;
+    /// A line goes on with the one before, which may be none.
+    fn unfold(&mut self, line: &[u8], after_field: bool, with_headers: bool) {
+        if !after_field {
+            return self.reject(line);
         }
-        let Some((_, value)) = self.headers.last_mut() else { return self.reject(line) };
+        let Some((_, value)) = self.headers.last_mut().filter(|_| with_headers) else { return };
         let more = String::from_utf8_lossy(line.trim_ascii());
         let gap = if value.is_empty() || more.is_empty() { "" } else { " " };
         *value = format!("{value}{gap}{more}").into();
     }
 
     fn reject(&mut self, line: &[u8]) {
-        if self.malformed.len() < MALFORMED_LINES_MAX {
-            let mut line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+        let line = line.trim_ascii();
+        if !line.is_empty() && self.malformed.len() < MALFORMED_LINES_MAX {
+            let mut line = String::from_utf8_lossy(line).into_owned();
             line.truncate(line.floor_char_boundary(MALFORMED_LINE_BYTES_MAX));
             self.malformed.push(line);
         }

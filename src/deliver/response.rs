@@ -9,6 +9,22 @@ use super::head::RawHead;
 use crate::config::{RESPONSE_BODY_RETAINED_MAX, RESPONSE_HEADER_BYTES_RETAINED_MAX, RESPONSE_READ_MAX};
 use crate::workspace::event::{Header, Response};
 
+/// Content codings (IANA's registry) that leave no text. Others, such as `UTF-8`, are mistakes that change nothing.
+const PACKING: [&str; 12] = [
+    "aes128gcm",
+    "br",
+    "compress",
+    "dcb",
+    "dcz",
+    "deflate",
+    "exi",
+    "gzip",
+    "pack200-gzip",
+    "x-compress",
+    "x-gzip",
+    "zstd",
+];
+
 /// A response that is being read.
 #[derive(Debug)]
 pub(super) struct ResponseReader {
@@ -37,8 +53,10 @@ impl ResponseReader {
     }
 
     fn with(status: u16, headers: Vec<Header>, malformed: Vec<String>) -> Self {
-        let encoding = find(&headers, &CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity"));
-        let encoding = encoding.map(str::to_owned);
+        let encodings = headers.iter().filter(|(name, _)| name == CONTENT_ENCODING.as_str()).map(|(_, value)| &**value);
+        let packs = |coding: &&str| PACKING.iter().any(|known| known.eq_ignore_ascii_case(coding));
+        let packing: Vec<&str> = encodings.flat_map(|value| value.split(',')).map(str::trim).filter(packs).collect();
+        let encoding = (!packing.is_empty()).then(|| packing.join(", "));
         Self { status, headers, malformed, encoding, body: Vec::new(), read: 0, ended: false }
     }
 

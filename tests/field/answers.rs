@@ -65,9 +65,11 @@ async fn a_line_that_is_no_header_is_dropped_and_named() {
         ": no name",
         "na me: value",
         "X-Bell: a\u{7}b",
+        "  folded, and nothing before it",
+        "what is\n  this",
     ] {
         let (response, _) = twice(reply(&format!("HTTP/1.1 200 OK\n{line}\nX-A: 1\nContent-Length: 2\n\nok"))).await;
-        assert_eq!(response.malformed, [line]);
+        assert_eq!(response.malformed, line.lines().map(str::trim).collect::<Vec<_>>());
         assert_eq!(
             (header(&response, "x-a"), response.body.as_str(), response.truncated),
             ("1", "ok", false),
@@ -326,7 +328,13 @@ async fn an_encoded_body_is_named_and_not_shown() {
         let (response, _) = twice(Step::Reply([head.as_bytes(), gzip].concat())).await;
         assert_eq!((response.body, response.truncated), (format!("{encoding}, 22 bytes"), false));
     }
-    for plain in ["identity", "Identity"] {
+    for lines in ["identity\r\nContent-Encoding: gzip", "identity, gzip", "GZIP"] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {lines}\r\nContent-Length: {}\r\n\r\n", gzip.len());
+        let (response, _) = twice(Step::Reply([head.as_bytes(), gzip].concat())).await;
+        assert_eq!(response.body.to_lowercase(), "gzip, 22 bytes", "{lines:?}");
+    }
+    // Many write the character set there.
+    for plain in ["identity", "Identity", "", "UTF-8", "none"] {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {plain}\r\nContent-Length: 2\r\n\r\nok");
         let (response, _) = twice(Step::Reply(head.into_bytes())).await;
         assert_eq!(response.body, "ok");
