@@ -122,7 +122,8 @@ impl Cli {
         let matches = without_unset_variables(Self::command()).try_get_matches_from(&arguments);
         let matches = matches.map_err(|error| match error.kind() {
             ErrorKind::InvalidUtf8 => Self::command().error(ErrorKind::InvalidUtf8, not_utf8(&arguments)),
-            _ => naming_the_variable(error, &arguments),
+            ErrorKind::UnknownArgument => naming_negative_values(error),
+            _ => naming_variables(error, &arguments),
         })?;
         Self::from_arg_matches(&matches)
     }
@@ -142,20 +143,28 @@ fn not_utf8(arguments: &[OsString]) -> String {
     format!("{which} is not UTF-8: write it in UTF-8")
 }
 
-/// A wrong value that came from a variable is told with its name: on the command line it is looked for in vain.
-fn naming_the_variable(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
-    let Some(ContextValue::String(told)) = error.get(ContextKind::InvalidArg) else { return error };
-    let Some(flag) = told.split(' ').next().filter(|flag| flag.starts_with("--")) else { return error };
-    let given =
-        |argument: &OsString| argument.to_str().is_some_and(|argument| argument.split('=').next() == Some(flag));
-    let variable = format!("OUTBOUND_{}", flag.trim_start_matches('-').to_uppercase().replace('-', "_"));
-    let is_value = |value: OsString| {
-        matches!(error.get(ContextKind::InvalidValue),
-        Some(ContextValue::String(wrong)) if value.to_str() == Some(wrong))
-    };
-    if !arguments.iter().any(given) && std::env::var_os(&variable).is_some_and(is_value) {
-        let named = format!("{variable} ({flag})");
-        error.insert(ContextKind::InvalidArg, ContextValue::String(named));
+/// A negative value looks like a flag, and is called one by the library.
+fn naming_negative_values(mut error: clap::Error) -> clap::Error {
+    let is_negative =
+        |flag: &str| flag.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    if matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(flag)) if is_negative(flag)) {
+        let tip = ContextValue::StyledStrs(vec!["no value of this program is negative".into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+    error
+}
+
+/// What is wrong and came from a variable is told with its name: on the command line it is looked for in vain.
+fn naming_variables(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
+        let Some(ContextValue::String(told)) = error.get(kind) else { continue };
+        let Some(flag) = told.split(' ').next().filter(|flag| flag.starts_with("--")) else { continue };
+        let is_flag = |argument: &OsString| argument.to_string_lossy().split('=').next() == Some(flag);
+        let variable = format!("OUTBOUND_{}", flag.trim_start_matches('-').to_uppercase().replace('-', "_"));
+        if !arguments.iter().any(is_flag) && std::env::var_os(&variable).is_some() {
+            let named = format!("{variable} ({flag})");
+            error.insert(kind, ContextValue::String(named));
+        }
     }
     error
 }

@@ -252,6 +252,9 @@ fn a_number_is_asked_for_with_its_bounds_and_a_password_is_not_repeated() {
             fails(outbound(before).arg(format!("{flag}={value}")), 2, &[flag, "write a whole number", bounds]);
         }
     }
+    for value in ["-1", "-5s"] {
+        fails(&mut outbound(&["serve", "--timeout", value]), 2, &["tip: no value of this program is negative"]);
+    }
     for (flag, url) in
         [("--canary", "tcp://u:hunter2@h"), ("--canary", "http://u:hunter2@h"), ("--public-url", "ftp://u:hunter2@h")]
     {
@@ -270,6 +273,7 @@ fn a_wrong_value_of_a_variable_is_told_with_its_name() {
         ("OUTBOUND_LISTEN", "8080", "--listen"),
         ("OUTBOUND_DURABILITY", "full", "--durability"),
         ("OUTBOUND_LOG_FORMAT", "xml", "--log-format"),
+        ("OUTBOUND_ALLOW_NET", "foo", "--allow-net"),
     ] {
         fails(outbound(&["serve"]).env(name, value), 2, &[&format!("'{value}' for '{name} ({flag})'")]);
         // The flag counts where both are given, so it is the flag that is wrong.
@@ -278,6 +282,10 @@ fn a_wrong_value_of_a_variable_is_told_with_its_name() {
             assert!(code == Some(2) && error.contains(flag) && !error.contains(name), "{error}");
         }
     }
+    let nets = "10.0.0.0/8,foo";
+    fails(outbound(&["serve"]).env("OUTBOUND_ALLOW_NET", nets), 2, &["'foo' for 'OUTBOUND_ALLOW_NET (--allow-net)'"]);
+    let list = ["token", "--workspace", "acme", "--ttl", "1d"];
+    fails(outbound(&list).env("OUTBOUND_LIST", "yes"), 2, &["OUTBOUND_LIST (--list)"]);
 }
 
 #[test]

@@ -222,6 +222,30 @@ fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
 }
 
 #[test]
+fn publish_says_that_it_reads_from_the_terminal() {
+    let service = Service::start(10);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
+    // A terminal, of which the standard input is what somebody types.
+    let publish = service.publish(dir.path());
+    let words: Vec<_> = [publish.get_program()].into_iter().chain(publish.get_args()).collect();
+    let words: Vec<_> = words.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut terminal = Command::new("script");
+    terminal
+        .args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"])
+        .envs(publish.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut typed = terminal.stdin.take().unwrap();
+    writeln!(typed, "{}", line("a", 1)).unwrap();
+    typed.write_all(b"\x04").unwrap();
+    let output = terminal.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("reading from this terminal: one message a line"), "{shown}");
+    assert!(output.status.success() && shown.contains("published 1 message to"), "{shown}");
+    drop(typed);
+}
+
+#[test]
 fn publish_and_shard_reach_a_redis_without_a_service() {
     let redis = RedisServer::start();
     let dir = tempfile::tempdir().unwrap();

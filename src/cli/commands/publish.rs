@@ -1,11 +1,11 @@
 //! `outbound publish`: appends messages, one JSON object a line, through a running service or
 //! straight to a Redis journal.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use indicatif::HumanDuration;
+use indicatif::{HumanDuration, ProgressBar};
 use serde_json::{Value, json};
 
 use self::error::PublishFailed;
@@ -93,7 +93,13 @@ fn publish(args: &PublishArgs) -> Result<u64, CommandFailure> {
     let transport = args.transport.chosen(&args.workspace)?;
     let (input, length) =
         lines::open(&args.file).map_err(|source| PublishFailed::Open { path: args.file.clone(), source })?;
-    let bar = progress_bar(length, length.map_or(SPINNER, |_| BAR));
+    let bar = if args.file == Path::new("-") && io::stdin().is_terminal() {
+        // What is typed needs no bar beside it, but whoever waits for something to happen has to know who does.
+        writeln!(io::stderr(), "{TYPING}").ok();
+        ProgressBar::hidden()
+    } else {
+        progress_bar(length, length.map_or(SPINNER, |_| BAR))
+    };
     let published = block_on(async {
         let mut lines = lines::read(input);
         let mut passed = |bytes: u64| bar.inc(bytes);
@@ -116,6 +122,9 @@ fn publish(args: &PublishArgs) -> Result<u64, CommandFailure> {
 async fn append(journal: impl Journal, workspace: WorkspaceId, message: RawMessage) -> Result<(), RequestError> {
     journal.publish(&workspace, &message).await.map(|_| ()).map_err(RequestError::Store)
 }
+
+/// What is said to whoever named no file and sits at a terminal.
+const TYPING: &str = "reading from this terminal: one message a line, as a JSON object; Ctrl-D ends";
 
 /// What is shown of an input whose length is known, and of one whose length is not.
 const BAR: &str = "{bar:32} {bytes} of {total_bytes}, {elapsed}, {eta} to go";
