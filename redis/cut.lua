@@ -42,8 +42,8 @@ local function take(read)
     local asked = math.min(step, left)
     local last = found[#found]
     local entries = read(asked, last and last[1])
-    -- More at a time while they are small: each call costs, and each large entry takes memory here.
-    step = math.min(step * 2, 32)
+    -- More at a time while they are small: each call costs, and each large entry takes memory here, up to 8 of them.
+    step = math.min(step * 2, 8)
     for _, entry in ipairs(entries) do
       -- One that was deleted while it was pending has no fields.
       local bytes = bytes_of(entry[2] or {})

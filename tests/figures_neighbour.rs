@@ -38,8 +38,8 @@ const GROWTH_MAX: u64 = 40 * 1024 * 1024;
 const LATE_GROWTH_MAX: u64 = 2 * 1024 * 1024;
 /// To read past what is owed: 20,000 entries of 4 KiB, unoptimized.
 const PASSED_MAX: Duration = Duration::from_secs(5);
-/// The neighbour's messages are judged by parts of so many: a stall of the machine is in one of them, a neighbour that is
-/// felt in all. The median part counts.
+/// The neighbour's messages are judged by parts of so many, without the worst of them: a stall of the machine is in one, a
+/// neighbour that is felt in more.
 const PART: usize = 300;
 /// From the append to the arrival at the receiver, 99 of 100.
 const P99_MAX: Duration = Duration::from_millis(50);
@@ -83,7 +83,7 @@ async fn a_slow_endpoint_with_20000_messages_owed_costs_little_memory_and_its_ne
     times.sort_unstable();
     let mut parts: Vec<(Duration, Duration)> = times.chunks(PART).map(half_and_p99).collect();
     parts.sort_unstable_by_key(|(_, p99)| *p99);
-    let (half, p99) = parts[parts.len() / 2];
+    let (half, p99) = parts[parts.len() - 2];
     let peak = |some: &[u64]| some.iter().max().copied().unwrap();
     let (early, late) = resident.split_at(resident.len() / 2);
     let mib = |bytes: u64| bytes / 1024 / 1024;
@@ -297,8 +297,11 @@ async fn one_of_two_nodes_is_rolled_and_no_message_is_late_or_comes_twice() {
             let (began, mut sent, mut stalled) = (Instant::now(), HashMap::new(), Duration::ZERO);
             for (n, workspace) in workspaces.iter().cycle().take(ROLLED_MESSAGES).enumerate() {
                 let due = began + Duration::from_secs(1) * u32::try_from(n).unwrap() / ROLLED_A_SECOND;
-                std::thread::sleep(due.saturating_duration_since(Instant::now())); // The rate is what is wanted.
-                stalled = stalled.max(due.elapsed());
+                let pause = due.saturating_duration_since(Instant::now());
+                std::thread::sleep(pause); // The rate is what is wanted.
+                if !pause.is_zero() {
+                    stalled = stalled.max(due.elapsed());
+                }
                 let id = format!("m-{n}");
                 sent.insert(id.clone(), Instant::now());
                 add(&mut connection, workspace, [message(&chat(n), &id)].into_iter());

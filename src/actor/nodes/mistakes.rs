@@ -40,6 +40,14 @@ fn other_settings(me: &NodeRecord, other: &NodeRecord) -> Option<String> {
     }
     let flags: BTreeSet<&String> = me.settings.keys().chain(other.settings.keys()).collect();
     let flag = flags.into_iter().find(|flag| me.settings.get(*flag) != other.settings.get(*flag))?;
+    if flag.starts_with("--source") {
+        // Readiness is told to anyone, and whose streams are read is not for everybody.
+        return Some(format!(
+            "node {} at {} and this one differ in {flag}, so what comes of a message depends on who runs its shard: start all \
+             nodes with the same {flag}",
+            other.id, other.address
+        ));
+    }
     let shown = |record: &NodeRecord| record.settings.get(flag).map_or("none", String::as_str).to_owned();
     Some(format!(
         "node {} at {} has {flag} {} and this one {}, so what comes of a message depends on who runs its shard: start all nodes \
@@ -110,7 +118,7 @@ mod tests {
         for (flags, word) in [
             (&[("--durability", "local"), ("--source", "x")][..], None),
             (&[("--durability", "memory"), ("--source", "y")], Some("has --durability memory and this one local")),
-            (&[("--durability", "local")], Some("has --source none and this one x")),
+            (&[("--durability", "local")], Some("differ in --source, so")),
             (
                 &[("--durability", "local"), ("--smtp-url", "a mail server"), ("--source", "x")],
                 Some("--smtp-url a mail"),

@@ -16,12 +16,14 @@ mod crashes;
 mod lifecycle;
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
+use tracing::error;
 
 use crate::actor::admission::{Admission, InFlight};
 use crate::actor::book::Book;
@@ -376,9 +378,13 @@ impl ShardCore {
         let Some(account) = self.book.get_mut(slot) else { return };
         let hibernated = account.hibernated.take();
         let id = account.id.clone();
-        // What cannot be decoded is loaded.
-        if let Some((loaded, listed)) = hibernated.and_then(|of| Some((of.loaded().ok()?, of.listed))) {
-            return self.activate(slot, &id, loaded, listed);
+        if let Some(hibernated) = hibernated {
+            match hibernated.loaded() {
+                Ok(loaded) => return self.activate(slot, &id, loaded, hibernated.listed),
+                Err(error) => {
+                    error!(workspace = %id, error = &error as &dyn Error, "A hibernated workspace cannot be read back; it is loaded.");
+                }
+            }
         }
         account.phase = Phase::Loading;
         self.committer.ask(ShardRequest::Load(id));

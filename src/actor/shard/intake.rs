@@ -123,14 +123,13 @@ impl Intake {
         self.found_all = true;
     }
 
-    /// Of `read` entries of a forward read so many were left in the stream. While nearly all are, more are asked for at a
-    /// time, but so few that one read takes no more up than [`READ_COUNT_MAX`].
+    /// Of `read` entries of a forward read so many were left in the stream. While reads are full and nearly all of them is
+    /// left, more are asked for at a time: by the share of the last read, about [`READ_COUNT_MAX`] of the next are taken up.
     pub(super) fn passed_over(&mut self, passed: usize, read: usize) {
         self.passed_over += passed;
-        if read > 0 {
-            let few = (read - passed) * READ_PASSED_MAX <= read * READ_COUNT_MAX;
-            self.count_max = if few { (self.count_max * 2).min(READ_PASSED_MAX) } else { READ_COUNT_MAX };
-        }
+        let full = read >= self.count_max;
+        let few = (read - passed) * READ_PASSED_MAX <= read * READ_COUNT_MAX;
+        self.count_max = if full && few { (self.count_max * 2).min(READ_PASSED_MAX) } else { READ_COUNT_MAX };
     }
 
     /// How many entries were passed over, if that is enough for a bookmark.

@@ -343,7 +343,8 @@ async fn discard_many(
         total += part.discarded;
         if !part.more {
             told_discarded(total, out)?;
-            let unknown = reason.filter(|_| total == 0);
+            // What one shard has not, another one may have.
+            let unknown = reason.filter(|_| total == 0 && shard.is_none());
             return match unknown {
                 Some(_) => {
                     writeln!(out, "nothing is set aside for that reason: `outbound rejected list` tells the reasons")

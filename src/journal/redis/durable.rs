@@ -10,10 +10,11 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use redis::{RedisError, Value};
+use redis::{Cmd, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
+use super::check::info_value;
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
@@ -110,16 +111,19 @@ async fn run(
     late: Arc<LateWaits>,
     mut waiting: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
-    let (mut connection, mut backoff, mut is_late) = (None, Backoff::default(), false);
+    let mut at = Waiting { connection: None, is_written: false, is_doubtful: true };
+    let (mut backoff, mut is_late) = (Backoff::default(), false);
     let mut all: Vec<oneshot::Sender<()>> = Vec::new();
     while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
-        let mut is_written = false;
+        at.is_written = false;
         loop {
-            let why = match reach(&connector, &key, waited, (&mut connection, &mut is_written)).await {
+            let reached = reach(&connector, &key, waited, &mut at).await;
+            at.is_doubtful = !matches!(reached, Ok(true));
+            let why = match reached {
                 Ok(true) => break,
                 Ok(false) => Some(waited.missing().to_owned()),
                 Err(error) => {
-                    (connection, is_written) = (None, false);
+                    (at.connection, at.is_written) = (None, false);
                     backoff.pause().await;
                     // A server that is away is told by who asks how the store is.
                     (classify(&error) == ErrorClass::Refused).then(|| error.to_string())
@@ -144,20 +148,32 @@ async fn run(
     }
 }
 
+/// Something small to write, also on a full Redis.
+pub(super) fn small_write(key: &str) -> Cmd {
+    let mut write = redis::cmd("EVAL");
+    write.arg(include_str!("../../../redis/durable.lua")).arg(1).arg(key);
+    write
+}
+
+/// Where one wait stands.
+#[derive(Debug)]
+struct Waiting {
+    connection: Option<Connection>,
+    /// What is waited for was written on this connection.
+    is_written: bool,
+    /// The level was not reached the last time, or nobody asked this server yet.
+    is_doubtful: bool,
+}
+
 /// Writes something small, once, and waits for it. Answers whether the level was reached in time. Were it written again
 /// each time, a server whose fsyncs take about as long as the wait would never get there.
-async fn reach(
-    connector: &Connector,
-    key: &str,
-    waited: Waited,
-    (connection, is_written): (&mut Option<Connection>, &mut bool),
-) -> Result<bool, RedisError> {
-    if connection.is_none() {
-        *connection = Some(connector.connect(key).await?);
-    }
-    let Some(connection) = connection.as_mut() else { return Ok(false) };
+async fn reach(connector: &Connector, key: &str, waited: Waited, waiting: &mut Waiting) -> Result<bool, RedisError> {
+    let connection = match &mut waiting.connection {
+        Some(connection) => connection,
+        none => none.insert(connector.connect(key).await?),
+    };
     if waited == Waited::Synced {
-        let is_synced = syncs_each_write(connection, key).await?;
+        let is_synced = syncs_each_write(connection, key, waiting.is_doubtful).await?;
         if !is_synced {
             tokio::time::sleep(DURABLE_WAIT).await;
         }
@@ -165,8 +181,8 @@ async fn reach(
     }
     let limit = DURABLE_WAIT.as_millis().to_string();
     let mut both = redis::pipe();
-    if !*is_written {
-        both.cmd("SET").arg(key).arg("1");
+    if !waiting.is_written {
+        both.add_command(small_write(key));
     }
     match waited {
         Waited::Log => both.cmd("WAITAOF").arg(1).arg(0).arg(limit),
@@ -174,7 +190,7 @@ async fn reach(
     };
     let answer = connection.call_all(&both, DURABLE_WAIT + STORE_TIMEOUT).await?.pop();
     let answer = answer.unwrap_or(Value::Int(0));
-    *is_written = true;
+    waiting.is_written = true;
     let reached = match waited {
         Waited::Log => reply::number(reply::list(answer)?.into_iter().next().unwrap_or(Value::Int(0)))?,
         Waited::Replica | Waited::Synced | Waited::NotAtAll => reply::number(answer)?,
@@ -183,12 +199,19 @@ async fn reach(
 }
 
 /// Whether the primary of the key syncs each write before it answers. It may be another server than at the start, and each
-/// may be configured anew.
-async fn syncs_each_write(connection: &mut Connection, key: &str) -> Result<bool, RedisError> {
+/// may be configured anew: where that is `doubtful`, what was written before is synced with a write of its own, and a log
+/// that is just being made, without which the one on disk is not whole, is waited for.
+async fn syncs_each_write(connection: &mut Connection, key: &str, doubtful: bool) -> Result<bool, RedisError> {
     let mut ask = redis::pipe();
-    // Refused by a node of a cluster that has the key's slot no more.
-    ask.cmd("EXISTS").arg(key).cmd("ROLE").cmd("CONFIG").arg("GET").arg("append*");
-    let [_, role, configured] = reply::tuple(Value::Array(connection.call_all(&ask, STORE_TIMEOUT).await?))?;
+    if doubtful {
+        ask.add_command(small_write(key));
+    } else {
+        // Refused by a node of a cluster that has the key's slot no more.
+        ask.cmd("EXISTS").arg(key);
+    }
+    ask.cmd("ROLE").cmd("CONFIG").arg("GET").arg("append*").cmd("INFO").arg("persistence");
+    let [_, role, configured, persistence] =
+        reply::tuple(Value::Array(connection.call_all(&ask, STORE_TIMEOUT).await?))?;
     if !reply::list(role)?.into_iter().next().is_some_and(|role| reply::text(role).is_ok_and(|role| role == "master")) {
         // Who connects again is led to the one that is.
         return Err(std::io::Error::other("this Redis is no primary any more").into());
@@ -203,7 +226,10 @@ async fn syncs_each_write(connection: &mut Connection, key: &str) -> Result<bool
             _ => {}
         }
     }
-    Ok(is_kept && is_synced)
+    let persistence = reply::text(persistence)?;
+    let is_made =
+        ["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().all(|name| info_value(&persistence, name) == "0");
+    Ok(is_kept && is_synced && (is_made || !doubtful))
 }
 
 /// A shard connection whose commits are answered when they are as durable as asked for.

@@ -114,8 +114,10 @@ async fn hand_over_next(
         Some(_) => reader.pending = Some(last),
         None => reader.last = last,
     }
-    // An entry that was deleted while it was pending has no fields; there is nothing to hand over.
-    let (gone, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(entry, _)| entry.fields.is_empty());
+    // An entry that was deleted while it was pending has no fields; there is nothing to hand over. Of one that was cut nothing
+    // may be left, and it is rejected.
+    let (gone, entries): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(entry, cut)| cut.is_none() && entry.fields.is_empty());
     let mut done: Vec<EntryId> = gone.into_iter().map(|(entry, _)| entry.id).collect();
     let mut shards = by_shard(inner, source, form, &entries);
     done.extend(take_unconfirmed(&mut shards, kept));
@@ -213,7 +215,8 @@ async fn make_group(reader: &mut GroupReader, inner: &RedisInner, source: &str) 
         Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
         _ => {}
     }
-    (reader.pending, reader.last) = (Some(EntryId::ZERO), position);
+    // Of what another stream had under greater ids nothing tells how far this one is handed over.
+    (reader.pending, reader.last, reader.handed) = (Some(EntryId::ZERO), position, position);
     let now = Instant::now();
     if stored.is_none() {
         info!(source, "The source is read from its start: it had no consumer group `outbound`.");

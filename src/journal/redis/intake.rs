@@ -138,7 +138,7 @@ impl ShardIntake for RedisIntake {
 #[derive(Debug)]
 pub(super) struct SourceReader {
     pub(super) connection: Connection,
-    /// Entries that were read while those before them were deleted, in order and without a gap.
+    /// Entries that were read while those before them were handed over, in order and without a gap.
     pub(super) ahead: Vec<(RawEntry, Option<usize>)>,
     /// Whether the last read ahead found nothing.
     is_drained: bool,

@@ -367,13 +367,14 @@ async fn hand_batch(
         if asked == "LOST" {
             return Ok(BatchEnd::Lost);
         }
-        is_new = !has_had(inner, source, &asked).await?;
+        is_new = !has_had(inner, own, source, &asked).await?;
     }
     Err(unexpected("a shard that always knows more of its source"))
 }
 
-/// Runs a script that may run twice, on the server that holds `key`. Without a cluster that is the source's: the connection
-/// that the source is read on is no other task's, and what stands in one write with the read needs no turn of its own.
+/// Runs what may run twice on the server that holds `key`. Without a cluster that is the source's: the connection that the
+/// source is read on is no other task's, what stands in one write with the read needs no turn of its own, and of two servers
+/// that a fail-over left, a script and the questions about its answer go to the same.
 async fn call(inner: &RedisInner, own: &Connection, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
     if !inner.connector.is_cluster() {
         match own.clone().call(cmd, STORE_TIMEOUT).await {
@@ -385,16 +386,16 @@ async fn call(inner: &RedisInner, own: &Connection, key: &str, cmd: &Cmd) -> Res
 }
 
 /// Whether the source holds the entry, or has held one with its id or a greater one.
-async fn has_had(inner: &RedisInner, source: &str, id: &str) -> Result<bool, RedisError> {
+async fn has_had(inner: &RedisInner, own: &Connection, source: &str, id: &str) -> Result<bool, RedisError> {
     // In this order: what is deleted in between has become a greatest deleted id.
     let mut range = redis::cmd("XRANGE");
     range.arg(source).arg(id).arg(id);
-    if !reply::list(inner.shared.call_repeatable(source, &range).await?)?.is_empty() {
+    if !reply::list(call(inner, own, source, &range).await?)?.is_empty() {
         return Ok(true);
     }
     let mut info = redis::cmd("XINFO");
     info.arg("STREAM").arg(source);
-    let mut facts = reply::list(inner.shared.call_repeatable(source, &info).await?)?.into_iter();
+    let mut facts = reply::list(call(inner, own, source, &info).await?)?.into_iter();
     while let (Some(name), Some(value)) = (facts.next(), facts.next()) {
         if reply::text(name)? == "max-deleted-entry-id" {
             let id = id.parse().map_err(|_| unexpected("not an entry id"))?;

@@ -48,9 +48,8 @@ async fn who_told_lately_takes_nobodys_place_and_of_the_others_those_that_told_l
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
     let old = i64::try_from(GLANCE_OLD_AFTER.as_millis()).unwrap() + 1_000;
-    let began = now().unix_ms();
     let told = |n: usize, ms_ago: i64| {
-        let told = format!("{} {}", began - ms_ago, serde_json::to_string(&glance(n)).unwrap());
+        let told = format!("{} {}", now().unix_ms() - ms_ago, serde_json::to_string(&glance(n)).unwrap());
         server.call::<u64>(&["HSET", KEY, &format!("process-{n}"), &told]);
     };
     let there = async || {

@@ -35,9 +35,12 @@ fn handed(server: &RedisServer, workspace: &str) -> Vec<String> {
 /// Hands over until so many are moved, in as many calls as that takes.
 async fn hand_over_all(journal: &Redis, count: usize) {
     let mut moved = 0;
-    while moved < count {
-        moved += journal.hand_over(1_000, BLOCK).await.unwrap();
-    }
+    let work = async {
+        while moved < count {
+            moved += journal.hand_over(1_000, BLOCK).await.unwrap();
+        }
+    };
+    tokio::time::timeout(support::process::PATIENCE, work).await.expect("all are handed over");
     assert_eq!(moved, count);
 }
 

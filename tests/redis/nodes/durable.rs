@@ -43,6 +43,26 @@ async fn replicated_answers_and_settles_when_a_replica_has_it() {
     assert!(before.iter().any(|key| key.ends_with("snapshot:acme")), "{before:?}");
 }
 
+/// What is stored leaves a full Redis only once it is settled, so what its durability is waited for by must be taken too.
+#[tokio::test]
+async fn what_a_full_redis_holds_is_delivered_and_settled_at_any_level() {
+    let (primary, _replica) = with_replica().await;
+    let receiver = Receiver::start();
+    let service = Service::start(&primary.url(), &[SHARDS, &["--durability", "replicated"]].concat()).await;
+    let api = service.api();
+    api.save("acme", &json!({"url": receiver.url("acme")})).await.ok();
+    receiver.hold();
+    for n in 0..50 {
+        api.publish("acme", &message(&format!("+{n}"), &format!("m-{n}"))).await.unwrap().ok();
+    }
+    let () = primary.call(&["CONFIG", "SET", "maxmemory", "1"]);
+    receiver.release();
+    let waiting =
+        || (0..2).map(|n| primary.call::<usize>(&["XLEN", &format!("outbound:{{{n}}}:messages")])).sum::<usize>();
+    until("all is settled", async || waiting() == 0).await;
+    assert_eq!(receiver.ids("acme").len(), 50, "each once");
+}
+
 /// An fsync for every write: what Redis answers is on disk.
 #[tokio::test]
 async fn local_survives_a_kill_of_redis() {

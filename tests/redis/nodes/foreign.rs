@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::chaos::bench::repeated;
-use crate::nodes::bench::{Nodes, workspaces};
+use crate::nodes::bench::{Nodes, stream, workspaces};
 use crate::tally::Tally;
 use support::process::until;
 use support::service::{Service, message};
@@ -214,14 +214,17 @@ async fn entries_of_any_size_in_a_foreign_stream_are_set_aside_in_little_memory(
 async fn a_foreign_stream_that_is_made_anew_with_lower_ids_is_another_one_and_its_group_goes_on_there() {
     let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
     nodes.until_shared(&[0]).await;
-    nodes.save(&workspaces(1)).await;
-    let put = |entry: &str, id: &str| {
-        nodes.redis.call::<String>(&["XADD", ORDERS, entry, "workspace", "w0", "message", &message("+1", id)])
+    // On two shards: the second one was given nothing of the stream before, so it notices nothing.
+    let all = workspaces(16);
+    nodes.save(&all).await;
+    let (before, after) = (&all[0], all.iter().find(|one| stream(one) != stream(&all[0])).unwrap());
+    let put = |entry: &str, workspace: &str, id: &str| {
+        nodes.redis.call::<String>(&["XADD", ORDERS, entry, "workspace", workspace, "message", &message("+1", id)])
     };
-    put("100-0", "a-100");
+    put("100-0", before, "a-100");
     until_drained(&nodes, 1).await;
     let () = nodes.redis.call(&["DEL", ORDERS]);
-    put("5-0", "b-5");
+    put("5-0", after, "b-5");
     until_drained(&nodes, 2).await;
     let position = || nodes.redis.call::<String>(&["HGET", &format!("outbound:source:{{{ORDERS}}}"), "position"]);
     until("it stands there", async || position() == "5-0").await;
@@ -229,12 +232,13 @@ async fn a_foreign_stream_that_is_made_anew_with_lower_ids_is_another_one_and_it
     let mut both = redis::pipe();
     both.cmd("XGROUP").arg("DESTROY").arg(ORDERS).arg("outbound");
     for (entry, id) in [("50-0", "b-50"), ("150-0", "b-150")] {
-        both.cmd("XADD").arg(ORDERS).arg(entry).arg("workspace").arg("w0").arg("message").arg(message("+1", id));
+        both.cmd("XADD").arg(ORDERS).arg(entry).arg("workspace").arg(after).arg("message").arg(message("+1", id));
     }
     let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
     both.atomic().query::<()>(&mut connection).unwrap();
     until_drained(&nodes, 4).await;
-    assert_eq!(nodes.receiver.ids("w0"), ["a-100", "b-5", "b-50", "b-150"]);
+    assert_eq!(nodes.receiver.ids(before), ["a-100"]);
+    assert_eq!(nodes.receiver.ids(after), ["b-5", "b-50", "b-150"]);
 }
 
 #[tokio::test]

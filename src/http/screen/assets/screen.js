@@ -179,20 +179,25 @@ async function choose(form) {
   window.history.replaceState(null, "", `${location.pathname}?${query}`);
   await relist(chosen);
 }
+let again;
 async function relist(chosen) {
+  clearTimeout(again);
   let answer;
+  let text;
   try {
     answer = await fetch(`${chosen}&after=0`, { redirect: "error" });
+    text = await answer.text();
   } catch {
-    answer = { ok: false };
+    answer = { ok: false, status: 503 };
   }
   if (answer.status === 401) return ended();
   if (!answer.ok) {
     // The service is away or busy: the list follows when it answers, unless another one is chosen by then.
-    setTimeout(() => chosen === main.dataset.latest && relist(chosen), 2 * PAUSE);
+    const passes = answer.status === 429 || answer.status >= 500;
+    if (passes && chosen === main.dataset.latest) again = setTimeout(() => relist(chosen), 2 * PAUSE);
     return;
   }
-  const latest = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const latest = new DOMParser().parseFromString(text, "text/html");
   // Whoever searched again has asked for another list.
   if (chosen !== main.dataset.latest) return;
   localise(latest);

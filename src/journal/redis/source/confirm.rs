@@ -9,6 +9,7 @@ use crate::config::{HAND_OVER_CONFIRM_WAIT, HAND_OVER_KEPT, STORE_TIMEOUT};
 use crate::journal::redis::check::{configured, info_value, knows_waitaof};
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
+use crate::journal::redis::durable::small_write;
 use crate::journal::redis::error::{ErrorClass, classify};
 use crate::journal::redis::keys::ShardKeys;
 use crate::journal::redis::reply;
@@ -93,9 +94,7 @@ impl ConfirmConnection {
             return Ok(true);
         }
         let limit = HAND_OVER_CONFIRM_WAIT.as_millis().to_string();
-        let mut write = redis::cmd("SET");
-        write.arg(keys.durable()).arg("1");
-        self.connection.call(&write, STORE_TIMEOUT).await?;
+        self.connection.call(&small_write(&keys.durable()), STORE_TIMEOUT).await?;
         if self.log {
             let mut wait = redis::cmd("WAITAOF");
             wait.arg(1).arg(0).arg(&limit);
