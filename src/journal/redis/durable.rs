@@ -12,13 +12,14 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use redis::{RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
 use super::reply;
-use crate::config::{DURABLE_WAIT, DURABLE_WAITING_MAX, STORE_TIMEOUT};
+use crate::config::{DURABLE_LOOK_EVERY, DURABLE_WAIT, DURABLE_WAITING_MAX, STORE_TIMEOUT};
 use crate::journal::port::{
     ShardConnection, ShardConnectionError, ShardRequest, ShardResponse, StoreError, StoreTrouble,
 };
@@ -65,11 +66,19 @@ impl LateWaits {
         Some(StoreError { trouble: StoreTrouble::Away, what, source: None })
     }
 
-    fn note(&self, key: &str, why: Option<&str>) {
+    /// Told once, however many wait.
+    fn began(&self, key: &str, why: String) {
         let mut late = self.0.lock();
-        match why {
-            Some(why) => drop(late.insert(key.to_owned(), why.to_owned())),
-            None => drop(late.remove(key)),
+        if late.is_empty() {
+            warn!(%why, "What was stored is not yet as durable as --durability asks for; it is waited for.");
+        }
+        late.insert(key.to_owned(), why);
+    }
+
+    fn ended(&self, key: &str) {
+        let mut late = self.0.lock();
+        if late.remove(key).is_some() && late.is_empty() {
+            info!("What was stored is as durable as --durability asks for again.");
         }
     }
 }
@@ -110,7 +119,7 @@ async fn run(
     late: Arc<LateWaits>,
     mut waiting: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
-    let (mut connection, mut backoff, mut is_late) = (None, Backoff::default(), false);
+    let (mut connection, mut backoff) = (None, Backoff::default());
     let mut all: Vec<oneshot::Sender<()>> = Vec::new();
     while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
         let mut is_written = false;
@@ -126,16 +135,10 @@ async fn run(
                 }
             };
             if let Some(why) = why {
-                late.note(&key, Some(&why));
-                if !std::mem::replace(&mut is_late, true) {
-                    warn!(%why, "What was stored is not yet as durable as --durability asks for; it is waited for.");
-                }
+                late.began(&key, why);
             }
         }
-        if std::mem::take(&mut is_late) {
-            late.note(&key, None);
-            info!("What was stored is as durable as --durability asks for again.");
-        }
+        late.ended(&key);
         backoff.reset();
         for reached in all.drain(..) {
             // Who does not wait any more needs no answer.
@@ -157,11 +160,14 @@ async fn reach(
     }
     let Some(connection) = connection.as_mut() else { return Ok(false) };
     if waited == Waited::Synced {
-        let is_synced = syncs_each_write(connection, key).await?;
-        if !is_synced {
-            tokio::time::sleep(DURABLE_WAIT).await;
+        let limit = Instant::now() + DURABLE_WAIT;
+        while !syncs_each_write(connection, key).await? {
+            if Instant::now() >= limit {
+                return Ok(false);
+            }
+            sleep(DURABLE_LOOK_EVERY).await;
         }
-        return Ok(is_synced);
+        return Ok(true);
     }
     let limit = DURABLE_WAIT.as_millis().to_string();
     let mut both = redis::pipe();
