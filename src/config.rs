@@ -177,6 +177,8 @@ pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long one WAIT or WAITAOF waits at most; it is made again for as long as it takes. Longer than the second between two
 /// fsyncs of a Redis with `appendfsync everysec`.
 pub const DURABLE_WAIT: Duration = Duration::from_secs(2);
+/// How often a Redis that does not sync each write any more is asked whether it does again, within that time.
+pub const DURABLE_LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Callers that wait together for their writes to be durable: all that may commit, publish or save at a time.
 pub const DURABLE_WAITING_MAX: usize = 4_096;
 /// How long a start waits for slots of a cluster that no node has: one that is just being set up gets a moment.

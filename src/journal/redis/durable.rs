@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use redis::{Cmd, RedisError, Value};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::check::info_value;
@@ -19,7 +20,7 @@ use super::connection::{Backoff, Connection};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
 use super::reply;
-use crate::config::{DURABLE_WAIT, DURABLE_WAITING_MAX, STORE_TIMEOUT};
+use crate::config::{DURABLE_LOOK_EVERY, DURABLE_WAIT, DURABLE_WAITING_MAX, STORE_TIMEOUT};
 use crate::journal::port::{
     ShardConnection, ShardConnectionError, ShardRequest, ShardResponse, StoreError, StoreTrouble,
 };
@@ -66,11 +67,19 @@ impl LateWaits {
         Some(StoreError { trouble: StoreTrouble::Away, what, source: None })
     }
 
-    fn note(&self, key: &str, why: Option<&str>) {
+    /// Told once, however many wait.
+    fn began(&self, key: &str, why: String) {
         let mut late = self.0.lock();
-        match why {
-            Some(why) => drop(late.insert(key.to_owned(), why.to_owned())),
-            None => drop(late.remove(key)),
+        if late.is_empty() {
+            warn!(%why, "What was stored is not yet as durable as --durability asks for; it is waited for.");
+        }
+        late.insert(key.to_owned(), why);
+    }
+
+    fn ended(&self, key: &str) {
+        let mut late = self.0.lock();
+        if late.remove(key).is_some() && late.is_empty() {
+            info!("What was stored is as durable as --durability asks for again.");
         }
     }
 }
@@ -112,7 +121,7 @@ async fn run(
     mut waiting: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
     let mut at = Waiting { connection: None, is_written: false, is_doubtful: true };
-    let (mut backoff, mut is_late) = (Backoff::default(), false);
+    let mut backoff = Backoff::default();
     let mut all: Vec<oneshot::Sender<()>> = Vec::new();
     while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
         at.is_written = false;
@@ -130,16 +139,10 @@ async fn run(
                 }
             };
             if let Some(why) = why {
-                late.note(&key, Some(&why));
-                if !std::mem::replace(&mut is_late, true) {
-                    warn!(%why, "What was stored is not yet as durable as --durability asks for; it is waited for.");
-                }
+                late.began(&key, why);
             }
         }
-        if std::mem::take(&mut is_late) {
-            late.note(&key, None);
-            info!("What was stored is as durable as --durability asks for again.");
-        }
+        late.ended(&key);
         backoff.reset();
         for reached in all.drain(..) {
             // Who does not wait any more needs no answer.
@@ -173,11 +176,15 @@ async fn reach(connector: &Connector, key: &str, waited: Waited, waiting: &mut W
         none => none.insert(connector.connect(key).await?),
     };
     if waited == Waited::Synced {
-        let is_synced = syncs_each_write(connection, key, waiting.is_doubtful).await?;
-        if !is_synced {
-            tokio::time::sleep(DURABLE_WAIT).await;
+        let limit = Instant::now() + DURABLE_WAIT;
+        while !syncs_each_write(connection, key, waiting.is_doubtful).await? {
+            waiting.is_doubtful = true;
+            if Instant::now() >= limit {
+                return Ok(false);
+            }
+            sleep(DURABLE_LOOK_EVERY).await;
         }
-        return Ok(is_synced);
+        return Ok(true);
     }
     let limit = DURABLE_WAIT.as_millis().to_string();
     let mut both = redis::pipe();
@@ -209,9 +216,8 @@ async fn syncs_each_write(connection: &mut Connection, key: &str, doubtful: bool
         // Refused by a node of a cluster that has the key's slot no more.
         ask.cmd("EXISTS").arg(key);
     }
-    ask.cmd("ROLE").cmd("CONFIG").arg("GET").arg("append*").cmd("INFO").arg("persistence");
-    let [_, role, configured, persistence] =
-        reply::tuple(Value::Array(connection.call_all(&ask, STORE_TIMEOUT).await?))?;
+    ask.cmd("ROLE").cmd("CONFIG").arg("GET").arg("append*");
+    let [_, role, configured] = reply::tuple(Value::Array(connection.call_all(&ask, STORE_TIMEOUT).await?))?;
     if !reply::list(role)?.into_iter().next().is_some_and(|role| reply::text(role).is_ok_and(|role| role == "master")) {
         // Who connects again is led to the one that is.
         return Err(std::io::Error::other("this Redis is no primary any more").into());
@@ -226,10 +232,11 @@ async fn syncs_each_write(connection: &mut Connection, key: &str, doubtful: bool
             _ => {}
         }
     }
-    let persistence = reply::text(persistence)?;
-    let is_made =
-        ["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().all(|name| info_value(&persistence, name) == "0");
-    Ok(is_kept && is_synced && (is_made || !doubtful))
+    if !is_kept || !is_synced || !doubtful {
+        return Ok(is_kept && is_synced);
+    }
+    let log = reply::text(connection.call(redis::cmd("INFO").arg("persistence"), STORE_TIMEOUT).await?)?;
+    Ok(["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().all(|name| info_value(&log, name) == "0"))
 }
 
 /// A shard connection whose commits are answered when they are as durable as asked for.
