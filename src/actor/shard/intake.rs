@@ -123,6 +123,14 @@ impl Intake {
         self.found_all = true;
     }
 
+    /// Reads both streams from their start, whatever was read before.
+    pub(super) fn read_anew(&mut self) {
+        self.polling = None;
+        self.command_cursor = EntryId::ZERO;
+        self.found_nothing = false;
+        self.read_on_from(EntryId::ZERO);
+    }
+
     /// Of `read` entries of a forward read so many were left in the stream. While reads are full and nearly all of them is
     /// left, more are asked for at a time: by the share of the last read, about [`READ_COUNT_MAX`] of the next are taken up.
     pub(super) fn passed_over(&mut self, passed: usize, read: usize) {

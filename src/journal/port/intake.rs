@@ -44,6 +44,9 @@ pub struct Polled {
     pub commands: Vec<RawEntry>,
     /// The length of the message stream, when probed.
     pub length: Option<u64>,
+    /// Another server answers than the last time. What it holds may lie anywhere behind what the other one told, so the
+    /// streams are to be read from their start; nothing else is in the answer.
+    pub is_elsewhere: bool,
 }
 
 /// One stream entry as it stands.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
+use super::check::info_value;
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::store_error;
@@ -28,19 +29,31 @@ pub(super) struct RedisIntake {
     /// Taken out while it is used: a poll that is dropped or fails drops the connection too, so no
     /// later one waits behind its blocking read or takes its answer.
     connection: Option<Connection>,
+    /// The run id of the server that was connected to last.
+    server: Option<String>,
     /// Says how the messages are read.
     guard: ReadGuard,
 }
 
 impl RedisIntake {
     pub(super) fn new(connector: Arc<Connector>, keys: ShardKeys) -> Self {
-        Self { connector, keys, connection: None, guard: ReadGuard::default() }
+        Self { connector, keys, connection: None, server: None, guard: ReadGuard::default() }
     }
 
     async fn read(&mut self, request: &Poll) -> Result<Polled, RedisError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connector.connect_for_scripts(&self.keys.owner()).await?,
+            None => {
+                let mut connection = self.connector.connect_for_scripts(&self.keys.owner()).await?;
+                let server = run_id(&mut connection).await?;
+                // One that slept and was followed may have told of entries that no other one has, with greater ids than
+                // what its follower was given meanwhile.
+                if self.server.replace(server.clone()).is_some_and(|before| before != server) {
+                    self.connection = Some(connection);
+                    return Ok(Polled { is_elsewhere: true, ..Polled::default() });
+                }
+                connection
+            }
         };
         // Redis takes one COUNT for all streams of a read and answers a blocked one with the first
         // entry alone. So what is there is read first, each stream with its own count.
@@ -123,6 +136,11 @@ impl RedisIntake {
         }
         Ok(())
     }
+}
+
+async fn run_id(connection: &mut Connection) -> Result<String, RedisError> {
+    let info = connection.call(redis::cmd("INFO").arg("server"), config::STORE_TIMEOUT).await?;
+    Ok(info_value(&reply::text(info)?, "run_id").to_owned())
 }
 
 #[async_trait]

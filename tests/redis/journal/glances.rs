@@ -48,15 +48,16 @@ async fn who_told_lately_takes_nobodys_place_and_of_the_others_those_that_told_l
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
     let old = i64::try_from(GLANCE_OLD_AFTER.as_millis()).unwrap() + 1_000;
-    let told = |n: usize, ms_ago: i64| {
-        let told = format!("{} {}", now().unix_ms() - ms_ago, serde_json::to_string(&glance(n)).unwrap());
+    let told = |n: usize, at: i64| {
+        let told = format!("{at} {}", serde_json::to_string(&glance(n)).unwrap());
         server.call::<u64>(&["HSET", KEY, &format!("process-{n}"), &told]);
     };
     let there = async || {
         let glances = journal.glances().await.unwrap().glances;
         glances.into_iter().map(|told| told.glance.node).collect::<BTreeSet<_>>()
     };
-    (0..GLANCES_KEPT_MAX).for_each(|n| told(n, old + n as i64));
+    let began = now().unix_ms();
+    (0..GLANCES_KEPT_MAX).for_each(|n| told(n, began - old - n as i64));
     server.call::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     journal.tell_glance(&glance(7)).await.unwrap();
     assert_eq!(there().await.len(), GLANCES_KEPT_MAX, "it takes its own place");
@@ -68,7 +69,7 @@ async fn who_told_lately_takes_nobodys_place_and_of_the_others_those_that_told_l
 
     // As many nodes as are kept, and some more: all of them are there.
     server.call::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
-    (0..GLANCES_KEPT_MAX).for_each(|n| told(n, 0));
+    (0..GLANCES_KEPT_MAX).for_each(|n| told(n, now().unix_ms()));
     for n in 0..5 {
         journal.tell_glance(&glance(20_000 + n)).await.unwrap();
     }

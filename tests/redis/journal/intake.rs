@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbound::journal::Journal as _;
-use outbound::journal::port::Poll;
+use outbound::journal::port::{Poll, ShardIntake};
 use outbound::message::EntryId;
 use tokio::time::{Instant, timeout};
 
@@ -116,4 +116,27 @@ async fn a_poll_fails_while_redis_is_away_and_the_next_one_connects_again() {
     assert!(intake.poll(&both(10, 10, Duration::from_secs(60))).await.is_err());
     proxy.set(Mode::Forward);
     assert_eq!(intake.poll(&both(10, 10, Duration::ZERO)).await.unwrap().messages[0].id, id);
+}
+
+/// A server that took the place of another one may hold entries below what that one told.
+#[tokio::test]
+async fn another_server_is_told_of_once_and_before_anything_that_it_holds() {
+    let mut server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let mut intake = acquire(&journal).await.intake;
+    server.call::<String>(&["XADD", MESSAGES, "1-0", "n", "m"]);
+    let first = intake.poll(&both(10, 10, Duration::ZERO)).await.unwrap();
+    assert!(first.messages.len() == 1 && !first.is_elsewhere);
+    // A new connection to the same server.
+    server.call::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+    let read = async |intake: &mut Box<dyn ShardIntake>| loop {
+        if let Ok(polled) = intake.poll(&both(10, 10, Duration::ZERO)).await {
+            break (polled.is_elsewhere, polled.messages.len());
+        }
+    };
+    assert_eq!(timeout(PATIENCE, read(&mut intake)).await.unwrap(), (false, 1));
+    server.kill();
+    server.restart();
+    assert_eq!(timeout(PATIENCE, read(&mut intake)).await.unwrap(), (true, 0));
+    assert_eq!(timeout(PATIENCE, read(&mut intake)).await.unwrap(), (false, 1));
 }

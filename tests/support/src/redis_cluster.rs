@@ -30,6 +30,8 @@ impl RedisCluster {
         let config = [&["--cluster-enabled", "yes", "--cluster-node-timeout", NODE_TIMEOUT_MS], more].concat();
         let nodes: Vec<RedisServer> = (0..2 * PRIMARIES).map(|_| RedisServer::start_with(&config)).collect();
         for (n, node) in nodes.iter().enumerate() {
+            // Of two with the same epoch none gives way to the other, and one that is dead takes no other epoch.
+            let () = node.call(&["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]);
             if n < PRIMARIES {
                 let [first, behind] = [n, n + 1].map(|n| n * SLOTS / PRIMARIES);
                 let () = node.call(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &(behind - 1).to_string()]);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::{HeldCommand, ShardCore};
 use crate::actor::book::account::Account;
@@ -28,6 +28,15 @@ enum Taken {
 impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
+        if polled.is_elsewhere {
+            self.intake.read_anew();
+            self.mark(Bookmark::default());
+            info!(
+                shard = self.identity.shard,
+                "Another server answers; the shard's streams are read from their start."
+            );
+            return;
+        }
         let catch_up_is_due = self.book.catch_up_from(now).is_some();
         let behind = self.behind(catch_up_is_due);
         let strays = self.intake.polled(&polled, behind, now);
@@ -284,6 +293,26 @@ mod tests {
         assert_eq!(small, [READ_COUNT_MAX, 64, READ_PASSED_MAX, READ_PASSED_MAX, READ_PASSED_MAX, READ_PASSED_MAX]);
         let large: Vec<usize> = (0..2).map(|_| asked(&mut core, 100_000)).collect();
         assert_eq!(large, [READ_PASSED_MAX, 41], "4 MiB at a time");
+    }
+
+    #[test]
+    fn another_server_is_read_from_its_start_and_what_lies_below_is_found() {
+        let now = Instant::now();
+        let mut core = core_with(Limits::default(), now);
+        let asked = |core: &mut ShardCore| {
+            std::iter::from_fn(|| core.next_action(now)).find_map(|action| match action {
+                ShardAction::Poll(poll) => poll.messages.map(|(after, _)| after),
+                _ => None,
+            })
+        };
+        assert_eq!(asked(&mut core), Some(EntryId::ZERO));
+        core.polled(Polled { messages: vec![entry(50)], ..Polled::default() }, now);
+        assert_eq!(asked(&mut core), Some(EntryId { ms: 50, n: 0 }));
+        core.polled(Polled { is_elsewhere: true, ..Polled::default() }, now);
+        assert_eq!(asked(&mut core), Some(EntryId::ZERO));
+        core.polled(Polled { messages: vec![entry(10), entry(60)], ..Polled::default() }, now);
+        let held = [10, 50, 60].map(|ms| core.book.knows(core.book.find("acme"), EntryId { ms, n: 0 }));
+        assert_eq!(held, [true; 3]);
     }
 
     #[test]
