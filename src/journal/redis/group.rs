@@ -114,11 +114,7 @@ async fn hand_over_next(
         Some(_) => reader.pending = Some(last),
         None => reader.last = last,
     }
-    // An entry that was deleted while it was pending has no fields; there is nothing to hand over. Of one that was cut nothing
-    // may be left, and it is rejected.
-    let (gone, entries): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|(entry, cut)| cut.is_none() && entry.fields.is_empty());
-    let mut done: Vec<EntryId> = gone.into_iter().map(|(entry, _)| entry.id).collect();
+    let (mut done, entries) = without_deleted(entries);
     let mut shards = by_shard(inner, source, form, &entries);
     done.extend(take_unconfirmed(&mut shards, kept));
     let own = reader.connection.clone();
@@ -149,6 +145,14 @@ async fn hand_over_next(
     acknowledge(reader, inner, source, position, &done).await?;
     // One shard that refuses holds the source back: its entries stay pending and are read again in order.
     failed.map_or(Ok(count), Err)
+}
+
+/// The ids of those that were deleted while they were pending, and the others. A deleted one has no fields, so there is nothing
+/// to hand over; of one that was cut nothing may be left either, and it is rejected.
+fn without_deleted(entries: Vec<(RawEntry, Option<usize>)>) -> (Vec<EntryId>, Vec<(RawEntry, Option<usize>)>) {
+    let (deleted, entries): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(entry, cut)| cut.is_none() && entry.fields.is_empty());
+    (deleted.into_iter().map(|(entry, _)| entry.id).collect(), entries)
 }
 
 /// Up to where all was handed over, and needs no second time; `None` where this reader does not know yet.
