@@ -180,12 +180,8 @@ fn no_answer(connector: &Connector, wait: Duration, source: RedisError) -> Redis
 async fn too_old(connector: &Connector, key: &str) -> Option<String> {
     let mut connection = connector.connect(key).await.ok()?;
     let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text).ok()?;
-    let version = info_value(&info, "redis_version");
+    let version = reply::info_value(&info, "redis_version");
     is_too_old(version).then(|| version.to_owned())
-}
-
-pub(super) fn info_value<'a>(info: &'a str, name: &str) -> &'a str {
-    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
 }
 
 fn is_too_old(version: &str) -> bool {
@@ -199,7 +195,7 @@ async fn check_server(
 ) -> Result<Waited, RedisStartError> {
     let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text);
     let info = info.map_err(RedisStartError::Refused)?;
-    let value = |name: &str| info_value(&info, name);
+    let value = |name: &str| reply::info_value(&info, name);
     let version = value("redis_version");
     if is_too_old(version) {
         return Err(RedisStartError::Version(version.to_owned()));
@@ -233,7 +229,7 @@ async fn check_server(
 
 /// How what is stored here becomes as durable as is asked for.
 async fn durability(connection: &mut Connection, asked: Durability, info: &str) -> Result<Waited, RedisStartError> {
-    let value = |name: &str| info_value(info, name);
+    let value = |name: &str| reply::info_value(info, name);
     match asked {
         Durability::Memory => Ok(Waited::NotAtAll),
         Durability::Local if value("aof_enabled") != "1" => Err(RedisStartError::NoLog),

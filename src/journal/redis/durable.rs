@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::check::info_value;
 use super::connection::{Backoff, Connection};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
@@ -120,7 +119,7 @@ async fn run(
     late: Arc<LateWaits>,
     mut waiting: mpsc::Receiver<oneshot::Sender<()>>,
 ) {
-    let mut at = Waiting { connection: None, is_written: false, is_doubtful: true };
+    let mut at = WaitProgress { connection: None, is_written: false, is_doubtful: true };
     let mut backoff = Backoff::default();
     let mut all: Vec<oneshot::Sender<()>> = Vec::new();
     while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
@@ -160,7 +159,7 @@ pub(super) fn small_write(key: &str) -> Cmd {
 
 /// Where one wait stands.
 #[derive(Debug)]
-struct Waiting {
+struct WaitProgress {
     connection: Option<Connection>,
     /// What is waited for was written on this connection.
     is_written: bool,
@@ -170,7 +169,12 @@ struct Waiting {
 
 /// Writes something small, once, and waits for it. Answers whether the level was reached in time. Were it written again
 /// each time, a server whose fsyncs take about as long as the wait would never get there.
-async fn reach(connector: &Connector, key: &str, waited: Waited, waiting: &mut Waiting) -> Result<bool, RedisError> {
+async fn reach(
+    connector: &Connector,
+    key: &str,
+    waited: Waited,
+    waiting: &mut WaitProgress,
+) -> Result<bool, RedisError> {
     let connection = match &mut waiting.connection {
         Some(connection) => connection,
         none => none.insert(connector.connect(key).await?),
@@ -236,7 +240,7 @@ async fn syncs_each_write(connection: &mut Connection, key: &str, doubtful: bool
         return Ok(is_kept && is_synced);
     }
     let log = reply::text(connection.call(redis::cmd("INFO").arg("persistence"), STORE_TIMEOUT).await?)?;
-    Ok(["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().all(|name| info_value(&log, name) == "0"))
+    Ok(["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().all(|name| reply::info_value(&log, name) == "0"))
 }
 
 /// A shard connection whose commits are answered when they are as durable as asked for.

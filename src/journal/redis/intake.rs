@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::check::info_value;
 use super::connection::Connection;
 use super::connector::Connector;
 use super::error::store_error;
@@ -140,7 +139,7 @@ impl RedisIntake {
 
 async fn run_id(connection: &mut Connection) -> Result<String, RedisError> {
     let info = connection.call(redis::cmd("INFO").arg("server"), config::STORE_TIMEOUT).await?;
-    Ok(info_value(&reply::text(info)?, "run_id").to_owned())
+    Ok(reply::info_value(&reply::text(info)?, "run_id").to_owned())
 }
 
 #[async_trait]

@@ -110,3 +110,8 @@ fn entry(value: Value) -> Result<RawEntry, RedisError> {
     }
     Ok(RawEntry { id, fields })
 }
+
+/// What INFO says under a name; empty where it says nothing.
+pub(super) fn info_value<'a>(info: &'a str, name: &str) -> &'a str {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap_or_default().trim()
+}
