@@ -92,7 +92,8 @@ pub fn start(log: &Log, default: &str) -> Result<(), LogError> {
     let filter = log.filter.as_deref().map_or_else(|| Ok(default.to_owned()), |filter| checked(filter, default))?;
     let filter = EnvFilter::try_new(format!("{UNHEARD},{filter}"))
         .map_err(|source| LogError::Filter { filter: log.filter.clone().unwrap_or_default(), source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // Where nobody takes the log any more, that cannot be told there either, and ends nothing.
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).log_internal_errors(false);
     match log.format {
         Format::Text => lines.with_ansi(colours()).finish().try_init(),
         Format::Json => lines.json().flatten_event(true).finish().try_init(),

@@ -416,3 +416,19 @@ fn containers_and_supervisors_are_told_to_wait_longer_than_the_service_takes_to_
     assert!(number("compose.yaml", "stop_grace_period: ") > timeout + beyond_timeout);
     assert!(number("src/docs/operations.md", "let the supervisor wait `--timeout` plus ") > beyond_timeout);
 }
+
+/// The program that its log was piped to has ended.
+#[test]
+fn a_service_whose_log_nobody_takes_runs_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, log) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = outbound(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+    let (mut process, url) = Process::serve(command.current_dir(folder.path()).stderr(log));
+    let mut connection = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    write!(connection, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    connection.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    process.terminate();
+}
