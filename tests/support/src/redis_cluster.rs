@@ -68,12 +68,13 @@ impl RedisCluster {
         // Since 7.2 a node tells those that it knows whom it forgets, so nobody may know the lost one when it forgets them.
         others().for_each(|node| forget(node, lost));
         forget(lost, replica);
-        others().for_each(|node| forget(lost, node));
         let () = replica.call(&["CLUSTER", "FAILOVER", "TAKEOVER"]);
         // A replica cannot forget whom it follows. It may have been told to meanwhile.
         if replica.call::<String>(&["CLUSTER", "NODES"]).contains(&id(lost)) {
             forget(replica, lost);
         }
+        // Last, for whoever knows it would forget them, too.
+        others().for_each(|node| forget(lost, node));
     }
 
     /// Lets the replica of a primary that is away take its place, once it has read all that was on its way to it.
