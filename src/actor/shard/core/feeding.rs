@@ -29,6 +29,7 @@ impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
         if polled.is_elsewhere {
+            self.book.read_ended();
             self.intake.read_anew();
             self.mark(Bookmark::default());
             info!(
