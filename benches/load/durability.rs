@@ -31,7 +31,7 @@ pub(crate) async fn measure(size: &Size) -> Report {
 const REPLICATED: &str = "replicated";
 
 /// A Redis that can say when something is on disk.
-fn for_local() -> RedisServer {
+pub(crate) fn for_local() -> RedisServer {
     let redis = store::start();
     let knows = redis.call::<Vec<redis::Value>>(&["COMMAND", "INFO", "WAITAOF"]).first() != Some(&redis::Value::Nil);
     if knows {

@@ -7,12 +7,11 @@
 
 mod shown;
 
-use std::time::{Duration, Instant};
-
 use outbound::workspace::headers::HEADERS_MAX;
 use serde::Serialize;
 
 use super::idle::Stored;
+use super::offered::Offer;
 use super::process::Usage;
 use super::progress;
 use super::report::{Report, Spread, Target, median};
@@ -220,22 +219,12 @@ async fn steady(setting: &Setting, size: &Size) -> Turn {
     let drained = bench.run(*messages, used, &others, &bench.others());
 
     bench.receiver.process.tell("reset");
-    let offered = (size.seconds * OFFERED_PER_S) as usize;
-    offer(&mut redis, load, offered).await;
+    let offer = Offer { per_s: OFFERED_PER_S, stream, flags: &[] };
+    offer.append(&mut redis, load, size).await;
+    let offered = offer.messages(size);
     wait(|| owed(&mut redis) == 0, offered, &mut bench.receiver);
     let stats = bench.receiver.stats();
     // What was set aside before is counted with the backlog.
     let tally = [warm, drained.tally, Tally::of(offered, &stats, 0)].into_iter().sum();
     Turn { drained, latency: Some((stats.p50_ms, stats.p99_ms)), tally }
-}
-
-/// Messages at [`OFFERED_PER_S`], until all are appended.
-async fn offer(redis: &mut redis::Connection, load: &Load, messages: usize) {
-    let (began, mut sent) = (Instant::now(), 0);
-    while sent < messages {
-        let due = ((began.elapsed().as_secs_f64() * OFFERED_PER_S) as usize).min(messages);
-        load.append(redis, sent..due, &stream);
-        sent = due;
-        tokio::time::sleep(Duration::from_millis(1)).await; // Until more is due.
-    }
 }

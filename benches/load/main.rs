@@ -5,7 +5,7 @@
 //!
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
-//! [`backlog`], [`offered`], [`crash`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
+//! [`backlog`], [`offered`], [`crash`], [`behind`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
 //! [`common`], [`variants`], [`durability`], [`compression`], [`cluster`], [`commits`], [`growth`], [`listed`], [`publish`],
 //! [`peers`]), and what is shown of them ([`report`], [`table`], [`plot`], [`progress`]).
 
@@ -34,6 +34,7 @@ mod scenario;
 mod backlog;
 mod offered;
 mod crash;
+mod behind;
 mod idle;
 mod embedded;
 mod bytes;
@@ -190,6 +191,7 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Latency => offered::latency(size).await,
         Scenario::Failing => backlog::failing(size).await,
         Scenario::Takeover => crash::takeover(size).await,
+        Scenario::Behind => behind::measure(size).await,
         Scenario::Idle => idle::measure(size).await,
         Scenario::Embedded => embedded::measure(size).await,
         Scenario::Bytes => bytes::measure(size).await,

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use redis::Connection;
+
 use super::process::Usage;
 use super::receiver::url;
 use super::report::{Report, Target, median, over};
 use super::run::{Bench, Others, Run, bare_owed, wait};
-use super::scenario::{OFFERED_PER_S, Size};
+use super::scenario::Size;
 use super::store::{self, Load, owed, stream};
 use super::{bare, progress};
 
+/// Messages a second in `latency` and `hung`.
+const OFFERED_PER_S: f64 = 5_000.0;
 const P50_MAX_MS: f64 = 1.0;
 const P99_MAX_MS: f64 = 5.0;
 
@@ -30,7 +34,7 @@ pub(crate) async fn latency(size: &Size) -> Report {
         progress::step(&format!("pair {pair} of {}, bare loop", size.pairs));
         bare.push(to_bare(&mut bench, size).await);
         progress::step(&format!("pair {pair} of {}, outbound", size.pairs));
-        ours.push(to_service(&mut bench, size, stream).await);
+        ours.push(to_service(&mut bench, size, &Offer { per_s: OFFERED_PER_S, stream, flags: &[] }).await);
     }
     let mut report = Report::beside(&ours, &bare);
     report.measured("bare_p50_ms", &over(&bare, |run| run.stats.p50_ms));
@@ -43,14 +47,14 @@ pub(crate) async fn latency(size: &Size) -> Report {
 /// What healthy workspaces feel of endpoints that never answer.
 pub(crate) async fn hung(size: &Size) -> Report {
     // They stay on, so what they are owed is tried.
-    let flags = ["--error-limit", "1000000"];
+    let offer = Offer { per_s: OFFERED_PER_S, stream, flags: &["--error-limit", "1000000"] };
     let mut bench = Bench::start();
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for pair in 1..=size.pairs {
         progress::step(&format!("pair {pair} of {}, all answer", size.pairs));
-        without.push(to_endpoints(&mut bench, size, stream, &flags, "ok").await);
+        without.push(to_endpoints(&mut bench, size, &offer, "ok").await);
         progress::step(&format!("pair {pair} of {}, some hang", size.pairs));
-        with.push(to_endpoints(&mut bench, size, stream, &flags, "hang").await);
+        with.push(to_endpoints(&mut bench, size, &offer, "hang").await);
     }
     let p99 = |runs: &[Run]| median(&over(runs, |run| run.stats.p99_ms));
     let (p99_with, p99_without) = (p99(&with), p99(&without));
@@ -87,17 +91,32 @@ fn slowest_median(with: &[Run], without: &[Run]) -> f64 {
     of_each(with).iter().map(|(workspace, ms)| median(ms) / median(&alone[workspace])).fold(0.0, f64::max)
 }
 
-/// Messages at a steady rate, each at its time, until all are appended.
-async fn offer(bench: &Bench, load: &Load, messages: usize, stream: &dyn Fn(usize) -> String) {
-    let mut redis = bench.connect();
-    let began = Instant::now();
-    let mut sent = 0;
-    while sent < messages {
-        let due = ((began.elapsed().as_secs_f64() * OFFERED_PER_S) as usize).min(messages);
-        load.append(&mut redis, sent..due, stream);
-        sent = due;
-        // A step of the pace; what has become due meanwhile is appended at once.
-        tokio::time::sleep(Duration::from_millis(1)).await;
+/// Messages that come at a steady rate, and the service that they are offered to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Offer<'a> {
+    pub(crate) per_s: f64,
+    /// Where the messages of a workspace are appended.
+    pub(crate) stream: fn(usize) -> String,
+    /// Further flags of the service.
+    pub(crate) flags: &'a [&'a str],
+}
+
+impl Offer<'_> {
+    /// How many are offered in the time of a measurement.
+    pub(crate) fn messages(&self, size: &Size) -> usize {
+        (size.seconds * self.per_s) as usize
+    }
+
+    /// Appends each at its time, until all are appended.
+    pub(crate) async fn append(&self, redis: &mut Connection, load: &Load, size: &Size) {
+        let (messages, began, mut sent) = (self.messages(size), Instant::now(), 0);
+        while sent < messages {
+            let due = ((began.elapsed().as_secs_f64() * self.per_s) as usize).min(messages);
+            load.append(redis, sent..due, &self.stream);
+            sent = due;
+            // A step of the pace; what has become due meanwhile is appended at once.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -109,44 +128,40 @@ async fn to_bare(bench: &mut Bench, size: &Size) -> Run {
     let process = bench.start_bare(load.workspaces, THREADS);
     bench.receiver.process.tell("reset");
     let begun = Spent::now(bench, process.child.id());
-    offer(bench, &load, size.offered(), &|workspace| bare::stream(workspace % THREADS)).await;
-    let spent = Spent::now(bench, process.child.id());
-    wait(|| bare_owed(&mut redis, THREADS) == 0, size.offered(), &mut bench.receiver);
-    let run = begun.run(bench, size.offered(), &spent);
+    let stream = |workspace| bare::stream(workspace % THREADS);
+    let offer = Offer { per_s: OFFERED_PER_S, stream, flags: &[] };
+    offer.append(&mut redis, &load, size).await;
+    let (messages, spent) = (offer.messages(size), Spent::now(bench, process.child.id()));
+    wait(|| bare_owed(&mut redis, THREADS) == 0, messages, &mut bench.receiver);
+    let run = begun.run(bench, messages, &spent);
     assert!(run.tally.accounted(), "the bare loop lost messages: {:?}", run.tally);
     run
 }
 
-/// Messages at a steady rate, appended to `stream`; every endpoint answers.
-pub(crate) async fn to_service(bench: &mut Bench, size: &Size, stream: fn(usize) -> String) -> Run {
-    to_endpoints(bench, size, stream, &[], "ok").await
+/// Every endpoint answers.
+pub(crate) async fn to_service(bench: &mut Bench, size: &Size, offer: &Offer<'_>) -> Run {
+    to_endpoints(bench, size, offer, "ok").await
 }
 
 /// Some workspaces' endpoints do `some`, all others answer.
-async fn to_endpoints(
-    bench: &mut Bench,
-    size: &Size,
-    stream: fn(usize) -> String,
-    flags: &[&str],
-    some: &'static str,
-) -> Run {
+async fn to_endpoints(bench: &mut Bench, size: &Size, offer: &Offer<'_>, some: &'static str) -> Run {
     let load = size.spread();
     store::empty(&bench.redis);
     let mut redis = bench.connect();
-    let outbound = bench.outbound(flags).await;
+    let outbound = bench.outbound(offer.flags).await;
     let treatment = |n: usize| if n.is_multiple_of(HUNG_EVERY) { some } else { "ok" };
     let port = bench.receiver.port;
     let webhook = |n: usize| (n, url(treatment(n), n, load.workspaces, port));
     outbound.configure((0..load.workspaces).map(webhook)).await;
     bench.receiver.process.tell("reset");
     let begun = Spent::now(bench, outbound.process.child.id());
-    offer(bench, &load, size.offered(), &stream).await;
-    let spent = Spent::now(bench, outbound.process.child.id());
+    offer.append(&mut redis, &load, size).await;
+    let (messages, spent) = (offer.messages(size), Spent::now(bench, outbound.process.child.id()));
     // What endpoints that hang are still owed would take minutes: it is skipped.
     let hung = (0..load.workspaces).filter(|n| treatment(*n) == "hang");
     outbound.switch_off(hung.map(webhook)).await;
-    wait(|| owed(&mut redis) == 0, size.offered(), &mut bench.receiver);
-    let run = begun.run(bench, size.offered(), &spent);
+    wait(|| owed(&mut redis) == 0, messages, &mut bench.receiver);
+    let run = begun.run(bench, messages, &spent);
     let webhooks = outbound.webhooks(0..load.workspaces).await;
     Run { tally: run.tally.with_skipped(&webhooks), webhooks, ..run }
 }

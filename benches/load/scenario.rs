@@ -9,8 +9,6 @@ use super::store::Load;
 
 /// Deliveries a second that a measurement is sized for.
 const EXPECTED_PER_S: f64 = 20_000.0;
-/// Messages a second that are offered where latency is measured.
-pub(crate) const OFFERED_PER_S: f64 = 5_000.0;
 const MESSAGE_BYTES: usize = 700;
 
 /// How large the measurements are.
@@ -35,11 +33,6 @@ impl Size {
     /// Messages of a measurement: 100,000 at 5 seconds.
     pub(crate) fn backlog(&self) -> usize {
         (self.seconds * EXPECTED_PER_S) as usize
-    }
-
-    /// Messages that are offered at a steady rate.
-    pub(crate) fn offered(&self) -> usize {
-        (self.seconds * OFFERED_PER_S) as usize
     }
 
     /// Many workspaces with a few chats each.
@@ -73,11 +66,13 @@ pub(crate) enum Scenario {
     Drain,
     /// kill -9 with 100,000 owed, and a new start on the same data
     Takeover,
+    /// A quick workspace behind 300,000 messages of a slow one on its shard, after a start and after a crash
+    Behind,
     /// 1,000,000 workspaces are known and 100,000 of them in memory, without work
     Idle,
     /// The same as spread on the embedded journal, beside Redis
     Embedded,
-    /// The same as spread and latency through the common stream, and spread through someone else's, beside the shards' own
+    /// The backlog of spread and 200 a second through the common stream, beside the shards' own, also durable; and through someone else's
     Common,
     /// The same as spread at each level of --durability
     Durability,
