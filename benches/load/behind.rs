@@ -11,9 +11,9 @@ use std::time::Instant;
 use outbound::config::READ_PASSED_MAX;
 use redis::{Connection, Value};
 
+use super::process::Usage;
 use super::progress;
 use super::report::{Report, Target};
-use super::process::Usage;
 use super::run::{Bench, wait};
 use super::scenario::Size;
 use super::service::Outbound;
@@ -44,7 +44,8 @@ pub(crate) async fn measure(size: &Size) -> Report {
         turns.push(measure_turn(&mut bench, size).await);
     }
     let over = |figure: fn(&Turn) -> f64| turns.iter().map(figure).collect::<Vec<_>>();
-    let mut report = Report { rss_mb: Some(over(|turn| turn.rss_mib).into_iter().fold(0.0, f64::max)), ..Report::default() };
+    let mut report =
+        Report { rss_mb: Some(over(|turn| turn.rss_mib).into_iter().fold(0.0, f64::max)), ..Report::default() };
     report.measured("alone_ms", &over(|turn| turn.alone));
     report.measured("xread_ms", &over(|turn| turn.xread));
     let unread = report.measured("unread_ms_more", &over(|turn| turn.unread - turn.alone));
@@ -98,7 +99,8 @@ fn xread_ms(redis: &mut Connection, entries: usize) -> f64 {
     let began = Instant::now();
     let (mut from, mut read) = ("-".to_owned(), 0);
     loop {
-        let range = redis::cmd("XRANGE").arg(stream(SLOW)).arg(&from).arg("+").arg("COUNT").arg(READ_PASSED_MAX).query(redis);
+        let range =
+            redis::cmd("XRANGE").arg(stream(SLOW)).arg(&from).arg("+").arg("COUNT").arg(READ_PASSED_MAX).query(redis);
         let some: Vec<(String, Value)> = range.expect("entries");
         read += some.len();
         match some.last() {

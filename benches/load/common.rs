@@ -60,7 +60,8 @@ impl Side {
         let pairs = |ours: Vec<f64>, direct: Vec<f64>| ours.into_iter().zip(direct);
         let rates = pairs(over(&self.common, |run| run.per_s), over(&self.direct, |run| run.per_s));
         let more = pairs(p50(&self.offered_common), p50(&self.offered_direct));
-        let ratio = report.measured(&name("ratio_to_spread"), &rates.map(|(ours, direct)| ours / direct).collect::<Vec<_>>());
+        let ratio =
+            report.measured(&name("ratio_to_spread"), &rates.map(|(ours, direct)| ours / direct).collect::<Vec<_>>());
         let more = report.measured(&name("p50_ms_more"), &more.map(|(ours, direct)| ours - direct).collect::<Vec<_>>());
         report.measured(&name("spread_per_s"), &over(&self.direct, |run| run.per_s));
         report.measured(&name("spread_service_us"), &over(&self.direct, |run| run.deliverer_us));

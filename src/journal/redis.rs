@@ -53,9 +53,11 @@ mod nodes;
 mod options;
 mod port;
 mod read;
+mod read_connection;
 mod read_guard;
 mod rejected;
 mod reply;
+mod resp;
 mod script;
 mod sentinel;
 mod shard_connection;
@@ -63,6 +65,7 @@ mod shared;
 mod source;
 mod start_error;
 mod take;
+mod tls;
 mod workspaces;
 mod transaction;
 mod walk;
@@ -87,10 +90,10 @@ use crate::config::START_WAIT;
 
 pub use self::check::stored_shards;
 pub use self::compression::compress;
-pub use self::connector::RedisTls;
 pub use self::keys::{PREFIX_MAX, is_prefix};
 pub use self::options::RedisOptions;
 pub use self::start_error::RedisStartError;
+pub use self::tls::RedisTls;
 
 /// A journal in Redis. Cheap to clone.
 #[derive(Debug, Clone)]

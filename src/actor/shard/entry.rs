@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::actor::protocol::Item;
 use crate::journal::port::RawEntry;
 use crate::journal::rejected::too_large;
@@ -56,9 +58,10 @@ pub(super) fn read_workspace(text: &str, identity: &ShardIdentity) -> Result<Wor
 /// # Errors
 /// The text for `_reason`.
 pub(super) fn read_item(entry: &RawEntry, identity: &ShardIdentity) -> Result<Item, String> {
-    let text = entry.field("message").cloned().unwrap_or_default();
-    let message = Message::parse(text).map_err(|error| error.to_string())?;
-    let origin = entry.field("origin").cloned();
+    // A copy: what is held for long would keep all in memory that was read with it.
+    let held = |name| entry.field(name).map(|value| Bytes::copy_from_slice(value));
+    let message = Message::parse(held("message").unwrap_or_default()).map_err(|error| error.to_string())?;
+    let origin = held("origin");
     let webhook_id = webhook_id(identity.shard, entry.id, origin.as_deref());
     Ok(Item { entry: entry.id, message, webhook_id, origin })
 }

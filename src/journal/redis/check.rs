@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::connection::{Backoff, Connection, open};
-use super::connector::{Connector, RedisTls};
+use super::connector::Connector;
 use super::durable::Waited;
 use super::error::{ErrorClass, classify, timed_out, unexpected};
 use super::format::stored_format;
@@ -15,6 +15,7 @@ use super::keys::Keys;
 use super::options::RedisOptions;
 use super::script::Script;
 use super::start_error::{RedisStartError, VERSION_MIN};
+use super::tls::RedisTls;
 use super::{reply, sentinel};
 use crate::config::{CLUSTER_SLOTS_WAIT, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 use crate::journal::format::{FORMAT, FormatTooNew};

@@ -7,7 +7,7 @@ use std::io;
 
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, Value};
 
-use super::connection::{Connection, open};
+use super::connection::{Calls as _, Connection, open};
 use super::error::unexpected;
 use super::reply;
 use crate::config;

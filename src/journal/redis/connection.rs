@@ -1,6 +1,7 @@
 //! One connection: what it waits for, and how long to pause before the next one.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -10,34 +11,50 @@ use tokio::net::TcpStream;
 use super::error::{checked, timed_out};
 use crate::config;
 
+/// What takes commands.
+pub(super) trait Calls {
+    /// Sends commands together and waits for their answers, in order. The error of one is the error of all.
+    async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError>;
+}
+
 /// A connection. Clones share it; it closes when the last one is dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Connection(MultiplexedConnection);
+pub(super) struct Connection {
+    library: MultiplexedConnection,
+    /// Where it leads.
+    to: Arc<ConnectionInfo>,
+}
+
+impl Calls for Connection {
+    async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError> {
+        let answers = self.library.send_packed_commands(pipeline, 0, pipeline.len());
+        let answers = tokio::time::timeout(timeout, answers).await.unwrap_or_else(|_| Err(timed_out()))?;
+        answers.into_iter().map(|answer| checked(Ok(answer))).collect()
+    }
+}
 
 impl Connection {
     /// Sends a command and waits for its answer. After an error of the connection, a timeout among
     /// them, the caller drops it.
     pub(super) async fn call(&mut self, cmd: &Cmd, timeout: Duration) -> Result<Value, RedisError> {
-        let answer = tokio::time::timeout(timeout, self.0.send_packed_command(cmd)).await;
+        let answer = tokio::time::timeout(timeout, self.library.send_packed_command(cmd)).await;
         checked(answer.unwrap_or_else(|_| Err(timed_out())))
     }
 
-    /// Sends commands together and waits for their answers, in order. The error of one is the error of all.
-    pub(super) async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError> {
-        let answers = tokio::time::timeout(timeout, self.0.send_packed_commands(pipeline, 0, pipeline.len())).await;
-        let answers = answers.unwrap_or_else(|_| Err(timed_out()))?;
-        answers.into_iter().map(|answer| checked(Ok(answer))).collect()
+    /// Where it leads.
+    pub(super) fn to(&self) -> &ConnectionInfo {
+        &self.to
     }
 
     /// Sends a command, and waits for its answer without a limit.
     pub(super) async fn send(mut self, cmd: &Cmd) -> Result<Value, RedisError> {
-        checked(self.0.send_packed_command(cmd).await)
+        checked(self.library.send_packed_command(cmd).await)
     }
 
     /// Sends commands together, and waits without a limit for their answers but the first `skipped`. The errors of the
     /// server among them are left where they are.
     pub(super) async fn send_all(mut self, commands: &Pipeline, skipped: usize) -> Result<Vec<Value>, RedisError> {
-        self.0.send_packed_commands(commands, skipped, commands.len() - skipped).await
+        self.library.send_packed_commands(commands, skipped, commands.len() - skipped).await
     }
 }
 
@@ -50,7 +67,7 @@ pub(super) async fn open(info: &ConnectionInfo) -> Result<Connection, RedisError
         .set_pipeline_buffer_size(config::SHARD_REQUESTS_UNANSWERED_MAX);
     let client = Client::open(info.clone())?;
     match client.get_multiplexed_async_connection_with_config(&settings).await {
-        Ok(connection) => Ok(Connection(connection)),
+        Ok(library) => Ok(Connection { library, to: Arc::new(info.clone()) }),
         Err(error) if error.is_connection_dropped() => Err(said_first(info).await.unwrap_or(error)),
         Err(error) => Err(error),
     }

@@ -1,42 +1,24 @@
 //! Where connections lead.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::{
-    Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
-    TlsCertificates,
-};
+use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
+use rustls::ClientConfig;
 
-use super::connection::{Connection, open};
+use super::connection::{Calls as _, Connection, open};
+use super::read_connection::ReadConnection;
 use super::script::{Hashes, Script, TEXTS};
+use super::tls::RedisTls;
 use super::{cluster, reply, sentinel};
 use crate::config;
-
-/// What TLS to Redis needs beside what is built in, in PEM form.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RedisTls {
-    /// The certificate authorities that count; `None` for Mozilla's.
-    pub authorities: Option<Vec<u8>>,
-    /// Our own certificate and its key, for a Redis that asks for them.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl RedisTls {
-    fn certificates(&self) -> Option<TlsCertificates> {
-        if *self == Self::default() {
-            return None;
-        }
-        let identity = self.identity.clone();
-        let client_tls = identity.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
-        Some(TlsCertificates { client_tls, root_cert: self.authorities.clone() })
-    }
-}
 
 /// Where Redis is. Cheap to share; holds no connection.
 #[derive(Debug)]
 pub(super) struct Connector {
     route: Route,
+    /// For connections that the library does not open; where TLS is asked for.
+    tls: Option<Arc<ClientConfig>>,
     hashes: OnceLock<Hashes>,
 }
 
@@ -48,6 +30,16 @@ enum Route {
     Cluster(Vec<ConnectionInfo>),
     /// These know which node is the primary of that name, which is reached as `primary` but for its address.
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, primary: Box<ConnectionInfo> },
+}
+
+impl Route {
+    /// Those that the URL names.
+    fn nodes(&self) -> &[ConnectionInfo] {
+        match self {
+            Self::Single(info) => std::slice::from_ref(info),
+            Self::Cluster(nodes) | Self::Sentinel { sentinels: nodes, .. } => nodes,
+        }
+    }
 }
 
 impl Connector {
@@ -66,7 +58,9 @@ impl Connector {
             }
             (None, None) => Route::Single(Box::new(info(url)?)),
         };
-        Ok(Self { route, hashes: OnceLock::new() })
+        let is_tls = route.nodes().iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
+        let tls = is_tls.then(|| tls.config()).transpose()?;
+        Ok(Self { route, tls, hashes: OnceLock::new() })
     }
 
     /// Whether keys of different shards may lie on different nodes.
@@ -76,21 +70,12 @@ impl Connector {
 
     /// Host and port, for whoever must find it; of a cluster those of its seeds.
     pub(super) fn place(&self) -> String {
-        match &self.route {
-            Route::Single(info) => info.addr().to_string(),
-            Route::Cluster(nodes) | Route::Sentinel { sentinels: nodes, .. } => {
-                nodes.iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(", ")
-            }
-        }
+        self.route.nodes().iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether TLS is asked for.
     pub(super) fn is_tls(&self) -> bool {
-        let is_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
-        match &self.route {
-            Route::Single(info) => is_tls(info),
-            Route::Cluster(nodes) | Route::Sentinel { sentinels: nodes, .. } => nodes.iter().any(is_tls),
-        }
+        self.tls.is_some()
     }
 
     /// Connects to the node that holds `key`.
@@ -103,6 +88,15 @@ impl Connector {
             Route::Cluster(seeds) => cluster::connect(seeds, key).await,
             Route::Sentinel { sentinels, name, primary } => sentinel::connect(sentinels, name, primary).await,
         }
+    }
+
+    /// Connects to the node that holds `key`, where the scripts are known, for reads. It is found and judged as any is.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(super) async fn connect_for_reads(&self, key: &str) -> Result<ReadConnection, RedisError> {
+        let found = self.connect_for_scripts(key).await?;
+        ReadConnection::open(found.to(), self.tls.as_ref()).await
     }
 
     /// What the URL calls the primary, if sentinels name it.

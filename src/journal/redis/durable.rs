@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::connection::{Backoff, Connection};
+use super::connection::{Backoff, Calls as _, Connection};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
 use super::reply;

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{Calls as _, Connection};
 use super::connector::Connector;
 use super::error::store_error;
 use super::keys::ShardKeys;
+use super::read_connection::ReadConnection;
 use super::read_guard::ReadGuard;
 use super::reply;
+use super::resp;
 use super::source::HeldBack;
 use super::take::{self, ReadFrom};
 use crate::config;
@@ -27,7 +30,7 @@ pub(super) struct RedisIntake {
     keys: ShardKeys,
     /// Taken out while it is used: a poll that is dropped or fails drops the connection too, so no
     /// later one waits behind its blocking read or takes its answer.
-    connection: Option<Connection>,
+    connection: Option<ReadConnection>,
     /// The run id of the server that was connected to last.
     server: Option<String>,
     /// Says how the messages are read.
@@ -43,7 +46,7 @@ impl RedisIntake {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let mut connection = self.connector.connect_for_scripts(&self.keys.owner()).await?;
+                let mut connection = self.connector.connect_for_reads(&self.keys.owner()).await?;
                 let server = run_id(&mut connection).await?;
                 // One that slept and was followed may have told of entries that no other one has, with greater ids than
                 // what its follower was given meanwhile.
@@ -65,7 +68,7 @@ impl RedisIntake {
         Ok(polled)
     }
 
-    async fn read_now(&mut self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
+    async fn read_now(&mut self, connection: &mut ReadConnection, request: &Poll) -> Result<Polled, RedisError> {
         let mut reads = redis::pipe();
         if request.probe {
             // Asked first, so an entry that it counts is one that the read behind it finds, or that stands behind the
@@ -90,32 +93,35 @@ impl RedisIntake {
         if reads.is_empty() {
             return Ok(Polled::default());
         }
-        let mut answers = connection.call_all(&reads, self.guard.timeout()).await?.into_iter();
-        let length = if request.probe { answers.next().map(reply::number).transpose()? } else { None };
+        let mut answers = connection.ask(&reads, self.guard.timeout()).await?.into_iter();
+        let mut value = || answers.next().map_or(Ok(Value::Nil), |answer| resp::value(&answer));
+        let length = if request.probe { Some(reply::number(value()?)?) } else { None };
         let mut polled = Polled { length, ..Polled::default() };
         if taken {
-            for (entry, bytes) in reply::taken(answers.next().unwrap_or_default())? {
+            for (entry, bytes) in reply::taken(value()?)? {
                 polled.cut.extend(bytes.map(|bytes| (entry.id, bytes)));
                 polled.messages.push(entry);
             }
         }
         for answer in answers {
-            self.sort(answer, &mut polled)?;
+            self.sort(&answer, &mut polled)?;
         }
         Ok(polled)
     }
 
-    async fn read_blocking(&self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
+    async fn read_blocking(&self, connection: &mut ReadConnection, request: &Poll) -> Result<Polled, RedisError> {
         let wanted = self.wanted(request).collect::<Vec<_>>();
         if wanted.is_empty() {
             tokio::time::sleep(request.block).await;
             return Ok(Polled::default());
         }
         // One alone, so that its size is the only one that is not known. What comes with it is read next.
-        let cmd = xread(1, Some(request.block), &wanted);
-        let answer = connection.call(&cmd, request.block + config::STORE_TIMEOUT).await?;
+        let mut read = redis::pipe();
+        read.add_command(xread(1, Some(request.block), &wanted));
         let mut polled = Polled::default();
-        self.sort(answer, &mut polled)?;
+        for answer in connection.ask(&read, request.block + config::STORE_TIMEOUT).await? {
+            self.sort(&answer, &mut polled)?;
+        }
         Ok(polled)
     }
 
@@ -127,18 +133,21 @@ impl RedisIntake {
         wanted.map(|(stream, (after, _))| (stream, after))
     }
 
-    fn sort(&self, answer: Value, polled: &mut Polled) -> Result<(), RedisError> {
+    fn sort(&self, answer: &Bytes, polled: &mut Polled) -> Result<(), RedisError> {
         let messages = self.keys.messages();
-        for (stream, entries) in reply::streams(answer)? {
-            let to: &mut Vec<RawEntry> = if stream == messages { &mut polled.messages } else { &mut polled.commands };
+        for (stream, entries) in resp::streams(answer)? {
+            let to: &mut Vec<RawEntry> =
+                if stream == messages.as_bytes() { &mut polled.messages } else { &mut polled.commands };
             *to = entries;
         }
         Ok(())
     }
 }
 
-async fn run_id(connection: &mut Connection) -> Result<String, RedisError> {
-    let info = connection.call(redis::cmd("INFO").arg("server"), config::STORE_TIMEOUT).await?;
+async fn run_id(connection: &mut ReadConnection) -> Result<String, RedisError> {
+    let mut ask = redis::pipe();
+    ask.cmd("INFO").arg("server");
+    let info = connection.call_all(&ask, config::STORE_TIMEOUT).await?.pop().unwrap_or_default();
     Ok(reply::info_value(&reply::text(info)?, "run_id").to_owned())
 }
 

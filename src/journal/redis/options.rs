@@ -1,6 +1,6 @@
 //! What a Redis journal is opened with.
 
-use super::connector::RedisTls;
+use super::tls::RedisTls;
 use crate::config::{COMPRESSION_DEFAULT, Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
 use crate::journal::format::FORMAT;
 use crate::workspace::time::Clock;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::RedisError;
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::Calls;
 use super::error::{ErrorClass, classify};
 use super::reply;
 use crate::config::{READ_BYTES_MAX, READ_JUDGED_LONG, READ_JUDGED_SHORT, READ_SMALL_BYTES, STORE_TIMEOUT};
@@ -29,7 +29,7 @@ const SHORT: u64 = 256;
 
 impl ReadGuard {
     /// Whether the entries of the stream that may be read next are small. When Redis does not tell, they are not.
-    pub(super) async fn are_small(&mut self, connection: &mut Connection, stream: &str) -> Result<bool, RedisError> {
+    pub(super) async fn are_small(&mut self, connection: &mut impl Calls, stream: &str) -> Result<bool, RedisError> {
         let now = Instant::now();
         if let Some((until, small)) = self.judged
             && now < until

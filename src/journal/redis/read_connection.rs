@@ -1,0 +1,131 @@
+//! A connection for the reads of one task, which takes its answers as they are ([`super::resp`]). One command, or some
+//! together, at a time.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use redis::io::tcp::{TcpSettings, socket2::SockRef};
+use redis::{ConnectionAddr, ConnectionInfo, Pipeline, RedisError, Value};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::connection::Calls;
+use super::error::{timed_out, unexpected};
+use super::resp::{self, AnswerEnd};
+use crate::config;
+
+/// See the module. Who gives up waiting drops it: the answer may still come.
+pub(super) struct ReadConnection {
+    wire: Box<dyn Wire>,
+    /// What came and is not read yet.
+    came: BytesMut,
+    /// Room for an answer like the last one.
+    room: usize,
+}
+
+/// Room for an answer at least, and at most: a larger one gets more as it comes.
+const ROOM_MIN: usize = 16 * 1024;
+const ROOM_MAX: usize = 256 * 1024;
+
+trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
+
+impl ReadConnection {
+    /// Connects to the server that `info` names, and logs in.
+    ///
+    /// # Errors
+    /// It cannot be reached in time, or refuses.
+    pub(super) async fn open(info: &ConnectionInfo, tls: Option<&Arc<ClientConfig>>) -> Result<Self, RedisError> {
+        let wire = tokio::time::timeout(config::STORE_CONNECT_TIMEOUT, wire(info, tls));
+        let wire = wire.await.unwrap_or_else(|_| Err(timed_out()))?;
+        let mut connection = Self { wire, came: BytesMut::new(), room: ROOM_MIN };
+        let settings = info.redis_settings();
+        let mut hello = redis::pipe();
+        if let Some(password) = settings.password() {
+            hello.cmd("AUTH").arg(settings.username()).arg(password);
+        }
+        if settings.db() != 0 {
+            hello.cmd("SELECT").arg(settings.db());
+        }
+        connection.call_all(&hello, config::STORE_TIMEOUT).await?;
+        Ok(connection)
+    }
+
+    /// Sends commands together and waits for their answers, in order.
+    ///
+    /// # Errors
+    /// The connection failed, or not all came in time. An error of the server is an answer.
+    pub(super) async fn ask(&mut self, commands: &Pipeline, timeout: Duration) -> Result<Vec<Bytes>, RedisError> {
+        let asked = async {
+            self.wire.write_all(&commands.get_packed_pipeline()).await?;
+            let mut answers = Vec::with_capacity(commands.len());
+            for _ in 0..commands.len() {
+                answers.push(self.answer().await?);
+            }
+            Ok(answers)
+        };
+        tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    async fn answer(&mut self) -> Result<Bytes, RedisError> {
+        let mut end = AnswerEnd::new();
+        loop {
+            if let Some(length) = end.within(&self.came)? {
+                self.room = length.clamp(ROOM_MIN, ROOM_MAX);
+                let answer = self.came.split_to(length).freeze();
+                if self.came.is_empty() {
+                    // What the answer took is given back with it.
+                    self.came = BytesMut::new();
+                }
+                return Ok(answer);
+            }
+            self.came.reserve(self.room);
+            if self.wire.read_buf(&mut self.came).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+    }
+}
+
+impl Calls for ReadConnection {
+    async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError> {
+        self.ask(pipeline, timeout).await?.iter().map(|answer| resp::value(answer)).collect()
+    }
+}
+
+impl fmt::Debug for ReadConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadConnection").field("came", &self.came.len()).finish_non_exhaustive()
+    }
+}
+
+async fn wire(info: &ConnectionInfo, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Wire>, RedisError> {
+    let settings = info.tcp_settings();
+    Ok(match (info.addr(), tls) {
+        (ConnectionAddr::Tcp(host, port), _) => Box::new(tcp(host, *port, settings).await?),
+        (ConnectionAddr::TcpTls { host, port, .. }, Some(tls)) => {
+            let name = ServerName::try_from(host.clone()).map_err(io::Error::other)?;
+            Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, tcp(host, *port, settings).await?).await?)
+        }
+        (ConnectionAddr::Unix(path), _) => Box::new(UnixStream::connect(path).await?),
+        _ => return Err(unexpected("an address of another kind than the URL's")),
+    })
+}
+
+async fn tcp(host: &str, port: u16, settings: &TcpSettings) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(settings.nodelay())?;
+    let socket = SockRef::from(&stream);
+    if let Some(keepalive) = settings.keepalive() {
+        socket.set_tcp_keepalive(keepalive)?;
+    }
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(settings.user_timeout())?;
+    Ok(stream)
+}
