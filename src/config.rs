@@ -232,6 +232,10 @@ pub const RESPONSE_HEADER_BYTES_RETAINED_MAX: usize = 16 * 1024;
 /// How long the body of a successful response is waited for, within the deadline: the status has decided
 /// already (contract section 2).
 pub const DELIVERED_BODY_MAX: Duration = Duration::from_secs(1);
+/// An attempt that is woken so much after its deadline waits on for as long as it was late: its answer may be in the socket.
+pub const WOKEN_LATE_MIN: Duration = Duration::from_millis(20);
+/// An attempt that ends so long after its deadline without an answer tells that this process stood still: it is not counted.
+pub const STANDSTILL_MIN: Duration = Duration::from_secs(2);
 /// Bytes of a response's head that are recorded to name what is malformed in it.
 pub const RAW_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Malformed lines of a head that are logged.

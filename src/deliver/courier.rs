@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::classify::{self, AttemptPhase, EndpointName, Fault};
 use super::clock_check::ClockCheck;
 use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, platform_roots};
+use super::deadline::{self, STOOD_STILL};
 use super::guard::Guard;
 use super::head::RawHead;
 use super::names::SystemNames;
@@ -234,10 +235,7 @@ impl Courier {
         match (self.outage.judge(host, began).await, doubt, result) {
             (Verdict::Endpoint, _, result) => result,
             (Verdict::Outage, Doubt::Unreached(_), _) => PostResult::Unable(OUTAGE.to_owned()),
-            (Verdict::Outage, Doubt::Unanswered, PostResult::Done(done)) => {
-                PostResult::Done(AttemptOutcome { excused: true, ..done })
-            }
-            (Verdict::Outage, Doubt::Unanswered, unable @ PostResult::Unable(_)) => unable,
+            (Verdict::Outage, Doubt::Unanswered, result) => excused(result),
         }
     }
 
@@ -248,7 +246,7 @@ impl Courier {
                 if done.response.as_ref().is_some_and(|response| classify::is_refused(response.status))
                     && self.clock_check.excuses((self.clock)(), Instant::now()) =>
             {
-                PostResult::Done(AttemptOutcome { excused: true, ..done })
+                excused(PostResult::Done(done))
             }
             result => result,
         }
@@ -284,26 +282,35 @@ impl Courier {
         let request = endpoint.post(headers, post.body.clone());
         let deadline = started + self.timeout;
         let progress = AttemptProgress::default();
-        let failed = match timeout_at(deadline, self.send(endpoint, request, &progress)).await {
+        let failed = match deadline::until(deadline, self.timeout, self.send(endpoint, request, &progress)).await {
             // The head decides: whatever happens to the body changes nothing any more.
-            Ok(Ok((connection, response))) => {
+            Some(Ok((connection, response))) => {
+                let now = Instant::now();
+                // Later than the deadline only where this process was: the body is there, too.
+                let deadline = if now > deadline { now + DELIVERED_BODY_MAX } else { deadline };
                 self.answered(post, endpoint, response.headers());
                 let response = read(endpoint, connection, response, deadline).await;
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
-            Ok(Err(Unanswered::Refused(head))) => {
+            Some(Err(Unanswered::Refused(head))) => {
                 self.outage.reached();
                 let response = ResponseReader::of_raw(head);
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
-            Ok(Err(Unanswered::Tls)) => {
+            Some(Err(Unanswered::Tls)) => {
                 self.outage.reached();
                 endpoint.pool.broke(Instant::now());
                 return done(Some(classify::speaks_tls(name)), None).into();
             }
-            Ok(Err(Unanswered::Failed(error))) => Some(error),
-            Err(_elapsed) => None,
+            Some(Err(Unanswered::Failed(error))) => Some(error),
+            None => None,
         };
+        if deadline::stood_still(started, self.timeout) {
+            return match progress.stage() {
+                AttemptProgress::SENT => excused(done(Some(classify::late(name, self.timeout)), None)).into(),
+                _ => PostResult::Unable(STOOD_STILL.to_owned()).into(),
+            };
+        }
         match self.fault(name, failed.as_ref(), &progress) {
             Fault::Endpoint(error) => {
                 if error.kind == ErrorKind::Protocol {
@@ -389,6 +396,14 @@ impl Courier {
             self.outage.reached();
         };
         self.connector.connect(&to.uri, socket, reached).await
+    }
+}
+
+/// The same, logged and not counted.
+fn excused(result: PostResult) -> PostResult {
+    match result {
+        PostResult::Done(done) => PostResult::Done(AttemptOutcome { excused: true, ..done }),
+        unable @ PostResult::Unable(_) => unable,
     }
 }
 

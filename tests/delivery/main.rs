@@ -10,6 +10,7 @@ mod mail;
 mod names;
 mod outage;
 mod signatures;
+mod standstill;
 mod tls;
 
 use std::sync::Arc;

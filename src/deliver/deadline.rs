@@ -1,0 +1,39 @@
+//! The deadline of an attempt, by the time in which this process could see an answer. A process that stood still (a paused
+//! container or machine, a debugger, memory that was swapped out) finds the deadline passed and the answer in its socket.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{STANDSTILL_MIN, WOKEN_LATE_MIN};
+
+/// Waits for `future` until `deadline`. Woken later than that, it waits on for as long as it was late, at most `more` in all.
+/// `None` when that has passed, too.
+pub(super) async fn until<F: Future>(deadline: Instant, more: Duration, future: F) -> Option<F::Output> {
+    let (mut future, mut deadline, mut more) = (pin!(future), deadline, more);
+    loop {
+        if let Ok(done) = timeout_at(deadline, future.as_mut()).await {
+            return Some(done);
+        }
+        let now = Instant::now();
+        let late = now.saturating_duration_since(deadline);
+        if late < WOKEN_LATE_MIN || more.is_zero() {
+            return None;
+        }
+        let longer = late.max(WOKEN_LATE_WAIT_MIN).min(more);
+        more -= longer;
+        deadline = now + longer;
+    }
+}
+
+/// Whoever was woken late waits on for so long at least: the answer has some way to go inside the process.
+const WOKEN_LATE_WAIT_MIN: Duration = Duration::from_millis(100);
+
+/// Why an attempt waits that could not be made in time.
+pub(super) const STOOD_STILL: &str = "this process stood still for longer than the attempt may take";
+
+/// Whether this process stood still, by an attempt that began at `started` and ends now.
+pub(super) fn stood_still(started: Instant, timeout: Duration) -> bool {
+    started.elapsed() >= timeout + STANDSTILL_MIN
+}
