@@ -5,7 +5,7 @@
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `spelling`,
 //! `resolve`, `names`, `family`), on which connection (`pool`, `connection`, `sockets`), until when (`deadline`), what its end means (`head`,
-//! `response`, `certificate`, `classify`), and whose fault that is (`outage`, `canary`,
+//! `response`, `echo`, `certificate`, `classify`), and whose fault that is (`outage`, `canary`,
 //! `clock_check`).
 
 pub mod courier;
@@ -19,6 +19,7 @@ mod pool;
 mod connection;
 mod sockets;
 mod deadline;
+mod echo;
 mod head;
 mod response;
 mod certificate;

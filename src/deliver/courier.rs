@@ -270,7 +270,7 @@ impl Courier {
             Err(unsendable) => return PostResult::Unable(unsendable.to_string()).into(),
         };
         let done = |error, response: Option<ResponseReader>| {
-            let response = response.map(|response| Arc::new(response.finish()));
+            let response = response.map(|response| Arc::new(template.echoes.masked(response.finish())));
             let duration = started.elapsed();
             PostResult::Done(AttemptOutcome { headers: logged, error, response, duration, excused: false })
         };

@@ -14,6 +14,7 @@ use url::{Position, Url};
 
 use super::classify::EndpointName;
 use super::clock_check::DateDue;
+use super::echo::Echoes;
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
 use super::pool::{OriginPool, Pool};
 use crate::message::WorkspaceId;
@@ -45,6 +46,7 @@ pub(super) struct RequestTemplate {
     secrets: Vec<Secret>,
     /// The webhook's own headers.
     custom: Vec<(HeaderName, HeaderValue)>,
+    pub(super) echoes: Echoes,
 }
 
 /// The endpoint, in every form that a request needs.
@@ -143,9 +145,10 @@ impl RequestTemplate {
             value.set_sensitive(true);
             Ok((HeaderName::from_bytes(name.as_str().as_bytes())?, value))
         });
-        let custom = custom.collect::<Result<_, Unsendable>>()?;
+        let custom = custom.collect::<Result<Vec<_>, Unsendable>>()?;
+        let echoes = Echoes::of(custom.iter().map(|(_, value)| value));
         let endpoint = parse_endpoint(&target.url, guard).and_then(|url| Endpoint::new(&url, pool));
-        Ok(Self { endpoint: endpoint.map_err(|invalid| refused(&invalid)), secrets, custom })
+        Ok(Self { endpoint: endpoint.map_err(|invalid| refused(&invalid)), secrets, custom, echoes })
     }
 
     /// The headers of one request, and how they are logged: what is confidential is masked before any event

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::durable::{DurableConnection, DurableWait, Waited};
+use super::durable::{DurableConnection, DurableWait, Elsewhere, Waited};
 use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
@@ -54,6 +54,7 @@ impl Journal for Redis {
             Waited::NotAtAll => plain,
             // Its own, on the runtime that it is on.
             waited => Box::new(DurableConnection {
+                shard,
                 inner: plain,
                 wait: DurableWait::start(Arc::clone(&inner.connector), durable, waited, Arc::clone(&inner.late)),
             }),
@@ -69,15 +70,18 @@ impl Journal for Redis {
 
     async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
         let until = Instant::now() + wait;
+        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).begin();
         let answer = self.inner.submit_command(workspace, command, wait).await?;
-        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).passed();
-        timeout_at(until, durable).await.map_err(|_| SubmitError::OutcomeUnknown)?;
-        Ok(answer)
+        match timeout_at(until, durable).await {
+            Ok(Ok(())) => Ok(answer),
+            Ok(Err(Elsewhere)) | Err(_) => Err(SubmitError::OutcomeUnknown),
+        }
     }
 
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
+        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).begin();
         let id = self.inner.publish_message(workspace, message).await?;
-        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
+        durable.await?;
         Ok(id)
     }
 
@@ -86,8 +90,9 @@ impl Journal for Redis {
         workspace: &WorkspaceId,
         messages: &[RawMessage],
     ) -> Result<Vec<EntryId>, PublishError> {
+        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).begin();
         let ids = self.inner.publish_messages(workspace, messages).await?;
-        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
+        durable.await?;
         Ok(ids)
     }
 

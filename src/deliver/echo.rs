@@ -1,0 +1,101 @@
+//! Endpoints that answer with what they were sent (request bins, debug pages): the values of a webhook's own headers are
+//! masked in what is retained of the response, for nothing shows them again.
+
+use std::borrow::Cow;
+
+use hyper::header::HeaderValue;
+
+use crate::workspace::Confidential;
+use crate::workspace::event::Response;
+use crate::workspace::headers::MASK;
+
+/// What is looked for in responses.
+#[derive(Debug, Default)]
+pub(super) struct Echoes(Vec<Confidential>);
+
+/// Shorter values stand in any text by chance.
+const ECHO_BYTES_MIN: usize = 6;
+
+impl Echoes {
+    /// Of the values of a webhook's own headers: each as a whole, and what stands behind its scheme (`Bearer …`).
+    pub(super) fn of<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Self {
+        let texts = values.filter_map(|value| value.to_str().ok());
+        let parts =
+            texts.flat_map(|text| [Some(text), text.split_once(' ').map(|(_scheme, credential)| credential.trim())]);
+        let mut parts: Vec<String> =
+            parts.flatten().filter(|part| part.len() >= ECHO_BYTES_MIN).map(str::to_owned).collect();
+        // The longest first: one may hold another.
+        parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.len()));
+        Self(parts.into_iter().map(Into::into).collect())
+    }
+
+    /// The response without them.
+    pub(super) fn masked(&self, mut response: Response) -> Response {
+        if self.0.is_empty() {
+            return response;
+        }
+        for (_, value) in &mut response.headers {
+            if let Some(masked) = self.masked_text(value) {
+                *value = Cow::Owned(masked);
+            }
+        }
+        for text in response.malformed.iter_mut().chain([&mut response.body]) {
+            if let Some(masked) = self.masked_text(text) {
+                *text = masked;
+            }
+        }
+        response
+    }
+
+    /// `None` if nothing is to be masked. What was cut off at the end may begin one.
+    fn masked_text(&self, text: &str) -> Option<String> {
+        let mut masked: Option<String> = None;
+        for part in self.0.iter().map(Confidential::expose) {
+            let now = masked.as_deref().unwrap_or(text);
+            if now.contains(part) {
+                masked = Some(now.replace(part, MASK));
+            }
+            let now = masked.as_deref().unwrap_or(text);
+            let begun = (ECHO_BYTES_MIN..part.len()).rev().find(|length| now.ends_with(&part[..*length]));
+            if let Some(length) = begun {
+                masked = Some(format!("{}{MASK}", &now[..now.len() - length]));
+            }
+        }
+        masked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(values: &[&'static str], body: &str) -> String {
+        let values: Vec<HeaderValue> = values.iter().map(|value| HeaderValue::from_static(value)).collect();
+        let response = Response {
+            status: 200,
+            headers: Vec::new(),
+            malformed: Vec::new(),
+            body: body.to_owned(),
+            truncated: true,
+        };
+        Echoes::of(values.iter()).masked(response).body
+    }
+
+    #[test]
+    fn values_are_masked_wherever_they_stand_and_also_cut_off() {
+        for (values, body, shown) in [
+            (
+                &["Bearer h34derS3cret"][..],
+                "{\"authorization\":\"Bearer h34derS3cret\"}",
+                "{\"authorization\":\"***\"}",
+            ),
+            (&["Bearer h34derS3cret"], "token=h34derS3cret, token=h34derS3cret", "token=***, token=***"),
+            (&["Bearer h34derS3cret"], "… h34derS3", "… ***"),
+            (&["abcdef", "abcdefgh"], "abcdefgh abcdef", "*** ***"),
+            (&["12345"], "12345 is no secret", "12345 is no secret"),
+            (&[], "h34derS3cret", "h34derS3cret"),
+        ] {
+            assert_eq!(masked(values, body), shown, "{values:?}");
+        }
+    }
+}
