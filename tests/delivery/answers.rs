@@ -193,3 +193,18 @@ async fn an_endless_answer_is_cut_and_the_connection_dropped() {
     endpoint.until(|seen| seen.closed == 1).await;
     assert_eq!(endpoint.seen().requests.len(), 1);
 }
+
+/// Request bins and debug pages answer with what they were sent.
+#[tokio::test]
+async fn what_an_endpoint_repeats_of_the_webhooks_own_headers_is_masked() {
+    let body = r#"{"headers":{"Authorization":"Bearer h34derS3cret"}}"#;
+    let endpoint = Endpoint::start(vec![Step::Reply(answer("200 OK", "x-you-sent: h34derS3cret\r\n", body))]);
+    let headers = CustomHeaders::from([("authorization".parse().unwrap(), "Bearer h34derS3cret".into())]);
+    let result = courier().attempt(&post_to(target(&endpoint.url(), vec![SECRET.into()], headers), "msg_7_1-0")).await;
+    let PostResult::Done(done) = result else { panic!("{result:?}") };
+    let response = done.response.unwrap();
+    assert_eq!(response.body, r#"{"headers":{"Authorization":"***"}}"#);
+    assert!(response.headers.contains(&("x-you-sent".into(), "***".into())), "{:?}", response.headers);
+    let request = String::from_utf8(endpoint.seen().requests[0].clone()).unwrap();
+    assert!(request.contains("Bearer h34derS3cret"), "{request}");
+}
