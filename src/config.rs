@@ -172,6 +172,9 @@ pub const STORE_BACKOFF: Pauses = Pauses { first: Duration::from_millis(20), mos
 pub const STORE_WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Shards of a cluster whose nodes are asked each time: more nodes than that hold few shards each.
 pub const CLUSTER_QUESTIONS_MAX: u16 = 16;
+/// After how long it is told that a shard's streams cannot be read though the store answers: it refuses at once, and a
+/// connection that is lost is made anew within less.
+pub const READS_FAILING_TOLD: Duration = Duration::from_secs(5);
 /// How often a trouble of the store that lasts is told again.
 pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long one WAIT or WAITAOF waits at most; it is made again for as long as it takes. Longer than the second between two

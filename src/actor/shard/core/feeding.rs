@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::failed_reads::FailedReads;
 use super::{HeldCommand, ShardCore};
 use crate::actor::book::account::Account;
 use crate::actor::maps::HashMap;
@@ -28,6 +29,7 @@ enum Taken {
 impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
+        self.failed_reads = FailedReads::default();
         if polled.is_elsewhere {
             self.book.read_ended();
             self.intake.read_anew();
