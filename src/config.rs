@@ -129,6 +129,8 @@ pub const LEASE_MIN: Duration = Duration::from_secs(10);
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// With a commit or renewal unanswered for so long nothing new is attempted.
 pub const STORE_SILENT_MAX: Duration = Duration::from_secs(1);
+/// How much longer where it waits for a log that is synced once a second: for the sync that was under way, and the next.
+pub const STORE_SYNCED_LATER: Duration = Duration::from_secs(2);
 /// How long a drain waits for attempts in flight, beyond their own deadline.
 pub const DRAIN_EXTRA: Duration = Duration::from_secs(5);
 

@@ -43,6 +43,9 @@ struct Statuses {
     unable_since: Option<Instant>,
     /// Why the store refuses to tell which nodes there are.
     unlisted_why: Option<String>,
+    /// What is to be told of sources that the store refuses to have handed over, by source; bounded by those that the command
+    /// line names.
+    held_up: BTreeMap<String, String>,
 }
 
 /// How this node stands among the others.
@@ -98,6 +101,7 @@ impl Board {
             moving_since: None,
             unable_since: None,
             unlisted_why: None,
+            held_up: BTreeMap::new(),
         });
         let (rejections, store, last_hour) = Default::default();
         Self { statuses, rejections, store, waiting: WaitingBoard::default(), last_hour }
@@ -153,6 +157,16 @@ impl Board {
         self.store.refuses(statuses.refusal());
     }
 
+    /// The store refuses to have this source handed over, which is told so, or does not any more.
+    pub(super) fn held_up(&self, source: &str, told: Option<String>) {
+        let mut statuses = self.statuses.lock();
+        match told {
+            Some(told) => drop(statuses.held_up.insert(source.to_owned(), told)),
+            None => drop(statuses.held_up.remove(source)),
+        }
+        self.store.refuses(statuses.refusal());
+    }
+
     /// The shard's actor has failed.
     pub(super) fn failed(&self, shard: u16) {
         self.set(shard, Some(ShardStatus::Waiting("its actor failed".to_owned())));
@@ -194,6 +208,7 @@ impl Board {
         reasons.extend(statuses.unread());
         // Without it a node that knows what it runs works on; the others take it for gone.
         if statuses.was_decided { &mut notices } else { &mut reasons }.extend(statuses.unlisted());
+        notices.extend(statuses.held_up.values().cloned());
         if let Some(missing) = statuses.missing() {
             if statuses.is_moving() { &mut notices } else { &mut reasons }.push(missing);
         }
@@ -280,7 +295,8 @@ impl Statuses {
     }
 
     fn refusal(&self) -> Option<String> {
-        let all: Vec<String> = self.unread().into_iter().chain(self.unlisted()).collect();
+        let all: Vec<String> =
+            self.unread().into_iter().chain(self.unlisted()).chain(self.held_up.values().cloned()).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 

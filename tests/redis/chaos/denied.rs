@@ -137,6 +137,39 @@ async fn a_stream_of_another_type_is_told_with_its_shard_and_what_callers_are_to
     until_ready(&chaos).await;
 }
 
+#[tokio::test]
+async fn a_common_input_of_another_type_is_told_and_the_shards_go_on() {
+    let chaos = Chaos::start().await;
+    let workspaces = neighbours("w", 1);
+    chaos.save(&workspaces).await;
+    let () = chaos.redis.call(&["SET", "outbound:messages", "in the way"]);
+    let words = "the common input is not handed over to the shards: WRONGTYPE";
+    chaos.until_readyz(200, words, |body| body["reasons"].to_string().contains(words)).await;
+    chaos.until_logged(words, 0).await;
+    chaos.publish(&parcels(&workspaces, "a", 2, 1));
+    chaos.until_received(2).await;
+    let () = chaos.redis.call(&["DEL", "outbound:messages"]);
+    chaos.publish_to_source(&parcels(&workspaces, "b", 2, 1));
+    chaos.until_received(4).await;
+    until_ready(&chaos).await;
+}
+
+/// A first save whose last write fails leaves a workspace that can be loaded, and the save is answered when that is mended.
+#[tokio::test]
+async fn a_list_of_another_type_leaves_the_workspace_whole_that_was_to_be_listed() {
+    let chaos = Chaos::start().await;
+    let workspaces = neighbours("w", 1);
+    let () = chaos.redis.call(&["SET", "outbound:{0}:workspaces", "in the way"]);
+    let (api, url, to) = (chaos.api(), chaos.receiver.url(&workspaces[0]), workspaces[0].clone());
+    let save = tokio::spawn(async move { api.save(&to, &json!({"url": url})).await });
+    until_told(&chaos, "a request of shard 0 failed").await;
+    let () = chaos.redis.call(&["DEL", "outbound:{0}:workspaces"]);
+    save.await.unwrap().ok();
+    let published = chaos.publish(&parcels(&workspaces, "a", 3, 1));
+    chaos.check_each_came_once(&workspaces, &published).await;
+    assert_eq!(chaos.logged("corrupt"), 0, "{}", chaos.service.log());
+}
+
 /// What lies between us and Redis lets no large answer through, as hosted ones and proxies do: less is read at a time.
 #[tokio::test]
 async fn large_messages_come_although_a_connection_takes_few_of_them_at_a_time() {
