@@ -8,7 +8,7 @@
 -- {'DONE'} when this commit was applied before, {'FENCED', node}, {'HEAD', head}: nothing written.
 --
 -- Lua has no rollback. Everything is checked before the first write, and no operation can fail
--- unless a key is of another type. Events come before snapshots and settled entries, the head is
+-- unless a key is of another type. What follows the operations presupposes nothing, and is made up for by the next commit. Events come before snapshots and settled entries, the head is
 -- last: what a torn commit leaves behind is found when the workspace is loaded.
 local owner = redis.call('HMGET', KEYS[1], 'nonce', 'head', 'node')
 if not owner[1] then
@@ -32,6 +32,7 @@ if head > expected then
   return {'DONE'}
 end
 
+need('XADD', 'XDEL', 'XTRIM', 'XSETID', 'EXISTS', 'SET', 'DEL', 'ZADD', 'ZREM', 'HSET', 'HDEL', 'HKEYS')
 local vanished, dropped, rejected_bytes = 0, 0, nil
 
 local function drop_mails(begin)

@@ -34,6 +34,8 @@ if reached ~= '0-0' and not below(reached, ARGV[7]) then
     reached = '0-0'
   end
 end
+-- What was appended and not noted would be appended again.
+need('XADD', 'HSET')
 local appended, rejected, dropped = 0, 0, 0
 -- Ids ascend: behind one that is above, all are.
 local above = false

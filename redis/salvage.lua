@@ -1,5 +1,6 @@
 #!lua flags=no-writes
--- Reads whatever can still be read of a workspace, as of one moment: a key of another type counts as gone.
+-- Reads whatever can still be read of a workspace, as of one moment: a key of another type counts as gone. A read that is
+-- refused for any other reason ends all: what cannot be read now may be whole.
 --
 -- KEYS: 1 snapshot, 2 attempts, 3 journal, 4 last. ARGV: 1 attempts at most, 2 events at most
 -- Answers {snapshot, attempts oldest first, last id of attempts, last id of journal, last skipped, events oldest first,
@@ -11,6 +12,8 @@ local function read(command, ...)
   if type(answer) == 'table' and answer.err then
     if string.find(answer.err, 'WRONGTYPE', 1, true) then
       odd[command == 'XINFO' and select(2, ...) or select(1, ...)] = true
+    elseif not string.find(answer.err, 'no such key', 1, true) then
+      error(answer)
     end
     return false
   end

@@ -129,6 +129,8 @@ pub const LEASE_MIN: Duration = Duration::from_secs(10);
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// With a commit or renewal unanswered for so long nothing new is attempted.
 pub const STORE_SILENT_MAX: Duration = Duration::from_secs(1);
+/// How much longer where it waits for a log that is synced once a second: for the sync that was under way, and the next.
+pub const STORE_SYNCED_LATER: Duration = Duration::from_secs(2);
 /// How long a drain waits for attempts in flight, beyond their own deadline.
 pub const DRAIN_EXTRA: Duration = Duration::from_secs(5);
 
@@ -172,6 +174,9 @@ pub const STORE_BACKOFF: Pauses = Pauses { first: Duration::from_millis(20), mos
 pub const STORE_WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Shards of a cluster whose nodes are asked each time: more nodes than that hold few shards each.
 pub const CLUSTER_QUESTIONS_MAX: u16 = 16;
+/// After how long it is told that a shard's streams cannot be read though the store answers: it refuses at once, and a
+/// connection that is lost is made anew within less.
+pub const READS_FAILING_TOLD: Duration = Duration::from_secs(5);
 /// How often a trouble of the store that lasts is told again.
 pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// How long one WAIT or WAITAOF waits at most; it is made again for as long as it takes. Longer than the second between two

@@ -2,9 +2,10 @@
 //!
 //! Stdout belongs to what a subcommand prints; logs never mix with it.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, stderr};
 
-use tracing::error;
+use tracing::{debug, error};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -102,13 +103,27 @@ pub fn start(log: &Log, default: &str) -> Result<(), LogError> {
     // A panic is a line of the log, in its form and where the log goes.
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
-        error!(
-            at,
-            what = panic.payload_as_str().unwrap_or_default(),
-            "A part of the program failed; please report it."
-        );
+        let what = panic.payload_as_str().unwrap_or_default();
+        if OVER_DAMAGE.get() {
+            return debug!(at, what, "What is stored cannot be read.");
+        }
+        error!(at, what, "A part of the program failed; please report it.");
     }));
     Ok(())
+}
+
+thread_local! {
+    /// Whether this thread reads what may be damaged.
+    static OVER_DAMAGE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs what may panic over something that is damaged where it is stored, and does not unwind: that is told by whoever calls
+/// it, and is no fault of the program.
+pub fn over_damage<T>(work: impl FnOnce() -> T) -> T {
+    let before = OVER_DAMAGE.replace(true);
+    let done = work();
+    OVER_DAMAGE.set(before);
+    done
 }
 
 /// The filter, with `default` for what it does not name. The library takes every word that is no level for a

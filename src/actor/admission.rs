@@ -95,11 +95,19 @@ pub(super) struct Admission {
     lease_until: Cell<Option<Instant>>,
     /// When the oldest unanswered commit was made.
     unanswered_since: Cell<Option<Instant>>,
+    /// For how long it may be.
+    silent_max: Cell<Duration>,
 }
 
 impl Admission {
     pub(super) fn new(cap: Arc<NodeCap>, timeout: Duration) -> Rc<Self> {
-        Rc::new(Self { cap, timeout, lease_until: Cell::new(None), unanswered_since: Cell::new(None) })
+        let (lease_until, unanswered_since, silent_max) = (Cell::default(), Cell::default(), STORE_SILENT_MAX.into());
+        Rc::new(Self { cap, timeout, lease_until, unanswered_since, silent_max })
+    }
+
+    /// A commit may be unanswered for so long.
+    pub(super) fn set_silent_max(&self, silent_max: Duration) {
+        self.silent_max.set(silent_max);
     }
 
     /// The lease lasts until then; `None` closes it.
@@ -119,7 +127,7 @@ impl Admission {
     /// Whether an attempt may start at `now`.
     pub(super) fn is_open(&self, now: Instant) -> bool {
         let leased = self.lease_until.get().is_some_and(|until| now + self.timeout <= until);
-        let answered = self.unanswered_since.get().is_none_or(|since| now < since + STORE_SILENT_MAX);
+        let answered = self.unanswered_since.get().is_none_or(|since| now < since + self.silent_max.get());
         leased && answered
     }
 

@@ -41,6 +41,11 @@ struct Statuses {
     moving_since: Option<Instant>,
     /// Since when attempts wait that our own system could not make.
     unable_since: Option<Instant>,
+    /// Why the store refuses to tell which nodes there are.
+    unlisted_why: Option<String>,
+    /// What is to be told of sources that the store refuses to have handed over, by source; bounded by those that the command
+    /// line names.
+    held_up: BTreeMap<String, String>,
 }
 
 /// How this node stands among the others.
@@ -95,6 +100,8 @@ impl Board {
             all_held: false,
             moving_since: None,
             unable_since: None,
+            unlisted_why: None,
+            held_up: BTreeMap::new(),
         });
         let (rejections, store, last_hour) = Default::default();
         Self { statuses, rejections, store, waiting: WaitingBoard::default(), last_hour }
@@ -140,6 +147,24 @@ impl Board {
             *place = status;
         }
         statuses.log_changes();
+        self.store.refuses(statuses.refusal());
+    }
+
+    /// The store refuses to tell which nodes there are, or does not any more.
+    pub(super) fn unlisted(&self, why: Option<String>) {
+        let mut statuses = self.statuses.lock();
+        statuses.unlisted_why = why;
+        self.store.refuses(statuses.refusal());
+    }
+
+    /// The store refuses to have this source handed over, which is told so, or does not any more.
+    pub(super) fn held_up(&self, source: &str, told: Option<String>) {
+        let mut statuses = self.statuses.lock();
+        match told {
+            Some(told) => drop(statuses.held_up.insert(source.to_owned(), told)),
+            None => drop(statuses.held_up.remove(source)),
+        }
+        self.store.refuses(statuses.refusal());
     }
 
     /// The shard's actor has failed.
@@ -180,6 +205,10 @@ impl Board {
         } else if !statuses.was_decided && statuses.held().is_empty() {
             reasons.push("which shards this node runs is not decided yet".to_owned());
         }
+        reasons.extend(statuses.unread());
+        // Without it a node that knows what it runs works on; the others take it for gone.
+        if statuses.was_decided { &mut notices } else { &mut reasons }.extend(statuses.unlisted());
+        notices.extend(statuses.held_up.values().cloned());
         if let Some(missing) = statuses.missing() {
             if statuses.is_moving() { &mut notices } else { &mut reasons }.push(missing);
         }
@@ -243,6 +272,32 @@ impl Statuses {
         let waits = |shard: u16| matches!(self.of_shards.get(usize::from(shard)), Some(Some(ShardStatus::Waiting(_))));
         let since = self.moving_since.map(|since| since.elapsed());
         since.is_some_and(|since| since < MOVING_UNHELD_MAX) && !self.standing.assigned.iter().any(waits)
+    }
+
+    /// Which shards' streams cannot be read, one sentence a reason.
+    fn unread(&self) -> Vec<String> {
+        let mut unread: BTreeMap<&str, Vec<u16>> = BTreeMap::new();
+        for (shard, counts) in self.counts() {
+            // Of a store that does not answer that is said already.
+            let why = counts.unread_why.iter().filter(|_| !counts.store_is_silent);
+            why.for_each(|why| unread.entry(why).or_default().push(shard));
+        }
+        let sentence = |(why, shards): (&str, Vec<u16>)| {
+            let shards = named(&shards.into_iter().collect());
+            format!("{shards}: the streams cannot be read, so nothing new is taken up: {why}")
+        };
+        unread.into_iter().map(sentence).collect()
+    }
+
+    fn unlisted(&self) -> Option<String> {
+        let why = self.unlisted_why.as_ref()?;
+        Some(format!("the store refuses to tell which nodes there are, or to be told of this one: {why}"))
+    }
+
+    fn refusal(&self) -> Option<String> {
+        let all: Vec<String> =
+            self.unread().into_iter().chain(self.unlisted()).chain(self.held_up.values().cloned()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     fn add_conditions(&self, why: Option<String>, reasons: &mut Vec<String>, notices: &mut Vec<String>) {
@@ -324,87 +379,4 @@ fn are(shards: &ShardSet) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::actor::shard::core::ShardCounts;
-
-    fn set(text: &str) -> ShardSet {
-        text.parse().unwrap()
-    }
-
-    fn held() -> Option<ShardStatus> {
-        Some(ShardStatus::Held(ShardCounts::default()))
-    }
-
-    #[test]
-    fn what_is_assigned_and_missing_is_one_reason() {
-        let board = Board::new(16);
-        assert_eq!(board.report().reasons, ["which shards this node runs is not decided yet"]);
-        let assigned = set("0-7");
-        let standing = NodeStanding { decided: true, assigned, ..NodeStanding::default() };
-        board.stand(standing);
-        assert_eq!(
-            board.report().reasons,
-            ["of the shards 0-7 assigned to this node shards 0-7 are not held: it is about to be acquired"]
-        );
-        (0..7).for_each(|shard| board.set(shard, held()));
-        board.set(7, Some(ShardStatus::Waiting("shard 7 is held by node n2 now".to_owned())));
-        let report = board.report();
-        assert_eq!(
-            report.reasons,
-            ["of the shards 0-7 assigned to this node shard 7 is not held: shard 7 is held by node n2 now"]
-        );
-        assert_eq!((report.assigned, report.held), (set("0-7"), set("0-6")));
-        board.set(7, held());
-        assert_eq!((board.report().reasons, board.report().notices), (Vec::new(), Vec::new()));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_moves_from_node_to_node_keeps_none_from_being_ready_for_a_moment() {
-        let board = Board::new(16);
-        let standing =
-            |assigned: &str| NodeStanding { decided: true, assigned: set(assigned), ..NodeStanding::default() };
-        board.stand(standing("0-7"));
-        (0..8).for_each(|shard| board.set(shard, held()));
-        board.stand(NodeStanding { decided: false, ..standing("0-7") });
-        board.stand(standing("0-15"));
-        let moving = "of the shards 0-15 assigned to this node shards 8-15 are not held: it is about to be acquired";
-        assert_eq!((board.report().reasons, board.report().notices), (Vec::new(), vec![moving.to_owned()]));
-        board.set(8, Some(ShardStatus::Waiting("the store is away".to_owned())));
-        assert_eq!(board.report().reasons.len(), 1, "it cannot be acquired");
-        board.set(8, held());
-        tokio::time::advance(MOVING_UNHELD_MAX).await;
-        assert_eq!(board.report().reasons.len(), 1, "it takes too long");
-        (9..16).for_each(|shard| board.set(shard, held()));
-        assert_eq!((board.report().reasons, board.report().notices), (Vec::new(), Vec::new()));
-    }
-
-    #[test]
-    fn a_node_without_a_shard_stays_ready_while_the_others_change() {
-        let board = Board::new(16);
-        board.stand(NodeStanding { decided: true, ..NodeStanding::default() });
-        board.stand(NodeStanding::default());
-        assert_eq!(board.report().reasons, Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_another_node_still_holds_keeps_no_node_from_being_ready() {
-        let board = Board::new(16);
-        let awaited = BTreeMap::from([("n2".to_owned(), set("0-7"))]);
-        board.stand(NodeStanding { decided: true, awaited, ..NodeStanding::default() });
-        let report = board.report();
-        assert_eq!(report.reasons, Vec::<String>::new());
-        assert_eq!(report.notices.len(), 1, "{:?}", report.notices);
-        assert!(report.notices[0].starts_with("shards 0-7 are still held by node n2; "), "{:?}", report.notices);
-    }
-
-    #[test]
-    fn a_node_that_ends_is_not_ready() {
-        let board = Board::new(1);
-        board.stand(NodeStanding { decided: true, ..NodeStanding::default() });
-        assert_eq!((board.report().reasons, board.report().role), (Vec::new(), NodeRole::Standby));
-        board.leave();
-        assert_eq!(board.report().reasons, ["the service is stopping: it gives its shards away"]);
-        assert_eq!(board.report().role, NodeRole::Leaving);
-    }
-}
+mod tests;

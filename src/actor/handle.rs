@@ -46,6 +46,18 @@ pub enum Died {
     /// Nodes of a newer program have replaced all others of this one.
     #[error("the store has format {0} now, this program reads up to format {FORMAT}: start the newer program")]
     Outdated(u32),
+    /// The store was emptied, and began anew with another number of shards.
+    #[error(
+        "the store says that it has {stored} shards now, and this node runs with {runs}: somebody emptied it, and another node \
+         fixed that number first. Start this node again without --shards; or end all nodes, empty the store and start them with \
+         one --shards"
+    )]
+    Resharded {
+        /// What the store says.
+        stored: u16,
+        /// What this node runs with.
+        runs: u16,
+    },
     /// The store has a newer format than this node is kept to.
     #[error(transparent)]
     TooNew(#[from] FormatTooNew),
@@ -127,6 +139,7 @@ impl Handle {
                     return Died::TooNew(FormatTooNew { stored, allowed });
                 }
                 Ok(RunEnd::Outdated { stored, .. }) => return Died::Outdated(stored),
+                Ok(RunEnd::Resharded { stored, runs }) => return Died::Resharded { stored, runs },
                 Ok(RunEnd::Died) | Err(_) => {}
             }
         }
@@ -169,7 +182,8 @@ async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain:
     let foreign = options.sources.iter().map(|source| Source::Foreign(Arc::clone(source), options.source_form.clone()));
     let sources: Vec<Source> = std::iter::once(Source::Common).chain(foreign).collect();
     let hand_over = |source: &Source| {
-        actix_rt::spawn(hand_over(Arc::clone(&options.journal), source.clone(), options.node.id.clone()))
+        let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
+        actix_rt::spawn(hand_over(journal, source.clone(), node, Arc::clone(&board)))
     };
     let hand_overs: Vec<_> = sources.iter().map(hand_over).collect();
     let (journal, condition) = (Arc::clone(&options.journal), Arc::clone(board.store()));

@@ -55,6 +55,7 @@ impl ShardHost {
         let options = &self.options;
         let identity = ShardIdentity { shard, shards: options.journal.shards(), prefix: Arc::clone(&options.prefix) };
         let admission = Admission::new(Arc::clone(&self.cap), options.deliver.timeout);
+        admission.set_silent_max(options.journal.silent_max());
         let context = Rc::new(WorkspaceContext {
             policy: options.policy,
             clock: options.clock,

@@ -9,6 +9,8 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
+use crate::actor::board::Board;
+use crate::actor::store_watch::cause;
 use crate::config::{
     HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY, SOURCE_LEASE, SOURCE_LOOK_EVERY, SOURCE_RENEW_EVERY, SourceForm,
 };
@@ -34,10 +36,16 @@ impl Source {
     fn shown(&self) -> &str {
         self.name().unwrap_or("the common input")
     }
+
+    /// For readyz, which is told to anyone: whose streams are read is not for everybody.
+    fn held_up(&self, why: &str) -> String {
+        let source = if *self == Self::Common { "the common input" } else { "a source" };
+        format!("{source} is not handed over to the shards: {why}")
+    }
 }
 
 /// Hands a source over for as long as the service runs.
-pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: String) {
+pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: String, board: Arc<Board>) {
     let holder = Holder { node, lease: SOURCE_LEASE };
     let mut failing = false;
     let mut leased = None;
@@ -54,6 +62,7 @@ pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: S
         match step {
             Ok(()) => {
                 if std::mem::take(&mut failing) {
+                    board.held_up(source.shown(), None);
                     info!(source = source.shown(), "The source is handed over again.");
                 }
             }
@@ -72,6 +81,9 @@ pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: S
                         error = &error as &dyn Error,
                         "The source cannot be handed over; it is tried again."
                     );
+                }
+                if error.trouble == StoreTrouble::Refused {
+                    board.held_up(source.shown(), Some(source.held_up(&cause(&error))));
                 }
                 sleep(HAND_OVER_RETRY).await;
             }

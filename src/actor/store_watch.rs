@@ -20,6 +20,8 @@ pub(in crate::actor) struct StoreCondition {
     trouble: Mutex<Option<Trouble>>,
     /// What it said when it was asked last, or why it said nothing.
     why: Mutex<Option<String>>,
+    /// What of this node's work it does not do although it answers, and why.
+    refusal: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +52,11 @@ impl StoreCondition {
     /// Why the store cannot be used, in its own words where it has any.
     pub(in crate::actor) fn why(&self) -> Option<String> {
         self.why.lock().clone()
+    }
+
+    /// The store does not do this for the node, or does everything.
+    pub(in crate::actor) fn refuses(&self, refusal: Option<String>) {
+        *self.refusal.lock() = refusal;
     }
 
     fn note(&self, seen: Option<StoreTrouble>, now: Instant) -> Option<ConditionChange> {
@@ -85,8 +92,10 @@ pub(in crate::actor) async fn watch_store(
     loop {
         let seen = journal.ping().await.err();
         *condition.why.lock() = seen.as_ref().map(|error| cause(error));
-        if let Some(change) = condition.note(seen.as_ref().map(|error| error.trouble), Instant::now()) {
-            tell(change, seen.as_ref().map(|error| error as &(dyn Error + 'static)));
+        let refusal = condition.refusal.lock().clone().filter(|_| seen.is_none());
+        let trouble = seen.as_ref().map(|error| error.trouble).or(refusal.as_ref().map(|_| StoreTrouble::Refused));
+        if let Some(change) = condition.note(trouble, Instant::now()) {
+            tell(change, seen.as_ref().map(|error| error as &(dyn Error + 'static)), refusal.as_deref());
         }
         // A store that does not answer tells no time. The answer is younger than the question and older than now.
         let store_time = if seen.is_none() { journal.time().await.ok().flatten() } else { None };
@@ -105,7 +114,7 @@ pub(in crate::actor) fn cause(error: &(dyn Error + 'static)) -> String {
     innermost.to_string()
 }
 
-fn tell(change: ConditionChange, error: Option<&(dyn Error + 'static)>) {
+fn tell(change: ConditionChange, error: Option<&(dyn Error + 'static)>, refusal: Option<&str>) {
     match change {
         ConditionChange::Began(StoreTrouble::Away) => {
             warn!(error, "The store is away: nothing new is attempted until it is back.");
@@ -114,7 +123,7 @@ fn tell(change: ConditionChange, error: Option<&(dyn Error + 'static)>) {
             warn!(error, "The store is full: new messages are refused; what is stored is still delivered.");
         }
         ConditionChange::Began(StoreTrouble::Refused) => {
-            warn!(error, "The store refuses what it is asked; see the cause.")
+            warn!(error, refusal, "The store does not do all that this node needs; it is asked again.");
         }
         ConditionChange::Lasts(StoreTrouble::Away, lasted) => {
             warn!(error, seconds = lasted.as_secs(), "The store is still away.");
@@ -123,7 +132,7 @@ fn tell(change: ConditionChange, error: Option<&(dyn Error + 'static)>) {
             warn!(seconds = lasted.as_secs(), "The store is still full.");
         }
         ConditionChange::Lasts(StoreTrouble::Refused, lasted) => {
-            warn!(error, seconds = lasted.as_secs(), "The store still refuses.");
+            warn!(error, refusal, seconds = lasted.as_secs(), "The store still does not do all that this node needs.");
         }
         ConditionChange::Ended(StoreTrouble::Full, lasted) => {
             info!(seconds = lasted.as_secs(), "The store takes new messages again.");

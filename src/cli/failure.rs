@@ -158,6 +158,9 @@ impl CommandError for RedisStartError {
             | Self::Occupied { .. }
             | Self::Certificate(..)
             | Self::NotAllowed(_)
+            | Self::CommandsDenied { .. }
+            | Self::KeysDenied { .. }
+            | Self::Renamed(_)
             | Self::Refused(_)
             | Self::Full(_)
             | Self::Version(_)

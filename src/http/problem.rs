@@ -88,6 +88,8 @@ pub(super) enum ProblemKind {
     StoreFull,
     /// The store is away; the detail says whether anything may have been stored.
     StoreAway,
+    /// The store answers and refuses what the service asks of it; the detail says whether anything may have been stored.
+    StoreRefuses,
     /// Too many live streams at a time.
     TooManyStreams,
     /// Too many requests at a time.
@@ -171,6 +173,7 @@ impl ProblemKind {
             Self::OutcomeUnknown => (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", "Outcome unknown", None),
             Self::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "store-full", "The store is full", Some(5)),
             Self::StoreAway => (StatusCode::SERVICE_UNAVAILABLE, "store-away", "The store is away", Some(2)),
+            Self::StoreRefuses => (StatusCode::SERVICE_UNAVAILABLE, "store-refuses", "The store refuses", None),
             Self::TooManyStreams => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-streams", "Too many live streams", Some(5))
             }

@@ -5,7 +5,7 @@
 //! call. Either way calls take effect in the order in which they were made. Reads that need no place
 //! in that order (polls, the facade) see the last durable transaction.
 //!
-//! Reading order: [`tables`] (what the file holds), [`contained`] (what a damaged one does), [`mod@file`] (opening it), [`transaction`] (what one
+//! Reading order: [`tables`] (what the file holds), [`contained`] (what a damaged one does), [`mod@file`] (opening it), [`held_file`] (whether it is still there), [`transaction`] (what one
 //! call does to the tables), [`engine`], [`writer`], then the port's faces [`shard_connection`] and [`intake`]; last [`mod@rescue`] (a damaged file).
 //!
 //! The file's lock keeps every other process out, so leases live in memory: whoever held a shard
@@ -37,6 +37,7 @@ use crate::workspace::view::NodeGlance;
 mod contained;
 mod engine;
 mod file;
+mod held_file;
 mod intake;
 mod lease;
 mod rescue;
@@ -53,6 +54,7 @@ pub use file::JournalFileError;
 pub use rescue::{Rescued, rescue};
 
 use engine::Job;
+use held_file::HeldFile;
 use store::EmbeddedStore;
 use transaction::StorageResult;
 
@@ -74,8 +76,9 @@ impl Embedded {
     /// See [`JournalFileError`]: the file is in use, has another number of shards, or cannot be read.
     pub fn open(path: &Path, shards: Option<u16>, clock: Clock) -> Result<Self, JournalFileError> {
         let (db, shards) = file::open(path, shards)?;
+        let file = HeldFile::new(path).map_err(redb::Error::Io)?;
         Ok(Self {
-            store: EmbeddedStore::on_thread(db, shards, clock)?,
+            store: EmbeddedStore::on_thread((db, Some(file)), shards, clock)?,
             clock,
             node: Mutex::default(),
             glance: Mutex::default(),
@@ -260,7 +263,8 @@ impl Journal for Embedded {
             holder.map(|seen| ShardOwner { node: seen.record.id.clone(), remaining: Duration::ZERO })
         };
         let owners = (0..self.shards()).map(owner).collect();
-        Ok(NodesReading { at: (self.clock)(), nodes, owners, exclusive: true, format: codec::FORMAT, replaced: None })
+        let (at, format, shards) = ((self.clock)(), codec::FORMAT, Some(self.shards()));
+        Ok(NodesReading { at, nodes, owners, exclusive: true, format, shards, replaced: None })
     }
 
     async fn tell_glance(&self, glance: &NodeGlance) -> Result<(), StoreError> {

@@ -40,7 +40,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::config::SourceForm;
+use crate::config::{STORE_SILENT_MAX, SourceForm};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
 use crate::workspace::configuration::WebhookStatus;
@@ -68,6 +68,11 @@ pub use nodes::{GlancesReading, NodeRecord, NodeRole, NodesReading, Owed, SeenNo
 pub trait Journal: Send + Sync + 'static {
     /// The number of shards, fixed at the first start.
     fn shards(&self) -> u16;
+
+    /// For how long a commit may be unanswered while the store works: with a level of durability that is waited for, longer.
+    fn silent_max(&self) -> Duration {
+        STORE_SILENT_MAX
+    }
 
     /// Takes the shard, fencing whoever let the lease expire or held it under the same node id. A live
     /// lease of the same node id is taken when this process made it, or (a crashed predecessor's) when

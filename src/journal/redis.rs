@@ -49,8 +49,10 @@ mod inner;
 mod intake;
 mod keys;
 mod lease;
+mod meta;
 mod nodes;
 mod options;
+mod permissions;
 mod port;
 mod read;
 mod read_connection;
@@ -141,6 +143,7 @@ impl Redis {
                 run: Uuid::new_v4().to_string(),
                 held: Mutex::default(),
                 watched: Mutex::default(),
+                sealing: Mutex::default(),
                 clock: options.clock,
                 connector,
                 keys,
@@ -157,7 +160,9 @@ impl Redis {
         if self.inner.keys.is_own(source) {
             return Err(RedisStartError::OwnSource(source.to_owned()));
         }
-        match group::kind(&self.inner, source).await.map_err(RedisStartError::Refused)?.as_str() {
+        let connection = self.inner.connector.connect(source).await;
+        permissions::check_source(&mut connection.map_err(RedisStartError::of_refusal)?, source).await?;
+        match group::kind(&self.inner, source).await.map_err(RedisStartError::of_refusal)?.as_str() {
             "none" | "stream" => Ok(()),
             kind => Err(RedisStartError::NoStream { source_name: source.to_owned(), kind: kind.to_owned() }),
         }

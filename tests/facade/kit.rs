@@ -310,6 +310,10 @@ pub(crate) fn away() -> StoreError {
     }
 }
 
+pub(crate) fn refused() -> StoreError {
+    StoreError { trouble: StoreTrouble::Refused, ..away() }
+}
+
 pub(crate) fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router {
     facade_at(journal, readiness, PublicOrigin::Loopback)
 }

@@ -11,6 +11,8 @@ mod backlog;
 pub(crate) mod bench;
 mod cluster;
 mod corrupt;
+mod denied;
+mod emptied;
 mod full;
 mod handed_over;
 mod lost_writes;

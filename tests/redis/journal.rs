@@ -13,6 +13,7 @@ mod kit;
 mod lease;
 mod listing;
 mod shard_connection;
+mod permissions;
 mod rejected;
 pub(crate) mod sentinel;
 mod source;

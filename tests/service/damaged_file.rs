@@ -105,16 +105,58 @@ async fn a_file_that_is_damaged_under_a_running_service_lets_it_end_and_can_be_r
     let damaged = fs::OpenOptions::new().write(true).open(&file).unwrap();
     damaged.set_len(length / 8).unwrap();
     drop(damaged);
-    for n in LAST_MARKED + 1..LAST_MARKED + 9 {
-        // It may have ended already.
-        drop(bench.api().publish("acme", &marked(n).message).await);
-    }
-    let status = bench.service.terminate().await;
-    assert!(matches!(status.code(), Some(0 | 1)), "{status}: {}", bench.service.log());
+    none_is_acknowledged(&bench).await;
+    assert_eq!(bench.service.ended().await.code(), Some(1), "{}", bench.service.log());
+    assert!(bench.service.log().contains("outbound.redb was cut off while the service ran"), "{}", bench.service.log());
     let told = printed(&repair(&bench, &["--file", file.to_str().unwrap()]));
     assert!(told.contains("what is lost:"), "{told}");
     bench.service.launch().await;
     bench.save("new", json!({})).await;
+}
+
+/// The system lets anybody take a file away that is open, or put another one in its place.
+#[tokio::test]
+async fn a_file_that_is_taken_away_under_a_running_service_lets_it_end_before_it_acknowledges_anything() {
+    let mut bench = written().await;
+    let (file, aside) = (file(&bench), bench.service.data_dir().join("aside.redb"));
+    let copy = bench.service.data_dir().join("copy.redb");
+    fs::copy(&file, &copy).unwrap();
+    let logged_before = bench.receiver.arrivals().len();
+    for (how, told) in [
+        ("deleted", "it was deleted or moved while the service ran"),
+        ("moved", "it was deleted or moved while the service ran"),
+        ("replaced", "another file was put in its place while the service ran"),
+    ] {
+        bench.service.launch().await;
+        let before = bench.service.log().len();
+        fs::rename(&file, &aside).unwrap();
+        if how == "replaced" {
+            fs::copy(&copy, &file).unwrap();
+        }
+        if how != "moved" {
+            fs::remove_file(&aside).unwrap();
+        }
+        // An idle one finds it, too.
+        if how == "deleted" {
+            none_is_acknowledged(&bench).await;
+        }
+        assert_eq!(bench.service.ended().await.code(), Some(1), "{how}: {}", bench.service.log());
+        let log = bench.service.log().split_off(before);
+        assert!(log.contains(told) && log.contains(file.to_str().unwrap()), "{how}: {log}");
+        fs::copy(&copy, &file).unwrap();
+    }
+    bench.service.launch().await;
+    assert_eq!(bench.api().log("acme").await.len(), 1 + LAST_MARKED);
+    assert_eq!(bench.receiver.arrivals().len(), logged_before);
+}
+
+/// Messages are published of which none is said to be stored.
+async fn none_is_acknowledged(bench: &Bench) {
+    for n in LAST_MARKED + 1..LAST_MARKED + 9 {
+        // It may have ended already.
+        let reply = bench.api().publish("acme", &marked(n).message).await;
+        assert!(reply.as_ref().is_ok_and(|reply| reply.status == 503) || reply.is_err(), "{reply:?}");
+    }
 }
 
 /// Two workspaces with messages. The last ones are marked and come when everything else is stored, so that

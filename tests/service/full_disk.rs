@@ -36,6 +36,31 @@ async fn a_service_whose_disk_is_full_ends_with_the_reason_and_goes_on_where_the
         .await;
 }
 
+/// A supervisor starts it again and again: what is owed may not be sent at each start and never be noted as sent.
+#[tokio::test]
+async fn a_service_is_not_started_on_a_full_disk_and_sends_nothing_there() {
+    let mut bench = Bench::start(Kind::Embedded, &[]).await;
+    bench.save("acme", json!({})).await;
+    bench.receiver.hold();
+    bench.publish_ids("acme", "+1", &["m-1"]).await;
+    bench.receiver.until("it is under way", |arrivals| arrivals.len() == 1).await;
+    bench.service.kill();
+    bench.service.file_kib_max = Some(4 * 1024);
+    for _ in 0..2 {
+        let ended = bench.service.refused();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("has not the 8 MiB left that a start needs"), "{ended:?}");
+    }
+    assert_eq!(bench.receiver.arrivals().len(), 1);
+    let files = std::fs::read_dir(bench.service.data_dir()).unwrap();
+    assert!(files.flatten().all(|file| !file.file_name().to_string_lossy().contains("reserve")));
+    bench.service.file_kib_max = None;
+    bench.receiver.release();
+    bench.service.launch().await;
+    bench.api().until("acme", "it is delivered", |webhook| webhook["last_attempt"]["outcome"] == "delivered").await;
+    assert_eq!(bench.receiver.arrivals().len(), 2);
+}
+
 fn large(n: usize) -> Parcel {
     let parcel = parcel("acme", &format!("+{n}"), &format!("m{n}"));
     let text = format!(r#""filler":"{}","message_id""#, "x".repeat(TEXT_BYTES));

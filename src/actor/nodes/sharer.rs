@@ -1,6 +1,7 @@
 //! Reads who else is there, starts the shards that this node takes and drains those that it gives away.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,12 @@ use crate::actor::board::{Board, NodeStanding};
 use crate::actor::protocol::ToShard;
 use crate::actor::shard::ShardActor;
 use crate::actor::shard_host::{ShardHost, StartShard};
+use crate::actor::store_watch::cause;
 use crate::config::{
     DRAIN_EXTRA, NODE_GONE_AFTER, NODE_WRITTEN_EVERY, NODES_LOOK_EVERY, NODES_LOOK_SOON, ShardSet, WITHDRAW_MAX,
 };
 use crate::journal::format::FORMAT;
-use crate::journal::port::{Journal, NodeRecord, NodesReading};
+use crate::journal::port::{Journal, NodeRecord, NodesReading, StoreTrouble};
 
 /// See the module.
 pub(in crate::actor) struct Sharer {
@@ -60,13 +62,19 @@ pub(in crate::actor) enum RunEnd {
         stored: u32,
         reads: u32,
     },
+    /// The store has another number of shards now than this node runs with.
+    Resharded {
+        stored: u16,
+        runs: u16,
+    },
 }
 
 /// How often shards that end are looked at.
 const ENDED_CHECK: Duration = Duration::from_millis(100);
 
-/// A view that was asked for: how the shards were before, and what was read; nothing when it was not answered.
-type Look = (Vec<ShardPhase>, Option<NodesReading>);
+/// A view that was asked for: how the shards were before, and what was read, or why the store refuses that; nothing when it
+/// was not answered.
+type Look = (Vec<ShardPhase>, Result<NodesReading, Option<String>>);
 
 impl Sharer {
     pub(in crate::actor) fn new(
@@ -103,13 +111,16 @@ impl Sharer {
             tokio::select! {
                 _ = &mut drain => return self.drain().await,
                 Some((phases, reading)) = looks.recv() => {
-                    let format = reading.as_ref().map(|reading| reading.format);
-                    if let Some(format) = format.filter(|found| *found > self.record.format) {
-                        return RunEnd::Outdated { stored: format, reads: self.record.format };
+                    if let Some(end) = reading.as_ref().ok().and_then(|reading| self.unfit(reading)) {
+                        return end;
                     }
                     let pause = match reading {
-                        Some(reading) => self.take_in(&reading, &phases).await,
-                        None => Some(NODES_LOOK_EVERY),
+                        Ok(reading) => self.take_in(&reading, &phases).await,
+                        Err(why) => {
+                            // While the store is away that is told, and not why it refused before.
+                            self.board.unlisted(why);
+                            Some(NODES_LOOK_EVERY)
+                        }
                     };
                     let Some(pause) = pause else { return RunEnd::Died };
                     next_look = Some(Instant::now() + pause);
@@ -129,13 +140,29 @@ impl Sharer {
         let (journal, record, phases) = (Arc::clone(&self.journal), self.record.clone(), self.phases());
         actix_rt::spawn(async move {
             let reading = AssertUnwindSafe(journal.register(&record)).catch_unwind().await;
-            let reading = reading.map_err(|_| error!("Reading who else is there failed inside the service.")).ok();
-            let reading = reading.and_then(|reading| {
-                reading.inspect_err(|error| debug!(%error, "Who else is there cannot be read now.")).ok()
-            });
+            let reading = match reading {
+                Ok(reading) => reading.map_err(|error| {
+                    debug!(error = &error as &dyn Error, "Who else is there cannot be read now.");
+                    (error.trouble == StoreTrouble::Refused).then(|| cause(&error))
+                }),
+                Err(_) => {
+                    error!("Reading who else is there failed inside the service.");
+                    Err(None)
+                }
+            };
             // Nobody listens any more once the node drains.
             tell.send((phases, reading)).await.ok();
         });
+    }
+
+    /// Why this program cannot go on in a store that says so.
+    fn unfit(&self, reading: &NodesReading) -> Option<RunEnd> {
+        let (reads, runs) = (self.record.format, self.journal.shards());
+        if reading.format > reads {
+            return Some(RunEnd::Outdated { stored: reading.format, reads });
+        }
+        let stored = reading.shards.filter(|stored| *stored != runs)?;
+        Some(RunEnd::Resharded { stored, runs })
     }
 
     fn phases(&self) -> Vec<ShardPhase> {
@@ -154,6 +181,7 @@ impl Sharer {
     /// Takes and gives what follows from a view. Answers when to look again; `None` when a shard cannot be started.
     async fn take_in(&mut self, reading: &NodesReading, phases: &[ShardPhase]) -> Option<Duration> {
         let now = Instant::now();
+        self.board.unlisted(None);
         self.note_twin(reading, now);
         let view = self.roster.view(reading, now);
         let decision = self.sharing.decide(&view, phases, now);

@@ -13,6 +13,7 @@ mod damage;
 mod feeding;
 mod decisions;
 mod crashes;
+mod failed_reads;
 mod lifecycle;
 
 use std::collections::VecDeque;
@@ -25,6 +26,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::error;
 
+use self::failed_reads::FailedReads;
 use crate::actor::admission::{Admission, InFlight};
 use crate::actor::book::Book;
 use crate::actor::book::account::Phase;
@@ -103,6 +105,8 @@ pub(in crate::actor) struct ShardCounts {
     pub(in crate::actor) unable_why: Option<Arc<str>>,
     /// The store does not answer, so nothing is attempted.
     pub(in crate::actor) store_is_silent: bool,
+    /// Why the streams cannot be read, so nothing is taken up.
+    pub(in crate::actor) unread_why: Option<Arc<str>>,
 }
 
 pub(in crate::actor) struct ShardCore {
@@ -111,8 +115,9 @@ pub(in crate::actor) struct ShardCore {
     clock: Clock,
     admission: Rc<Admission>,
     mode: ShardMode,
-    /// Failed acquisitions, reloads or reads in a row.
+    /// Failed acquisitions or reloads in a row.
     setbacks: u32,
+    failed_reads: FailedReads,
     /// Failed commits that the shard was reloaded for, none of them `proven_at` or later.
     failures: u32,
     /// When the present acquisition has held for long enough that a failure is a new one. That it
@@ -164,6 +169,7 @@ impl ShardCore {
             admission,
             mode: ShardMode::Acquiring,
             setbacks: 0,
+            failed_reads: FailedReads::default(),
             failures: 0,
             proven_at: now,
             book: Book::new(limits.allowance),
@@ -220,7 +226,13 @@ impl ShardCore {
     pub(in crate::actor) fn counts(&self, now: Instant) -> ShardCounts {
         let store_is_silent = self.mode == ShardMode::Running && !self.admission.is_open(now);
         let unable_why = (!self.unable.is_empty()).then(|| Arc::clone(&self.unable_why));
-        ShardCounts { unavailable: self.unavailable.len(), unable: self.unable.len(), unable_why, store_is_silent }
+        ShardCounts {
+            unavailable: self.unavailable.len(),
+            unable: self.unable.len(),
+            unable_why,
+            store_is_silent,
+            unread_why: self.failed_reads.why(),
+        }
     }
 
     /// Whether it holds a message, or left one in the stream.

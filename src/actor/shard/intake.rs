@@ -131,6 +131,12 @@ impl Intake {
         self.read_on_from(EntryId::ZERO);
     }
 
+    /// Reads the commands from their start: those that are held are known.
+    pub(super) fn read_commands_anew(&mut self) {
+        self.command_cursor = EntryId::ZERO;
+        self.found_all = true;
+    }
+
     /// Of `read` entries of a forward read so many were left in the stream. While reads are full and nearly all of them is
     /// left, more are asked for at a time: by the share of the last read, about [`READ_COUNT_MAX`] of the next are taken up.
     pub(super) fn passed_over(&mut self, passed: usize, read: usize) {

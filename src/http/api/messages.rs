@@ -145,7 +145,12 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 ADMIN_ONLY,
                 WORKSPACE,
                 BODY,
-                &[ProblemKind::InvalidMessage, ProblemKind::StoreFull, ProblemKind::StoreAway],
+                &[
+                    ProblemKind::InvalidMessage,
+                    ProblemKind::StoreFull,
+                    ProblemKind::StoreAway,
+                    ProblemKind::StoreRefuses,
+                ],
             ]),
     ]
 }

@@ -116,6 +116,6 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .named("listNodes", "Who runs what")
             .says("The nodes that share the store, who holds which shard, and what each shard owes.")
             .answers::<NodeList>(200, "The nodes and the shards", &[sample!("nodes", "Two nodes, one of them gone")])
-            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::StoreAway]]),
+            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::StoreAway, ProblemKind::StoreRefuses]]),
     ]
 }

@@ -156,6 +156,6 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 "The workspaces; `next` is null at the end",
                 &[sample!("workspaces", "One that errors switched off")],
             )
-            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::InvalidQuery, ProblemKind::StoreAway]]),
+            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::InvalidQuery, ProblemKind::StoreAway, ProblemKind::StoreRefuses]]),
     ]
 }

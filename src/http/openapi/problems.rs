@@ -23,7 +23,8 @@ pub(in crate::http) const ADMIN_ONLY: &[ProblemKind] = &[ProblemKind::AdminOnly]
 /// Every call that names a workspace.
 pub(in crate::http) const WORKSPACE: &[ProblemKind] = &[ProblemKind::InvalidWorkspace, ProblemKind::NotFound];
 /// Reads of a workspace.
-pub(in crate::http) const READ: &[ProblemKind] = &[ProblemKind::WorkspaceUnavailable, ProblemKind::StoreAway];
+pub(in crate::http) const READ: &[ProblemKind] =
+    &[ProblemKind::WorkspaceUnavailable, ProblemKind::StoreAway, ProblemKind::StoreRefuses];
 /// Calls with a body.
 pub(in crate::http) const BODY: &[ProblemKind] =
     &[ProblemKind::BodyTooLarge, ProblemKind::BodyTimeout, ProblemKind::BodyUnreadable, ProblemKind::NotDeclaredJson];
@@ -41,6 +42,7 @@ pub(in crate::http) const COMMAND: &[ProblemKind] = &[
     ProblemKind::OutcomeUnknown,
     ProblemKind::StoreFull,
     ProblemKind::StoreAway,
+    ProblemKind::StoreRefuses,
 ];
 
 /// Every class, with what an example's `detail` says.
@@ -118,6 +120,7 @@ const KINDS: &[(ProblemKind, &str)] = &[
         "the store is full, the message was not stored; free memory or raise its limit, then publish again",
     ),
     (ProblemKind::StoreAway, "the store is away, nothing was changed; try again in a few seconds"),
+    (ProblemKind::StoreRefuses, "the store refuses messages, nothing was stored; the operator's log says why"),
     (ProblemKind::TooManyStreams, "this workspace has 16 live streams open already; close one of them"),
     (ProblemKind::Overloaded, "too many requests are being answered; try again in a second"),
     (ProblemKind::Internal, "the request failed inside the service; the operator's log says why"),

@@ -20,8 +20,12 @@ impl From<SubmitError> for Problem {
             SubmitError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             SubmitError::Store(cause) => {
                 log_store(cause, "a command could not be submitted");
-                Self::store_away(
-                    "the store is away, the command may have been stored; read the webhook before you try again",
+                Self::of_store(
+                    cause,
+                    "the store refuses commands, nothing was stored; the operator's log says why",
+                    Self::store_away(
+                        "the store is away, the command may have been stored; read the webhook before you try again",
+                    ),
                 )
             }
         }
@@ -34,7 +38,11 @@ impl From<PublishError> for Problem {
             PublishError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             PublishError::Store(cause) => {
                 log_store(cause, "a message could not be published");
-                Self::publish_unknown()
+                Self::of_store(
+                    cause,
+                    "the store refuses messages, nothing was stored; the operator's log says why",
+                    Self::publish_unknown(),
+                )
             }
         }
     }
@@ -48,7 +56,11 @@ impl From<RequeueError> for Problem {
             RequeueError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),
             RequeueError::Store(cause) => {
                 log_store(cause, "a rejected entry could not be requeued");
-                Self::requeue_unknown()
+                Self::of_store(
+                    cause,
+                    "the store refuses; list the rejected entries to see whether this one is still there, and the operator's log says why",
+                    Self::requeue_unknown(),
+                )
             }
         }
     }
@@ -66,7 +78,11 @@ impl From<ReadError> for Problem {
             }
             ReadError::Store(cause) => {
                 log_store(cause, "the store could not be read");
-                Self::store_away("the store is away, nothing was changed; try again in a few seconds")
+                Self::of_store(
+                    cause,
+                    "the store refuses to be read; the operator's log says why",
+                    Self::store_away("the store is away, nothing was changed; try again in a few seconds"),
+                )
             }
         }
     }
@@ -90,6 +106,11 @@ impl From<Invalid> for Problem {
 }
 
 impl Problem {
+    /// The store failed: it answered and refused, or it is away.
+    fn of_store(cause: &StoreError, refused: &str, away: Self) -> Self {
+        if cause.trouble == StoreTrouble::Refused { Self::new(ProblemKind::StoreRefuses, refused) } else { away }
+    }
+
     /// The parameters behind the `?` cannot be read, of which a call takes these.
     pub(in crate::http) fn invalid_query(query: Option<&str>, takes: &[&str]) -> Self {
         let takes_all = takes.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");

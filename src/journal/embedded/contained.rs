@@ -9,10 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{Database, StorageError};
 
+use crate::telemetry::over_damage;
+
 /// What `call` answers, with a panic as [`StorageError::Corrupted`].
 pub(super) fn contained<T, E: From<StorageError>>(call: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     // What a panic leaves half done is a transaction, which is never committed.
-    catch_unwind(AssertUnwindSafe(call))
+    over_damage(|| catch_unwind(AssertUnwindSafe(call)))
         .unwrap_or_else(|panic| Err(StorageError::Corrupted(text(panic.as_ref()).to_owned()).into()))
 }
 

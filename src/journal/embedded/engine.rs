@@ -12,6 +12,7 @@ use tokio::sync::{SetOnce, oneshot, watch};
 use tokio::time::Instant;
 
 use super::contained::{OpenFile, contained};
+use super::held_file::HeldFile;
 use super::lease::Leases;
 use super::tables::EVENTS;
 use super::transaction::{StorageResult, Transaction};
@@ -105,6 +106,8 @@ type Deferred = Box<dyn FnOnce() + Send>;
 /// file was opened again.
 pub(super) struct Engine {
     db: Arc<OpenFile>,
+    /// `None` in memory.
+    file: Option<HeldFile>,
     clock: Clock,
     signals: Arc<Signals>,
     leases: Leases,
@@ -114,10 +117,16 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(db: Arc<OpenFile>, shards: u16, clock: Clock, signals: Arc<Signals>) -> StorageResult<Self> {
+    pub(super) fn new(
+        db: Arc<OpenFile>,
+        file: Option<HeldFile>,
+        clock: Clock,
+        signals: Arc<Signals>,
+    ) -> StorageResult<Self> {
         let events = db.begin_read()?.open_table(EVENTS)?;
         let next_event = redb::ReadableTable::last(&events)?.map_or(0, |(number, _)| number.value() + 1);
-        Ok(Self { db, clock, signals, leases: Leases::new(shards), waiting: HashMap::new(), next_event })
+        let leases = Leases::new(signals.shards());
+        Ok(Self { db, file, clock, signals, leases, waiting: HashMap::new(), next_event })
     }
 
     /// Runs the calls in one transaction, and answers them when it is durable.
@@ -125,6 +134,7 @@ impl Engine {
     /// # Errors
     /// The file failed: none of the calls is answered, and the engine must not be used again.
     pub(super) fn run(&mut self, jobs: Vec<Job>) -> StorageResult<()> {
+        self.file.as_ref().map_or(Ok(()), HeldFile::check)?;
         let db = Arc::clone(&self.db);
         let mut txn = db.begin_write()?;
         // Opening a file after a crash takes a moment instead of reading all of it.
@@ -145,6 +155,7 @@ impl Engine {
         } else {
             txn.abort()?;
         }
+        self.file.as_mut().map_or(Ok(()), HeldFile::check_written)?;
         self.next_event = finished.next_event;
         self.signals.rejected_deleted.fetch_add(finished.rejected_deleted, Ordering::Relaxed);
         answers.into_iter().for_each(|answer| answer());

@@ -1,5 +1,6 @@
 //! Opening the file: whose it is, which format, how many shards.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -61,6 +62,19 @@ pub enum JournalFileError {
         /// The cause.
         #[source]
         source: DatabaseError,
+    },
+    /// What was sent could not be noted as sent.
+    #[error(
+        "the disk of the journal {path} has not the {} MiB left that a start needs: what is sent must be noted, else it is sent \
+         again at every start. Free some space, or raise the quota",
+        RESERVE_BYTES / 1024 / 1024
+    )]
+    NoRoom {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
     },
     /// There is none to repair.
     #[error(
@@ -132,12 +146,35 @@ impl<E: Into<redb::Error>> From<E> for JournalFileError {
 /// Opens or makes the file. Answers with the number of shards.
 pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFileError> {
     make_private(path);
+    check_room(path)?;
     let db = contained(|| builder().create(path)).map_err(|source| match source {
         DatabaseError::DatabaseAlreadyOpen => JournalFileError::InUse { path: path.into() },
         source => JournalFileError::File { path: path.into(), source },
     })?;
     prepared(db, shards)
 }
+
+/// Refuses a start on a disk that is full: it would send messages and end before it can note that, again and again with a
+/// supervisor. What else is wrong there is told when the file is opened.
+fn check_room(path: &Path) -> Result<(), JournalFileError> {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let reserve = path.with_extension(format!("{}.reserve", std::process::id()));
+    let Ok(mut file) = std::fs::File::create_new(&reserve) else { return Ok(()) };
+    let block = [0; RESERVE_BLOCK];
+    // Written and not only asked for: quotas and limits count as the disk does.
+    let written = (0..RESERVE_BYTES / RESERVE_BLOCK).try_for_each(|_| file.write_all(&block));
+    std::fs::remove_file(&reserve).ok();
+    match written {
+        Err(source) if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) => {
+            Err(JournalFileError::NoRoom { path: path.into(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a transaction takes at most, but for what comes with the last call of it.
+pub(super) const RESERVE_BYTES: usize = 8 * 1024 * 1024;
+const RESERVE_BLOCK: usize = 64 * 1024;
 
 /// Makes the file readable by its owner only: it holds messages and signing secrets. What goes wrong
 /// here goes wrong again, and is told, when the file is opened.

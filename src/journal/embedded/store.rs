@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use super::contained::{OpenFile, contained};
 use super::engine::{Engine, Failure, Job, Signals, reason};
 use super::file::{JournalFileError, is_damage, why_it_failed};
+use super::held_file::HeldFile;
 use super::tables::{self, EVENTS, HISTORIES, LISTED, META, Names, Record, WORKSPACES, entries_in};
 use super::transaction::StorageResult;
 use super::writer::Writer;
@@ -36,18 +37,22 @@ pub(super) struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    pub(super) fn on_thread(db: OpenFile, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
-        Self::new(db, shards, clock, |engine, failure| {
+    pub(super) fn on_thread(
+        opened: (OpenFile, Option<HeldFile>),
+        shards: u16,
+        clock: Clock,
+    ) -> Result<Arc<Self>, JournalFileError> {
+        Self::new(opened, shards, clock, |engine, failure| {
             Writer::on_thread(engine, failure).map_err(|error| redb::Error::Io(error).into())
         })
     }
 
     pub(super) fn in_call(db: OpenFile, shards: u16, clock: Clock) -> Result<Arc<Self>, JournalFileError> {
-        Self::new(db, shards, clock, |engine, _| Ok(Writer::in_call(engine)))
+        Self::new((db, None), shards, clock, |engine, _| Ok(Writer::in_call(engine)))
     }
 
     fn new(
-        db: OpenFile,
+        (db, file): (OpenFile, Option<HeldFile>),
         shards: u16,
         clock: Clock,
         writer: impl FnOnce(Engine, Failure) -> Result<Writer, JournalFileError>,
@@ -55,7 +60,7 @@ impl EmbeddedStore {
         let db = Arc::new(db);
         let signals = Signals::new(shards);
         let failure = Failure::default();
-        let engine = contained(|| Engine::new(Arc::clone(&db), shards, clock, Arc::clone(&signals)));
+        let engine = contained(|| Engine::new(Arc::clone(&db), file, clock, Arc::clone(&signals)));
         let engine = engine.map_err(JournalFileError::Storage)?;
         let writer = writer(engine, Arc::clone(&failure))?;
         Ok(Arc::new(Self { writer, db, signals, failure, appending: Semaphore::new(APPENDING_MAX) }))

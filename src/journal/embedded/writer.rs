@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::contained::contained;
 use super::engine::{Engine, Failure, Job};
-use super::file::why_it_failed;
+use super::file::{RESERVE_BYTES, why_it_failed};
 
 /// Calls that wait for the writer at most. Publishers and submitters wait for a place before; the
 /// shard connections of 1,024 shards that keep to their bounds do not come near it.
@@ -15,7 +15,7 @@ pub(super) const QUEUE_MAX: usize = 65_536;
 /// Calls of one transaction at most.
 const MERGED_MAX: usize = 4_096;
 /// Bytes of one transaction, beyond which no further call joins it.
-const MERGED_BYTES_MAX: usize = 8 * 1024 * 1024;
+const MERGED_BYTES_MAX: usize = RESERVE_BYTES;
 
 /// The way to the engine.
 pub(super) enum Writer {

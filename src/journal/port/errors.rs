@@ -51,8 +51,8 @@ pub enum ShardConnectionError {
     /// The store lost commits that it had acknowledged.
     #[error("shard {shard} is at commit {found}, below {expected}: the store lost acknowledged writes")]
     Lost { shard: u16, expected: u64, found: u64 },
-    /// The store refused a commit for good.
-    #[error("a commit of shard {shard} failed: {detail}")]
+    /// The store refused a request for good.
+    #[error("a request of shard {shard} failed: {detail}")]
     Failed { shard: u16, detail: String },
 }
 

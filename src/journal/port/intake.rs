@@ -44,6 +44,8 @@ pub struct Polled {
     pub commands: Vec<RawEntry>,
     /// The length of the message stream, when probed.
     pub length: Option<u64>,
+    /// That of the command stream, as of just before it was read; told now and then.
+    pub commands_length: Option<u64>,
     /// Another server answers than the last time. What it holds may lie anywhere behind what the other one told, so the
     /// streams are to be read from their start; nothing else is in the answer.
     pub is_elsewhere: bool,

@@ -80,6 +80,8 @@ pub struct NodesReading {
     pub exclusive: bool,
     /// The newest format that may be found in the store, as it says itself; 0 when it was not asked.
     pub format: u32,
+    /// How many shards the store says that it has; nothing when it was not asked.
+    pub shards: Option<u16>,
     /// The process whose record the caller's replaced: its predecessor, or another one with the same id.
     pub replaced: Option<String>,
 }

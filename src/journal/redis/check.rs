@@ -16,7 +16,7 @@ use super::options::RedisOptions;
 use super::script::Script;
 use super::start_error::{RedisStartError, VERSION_MIN};
 use super::tls::RedisTls;
-use super::{reply, sentinel};
+use super::{permissions, reply, sentinel};
 use crate::config::{CLUSTER_SLOTS_WAIT, Durability, SHARDS_DEFAULT, SHARDS_MAX, START_WAIT, STORE_TIMEOUT};
 use crate::journal::format::{FORMAT, FormatTooNew};
 
@@ -65,7 +65,8 @@ pub(super) async fn check(
         // Of servers that are configured each in its way, those that must be waited for decide.
         waited = if waited == Waited::Log { waited } else { of_server };
         let place = primary.addr().to_string();
-        check_user(&mut connection, &place).await;
+        permissions::check(&mut connection, &keys.meta(), options.durability).await.map_err(at)?;
+        permissions::warn_of_everything(&mut connection, &place).await;
         if connector.is_cluster() && unasked.is_none() && !may_wait_for_disk(&mut connection).await {
             unasked = Some(place);
         }
@@ -195,7 +196,7 @@ async fn check_server(
     options: &RedisOptions,
 ) -> Result<Waited, RedisStartError> {
     let info = connection.call(&redis::cmd("INFO"), STORE_TIMEOUT).await.and_then(reply::text);
-    let info = info.map_err(RedisStartError::Refused)?;
+    let info = info.map_err(RedisStartError::of_refusal)?;
     let value = |name: &str| reply::info_value(&info, name);
     let version = value("redis_version");
     if is_too_old(version) {
@@ -268,25 +269,6 @@ pub(super) fn knows_waitaof(version: &str) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (7, 2)
 }
 
-/// Warns where the user may do everything: whoever has its password can redirect webhooks and read secrets.
-async fn check_user(connection: &mut Connection, place: &str) {
-    let mut dry_run = redis::cmd("ACL");
-    // Nothing that the service needs; a user with least privilege may not even ask.
-    dry_run.arg("WHOAMI");
-    let Ok(user) = connection.call(&dry_run, STORE_TIMEOUT).await.and_then(reply::text) else { return };
-    let mut ask = redis::cmd("ACL");
-    ask.arg("DRYRUN").arg(&user).arg("FLUSHALL");
-    let may = connection.call(&ask, STORE_TIMEOUT).await.and_then(reply::text);
-    if may.is_ok_and(|answer| answer == "OK") {
-        tracing::warn!(
-            place,
-            user,
-            "The service's Redis user may do everything, and so may whoever else logs in so: redirect webhooks, read \
-             secrets. Use the users of redis/users.acl."
-        );
-    }
-}
-
 /// Whether snapshots are taken. Where CONFIG is forbidden nobody can tell, which counts as no.
 async fn has_save_points(connection: &mut Connection) -> bool {
     configured(connection, "save").await.is_some_and(|save| !save.is_empty())
@@ -311,7 +293,7 @@ fn of_meta(keys: &Keys, source: RedisError) -> RedisStartError {
     match source.code() {
         Some("OOM") => RedisStartError::Full(source),
         Some("WRONGTYPE") => RedisStartError::Foreign { key: keys.meta(), source },
-        _ => RedisStartError::Refused(source),
+        _ => RedisStartError::of_refusal(source),
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
     batch.steps.iter().for_each(|step| operations.events(step));
     batch.steps.iter().for_each(|step| operations.states(step));
     operations.write_states();
+    // What a load does not need comes behind what it does: whatever makes it fail leaves workspaces whole.
+    batch.steps.iter().for_each(|step| operations.listing(step));
     if let Some(bookmark) = &batch.bookmark {
         operations.mark(bookmark);
     }
@@ -174,17 +176,19 @@ impl<'a> Operations<'a> {
             let place = self.place(workspace, WorkspaceKey::Snapshot);
             self.values.insert(place, Some(snapshot.clone()));
         }
-        if step.listed.is_some() || step.forget {
-            // Without a status it is taken out.
-            let place = step.listed.and_then(|listed| WebhookStatus::ALL.iter().position(|status| *status == listed));
-            let lists = self.lists();
-            let id = Text(Bytes::from(workspace.as_str().to_owned()));
-            self.push("list", [Number(lists), id, Number(place.map_or(0, |place| place + 1))]);
-        }
         if let Some(newest) = &step.last_skipped {
             let place = self.place(workspace, WorkspaceKey::Last);
             self.values.insert(place, Some(codec::encode_newest(newest)));
         }
+    }
+
+    fn listing(&mut self, step: &Step) {
+        let Some(workspace) = step.workspace.as_ref().filter(|_| step.listed.is_some() || step.forget) else { return };
+        // Without a status it is taken out.
+        let place = step.listed.and_then(|listed| WebhookStatus::ALL.iter().position(|status| *status == listed));
+        let lists = self.lists();
+        let id = Text(Bytes::from(workspace.as_str().to_owned()));
+        self.push("list", [Number(lists), id, Number(place.map_or(0, |place| place + 1))]);
     }
 
     fn write_states(&mut self) {

@@ -121,7 +121,8 @@ impl RedisInner {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.connector, &keys, workspace, attempts);
         let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
-        answer.map_err(|error| store_error("reading a workspace", error).into())
+        let answer = read::of_workspace(answer, workspace);
+        Ok(answer.map_err(|error| store_error("reading a workspace", error))??)
     }
 
     pub(super) async fn read_history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
@@ -130,8 +131,9 @@ impl RedisInner {
         cmd.arg(keys.of(workspace, WorkspaceKey::Journal)).arg("+").arg("-").arg("COUNT").arg(HISTORY_RETAINED);
         let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(reply::entries);
         let newest_first = answer.and_then(|entries| entries.into_iter().map(read::event).collect::<Result<_, _>>());
+        let newest_first = read::of_workspace(newest_first, workspace);
         let mut events: Vec<StoredEvent> =
-            newest_first.map_err(|error| store_error("reading a workspace's history", error))?;
+            newest_first.map_err(|error| store_error("reading a workspace's history", error))??;
         events.reverse();
         let workspace = workspace.clone();
         Ok(aside(move || replay::history(&workspace, &events)).await?)

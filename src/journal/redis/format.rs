@@ -3,14 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use redis::RedisError;
-use tracing::{debug, info};
+use tracing::info;
 
-use super::connector::Connector;
-use super::reply;
-use super::script::Script;
-use super::shared::SharedConnections;
-use crate::journal::format::agreed;
+use crate::journal::format::{Agreement, agreed};
 use crate::journal::port::NodesReading;
 
 /// What this process knows of the format.
@@ -34,36 +29,24 @@ impl FormatInUse {
         Arc::clone(&self.written)
     }
 
-    /// Draws the conclusion from a reading of the registry that this node stands in, and answers what the store says.
-    /// The order matters: see [`crate::journal::format`].
-    pub(super) async fn agree(
-        &self,
-        (connector, shared): (&Connector, &SharedConnections),
-        (meta, shards): (&String, u16),
-        reading: &NodesReading,
-    ) -> Result<u32, RedisError> {
-        let before = self.stored.load(Ordering::Acquire);
-        let mut ask = redis::cmd("HGET");
-        ask.arg(meta).arg("format");
-        let told = reply::bytes(shared.call_repeatable(meta, &ask).await?)?;
-        let mut stored = told.map_or(before, |text| stored_format(&String::from_utf8_lossy(&text)));
-        let agreement = agreed(self.newest, before, reading.nodes.iter().map(|node| node.record.format));
-        if let Some(format) = agreement.raise.filter(|format| *format > stored) {
-            let mut raise = connector.script(Script::Meta, std::slice::from_ref(meta));
-            raise.arg(format).arg(shards).arg("raise");
-            match shared.call_repeatable(meta, &raise).await {
-                Ok(_) => stored = format,
-                // A full Redis refuses it; the older format is written until it takes it.
-                Err(error) => debug!(%error, "Redis does not take that the nodes write a newer format."),
-            }
-        }
+    /// What follows from a reading of the registry that this node stands in, made since the store was asked last.
+    pub(super) fn agreed(&self, reading: &NodesReading) -> Agreement {
+        agreed(self.newest, self.stored(), reading.nodes.iter().map(|node| node.record.format))
+    }
+
+    /// What the store said when it was asked last.
+    pub(super) fn stored(&self) -> u32 {
+        self.stored.load(Ordering::Acquire)
+    }
+
+    /// Notes what the store says, and what is written from now on.
+    pub(super) fn note(&self, stored: u32, write: u32) {
         self.stored.store(stored, Ordering::Release);
-        let written = self.written.swap(agreement.write, Ordering::AcqRel);
-        if written != agreement.write {
-            let (format, newest) = (agreement.write, self.newest);
-            info!(format, newest, "What is written from now on is what all nodes read.");
+        let written = self.written.swap(write, Ordering::AcqRel);
+        if written != write {
+            let newest = self.newest;
+            info!(format = write, newest, "What is written from now on is what all nodes read.");
         }
-        Ok(stored)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all clones of a [`super::Redis`] share.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ use super::shared::SharedConnections;
 use super::source::UnconfirmedEntries;
 use crate::config::Compression;
 use crate::workspace::time::Clock;
+
+/// What the fields of the meta key begin with that name keys.
+pub(super) const SEALING_KEY: &str = "sealing-key/";
 
 #[derive(Debug)]
 pub(super) struct RedisInner {
@@ -55,6 +58,8 @@ pub(super) struct RedisInner {
     pub(super) held: Mutex<HashSet<u16>>,
     /// Other holders' leases by shard.
     pub(super) watched: Mutex<HashMap<u16, WatchedLease>>,
+    /// The keys that are noted as sealing something, as this process read or noted them last.
+    pub(super) sealing: Mutex<BTreeSet<String>>,
     pub(super) clock: Clock,
 }
 
@@ -81,6 +86,11 @@ impl RedisInner {
 
     pub(super) fn put_unconfirmed(&self, source: String, kept: UnconfirmedEntries) {
         self.kept.lock().insert(source, kept);
+    }
+
+    /// The fields of the meta key in which keys are noted that seal something.
+    pub(super) fn sealing_fields(&self) -> Vec<String> {
+        self.sealing.lock().iter().map(|id| format!("{SEALING_KEY}{id}")).collect()
     }
 
     pub(super) fn has_held(&self, shard: u16) -> bool {

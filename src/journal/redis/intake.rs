@@ -23,6 +23,9 @@ use crate::config;
 use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
 use crate::message::EntryId;
 
+/// How often the length of the command stream is asked for.
+const COMMANDS_TOLD_EVERY: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct RedisIntake {
@@ -35,11 +38,20 @@ pub(super) struct RedisIntake {
     server: Option<String>,
     /// Says how the messages are read.
     guard: ReadGuard,
+    /// When the length of the command stream is told next.
+    commands_told_at: Instant,
 }
 
 impl RedisIntake {
     pub(super) fn new(connector: Arc<Connector>, keys: ShardKeys) -> Self {
-        Self { connector, keys, connection: None, server: None, guard: ReadGuard::default() }
+        Self {
+            connector,
+            keys,
+            connection: None,
+            server: None,
+            guard: ReadGuard::default(),
+            commands_told_at: Instant::now(),
+        }
     }
 
     async fn read(&mut self, request: &Poll) -> Result<Polled, RedisError> {
@@ -62,7 +74,8 @@ impl RedisIntake {
         let mut polled = self.read_now(&mut connection, request).await?;
         let empty = polled.messages.is_empty() && polled.commands.is_empty();
         if empty && !request.probe && !request.block.is_zero() {
-            polled = self.read_blocking(&mut connection, request).await?;
+            let commands_length = polled.commands_length;
+            polled = Polled { commands_length, ..self.read_blocking(&mut connection, request).await? };
         }
         self.connection = Some(connection);
         Ok(polled)
@@ -77,6 +90,12 @@ impl RedisIntake {
         }
         let wants = |wanted: Option<(EntryId, usize)>| wanted.filter(|(_, count)| *count > 0);
         let (messages, commands) = (wants(request.messages), wants(request.commands));
+        let now = Instant::now();
+        let tells = commands.is_some() && now >= self.commands_told_at;
+        if tells {
+            self.commands_told_at = now + COMMANDS_TOLD_EVERY;
+            reads.cmd("XLEN").arg(self.keys.commands());
+        }
         let mut taken = false;
         if let Some((after, count)) = messages {
             let stream = self.keys.messages();
@@ -95,8 +114,9 @@ impl RedisIntake {
         }
         let mut answers = connection.ask(&reads, self.guard.timeout()).await?.into_iter();
         let mut value = || answers.next().map_or(Ok(Value::Nil), |answer| resp::value(&answer));
-        let length = if request.probe { Some(reply::number(value()?)?) } else { None };
-        let mut polled = Polled { length, ..Polled::default() };
+        let mut length = |is_told| if is_told { Some(reply::number(value()?)).transpose() } else { Ok(None) };
+        let (length, commands_length) = (length(request.probe)?, length(tells)?);
+        let mut polled = Polled { length, commands_length, ..Polled::default() };
         if taken {
             for (entry, bytes) in reply::taken(value()?)? {
                 polled.cut.extend(bytes.map(|bytes| (entry.id, bytes)));

@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::error::{store_error, unexpected};
 use super::inner::RedisInner;
+use super::meta::StoredMeta;
 use super::reply;
 use super::script::Script;
 use crate::config::{NODE_SHOWN_FOR, NODE_WRITTEN_EVERY};
@@ -17,8 +18,8 @@ impl RedisInner {
     pub(super) async fn register_node(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
         let read = async {
             let mut reading = self.nodes_and_owners(&node.id, &node.process, &encode(node)).await?;
-            let (ways, meta) = ((&*self.connector, &*self.shared), self.keys.meta());
-            reading.format = self.format.agree(ways, (&meta, self.shards), &reading).await?;
+            let StoredMeta { format, shards } = self.agree(&reading).await?;
+            (reading.format, reading.shards) = (format, shards);
             Ok(reading)
         };
         read.await.map_err(|error| store_error("telling the other nodes that this one is there", error))

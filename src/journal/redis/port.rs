@@ -13,7 +13,7 @@ use super::lease::ShardLease;
 use super::script::Script;
 use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, group, reply, source, walk};
-use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
+use crate::config::{CLUSTER_QUESTIONS_MAX, STORE_SILENT_MAX, STORE_SYNCED_LATER, SourceForm};
 use crate::journal::port::{
     AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
     Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError,
@@ -30,6 +30,13 @@ use crate::workspace::view::NodeGlance;
 impl Journal for Redis {
     fn shards(&self) -> u16 {
         self.inner.shards
+    }
+
+    fn silent_max(&self) -> Duration {
+        match self.inner.waited {
+            Waited::Log => STORE_SILENT_MAX + STORE_SYNCED_LATER,
+            Waited::NotAtAll | Waited::Synced | Waited::Replica => STORE_SILENT_MAX,
+        }
     }
 
     async fn acquire(&self, shard: u16, holder: &Holder) -> Result<Acquired, AcquireError> {

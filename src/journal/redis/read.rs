@@ -1,7 +1,7 @@
 //! What is stored of a workspace, as one call of `read.lua`.
 
 use bytes::Bytes;
-use redis::{Cmd, RedisError, Value};
+use redis::{Cmd, ErrorKind, RedisError, Value};
 
 use super::compression;
 use super::connector::Connector;
@@ -106,6 +106,25 @@ pub(super) fn parse(answer: Value) -> Result<WorkspaceReply, RedisError> {
     let top = reply::id(attempts_top)?.ms.max(reply::id(journal_top)?.ms);
     let attempts = reply::entries(attempts)?;
     Ok(WorkspaceReply { attempts, snapshot: reply::bytes(snapshot)?, top, last: reply::bytes(last)? })
+}
+
+/// What the answer to a read of a workspace says of it. A key of another type, and an answer of another form, are damage
+/// of what is stored. Any other refusal, such as of a command that the user may not run, says nothing of what is stored.
+///
+/// # Errors
+/// The answer's, where it says nothing of the workspace.
+pub(super) fn of_workspace<T>(
+    answer: Result<T, RedisError>,
+    workspace: &WorkspaceId,
+) -> Result<Result<T, LoadError>, RedisError> {
+    let is_damage =
+        |error: &RedisError| error.code() == Some("WRONGTYPE") || error.kind() == ErrorKind::UnexpectedReturnType;
+    match answer {
+        Err(error) if is_damage(&error) => {
+            Ok(Err(LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() }))
+        }
+        answer => answer.map(Ok),
+    }
 }
 
 /// An entry `<seq>-0` of the stream of events that are no attempts.

@@ -28,9 +28,13 @@ const NODE_ENTRIES: u64 = 100;
 const SHORT: u64 = 256;
 
 impl ReadGuard {
-    /// Whether the entries of the stream that may be read next are small. When Redis does not tell, they are not.
+    /// Whether the entries of the stream that may be read next are small. When Redis does not tell, they are not; nor after
+    /// a read that failed: what is between us and Redis may let less through.
     pub(super) async fn are_small(&mut self, connection: &mut impl Calls, stream: &str) -> Result<bool, RedisError> {
         let now = Instant::now();
+        if self.failures > 0 {
+            return Ok(false);
+        }
         if let Some((until, small)) = self.judged
             && now < until
         {

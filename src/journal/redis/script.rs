@@ -46,9 +46,15 @@ pub(super) enum Script {
 /// Every text, in the order of [`Script`].
 pub(super) const TEXTS: [&str; 25] = [
     include_str!("../../../redis/acquire.lua"),
-    concat!("#!lua\n", include_str!("../../../redis/bound.lua"), include_str!("../../../redis/commit.lua")),
+    concat!(
+        "#!lua\n",
+        include_str!("../../../redis/need.lua"),
+        include_str!("../../../redis/bound.lua"),
+        include_str!("../../../redis/commit.lua")
+    ),
     concat!(
         "#!lua flags=allow-oom\n",
+        include_str!("../../../redis/need.lua"),
         include_str!("../../../redis/bound.lua"),
         include_str!("../../../redis/commit.lua")
     ),
@@ -56,6 +62,7 @@ pub(super) const TEXTS: [&str; 25] = [
     include_str!("../../../redis/glances.lua"),
     concat!(
         "#!lua flags=allow-oom\n",
+        include_str!("../../../redis/need.lua"),
         include_str!("../../../redis/bound.lua"),
         include_str!("../../../redis/handover.lua")
     ),
@@ -69,7 +76,7 @@ pub(super) const TEXTS: [&str; 25] = [
     include_str!("../../../redis/publish.lua"),
     include_str!("../../../redis/read.lua"),
     include_str!("../../../redis/release.lua"),
-    include_str!("../../../redis/requeue.lua"),
+    concat!("#!lua\n", include_str!("../../../redis/need.lua"), include_str!("../../../redis/requeue.lua")),
     include_str!("../../../redis/requeue_claim.lua"),
     include_str!("../../../redis/source_ack.lua"),
     include_str!("../../../redis/source_lease.lua"),
@@ -87,6 +94,9 @@ pub(super) const TEXTS: [&str; 25] = [
         include_str!("../../../redis/take.lua")
     ),
 ];
+
+/// Which commands the user may run: asked at the start alone, of every primary.
+pub(super) const ALLOWED: &str = include_str!("../../../redis/allowed.lua");
 
 /// The hashes of [`TEXTS`], as Redis answered them.
 #[derive(Debug, Clone)]

@@ -95,6 +95,34 @@ pub enum RedisStartError {
     /// The user may not do what is needed.
     #[error("Redis does not let this user do what the start needs: allow it to the user with ACL SETUSER")]
     NotAllowed(#[source] RedisError),
+    /// The user lacks commands.
+    #[error(
+        "Redis does not let the user {user} do what the service needs: allow it with ACL SETUSER {user} {rights} (ACL SAVE \
+         keeps that), or take the user of redis/users.acl"
+    )]
+    CommandsDenied {
+        /// Its name.
+        user: String,
+        /// What is missing, as rights name it.
+        rights: String,
+    },
+    /// The user lacks keys.
+    #[error(
+        "Redis does not let the user {user} use the service's keys: allow it with ACL SETUSER {user} {pattern} (ACL SAVE keeps \
+         that)"
+    )]
+    KeysDenied {
+        /// Its name.
+        user: String,
+        /// What the keys begin with, as rights name it.
+        pattern: String,
+    },
+    /// Commands have other names there.
+    #[error(
+        "Redis does not know the command(s) {0}: the service needs each under its own name, so take rename-command out of \
+         Redis' configuration"
+    )]
+    Renamed(String),
     /// Refused what we must know.
     #[error("Redis refused a command that the start needs: the cause says why")]
     Refused(#[source] RedisError),
@@ -195,6 +223,11 @@ pub enum RedisStartError {
 }
 
 impl RedisStartError {
+    /// The error of a command that the start needs.
+    pub(super) fn of_refusal(error: RedisError) -> Self {
+        if error.code() == Some("NOPERM") { Self::NotAllowed(error) } else { Self::Refused(error) }
+    }
+
     /// The same, with the node's place when there are several.
     pub(super) fn at(self, node: &ConnectionInfo, nodes: usize) -> Self {
         if nodes < 2 { self } else { Self::Node { place: node.addr().to_string(), source: Box::new(self) } }

@@ -5,7 +5,7 @@ use redis::{Cmd, RedisError};
 
 use super::connection::open;
 use super::error::unexpected;
-use super::inner::RedisInner;
+use super::inner::{RedisInner, SEALING_KEY};
 use super::reply;
 use super::script::Script;
 use crate::config::STORE_TIMEOUT;
@@ -15,8 +15,6 @@ use crate::workspace::time::Time;
 
 /// Keys that Redis looks at for one page.
 const LOOKED_AT: usize = 1_000;
-/// What the fields of the meta key begin with that name keys.
-const SEALING_KEY: &str = "sealing-key/";
 
 /// A page of a walk by SCAN over every node that takes writes. Its place is the node's number and SCAN's cursor there.
 pub(super) async fn page(inner: &RedisInner, place: Option<&str>) -> Result<WalkPage, RedisError> {
@@ -52,14 +50,23 @@ fn parsed(place: &str) -> Option<(usize, u64)> {
 pub(super) async fn sealing_keys(inner: &RedisInner) -> Result<Vec<String>, RedisError> {
     let fields = meta(inner, "HKEYS", &[]).await.and_then(reply::list)?;
     let names = fields.into_iter().map(reply::text).collect::<Result<Vec<_>, _>>()?;
-    Ok(names.iter().filter_map(|name| name.strip_prefix(SEALING_KEY)).map(str::to_owned).collect())
+    let ids: Vec<String> = names.iter().filter_map(|name| name.strip_prefix(SEALING_KEY)).map(str::to_owned).collect();
+    *inner.sealing.lock() = ids.iter().cloned().collect();
+    Ok(ids)
 }
 
 /// Notes a key as sealing something, or notes it no more.
 pub(super) async fn note_sealing_key(inner: &RedisInner, id: &str, seals: bool) -> Result<(), RedisError> {
     let field = format!("{SEALING_KEY}{id}");
     let noted = if seals { meta(inner, "HSET", &[&field, "1"]).await } else { meta(inner, "HDEL", &[&field]).await };
-    reply::number(noted?).map(drop).map_err(|_| unexpected("no number of fields"))
+    reply::number(noted?).map_err(|_| unexpected("no number of fields"))?;
+    let mut sealing = inner.sealing.lock();
+    if seals {
+        sealing.insert(id.to_owned())
+    } else {
+        sealing.remove(id)
+    };
+    Ok(())
 }
 
 /// Remembers that a session of the operator ended. `false`: as many are remembered already.

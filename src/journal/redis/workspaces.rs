@@ -97,8 +97,9 @@ impl RedisInner {
     async fn newest_state(&self, workspace: &WorkspaceId) -> Result<Option<State>, RedisError> {
         let keys = self.keys.shard(workspace.shard(self.shards));
         let cmd = read::command(&self.connector, &keys, workspace, read::AttemptRange::Newest);
-        let answered = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse)?;
-        let known = answered.stored(workspace).and_then(|(stored, _)| replay::newest_state(workspace, &stored));
+        let answer = self.shared.call_repeatable(&keys.owner(), &cmd).await.and_then(read::parse);
+        let stored = read::of_workspace(answer, workspace)?.and_then(|answered| answered.stored(workspace));
+        let known = stored.and_then(|(stored, _)| replay::newest_state(workspace, &stored));
         match known {
             Ok(Some(state)) => Ok(Some(state)),
             Ok(None) => Ok(self.read_workspace(workspace).await.ok().map(|reading| reading.state)),

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::chaos::bench::{Chaos, SHARDS, check_arrivals, parcels, repeated, stream_of, workspaces};
 use support::process::until;
-use support::redis_server::DataCopy;
+use support::redis_server::{DataCopy, RedisServer};
+use support::service::Service;
 
 const WORKSPACES: usize = 8;
 const MESSAGES: usize = 24;
@@ -123,4 +126,20 @@ fn copy(chaos: &Chaos) -> DataCopy {
     let copy = chaos.redis.copy_data();
     chaos.redis.resume();
     copy
+}
+
+/// A clock that was set back, a dump that was restored, a far id that somebody appended.
+#[tokio::test]
+async fn commands_that_come_with_lower_ids_than_before_are_read() {
+    let redis = RedisServer::start();
+    let service = Service::start(&redis.url(), &["--shards", "1"]).await;
+    let api = service.api();
+    let webhook = json!({"url": "https://crm.example/hook"});
+    api.save("acme", &webhook).await.ok();
+    let commands = "outbound:{0}:commands";
+    redis.call::<String>(&["XADD", commands, "9999999999999-0", "x", "y"]);
+    until("it is set aside", async || redis.call::<usize>(&["XLEN", commands]) == 0).await;
+    redis.call::<()>(&["DEL", commands]);
+    api.save("acme", &webhook).await.ok();
+    api.save("other", &webhook).await.ok();
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::failed_reads::FailedReads;
 use super::{HeldCommand, ShardCore};
 use crate::actor::book::account::Account;
 use crate::actor::maps::HashMap;
@@ -28,6 +29,7 @@ enum Taken {
 impl ShardCore {
     /// A forward read was answered.
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
+        self.failed_reads = FailedReads::default();
         if polled.is_elsewhere {
             self.book.read_ended();
             self.intake.read_anew();
@@ -75,6 +77,12 @@ impl ShardCore {
         }
         self.intake.passed_over(passed, read);
         self.book.read_ended();
+        if polled.commands.is_empty()
+            && polled.commands_length.is_some_and(|length| length > self.commands.len() as u64)
+        {
+            // Some may have come with lower ids than those before. One that was settled meanwhile is counted, too.
+            self.intake.read_commands_anew();
+        }
         for entry in polled.commands {
             self.take_command(&entry, now);
         }

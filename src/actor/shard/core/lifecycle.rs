@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::failed_reads::FailedReads;
 use super::{ShardAction, ShardCore, ShardMode};
 use crate::actor::book::account::{Account, Phase};
 use crate::actor::maps::HashSet;
@@ -13,12 +14,9 @@ use crate::actor::protocol::{Slot, ToWorkspace};
 use crate::actor::shard::committer::{Committer, Made};
 use crate::actor::shard::intake::Intake;
 use crate::config::BACKOFF;
-use crate::journal::port::{AcquireError, Bookmark, OwedMail, ShardConnectionError, StoreError, StoreTrouble};
+use crate::journal::port::{AcquireError, Bookmark, OwedMail, ShardConnectionError, StoreError};
 use crate::message::EntryId;
 use crate::workspace::outcomes::Outcomes;
-
-/// The longest pause between two tries to read.
-const POLL_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl ShardCore {
     /// The shard is held. Of the attempted entries in the book those that are gone from the stream
@@ -90,19 +88,11 @@ impl ShardCore {
         self.actions.push_back(ShardAction::Acquire { after, attempted });
     }
 
-    /// A forward read failed: the store does not answer. It is read again after a pause.
+    /// A forward read failed. It is made again after a pause. What the store refuses is told for the whole node at once, and
+    /// any other trouble once it lasts: a store that is away altogether is told by whoever watches it.
     pub(in crate::actor) fn poll_failed(&mut self, error: &StoreError, now: Instant) {
-        if error.trouble != StoreTrouble::Refused {
-            debug!(shard = self.identity.shard, error = error as &dyn Error, "The streams cannot be read now.");
-        } else if self.setbacks == 0 {
-            warn!(
-                shard = self.identity.shard,
-                error = error as &dyn Error,
-                "The streams cannot be read; they are tried again."
-            );
-        }
-        let pause = BACKOFF.after(self.setbacks).min(POLL_PAUSE_MAX);
-        self.setbacks += 1;
+        debug!(shard = self.identity.shard, error = error as &dyn Error, "The streams cannot be read now.");
+        let pause = self.failed_reads.note(error, now);
         self.book.read_ended();
         self.intake.poll_failed(now, pause);
     }
@@ -155,6 +145,7 @@ impl ShardCore {
         self.starved.clear();
         self.crashed.clear();
         self.unable.clear();
+        self.failed_reads = FailedReads::default();
     }
 
     /// A commit is durable, and every one before it.

@@ -38,7 +38,7 @@ impl Disk {
     pub(super) fn journal(self: &Arc<Self>) -> Result<Embedded, JournalFileError> {
         let (db, shards) = file::on(Attached(Arc::clone(self)), Some(super::SHARDS))?;
         Ok(Embedded {
-            store: EmbeddedStore::on_thread(db, shards, super::wall)?,
+            store: EmbeddedStore::on_thread((db, None), shards, super::wall)?,
             clock: super::wall,
             node: parking_lot::Mutex::default(),
             glance: parking_lot::Mutex::default(),

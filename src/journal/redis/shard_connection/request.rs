@@ -195,7 +195,8 @@ impl Sent {
                 ShardResponse::Committed { number: *number, lease_until: self.at + lease.duration }
             }
             ShardRequest::Load(workspace) => {
-                let loaded = stored(answer, workspace).and_then(|(stored, _)| replay::load(workspace, &stored));
+                let loaded = stored(answer, workspace).map_err(failed)?;
+                let loaded = loaded.and_then(|(stored, _)| replay::load(workspace, &stored));
                 ShardResponse::Loaded(workspace.clone(), loaded.map(Box::new))
             }
             ShardRequest::Salvage(workspace) => {
@@ -203,8 +204,9 @@ impl Sent {
                 ShardResponse::Salvaged(workspace.clone(), Box::new(salvage::salvage(remains)))
             }
             ShardRequest::Newest { workspace, command } => {
-                let newest = stored(answer, workspace)
-                    .and_then(|(stored, last)| replay::newest(workspace, &stored.attempts, last.as_deref()));
+                let newest = stored(answer, workspace).map_err(failed)?;
+                let newest =
+                    newest.and_then(|(stored, last)| replay::newest(workspace, &stored.attempts, last.as_deref()));
                 ShardResponse::Newest { workspace: workspace.clone(), command: *command, newest }
             }
             ShardRequest::CatchUp { .. } => ShardResponse::CaughtUp(answer.and_then(caught_up).map_err(failed)?),
@@ -300,11 +302,17 @@ fn caught_up(answer: Value) -> Result<Vec<RawEntry>, RedisError> {
     Ok(reply::taken(answer)?.into_iter().map(emptied).collect())
 }
 
-/// What is stored of a workspace, with its newest skipped message as stored. An answer that stays an error is
-/// the workspace's, not the shard connection's: one key of another type must not stop the shard.
-fn stored(answer: Result<Value, RedisError>, workspace: &WorkspaceId) -> Result<(Stored, Option<Bytes>), LoadError> {
-    let corrupt = |error: RedisError| LoadError::Corrupt { workspace: workspace.clone(), detail: error.to_string() };
-    answer.and_then(read::parse).map_err(corrupt).and_then(|answered| answered.stored(workspace))
+/// What is stored of a workspace, with its newest skipped message as stored. Damage is the workspace's, not the shard
+/// connection's: one key of another type must not stop the shard.
+///
+/// # Errors
+/// Redis refuses to read it: nothing can be read on this connection.
+fn stored(
+    answer: Result<Value, RedisError>,
+    workspace: &WorkspaceId,
+) -> Result<Result<(Stored, Option<Bytes>), LoadError>, RedisError> {
+    let answered = read::of_workspace(answer.and_then(read::parse), workspace)?;
+    Ok(answered.and_then(|answered| answered.stored(workspace)))
 }
 
 /// What a commit was answered, and the commands behind it that watch the owner.

@@ -1,0 +1,12 @@
+-- Loaded in front of the scripts that may not end between two of their writes.
+
+-- Ends the script, before it writes anything, where the user may not run one of these: what a user may do can change at
+-- any moment, Lua has no rollback, and half of what was to be stored together is damage.
+local function need(...)
+  for _, name in ipairs({...}) do
+    if not redis.acl_check_cmd(name, KEYS[1]) then
+      error({err = 'NOPERM the user may not run ' .. name})
+    end
+  end
+end
+
