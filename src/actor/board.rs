@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::actor::rejections::Rejections;
 use crate::actor::shard::ShardStatus;
+use crate::actor::sources::{SourceNotices, SourceReport};
 use crate::actor::store_watch::StoreCondition;
 use crate::actor::waiting_board::{WaitingBoard, WaitingWorkspaces};
 use crate::config::{LONGEST_WAITING_SHOWN, MOVING_UNHELD_MAX, ShardSet};
@@ -23,6 +24,7 @@ use crate::workspace::view::{NodeGlance, WaitingView};
 pub(super) struct Board {
     statuses: Mutex<Statuses>,
     rejections: Arc<Rejections>,
+    sources: Arc<SourceNotices>,
     store: Arc<StoreCondition>,
     waiting: WaitingBoard,
     last_hour: Arc<Mutex<LastHour>>,
@@ -96,12 +98,17 @@ impl Board {
             moving_since: None,
             unable_since: None,
         });
-        let (rejections, store, last_hour) = Default::default();
-        Self { statuses, rejections, store, waiting: WaitingBoard::default(), last_hour }
+        let (rejections, sources, store, last_hour) = Default::default();
+        Self { statuses, rejections, sources, store, waiting: WaitingBoard::default(), last_hour }
     }
 
     pub(super) fn rejections(&self) -> &Arc<Rejections> {
         &self.rejections
+    }
+
+    /// Where it is told what became of the entries of sources.
+    pub(super) fn source_report(&self) -> SourceReport {
+        SourceReport { rejections: Arc::clone(&self.rejections), notices: Arc::clone(&self.sources) }
     }
 
     pub(super) fn store(&self) -> &Arc<StoreCondition> {
@@ -171,6 +178,7 @@ impl Board {
 
     pub(super) fn report(&self) -> ShardReport {
         let mut notices = self.rejections.notices();
+        notices.extend(self.sources.notices());
         notices.extend(self.store.notice());
         let statuses = self.statuses.lock();
         let standing = &statuses.standing;

@@ -169,7 +169,8 @@ async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain:
     let foreign = options.sources.iter().map(|source| Source::Foreign(Arc::clone(source), options.source_form.clone()));
     let sources: Vec<Source> = std::iter::once(Source::Common).chain(foreign).collect();
     let hand_over = |source: &Source| {
-        actix_rt::spawn(hand_over(Arc::clone(&options.journal), source.clone(), options.node.id.clone()))
+        let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
+        actix_rt::spawn(hand_over(journal, source.clone(), node, board.source_report()))
     };
     let hand_overs: Vec<_> = sources.iter().map(hand_over).collect();
     let (journal, condition) = (Arc::clone(&options.journal), Arc::clone(board.store()));

@@ -10,6 +10,7 @@ use redis::{
 
 use super::connection::{Connection, open};
 use super::script::{Hashes, Script, TEXTS};
+use super::seeds::Seeds;
 use super::{cluster, reply, sentinel};
 use crate::config;
 
@@ -45,9 +46,9 @@ enum Route {
     /// One Redis holds every key.
     Single(Box<ConnectionInfo>),
     /// These know which node holds a key.
-    Cluster(Vec<ConnectionInfo>),
+    Cluster(Seeds),
     /// These know which node is the primary of that name, which is reached as `primary` but for its address.
-    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, primary: Box<ConnectionInfo> },
+    Sentinel { sentinels: Seeds, name: String, primary: Box<ConnectionInfo> },
 }
 
 impl Connector {
@@ -58,8 +59,8 @@ impl Connector {
     /// The URL is none of these, or what `tls` holds cannot be used with it.
     pub(super) fn parse(url: &str, tls: &RedisTls) -> Result<Self, RedisError> {
         let info = |url: &str| info(url, tls);
-        let all = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<Result<Vec<_>, _>>();
-        let route = match (cluster::seeds(url), sentinel::parse(url)) {
+        let all = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<Result<_, _>>().map(Seeds::new);
+        let route = match (cluster::parse(url), sentinel::parse(url)) {
             (Some(seeds), _) => Route::Cluster(all(&seeds)?),
             (None, Some(sentinel::SentinelUrl { sentinels, name, primary })) => {
                 Route::Sentinel { sentinels: all(&sentinels)?, name, primary: Box::new(info(&primary)?) }
@@ -79,7 +80,7 @@ impl Connector {
         match &self.route {
             Route::Single(info) => info.addr().to_string(),
             Route::Cluster(nodes) | Route::Sentinel { sentinels: nodes, .. } => {
-                nodes.iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(", ")
+                nodes.servers().iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(", ")
             }
         }
     }
@@ -89,7 +90,7 @@ impl Connector {
         let is_tls = |info: &ConnectionInfo| matches!(info.addr(), ConnectionAddr::TcpTls { .. });
         match &self.route {
             Route::Single(info) => is_tls(info),
-            Route::Cluster(nodes) | Route::Sentinel { sentinels: nodes, .. } => nodes.iter().any(is_tls),
+            Route::Cluster(nodes) | Route::Sentinel { sentinels: nodes, .. } => nodes.servers().iter().any(is_tls),
         }
     }
 

@@ -15,9 +15,9 @@ use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, group, reply, source, walk};
 use crate::config::{CLUSTER_QUESTIONS_MAX, SourceForm};
 use crate::journal::port::{
-    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
-    Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError,
-    Version, WalkPage,
+    AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
+    NodesReading, Owed, PendingOfOther, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    ShardConnection, StoreError, SubmitError, Version, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -115,7 +115,7 @@ impl Journal for Redis {
         self.inner.count_workspaces().await
     }
 
-    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
+    async fn hand_over(&self, max: usize, block: Duration) -> Result<HandedOver, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))
     }
@@ -126,9 +126,14 @@ impl Journal for Redis {
         form: &SourceForm,
         max: usize,
         block: Duration,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<HandedOver, StoreError> {
         let moved = group::hand_over(&self.inner, source, form, max, block).await;
         moved.map_err(|error| error::store_error("handing a source's messages over to their shards", error))
+    }
+
+    async fn take_over_pending(&self, source: &str) -> Result<Vec<PendingOfOther>, StoreError> {
+        let left = group::pending::take_over(&self.inner, source).await;
+        left.map_err(|error| error::store_error("taking over what others of a source's group hold", error))
     }
 
     async fn lease_source(&self, source: Option<&str>, holder: &Holder) -> Result<bool, StoreError> {

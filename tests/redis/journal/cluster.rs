@@ -8,6 +8,7 @@ use outbound::message::{EntryId, WorkspaceId};
 
 use crate::journal::kit::{Workspace, batch, done, holder, message, options, save_command};
 use support::process::until;
+use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
 /// Nothing is waited for so long.
@@ -106,7 +107,7 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
     }
     let mut moved = 0;
     while moved < 40 {
-        moved += journal.hand_over(64, Duration::from_millis(20)).await.unwrap();
+        moved += journal.hand_over(64, Duration::from_millis(20)).await.unwrap().count;
     }
     let mut handed = 0;
     for shard in 0..4 {
@@ -116,6 +117,24 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
         handed += acquired.connection.catch_up(from, to, 100).await.unwrap().len();
     }
     assert_eq!(handed, 40);
+}
+
+/// The lease of a source lies on its node, which needs a hash tag.
+#[tokio::test]
+async fn a_source_beside_which_no_other_key_can_lie_is_refused_and_others_are_not() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    for (name, reads) in [("a}b", false), ("{}x", false), ("p:{}q{r}", false), ("a{b", true), ("a}b{7}", true)] {
+        assert_eq!(journal.check_source(name).await.is_ok(), reads, "{name}");
+        if reads {
+            assert!(journal.lease_source(Some(name), &holder("node-a")).await.unwrap());
+            let form = outbound::config::SourceForm::default();
+            journal.hand_over_from(name, &form, 10, Duration::from_millis(10)).await.unwrap();
+        }
+    }
+    let ended = support::service::Service::new(&cluster_options(&nodes).url, &["--source", "a}b"]).refused();
+    assert!(ended.stderr.contains("--source a}b cannot be read on a cluster"), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
 }
 
 /// Whether a key lies on the second node.
@@ -256,6 +275,24 @@ async fn nodes_that_announce_nothing_or_what_leads_nowhere_are_reached_or_named(
     assert!(cause.contains(&named) || cause.contains(&other), "{cause}");
     announce(&nodes, &[["cluster-preferred-endpoint-type", "ip"]], "127.0.0.1").await;
     works(&journal).await;
+}
+
+/// As a machine that is frozen, or that packets to are dropped. It is asked while nobody is known who answers, and not for
+/// every connection.
+#[tokio::test]
+async fn a_seed_that_hangs_is_not_asked_for_every_connection() {
+    let nodes = cluster().await;
+    let [first, second] = [Proxy::start(nodes[0].port()).await, Proxy::start(nodes[1].port()).await];
+    [&first, &second].map(|proxy| proxy.set(Mode::BlackHole));
+    let mut options = cluster_options(&nodes);
+    let hung = [&first, &second].map(|proxy| proxy.redis_url().replace("redis://", "")).join(",");
+    options.url = options.url.replace("redis+cluster://", &format!("redis+cluster://{hung},"));
+    let journal = Redis::connect(&options).await.unwrap();
+    let asked = first.accepted();
+    assert!(asked > 0, "it is the first one that is named");
+    works(&journal).await;
+    // Both that answer may have been slow for a moment.
+    assert!(first.accepted() <= asked + 1, "{} connections", first.accepted() - asked);
 }
 
 /// Not only the one that answers first: each holds shards.
