@@ -1,6 +1,7 @@
 //! One connection: what it waits for, and how long to pause before the next one.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -8,36 +9,74 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, 
 use tokio::net::TcpStream;
 
 use super::error::{checked, timed_out};
+use super::reply;
 use crate::config;
 
 /// A connection. Clones share it; it closes when the last one is dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Connection(MultiplexedConnection);
+pub(super) struct Connection {
+    connection: MultiplexedConnection,
+    server: ServerId,
+}
+
+/// One run of one server: a replica that took its place has another one, and so has a server that was started anew. Either may
+/// have lost what the one before had answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ServerId(
+    /// Empty before it was asked for, and of a server that tells none.
+    Arc<str>,
+);
+
+impl ServerId {
+    /// Asks for it, behind other commands.
+    pub(super) fn ask(pipeline: &mut Pipeline) {
+        pipeline.cmd("INFO").arg("server");
+    }
+
+    /// What it answers.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub(super) fn read(answer: Value) -> Result<Self, RedisError> {
+        Ok(Self(reply::info_value(&reply::text(answer)?, "run_id").into()))
+    }
+}
 
 impl Connection {
+    /// The server that it leads to.
+    pub(super) fn server(&self) -> &ServerId {
+        &self.server
+    }
+
+    /// The same with the server's id.
+    pub(super) fn to(self, server: ServerId) -> Self {
+        Self { server, ..self }
+    }
+
     /// Sends a command and waits for its answer. After an error of the connection, a timeout among
     /// them, the caller drops it.
     pub(super) async fn call(&mut self, cmd: &Cmd, timeout: Duration) -> Result<Value, RedisError> {
-        let answer = tokio::time::timeout(timeout, self.0.send_packed_command(cmd)).await;
+        let answer = tokio::time::timeout(timeout, self.connection.send_packed_command(cmd)).await;
         checked(answer.unwrap_or_else(|_| Err(timed_out())))
     }
 
     /// Sends commands together and waits for their answers, in order. The error of one is the error of all.
     pub(super) async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError> {
-        let answers = tokio::time::timeout(timeout, self.0.send_packed_commands(pipeline, 0, pipeline.len())).await;
+        let answers =
+            tokio::time::timeout(timeout, self.connection.send_packed_commands(pipeline, 0, pipeline.len())).await;
         let answers = answers.unwrap_or_else(|_| Err(timed_out()))?;
         answers.into_iter().map(|answer| checked(Ok(answer))).collect()
     }
 
     /// Sends a command, and waits for its answer without a limit.
     pub(super) async fn send(mut self, cmd: &Cmd) -> Result<Value, RedisError> {
-        checked(self.0.send_packed_command(cmd).await)
+        checked(self.connection.send_packed_command(cmd).await)
     }
 
     /// Sends commands together, and waits without a limit for their answers but the first `skipped`. The errors of the
     /// server among them are left where they are.
     pub(super) async fn send_all(mut self, commands: &Pipeline, skipped: usize) -> Result<Vec<Value>, RedisError> {
-        self.0.send_packed_commands(commands, skipped, commands.len() - skipped).await
+        self.connection.send_packed_commands(commands, skipped, commands.len() - skipped).await
     }
 }
 
@@ -50,7 +89,7 @@ pub(super) async fn open(info: &ConnectionInfo) -> Result<Connection, RedisError
         .set_pipeline_buffer_size(config::SHARD_REQUESTS_UNANSWERED_MAX);
     let client = Client::open(info.clone())?;
     match client.get_multiplexed_async_connection_with_config(&settings).await {
-        Ok(connection) => Ok(Connection(connection)),
+        Ok(connection) => Ok(Connection { connection, server: ServerId::default() }),
         Err(error) if error.is_connection_dropped() => Err(said_first(info).await.unwrap_or(error)),
         Err(error) => Err(error),
     }

@@ -8,7 +8,7 @@ use redis::{
     TlsCertificates,
 };
 
-use super::connection::{Connection, open};
+use super::connection::{Connection, ServerId, open};
 use super::script::{Hashes, Script, TEXTS};
 use super::seeds::Seeds;
 use super::{cluster, reply, sentinel};
@@ -137,6 +137,18 @@ impl Connector {
         }
     }
 
+    /// The same, and asks which server that is.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(super) async fn connect_to_known(&self, key: &str) -> Result<Connection, RedisError> {
+        let mut connection = self.connect(key).await?;
+        let mut ask = redis::pipe();
+        ServerId::ask(&mut ask);
+        let answer = connection.call_all(&ask, config::STORE_TIMEOUT).await?.pop();
+        Ok(connection.to(ServerId::read(answer.unwrap_or(redis::Value::Nil))?))
+    }
+
     /// The same, and makes the scripts known to that node.
     ///
     /// # Errors
@@ -147,10 +159,12 @@ impl Connector {
         for text in TEXTS {
             load.cmd("SCRIPT").arg("LOAD").arg(text);
         }
-        let answers = connection.call_all(&load, config::STORE_TIMEOUT).await?;
+        ServerId::ask(&mut load);
+        let mut answers = connection.call_all(&load, config::STORE_TIMEOUT).await?;
+        let server = ServerId::read(answers.pop().unwrap_or(redis::Value::Nil))?;
         let hashes = answers.into_iter().map(reply::text).collect::<Result<_, _>>()?;
         self.hashes.get_or_init(|| Hashes(hashes));
-        Ok(connection)
+        Ok(connection.to(server))
     }
 
     /// A call of a script.

@@ -2,7 +2,8 @@
 //!
 //! WAIT and WAITAOF hold up their own connection, so they have one of their own, on which a small write goes first:
 //! Redis' logs and replicas are in order, so what has that write has all that was answered before. Everybody who
-//! waits meanwhile waits for the next write together.
+//! waits meanwhile waits for the next write together. That holds of one run of one server: where another one has taken its
+//! place, or it was started anew, whoever waits is told that nobody knows, and a shard asks whether it has its commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,13 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::connection::{Backoff, Connection};
+use super::connection::{Backoff, Connection, ServerId};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
 use super::reply;
+use super::shard_connection::RedisShardConnection;
 use crate::config::{DURABLE_LOOK_EVERY, DURABLE_WAIT, DURABLE_WAITING_MAX, STORE_TIMEOUT};
 use crate::journal::port::{
-    ShardConnection, ShardConnectionError, ShardRequest, ShardResponse, StoreError, StoreTrouble,
+    Batch, ShardConnection, ShardConnectionError, ShardRequest, ShardResponse, StoreError, StoreTrouble,
 };
 
 /// How a level is waited for on this Redis.
@@ -85,7 +87,14 @@ impl LateWaits {
 
 /// Where everybody waits whose keys lie on one node of Redis. Cheap to clone; its task ends with the last clone.
 #[derive(Debug, Clone)]
-pub(super) struct DurableWait(Option<mpsc::Sender<oneshot::Sender<()>>>);
+pub(super) struct DurableWait(Option<mpsc::Sender<WaitingWrite>>);
+
+/// Who waits for something that a server has answered.
+#[derive(Debug)]
+struct WaitingWrite {
+    server: ServerId,
+    passed: oneshot::Sender<bool>,
+}
 
 impl DurableWait {
     /// `key` is one on the node, to which the small write goes and nothing else does. Starts the task on the runtime of the caller.
@@ -98,16 +107,19 @@ impl DurableWait {
         Self(Some(sender))
     }
 
-    /// Waits until everything that was answered before is as durable as asked for, however long that takes.
-    pub(super) fn passed(&self) -> BoxFuture<'static, ()> {
-        let Some(sender) = self.0.clone() else { return std::future::ready(()).boxed() };
+    /// Waits until everything that `server` has answered before is as durable as asked for, however long that takes. `false`:
+    /// another server has taken its place, which may never have had it.
+    pub(super) fn passed(&self, server: ServerId) -> BoxFuture<'static, bool> {
+        let Some(sender) = self.0.clone() else { return std::future::ready(true).boxed() };
         async move {
-            let (reached, is_reached) = oneshot::channel();
-            let is_reached = sender.send(reached).await.is_ok() && is_reached.await.is_ok();
-            if !is_reached {
-                // The task has ended with its runtime; what is not known to be reached is never said to be.
-                std::future::pending::<()>().await;
+            let (passed, is_passed) = oneshot::channel();
+            if sender.send(WaitingWrite { server, passed }).await.is_ok()
+                && let Ok(passed) = is_passed.await
+            {
+                return passed;
             }
+            // The task has ended with its runtime; what is not known to be reached is never said to be.
+            std::future::pending().await
         }
         .boxed()
     }
@@ -117,18 +129,26 @@ async fn run(
     connector: Arc<Connector>,
     (key, waited): (String, Waited),
     late: Arc<LateWaits>,
-    mut waiting: mpsc::Receiver<oneshot::Sender<()>>,
+    mut waiting: mpsc::Receiver<WaitingWrite>,
 ) {
-    let mut at = WaitProgress { connection: None, is_written: false, is_doubtful: true };
+    let mut at = WaitProgress { connection: None, is_new: false, is_written: false, is_doubtful: true };
     let mut backoff = Backoff::default();
-    let mut all: Vec<oneshot::Sender<()>> = Vec::new();
+    let mut all: Vec<WaitingWrite> = Vec::new();
     while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
-        at.is_written = false;
+        (at.is_new, at.is_written) = (false, false);
         loop {
             let reached = reach(&connector, &key, waited, &mut at).await;
             at.is_doubtful = !matches!(reached, Ok(true));
             let why = match reached {
-                Ok(true) => break,
+                Ok(true) => {
+                    at.tell(&mut all);
+                    if all.is_empty() {
+                        break;
+                    }
+                    // They were answered by another server: this one may be a primary no more, or they may be lost.
+                    (at.connection, at.is_written) = (None, false);
+                    None
+                }
                 Ok(false) => Some(waited.missing().to_owned()),
                 Err(error) => {
                     (at.connection, at.is_written) = (None, false);
@@ -143,10 +163,6 @@ async fn run(
         }
         late.ended(&key);
         backoff.reset();
-        for reached in all.drain(..) {
-            // Who does not wait any more needs no answer.
-            reached.send(()).ok();
-        }
     }
 }
 
@@ -161,10 +177,29 @@ pub(super) fn small_write(key: &str) -> Cmd {
 #[derive(Debug)]
 struct WaitProgress {
     connection: Option<Connection>,
+    /// It was made since those who wait were answered.
+    is_new: bool,
     /// What is waited for was written on this connection.
     is_written: bool,
     /// The level was not reached the last time, or nobody asked this server yet.
     is_doubtful: bool,
+}
+
+impl WaitProgress {
+    /// Tells those who wait that what they wait for is reached, as far as this server is the one that has it. Others are told
+    /// that they cannot know once a new connection has led to this one.
+    fn tell(&self, all: &mut Vec<WaitingWrite>) {
+        let here = self.connection.as_ref().map(Connection::server);
+        for WaitingWrite { server, passed } in std::mem::take(all) {
+            let is_here = here == Some(&server);
+            if is_here || self.is_new {
+                // Who does not wait any more needs no answer.
+                passed.send(is_here).ok();
+            } else {
+                all.push(WaitingWrite { server, passed });
+            }
+        }
+    }
 }
 
 /// Writes something small, once, and waits for it. Answers whether the level was reached in time. Were it written again
@@ -177,7 +212,10 @@ async fn reach(
 ) -> Result<bool, RedisError> {
     let connection = match &mut waiting.connection {
         Some(connection) => connection,
-        none => none.insert(connector.connect(key).await?),
+        none => {
+            waiting.is_new = true;
+            none.insert(connector.connect_to_known(key).await?)
+        }
     };
     if waited == Waited::Synced {
         let limit = Instant::now() + DURABLE_WAIT;
@@ -245,18 +283,21 @@ async fn syncs_each_write(connection: &mut Connection, key: &str, doubtful: bool
 
 /// A shard connection whose commits are answered when they are as durable as asked for.
 pub(super) struct DurableConnection {
-    pub(super) inner: Box<dyn ShardConnection>,
+    pub(super) inner: Arc<RedisShardConnection>,
     pub(super) wait: DurableWait,
 }
 
 impl ShardConnection for DurableConnection {
     fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, ShardConnectionError>> {
         let is_commit = matches!(request, ShardRequest::Commit { .. });
-        let (response, wait) = (self.inner.send(request), self.wait.clone());
+        let (response, inner, wait) = (self.inner.send(request), Arc::clone(&self.inner), self.wait.clone());
         async move {
             let response = response.await?;
-            if is_commit {
-                wait.passed().await;
+            let mut backoff = Backoff::default();
+            while is_commit && !wait.passed(inner.server()).await {
+                backoff.pause().await;
+                // On a new connection it is asked whether that server has all that was answered.
+                inner.send(ShardRequest::Commit { number: 0, batch: Batch::default() }).await?;
             }
             Ok(response)
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::durable::{DurableConnection, DurableWait, Waited};
@@ -49,12 +48,12 @@ impl Journal for Redis {
             transaction_attempts_min: inner.transaction_attempts_min,
         };
         let durable = keys.durable();
-        let plain = Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease));
+        let plain = RedisShardConnection::start(Arc::clone(&inner.connector), lease);
         let connection: Box<dyn ShardConnection> = match inner.waited {
-            Waited::NotAtAll => plain,
+            Waited::NotAtAll => Box::new(plain),
             // Its own, on the runtime that it is on.
             waited => Box::new(DurableConnection {
-                inner: plain,
+                inner: Arc::new(plain),
                 wait: DurableWait::start(Arc::clone(&inner.connector), durable, waited, Arc::clone(&inner.late)),
             }),
         };
@@ -68,17 +67,11 @@ impl Journal for Redis {
     }
 
     async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
-        let until = Instant::now() + wait;
-        let answer = self.inner.submit_command(workspace, command, wait).await?;
-        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).passed();
-        timeout_at(until, durable).await.map_err(|_| SubmitError::OutcomeUnknown)?;
-        Ok(answer)
+        self.inner.submit_command(workspace, command, wait).await
     }
 
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
-        let id = self.inner.publish_message(workspace, message).await?;
-        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
-        Ok(id)
+        self.inner.publish_message(workspace, message).await
     }
 
     async fn publish_all(
@@ -86,9 +79,7 @@ impl Journal for Redis {
         workspace: &WorkspaceId,
         messages: &[RawMessage],
     ) -> Result<Vec<EntryId>, PublishError> {
-        let ids = self.inner.publish_messages(workspace, messages).await?;
-        self.inner.durable_wait(workspace.shard(self.inner.shards)).passed().await;
-        Ok(ids)
+        self.inner.publish_messages(workspace, messages).await
     }
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {

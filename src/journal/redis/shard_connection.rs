@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use redis::RedisError;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::commit::Bodies;
-use super::connection::{Backoff, Connection};
+use super::connection::{Backoff, Connection, ServerId};
 use super::connector::Connector;
 use super::error::{is_away, timed_out};
 use super::lease::ShardLease;
@@ -39,6 +40,7 @@ use request::{CommitForm, ReceivedAnswer, ScriptOutcome, Sent};
 pub(super) struct RedisShardConnection {
     queue: mpsc::Sender<QueuedRequest>,
     dead: Arc<OnceLock<ShardConnectionError>>,
+    server: Arc<Mutex<ServerId>>,
     shard: u16,
 }
 
@@ -46,7 +48,7 @@ impl RedisShardConnection {
     /// Starts the task on the runtime of the caller.
     pub(super) fn start(connector: Arc<Connector>, lease: ShardLease) -> Self {
         let (queue, requests) = mpsc::channel(config::SHARD_REQUESTS_WAITING_MAX);
-        let dead = Arc::new(OnceLock::new());
+        let (dead, server) = (Arc::new(OnceLock::new()), Arc::default());
         let shard = lease.shard;
         let task = ConnectionTask {
             connector,
@@ -61,9 +63,15 @@ impl RedisShardConnection {
             watch: OwnerWatch::Off,
             is_probed: false,
             dead: Arc::clone(&dead),
+            server: Arc::clone(&server),
         };
         tokio::spawn(task.run());
-        Self { queue, dead, shard }
+        Self { queue, dead, server, shard }
+    }
+
+    /// The server that has every commit which was answered until now.
+    pub(super) fn server(&self) -> ServerId {
+        self.server.lock().clone()
     }
 }
 
@@ -108,6 +116,8 @@ struct ConnectionTask {
     /// Whether Redis has shown on this connection that it runs transactions for us.
     is_probed: bool,
     dead: Arc<OnceLock<ShardConnectionError>>,
+    /// The one that was found to have all that was answered.
+    server: Arc<Mutex<ServerId>>,
 }
 
 /// Whether the owner is watched on the connection, so that a commit can be a transaction.
@@ -210,6 +220,7 @@ impl ConnectionTask {
             ScriptOutcome::Dead(error) => return Err(Disconnect::Dead(error)),
         }
         (self.watch, self.is_probed) = (OwnerWatch::Off, false);
+        self.server.lock().clone_from(connection.server());
         Ok(connection)
     }
 

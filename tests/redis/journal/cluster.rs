@@ -283,7 +283,7 @@ async fn nodes_that_announce_nothing_or_what_leads_nowhere_are_reached_or_named(
 async fn a_seed_that_hangs_is_not_asked_for_every_connection() {
     let nodes = cluster().await;
     let [first, second] = [Proxy::start(nodes[0].port()).await, Proxy::start(nodes[1].port()).await];
-    [&first, &second].map(|proxy| proxy.set(Mode::BlackHole));
+    [&first, &second].into_iter().for_each(|proxy| proxy.set(Mode::BlackHole));
     let mut options = cluster_options(&nodes);
     let hung = [&first, &second].map(|proxy| proxy.redis_url().replace("redis://", "")).join(",");
     options.url = options.url.replace("redis+cluster://", &format!("redis+cluster://{hung},"));
