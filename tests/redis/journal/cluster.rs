@@ -295,6 +295,20 @@ async fn a_seed_that_hangs_is_not_asked_for_every_connection() {
     assert!(first.accepted() <= asked + 1, "{} connections", first.accepted() - asked);
 }
 
+/// In a fail-over, or while it is started anew.
+#[tokio::test]
+async fn a_primary_that_is_away_at_the_start_is_waited_for() {
+    let mut nodes = cluster().await;
+    // The other one holds what a start reads first.
+    let away = usize::from(!is_on_second(&nodes, "outbound:meta"));
+    nodes[away].kill();
+    let seed = format!("127.0.0.1:{}", nodes[1 - away].port());
+    let options = RedisOptions { url: format!("redis+cluster://{}", seed), ..cluster_options(&nodes) };
+    let starting = tokio::spawn(async move { Redis::connect(&options).await.map(|_| ()) });
+    nodes[away].restart();
+    starting.await.unwrap().unwrap();
+}
+
 /// Not only the one that answers first: each holds shards.
 #[tokio::test]
 async fn every_primary_is_checked_at_the_start() {
