@@ -16,6 +16,7 @@ use crate::config;
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     connection: MultiplexedConnection,
+    place: Arc<str>,
     server: ServerId,
 }
 
@@ -43,13 +44,18 @@ impl ServerId {
 }
 
 impl Connection {
+    /// Host and port.
+    pub(super) fn place(&self) -> &Arc<str> {
+        &self.place
+    }
+
     /// The server that it leads to.
     pub(super) fn server(&self) -> &ServerId {
         &self.server
     }
 
     /// The same with the server's id.
-    pub(super) fn to(self, server: ServerId) -> Self {
+    pub(super) fn known_as(self, server: ServerId) -> Self {
         Self { server, ..self }
     }
 
@@ -89,7 +95,10 @@ pub(super) async fn open(info: &ConnectionInfo) -> Result<Connection, RedisError
         .set_pipeline_buffer_size(config::SHARD_REQUESTS_UNANSWERED_MAX);
     let client = Client::open(info.clone())?;
     match client.get_multiplexed_async_connection_with_config(&settings).await {
-        Ok(connection) => Ok(Connection { connection, server: ServerId::default() }),
+        Ok(connection) => {
+            let (place, server) = (info.addr().to_string().into(), ServerId::default());
+            Ok(Connection { connection, place, server })
+        }
         Err(error) if error.is_connection_dropped() => Err(said_first(info).await.unwrap_or(error)),
         Err(error) => Err(error),
     }

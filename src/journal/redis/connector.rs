@@ -7,6 +7,7 @@ use redis::{
     Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
     TlsCertificates,
 };
+use tokio::time::Instant;
 
 use super::connection::{Connection, ServerId, open};
 use super::script::{Hashes, Script, TEXTS};
@@ -106,6 +107,26 @@ impl Connector {
         }
     }
 
+    /// Ends when the server at `place` that has been silent since then holds `key` no more, as those tell who know it: they are
+    /// asked once it is silent for [`config::STORE_SILENT_MAX`]. Of one server alone nobody knows.
+    pub(super) async fn replaced(&self, key: &str, place: &str, silent_since: Instant) {
+        tokio::time::sleep_until(silent_since + config::STORE_SILENT_MAX).await;
+        loop {
+            // On the heap, for most often it is never asked.
+            let holder = match &self.route {
+                Route::Single(_) => std::future::pending().await,
+                Route::Cluster(seeds) => Box::pin(cluster::primary(seeds, key)).await,
+                Route::Sentinel { sentinels, name, primary } => {
+                    Box::pin(sentinel::find(sentinels, name, primary)).await
+                }
+            };
+            if holder.is_ok_and(|holder| holder.addr().to_string() != place) {
+                return;
+            }
+            tokio::time::sleep(config::STORE_SILENT_MAX).await;
+        }
+    }
+
     /// What the URL calls the primary, if sentinels name it.
     pub(super) fn primary_name(&self) -> Option<&str> {
         match &self.route {
@@ -146,7 +167,7 @@ impl Connector {
         let mut ask = redis::pipe();
         ServerId::ask(&mut ask);
         let answer = connection.call_all(&ask, config::STORE_TIMEOUT).await?.pop();
-        Ok(connection.to(ServerId::read(answer.unwrap_or(redis::Value::Nil))?))
+        Ok(connection.known_as(ServerId::read(answer.unwrap_or(redis::Value::Nil))?))
     }
 
     /// The same, and makes the scripts known to that node.
@@ -164,7 +185,7 @@ impl Connector {
         let server = ServerId::read(answers.pop().unwrap_or(redis::Value::Nil))?;
         let hashes = answers.into_iter().map(reply::text).collect::<Result<_, _>>()?;
         self.hashes.get_or_init(|| Hashes(hashes));
-        Ok(connection.to(server))
+        Ok(connection.known_as(server))
     }
 
     /// A call of a script.

@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{Connection, ServerId};
 use super::connector::Connector;
-use super::error::store_error;
+use super::error::{store_error, timed_out};
 use super::keys::ShardKeys;
 use super::read_guard::ReadGuard;
 use super::reply;
@@ -28,8 +28,8 @@ pub(super) struct RedisIntake {
     /// Taken out while it is used: a poll that is dropped or fails drops the connection too, so no
     /// later one waits behind its blocking read or takes its answer.
     connection: Option<Connection>,
-    /// The run id of the server that was connected to last.
-    server: Option<String>,
+    /// The server that was connected to last.
+    server: Option<ServerId>,
     /// Says how the messages are read.
     guard: ReadGuard,
 }
@@ -43,8 +43,8 @@ impl RedisIntake {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let mut connection = self.connector.connect_for_scripts(&self.keys.owner()).await?;
-                let server = run_id(&mut connection).await?;
+                let connection = self.connector.connect_for_scripts(&self.keys.owner()).await?;
+                let server = connection.server().clone();
                 // One that slept and was followed may have told of entries that no other one has, with greater ids than
                 // what its follower was given meanwhile.
                 if self.server.replace(server.clone()).is_some_and(|before| before != server) {
@@ -54,14 +54,26 @@ impl RedisIntake {
                 connection
             }
         };
-        // Redis takes one COUNT for all streams of a read and answers a blocked one with the first
-        // entry alone. So what is there is read first, each stream with its own count.
-        let mut polled = self.read_now(&mut connection, request).await?;
+        let (connector, owner, place) =
+            (Arc::clone(&self.connector), self.keys.owner(), Arc::clone(connection.place()));
+        let silent_since = Instant::now() + request.block;
+        let polled = tokio::select! {
+            biased;
+            polled = self.read_on(&mut connection, request) => polled?,
+            () = connector.replaced(&owner, &place, silent_since) => return Err(timed_out()),
+        };
+        self.connection = Some(connection);
+        Ok(polled)
+    }
+
+    /// Redis takes one COUNT for all streams of a read and answers a blocked one with the first entry alone. So what is
+    /// there is read first, each stream with its own count.
+    async fn read_on(&mut self, connection: &mut Connection, request: &Poll) -> Result<Polled, RedisError> {
+        let polled = self.read_now(connection, request).await?;
         let empty = polled.messages.is_empty() && polled.commands.is_empty();
         if empty && !request.probe && !request.block.is_zero() {
-            polled = self.read_blocking(&mut connection, request).await?;
+            return self.read_blocking(connection, request).await;
         }
-        self.connection = Some(connection);
         Ok(polled)
     }
 
@@ -135,11 +147,6 @@ impl RedisIntake {
         }
         Ok(())
     }
-}
-
-async fn run_id(connection: &mut Connection) -> Result<String, RedisError> {
-    let info = connection.call(redis::cmd("INFO").arg("server"), config::STORE_TIMEOUT).await?;
-    Ok(reply::info_value(&reply::text(info)?, "run_id").to_owned())
 }
 
 #[async_trait]

@@ -177,7 +177,7 @@ impl ConnectionTask {
             Ok(connection) => connection,
             Err(end) => return end,
         };
-        let mut last_answer = Instant::now();
+        let (owner, mut last_answer) = (self.lease.keys.owner(), Instant::now());
         loop {
             self.send_waiting(&connection);
             if let Some(error) = self.dead.get() {
@@ -186,7 +186,10 @@ impl ConnectionTask {
             if self.closed && self.unanswered.is_empty() {
                 return Disconnect::Closed;
             }
-            let room = !self.closed && self.unanswered.len() < config::SHARD_REQUESTS_UNANSWERED_MAX;
+            let since = self.unanswered.front().map(|oldest| oldest.at.max(last_answer));
+            let is_silent = since.is_some_and(|since| since.elapsed() >= config::STORE_SILENT_MAX);
+            let room = !self.closed && !is_silent && self.unanswered.len() < config::SHARD_REQUESTS_UNANSWERED_MAX;
+            let replaced = self.connector.replaced(&owner, connection.place(), since.unwrap_or(last_answer));
             tokio::select! {
                 biased;
                 answer = oldest(&mut self.unanswered, last_answer) => {
@@ -202,6 +205,10 @@ impl ConnectionTask {
                     }
                     None => self.closed = true,
                 },
+                () = replaced, if since.is_some() => {
+                    self.forget_answers();
+                    return Disconnect::Away(timed_out());
+                }
             }
         }
     }

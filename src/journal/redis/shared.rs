@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, ServerId};
 use super::connector::Connector;
-use super::error::{ErrorClass, classify, is_away};
+use super::error::{ErrorClass, classify, is_away, timed_out};
 use crate::config;
 
 /// See the module. Bounded by the number of shards.
@@ -77,7 +77,12 @@ impl SharedConnections {
     async fn try_call(&self, key: &str, cmd: &Cmd) -> Result<(Value, ServerId), RedisError> {
         let slot = self.slot(key);
         let (mut connection, made) = self.connection(&slot, key).await?;
-        let answer = connection.call(cmd, config::STORE_TIMEOUT).await;
+        let place = Arc::clone(connection.place());
+        let answer = tokio::select! {
+            biased;
+            answer = connection.call(cmd, config::STORE_TIMEOUT) => answer,
+            () = self.connector.replaced(key, &place, Instant::now()) => Err(timed_out()),
+        };
         if let Err(error) = &answer
             && is_away(error)
         {

@@ -1,6 +1,6 @@
 //! Redis Cluster: the same code, straight to the primary of each shard's slot.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outbound::journal::Journal as _;
 use outbound::journal::redis::{Redis, RedisOptions};
@@ -9,6 +9,7 @@ use outbound::message::{EntryId, WorkspaceId};
 use crate::journal::kit::{Workspace, batch, done, holder, message, options, save_command};
 use support::process::until;
 use support::proxy::{Mode, Proxy};
+use support::redis_cluster::RedisCluster;
 use support::redis_server::RedisServer;
 
 /// Nothing is waited for so long.
@@ -307,6 +308,24 @@ async fn a_primary_that_is_away_at_the_start_is_waited_for() {
     let starting = tokio::spawn(async move { Redis::connect(&options).await.map(|_| ()) });
     nodes[away].restart();
     starting.await.unwrap().unwrap();
+}
+
+/// As a machine that is frozen, or that packets to are dropped: its connections say nothing. What others tell of it counts.
+#[tokio::test]
+async fn a_primary_that_hangs_is_left_as_soon_as_another_one_has_its_place() {
+    let cluster = RedisCluster::start();
+    let journal = Redis::connect(&RedisOptions { shards: Some(4), ..options(&cluster.url()) }).await.unwrap();
+    let acquired = journal.acquire(0, &holder("node-a")).await.unwrap();
+    let workspace = workspace_of(0);
+    journal.publish(&workspace.id, &message("hello")).await.unwrap();
+    let hung = cluster.primary_of("outbound:{0}:owner");
+    cluster.nodes[hung].pause();
+    cluster.take_over(hung);
+    let began = Instant::now();
+    acquired.connection.commit(batch([])).await.unwrap();
+    journal.read(&workspace.id).await.unwrap();
+    assert!(began.elapsed() < outbound::config::STORE_TIMEOUT, "{:?}", began.elapsed());
+    cluster.nodes[hung].resume();
 }
 
 /// Not only the one that answers first: each holds shards.
