@@ -162,6 +162,11 @@ pub const WITHDRAW_MAX: Duration = Duration::from_secs(1);
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting and the handshake may take.
 pub const STORE_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a seed of a cluster, or a sentinel, is waited for before the next one is asked beside it: many times what one
+/// takes that is well, and little of a fail-over.
+pub const SEED_SILENT_MAX: Duration = Duration::from_millis(250);
+/// How long a primary that seeds named may be silent to whoever connects, before they are asked whether it still is one.
+pub const NAMED_SILENT_MAX: Duration = Duration::from_millis(500);
 /// How long a Redis that refused a commit because it is full is taken to be full: commits come without bodies meanwhile.
 pub const STORE_FULL_CHECK: Duration = Duration::from_secs(1);
 /// How often TCP asks a silent Redis whether it is there.

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::actor::rejections::Rejections;
 use crate::actor::shard::ShardStatus;
+use crate::actor::sources::{SourceNotices, SourceReport};
 use crate::actor::store_watch::StoreCondition;
 use crate::actor::waiting_board::{WaitingBoard, WaitingWorkspaces};
 use crate::config::{LONGEST_WAITING_SHOWN, MOVING_UNHELD_MAX, ShardSet};
@@ -23,6 +24,7 @@ use crate::workspace::view::{NodeGlance, WaitingView};
 pub(super) struct Board {
     statuses: Mutex<Statuses>,
     rejections: Arc<Rejections>,
+    sources: Arc<SourceNotices>,
     store: Arc<StoreCondition>,
     waiting: WaitingBoard,
     last_hour: Arc<Mutex<LastHour>>,
@@ -43,9 +45,6 @@ struct Statuses {
     unable_since: Option<Instant>,
     /// Why the store refuses to tell which nodes there are.
     unlisted_why: Option<String>,
-    /// What is to be told of sources that the store refuses to have handed over, by source; bounded by those that the command
-    /// line names.
-    held_up: BTreeMap<String, String>,
 }
 
 /// How this node stands among the others.
@@ -101,14 +100,18 @@ impl Board {
             moving_since: None,
             unable_since: None,
             unlisted_why: None,
-            held_up: BTreeMap::new(),
         });
-        let (rejections, store, last_hour) = Default::default();
-        Self { statuses, rejections, store, waiting: WaitingBoard::default(), last_hour }
+        let (rejections, sources, store, last_hour) = Default::default();
+        Self { statuses, rejections, sources, store, waiting: WaitingBoard::default(), last_hour }
     }
 
     pub(super) fn rejections(&self) -> &Arc<Rejections> {
         &self.rejections
+    }
+
+    /// Where it is told what became of the entries of sources.
+    pub(super) fn source_report(&self) -> SourceReport {
+        SourceReport { rejections: Arc::clone(&self.rejections), notices: Arc::clone(&self.sources) }
     }
 
     pub(super) fn store(&self) -> &Arc<StoreCondition> {
@@ -157,16 +160,6 @@ impl Board {
         self.store.refuses(statuses.refusal());
     }
 
-    /// The store refuses to have this source handed over, which is told so, or does not any more.
-    pub(super) fn held_up(&self, source: &str, told: Option<String>) {
-        let mut statuses = self.statuses.lock();
-        match told {
-            Some(told) => drop(statuses.held_up.insert(source.to_owned(), told)),
-            None => drop(statuses.held_up.remove(source)),
-        }
-        self.store.refuses(statuses.refusal());
-    }
-
     /// The shard's actor has failed.
     pub(super) fn failed(&self, shard: u16) {
         self.set(shard, Some(ShardStatus::Waiting("its actor failed".to_owned())));
@@ -196,6 +189,7 @@ impl Board {
 
     pub(super) fn report(&self) -> ShardReport {
         let mut notices = self.rejections.notices();
+        notices.extend(self.sources.notices());
         notices.extend(self.store.notice());
         let statuses = self.statuses.lock();
         let standing = &statuses.standing;
@@ -208,7 +202,6 @@ impl Board {
         reasons.extend(statuses.unread());
         // Without it a node that knows what it runs works on; the others take it for gone.
         if statuses.was_decided { &mut notices } else { &mut reasons }.extend(statuses.unlisted());
-        notices.extend(statuses.held_up.values().cloned());
         if let Some(missing) = statuses.missing() {
             if statuses.is_moving() { &mut notices } else { &mut reasons }.push(missing);
         }
@@ -295,8 +288,7 @@ impl Statuses {
     }
 
     fn refusal(&self) -> Option<String> {
-        let all: Vec<String> =
-            self.unread().into_iter().chain(self.unlisted()).chain(self.held_up.values().cloned()).collect();
+        let all: Vec<String> = self.unread().into_iter().chain(self.unlisted()).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 

@@ -183,7 +183,7 @@ async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain:
     let sources: Vec<Source> = std::iter::once(Source::Common).chain(foreign).collect();
     let hand_over = |source: &Source| {
         let (journal, node) = (Arc::clone(&options.journal), options.node.id.clone());
-        actix_rt::spawn(hand_over(journal, source.clone(), node, Arc::clone(&board)))
+        actix_rt::spawn(hand_over(journal, source.clone(), node, board.source_report()))
     };
     let hand_overs: Vec<_> = sources.iter().map(hand_over).collect();
     let (journal, condition) = (Arc::clone(&options.journal), Arc::clone(board.store()));

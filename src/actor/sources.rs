@@ -1,20 +1,23 @@
 //! Hands the common input and other people's streams over to the shards. One node at a time reads a source, by a
 //! lease; the others look now and then whether it is free.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use crate::actor::board::Board;
+use crate::actor::rejections::Rejections;
 use crate::actor::store_watch::cause;
 use crate::config::{
-    HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY, SOURCE_LEASE, SOURCE_LOOK_EVERY, SOURCE_RENEW_EVERY, SourceForm,
+    HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY, HAND_OVER_TOLD_AFTER, SOURCE_LEASE, SOURCE_LOOK_EVERY,
+    SOURCE_RENEW_EVERY, SourceForm,
 };
-use crate::journal::port::{Holder, Journal, StoreError, StoreTrouble};
+use crate::journal::port::{Holder, Journal, PendingOfOther, StoreError, StoreTrouble};
 
 /// A stream whose entries are handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,25 +36,93 @@ impl Source {
         }
     }
 
+    /// As a sentence begins with it.
+    fn named(&self) -> String {
+        match self {
+            Self::Common => "the common input".to_owned(),
+            Self::Foreign(name, _) => format!("source {name}"),
+        }
+    }
+
     fn shown(&self) -> &str {
         self.name().unwrap_or("the common input")
     }
+}
 
-    /// For readyz, which is told to anyone: whose streams are read is not for everybody.
-    fn held_up(&self, why: &str) -> String {
-        let source = if *self == Self::Common { "the common input" } else { "a source" };
-        format!("{source} is not handed over to the shards: {why}")
+/// What an operator should know of the sources that this node reads.
+#[derive(Debug, Default)]
+pub(super) struct SourceNotices(Mutex<BTreeMap<String, SourceNotice>>);
+
+/// What there is to tell of one.
+#[derive(Debug, Default)]
+struct SourceNotice {
+    /// Why it cannot be handed over.
+    trouble: Option<String>,
+    /// What other consumers of its group hold.
+    pending: Vec<PendingOfOther>,
+}
+
+impl SourceNotices {
+    /// One sentence for each source that stands still, and for each of which something is not delivered.
+    pub(super) fn notices(&self) -> Vec<String> {
+        let sources = self.0.lock();
+        let troubles = sources.iter().filter_map(|(source, notice)| {
+            let why = notice.trouble.as_ref()?;
+            Some(format!("{source} cannot be handed over, and waits: {why}"))
+        });
+        let held = sources.iter().filter(|(_, notice)| !notice.pending.is_empty());
+        troubles.chain(held.map(|(source, notice)| held_by_others(source, &notice.pending))).collect()
+    }
+
+    fn note_trouble(&self, source: &Source, trouble: Option<String>) {
+        let mut sources = self.0.lock();
+        if trouble.is_some() || !sources.is_empty() {
+            sources.entry(source.named()).or_default().trouble = trouble;
+        }
+    }
+
+    /// Takes what is pending for others. Answers what there is to tell: that someone has some who had none.
+    fn note_pending(&self, source: &Source, pending: Vec<PendingOfOther>) -> Option<String> {
+        let mut sources = self.0.lock();
+        let named = source.named();
+        let known = &mut sources.entry(named.clone()).or_default().pending;
+        let before = std::mem::replace(known, pending);
+        let is_new = |one: &PendingOfOther| before.iter().all(|known| known.consumer != one.consumer);
+        known.iter().any(is_new).then(|| held_by_others(&named, known))
     }
 }
 
+fn held_by_others(source: &str, pending: &[PendingOfOther]) -> String {
+    let count: u64 = pending.iter().map(|one| one.count).sum();
+    let named: Vec<String> =
+        pending.iter().take(CONSUMERS_NAMED_MAX).map(|one| format!("{:?}", one.consumer)).collect();
+    let more = if pending.len() > CONSUMERS_NAMED_MAX { " and others" } else { "" };
+    format!(
+        "{source}: entries that other consumers of its group `outbound` were given ({count}, pending for {}{more}) are \
+         not delivered, since later ones were: append them again if they must be, and acknowledge them (XACK)",
+        named.join(", ")
+    )
+}
+
+/// Consumers that one sentence names.
+const CONSUMERS_NAMED_MAX: usize = 3;
+
+/// Where it is told what became of a source's entries.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SourceReport {
+    /// Why some were set aside.
+    pub(super) rejections: Arc<Rejections>,
+    /// What an operator should know.
+    pub(super) notices: Arc<SourceNotices>,
+}
+
 /// Hands a source over for as long as the service runs.
-pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: String, board: Arc<Board>) {
-    let holder = Holder { node, lease: SOURCE_LEASE };
-    let mut failing = false;
-    let mut leased = None;
+pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: String, report: SourceReport) {
+    let mut reading = SourceReading { holder: Holder { node, lease: SOURCE_LEASE }, leased: None, is_refused: false };
+    let (mut failing, mut since) = (false, None);
     loop {
         // A panic must not end the hand-over for good.
-        let step = AssertUnwindSafe(step(&*journal, &source, &holder, &mut leased)).catch_unwind().await;
+        let step = AssertUnwindSafe(reading.step(&*journal, &source, &report)).catch_unwind().await;
         let step = step.unwrap_or_else(|_| {
             Err(StoreError {
                 trouble: StoreTrouble::Refused,
@@ -61,13 +132,18 @@ pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: S
         });
         match step {
             Ok(()) => {
+                since = None;
+                report.notices.note_trouble(&source, None);
                 if std::mem::take(&mut failing) {
-                    board.held_up(source.shown(), None);
                     info!(source = source.shown(), "The source is handed over again.");
                 }
             }
             Err(error) => {
-                leased = None;
+                reading.leased = None;
+                let lasts = since.get_or_insert_with(Instant::now).elapsed() >= HAND_OVER_TOLD_AFTER;
+                if lasts || error.trouble == StoreTrouble::Refused {
+                    report.notices.note_trouble(&source, Some(cause(&error)));
+                }
                 if error.trouble != StoreTrouble::Refused {
                     debug!(
                         source = source.shown(),
@@ -82,35 +158,73 @@ pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: S
                         "The source cannot be handed over; it is tried again."
                     );
                 }
-                if error.trouble == StoreTrouble::Refused {
-                    board.held_up(source.shown(), Some(source.held_up(&cause(&error))));
-                }
                 sleep(HAND_OVER_RETRY).await;
             }
         }
     }
 }
 
-/// Hands some entries over, or waits for some; takes and renews the lease before.
-async fn step(
-    journal: &dyn Journal,
-    source: &Source,
-    holder: &Holder,
-    leased: &mut Option<Instant>,
-) -> Result<(), StoreError> {
-    if leased.is_none_or(|since| since.elapsed() >= SOURCE_RENEW_EVERY) {
-        let now = Instant::now();
-        *leased = journal.lease_source(source.name(), holder).await?.then_some(now);
-    }
-    if leased.is_none() {
-        sleep(SOURCE_LOOK_EVERY).await;
-        return Ok(());
-    }
-    match source {
-        Source::Common => journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await.map(drop),
-        Source::Foreign(name, form) => {
-            journal.hand_over_from(name, form, HAND_OVER_MAX, HAND_OVER_BLOCK).await.map(drop)
+/// One source, as this node reads it.
+struct SourceReading {
+    holder: Holder,
+    /// When the lease was taken or renewed last; `None`: it is not ours.
+    leased: Option<Instant>,
+    /// What others hold cannot be taken over, which was told.
+    is_refused: bool,
+}
+
+impl SourceReading {
+    /// Hands some entries over, or waits for some; takes and renews the lease before.
+    async fn step(&mut self, journal: &dyn Journal, source: &Source, report: &SourceReport) -> Result<(), StoreError> {
+        if self.leased.is_none_or(|since| since.elapsed() >= SOURCE_RENEW_EVERY) {
+            let now = Instant::now();
+            self.leased = journal.lease_source(source.name(), &self.holder).await?.then_some(now);
+            self.take_over_pending(journal, source, &report.notices).await?;
         }
+        if self.leased.is_none() {
+            sleep(SOURCE_LOOK_EVERY).await;
+            return Ok(());
+        }
+        let handed = match source {
+            Source::Common => journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await?,
+            Source::Foreign(name, form) => journal.hand_over_from(name, form, HAND_OVER_MAX, HAND_OVER_BLOCK).await?,
+        };
+        handed.rejected.iter().for_each(|reason| report.rejections.count(reason));
+        Ok(())
+    }
+
+    /// Looks for what others of the group were given, before anything new is read, and each time that the lease is renewed.
+    async fn take_over_pending(
+        &mut self,
+        journal: &dyn Journal,
+        source: &Source,
+        notices: &SourceNotices,
+    ) -> Result<(), StoreError> {
+        let Source::Foreign(name, _) = source else { return Ok(()) };
+        if self.leased.is_none() {
+            // Told by the node that reads it.
+            notices.note_pending(source, Vec::new());
+            return Ok(());
+        }
+        match journal.take_over_pending(name).await {
+            Ok(pending) => {
+                if let Some(news) = notices.note_pending(source, pending) {
+                    warn!("{news}");
+                }
+            }
+            Err(error) if error.trouble == StoreTrouble::Refused => {
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    warn!(
+                        source = &**name,
+                        error = &error as &dyn Error,
+                        "What other consumers of the source's group were given is not delivered: allow the service's Redis \
+                         user +xpending and +xclaim, as redis/users.acl does."
+                    );
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use uuid::Uuid;
 
 use super::error::AppError;
-use crate::config::{Config, Durability, SourceForm};
+use crate::config::network::EgressRules;
+use crate::config::{Config, Durability, SourceForm, TIMEOUT_DEFAULT};
 use crate::journal::codec::FORMAT;
 use crate::journal::port::NodeRecord;
 use crate::workspace::policy::Counting;
@@ -66,5 +67,28 @@ fn settings(config: &Config) -> BTreeMap<String, String> {
     ];
     let listed = (!sources.is_empty()).then(|| ("--source", sources.into_iter().collect::<Vec<_>>().join(",")));
     let of_sources = listed.into_iter().flat_map(|listed| form.clone().chain([listed]));
-    rules.into_iter().chain(mail).chain(of_sources).map(|(flag, value)| (flag.to_owned(), value)).collect()
+    let attempts = attempt_settings(config);
+    rules
+        .into_iter()
+        .chain(mail)
+        .chain(of_sources)
+        .chain(attempts)
+        .map(|(flag, value)| (flag.to_owned(), value))
+        .collect()
+}
+
+/// Those that decide which attempts fail. Only where they are not the default: a program that tells none has that.
+fn attempt_settings(config: &Config) -> impl Iterator<Item = (&'static str, String)> {
+    let listed =
+        |networks: BTreeSet<String>| (!networks.is_empty()).then(|| networks.into_iter().collect::<Vec<_>>().join(","));
+    let EgressRules { allow, deny, require_https } = &config.reach;
+    let timeout = Some(format!("{:?}", config.timeout)).filter(|timeout| timeout != TIMEOUT_DEFAULT);
+    [
+        ("--allow-net", listed(allow.iter().map(ToString::to_string).collect())),
+        ("--deny-net", listed(deny.iter().map(ToString::to_string).collect())),
+        ("--require-https", require_https.then(|| "true".to_owned())),
+        ("--timeout", timeout),
+    ]
+    .into_iter()
+    .filter_map(|(flag, value)| Some((flag, value?)))
 }

@@ -152,6 +152,7 @@ impl CommandError for RedisStartError {
             | Self::ShardsRange(_)
             | Self::Foreign { .. }
             | Self::OwnSource(_)
+            | Self::LonelySource(_)
             | Self::NoStream { .. } => EXIT_USAGE,
             Self::Unreachable { .. }
             | Self::Closed { .. }

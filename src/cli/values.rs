@@ -210,6 +210,15 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080".to_owned())
 }
 
+/// Reads the name of a stream, without the blanks around it: a list may be written with some.
+///
+/// # Errors
+/// There is none.
+pub fn parse_stream(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("name a stream".to_owned()) } else { Ok(name.to_owned()) }
+}
+
 /// Reads the URL of an HTTP server. What it may hold besides is judged by who uses it.
 ///
 /// # Errors

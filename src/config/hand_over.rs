@@ -12,6 +12,8 @@ pub const SOURCE_RENEW_EVERY: Duration = Duration::from_secs(1);
 pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The pause after a hand-over that failed.
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
+/// A source that could not be handed over for so long is named: longer than a fail-over that goes well.
+pub const HAND_OVER_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// Entries of the common input that are handed over at a time: enough that the way to Redis and back weighs little,
 /// few, for it must work on a full store.
 pub const HAND_OVER_MAX: usize = 256;

@@ -22,9 +22,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::aside::aside;
 use super::port::{
-    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
-    Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError,
-    StoreTrouble, SubmitError, ToldGlance, Version, WalkPage,
+    AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
+    NodesReading, Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner,
+    StoreError, StoreTrouble, SubmitError, ToldGlance, Version, WalkPage,
 };
 use super::{codec, rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -230,7 +230,7 @@ impl Journal for Embedded {
         self.store.workspace_counts().map_err(|error| store::failed("counting workspaces", error))
     }
 
-    async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
+    async fn hand_over(&self, _max: usize, _block: Duration) -> Result<HandedOver, StoreError> {
         std::future::pending().await
     }
 

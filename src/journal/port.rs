@@ -148,12 +148,12 @@ pub trait Journal: Send + Sync + 'static {
     async fn workspace_counts(&self) -> Result<[u64; 4], StoreError>;
 
     /// Moves up to `max` entries of the common input `outbound:messages` to their shards' streams,
-    /// in order, each once whatever is repeated, and waits up to `block` for the first. Returns how
-    /// many were moved. A journal without a common input waits forever.
+    /// in order, each once whatever is repeated, and waits up to `block` for the first. A journal without a common
+    /// input waits forever.
     ///
     /// # Errors
     /// The store is away or refuses; try again after a pause.
-    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError>;
+    async fn hand_over(&self, max: usize, block: Duration) -> Result<HandedOver, StoreError>;
 
     /// The same for a stream of someone else: read by the consumer group `outbound`, acknowledged, never trimmed. Only
     /// who has its lease may call it.
@@ -166,8 +166,18 @@ pub trait Journal: Send + Sync + 'static {
         _form: &SourceForm,
         _max: usize,
         _block: Duration,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<HandedOver, StoreError> {
         std::future::pending().await
+    }
+
+    /// Takes over what other consumers of such a stream's group were given and have not acknowledged, as far as it comes
+    /// behind all that was handed over: it is handed over next. Answers what does not, and stays where it is. Only who has
+    /// the stream's lease may call it.
+    ///
+    /// # Errors
+    /// The store is away or does not allow it, or another node has the lease.
+    async fn take_over_pending(&self, _source: &str) -> Result<Vec<PendingOfOther>, StoreError> {
+        Ok(Vec::new())
     }
 
     /// Takes or renews the lease of a source's reader (`None`: of the common input), or ends it when the holder's lease
@@ -375,6 +385,24 @@ pub struct Version {
     pub top: u64,
     /// The snapshot as it is stored.
     pub snapshot: Option<Bytes>,
+}
+
+/// What became of entries of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HandedOver {
+    /// How many were handed over, those that were set aside among them.
+    pub count: usize,
+    /// Why some were set aside, a reason each.
+    pub rejected: Vec<String>,
+}
+
+/// Entries of a source that another consumer of our group was given and has not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingOfOther {
+    /// The consumer's name.
+    pub consumer: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// A rejected entry that is a message again.

@@ -61,6 +61,7 @@ mod rejected;
 mod reply;
 mod resp;
 mod script;
+mod seeds;
 mod sentinel;
 mod shard_connection;
 mod shared;
@@ -155,10 +156,13 @@ impl Redis {
     /// Whether a stream can be a source.
     ///
     /// # Errors
-    /// It is no stream, or one of the service's own keys.
+    /// It is no stream, one of the service's own keys, or none that a cluster can keep a key of ours beside.
     pub async fn check_source(&self, source: &str) -> Result<(), RedisStartError> {
         if self.inner.keys.is_own(source) {
             return Err(RedisStartError::OwnSource(source.to_owned()));
+        }
+        if self.inner.connector.is_cluster() && !keys::has_neighbours(source) {
+            return Err(RedisStartError::LonelySource(source.to_owned()));
         }
         let connection = self.inner.connector.connect(source).await;
         permissions::check_source(&mut connection.map_err(RedisStartError::of_refusal)?, source).await?;

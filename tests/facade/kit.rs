@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
 use outbound::journal::port::{
-    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
-    Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner, StoreError,
-    StoreTrouble, SubmitError, Version, WalkPage,
+    AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
+    NodesReading, Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner,
+    StoreError, StoreTrouble, SubmitError, Version, WalkPage,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -207,8 +207,8 @@ impl Journal for FakeJournal {
         if self.hangs { std::future::pending().await } else { self.unless_away(has_ended) }
     }
 
-    async fn hand_over(&self, _max: usize, _block: Duration) -> Result<usize, StoreError> {
-        Ok(0)
+    async fn hand_over(&self, _max: usize, _block: Duration) -> Result<HandedOver, StoreError> {
+        Ok(HandedOver::default())
     }
 
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {

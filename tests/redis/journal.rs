@@ -4,6 +4,7 @@
 pub(crate) mod cluster;
 mod compression;
 mod durable_copy;
+mod durable_wait;
 mod facade;
 mod forget;
 mod glances;

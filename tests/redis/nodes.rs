@@ -5,7 +5,7 @@ mod bench;
 mod descriptors;
 mod moves;
 mod sharing;
-mod durable;
+pub(crate) mod durable;
 mod fixed;
 mod foreign;
 mod mistakes;

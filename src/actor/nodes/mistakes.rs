@@ -40,8 +40,8 @@ fn other_settings(me: &NodeRecord, other: &NodeRecord) -> Option<String> {
     }
     let flags: BTreeSet<&String> = me.settings.keys().chain(other.settings.keys()).collect();
     let flag = flags.into_iter().find(|flag| me.settings.get(*flag) != other.settings.get(*flag))?;
-    if flag.starts_with("--source") {
-        // Readiness is told to anyone, and whose streams are read is not for everybody.
+    if ["--source", "--allow-net", "--deny-net"].iter().any(|unshown| flag.starts_with(unshown)) {
+        // Readiness is told to anyone, and whose streams are read or what a network is like inside is not for everybody.
         return Some(format!(
             "node {} at {} and this one differ in {flag}, so what comes of a message depends on who runs its shard: start all \
              nodes with the same {flag}",
@@ -99,6 +99,10 @@ mod tests {
             (node("b", "t1", &["k1:z"]), 1, "OUTBOUND_SECRET_KEY"),
             (node("b", "t1", &[]), 1, "OUTBOUND_SECRET_KEY"),
             (node("b", "t2", &[]), 2, "OUTBOUND_SECRET_KEY"),
+            (
+                &[("--allow-net", "10.0.0.0/8"), ("--durability", "local"), ("--source", "x")],
+                Some("differ in --allow-net, so"),
+            ),
             // A program that does not tell it yet.
             (node("b", "", &["k1:x"]), 0, ""),
         ] {

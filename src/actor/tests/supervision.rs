@@ -10,9 +10,9 @@ use futures_util::future::BoxFuture;
 
 use super::bench::Bench;
 use crate::journal::port::{
-    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
-    Owed, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection,
-    ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError, WalkPage,
+    AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
+    NodesReading, Owed, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    ShardConnection, ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -200,7 +200,7 @@ impl Journal for Panicking {
         self.inner.workspaces(query).await
     }
 
-    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
+    async fn hand_over(&self, max: usize, block: Duration) -> Result<HandedOver, StoreError> {
         strike(&self.faults.hand_over);
         self.faults.handed_over.store(true, Ordering::Relaxed);
         self.inner.hand_over(max, block).await

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use redis::{ErrorKind, RedisError};
-use tokio::time::Instant;
+use futures_util::future::try_join_all;
+use redis::{ConnectionInfo, ErrorKind, RedisError};
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::connection::{Backoff, Connection, open};
 use super::connector::Connector;
 use super::durable::Waited;
-use super::error::{ErrorClass, classify, timed_out, unexpected};
+use super::error::{ErrorClass, classify, is_away, timed_out, unexpected};
 use super::format::stored_format;
 use super::keys::Keys;
 use super::options::RedisOptions;
@@ -55,12 +56,11 @@ pub(super) async fn check(
     }
     check_slots(connector, wait).await?;
     let mut connection = first_connection(connector, &keys.meta(), wait).await?;
-    let primaries = connector.primaries().await.map_err(RedisStartError::Refused)?;
-    let (mut waited, mut unasked) = (Waited::NotAtAll, None);
-    for primary in &primaries {
+    let primaries = every_primary(connector, wait).await?;
+    let ((mut waited, mut unasked), count) = ((Waited::NotAtAll, None), primaries.len());
+    for (primary, mut connection) in primaries {
         // Each keeps shards of its own: one that forgets is enough to lose something.
-        let at = |error: RedisStartError| error.at(primary, primaries.len());
-        let mut connection = open(primary).await.map_err(RedisStartError::Refused).map_err(at)?;
+        let at = |error: RedisStartError| error.at(&primary, count);
         let of_server = check_server(&mut connection, connector.is_cluster(), options).await.map_err(at)?;
         // Of servers that are configured each in its way, those that must be waited for decide.
         waited = if waited == Waited::Log { waited } else { of_server };
@@ -94,6 +94,36 @@ async fn check_slots(connector: &Connector, wait: Duration) -> Result<(), RedisS
         backoff.pause().await;
     }
     Ok(())
+}
+
+/// Connects to every primary. One that has just died is followed by another, or comes back: it is waited for.
+async fn every_primary(
+    connector: &Connector,
+    wait: Duration,
+) -> Result<Vec<(ConnectionInfo, Connection)>, RedisStartError> {
+    let (deadline, mut backoff) = (Instant::now() + wait, Backoff::default());
+    loop {
+        let (place, error) = match connector.primaries().await {
+            Ok(primaries) => match try_join_all(primaries.into_iter().map(opened)).await {
+                Ok(connected) => return Ok(connected),
+                Err((primary, error)) => (primary.addr().to_string(), error),
+            },
+            Err(error) => (connector.place(), error),
+        };
+        if !is_away(&error) {
+            return Err(RedisStartError::Refused(error));
+        }
+        if timeout_at(deadline, backoff.pause()).await.is_err() {
+            return Err(RedisStartError::Unreachable { place, hint: "", wait, source: error });
+        }
+    }
+}
+
+async fn opened(primary: ConnectionInfo) -> Result<(ConnectionInfo, Connection), (ConnectionInfo, RedisError)> {
+    match open(&primary).await {
+        Ok(connection) => Ok((primary, connection)),
+        Err(error) => Err((primary, error)),
+    }
 }
 
 async fn first_connection(connector: &Connector, key: &str, wait: Duration) -> Result<Connection, RedisStartError> {

@@ -4,16 +4,18 @@
 
 use std::error::Error as _;
 use std::io;
+use std::pin::pin;
 
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, Value};
 
 use super::connection::{Calls as _, Connection, open};
 use super::error::unexpected;
 use super::reply;
+use super::seeds::{SeedAnswer, Seeds};
 use crate::config;
 
 /// The URLs of the seeds, if the URL names a cluster.
-pub(super) fn seeds(url: &str) -> Option<Vec<String>> {
+pub(super) fn parse(url: &str) -> Option<Vec<String>> {
     let (scheme, rest) = url.split_once("+cluster://")?;
     let (user, hosts) = match rest.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),
@@ -27,7 +29,7 @@ pub(super) fn seeds(url: &str) -> Option<Vec<String>> {
 ///
 /// # Errors
 /// No seed answers, or nobody holds the slot.
-pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<ConnectionInfo, RedisError> {
+pub(super) async fn primary(seeds: &Seeds, key: &str) -> Result<ConnectionInfo, RedisError> {
     let (slot, ranges) = asked(seeds, key).await?;
     let holder = ranges.into_iter().find(|range| (range.first..=range.last).contains(&slot));
     // A cluster that is being set up or repaired: the same as one that is away.
@@ -35,13 +37,28 @@ pub(super) async fn primary(seeds: &[ConnectionInfo], key: &str) -> Result<Conne
     holder.map(|range| range.primary).ok_or_else(nobody)
 }
 
-/// Connects to the primary of the slot of `key`.
+/// Connects to the primary of the slot of `key`. While it is silent the seeds are asked again: it may be a primary no more.
 ///
 /// # Errors
 /// As [`primary`], or as [`open_named`].
-pub(super) async fn connect(seeds: &[ConnectionInfo], key: &str) -> Result<Connection, RedisError> {
-    open_named(&primary(seeds, key).await?, "the node that the cluster names").await
+pub(super) async fn connect(seeds: &Seeds, key: &str) -> Result<Connection, RedisError> {
+    let named = primary(seeds, key).await?;
+    let mut connecting = pin!(open_named(&named, NAMED));
+    loop {
+        tokio::select! {
+            connected = &mut connecting => return connected,
+            () = tokio::time::sleep(config::NAMED_SILENT_MAX) => {}
+        }
+        if let Ok(now) = primary(seeds, key).await
+            && now.addr() != named.addr()
+        {
+            return open_named(&now, NAMED).await;
+        }
+    }
 }
+
+/// How an error calls the node that [`connect`] leads to.
+const NAMED: &str = "the node that the cluster names";
 
 /// Connects to a server that others told of: the URL does not name it.
 ///
@@ -62,7 +79,7 @@ pub(super) async fn open_named(node: &ConnectionInfo, what: &str) -> Result<Conn
 ///
 /// # Errors
 /// No seed answers.
-pub(super) async fn primaries(seeds: &[ConnectionInfo]) -> Result<Vec<ConnectionInfo>, RedisError> {
+pub(super) async fn primaries(seeds: &Seeds) -> Result<Vec<ConnectionInfo>, RedisError> {
     let (_, ranges) = asked(seeds, "").await?;
     let mut primaries: Vec<ConnectionInfo> = Vec::new();
     for SlotRange { primary, .. } in ranges {
@@ -86,26 +103,23 @@ pub(super) struct UncoveredRanges {
 ///
 /// # Errors
 /// No seed answers.
-pub(super) async fn unserved(seeds: &[ConnectionInfo]) -> Result<Option<UncoveredRanges>, RedisError> {
-    let mut otherwise = Err(unexpected("no seed of the cluster is named"));
-    for seed in seeds {
-        match told_by(seed, "").await {
-            Ok(((_, ranges), works)) => match missing(&ranges) {
-                None if works => return Ok(None),
+pub(super) async fn unserved(seeds: &Seeds) -> Result<Option<UncoveredRanges>, RedisError> {
+    seeds
+        .ask(async |seed| {
+            let ((_, ranges), works) = told_by(seed, "").await?;
+            Ok(match missing(&ranges) {
+                None if works => SeedAnswer::Sure(None),
                 None => {
                     let what = format!("{} says that the cluster is down, for a primary of it is", seed.addr());
-                    otherwise = Ok(Some(UncoveredRanges { what, is_lasting: false }));
+                    SeedAnswer::Unsure(Some(UncoveredRanges { what, is_lasting: false }))
                 }
                 Some(missing) => {
                     let what = format!("no node has slots {missing}");
-                    otherwise = Ok(Some(UncoveredRanges { what, is_lasting: true }));
+                    SeedAnswer::Unsure(Some(UncoveredRanges { what, is_lasting: true }))
                 }
-            },
-            Err(error) if otherwise.is_err() => otherwise = Err(error),
-            Err(_) => {}
-        }
-    }
-    otherwise
+            })
+        })
+        .await
 }
 
 /// The slots that no range has, as ranges: `0-99, 5461-10922`.
@@ -136,17 +150,13 @@ struct SlotRange {
 type SlotMap = (u64, Vec<SlotRange>);
 
 /// The slot of `key` and who holds which, as [`primary`] says by whom.
-async fn asked(seeds: &[ConnectionInfo], key: &str) -> Result<SlotMap, RedisError> {
-    let mut otherwise = Err(unexpected("no seed of the cluster is named"));
-    for seed in seeds {
-        match told_by(seed, key).await {
-            Ok((told, true)) => return Ok(told),
-            Ok((told, false)) if otherwise.is_err() => otherwise = Ok(told),
-            Err(error) if otherwise.is_err() => otherwise = Err(error),
-            Ok(_) | Err(_) => {}
-        }
-    }
-    otherwise
+async fn asked(seeds: &Seeds, key: &str) -> Result<SlotMap, RedisError> {
+    seeds
+        .ask(async |seed| {
+            let (told, works) = told_by(seed, key).await?;
+            Ok(if works { SeedAnswer::Sure(told) } else { SeedAnswer::Unsure(told) })
+        })
+        .await
 }
 
 /// What one seed knows, and whether the cluster works as it sees it.
@@ -204,10 +214,10 @@ mod tests {
     #[test]
     fn a_cluster_url_names_its_seeds_and_one_password_for_all() {
         assert_eq!(
-            seeds("redis+cluster://me:secret@a:7000,b:7001/").unwrap(),
+            parse("redis+cluster://me:secret@a:7000,b:7001/").unwrap(),
             ["redis://me:secret@a:7000", "redis://me:secret@b:7001"]
         );
-        assert_eq!(seeds("rediss+cluster://a,b").unwrap(), ["rediss://a", "rediss://b"]);
-        assert_eq!(seeds("redis://a"), None);
+        assert_eq!(parse("rediss+cluster://a,b").unwrap(), ["rediss://a", "rediss://b"]);
+        assert_eq!(parse("redis://a"), None);
     }
 }

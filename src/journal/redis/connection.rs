@@ -9,13 +9,8 @@ use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, 
 use tokio::net::TcpStream;
 
 use super::error::{checked, timed_out};
+use super::reply;
 use crate::config;
-
-/// What takes commands.
-pub(super) trait Calls {
-    /// Sends commands together and waits for their answers, in order. The error of one is the error of all.
-    async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError>;
-}
 
 /// A connection. Clones share it; it closes when the last one is dropped.
 #[derive(Debug, Clone)]
@@ -23,6 +18,36 @@ pub(super) struct Connection {
     library: MultiplexedConnection,
     /// Where it leads.
     to: Arc<ConnectionInfo>,
+    server: ServerId,
+}
+
+/// What takes commands.
+pub(super) trait Calls {
+    /// Sends commands together and waits for their answers, in order. The error of one is the error of all.
+    async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError>;
+}
+
+/// One run of one server: a replica that took its place has another one, and so has a server that was started anew. Either may
+/// have lost what the one before had answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ServerId(
+    /// Empty before it was asked for, and of a server that tells none.
+    Arc<str>,
+);
+
+impl ServerId {
+    /// Asks for it, behind other commands.
+    pub(super) fn ask(pipeline: &mut Pipeline) {
+        pipeline.cmd("INFO").arg("server");
+    }
+
+    /// What it answers.
+    ///
+    /// # Errors
+    /// It is no text.
+    pub(super) fn read(answer: Value) -> Result<Self, RedisError> {
+        Ok(Self(reply::info_value(&reply::text(answer)?, "run_id").into()))
+    }
 }
 
 impl Calls for Connection {
@@ -34,16 +59,26 @@ impl Calls for Connection {
 }
 
 impl Connection {
+    /// Where it leads.
+    pub(super) fn to(&self) -> &Arc<ConnectionInfo> {
+        &self.to
+    }
+
+    /// The server that it leads to.
+    pub(super) fn server(&self) -> &ServerId {
+        &self.server
+    }
+
+    /// The same with the server's id.
+    pub(super) fn known_as(self, server: ServerId) -> Self {
+        Self { server, ..self }
+    }
+
     /// Sends a command and waits for its answer. After an error of the connection, a timeout among
     /// them, the caller drops it.
     pub(super) async fn call(&mut self, cmd: &Cmd, timeout: Duration) -> Result<Value, RedisError> {
         let answer = tokio::time::timeout(timeout, self.library.send_packed_command(cmd)).await;
         checked(answer.unwrap_or_else(|_| Err(timed_out())))
-    }
-
-    /// Where it leads.
-    pub(super) fn to(&self) -> &ConnectionInfo {
-        &self.to
     }
 
     /// Sends a command, and waits for its answer without a limit.
@@ -67,7 +102,7 @@ pub(super) async fn open(info: &ConnectionInfo) -> Result<Connection, RedisError
         .set_pipeline_buffer_size(config::SHARD_REQUESTS_UNANSWERED_MAX);
     let client = Client::open(info.clone())?;
     match client.get_multiplexed_async_connection_with_config(&settings).await {
-        Ok(library) => Ok(Connection { library, to: Arc::new(info.clone()) }),
+        Ok(library) => Ok(Connection { library, to: Arc::new(info.clone()), server: ServerId::default() }),
         Err(error) if error.is_connection_dropped() => Err(said_first(info).await.unwrap_or(error)),
         Err(error) => Err(error),
     }

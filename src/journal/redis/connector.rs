@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 use rustls::ClientConfig;
+use tokio::time::Instant;
 
-use super::connection::{Calls as _, Connection, open};
+use super::connection::{Calls as _, Connection, ServerId, open};
 use super::read_connection::ReadConnection;
 use super::script::{Hashes, Script, TEXTS};
+use super::seeds::Seeds;
 use super::tls::RedisTls;
 use super::{cluster, reply, sentinel};
 use crate::config;
@@ -27,9 +29,9 @@ enum Route {
     /// One Redis holds every key.
     Single(Box<ConnectionInfo>),
     /// These know which node holds a key.
-    Cluster(Vec<ConnectionInfo>),
+    Cluster(Seeds),
     /// These know which node is the primary of that name, which is reached as `primary` but for its address.
-    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, primary: Box<ConnectionInfo> },
+    Sentinel { sentinels: Seeds, name: String, primary: Box<ConnectionInfo> },
 }
 
 impl Route {
@@ -37,7 +39,7 @@ impl Route {
     fn nodes(&self) -> &[ConnectionInfo] {
         match self {
             Self::Single(info) => std::slice::from_ref(info),
-            Self::Cluster(nodes) | Self::Sentinel { sentinels: nodes, .. } => nodes,
+            Self::Cluster(nodes) | Self::Sentinel { sentinels: nodes, .. } => nodes.servers(),
         }
     }
 }
@@ -50,8 +52,8 @@ impl Connector {
     /// The URL is none of these, or what `tls` holds cannot be used with it.
     pub(super) fn parse(url: &str, tls: &RedisTls) -> Result<Self, RedisError> {
         let info = |url: &str| info(url, tls);
-        let all = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<Result<Vec<_>, _>>();
-        let route = match (cluster::seeds(url), sentinel::parse(url)) {
+        let all = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<Result<_, _>>().map(Seeds::new);
+        let route = match (cluster::parse(url), sentinel::parse(url)) {
             (Some(seeds), _) => Route::Cluster(all(&seeds)?),
             (None, Some(sentinel::SentinelUrl { sentinels, name, primary })) => {
                 Route::Sentinel { sentinels: all(&sentinels)?, name, primary: Box::new(info(&primary)?) }
@@ -99,6 +101,30 @@ impl Connector {
         ReadConnection::open(found.to(), self.tls.as_ref()).await
     }
 
+    /// Ends when the server at `to` that has been silent since then holds `key` no more, as those tell who know it: they are
+    /// asked once it is silent for [`config::STORE_SILENT_MAX`]. Of one server alone nobody knows.
+    pub(super) async fn replaced(&self, key: &str, to: &ConnectionInfo, silent_since: Instant) {
+        if matches!(self.route, Route::Single(_)) {
+            // Without a timer: this is waited for beside every answer.
+            return std::future::pending().await;
+        }
+        tokio::time::sleep_until(silent_since + config::STORE_SILENT_MAX).await;
+        loop {
+            // On the heap, for most often it is never asked.
+            let holder = match &self.route {
+                Route::Single(_) => std::future::pending().await,
+                Route::Cluster(seeds) => Box::pin(cluster::primary(seeds, key)).await,
+                Route::Sentinel { sentinels, name, primary } => {
+                    Box::pin(sentinel::find(sentinels, name, primary)).await
+                }
+            };
+            if holder.is_ok_and(|holder| holder.addr() != to.addr()) {
+                return;
+            }
+            tokio::time::sleep(config::STORE_SILENT_MAX).await;
+        }
+    }
+
     /// What the URL calls the primary, if sentinels name it.
     pub(super) fn primary_name(&self) -> Option<&str> {
         match &self.route {
@@ -130,6 +156,18 @@ impl Connector {
         }
     }
 
+    /// The same, and asks which server that is.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(super) async fn connect_to_known(&self, key: &str) -> Result<Connection, RedisError> {
+        let mut connection = self.connect(key).await?;
+        let mut ask = redis::pipe();
+        ServerId::ask(&mut ask);
+        let answer = connection.call_all(&ask, config::STORE_TIMEOUT).await?.pop();
+        Ok(connection.known_as(ServerId::read(answer.unwrap_or(redis::Value::Nil))?))
+    }
+
     /// The same, and makes the scripts known to that node.
     ///
     /// # Errors
@@ -140,10 +178,12 @@ impl Connector {
         for text in TEXTS {
             load.cmd("SCRIPT").arg("LOAD").arg(text);
         }
-        let answers = connection.call_all(&load, config::STORE_TIMEOUT).await?;
+        ServerId::ask(&mut load);
+        let mut answers = connection.call_all(&load, config::STORE_TIMEOUT).await?;
+        let server = ServerId::read(answers.pop().unwrap_or(redis::Value::Nil))?;
         let hashes = answers.into_iter().map(reply::text).collect::<Result<_, _>>()?;
         self.hashes.get_or_init(|| Hashes(hashes));
-        Ok(connection)
+        Ok(connection.known_as(server))
     }
 
     /// A call of a script.

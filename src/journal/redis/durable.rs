@@ -1,13 +1,12 @@
 //! Waits until what was written is as durable as was asked for.
 //!
 //! WAIT and WAITAOF hold up their own connection, so they have one of their own, on which a small write goes first:
-//! Redis' logs and replicas are in order, so what has that write has all that the same server answered before. Everybody
-//! who waits meanwhile waits for the next write together. Another server (a replica that was promoted, the same one after a
-//! restart) says nothing of what the one before it answered: who wrote before it was met is never told that it is durable.
+//! Redis' logs and replicas are in order, so what has that write has all that was answered before. Everybody who
+//! waits meanwhile waits for the next write together. That holds of one run of one server: where another one has taken its
+//! place, or it was started anew, whoever waits is told that nobody knows, and a shard asks whether it has its commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -17,13 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::connection::{Backoff, Calls as _, Connection};
+use super::connection::{Backoff, Calls as _, Connection, ServerId};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
 use super::reply;
+use super::shard_connection::RedisShardConnection;
 use crate::config::{DURABLE_LOOK_EVERY, DURABLE_WAIT, DURABLE_WAITING_MAX, STORE_TIMEOUT};
 use crate::journal::port::{
-    PublishError, ShardConnection, ShardConnectionError, ShardRequest, ShardResponse, StoreError, StoreTrouble,
+    Batch, ShardConnection, ShardConnectionError, ShardRequest, ShardResponse, StoreError, StoreTrouble,
 };
 
 /// How a level is waited for on this Redis.
@@ -87,32 +87,13 @@ impl LateWaits {
 
 /// Where everybody waits whose keys lie on one node of Redis. Cheap to clone; its task ends with the last clone.
 #[derive(Debug, Clone)]
-pub(super) struct DurableWait(Option<Waiting>);
+pub(super) struct DurableWait(Option<mpsc::Sender<WaitingWrite>>);
 
-#[derive(Debug, Clone)]
-struct Waiting {
-    sender: mpsc::Sender<Waiter>,
-    /// Counts the servers that were met.
-    servers: Arc<AtomicU64>,
-}
-
-/// Who waits, and how many servers had been met when it began to write.
+/// Who waits for something that a server has answered.
 #[derive(Debug)]
-struct Waiter {
-    servers: u64,
-    reached: oneshot::Sender<()>,
-}
-
-/// Another server answers than the one that was written to: whether it has what was written is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Elsewhere;
-
-impl From<Elsewhere> for PublishError {
-    fn from(Elsewhere: Elsewhere) -> Self {
-        let what =
-            "appending a message: another Redis answers than the one that took it, which may not have it".to_owned();
-        Self::Store(StoreError { trouble: StoreTrouble::Away, what, source: None })
-    }
+struct WaitingWrite {
+    server: ServerId,
+    passed: oneshot::Sender<bool>,
 }
 
 impl DurableWait {
@@ -121,36 +102,67 @@ impl DurableWait {
         if waited == Waited::NotAtAll {
             return Self(None);
         }
-        let (sender, waiters) = mpsc::channel(DURABLE_WAITING_MAX);
-        let servers = Arc::<AtomicU64>::default();
-        let task = WaitTask {
-            connector,
-            key,
-            waited,
-            servers: Arc::clone(&servers),
-            server: None,
-            connection: None,
-            is_written: false,
-            is_doubtful: true,
-        };
-        tokio::spawn(task.run(late, waiters));
-        Self(Some(Waiting { sender, servers }))
+        let (sender, waiting) = mpsc::channel(DURABLE_WAITING_MAX);
+        tokio::spawn(run(connector, (key, waited), late, waiting));
+        Self(Some(sender))
     }
 
-    /// To be called before something is written. The future waits until everything that was answered before it is polled is as
-    /// durable as asked for, however long that takes.
-    pub(super) fn begin(&self) -> BoxFuture<'static, Result<(), Elsewhere>> {
-        let Some(Waiting { sender, servers }) = self.0.clone() else { return std::future::ready(Ok(())).boxed() };
-        let servers = servers.load(Ordering::Acquire);
+    /// Waits until everything that `server` has answered before is as durable as asked for, however long that takes. `false`:
+    /// another server has taken its place, which may never have had it.
+    pub(super) fn passed(&self, server: ServerId) -> BoxFuture<'static, bool> {
+        let Some(sender) = self.0.clone() else { return std::future::ready(true).boxed() };
         async move {
-            let (reached, is_reached) = oneshot::channel();
-            if sender.send(Waiter { servers, reached }).await.is_err() {
-                // The task has ended with its runtime; what is not known to be reached is never said to be.
-                std::future::pending::<()>().await;
+            let (passed, is_passed) = oneshot::channel();
+            if sender.send(WaitingWrite { server, passed }).await.is_ok()
+                && let Ok(passed) = is_passed.await
+            {
+                return passed;
             }
-            is_reached.await.map_err(|_not_told| Elsewhere)
+            // The task has ended with its runtime; what is not known to be reached is never said to be.
+            std::future::pending().await
         }
         .boxed()
+    }
+}
+
+async fn run(
+    connector: Arc<Connector>,
+    (key, waited): (String, Waited),
+    late: Arc<LateWaits>,
+    mut waiting: mpsc::Receiver<WaitingWrite>,
+) {
+    let mut at = WaitProgress { connection: None, is_new: false, is_written: false, is_doubtful: true };
+    let mut backoff = Backoff::default();
+    let mut all: Vec<WaitingWrite> = Vec::new();
+    while waiting.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
+        (at.is_new, at.is_written) = (false, false);
+        loop {
+            let reached = reach(&connector, &key, waited, &mut at).await;
+            at.is_doubtful = !matches!(reached, Ok(true));
+            let why = match reached {
+                Ok(true) => {
+                    at.tell(&mut all);
+                    if all.is_empty() {
+                        break;
+                    }
+                    // They were answered by another server: this one may be a primary no more, or they may be lost.
+                    (at.connection, at.is_written) = (None, false);
+                    None
+                }
+                Ok(false) => Some(waited.missing().to_owned()),
+                Err(error) => {
+                    (at.connection, at.is_written) = (None, false);
+                    backoff.pause().await;
+                    // A server that is away is told by who asks how the store is.
+                    (classify(&error) == ErrorClass::Refused).then(|| error.to_string())
+                }
+            };
+            if let Some(why) = why {
+                late.began(&key, why);
+            }
+        }
+        late.ended(&key);
+        backoff.reset();
     }
 }
 
@@ -161,106 +173,78 @@ pub(super) fn small_write(key: &str) -> Cmd {
     write
 }
 
-/// Waits for all.
+/// Where one wait stands.
 #[derive(Debug)]
-struct WaitTask {
-    connector: Arc<Connector>,
-    key: String,
-    waited: Waited,
-    servers: Arc<AtomicU64>,
-    /// The run id of the server that was met last.
-    server: Option<String>,
+struct WaitProgress {
     connection: Option<Connection>,
+    /// It was made since those who wait were answered.
+    is_new: bool,
     /// What is waited for was written on this connection.
     is_written: bool,
     /// The level was not reached the last time, or nobody asked this server yet.
     is_doubtful: bool,
 }
 
-impl WaitTask {
-    async fn run(mut self, late: Arc<LateWaits>, mut waiters: mpsc::Receiver<Waiter>) {
-        let mut backoff = Backoff::default();
-        let mut all: Vec<Waiter> = Vec::new();
-        // Before anybody waits, so that it is known when another server answers.
-        self.connect().await.ok();
-        while waiters.recv_many(&mut all, DURABLE_WAITING_MAX).await > 0 {
-            self.is_written = false;
-            loop {
-                let reached = self.reach().await;
-                self.is_doubtful = !matches!(reached, Ok(true));
-                let why = match reached {
-                    Ok(true) => break,
-                    Ok(false) => Some(self.waited.missing().to_owned()),
-                    Err(error) => {
-                        (self.connection, self.is_written) = (None, false);
-                        backoff.pause().await;
-                        // A server that is away is told by who asks how the store is.
-                        (classify(&error) == ErrorClass::Refused).then(|| error.to_string())
-                    }
-                };
-                if let Some(why) = why {
-                    late.began(&self.key, why);
-                }
-            }
-            late.ended(&self.key);
-            backoff.reset();
-            let servers = self.servers.load(Ordering::Acquire);
-            for Waiter { servers: before, reached } in all.drain(..) {
-                if before == servers {
-                    // Who does not wait any more needs no answer.
-                    reached.send(()).ok();
-                }
+impl WaitProgress {
+    /// Tells those who wait that what they wait for is reached, as far as this server is the one that has it. Others are told
+    /// that they cannot know once a new connection has led to this one.
+    fn tell(&self, all: &mut Vec<WaitingWrite>) {
+        let here = self.connection.as_ref().map(Connection::server);
+        for WaitingWrite { server, passed } in std::mem::take(all) {
+            let is_here = here == Some(&server);
+            if is_here || self.is_new {
+                // Who does not wait any more needs no answer.
+                passed.send(is_here).ok();
+            } else {
+                all.push(WaitingWrite { server, passed });
             }
         }
     }
+}
 
-    async fn connect(&mut self) -> Result<&mut Connection, RedisError> {
-        let mut connection = self.connector.connect(&self.key).await?;
-        let info = connection.call(redis::cmd("INFO").arg("server"), STORE_TIMEOUT).await.and_then(reply::text)?;
-        let server = reply::info_value(&info, "run_id").to_owned();
-        if self.server.as_ref().is_some_and(|before| *before != server) {
-            self.servers.fetch_add(1, Ordering::Release);
+/// Writes something small, once, and waits for it. Answers whether the level was reached in time. Were it written again
+/// each time, a server whose fsyncs take about as long as the wait would never get there.
+async fn reach(
+    connector: &Connector,
+    key: &str,
+    waited: Waited,
+    waiting: &mut WaitProgress,
+) -> Result<bool, RedisError> {
+    let connection = match &mut waiting.connection {
+        Some(connection) => connection,
+        none => {
+            waiting.is_new = true;
+            none.insert(connector.connect_to_known(key).await?)
         }
-        self.server = Some(server);
-        Ok(self.connection.insert(connection))
-    }
-
-    /// Writes something small, once, and waits for it. Answers whether the level was reached in time. Were it written again
-    /// each time, a server whose fsyncs take about as long as the wait would never get there.
-    async fn reach(&mut self) -> Result<bool, RedisError> {
-        if self.connection.is_none() {
-            self.connect().await?;
-        }
-        let Some(connection) = &mut self.connection else { return Ok(false) };
-        if self.waited == Waited::Synced {
-            let limit = Instant::now() + DURABLE_WAIT;
-            while !syncs_each_write(connection, &self.key, self.is_doubtful).await? {
-                self.is_doubtful = true;
-                if Instant::now() >= limit {
-                    return Ok(false);
-                }
-                sleep(DURABLE_LOOK_EVERY).await;
+    };
+    if waited == Waited::Synced {
+        let limit = Instant::now() + DURABLE_WAIT;
+        while !syncs_each_write(connection, key, waiting.is_doubtful).await? {
+            waiting.is_doubtful = true;
+            if Instant::now() >= limit {
+                return Ok(false);
             }
-            return Ok(true);
+            sleep(DURABLE_LOOK_EVERY).await;
         }
-        let limit = DURABLE_WAIT.as_millis().to_string();
-        let mut both = redis::pipe();
-        if !self.is_written {
-            both.add_command(small_write(&self.key));
-        }
-        match self.waited {
-            Waited::Log => both.cmd("WAITAOF").arg(1).arg(0).arg(limit),
-            Waited::Replica | Waited::Synced | Waited::NotAtAll => both.cmd("WAIT").arg(1).arg(limit),
-        };
-        let answer = connection.call_all(&both, DURABLE_WAIT + STORE_TIMEOUT).await?.pop();
-        let answer = answer.unwrap_or(Value::Int(0));
-        self.is_written = true;
-        let reached = match self.waited {
-            Waited::Log => reply::number(reply::list(answer)?.into_iter().next().unwrap_or(Value::Int(0)))?,
-            Waited::Replica | Waited::Synced | Waited::NotAtAll => reply::number(answer)?,
-        };
-        Ok(reached >= 1)
+        return Ok(true);
     }
+    let limit = DURABLE_WAIT.as_millis().to_string();
+    let mut both = redis::pipe();
+    if !waiting.is_written {
+        both.add_command(small_write(key));
+    }
+    match waited {
+        Waited::Log => both.cmd("WAITAOF").arg(1).arg(0).arg(limit),
+        Waited::Replica | Waited::Synced | Waited::NotAtAll => both.cmd("WAIT").arg(1).arg(limit),
+    };
+    let answer = connection.call_all(&both, DURABLE_WAIT + STORE_TIMEOUT).await?.pop();
+    let answer = answer.unwrap_or(Value::Int(0));
+    waiting.is_written = true;
+    let reached = match waited {
+        Waited::Log => reply::number(reply::list(answer)?.into_iter().next().unwrap_or(Value::Int(0)))?,
+        Waited::Replica | Waited::Synced | Waited::NotAtAll => reply::number(answer)?,
+    };
+    Ok(reached >= 1)
 }
 
 /// Whether the primary of the key syncs each write before it answers. It may be another server than at the start, and each
@@ -299,26 +283,22 @@ async fn syncs_each_write(connection: &mut Connection, key: &str, doubtful: bool
 
 /// A shard connection whose commits are answered when they are as durable as asked for.
 pub(super) struct DurableConnection {
-    pub(super) shard: u16,
-    pub(super) inner: Box<dyn ShardConnection>,
+    pub(super) inner: Arc<RedisShardConnection>,
     pub(super) wait: DurableWait,
 }
 
 impl ShardConnection for DurableConnection {
     fn send(&self, request: ShardRequest) -> BoxFuture<'static, Result<ShardResponse, ShardConnectionError>> {
-        let durable = match &request {
-            ShardRequest::Commit { .. } => Some(self.wait.begin()),
-            _ => None,
-        };
-        let (shard, response) = (self.shard, self.inner.send(request));
+        let is_commit = matches!(request, ShardRequest::Commit { .. });
+        let (response, inner, wait) = (self.inner.send(request), Arc::clone(&self.inner), self.wait.clone());
         async move {
             let response = response.await?;
-            let Some(durable) = durable else { return Ok(response) };
-            let elsewhere = |Elsewhere| ShardConnectionError::Failed {
-                shard,
-                detail: "another Redis answers than the one that took it, which may not have it".to_owned(),
-            };
-            durable.await.map_err(elsewhere)?;
+            let mut backoff = Backoff::default();
+            while is_commit && !wait.passed(inner.server()).await {
+                backoff.pause().await;
+                // On a new connection it is asked whether that server has all that was answered.
+                inner.send(ShardRequest::Commit { number: 0, batch: Batch::default() }).await?;
+            }
             Ok(response)
         }
         .boxed()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{RedisError, Value};
+use redis::{Cmd, RedisError, Value};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{ErrorClass, classify, store_error, unexpected};
@@ -38,7 +38,7 @@ impl RedisInner {
         let submit = async |script, waiting_max: usize| {
             let mut cmd = self.connector.script(script, &[keys.commands(), keys.answers()]);
             cmd.arg(waiting_max).arg(workspace.as_str()).arg(&encoded);
-            let stored = timeout_at(until, self.shared.call(&keys.owner(), &cmd)).await;
+            let stored = timeout_at(until, self.shared.call_telling(&keys.owner(), &cmd)).await;
             stored.map_err(|_| SubmitError::MaybeStored)
         };
         let mut answer = submit(Script::Submit, COMMANDS_WAITING_MAX).await?;
@@ -46,14 +46,17 @@ impl RedisInner {
         if is_full && command.action.takes_away() {
             answer = submit(Script::SubmitFull, COMMANDS_WAITING_FULL_MAX).await?;
         }
-        let Some((id, position)) = answer.and_then(submitted).map_err(|error| match classify(&error) {
+        let stored = answer.and_then(|(answer, server)| Ok((submitted(answer)?, server)));
+        let (stored, server) = stored.map_err(|error| match classify(&error) {
             ErrorClass::Full => SubmitError::Full,
             _ => SubmitError::Store(store_error(WHAT, error)),
-        })?
-        else {
-            return Err(SubmitError::TooMany);
+        })?;
+        let Some((id, position)) = stored else { return Err(SubmitError::TooMany) };
+        let answer = async {
+            let answer = self.listener(shard).wait(&self.shared, id, position).await.answer().await?;
+            // What became of the command was committed before its answer could be read.
+            self.durable_wait(shard).passed(server).await.then_some(answer)
         };
-        let answer = async { self.listener(shard).wait(&self.shared, id, position).await.answer().await };
         match timeout_at(until, answer).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) | Err(_) => Err(SubmitError::OutcomeUnknown),
@@ -65,15 +68,12 @@ impl RedisInner {
         workspace: &WorkspaceId,
         message: &RawMessage,
     ) -> Result<EntryId, PublishError> {
-        let keys = self.keys.shard(workspace.shard(self.shards));
+        let shard = workspace.shard(self.shards);
+        let keys = self.keys.shard(shard);
         let mut cmd = redis::cmd("XADD");
         cmd.arg(keys.messages()).arg("*");
         cmd.arg("workspace").arg(workspace.as_str()).arg("message").arg(message.bytes().as_ref());
-        let answer = self.shared.call(&keys.owner(), &cmd).await.and_then(reply::id);
-        answer.map_err(|error| match classify(&error) {
-            ErrorClass::Full => PublishError::Full,
-            _ => PublishError::Store(store_error("appending a message", error)),
-        })
+        self.append(shard, &cmd, reply::id).await
     }
 
     pub(super) async fn publish_messages(
@@ -81,18 +81,36 @@ impl RedisInner {
         workspace: &WorkspaceId,
         messages: &[RawMessage],
     ) -> Result<Vec<EntryId>, PublishError> {
-        let keys = self.keys.shard(workspace.shard(self.shards));
+        let shard = workspace.shard(self.shards);
+        let keys = self.keys.shard(shard);
         let mut cmd = self.connector.script(Script::Publish, &[keys.messages()]);
         cmd.arg(workspace.as_str());
         for message in messages {
             cmd.arg(message.bytes().as_ref());
         }
-        let answer = self.shared.call(&keys.owner(), &cmd).await.and_then(reply::list);
-        let ids = answer.and_then(|ids| ids.into_iter().map(reply::id).collect());
-        ids.map_err(|error| match classify(&error) {
+        self.append(shard, &cmd, |ids| reply::list(ids)?.into_iter().map(reply::id).collect()).await
+    }
+
+    /// Runs what appends messages, and waits until they are as durable as was asked for.
+    async fn append<T>(
+        &self,
+        shard: u16,
+        cmd: &Cmd,
+        read: impl FnOnce(Value) -> Result<T, RedisError>,
+    ) -> Result<T, PublishError> {
+        const WHAT: &str = "appending messages";
+        let answer = self.shared.call_telling(&self.keys.shard(shard).owner(), cmd).await;
+        let answer = answer.and_then(|(answer, server)| Ok((read(answer)?, server)));
+        let (ids, server) = answer.map_err(|error| match classify(&error) {
             ErrorClass::Full => PublishError::Full,
-            _ => PublishError::Store(store_error("appending messages", error)),
-        })
+            _ => PublishError::Store(store_error(WHAT, error)),
+        })?;
+        if self.durable_wait(shard).passed(server).await {
+            return Ok(ids);
+        }
+        let error =
+            std::io::Error::other("another server took the place of the one that stored it, and may not have it");
+        Err(PublishError::Store(store_error(WHAT, error.into())))
     }
 
     pub(super) async fn read_workspace(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {

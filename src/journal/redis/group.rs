@@ -8,6 +8,7 @@
 //! A group that is gone (its stream was made anew, or somebody deleted it) is made again where the last hand-over
 //! ended.
 
+pub(super) mod pending;
 pub(super) mod reader;
 
 use std::collections::BTreeMap;
@@ -30,18 +31,18 @@ use super::take;
 use crate::config::{
     HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, JsonPointer, READ_BYTES_MAX, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm,
 };
-use crate::journal::port::{Holder, RawEntry};
+use crate::journal::port::{HandedOver, Holder, RawEntry};
 use crate::journal::rejected::too_large;
 use crate::message::{EntryId, marks, member};
 
-/// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
+/// Hands up to `max` entries over, waiting up to `block` for the first.
 pub(super) async fn hand_over(
     inner: &RedisInner,
     source: &str,
     form: &SourceForm,
     max: usize,
     block: Duration,
-) -> Result<usize, RedisError> {
+) -> Result<HandedOver, RedisError> {
     let taken = inner.groups.lock().await.remove(source);
     let mut reader = match taken {
         Some(reader) => reader,
@@ -83,7 +84,7 @@ async fn hand_over_next(
     form: &SourceForm,
     max: usize,
     block: Duration,
-) -> Result<usize, RedisError> {
+) -> Result<HandedOver, RedisError> {
     let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, source).await;
     for shard in lost {
         tell_lost(shard, source);
@@ -97,18 +98,18 @@ async fn hand_over_next(
         tokio::time::sleep(HAND_OVER_KEPT_LOOK).await;
         reader.connection.call(redis::cmd("EXISTS").arg(source), STORE_TIMEOUT).await?;
         kept.source_answered(Instant::now());
-        return Ok(0);
+        return Ok(HandedOver::default());
     }
     let read = read(reader, inner, source, form, max).await?;
     kept.source_answered(Instant::now());
     let Some(entries) = read else {
         // Nothing is new, or there is no stream yet.
         reader.wait(source, if kept.is_empty() { block } else { block.min(HAND_OVER_KEPT_LOOK) }).await?;
-        return Ok(0);
+        return Ok(HandedOver::default());
     };
     let Some(last) = entries.last().map(|(entry, _)| entry.id) else {
         reader.pending = None;
-        return Ok(0);
+        return Ok(HandedOver::default());
     };
     match reader.pending {
         Some(_) => reader.pending = Some(last),
@@ -120,9 +121,11 @@ async fn hand_over_next(
     let own = reader.connection.clone();
     let handed =
         shards.iter().map(|(shard, entries)| hand_to_shard(inner, &own, source, *shard, entries, kept.last_of(*shard)));
-    let (mut count, mut failed, mut is_new) = (done.len(), None, false);
+    let (mut failed, mut is_new) = (None, false);
+    let mut round = HandedOver { count: done.len(), ..HandedOver::default() };
     for handed in join_all(handed).await {
-        count += handed.ids.len();
+        round.count += handed.ids.len();
+        round.rejected.extend(handed.rejected);
         is_new |= handed.is_new;
         if handed.is_new || handed.is_lost {
             kept.forget(handed.shard);
@@ -144,7 +147,13 @@ async fn hand_over_next(
     let position = position(reader, kept).filter(|_| failed.is_none());
     acknowledge(reader, inner, source, position, &done).await?;
     // One shard that refuses holds the source back: its entries stay pending and are read again in order.
-    failed.map_or(Ok(count), Err)
+    match failed {
+        // What was set aside is told first: nothing else tells why.
+        Some(_) if !round.rejected.is_empty() => reader.pending = Some(EntryId::ZERO),
+        Some(error) => return Err(error),
+        None => {}
+    }
+    Ok(round)
 }
 
 /// The ids of those that were deleted while they were pending, and the others. A deleted one has no fields, so there is nothing

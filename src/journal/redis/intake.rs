@@ -9,9 +9,9 @@ use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::connection::{Calls as _, Connection};
+use super::connection::{Connection, ServerId};
 use super::connector::Connector;
-use super::error::store_error;
+use super::error::{store_error, timed_out};
 use super::keys::ShardKeys;
 use super::read_connection::ReadConnection;
 use super::read_guard::ReadGuard;
@@ -34,8 +34,8 @@ pub(super) struct RedisIntake {
     /// Taken out while it is used: a poll that is dropped or fails drops the connection too, so no
     /// later one waits behind its blocking read or takes its answer.
     connection: Option<ReadConnection>,
-    /// The run id of the server that was connected to last.
-    server: Option<String>,
+    /// The server that was connected to last.
+    server: Option<ServerId>,
     /// Says how the messages are read.
     guard: ReadGuard,
     /// When the length of the command stream is told next.
@@ -58,8 +58,8 @@ impl RedisIntake {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => {
-                let mut connection = self.connector.connect_for_reads(&self.keys.owner()).await?;
-                let server = run_id(&mut connection).await?;
+                let connection = self.connector.connect_for_reads(&self.keys.owner()).await?;
+                let server = connection.server().clone();
                 // One that slept and was followed may have told of entries that no other one has, with greater ids than
                 // what its follower was given meanwhile.
                 if self.server.replace(server.clone()).is_some_and(|before| before != server) {
@@ -69,15 +69,26 @@ impl RedisIntake {
                 connection
             }
         };
-        // Redis takes one COUNT for all streams of a read and answers a blocked one with the first
-        // entry alone. So what is there is read first, each stream with its own count.
-        let mut polled = self.read_now(&mut connection, request).await?;
+        let (connector, owner, to) = (Arc::clone(&self.connector), self.keys.owner(), Arc::clone(connection.to()));
+        let silent_since = Instant::now() + request.block;
+        let polled = tokio::select! {
+            biased;
+            polled = self.read_on(&mut connection, request) => polled?,
+            () = connector.replaced(&owner, &to, silent_since) => return Err(timed_out()),
+        };
+        self.connection = Some(connection);
+        Ok(polled)
+    }
+
+    /// Redis takes one COUNT for all streams of a read and answers a blocked one with the first entry alone. So what is
+    /// there is read first, each stream with its own count.
+    async fn read_on(&mut self, connection: &mut ReadConnection, request: &Poll) -> Result<Polled, RedisError> {
+        let polled = self.read_now(connection, request).await?;
         let empty = polled.messages.is_empty() && polled.commands.is_empty();
         if empty && !request.probe && !request.block.is_zero() {
             let commands_length = polled.commands_length;
-            polled = Polled { commands_length, ..self.read_blocking(&mut connection, request).await? };
+            return Ok(Polled { commands_length, ..self.read_blocking(connection, request).await? });
         }
-        self.connection = Some(connection);
         Ok(polled)
     }
 
@@ -162,13 +173,6 @@ impl RedisIntake {
         }
         Ok(())
     }
-}
-
-async fn run_id(connection: &mut ReadConnection) -> Result<String, RedisError> {
-    let mut ask = redis::pipe();
-    ask.cmd("INFO").arg("server");
-    let info = connection.call_all(&ask, config::STORE_TIMEOUT).await?.pop().unwrap_or_default();
-    Ok(reply::info_value(&reply::text(info)?, "run_id").to_owned())
 }
 
 #[async_trait]

@@ -60,8 +60,7 @@ impl Keys {
 
     /// Who reads a source, and how far that has come. It lies on the node of a cluster that holds the source.
     pub(super) fn source_lease(&self, source: &str) -> String {
-        let tag = source.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
-        match tag.filter(|tag| !tag.is_empty()) {
+        match tag(source) {
             Some(tag) => format!("{}:source:{{{tag}}}:{source}", self.prefix),
             None => format!("{}:source:{{{source}}}", self.prefix),
         }
@@ -76,6 +75,18 @@ impl Keys {
     pub(super) fn shard(&self, shard: u16) -> ShardKeys {
         ShardKeys { base: format!("{}:{{{shard}}}:", self.prefix).into() }
     }
+}
+
+/// Whether another key can lie on the node of a cluster that holds this one: of a key without a tag the whole name counts, and
+/// a tag ends at its first brace.
+pub(super) fn has_neighbours(key: &str) -> bool {
+    tag(key).is_some() || !key.contains('}')
+}
+
+/// The part of a key that decides where a cluster keeps it; `None`: all of it does.
+fn tag(key: &str) -> Option<&str> {
+    let (tag, _) = key.split_once('{')?.1.split_once('}')?;
+    Some(tag).filter(|tag| !tag.is_empty())
 }
 
 /// Makes the names of one shard's keys.
@@ -184,6 +195,9 @@ mod tests {
         assert_eq!(keys.source(), "outbound:messages");
         assert_eq!(keys.source_lease("orders"), "outbound:source:{orders}");
         assert_eq!(keys.source_lease("eu:{7}:orders"), "outbound:source:{7}:eu:{7}:orders");
+        for (key, neighbours) in [("a}b{7}", true), ("{a{b}c", true), ("a{b", true), ("a}b", false), ("{}x", false)] {
+            assert_eq!(has_neighbours(key), neighbours, "{key}");
+        }
         assert_eq!(shard.messages(), "outbound:{7}:messages");
         assert_eq!(shard.owner(), "outbound:{7}:owner");
         assert_eq!(shard.bookmark(), "outbound:{7}:bookmark");

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::durable::{DurableConnection, DurableWait, Elsewhere, Waited};
+use super::durable::{DurableConnection, DurableWait, Waited};
 use super::intake::RedisIntake;
 use super::lease::ShardLease;
 use super::script::Script;
@@ -15,9 +14,9 @@ use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, group, reply, source, walk};
 use crate::config::{CLUSTER_QUESTIONS_MAX, STORE_SILENT_MAX, STORE_SYNCED_LATER, SourceForm};
 use crate::journal::port::{
-    AcquireError, Acquired, GlancesReading, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord, NodesReading,
-    Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, ShardConnection, StoreError, SubmitError,
-    Version, WalkPage,
+    AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
+    NodesReading, Owed, PendingOfOther, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    ShardConnection, StoreError, SubmitError, Version, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
 use crate::workspace::command::{Answer, Command};
@@ -56,13 +55,12 @@ impl Journal for Redis {
             transaction_attempts_min: inner.transaction_attempts_min,
         };
         let durable = keys.durable();
-        let plain = Box::new(RedisShardConnection::start(Arc::clone(&inner.connector), lease));
+        let plain = RedisShardConnection::start(Arc::clone(&inner.connector), lease);
         let connection: Box<dyn ShardConnection> = match inner.waited {
-            Waited::NotAtAll => plain,
+            Waited::NotAtAll => Box::new(plain),
             // Its own, on the runtime that it is on.
             waited => Box::new(DurableConnection {
-                shard,
-                inner: plain,
+                inner: Arc::new(plain),
                 wait: DurableWait::start(Arc::clone(&inner.connector), durable, waited, Arc::clone(&inner.late)),
             }),
         };
@@ -76,20 +74,11 @@ impl Journal for Redis {
     }
 
     async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
-        let until = Instant::now() + wait;
-        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).begin();
-        let answer = self.inner.submit_command(workspace, command, wait).await?;
-        match timeout_at(until, durable).await {
-            Ok(Ok(())) => Ok(answer),
-            Ok(Err(Elsewhere)) | Err(_) => Err(SubmitError::OutcomeUnknown),
-        }
+        self.inner.submit_command(workspace, command, wait).await
     }
 
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
-        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).begin();
-        let id = self.inner.publish_message(workspace, message).await?;
-        durable.await?;
-        Ok(id)
+        self.inner.publish_message(workspace, message).await
     }
 
     async fn publish_all(
@@ -97,10 +86,7 @@ impl Journal for Redis {
         workspace: &WorkspaceId,
         messages: &[RawMessage],
     ) -> Result<Vec<EntryId>, PublishError> {
-        let durable = self.inner.durable_wait(workspace.shard(self.inner.shards)).begin();
-        let ids = self.inner.publish_messages(workspace, messages).await?;
-        durable.await?;
-        Ok(ids)
+        self.inner.publish_messages(workspace, messages).await
     }
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
@@ -127,7 +113,7 @@ impl Journal for Redis {
         self.inner.count_workspaces().await
     }
 
-    async fn hand_over(&self, max: usize, block: Duration) -> Result<usize, StoreError> {
+    async fn hand_over(&self, max: usize, block: Duration) -> Result<HandedOver, StoreError> {
         let moved = source::hand_over(&self.inner, max, block).await;
         moved.map_err(|error| error::store_error("handing messages over to their shards", error))
     }
@@ -138,9 +124,14 @@ impl Journal for Redis {
         form: &SourceForm,
         max: usize,
         block: Duration,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<HandedOver, StoreError> {
         let moved = group::hand_over(&self.inner, source, form, max, block).await;
         moved.map_err(|error| error::store_error("handing a source's messages over to their shards", error))
+    }
+
+    async fn take_over_pending(&self, source: &str) -> Result<Vec<PendingOfOther>, StoreError> {
+        let left = group::pending::take_over(&self.inner, source).await;
+        left.map_err(|error| error::store_error("taking over what others of a source's group hold", error))
     }
 
     async fn lease_source(&self, source: Option<&str>, holder: &Holder) -> Result<bool, StoreError> {

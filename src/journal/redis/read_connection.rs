@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::connection::Calls;
+use super::connection::{Calls, ServerId};
 use super::error::{timed_out, unexpected};
 use super::resp::{self, AnswerEnd};
 use crate::config;
@@ -23,6 +23,9 @@ use crate::config;
 /// See the module. Who gives up waiting drops it: the answer may still come.
 pub(super) struct ReadConnection {
     wire: Box<dyn Wire>,
+    /// Where it leads.
+    to: Arc<ConnectionInfo>,
+    server: ServerId,
     /// What came and is not read yet.
     came: BytesMut,
     /// Room for an answer like the last one.
@@ -41,10 +44,11 @@ impl ReadConnection {
     ///
     /// # Errors
     /// It cannot be reached in time, or refuses.
-    pub(super) async fn open(info: &ConnectionInfo, tls: Option<&Arc<ClientConfig>>) -> Result<Self, RedisError> {
+    pub(super) async fn open(info: &Arc<ConnectionInfo>, tls: Option<&Arc<ClientConfig>>) -> Result<Self, RedisError> {
         let wire = tokio::time::timeout(config::STORE_CONNECT_TIMEOUT, wire(info, tls));
         let wire = wire.await.unwrap_or_else(|_| Err(timed_out()))?;
-        let mut connection = Self { wire, came: BytesMut::new(), room: ROOM_MIN };
+        let mut connection =
+            Self { wire, to: Arc::clone(info), server: ServerId::default(), came: BytesMut::new(), room: ROOM_MIN };
         let settings = info.redis_settings();
         let mut hello = redis::pipe();
         if let Some(password) = settings.password() {
@@ -53,8 +57,20 @@ impl ReadConnection {
         if settings.db() != 0 {
             hello.cmd("SELECT").arg(settings.db());
         }
-        connection.call_all(&hello, config::STORE_TIMEOUT).await?;
+        ServerId::ask(&mut hello);
+        let told = connection.call_all(&hello, config::STORE_TIMEOUT).await?.pop();
+        connection.server = ServerId::read(told.unwrap_or_default())?;
         Ok(connection)
+    }
+
+    /// Where it leads.
+    pub(super) fn to(&self) -> &Arc<ConnectionInfo> {
+        &self.to
+    }
+
+    /// The server that it leads to.
+    pub(super) fn server(&self) -> &ServerId {
+        &self.server
     }
 
     /// Sends commands together and waits for their answers, in order.

@@ -33,6 +33,7 @@ pub(super) enum Script {
     RequeueClaim,
     SourceAck,
     SourceLease,
+    SourcePending,
     SourceRead,
     Salvage,
     /// Refused by a full Redis.
@@ -44,7 +45,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 25] = [
+pub(super) const TEXTS: [&str; 26] = [
     include_str!("../../../redis/acquire.lua"),
     concat!(
         "#!lua\n",
@@ -80,6 +81,7 @@ pub(super) const TEXTS: [&str; 25] = [
     include_str!("../../../redis/requeue_claim.lua"),
     include_str!("../../../redis/source_ack.lua"),
     include_str!("../../../redis/source_lease.lua"),
+    include_str!("../../../redis/source_pending.lua"),
     concat!(
         "#!lua flags=allow-oom\n",
         include_str!("../../../redis/cut.lua"),

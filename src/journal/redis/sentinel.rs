@@ -6,6 +6,7 @@ use redis::{ConnectionInfo, RedisError};
 use super::connection::{Connection, open};
 use super::error::unexpected;
 use super::reply;
+use super::seeds::{SeedAnswer, Seeds};
 use crate::config;
 
 /// Where sentinels listen unless they say otherwise.
@@ -57,30 +58,20 @@ pub(super) const NO_LOGIN: &str = "the login was refused by the sentinel";
 /// Connects to the primary that the first sentinel names which answers and is right.
 ///
 /// # Errors
-/// No sentinel answers, none knows the name, or the one that they name is no primary (any more, or yet).
-pub(super) async fn connect(
-    sentinels: &[ConnectionInfo],
-    name: &str,
-    primary: &ConnectionInfo,
-) -> Result<Connection, RedisError> {
-    let (mut last, mut is_told) = (unexpected("no sentinel is named"), false);
-    for sentinel in sentinels {
-        let (error, tells) = match address(sentinel, name, primary).await {
-            Ok(info) => match connect_to_primary(&info).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => (error, true),
-            },
-            Err(error) => {
-                let tells = error.to_string().contains(NO_SUCH_PRIMARY) || error.to_string().contains(NO_LOGIN);
-                (error, tells)
-            }
-        };
-        // Of several reasons, that of a sentinel that answered.
-        if tells || !is_told {
-            (last, is_told) = (error, tells);
+/// No sentinel answers, none knows the name, or the one that they name is no primary (any more, or yet). Of several
+/// reasons, that of a sentinel that answered.
+pub(super) async fn connect(sentinels: &Seeds, name: &str, primary: &ConnectionInfo) -> Result<Connection, RedisError> {
+    let ask = async |sentinel| match address(sentinel, name, primary).await {
+        Ok(info) => match connect_to_primary(&info).await {
+            Ok(connection) => Ok(SeedAnswer::Sure(Ok(connection))),
+            Err(error) => Ok(SeedAnswer::Unsure(Err(error))),
+        },
+        Err(error) if error.to_string().contains(NO_SUCH_PRIMARY) || error.to_string().contains(NO_LOGIN) => {
+            Ok(SeedAnswer::Unsure(Err(error)))
         }
-    }
-    Err(last)
+        Err(error) => Err(error),
+    };
+    sentinels.ask(ask).await?
 }
 
 /// Where the primary is.
@@ -88,18 +79,11 @@ pub(super) async fn connect(
 /// # Errors
 /// As [`connect`].
 pub(super) async fn find(
-    sentinels: &[ConnectionInfo],
+    sentinels: &Seeds,
     name: &str,
     primary: &ConnectionInfo,
 ) -> Result<ConnectionInfo, RedisError> {
-    let mut last = unexpected("no sentinel is named");
-    for sentinel in sentinels {
-        match address(sentinel, name, primary).await {
-            Ok(info) => return Ok(info),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    sentinels.ask(async |sentinel| address(sentinel, name, primary).await.map(SeedAnswer::Sure)).await
 }
 
 async fn address(

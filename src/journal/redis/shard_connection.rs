@@ -17,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use redis::RedisError;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::commit::Bodies;
-use super::connection::{Backoff, Connection};
+use super::connection::{Backoff, Connection, ServerId};
 use super::connector::Connector;
 use super::error::{is_away, timed_out};
 use super::lease::ShardLease;
@@ -39,6 +40,7 @@ use request::{CommitForm, ReceivedAnswer, ScriptOutcome, Sent};
 pub(super) struct RedisShardConnection {
     queue: mpsc::Sender<QueuedRequest>,
     dead: Arc<OnceLock<ShardConnectionError>>,
+    server: Arc<Mutex<ServerId>>,
     shard: u16,
 }
 
@@ -46,7 +48,7 @@ impl RedisShardConnection {
     /// Starts the task on the runtime of the caller.
     pub(super) fn start(connector: Arc<Connector>, lease: ShardLease) -> Self {
         let (queue, requests) = mpsc::channel(config::SHARD_REQUESTS_WAITING_MAX);
-        let dead = Arc::new(OnceLock::new());
+        let (dead, server) = (Arc::new(OnceLock::new()), Arc::default());
         let shard = lease.shard;
         let task = ConnectionTask {
             connector,
@@ -61,9 +63,15 @@ impl RedisShardConnection {
             watch: OwnerWatch::Off,
             is_probed: false,
             dead: Arc::clone(&dead),
+            server: Arc::clone(&server),
         };
         tokio::spawn(task.run());
-        Self { queue, dead, shard }
+        Self { queue, dead, server, shard }
+    }
+
+    /// The server that has every commit which was answered until now.
+    pub(super) fn server(&self) -> ServerId {
+        self.server.lock().clone()
     }
 }
 
@@ -108,6 +116,8 @@ struct ConnectionTask {
     /// Whether Redis has shown on this connection that it runs transactions for us.
     is_probed: bool,
     dead: Arc<OnceLock<ShardConnectionError>>,
+    /// The one that was found to have all that was answered.
+    server: Arc<Mutex<ServerId>>,
 }
 
 /// Whether the owner is watched on the connection, so that a commit can be a transaction.
@@ -167,7 +177,7 @@ impl ConnectionTask {
             Ok(connection) => connection,
             Err(end) => return end,
         };
-        let mut last_answer = Instant::now();
+        let (owner, mut last_answer) = (self.lease.keys.owner(), Instant::now());
         loop {
             self.send_waiting(&connection);
             if let Some(error) = self.dead.get() {
@@ -176,7 +186,10 @@ impl ConnectionTask {
             if self.closed && self.unanswered.is_empty() {
                 return Disconnect::Closed;
             }
-            let room = !self.closed && self.unanswered.len() < config::SHARD_REQUESTS_UNANSWERED_MAX;
+            let since = self.unanswered.front().map(|oldest| oldest.at.max(last_answer));
+            let is_silent = since.is_some_and(|since| since.elapsed() >= config::STORE_SILENT_MAX);
+            let room = !self.closed && !is_silent && self.unanswered.len() < config::SHARD_REQUESTS_UNANSWERED_MAX;
+            let replaced = self.connector.replaced(&owner, connection.to(), since.unwrap_or(last_answer));
             tokio::select! {
                 biased;
                 answer = oldest(&mut self.unanswered, last_answer) => {
@@ -192,6 +205,10 @@ impl ConnectionTask {
                     }
                     None => self.closed = true,
                 },
+                () = replaced, if since.is_some() => {
+                    self.forget_answers();
+                    return Disconnect::Away(timed_out());
+                }
             }
         }
     }
@@ -210,6 +227,7 @@ impl ConnectionTask {
             ScriptOutcome::Dead(error) => return Err(Disconnect::Dead(error)),
         }
         (self.watch, self.is_probed) = (OwnerWatch::Off, false);
+        self.server.lock().clone_from(connection.server());
         Ok(connection)
     }
 

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::connection::Connection;
+use super::connection::{Connection, ServerId};
 use super::connector::Connector;
-use super::error::{ErrorClass, classify, is_away};
+use super::error::{ErrorClass, classify, is_away, timed_out};
 use crate::config;
 
 /// See the module. Bounded by the number of shards.
@@ -48,6 +48,14 @@ impl SharedConnections {
     /// # Errors
     /// Redis is away or refuses. With [`ErrorClass::Unknown`] it may have run.
     pub(super) async fn call(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
+        Ok(self.call_telling(key, cmd).await?.0)
+    }
+
+    /// The same, and tells which server ran it.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn call_telling(&self, key: &str, cmd: &Cmd) -> Result<(Value, ServerId), RedisError> {
         match self.try_call(key, cmd).await {
             Err(error) if classify(&error) == ErrorClass::NotRun => self.try_call(key, cmd).await,
             answer => answer,
@@ -59,16 +67,22 @@ impl SharedConnections {
     /// # Errors
     /// Redis is away or refuses.
     pub(super) async fn call_repeatable(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
-        match self.try_call(key, cmd).await {
+        let answer = match self.try_call(key, cmd).await {
             Err(error) if is_away(&error) => self.try_call(key, cmd).await,
             answer => answer,
-        }
+        };
+        Ok(answer?.0)
     }
 
-    async fn try_call(&self, key: &str, cmd: &Cmd) -> Result<Value, RedisError> {
+    async fn try_call(&self, key: &str, cmd: &Cmd) -> Result<(Value, ServerId), RedisError> {
         let slot = self.slot(key);
         let (mut connection, made) = self.connection(&slot, key).await?;
-        let answer = connection.call(cmd, config::STORE_TIMEOUT).await;
+        let to = Arc::clone(connection.to());
+        let answer = tokio::select! {
+            biased;
+            answer = connection.call(cmd, config::STORE_TIMEOUT) => answer,
+            () = self.connector.replaced(key, &to, Instant::now()) => Err(timed_out()),
+        };
         if let Err(error) = &answer
             && is_away(error)
         {
@@ -77,7 +91,7 @@ impl SharedConnections {
                 slot.live = None;
             }
         }
-        answer
+        Ok((answer?, connection.server().clone()))
     }
 
     async fn connection(&self, slot: &ConnectionSlot, key: &str) -> Result<(Connection, Instant), RedisError> {

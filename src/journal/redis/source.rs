@@ -11,18 +11,19 @@
 //! (`max-deleted-entry-id`), and the source is taken as a new stream. In doubt an entry comes twice, never not at all.
 
 mod confirm;
+mod handed;
 mod held;
 mod unconfirmed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+pub(super) use self::handed::{Handed, judged};
 pub(super) use self::held::HeldBack;
 pub(super) use self::unconfirmed::{ConfirmRound, UnconfirmedEntries};
 use super::connection::Connection;
@@ -32,13 +33,13 @@ use super::intake::SourceReader;
 use super::read_guard::ReadGuard;
 use super::reply;
 use super::script::Script;
-use crate::config::{HAND_OVER_FIELDS_MAX, HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, STORE_TIMEOUT};
-use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, RawEntry};
-use crate::journal::rejected::{rejected_fields_of, too_large};
-use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
+use crate::config::{HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, STORE_TIMEOUT};
+use crate::journal::port::{COMMIT_BYTES_MAX, HandedOver, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, RawEntry};
+use crate::journal::rejected::too_large;
+use crate::message::EntryId;
 
-/// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
-pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -> Result<usize, RedisError> {
+/// Hands up to `max` entries over, waiting up to `block` for the first.
+pub(super) async fn hand_over(inner: &RedisInner, max: usize, block: Duration) -> Result<HandedOver, RedisError> {
     let source = inner.keys.source();
     let mut guard = inner.source_guard.lock().clone();
     let mut kept = inner.take_unconfirmed(&source);
@@ -55,7 +56,7 @@ async fn hand_over_guarded(
     kept: &mut UnconfirmedEntries,
     max: usize,
     block: Duration,
-) -> Result<usize, RedisError> {
+) -> Result<HandedOver, RedisError> {
     let source = inner.keys.source();
     let max = max.clamp(1, HAND_OVER_MAX);
     let mut reader = match inner.source.lock().await.take() {
@@ -78,7 +79,7 @@ async fn hand_over_guarded(
             reader.held.begin_anew();
         }
         *inner.source.lock().await = Some(reader);
-        return Ok(0);
+        return Ok(HandedOver::default());
     };
     let mut shards = by_shard(inner, &source, entries);
     gone.extend(take_unconfirmed(&mut shards, kept));
@@ -100,7 +101,7 @@ async fn hand_over_guarded(
     reader.handed_over(last, ahead?);
     kept.source_answered(Instant::now());
     *inner.source.lock().await = Some(reader);
-    Ok(round.count)
+    Ok(round.handed)
 }
 
 /// Hands over to all shards at a time, and deletes what they got from the source, with what is `gone` already. On a
@@ -152,8 +153,7 @@ async fn next_entries(
 /// What came of one read.
 #[derive(Default)]
 struct HandOverRound {
-    /// Entries that were handed over.
-    count: usize,
+    handed: HandedOver,
     /// The source is another stream than a shard knew.
     is_new: bool,
     /// Shards that refused, and did not before; and those that take something again.
@@ -163,9 +163,10 @@ struct HandOverRound {
 
 impl HandOverRound {
     fn note(&mut self, handed: HandedToShard, inner: &RedisInner, kept: &mut UnconfirmedEntries, held: &mut HeldBack) {
-        let HandedToShard { shard, ids, failed, is_new, is_lost } = handed;
+        let HandedToShard { shard, ids, rejected, failed, is_new, is_lost } = handed;
         let now = Instant::now();
-        self.count += ids.len();
+        self.handed.count += ids.len();
+        self.handed.rejected.extend(rejected);
         self.is_new |= is_new;
         if is_new || is_lost {
             kept.forget(shard);
@@ -212,19 +213,6 @@ async fn delete(connection: &mut Connection, source: &str, ids: &[EntryId]) -> R
     connection.call(&delete, STORE_TIMEOUT).await.map(drop)
 }
 
-/// An entry and what becomes of it.
-pub(super) struct Handed {
-    pub(super) id: EntryId,
-    pub(super) how: &'static str,
-    pub(super) fields: Vec<(Bytes, Bytes)>,
-}
-
-impl Handed {
-    fn bytes(&self) -> usize {
-        self.fields.iter().map(|(name, value)| name.len() + value.len()).sum()
-    }
-}
-
 fn by_shard(inner: &RedisInner, source: &str, entries: Vec<(RawEntry, Option<usize>)>) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
     for (entry, cut) in entries {
@@ -235,53 +223,13 @@ fn by_shard(inner: &RedisInner, source: &str, entries: Vec<(RawEntry, Option<usi
     shards
 }
 
-/// To which shard an entry of so many bytes goes, and how; `wrong` says what is wrong with it already.
-pub(super) fn judged(
-    inner: &RedisInner,
-    source: &str,
-    mut entry: RawEntry,
-    bytes: usize,
-    wrong: Option<String>,
-) -> (u16, Handed) {
-    let id = entry.id;
-    let origin = origin_field(source, id);
-    let destination = destination(&entry);
-    let shard = destination.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
-    let (how, fields) = match wrong.or(destination.err()) {
-        None => {
-            entry.fields.push(origin);
-            ("append", entry.fields)
-        }
-        Some(reason) => {
-            let bytes = bytes + origin.0.len() + origin.1.len();
-            // First, so that it is kept however many fields there are.
-            entry.fields.insert(0, origin);
-            ("reject", rejected_fields_of(&entry, bytes, &reason, (inner.clock)()))
-        }
-    };
-    (shard, Handed { id, how, fields })
-}
-
-/// Names where an entry came from.
-fn origin_field(source: &str, id: EntryId) -> (Bytes, Bytes) {
-    (Bytes::from_static(b"origin"), Bytes::from(format!("{source}/{id}")))
-}
-
-/// The workspace that an entry names, or why it cannot be handed over.
-fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
-    if entry.fields.len() > HAND_OVER_FIELDS_MAX {
-        return Err(format!("the entry has {} fields; at most {HAND_OVER_FIELDS_MAX} are taken", entry.fields.len()));
-    }
-    let workspace = entry.field("workspace").ok_or("the field `workspace` is missing")?;
-    let text = std::str::from_utf8(workspace).map_err(|_| InvalidWorkspaceId.to_string())?;
-    text.parse().map_err(|error: InvalidWorkspaceId| error.to_string())
-}
-
 /// What one shard got: the entries that can be deleted, and what stopped it.
 #[derive(Default)]
 pub(super) struct HandedToShard {
     pub(super) shard: u16,
     pub(super) ids: Vec<EntryId>,
+    /// Why some of them were set aside.
+    pub(super) rejected: Vec<String>,
     pub(super) failed: Option<RedisError>,
     /// The source is another stream than the shard knew.
     pub(super) is_new: bool,
@@ -309,11 +257,12 @@ pub(super) async fn hand_to_shard(
         let (batch, rest) = entries.split_at(fits.count().max(1));
         entries = rest;
         match hand_batch(inner, own, source, shard, batch, last).await {
-            Ok(BatchEnd::Lost) => {
+            Ok((BatchEnd::Lost, _)) => {
                 let failed = Some(unexpected("a shard that has lost what it had"));
                 return HandedToShard { shard, failed, is_lost: true, ..HandedToShard::default() };
             }
-            Ok(end) => {
+            Ok((end, rejected)) => {
+                handed.rejected.extend(rejected);
                 handed.is_new |= end == BatchEnd::NewStream;
                 handed.ids.extend(batch.iter().map(|entry| entry.id));
                 if inner.connector.is_cluster() {
@@ -347,29 +296,36 @@ async fn hand_batch(
     shard: u16,
     batch: &[Handed],
     last: Option<EntryId>,
-) -> Result<BatchEnd, RedisError> {
+) -> Result<(BatchEnd, Vec<String>), RedisError> {
     let keys = inner.keys.shard(shard);
     let (mut asked, mut is_new) = (String::new(), false);
     for _ in 0..VERDICTS_MAX {
         let mut cmd = inner.connector.script(Script::Handover, &[keys.sources(), keys.messages(), keys.rejected()]);
         cmd.arg(source).arg(REJECTED_RETAINED).arg(&asked).arg(if is_new { "new" } else { "same" });
         cmd.arg(REJECTED_BYTES_RETAINED).arg(last.map(|last| last.to_string()).unwrap_or_default());
-        batch.iter().for_each(|entry| add(&mut cmd, entry));
+        batch.iter().for_each(|entry| entry.add_to(&mut cmd));
         let answer = call(inner, own, &keys.owner(), &cmd).await?;
         if let Value::Array(_) = answer {
             let [_, rejected, dropped] = reply::tuple(answer)?;
-            let dropped = reply::number(dropped)?;
+            let (rejected, dropped) = (reply::number(rejected)?, reply::number(dropped)?);
             inner.losses.add(0, dropped);
-            tell(shard, reply::number(rejected)?, dropped);
-            return Ok(if is_new { BatchEnd::NewStream } else { BatchEnd::Handed });
+            tell(shard, rejected, dropped);
+            let end = if is_new { BatchEnd::NewStream } else { BatchEnd::Handed };
+            return Ok((end, reasons(batch, rejected)));
         }
         asked = reply::text(answer)?;
         if asked == "LOST" {
-            return Ok(BatchEnd::Lost);
+            return Ok((BatchEnd::Lost, Vec::new()));
         }
         is_new = !has_had(inner, own, source, &asked).await?;
     }
     Err(unexpected("a shard that always knows more of its source"))
+}
+
+/// Why so many entries of a batch were set aside now: the last ones, for what a shard had before comes first.
+fn reasons(batch: &[Handed], rejected: u64) -> Vec<String> {
+    let newest = batch.iter().rev().filter_map(|entry| entry.wrong.clone());
+    newest.take(usize::try_from(rejected).unwrap_or(usize::MAX)).collect()
 }
 
 /// Runs what may run twice on the server that holds `key`. Without a cluster that is the source's: the connection that the
@@ -403,13 +359,6 @@ async fn has_had(inner: &RedisInner, own: &Connection, source: &str, id: &str) -
         }
     }
     Err(unexpected("a stream that does not tell the greatest id that was deleted in it"))
-}
-
-fn add(cmd: &mut Cmd, entry: &Handed) {
-    cmd.arg(entry.id.to_string()).arg(entry.how).arg(entry.fields.len() * 2);
-    for (name, value) in &entry.fields {
-        cmd.arg(name.as_ref()).arg(value.as_ref());
-    }
 }
 
 /// One line for all shards together: it is most often one Redis that all of them are on.

@@ -200,6 +200,12 @@ pub enum RedisStartError {
     /// A source that the service makes itself.
     #[error("--source {0} is one of the service's own keys: name a stream that somebody else writes")]
     OwnSource(String),
+    /// A source beside which a cluster keeps no key of ours.
+    #[error(
+        "--source {0} cannot be read on a cluster: its name has a `}}` and no hash tag, so no other key lies on its node; rename \
+         it (RENAME), or give it a tag such as {{orders}}"
+    )]
+    LonelySource(String),
     /// A source of another type.
     #[error("--source {source_name} is a {kind} and no stream: name a stream, or a key that is not there yet")]
     NoStream {

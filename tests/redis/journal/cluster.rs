@@ -1,6 +1,6 @@
 //! Redis Cluster: the same code, straight to the primary of each shard's slot.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outbound::journal::Journal as _;
 use outbound::journal::redis::{Redis, RedisOptions};
@@ -8,6 +8,8 @@ use outbound::message::{EntryId, WorkspaceId};
 
 use crate::journal::kit::{Workspace, batch, done, holder, message, options, save_command};
 use support::process::until;
+use support::proxy::{Mode, Proxy};
+use support::redis_cluster::RedisCluster;
 use support::redis_server::RedisServer;
 
 /// Nothing is waited for so long.
@@ -106,7 +108,7 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
     }
     let mut moved = 0;
     while moved < 40 {
-        moved += journal.hand_over(64, Duration::from_millis(20)).await.unwrap();
+        moved += journal.hand_over(64, Duration::from_millis(20)).await.unwrap().count;
     }
     let mut handed = 0;
     for shard in 0..4 {
@@ -116,6 +118,24 @@ async fn the_common_input_is_handed_over_to_shards_on_other_nodes() {
         handed += acquired.connection.catch_up(from, to, 100).await.unwrap().len();
     }
     assert_eq!(handed, 40);
+}
+
+/// The lease of a source lies on its node, which needs a hash tag.
+#[tokio::test]
+async fn a_source_beside_which_no_other_key_can_lie_is_refused_and_others_are_not() {
+    let nodes = cluster().await;
+    let journal = Redis::connect(&cluster_options(&nodes)).await.unwrap();
+    for (name, reads) in [("a}b", false), ("{}x", false), ("p:{}q{r}", false), ("a{b", true), ("a}b{7}", true)] {
+        assert_eq!(journal.check_source(name).await.is_ok(), reads, "{name}");
+        if reads {
+            assert!(journal.lease_source(Some(name), &holder("node-a")).await.unwrap());
+            let form = outbound::config::SourceForm::default();
+            journal.hand_over_from(name, &form, 10, Duration::from_millis(10)).await.unwrap();
+        }
+    }
+    let ended = support::service::Service::new(&cluster_options(&nodes).url, &["--source", "a}b"]).refused();
+    assert!(ended.stderr.contains("--source a}b cannot be read on a cluster"), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(2), "{ended:?}");
 }
 
 /// Whether a key lies on the second node.
@@ -256,6 +276,56 @@ async fn nodes_that_announce_nothing_or_what_leads_nowhere_are_reached_or_named(
     assert!(cause.contains(&named) || cause.contains(&other), "{cause}");
     announce(&nodes, &[["cluster-preferred-endpoint-type", "ip"]], "127.0.0.1").await;
     works(&journal).await;
+}
+
+/// As a machine that is frozen, or that packets to are dropped. It is asked while nobody is known who answers, and not for
+/// every connection.
+#[tokio::test]
+async fn a_seed_that_hangs_is_not_asked_for_every_connection() {
+    let nodes = cluster().await;
+    let [first, second] = [Proxy::start(nodes[0].port()).await, Proxy::start(nodes[1].port()).await];
+    [&first, &second].into_iter().for_each(|proxy| proxy.set(Mode::BlackHole));
+    let mut options = cluster_options(&nodes);
+    let hung = [&first, &second].map(|proxy| proxy.redis_url().replace("redis://", "")).join(",");
+    options.url = options.url.replace("redis+cluster://", &format!("redis+cluster://{hung},"));
+    let journal = Redis::connect(&options).await.unwrap();
+    let asked = first.accepted();
+    assert!(asked > 0, "it is the first one that is named");
+    works(&journal).await;
+    // Both that answer may have been slow for a moment.
+    assert!(first.accepted() <= asked + 1, "{} connections", first.accepted() - asked);
+}
+
+/// In a fail-over, or while it is started anew.
+#[tokio::test]
+async fn a_primary_that_is_away_at_the_start_is_waited_for() {
+    let mut nodes = cluster().await;
+    // The other one holds what a start reads first.
+    let away = usize::from(!is_on_second(&nodes, "outbound:meta"));
+    nodes[away].kill();
+    let seed = format!("127.0.0.1:{}", nodes[1 - away].port());
+    let options = RedisOptions { url: format!("redis+cluster://{}", seed), ..cluster_options(&nodes) };
+    let starting = tokio::spawn(async move { Redis::connect(&options).await.map(|_| ()) });
+    nodes[away].restart();
+    starting.await.unwrap().unwrap();
+}
+
+/// As a machine that is frozen, or that packets to are dropped: its connections say nothing. What others tell of it counts.
+#[tokio::test]
+async fn a_primary_that_hangs_is_left_as_soon_as_another_one_has_its_place() {
+    let cluster = RedisCluster::start();
+    let journal = Redis::connect(&RedisOptions { shards: Some(4), ..options(&cluster.url()) }).await.unwrap();
+    let acquired = journal.acquire(0, &holder("node-a")).await.unwrap();
+    let workspace = workspace_of(0);
+    journal.publish(&workspace.id, &message("hello")).await.unwrap();
+    let hung = cluster.primary_of("outbound:{0}:owner");
+    cluster.nodes[hung].pause();
+    cluster.take_over(hung);
+    let began = Instant::now();
+    acquired.connection.commit(batch([])).await.unwrap();
+    journal.read(&workspace.id).await.unwrap();
+    assert!(began.elapsed() < outbound::config::STORE_TIMEOUT, "{:?}", began.elapsed());
+    cluster.nodes[hung].resume();
 }
 
 /// Not only the one that answers first: each holds shards.

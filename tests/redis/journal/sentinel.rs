@@ -7,9 +7,10 @@ use outbound::journal::Journal as _;
 use outbound::journal::redis::Redis;
 use tempfile::TempDir;
 
-use crate::journal::kit::{message, options};
+use crate::journal::kit::{holder, message, options};
 use support::port::Port;
 use support::process::until;
+use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
 /// A sentinel of its own; killed when dropped.
@@ -102,6 +103,25 @@ async fn a_sentinel_with_the_login_of_the_redis_is_taken_and_one_with_another_is
     let ended = support::service::Service::new(&url, &[]).refused();
     assert!(ended.stderr.contains("a sentinel refused the login"), "{}", ended.stderr);
     assert_eq!(ended.code, Some(2), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_sentinel_that_hangs_is_not_asked_for_every_connection() {
+    let primary = RedisServer::start();
+    let sentinel = Sentinel::start(&primary, 1);
+    until("it knows the primary", async || sentinel.says("namemain")).await;
+    let hung = Proxy::start(sentinel.port.number()).await;
+    hung.set(Mode::BlackHole);
+    let first = hung.redis_url().replace("redis://", "");
+    let url = format!("redis+sentinel://{first},127.0.0.1:{}/main", sentinel.port.number());
+    let journal = Redis::connect(&options(&url)).await.unwrap();
+    let asked = hung.accepted();
+    assert!(asked > 0, "it is the first one that is named");
+    for _ in 0..4 {
+        journal.acquire(0, &holder("node-a")).await.unwrap().connection.release().await.unwrap();
+    }
+    // The other one may have been slow for a moment.
+    assert!(hung.accepted() <= asked + 1, "{} connections", hung.accepted() - asked);
 }
 
 #[tokio::test]

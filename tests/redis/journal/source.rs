@@ -37,7 +37,7 @@ async fn hand_over_all(journal: &Redis, count: usize) {
     let mut moved = 0;
     let work = async {
         while moved < count {
-            moved += journal.hand_over(1_000, BLOCK).await.unwrap();
+            moved += journal.hand_over(1_000, BLOCK).await.unwrap().count;
         }
     };
     tokio::time::timeout(support::process::PATIENCE, work).await.expect("all are handed over");
@@ -67,10 +67,10 @@ async fn entries_go_to_their_shards_in_order_and_leave_the_source() {
 async fn a_hand_over_waits_for_the_first_entry_and_not_longer_than_asked() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 0);
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 0);
     let add = async { publish(&server, "*", "acme", "1") };
     let (moved, ()) = tokio::join!(journal.hand_over(10, Duration::from_secs(60)), add);
-    assert_eq!(moved.unwrap(), 1);
+    assert_eq!(moved.unwrap().count, 1);
 }
 
 /// Each read is a way to Redis and back that the next message waits for.
@@ -89,11 +89,11 @@ async fn a_source_that_was_found_empty_is_waited_for_with_one_read() {
         }
         hand_over_all(&journal, 3).await;
         let before = reads();
-        assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 0);
+        assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 0);
         assert_eq!(reads() - before, 1);
     }
     publish(&server, "*", "acme", "3");
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 1);
     assert_eq!(handed(&server, "acme"), ["1", "1", "1", "2", "2", "2", "3"]);
 }
 
@@ -105,7 +105,7 @@ async fn an_entry_that_is_read_again_is_not_handed_over_again() {
     let ids = ["9007199254740992-9", "9007199254740993-1", "9007199254740993-10"];
     for (n, id) in ids.into_iter().enumerate() {
         publish(&server, id, "acme", &n.to_string());
-        assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+        assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 1);
     }
     assert_eq!(handed(&server, "acme"), ["0", "1", "2"]);
     // As after a crash between the hand-over and the deletion.
@@ -273,6 +273,33 @@ async fn an_entry_without_a_valid_workspace_is_set_aside_once_in_shard_0() {
     assert!(entries[1].1[9].starts_with("a workspace id has"), "{:?}", entries[1]);
 }
 
+/// It names where an entry came from, and so decides the `webhook-id`. Unknown fields are no fault.
+#[tokio::test]
+async fn a_field_of_a_producer_that_is_called_origin_is_not_taken_for_ours() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let add = |id: &str, fields: &[&str]| {
+        server.call::<String>(&[["XADD", SOURCE, id].as_slice(), fields].concat());
+    };
+    for (id, origin) in [("1-0", "crm/1-0"), ("2-0", "crm/1-0"), ("3-0", "web"), ("4-0", "")] {
+        add(id, &["origin", origin, "workspace", "acme", "message", id, "x", "1", "origin", origin]);
+    }
+    add("5-0", &["message", "{}", "origin", "crm/1-0"]);
+    hand_over_all(&journal, 5).await;
+    let shard = "acme".parse::<WorkspaceId>().unwrap().shard(SHARDS);
+    let entries: Entries = server.call(&["XRANGE", &format!("outbound:{{{shard}}}:messages"), "-", "+"]);
+    let fields: Vec<Vec<String>> = entries.into_iter().map(|(_, fields)| fields).collect();
+    let expected = |id: &str| {
+        let origin = format!("{SOURCE}/{id}");
+        ["workspace", "acme", "message", id, "x", "1", "origin", &origin].map(str::to_owned).to_vec()
+    };
+    assert_eq!(fields, ["1-0", "2-0", "3-0", "4-0"].map(expected));
+    // What is set aside keeps the original fields; ours comes first, which counts when it is requeued.
+    let rejected: Entries = server.call(&["XRANGE", "outbound:{0}:rejected", "-", "+"]);
+    let origin = format!("{SOURCE}/5-0");
+    assert_eq!(rejected[0].1[..6], ["origin", &origin, "message", "{}", "origin", "crm/1-0"]);
+}
+
 #[tokio::test]
 async fn a_stream_that_was_deleted_and_begins_below_what_was_handed_over_is_a_new_one() {
     begins_anew(|server| server.call(&["DEL", SOURCE])).await;
@@ -309,7 +336,7 @@ async fn begins_anew(lose: impl Fn(&RedisServer)) {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;
     publish(&server, "9999999999999-0", "acme", "far");
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 1);
     lose(&server);
     for n in 0..2 {
         publish(&server, "*", "acme", &n.to_string());
@@ -319,7 +346,7 @@ async fn begins_anew(lose: impl Fn(&RedisServer)) {
     assert_eq!(handed(&server, "acme"), ["far", "0", "1"]);
     assert_eq!(handed(&server, "globex"), ["2"]);
     publish(&server, "*", "acme", "3");
-    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap(), 1);
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 1);
     assert_eq!(handed(&server, "acme"), ["far", "0", "1", "3"]);
     assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
 }
@@ -329,7 +356,7 @@ async fn two_nodes_that_find_a_new_stream_hand_it_over_once() {
     let server = RedisServer::start();
     let (one, two) = (journal(&server.url()).await, journal(&server.url()).await);
     publish(&server, "9999999999999-0", "acme", "far");
-    assert_eq!(one.hand_over(10, BLOCK).await.unwrap(), 1);
+    assert_eq!(one.hand_over(10, BLOCK).await.unwrap().count, 1);
     let () = server.call(&["DEL", SOURCE]);
     for n in 0..600 {
         publish(&server, "*", "acme", &n.to_string());

@@ -148,7 +148,101 @@ async fn what_is_no_message_is_set_aside_with_the_reason_and_acknowledged() {
     reasons.extend(listed["rejected"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()));
     let at_pointer = reasons.iter().filter(|reason| reason.contains("no JSON with something at /data")).count();
     assert_eq!(at_pointer, 2, "{reasons:?}");
+    // Whoever sets an entry aside, the hand-over or a shard, it is counted.
+    let (_, said) = nodes.ready(0).await;
+    let counted = said["rejected_reasons"].as_object().unwrap();
+    assert_eq!(counted.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 5, "{counted:?}");
+    assert_eq!(counted["the field `message` is no JSON with something at /data"], 2, "{counted:?}");
     assert_eq!(nodes.receiver.ids("w0"), ["good"]);
+}
+
+/// Two hand-overs of one stream would each pass over what the other one has: half of a burst.
+#[tokio::test]
+async fn a_stream_that_is_named_twice_is_read_once() {
+    const MESSAGES: usize = 400;
+    let nodes = Nodes::start_with(&[&["--source", "orders, orders,returns", "--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    let all = workspaces(16);
+    nodes.save(&all).await;
+    let mut burst = redis::pipe();
+    for n in 0..MESSAGES {
+        let text = message("+1", &format!("m-{n}"));
+        burst.cmd("XADD").arg(ORDERS).arg("*").arg("workspace").arg(&all[n % 16]).arg("message").arg(text);
+    }
+    burst.cmd("XADD").arg("returns").arg("*").arg("workspace").arg("w0").arg("message").arg(message("+1", "back"));
+    let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
+    burst.query::<()>(&mut connection).unwrap();
+    until_drained(&nodes, MESSAGES + 1).await;
+    assert_eq!(nodes.receiver.arrivals().len(), MESSAGES + 1);
+}
+
+/// Reads as somebody does who tries the group out, or whose program reads with it: as another consumer.
+fn take(nodes: &Nodes, consumer: &str, count: &str) -> Vec<String> {
+    let words = ["XREADGROUP", "GROUP", "outbound", consumer, "COUNT", count, "STREAMS", ORDERS, ">"];
+    let taken: Vec<(String, Vec<(String, Vec<String>)>)> = nodes.redis.call(&words);
+    taken.into_iter().flat_map(|(_, entries)| entries).map(|(id, _)| id).collect()
+}
+
+/// What readyz says at 200.
+async fn reasons(nodes: &Nodes) -> Vec<String> {
+    let (status, body) = nodes.ready(0).await;
+    assert_eq!(status, 200);
+    body["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_other_consumers_of_the_group_were_given_is_delivered_in_order_or_named() {
+    let mut nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let publish = |nodes: &Nodes, id: &str| add(nodes, &["workspace", "w0", "message", &message("+1", id)]);
+    publish(&nodes, "a-0");
+    until_drained(&nodes, 1).await;
+    // While no service runs: more than is taken over at a time, by two consumers, one of which had one deleted.
+    nodes.nodes[0].terminate().await;
+    (0..600).for_each(|n| drop(publish(&nodes, &format!("b-{n:03}"))));
+    assert_eq!(take(&nodes, "someone", "550").len(), 550);
+    let gone = take(&nodes, "someone else", "2").pop().unwrap();
+    let () = nodes.redis.call(&["XDEL", ORDERS, &gone]);
+    nodes.nodes[0].launch().await;
+    until_drained(&nodes, 600).await;
+    let expected = (0..600).filter(|n| *n != 551).map(|n| format!("b-{n:03}"));
+    assert_eq!(nodes.receiver.ids("w0"), std::iter::once("a-0".to_owned()).chain(expected).collect::<Vec<_>>());
+
+    // While it runs, and nothing comes after it: as somebody does who holds the stream's only new entry.
+    let put_and_take = |pipe: &mut redis::Pipeline, id: &str| {
+        let text = message("+1", id);
+        pipe.cmd("XADD").arg(ORDERS).arg("*").arg("workspace").arg("w0").arg("message").arg(text).ignore();
+        pipe.cmd("XREADGROUP").arg("GROUP").arg("outbound").arg("someone").arg("STREAMS").arg(ORDERS).arg(">").ignore();
+    };
+    let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
+    let mut alone = redis::pipe();
+    put_and_take(&mut alone, "c-0");
+    alone.atomic().query::<()>(&mut connection).unwrap();
+    until_drained(&nodes, 601).await;
+    assert_eq!(reasons(&nodes).await, Vec::<String>::new());
+
+    // The same, and something comes after it: what is pending cannot be told from what its shard had.
+    let mut late = redis::pipe();
+    put_and_take(&mut late, "d-0");
+    let text = message("+1", "d-1");
+    late.cmd("XADD").arg(ORDERS).arg("*").arg("workspace").arg("w0").arg("message").arg(text).ignore();
+    late.atomic().query::<()>(&mut connection).unwrap();
+    nodes.receiver.until("what came after it came", |arrivals| arrivals.len() == 602).await;
+    until("it is named", async || !reasons(&nodes).await.is_empty()).await;
+    let sentence = "source orders: entries that other consumers of its group `outbound` were given (1, pending for \
+                    \"someone\") are not delivered, since later ones were";
+    assert!(reasons(&nodes).await[0].starts_with(sentence), "{:?}", reasons(&nodes).await);
+    // It is appended again, as it is told.
+    let held: Vec<(String, String, u64, u64)> =
+        nodes.redis.call(&["XPENDING", ORDERS, "outbound", "-", "+", "10", "someone"]);
+    publish(&nodes, "d-0");
+    let () = nodes.redis.call(&["XACK", ORDERS, "outbound", &held[0].0]);
+    until_drained(&nodes, 603).await;
+    until("nothing is named any more", async || reasons(&nodes).await.is_empty()).await;
+    let arrivals = nodes.receiver.arrivals();
+    assert_eq!((arrivals.len(), repeated(&arrivals)), (603, BTreeSet::new()));
+    assert_eq!(nodes.nodes[0].log().matches("source orders: entries that other").count(), 1, "once");
 }
 
 /// In an envelope as text, in a list, behind a byte order mark.
@@ -284,10 +378,13 @@ async fn a_source_that_is_no_stream_any_more_is_told_once_and_read_on_when_it_is
             lines.filter(|line| line.contains(named) && line.contains("WRONGTYPE")).count()
         };
         until("it is told", async || told() > 0).await;
+        let waits = format!("{named} cannot be handed over, and waits: ");
+        until("readyz names it", async || reasons(&nodes).await.iter().any(|one| one.contains(&waits))).await;
         let () = nodes.redis.call(&["DEL", stream]);
         publish(&format!("{n}-after"));
         nodes.receiver.until("the second came", |arrivals| arrivals.len() == 2 * n + 2).await;
         assert_eq!(told(), 1, "{}", log());
+        until("readyz names it no more", async || reasons(&nodes).await.is_empty()).await;
     }
     assert_eq!(nodes.receiver.ids("w0"), ["0-before", "0-after", "1-before", "1-after"]);
 }

@@ -184,5 +184,17 @@ async fn nodes_with_other_sources_or_rules_are_told_and_work_on() {
     let held = async |node: usize| nodes.held(node).await.len();
     until("they share the shards", async || held(0).await + held(1).await + held(2).await == 16 && held(2).await >= 4)
         .await;
-    assert_eq!(nodes.nodes[0].log().matches("so what comes of a message depends on who runs its shard").count(), 1);
+    // Which attempts fail depends on these.
+    for (flags, told) in [
+        (&["--require-https"][..], "has --require-https true and this one none"),
+        (&["--timeout", "9s"], "has --timeout 9s and this one none"),
+        (&["--deny-net", "127.0.0.1/32"], "differ in --deny-net"),
+        (&["--allow-net", "10.1.0.0/16"], "differ in --allow-net"),
+    ] {
+        nodes.nodes.pop().unwrap().terminate().await;
+        nodes.add(&[&["--source", "a,b"], flags].concat());
+        until(told, async || nodes.ready(0).await.1["reasons"].to_string().contains(told)).await;
+        assert!(!nodes.ready(0).await.1["reasons"].to_string().contains("10.1."));
+    }
+    assert_eq!(nodes.nodes[0].log().matches("so what comes of a message depends on who runs its shard").count(), 5);
 }

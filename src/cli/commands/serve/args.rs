@@ -8,7 +8,9 @@ use url::Url;
 
 use crate::cli::failure::{CommandError, EXIT_USAGE};
 use crate::cli::transport::{JournalArgs, journal_flag};
-use crate::cli::values::{Unrepeated, parse_age, parse_canary, parse_http_url, parse_listen, whole_number};
+use crate::cli::values::{
+    Unrepeated, parse_age, parse_canary, parse_http_url, parse_listen, parse_stream, whole_number,
+};
 use crate::config::network::{AllowedNetwork, Network};
 use crate::config::private::{Exposed, FileSharing};
 use crate::config::{
@@ -41,7 +43,7 @@ pub struct ServeArgs {
     pub static_shards: Option<ShardSet>,
     /// A stream of someone else whose messages are delivered too: read with the consumer group `outbound`, never
     /// trimmed; repeat it or separate by commas
-    #[arg(long = "source", env = "OUTBOUND_SOURCE", value_name = "STREAM", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long = "source", env = "OUTBOUND_SOURCE", value_name = "STREAM", value_delimiter = ',', value_parser = parse_stream)]
     pub sources: Vec<String>,
     /// The fields of those streams' entries, where they have other names: workspace=NAME,message=NAME
     #[arg(long, env = "OUTBOUND_SOURCE_FIELDS", value_name = "NAMES")]

@@ -1,5 +1,6 @@
 //! What `serve` runs with, made of its flags.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use url::Url;
@@ -47,7 +48,7 @@ pub(super) fn config(args: &ServeArgs) -> Result<Config, CommandFailure> {
         format: args.journal_format,
         data_dir: args.data_dir.clone(),
         shards: args.shards,
-        sources: args.sources.clone(),
+        sources: sources(args),
         source_form,
         static_shards: args.static_shards.clone(),
         policy,
@@ -119,6 +120,12 @@ fn durability(args: &ServeArgs, journal: &JournalConfig) -> Result<Durability, C
         (DurabilityArg::Replicated, JournalConfig::Redis { .. }) => Ok(Durability::Replicated),
         (DurabilityArg::Replicated, JournalConfig::Embedded(_)) => Err(ConfigError::EmbeddedReplica),
     }
+}
+
+/// Each stream once: two hand-overs of one would each pass over what the other one has.
+fn sources(args: &ServeArgs) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    args.sources.iter().filter(|source| seen.insert(source.as_str())).cloned().collect()
 }
 
 /// How the entries of sources are read.
