@@ -96,7 +96,7 @@ struct SharedMailer {
 #[derive(Debug)]
 enum Outlet {
     /// To a mail server.
-    Relay(Relay),
+    Relay(Box<Relay>),
     /// To whoever shows them: they are sent to nobody.
     Capture(mpsc::Sender<CapturedMail>),
 }
@@ -115,7 +115,7 @@ impl Mailer {
             return Err(no_sender());
         }
         Ok(Self(Arc::new(SharedMailer {
-            outlet: Outlet::Relay(relay),
+            outlet: Outlet::Relay(Box::new(relay)),
             from,
             public_url: options.public_url.clone(),
             timeout: options.timeout,

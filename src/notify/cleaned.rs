@@ -289,17 +289,17 @@ mod tests {
     /// All lines of what comes in these parts.
     fn lines(parts: &[&[u8]]) -> Result<String, Unfit> {
         let mut cleaner = Cleaner::default();
-        let mut all = String::new();
+        let mut all = Vec::new();
         for part in parts {
             cleaner.unread.extend_from_slice(part);
             while cleaner.has_line()? {
                 let mut bytes = [0; 7];
                 let mut into = ReadBuf::new(&mut bytes);
                 cleaner.give(&mut into);
-                all.push_str(std::str::from_utf8(into.filled()).unwrap());
+                all.extend_from_slice(into.filled());
             }
         }
-        Ok(all)
+        Ok(String::from_utf8(all).unwrap())
     }
 
     #[test]

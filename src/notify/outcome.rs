@@ -23,7 +23,7 @@ const SAID_MAX: usize = 300;
 /// Why there is no connection to hand a mail over on.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    #[error("{0}")]
+    #[error("{}", tls::told(.0))]
     Io(#[from] io::Error),
     #[error("{}", said(.0))]
     Smtp(#[from] SmtpError),

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -45,24 +45,55 @@ impl TlsSetup {
     }
 }
 
-/// What helps where TLS failed with this error, as the end of a sentence; empty where nobody knows.
+/// What is known of why TLS could not begin.
+enum Cause {
+    /// Nobody whom we know vouches for the certificate.
+    Stranger,
+    /// The certificate is one that signs others (CA:TRUE), as `openssl req -x509` makes them.
+    Authority,
+    /// What came is no TLS.
+    NoTls,
+    /// What the error says.
+    Other,
+}
+
+impl Cause {
+    fn of(error: &io::Error) -> Self {
+        use rustls::CertificateError::{BadSignature, Other, UnknownIssuer};
+        use rustls::Error::{InvalidCertificate, InvalidMessage};
+        match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+            // An authority that was made anew has the name of the old one, and another key.
+            Some(InvalidCertificate(UnknownIssuer | BadSignature)) => Self::Stranger,
+            // The verifier's own error is of a crate that is none of ours.
+            Some(InvalidCertificate(Other(other))) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+                Self::Authority
+            }
+            Some(InvalidMessage(_)) => Self::NoTls,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What a connection, or TLS on it, failed of.
+pub(super) fn told(error: &io::Error) -> String {
+    match Cause::of(error) {
+        Cause::Stranger => "its certificate comes from an authority that we do not know".to_owned(),
+        Cause::Authority => "its certificate is one of an authority (CA:TRUE), which no server may show".to_owned(),
+        Cause::NoTls => "it speaks no TLS there".to_owned(),
+        Cause::Other => error.to_string(),
+    }
+}
+
+/// What helps then, as the end of that sentence; empty where nobody knows.
 pub(super) fn what_helps(error: &io::Error) -> &'static str {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    match cause {
-        // An authority that was made anew has the name of the old one, and another key.
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => {
-            "; if its certificate comes from an authority of your own, name that with --smtp-ca"
+    match Cause::of(error) {
+        Cause::Stranger => "; if that is one of your own, name it with --smtp-ca",
+        Cause::Authority => {
+            "; make one for the server (basicConstraints=CA:FALSE), and name who signs it with --smtp-ca"
         }
-        Some(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
-            if error.to_string().contains("CaUsedAsEndEntity") =>
-        {
-            "; the certificate is one of an authority (CA:TRUE), which no server may show: make one for the server \
-             (basicConstraints=CA:FALSE), and name who signs it with --smtp-ca"
+        Cause::NoTls => {
+            "; name the port where TLS begins at once, mostly 465, or write smtp://…?tls=required in --smtp-url"
         }
-        Some(rustls::Error::InvalidMessage(_)) => {
-            "; it speaks no TLS there: name the port where TLS begins at once, mostly 465, or write \
-             smtp://…?tls=required in --smtp-url"
-        }
-        _ => "",
+        Cause::Other => "",
     }
 }

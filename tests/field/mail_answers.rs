@@ -122,7 +122,8 @@ async fn an_authoritys_own_certificate_is_told_as_that() {
         let result = send(&options(format!("smtps://{}", server.address), roots)).await;
         assert_later(
             &result,
-            "make one for the server (basicConstraints=CA:FALSE), and name who signs it with --smtp-ca",
+            "one of an authority (CA:TRUE), which no server may show; make one for the server (basicConstraints=CA:FALSE), \
+             and name who signs it with --smtp-ca",
         );
     }
 }
