@@ -29,6 +29,9 @@ const LINE_KEPT: usize = 900;
 const LINE_MAX: usize = 64 * 1024;
 /// Characters shown of what is no answer.
 const SHOWN_MAX: usize = 100;
+/// What a server may offer that we use. lettre knows it in capitals only, though any letters will do (RFC 5321 section 2.4), and
+/// AUTH only without the `=` that it had before RFC 2554.
+const OFFERED: [&str; 3] = ["STARTTLS", "AUTH", "SMTPUTF8"];
 /// What a server that wants TLS at once sends to one that speaks without: an alert (RFC 8446 section 5.1).
 const TLS_ALERT: u8 = 0x15;
 
@@ -205,13 +208,9 @@ fn cleaned(line: &str) -> Result<String, Unfit> {
         _ if line[4..].trim().is_empty() => line.push_str("ok"),
         _ => {}
     }
-    if line.starts_with("250") {
-        // What is offered is known in capitals (RFC 5321 section 2.4), and AUTH without the `=` that it had before RFC 2554. Of
-        // other answers with this code nobody sees the text.
-        line = line.to_ascii_uppercase();
-        if line[4..].starts_with("AUTH=") {
-            line.replace_range(8..9, " ");
-        }
+    let keyword = line[4..].split([' ', '=']).next().unwrap_or_default();
+    if line.starts_with("250") && OFFERED.iter().any(|known| known.eq_ignore_ascii_case(keyword)) {
+        line = line.to_ascii_uppercase().replacen("AUTH=", "AUTH ", 1);
     }
     Ok(line + "\r\n")
 }
@@ -320,7 +319,7 @@ mod tests {
     #[test]
     fn what_is_offered_is_told_as_lettre_knows_it() {
         let offered = b"250-mx\r\n250-starttls\r\n250-auth=plain login\r\n250 Auth Plain\r\n";
-        assert_eq!(lines(&[offered]).unwrap(), "250-MX\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 AUTH PLAIN\r\n");
+        assert_eq!(lines(&[offered]).unwrap(), "250-mx\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 AUTH PLAIN\r\n");
     }
 
     #[test]

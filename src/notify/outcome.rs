@@ -79,7 +79,9 @@ impl Outcome<'_> {
     pub(super) fn unusable(&self, error: &ConnectError) -> MailResult {
         let Self { server, .. } = self;
         let helps = match error {
-            ConnectError::Io(error) => tls::what_helps(error).to_owned(),
+            ConnectError::Io(error) => {
+                tls::what_helps(error, matches!(server.security, Security::Implicit(_))).to_owned()
+            }
             ConnectError::Smtp(error) => {
                 self.our_fault(error).map_or_else(String::new, |fault| format!("; {}", self.mend(fault)))
             }
@@ -214,10 +216,16 @@ fn what(stage: Stage) -> &'static str {
 
 /// What the error says: our own reason where we have one, or else lettre's words.
 fn said(error: &SmtpError) -> String {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    match cause {
-        Some(cause) => cause.to_string(),
-        None if error.is_response() => format!("its answer cannot be read ({error})"),
-        None => error.to_string(),
+    let Some(cause) = error.source() else { return error.to_string() };
+    if cause.is::<io::Error>() {
+        cause.to_string()
+    } else if error.is_response() {
+        // lettre's parser names its own parts; only lines of several codes come so far.
+        let cause = cause.to_string();
+        let of_the_parser = cause.starts_with("error ");
+        let cause = if of_the_parser { "its lines have several codes" } else { cause.as_str() };
+        format!("its answer cannot be read: {cause}")
+    } else {
+        error.to_string()
     }
 }

@@ -51,24 +51,33 @@ enum Cause {
     Stranger,
     /// The certificate is one that signs others (CA:TRUE), as `openssl req -x509` makes them.
     Authority,
+    /// The certificate is made out to another name.
+    Name,
     /// What came is no TLS.
     NoTls,
+    /// No version of TLS, or no cipher, is common.
+    NothingCommon,
     /// What the error says.
     Other,
 }
 
 impl Cause {
     fn of(error: &io::Error) -> Self {
-        use rustls::CertificateError::{BadSignature, Other, UnknownIssuer};
-        use rustls::Error::{InvalidCertificate, InvalidMessage};
+        use rustls::AlertDescription::{HandshakeFailure, ProtocolVersion};
+        use rustls::CertificateError::{
+            BadSignature, NotValidForName, NotValidForNameContext, Other as OtherCertificate, UnknownIssuer,
+        };
+        use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
         match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
             // An authority that was made anew has the name of the old one, and another key.
             Some(InvalidCertificate(UnknownIssuer | BadSignature)) => Self::Stranger,
+            Some(InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => Self::Name,
             // The verifier's own error is of a crate that is none of ours.
-            Some(InvalidCertificate(Other(other))) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            Some(InvalidCertificate(OtherCertificate(other))) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
                 Self::Authority
             }
             Some(InvalidMessage(_)) => Self::NoTls,
+            Some(AlertReceived(HandshakeFailure | ProtocolVersion) | PeerIncompatible(_)) => Self::NothingCommon,
             _ => Self::Other,
         }
     }
@@ -79,21 +88,24 @@ pub(super) fn told(error: &io::Error) -> String {
     match Cause::of(error) {
         Cause::Stranger => "its certificate comes from an authority that we do not know".to_owned(),
         Cause::Authority => "its certificate is one of an authority (CA:TRUE), which no server may show".to_owned(),
-        Cause::NoTls => "it speaks no TLS there".to_owned(),
-        Cause::Other => error.to_string(),
+        Cause::NoTls => "what it answers is no TLS".to_owned(),
+        Cause::NothingCommon => "it takes no TLS that we speak".to_owned(),
+        Cause::Name | Cause::Other => error.to_string(),
     }
 }
 
-/// What helps then, as the end of that sentence; empty where nobody knows.
-pub(super) fn what_helps(error: &io::Error) -> &'static str {
+/// What helps then, as the end of that sentence; empty where nobody knows. TLS was to begin `at_once`, or after STARTTLS.
+pub(super) fn what_helps(error: &io::Error, at_once: bool) -> &'static str {
     match Cause::of(error) {
         Cause::Stranger => "; if that is one of your own, name it with --smtp-ca",
         Cause::Authority => {
             "; make one for the server (basicConstraints=CA:FALSE), and name who signs it with --smtp-ca"
         }
-        Cause::NoTls => {
+        Cause::Name => "; name it in --smtp-url as its certificate does, or have one issued for this name",
+        Cause::NoTls if at_once => {
             "; name the port where TLS begins at once, mostly 465, or write smtp://…?tls=required in --smtp-url"
         }
-        Cause::Other => "",
+        Cause::NothingCommon => "; have it offer TLS 1.2 or 1.3, with a key and ciphers that are common",
+        Cause::NoTls | Cause::Other => "",
     }
 }

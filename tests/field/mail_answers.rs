@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use outbound::workspace::decide::MailResult;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use support::authority::Authority;
 use support::smtp::{Fault, Protection, SmtpServer};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -96,13 +97,17 @@ async fn what_is_no_mail_server_is_told_as_that() {
         (Fault::Drop("CONNECT"), "it closed the connection without an answer"),
         (Fault::Drop("EHLO"), "it closed the connection without an answer"),
         (Fault::Reply("RCPT", "what"), r#"did not say whether it takes the recipient: it said "what""#),
+        (Fault::Reply("EHLO", "250-a\r\n220-b\r\n250 c"), "its answer cannot be read: its lines have several codes"),
         (ALERT, "it wants TLS at once; write smtps:// in --smtp-url"),
     ] {
         assert_later(&result_of(fault).await, said);
     }
     let without_tls = SmtpServer::start([]).await;
     let url = format!("smtps://{}", without_tls.address);
-    assert_later(&send(&options(url, RootCertStore::empty())).await, "it speaks no TLS there");
+    assert_later(
+        &send(&options(url, RootCertStore::empty())).await,
+        "what it answers is no TLS; name the port where TLS begins at once",
+    );
     for (offer, said) in [
         ("250-fake\r\n250 SIZE", "it offers no login that we know (PLAIN, LOGIN); mostly it wants TLS first"),
         ("250-fake\r\n250 AUTH CRAM-MD5 NTLM", "it offers no login that we know (PLAIN, LOGIN)"),
@@ -110,6 +115,22 @@ async fn what_is_no_mail_server_is_told_as_that() {
         let server = SmtpServer::start([Fault::Reply("EHLO", offer)]).await;
         let url = format!("smtp://user:pw@{}", server.address);
         assert_later(&send(&options(url, RootCertStore::empty())).await, said);
+    }
+}
+
+/// Mail servers are reached by another name than their certificate has.
+#[tokio::test]
+async fn a_certificate_for_another_name_is_told_with_what_to_write() {
+    let authority = Authority::generate();
+    let tls = TlsAcceptor::from(Arc::new(authority.server("mail.acme.example", 2000..4000)));
+    for (scheme, query, protection) in
+        [("smtps", "", Protection::Implicit(tls.clone())), ("smtp", "?tls=required", Protection::StartTls(tls.clone()))]
+    {
+        let server = SmtpServer::start_with(protection, []).await;
+        let url = format!("{scheme}://{}{query}", server.address);
+        let result = send(&options(url, authority.roots())).await;
+        assert_later(&result, "mail.acme.example");
+        assert_later(&result, "name it in --smtp-url as its certificate does");
     }
 }
 
