@@ -4,14 +4,20 @@
 //! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox stores it; the same owed
 //! mail is always the same bytes with the same Message-ID, so a repetition can be recognised.
 //!
-//! Reading order: what goes out (`template`, the words; `text`, what is escaped in them; `compose`, the bytes) and how (`relay`, SMTP, over
-//! a `cleaned` stream, with a `hello` that the server takes).
+//! Reading order: what goes out (`template`, the words; `text`, what is escaped in them; `compose`, the bytes) and how (`server`, where
+//! to, with which `login`; `relay`, SMTP, over a `cleaned` stream, by `tls` or not, with a `hello` that the server takes; what a `refusal` is about,
+//! and the `outcome`).
 
 mod template;
 mod text;
 mod compose;
 mod cleaned;
+mod tls;
+mod login;
+mod server;
 mod hello;
+mod refusal;
+mod outcome;
 mod relay;
 
 use std::sync::Arc;
@@ -26,7 +32,8 @@ pub use self::compose::{CapturedMail, TestMail};
 use self::compose::{ComposeError, Composed, compose, compose_test};
 pub use self::hello::InvalidHello;
 use self::relay::Relay;
-pub use self::relay::UrlError;
+use self::server::MailServer;
+pub use self::server::UrlError;
 use crate::config;
 use crate::journal::port::OwedMail;
 use crate::workspace::decide::MailResult;
@@ -89,7 +96,7 @@ struct SharedMailer {
 #[derive(Debug)]
 enum Outlet {
     /// To a mail server.
-    Relay(Relay),
+    Relay(Box<Relay>),
     /// To whoever shows them: they are sent to nobody.
     Capture(mpsc::Sender<CapturedMail>),
 }
@@ -101,14 +108,14 @@ impl Mailer {
     /// The mail server's URL, the sender or the name to greet with cannot be used.
     pub fn new(options: &MailerOptions) -> Result<Self, MailerError> {
         let hello = hello::chosen(options.hello.as_deref(), options.public_url.as_deref())?;
-        let relay = Relay::new(&options.smtp_url, hello, &options.roots)?;
+        let relay = Relay::new(MailServer::new(&options.smtp_url, &options.roots)?, hello);
         let no_sender = || MailerError::From(options.from.clone());
         let from: Mailbox = options.from.parse().map_err(|_| no_sender())?;
         if !from.email.to_string().is_ascii() {
             return Err(no_sender());
         }
         Ok(Self(Arc::new(SharedMailer {
-            outlet: Outlet::Relay(relay),
+            outlet: Outlet::Relay(Box::new(relay)),
             from,
             public_url: options.public_url.clone(),
             timeout: options.timeout,
@@ -150,24 +157,18 @@ impl Mailer {
             Err(error) => return MailResult::Refused(format!("{error}.")),
         };
         let Ok(_turn) = mailer.turns.try_acquire() else { return MailResult::NotBegun };
-        match timeout(mailer.timeout, mailer.hand_over(composed)).await {
-            Ok(result) => result,
-            Err(_) => MailResult::Later(format!(
-                "The mail server did not answer within {:?}; whether it took the mail is unknown.",
-                mailer.timeout
-            )),
-        }
+        mailer.hand_over(composed).await
     }
 }
 
 impl SharedMailer {
     async fn hand_over(&self, Composed { to, mail }: Composed) -> MailResult {
         match &self.outlet {
-            // A quarter, so that an address that does not answer leaves time for the host's next one.
-            Outlet::Relay(relay) => relay.hand_over(&self.from.email, &to, &mail.raw, self.timeout / 4).await,
-            Outlet::Capture(shown) => match shown.send(mail).await {
-                Ok(()) => MailResult::Sent,
-                Err(_) => MailResult::Later("Nobody looks at the captured mails any more.".to_owned()),
+            Outlet::Relay(relay) => relay.hand_over(&self.from.email, &to, &mail.raw, self.timeout).await,
+            Outlet::Capture(shown) => match timeout(self.timeout, shown.send(mail)).await {
+                Ok(Ok(())) => MailResult::Sent,
+                Ok(Err(_)) => MailResult::Later("Nobody looks at the captured mails any more.".to_owned()),
+                Err(_) => MailResult::Later(format!("Nobody took the captured mail within {:?}.", self.timeout)),
             },
         }
     }

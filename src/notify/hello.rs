@@ -1,8 +1,7 @@
-//! The name that we greet a mail server with (RFC 5321 section 4.1.1.1), and refusals that are about it.
+//! The name that we greet a mail server with (RFC 5321 section 4.1.1.1).
 
 use std::net::{IpAddr, SocketAddr};
 
-use lettre::Address;
 use lettre::transport::smtp::extension::ClientId;
 use url::{Host, Url};
 
@@ -55,21 +54,6 @@ fn literal(address: IpAddr) -> ClientId {
     }
 }
 
-/// Whether a refusal speaks of the name that we greeted with. Servers say so at any stage, mostly when they are
-/// told the recipient; it is the operator's to mend and says nothing about the mail. The addresses of the mail
-/// are no words of the server.
-pub(super) fn is_refused(said: &str, addresses: &[&Address]) -> bool {
-    let said = without_addresses(said, addresses);
-    ["helo", "ehlo", "hostname", "host name", "fully-qualified", "fully qualified"]
-        .iter()
-        .any(|word| said.contains(word))
-}
-
-/// What a server said in lower case, without the addresses of the mail.
-pub(super) fn without_addresses(said: &str, addresses: &[&Address]) -> String {
-    addresses.iter().fold(said.to_lowercase(), |said, address| said.replace(&address.to_string().to_lowercase(), ""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,22 +84,5 @@ mod tests {
         }
         assert_eq!(of_connection("[::ffff:192.0.2.7]:25".parse().unwrap()).to_string(), "[192.0.2.7]");
         assert_eq!(of_connection("[2001:db8::1]:25".parse().unwrap()).to_string(), "[IPv6:2001:db8::1]");
-    }
-
-    #[test]
-    fn a_refusal_of_our_name_is_told_from_one_of_the_recipient() {
-        let (from, to) = ("a@b.example".parse().unwrap(), "owner@helo.example".parse().unwrap());
-        for said in [
-            "permanent error (504): 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname",
-            "permanent error (550): Access denied - Invalid HELO name (See RFC2821 4.1.1.1)",
-            "permanent error (501): Syntactically invalid EHLO argument(s)",
-            "permanent error (554): 5.7.1 Client host rejected: cannot find your hostname, [192.0.2.7]",
-        ] {
-            assert!(is_refused(said, &[&from, &to]), "{said}");
-        }
-        for said in ["5.1.1 <owner@helo.example>: user unknown", "550 <Owner@HELO.example> no such user", "says hello"]
-        {
-            assert!(!is_refused(said, &[&from, &to]), "{said}");
-        }
     }
 }

@@ -206,7 +206,7 @@ async fn without_a_mail_server_the_mail_is_later() {
 async fn after_an_unknown_outcome_the_same_mail_goes_out_with_the_same_message_id() {
     let server = SmtpServer::start([Fault::Drop("."), Fault::None]).await;
     let mailer = mailer(&server);
-    assert_later(&mailer.send(&owed()).await, "broke off before it said whether it takes the mail");
+    assert_later(&mailer.send(&owed()).await, "did not say whether it takes the mail: it closed");
     assert_eq!(mailer.send(&owed()).await, MailResult::Sent);
 
     let [first, second] = &server.received()[..] else { panic!("two mails") };
@@ -216,7 +216,13 @@ async fn after_an_unknown_outcome_the_same_mail_goes_out_with_the_same_message_i
 
 #[tokio::test]
 async fn a_server_that_never_answers_is_left_after_the_timeout() {
-    for point in ["CONNECT", "EHLO", "RCPT", "."] {
+    for (point, far) in [
+        // Port 465 is silent to those who come without TLS.
+        ("CONNECT", ", not even with a greeting; where TLS begins at once, mostly at port 465, write smtps://"),
+        ("EHLO", "; nothing was handed over"),
+        ("RCPT", "; nothing was handed over"),
+        (".", "; whether it took the mail is unknown"),
+    ] {
         let server = SmtpServer::start([Fault::Stall(point)]).await;
         let (clock, mailer, mail) = (StoppedClock::stop(), mailer(&server), owed());
         let silent = until("it is silent", async || match point {
@@ -224,7 +230,8 @@ async fn a_server_that_never_answers_is_left_after_the_timeout() {
             "." => server.received().len() == 1,
             _ => server.commands().iter().any(|line| line.starts_with(point)),
         });
-        assert_later(&clock.after(silent, mailer.send(&mail)).await, "did not answer within 20s");
+        let said = format!("did not answer within 20s{far}");
+        assert_later(&clock.after(silent, mailer.send(&mail)).await, &said);
         drop(clock);
         server.until(|(open, all)| (*open, *all) == (0, 1)).await;
     }

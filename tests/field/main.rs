@@ -5,6 +5,8 @@
 
 mod answers;
 mod mail;
+mod mail_answers;
+mod mail_refusals;
 mod names;
 mod pasted;
 mod producers;

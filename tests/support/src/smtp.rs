@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::process::PATIENCE;
 
-/// What goes wrong in one session, and where: at `CONNECT` (the greeting), at a command (`EHLO`,
+/// What goes wrong in one session, and where: at `CONNECT` (the greeting), at a command (`EHLO`, `HELO`,
 /// `AUTH`, `MAIL`, `RCPT`, `DATA`, `QUIT`) or at `.` (the mail has been received as a whole).
 #[derive(Clone)]
 pub enum Fault {
@@ -175,6 +175,7 @@ impl Session<'_> {
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             let good = match verb.as_str() {
                 "EHLO" => self.extensions(),
+                "HELO" => "250 fake",
                 "STARTTLS" => {
                     stream.write_all(b"220 go ahead\r\n").await?;
                     stream.flush().await?;

@@ -1,0 +1,215 @@
+//! What a refusal of a mail server is about: us, which the operator can mend, or the owner's address and the mail.
+//!
+//! Servers say what they have against a client when they please: Postfix waits for the recipient with it
+//! (`smtpd_delay_reject`), Exchange and Amazon SES for the end of the mail. So the words count, and the code of RFC 3463 where
+//! there is one, at every stage.
+
+use lettre::Address;
+
+/// How far a hand-over has come: what is being waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A connection.
+    Connecting,
+    /// The server's first word.
+    Greeting,
+    /// What it says to our greeting, STARTTLS and login.
+    Introduction,
+    /// What it says to the sender's address.
+    Sender,
+    /// What it says to the owner's address.
+    Recipient,
+    /// What it says to the mail.
+    Mail,
+}
+
+/// What of ours a mail server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OurFault {
+    /// The name that it is greeted with.
+    Hello,
+    /// A connection without TLS.
+    NoTls,
+    /// A missing login, or one that may not do this.
+    Login,
+    /// The sender's address.
+    Sender,
+    /// This machine, its address, how much it sends, or what the sender's domain says of it.
+    Machine,
+}
+
+/// A negative answer.
+#[derive(Debug)]
+pub(super) struct NegativeAnswer<'a> {
+    pub(super) stage: Stage,
+    /// Of three digits.
+    pub(super) code: u16,
+    pub(super) text: &'a str,
+    /// Those of the mail: they are no words of the server.
+    pub(super) addresses: &'a [&'a Address],
+    /// The connection is protected, so no missing TLS is meant.
+    pub(super) secure: bool,
+}
+
+/// What a refusal with one of these codes (of the reply, or of RFC 3463) or with one of these words is about; `None` is the
+/// owner's address. The first that fits counts. Words stand between blanks, without the blank behind them where they go on.
+type Sign = (Option<OurFault>, &'static [&'static str], &'static [&'static str]);
+
+const SIGNS: &[Sign] = &[
+    (None, &["5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10", "5.2.0", "5.2.1", "5.2.2", "5.2.3", "5.2.4"], &[]),
+    (Some(OurFault::NoTls), &["538", "5.7.10", "5.7.11"], &[" starttls ", " tls ", " encryption "]),
+    (
+        Some(OurFault::Sender),
+        &["5.1.7", "5.1.8", "5.2.252", "5.7.60"],
+        &[" send as ", " sendas", " as this sender ", " authenticated sender ", " from header ", " not verified "],
+    ),
+    (
+        Some(OurFault::Machine),
+        &["5.4.5", "5.7.20", "5.7.21", "5.7.22", "5.7.23", "5.7.24", "5.7.25", "5.7.26", "5.7.27"],
+        &[" spf ", " dkim ", " dmarc "],
+    ),
+    (Some(OurFault::Login), &["530", "534", "535"], &[" logged in ", " rcpthosts "]),
+    (Some(OurFault::Hello), &[], &[" helo command "]),
+    (Some(OurFault::Sender), &[], &[" sender address ", " sender verif"]),
+    (None, &["5.1.0"], &[" user unknown ", " unknown user ", " no such user ", " no such mailbox "]),
+    (
+        Some(OurFault::Machine),
+        &[],
+        &[
+            " client host ",
+            " blocked using ",
+            " spamhaus ",
+            " blocklist",
+            " block list ",
+            " blacklist",
+            " black list",
+            " denylist",
+            " dnsbl ",
+            " rbl ",
+            " listed ",
+            " reverse ",
+            " ptr ",
+            " rdns ",
+            " reputation ",
+            " ip ",
+            " rate limit",
+            " sending limit",
+            " sending quota ",
+        ],
+    ),
+    (
+        Some(OurFault::Login),
+        &["503"],
+        &[" auth ", " authenticat", " login ", " log in ", " relay ", " relaying ", " relayed "],
+    ),
+    (Some(OurFault::Hello), &[], &[" helo ", " ehlo ", " hostname ", " host name ", " fully qualified "]),
+    (Some(OurFault::Sender), &[], &[" sender ", " senders "]),
+];
+
+impl NegativeAnswer<'_> {
+    /// What of ours it is about; `None`: the owner's address, the mail, or nothing that the words tell.
+    pub(super) fn our_fault(&self) -> Option<OurFault> {
+        let words = words(self.text, self.addresses);
+        let codes = [Some(self.code.to_string()), enhanced_code(self.text)];
+        let fits = |(fault, signs, phrases): &&Sign| {
+            !(self.secure && *fault == Some(OurFault::NoTls))
+                && (codes.iter().flatten().any(|code| signs.contains(&code.as_str()))
+                    || phrases.iter().any(|phrase| words.contains(phrase)))
+        };
+        let told = SIGNS.iter().find(fits).and_then(|(fault, ..)| *fault);
+        // The owner's address has not been told yet.
+        told.or((self.stage == Stage::Sender).then_some(OurFault::Sender))
+    }
+}
+
+/// The words in lower case between single blanks, without addresses and names of hosts: these say nothing.
+fn words(text: &str, addresses: &[&Address]) -> String {
+    let text = text.to_lowercase();
+    let text = addresses.iter().fold(text, |text, address| text.replace(&address.to_string().to_lowercase(), " "));
+    let mut words = " ".to_owned();
+    for word in text.split(|c: char| !(c.is_alphanumeric() || ".@-_".contains(c))) {
+        let word = word.trim_matches(['.', '-', '_']);
+        if !word.is_empty() && !word.contains(['.', '@']) {
+            words.push_str(&word.replace(['-', '_'], " "));
+            words.push(' ');
+        }
+    }
+    words
+}
+
+/// The code of RFC 3463 at the beginning, or where qmail writes it: `(#5.7.1)`. One that the server cites from elsewhere does
+/// not count. A passing one is told as the lasting one.
+fn enhanced_code(text: &str) -> Option<String> {
+    let mut words = text.split_whitespace();
+    let first = words.next()?;
+    let word = text.split_once("(#").map_or(first, |(_, rest)| rest.split(')').next().unwrap_or_default());
+    let (class, rest) = word.split_once('.')?;
+    let parts = || rest.split('.');
+    let numbers = parts().count() == 2 && parts().all(|part| (1..=3).contains(&part.len()) && is_number(part));
+    (matches!(class, "4" | "5") && numbers).then(|| format!("5.{rest}"))
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault_at(stage: Stage, code: u16, text: &str) -> Option<OurFault> {
+        let (from, to) = ("outbound@acme.example".parse().unwrap(), "owner@auth.helo.example".parse().unwrap());
+        NegativeAnswer { stage, code, text, addresses: &[&from, &to], secure: false }.our_fault()
+    }
+
+    #[test]
+    fn the_first_sign_that_fits_counts() {
+        for (code, text, fault) in [
+            (554, "5.7.1 Helo command [crm.example] blocked using dbl.spamhaus.org", Some(OurFault::Hello)),
+            (554, "5.7.1 Sender address [outbound@acme.example] blocked using dbl", Some(OurFault::Sender)),
+            (554, "5.7.1 Client host [192.0.2.7] blocked using zen.spamhaus.org", Some(OurFault::Machine)),
+            (553, "5.7.1 <outbound@acme.example>: Sender address rejected: not logged in", Some(OurFault::Login)),
+            (550, "5.1.0 <outbound@acme.example>: Sender address rejected: User unknown", Some(OurFault::Sender)),
+            (
+                550,
+                "5.7.1 <unknown[192.0.2.7]>: Client host rejected: cannot find your hostname",
+                Some(OurFault::Machine),
+            ),
+            (550, "Callback failed; Response: 550 5.1.1 no such user; Sender verify failed", Some(OurFault::Sender)),
+            (503, "Error: need EHLO and AUTH first !", Some(OurFault::Login)),
+            (503, "5.5.1 Bad sequence of commands", Some(OurFault::Login)),
+            (450, "4.7.25 no", Some(OurFault::Machine)),
+        ] {
+            assert_eq!(fault_at(Stage::Recipient, code, text), fault, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_owner_is_none_of_us() {
+        for (code, text) in [
+            (550, "5.1.1 <owner@auth.helo.example>: user unknown"),
+            (550, "<Owner@AUTH.helo.example> no such address at helo.example"),
+            (550, "5.1.1 User unknown in relay recipient table"),
+            (550, "User unknown in relay recipient table"),
+            (553, "sorry, no mailbox here by that name (#5.1.1)"),
+            (554, "5.7.1 looks like spam, says relay.mx.example"),
+            (552, "5.2.2 mailbox full"),
+            (550, "5.1.1 no such user on this host (hostname mx1.acme.example)"),
+            (550, "5.1.2 Bad destination: fully-qualified recipient address required"),
+            (550, "says hello"),
+        ] {
+            assert_eq!(fault_at(Stage::Recipient, code, text), None, "{text}");
+            assert_eq!(fault_at(Stage::Sender, code, text), Some(OurFault::Sender), "{text}");
+        }
+    }
+
+    #[test]
+    fn over_tls_none_is_missing() {
+        let address = "a@b.example".parse().unwrap();
+        let [open, secure] = [false, true].map(|secure| {
+            let text = "5.7.0 Must issue a STARTTLS command first";
+            NegativeAnswer { stage: Stage::Recipient, code: 530, text, addresses: &[&address], secure }.our_fault()
+        });
+        assert_eq!((open, secure), (Some(OurFault::NoTls), Some(OurFault::Login)));
+    }
+}
