@@ -250,6 +250,9 @@ pub const POOL_EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection that nobody needs any more may take to close: an endpoint that reads nothing would
 /// keep what it was sent in memory.
 pub const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// Bytes of a request that the system takes beyond what it can send: an endpoint that has answered and leaves more than
+/// that unread does not keep its connection.
+pub const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// How often TCP asks an endpoint that is silent whether it is there, so that no router in between forgets it.
 pub const ENDPOINT_KEEPALIVE: Duration = Duration::from_secs(15);
 /// Idle connections that a thread keeps for one scheme, host and port, as many as may be in flight there; further

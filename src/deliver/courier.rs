@@ -412,7 +412,7 @@ impl Unanswered {
     }
 }
 
-/// Reads a response until `deadline`, as much of it as is looked at, and keeps its connection where its end was seen.
+/// Reads a response until `deadline`, as much of it as is looked at, and keeps its connection where both ends were seen.
 async fn read(
     endpoint: &Endpoint,
     connection: EndpointConnection,
@@ -429,7 +429,7 @@ async fn read(
     let patience = if classify::is_success(read.status) { Instant::now() + DELIVERED_BODY_MAX } else { deadline };
     // How it breaks off is of no interest: what came of it is shown.
     drop(timeout_at(patience.min(deadline), read_body(body, &mut read)).await);
-    if end_is_told && read.has_ended() {
+    if end_is_told && read.has_ended() && connection.head.is_sent() {
         endpoint.pool.put(connection, read.keep_alive(), Instant::now());
     }
     read

@@ -27,6 +27,8 @@ struct Recording {
     bytes: Vec<u8>,
     /// The head has ended, or is too long to be recorded.
     complete: bool,
+    /// A part of the last request is still here: the system has not taken it.
+    unsent: bool,
 }
 
 /// A stream whose responses are recorded.
@@ -70,10 +72,16 @@ impl HeadRecorder {
         !recording.bytes.is_empty() && !recording.complete
     }
 
+    /// Whether the system has taken the last request to its end. Where the endpoint has answered before, a further request
+    /// would wait behind the rest, for as long as nobody reads it.
+    pub(super) fn is_sent(&self) -> bool {
+        !self.0.lock().unsent
+    }
+
     fn restart(&self) {
         let mut recording = self.0.lock();
         recording.bytes.clear();
-        recording.complete = false;
+        (recording.complete, recording.unsent) = (false, true);
     }
 
     /// Takes in what was read. Says whether more is wanted.
@@ -140,8 +148,11 @@ impl<S: Write + Unpin> Write for RecordedStream<S> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
+    /// hyper flushes when it has written all that it has, and not before.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.recorder.0.lock().unsent = false;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

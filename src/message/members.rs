@@ -34,7 +34,7 @@ impl<'a> Members<&'a RawValue, Party<&'a RawValue>> {
     /// Reads a message in any form, or says what is wrong.
     pub(super) fn thorough(text: &'a str) -> Result<Self, Invalid> {
         if !is_object(text) {
-            return Err(serde_json::from_str::<&RawValue>(text).map_or_else(Invalid::NotJson, |_| Invalid::NotAnObject));
+            return Err(Invalid::no_object(text));
         }
         let [mut direction, mut timestamp, mut message_id, mut contact, mut account] = [None; 5];
         let mut twice = None;
@@ -51,7 +51,7 @@ impl<'a> Members<&'a RawValue, Party<&'a RawValue>> {
                 twice = Some(member);
             }
         })
-        .map_err(Invalid::NotJson)?;
+        .map_err(|error| Invalid::not_json(text, error))?;
         if let Some(member) = twice {
             return Err(Invalid::Twice { member });
         }

@@ -304,7 +304,28 @@ async fn what_comes_behind_an_answer_is_not_taken_for_the_next_one() {
 /// An endpoint says how long it keeps an idle connection; what crosses with its end is lost.
 #[tokio::test]
 async fn a_promise_to_keep_a_connection_is_not_stretched() {
-    let promises = ["timeout=2", "max=100, Timeout=2", "timeout=2, max=5", "timeout=1", "timeout=0", "timeout=\"2\""];
+    let promises = [
+        "timeout=2",
+        "max=100, Timeout=2",
+        "timeout=2, max=5",
+        "timeout=1",
+        "timeout=0",
+        "timeout=\"2\"",
+        // A proxy adds a line of its own; lines of one name are one list.
+        "max=5\r\nKeep-Alive: timeout=2",
+        "timeout=60\r\nX-A: b\r\nKeep-Alive: timeout=2",
+        "max=5,\r\n  timeout=2",
+        "timeout=60, timeout=2",
+        // Written by hand.
+        "timeout=2.5",
+        "timeout=2s",
+        "timeout: 2",
+        "timeout = 2",
+        "2",
+        "timeout=2000ms",
+        "timeout",
+        "5\r\nConnection: keep-alive, timeout=2",
+    ];
     join_all(promises.map(|promise| async move {
         let answer = format!("HTTP/1.1 200 OK\r\nKeep-Alive: {promise}\r\nContent-Length: 0\r\n\r\n");
         let endpoint = Endpoint::start(vec![Step::ReplyAndForget(answer.into_bytes(), Duration::from_secs(2))]);

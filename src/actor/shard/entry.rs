@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::actor::protocol::Item;
 use crate::journal::port::RawEntry;
-use crate::journal::rejected::too_large;
+use crate::journal::rejected::{ambiguous, too_large};
 use crate::message::{EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
 
@@ -56,6 +56,9 @@ pub(super) fn read_workspace(text: &str, identity: &ShardIdentity) -> Result<Wor
 /// # Errors
 /// The text for `_reason`.
 pub(super) fn read_item(entry: &RawEntry, identity: &ShardIdentity) -> Result<Item, String> {
+    if let Some(reason) = ambiguous(entry) {
+        return Err(reason);
+    }
     let text = entry.field("message").cloned().unwrap_or_default();
     let message = Message::parse(text).map_err(|error| error.to_string())?;
     let origin = entry.field("origin").cloned();

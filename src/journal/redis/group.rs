@@ -32,7 +32,7 @@ use crate::config::{
 };
 use crate::journal::port::{Holder, RawEntry};
 use crate::journal::rejected::too_large;
-use crate::message::{EntryId, marks, member};
+use crate::message::{EntryId, bare, member};
 
 /// Hands up to `max` entries over, waiting up to `block` for the first. Answers how many.
 pub(super) async fn hand_over(
@@ -302,7 +302,7 @@ fn as_ours(form: &SourceForm, entry: &RawEntry) -> (RawEntry, Option<String>) {
 
 /// What stands at the pointer, byte for byte; of a string what it holds.
 fn unwrapped(json: &Bytes, pointer: &JsonPointer) -> Option<Bytes> {
-    let mut value: &RawValue = serde_json::from_slice(&json[marks(json)..]).ok()?;
+    let mut value: &RawValue = serde_json::from_slice(bare(json)).ok()?;
     for step in pointer.steps() {
         value = match value.get().as_bytes().first()? {
             b'{' => member(value.get().as_bytes(), &step)?,
