@@ -157,7 +157,6 @@ impl Invalid {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::message::Message;
 
     #[test]

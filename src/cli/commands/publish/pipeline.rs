@@ -167,12 +167,14 @@ impl Pipeline {
 
 #[cfg(test)]
 mod tests {
+    use crate::message::Message;
     use std::cell::{Cell, RefCell};
 
     use tokio::sync::Semaphore;
 
     use super::*;
     use crate::journal::port::PublishError;
+    use crate::message::Message;
 
     fn line(chat: &str, id: u32) -> io::Result<InputLine> {
         let text = format!(
