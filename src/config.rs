@@ -232,6 +232,9 @@ pub const RESPONSE_HEADER_BYTES_RETAINED_MAX: usize = 16 * 1024;
 /// How long the body of a successful response is waited for, within the deadline: the status has decided
 /// already (contract section 2).
 pub const DELIVERED_BODY_MAX: Duration = Duration::from_secs(1);
+/// Bytes read behind the head of a response, however little body is in them: chunks may be one byte each, and their sizes
+/// of any length. Several times what is read of a body.
+pub const RAW_BODY_BYTES_MAX: usize = 8 * RESPONSE_READ_MAX;
 /// Bytes of a response's head that are recorded to name what is malformed in it.
 pub const RAW_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Malformed lines of a head that are logged.

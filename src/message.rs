@@ -22,7 +22,7 @@ mod sample;
 
 pub use chat::Chat;
 use encoding::JSON_SPACE;
-pub use encoding::{HALF_OF_A_CHARACTER, OtherEncoding, bare, half_of_a_character, is_blank, without_halves};
+pub use encoding::{HALF_OF_A_CHARACTER, OtherEncoding, bare, foreign, half_of_a_character, is_blank, without_halves};
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 pub use invalid::{Invalid, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
 use members::Members;

@@ -182,10 +182,18 @@ const CLIENT_CERTIFICATE: &str =
 const NOTHING_IN_COMMON: &str = "offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite and an RSA, P-256, P-384 or \
      Ed25519 key";
 
-/// What answered a request without TLS is a TLS server.
-pub(super) fn speaks_tls(endpoint: &EndpointName) -> AttemptError {
-    let detail = format!("{} speaks TLS; write https:// instead of http://", endpoint.authority);
+/// What answered is no HTTP/1; `is_tls`: a TLS server that was asked without TLS.
+pub(super) fn no_http(endpoint: &EndpointName, is_tls: bool) -> AttemptError {
+    let detail = if is_tls {
+        format!("{} speaks TLS; write https:// instead of http://", endpoint.authority)
+    } else {
+        is_no_http(&endpoint.host)
+    };
     AttemptError { kind: ErrorKind::Protocol, detail }
+}
+
+fn is_no_http(host: &str) -> String {
+    format!("what {host} answered is no HTTP/1.1")
 }
 
 fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
@@ -229,7 +237,7 @@ fn http(host: &str, phase: AttemptPhase, error: &hyper::Error) -> Option<String>
     if error.is_parse_too_large() {
         Some(format!("{host} sent more than {RESPONSE_HEADERS_MAX} headers, or far too long ones"))
     } else if error.is_parse() {
-        Some(format!("what {host} answered is no HTTP/1.1"))
+        Some(is_no_http(host))
     } else if error.is_incomplete_message() {
         Some(format!("{host} closed the connection {}", broken_off(phase)))
     } else {

@@ -296,10 +296,10 @@ impl Courier {
                 let response = ResponseReader::of_raw(head);
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
-            Ok(Err(Unanswered::Tls)) => {
+            Ok(Err(Unanswered::Foreign { is_tls })) => {
                 self.outage.reached();
                 endpoint.pool.broke(Instant::now());
-                return done(Some(classify::speaks_tls(name)), None).into();
+                return done(Some(classify::no_http(name, is_tls)), None).into();
             }
             Ok(Err(Unanswered::Failed(error))) => Some(error),
             Err(_elapsed) => None,
@@ -395,16 +395,18 @@ impl Courier {
 /// No response that hyper takes.
 enum Unanswered {
     Failed(ExchangeError),
-    /// It speaks TLS where none was asked for.
-    Tls,
+    /// What came is no HTTP/1: perhaps it speaks TLS where none was asked for.
+    Foreign {
+        is_tls: bool,
+    },
     /// It refused this head, whose status can be read all the same.
     Refused(RawHead),
 }
 
 impl Unanswered {
     fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
-        if error.is_parse() && connection.head.is_tls_alert() {
-            return Self::Tls;
+        if connection.head.is_foreign() {
+            return Self::Foreign { is_tls: connection.head.is_tls_alert() };
         }
         let head = if error.is_parse() { connection.head.take(true) } else { None };
         let head = head.filter(|head| !error.is_parse_too_large() || head.is_endless);

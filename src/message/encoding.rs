@@ -36,6 +36,16 @@ pub fn is_blank(line: &[u8]) -> bool {
     bare(line).iter().all(u8::is_ascii_whitespace)
 }
 
+/// What a text is that should be UTF-8, as the end of a sentence; nothing where it is.
+#[must_use]
+pub fn foreign(text: &[u8]) -> Option<String> {
+    let other = OtherEncoding::of(text).map(|other| other.to_string());
+    other.or_else(|| {
+        let error = std::str::from_utf8(text).err()?;
+        Some(format!("not UTF-8 (its byte {} is none): {}", error.valid_up_to() + 1, mend(text, error)))
+    })
+}
+
 /// What helps against a byte that is no UTF-8.
 pub(super) fn mend(text: &[u8], error: Utf8Error) -> &'static str {
     // Controls that no text has.

@@ -86,12 +86,17 @@ impl<'a, T: TextValue<'a>> Members<T, Party<T>> {
         non_empty(self.timestamp, "timestamp")?;
         let message_id = shown_id(&non_empty(self.message_id, "message_id")?).into();
         let contact = self.contact.ok_or(Invalid::Rule { member: "contact", rule: "an object" })?;
-        let name = |value: Option<T>| value.and_then(T::name).filter(|name| !name.is_empty());
+        let name = |value: Option<T>| value.and_then(T::name).filter(|name| !names_nobody(name));
         let (account, phone) = (name(self.account.unwrap_or_default().phone), name(contact.phone));
-        let id = contact.ids.into_iter().flatten().find_map(|id| id.id().filter(|id| !id.is_empty()));
+        let id = contact.ids.into_iter().flatten().find_map(|id| id.id().filter(|id| !names_nobody(id)));
         let full_name = name(contact.full_name);
         Ok((message_id, Chat::of(account.as_deref(), phone.as_deref(), id.as_deref(), full_name.as_deref())))
     }
+}
+
+/// Whether a text names nobody: blanks stand where nothing is known.
+fn names_nobody(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_whitespace())
 }
 
 /// Bytes of a `message_id` that are shown and stored beside the message; what is POSTed holds all of it.

@@ -360,8 +360,9 @@ async fn contacts_without_a_phone_are_attempted_side_by_side_and_each_in_order()
         }
     }
     // These name nothing, so they wait for nobody.
-    for n in 0..4 {
-        api.publish("acme", &of(json!({}), format!("nobody-{n}"))).await.unwrap();
+    let nobody = [json!({}), json!({"phone": ""}), json!({"phone": " ", "full name": "\t"}), json!({"id": " "})];
+    for (n, contact) in nobody.into_iter().enumerate() {
+        api.publish("acme", &of(contact, format!("nobody-{n}"))).await.unwrap();
         held.push(format!("nobody-{n}"));
     }
     receiver.until("one of each contact is under way", |arrivals| arrivals.len() == 20 + held.len()).await;

@@ -162,6 +162,11 @@ fn certificates_and_handshakes() {
              alternative name; have it issued anew with crm.example as a subject alternative name",
         ),
         (
+            flawed(webpki::Error::UnsupportedCriticalExtension),
+            "the certificate of crm.example, or one that it sends along, has a critical extension that we do not know; have \
+             it issued anew without that",
+        ),
+        (
             flawed(webpki::Error::EndEntityUsedAsCa),
             "the certificate of crm.example is signed by one that is not made for an authority (CA:FALSE); have it issued \
              anew by an authority",
