@@ -235,7 +235,7 @@ pub const DELIVERED_BODY_MAX: Duration = Duration::from_secs(1);
 /// Bytes read behind the head of a response, however little body is in them: chunks may be one byte each, and their sizes
 /// of any length. Several times what is read of a body.
 pub const RAW_BODY_BYTES_MAX: usize = 8 * RESPONSE_READ_MAX;
-/// Bytes of a response's head that are recorded to name what is malformed in it.
+/// Bytes of a response's head that are held back until it is whole, and recorded to name what is malformed in it.
 pub const RAW_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Malformed lines of a head that are logged.
 pub const MALFORMED_LINES_MAX: usize = 4;

@@ -167,7 +167,6 @@ impl Pipeline {
 
 #[cfg(test)]
 mod tests {
-    use crate::message::Message;
     use std::cell::{Cell, RefCell};
 
     use tokio::sync::Semaphore;
