@@ -246,7 +246,10 @@ pub const DELIVERED_BODY_MAX: Duration = Duration::from_secs(1);
 pub const WOKEN_LATE_MIN: Duration = Duration::from_millis(20);
 /// An attempt that ends so long after its deadline without an answer tells that this process stood still: it is not counted.
 pub const STANDSTILL_MIN: Duration = Duration::from_secs(2);
-/// Bytes of a response's head that are recorded to name what is malformed in it.
+/// Bytes read behind the head of a response, however little body is in them: chunks may be one byte each, and their sizes
+/// of any length. Several times what is read of a body.
+pub const RAW_BODY_BYTES_MAX: usize = 8 * RESPONSE_READ_MAX;
+/// Bytes of a response's head that are held back until it is whole, and recorded to name what is malformed in it.
 pub const RAW_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Malformed lines of a head that are logged.
 pub const MALFORMED_LINES_MAX: usize = 4;
@@ -264,6 +267,9 @@ pub const POOL_EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How long a connection that nobody needs any more may take to close: an endpoint that reads nothing would
 /// keep what it was sent in memory.
 pub const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// Bytes of a request that the system takes beyond what it can send: an endpoint that has answered and leaves more than
+/// that unread does not keep its connection.
+pub const UNSENT_BYTES_MAX: u32 = 16 * 1024;
 /// How often TCP asks an endpoint that is silent whether it is there, so that no router in between forgets it.
 pub const ENDPOINT_KEEPALIVE: Duration = Duration::from_secs(15);
 /// Idle connections that a thread keeps for one scheme, host and port, as many as may be in flight there; further

@@ -22,7 +22,7 @@ mod sample;
 
 pub use chat::Chat;
 use encoding::JSON_SPACE;
-pub use encoding::{HALF_OF_A_CHARACTER, OtherEncoding, half_of_a_character, marks, without_halves};
+pub use encoding::{HALF_OF_A_CHARACTER, OtherEncoding, bare, foreign, half_of_a_character, is_blank, without_halves};
 pub use id::{EntryId, InvalidEntryId, InvalidWorkspaceId, WORKSPACE_ID_MAX, WorkspaceId};
 pub use invalid::{Invalid, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
 use members::Members;
@@ -38,7 +38,7 @@ fn is_wrapped(text: &[u8]) -> bool {
         #[serde(borrow)]
         message: &'a RawValue,
     }
-    serde_json::from_slice(&text[marks(text)..]).is_ok_and(|Wrapper { message }| message.get().starts_with('{'))
+    serde_json::from_slice(bare(text)).is_ok_and(|Wrapper { message }| message.get().starts_with('{'))
 }
 
 /// A message that passed [`Message::parse`]. Cheap to clone.
@@ -50,14 +50,14 @@ pub struct Message {
 }
 
 impl Message {
-    /// Checks the producer's text and remembers what ordering and the log need of it. A byte order mark in front
-    /// is no part of the text.
+    /// Checks the producer's text and remembers what ordering and the log need of it. What programs put around texts
+    /// ([`bare`]) is no part of it.
     ///
     /// # Errors
     /// [`Invalid`] names the member and the rule.
     pub fn parse(text: Bytes) -> Result<Self, Invalid> {
         let whole = text.clone();
-        Self::of_utf8(text.slice(marks(&text)..)).map_err(|invalid| match invalid {
+        Self::of_utf8(text.slice_ref(bare(&text))).map_err(|invalid| match invalid {
             Invalid::Rule { .. } if is_wrapped(&whole) => Invalid::Wrapped,
             invalid => OtherEncoding::of(&whole).map_or(invalid, Invalid::Encoding),
         })
@@ -65,9 +65,9 @@ impl Message {
 
     fn of_utf8(text: Bytes) -> Result<Self, Invalid> {
         if text.len() > MESSAGE_BYTES_MAX {
-            return Err(Invalid::TooLarge { bytes: text.len() });
+            return Err(Invalid::too_large(&text));
         }
-        let str = std::str::from_utf8(&text).map_err(Invalid::NotUtf8)?;
+        let str = std::str::from_utf8(&text).map_err(|error| Invalid::not_utf8(&text, error))?;
         check_depth(str)?;
         let (message_id, chat) = match Members::quick(str) {
             Some(members) => members.found()?,

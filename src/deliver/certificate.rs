@@ -3,6 +3,7 @@
 //! rustls' own verifier decides. What it refuses is described here, because it tells no self-signed certificate
 //! from a chain that is not whole, and no expired intermediate certificate from an expired one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -77,6 +78,8 @@ impl ServerCertVerifier for DescribingVerifier {
 struct RefusedCertificate {
     error: CertificateError,
     self_signed: bool,
+    /// It has alternative names: no other name counts.
+    names_something: bool,
     /// It came without any other.
     alone: bool,
     /// Its own dates are right.
@@ -89,7 +92,7 @@ impl RefusedCertificate {
     fn new(error: CertificateError, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Self {
         let alone = others.is_empty();
         let Ok((_, leaf)) = X509Certificate::from_der(leaf) else {
-            return Self { error, self_signed: false, alone, in_time: false, issuer: None };
+            return Self { error, self_signed: false, names_something: true, alone, in_time: false, issuer: None };
         };
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let validity = leaf.validity();
@@ -101,6 +104,7 @@ impl RefusedCertificate {
         Self {
             error,
             self_signed: leaf.issuer().as_raw() == leaf.subject().as_raw(),
+            names_something: !matches!(leaf.subject_alternative_name(), Ok(None)),
             alone,
             in_time: (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now),
             issuer: issuer.map(shown),
@@ -120,7 +124,7 @@ pub(super) fn certificate(host: &str, error: &CertificateError) -> String {
 }
 
 fn described(host: &str, refused: &RefusedCertificate) -> String {
-    let RefusedCertificate { error, self_signed, alone, in_time, issuer } = refused;
+    let RefusedCertificate { error, self_signed, names_something, alone, in_time, issuer } = refused;
     let by = issuer.as_ref().map_or(String::new(), |issuer| format!(" ({issuer})"));
     match error {
         CertificateError::ExpiredContext { not_after, .. } if *in_time => format!(
@@ -128,18 +132,17 @@ fn described(host: &str, refused: &RefusedCertificate) -> String {
              authority gives out today",
             day(*not_after)
         ),
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. }
-        | CertificateError::NotValidForName
-        | CertificateError::NotValidForNameContext { .. }
-        | CertificateError::InvalidPurpose
-        | CertificateError::InvalidPurposeContext { .. } => plain(host, error),
-        _ if *self_signed => format!(
-            "the certificate of {host} is self-signed, so nobody vouches for it; use one of a public authority, or have \
-             the operator add it to the system's authorities"
-        ),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature if *self_signed => {
+            let anew = if *names_something {
+                String::new()
+            } else {
+                format!(", once it is made anew with {host} as a subject alternative name")
+            };
+            format!(
+                "the certificate of {host} is self-signed, so nobody vouches for it; use one of a public authority, or \
+                 have the operator add it to the system's authorities{anew}"
+            )
+        }
         CertificateError::UnknownIssuer if *alone => format!(
             "the certificate of {host} comes from an authority that we do not know{by}, and {host} sends no other \
              certificate; let it send the whole chain (often called fullchain.pem), or use one of a public authority"
@@ -148,6 +151,16 @@ fn described(host: &str, refused: &RefusedCertificate) -> String {
             "the certificate of {host} comes from an authority that we do not know{by}; use one of a public authority, \
              or have the operator add this one to the system's"
         ),
+        // Also where the operator has added it.
+        CertificateError::Other(OtherError(cause))
+            if *self_signed && matches!(cause.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity)) =>
+        {
+            format!(
+                "the certificate of {host} is self-signed and made for an authority (CA:TRUE), which no server may show; \
+                 make it anew with basicConstraints=CA:FALSE and have the operator add it to the system's authorities, or \
+                 use one of a public authority"
+            )
+        }
         error => plain(host, error),
     }
 }
@@ -170,31 +183,97 @@ fn plain(host: &str, error: &CertificateError) -> String {
             "the certificate of {host} has no alternative name, and a common name alone counts no more; have it issued \
              anew with {host} as a subject alternative name"
         ),
-        CertificateError::NotValidForNameContext { presented, .. } => format!(
-            "the certificate of {host} is made out to another name ({}); save the URL with that name, or use a \
-             certificate for {host}",
-            names(presented)
+        CertificateError::NotValidForNameContext { presented, .. } if is_listed_as_a_name(host, presented) => format!(
+            "the certificate of {host} lists that address as if it were a name; have it issued anew with it as an address \
+             (subjectAltName=IP:{})",
+            bare_address(host)
         ),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            let all_wild = presented.iter().all(|name| name.contains('*'));
+            let helps =
+                if all_wild { "a * stands for exactly one part of a name" } else { "save the URL with that name" };
+            let joined = if all_wild { ", so" } else { ", or" };
+            format!(
+                "the certificate of {host} is made out to another name ({}); {helps}{joined} use a certificate for {host}",
+                names(presented)
+            )
+        }
         CertificateError::NotValidForName => format!("the certificate of {host} is made out to another name"),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => format!(
             "the certificate of {host} is not made for servers; use one whose extended key usage has server \
              authentication"
         ),
+        CertificateError::BadSignature => format!(
+            "the certificate of {host} does not hold: a signature does not fit its key, or the key is too weak (an RSA key \
+             needs 2048 bits); have it issued anew"
+        ),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => format!(
+            "the certificate of {host}, or one that it sends along, is signed in a way that we do not accept, such as with \
+             SHA-1; have it issued anew, with SHA-256 and an RSA, P-256 or P-384 key"
+        ),
+        CertificateError::Other(OtherError(cause)) if cause.is::<webpki::Error>() => {
+            flawed(host, cause.downcast_ref::<webpki::Error>())
+        }
         error => format!("the certificate of {host} does not hold: {error}"),
     }
 }
 
-/// The first names, without the words of the library around them.
+/// What is wrong with how a certificate is made.
+fn flawed(host: &str, flaw: Option<&webpki::Error>) -> String {
+    match flaw {
+        Some(webpki::Error::CaUsedAsEndEntity) => format!(
+            "the certificate of {host} is made for an authority (CA:TRUE), which no server may show; have one issued for \
+             the server (basicConstraints=CA:FALSE)"
+        ),
+        Some(webpki::Error::EndEntityUsedAsCa) => format!(
+            "the certificate of {host} is signed by one that is not made for an authority (CA:FALSE); have it issued anew \
+             by an authority"
+        ),
+        Some(webpki::Error::UnsupportedCertVersion) => format!(
+            "the certificate of {host}, or one that it sends along, is not of version 3 of X.509, so it has no alternative \
+             name; have it issued anew with {host} as a subject alternative name"
+        ),
+        Some(webpki::Error::UnsupportedCriticalExtension) => format!(
+            "the certificate of {host}, or one that it sends along, has a critical extension that we do not know; have it \
+             issued anew without that"
+        ),
+        Some(webpki::Error::NameConstraintViolation) => format!(
+            "the authority of the certificate of {host} may not issue for that name; use a certificate of another authority"
+        ),
+        flaw => {
+            let named = flaw.map_or(String::new(), |flaw| format!(" ({flaw})"));
+            format!(
+                "the certificate of {host}, or one that it sends along, is not made as the rules demand{named}; have it \
+                 issued anew with tools of today"
+            )
+        }
+    }
+}
+
+/// Whether the host is an address that stands among the names.
+fn is_listed_as_a_name(host: &str, presented: &[String]) -> bool {
+    let Ok(address) = bare_address(host).parse::<IpAddr>() else { return false };
+    presented.iter().filter(|name| name.starts_with("DnsName")).any(|name| bare(name).parse() == Ok(address))
+}
+
+/// An address without the brackets that it has in a URL.
+fn bare_address(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// The first names.
 fn names(presented: &[String]) -> String {
-    let bare = |name: &String| {
-        let inside = name.split_once('(').map_or(name.as_str(), |(_, inside)| inside.trim_end_matches(')'));
-        shown(inside.trim_matches('"'))
-    };
-    let mut names: Vec<String> = presented.iter().take(NAMES_SHOWN_MAX).map(bare).collect();
+    let mut names: Vec<String> = presented.iter().take(NAMES_SHOWN_MAX).map(|name| shown(bare(name))).collect();
     if presented.len() > NAMES_SHOWN_MAX {
         names.push(format!("{} more", presented.len() - NAMES_SHOWN_MAX));
     }
     names.join(", ")
+}
+
+/// A name without the words of the library around it.
+fn bare(name: &str) -> &str {
+    name.split_once('(').map_or(name, |(_, inside)| inside.trim_end_matches(')')).trim_matches('"')
 }
 
 /// A name that somebody else wrote, made fit for a sentence.

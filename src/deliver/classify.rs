@@ -179,13 +179,21 @@ fn named(endpoint: &EndpointName, phase: AttemptPhase, cause: &(dyn Error + 'sta
 
 const CLIENT_CERTIFICATE: &str =
     "asks for a client certificate, and we have none; let it accept our requests by their signature";
-const NOTHING_IN_COMMON: &str =
-    "offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite";
+const NOTHING_IN_COMMON: &str = "offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite and an RSA, P-256, P-384 or \
+     Ed25519 key";
 
-/// What answered a request without TLS is a TLS server.
-pub(super) fn speaks_tls(endpoint: &EndpointName) -> AttemptError {
-    let detail = format!("{} speaks TLS; write https:// instead of http://", endpoint.authority);
+/// What answered is no HTTP/1; `is_tls`: a TLS server that was asked without TLS.
+pub(super) fn no_http(endpoint: &EndpointName, is_tls: bool) -> AttemptError {
+    let detail = if is_tls {
+        format!("{} speaks TLS; write https:// instead of http://", endpoint.authority)
+    } else {
+        is_no_http(&endpoint.host)
+    };
     AttemptError { kind: ErrorKind::Protocol, detail }
+}
+
+fn is_no_http(host: &str) -> String {
+    format!("what {host} answered is no HTTP/1.1")
 }
 
 fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
@@ -202,10 +210,18 @@ fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
         TlsError::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity) => {
             format!("{host} {NOTHING_IN_COMMON}")
         }
+        TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            format!("{host} takes none of what we speak, perhaps only HTTP/2; let it take HTTP/1.1, too")
+        }
+        TlsError::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => {
+            broke_off_handshake(endpoint)
+        }
         TlsError::AlertReceived(alert @ AlertDescription::HandshakeFailure) => format!(
             "{host} refused the TLS session ({alert:?}): either it {CLIENT_CERTIFICATE}, or it {NOTHING_IN_COMMON}"
         ),
-        TlsError::AlertReceived(alert) => format!("{host} refused the TLS session ({alert:?})"),
+        TlsError::AlertReceived(alert) => {
+            format!("{host} refused the TLS session ({alert:?}); its own log should say why")
+        }
         TlsError::PeerIncompatible(_) => {
             format!("{host} {NOTHING_IN_COMMON}")
         }
@@ -213,11 +229,15 @@ fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
     }
 }
 
+fn broke_off_handshake(endpoint: &EndpointName) -> String {
+    format!("{} broke off the TLS handshake", endpoint.authority)
+}
+
 fn http(host: &str, phase: AttemptPhase, error: &hyper::Error) -> Option<String> {
     if error.is_parse_too_large() {
         Some(format!("{host} sent more than {RESPONSE_HEADERS_MAX} headers, or far too long ones"))
     } else if error.is_parse() {
-        Some(format!("what {host} answered is no HTTP/1.1"))
+        Some(is_no_http(host))
     } else if error.is_incomplete_message() {
         Some(format!("{host} closed the connection {}", broken_off(phase)))
     } else {
@@ -232,9 +252,7 @@ fn broken(endpoint: &EndpointName, phase: AttemptPhase, kind: io::ErrorKind) -> 
     // TCP answers with "refused"; what breaks off later than that is the handshake.
     let is_handshake = *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe);
     match phase {
-        AttemptPhase::Connecting if is_handshake => {
-            (ErrorKind::Tls, format!("{authority} broke off the TLS handshake"))
-        }
+        AttemptPhase::Connecting if is_handshake => (ErrorKind::Tls, broke_off_handshake(endpoint)),
         AttemptPhase::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
         AttemptPhase::Waiting | AttemptPhase::Answering => {
             (ErrorKind::Protocol, format!("{host} broke the connection {}: {kind}", broken_off(phase)))

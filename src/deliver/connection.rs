@@ -152,6 +152,7 @@ impl EndpointConnector {
         // These connectors are always ready: they have no limit of their own.
         let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("http") { 80 } else { 443 });
         let tcp = self.tcp(port).call(to.clone()).await.map_err(|error| ExchangeError::Connect(error.into()))?;
+        bound_unsent(tcp.inner());
         reached();
         let mut tls = HttpsConnector::from((Opened(Some(tcp)), Arc::clone(&self.tls)));
         let io = tls.call(to.clone()).await.map_err(ExchangeError::Connect)?;
@@ -160,6 +161,16 @@ impl EndpointConnector {
         // The request on the connection is told how it ends; without a request nobody needs to know.
         let task = tokio::spawn(connection.map(|_ended| drop(socket)));
         Ok(EndpointConnection { http, head, opened: Instant::now(), task: Some(task) })
+    }
+}
+
+/// Lets the system take no more than [`UNSENT_BYTES_MAX`](crate::config::UNSENT_BYTES_MAX) bytes of a request that it cannot send yet, so that what it has taken
+/// is as good as sent. Where it has no such option it may take all of it.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "the option is Linux'"))]
+fn bound_unsent(tcp: &TcpStream) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(crate::config::UNSENT_BYTES_MAX) {
+        tracing::debug!(%error, "the unsent part of a request cannot be bounded");
     }
 }
 

@@ -297,10 +297,10 @@ impl Courier {
                 let response = ResponseReader::of_raw(head);
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
-            Some(Err(Unanswered::Tls)) => {
+            Some(Err(Unanswered::Foreign { is_tls })) => {
                 self.outage.reached();
                 endpoint.pool.broke(Instant::now());
-                return done(Some(classify::speaks_tls(name)), None).into();
+                return done(Some(classify::no_http(name, is_tls)), None).into();
             }
             Some(Err(Unanswered::Failed(error))) => Some(error),
             None => None,
@@ -410,16 +410,18 @@ fn excused(result: PostResult) -> PostResult {
 /// No response that hyper takes.
 enum Unanswered {
     Failed(ExchangeError),
-    /// It speaks TLS where none was asked for.
-    Tls,
+    /// What came is no HTTP/1: perhaps it speaks TLS where none was asked for.
+    Foreign {
+        is_tls: bool,
+    },
     /// It refused this head, whose status can be read all the same.
     Refused(RawHead),
 }
 
 impl Unanswered {
     fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
-        if error.is_parse() && connection.head.is_tls_alert() {
-            return Self::Tls;
+        if connection.head.is_foreign() {
+            return Self::Foreign { is_tls: connection.head.is_tls_alert() };
         }
         let head = if error.is_parse() { connection.head.take(true) } else { None };
         let head = head.filter(|head| !error.is_parse_too_large() || head.is_endless);
@@ -427,7 +429,7 @@ impl Unanswered {
     }
 }
 
-/// Reads a response until `deadline`, as much of it as is looked at, and keeps its connection where its end was seen.
+/// Reads a response until `deadline`, as much of it as is looked at, and keeps its connection where both ends were seen.
 async fn read(
     endpoint: &Endpoint,
     connection: EndpointConnection,
@@ -444,7 +446,7 @@ async fn read(
     let patience = if classify::is_success(read.status) { Instant::now() + DELIVERED_BODY_MAX } else { deadline };
     // How it breaks off is of no interest: what came of it is shown.
     drop(timeout_at(patience.min(deadline), read_body(body, &mut read)).await);
-    if end_is_told && read.has_ended() {
+    if end_is_told && read.has_ended() && connection.head.is_sent() {
         endpoint.pool.put(connection, read.keep_alive(), Instant::now());
     }
     read

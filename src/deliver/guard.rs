@@ -70,6 +70,11 @@ pub enum InvalidUrl {
     /// To a browser a slash, to other programs none.
     #[error("the URL holds a backslash, {0}: write a slash, or %5C where a backslash is meant")]
     Backslash(PastedCharacter),
+    /// A parser encodes it in silence; it is what is left of the text around a URL, or of a template.
+    #[error(
+        "the URL holds a character that no URL has, {0}: take it out, or write it percent-encoded where it is meant"
+    )]
+    Leftover(PastedCharacter),
     /// Between scheme and host stand more or fewer than two.
     #[error("the URL must have two slashes between https: and the host, like https://crm.example/hooks/whatsapp")]
     Slashes,

@@ -3,8 +3,12 @@
 //! Browsers and curl read heads that RFC 9112 forbids, so endpoints that send them are believed to work. What
 //! hyper drops is named for the owner of the endpoint, what hyper refuses is read here, and here it is decided
 //! whether the end of the response could be told: after one that could not, the connection is not reused.
+//!
+//! hyper sees a head when it is whole, with a status line that it takes: else whether it does would depend on how the
+//! head was cut into packets.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,18 +19,36 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use memchr::{memchr, memmem};
 use parking_lot::Mutex;
 
-use crate::config::{MALFORMED_LINE_BYTES_MAX, MALFORMED_LINES_MAX, RAW_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX};
+use crate::config::{
+    MALFORMED_LINE_BYTES_MAX, MALFORMED_LINES_MAX, RAW_BODY_BYTES_MAX, RAW_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX,
+};
 use crate::workspace::event::Header;
 
-/// What a connection read since its last request was written, up to the end of the head.
+/// What a connection read since its last request began, up to the end of the head.
 #[derive(Debug, Clone, Default)]
 pub(super) struct HeadRecorder(Arc<Mutex<Recording>>);
 
 #[derive(Debug, Default)]
 struct Recording {
     bytes: Vec<u8>,
-    /// The head has ended, or is too long to be recorded.
+    /// The head has ended, or nothing is held back any more: it is too long, or none.
     complete: bool,
+    /// What came begins no head of HTTP/1.
+    foreign: bool,
+    /// Bytes read behind the head.
+    behind: usize,
+    /// A part of the last request is still here: the system has not taken it.
+    unsent: bool,
+}
+
+/// What of the bytes that were read goes on to hyper.
+#[derive(Debug, PartialEq, Eq)]
+enum Passed {
+    AsRead,
+    Nothing,
+    Instead(Vec<u8>),
+    /// More came than any body needs that is looked at.
+    TooMuch,
 }
 
 /// A stream whose responses are recorded.
@@ -34,6 +56,9 @@ struct Recording {
 pub(super) struct RecordedStream<S> {
     stream: S,
     recorder: HeadRecorder,
+    /// What goes on to hyper before anything else is read.
+    passed: Vec<u8>,
+    ended: bool,
 }
 
 /// A head, read as far as it can be understood.
@@ -64,84 +89,150 @@ impl HeadRecorder {
         self.0.lock().bytes.starts_with(b"\x15\x03")
     }
 
+    /// Whether what came is no HTTP/1 at all.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.0.lock().foreign
+    }
+
     /// Whether a response has begun whose head has not come to its end.
     pub(super) fn has_begun(&self) -> bool {
         let recording = self.0.lock();
         !recording.bytes.is_empty() && !recording.complete
     }
 
-    fn restart(&self) {
-        let mut recording = self.0.lock();
-        recording.bytes.clear();
-        recording.complete = false;
+    /// Whether the system has taken the last request to its end. Where the endpoint has answered before, a further request
+    /// would wait behind the rest, for as long as nobody reads it.
+    pub(super) fn is_sent(&self) -> bool {
+        !self.0.lock().unsent
     }
 
-    /// Takes in what was read. Says whether more is wanted.
-    fn record(&self, read: &[u8]) {
+    /// Something is written: a request begins where all before it is sent.
+    fn write(&self) {
         let mut recording = self.0.lock();
-        // The end may stand across two reads.
-        let mut from = recording.bytes.len().saturating_sub(3);
-        let room = RAW_HEAD_BYTES_MAX - recording.bytes.len();
-        recording.bytes.extend_from_slice(&read[..room.min(read.len())]);
-        let ends = recording.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        if ends > 0 {
-            // Line ends before a status line are skipped (RFC 9112 section 2.2).
-            recording.bytes.drain(..ends);
-            from = 0;
+        if !recording.unsent {
+            recording.bytes.clear();
+            (recording.complete, recording.foreign, recording.behind, recording.unsent) = (false, false, 0, true);
         }
-        while let Some(end) = end_of_head(&recording.bytes[from..]).map(|end| from + end) {
-            // An interim response (RFC 9110 section 15.2) is followed by the one that counts.
-            let interim = status(&recording.bytes).is_some_and(|status| (100..200).contains(&status) && status != 101);
-            if !interim {
-                recording.bytes.truncate(end);
-                recording.complete = true;
-                return;
-            }
-            recording.bytes.drain(..end);
-            from = 0;
-        }
-        recording.complete = recording.bytes.len() == RAW_HEAD_BYTES_MAX;
-    }
-
-    fn wants_more(&self) -> bool {
-        !self.0.lock().complete
     }
 }
 
-/// Bytes read at a time while the head is recorded: most responses are shorter.
-const RECORDED_READ_BYTES: usize = 2 * 1024;
+impl Recording {
+    /// Takes in what was read.
+    fn record(&mut self, read: &[u8]) -> Passed {
+        if self.complete {
+            self.behind += read.len();
+            return if self.behind > RAW_BODY_BYTES_MAX { Passed::TooMuch } else { Passed::AsRead };
+        }
+        let is_first = self.bytes.is_empty();
+        // The end may stand across two reads.
+        let mut from = self.bytes.len().saturating_sub(3);
+        let (kept, over) = read.split_at(read.len().min(RAW_HEAD_BYTES_MAX - self.bytes.len()));
+        self.bytes.extend_from_slice(kept);
+        if is_first && is_plain(&self.bytes) && !is_interim(&self.bytes) {
+            // Nearly all heads come whole.
+            if let Some(end) = end_of_head(&self.bytes) {
+                self.bytes.truncate(end);
+                self.complete = true;
+                return Passed::AsRead;
+            }
+        }
+        if self.skip_line_ends() {
+            from = 0;
+        }
+        let mut passed = Vec::new();
+        while let Some(end) = end_of_head(&self.bytes[from..]).map(|end| from + end) {
+            // An interim response (RFC 9110 section 15.2) is followed by the one that counts.
+            self.complete = !is_interim(&self.bytes);
+            pass(&self.bytes[..end], &mut passed);
+            if self.complete {
+                passed.extend_from_slice(&self.bytes[end..]);
+                self.bytes.truncate(end);
+                break;
+            }
+            self.bytes.drain(..end);
+            self.skip_line_ends();
+            from = 0;
+        }
+        if !self.complete {
+            self.foreign = !may_be_head(&self.bytes);
+            self.complete = self.foreign || self.bytes.len() == RAW_HEAD_BYTES_MAX;
+            if self.complete {
+                passed.extend_from_slice(&self.bytes);
+            }
+        }
+        if self.complete {
+            passed.extend_from_slice(over);
+        }
+        if passed.is_empty() { Passed::Nothing } else { Passed::Instead(passed) }
+    }
+
+    /// Line ends before a status line are skipped (RFC 9112 section 2.2). Says whether there were any.
+    fn skip_line_ends(&mut self) -> bool {
+        let ends = self.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.bytes.drain(..ends);
+        ends > 0
+    }
+}
+
+/// Bytes read at a time: most responses are shorter.
+const READ_BYTES: usize = 8 * 1024;
 
 impl<S> RecordedStream<S> {
     pub(super) fn new(stream: S) -> (Self, HeadRecorder) {
         let recorder = HeadRecorder::default();
-        (Self { stream, recorder: recorder.clone() }, recorder)
+        (Self { stream, recorder: recorder.clone(), passed: Vec::new(), ended: false }, recorder)
     }
 }
 
 impl<S: Read + Unpin> Read for RecordedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.recorder.wants_more() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        while this.passed.is_empty() {
+            let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
+            let room = buf.remaining().min(READ_BYTES);
+            let mut read = ReadBuf::uninit(&mut bytes[..room]);
+            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, read.unfilled()))?;
+            let mut recording = this.recorder.0.lock();
+            if read.filled().is_empty() {
+                // What was held back is all that comes.
+                if !recording.complete && !std::mem::replace(&mut this.ended, true) {
+                    this.passed.clone_from(&recording.bytes);
+                }
+                if this.passed.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                break;
+            }
+            match recording.record(read.filled()) {
+                Passed::AsRead => {
+                    buf.put_slice(read.filled());
+                    return Poll::Ready(Ok(()));
+                }
+                Passed::Nothing => {}
+                Passed::Instead(passed) => this.passed = passed,
+                Passed::TooMuch => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the response never ends")));
+                }
+            }
         }
-        let mut bytes = [0; RECORDED_READ_BYTES];
-        let room = buf.remaining().min(RECORDED_READ_BYTES);
-        let mut read = ReadBuf::new(&mut bytes[..room]);
-        std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, read.unfilled()))?;
-        this.recorder.record(read.filled());
-        buf.put_slice(read.filled());
+        let count = buf.remaining().min(this.passed.len());
+        buf.put_slice(&this.passed[..count]);
+        this.passed.drain(..count);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: Write + Unpin> Write for RecordedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.recorder.restart();
+        self.recorder.write();
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
+    /// hyper flushes when it has written all that it has, and not before.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.recorder.0.lock().unsent = false;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,7 +248,7 @@ impl<S: Write + Unpin> Write for RecordedStream<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.recorder.restart();
+        self.recorder.write();
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }
@@ -194,7 +285,7 @@ impl RawHead {
                 head.headers.push((lossy(&name), lossy(value)));
             }
         }
-        head.end_is_told = framing.tells_the_end(status, bytes.starts_with(b"HTTP/1.0"));
+        head.end_is_told = is_plain(bytes) && framing.tells_the_end(status, bytes.starts_with(b"HTTP/1.0"));
         head.is_endless = framing.endless;
         Some(head)
     }
@@ -283,6 +374,40 @@ fn status(bytes: &[u8]) -> Option<u16> {
     }
     let digits = code.get(..3).filter(|_| code.get(3).is_none_or(u8::is_ascii_whitespace))?;
     number(digits).and_then(|code| u16::try_from(code).ok()).filter(|code| *code >= 100)
+}
+
+/// Whether a head begins with a status line as RFC 9112 section 4 writes it, of a version that hyper takes.
+fn is_plain(bytes: &[u8]) -> bool {
+    let Some(line) = lines(bytes).next().and_then(|line| line.strip_prefix(b"HTTP/1.")) else { return false };
+    let [b'0' | b'1', b' ', code @ ..] = line else { return false };
+    let Some((code, reason)) = code.split_at_checked(3) else { return false };
+    let is_text = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 127);
+    code.iter().all(u8::is_ascii_digit) && (reason.is_empty() || reason[0] == b' ') && reason.iter().all(is_text)
+}
+
+/// Whether another response follows (RFC 9110 section 15.2).
+fn is_interim(bytes: &[u8]) -> bool {
+    status(bytes).is_some_and(|status| (100..200).contains(&status) && status != 101)
+}
+
+/// Whether what has come of a head may become one whose status can be read.
+fn may_be_head(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"http/1.";
+    let name = bytes.len().min(NAME.len());
+    bytes[..name].eq_ignore_ascii_case(&NAME[..name]) && (!bytes.contains(&b'\n') || status(bytes).is_some())
+}
+
+/// Adds a head as hyper takes it: with a status line of its own where that is oddly written.
+fn pass(head: &[u8], passed: &mut Vec<u8>) {
+    let behind_line = memchr(b'\n', head).map_or(head.len(), |end| end + 1);
+    match status(head).filter(|_| !is_plain(head)) {
+        Some(status) => {
+            let minor = if head.get(b"HTTP/1.".len()) == Some(&b'0') { 0 } else { 1 };
+            passed.extend_from_slice(format!("HTTP/1.{minor} {status} \r\n").as_bytes());
+            passed.extend_from_slice(&head[behind_line..]);
+        }
+        None => passed.extend_from_slice(head),
+    }
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use hyper::header::{CONTENT_ENCODING, HeaderMap, HeaderName, LOCATION};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, HeaderMap, LOCATION};
 
 use super::head::RawHead;
 use crate::config::{RESPONSE_BODY_RETAINED_MAX, RESPONSE_HEADER_BYTES_RETAINED_MAX, RESPONSE_READ_MAX};
@@ -25,6 +25,9 @@ const PACKING: [&str; 12] = [
     "zstd",
 ];
 
+/// A Location that came and was not retained: what holds U+FFFD is an address that cannot be read.
+const UNREADABLE_LOCATION: &str = "\u{fffd}";
+
 /// A response that is being read.
 #[derive(Debug)]
 pub(super) struct ResponseReader {
@@ -32,6 +35,10 @@ pub(super) struct ResponseReader {
     pub(super) status: u16,
     headers: Vec<Header>,
     malformed: Vec<String>,
+    /// A Location came, retained or not.
+    has_location: bool,
+    /// How long the endpoint promises to keep an idle connection.
+    keep_alive: Option<Duration>,
     /// How the body is encoded although nobody asked for it.
     encoding: Option<String>,
     body: Vec<u8>,
@@ -43,7 +50,11 @@ pub(super) struct ResponseReader {
 impl ResponseReader {
     pub(super) fn new(status: u16, headers: &HeaderMap, malformed: Vec<String>) -> Self {
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
-        Self::with(status, retained(pairs), malformed)
+        let mut reader = Self::with(status, retained(pairs), malformed);
+        // Of all headers, also those that are not retained.
+        reader.keep_alive = keep_alive(headers);
+        reader.has_location |= headers.contains_key(LOCATION);
+        reader
     }
 
     /// The response whose head no parser takes, and whose body cannot be read.
@@ -57,22 +68,21 @@ impl ResponseReader {
         let packs = |coding: &&str| PACKING.iter().any(|known| known.eq_ignore_ascii_case(coding));
         let packing: Vec<&str> = encodings.flat_map(|value| value.split(',')).map(str::trim).filter(packs).collect();
         let encoding = (!packing.is_empty()).then(|| packing.join(", "));
-        Self { status, headers, malformed, encoding, body: Vec::new(), read: 0, ended: false }
+        let is_location = |line: &String| line.to_ascii_lowercase().starts_with("location");
+        let (has_location, keep_alive, body) = (malformed.iter().any(is_location), None, Vec::new());
+        Self { status, headers, malformed, has_location, keep_alive, encoding, body, read: 0, ended: false }
     }
 
     /// Where a redirect points to.
     pub(super) fn location(&self) -> Option<&str> {
-        find(&self.headers, &LOCATION)
+        let is_location = |(name, _): &&Header| name == LOCATION.as_str();
+        let retained = self.headers.iter().find(is_location).map(|(_, value)| &**value);
+        retained.or_else(|| self.has_location.then_some(UNREADABLE_LOCATION))
     }
 
-    /// How long the endpoint promises to keep an idle connection (RFC 2068 section 19.7.1), whole seconds.
+    /// How long the endpoint promises to keep an idle connection, whole seconds.
     pub(super) fn keep_alive(&self) -> Option<Duration> {
-        let value = find(&self.headers, &HeaderName::from_static("keep-alive"))?;
-        let seconds = value.split([',', ';']).find_map(|parameter| {
-            let (name, seconds) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("timeout").then(|| seconds.trim().trim_matches('"').parse().ok())?
-        });
-        seconds.map(Duration::from_secs)
+        self.keep_alive
     }
 
     /// Whether the next bytes of the body should be read.
@@ -111,8 +121,34 @@ impl ResponseReader {
     }
 }
 
-fn find<'a>(headers: &'a [Header], name: &HeaderName) -> Option<&'a str> {
-    headers.iter().find(|(known, _)| known == name.as_str()).map(|(_, value)| &**value)
+/// The least of all promises to keep an idle connection (RFC 2068 section 19.7.1): lines of one name are one list
+/// (RFC 9110 section 5.3). One that cannot be read promises nothing.
+fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
+    // Some write it behind `Connection: keep-alive`.
+    let lines = headers.get_all("keep-alive").iter().chain(headers.get_all(CONNECTION));
+    let promised = |line: &[u8]| line.split(|byte| matches!(byte, b',' | b';')).filter_map(promised_seconds).min();
+    lines.filter_map(|line| promised(line.as_bytes())).min().map(Duration::from_secs)
+}
+
+/// The whole seconds of a parameter `timeout=2`, however it is written: `Timeout = "2"`, `timeout: 2.5`, `timeout=2s`, `2`.
+fn promised_seconds(parameter: &[u8]) -> Option<u64> {
+    let parameter = parameter.trim_ascii();
+    let name = parameter.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+    let (name, value) = parameter.split_at(name);
+    let is_bare = || name.is_empty() && value.first().is_some_and(u8::is_ascii_digit);
+    if !name.eq_ignore_ascii_case(b"timeout") && !is_bare() {
+        return None;
+    }
+    let is_mark = |byte: &&u8| matches!(byte, b'=' | b':' | b'"' | b'\'' | b' ' | b'\t');
+    let value = &value[value.iter().take_while(is_mark).count()..];
+    let (whole, rest) = value.split_at(value.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    // What is left are a part of a second and its unit; any other unit is not known.
+    let rest = rest.strip_prefix(b".").unwrap_or(rest);
+    let unit = &rest[rest.iter().take_while(|byte| byte.is_ascii_digit()).count()..];
+    let is_known = matches!(unit.trim_ascii(), b"" | b"s" | b"S" | b"\"" | b"'" | b"sec" | b"seconds");
+    let seconds =
+        || whole.iter().fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    Some(if is_known { seconds() } else { 0 })
 }
 
 /// The headers that fit into [`RESPONSE_HEADER_BYTES_RETAINED_MAX`]; one that does not is left out.
@@ -168,6 +204,60 @@ mod tests {
         assert!(reader(&[&[b'x'; RESPONSE_READ_MAX - 1]]).wants_more());
         assert!(!reader(&[&[b'x'; RESPONSE_READ_MAX - 1], b"x"]).wants_more());
         assert!(!reader(&[&[b'x'; RESPONSE_READ_MAX * 2]]).wants_more());
+    }
+
+    #[test]
+    fn the_least_promise_counts_however_it_is_written() {
+        for (lines, seconds) in [
+            (&["timeout=2"][..], Some(2)),
+            (&["max=5", "timeout=2"], Some(2)),
+            (&["timeout=60", "max=5; TimeOut = \"3\""], Some(3)),
+            (&["timeout=60, timeout=2"], Some(2)),
+            (&["timeout=2.9"], Some(2)),
+            (&["timeout=.5"], Some(0)),
+            (&["timeout=2s"], Some(2)),
+            (&["timeout = 2 seconds"], Some(2)),
+            (&["timeout: 2"], Some(2)),
+            (&["5"], Some(5)),
+            (&["timeout"], Some(0)),
+            (&["timeout="], Some(0)),
+            (&["timeout=-1"], Some(0)),
+            (&["timeout=+2"], Some(0)),
+            (&["timeout=500ms"], Some(0)),
+            (&["timeout=\u{e9}"], Some(0)),
+            (&["timeout=99999999999999999999999"], Some(u64::MAX)),
+            (&["max=100"], None),
+            (&["timeouts=2", "x-timeout=2"], None),
+            (&[""], None),
+            (&[], None),
+        ] {
+            let name = HeaderName::from_static("keep-alive");
+            let value = |line: &&str| (name.clone(), HeaderValue::from_bytes(line.as_bytes()).unwrap());
+            let headers: HeaderMap = lines.iter().map(value).collect();
+            let reader = ResponseReader::new(200, &headers, Vec::new());
+            assert_eq!(reader.keep_alive(), seconds.map(Duration::from_secs), "{lines:?}");
+        }
+        let headers = HeaderMap::from_iter([(CONNECTION, HeaderValue::from_static("keep-alive, timeout=2"))]);
+        assert_eq!(ResponseReader::new(200, &headers, Vec::new()).keep_alive(), Some(Duration::from_secs(2)));
+        // Behind more than is retained.
+        let mut headers = HeaderMap::new();
+        headers.append("set-cookie", HeaderValue::from_str(&"x".repeat(RESPONSE_HEADER_BYTES_RETAINED_MAX)).unwrap());
+        headers.append("keep-alive", HeaderValue::from_static("timeout=2"));
+        assert_eq!(ResponseReader::new(200, &headers, Vec::new()).keep_alive(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_location_that_is_not_retained_is_one_that_cannot_be_read() {
+        let location = |value: &str, malformed: Vec<String>| {
+            let value = HeaderValue::from_str(value).unwrap();
+            let headers = HeaderMap::from_iter([(if malformed.is_empty() { LOCATION } else { CONNECTION }, value)]);
+            ResponseReader::new(301, &headers, malformed).location().map(str::to_owned)
+        };
+        assert_eq!(location("/x", Vec::new()).as_deref(), Some("/x"));
+        let long = "x".repeat(RESPONSE_HEADER_BYTES_RETAINED_MAX);
+        assert_eq!(location(&long, Vec::new()).as_deref(), Some(UNREADABLE_LOCATION));
+        assert_eq!(location("close", vec!["Location: /a\u{7}".to_owned()]).as_deref(), Some(UNREADABLE_LOCATION));
+        assert_eq!(location("close", vec!["what is this".to_owned()]), None);
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub fn typed_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     if let Some(found) = first(text, |c| c == '\\') {
         return Err(InvalidUrl::Backslash(found));
     }
+    // Of JSON, HTML, Markdown, typeset text and texts that were decoded wrongly.
+    if let Some(found) = first(text, |c| matches!(c, '"' | '<' | '>' | '`' | '“' | '”' | '„' | '«' | '»' | '\u{fffd}'))
+    {
+        return Err(InvalidUrl::Leftover(found));
+    }
     let url = parse_endpoint(text, guard)?;
     // The parser took one of these schemes, in any case.
     let behind_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
@@ -128,6 +133,12 @@ mod tests {
             ("https:///crm.example/hook", "two slashes"),
             ("https:\\\\crm.example\\hook", "backslash"),
             ("https://crm.example/a\\b", "backslash"),
+            ("https://crm.example/hook\"", "U+0022 (\") as character 25"),
+            ("<https://crm.example/hook>", "U+003C (<) as character 1"),
+            ("https://crm.example/<your-id>", "U+003C (<) as character 21"),
+            ("https://crm.example/hook`", "no URL has"),
+            ("https://crm.example/hook?a=”", "no URL has"),
+            ("https://crm.example/\u{fffd}", "no URL has"),
             ("http//crm.example/", "no URL"),
             ("https://-crm.example/", "`-crm`"),
             ("https://crm-.example/", "`crm-`"),

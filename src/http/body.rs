@@ -13,9 +13,9 @@ use url::form_urlencoded;
 
 use super::problem::{Problem, ProblemKind};
 use crate::config::{REQUEST_BODY_MAX, REQUEST_READ_TIMEOUT};
-use crate::message::{HALF_OF_A_CHARACTER, OtherEncoding, half_of_a_character, marks};
+use crate::message::{HALF_OF_A_CHARACTER, OtherEncoding, bare, half_of_a_character};
 
-/// A body of JSON as it came, without a byte order mark in front. May be empty; then nothing was declared either.
+/// A body of JSON as it came, without what programs put around texts. May be empty; then nothing was declared either.
 pub(super) struct JsonBody(pub(super) Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for JsonBody {
@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
         let (declared_json, path) = (declares_json(request.headers()), request.uri().path().to_owned());
         let bytes = read(request.into_body(), BODY).await?;
         if declared_json || bytes.is_empty() {
-            Ok(Self(bytes.slice(marks(&bytes)..)))
+            Ok(Self(bytes.slice_ref(bare(&bytes))))
         } else {
             let many = "; many messages, one a line, with `application/x-ndjson`";
             let many = if path.ends_with("/messages") { many } else { "" };
@@ -35,9 +35,18 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
-/// Whether the body is declared as JSON objects, one a line (NDJSON, JSON lines).
+/// Whether the body is declared as JSON objects, one a line (NDJSON, JSON lines, a text sequence of RFC 7464).
 pub(super) fn declares_lines(headers: &HeaderMap) -> bool {
-    matches!(media(headers).as_str(), "application/x-ndjson" | "application/ndjson" | "application/jsonl")
+    matches!(
+        media(headers).as_str(),
+        "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/x-jsonl"
+            | "application/jsonlines"
+            | "application/x-jsonlines"
+            | "application/json-seq"
+    )
 }
 
 /// The members of a body that is one object of JSON. `undone` says what was not done, `example` is an object as it

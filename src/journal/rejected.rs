@@ -68,6 +68,13 @@ pub fn too_large(bytes: usize) -> Option<String> {
     (bytes > ENTRY_BYTES_MAX).then(wrong)
 }
 
+/// Why it cannot be told what an entry holds; nothing where it can. One of two messages would be lost.
+#[must_use]
+pub fn ambiguous(entry: &RawEntry) -> Option<String> {
+    let name = entry.twice(&["workspace", "message"])?;
+    Some(format!("the field `{name}` stands twice in the entry: append an entry for each message"))
+}
+
 /// What reasons of one kind have in common: what is wrong, without numbers and without what helps against it.
 /// Nothing in it is of what a producer wrote.
 #[must_use]
@@ -137,7 +144,11 @@ pub fn requeued(entry: &RawEntry, stream: &str) -> Result<(WorkspaceId, Vec<(Byt
         // A workspace's name that was cut may be another workspace's name.
         return Err(format!("it had {} bytes and was cut when it was set aside: publish it again, whole", kept.bytes));
     }
-    let field = |wanted: &str| kept.fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+    let original = RawEntry { id: entry.id, fields: kept.fields.to_vec() };
+    if let Some(reason) = ambiguous(&original) {
+        return Err(reason);
+    }
+    let field = |wanted| original.field(wanted);
     let missing = |name| format!("the entry has no field `{name}`: publish it again with it");
     let workspace = field("workspace").ok_or_else(|| missing("workspace"))?;
     let message = field("message").ok_or_else(|| missing("message"))?;
@@ -146,8 +157,9 @@ pub fn requeued(entry: &RawEntry, stream: &str) -> Result<(WorkspaceId, Vec<(Byt
         .parse::<WorkspaceId>()
         .map_err(|error| format!("the field `workspace` is not valid: {error}"))?;
     Message::parse(message.clone()).map_err(|error| error.to_string())?;
-    let mut fields = kept.fields.to_vec();
-    if field("origin").is_none() && !kept.entry.is_empty() {
+    let has_origin = field("origin").is_some();
+    let mut fields = original.fields;
+    if !has_origin && !kept.entry.is_empty() {
         fields.push((Bytes::from_static(b"origin"), format!("{stream}/{}", kept.entry).into()));
     }
     Ok((workspace, fields))
@@ -256,6 +268,10 @@ mod tests {
         assert!(reason(&[("workspace", "acme")]).contains("no field `message`"));
         assert!(reason(&[("workspace", "no spaces"), ("message", MESSAGE)]).contains("a workspace id has"));
         assert!(reason(&[("workspace", "acme"), ("message", "{}")]).contains("`direction`"));
+        let twice = reason(&[("workspace", "acme"), ("message", MESSAGE), ("message", MESSAGE)]);
+        assert!(twice.contains("`message` stands twice"), "{twice}");
+        let twice = reason(&[("workspace", "acme"), ("x", ""), ("message", MESSAGE), ("workspace", "other")]);
+        assert!(twice.contains("`workspace` stands twice"), "{twice}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What stands around a text, what it is when it is no UTF-8, and what in it no text can be.
 
 use std::borrow::Cow;
+use std::str::Utf8Error;
 use std::{fmt, iter};
 
 /// The byte order mark in UTF-8: some editors and programs put it in front of a text (RFC 8259 section 8.1).
@@ -10,14 +11,62 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 /// when a message comes in keeps what is POSTed now equal to what a journal gives back later.
 pub(super) const JSON_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
-/// How many bytes of byte order marks stand in front of a text; joined files have several.
+/// What begins each text of a JSON text sequence (RFC 7464).
+const RECORD_SEPARATOR: &[u8] = b"\x1e";
+
+/// With what DOS, and some editors until today, end a file of text.
+const END_OF_FILE: &[u8] = b"\x1a";
+
+/// The text without what programs put around texts: byte order marks and record separators in front, of which joined
+/// files have several, and ends of files behind.
 #[must_use]
-pub fn marks(text: &[u8]) -> usize {
-    let mut rest = text;
-    while let Some(behind) = rest.strip_prefix(MARK) {
-        rest = behind;
+pub fn bare(mut text: &[u8]) -> &[u8] {
+    while let Some(behind) = text.strip_prefix(MARK).or_else(|| text.strip_prefix(RECORD_SEPARATOR)) {
+        text = behind;
     }
-    text.len() - rest.len()
+    while let Some(before) = text.strip_suffix(END_OF_FILE) {
+        text = before;
+    }
+    text
+}
+
+/// Whether a line holds nothing.
+#[must_use]
+pub fn is_blank(line: &[u8]) -> bool {
+    bare(line).iter().all(u8::is_ascii_whitespace)
+}
+
+/// What a text is that should be UTF-8, as the end of a sentence; nothing where it is.
+#[must_use]
+pub fn foreign(text: &[u8]) -> Option<String> {
+    let other = OtherEncoding::of(text).map(|other| other.to_string());
+    other.or_else(|| {
+        let error = std::str::from_utf8(text).err()?;
+        Some(format!("not UTF-8 (its byte {} is none): {}", error.valid_up_to() + 1, mend(text, error)))
+    })
+}
+
+/// What helps against a byte that is no UTF-8.
+pub(super) fn mend(text: &[u8], error: Utf8Error) -> &'static str {
+    // Controls that no text has.
+    let is_binary = |byte: &u8| matches!(byte, 0..=8 | 14..=31);
+    let (mut characters, mut broken) = (0, 0);
+    for chunk in text.utf8_chunks() {
+        characters += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        broken += usize::from(!chunk.invalid().is_empty());
+    }
+    match &text[error.valid_up_to()..] {
+        [0xed, 0xa0..=0xbf, ..] | [0xc0, 0x80, ..] => {
+            "half of a character stands there by itself, as CESU-8 and the modified UTF-8 of Java write it; encode whole \
+             characters"
+        }
+        _ if text.iter().any(is_binary) || !text[0].is_ascii() => "it is no text; send a JSON object as text",
+        _ if characters > broken => {
+            "the rest is, so a text was cut inside a character, or comes from elsewhere in another encoding; cut between \
+             characters, and convert each text for itself"
+        }
+        _ => "encode it as UTF-8, from Windows-1252 with `iconv -f WINDOWS-1252 -t UTF-8`",
+    }
 }
 
 /// Another encoding of text than UTF-8, or a file that must be unpacked first; ends a sentence that begins
@@ -47,7 +96,7 @@ impl OtherEncoding {
 }
 
 /// By first bytes; where one begins like another the longer one is first.
-const STARTS: [(&[u8], OtherEncoding); 10] = [
+const STARTS: [(&[u8], OtherEncoding); 16] = [
     (b"\xff\xfe\0\0", OtherEncoding::Text("UTF-32")),
     (b"\0\0\xfe\xff", OtherEncoding::Text("UTF-32")),
     (b"\xff\xfe", OtherEncoding::Text("UTF-16")),
@@ -58,6 +107,13 @@ const STARTS: [(&[u8], OtherEncoding); 10] = [
     (b"\xfd7zXZ", OtherEncoding::Packed("xz", "xz -dc")),
     (b"BZh", OtherEncoding::Packed("bzip2", "bzip2 -dc")),
     (b"7z\xbc\xaf\x27\x1c", OtherEncoding::Packed("7z", "7z x -so")),
+    (b"\x1f\x9d", OtherEncoding::Packed("compress", "gunzip -c")),
+    (b"\x04\x22\x4d\x18", OtherEncoding::Packed("lz4", "lz4 -dc")),
+    (b"\x78\x01", OtherEncoding::Packed("zlib", "pigz -dc")),
+    (b"\x78\x9c", OtherEncoding::Packed("zlib", "pigz -dc")),
+    (b"\x78\xda", OtherEncoding::Packed("zlib", "pigz -dc")),
+    // `{"` of mainframes.
+    (b"\xc0\x7f", OtherEncoding::Text("IBM1047")),
 ];
 
 impl fmt::Display for OtherEncoding {
@@ -123,7 +179,7 @@ mod tests {
     fn another_encoding_is_told_by_the_first_bytes() {
         let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>();
         let utf_32 = |text: &str, bytes: fn(u32) -> [u8; 4]| text.chars().map(u32::from).flat_map(bytes).collect();
-        let cases: [(Vec<u8>, &str); 10] = [
+        let cases: [(Vec<u8>, &str); 12] = [
             (utf_16("\u{feff}{}", u16::to_le_bytes), "UTF-16"),
             (utf_16("\u{feff}{}", u16::to_be_bytes), "UTF-16"),
             (utf_16("{\"é\"", u16::to_le_bytes), "UTF-16LE"),
@@ -134,20 +190,58 @@ mod tests {
             (utf_32("{}", u32::to_le_bytes), "UTF-32LE"),
             (utf_32("{}", u32::to_be_bytes), "UTF-32BE"),
             (b"\x1f\x8b\x08".to_vec(), "gzip"),
+            (b"\x78\x9c\xab".to_vec(), "zlib"),
+            (b"\xc0\x7f\x84".to_vec(), "IBM1047"),
         ];
         for (bytes, name) in cases {
             let told = OtherEncoding::of(&bytes).unwrap().to_string();
             assert!(told.contains(&format!("{name}: ")), "{name}: {told}");
         }
-        for text in ["", "{", "{}", "\u{feff}{}", "\0\0", " \n{}", "P", "é"] {
+        for text in ["", "{", "{}", "\u{feff}{}", "\0\0", " \n{}", "P", "é", "x", "x^"] {
             assert_eq!(OtherEncoding::of(text.as_bytes()), None, "{text:?}");
         }
     }
 
     #[test]
-    fn byte_order_marks_in_front_are_counted() {
-        for (text, bytes) in [("", 0), ("{}", 0), ("\u{feff}{}", 3), ("\u{feff}\u{feff}", 6), (" \u{feff}", 0)] {
-            assert_eq!(marks(text.as_bytes()), bytes, "{text:?}");
+    fn what_programs_put_around_a_text_is_no_part_of_it() {
+        for (text, left) in [
+            ("", ""),
+            ("{}", "{}"),
+            ("\u{feff}{}", "{}"),
+            ("\u{feff}\u{feff}", ""),
+            ("\u{1e}{}\n", "{}\n"),
+            ("\u{1e}\u{feff}\u{1e}{}", "{}"),
+            ("{}\r\n\u{1a}\u{1a}", "{}\r\n"),
+            (" \u{feff}{}", " \u{feff}{}"),
+            ("{}\u{1a} ", "{}\u{1a} "),
+            ("\u{1a}{\u{1e}}", "\u{1a}{\u{1e}}"),
+        ] {
+            assert_eq!(bare(text.as_bytes()), left.as_bytes(), "{text:?}");
+        }
+        for (line, blank) in
+            [("", true), ("\u{feff}\r", true), ("\u{1a}", true), ("\u{1e} \t", true), ("\u{a0}", false)]
+        {
+            assert_eq!(is_blank(line.as_bytes()), blank, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_gets_the_advice_that_helps() {
+        let advice = |text: &[u8]| mend(text, std::str::from_utf8(text).unwrap_err());
+        for (text, said) in [
+            (&b"{\"text\":\"caf\xe9\"}"[..], "WINDOWS-1252"),
+            (b"{\"text\":\"\xcf\xf0\xe8\xe2\xe5\xf2\"}", "WINDOWS-1252"),
+            (b"{\"text\":\"\xed\xa0\xbd\xed\xb8\x80\"}", "half of a character"),
+            (b"{\"text\":\"caf\xc3\xa9 \xed\xb8\x80\"}", "half of a character"),
+            (b"{\"text\":\"a\xc0\x80b\"}", "half of a character"),
+            (b"{\"text\":\"\xd0\xbf\xd1\x80\xd0\"}", "cut inside a character"),
+            (b"{\"text\":\"\xc3\xa9\xc3\xa8 \xe9\"}", "cut inside a character"),
+            (b"\xff\xd8\xff\xe0\0\x10JFIF", "it is no text"),
+            (b"\x80\x04\x95\x10", "it is no text"),
+            (b"\x84\xa9direction\xa4sent", "it is no text"),
+            (b"{\xff\x00}", "it is no text"),
+        ] {
+            assert!(advice(text).contains(said), "{}: {}", String::from_utf8_lossy(text), advice(text));
         }
     }
 

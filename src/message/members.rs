@@ -34,7 +34,7 @@ impl<'a> Members<&'a RawValue, Party<&'a RawValue>> {
     /// Reads a message in any form, or says what is wrong.
     pub(super) fn thorough(text: &'a str) -> Result<Self, Invalid> {
         if !is_object(text) {
-            return Err(serde_json::from_str::<&RawValue>(text).map_or_else(Invalid::NotJson, |_| Invalid::NotAnObject));
+            return Err(Invalid::no_object(text));
         }
         let [mut direction, mut timestamp, mut message_id, mut contact, mut account] = [None; 5];
         let mut twice = None;
@@ -51,7 +51,7 @@ impl<'a> Members<&'a RawValue, Party<&'a RawValue>> {
                 twice = Some(member);
             }
         })
-        .map_err(Invalid::NotJson)?;
+        .map_err(|error| Invalid::not_json(text, error))?;
         if let Some(member) = twice {
             return Err(Invalid::Twice { member });
         }
@@ -86,12 +86,17 @@ impl<'a, T: TextValue<'a>> Members<T, Party<T>> {
         non_empty(self.timestamp, "timestamp")?;
         let message_id = shown_id(&non_empty(self.message_id, "message_id")?).into();
         let contact = self.contact.ok_or(Invalid::Rule { member: "contact", rule: "an object" })?;
-        let name = |value: Option<T>| value.and_then(T::name).filter(|name| !name.is_empty());
+        let name = |value: Option<T>| value.and_then(T::name).filter(|name| !names_nobody(name));
         let (account, phone) = (name(self.account.unwrap_or_default().phone), name(contact.phone));
-        let id = contact.ids.into_iter().flatten().find_map(|id| id.id().filter(|id| !id.is_empty()));
+        let id = contact.ids.into_iter().flatten().find_map(|id| id.id().filter(|id| !names_nobody(id)));
         let full_name = name(contact.full_name);
         Ok((message_id, Chat::of(account.as_deref(), phone.as_deref(), id.as_deref(), full_name.as_deref())))
     }
+}
+
+/// Whether a text names nobody: blanks stand where nothing is known.
+fn names_nobody(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_whitespace())
 }
 
 /// Bytes of a `message_id` that are shown and stored beside the message; what is POSTed holds all of it.

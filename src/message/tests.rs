@@ -121,15 +121,15 @@ fn a_checked_member_that_stands_twice_is_refused_and_others_pass() {
 
 #[test]
 fn json_that_is_no_object_is_told_from_broken_json() {
-    for text in ["[]", "\"{\"", "1", "null", "[\"sent\",\"t\",\"m\",{},{}]"] {
-        assert!(matches!(parse(text), Err(Invalid::NotAnObject)), "{text}");
-    }
-    for text in
-        ["", " ", "{", "[1", "{\"a\":}", "{} {}", "nul", "{'a':1}", " \u{feff}{}", "{\"a\":\"\n\"}", "{\"a\":1,}"]
-    {
+    for text in ["\"{\" 1", "{", "{\"a\":}", "nul", "{'a':1}", "{\"a\":\"\n\"}", "{\"a\":1,}", "{} x"] {
         assert!(matches!(parse(text), Err(Invalid::NotJson(_))), "{text}");
     }
-    assert!(matches!(parse(&format!("{SAMPLE},")), Err(Invalid::NotJson(_))));
+    for text in ["\"\"", "\"x\"", "1", "null"] {
+        assert!(matches!(parse(text), Err(Invalid::NotAnObject)), "{text}");
+    }
+    for text in ["[]", "[1", "[\"sent\",\"t\",\"m\",{},{}]", &format!("{SAMPLE},")] {
+        assert!(matches!(parse(text), Err(Invalid::List)), "{text}");
+    }
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_message_is_utf_8() {
     let mut bytes = with("\"text\":\"x\",").into_bytes();
     *bytes.iter_mut().find(|byte| **byte == b'x').unwrap() = 0xff;
     let last = bytes.iter().rposition(|byte| *byte == 0xff).unwrap();
-    assert!(matches!(Message::parse(bytes.into()), Err(Invalid::NotUtf8(error)) if error.valid_up_to() == last));
+    assert!(matches!(Message::parse(bytes.into()), Err(Invalid::NotUtf8 { byte, .. }) if byte == last + 1));
 }
 
 #[test]

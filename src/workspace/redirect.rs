@@ -1,5 +1,6 @@
 //! What a redirect says to the people who run the endpoint. It is never followed.
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// Characters of an address that a sentence quotes at most.
@@ -8,7 +9,7 @@ const ADDRESS_QUOTED_MAX: usize = 1_000;
 /// What an answer with a redirect says and what helps, as the end of a sentence that begins with who answered.
 ///
 /// `url` is what was configured and `location` what the answer says. Neither's query, user info or fragment is
-/// quoted, since a token may stand there.
+/// quoted, since a token may stand there; nor is a path into which one of them was put.
 #[must_use]
 pub fn redirect(url: &str, status: u16, location: Option<&str>) -> String {
     let Some(location) = location else {
@@ -28,7 +29,44 @@ pub fn redirect(url: &str, status: u16, location: Option<&str>) -> String {
              address that answers by itself"
         );
     };
-    format!("answered {status} and points to {}; {}", shown(&to), advice(status, &from, &to))
+    if !puts_into_path(&from, &to) {
+        return format!("answered {status} and points to {}; {}", shown(&to), advice(status, &from, &to));
+    }
+    let mut place = to.clone();
+    place.set_path("");
+    let advice = match status {
+        301 | 308 => "let the endpoint answer at the address that you saved".to_owned(),
+        _ => advice(status, &from, &to),
+    };
+    format!(
+        "answered {status} and points to {}, with a path that is not shown here, since it holds what stands in the query of \
+         the address that you saved; {advice}",
+        shown(&place)
+    )
+}
+
+/// Characters of what stands in a query from which on it may be a secret.
+const SECRET_CHARACTERS_MIN: usize = 4;
+
+/// Whether the path of `to` holds what no sentence about `from` shows, however it is escaped: rules that rewrite
+/// addresses put a query behind `%3F`, or a token of it between slashes.
+fn puts_into_path(from: &Url, to: &Url) -> bool {
+    let unescaped = |text: &str| {
+        // A redirect of a redirect escapes again.
+        let once = |text: String| percent_decode_str(&text).decode_utf8_lossy().into_owned();
+        (0..3).fold(text.to_owned(), |text, _| once(text)).to_lowercase()
+    };
+    let query = from.query().unwrap_or_default();
+    let pieces = query.split(['&', ';']).flat_map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        [pair, if value.is_empty() { name } else { value }]
+    });
+    let others = [from.username(), from.password().unwrap_or_default(), from.fragment().unwrap_or_default()];
+    let (known, path) = (unescaped(from.path()), unescaped(to.path()));
+    let is_put = |piece: String| {
+        piece.chars().count() >= SECRET_CHARACTERS_MIN && path.contains(&piece) && !known.contains(&piece)
+    };
+    !to.cannot_be_a_base() && pieces.chain(others).map(unescaped).any(is_put)
 }
 
 /// 301 and 308 name the address that counts from now on; any other redirect is for one request (RFC 9110
@@ -113,6 +151,13 @@ mod tests {
                 "mailto:a@b.example?subject=s3cret",
                 "intent:s3cret",
                 "https://[s3cret/",
+                "/hook%3Ftoken=s3cret",
+                "/hook%253Ftoken%253Ds3cret",
+                "/hook;token=s3cret",
+                "/hook/S3cret/",
+                "/hook/%73%33cret",
+                "https://other.example/s3cret",
+                "ftp://crm.example/s3cret",
                 "",
             ] {
                 let text = redirect(HOOK, status, Some(location));
@@ -141,10 +186,21 @@ mod tests {
             (302, "/login", "https://crm.example/login", "do not save it"),
             (303, "done", "https://crm.example/done", "do not save it"),
             (307, "https://crm.example/b", "https://crm.example/b", "let it answer the POST itself"),
+            (301, "/token/", "https://crm.example/token/", "save that address instead"),
+            (301, "/frags", "https://crm.example/, with a path that is not shown here, since", "that you saved"),
         ] {
             let text = redirect(HOOK, status, Some(location));
-            assert!(text.contains(&format!("points to {shown};")) && text.contains(advice), "{text}");
+            assert!(text.contains(&format!("points to {shown}")) && text.contains(advice), "{text}");
         }
+        for location in ["/hook%3Ftoken=s3cret", "/hook;token=s3cret", "/s3cret"] {
+            let text = redirect(HOOK, 301, Some(location));
+            assert!(text.contains("points to https://crm.example/, with a path that is not shown"), "{text}");
+            assert!(text.ends_with("let the endpoint answer at the address that you saved"), "{text}");
+            assert!(redirect(HOOK, 302, Some(location)).contains("do not save it"));
+        }
+        // What stands in the path that was saved is no secret.
+        let text = redirect("https://crm.example/hook?to=hook&a=1", 301, Some("/hook/1/"));
+        assert!(text.contains("points to https://crm.example/hook/1/; save that address"), "{text}");
         assert!(redirect(HOOK, 301, None).contains("does not say where to"));
         for unreadable in ["https://[/", "/caf\u{fffd}", "https://crm.example:70000/"] {
             assert!(redirect(HOOK, 301, Some(unreadable)).contains("cannot be read"));

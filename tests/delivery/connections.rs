@@ -2,6 +2,7 @@
 
 use outbound::config::{POOL_EXPIRE_EVERY, POOL_IDLE};
 use support::process::until;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::*;
 
@@ -71,6 +72,41 @@ async fn an_endpoint_that_reads_nothing_does_not_keep_its_connection() {
     // Nothing tells of a task's end, so it is looked for.
     clock.after(std::future::ready(()), until("the connection is closed", async || tasks() <= before)).await;
     drop(connection);
+}
+
+/// The next request would wait behind the rest of the first, which nobody reads.
+#[tokio::test]
+async fn an_endpoint_that_answers_before_it_has_read_does_not_keep_its_connection() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(8 * 1024).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let (listener, courier) = (socket.listen(8).unwrap(), courier());
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let post = Post { body: Bytes::from(vec![b'x'; 250_000]), ..post(&url, "msg_7_1-0") };
+    let mut unread = Vec::new();
+    for _ in 0..2 {
+        let answer = async {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                connection.read_buf(&mut head).await.unwrap();
+            }
+            connection.write_all(&ok()).await.unwrap();
+            connection
+        };
+        let (PostResult::Done(done), connection) = tokio::join!(courier.attempt(&post), answer) else {
+            panic!("it was attempted")
+        };
+        assert!(delivered(&done), "{:?}", done.error);
+        unread.push(connection);
+    }
+    // Whoever reads all of it keeps his.
+    let endpoint = Endpoint::start(vec![Step::Reply(ok())]);
+    let post = Post { body: post.body.clone(), ..self::post(&endpoint.url(), "msg_7_2-0") };
+    for _ in 0..3 {
+        assert!(matches!(courier.attempt(&post).await, PostResult::Done(done) if delivered(&done)));
+    }
+    assert_eq!(endpoint.seen().connections, 1);
 }
 
 #[tokio::test]

@@ -200,6 +200,75 @@ async fn a_success_is_one_however_its_head_is_written() {
     .await;
 }
 
+/// Devices and hand-written servers write line by line, or byte by byte.
+#[tokio::test]
+async fn a_head_that_comes_in_pieces_is_read_as_one_that_comes_whole() {
+    let pause = Duration::from_millis(1);
+    let heads = [
+        "http/1.1 200 OK\nX-A: 1\nContent-Length: 2\n\nok",
+        "HTTP/1.1  200  OK\nX-A: 1\nContent-Length: 2\n\nok",
+        "HTTP/1.2 200 OK\nX-A: 1\nContent-Length: 2\n\nok",
+        "HTTP/1.1 200 OK\nX-A: 1\nContent-Length: 2\n\nok",
+        "http/1.1 100 Continue\n\nhttp/1.1 200 OK\nX-A: 1\nContent-Length: 2\n\nok",
+        "http/1.1 102 Processing\n\nHTTP/1.1 200 OK\nX-A: 1\nContent-Length: 2\n\nok",
+    ];
+    join_all(heads.map(|head| async move {
+        for bytes in [head.replace('\n', "\r\n"), head.to_owned()] {
+            let endpoint = Endpoint::start(vec![Step::Trickle(Vec::new(), bytes.into_bytes(), pause)]);
+            let outcome = attempt(&courier(TIMEOUT), &endpoint.url()).await;
+            assert_eq!(outcome.error, None, "{head:?}");
+            let response = outcome.response.unwrap();
+            assert_eq!((header(&response, "x-a"), response.body.as_str()), ("1", "ok"), "{head:?}");
+        }
+    }))
+    .await;
+    for (head, kind, said) in [
+        ("http/1.1 500 No\r\nContent-Length: 0\r\n\r\n", ErrorKind::HttpStatus, "answered 500"),
+        ("http/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", ErrorKind::Redirect, "points to"),
+        ("220 mail ESMTP\r\n", ErrorKind::Protocol, "is no HTTP/1.1"),
+    ] {
+        let endpoint = Endpoint::start(vec![Step::Trickle(Vec::new(), head.into(), pause)]);
+        let error = attempt(&courier(TIMEOUT), &endpoint.url()).await.error.unwrap();
+        assert!(error.kind == kind && error.detail.contains(said), "{head}: {error:?}");
+    }
+    let many = "X-A: 1\r\n".repeat(101);
+    for line in ["HTTP/1.1 200 OK", "http/1.1 200 OK"] {
+        let endpoint = Endpoint::start(vec![Step::ReplyAndClose(format!("{line}\r\n{many}\r\n").into_bytes())]);
+        let error = attempt(&courier(TIMEOUT), &endpoint.url()).await.error.unwrap();
+        assert!(
+            error.kind == ErrorKind::Protocol && error.detail.contains("more than 100 headers"),
+            "{line}: {error:?}"
+        );
+    }
+}
+
+/// A server that speaks first, as those of mail and of SSH do: whether before or behind our request, it is none of HTTP.
+#[tokio::test]
+async fn a_server_that_speaks_first_is_no_http() {
+    for greeting in ["220 mail ESMTP\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "+OK POP3\r\n"] {
+        for _ in 0..8 {
+            let endpoint = Endpoint::start_greeting(greeting.into());
+            let error = attempt(&courier(TIMEOUT), &endpoint.url()).await.error.unwrap();
+            assert!(error.kind == ErrorKind::Protocol && error.detail.contains("is no HTTP/1.1"), "{error:?}");
+        }
+    }
+}
+
+/// Bytes without end that are no body: the size of a chunk, an extension of it, chunks of a byte, trailers.
+#[tokio::test]
+async fn what_is_no_body_is_not_read_without_end() {
+    // Time stands still, so no deadline ends it.
+    let _clock = StoppedClock::stop();
+    for endless in ["0", " ", "1;a=b\r\nx\r\n", "0\r\nx-trailer: 1\r\n"] {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let endpoint = Endpoint::start(vec![Step::Flood(head.to_vec(), endless.repeat(8_192).into_bytes())]);
+        let outcome = attempt(&courier(TIMEOUT), &endpoint.url()).await;
+        assert_eq!(outcome.error, None, "{endless:?}");
+        assert!(outcome.response.unwrap().truncated, "{endless:?}");
+        endpoint.until(|seen| seen.closed == 1).await;
+    }
+}
+
 /// Chunks as old servers write them: sizes in capitals, with zeros, spaces and extensions, trailers behind the last.
 #[tokio::test]
 async fn chunks_are_read_and_those_that_are_none_fail_nothing() {
@@ -304,7 +373,28 @@ async fn what_comes_behind_an_answer_is_not_taken_for_the_next_one() {
 /// An endpoint says how long it keeps an idle connection; what crosses with its end is lost.
 #[tokio::test]
 async fn a_promise_to_keep_a_connection_is_not_stretched() {
-    let promises = ["timeout=2", "max=100, Timeout=2", "timeout=2, max=5", "timeout=1", "timeout=0", "timeout=\"2\""];
+    let promises = [
+        "timeout=2",
+        "max=100, Timeout=2",
+        "timeout=2, max=5",
+        "timeout=1",
+        "timeout=0",
+        "timeout=\"2\"",
+        // A proxy adds a line of its own; lines of one name are one list.
+        "max=5\r\nKeep-Alive: timeout=2",
+        "timeout=60\r\nX-A: b\r\nKeep-Alive: timeout=2",
+        "max=5,\r\n  timeout=2",
+        "timeout=60, timeout=2",
+        // Written by hand.
+        "timeout=2.5",
+        "timeout=2s",
+        "timeout: 2",
+        "timeout = 2",
+        "2",
+        "timeout=2000ms",
+        "timeout",
+        "5\r\nConnection: keep-alive, timeout=2",
+    ];
     join_all(promises.map(|promise| async move {
         let answer = format!("HTTP/1.1 200 OK\r\nKeep-Alive: {promise}\r\nContent-Length: 0\r\n\r\n");
         let endpoint = Endpoint::start(vec![Step::ReplyAndForget(answer.into_bytes(), Duration::from_secs(2))]);

@@ -70,6 +70,8 @@ async fn a_url_that_was_cut_off_or_leads_to_no_host_is_refused() {
         ("https://crm.example/ho[...]", "cut off"),
         ("https://crm.example/ho\u{2025}", "cut off"),
         ("https://crm.example/ho\u{22ef}", "cut off"),
+        ("https://crm.example/hook\"", "no URL has"),
+        ("https://crm.example/<your-id>", "no URL has"),
         ("https://https://crm.example/hook", "scheme stands twice"),
         ("http://http//crm.example/hook", "scheme stands twice"),
         ("http//crm.example/hook", "no URL"),

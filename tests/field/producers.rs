@@ -100,10 +100,137 @@ async fn what_is_no_utf_8_is_named_with_the_command_that_mends_it() {
 }
 
 async fn post(api: &Api, resource: &str, body: Vec<u8>) -> (u16, String) {
+    post_as(api, "application/json", resource, body).await
+}
+
+async fn post_as(api: &Api, media: &str, resource: &str, body: Vec<u8>) -> (u16, String) {
     let url = format!("http://{}/v1/workspaces/acme/{resource}", api.address());
-    let request = reqwest::Client::new().post(url).bearer_auth(TOKEN).header("content-type", "application/json");
+    let request = reqwest::Client::new().post(url).bearer_auth(TOKEN).header("content-type", media);
     let response = request.body(body).send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// Java and some databases write an emoji as two halves, each by itself; texts are cut by bytes; some files hold no text.
+#[tokio::test]
+async fn what_is_broken_utf_8_is_not_taken_for_a_code_page() {
+    let (service, _receiver) = working("embedded").await;
+    let api = service.api();
+    let with = |bytes: &[u8]| {
+        let text = message("+1", "m").into_bytes();
+        let at = text.windows(5).position(|word| word == b"lorem").unwrap();
+        [&text[..at], bytes, &text[at..]].concat()
+    };
+    for (input, said) in [
+        (with(b"\xed\xa0\xbd\xed\xb8\x80"), "half of a character stands there by itself"),
+        (with(b"\xed\xa0\xbd"), "half of a character stands there by itself"),
+        (with(b"a\xc0\x80"), "half of a character stands there by itself"),
+        (with("приве\u{442}".as_bytes().split_last().unwrap().1), "cut inside a character"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF".to_vec(), "it is no text"),
+        (b"\x84\xa9direction\xa4sent".to_vec(), "it is no text"),
+        (b"\x78\x9c\xabV\xca".to_vec(), "pigz -dc"),
+    ] {
+        let reply = post(&api, "messages", input.clone()).await;
+        assert!(reply.0 == 422 && reply.1.contains(said) && !reply.1.contains("1252"), "{said}: {reply:?}");
+        let published = publish(&api, &input);
+        let error = String::from_utf8(published.stderr).unwrap();
+        assert!(published.status.code() == Some(1) && error.contains(said), "{said}: {error}");
+    }
+}
+
+/// Old editors end a file with 0x1A, log shippers begin each text with 0x1E (RFC 7464).
+#[tokio::test]
+async fn what_other_programs_put_around_messages_is_passed_over() {
+    let redis = RedisServer::start();
+    let (service, receiver) = working(&redis.url()).await;
+    let api = service.api();
+    let texts: Vec<String> = (0..8).map(|n| message(&format!("+{n}"), &format!("m{n}"))).collect();
+    for file in [
+        format!("{}\r\n{}\r\n\u{1a}", texts[0], texts[1]),
+        format!("\u{1e}{}\n\u{1e}{}\n\u{1a}\u{1a}", texts[2], texts[3]),
+    ] {
+        let published = publish(&api, file.as_bytes());
+        assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    }
+    let sequence = format!("\u{1e}{}\n\u{1e}{}\n", texts[4], texts[5]).into_bytes();
+    let reply = post_as(&api, "application/json-seq", "messages", sequence).await;
+    assert_eq!(reply.0, 202, "{reply:?}");
+    let reply = post(&api, "messages", format!("{}\n\u{1a}", texts[6]).into_bytes()).await;
+    assert_eq!(reply.0, 202, "{reply:?}");
+    let around = format!("\u{1e}{}\u{1a}", texts[7]);
+    redis.call::<String>(&["XADD", "outbound:messages", "*", "workspace", "acme", "message", &around]);
+    receiver.until("all came", |arrivals| arrivals.len() == 8).await;
+    let mut came: Vec<Vec<u8>> = receiver.arrivals().into_iter().map(|arrival| arrival.body.to_vec()).collect();
+    came.sort();
+    let mut sent: Vec<Vec<u8>> = texts.iter().map(|text| body(text)).collect();
+    sent.sort();
+    assert_eq!(came, sent);
+}
+
+/// Exports are lists, old systems end lines with CR alone, and what is pasted brings characters along that nobody sees.
+#[tokio::test]
+async fn a_file_that_is_written_otherwise_is_told_how_to_write_it() {
+    let (service, _receiver) = working("embedded").await;
+    let api = service.api();
+    let text = message("+1", "m");
+    for (input, said) in [
+        (format!("[{text},{text}]"), "`jq -c '.[]'`"),
+        (format!("[\n{text},\n{text}\n]\n"), "`jq -c '.[]'`"),
+        (format!("{text},\n"), "`jq -c '.[]'`"),
+        (format!("{text} {text}"), "followed by another one"),
+        (format!("{text}\r{text}\r"), r"tr '\r' '\n'"),
+        (format!("{text}\r").repeat(2_000), r"tr '\r' '\n'"),
+        (format!("\u{200b}{text}\n"), "U+200B stands there as its byte 1,"),
+        (format!("{text}\u{a0}\n"), &format!("U+00A0 stands there as its byte {},", text.len() + 1)),
+        ("\u{a0}\n".to_owned(), "U+00A0 stands there as its byte 1,"),
+        (serde_json::to_string(&text).unwrap(), "encode it once"),
+        (format!("{text}\n").replace("lorem", &"x".repeat(400_000)), &format!("has {} bytes", text.len() + 399_995)),
+    ] {
+        let published = publish(&api, input.as_bytes());
+        let error = String::from_utf8(published.stderr).unwrap();
+        assert_eq!(published.status.code(), Some(1), "{said}: {error}");
+        assert!(error.contains(said) && !error.contains("expected value"), "{said}: {error}");
+        for media in ["application/json", "application/x-ndjson"] {
+            let reply = post_as(&api, media, "messages", input.clone().into_bytes()).await;
+            assert!(matches!(reply.0, 413 | 422) && !reply.1.contains("expected value"), "{said}: {reply:?}");
+            let said = serde_json::to_string(said).unwrap();
+            assert!(reply.0 == 413 || reply.1.contains(said.trim_matches('"')), "{media}, {said}: {reply:?}");
+        }
+    }
+    for nothing in ["", " \r\n"] {
+        let reply = post(&api, "messages", nothing.into()).await;
+        assert!(reply.1.contains("the message is empty"), "{nothing:?}: {reply:?}");
+    }
+}
+
+/// A pipeline that appends what it has as fields of one entry.
+#[tokio::test]
+async fn of_two_messages_in_one_entry_none_is_lost() {
+    let redis = RedisServer::start();
+    let (service, receiver) = working(&redis.url()).await;
+    let texts: Vec<String> = (0..3).map(|n| message("+1", &format!("m{n}"))).collect();
+    let [one, two, last] = [0, 1, 2].map(|n| texts[n].as_str());
+    let streams = ["outbound:messages", "outbound:{0}:messages"];
+    for stream in streams {
+        redis.call::<String>(&["XADD", stream, "*", "workspace", "acme", "message", one, "message", two]);
+        redis.call::<String>(&["XADD", stream, "*", "message", one, "workspace", "acme", "workspace", "b"]);
+        redis.call::<String>(&["XADD", stream, "*", "workspace", "acme", "x", "1", "x", "2", "message", last]);
+    }
+    receiver.until("the others came", |arrivals| arrivals.len() == 2).await;
+    assert_eq!(receiver.ids("acme"), ["m2", "m2"]);
+    let wrong = |name| format!("the field `{name}` stands twice in the entry");
+    let counted = json!({wrong("message"): 2, wrong("workspace"): 2});
+    let api = service.api();
+    until("all are counted", async || api.get("/readyz").await.ok()["rejected_reasons"] == counted).await;
+    let entries: Vec<(String, Vec<String>)> = redis.call(&["XRANGE", "outbound:{0}:rejected", "-", "+"]);
+    assert_eq!(entries.len(), 4);
+    for (id, fields) in &entries {
+        assert_eq!(fields.iter().filter(|field| [one, two].contains(&field.as_str())).count(), {
+            if fields.iter().any(|field| field.contains("`message`")) { 2 } else { 1 }
+        });
+        let path = format!("/v1/rejected/0/{id}/requeue");
+        let reply = api.call(reqwest::Method::POST, &path, None).await.unwrap();
+        assert_eq!(reply.problem().0, 422, "{}", reply.body);
+    }
 }
 
 /// JavaScript cuts texts between the halves of an emoji; JSON can carry a half, text cannot.
@@ -233,8 +360,9 @@ async fn contacts_without_a_phone_are_attempted_side_by_side_and_each_in_order()
         }
     }
     // These name nothing, so they wait for nobody.
-    for n in 0..4 {
-        api.publish("acme", &of(json!({}), format!("nobody-{n}"))).await.unwrap();
+    let nobody = [json!({}), json!({"phone": ""}), json!({"phone": " ", "full name": "\t"}), json!({"id": " "})];
+    for (n, contact) in nobody.into_iter().enumerate() {
+        api.publish("acme", &of(contact, format!("nobody-{n}"))).await.unwrap();
         held.push(format!("nobody-{n}"));
     }
     receiver.until("one of each contact is under way", |arrivals| arrivals.len() == 20 + held.len()).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, date_time_ymd,
+    KeyPair, SanType, date_time_ymd,
 };
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -122,6 +122,10 @@ async fn a_certificate_that_does_not_hold_says_which_and_what_to_do() {
     };
     let mut of_a_client = leaf(&["127.0.0.1"]);
     of_a_client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let mut for_an_authority = leaf(&["127.0.0.1"]);
+    for_an_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut named_by_address = leaf(&[]);
+    named_by_address.subject_alt_names = vec![SanType::DnsName("127.0.0.1".try_into().unwrap())];
     let mut without_chain = tree.issue_below((2000, 4000));
     without_chain.chain.truncate(1);
     for (what, shown, said) in [
@@ -144,13 +148,41 @@ async fn a_certificate_that_does_not_hold_says_which_and_what_to_do() {
             Tree::new().issue_below((2000, 4000)),
             "an authority that we do not know (Acme Issuing); use one",
         ),
-        ("self-signed", self_signed(leaf(&["127.0.0.1"]), false), "is self-signed"),
-        ("self-signed by openssl's defaults", self_signed(leaf(&["127.0.0.1"]), true), "is self-signed"),
+        (
+            "self-signed",
+            self_signed(leaf(&["127.0.0.1"]), false),
+            "have the operator add it to the system's authorities",
+        ),
+        ("self-signed for nobody", self_signed(leaf(&[]), false), "with 127.0.0.1 as a subject alternative name"),
+        (
+            "self-signed by openssl's defaults",
+            self_signed(leaf(&["127.0.0.1"]), true),
+            "is self-signed and made for an authority (CA:TRUE), which no server may show; make it anew",
+        ),
         ("made for clients", tree.issue(&of_a_client), "not made for servers"),
+        ("made for an authority", tree.issue(&for_an_authority), "is made for an authority (CA:TRUE)"),
+        ("an address among the names", tree.issue(&named_by_address), "(subjectAltName=IP:127.0.0.1)"),
+        ("a star for several parts", tree.issue(&leaf(&["*.crm.example"])), "a * stands for exactly one part"),
+        ("another star beside a name", tree.issue(&leaf(&["*.a.example", "a.example"])), "save the URL with that name"),
     ] {
         let outcome = once(&tree, server(shown, BOTH, None)).await;
         let error = outcome.error.unwrap_or_else(|| panic!("{what} was taken"));
         assert!(error.kind == ErrorKind::Tls && error.detail.contains(said), "{what}: {error:?}");
+    }
+}
+
+/// Operators who add a self-signed certificate to their authorities, as they were told.
+#[tokio::test]
+async fn a_self_signed_certificate_that_was_added_is_trusted_unless_it_is_an_authoritys() {
+    for (is_ca, said) in [(false, None), (true, Some("make it anew with basicConstraints=CA:FALSE"))] {
+        let (mut tree, shown) = (Tree::new(), self_signed(leaf(&["127.0.0.1"]), is_ca));
+        tree.roots.add(shown.chain[0].clone()).unwrap();
+        let error = once(&tree, server(shown, BOTH, None)).await.error;
+        assert!(
+            error.as_ref().map(|error| &*error.detail).unwrap_or_default().contains(said.unwrap_or_default()),
+            "{error:?}"
+        );
+        assert_eq!(error.is_some(), said.is_some(), "{error:?}");
     }
 }
 
@@ -216,6 +248,16 @@ async fn the_wrong_protocol_and_a_demand_for_our_certificate_are_told() {
     let config = server(tree.issue(&leaf(&["127.0.0.1"])), &[&version::TLS12], Some(&tree.roots));
     let error = once(&tree, config).await.error.unwrap();
     assert!(error.kind == ErrorKind::Tls && error.detail.contains("client certificate"), "{error:?}");
+
+    let mut only_http_2 = server(tree.issue(&leaf(&["127.0.0.1"])), BOTH, None);
+    only_http_2.alpn_protocols = vec![b"h2".to_vec()];
+    let error = once(&tree, only_http_2).await.error.unwrap();
+    assert!(error.kind == ErrorKind::Tls && error.detail.contains("let it take HTTP/1.1"), "{error:?}");
+
+    // An alert in place of a handshake: close_notify.
+    let closing = Endpoint::start_greeting(b"\x15\x03\x03\x00\x02\x01\x00".to_vec());
+    let error = attempt(&trusting(&tree), &format!("https://{}/", closing.address)).await.error.unwrap();
+    assert!(error.kind == ErrorKind::Tls && error.detail.contains("broke off the TLS handshake"), "{error:?}");
 
     let plain = Endpoint::start_greeting(answer("400 Bad Request", "", ""));
     let error = attempt(&trusting(&tree), &format!("https://{}/", plain.address)).await.error.unwrap();

@@ -66,8 +66,19 @@ const ONE_PLACE: &[(&str, &[&str])] = &[
 
 /// The rooms without I/O, clock and randomness, and the crates that they may name: data only.
 const PURE_ROOMS: &[&str] = &["message", "workspace"];
-const PURE_CRATES: &[&str] =
-    &["bytes", "crc32fast", "icu_properties", "itoa", "jiff", "serde", "serde_json", "thiserror", "url", "utoipa"];
+const PURE_CRATES: &[&str] = &[
+    "bytes",
+    "crc32fast",
+    "icu_properties",
+    "itoa",
+    "jiff",
+    "percent_encoding",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "url",
+    "utoipa",
+];
 const IMPURE_STD: &[&str] =
     &["std::time::SystemTime", "std::time::Instant", "std::fs", "std::io", "std::env", "std::process", "std::thread"];
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::actor::protocol::Item;
 use crate::journal::port::RawEntry;
-use crate::journal::rejected::too_large;
+use crate::journal::rejected::{ambiguous, too_large};
 use crate::message::{EntryId, Message, WorkspaceId};
 use crate::workspace::Command;
 
@@ -58,6 +58,9 @@ pub(super) fn read_workspace(text: &str, identity: &ShardIdentity) -> Result<Wor
 /// # Errors
 /// The text for `_reason`.
 pub(super) fn read_item(entry: &RawEntry, identity: &ShardIdentity) -> Result<Item, String> {
+    if let Some(reason) = ambiguous(entry) {
+        return Err(reason);
+    }
     // A copy: what is held for long would keep all in memory that was read with it.
     let held = |name| entry.field(name).map(|value| Bytes::copy_from_slice(value));
     let message = Message::parse(held("message").unwrap_or_default()).map_err(|error| error.to_string())?;

@@ -1,8 +1,10 @@
 //! Every sentence, pinned.
 
+use std::sync::Arc;
+
 use rustix::io::Errno;
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, InvalidMessage, OtherError, PeerIncompatible};
 
 use super::super::resolve::CannotAsk;
 use super::*;
@@ -86,6 +88,11 @@ fn deadlines() {
     }
 }
 
+/// What rustls makes of an error of webpki for which it has no name.
+fn flawed(flaw: webpki::Error) -> TlsError {
+    TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(flaw))))
+}
+
 #[test]
 fn certificates_and_handshakes() {
     for (error, sentence) in [
@@ -122,7 +129,8 @@ fn certificates_and_handshakes() {
         ),
         (
             TlsError::InvalidCertificate(CertificateError::BadSignature),
-            "the certificate of crm.example does not hold: BadSignature",
+            "the certificate of crm.example does not hold: a signature does not fit its key, or the key is too weak (an RSA \
+             key needs 2048 bits); have it issued anew",
         ),
         (
             TlsError::InvalidMessage(InvalidMessage::InvalidContentType),
@@ -132,12 +140,12 @@ fn certificates_and_handshakes() {
             TlsError::AlertReceived(AlertDescription::HandshakeFailure),
             "crm.example refused the TLS session (HandshakeFailure): either it asks for a client certificate, and we have \
              none; let it accept our requests by their signature, or it offers nothing that we accept; it must support TLS \
-             1.2 or 1.3 with a current cipher suite",
+             1.2 or 1.3 with a current cipher suite and an RSA, P-256, P-384 or Ed25519 key",
         ),
         (
             TlsError::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
-            "crm.example offers nothing that we accept; \
-             it must support TLS 1.2 or 1.3 with a current cipher suite",
+            "crm.example offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite and an \
+             RSA, P-256, P-384 or Ed25519 key",
         ),
         (TlsError::DecryptError, "no TLS session with crm.example: cannot decrypt peer's message"),
     ] {
@@ -145,6 +153,44 @@ fn certificates_and_handshakes() {
             let fault = failure(&https(), phase, &wrapped(error.clone()), LIMIT);
             assert_failed(&fault, ErrorKind::Tls, sentence);
         }
+    }
+}
+
+#[test]
+fn alerts_and_certificates_that_are_made_wrongly() {
+    for (error, sentence) in [
+        (
+            TlsError::AlertReceived(AlertDescription::NoApplicationProtocol),
+            "crm.example takes none of what we speak, perhaps only HTTP/2; let it take HTTP/1.1, too",
+        ),
+        (TlsError::AlertReceived(AlertDescription::CloseNotify), "crm.example:443 broke off the TLS handshake"),
+        (
+            TlsError::AlertReceived(AlertDescription::InternalError),
+            "crm.example refused the TLS session (InternalError); its own log should say why",
+        ),
+        (
+            flawed(webpki::Error::UnsupportedCertVersion),
+            "the certificate of crm.example, or one that it sends along, is not of version 3 of X.509, so it has no \
+             alternative name; have it issued anew with crm.example as a subject alternative name",
+        ),
+        (
+            flawed(webpki::Error::UnsupportedCriticalExtension),
+            "the certificate of crm.example, or one that it sends along, has a critical extension that we do not know; have \
+             it issued anew without that",
+        ),
+        (
+            flawed(webpki::Error::EndEntityUsedAsCa),
+            "the certificate of crm.example is signed by one that is not made for an authority (CA:FALSE); have it issued \
+             anew by an authority",
+        ),
+        (
+            flawed(webpki::Error::ExtensionValueInvalid),
+            "the certificate of crm.example, or one that it sends along, is not made as the rules demand \
+             (ExtensionValueInvalid); have it issued anew with tools of today",
+        ),
+    ] {
+        let fault = failure(&https(), AttemptPhase::Connecting, &wrapped(error), LIMIT);
+        assert_failed(&fault, ErrorKind::Tls, sentence);
     }
 }
 

@@ -117,9 +117,7 @@ proptest! {
         let all = [start.as_bytes(), &bytes].concat();
         let recorder = HeadRecorder::default();
         for piece in all.chunks(all.len().div_ceil(pieces).max(1)) {
-            if recorder.wants_more() {
-                recorder.record(piece);
-            }
+            recorder.0.lock().record(piece);
         }
         if let Some(head) = recorder.take(true) {
             prop_assert!(head.headers.len() <= RESPONSE_HEADERS_MAX && head.malformed.len() <= MALFORMED_LINES_MAX);
@@ -128,12 +126,65 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_status_line_that_is_odd_is_read_however_it_is_cut(
+        line in prop_oneof![
+            Just("http/1.1 203 OK"), Just("HTTP/1.2 203"), Just("HTTP/1.1  203  OK"), Just("HTTP/1.1\t203\tOK"),
+            Just("Http/1.0 203 O\u{7}K"), Just("\n\nHTTP/1.1 203 OK"), Just("HTTP/1.1 203 OK"),
+        ],
+        interim in prop_oneof![
+            Just(""), Just("http/1.1 100 Continue\r\n\r\n"), Just("HTTP/1.1 103 Hints\na: b\n\n"),
+            Just("HTTP/1.1  102 P\r\n\r\n\r\n"),
+        ],
+        pieces in 1_usize..80,
+    ) {
+        let answer = format!("{interim}{line}\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nok");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (status, headers, body, raw) = runtime.block_on(read(answer.as_bytes(), pieces));
+        prop_assert_eq!((status, body.as_slice(), headers.len()), (203, &b"ok"[..], 2));
+        let raw = raw.unwrap();
+        let is_plain = line.trim_start().starts_with("HTTP/1.1 203");
+        prop_assert_eq!((raw.status, raw.end_is_told, raw.headers.len()), (203, is_plain, 2));
+    }
+}
+
+#[test]
+fn what_is_no_head_goes_on_at_once() {
+    for start in ["220 mail ESMTP\r\n", "H2", "HTTP/2", "<", "HTTP/1.1 OK\r\n", "HTTP/1.1 20 OK\n", "\0"] {
+        let recorder = HeadRecorder::default();
+        let (last, first) = start.as_bytes().split_last().unwrap();
+        let mut passed = Vec::new();
+        for piece in [first, &[*last][..]].into_iter().filter(|piece| !piece.is_empty()) {
+            match recorder.0.lock().record(piece) {
+                Passed::Instead(more) => passed.extend(more),
+                Passed::AsRead => passed.extend(piece),
+                other => assert_eq!(other, Passed::Nothing),
+            }
+        }
+        assert_eq!((passed.as_slice(), recorder.is_foreign()), (start.as_bytes(), true), "{start:?}");
+    }
+    for start in ["", "h", "HTTP/1.", "HTTP/1.1 200 OK", "http/1.1 200\r\nA", "\r\n\r\nHT"] {
+        let recorder = HeadRecorder::default();
+        let passed = recorder.0.lock().record(start.as_bytes());
+        assert_eq!((passed, recorder.is_foreign()), (Passed::Nothing, false), "{start:?}");
+    }
+}
+
 #[test]
 fn a_head_without_end_is_recorded_up_to_its_bound() {
     let recorder = HeadRecorder::default();
-    recorder.record(b"HTTP/1.1 200 OK\r\n");
-    while recorder.wants_more() {
-        recorder.record(&b"a: b\r\n".repeat(1_000));
+    let mut passed = Vec::new();
+    let start = recorder.0.lock().record(b"HTTP/1.1 200 OK\r\n");
+    assert_eq!(start, Passed::Nothing);
+    while !recorder.0.lock().complete {
+        match recorder.0.lock().record(&b"a: b\r\n".repeat(1_000)) {
+            Passed::Instead(more) => passed.extend(more),
+            other => assert_eq!(other, Passed::Nothing),
+        }
     }
+    assert!(passed.len() >= RAW_HEAD_BYTES_MAX && passed.ends_with(b"a: b\r\n"), "nothing is lost");
     assert_eq!(recorder.0.lock().bytes.len(), RAW_HEAD_BYTES_MAX);
 }

@@ -23,7 +23,7 @@ use crate::http::openapi::schemas::{Schemas, text};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::reader::in_time;
 use crate::http::state::FacadeState;
-use crate::message::{EntryId, Invalid, Message, RawMessage, WorkspaceId, marks};
+use crate::message::{EntryId, Invalid, Message, RawMessage, WorkspaceId, is_blank};
 
 /// A message that is durable.
 #[derive(Serialize, ToSchema)]
@@ -83,7 +83,7 @@ fn messages(body: &Bytes) -> Result<Vec<RawMessage>, Problem> {
     let mut messages = Vec::new();
     for (line, number) in body.split(|byte| *byte == b'\n').zip(1_u64..) {
         let line = body.slice_ref(line);
-        if line[marks(&line)..].iter().all(u8::is_ascii_whitespace) {
+        if is_blank(&line) {
             continue;
         }
         let message = Message::parse(line).map_err(|invalid| of_line(number, &invalid))?;
@@ -129,7 +129,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 "Admin token only. The body is the message itself, at most 256 KiB and nested at most 128 deep; it is \
                  sent on byte for byte. As `application/x-ndjson` it is one message a line, at most 1,000 of together \
                  4 MiB: all of them are stored or none, and a bad line is named by its number. A byte order mark, \
-                 CRLF and blank lines are fine.",
+                 CRLF and blank lines are fine, and so are the marks of `application/json-seq`.",
             )
             .takes::<MessageBody>(Required::True, "The message", &[sample!("message", "With text and attachment")])
             .also_takes("application/x-ndjson", ContentBuilder::new().schema(Some(text())).build())

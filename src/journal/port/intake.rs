@@ -67,6 +67,14 @@ impl RawEntry {
         self.fields.iter().find(|(key, _)| key == name.as_bytes()).map(|(_, value)| value)
     }
 
+    /// The first of `names` that more than one field has.
+    #[must_use]
+    pub fn twice<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
+        let times = |name: &str| self.fields.iter().filter(|(key, _)| key == name.as_bytes()).count();
+        // Nearly all entries have no more fields than they need.
+        if self.fields.len() <= names.len() { None } else { names.iter().copied().find(|name| times(name) > 1) }
+    }
+
     /// Bytes of all names and values.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -33,7 +33,7 @@ use crate::config::{
 };
 use crate::journal::port::{HandedOver, Holder, RawEntry};
 use crate::journal::rejected::too_large;
-use crate::message::{EntryId, marks, member};
+use crate::message::{EntryId, HALF_OF_A_CHARACTER, bare, foreign, is_blank, member};
 
 /// Hands up to `max` entries over, waiting up to `block` for the first.
 pub(super) async fn hand_over(
@@ -296,8 +296,7 @@ fn as_ours(form: &SourceForm, entry: &RawEntry) -> (RawEntry, Option<String>) {
                 None => value.clone(),
                 Some((_, Some(message))) => message,
                 Some((pointer, None)) => {
-                    let (field, pointer) = (&form.message, pointer.as_str());
-                    wrong = Some(format!("the field `{field}` is no JSON with something at {pointer}"));
+                    wrong = Some(format!("the field `{}` {}", form.message, why_not_unwrapped(value, pointer)));
                     value.clone()
                 }
             };
@@ -309,9 +308,33 @@ fn as_ours(form: &SourceForm, entry: &RawEntry) -> (RawEntry, Option<String>) {
     (RawEntry { id: entry.id, fields }, wrong)
 }
 
+/// Why nothing can be taken out of it, as the end of a sentence.
+fn why_not_unwrapped(json: &[u8], pointer: &JsonPointer) -> String {
+    if let Some(other) = foreign(json) {
+        format!("is {other}")
+    } else if is_blank(json) {
+        "is empty".to_owned()
+    } else if let Err(error) = serde_json::from_slice::<&RawValue>(bare(json)) {
+        format!("is not JSON: {error}")
+    } else if found(json, pointer).is_some() {
+        format!("has a string at {} that holds {HALF_OF_A_CHARACTER}: cut texts between characters", pointer.as_str())
+    } else {
+        format!("has nothing at {}", pointer.as_str())
+    }
+}
+
 /// What stands at the pointer, byte for byte; of a string what it holds.
-fn unwrapped(json: &Bytes, pointer: &JsonPointer) -> Option<Bytes> {
-    let mut value: &RawValue = serde_json::from_slice(&json[marks(json)..]).ok()?;
+fn unwrapped(json: &[u8], pointer: &JsonPointer) -> Option<Bytes> {
+    let value = found(json, pointer)?;
+    if value.get().starts_with('"') {
+        return serde_json::from_str::<String>(value.get()).ok().map(Bytes::from);
+    }
+    Some(Bytes::copy_from_slice(value.get().as_bytes()))
+}
+
+/// What stands at the pointer, as it is written.
+fn found<'a>(json: &'a [u8], pointer: &JsonPointer) -> Option<&'a RawValue> {
+    let mut value: &RawValue = serde_json::from_slice(bare(json)).ok()?;
     for step in pointer.steps() {
         value = match value.get().as_bytes().first()? {
             b'{' => member(value.get().as_bytes(), &step)?,
@@ -322,10 +345,7 @@ fn unwrapped(json: &Bytes, pointer: &JsonPointer) -> Option<Bytes> {
             _ => return None,
         };
     }
-    if value.get().starts_with('"') {
-        return serde_json::from_str::<String>(value.get()).ok().map(Bytes::from);
-    }
-    Some(Bytes::copy_from_slice(value.get().as_bytes()))
+    Some(value)
 }
 
 /// A place in a list, as a pointer writes it: digits, without leading zeros.
@@ -364,6 +384,25 @@ mod tests {
             ("", "/a"),
         ] {
             assert_eq!(at(json, pointer), None, "{json} {pointer}");
+        }
+    }
+
+    #[test]
+    fn what_holds_no_message_is_told_by_what_it_is() {
+        let form =
+            SourceForm { workspace: "ws".into(), message: "payload".into(), pointer: Some("/data".parse().unwrap()) };
+        for (payload, said) in [
+            (&b"\xff\xfe{\0}\0"[..], "the field `payload` is UTF-16: convert it"),
+            (b"\x1f\x8b\x08", "the field `payload` is packed with gzip"),
+            (b"{\"data\":\"caf\xe9\"}", "is not UTF-8 (its byte 13 is none): encode it as UTF-8, from Windows-1252"),
+            (br#"{"data":"a\ud83d"}"#, "the field `payload` has a string at /data that holds half of a character"),
+            (br#"{"data":"#, "the field `payload` is not JSON: EOF"),
+            (b" ", "the field `payload` is empty"),
+            (br#"{"date":{}}"#, "the field `payload` has nothing at /data"),
+        ] {
+            let fields = vec![("ws".into(), "acme".into()), ("payload".into(), Bytes::copy_from_slice(payload))];
+            let wrong = as_ours(&form, &RawEntry { id: EntryId::ZERO, fields }).1.unwrap();
+            assert!(wrong.contains(said), "{wrong}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::error::{PublishFailed, UnpublishedLines};
 use super::lines::InputLine;
 use crate::cli::client::RequestError;
 use crate::config::PUBLISHED_LINES_MAX;
-use crate::message::{Invalid, Message, marks};
+use crate::message::Invalid;
 
 /// Bytes of a batch, beyond which no further line joins it: a quarter of what the service takes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -87,10 +87,10 @@ impl LineBatch {
 
     /// Takes what was read; `line` counts.
     fn take(&mut self, read: Option<io::Result<InputLine>>, line: &mut u64) -> Result<(), InputEnd> {
-        let InputLine { text, length } = read.ok_or(InputEnd::Whole)?.map_err(InputEnd::Unreadable)?;
+        let read = read.ok_or(InputEnd::Whole)?.map_err(InputEnd::Unreadable)?;
+        let length = read.length;
         *line += 1;
-        if !text[marks(&text)..].iter().all(u8::is_ascii_whitespace) {
-            let message = Message::parse(text).map_err(InputEnd::BadLine)?;
+        if let Some(message) = read.message().map_err(InputEnd::BadLine)? {
             self.text.extend_from_slice(message.raw().bytes());
             self.text.push(b'\n');
             self.messages += 1;

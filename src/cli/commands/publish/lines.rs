@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::message::MESSAGE_BYTES_MAX;
+use crate::message::{Invalid, MESSAGE_BYTES_MAX, Message, is_blank};
 
 /// Lines that are read ahead at most: enough for a batch. With the largest messages 64 MiB.
 const READ_AHEAD_MAX: usize = 256;
@@ -20,6 +20,23 @@ pub(in crate::cli::commands) struct InputLine {
     pub(in crate::cli::commands) text: Bytes,
     /// Its length in the input, with its end.
     pub(in crate::cli::commands) length: u64,
+}
+
+impl InputLine {
+    /// Its message; a blank line has none.
+    pub(super) fn message(self) -> Result<Option<Message>, Invalid> {
+        if is_blank(&self.text) {
+            return Ok(None);
+        }
+        let kept = self.text.len();
+        Message::parse(self.text).map(Some).map_err(|invalid| match invalid {
+            // Of one that was cut the end is not here, so it is told from the length: a line feed less.
+            Invalid::TooLarge { bytes } if kept > MESSAGE_BYTES_MAX + 1 => {
+                Invalid::TooLarge { bytes: bytes.max(usize::try_from(self.length - 1).unwrap_or(usize::MAX)) }
+            }
+            invalid => invalid,
+        })
+    }
 }
 
 /// Opens a file, or the standard input for `-`; tells the length when it is known.

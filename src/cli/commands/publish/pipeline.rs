@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::error::{PublishFailed, UnpublishedLines};
 use super::lines::InputLine;
 use crate::cli::client::RequestError;
-use crate::message::{Chat, Invalid, Message, RawMessage, marks};
+use crate::message::{Chat, Invalid, RawMessage};
 
 /// Messages that are read but not yet answered, at most. Enough to fill a store's group commits;
 /// with the largest messages 16 MiB.
@@ -90,7 +90,7 @@ impl Pipeline {
 
     /// Takes a line; returns its message if it may go at once.
     fn take(&mut self, line: Option<io::Result<InputLine>>) -> Option<PendingMessage> {
-        let InputLine { text, length } = match line {
+        let line = match line {
             Some(Ok(line)) => line,
             Some(Err(error)) => {
                 self.end = Some(PipelineEnd::Unreadable(error));
@@ -102,11 +102,9 @@ impl Pipeline {
             }
         };
         self.line += 1;
-        if text[marks(&text)..].iter().all(u8::is_ascii_whitespace) {
-            return None;
-        }
-        let message = match Message::parse(text) {
-            Ok(message) => message,
+        let length = line.length;
+        let message = match line.message() {
+            Ok(message) => message?,
             Err(invalid) => {
                 self.end = Some(PipelineEnd::BadLine(invalid));
                 return None;
@@ -175,6 +173,7 @@ mod tests {
 
     use super::*;
     use crate::journal::port::PublishError;
+    use crate::message::Message;
 
     fn line(chat: &str, id: u32) -> io::Result<InputLine> {
         let text = format!(
