@@ -140,3 +140,21 @@ impl Admission {
         self.cap.busy()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::STORE_SYNCED_LATER;
+
+    #[test]
+    fn a_commit_may_be_unanswered_for_as_long_as_its_level_of_durability_takes() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let admission = Admission::new(NodeCap::new(1), second);
+        admission.set_lease(Some(now + 10 * second));
+        admission.set_unanswered(Some(now));
+        let closes_after = |admission: &Admission| (0..8).find(|n| !admission.is_open(now + *n * second));
+        assert_eq!(closes_after(&admission), Some(1));
+        admission.set_silent_max(STORE_SILENT_MAX + STORE_SYNCED_LATER);
+        assert_eq!(closes_after(&admission), Some(3));
+    }
+}

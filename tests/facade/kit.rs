@@ -310,7 +310,7 @@ pub(crate) fn away() -> StoreError {
     }
 }
 
-pub(crate) fn refused() -> StoreError {
+pub(crate) fn refusing() -> StoreError {
     StoreError { trouble: StoreTrouble::Refused, ..away() }
 }
 

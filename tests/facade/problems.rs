@@ -11,7 +11,7 @@ use outbound::journal::port::{LoadError, PublishError, SubmitError};
 use outbound::workspace::command::{Answer, Refusal};
 use serde_json::{Value, json};
 
-use crate::kit::{FakeJournal, Reply, TOKEN, away, call, facade, refused, request, working};
+use crate::kit::{FakeJournal, Reply, TOKEN, away, call, facade, refusing, request, working};
 
 const WEBHOOK: &str = "/v1/workspaces/acme/webhook";
 const TEST: &str = "/v1/workspaces/acme/webhook/test";
@@ -324,7 +324,7 @@ async fn what_became_of_a_command_decides_the_status() {
         (|| Err(SubmitError::TooMany), 429, "too-many-commands", "2"),
         (|| Err(SubmitError::Full), 503, "store-full", "5"),
         (|| Err(SubmitError::Store(away())), 503, "store-away", "2"),
-        (|| Err(SubmitError::Store(refused())), 503, "store-refuses", ""),
+        (|| Err(SubmitError::Store(refusing())), 503, "store-refuses", ""),
     ];
     for (submit, status, problem, retry_after) in cases {
         let journal = Arc::new(FakeJournal { submit: Box::new(submit), ..FakeJournal::default() });
@@ -353,7 +353,7 @@ async fn a_workspace_that_cannot_be_read_answers_503_on_every_read() {
     let corrupt = || LoadError::Corrupt { workspace: "acme".parse().unwrap(), detail: "hunter2".to_owned() };
     let unavailable = FakeJournal { read: Box::new(move || Err(corrupt().into())), ..FakeJournal::default() };
     let store_away = FakeJournal { read: Box::new(|| Err(away().into())), ..FakeJournal::default() };
-    let store_refuses = FakeJournal { read: Box::new(|| Err(refused().into())), ..FakeJournal::default() };
+    let store_refuses = FakeJournal { read: Box::new(|| Err(refusing().into())), ..FakeJournal::default() };
     let cases = [(unavailable, "workspace-unavailable"), (store_away, "store-away"), (store_refuses, "store-refuses")];
     for (journal, problem) in cases {
         let router = facade(Arc::new(journal), working());
@@ -369,7 +369,7 @@ async fn a_workspace_that_cannot_be_read_answers_503_on_every_read() {
 async fn a_message_that_could_not_be_stored_is_not_said_to_be() {
     let full = FakeJournal { publish: Box::new(|| Err(PublishError::Full)), ..FakeJournal::default() };
     let gone = FakeJournal { publish: Box::new(|| Err(PublishError::Store(away()))), ..FakeJournal::default() };
-    let refuses = FakeJournal { publish: Box::new(|| Err(PublishError::Store(refused()))), ..FakeJournal::default() };
+    let refuses = FakeJournal { publish: Box::new(|| Err(PublishError::Store(refusing()))), ..FakeJournal::default() };
     let cases = [(full, "store-full", "5"), (gone, "store-away", "2"), (refuses, "store-refuses", "")];
     for (journal, problem, retry_after) in cases {
         let reply = call(&facade(Arc::new(journal), working()), request("POST", MESSAGES, MESSAGE)).await;

@@ -22,7 +22,7 @@ use sha2::Sha256;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-use crate::kit::{FakeJournal, NOW, TOKEN_KEY, away, call, description, facade, request, working};
+use crate::kit::{FakeJournal, NOW, TOKEN_KEY, away, call, description, facade, refusing, request, working};
 
 const WEBHOOK: &str = "/v1/workspaces/acme/webhook";
 const TEST: &str = "/v1/workspaces/acme/webhook/test";
@@ -122,6 +122,9 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     let journal = FakeJournal { read: Box::new(move || Err(corrupt().into())), ..FakeJournal::default() };
     seen.of(journal, request("GET", WEBHOOK, "")).await;
     let journal = FakeJournal { publish: Box::new(|| Err(PublishError::Full)), ..FakeJournal::default() };
+    seen.of(journal, request("POST", MESSAGES, MESSAGE)).await;
+    let refuses = || Err(PublishError::Store(refusing()));
+    let journal = FakeJournal { publish: Box::new(refuses), ..FakeJournal::default() };
     seen.of(journal, request("POST", MESSAGES, MESSAGE)).await;
     let journal = FakeJournal { read: Box::new(|| Err(away().into())), ..FakeJournal::default() };
     seen.of(journal, request("GET", WEBHOOK, "")).await;

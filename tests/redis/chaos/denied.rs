@@ -143,7 +143,7 @@ async fn a_common_input_of_another_type_is_told_and_the_shards_go_on() {
     let workspaces = neighbours("w", 1);
     chaos.save(&workspaces).await;
     let () = chaos.redis.call(&["SET", "outbound:messages", "in the way"]);
-    let words = "the common input cannot be handed over, and waits: WRONGTYPE";
+    let words = "the common input cannot be handed over, and waits: ";
     chaos.until_readyz(200, words, |body| body["reasons"].to_string().contains(words)).await;
     chaos.until_logged("The source cannot be handed over; it is tried again.", 0).await;
     chaos.publish(&parcels(&workspaces, "a", 2, 1));
