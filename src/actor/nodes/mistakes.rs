@@ -99,10 +99,6 @@ mod tests {
             (node("b", "t1", &["k1:z"]), 1, "OUTBOUND_SECRET_KEY"),
             (node("b", "t1", &[]), 1, "OUTBOUND_SECRET_KEY"),
             (node("b", "t2", &[]), 2, "OUTBOUND_SECRET_KEY"),
-            (
-                &[("--allow-net", "10.0.0.0/8"), ("--durability", "local"), ("--source", "x")],
-                Some("differ in --allow-net, so"),
-            ),
             // A program that does not tell it yet.
             (node("b", "", &["k1:x"]), 0, ""),
         ] {
@@ -126,6 +122,10 @@ mod tests {
             (
                 &[("--durability", "local"), ("--smtp-url", "a mail server"), ("--source", "x")],
                 Some("--smtp-url a mail"),
+            ),
+            (
+                &[("--allow-net", "10.0.0.0/8"), ("--durability", "local"), ("--source", "x")],
+                Some("differ in --allow-net, so"),
             ),
             // A program that does not tell it yet.
             (&[], None),
