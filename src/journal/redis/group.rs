@@ -26,7 +26,9 @@ use super::error::unexpected;
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
-use super::source::{ConfirmRound, Handed, UnconfirmedEntries, hand_to_shard, judged, take_unconfirmed, tell_lost};
+use super::source::{
+    ConfirmRound, Handed, HandedToShard, UnconfirmedEntries, hand_to_shard, judged, take_unconfirmed, tell_lost,
+};
 use super::take;
 use crate::config::{
     HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, JsonPointer, READ_BYTES_MAX, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm,
@@ -115,31 +117,18 @@ async fn hand_over_next(
         Some(_) => reader.pending = Some(last),
         None => reader.last = last,
     }
-    let (mut done, entries) = without_deleted(entries);
+    let (done, entries) = without_deleted(entries);
+    let mut round =
+        GroupRound { handed: HandedOver { count: done.len(), ..HandedOver::default() }, done, ..GroupRound::default() };
     let mut shards = by_shard(inner, source, form, &entries);
-    done.extend(take_unconfirmed(&mut shards, kept));
+    round.done.extend(take_unconfirmed(&mut shards, kept));
     let own = reader.connection.clone();
     let handed =
         shards.iter().map(|(shard, entries)| hand_to_shard(inner, &own, source, *shard, entries, kept.last_of(*shard)));
-    let (mut failed, mut is_new) = (None, false);
-    let mut round = HandedOver { count: done.len(), ..HandedOver::default() };
     for handed in join_all(handed).await {
-        round.count += handed.ids.len();
-        round.rejected.extend(handed.rejected);
-        is_new |= handed.is_new;
-        if handed.is_new || handed.is_lost {
-            kept.forget(handed.shard);
-        }
-        if handed.is_lost {
-            tell_lost(handed.shard, source);
-        }
-        if inner.connector.is_cluster() {
-            kept.keep(handed.shard, &handed.ids, Instant::now());
-        } else {
-            done.extend(handed.ids);
-        }
-        failed = failed.or(handed.failed);
+        round.note(handed, inner, source, kept);
     }
+    let GroupRound { handed, done, failed, is_new } = round;
     if failed.is_none() {
         // A stream that was made anew may have lower ids than the one before it.
         reader.handed = if is_new { last } else { reader.handed.max(last) };
@@ -149,11 +138,42 @@ async fn hand_over_next(
     // One shard that refuses holds the source back: its entries stay pending and are read again in order.
     match failed {
         // What was set aside is told first: nothing else tells why.
-        Some(_) if !round.rejected.is_empty() => reader.pending = Some(EntryId::ZERO),
+        Some(_) if !handed.rejected.is_empty() => reader.pending = Some(EntryId::ZERO),
         Some(error) => return Err(error),
         None => {}
     }
-    Ok(round)
+    Ok(handed)
+}
+
+/// What came of one read.
+#[derive(Default)]
+struct GroupRound {
+    handed: HandedOver,
+    /// What is acknowledged at once.
+    done: Vec<EntryId>,
+    failed: Option<RedisError>,
+    /// The source is another stream than a shard knew.
+    is_new: bool,
+}
+
+impl GroupRound {
+    fn note(&mut self, handed: HandedToShard, inner: &RedisInner, source: &str, kept: &mut UnconfirmedEntries) {
+        self.handed.count += handed.ids.len();
+        self.handed.rejected.extend(handed.rejected);
+        self.is_new |= handed.is_new;
+        if handed.is_new || handed.is_lost {
+            kept.forget(handed.shard);
+        }
+        if handed.is_lost {
+            tell_lost(handed.shard, source);
+        }
+        if inner.connector.is_cluster() {
+            kept.keep(handed.shard, &handed.ids, Instant::now());
+        } else {
+            self.done.extend(handed.ids);
+        }
+        self.failed = self.failed.take().or(handed.failed);
+    }
 }
 
 /// The ids of those that were deleted while they were pending, and the others. A deleted one has no fields, so there is nothing

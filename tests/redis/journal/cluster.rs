@@ -304,7 +304,7 @@ async fn a_primary_that_is_away_at_the_start_is_waited_for() {
     let away = usize::from(!is_on_second(&nodes, "outbound:meta"));
     nodes[away].kill();
     let seed = format!("127.0.0.1:{}", nodes[1 - away].port());
-    let options = RedisOptions { url: format!("redis+cluster://{}", seed), ..cluster_options(&nodes) };
+    let options = RedisOptions { url: format!("redis+cluster://{seed}"), ..cluster_options(&nodes) };
     let starting = tokio::spawn(async move { Redis::connect(&options).await.map(|_| ()) });
     nodes[away].restart();
     starting.await.unwrap().unwrap();

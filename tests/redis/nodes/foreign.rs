@@ -178,8 +178,9 @@ async fn a_stream_that_is_named_twice_is_read_once() {
 
 /// Reads as somebody does who tries the group out, or whose program reads with it: as another consumer.
 fn take(nodes: &Nodes, consumer: &str, count: &str) -> Vec<String> {
+    type Entries = Vec<(String, Vec<String>)>;
     let words = ["XREADGROUP", "GROUP", "outbound", consumer, "COUNT", count, "STREAMS", ORDERS, ">"];
-    let taken: Vec<(String, Vec<(String, Vec<String>)>)> = nodes.redis.call(&words);
+    let taken: Vec<(String, Entries)> = nodes.redis.call(&words);
     taken.into_iter().flat_map(|(_, entries)| entries).map(|(id, _)| id).collect()
 }
 
