@@ -26,7 +26,7 @@ use tower_service::Service;
 
 use super::certificate::DescribingVerifier;
 use super::family;
-use super::head::{HeadRecorder, RecordedStream};
+use super::head::{HeadRecorder, RawHead, RecordedStream};
 use super::resolve::Resolver;
 use super::sockets::Socket;
 use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX, ENDPOINT_KEEPALIVE};
@@ -65,6 +65,28 @@ pub(super) enum ExchangeError {
     Http(hyper::Error),
     /// The connection broke within the head of a response.
     Cut(hyper::Error),
+}
+
+/// No response that hyper takes.
+pub(super) enum Unanswered {
+    Failed(ExchangeError),
+    /// What came is no HTTP/1: perhaps it speaks TLS where none was asked for.
+    Foreign {
+        is_tls: bool,
+    },
+    /// It refused this head, whose status can be read all the same.
+    Refused(RawHead),
+}
+
+impl Unanswered {
+    pub(super) fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
+        if connection.head.is_foreign() {
+            return Self::Foreign { is_tls: connection.head.is_tls_alert() };
+        }
+        let head = if error.is_parse() { connection.head.take(true) } else { None };
+        let head = head.filter(|head| !error.is_parse_too_large() || head.is_endless);
+        head.map_or_else(|| Self::Failed(connection.broken(error)), Self::Refused)
+    }
 }
 
 /// Makes `ring` the crypto provider of the process, for the libraries that ask for a default. Calling it

@@ -18,10 +18,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::classify::{self, AttemptPhase, EndpointName, Fault};
 use super::clock_check::ClockCheck;
-use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, platform_roots};
+use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, Unanswered, platform_roots};
 use super::deadline::{self, STOOD_STILL};
 use super::guard::Guard;
-use super::head::RawHead;
 use super::names::SystemNames;
 use super::outage::{OUTAGE, Outage, Verdict};
 use super::pool::Pool;
@@ -404,28 +403,6 @@ fn excused(result: PostResult) -> PostResult {
     match result {
         PostResult::Done(done) => PostResult::Done(AttemptOutcome { excused: true, ..done }),
         unable @ PostResult::Unable(_) => unable,
-    }
-}
-
-/// No response that hyper takes.
-enum Unanswered {
-    Failed(ExchangeError),
-    /// What came is no HTTP/1: perhaps it speaks TLS where none was asked for.
-    Foreign {
-        is_tls: bool,
-    },
-    /// It refused this head, whose status can be read all the same.
-    Refused(RawHead),
-}
-
-impl Unanswered {
-    fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
-        if connection.head.is_foreign() {
-            return Self::Foreign { is_tls: connection.head.is_tls_alert() };
-        }
-        let head = if error.is_parse() { connection.head.take(true) } else { None };
-        let head = head.filter(|head| !error.is_parse_too_large() || head.is_endless);
-        head.map_or_else(|| Self::Failed(connection.broken(error)), Self::Refused)
     }
 }
 
