@@ -3,7 +3,8 @@
 --
 -- KEYS: 1 owner, 2 messages, 3 commands, 4 answers, 5 outbox, 6 rejected, 7… the workspaces' keys
 -- ARGV: 1 nonce, 2 head expected, 3 head afterwards, 4 lease in ms, 5 attempts kept,
---       6 events kept, 7 answers kept, 8 rejected kept, then operations, each a name and its arguments
+--       6 events kept, 7 answers kept, 8 rejected kept, 9 'few' or 'all' commands that operations run,
+--       then operations, each a name and its arguments
 -- Answers {'OK', entries that were gone already, rejected entries that were deleted}, or
 -- {'DONE'} when this commit was applied before, {'FENCED', node}, {'HEAD', head}: nothing written.
 --
@@ -32,7 +33,10 @@ if head > expected then
   return {'DONE'}
 end
 
-need('XADD', 'XDEL', 'XTRIM', 'XSETID', 'EXISTS', 'SET', 'DEL', 'ZADD', 'ZREM', 'HSET', 'HDEL', 'HKEYS')
+need('XADD', 'XDEL', 'SET', 'HSET')
+if ARGV[9] == 'all' then
+  need('XTRIM', 'XSETID', 'EXISTS', 'DEL', 'ZADD', 'ZREM', 'HDEL', 'HKEYS')
+end
 local vanished, dropped, rejected_bytes = 0, 0, nil
 
 local function drop_mails(begin)
@@ -138,7 +142,7 @@ local operations = {
   end,
 }
 
-local i = 9
+local i = 10
 while i <= #ARGV do
   i = operations[ARGV[i]](i + 1)
 end

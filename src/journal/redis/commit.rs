@@ -68,9 +68,14 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
         .arg(HISTORY_RETAINED)
         .arg(ANSWERS_RETAINED)
         .arg(REJECTED_RETAINED)
+        .arg(if operations.runs_few { "few" } else { "all" })
         .arg(&operations.arguments);
     cmd
 }
+
+/// The operations that run none but XADD, XDEL, SET and HSET: most commits have no others, and to ask whether a command may be run
+/// takes as long as to run it.
+const RUNS_FEW: [&str; 6] = ["attempt", "event", "set", "settle", "answer", "reject"];
 
 /// The field and the value of an attempt in its stream.
 pub(super) fn stored_attempt(json: &Bytes, lease: &ShardLease) -> (&'static str, Bytes) {
@@ -113,6 +118,8 @@ struct Operations<'a> {
     /// By key: of several values the last holds, so only that is written. `None` is no value.
     values: HashMap<usize, Option<Bytes>>,
     arguments: Vec<Argument>,
+    /// All are of [`RUNS_FEW`].
+    runs_few: bool,
     /// The place of the first of the lists of workspaces.
     lists: Option<usize>,
 }
@@ -123,7 +130,7 @@ impl<'a> Operations<'a> {
         let keys =
             vec![shard.owner(), shard.messages(), shard.commands(), shard.answers(), shard.outbox(), shard.rejected()];
         let (places, values) = (HashMap::default(), HashMap::new());
-        Self { lease, shard, bodies, keys, places, values, arguments: Vec::new(), lists: None }
+        Self { lease, shard, bodies, keys, places, values, arguments: Vec::new(), runs_few: true, lists: None }
     }
 
     fn events(&mut self, step: &Step) {
@@ -231,6 +238,7 @@ impl<'a> Operations<'a> {
     }
 
     fn push<const N: usize>(&mut self, operation: &'static str, arguments: [Argument; N]) {
+        self.runs_few &= RUNS_FEW.contains(&operation);
         self.arguments.push(Word(operation));
         self.arguments.extend(arguments);
     }
