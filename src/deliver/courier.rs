@@ -284,11 +284,8 @@ impl Courier {
         let failed = match deadline::until(deadline, self.timeout, self.send(endpoint, request, &progress)).await {
             // The head decides: whatever happens to the body changes nothing any more.
             Some(Ok((connection, response))) => {
-                let now = Instant::now();
-                // Later than the deadline only where this process was: the body is there, too.
-                let deadline = if now > deadline { now + DELIVERED_BODY_MAX } else { deadline };
                 self.answered(post, endpoint, response.headers());
-                let response = read(endpoint, connection, response, deadline).await;
+                let response = read(endpoint, connection, response, deadline::of_body(deadline)).await;
                 return done(classify::status(name, response.status, response.location()), Some(response)).into();
             }
             Some(Err(Unanswered::Refused(head))) => {
@@ -310,19 +307,30 @@ impl Courier {
                 _ => PostResult::Unable(STOOD_STILL.to_owned()).into(),
             };
         }
-        match self.fault(name, failed.as_ref(), &progress) {
+        self.unanswered(endpoint, failed.as_ref(), &progress, |error| done(Some(error), None))
+    }
+
+    /// What it means that there is no response.
+    fn unanswered(
+        &self,
+        endpoint: &Endpoint,
+        failed: Option<&ExchangeError>,
+        progress: &AttemptProgress,
+        done: impl FnOnce(AttemptError) -> PostResult,
+    ) -> PostEnd {
+        match self.fault(&endpoint.name, failed, progress) {
             Fault::Endpoint(error) => {
                 if error.kind == ErrorKind::Protocol {
                     endpoint.pool.broke(Instant::now());
                 }
-                done(Some(error), None).into()
+                done(error).into()
             }
             Fault::Unreached(error) => {
                 let doubt = match progress.stage() {
                     AttemptProgress::SENT => Doubt::Unanswered,
-                    _ => Doubt::Unreached(name.host.clone()),
+                    _ => Doubt::Unreached(endpoint.name.host.clone()),
                 };
-                PostEnd { result: done(Some(error), None), doubt: Some(doubt) }
+                PostEnd { result: done(error), doubt: Some(doubt) }
             }
             Fault::Ours(reason) => PostResult::Unable(reason).into(),
         }

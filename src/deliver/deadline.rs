@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::{STANDSTILL_MIN, WOKEN_LATE_MIN};
+use crate::config::{DELIVERED_BODY_MAX, STANDSTILL_MIN, WOKEN_LATE_MIN};
 
 /// Waits for `future` until `deadline`. Woken later than that, it waits on for as long as it was late, at most `more` in all.
 /// `None` when that has passed, too.
@@ -29,6 +29,13 @@ pub(super) async fn until<F: Future>(deadline: Instant, more: Duration, future: 
 
 /// Whoever was woken late waits on for so long at least: the answer has some way to go inside the process.
 const WOKEN_LATE_WAIT_MIN: Duration = Duration::from_millis(100);
+
+/// Until when the body of a response is read whose head has come: past the deadline only where this process was late, and
+/// then the body is there, too.
+pub(super) fn of_body(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    if now > deadline { now + DELIVERED_BODY_MAX } else { deadline }
+}
 
 /// Why an attempt waits that could not be made in time.
 pub(super) const STOOD_STILL: &str = "this process stood still for longer than the attempt may take";

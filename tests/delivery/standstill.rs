@@ -11,6 +11,7 @@ async fn stood_still(script: Vec<Step>, pause: Duration) -> AttemptOutcome {
     let url = endpoint.url();
     let stands_still = async {
         endpoint.until(|seen| seen.answered == 1).await;
+        // This is what stands still.
         std::thread::sleep(pause);
     };
     tokio::join!(attempt(&courier, &url), stands_still).0

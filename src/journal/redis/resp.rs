@@ -151,8 +151,11 @@ mod tests {
     use super::*;
     use crate::journal::redis::reply;
 
+    type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+    type Stream = (String, Vec<((u64, u64), Fields)>);
+
     /// What XREAD answers, as Redis writes it.
-    fn written(streams: &[(String, Vec<((u64, u64), Vec<(Vec<u8>, Vec<u8>)>)>)]) -> Vec<u8> {
+    fn written(streams: &[Stream]) -> Vec<u8> {
         let text = |text: &[u8]| [format!("${}\r\n", text.len()).as_bytes(), text, CRLF].concat();
         let list = |count: usize| format!("*{count}\r\n").into_bytes();
         let mut all = list(streams.len());
@@ -166,7 +169,7 @@ mod tests {
         all
     }
 
-    fn any_streams() -> impl Strategy<Value = Vec<(String, Vec<((u64, u64), Vec<(Vec<u8>, Vec<u8>)>)>)>> {
+    fn any_streams() -> impl Strategy<Value = Vec<Stream>> {
         let bytes = || prop_oneof![prop::collection::vec(any::<u8>(), 0..40), Just(b"\r\n$-1\r\n*3\r\n".to_vec())];
         let fields = prop::collection::vec((bytes(), bytes()), 0..4);
         let entries = prop::collection::vec((any::<(u64, u64)>(), fields), 0..5);
