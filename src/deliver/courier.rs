@@ -6,7 +6,6 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -19,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use super::classify::{self, AttemptPhase, EndpointName, Fault};
 use super::clock_check::ClockCheck;
 use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, Unanswered, platform_roots};
-use super::deadline::{self, STOOD_STILL};
+use super::deadline::{self, AttemptProgress, STOOD_STILL};
 use super::guard::Guard;
 use super::names::SystemNames;
 use super::outage::{OUTAGE, Outage, Verdict};
@@ -158,28 +157,6 @@ enum Doubt {
 impl From<PostResult> for PostEnd {
     fn from(result: PostResult) -> Self {
         Self { result, doubt: None }
-    }
-}
-
-/// How far an attempt has come that its deadline ends.
-#[derive(Debug, Default)]
-struct AttemptProgress(AtomicU8);
-
-impl AttemptProgress {
-    const REACHED: u8 = 1;
-    const SENT: u8 = 2;
-
-    /// Nothing was sent after all.
-    fn restart(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    fn reach(&self, stage: u8) {
-        self.0.fetch_max(stage, Ordering::Relaxed);
-    }
-
-    fn stage(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -2,6 +2,7 @@
 //! container or machine, a debugger, memory that was swapped out) finds the deadline passed and the answer in its socket.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -43,4 +44,26 @@ pub(super) const STOOD_STILL: &str = "this process stood still for longer than t
 /// Whether this process stood still, by an attempt that began at `started` and ends now.
 pub(super) fn stood_still(started: Instant, timeout: Duration) -> bool {
     started.elapsed() >= timeout + STANDSTILL_MIN
+}
+
+/// How far an attempt has come that its deadline ends.
+#[derive(Debug, Default)]
+pub(super) struct AttemptProgress(AtomicU8);
+
+impl AttemptProgress {
+    pub(super) const REACHED: u8 = 1;
+    pub(super) const SENT: u8 = 2;
+
+    /// Nothing was sent after all.
+    pub(super) fn restart(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn reach(&self, stage: u8) {
+        self.0.fetch_max(stage, Ordering::Relaxed);
+    }
+
+    pub(super) fn stage(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
 }

@@ -49,11 +49,13 @@ const NEEDED: [&str; 29] = [
 const NEEDED_TO_WAIT: [&str; 2] = ["EVAL x 0", "WAIT 0 0"];
 
 /// The same of someone else's stream.
-const NEEDED_OF_SOURCE: [&str; 5] = [
+const NEEDED_OF_SOURCE: [&str; 7] = [
     "TYPE KEY",
     "XACK KEY outbound 0-1",
+    "XCLAIM KEY outbound outbound 0 0-1",
     "XGROUP CREATE KEY outbound 0",
     "XINFO GROUPS KEY",
+    "XPENDING KEY outbound",
     "XREADGROUP GROUP outbound outbound STREAMS KEY 0",
 ];
 

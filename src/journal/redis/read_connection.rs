@@ -22,7 +22,7 @@ use crate::config;
 
 /// See the module. Who gives up waiting drops it: the answer may still come.
 pub(super) struct ReadConnection {
-    wire: Box<dyn Wire>,
+    stream: Box<dyn ReadStream>,
     /// Where it leads.
     to: Arc<ConnectionInfo>,
     server: ServerId,
@@ -36,8 +36,8 @@ pub(super) struct ReadConnection {
 const ROOM_MIN: usize = 16 * 1024;
 const ROOM_MAX: usize = 256 * 1024;
 
-trait Wire: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Wire for T {}
+trait ReadStream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> ReadStream for T {}
 
 impl ReadConnection {
     /// Connects to the server that `info` names, and logs in.
@@ -45,10 +45,10 @@ impl ReadConnection {
     /// # Errors
     /// It cannot be reached in time, or refuses.
     pub(super) async fn open(info: &Arc<ConnectionInfo>, tls: Option<&Arc<ClientConfig>>) -> Result<Self, RedisError> {
-        let wire = tokio::time::timeout(config::STORE_CONNECT_TIMEOUT, wire(info, tls));
-        let wire = wire.await.unwrap_or_else(|_| Err(timed_out()))?;
+        let stream = tokio::time::timeout(config::STORE_CONNECT_TIMEOUT, connected(info, tls));
+        let stream = stream.await.unwrap_or_else(|_| Err(timed_out()))?;
         let mut connection =
-            Self { wire, to: Arc::clone(info), server: ServerId::default(), came: BytesMut::new(), room: ROOM_MIN };
+            Self { stream, to: Arc::clone(info), server: ServerId::default(), came: BytesMut::new(), room: ROOM_MIN };
         let settings = info.redis_settings();
         let mut hello = redis::pipe();
         if let Some(password) = settings.password() {
@@ -79,7 +79,7 @@ impl ReadConnection {
     /// The connection failed, or not all came in time. An error of the server is an answer.
     pub(super) async fn ask(&mut self, commands: &Pipeline, timeout: Duration) -> Result<Vec<Bytes>, RedisError> {
         let asked = async {
-            self.wire.write_all(&commands.get_packed_pipeline()).await?;
+            self.stream.write_all(&commands.get_packed_pipeline()).await?;
             let mut answers = Vec::with_capacity(commands.len());
             for _ in 0..commands.len() {
                 answers.push(self.answer().await?);
@@ -102,7 +102,7 @@ impl ReadConnection {
                 return Ok(answer);
             }
             self.came.reserve(self.room);
-            if self.wire.read_buf(&mut self.came).await? == 0 {
+            if self.stream.read_buf(&mut self.came).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
@@ -121,7 +121,7 @@ impl fmt::Debug for ReadConnection {
     }
 }
 
-async fn wire(info: &ConnectionInfo, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn Wire>, RedisError> {
+async fn connected(info: &ConnectionInfo, tls: Option<&Arc<ClientConfig>>) -> Result<Box<dyn ReadStream>, RedisError> {
     let settings = info.tcp_settings();
     Ok(match (info.addr(), tls) {
         (ConnectionAddr::Tcp(host, port), _) => Box::new(tcp(host, *port, settings).await?),
