@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{DELIVERED_BODY_MAX, STANDSTILL_MIN, WOKEN_LATE_MIN};
 
-/// Waits for `future` until `deadline`. Woken later than that, it waits on for as long as it was late, at most `more` in all.
-/// `None` when that has passed, too.
+/// Waits for `future` until `deadline`. Woken later than that, it waits on for as long as it was late, at most `more` in all;
+/// for a lateness that a busy machine has at any moment only once. `None` when that has passed, too.
 pub(super) async fn until<F: Future>(deadline: Instant, more: Duration, future: F) -> Option<F::Output> {
     let (mut future, mut deadline, mut more) = (pin!(future), deadline, more);
     loop {
@@ -23,7 +23,7 @@ pub(super) async fn until<F: Future>(deadline: Instant, more: Duration, future: 
             return None;
         }
         let longer = late.max(WOKEN_LATE_WAIT_MIN).min(more);
-        more -= longer;
+        more = if late < WOKEN_LATE_WAIT_MIN { Duration::ZERO } else { more - longer };
         deadline = now + longer;
     }
 }

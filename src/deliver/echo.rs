@@ -34,7 +34,8 @@ impl Echoes {
         if self.0.is_empty() {
             return response;
         }
-        for (_, value) in &mut response.headers {
+        let values = response.headers.iter_mut().map(|(_, value)| value);
+        for value in values {
             if let Some(masked) = self.masked_text(value) {
                 *value = Cow::Owned(masked);
             }
@@ -44,10 +45,16 @@ impl Echoes {
                 *text = masked;
             }
         }
+        if response.truncated
+            && let Some(begun) = self.begun_at_the_end(&response.body)
+        {
+            response.body.truncate(response.body.len() - begun);
+            response.body.push_str(MASK);
+        }
         response
     }
 
-    /// `None` if nothing is to be masked. What was cut off at the end may begin one.
+    /// `None` if nothing is to be masked.
     fn masked_text(&self, text: &str) -> Option<String> {
         let mut masked: Option<String> = None;
         for part in self.0.iter().map(Confidential::expose) {
@@ -55,13 +62,14 @@ impl Echoes {
             if now.contains(part) {
                 masked = Some(now.replace(part, MASK));
             }
-            let now = masked.as_deref().unwrap_or(text);
-            let begun = (ECHO_BYTES_MIN..part.len()).rev().find(|length| now.ends_with(&part[..*length]));
-            if let Some(length) = begun {
-                masked = Some(format!("{}{MASK}", &now[..now.len() - length]));
-            }
         }
         masked
+    }
+
+    /// How many bytes at the end of a text that is cut off begin one.
+    fn begun_at_the_end(&self, text: &str) -> Option<usize> {
+        let begun = |part: &str| (ECHO_BYTES_MIN..part.len()).rev().find(|length| text.ends_with(&part[..*length]));
+        self.0.iter().map(Confidential::expose).filter_map(begun).max()
     }
 }
 

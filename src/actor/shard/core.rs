@@ -131,6 +131,8 @@ pub(in crate::actor) struct ShardCore {
     last_hour: Arc<Mutex<LastHour>>,
     /// Undecided ones are bounded by the command permits, decided ones by one test a workspace.
     commands: HashMap<EntryId, HeldCommand>,
+    /// Those that were settled since the last read was answered: one under way may have found them before.
+    commands_settled: Vec<EntryId>,
     /// Workspaces that could start something but for the node's cap or the shard's admission, first come first.
     starved: VecDeque<Slot>,
     /// Workspaces that crashed and are loaded again after their pause if anything is undone.
@@ -179,6 +181,7 @@ impl ShardCore {
             rejections: Arc::default(),
             last_hour: Arc::default(),
             commands: HashMap::default(),
+            commands_settled: Vec::new(),
             starved: VecDeque::new(),
             crashed: HashSet::default(),
             unavailable: HashSet::default(),

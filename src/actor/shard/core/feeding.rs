@@ -83,8 +83,9 @@ impl ShardCore {
             // Some may have come with lower ids than those before. One that was settled meanwhile is counted, too.
             self.intake.read_commands_anew();
         }
-        for entry in polled.commands {
-            self.take_command(&entry, now);
+        let settled = std::mem::take(&mut self.commands_settled);
+        for entry in polled.commands.iter().filter(|entry| !settled.contains(&entry.id)) {
+            self.take_command(entry, now);
         }
     }
 

@@ -142,6 +142,7 @@ impl ShardCore {
         self.committer = Committer::default();
         self.mails.reload();
         self.commands.clear();
+        self.commands_settled.clear();
         self.starved.clear();
         self.crashed.clear();
         self.unable.clear();
@@ -186,6 +187,7 @@ impl ShardCore {
         for (slot, id) in made.answered {
             self.let_go(slot, |account| drop(account.entries_mut().test.take_if(|test| test.command == id)), now);
             if let Some(held) = self.commands.remove(&id) {
+                self.commands_settled.push(id);
                 self.let_go(held.slot, |account| account.commands -= 1, now);
             }
         }

@@ -27,7 +27,15 @@ pub(in crate::journal::redis) async fn take_over(
     let behind = reached(inner, source).await?;
     let mut taken = 0;
     loop {
-        match take_some(inner, source, behind).await? {
+        let some = take_some(inner, source, behind).await;
+        if !matches!(some, Ok(0))
+            && let Some(reader) = inner.groups.lock().await.get_mut(source)
+        {
+            // Also where the answer was lost: what was taken over is read next. A reader that there is not yet reads what is
+            // pending first anyway.
+            reader.pending = Some(EntryId::ZERO);
+        }
+        match some? {
             0 => break,
             some => taken += some,
         }
@@ -35,10 +43,6 @@ pub(in crate::journal::redis) async fn take_over(
     }
     if taken > 0 {
         info!(source, taken, "Entries that other consumers of the source's group were given are taken over.");
-        // A reader that there is not yet reads what is pending first anyway.
-        if let Some(reader) = inner.groups.lock().await.get_mut(source) {
-            reader.pending = Some(EntryId::ZERO);
-        }
     }
     Ok(left)
 }
@@ -83,7 +87,8 @@ async fn take_some(inner: &RedisInner, source: &str, behind: EntryId) -> Result<
     let keys = [inner.keys.source_lease(source), source.to_owned()];
     let mut cmd = inner.connector.script(Script::SourcePending, &keys);
     cmd.arg(&inner.run).arg(behind.to_string()).arg(HAND_OVER_MAX);
-    let mut answer = reply::list(inner.shared.call_repeatable(source, &cmd).await?)?.into_iter();
+    // Not repeated: the second one would find nothing left to take.
+    let mut answer = reply::list(inner.shared.call(source, &cmd).await?)?.into_iter();
     match answer.next().map(reply::text).transpose()?.as_deref() {
         Some("OK") => answer.next().map_or(Ok(0), reply::number),
         // Told by who asks for the lease next.
