@@ -118,7 +118,12 @@ pub(super) struct SourceReport {
 
 /// Hands a source over for as long as the service runs.
 pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: String, report: SourceReport) {
-    let mut reading = SourceReading { holder: Holder { node, lease: SOURCE_LEASE }, leased: None, is_refused: false };
+    let mut reading = SourceReading {
+        holder: Holder { node, lease: SOURCE_LEASE },
+        leased: None,
+        has_looked: false,
+        is_refused: false,
+    };
     let (mut failing, mut since) = (false, None);
     loop {
         // A panic must not end the hand-over for good.
@@ -169,6 +174,8 @@ struct SourceReading {
     holder: Holder,
     /// When the lease was taken or renewed last; `None`: it is not ours.
     leased: Option<Instant>,
+    /// What others hold was looked for since the lease was taken.
+    has_looked: bool,
     /// What others hold cannot be taken over, which was told.
     is_refused: bool,
 }
@@ -202,12 +209,14 @@ impl SourceReading {
     ) -> Result<(), StoreError> {
         let Source::Foreign(name, _) = source else { return Ok(()) };
         if self.leased.is_none() {
+            self.has_looked = false;
             // Told by the node that reads it.
             notices.note_pending(source, Vec::new());
             return Ok(());
         }
         match journal.take_over_pending(name).await {
             Ok(pending) => {
+                self.has_looked = true;
                 if let Some(news) = notices.note_pending(source, pending) {
                     warn!("{news}");
                 }
@@ -221,6 +230,10 @@ impl SourceReading {
                          user +xpending and +xclaim, as redis/users.acl does."
                     );
                 }
+            }
+            // One shard's server that is away holds up nothing but its own.
+            Err(error) if self.has_looked => {
+                debug!(source = &**name, error = &error as &dyn Error, "Looked for later.")
             }
             Err(error) => return Err(error),
         }

@@ -83,7 +83,9 @@ impl Unanswered {
         if connection.head.is_foreign() {
             return Self::Foreign { is_tls: connection.head.is_tls_alert() };
         }
-        let head = if error.is_parse() { connection.head.take(true) } else { None };
+        // One that breaks off within its head decides nothing, however odd it begins.
+        let is_whole = error.is_parse() && !connection.head.has_begun();
+        let head = if is_whole { connection.head.take(true) } else { None };
         let head = head.filter(|head| !error.is_parse_too_large() || head.is_endless);
         head.map_or_else(|| Self::Failed(connection.broken(error)), Self::Refused)
     }

@@ -278,13 +278,12 @@ impl Courier {
             Some(Err(Unanswered::Failed(error))) => Some(error),
             None => None,
         };
-        if deadline::stood_still(started, self.timeout) {
-            return match progress.stage() {
-                AttemptProgress::SENT => excused(done(Some(classify::late(name, self.timeout)), None)).into(),
-                _ => PostResult::Unable(STOOD_STILL.to_owned()).into(),
-            };
+        let end = self.unanswered(endpoint, failed.as_ref(), &progress, |error| done(Some(error), None));
+        match (deadline::stood_still(started, self.timeout), progress.stage()) {
+            (false, _) => end,
+            (true, AttemptProgress::SENT) => excused(end.result).into(),
+            (true, _) => PostResult::Unable(STOOD_STILL.to_owned()).into(),
         }
-        self.unanswered(endpoint, failed.as_ref(), &progress, |error| done(Some(error), None))
     }
 
     /// What it means that there is no response.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use hyper::header::HeaderValue;
+use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::workspace::Confidential;
 use crate::workspace::event::Response;
@@ -13,19 +13,27 @@ use crate::workspace::headers::MASK;
 #[derive(Debug, Default)]
 pub(super) struct Echoes(Vec<Confidential>);
 
+/// Headers whose values are no secrets, and stand in many responses anyway.
+const NO_SECRETS: [HeaderName; 3] = [ACCEPT, ACCEPT_LANGUAGE, USER_AGENT];
 /// Shorter values stand in any text by chance.
 const ECHO_BYTES_MIN: usize = 6;
 
 impl Echoes {
-    /// Of the values of a webhook's own headers: each as a whole, and what stands behind its scheme (`Bearer …`).
-    pub(super) fn of<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Self {
-        let texts = values.filter_map(|value| value.to_str().ok());
-        let parts =
-            texts.flat_map(|text| [Some(text), text.split_once(' ').map(|(_scheme, credential)| credential.trim())]);
-        let mut parts: Vec<String> =
-            parts.flatten().filter(|part| part.len() >= ECHO_BYTES_MIN).map(str::to_owned).collect();
+    /// Of a webhook's own headers: each value as a whole, what stands behind its scheme (`Bearer …`), and both as JSON writes them.
+    pub(super) fn of(headers: &[(HeaderName, HeaderValue)]) -> Self {
+        let told = headers.iter().filter(|(name, _)| !NO_SECRETS.contains(name));
+        let texts = told.filter_map(|(_, value)| value.to_str().ok());
+        let parts = texts.flat_map(|text| [Some(text), text.split_once(' ').map(|(_scheme, rest)| rest.trim())]);
+        let written = parts.flatten().flat_map(|part| {
+            let json = part.replace('\\', "\\\\").replace('"', "\\\"");
+            // PHP writes a slash so.
+            let php = json.replace('/', "\\/");
+            [part.to_owned(), json, php]
+        });
+        let mut parts: Vec<String> = written.filter(|part| part.len() >= ECHO_BYTES_MIN).collect();
         // The longest first: one may hold another.
-        parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.len()));
+        parts.sort_unstable_by(|a, b| (b.len(), b).cmp(&(a.len(), a)));
+        parts.dedup();
         Self(parts.into_iter().map(Into::into).collect())
     }
 
@@ -78,7 +86,9 @@ mod tests {
     use super::*;
 
     fn masked(values: &[&'static str], body: &str) -> String {
-        let values: Vec<HeaderValue> = values.iter().map(|value| HeaderValue::from_static(value)).collect();
+        let named = |value| (HeaderName::from_static("x-token"), HeaderValue::from_static(value));
+        let mut headers: Vec<_> = values.iter().copied().map(named).collect();
+        headers.push((ACCEPT, HeaderValue::from_static("application/json")));
         let response = Response {
             status: 200,
             headers: Vec::new(),
@@ -86,7 +96,7 @@ mod tests {
             body: body.to_owned(),
             truncated: true,
         };
-        Echoes::of(values.iter()).masked(response).body
+        Echoes::of(&headers).masked(response).body
     }
 
     #[test]
@@ -100,7 +110,9 @@ mod tests {
             (&["Bearer h34derS3cret"], "token=h34derS3cret, token=h34derS3cret", "token=***, token=***"),
             (&["Bearer h34derS3cret"], "… h34derS3", "… ***"),
             (&["abcdef", "abcdefgh"], "abcdefgh abcdef", "*** ***"),
+            (&["Basic a/b\"cdef=="], r#"{"sent":"a\/b\"cdef=="}"#, r#"{"sent":"***"}"#),
             (&["12345"], "12345 is no secret", "12345 is no secret"),
+            (&[], "application/json", "application/json"),
             (&[], "h34derS3cret", "h34derS3cret"),
         ] {
             assert_eq!(masked(values, body), shown, "{values:?}");

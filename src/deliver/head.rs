@@ -141,10 +141,10 @@ impl Recording {
         }
         let mut passed = Vec::new();
         while let Some(end) = end_of_head(&self.bytes[from..]).map(|end| from + end) {
-            // An interim response (RFC 9110 section 15.2) is followed by the one that counts.
+            // An interim response (RFC 9110 section 15.2) is followed by the one that counts; nobody needs it.
             self.complete = !is_interim(&self.bytes);
-            pass(&self.bytes[..end], &mut passed);
             if self.complete {
+                pass(&self.bytes[..end], &mut passed);
                 passed.extend_from_slice(&self.bytes[end..]);
                 self.bytes.truncate(end);
                 break;

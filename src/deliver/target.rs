@@ -146,7 +146,7 @@ impl RequestTemplate {
             Ok((HeaderName::from_bytes(name.as_str().as_bytes())?, value))
         });
         let custom = custom.collect::<Result<Vec<_>, Unsendable>>()?;
-        let echoes = Echoes::of(custom.iter().map(|(_, value)| value));
+        let echoes = Echoes::of(&custom);
         let endpoint = parse_endpoint(&target.url, guard).and_then(|url| Endpoint::new(&url, pool));
         Ok(Self { endpoint: endpoint.map_err(|invalid| refused(&invalid)), secrets, custom, echoes })
     }

@@ -46,7 +46,8 @@ pub fn rejected_fields_of(entry: &RawEntry, bytes: usize, reason: &str, at: Time
         let kept = if value.len() > VALUE_BYTES_MAX { VALUE_BYTES_RETAINED } else { value.len() };
         let kept = kept.min(left - name.len());
         left -= name.len() + kept;
-        fields.push((name.clone(), value.slice(..kept)));
+        // Copies: what is kept until it is stored would keep all in memory that was read with it.
+        fields.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(&value[..kept])));
     }
     let kept = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     let mut own = |name: &'static str, value: String| fields.push((Bytes::from_static(name.as_bytes()), value.into()));

@@ -158,8 +158,9 @@ pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(OpenFile, u16), 
 /// supervisor. What else is wrong there is told when the file is opened.
 fn check_room(path: &Path) -> Result<(), JournalFileError> {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    let reserve = path.with_extension(format!("{}.reserve", std::process::id()));
-    let Ok(mut file) = std::fs::File::create_new(&reserve) else { return Ok(()) };
+    // One name, so that what a killed start left is written over.
+    let reserve = path.with_extension("reserve");
+    let Ok(mut file) = std::fs::File::create(&reserve) else { return Ok(()) };
     let block = [0; RESERVE_BLOCK];
     // Written and not only asked for: quotas and limits count as the disk does.
     let written = (0..RESERVE_BYTES / RESERVE_BLOCK).try_for_each(|_| file.write_all(&block));

@@ -146,7 +146,7 @@ async fn run(
                         break;
                     }
                     // They were answered by another server: this one may be a primary no more, or they may be lost.
-                    (at.connection, at.is_written) = (None, false);
+                    (at.connection, at.is_written, at.is_doubtful) = (None, false, true);
                     None
                 }
                 Ok(false) => Some(waited.missing().to_owned()),

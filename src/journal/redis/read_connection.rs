@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::select_ok;
 use redis::io::tcp::{TcpSettings, socket2::SockRef};
 use redis::{ConnectionAddr, ConnectionInfo, Pipeline, RedisError, Value};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::connection::{Calls, ServerId};
@@ -80,6 +81,7 @@ impl ReadConnection {
     pub(super) async fn ask(&mut self, commands: &Pipeline, timeout: Duration) -> Result<Vec<Bytes>, RedisError> {
         let asked = async {
             self.stream.write_all(&commands.get_packed_pipeline()).await?;
+            self.stream.flush().await?;
             let mut answers = Vec::with_capacity(commands.len());
             for _ in 0..commands.len() {
                 answers.push(self.answer().await?);
@@ -135,7 +137,12 @@ async fn connected(info: &ConnectionInfo, tls: Option<&Arc<ClientConfig>>) -> Re
 }
 
 async fn tcp(host: &str, port: u16, settings: &TcpSettings) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+    // All addresses at a time: the first may be one that swallows what is sent to it.
+    let attempts: Vec<_> = lookup_host((host, port)).await?.map(|to| Box::pin(TcpStream::connect(to))).collect();
+    if attempts.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name of Redis has no address"));
+    }
+    let (stream, _slower) = select_ok(attempts).await?;
     stream.set_nodelay(settings.nodelay())?;
     let socket = SockRef::from(&stream);
     if let Some(keepalive) = settings.keepalive() {

@@ -72,10 +72,10 @@ async fn of_others(inner: &RedisInner, source: &str) -> Result<Vec<PendingOfOthe
 /// The greatest id that any shard was given of the source.
 async fn reached(inner: &RedisInner, source: &str) -> Result<EntryId, RedisError> {
     let of_shard = async |shard| {
-        let key = inner.keys.shard(shard).sources();
+        let keys = inner.keys.shard(shard);
         let mut ask = redis::cmd("HGET");
-        ask.arg(&key).arg(source);
-        let reached = reply::bytes(inner.shared.call_repeatable(&key, &ask).await?)?;
+        ask.arg(keys.sources()).arg(source);
+        let reached = reply::bytes(inner.shared.call_repeatable(&keys.owner(), &ask).await?)?;
         let reached = reached.and_then(|id| std::str::from_utf8(&id).ok()?.parse::<EntryId>().ok());
         Ok::<_, RedisError>(reached.unwrap_or(EntryId::ZERO))
     };
