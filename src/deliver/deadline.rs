@@ -9,23 +9,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{DELIVERED_BODY_MAX, STANDSTILL_MIN, WOKEN_LATE_MIN};
 
-/// Waits for `future` until `deadline`. Woken later than that, it waits on for as long as it was late, at most `more` in all;
-/// for a lateness that a busy machine has at any moment only once. `None` when that has passed, too.
+/// Waits for `future` until `deadline`. Woken later than that, it waits on once for as long as it was late, at most for `more`.
+/// `None` when that has passed, too.
 pub(super) async fn until<F: Future>(deadline: Instant, more: Duration, future: F) -> Option<F::Output> {
-    let (mut future, mut deadline, mut more) = (pin!(future), deadline, more);
-    loop {
-        if let Ok(done) = timeout_at(deadline, future.as_mut()).await {
-            return Some(done);
-        }
-        let now = Instant::now();
-        let late = now.saturating_duration_since(deadline);
-        if late < WOKEN_LATE_MIN || more.is_zero() {
-            return None;
-        }
-        let longer = late.max(WOKEN_LATE_WAIT_MIN).min(more);
-        more = if late < WOKEN_LATE_WAIT_MIN { Duration::ZERO } else { more - longer };
-        deadline = now + longer;
+    let mut future = pin!(future);
+    if let Ok(done) = timeout_at(deadline, future.as_mut()).await {
+        return Some(done);
     }
+    let now = Instant::now();
+    let late = now.saturating_duration_since(deadline);
+    if late < WOKEN_LATE_MIN {
+        return None;
+    }
+    timeout_at(now + late.max(WOKEN_LATE_WAIT_MIN).min(more), future).await.ok()
 }
 
 /// Whoever was woken late waits on for so long at least: the answer has some way to go inside the process.
