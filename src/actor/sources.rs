@@ -118,12 +118,7 @@ pub(super) struct SourceReport {
 
 /// Hands a source over for as long as the service runs.
 pub(super) async fn hand_over(journal: Arc<dyn Journal>, source: Source, node: String, report: SourceReport) {
-    let mut reading = SourceReading {
-        holder: Holder { node, lease: SOURCE_LEASE },
-        leased: None,
-        has_looked: false,
-        is_refused: false,
-    };
+    let mut reading = SourceReading { holder: Holder { node, lease: SOURCE_LEASE }, leased: None, has_looked: false };
     let (mut failing, mut since) = (false, None);
     loop {
         // A panic must not end the hand-over for good.
@@ -176,8 +171,6 @@ struct SourceReading {
     leased: Option<Instant>,
     /// What others hold was looked for since the lease was taken.
     has_looked: bool,
-    /// What others hold cannot be taken over, which was told.
-    is_refused: bool,
 }
 
 impl SourceReading {
@@ -219,16 +212,6 @@ impl SourceReading {
                 self.has_looked = true;
                 if let Some(news) = notices.note_pending(source, pending) {
                     warn!("{news}");
-                }
-            }
-            Err(error) if error.trouble == StoreTrouble::Refused => {
-                if !std::mem::replace(&mut self.is_refused, true) {
-                    warn!(
-                        source = &**name,
-                        error = &error as &dyn Error,
-                        "What other consumers of the source's group were given is not delivered: allow the service's Redis \
-                         user +xpending and +xclaim, as redis/users.acl does."
-                    );
                 }
             }
             // One shard's server that is away holds up nothing but its own.

@@ -60,8 +60,10 @@ async fn whichever_command_the_user_lacks_the_start_names_it() {
         "wait",
         "watch",
         "xack",
+        "xclaim",
         "xgroup|create",
         "xinfo|groups",
+        "xpending",
         "xreadgroup",
     ];
     assert_eq!(taken, BTreeSet::from(other));

@@ -146,13 +146,14 @@ async fn what_is_no_message_is_set_aside_with_the_reason_and_acknowledged() {
     .await;
     let listed = api.get("/v1/rejected").await.ok();
     reasons.extend(listed["rejected"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()));
-    let at_pointer = reasons.iter().filter(|reason| reason.contains("no JSON with something at /data")).count();
-    assert_eq!(at_pointer, 2, "{reasons:?}");
+    for said in ["the field `message` has nothing at /data", "the field `message` is not JSON: "] {
+        assert_eq!(reasons.iter().filter(|reason| reason.starts_with(said)).count(), 1, "{said}: {reasons:?}");
+    }
     // Whoever sets an entry aside, the hand-over or a shard, it is counted.
     let (_, said) = nodes.ready(0).await;
     let counted = said["rejected_reasons"].as_object().unwrap();
     assert_eq!(counted.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 5, "{counted:?}");
-    assert_eq!(counted["the field `message` is no JSON with something at /data"], 2, "{counted:?}");
+    assert_eq!(counted["the field `message` has nothing at /data"], 1, "{counted:?}");
     assert_eq!(nodes.receiver.ids("w0"), ["good"]);
 }
 
