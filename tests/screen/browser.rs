@@ -70,12 +70,13 @@ impl WebDriverCompatibleCommand for DevTools {
     }
 }
 
-impl Browser {
-    pub(crate) async fn start(kind: Kind) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+/// A driver, and its port. It takes a port that is free for one family of addresses and ends where another process has it for
+/// the other; then there is another one to be taken.
+async fn started(folder: &Path) -> (Driver, String) {
+    for _ in 0..STARTS_MAX {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
-            .env("HOME", folder.path())
+            .env("HOME", folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -93,7 +94,20 @@ impl Browser {
             std::thread::spawn(move || lines.for_each(drop));
             port
         });
-        let port = port.await.unwrap().expect("the driver says its port");
+        if let Some(port) = port.await.unwrap() {
+            return (driver, port);
+        }
+    }
+    panic!("no driver says its port");
+}
+
+/// Ports that a driver may find taken in a row.
+const STARTS_MAX: usize = 10;
+
+impl Browser {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (driver, port) = started(folder.path()).await;
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(kind, folder.path()))
             .connect(&format!("http://127.0.0.1:{port}"))
