@@ -46,6 +46,7 @@ pub(super) async fn connect(seeds: &Seeds, key: &str) -> Result<Connection, Redi
     let mut connecting = pin!(open_named(&named, NAMED));
     loop {
         tokio::select! {
+            // It ends by itself, at the deadline of every connection.
             connected = &mut connecting => return connected,
             () = tokio::time::sleep(config::NAMED_SILENT_MAX) => {}
         }

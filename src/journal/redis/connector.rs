@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError};
 use rustls::ClientConfig;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Calls as _, Connection, ServerId, open};
 use super::read_connection::ReadConnection;
@@ -102,26 +102,27 @@ impl Connector {
     }
 
     /// Ends when the server at `to` that has been silent since then holds `key` no more, as those tell who know it: they are
-    /// asked once it is silent for [`config::STORE_SILENT_MAX`]. Of one server alone nobody knows.
+    /// asked once it is silent for [`config::STORE_SILENT_MAX`], and then as often. Without end else: it is waited for beside
+    /// an answer, which has a deadline of its own. Of one server alone nobody knows, and no timer is set.
     pub(super) async fn replaced(&self, key: &str, to: &ConnectionInfo, silent_since: Instant) {
-        if matches!(self.route, Route::Single(_)) {
-            // Without a timer: this is waited for beside every answer.
-            return std::future::pending().await;
-        }
-        tokio::time::sleep_until(silent_since + config::STORE_SILENT_MAX).await;
+        let mut ask_at = silent_since + config::STORE_SILENT_MAX;
         loop {
             // On the heap, for most often it is never asked.
             let holder = match &self.route {
-                Route::Single(_) => std::future::pending().await,
-                Route::Cluster(seeds) => Box::pin(cluster::primary(seeds, key)).await,
+                Route::Single(_) => return std::future::pending().await,
+                Route::Cluster(seeds) => {
+                    sleep_until(ask_at).await;
+                    Box::pin(cluster::primary(seeds, key)).await
+                }
                 Route::Sentinel { sentinels, name, primary } => {
+                    sleep_until(ask_at).await;
                     Box::pin(sentinel::find(sentinels, name, primary)).await
                 }
             };
             if holder.is_ok_and(|holder| holder.addr() != to.addr()) {
                 return;
             }
-            tokio::time::sleep(config::STORE_SILENT_MAX).await;
+            ask_at = Instant::now() + config::STORE_SILENT_MAX;
         }
     }
 
@@ -156,7 +157,7 @@ impl Connector {
         }
     }
 
-    /// The same, and asks which server that is.
+    /// As [`Self::connect`], and asks which server that is.
     ///
     /// # Errors
     /// As [`Self::connect`].
@@ -168,7 +169,7 @@ impl Connector {
         Ok(connection.known_as(ServerId::read(answer.unwrap_or(redis::Value::Nil))?))
     }
 
-    /// The same, and makes the scripts known to that node.
+    /// As [`Self::connect`], and makes the scripts known to that node.
     ///
     /// # Errors
     /// As [`Self::connect`].
