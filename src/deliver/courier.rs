@@ -147,11 +147,10 @@ struct PostEnd {
 }
 
 /// It may have failed because this node has no network.
-enum Doubt {
-    /// The host was not reached.
-    Unreached(String),
-    /// It was sent, and nothing came back.
-    Unanswered,
+struct Doubt {
+    host: String,
+    /// It was sent, and nothing came back; else the host was not reached.
+    is_sent: bool,
 }
 
 impl From<PostResult> for PostEnd {
@@ -204,14 +203,10 @@ impl Courier {
         }
         let PostEnd { result, doubt } = self.make(post).await;
         let Some(doubt) = doubt else { return self.excuse_refusal(result) };
-        let host = match &doubt {
-            Doubt::Unreached(host) => Some(host.as_str()),
-            Doubt::Unanswered => None,
-        };
-        match (self.outage.judge(host, began).await, doubt, result) {
-            (Verdict::Endpoint, _, result) => result,
-            (Verdict::Outage, Doubt::Unreached(_), _) => PostResult::Unable(OUTAGE.to_owned()),
-            (Verdict::Outage, Doubt::Unanswered, result) => excused(result),
+        match self.outage.judge(&doubt.host, doubt.is_sent, began).await {
+            Verdict::Endpoint => result,
+            Verdict::Outage if doubt.is_sent => excused(result),
+            Verdict::Outage => PostResult::Unable(OUTAGE.to_owned()),
         }
     }
 
@@ -302,10 +297,8 @@ impl Courier {
                 done(error).into()
             }
             Fault::Unreached(error) => {
-                let doubt = match progress.stage() {
-                    AttemptProgress::SENT => Doubt::Unanswered,
-                    _ => Doubt::Unreached(endpoint.name.host.clone()),
-                };
+                let is_sent = progress.stage() == AttemptProgress::SENT;
+                let doubt = Doubt { host: endpoint.name.host.clone(), is_sent };
                 PostEnd { result: done(error), doubt: Some(doubt) }
             }
             Fault::Ours(reason) => PostResult::Unable(reason).into(),

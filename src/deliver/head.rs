@@ -35,8 +35,10 @@ struct Recording {
     complete: bool,
     /// What came begins no head of HTTP/1.
     foreign: bool,
-    /// Bytes read behind the head.
+    /// Bytes read behind the head, or behind as much of it as is recorded.
     behind: usize,
+    /// The head did not end within what is recorded: hyper judges the rest of it.
+    overlong: bool,
     /// A part of the last request is still here: the system has not taken it.
     unsent: bool,
 }
@@ -111,7 +113,8 @@ impl HeadRecorder {
         let mut recording = self.0.lock();
         if !recording.unsent {
             recording.bytes.clear();
-            (recording.complete, recording.foreign, recording.behind, recording.unsent) = (false, false, 0, true);
+            (recording.complete, recording.foreign, recording.overlong) = (false, false, false);
+            (recording.behind, recording.unsent) = (0, true);
         }
     }
 }
@@ -121,7 +124,8 @@ impl Recording {
     fn record(&mut self, read: &[u8]) -> Passed {
         if self.complete {
             self.behind += read.len();
-            return if self.behind > RAW_BODY_BYTES_MAX { Passed::TooMuch } else { Passed::AsRead };
+            let head = if self.overlong { OVERLONG_HEAD_BYTES_MAX } else { 0 };
+            return if self.behind > head + RAW_BODY_BYTES_MAX { Passed::TooMuch } else { Passed::AsRead };
         }
         let is_first = self.bytes.is_empty();
         // The end may stand across two reads.
@@ -155,7 +159,8 @@ impl Recording {
         }
         if !self.complete {
             self.foreign = !may_be_head(&self.bytes);
-            self.complete = self.foreign || self.bytes.len() == RAW_HEAD_BYTES_MAX;
+            self.overlong = !self.foreign && self.bytes.len() == RAW_HEAD_BYTES_MAX;
+            self.complete = self.foreign || self.overlong;
             if self.complete {
                 passed.extend_from_slice(&self.bytes);
             }
@@ -174,6 +179,8 @@ impl Recording {
     }
 }
 
+/// hyper refuses a head before it has read so much of it, with an error that says so.
+const OVERLONG_HEAD_BYTES_MAX: usize = 512 * 1024;
 /// Bytes read at a time: most responses are shorter.
 const READ_BYTES: usize = 8 * 1024;
 

@@ -1,7 +1,7 @@
 //! The outage rule: whether this node's own network fails, or the endpoints do
 //! ([contract, section 2](crate::docs::contract#2-the-post-out)).
 //!
-//! One for all couriers of a node. While nothing is in doubt it costs an attempt two loads.
+//! One for all couriers of a node. While nothing is in doubt it costs an attempt three loads.
 
 mod rule;
 
@@ -26,6 +26,8 @@ pub struct Outage {
     /// Failures that are held until it is known whose they are.
     held: AtomicUsize,
     is_on: AtomicBool,
+    /// Hosts are known to be dead.
+    knows_dead: AtomicBool,
     /// Somebody else is asked in place of the hosts that failed.
     probes_none: AtomicBool,
     is_stopping: AtomicBool,
@@ -54,9 +56,10 @@ impl Outage {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    /// Whether it would tell anything that a host is reached: failures are held, or there is an outage.
+    /// Whether it would tell anything that a host is reached: failures are held, hosts are known to be dead, or there is an
+    /// outage.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.held.load(Ordering::SeqCst) > 0 || self.is_on()
+        self.held.load(Ordering::SeqCst) > 0 || self.knows_dead.load(Ordering::Relaxed) || self.is_on()
     }
 
     /// From now on the hosts that failed are not probed.
@@ -75,7 +78,11 @@ impl Outage {
         if !self.is_in_doubt() {
             return;
         }
-        if let Some(over) = self.rule.lock().reached(Instant::now()) {
+        let mut rule = self.rule.lock();
+        let over = rule.reached(Instant::now());
+        self.knows_dead.store(false, Ordering::SeqCst);
+        drop(rule);
+        if let Some(over) = over {
             self.is_on.store(false, Ordering::SeqCst);
             info!(
                 lasted = ?over.lasted, set_aside = over.set_aside,
@@ -86,30 +93,31 @@ impl Outage {
     }
 
     /// An attempt that began at `began` failed as it would without a network. Waits until it is known whose fault
-    /// that is, at most [`OUTAGE_WINDOW`]. `host` is the one that could not be reached; `None` when it was sent
-    /// something, which tells nothing of the network.
-    pub(super) async fn judge(&self, host: Option<&str>, began: Instant) -> Verdict {
+    /// that is, at most [`OUTAGE_WINDOW`]. A host that was sent something, and not only sought in vain, tells nothing of the
+    /// network.
+    pub(super) async fn judge(&self, host: &str, is_sent: bool, began: Instant) -> Verdict {
         let _held = Held::new(&self.held);
         let failed = Instant::now();
-        if let Some(host) = host {
+        if !is_sent {
             self.rule.lock().failed(host, failed);
         }
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            if let Some(verdict) = self.decide(began, failed) {
+            if let Some(verdict) = self.decide(host, began, failed) {
                 return verdict;
             }
             drop(timeout_at(failed + OUTAGE_WINDOW, changed).await);
         }
     }
 
-    fn decide(&self, began: Instant, failed: Instant) -> Option<Verdict> {
+    fn decide(&self, host: &str, began: Instant, failed: Instant) -> Option<Verdict> {
         if self.is_stopping.load(Ordering::SeqCst) {
             return Some(Verdict::Outage);
         }
         let mut rule = self.rule.lock();
-        let verdict = rule.judge(began, failed, Instant::now());
+        let verdict = rule.judge(host, began, failed, Instant::now());
+        self.knows_dead.store(rule.knows_dead(), Ordering::SeqCst);
         if rule.is_on() && !self.is_on.swap(true, Ordering::SeqCst) {
             warn!(hosts = rule.failing(), "{OUTAGE}: attempts wait, and nothing is counted until one is.");
             self.changed.notify_waiters();

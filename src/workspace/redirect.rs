@@ -88,7 +88,7 @@ fn advice(status: u16, from: &Url, to: &Url) -> String {
         return "that is the address that you saved, so let it answer the POST itself, with a status from 200 to 209"
             .to_owned();
     }
-    let secret = if to.query().is_some() { ", with its query, which is not shown here" } else { "" };
+    let secret = if query(to).is_some() { ", with its query, which is not shown here" } else { "" };
     match (from.scheme(), to.scheme()) {
         ("https", "http") => {
             "that address is not encrypted, so let the endpoint answer at the one that you saved".to_owned()
@@ -105,7 +105,12 @@ fn advice(status: u16, from: &Url, to: &Url) -> String {
 
 /// A fragment is not sent, and user info is not stored.
 fn is_same_resource(a: &Url, b: &Url) -> bool {
-    (a.origin(), a.path(), a.query()) == (b.origin(), b.path(), b.query())
+    (a.origin(), a.path(), query(a)) == (b.origin(), b.path(), query(b))
+}
+
+/// An empty query tells nothing.
+fn query(url: &Url) -> Option<&str> {
+    url.query().filter(|query| !query.is_empty())
 }
 
 /// One host, or one below the other: `crm.example` and `www.crm.example`.
@@ -201,6 +206,12 @@ mod tests {
         // What stands in the path that was saved is no secret.
         let text = redirect("https://crm.example/hook?to=hook&a=1", 301, Some("/hook/1/"));
         assert!(text.contains("points to https://crm.example/hook/1/; save that address"), "{text}");
+        for location in ["?", "/hook?#a"] {
+            let text = redirect("https://crm.example/hook", 301, Some(location));
+            assert!(text.contains("that is the address that you saved"), "{text}");
+        }
+        assert!(redirect("https://crm.example/hook?", 301, Some("/hook")).contains("that you saved"));
+        assert!(redirect(HOOK, 301, Some("/b?")).ends_with("save that address instead"));
         assert!(redirect(HOOK, 301, None).contains("does not say where to"));
         for unreadable in ["https://[/", "/caf\u{fffd}", "https://crm.example:70000/"] {
             assert!(redirect(HOOK, 301, Some(unreadable)).contains("cannot be read"));

@@ -137,7 +137,16 @@ async fn up_to_100_headers_are_taken() {
     assert!(delivered(&done));
     assert_eq!(done.response.unwrap().headers.len(), 100);
     let done = once(vec![Step::Reply(answer("200 OK", &"a: b\r\n".repeat(100), ""))]).await;
-    assert_failed(&done, ErrorKind::Protocol, "127.0.0.1 sent more than 100 headers, or far too long ones");
+    let sentence = "127.0.0.1 sent more than 100 headers, or far too long ones";
+    assert_failed(&done, ErrorKind::Protocol, sentence);
+    for kib in [200, 350, 450, 2_000] {
+        let done = once(vec![Step::Reply(answer("200 OK", &format!("a: {}\r\n", "b".repeat(kib * 1_024)), ""))]).await;
+        if kib < 400 {
+            assert!(delivered(&done), "{kib}: {:?}", done.error);
+        } else {
+            assert_failed(&done, ErrorKind::Protocol, sentence);
+        }
+    }
 }
 
 #[tokio::test]

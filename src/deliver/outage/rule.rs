@@ -1,6 +1,6 @@
 //! The rule itself: what a failure is, given the hosts that failed and were reached since. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub(in crate::deliver) enum Verdict {
 pub(super) struct OutageRule {
     /// The hosts that failed since one was reached, at most [`OUTAGE_HOSTS_MAX`].
     failed: HashMap<Arc<str>, FailedHost>,
+    /// Those of which a failure was found to be theirs since one was reached, at most [`OUTAGE_HOSTS_MAX`].
+    dead: HashSet<Arc<str>>,
     /// When a host was reached last.
     reached: Option<Instant>,
     /// Since when there is an outage.
@@ -56,6 +58,11 @@ impl OutageRule {
         self.failed.len()
     }
 
+    /// Whether a host was found to be dead since one was reached.
+    pub(super) fn knows_dead(&self) -> bool {
+        !self.dead.is_empty()
+    }
+
     /// A host could not be reached.
     pub(super) fn failed(&mut self, host: &str, now: Instant) {
         if let Some(known) = self.failed.get_mut(host) {
@@ -74,13 +81,15 @@ impl OutageRule {
     pub(super) fn reached(&mut self, now: Instant) -> Option<Over> {
         self.reached = Some(now);
         self.failed.clear();
+        self.dead.clear();
         let since = self.since.take()?;
         self.over = Some(now);
         Some(Over { lasted: now.duration_since(since), set_aside: std::mem::take(&mut self.set_aside) })
     }
 
-    /// What an attempt is that began at `began` and failed at `failed`; `None` while that cannot be known.
-    pub(super) fn judge(&mut self, began: Instant, failed: Instant, now: Instant) -> Option<Verdict> {
+    /// What an attempt to `host` is that began at `began` and failed at `failed`; `None` while that cannot be known. One to a
+    /// host that was found to be dead before is judged at once, by what came before it.
+    pub(super) fn judge(&mut self, host: &str, began: Instant, failed: Instant, now: Instant) -> Option<Verdict> {
         // One that began in an outage may have been lost in it although it ended later.
         if self.is_on() || self.over.is_some_and(|over| began < over) {
             self.set_aside += u64::from(self.is_on());
@@ -89,10 +98,15 @@ impl OutageRule {
         if self.reached.is_some_and(|reached| reached >= failed) {
             return Some(Verdict::Endpoint);
         }
-        if now < failed + OUTAGE_WINDOW {
+        let is_dead = self.dead.contains(host);
+        if !is_dead && now < failed + OUTAGE_WINDOW {
             return None;
         }
-        if self.failed.values().filter(|host| host.at >= failed).count() < OUTAGE_HOSTS_MIN {
+        let since = if is_dead { failed.checked_sub(OUTAGE_WINDOW).unwrap_or(failed) } else { failed };
+        if self.failed.values().filter(|host| host.at >= since).count() < OUTAGE_HOSTS_MIN {
+            if !is_dead && self.dead.len() < OUTAGE_HOSTS_MAX {
+                self.dead.insert(host.into());
+            }
             return Some(Verdict::Endpoint);
         }
         self.since = Some(now);

@@ -33,7 +33,10 @@ fn first_verdict(events: &[Seen]) -> Option<(Verdict, u64)> {
             }
         }
         let failed = start + seconds(first);
-        (now >= first).then(|| rule.judge(failed, failed, start + seconds(now))).flatten().map(|verdict| (verdict, now))
+        (now >= first)
+            .then(|| rule.judge("a", failed, failed, start + seconds(now)))
+            .flatten()
+            .map(|verdict| (verdict, now))
     })
 }
 
@@ -69,10 +72,10 @@ fn an_outage_holds_until_a_host_is_reached_and_counts_what_it_set_aside() {
         rule.failed(host, start);
     }
     assert!(rule.admits("a", true, start), "nothing is paused before");
-    assert_eq!(rule.judge(start, start, at(10)), Some(Verdict::Outage));
+    assert_eq!(rule.judge("a", start, start, at(10)), Some(Verdict::Outage));
     // The others that were held, and new ones, are not held any longer.
-    assert_eq!(rule.judge(at(3), at(9), at(10)), Some(Verdict::Outage));
-    assert_eq!(rule.judge(at(11), at(12), at(12)), Some(Verdict::Outage));
+    assert_eq!(rule.judge("a", at(3), at(9), at(10)), Some(Verdict::Outage));
+    assert_eq!(rule.judge("a", at(11), at(12), at(12)), Some(Verdict::Outage));
     // Who failed is probed once a second, every other host is attempted as ever.
     assert!(rule.admits("a", true, at(12)));
     assert!(!rule.admits("a", true, at(12)) && !rule.admits("b", false, at(12)));
@@ -82,8 +85,30 @@ fn an_outage_holds_until_a_host_is_reached_and_counts_what_it_set_aside() {
     assert_eq!(rule.reached(at(20)), None);
     assert!(rule.admits("a", true, at(20)) && rule.admits("a", true, at(20)));
     // What began before that may have been lost in it; what begins later is judged anew.
-    assert_eq!(rule.judge(at(19), at(24), at(24)), Some(Verdict::Outage));
-    assert_eq!(rule.judge(at(21), at(24), at(24)), None);
+    assert_eq!(rule.judge("a", at(19), at(24), at(24)), Some(Verdict::Outage));
+    assert_eq!(rule.judge("a", at(21), at(24), at(24)), None);
+}
+
+/// Else each message of a node's only workspace would wait for the window while its endpoint is down.
+#[test]
+fn what_fails_at_a_dead_host_is_held_once_until_a_host_is_reached() {
+    let start = Instant::now();
+    let at = |n| start + seconds(n);
+    let mut rule = OutageRule::default();
+    rule.failed("a", at(1));
+    assert_eq!(rule.judge("a", at(1), at(1), at(10)), None);
+    assert_eq!(rule.judge("a", at(1), at(1), at(11)), Some(Verdict::Endpoint));
+    rule.failed("a", at(12));
+    assert_eq!(rule.judge("a", at(12), at(12), at(12)), Some(Verdict::Endpoint), "it is not held again");
+    assert_eq!(rule.judge("b", at(12), at(12), at(12)), None, "another host is");
+    // It is not the only one that fails, and none was reached: the network went away meanwhile.
+    for (host, second) in [("b", 14), ("c", 15), ("a", 16)] {
+        rule.failed(host, at(second));
+    }
+    assert_eq!(rule.judge("a", at(16), at(16), at(16)), Some(Verdict::Outage));
+    rule.reached(at(20));
+    rule.failed("a", at(21));
+    assert_eq!(rule.judge("a", at(21), at(21), at(21)), None, "it was reached, or may have been");
 }
 
 #[test]
@@ -108,7 +133,7 @@ proptest! {
         let start = Instant::now();
         let at = |n: u64| start + seconds(n);
         let mut rule = OutageRule::default();
-        let mut open: Vec<u64> = Vec::new();
+        let mut open: Vec<(u64, usize)> = Vec::new();
         let mut failures: Vec<(u64, usize)> = Vec::new();
         let mut last_reach: Option<u64> = None;
         for now in 0..60 {
@@ -119,11 +144,11 @@ proptest! {
                 } else {
                     rule.failed(&host.to_string(), at(now));
                     failures.push((now, *host));
-                    open.push(now);
+                    open.push((now, *host));
                 }
             }
             let was_on = rule.is_on();
-            open.retain(|failed| match rule.judge(at(*failed), at(*failed), at(now)) {
+            open.retain(|(failed, host)| match rule.judge(&host.to_string(), at(*failed), at(*failed), at(now)) {
                 None => {
                     assert!(now < failed + OUTAGE_WINDOW.as_secs());
                     assert!(last_reach.is_none_or(|reach| reach < *failed));
@@ -144,7 +169,7 @@ proptest! {
                 assert!(hosts.len() >= OUTAGE_HOSTS_MIN);
                 assert!(last_reach.is_none_or(|reach| now - reach >= OUTAGE_WINDOW.as_secs()));
             }
-            assert!(open.iter().all(|failed| now < failed + OUTAGE_WINDOW.as_secs()));
+            assert!(open.iter().all(|(failed, _)| now < failed + OUTAGE_WINDOW.as_secs()));
         }
     }
 }
