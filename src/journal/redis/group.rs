@@ -12,22 +12,23 @@ pub(super) mod pending;
 pub(super) mod reader;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use redis::{Cmd, RedisError, Value};
+use redis::{Cmd, Pipeline, RedisError, Value};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::reader::GroupReader;
-use super::error::unexpected;
+use super::error::{timed_out, unexpected};
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
 use super::source::{
-    ConfirmRound, Handed, HandedToShard, UnconfirmedEntries, hand_to_shard, judged, take_unconfirmed, tell_lost,
+    ConfirmRound, Handed, HandedToShard, SourceEntry, UnconfirmedEntries, hand_to_shards, judged, take_unconfirmed,
+    tell_lost,
 };
 use super::take;
 use crate::config::{
@@ -48,11 +49,16 @@ pub(super) async fn hand_over(
     let taken = inner.groups.lock().await.remove(source);
     let mut reader = match taken {
         Some(reader) => reader,
-        None => GroupReader::new(inner.connector.connect_for_scripts(source).await?),
+        None => GroupReader::new(inner.connector.connect_for_reads(source).await?),
     };
     let mut kept = inner.take_unconfirmed(source);
     let max = max.clamp(1, HAND_OVER_MAX);
-    let handed = hand_over_next((&mut reader, &mut kept), inner, source, form, max, block).await;
+    let to = Arc::clone(reader.connection.to());
+    let handed = tokio::select! {
+        biased;
+        handed = hand_over_next((&mut reader, &mut kept), inner, source, form, max, block) => handed,
+        () = inner.connector.replaced(source, &to, Instant::now() + block) => Err(timed_out()),
+    };
     inner.put_unconfirmed(source.to_owned(), kept);
     // After an error the connection goes with the reader, and what is pending is read first.
     if handed.is_ok() {
@@ -122,10 +128,9 @@ async fn hand_over_next(
         GroupRound { handed: HandedOver { count: done.len(), ..HandedOver::default() }, done, ..GroupRound::default() };
     let mut shards = by_shard(inner, source, form, &entries);
     round.done.extend(take_unconfirmed(&mut shards, kept));
-    let own = reader.connection.clone();
-    let handed =
-        shards.iter().map(|(shard, entries)| hand_to_shard(inner, &own, source, *shard, entries, kept.last_of(*shard)));
-    for handed in join_all(handed).await {
+    let nothing = (&Pipeline::new(), STORE_TIMEOUT);
+    let (handed, _) = hand_to_shards(inner, &mut reader.connection, source, &shards, kept, nothing).await?;
+    for handed in handed {
         round.note(handed, inner, source, kept);
     }
     let GroupRound { handed, done, failed, is_new } = round;
@@ -178,7 +183,7 @@ impl GroupRound {
 
 /// The ids of those that were deleted while they were pending, and the others. A deleted one has no fields, so there is nothing
 /// to hand over; of one that was cut nothing may be left either, and it is rejected.
-fn without_deleted(entries: Vec<(RawEntry, Option<usize>)>) -> (Vec<EntryId>, Vec<(RawEntry, Option<usize>)>) {
+fn without_deleted(entries: Vec<SourceEntry>) -> (Vec<EntryId>, Vec<SourceEntry>) {
     let (deleted, entries): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|(entry, cut)| cut.is_none() && entry.fields.is_empty());
     (deleted.into_iter().map(|(entry, _)| entry.id).collect(), entries)
@@ -197,7 +202,7 @@ async fn read(
     source: &str,
     form: &SourceForm,
     max: usize,
-) -> Result<Option<Vec<(RawEntry, Option<usize>)>>, RedisError> {
+) -> Result<Option<Vec<SourceEntry>>, RedisError> {
     let keys = [inner.keys.source_lease(source), source.to_owned()];
     let mut cmd = inner.connector.script(Script::SourceRead, &keys);
     let from = reader.pending.map_or_else(|| ">".to_owned(), |after| after.to_string());
@@ -289,7 +294,7 @@ fn by_shard(
     inner: &RedisInner,
     source: &str,
     form: &SourceForm,
-    entries: &[(RawEntry, Option<usize>)],
+    entries: &[SourceEntry],
 ) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
     for (entry, cut) in entries {

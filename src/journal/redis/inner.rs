@@ -12,12 +12,11 @@ use super::connector::Connector;
 use super::durable::{DurableWait, LateWaits, Waited};
 use super::format::FormatInUse;
 use super::group::reader::GroupReader;
-use super::intake::SourceReader;
 use super::keys::Keys;
 use super::lease::{Losses, WatchedLease};
 use super::read_guard::ReadGuard;
 use super::shared::SharedConnections;
-use super::source::UnconfirmedEntries;
+use super::source::{SourceReader, UnconfirmedEntries};
 use crate::config::Compression;
 use crate::workspace::time::Clock;
 

@@ -1,5 +1,5 @@
-//! Reads streams forward, those of a held shard and the common input, each on a connection of its own: a blocking
-//! read holds up whatever stands behind it.
+//! Reads the streams of a held shard forward, on a connection of its own: a blocking read holds up whatever stands behind
+//! it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
-use super::connection::{Connection, ServerId};
+use super::connection::ServerId;
 use super::connector::Connector;
 use super::error::{store_error, timed_out};
 use super::keys::ShardKeys;
@@ -17,7 +17,6 @@ use super::read_connection::ReadConnection;
 use super::read_guard::ReadGuard;
 use super::reply;
 use super::resp;
-use super::source::HeldBack;
 use super::take::{self, ReadFrom};
 use crate::config;
 use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
@@ -182,93 +181,6 @@ impl ShardIntake for RedisIntake {
         self.guard.note(read.is_ok());
         read.map_err(|error| store_error("reading a shard's streams", error))
     }
-}
-
-/// Reads the common input.
-#[derive(Debug)]
-pub(super) struct SourceReader {
-    pub(super) connection: Connection,
-    /// Entries that were read while those before them were handed over, in order and without a gap.
-    pub(super) ahead: Vec<(RawEntry, Option<usize>)>,
-    /// Whether the last read ahead found nothing.
-    is_drained: bool,
-    /// The last entry that was handed over since the source was found to be a new stream.
-    last_anew: Option<EntryId>,
-    /// Shards that refuse their entries.
-    pub(super) held: HeldBack,
-    /// Up to here all is handed over, but for what is held back.
-    passed: EntryId,
-}
-
-impl SourceReader {
-    pub(super) fn new(connection: Connection) -> Self {
-        let (ahead, held) = (Vec::new(), HeldBack::default());
-        Self { connection, ahead, is_drained: false, last_anew: None, held, passed: EntryId::ZERO }
-    }
-
-    /// Notes that the source is a new stream from `first` on. Answers whether that was not known.
-    pub(super) fn begin_anew(&mut self, first: EntryId) -> bool {
-        let is_known = self.last_anew.is_some_and(|last| last < first);
-        self.last_anew = Some(first);
-        self.held.begin_anew();
-        !is_known
-    }
-
-    /// Notes that what was read up to `last` was handed over or held back, and what was read behind it.
-    pub(super) fn handed_over(&mut self, last: EntryId, ahead: Vec<(RawEntry, Option<usize>)>) {
-        if self.last_anew.is_some() {
-            self.last_anew = Some(last);
-        }
-        self.passed = self.held.passed(last, Instant::now());
-        // What was passed over in a try that has ended now is not passed over again.
-        let is_next = self.passed == last;
-        self.is_drained = is_next && ahead.is_empty();
-        self.ahead = if is_next { ahead } else { Vec::new() };
-    }
-
-    /// What to read after: nothing is left behind it but what is held back, or kept.
-    pub(super) fn after(&self, none_kept: bool) -> EntryId {
-        if self.held.is_empty() && none_kept { EntryId::ZERO } else { self.passed }
-    }
-
-    /// Reads from the start again, for shards that were held back.
-    pub(super) fn retry(&mut self) {
-        self.held.retry(self.passed);
-        self.passed = EntryId::ZERO;
-        self.is_drained = false;
-        self.ahead.clear();
-    }
-
-    /// Up to `max` entries above `after`, each with its bytes if it was cut. Waits for the first one up to `block`.
-    pub(super) async fn read(
-        &mut self,
-        (connector, guard): (&Connector, &mut ReadGuard),
-        source: &str,
-        max: usize,
-        after: EntryId,
-        block: Option<Duration>,
-    ) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
-        let streams = &[(source.to_owned(), after)];
-        // Asked a moment ago: another way to Redis and back would only let the first entry wait.
-        let is_drained = block.is_some() && self.is_drained;
-        let entries = if is_drained {
-            Vec::new()
-        } else if guard.are_small(&mut self.connection, source).await? {
-            whole(self.connection.call(&xread(max, None, streams), guard.timeout()).await?)?
-        } else {
-            let take = take::command(connector, source, ReadFrom::After(after), "+", max, guard.bytes());
-            reply::taken(self.connection.call(&take, guard.timeout()).await?)?
-        };
-        let Some(block) = block.filter(|_| entries.is_empty()) else { return Ok(entries) };
-        // One alone, so that its size is the only one that is not known.
-        whole(self.connection.call(&xread(1, Some(block), streams), block + config::STORE_TIMEOUT).await?)
-    }
-}
-
-/// The entries of the one stream that was read.
-fn whole(answer: Value) -> Result<Vec<(RawEntry, Option<usize>)>, RedisError> {
-    let entries = reply::streams(answer)?.pop().map(|(_, entries)| entries).unwrap_or_default();
-    Ok(entries.into_iter().map(|entry| (entry, None)).collect())
 }
 
 /// A read of everything after an entry, without a consumer group.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::select_ok;
 use redis::io::tcp::{TcpSettings, socket2::SockRef};
-use redis::{ConnectionAddr, ConnectionInfo, Pipeline, RedisError, Value};
+use redis::{Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, Value};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -89,6 +89,16 @@ impl ReadConnection {
             Ok(answers)
         };
         tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    /// Sends a command and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], and those of the server.
+    pub(super) async fn call(&mut self, cmd: &Cmd, timeout: Duration) -> Result<Value, RedisError> {
+        let mut commands = Pipeline::with_capacity(1);
+        commands.add_command(cmd.clone());
+        Ok(self.call_all(&commands, timeout).await?.pop().unwrap_or_default())
     }
 
     async fn answer(&mut self) -> Result<Bytes, RedisError> {

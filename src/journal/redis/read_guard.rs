@@ -31,13 +31,7 @@ impl ReadGuard {
     /// Whether the entries of the stream that may be read next are small. When Redis does not tell, they are not; nor after
     /// a read that failed: what is between us and Redis may let less through.
     pub(super) async fn are_small(&mut self, connection: &mut impl Calls, stream: &str) -> Result<bool, RedisError> {
-        let now = Instant::now();
-        if self.failures > 0 {
-            return Ok(false);
-        }
-        if let Some((until, small)) = self.judged
-            && now < until
-        {
+        if let Some(small) = self.known() {
             return Ok(small);
         }
         let mut ask = redis::pipe();
@@ -57,8 +51,16 @@ impl ReadGuard {
             Err(error) => return Err(error),
         };
         let holds = if length <= SHORT { READ_JUDGED_SHORT } else { READ_JUDGED_LONG };
-        self.judged = Some((now + holds, small));
+        self.judged = Some((Instant::now() + holds, small));
         Ok(small)
+    }
+
+    /// The same, as far as it is known without asking.
+    pub(super) fn known(&self) -> Option<bool> {
+        if self.failures > 0 {
+            return Some(false);
+        }
+        self.judged.filter(|(until, _)| Instant::now() < *until).map(|(_, small)| small)
     }
 
     /// Bytes of entries after which a read ends: after one that failed, with the first.

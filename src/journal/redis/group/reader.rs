@@ -6,16 +6,16 @@ use redis::RedisError;
 use tokio::time::Instant;
 
 use crate::config::STORE_TIMEOUT;
-use crate::journal::redis::connection::Connection;
 use crate::journal::redis::error::unexpected;
 use crate::journal::redis::intake::xread;
+use crate::journal::redis::read_connection::ReadConnection;
 use crate::journal::redis::reply;
 use crate::message::EntryId;
 
 /// Reads one source.
 #[derive(Debug)]
 pub(in crate::journal::redis) struct GroupReader {
-    pub(super) connection: Connection,
+    pub(super) connection: ReadConnection,
     /// What is pending from here on is read before anything new; `None` once nothing is.
     pub(super) pending: Option<EntryId>,
     /// The last entry that was delivered to the group.
@@ -29,7 +29,7 @@ pub(in crate::journal::redis) struct GroupReader {
 }
 
 impl GroupReader {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: ReadConnection) -> Self {
         let (last, handed) = (EntryId::ZERO, EntryId::ZERO);
         Self { connection, pending: Some(EntryId::ZERO), last, handed, readers: None, told: None }
     }
