@@ -148,8 +148,8 @@ pub trait Journal: Send + Sync + 'static {
     async fn workspace_counts(&self) -> Result<[u64; 4], StoreError>;
 
     /// Moves up to `max` entries of the common input `outbound:messages` to their shards' streams,
-    /// in order, each once whatever is repeated, and waits up to `block` for the first. A journal without a common
-    /// input waits forever.
+    /// in order, each once whatever is repeated, and waits up to `block` for the first. They are deleted with the next
+    /// call. A journal without a common input waits forever.
     ///
     /// # Errors
     /// The store is away or refuses; try again after a pause.

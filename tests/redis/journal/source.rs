@@ -44,6 +44,12 @@ async fn hand_over_all(journal: &Redis, count: usize) {
     assert_eq!(moved, count);
 }
 
+/// How many entries the source holds after the next call, which finds nothing.
+async fn left(journal: &Redis, server: &RedisServer) -> u64 {
+    assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 0);
+    server.call(&["XLEN", SOURCE])
+}
+
 #[tokio::test]
 async fn entries_go_to_their_shards_in_order_and_leave_the_source() {
     let server = RedisServer::start();
@@ -52,7 +58,7 @@ async fn entries_go_to_their_shards_in_order_and_leave_the_source() {
         publish(&server, &format!("{n}-0"), ["acme", "globex", "initech"][n % 3], &n.to_string());
     }
     hand_over_all(&journal, 150).await;
-    assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
+    assert_eq!(left(&journal, &server).await, 0);
     for (rest, workspace) in ["acme", "globex", "initech"].into_iter().enumerate() {
         let expected: Vec<String> = (1..=150).filter(|n| n % 3 == rest).map(|n| n.to_string()).collect();
         assert_eq!(handed(&server, workspace), expected);
@@ -109,6 +115,7 @@ async fn an_entry_that_is_read_again_is_not_handed_over_again() {
     }
     assert_eq!(handed(&server, "acme"), ["0", "1", "2"]);
     // As after a crash between the hand-over and the deletion.
+    assert_eq!(left(&journal, &server).await, 0);
     let () = server.call(&["DEL", SOURCE]);
     for (n, id) in ids.into_iter().enumerate() {
         publish(&server, id, "acme", &n.to_string());
@@ -116,7 +123,7 @@ async fn an_entry_that_is_read_again_is_not_handed_over_again() {
     publish(&server, "9007199254740994-0", "acme", "3");
     hand_over_all(&journal, 4).await;
     assert_eq!(handed(&server, "acme"), ["0", "1", "2", "3"]);
-    assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
+    assert_eq!(left(&journal, &server).await, 0);
 }
 
 #[tokio::test]
@@ -260,6 +267,7 @@ async fn an_entry_without_a_valid_workspace_is_set_aside_once_in_shard_0() {
     };
     add();
     hand_over_all(&journal, 3).await;
+    assert_eq!(left(&journal, &server).await, 0);
     let () = server.call(&["DEL", SOURCE]);
     add();
     hand_over_all(&journal, 3).await;
@@ -348,7 +356,7 @@ async fn begins_anew(lose: impl Fn(&RedisServer)) {
     publish(&server, "*", "acme", "3");
     assert_eq!(journal.hand_over(10, BLOCK).await.unwrap().count, 1);
     assert_eq!(handed(&server, "acme"), ["far", "0", "1", "3"]);
-    assert_eq!(server.call::<u64>(&["XLEN", SOURCE]), 0);
+    assert_eq!(left(&journal, &server).await, 0);
 }
 
 #[tokio::test]
