@@ -5,6 +5,8 @@
 //! come at a low, steady rate, which gives the time from XADD to arrival. What is owed grows as in `drain`: it is there
 //! before the service starts, so nobody is offered anything meanwhile.
 
+mod fits;
+mod law;
 mod shown;
 
 use outbound::workspace::headers::HEADERS_MAX;
@@ -29,6 +31,8 @@ const OFFERED_PER_S: f64 = 1_000.0;
 const BACKLOG_BYTES_MAX: usize = 256 << 20;
 /// Each step is measured so often at most: there are many.
 const TURNS_MAX: usize = 3;
+/// One with more messages is measured once: it takes a quarter of an hour.
+const MESSAGES_IN_TURNS_MAX: usize = 1_000_000;
 
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,15 +63,20 @@ impl Axis {
         }
     }
 
+    /// Those of the points that are its own.
+    fn of(self, points: &[Point]) -> Vec<&Point> {
+        points.iter().filter(|point| point.axis == self).collect()
+    }
+
     /// From the smallest on, at this size of the bench.
     fn steps(self, size: &Size) -> Vec<usize> {
         let times = |unit: usize, factors: &[usize]| factors.iter().map(|factor| unit.max(1) * factor).collect();
         let steps: Vec<usize> = match self {
             Self::Known => times(size.workspaces, &[1, 10, 100, 1_000]),
             Self::Active => times(size.backlog() / 1_000, &[1, 10, 100, 1_000]),
-            Self::Bytes => vec![500, 1_000, 4_000, 16_000, 65_536],
-            Self::Owed => times(size.backlog() / 10, &[1, 10, 100]),
-            Self::Endpoints => times(size.workspaces / 1_000, &[1, 10, 100, 1_000]),
+            Self::Bytes => vec![400, 1_000, 4_000, 16_000, 65_536],
+            Self::Owed => times(size.backlog() / 10, &[1, 10, 100, 1_000]),
+            Self::Endpoints => times(size.workspaces / 1_000, &[1, 10, 100, 1_000, 10_000]),
             Self::Chats => vec![1, 10, 100, 1_000],
             Self::Headers => vec![0, HEADERS_MAX / 4, HEADERS_MAX / 2, HEADERS_MAX],
         };
@@ -118,7 +127,11 @@ impl Setting {
             Axis::Active => of_load(Load { workspaces: value, ..base.load.clone() }),
             Axis::Bytes => of_load(Load { bytes: value, ..base.load.clone() }),
             Axis::Owed => Self { messages: value, ..base },
-            Axis::Endpoints => Self { endpoints: value, ..base },
+            // As many workspaces at each step as the last has endpoints.
+            Axis::Endpoints => {
+                let load = Load { workspaces: 10 * size.workspaces, ..base.load.clone() };
+                Self { endpoints: value, load, ..base }
+            }
             // Fewer workspaces, so that each has messages for so many chats.
             Axis::Chats => {
                 of_load(Load { chats: value, workspaces: (size.workspaces / 10).max(1), ..base.load.clone() })
@@ -146,9 +159,16 @@ pub(crate) async fn measure(size: &Size) -> Report {
         let first = report.growth.len();
         for value in axis.steps(size) {
             let setting = Setting::of(axis, value, size);
+            if let Some(lacks) = fits::lacks(axis, &setting) {
+                let sentence = format!("{value} {} are left out: {lacks}.", axis.what());
+                progress::note(&sentence);
+                report.left_out.push(sentence);
+                continue;
+            }
             let mut turns = Vec::new();
-            for turn in 1..=size.pairs.min(TURNS_MAX) {
-                progress::step(&format!("{value} {}, turn {turn} of {}", axis.what(), size.pairs.min(TURNS_MAX)));
+            let often = if setting.messages > MESSAGES_IN_TURNS_MAX { 1 } else { size.pairs.min(TURNS_MAX) };
+            for turn in 1..=often {
+                progress::step(&format!("{value} {}, turn {turn} of {often}", axis.what()));
                 turns.push(if axis == Axis::Owed { drained(&setting).await } else { steady(&setting, size).await });
             }
             tallies.extend(turns.iter().map(|turn| turn.tally));
@@ -157,6 +177,9 @@ pub(crate) async fn measure(size: &Size) -> Report {
             report.growth.push(Point { times_us, ..point });
         }
         let most = report.growth[first..].iter().map(|point| point.times_us).fold(0.0, f64::max);
+        if report.growth.len() == first {
+            continue;
+        }
         let what = format!("{}: most CPU, × the smallest step's", axis.what());
         report.targets.push(Target::at_most(&what, most, FLAT_MAX));
     }

@@ -6,12 +6,38 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use support::process::Process;
 
 /// Starts this program once more in another role.
 pub(crate) fn role(arguments: &[&str]) -> Process {
     let program = std::env::current_exe().expect("the path of this program");
     Process::start(Command::new(program).args(arguments).stdin(Stdio::piped()).stderr(Stdio::inherit()))
+}
+
+/// Lets this process and those that it starts open as many files as the system allows, and answers how many that are:
+/// each endpoint takes one in the service and one in the receiver.
+pub(crate) fn raise_open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not be raised, it stays as it is.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).ok();
+    let now = getrlimit(Resource::Nofile).current;
+    now.and_then(|now| usize::try_from(now).ok()).unwrap_or(usize::MAX)
+}
+
+/// Bytes of memory that programs may still take.
+pub(crate) fn memory_free() -> usize {
+    let memory = fs::read_to_string("/proc/meminfo").expect("a system that tells of its memory");
+    let line = memory.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|text| text.split_whitespace().next()?.parse::<usize>().ok());
+    kib.expect("the memory that is available") * 1_024
+}
+
+/// Bytes that fit where the bench's files are.
+pub(crate) fn disk_free() -> usize {
+    let disk = rustix::fs::statvfs(tempfile::env::temp_dir()).expect("a file system that tells of its space");
+    usize::try_from(disk.f_bavail * disk.f_frsize).unwrap_or(usize::MAX)
 }
 
 /// What a process has used of the machine.

@@ -29,6 +29,14 @@ pub(crate) fn step(what: &str) {
     }
 }
 
+/// What whoever waits must not miss.
+pub(crate) fn note(what: &str) {
+    match line() {
+        Some(line) => line.println(what),
+        None => eprintln!("{what}"),
+    }
+}
+
 /// How far the step is: nothing that a log needs.
 pub(crate) fn so_far(count: u64, of: u64) {
     if let Some(line) = line() {

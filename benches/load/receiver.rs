@@ -7,10 +7,11 @@
 
 use std::cell::RefCell;
 use std::io::{BufRead as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
 use memchr::{memchr, memmem};
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -20,8 +21,8 @@ use support::process::Process;
 use super::process::role;
 use super::seen::{Arrival, Seen, Stats};
 
-/// Addresses that it listens on, one an endpoint.
-pub(crate) const ADDRESSES: usize = 1_000;
+/// Connections that wait to be accepted: what `net.core.somaxconn` is by itself.
+const BACKLOG: i32 = 4_096;
 /// More than a request of the bench has: it comes in one read unless the network cut it.
 const READ_BYTES: usize = 8 * 1024;
 
@@ -32,9 +33,9 @@ pub(crate) const TOLD: &[u8] = b"HTTP/1.1 200 OK\r\nserver: nginx\r\ndate: Sun, 
     {\"status\":\"received\"}";
 const FAIL: &[u8] = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 
-/// The loopback address of an endpoint.
-pub(crate) fn address(endpoint: usize) -> Ipv4Addr {
-    let [_, _, high, low] = u32::try_from(endpoint % ADDRESSES).unwrap_or_default().to_be_bytes();
+/// The loopback address of an endpoint: of 65,536 each has its own.
+fn address(endpoint: usize) -> Ipv4Addr {
+    let [high, low] = u16::try_from(endpoint).expect("an endpoint that has an address").to_be_bytes();
     Ipv4Addr::new(127, 1, high, low)
 }
 
@@ -77,16 +78,9 @@ pub(crate) fn run() {
 
 async fn serve() {
     let seen = Rc::new(RefCell::new(Seen::new()));
-    let first = TcpListener::bind((address(0), 0)).await.expect("a port");
-    let port = first.local_addr().expect("its number").port();
-    let mut listeners = vec![first];
-    for endpoint in 1..ADDRESSES {
-        let at = SocketAddr::from((address(endpoint), port));
-        listeners.push(TcpListener::bind(at).await.expect("the same port on every address"));
-    }
-    for listener in listeners {
-        tokio::task::spawn_local(accept(listener, Rc::clone(&seen)));
-    }
+    let listener = listen().expect("a port");
+    let port = listener.local_addr().expect("its number").port();
+    tokio::task::spawn_local(accept(listener, Rc::clone(&seen)));
     let (tell, mut told) = mpsc::channel(16);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
@@ -104,6 +98,16 @@ async fn serve() {
             _ => say(&serde_json::to_string(&seen.borrow().stats()).expect("numbers are written as JSON")),
         }
     }
+}
+
+/// On every address of the loopback device and on no other: a listener an endpoint would take a descriptor each.
+fn listen() -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind_device(Some(b"lo"))?;
+    socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
 }
 
 fn say(line: &str) {

@@ -59,6 +59,9 @@ pub(crate) struct Report {
     /// What grows, step by step.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) growth: Vec<Point>,
+    /// The steps that this machine is too small for, each with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<String>,
     /// What else the scenario measures, by name.
     #[serde(flatten)]
     pub(crate) more: Map<String, Value>,

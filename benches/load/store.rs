@@ -115,7 +115,7 @@ impl Load {
         let now = unix_us();
         let mut message = format!(
             concat!(
-                r#"{{"whatsapp account":{{"full name":"John Doe","email":"john.doe@acme.com","phone":"+972540000000"}},"#,
+                r#"{{"whatsapp account":{{"full name":"John Doe","email":"jd@acme.com","phone":"+972540000000"}},"#,
                 r#""contact":{{"full name":"Jane Smith","is_group":false,"phone":"{phone}"}},"direction":"received","#,
                 r#""timestamp":"2021-02-24T06:25:29+0000","message_id":"{n}-{now}","#,
                 r#""sender":{{"full name":"Jane Smith","phone":"{phone}"}},"#,

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::law::law;
 use super::{Axis, FLAT_MAX, Point};
-use crate::report::{Machine, short};
+use crate::report::{Machine, Report, short};
 use crate::svg::{Style, picture};
 
 /// For a page in Markdown; `plot` is the path of the picture as the page sees it.
-pub(crate) fn table(points: &[Point], machine: &Machine, plot: Option<&str>) -> String {
+pub(crate) fn table(report: &Report, machine: &Machine, plot: Option<&str>) -> String {
     let mut text = String::new();
     if let Some(plot) = plot {
         text.push_str(&format!("![CPU a delivery beside that of the smallest step]({plot})\n\n"));
@@ -15,7 +16,7 @@ pub(crate) fn table(points: &[Point], machine: &Machine, plot: Option<&str>) -> 
     text.push_str("| what grows | to | µs: service + Redis | × | p50 / p99 ms | peak MiB | flat |\n|");
     text.push_str(&"---|".repeat(7));
     text.push('\n');
-    for point in points {
+    for point in &report.growth {
         let Point { axis, value, service_us, redis_us, times_us, p50_ms, p99_ms, rss_mib } = point;
         let latency = p50_ms.zip(*p99_ms).map(|(p50, p99)| format!("{p50:.2} / {p99:.2}")).unwrap_or_default();
         let flat = if *times_us <= FLAT_MAX { "yes" } else { "no" };
@@ -24,7 +25,11 @@ pub(crate) fn table(points: &[Point], machine: &Machine, plot: Option<&str>) -> 
             format!("{what} | {value} | {service_us:.1} + {redis_us:.1} | {times} | {latency} | {rss_mib:.0} | {flat}");
         text.push_str(&format!("| {row} |\n"));
     }
-    text.push_str(&format!("\nFlat: at most {FLAT_MAX} × the smallest step. {machine}, `{}`\n", machine.command));
+    text.push_str(&format!("\nFlat: at most {FLAT_MAX} × the smallest step. {machine}, `{}`\n\n", machine.command));
+    let laws = Axis::ALL.into_iter().filter_map(|axis| law(axis, &axis.of(&report.growth)));
+    for sentence in laws.chain(report.left_out.iter().cloned()) {
+        text.push_str(&format!("- {sentence}\n"));
+    }
     text
 }
 
@@ -60,7 +65,7 @@ pub(crate) fn plot(points: &[Point], machine: &Machine) -> Option<String> {
     line(&mut svg, "flat", FLAT_MAX).ok()?;
     let mut label_y = TOP + 12.0;
     for (axis, colour) in Axis::ALL.into_iter().zip(COLOURS) {
-        let own: Vec<&Point> = points.iter().filter(|point| point.axis == axis).collect();
+        let own = axis.of(points);
         let Some(last) = own.last() else { continue };
         // By steps: axes grow by different factors.
         let x = |step: usize| LEFT + PLOT_WIDTH * step as f64 / (own.len().max(2) - 1) as f64;
