@@ -17,8 +17,10 @@ FIGURES := $(filter figures_%,$(TARGETS))
 RULES := $(filter-out figures_%,$(TARGETS))
 
 ifneq ($(shell $(CARGO) nextest --version 2>/dev/null),)
-# It ends a test that hangs (.config/nextest.toml) and runs those of all files at once.
+# It ends a test that hangs (.config/nextest.toml) and runs those of all files at once. Most of them wait for a lease, an
+# answer or a browser, so there are half as many more at a time as there are processors.
 TEST := $(CARGO) nextest run
+export NEXTEST_TEST_THREADS := $(shell echo $$(( $$(nproc) * 3 / 2 )))
 ONE_AT_A_TIME := --test-threads=1
 IN_MEMORY := -E "not test(/^journal::redis::tests::/)"
 ON_A_SERVER := -E "test(/^journal::redis::tests::/) + binary(redis)"
