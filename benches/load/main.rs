@@ -6,7 +6,7 @@
 //! Reading order: the yardstick ([`bare`]), who gets the POSTs ([`receiver`], [`seen`]), what is measured and
 //! filled ([`service`], [`store`], [`process`]), one measurement ([`run`]), the scenarios ([`scenario`],
 //! [`backlog`], [`offered`], [`crash`], [`behind`], [`idle`], [`embedded`], [`bytes`] with `support::held_out`,
-//! [`common`], [`variants`], [`durability`], [`compression`], [`cluster`], [`commits`], [`growth`], [`listed`], [`publish`],
+//! [`common`], [`variants`], [`durability`], [`cluster`], [`commits`], [`growth`], [`listed`], [`publish`],
 //! [`peers`]), and what is shown of them ([`report`], [`table`], [`plot`], [`progress`]).
 
 #![allow(missing_docs, reason = "a program; nobody links to it")]
@@ -41,7 +41,6 @@ mod bytes;
 mod common;
 mod variants;
 mod durability;
-mod compression;
 mod cluster;
 mod commits;
 mod growth;
@@ -199,7 +198,7 @@ async fn measured(name: Scenario, size: &Size) -> Report {
         Scenario::Bytes => bytes::measure(size).await,
         Scenario::Common => common::measure(size).await,
         Scenario::Durability => durability::measure(size).await,
-        Scenario::Compression => compression::measure(size).await,
+        Scenario::Compression => variants::compression(size).await,
         Scenario::Cluster => cluster::measure(size).await,
         Scenario::Commits => commits::measure(size).await,
         Scenario::Growth => growth::measure(size).await,

@@ -1,10 +1,15 @@
-//! The backlog of `spread` delivered in several ways, in turns: what one costs beside another.
+//! The backlog of `spread` delivered in several ways, in turns: what one costs beside another. With the log as JSON and as zstd it
+//! is `compression`: what that costs; what it saves, `bytes` tells.
 
 use super::backlog::even;
 use super::progress;
-use super::report::{Report, over};
+use super::report::{Report, Target, over};
 use super::run::{Backlog, Bench, Run};
 use super::scenario::Size;
+use super::store;
+
+/// Smaller logs may cost so much of the rate.
+const ZSTD_RATIO_MIN: f64 = 0.97;
 
 /// A way to deliver, and the Redis that it is measured on.
 pub(crate) struct Variant {
@@ -46,5 +51,15 @@ pub(crate) async fn measure<const N: usize>(
         report.measured(&format!("{name}_redis_us"), &over(runs, |run| run.redis_us));
         report.tally = [report.tally].into_iter().chain(runs.iter().map(|run| run.tally)).sum();
     }
+    report
+}
+
+/// What `--journal-compression` costs.
+pub(crate) async fn compression(size: &Size) -> Report {
+    let json = Variant::new("json", &["--journal-compression", "none"], Bench::on(store::start()));
+    let zstd = Variant::new("zstd", &["--journal-compression", "zstd"], Bench::on(store::start()));
+    let mut report = measure([json, zstd], size, |_| {}).await;
+    let ratio = report.median_of("zstd_ratio_to_json");
+    report.targets = vec![Target::at_least("rate of zstd / JSON", ratio, ZSTD_RATIO_MIN)];
     report
 }

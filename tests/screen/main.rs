@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where its own set-up fails")]
 
-mod access;
 mod attempts;
 mod browser;
 mod colleagues;
