@@ -13,7 +13,7 @@ pub enum Compression {
 }
 
 /// How it is stored in Redis where `--journal-compression` says nothing. The embedded journal has JSON alone.
-pub const COMPRESSION_DEFAULT: Compression = Compression::None;
+pub const COMPRESSION_DEFAULT: Compression = Compression::Zstd;
 
 impl fmt::Display for Compression {
     /// As `--journal-compression` takes it.

@@ -88,7 +88,7 @@ impl OutageRule {
     }
 
     /// What an attempt to `host` is that began at `began` and failed at `failed`; `None` while that cannot be known. One to a
-    /// host that was found to be dead before is judged at once, by what came before it.
+    /// host that was found to be dead is judged at once, by the [`OUTAGE_WINDOW`] before.
     pub(super) fn judge(&mut self, host: &str, began: Instant, failed: Instant, now: Instant) -> Option<Verdict> {
         // One that began in an outage may have been lost in it although it ended later.
         if self.is_on() || self.over.is_some_and(|over| began < over) {
@@ -102,7 +102,7 @@ impl OutageRule {
         if !is_dead && now < failed + OUTAGE_WINDOW {
             return None;
         }
-        let since = if is_dead { failed.checked_sub(OUTAGE_WINDOW).unwrap_or(failed) } else { failed };
+        let since = now.checked_sub(OUTAGE_WINDOW).filter(|_| is_dead).unwrap_or(failed);
         if self.failed.values().filter(|host| host.at >= since).count() < OUTAGE_HOSTS_MIN {
             if !is_dead && self.dead.len() < OUTAGE_HOSTS_MAX {
                 self.dead.insert(host.into());
