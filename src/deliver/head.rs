@@ -20,7 +20,8 @@ use memchr::{memchr, memmem};
 use parking_lot::Mutex;
 
 use crate::config::{
-    MALFORMED_LINE_BYTES_MAX, MALFORMED_LINES_MAX, RAW_BODY_BYTES_MAX, RAW_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX,
+    MALFORMED_LINE_BYTES_MAX, MALFORMED_LINES_MAX, OVERLONG_HEAD_BYTES_MAX, RAW_BODY_BYTES_MAX, RAW_HEAD_BYTES_MAX,
+    RESPONSE_HEADERS_MAX,
 };
 use crate::workspace::event::Header;
 
@@ -35,9 +36,8 @@ struct Recording {
     complete: bool,
     /// What came begins no head of HTTP/1.
     foreign: bool,
-    /// Bytes read behind the head, or behind as much of it as is recorded.
+    /// Bytes read behind the head, or behind as much of an `overlong` one as is recorded.
     behind: usize,
-    /// The head did not end within what is recorded: hyper judges the rest of it.
     overlong: bool,
     /// A part of the last request is still here: the system has not taken it.
     unsent: bool,
@@ -113,8 +113,8 @@ impl HeadRecorder {
         let mut recording = self.0.lock();
         if !recording.unsent {
             recording.bytes.clear();
-            (recording.complete, recording.foreign, recording.overlong) = (false, false, false);
-            (recording.behind, recording.unsent) = (0, true);
+            let bytes = std::mem::take(&mut recording.bytes);
+            *recording = Recording { bytes, unsent: true, ..Recording::default() };
         }
     }
 }
@@ -124,8 +124,8 @@ impl Recording {
     fn record(&mut self, read: &[u8]) -> Passed {
         if self.complete {
             self.behind += read.len();
-            let head = if self.overlong { OVERLONG_HEAD_BYTES_MAX } else { 0 };
-            return if self.behind > head + RAW_BODY_BYTES_MAX { Passed::TooMuch } else { Passed::AsRead };
+            let most = RAW_BODY_BYTES_MAX + usize::from(self.overlong) * OVERLONG_HEAD_BYTES_MAX;
+            return if self.behind > most { Passed::TooMuch } else { Passed::AsRead };
         }
         let is_first = self.bytes.is_empty();
         // The end may stand across two reads.
@@ -160,8 +160,8 @@ impl Recording {
         if !self.complete {
             self.foreign = !may_be_head(&self.bytes);
             self.overlong = !self.foreign && self.bytes.len() == RAW_HEAD_BYTES_MAX;
-            self.complete = self.foreign || self.overlong;
-            if self.complete {
+            if self.foreign || self.overlong {
+                self.complete = true;
                 passed.extend_from_slice(&self.bytes);
             }
         }
@@ -179,8 +179,6 @@ impl Recording {
     }
 }
 
-/// hyper refuses a head before it has read so much of it, with an error that says so.
-const OVERLONG_HEAD_BYTES_MAX: usize = 512 * 1024;
 /// Bytes read at a time: most responses are shorter.
 const READ_BYTES: usize = 8 * 1024;
 
@@ -270,8 +268,8 @@ impl RawHead {
     /// Reads a head; its headers too, `with_headers`.
     fn parse(bytes: &[u8], with_headers: bool) -> Option<Self> {
         let status = status(bytes)?;
-        let (headers, malformed) = (Vec::new(), Vec::new());
-        let mut head = Self { status, headers, malformed, end_is_told: true, is_endless: false };
+        let mut head =
+            Self { status, headers: Vec::new(), malformed: Vec::new(), end_is_told: true, is_endless: false };
         let (mut framing, mut after_field) = (Framing::default(), false);
         for line in lines(bytes).skip(1).take_while(|line| !line.is_empty()) {
             if let [b' ' | b'\t', ..] = line {

@@ -81,9 +81,11 @@ impl Outage {
         let mut rule = self.rule.lock();
         let over = rule.reached(Instant::now());
         self.knows_dead.store(false, Ordering::SeqCst);
+        if over.is_some() {
+            self.is_on.store(false, Ordering::SeqCst);
+        }
         drop(rule);
         if let Some(over) = over {
-            self.is_on.store(false, Ordering::SeqCst);
             info!(
                 lasted = ?over.lasted, set_aside = over.set_aside,
                 "A host was reached: the network of this node is back, and what waited is attempted."
@@ -116,8 +118,13 @@ impl Outage {
             return Some(Verdict::Outage);
         }
         let mut rule = self.rule.lock();
+        let dead = rule.dead();
         let verdict = rule.judge(host, began, failed, Instant::now());
-        self.knows_dead.store(rule.knows_dead(), Ordering::SeqCst);
+        self.knows_dead.store(rule.dead() > 0, Ordering::SeqCst);
+        if rule.dead() > dead {
+            // What else is held of that host waits no longer.
+            self.changed.notify_waiters();
+        }
         if rule.is_on() && !self.is_on.swap(true, Ordering::SeqCst) {
             warn!(hosts = rule.failing(), "{OUTAGE}: attempts wait, and nothing is counted until one is.");
             self.changed.notify_waiters();

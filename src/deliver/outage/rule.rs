@@ -58,9 +58,9 @@ impl OutageRule {
         self.failed.len()
     }
 
-    /// Whether a host was found to be dead since one was reached.
-    pub(super) fn knows_dead(&self) -> bool {
-        !self.dead.is_empty()
+    /// How many hosts were found to be dead since one was reached.
+    pub(super) fn dead(&self) -> usize {
+        self.dead.len()
     }
 
     /// A host could not be reached.
@@ -88,7 +88,7 @@ impl OutageRule {
     }
 
     /// What an attempt to `host` is that began at `began` and failed at `failed`; `None` while that cannot be known. One to a
-    /// host that was found to be dead is judged at once, by the [`OUTAGE_WINDOW`] before.
+    /// host that was found to be dead is judged at once, unless several hosts failed in the [`OUTAGE_WINDOW`] before.
     pub(super) fn judge(&mut self, host: &str, began: Instant, failed: Instant, now: Instant) -> Option<Verdict> {
         // One that began in an outage may have been lost in it although it ended later.
         if self.is_on() || self.over.is_some_and(|over| began < over) {
@@ -98,16 +98,20 @@ impl OutageRule {
         if self.reached.is_some_and(|reached| reached >= failed) {
             return Some(Verdict::Endpoint);
         }
-        let is_dead = self.dead.contains(host);
-        if !is_dead && now < failed + OUTAGE_WINDOW {
+        let (is_held, is_dead) = (now < failed + OUTAGE_WINDOW, self.dead.contains(host));
+        if is_held && !is_dead {
             return None;
         }
-        let since = now.checked_sub(OUTAGE_WINDOW).filter(|_| is_dead).unwrap_or(failed);
+        let since = now.checked_sub(OUTAGE_WINDOW).filter(|_| is_held).unwrap_or(failed);
         if self.failed.values().filter(|host| host.at >= since).count() < OUTAGE_HOSTS_MIN {
             if !is_dead && self.dead.len() < OUTAGE_HOSTS_MAX {
                 self.dead.insert(host.into());
             }
             return Some(Verdict::Endpoint);
+        }
+        if is_held {
+            // Others fail, too, and one of them may be reached yet.
+            return None;
         }
         self.since = Some(now);
         self.set_aside = 1;

@@ -61,7 +61,7 @@ pub(super) async fn hand_over(
     };
     inner.put_unconfirmed(source.to_owned(), kept);
     // After an error the connection goes with the reader, and what is pending is read first.
-    if handed.is_ok() {
+    if handed.is_ok() && !reader.is_broken {
         inner.groups.lock().await.insert(source.to_owned(), reader);
     }
     handed
@@ -75,7 +75,14 @@ pub(super) async fn lease(inner: &RedisInner, source: Option<&str>, holder: &Hol
     let mut answer = reply::list(inner.shared.call_repeatable(&key, &cmd).await?)?.into_iter();
     match answer.next().map(reply::text).transpose()?.as_deref() {
         Some("OK") => Ok(true),
-        Some("HELD") => Ok(false),
+        Some("HELD") => {
+            // What it knows of the source may be of another stream when the lease comes back.
+            match source {
+                None => *inner.source.lock().await = None,
+                Some(source) => drop(inner.groups.lock().await.remove(source)),
+            }
+            Ok(false)
+        }
         _ => Err(unexpected("an unknown word from source_lease.lua")),
     }
 }
@@ -129,9 +136,14 @@ async fn hand_over_next(
     let mut shards = by_shard(inner, source, form, &entries);
     round.done.extend(take_unconfirmed(&mut shards, kept));
     let nothing = (&Pipeline::new(), STORE_TIMEOUT);
-    let (handed, _) = hand_to_shards(inner, &mut reader.connection, source, &shards, kept, nothing).await?;
+    let (handed, told) = hand_to_shards(inner, &mut reader.connection, source, &shards, kept, nothing).await;
     for handed in handed {
         round.note(handed, inner, source, kept);
+    }
+    if let Err(error) = told {
+        // What was set aside is told first: nothing else tells why.
+        reader.is_broken = !round.handed.rejected.is_empty();
+        return if reader.is_broken { Ok(round.handed) } else { Err(error) };
     }
     let GroupRound { handed, done, failed, is_new } = round;
     if failed.is_none() {

@@ -68,7 +68,7 @@ async fn hand_over_guarded(
         handed = hand_over_next(inner, (guard, kept, &mut reader), &source, max, block) => handed?,
         () = inner.connector.replaced(&source, &to, Instant::now() + block) => return Err(timed_out()),
     };
-    *inner.source.lock().await = Some(reader);
+    *inner.source.lock().await = Some(reader).filter(|reader| !reader.is_broken);
     Ok(handed)
 }
 
@@ -108,9 +108,9 @@ async fn hand_over_next(
         behind.add_command(ahead.command.clone());
     }
     let own = &mut reader.connection;
-    let (handed, answers) = hand_to_shards(inner, own, source, &shards, kept, (&behind, guard.timeout())).await?;
-    let mut answers = answers.into_iter();
-    if deletes {
+    let (handed, answers) = hand_to_shards(inner, own, source, &shards, kept, (&behind, guard.timeout())).await;
+    let mut answers = answers.map(Vec::into_iter);
+    if deletes && let Ok(answers) = &mut answers {
         reader.deleted(answers.next())?;
     }
     reader.gone.extend(back);
@@ -118,6 +118,14 @@ async fn hand_over_next(
     for handed in handed {
         round.note(handed, inner, kept, reader);
     }
+    let mut answers = match answers {
+        // What was set aside is told first: nothing else tells why.
+        Err(_) if !round.handed.rejected.is_empty() => {
+            reader.is_broken = true;
+            return Ok(round.handed);
+        }
+        answers => answers?,
+    };
     tell_held(&round.refused, &round.again);
     if round.is_new && reader.begin_anew(first) {
         warn!(%source, %first, "The stream has lower ids than before, so it is a new one; its entries are delivered.");
@@ -144,10 +152,7 @@ async fn next_entries(
     let ahead = std::mem::take(&mut reader.ahead);
     if kept.is_full() {
         tokio::time::sleep(HAND_OVER_KEPT_LOOK).await;
-        // Deletes what can be.
-        reader
-            .read((&inner.connector, guard), &inner.keys.source(), 1, EntryId { ms: u64::MAX, n: u64::MAX }, None)
-            .await?;
+        reader.look(&inner.keys.source()).await?;
         return Ok(Vec::new());
     }
     if !ahead.is_empty() {

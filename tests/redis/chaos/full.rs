@@ -75,7 +75,7 @@ const ANSWER_BYTES: usize = 4_000;
 
 #[tokio::test]
 async fn a_full_redis_does_not_grow_while_logs_fill() {
-    let mut chaos = Chaos::start_with(&[], &[]).await;
+    let mut chaos = Chaos::start_with(&[], &["--journal-compression", "none"]).await;
     let workspaces = workspaces("talkative", TALKATIVE);
     chaos.save(&workspaces).await;
     for workspace in &workspaces {

@@ -1,13 +1,15 @@
 //! The keys and what they hold, as section 6 of src/docs/contract.md fixes them; and their bounds.
 
 use bytes::Bytes;
+use outbound::config::Compression;
 use outbound::journal::Journal as _;
 use outbound::journal::codec;
 use outbound::journal::port::{Newest, OwedMail, Rejected, Step};
+use outbound::journal::redis::{Redis, RedisOptions};
 use outbound::workspace::event::MailId;
 use outbound::workspace::time::Time;
 
-use crate::journal::kit::{Workspace, acquire, batch, begun, done, entry, journal, message, settle};
+use crate::journal::kit::{Workspace, acquire, batch, begun, done, entry, journal, message, options, settle};
 use support::redis_server::RedisServer;
 
 type Entries = Vec<(String, Vec<String>)>;
@@ -36,7 +38,8 @@ fn mail(workspace: &Workspace) -> OwedMail {
 #[tokio::test]
 async fn a_commit_writes_the_keys_and_forms_of_the_contract() {
     let server = RedisServer::start();
-    let journal = journal(&server.url()).await;
+    let options = RedisOptions { compression: Compression::None, ..options(&server.url()) };
+    let journal = Redis::connect(&options).await.unwrap();
     let connection = acquire(&journal).await.connection;
     let mut acme = Workspace::new("acme");
     let mut saved = acme.saved();

@@ -22,7 +22,10 @@ macro_rules! golden {
 }
 
 /// A node as one of the older program: it tells, reads and writes no newer format.
-const OLDER: [&str; 2] = ["--journal-format", "1"];
+const OLDER: [&str; 4] = ["--journal-format", "1", "--journal-compression", "none"];
+
+/// One of today's, whose attempts can be read as they are stored.
+const PLAIN: [&str; 2] = ["--journal-compression", "none"];
 
 /// The newest format that may stand in the store.
 fn format(redis: &RedisServer) -> String {
@@ -72,8 +75,8 @@ async fn what_the_oldest_node_reads_is_written_until_it_has_gone() {
     plant(&redis, "acme");
     older_node(&redis);
     let mut nodes = Nodes { redis, receiver: Receiver::start(), nodes: Vec::new() };
-    nodes.add(&[]);
-    nodes.add(&[]);
+    nodes.add(&PLAIN);
+    nodes.add(&PLAIN);
     nodes.until_shared(&[0, 1]).await;
     let api = nodes.nodes[1].api();
     assert_eq!(api.webhook("acme").await["status"], "disabled_by_errors");
@@ -166,7 +169,7 @@ async fn nodes_are_upgraded_one_by_one_under_load_and_cannot_go_back_once_all_ar
 /// While it is away the other one could write what it does not read.
 #[tokio::test]
 async fn one_node_that_is_kept_to_the_older_format_is_restarted_and_keeps_the_others_to_it() {
-    let mut nodes = Nodes::start_with(&[&OLDER, &[]]).await;
+    let mut nodes = Nodes::start_with(&[&OLDER, &PLAIN]).await;
     nodes.until_shared(&[0, 1]).await;
     assert_eq!(nodes.nodes[0].terminate().await.code(), Some(0));
     nodes.until_shared(&[1]).await;

@@ -105,10 +105,11 @@ fn what_fails_at_a_dead_host_is_held_once_until_a_host_is_reached() {
     for (host, second) in [("b", 14), ("c", 15), ("a", 16)] {
         rule.failed(host, at(second));
     }
-    assert_eq!(rule.judge("a", at(16), at(16), at(16)), Some(Verdict::Outage));
-    rule.reached(at(20));
-    rule.failed("a", at(21));
-    assert_eq!(rule.judge("a", at(21), at(21), at(21)), None, "it was reached, or may have been");
+    assert_eq!(rule.judge("a", at(16), at(16), at(16)), None, "one of them may be reached yet");
+    assert_eq!(rule.judge("a", at(16), at(16), at(26)), Some(Verdict::Outage));
+    rule.reached(at(27));
+    rule.failed("a", at(28));
+    assert_eq!(rule.judge("a", at(28), at(28), at(28)), None, "it may have been reached, too");
 }
 
 #[test]

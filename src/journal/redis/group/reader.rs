@@ -26,12 +26,14 @@ pub(in crate::journal::redis) struct GroupReader {
     pub(super) readers: Option<u64>,
     /// When it was told that the group was gone.
     pub(super) told: Option<Instant>,
+    /// Its connection is of no use any more.
+    pub(super) is_broken: bool,
 }
 
 impl GroupReader {
     pub(super) fn new(connection: ReadConnection) -> Self {
         let (last, handed) = (EntryId::ZERO, EntryId::ZERO);
-        Self { connection, pending: Some(EntryId::ZERO), last, handed, readers: None, told: None }
+        Self { connection, pending: Some(EntryId::ZERO), last, handed, readers: None, told: None, is_broken: false }
     }
 
     /// The greatest id that the stream has given.

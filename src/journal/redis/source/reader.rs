@@ -33,6 +33,8 @@ pub(in crate::journal::redis) struct SourceReader {
     pub(super) held: HeldBack,
     /// Up to here all is handed over, but for what is held back.
     passed: EntryId,
+    /// Its connection is of no use any more.
+    pub(super) is_broken: bool,
 }
 
 /// An entry of a source, with its bytes if it was cut.
@@ -48,6 +50,7 @@ impl SourceReader {
             last_anew: None,
             held: HeldBack::default(),
             passed: EntryId::ZERO,
+            is_broken: false,
         }
     }
 
@@ -104,6 +107,18 @@ impl SourceReader {
         }
         let Some(block) = block else { return Ok(Vec::new()) };
         self.run(source, SourceRead::blocking(source, after, block), block + STORE_TIMEOUT).await
+    }
+
+    /// Reads nothing: deletes what can be, and asks whether the source's server is there.
+    pub(super) async fn look(&mut self, source: &str) -> Result<(), RedisError> {
+        let mut commands = redis::pipe();
+        let deletes = self.delete(source, &mut commands);
+        commands.cmd("EXISTS").arg(source);
+        let mut answers = self.connection.ask(&commands, STORE_TIMEOUT).await?.into_iter();
+        if deletes {
+            self.deleted(answers.next())?;
+        }
+        resp::value(&answers.next().unwrap_or_default()).map(drop)
     }
 
     async fn run(&mut self, source: &str, read: SourceRead, timeout: Duration) -> Result<Vec<SourceEntry>, RedisError> {

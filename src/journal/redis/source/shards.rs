@@ -40,8 +40,8 @@ pub(in crate::journal::redis) struct HandedToShard {
 /// Without a cluster the shards are on that server, too: one write holds all of it, and of two servers that a fail-over left, a
 /// script and the questions about its answer go to the same.
 ///
-/// # Errors
-/// The source's server is away. What the shards got meanwhile they refuse when it comes again.
+/// The second is an error where the source's server is away: then `own` must be dropped, what the shards got is told all the same,
+/// and the rest of it they get another time.
 pub(in crate::journal::redis) async fn hand_to_shards(
     inner: &RedisInner,
     own: &mut ReadConnection,
@@ -49,39 +49,47 @@ pub(in crate::journal::redis) async fn hand_to_shards(
     shards: &BTreeMap<u16, Vec<Handed>>,
     kept: &UnconfirmedEntries,
     (behind, timeout): (&Pipeline, Duration),
-) -> Result<(Vec<HandedToShard>, Vec<Bytes>), RedisError> {
+) -> (Vec<HandedToShard>, Result<Vec<Bytes>, RedisError>) {
     let mut hand_overs: Vec<_> =
         shards.iter().map(|(shard, entries)| ShardHandOver::new(*shard, entries, kept.last_of(*shard))).collect();
     let (none, mut behind, mut told) = (Pipeline::new(), behind, None);
     while told.is_none() || hand_overs.iter().any(|shard| !shard.left.is_empty()) {
         let open: Vec<&mut ShardHandOver<'_>> = hand_overs.iter_mut().filter(|shard| !shard.left.is_empty()).collect();
         let calls: Vec<Cmd> = open.iter().map(|shard| shard.command(inner, source)).collect();
-        let (answers, answered) = send(inner, own, &open, calls, (behind, timeout)).await?;
+        let (answers, mut answered) = send(inner, own, &open, calls, (behind, timeout)).await;
         behind = &none;
-        told.get_or_insert(answered);
         for (shard, answer) in open.into_iter().zip(answers) {
-            shard.judge(inner, own, source, answer).await?;
+            if let Err(error) = shard.judge(inner, own, source, answer).await {
+                answered = Err(error);
+            }
+        }
+        match answered {
+            Ok(answers) => drop(told.get_or_insert(Ok(answers))),
+            Err(error) => {
+                told = Some(Err(error));
+                break;
+            }
         }
     }
     let handed = hand_overs.into_iter().map(|shard| shard.handed).collect();
-    Ok((handed, told.unwrap_or_default()))
+    (handed, told.unwrap_or(Ok(Vec::new())))
 }
 
+/// The answers of the shards, as many as there are, and those to `behind`.
 async fn send(
     inner: &RedisInner,
     own: &mut ReadConnection,
     open: &[&mut ShardHandOver<'_>],
     calls: Vec<Cmd>,
     (behind, timeout): (&Pipeline, Duration),
-) -> Result<(Vec<Result<Value, RedisError>>, Vec<Bytes>), RedisError> {
+) -> (Vec<Result<Value, RedisError>>, Result<Vec<Bytes>, RedisError>) {
     if inner.connector.is_cluster() {
         let to = |shard: &ShardHandOver<'_>| inner.keys.shard(shard.shard).owner();
         let calls = open.iter().zip(&calls).map(|(shard, cmd)| {
             let owner = to(shard);
             async move { inner.shared.call_repeatable(&owner, cmd).await }
         });
-        let (answers, told) = tokio::join!(join_all(calls), own.ask(behind, timeout));
-        return Ok((answers, told?));
+        return tokio::join!(join_all(calls), own.ask(behind, timeout));
     }
     let count = calls.len();
     let mut commands = Pipeline::with_capacity(count + behind.len());
@@ -91,9 +99,13 @@ async fn send(
     behind.cmd_iter().for_each(|command| {
         commands.add_command(command.clone());
     });
-    let mut answers = own.ask(&commands, timeout).await?;
-    let told = answers.split_off(count);
-    Ok((answers.iter().map(|answer| resp::value(answer)).collect(), told))
+    match own.ask(&commands, timeout).await {
+        Ok(mut answers) => {
+            let told = answers.split_off(count);
+            (answers.iter().map(|answer| resp::value(answer)).collect(), Ok(told))
+        }
+        Err(error) => (Vec::new(), Err(error)),
+    }
 }
 
 /// How often a shard may have got on, by other nodes, while one batch was being judged.
@@ -151,7 +163,10 @@ impl<'a> ShardHandOver<'a> {
         answer: Result<Value, RedisError>,
     ) -> Result<(), RedisError> {
         let asked = match answer {
-            Ok(answer @ Value::Array(_)) => return Ok(self.took(inner, answer)),
+            Ok(answer @ Value::Array(_)) => {
+                self.took(inner, answer);
+                return Ok(());
+            }
             Ok(answer) => reply::text(answer),
             // All shards are there.
             Err(error) if !inner.connector.is_cluster() && is_away(&error) => return Err(error),
