@@ -106,7 +106,8 @@ fn what_fails_at_a_dead_host_is_held_once_until_a_host_is_reached() {
         rule.failed(host, at(second));
     }
     assert_eq!(rule.judge("a", at(16), at(16), at(16)), None, "one of them may be reached yet");
-    assert_eq!(rule.judge("a", at(16), at(16), at(26)), Some(Verdict::Outage));
+    assert_eq!(rule.judge("b", at(14), at(14), at(24)), Some(Verdict::Outage));
+    assert_eq!(rule.judge("a", at(16), at(16), at(24)), Some(Verdict::Outage), "it waited for that");
     rule.reached(at(27));
     rule.failed("a", at(28));
     assert_eq!(rule.judge("a", at(28), at(28), at(28)), None, "it may have been reached, too");
