@@ -26,7 +26,8 @@ pub(super) struct Template {
 
 /// One for each status. The Redis is empty again afterwards.
 pub(super) async fn made_by(bench: &Bench, redis: &mut Connection) -> BTreeMap<&'static str, Template> {
-    let mut outbound = bench.outbound(&[]).await;
+    // What it stores is read here, and written again as it is.
+    let mut outbound = bench.outbound(&["--journal-compression", "none"]).await;
     let load = Load { workspaces: WebhookStatus::ALL.len(), chats: FAILED, bytes: 500 };
     let url = |n: usize, treatment: &str| std::iter::once((n, bench.url(treatment, n, load.workspaces)));
     let mut append = |n: usize, messages: usize| {
