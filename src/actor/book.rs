@@ -265,9 +265,11 @@ impl Book {
         self.settled_meanwhile = None;
     }
 
-    /// A forward read after `start` begins.
+    /// A forward read after `start` begins. Where it began ahead, with the one before it, what was settled since stays known.
     pub(super) fn read_begins(&mut self, start: EntryId) {
-        self.settled_ahead = Some((start, HashSet::default()));
+        let mut settled = self.settled_ahead.take().map(|(_, settled)| settled).unwrap_or_default();
+        settled.retain(|entry| *entry > start);
+        self.settled_ahead = Some((start, settled));
     }
 
     pub(super) fn read_ended(&mut self) {

@@ -98,6 +98,7 @@ macro_rules! every_law {
                     a_read_without_entries_ends_after_its_block,
                     messages_and_commands_are_read_apart,
                     a_probe_tells_the_length_without_waiting,
+                    a_read_ahead_changes_nothing_of_what_is_found,
                     a_catch_up_has_both_its_ends_and_at_most_its_count,
                     a_catch_up_sees_the_commits_made_before_it,
                     entries_that_still_exist_are_present,

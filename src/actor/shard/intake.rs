@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::actor::book::Book;
 use crate::config::{
-    ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, ENTRY_BYTES_ASSUMED, FREE_PERMITS_SHARE, GIVE_BACK_AFTER,
+    ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, COMMAND_POLL, ENTRY_BYTES_ASSUMED, FREE_PERMITS_SHARE, GIVE_BACK_AFTER,
     HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_BLOCK, READ_BYTES_MAX, READ_COUNT_MAX, READ_PASSED_MAX,
     SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
 };
@@ -70,6 +70,10 @@ pub(super) struct Intake {
     found_all: bool,
     /// The last read was a probe; the next one waits for entries.
     probed: bool,
+    /// With the last read the one behind it may have begun.
+    ahead: bool,
+    /// When commands were looked for last.
+    commands_at: Option<Instant>,
     /// Catch-up and forward read take free permits in turn; the forward read is next.
     forward_is_next: bool,
     /// Since when no permit is free, and how many were released meanwhile.
@@ -190,26 +194,39 @@ impl Intake {
         }
         let catch_up_first = situation.catch_up_wanted && self.catching_up.is_none() && !self.forward_is_next;
         let count = if catch_up_first { 0 } else { self.free(book, self.count_max) };
-        let commands = COMMAND_PERMITS.saturating_sub(situation.commands);
+        // A backlog is passed over, and most likely goes on.
+        let ahead = count == READ_PASSED_MAX && self.found_all && !situation.catch_up_wanted;
+        // Then reads follow each other so fast that commands are not looked for with each.
+        let just_looked = self.commands_at.is_some_and(|at| situation.now < at + COMMAND_POLL);
+        let commands = if ahead && just_looked { 0 } else { COMMAND_PERMITS.saturating_sub(situation.commands) };
         let may_wait = count > 0 && !situation.catch_up_wanted && !self.found_all;
         let probe = count > 0 && self.found_nothing && !self.probed && situation.behind != Behind::Held;
         let pause = count == 0 || (self.found_nothing && situation.catch_up_wanted);
         if pause {
             // Without a permit, or with nothing ahead and a catch-up under way, the read does not block.
-            self.poll_again_at = Some(situation.now + crate::config::COMMAND_POLL);
+            self.poll_again_at = Some(situation.now + COMMAND_POLL);
         }
         if count == 0 && commands == 0 {
             return None;
         }
+        if commands > 0 {
+            self.commands_at = Some(situation.now);
+        }
         self.polling = Some(count);
-        self.probed = probe;
+        (self.probed, self.ahead) = (probe, ahead);
         self.forward_is_next = false;
         Some(Poll {
             messages: (count > 0).then_some((self.cursor, count)),
             commands: (commands > 0).then_some((self.command_cursor, commands)),
             block: if may_wait && !probe { READ_BLOCK } else { Duration::ZERO },
             probe,
+            ahead,
         })
+    }
+
+    /// Whether the read behind the last one may have begun with it.
+    pub(super) fn reads_ahead(&self) -> bool {
+        self.ahead
     }
 
     /// Processes the answer of a forward read: moves the cursors. Returns whether the stream turned out to

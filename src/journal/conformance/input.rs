@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::story::{Story, fields, message};
 use super::{Subject, batch, hold, length, messages, neighbours, soon};
-use crate::journal::port::{Poll, RawEntry};
+use crate::journal::port::{Acquired, Poll, RawEntry};
 use crate::message::EntryId;
 use crate::workspace::command::Command;
 
@@ -118,6 +119,41 @@ pub(crate) async fn a_probe_tells_the_length_without_waiting(subject: &mut impl 
     let last = journal.publish(workspace, &message("m-2")).await.unwrap();
     let read = soon(held.intake.poll(&from(last))).await.unwrap();
     assert_eq!((read.length, read.messages.len()), (Some(2), 0), "the length counts what lies behind the cursor too");
+}
+
+pub(crate) async fn a_read_ahead_changes_nothing_of_what_is_found(subject: &mut impl Subject) {
+    let (journal, workspace) = (subject.journal(), &neighbours(1)[0]);
+    let mut ids = Vec::new();
+    for n in 0..8 {
+        ids.push(journal.publish(workspace, &message(&format!("m-{n}"))).await.unwrap());
+    }
+    let mut held = hold(&journal, workspace).await;
+    store(&*journal, workspace, &save(), &mut held).await;
+    let poll = |after, count| Poll { messages: Some((after, count)), ahead: true, ..Poll::default() };
+    let commands = Some((EntryId::ZERO, 10));
+    let found = async |held: &mut Acquired, poll: &Poll| {
+        let polled = soon(held.intake.poll(poll)).await.unwrap();
+        (polled.messages.iter().map(|entry| entry.id).collect::<Vec<_>>(), polled.commands.len(), polled.length)
+    };
+    let of = |ids: &[EntryId], commands| (ids.to_vec(), commands, None);
+    let next = poll(ids[1], 2);
+    for (case, wanted) in [
+        (next, of(&ids[2..4], 0)),
+        (Poll { ahead: false, ..next }, of(&ids[2..4], 0)),
+        (Poll { commands, ..next }, of(&ids[2..4], 1)),
+        (Poll { probe: true, commands, ..next }, (ids[2..4].to_vec(), 1, Some(8))),
+        (Poll { messages: None, commands, ..next }, of(&[], 1)),
+        (poll(ids[3], 2), of(&ids[4..6], 0)),
+        (poll(EntryId::ZERO, 2), of(&ids[..2], 0)),
+        (poll(ids[1], 1), of(&ids[2..3], 0)),
+        (poll(ids[1], 8), of(&ids[2..], 0)),
+    ] {
+        assert_eq!(found(&mut held, &poll(EntryId::ZERO, 2)).await, of(&ids[..2], 0));
+        assert_eq!(found(&mut held, &case).await, wanted, "{case:?}");
+        assert_eq!(found(&mut held, &next).await, of(&ids[2..4], 0), "after {case:?}");
+        drop(held.intake.poll(&poll(ids[3], 2)).now_or_never());
+        assert_eq!(found(&mut held, &poll(ids[3], 2)).await, of(&ids[4..6], 0), "after one that was dropped");
+    }
 }
 
 pub(crate) async fn a_catch_up_has_both_its_ends_and_at_most_its_count(subject: &mut impl Subject) {

@@ -18,7 +18,7 @@ use super::read_guard::ReadGuard;
 use super::reply;
 use super::resp;
 use super::take::{self, ReadFrom};
-use crate::config;
+use crate::config::{self, READ_BYTES_MAX};
 use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
 use crate::message::EntryId;
 
@@ -92,6 +92,45 @@ impl RedisIntake {
     }
 
     async fn read_now(&mut self, connection: &mut ReadConnection, request: &Poll) -> Result<Polled, RedisError> {
+        let ahead = self.take_ahead(connection, request).await?;
+        let rest = if ahead.is_some() { Poll { messages: None, ..*request } } else { *request };
+        let mut polled = self.read_asked(connection, &rest).await?;
+        if let Some(answer) = ahead {
+            self.sort(&answer, &mut polled)?;
+        }
+        self.read_ahead(connection, request, &polled).await?;
+        Ok(polled)
+    }
+
+    /// The answer to what was read ahead, if that is what is wanted now; else it is dropped.
+    async fn take_ahead(&self, connection: &mut ReadConnection, request: &Poll) -> Result<Option<Bytes>, RedisError> {
+        let Some(ahead) = connection.ahead.take() else { return Ok(None) };
+        let answer = connection.answer(READ_BYTES_MAX, self.guard.timeout()).await?;
+        // A probe tells the length as of the moment of its own read.
+        Ok((request.messages == Some(ahead) && !request.probe).then_some(answer))
+    }
+
+    /// Asks for what the next poll is likely to want, so that Redis reads it while this one's messages are taken up. Not
+    /// where there may be nothing more, or something large.
+    async fn read_ahead(
+        &mut self,
+        connection: &mut ReadConnection,
+        request: &Poll,
+        polled: &Polled,
+    ) -> Result<(), RedisError> {
+        let full = request.messages.filter(|(_, count)| request.ahead && polled.messages.len() == *count);
+        let (Some((_, count)), Some(last)) = (full, polled.messages.last()) else { return Ok(()) };
+        let stream = self.keys.messages();
+        if self.guard.are_small(connection, &stream).await? {
+            let mut read = redis::pipe();
+            read.add_command(xread(count, None, &[(stream, last.id)]));
+            connection.send(&read, self.guard.timeout()).await?;
+            connection.ahead = Some((last.id, count));
+        }
+        Ok(())
+    }
+
+    async fn read_asked(&mut self, connection: &mut ReadConnection, request: &Poll) -> Result<Polled, RedisError> {
         let mut reads = redis::pipe();
         if request.probe {
             // Asked first, so an entry that it counts is one that the read behind it finds, or that stands behind the

@@ -20,6 +20,7 @@ use super::connection::{Calls, ServerId};
 use super::error::{timed_out, unexpected};
 use super::resp::{self, AnswerEnd};
 use crate::config;
+use crate::message::EntryId;
 
 /// See the module. Who gives up waiting drops it: the answer may still come.
 pub(super) struct ReadConnection {
@@ -27,6 +28,8 @@ pub(super) struct ReadConnection {
     /// Where it leads.
     to: Arc<ConnectionInfo>,
     server: ServerId,
+    /// What was asked for before anybody wanted it, and is not read yet: messages after this entry, at most so many.
+    pub(super) ahead: Option<(EntryId, usize)>,
     /// What came and is not read yet.
     came: BytesMut,
     /// Room for an answer like the last one.
@@ -48,8 +51,14 @@ impl ReadConnection {
     pub(super) async fn open(info: &Arc<ConnectionInfo>, tls: Option<&Arc<ClientConfig>>) -> Result<Self, RedisError> {
         let stream = tokio::time::timeout(config::STORE_CONNECT_TIMEOUT, connected(info, tls));
         let stream = stream.await.unwrap_or_else(|_| Err(timed_out()))?;
-        let mut connection =
-            Self { stream, to: Arc::clone(info), server: ServerId::default(), came: BytesMut::new(), room: ROOM_MIN };
+        let mut connection = Self {
+            stream,
+            to: Arc::clone(info),
+            server: ServerId::default(),
+            ahead: None,
+            came: BytesMut::new(),
+            room: ROOM_MIN,
+        };
         let settings = info.redis_settings();
         let mut hello = redis::pipe();
         if let Some(password) = settings.password() {
@@ -80,15 +89,14 @@ impl ReadConnection {
     /// The connection failed, or not all came in time. An error of the server is an answer.
     pub(super) async fn ask(&mut self, commands: &Pipeline, timeout: Duration) -> Result<Vec<Bytes>, RedisError> {
         let asked = async {
-            self.stream.write_all(&commands.get_packed_pipeline()).await?;
-            self.stream.flush().await?;
+            self.write(commands).await?;
             let mut answers = Vec::with_capacity(commands.len());
             for _ in 0..commands.len() {
-                answers.push(self.answer().await?);
+                answers.push(self.read(usize::MAX).await?);
             }
             Ok(answers)
         };
-        tokio::time::timeout(timeout, asked).await.unwrap_or_else(|_| Err(timed_out()))
+        in_time(asked, timeout).await
     }
 
     /// Sends a command and waits for its answer.
@@ -101,10 +109,35 @@ impl ReadConnection {
         Ok(self.call_all(&commands, timeout).await?.pop().unwrap_or_default())
     }
 
-    async fn answer(&mut self) -> Result<Bytes, RedisError> {
+    /// Sends commands together, whose answers are to be read before anything else is asked.
+    ///
+    /// # Errors
+    /// The connection failed, or takes nothing in time.
+    pub(super) async fn send(&mut self, commands: &Pipeline, timeout: Duration) -> Result<(), RedisError> {
+        in_time(self.write(commands), timeout).await
+    }
+
+    /// The next answer to what was sent, of so many bytes at most.
+    ///
+    /// # Errors
+    /// See [`ReadConnection::ask`]; or it has more bytes.
+    pub(super) async fn answer(&mut self, bytes_max: usize, timeout: Duration) -> Result<Bytes, RedisError> {
+        in_time(self.read(bytes_max), timeout).await
+    }
+
+    async fn write(&mut self, commands: &Pipeline) -> Result<(), RedisError> {
+        self.stream.write_all(&commands.get_packed_pipeline()).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    async fn read(&mut self, bytes_max: usize) -> Result<Bytes, RedisError> {
         let mut end = AnswerEnd::new();
         loop {
-            if let Some(length) = end.within(&self.came)? {
+            let length = end.within(&self.came)?;
+            if length.unwrap_or(self.came.len()) > bytes_max {
+                return Err(io::Error::new(io::ErrorKind::FileTooLarge, "Redis sent more than is read ahead").into());
+            }
+            if let Some(length) = length {
                 self.room = length.clamp(ROOM_MIN, ROOM_MAX);
                 let answer = self.came.split_to(length).freeze();
                 if self.came.is_empty() {
@@ -119,6 +152,10 @@ impl ReadConnection {
             }
         }
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, RedisError>>, timeout: Duration) -> Result<T, RedisError> {
+    tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
 impl Calls for ReadConnection {

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use outbound::config::READ_BYTES_MAX;
 use outbound::journal::Journal as _;
-use outbound::journal::port::{Poll, ShardIntake};
+use outbound::journal::port::{Poll, Polled, ShardIntake};
 use outbound::message::EntryId;
 use tokio::time::{Instant, timeout};
 
 use crate::journal::kit::{acquire, entry, journal, message, settle};
-use support::process::PATIENCE;
+use support::process::{PATIENCE, until};
 use support::proxy::{Mode, Proxy};
 use support::redis_server::RedisServer;
 
@@ -16,7 +17,8 @@ const MESSAGES: &str = "outbound:{0}:messages";
 const COMMANDS: &str = "outbound:{0}:commands";
 
 fn both(messages: usize, commands: usize, block: Duration) -> Poll {
-    Poll { messages: Some((EntryId::ZERO, messages)), commands: Some((EntryId::ZERO, commands)), block, probe: false }
+    let (messages, commands) = (Some((EntryId::ZERO, messages)), Some((EntryId::ZERO, commands)));
+    Poll { messages, commands, block, ..Poll::default() }
 }
 
 #[tokio::test]
@@ -139,4 +141,112 @@ async fn another_server_is_told_of_once_and_before_anything_that_it_holds() {
     server.restart();
     assert_eq!(timeout(PATIENCE, read(&mut intake)).await.unwrap(), (true, 0));
     assert_eq!(timeout(PATIENCE, read(&mut intake)).await.unwrap(), (false, 1));
+}
+
+/// Appends small entries until there are so many.
+fn fill(server: &RedisServer, entries: usize) {
+    let fill = "for n = 1, tonumber(ARGV[1]) do redis.call('XADD', KEYS[1], n .. '-0', 'n', 'm') end return 1";
+    server.call::<u64>(&["EVAL", fill, "1", MESSAGES, &entries.to_string()]);
+}
+
+fn ahead(after: u64, count: usize) -> Poll {
+    Poll { messages: Some((entry(after), count)), ahead: true, ..Poll::default() }
+}
+
+fn ids(polled: &Polled) -> Vec<u64> {
+    polled.messages.iter().map(|entry| entry.id.ms).collect()
+}
+
+/// How many reads Redis has made.
+fn reads(server: &RedisServer) -> usize {
+    let stats: String = server.call(&["INFO", "commandstats"]);
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_xread:calls="));
+    calls.and_then(|calls| calls.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_read_ahead_is_under_way_before_it_is_wanted_and_one_at_a_time() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let mut intake = acquire(&journal).await.intake;
+    fill(&server, 14);
+    // A full Redis is read all the same.
+    let () = server.call(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    assert_eq!(ids(&intake.poll(&ahead(0, 4)).await.unwrap()), [1, 2, 3, 4]);
+    until("the next is read", async || reads(&server) == 2).await;
+    server.call::<u64>(&["XDEL", MESSAGES, "6-0"]);
+    assert_eq!(ids(&intake.poll(&ahead(4, 4)).await.unwrap()), [5, 6, 7, 8], "it had been read before");
+    until("the next is read", async || reads(&server) == 3).await;
+    let last = Poll { ahead: false, ..ahead(8, 4) };
+    assert_eq!(ids(&intake.poll(&last).await.unwrap()), [9, 10, 11, 12]);
+    // Neither where it is not asked for, nor where there is nothing more.
+    assert_eq!(ids(&intake.poll(&ahead(12, 4)).await.unwrap()), [13, 14]);
+    assert_eq!(ids(&intake.poll(&Poll { ahead: false, ..ahead(0, 1) }).await.unwrap()), [1]);
+    assert_eq!(reads(&server), 5);
+}
+
+#[tokio::test]
+async fn what_was_read_ahead_for_a_poll_that_is_dropped_is_read_again() {
+    let server = RedisServer::start();
+    let proxy = Proxy::start(server.port()).await;
+    let journal = journal(&proxy.redis_url()).await;
+    let mut intake = acquire(&journal).await.intake;
+    fill(&server, 12);
+    assert_eq!(ids(&intake.poll(&ahead(0, 4)).await.unwrap()), [1, 2, 3, 4]);
+    until("the next is read", async || reads(&server) == 2).await;
+    proxy.set(Mode::Stall);
+    let with_commands = Poll { commands: Some((EntryId::ZERO, 1)), ..ahead(4, 4) };
+    assert!(timeout(Duration::from_millis(50), intake.poll(&with_commands)).await.is_err());
+    proxy.set(Mode::Forward);
+    assert_eq!(ids(&intake.poll(&with_commands).await.unwrap()), [5, 6, 7, 8]);
+    assert_eq!(ids(&intake.poll(&ahead(8, 4)).await.unwrap()), [9, 10, 11, 12]);
+}
+
+#[tokio::test]
+async fn what_was_read_ahead_of_a_server_that_is_gone_is_not_taken_for_another_ones() {
+    let mut server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let mut intake = acquire(&journal).await.intake;
+    fill(&server, 12);
+    assert_eq!(ids(&intake.poll(&ahead(0, 4)).await.unwrap()), [1, 2, 3, 4]);
+    until("the next is read", async || reads(&server) == 2).await;
+    server.kill();
+    server.restart();
+    server.call::<u64>(&["DEL", MESSAGES]);
+    fill(&server, 3);
+    // What it told before it ended may still be taken, once, and in order.
+    let mut after = 4;
+    let found = timeout(PATIENCE, async {
+        loop {
+            match intake.poll(&ahead(after, 4)).await {
+                Ok(polled) if polled.is_elsewhere => break polled.messages.len(),
+                Ok(polled) => {
+                    assert_eq!(ids(&polled), [5, 6, 7, 8]);
+                    after = 8;
+                }
+                Err(_) => {}
+            }
+        }
+    });
+    assert_eq!(found.await.unwrap(), 0);
+    assert_eq!(ids(&intake.poll(&ahead(0, 4)).await.unwrap()), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn more_than_a_read_may_bring_is_not_read_ahead() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let mut intake = acquire(&journal).await.intake;
+    // So many that the last are not measured.
+    let small = 3_000;
+    fill(&server, small);
+    let large = "x".repeat(READ_BYTES_MAX / 2);
+    for n in 1..=3 {
+        server.call::<String>(&["XADD", MESSAGES, &format!("{}-0", small + n), "n", &large]);
+    }
+    let (from, first) = (small as u64 - 4, small as u64 + 1);
+    assert_eq!(intake.poll(&ahead(from, 4)).await.unwrap().messages.len(), 4);
+    assert!(intake.poll(&ahead(first - 1, 4)).await.is_err());
+    let polled = intake.poll(&ahead(first - 1, 4)).await.unwrap();
+    assert_eq!((ids(&polled), polled.cut.len()), (vec![first], 1), "one, and not whole");
 }

@@ -76,7 +76,11 @@ impl ShardCore {
             }
         }
         self.intake.passed_over(passed, read);
-        self.book.read_ended();
+        if self.intake.reads_ahead() {
+            self.book.read_begins(self.intake.cursor());
+        } else {
+            self.book.read_ended();
+        }
         if polled.commands.is_empty()
             && polled.commands_length.is_some_and(|length| length > self.commands.len() as u64)
         {
@@ -228,8 +232,8 @@ mod tests {
     use crate::actor::shard::core::ShardAction;
     use crate::actor::shard::entry::ShardIdentity;
     use crate::actor::shard::intake::Limits;
-    use crate::config::{GIVE_BACK_AFTER, READ_COUNT_MAX, READ_PASSED_MAX};
-    use crate::journal::port::Loaded;
+    use crate::config::{COMMAND_POLL, GIVE_BACK_AFTER, READ_COUNT_MAX, READ_PASSED_MAX};
+    use crate::journal::port::{Loaded, Poll};
     use crate::message::WorkspaceId;
     use crate::workspace::{State, Time};
 
@@ -284,25 +288,63 @@ mod tests {
         assert_eq!(core.book.catch_up_from(now), None);
     }
 
+    /// What the next forward read asks for, after which all that it may find has come, the first with so much more text.
+    fn read_on(core: &mut ShardCore, text: usize, now: Instant) -> Poll {
+        let poll = std::iter::from_fn(|| core.next_action(now)).find_map(|action| match action {
+            ShardAction::Poll(poll) => Some(poll),
+            _ => None,
+        });
+        let poll = poll.unwrap();
+        let ((after, count), first) = (poll.messages.unwrap(), core.intake.cursor().ms + 1);
+        assert_eq!(after, core.intake.cursor());
+        let mut messages: Vec<RawEntry> = (first..first + count as u64).map(entry).collect();
+        messages[0].fields.push(("more".into(), "x".repeat(text).into()));
+        core.polled(Polled { messages, ..Polled::default() }, now);
+        poll
+    }
+
     #[test]
-    fn while_nearly_all_is_passed_over_more_is_read_at_a_time_but_not_of_large_entries() {
+    fn while_nearly_all_is_passed_over_more_is_read_at_a_time_and_ahead_but_not_of_large_entries() {
         let now = Instant::now();
         let mut core = core_with(Limits { allowance: 1, ..Limits::default() }, now);
         let asked = |core: &mut ShardCore, text: usize| {
-            let count = std::iter::from_fn(|| core.next_action(now)).find_map(|action| match action {
-                ShardAction::Poll(poll) => poll.messages.map(|(_, count)| count),
-                _ => None,
-            });
-            let (count, first) = (count.unwrap(), core.intake.cursor().ms + 1);
-            let mut messages: Vec<RawEntry> = (first..first + count as u64).map(entry).collect();
-            messages[0].fields.push(("more".into(), "x".repeat(text).into()));
-            core.polled(Polled { messages, ..Polled::default() }, now);
-            count
+            let poll = read_on(core, text, now);
+            (poll.messages.unwrap().1, poll.ahead)
         };
-        let small: Vec<usize> = (0..6).map(|_| asked(&mut core, 0)).collect();
-        assert_eq!(small, [READ_COUNT_MAX, 64, READ_PASSED_MAX, READ_PASSED_MAX, READ_PASSED_MAX, READ_PASSED_MAX]);
-        let large: Vec<usize> = (0..2).map(|_| asked(&mut core, 100_000)).collect();
-        assert_eq!(large, [READ_PASSED_MAX, 41], "4 MiB at a time");
+        let counts = std::iter::successors(Some(READ_COUNT_MAX), |count| Some(count * 2));
+        for count in counts.take_while(|count| *count < READ_PASSED_MAX) {
+            assert_eq!(asked(&mut core, 0), (count, false));
+        }
+        let small: Vec<_> = (0..3).map(|_| asked(&mut core, 0)).collect();
+        assert_eq!(small, [(READ_PASSED_MAX, true); 3]);
+        let large: Vec<_> = (0..2).map(|_| asked(&mut core, 100_000)).collect();
+        assert_eq!(large, [(READ_PASSED_MAX, true), (41, false)], "4 MiB at a time");
+    }
+
+    #[test]
+    fn beside_reads_ahead_commands_are_looked_for_now_and_then() {
+        let mut now = Instant::now();
+        let mut core = core_with(Limits { allowance: 1, ..Limits::default() }, now);
+        while !read_on(&mut core, 0, now).ahead {}
+        let looks = |core: &mut ShardCore, now| read_on(core, 0, now).commands.is_some();
+        assert_eq!([looks(&mut core, now), looks(&mut core, now)], [false, false]);
+        now += COMMAND_POLL;
+        assert_eq!([looks(&mut core, now), looks(&mut core, now)], [true, false]);
+    }
+
+    #[test]
+    fn what_was_settled_since_it_was_read_ahead_is_not_taken_up_again() {
+        let now = Instant::now();
+        let mut core = core_with(Limits { allowance: 1, ..Limits::default() }, now);
+        while !read_on(&mut core, 0, now).ahead {}
+        // It was held above the cursor, as after a reload, and is in the answer that is on its way.
+        let ahead = EntryId { ms: core.intake.cursor().ms + 5, n: 0 };
+        core.book.settled(None, ahead);
+        while core.next_action(now).is_some() {}
+        let mut again = entry(ahead.ms);
+        again.fields[0].1 = "quick".into();
+        core.polled(Polled { messages: vec![again.clone()], ..Polled::default() }, now);
+        assert_eq!(core.book.find("quick"), None);
     }
 
     #[test]
