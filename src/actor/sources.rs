@@ -14,8 +14,8 @@ use tracing::{debug, info, warn};
 use crate::actor::rejections::Rejections;
 use crate::actor::store_watch::cause;
 use crate::config::{
-    HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY, HAND_OVER_TOLD_AFTER, SOURCE_LEASE, SOURCE_LOOK_EVERY,
-    SOURCE_RENEW_EVERY, SourceForm,
+    HAND_OVER_BATCH_MAX, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY, HAND_OVER_TOLD_AFTER, SOURCE_LEASE,
+    SOURCE_LOOK_EVERY, SOURCE_RENEW_EVERY, SourceForm,
 };
 use crate::journal::port::{Holder, Journal, PendingOfOther, StoreError, StoreTrouble};
 
@@ -187,7 +187,9 @@ impl SourceReading {
         }
         let handed = match source {
             Source::Common => journal.hand_over(HAND_OVER_MAX, HAND_OVER_BLOCK).await?,
-            Source::Foreign(name, form) => journal.hand_over_from(name, form, HAND_OVER_MAX, HAND_OVER_BLOCK).await?,
+            Source::Foreign(name, form) => {
+                journal.hand_over_from(name, form, HAND_OVER_BATCH_MAX, HAND_OVER_BLOCK).await?
+            }
         };
         handed.rejected.iter().for_each(|reason| report.rejections.count(reason));
         Ok(())

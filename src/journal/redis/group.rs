@@ -31,7 +31,9 @@ use super::source::{
     tell_lost,
 };
 use super::take;
-use crate::config::{HAND_OVER_KEPT_LOOK, HAND_OVER_MAX, READ_BYTES_MAX, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm};
+use crate::config::{
+    HAND_OVER_BATCH_MAX, HAND_OVER_KEPT_LOOK, READ_BYTES_MAX, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm,
+};
 use crate::journal::port::{HandedOver, Holder};
 use crate::journal::rejected::too_large;
 use crate::message::EntryId;
@@ -50,7 +52,7 @@ pub(super) async fn hand_over(
         None => GroupReader::new(inner.connector.connect_for_reads(source).await?),
     };
     let mut kept = inner.take_unconfirmed(source);
-    let max = max.clamp(1, HAND_OVER_MAX);
+    let max = max.clamp(1, HAND_OVER_BATCH_MAX);
     let to = Arc::clone(reader.connection.to());
     let handed = tokio::select! {
         biased;
@@ -286,7 +288,7 @@ async fn acknowledge(
     let mut rest = ids;
     loop {
         // As many as one read gives: a script takes no list of any length.
-        let (ids, behind) = rest.split_at(rest.len().min(HAND_OVER_MAX));
+        let (ids, behind) = rest.split_at(rest.len().min(HAND_OVER_BATCH_MAX));
         let mut cmd: Cmd = inner.connector.script(Script::SourceAck, &keys);
         cmd.arg(position.filter(|_| behind.is_empty()).map(|id| id.to_string()).unwrap_or_default());
         ids.iter().for_each(|id| {

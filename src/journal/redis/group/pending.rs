@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use redis::RedisError;
 use tracing::info;
 
-use crate::config::HAND_OVER_MAX;
+use crate::config::HAND_OVER_BATCH_MAX;
 use crate::journal::port::PendingOfOther;
 use crate::journal::redis::error::unexpected;
 use crate::journal::redis::inner::RedisInner;
@@ -86,7 +86,7 @@ async fn reached(inner: &RedisInner, source: &str) -> Result<EntryId, RedisError
 async fn take_some(inner: &RedisInner, source: &str, behind: EntryId) -> Result<u64, RedisError> {
     let keys = [inner.keys.source_lease(source), source.to_owned()];
     let mut cmd = inner.connector.script(Script::SourcePending, &keys);
-    cmd.arg(&inner.run).arg(behind.to_string()).arg(HAND_OVER_MAX);
+    cmd.arg(&inner.run).arg(behind.to_string()).arg(HAND_OVER_BATCH_MAX);
     // Not repeated: the second one would find nothing left to take.
     let mut answer = reply::list(inner.shared.call(source, &cmd).await?)?.into_iter();
     match answer.next().map(reply::text).transpose()?.as_deref() {

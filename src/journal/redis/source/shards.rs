@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::handed::Handed;
 use super::unconfirmed::UnconfirmedEntries;
-use crate::config::STORE_TIMEOUT;
+use crate::config::{HAND_OVER_BATCH_MAX, STORE_TIMEOUT};
 use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_BYTES_RETAINED, REJECTED_RETAINED};
 use crate::journal::redis::error::{is_away, unexpected};
 use crate::journal::redis::inner::RedisInner;
@@ -134,7 +134,7 @@ impl<'a> ShardHandOver<'a> {
     /// What is handed over next.
     fn batch(&self) -> &'a [Handed] {
         let mut bytes = 0;
-        let fits = self.left.iter().take_while(|entry| {
+        let fits = self.left.iter().take(HAND_OVER_BATCH_MAX).take_while(|entry| {
             bytes += entry.bytes();
             bytes <= COMMIT_BYTES_MAX
         });
