@@ -201,6 +201,18 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unrepeated<T> {
     }
 }
 
+/// Reads the variable of a flag that takes no value: one that is empty says no.
+///
+/// # Errors
+/// A sentence that says what may be written.
+pub fn parse_yes(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "yes" | "on" | "true" | "y" | "t" => Ok(true),
+        "" | "0" | "no" | "off" | "false" | "n" | "f" => Ok(false),
+        _ => Err("write yes or no, on or off, true or false, 1 or 0".to_owned()),
+    }
+}
+
 /// Reads an address to listen on.
 ///
 /// # Errors

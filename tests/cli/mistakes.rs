@@ -286,6 +286,9 @@ fn a_wrong_value_of_a_variable_is_told_with_its_name() {
     fails(outbound(&["serve"]).env("OUTBOUND_ALLOW_NET", nets), 2, &["'foo' for 'OUTBOUND_ALLOW_NET (--allow-net)'"]);
     let list = ["token", "--workspace", "acme", "--ttl", "1d"];
     fails(outbound(&list).env("OUTBOUND_LIST", "yes"), 2, &["OUTBOUND_LIST (--list)"]);
+    for name in ["OUTBOUND_REQUIRE_HTTPS", "OUTBOUND_MAIL_WARNING"] {
+        fails(outbound(&["serve"]).env(name, "maybe"), 2, &["'maybe'", name, "write yes or no"]);
+    }
 }
 
 #[test]
@@ -382,8 +385,11 @@ fn a_variable_of_a_flag_takes_every_form_of_yes_and_no() {
         (&["discard", "acme"], "OUTBOUND_YES"),
         (&["rejected", "requeue", "7/1-0"], "OUTBOUND_ALL"),
     ] {
-        for value in ["0", "no", "off", "false"] {
+        for value in ["0", "no", "off", "false", "", "No"] {
             fails(&mut with(command, name, value), 1, &["cannot be reached"]);
+        }
+        for value in ["maybe", "2", "yes, please"] {
+            fails(&mut with(command, name, value), 2, &[name, "write yes or no"]);
         }
     }
     for value in ["1", "yes", "on", "true"] {

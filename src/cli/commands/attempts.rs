@@ -27,7 +27,7 @@ pub struct AttemptsArgs {
     #[arg(value_name = "WORKSPACE")]
     pub workspace: WorkspaceId,
     /// Print the whole log, with requests and responses, as the API gives it: an array, newest first
-    #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]
     pub json: bool,
     /// How to get there
     #[command(flatten)]

@@ -18,7 +18,7 @@ pub struct DiscardArgs {
     #[arg(value_name = "WORKSPACE")]
     pub workspace: WorkspaceId,
     /// Do it without asking
-    #[arg(long, env = "OUTBOUND_YES", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_YES", value_parser = crate::cli::values::parse_yes)]
     pub yes: bool,
     /// The service
     #[command(flatten)]

@@ -18,7 +18,7 @@ use crate::config::ShardSet;
 #[command(after_help = AFTER_HELP)]
 pub struct NodesArgs {
     /// Print what the API answers, as one JSON object
-    #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]
     pub json: bool,
     /// The service
     #[command(flatten)]

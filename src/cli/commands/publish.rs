@@ -33,7 +33,7 @@ pub struct PublishArgs {
     #[arg(value_name = "FILE", default_value = "-")]
     pub file: PathBuf,
     /// Print the result as one JSON object
-    #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]
     pub json: bool,
     /// How to get there
     #[command(flatten)]

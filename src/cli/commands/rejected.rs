@@ -35,7 +35,7 @@ pub enum RejectedAction {
         #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", value_parser = whole_number::<u16>(0, u64::from(SHARDS_MAX - 1)))]
         shard: Option<u16>,
         /// Print one JSON object a line
-        #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+        #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]
         json: bool,
         /// The service
         #[command(flatten)]
@@ -60,13 +60,13 @@ pub enum RejectedAction {
         #[arg(long, env = "OUTBOUND_REASON", value_name = "TEXT", conflicts_with_all = ["entries", "all"])]
         reason: Option<String>,
         /// Every entry
-        #[arg(long, env = "OUTBOUND_ALL", value_parser = clap::builder::FalseyValueParser::new(), conflicts_with = "entries", requires = "yes")]
+        #[arg(long, env = "OUTBOUND_ALL", value_parser = crate::cli::values::parse_yes, conflicts_with = "entries", requires = "yes")]
         all: bool,
         /// With --all or --reason: only those of this shard
         #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", conflicts_with = "entries", value_parser = whole_number::<u16>(0, u64::from(SHARDS_MAX - 1)))]
         shard: Option<u16>,
         /// With --all: they are to go for good
-        #[arg(long, env = "OUTBOUND_YES", value_parser = clap::builder::FalseyValueParser::new())]
+        #[arg(long, env = "OUTBOUND_YES", value_parser = crate::cli::values::parse_yes)]
         yes: bool,
         /// The service
         #[command(flatten)]
@@ -79,7 +79,7 @@ pub enum RejectedAction {
         #[arg(value_name = "SHARD/ID", required_unless_present = "all")]
         entries: Vec<RejectedName>,
         /// Every entry that the list shows now
-        #[arg(long, env = "OUTBOUND_ALL", value_parser = clap::builder::FalseyValueParser::new(), conflicts_with = "entries")]
+        #[arg(long, env = "OUTBOUND_ALL", value_parser = crate::cli::values::parse_yes, conflicts_with = "entries")]
         all: bool,
         /// With --all: only those of this shard
         #[arg(long, env = "OUTBOUND_SHARD", value_name = "SHARD", requires = "all", value_parser = whole_number::<u16>(0, u64::from(SHARDS_MAX - 1)))]

@@ -28,7 +28,7 @@ use crate::seal::{Keyring, UnsealError, keys_of};
 #[command(after_help = AFTER_HELP, mut_args(|flag| journal_flag(flag, "The journal: embedded (in the data directory, the default), embedded:PATH, or a Redis")))]
 pub struct ResealArgs {
     /// Change nothing; say how many workspaces need which key
-    #[arg(long, env = "OUTBOUND_DRY_RUN", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_DRY_RUN", value_parser = crate::cli::values::parse_yes)]
     pub dry_run: bool,
     /// Where the secrets are
     #[command(flatten)]

@@ -28,13 +28,13 @@ pub struct TokenArgs {
     #[arg(long, env = "OUTBOUND_SUBJECT", value_name = "NAME")]
     pub subject: Option<String>,
     /// Make none; list those that open the workspace
-    #[arg(long, env = "OUTBOUND_LIST", value_parser = clap::builder::FalseyValueParser::new(), conflicts_with_all = ["ttl", "subject", "revoke"])]
+    #[arg(long, env = "OUTBOUND_LIST", value_parser = crate::cli::values::parse_yes, conflicts_with_all = ["ttl", "subject", "revoke"])]
     pub list: bool,
     /// Make none; end the one with this ID, or without an ID every token and session of the workspace
     #[arg(long, env = "OUTBOUND_REVOKE", value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["ttl", "subject", "json"])]
     pub revoke: Option<String>,
     /// Print a JSON object with the token, its end and its subject
-    #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]
     pub json: bool,
     /// The service
     #[command(flatten)]

@@ -22,7 +22,7 @@ pub struct WorkspacesArgs {
     #[arg(long, env = "OUTBOUND_ID_PREFIX", value_name = "PREFIX", visible_alias = "prefix")]
     pub id_prefix: Option<String>,
     /// Print one JSON object a line
-    #[arg(long, env = "OUTBOUND_JSON", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]
     pub json: bool,
     /// The service
     #[command(flatten)]

@@ -59,7 +59,7 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_DENY_NET", value_name = "CIDR", value_delimiter = ',')]
     pub deny_net: Vec<Network>,
     /// Take https URLs only; a webhook that was saved with http fails from then on
-    #[arg(long, env = "OUTBOUND_REQUIRE_HTTPS", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_REQUIRE_HTTPS", value_parser = crate::cli::values::parse_yes)]
     pub require_https: bool,
     /// A server that is asked whether the network works when several endpoints cannot be reached, in their place
     #[arg(long, env = "OUTBOUND_CANARY", value_name = "URL", hide_env_values = true, value_parser = Unrepeated(parse_canary))]
@@ -81,10 +81,10 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_SMTP_CA", value_name = "FILE")]
     pub smtp_ca: Option<PathBuf>,
     /// Warn the owner by mail after 5 errors in a row; never with an --error-limit below 5
-    #[arg(long, env = "OUTBOUND_MAIL_WARNING", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_MAIL_WARNING", value_parser = crate::cli::values::parse_yes)]
     pub mail_warning: bool,
     /// Tell the owner by mail when a webhook delivers again that errors had switched off
-    #[arg(long, env = "OUTBOUND_MAIL_RECOVERED", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_MAIL_RECOVERED", value_parser = crate::cli::values::parse_yes)]
     pub mail_recovered: bool,
     /// The address of the screens and the API as the outside sees it, for the link in mails
     #[arg(long, env = "OUTBOUND_PUBLIC_URL", value_name = "URL", value_parser = Unrepeated(parse_http_url))]
@@ -120,7 +120,7 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_LOG_MAX_AGE", value_name = "DURATION", value_parser = parse_age)]
     pub log_max_age: Option<Duration>,
     /// Run although Redis may delete any key when it is full (maxmemory-policy allkeys-…)
-    #[arg(long, env = "OUTBOUND_ALLOW_VOLATILE_REDIS", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_ALLOW_VOLATILE_REDIS", value_parser = crate::cli::values::parse_yes)]
     pub allow_volatile_redis: bool,
     /// A file that holds the admin token
     #[arg(long, env = "OUTBOUND_ADMIN_TOKEN_FILE", value_name = "FILE")]
@@ -133,7 +133,7 @@ pub struct ServeArgs {
     pub secret_key_file: Option<PathBuf>,
     /// Take a data directory and files with keys, tokens and passwords although others on this machine may read or write
     /// them, as where Docker or Kubernetes mounts secrets
-    #[arg(long, env = "OUTBOUND_ALLOW_SHARED_FILES", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, env = "OUTBOUND_ALLOW_SHARED_FILES", value_parser = crate::cli::values::parse_yes)]
     pub allow_shared_files: bool,
     /// Start although these keys are missing, by their IDs; workspaces that need one stay unavailable. Repeat it or
     /// separate by commas
