@@ -68,7 +68,7 @@ pub const READ_JUDGED_SHORT: Duration = Duration::from_millis(10);
 /// The same of a long one, which takes Redis longer to measure.
 pub const READ_JUDGED_LONG: Duration = Duration::from_millis(100);
 /// Shards of a thread that read what is there at a time: one reads while the other's entries are taken up. With
-/// all of them at it, a delivery took a fifth more of the service.
+/// all of them at it, a delivery took a fifth more of the service. What Redis reads ahead for a shard is not counted.
 pub const READERS_MAX: usize = 2;
 /// A shard that waited for so long for its turn to read reads whoever else does: commands come with messages, and
 /// a store's node that does not answer holds up only its own shards.
@@ -81,7 +81,7 @@ pub const TURN_MAX: Duration = Duration::from_millis(1);
 pub const TURNS_WAIT_MAX: Duration = Duration::from_millis(20);
 /// How long a forward read waits for the first entry.
 pub const READ_BLOCK: Duration = Duration::from_secs(2);
-/// How often commands are looked for while no message may be read.
+/// How often commands are looked for while no message may be read, and while messages are read ahead.
 pub const COMMAND_POLL: Duration = Duration::from_millis(20);
 /// When fewer than [`PERMITS_FREED_MIN`] permits come free within this span, the greatest holder gives back.
 pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(50);

@@ -35,7 +35,7 @@ pub(super) struct Book {
     /// While a catch-up is under way: what was settled since it was asked for. Its answer may still
     /// show these. Bounded by the commits that are answered during one catch-up.
     settled_meanwhile: Option<HashSet<EntryId>>,
-    /// The same while a forward read is under way, for what is above its start: only after a
+    /// The same while a forward read is under way, or was made ahead, for what is above its start: only after a
     /// reload, which reads from the start of the stream again, is anything held above it.
     settled_ahead: Option<(EntryId, HashSet<EntryId>)>,
     /// The parked workspaces by where they resume.

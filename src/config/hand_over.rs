@@ -14,12 +14,17 @@ pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 /// A source that could not be handed over for so long is named: longer than a fail-over that goes well.
 pub const HAND_OVER_TOLD_AFTER: Duration = Duration::from_secs(10);
-/// Entries of the common input that are handed over at a time, of no more bytes than one read: so many that what is paid once for
-/// all weighs little. With `appendfsync always` that is a sync for each shard (measured: scenario `common`).
-pub const HAND_OVER_MAX: usize = 4_096;
-/// Those of them that one script gives to a shard, and those of someone else's stream that are handed over at a time: few, for a
-/// script holds up whoever else wants something of its server.
-pub const HAND_OVER_BATCH_MAX: usize = 512;
+/// Entries of the common input that are handed over at a time while there is a backlog: so many that what is paid once for all
+/// weighs little. With `appendfsync always` that is a sync for each shard (measured: scenario `common`).
+pub const HAND_OVER_MAX: usize = 2_048;
+/// Bytes of entries, by the largest of the read before, up to which more than [`HAND_OVER_BATCH_MAX`] are handed over at a time. A
+/// full Redis holds twice as much above its limit.
+pub const HAND_OVER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// A hand-over that took longer is followed by one of [`HAND_OVER_BATCH_MAX`]: the lease is renewed between two of them.
+pub const HAND_OVER_LONG: Duration = Duration::from_secs(1);
+/// Entries that one script gives to a shard, for it holds up whoever else wants something of its server; and those that are read
+/// first, and of someone else's stream.
+pub const HAND_OVER_BATCH_MAX: usize = 256;
 /// How long an entry stays in its source after a shard on another server has it, where that server does not tell when it
 /// is durable: Redis writes down within a second what it was given (appendfsync everysec), two at the most. A deletion is
 /// remembered as long.

@@ -135,7 +135,7 @@ async fn hand_over_next(
         GroupRound { handed: HandedOver { count: done.len(), ..HandedOver::default() }, done, ..GroupRound::default() };
     let mut shards = by_shard(inner, source, form, &entries);
     round.done.extend(take_unconfirmed(&mut shards, kept));
-    let nothing = (&Pipeline::new(), STORE_TIMEOUT);
+    let nothing = ([&Pipeline::new(); 2], STORE_TIMEOUT);
     let (handed, told) = hand_to_shards(inner, &mut reader.connection, source, &shards, kept, nothing).await;
     for handed in handed {
         round.note(handed, inner, source, kept);
@@ -287,7 +287,7 @@ async fn acknowledge(
     let keys = [inner.keys.source_lease(source), source.to_owned()];
     let mut rest = ids;
     loop {
-        // As many as one read gives: a script takes no list of any length.
+        // A script takes no list of any length.
         let (ids, behind) = rest.split_at(rest.len().min(HAND_OVER_BATCH_MAX));
         let mut cmd: Cmd = inner.connector.script(Script::SourceAck, &keys);
         cmd.arg(position.filter(|_| behind.is_empty()).map(|id| id.to_string()).unwrap_or_default());

@@ -105,7 +105,7 @@ impl RedisIntake {
     /// The answer to what was read ahead, if that is what is wanted now; else it is dropped.
     async fn take_ahead(&self, connection: &mut ReadConnection, request: &Poll) -> Result<Option<Bytes>, RedisError> {
         let Some(ahead) = connection.ahead.take() else { return Ok(None) };
-        let answer = connection.answer(READ_BYTES_MAX, self.guard.timeout()).await?;
+        let answer = connection.answer(2 * READ_BYTES_MAX, self.guard.timeout()).await?;
         // A probe tells the length as of the moment of its own read.
         Ok((request.messages == Some(ahead) && !request.probe).then_some(answer))
     }
@@ -120,10 +120,10 @@ impl RedisIntake {
     ) -> Result<(), RedisError> {
         let full = request.messages.filter(|(_, count)| request.ahead && polled.messages.len() == *count);
         let (Some((_, count)), Some(last)) = (full, polled.messages.last()) else { return Ok(()) };
-        let stream = self.keys.messages();
-        if self.guard.are_small(connection, &stream).await? {
+        // Where it is not known, the next read finds out: what has come is not held up for it.
+        if self.guard.known() == Some(true) {
             let mut read = redis::pipe();
-            read.add_command(xread(count, None, &[(stream, last.id)]));
+            read.add_command(xread(count, None, &[(self.keys.messages(), last.id)]));
             connection.send(&read, self.guard.timeout()).await?;
             connection.ahead = Some((last.id, count));
         }

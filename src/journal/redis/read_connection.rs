@@ -1,5 +1,5 @@
 //! A connection for the reads of one task, which takes its answers as they are ([`super::resp`]). One command, or some
-//! together, at a time.
+//! together, at a time; and a read whose answer is taken before anything else is asked.
 
 use std::fmt;
 use std::io;
@@ -88,6 +88,7 @@ impl ReadConnection {
     /// # Errors
     /// The connection failed, or not all came in time. An error of the server is an answer.
     pub(super) async fn ask(&mut self, commands: &Pipeline, timeout: Duration) -> Result<Vec<Bytes>, RedisError> {
+        debug_assert!(self.ahead.is_none(), "what was read ahead is answered first");
         let asked = async {
             self.write(commands).await?;
             let mut answers = Vec::with_capacity(commands.len());

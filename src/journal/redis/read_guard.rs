@@ -20,7 +20,8 @@ pub(super) struct ReadGuard {
     failures: u32,
 }
 
-/// Nodes of the stream that are measured, from its start: more than a shard holds entries, and a read.
+/// Nodes of the stream that are measured, from its start: more than a shard holds entries, and a read; and more than two rounds of
+/// the hand-over can hold (4 MiB of entries, in nodes of 4,096 bytes, of which each holds 2,048 at least).
 const NODES_MEASURED: u64 = 2_304;
 /// Entries in a node of a stream at most (stream-node-max-entries).
 const NODE_ENTRIES: u64 = 100;

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub(super) use self::handed::{Handed, judged};
-use self::reader::SourceRead;
 pub(super) use self::reader::{SourceEntry, SourceReader};
+use self::reader::{SourceRead, next_count};
 pub(super) use self::shards::{HandedToShard, hand_to_shards};
 pub(super) use self::unconfirmed::{ConfirmRound, UnconfirmedEntries};
 use super::error::timed_out;
@@ -79,7 +79,7 @@ async fn hand_over_next(
     max: usize,
     block: Duration,
 ) -> Result<HandedOver, RedisError> {
-    let max = max.clamp(1, HAND_OVER_MAX);
+    let (max, began) = (max.clamp(1, HAND_OVER_MAX), Instant::now());
     let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, source).await;
     reader.gone.extend(durable);
     for shard in lost {
@@ -100,15 +100,17 @@ async fn hand_over_next(
     let mut shards = by_shard(inner, source, entries);
     let back = take_unconfirmed(&mut shards, kept);
     shards.retain(|shard, _| !reader.held.contains(*shard));
-    // In one write with the entries themselves: what comes next is here when the shards have these.
-    let ahead = guard.known().map(|small| SourceRead::new((&inner.connector, guard), source, max, last, small));
-    let mut behind = redis::pipe();
-    let deletes = reader.delete(source, &mut behind);
+    // In one write with the entries themselves: what comes next is here when the shards have these. What the shards had before
+    // is deleted first, for a full Redis holds all of this above its limit.
+    let count = reader.count(max);
+    let ahead = guard.known().map(|small| SourceRead::new((&inner.connector, guard), source, count, last, small));
+    let (mut before, mut behind) = (redis::pipe(), redis::pipe());
+    let deletes = reader.delete(source, &mut before);
     if let Some(ahead) = &ahead {
         behind.add_command(ahead.command.clone());
     }
-    let own = &mut reader.connection;
-    let (handed, answers) = hand_to_shards(inner, own, source, &shards, kept, (&behind, guard.timeout())).await;
+    let (own, beside) = (&mut reader.connection, ([&before, &behind], guard.timeout()));
+    let (handed, answers) = hand_to_shards(inner, own, source, &shards, kept, beside).await;
     let mut answers = answers.map(Vec::into_iter);
     if deletes && let Ok(answers) = &mut answers {
         reader.deleted(answers.next())?;
@@ -132,9 +134,9 @@ async fn hand_over_next(
     }
     let ahead = match ahead {
         Some(ahead) => ahead.entries(answers.next())?,
-        None => reader.read((&inner.connector, guard), source, max, last, None).await?,
+        None => reader.read((&inner.connector, guard), source, count, last, None).await?,
     };
-    reader.handed_over(last, ahead);
+    reader.handed_over(last, ahead, next_count(count, &ahead, began.elapsed()));
     kept.source_answered(Instant::now());
     Ok(round.handed)
 }
@@ -161,8 +163,8 @@ async fn next_entries(
     let until_retry = reader.held.retry_at().map(|at| at.saturating_duration_since(Instant::now()));
     let until_look = (!kept.is_empty()).then_some(HAND_OVER_KEPT_LOOK);
     let block = [until_retry, until_look].into_iter().flatten().fold(block, Duration::min);
-    let after = reader.after(kept.is_empty());
-    reader.read((&inner.connector, guard), &inner.keys.source(), max, after, Some(block)).await
+    let (count, after) = (reader.count(max), reader.after(kept.is_empty()));
+    reader.read((&inner.connector, guard), &inner.keys.source(), count, after, Some(block)).await
 }
 
 /// What came of one read.

@@ -70,6 +70,23 @@ async fn entries_go_to_their_shards_in_order_and_leave_the_source() {
 }
 
 #[tokio::test]
+async fn a_backlog_of_one_workspace_is_handed_over_in_few_calls_and_in_order() {
+    let server = RedisServer::start();
+    let journal = journal(&server.url()).await;
+    let texts: Vec<String> = (1..=4_000).map(|n| n.to_string()).collect();
+    for (n, text) in (1..).zip(&texts) {
+        publish(&server, &format!("{n}-0"), "acme", text);
+    }
+    let mut moved = Vec::new();
+    while moved.iter().sum::<usize>() < texts.len() {
+        moved.push(journal.hand_over(usize::MAX, BLOCK).await.unwrap().count);
+    }
+    assert_eq!(moved, [256, 256, 512, 1_024, 1_952]);
+    assert_eq!(handed(&server, "acme"), texts);
+    assert_eq!(left(&journal, &server).await, 0);
+}
+
+#[tokio::test]
 async fn a_hand_over_waits_for_the_first_entry_and_not_longer_than_asked() {
     let server = RedisServer::start();
     let journal = journal(&server.url()).await;

@@ -7,7 +7,7 @@ use redis::{Pipeline, RedisError};
 use tokio::time::Instant;
 
 use super::held::HeldBack;
-use crate::config::STORE_TIMEOUT;
+use crate::config::{HAND_OVER_BATCH_MAX, HAND_OVER_BYTES_MAX, HAND_OVER_LONG, HAND_OVER_MAX, STORE_TIMEOUT};
 use crate::journal::port::RawEntry;
 use crate::journal::redis::connector::Connector;
 use crate::journal::redis::intake::xread;
@@ -33,6 +33,8 @@ pub(in crate::journal::redis) struct SourceReader {
     pub(super) held: HeldBack,
     /// Up to here all is handed over, but for what is held back.
     passed: EntryId,
+    /// How many entries the next read asks for.
+    count: usize,
     /// Its connection is of no use any more.
     pub(super) is_broken: bool,
 }
@@ -50,6 +52,7 @@ impl SourceReader {
             last_anew: None,
             held: HeldBack::default(),
             passed: EntryId::ZERO,
+            count: HAND_OVER_BATCH_MAX,
             is_broken: false,
         }
     }
@@ -62,8 +65,14 @@ impl SourceReader {
         !is_known
     }
 
-    /// Notes that what was read up to `last` was handed over or held back, and what was read behind it.
-    pub(super) fn handed_over(&mut self, last: EntryId, ahead: Vec<SourceEntry>) {
+    /// How many entries the next read asks for, at most `max`.
+    pub(super) fn count(&self, max: usize) -> usize {
+        self.count.min(max)
+    }
+
+    /// Notes that what was read up to `last` was handed over or held back, what was read behind it, and how many to ask for next.
+    pub(super) fn handed_over(&mut self, last: EntryId, ahead: Vec<SourceEntry>, count: usize) {
+        self.count = count;
         if self.last_anew.is_some() {
             self.last_anew = Some(last);
         }
@@ -152,6 +161,14 @@ impl SourceReader {
     }
 }
 
+/// How many entries to ask for after `ahead`, of which `asked` were asked for: more and more of small ones while there is a backlog
+/// and all of it goes fast.
+pub(super) fn next_count(asked: usize, ahead: &[SourceEntry], took: Duration) -> usize {
+    let largest = ahead.iter().map(|(entry, cut)| cut.unwrap_or(entry.bytes())).max().unwrap_or_default();
+    let doubled = if ahead.len() < asked || took > HAND_OVER_LONG { 0 } else { asked * 2 };
+    doubled.min(HAND_OVER_BYTES_MAX / largest.max(1)).clamp(HAND_OVER_BATCH_MAX, HAND_OVER_MAX)
+}
+
 /// A read of entries, and how its answer is read.
 pub(super) struct SourceRead {
     pub(super) command: redis::Cmd,
@@ -171,7 +188,7 @@ impl SourceRead {
         let command = if small {
             xread(max, None, &[(source.to_owned(), after)])
         } else {
-            take::command(connector, source, ReadFrom::After(after), "+", max, guard.bytes())
+            take::command(connector, source, ReadFrom::After(after), "+", max.min(HAND_OVER_BATCH_MAX), guard.bytes())
         };
         Self { command, taken: !small }
     }
@@ -189,5 +206,32 @@ impl SourceRead {
         }
         let entries = resp::streams(&answer)?.pop().map(|(_, entries)| entries).unwrap_or_default();
         Ok(entries.into_iter().map(|entry| (entry, None)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_of_small_entries_that_goes_fast_is_read_in_larger_and_larger_parts() {
+        let entries = |count: usize, bytes: usize| -> Vec<SourceEntry> {
+            let field = ("message".into(), "x".repeat(bytes).into());
+            vec![(RawEntry { id: EntryId::ZERO, fields: vec![field] }, None); count]
+        };
+        let soon = Duration::from_millis(50);
+        for (asked, came, bytes, took, next) in [
+            (256, 256, 700, soon, 512),
+            (1_024, 1_024, 700, soon, 2_048),
+            (2_048, 2_048, 700, soon, 2_048),
+            (2_048, 2_047, 700, soon, 256),
+            (2_048, 0, 0, soon, 256),
+            (1, 1, 700, soon, 256),
+            (512, 512, 700, Duration::from_secs(2), 256),
+            (512, 512, 4_000, soon, 523),
+            (256, 256, 100_000, soon, 256),
+        ] {
+            assert_eq!(next_count(asked, &entries(came, bytes), took), next, "{asked} {came} {bytes} {took:?}");
+        }
     }
 }

@@ -34,8 +34,8 @@ pub(in crate::journal::redis) struct HandedToShard {
     pub(in crate::journal::redis) is_lost: bool,
 }
 
-/// Hands over, and sends `behind` on `own`, the connection to the source's server, which no other task uses. Answers what the
-/// shards got, and the answers to `behind`.
+/// Hands over, and sends `before` and `behind` on `own`, the connection to the source's server, which no other task uses. Answers
+/// what the shards got, and the answers to these.
 ///
 /// Without a cluster the shards are on that server, too: one write holds all of it, and of two servers that a fail-over left, a
 /// script and the questions about its answer go to the same.
@@ -48,16 +48,16 @@ pub(in crate::journal::redis) async fn hand_to_shards(
     source: &str,
     shards: &BTreeMap<u16, Vec<Handed>>,
     kept: &UnconfirmedEntries,
-    (behind, timeout): (&Pipeline, Duration),
+    ([before, behind], timeout): ([&Pipeline; 2], Duration),
 ) -> (Vec<HandedToShard>, Result<Vec<Bytes>, RedisError>) {
     let mut hand_overs: Vec<_> =
         shards.iter().map(|(shard, entries)| ShardHandOver::new(*shard, entries, kept.last_of(*shard))).collect();
-    let (none, mut behind, mut told) = (Pipeline::new(), behind, None);
+    let (none, mut beside, mut told) = (Pipeline::new(), [before, behind], None);
     while told.is_none() || hand_overs.iter().any(|shard| !shard.left.is_empty()) {
         let open: Vec<&mut ShardHandOver<'_>> = hand_overs.iter_mut().filter(|shard| !shard.left.is_empty()).collect();
         let calls: Vec<Cmd> = open.iter().map(|shard| shard.command(inner, source)).collect();
-        let (answers, mut answered) = send(inner, own, &open, calls, (behind, timeout)).await;
-        behind = &none;
+        let (answers, mut answered) = send(inner, own, &open, calls, (beside, timeout)).await;
+        beside = [&none; 2];
         for (shard, answer) in open.into_iter().zip(answers) {
             if let Err(error) = shard.judge(inner, own, source, answer).await {
                 answered = Err(error);
@@ -75,13 +75,13 @@ pub(in crate::journal::redis) async fn hand_to_shards(
     (handed, told.unwrap_or(Ok(Vec::new())))
 }
 
-/// The answers of the shards, as many as there are, and those to `behind`.
+/// The answers of the shards, as many as there are, and those to `before` and `behind`.
 async fn send(
     inner: &RedisInner,
     own: &mut ReadConnection,
     open: &[&mut ShardHandOver<'_>],
     calls: Vec<Cmd>,
-    (behind, timeout): (&Pipeline, Duration),
+    ([before, behind], timeout): ([&Pipeline; 2], Duration),
 ) -> (Vec<Result<Value, RedisError>>, Result<Vec<Bytes>, RedisError>) {
     if inner.connector.is_cluster() {
         let to = |shard: &ShardHandOver<'_>| inner.keys.shard(shard.shard).owner();
@@ -89,23 +89,25 @@ async fn send(
             let owner = to(shard);
             async move { inner.shared.call_repeatable(&owner, cmd).await }
         });
-        return tokio::join!(join_all(calls), own.ask(behind, timeout));
+        let beside = together(before.cmd_iter().chain(behind.cmd_iter()));
+        return tokio::join!(join_all(calls), own.ask(&beside, timeout));
     }
-    let count = calls.len();
-    let mut commands = Pipeline::with_capacity(count + behind.len());
-    calls.into_iter().for_each(|call| {
-        commands.add_command(call);
-    });
-    behind.cmd_iter().for_each(|command| {
-        commands.add_command(command.clone());
-    });
+    let commands = together(before.cmd_iter().chain(&calls).chain(behind.cmd_iter()));
     match own.ask(&commands, timeout).await {
-        Ok(mut answers) => {
-            let told = answers.split_off(count);
-            (answers.iter().map(|answer| resp::value(answer)).collect(), Ok(told))
+        Ok(mut told) => {
+            let scripts: Vec<Bytes> = told.drain(before.len()..before.len() + calls.len()).collect();
+            (scripts.iter().map(|answer| resp::value(answer)).collect(), Ok(told))
         }
         Err(error) => (Vec::new(), Err(error)),
     }
+}
+
+fn together<'a>(commands: impl Iterator<Item = &'a Cmd>) -> Pipeline {
+    let mut all = Pipeline::new();
+    commands.for_each(|command| {
+        all.add_command(command.clone());
+    });
+    all
 }
 
 /// How often a shard may have got on, by other nodes, while one batch was being judged.
