@@ -135,7 +135,8 @@ async fn hand_over_next(
         GroupRound { handed: HandedOver { count: done.len(), ..HandedOver::default() }, done, ..GroupRound::default() };
     let mut shards = by_shard(inner, source, form, &entries);
     round.done.extend(take_unconfirmed(&mut shards, kept));
-    let nothing = ([&Pipeline::new(); 2], STORE_TIMEOUT);
+    let nothing = Pipeline::new();
+    let nothing = ([&nothing; 2], STORE_TIMEOUT);
     let (handed, told) = hand_to_shards(inner, &mut reader.connection, source, &shards, kept, nothing).await;
     for handed in handed {
         round.note(handed, inner, source, kept);

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub(super) use self::handed::{Handed, judged};
+use self::reader::SourceRead;
 pub(super) use self::reader::{SourceEntry, SourceReader};
-use self::reader::{SourceRead, next_count};
 pub(super) use self::shards::{HandedToShard, hand_to_shards};
 pub(super) use self::unconfirmed::{ConfirmRound, UnconfirmedEntries};
 use super::error::timed_out;
@@ -79,7 +79,7 @@ async fn hand_over_next(
     max: usize,
     block: Duration,
 ) -> Result<HandedOver, RedisError> {
-    let (max, began) = (max.clamp(1, HAND_OVER_MAX), Instant::now());
+    let max = max.clamp(1, HAND_OVER_MAX);
     let ConfirmRound { durable, lost } = kept.confirm(&inner.connector, &inner.keys, source).await;
     reader.gone.extend(durable);
     for shard in lost {
@@ -102,7 +102,7 @@ async fn hand_over_next(
     shards.retain(|shard, _| !reader.held.contains(*shard));
     // In one write with the entries themselves: what comes next is here when the shards have these. What the shards had before
     // is deleted first, for a full Redis holds all of this above its limit.
-    let count = reader.count(max);
+    let (count, began) = (reader.count(max), Instant::now());
     let ahead = guard.known().map(|small| SourceRead::new((&inner.connector, guard), source, count, last, small));
     let (mut before, mut behind) = (redis::pipe(), redis::pipe());
     let deletes = reader.delete(source, &mut before);
@@ -136,7 +136,7 @@ async fn hand_over_next(
         Some(ahead) => ahead.entries(answers.next())?,
         None => reader.read((&inner.connector, guard), source, count, last, None).await?,
     };
-    reader.handed_over(last, ahead, next_count(count, &ahead, began.elapsed()));
+    reader.handed_over(last, (ahead, count), began.elapsed());
     kept.source_answered(Instant::now());
     Ok(round.handed)
 }

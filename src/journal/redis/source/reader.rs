@@ -70,9 +70,10 @@ impl SourceReader {
         self.count.min(max)
     }
 
-    /// Notes that what was read up to `last` was handed over or held back, what was read behind it, and how many to ask for next.
-    pub(super) fn handed_over(&mut self, last: EntryId, ahead: Vec<SourceEntry>, count: usize) {
-        self.count = count;
+    /// Notes that what was read up to `last` was handed over or held back, what was read behind it, of which so many were asked for,
+    /// and how long all of that took.
+    pub(super) fn handed_over(&mut self, last: EntryId, (ahead, asked): (Vec<SourceEntry>, usize), took: Duration) {
+        self.count = next_count(asked, &ahead, took);
         if self.last_anew.is_some() {
             self.last_anew = Some(last);
         }
@@ -163,7 +164,7 @@ impl SourceReader {
 
 /// How many entries to ask for after `ahead`, of which `asked` were asked for: more and more of small ones while there is a backlog
 /// and all of it goes fast.
-pub(super) fn next_count(asked: usize, ahead: &[SourceEntry], took: Duration) -> usize {
+fn next_count(asked: usize, ahead: &[SourceEntry], took: Duration) -> usize {
     let largest = ahead.iter().map(|(entry, cut)| cut.unwrap_or(entry.bytes())).max().unwrap_or_default();
     let doubled = if ahead.len() < asked || took > HAND_OVER_LONG { 0 } else { asked * 2 };
     doubled.min(HAND_OVER_BYTES_MAX / largest.max(1)).clamp(HAND_OVER_BATCH_MAX, HAND_OVER_MAX)
