@@ -120,10 +120,10 @@ impl RedisIntake {
     ) -> Result<(), RedisError> {
         let full = request.messages.filter(|(_, count)| request.ahead && polled.messages.len() == *count);
         let (Some((_, count)), Some(last)) = (full, polled.messages.last()) else { return Ok(()) };
-        // Where it is not known, the next read finds out: what has come is not held up for it.
-        if self.guard.known() == Some(true) {
+        let stream = self.keys.messages();
+        if self.guard.are_small(connection, &stream).await? {
             let mut read = redis::pipe();
-            read.add_command(xread(count, None, &[(self.keys.messages(), last.id)]));
+            read.add_command(xread(count, None, &[(stream, last.id)]));
             connection.send(&read, self.guard.timeout()).await?;
             connection.ahead = Some((last.id, count));
         }

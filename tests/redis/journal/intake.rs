@@ -241,7 +241,7 @@ async fn more_than_a_read_may_bring_is_not_read_ahead() {
     let small = 3_000;
     fill(&server, small);
     let large = "x".repeat(READ_BYTES_MAX / 2);
-    for n in 1..=3 {
+    for n in 1..=4 {
         server.call::<String>(&["XADD", MESSAGES, &format!("{}-0", small + n), "n", &large]);
     }
     let (from, first) = (small as u64 - 4, small as u64 + 1);
