@@ -177,8 +177,8 @@ dictionary:
 	$(call say,building the dictionary of the log)
 	$(CARGO) test $(LOCKED) --quiet --bench dictionary -- --write
 
-# The tables of src/docs/performance.md, and the rates and the picture of README. Growth takes longer than the rest, which takes about
-# 20 minutes on a machine that does nothing else.
+# The tables of src/docs/performance.md, and the rates and the picture of README: more than an hour on a machine that does
+# nothing else (cargo bench --bench load -- --help).
 bench:
 	$(call say,the load bench)
 	$(CARGO) bench $(LOCKED) --bench load -- --svg benches/load.svg --growth-svg benches/growth.svg --markdown src/docs/performance.md --summary README.md
