@@ -18,7 +18,7 @@ pub const HAND_OVER_TOLD_AFTER: Duration = Duration::from_secs(10);
 /// weighs little. With `appendfsync always` that is a sync for each shard (measured: scenario `common`).
 pub const HAND_OVER_MAX: usize = 2_048;
 /// Bytes of entries, by the largest of the read before, up to which more than [`HAND_OVER_BATCH_MAX`] are handed over at a time. A
-/// full Redis holds twice as much above its limit.
+/// full Redis holds as much above its limit, for they are deleted from the source after the shards have them.
 pub const HAND_OVER_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A hand-over that took longer is followed by one of [`HAND_OVER_BATCH_MAX`]: the lease is renewed between two of them.
 pub const HAND_OVER_LONG: Duration = Duration::from_secs(1);

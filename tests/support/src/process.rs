@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// Waits until something is so.
 pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {

@@ -89,23 +89,24 @@ async fn send(
             let owner = to(shard);
             async move { inner.shared.call_repeatable(&owner, cmd).await }
         });
-        let beside = together(before.cmd_iter().chain(behind.cmd_iter()));
+        let beside = together(before.cmd_iter().chain(behind.cmd_iter()).cloned());
         return tokio::join!(join_all(calls), own.ask(&beside, timeout));
     }
-    let commands = together(before.cmd_iter().chain(&calls).chain(behind.cmd_iter()));
+    let scripts = before.len()..before.len() + calls.len();
+    let commands = together(before.cmd_iter().cloned().chain(calls).chain(behind.cmd_iter().cloned()));
     match own.ask(&commands, timeout).await {
         Ok(mut told) => {
-            let scripts: Vec<Bytes> = told.drain(before.len()..before.len() + calls.len()).collect();
+            let scripts: Vec<Bytes> = told.drain(scripts).collect();
             (scripts.iter().map(|answer| resp::value(answer)).collect(), Ok(told))
         }
         Err(error) => (Vec::new(), Err(error)),
     }
 }
 
-fn together<'a>(commands: impl Iterator<Item = &'a Cmd>) -> Pipeline {
+fn together(commands: impl Iterator<Item = Cmd>) -> Pipeline {
     let mut all = Pipeline::new();
     commands.for_each(|command| {
-        all.add_command(command.clone());
+        all.add_command(command);
     });
     all
 }

@@ -8,6 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{PATIENCE, TOKEN};
+use crate::process::{LOOK, moment};
 
 /// A client of the facade. It and its clones find the service again after every start.
 #[derive(Clone)]
@@ -144,7 +145,7 @@ impl Api {
                 return reply;
             }
             assert!(began.elapsed() < PATIENCE, "waited in vain for {path} to be allowed");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            moment(LOOK).await;
         }
     }
 
@@ -170,7 +171,7 @@ impl Api {
         let mut webhook = self.webhook(workspace).await;
         while !wanted(&webhook) {
             assert!(changed.elapsed() < PATIENCE, "waited in vain until {what}: {webhook:#}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            moment(LOOK).await;
             let newer = self.webhook(workspace).await;
             if newer != webhook {
                 (changed, webhook) = (Instant::now(), newer);
