@@ -286,6 +286,9 @@ pub const NO_REUSE_MAX: usize = 1_024;
 pub const OWN_WAIT_MAX: Duration = Duration::from_millis(100);
 /// How often the system's files about names may be looked at for a change.
 pub const NAME_FILES_CHECK: Duration = Duration::from_secs(1);
+/// How long a name is asked for without both families' answers until one is enough: name servers exist that never say
+/// that a name has no IPv6 address, and RFC 8305 (section 3) does not wait for them either.
+pub const NAME_FAMILIES_WAIT: Duration = Duration::from_millis(300);
 /// Name servers that are asked, as many as the system's resolver asks.
 pub const NAME_SERVERS_MAX: usize = 3;
 /// Answers of name servers that a thread keeps, each for as long as its TTL says.

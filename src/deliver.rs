@@ -5,7 +5,7 @@
 //!
 //! Reading order: who makes the POST ([`courier`]), to whom ([`target`]), where it may go ([`guard`], `spelling`,
 //! `resolve`, `names`, `family`), on which connection (`pool`, `connection`, `sockets`), until when (`deadline`), what its end means (`head`,
-//! `response`, `echo`, `certificate`, `classify`), and whose fault that is (`outage`, `canary`,
+//! `recorded_stream`, `response`, `echo`, `certificate`, `classify`), and whose fault that is (`outage`, `canary`,
 //! `clock_check`).
 
 pub mod courier;
@@ -21,6 +21,7 @@ mod sockets;
 mod deadline;
 mod echo;
 mod head;
+mod recorded_stream;
 mod response;
 mod certificate;
 mod classify;

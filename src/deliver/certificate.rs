@@ -127,10 +127,10 @@ fn described(host: &str, refused: &RefusedCertificate) -> String {
     let RefusedCertificate { error, self_signed, names_something, alone, in_time, issuer } = refused;
     let by = issuer.as_ref().map_or(String::new(), |issuer| format!(" ({issuer})"));
     match error {
-        CertificateError::ExpiredContext { not_after, .. } if *in_time => format!(
+        CertificateError::ExpiredContext { time, not_after } if *in_time => format!(
             "a certificate that {host} sends along with its own expired on {}; let it send the chain that its \
              authority gives out today",
-            day(*not_after)
+            moment(*not_after, *time)
         ),
         CertificateError::UnknownIssuer | CertificateError::BadSignature if *self_signed => {
             let anew = if *names_something {
@@ -168,12 +168,12 @@ fn described(host: &str, refused: &RefusedCertificate) -> String {
 fn plain(host: &str, error: &CertificateError) -> String {
     match error {
         CertificateError::Expired => format!("the certificate of {host} has expired; renew it"),
-        CertificateError::ExpiredContext { not_after, .. } => {
-            format!("the certificate of {host} expired on {}; renew it", day(*not_after))
+        CertificateError::ExpiredContext { time, not_after } => {
+            format!("the certificate of {host} expired on {}; renew it", moment(*not_after, *time))
         }
         CertificateError::NotValidYet => format!("the certificate of {host} is not valid yet; check its dates"),
-        CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("the certificate of {host} is not valid before {}; check its dates", day(*not_before))
+        CertificateError::NotValidYetContext { time, not_before } => {
+            format!("the certificate of {host} is not valid before {}; check its dates", moment(*not_before, *time))
         }
         CertificateError::UnknownIssuer => format!(
             "the certificate of {host} comes from an authority that we do not know; \
@@ -281,8 +281,12 @@ fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(NAME_SHOWN_MAX).collect()
 }
 
-/// The day in UTC, as it is written in a sentence.
-fn day(at: UnixTime) -> String {
-    let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    at.map_or_else(|| "an impossible day".to_owned(), |at| at.strftime("%-d %B %Y").to_string())
+/// The day in UTC as it is written in a sentence, and on the day itself the time.
+fn moment(at: UnixTime, now: UnixTime) -> String {
+    let of = |at: UnixTime, form: &str| {
+        let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        at.map_or_else(|| "an impossible day".to_owned(), |at| at.strftime(form).to_string())
+    };
+    let day = of(at, "%-d %B %Y");
+    if day == of(now, "%-d %B %Y") { format!("{day}, {}", of(at, "%H:%M UTC")) } else { day }
 }

@@ -17,7 +17,7 @@ use super::resolve::{Saturated, Unresolved};
 use super::sockets::{NoSocket, is_shortage};
 use crate::config::RESPONSE_HEADERS_MAX;
 use crate::workspace::event::{AttemptError, ErrorKind};
-use crate::workspace::redirect::redirect;
+use crate::workspace::redirect::{redirect, repeats};
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +42,20 @@ pub(super) enum AttemptPhase {
     Waiting,
     /// A part of the head of the answer had come.
     Answering,
+}
+
+/// What the attempt waited for when its deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// An address of the host, and a connection to it.
+    Connection,
+    /// The connection is there, and TLS is not.
+    Handshake,
+    /// That the rest of the request is read.
+    Taking,
+    Answer,
+    /// The rest of a head that has begun.
+    EndOfHead,
 }
 
 /// Whose fault it was.
@@ -89,8 +103,22 @@ pub(super) fn is_refused(status: u16) -> bool {
 }
 
 /// The deadline, `limit` after the start, passed before a head had come.
-pub(super) fn late(endpoint: &EndpointName, limit: Duration) -> AttemptError {
-    AttemptError { kind: ErrorKind::Timeout, detail: format!("{} did not answer within {limit:?}", endpoint.host) }
+pub(super) fn late(endpoint: &EndpointName, awaited: Awaited, limit: Duration) -> AttemptError {
+    let EndpointName { authority, host, .. } = endpoint;
+    let how_far = match awaited {
+        Awaited::Connection => format!(
+            ": there is no connection to {authority}; check that it is up, that the port is right, and that no firewall is \
+             in between"
+        ),
+        Awaited::Handshake => {
+            format!(": {authority} took the connection and did not finish the TLS handshake; check that it speaks TLS")
+        }
+        Awaited::Taking => ": it has not read the whole message; let it read first and work afterwards".to_owned(),
+        Awaited::Answer => String::new(),
+        Awaited::EndOfHead => ": the head of its answer began and did not end; an empty line must end it".to_owned(),
+    };
+    let detail = format!("{host} did not answer within {limit:?}{how_far}");
+    AttemptError { kind: ErrorKind::Timeout, detail }
 }
 
 /// What an error of the client means, by the one of its causes that says most; the deadline was `limit`.
@@ -103,7 +131,12 @@ pub(super) fn failure(
     let kind = io_kind(error);
     // The system gave up before our deadline passed.
     if kind == io::ErrorKind::TimedOut {
-        return Fault::Unreached(late(endpoint, limit));
+        let awaited = match phase {
+            AttemptPhase::Connecting => Awaited::Connection,
+            AttemptPhase::Waiting => Awaited::Answer,
+            AttemptPhase::Answering => Awaited::EndOfHead,
+        };
+        return Fault::Unreached(late(endpoint, awaited, limit));
     }
     let causes: Vec<_> = causes(error).collect();
     if phase == AttemptPhase::Connecting
@@ -182,15 +215,31 @@ const CLIENT_CERTIFICATE: &str =
 const NOTHING_IN_COMMON: &str = "offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite and an RSA, P-256, P-384 or \
      Ed25519 key";
 
-/// What answered is no HTTP/1; `is_tls`: a TLS server that was asked without TLS.
-pub(super) fn no_http(endpoint: &EndpointName, is_tls: bool) -> AttemptError {
+/// What answered is no HTTP/1: what came began so.
+pub(super) fn no_http(endpoint: &EndpointName, began: &str) -> AttemptError {
+    let is_tls = began.starts_with(TLS_ALERT);
+    let line = began.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let is_text = !line.is_empty() && line.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    // A server of another protocol may repeat what it was sent.
+    let is_echo = line.to_ascii_uppercase().contains("POST ") || repeats(&endpoint.url, line);
     let detail = if is_tls {
         format!("{} speaks TLS; write https:// instead of http://", endpoint.authority)
+    } else if is_text && !is_echo {
+        format!(
+            "{}: it began with `{}`",
+            is_no_http(&endpoint.host),
+            line.chars().take(BEGAN_QUOTED_MAX).collect::<String>()
+        )
     } else {
         is_no_http(&endpoint.host)
     };
     AttemptError { kind: ErrorKind::Protocol, detail }
 }
+
+/// How a TLS alert begins (RFC 8446 section 6): a server that speaks TLS was sent a request without it.
+const TLS_ALERT: &str = "\u{15}\u{3}";
+/// Characters that a sentence quotes of what is no HTTP.
+const BEGAN_QUOTED_MAX: usize = 80;
 
 fn is_no_http(host: &str) -> String {
     format!("what {host} answered is no HTTP/1.1")

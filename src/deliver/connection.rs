@@ -26,7 +26,8 @@ use tower_service::Service;
 
 use super::certificate::DescribingVerifier;
 use super::family;
-use super::head::{HeadRecorder, RawHead, RecordedStream};
+use super::head::{HeadRecorder, RawHead};
+use super::recorded_stream::RecordedStream;
 use super::resolve::Resolver;
 use super::sockets::Socket;
 use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX, ENDPOINT_KEEPALIVE};
@@ -70,18 +71,16 @@ pub(super) enum ExchangeError {
 /// No response that hyper takes.
 pub(super) enum Unanswered {
     Failed(ExchangeError),
-    /// What came is no HTTP/1: perhaps it speaks TLS where none was asked for.
-    Foreign {
-        is_tls: bool,
-    },
+    /// What came is no HTTP/1: how it begins.
+    Foreign(String),
     /// It refused this head, whose status can be read all the same.
     Refused(RawHead),
 }
 
 impl Unanswered {
     pub(super) fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
-        if connection.head.is_foreign() {
-            return Self::Foreign { is_tls: connection.head.is_tls_alert() };
+        if let Some(began) = connection.head.foreign() {
+            return Self::Foreign(began);
         }
         // One that breaks off within its head decides nothing, however odd it begins.
         let is_whole = error.is_parse() && !connection.head.has_begun();

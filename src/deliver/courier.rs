@@ -240,8 +240,7 @@ impl Courier {
             Ok(headers) => headers,
             Err(unsendable) => return PostResult::Unable(unsendable.to_string()).into(),
         };
-        let done = |error, response: Option<ResponseReader>| {
-            let response = response.map(|response| Arc::new(template.echoes.masked(response.finish())));
+        let done = |error, response| {
             let duration = started.elapsed();
             PostResult::Done(AttemptOutcome { headers: logged, error, response, duration, excused: false })
         };
@@ -250,25 +249,33 @@ impl Courier {
             Err(refused) => return done(Some(refused.clone()), None).into(),
         };
         let name = &endpoint.name;
+        let echoes = &template.echoes;
+        // The head decides.
+        let answered = |read: ResponseReader| {
+            let location = read.location().map(|location| echoes.masked_text(location));
+            let error = classify::status(name, read.status, location.as_deref());
+            (error, Some(Arc::new(echoes.masked(read.finish()))))
+        };
         let request = endpoint.post(headers, post.body.clone());
         let deadline = started + self.timeout;
         let progress = AttemptProgress::default();
         let failed = match deadline::until(deadline, self.timeout, self.send(endpoint, request, &progress)).await {
-            // The head decides: whatever happens to the body changes nothing any more.
+            // Whatever happens to the body changes nothing any more.
             Some(Ok((connection, response))) => {
                 self.answered(post, endpoint, response.headers());
-                let response = read(endpoint, connection, response, deadline::of_body(deadline)).await;
-                return done(classify::status(name, response.status, response.location()), Some(response)).into();
+                let (error, response) =
+                    answered(read(endpoint, connection, response, deadline::of_body(deadline)).await);
+                return done(error, response).into();
             }
             Some(Err(Unanswered::Refused(head))) => {
                 self.outage.reached();
-                let response = ResponseReader::of_raw(head);
-                return done(classify::status(name, response.status, response.location()), Some(response)).into();
+                let (error, response) = answered(ResponseReader::of_raw(head));
+                return done(error, response).into();
             }
-            Some(Err(Unanswered::Foreign { is_tls })) => {
+            Some(Err(Unanswered::Foreign(began))) => {
                 self.outage.reached();
                 endpoint.pool.broke(Instant::now());
-                return done(Some(classify::no_http(name, is_tls)), None).into();
+                return done(Some(classify::no_http(name, &echoes.masked_text(&began))), None).into();
             }
             Some(Err(Unanswered::Failed(error))) => Some(error),
             None => None,
@@ -329,8 +336,14 @@ impl Courier {
             Some(ExchangeError::Http(error)) => classify::failure(name, AttemptPhase::Waiting, error, self.timeout),
             Some(ExchangeError::Cut(error)) => classify::failure(name, AttemptPhase::Answering, error, self.timeout),
             // It took the connection and did not get as far as taking the request: it was reached.
-            None if progress.stage() == AttemptProgress::REACHED => Fault::Endpoint(classify::late(name, self.timeout)),
-            None => Fault::Unreached(classify::late(name, self.timeout)),
+            None => {
+                let late = classify::late(name, progress.awaited(), self.timeout);
+                if progress.stage() == AttemptProgress::REACHED {
+                    Fault::Endpoint(late)
+                } else {
+                    Fault::Unreached(late)
+                }
+            }
         }
     }
 
@@ -342,7 +355,7 @@ impl Courier {
         progress: &AttemptProgress,
     ) -> Result<(EndpointConnection, HttpResponse<Incoming>), Unanswered> {
         while let Some(mut connection) = to.pool.take(Instant::now()) {
-            progress.reach(AttemptProgress::SENT);
+            progress.sends_over(&connection.head);
             match connection.http.try_send_request(request).await {
                 Ok(response) => return Ok((connection, response)),
                 Err(mut error) => match error.take_message() {
@@ -357,7 +370,7 @@ impl Courier {
         // Boxed, because the future is large and needed for few requests.
         let connected = Box::pin(self.connect(to, progress)).await;
         let mut connection = connected.map_err(Unanswered::Failed)?;
-        progress.reach(AttemptProgress::SENT);
+        progress.sends_over(&connection.head);
         match connection.http.send_request(request).await {
             Ok(response) => Ok((connection, response)),
             Err(error) => Err(Unanswered::new(error, &connection)),
@@ -368,7 +381,7 @@ impl Courier {
         let socket = self.sockets.take(|| self.pool.close_idlest()).await;
         let socket = socket.map_err(|none| ExchangeError::Connect(none.into()))?;
         let reached = || {
-            progress.reach(AttemptProgress::REACHED);
+            progress.reach();
             self.outage.reached();
         };
         self.connector.connect(&to.uri, socket, reached).await

@@ -5,8 +5,11 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use super::classify::Awaited;
+use super::head::HeadRecorder;
 use crate::config::{DELIVERED_BODY_MAX, STANDSTILL_MIN, WOKEN_LATE_MIN};
 
 /// Waits for `future` until `deadline`. Woken later than that, it waits on once for as long as it was late, at most for `more`.
@@ -44,7 +47,11 @@ pub(super) fn stood_still(started: Instant, timeout: Duration) -> bool {
 
 /// How far an attempt has come that its deadline ends.
 #[derive(Debug, Default)]
-pub(super) struct AttemptProgress(AtomicU8);
+pub(super) struct AttemptProgress {
+    stage: AtomicU8,
+    /// What comes over the connection that it is sent over.
+    head: Mutex<Option<HeadRecorder>>,
+}
 
 impl AttemptProgress {
     pub(super) const REACHED: u8 = 1;
@@ -52,14 +59,32 @@ impl AttemptProgress {
 
     /// Nothing was sent after all.
     pub(super) fn restart(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.stage.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn reach(&self, stage: u8) {
-        self.0.fetch_max(stage, Ordering::Relaxed);
+    /// The host has answered.
+    pub(super) fn reach(&self) {
+        self.stage.fetch_max(Self::REACHED, Ordering::Relaxed);
+    }
+
+    /// The request is written to the connection whose heads are recorded there.
+    pub(super) fn sends_over(&self, head: &HeadRecorder) {
+        *self.head.lock() = Some(head.clone());
+        self.stage.store(Self::SENT, Ordering::Relaxed);
     }
 
     pub(super) fn stage(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.stage.load(Ordering::Relaxed)
+    }
+
+    /// What it waits for.
+    pub(super) fn awaited(&self) -> Awaited {
+        match (self.stage(), &*self.head.lock()) {
+            (Self::SENT, Some(head)) if head.has_begun() => Awaited::EndOfHead,
+            (Self::SENT, Some(head)) if !head.is_sent() => Awaited::Taking,
+            (Self::SENT, _) => Awaited::Answer,
+            (Self::REACHED, _) => Awaited::Handshake,
+            _ => Awaited::Connection,
+        }
     }
 }

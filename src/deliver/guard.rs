@@ -64,6 +64,9 @@ pub enum InvalidUrl {
         /// The part of the URL.
         part: &'static str,
     },
+    /// Something stands before it.
+    #[error("the URL must begin with https:// or http://, and something stands before it: take that out")]
+    Before,
     /// Some program shortened it for display.
     #[error("the URL is cut off: it holds an ellipsis; copy the whole URL where it is not shortened")]
     CutOff,
@@ -111,6 +114,9 @@ pub enum InvalidUrl {
     /// Its host is none that a request can be made to.
     #[error("the URL's host holds a character that no host name has")]
     HostCharacter,
+    /// It looks like a hyphen or a slash, and no name server knows it.
+    #[error("the URL's host holds {0}, which no host name has: write - or / where that is meant")]
+    Typeset(PastedCharacter),
     /// Some other scheme.
     #[error("the URL must start with https:// or http://")]
     Scheme,

@@ -7,15 +7,9 @@
 //! hyper sees a head when it is whole, with a status line that it takes: else whether it does would depend on how the
 //! head was cut into packets.
 
-use std::io;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use hyper::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use memchr::{memchr, memmem};
 use parking_lot::Mutex;
 
@@ -45,22 +39,12 @@ struct Recording {
 
 /// What of the bytes that were read goes on to hyper.
 #[derive(Debug, PartialEq, Eq)]
-enum Passed {
+pub(super) enum Passed {
     AsRead,
     Nothing,
     Instead(Vec<u8>),
     /// More came than any body needs that is looked at.
     TooMuch,
-}
-
-/// A stream whose responses are recorded.
-#[derive(Debug)]
-pub(super) struct RecordedStream<S> {
-    stream: S,
-    recorder: HeadRecorder,
-    /// What goes on to hyper before anything else is read.
-    passed: Vec<u8>,
-    ended: bool,
 }
 
 /// A head, read as far as it can be understood.
@@ -86,14 +70,11 @@ impl HeadRecorder {
         RawHead::parse(&bytes, with_headers)
     }
 
-    /// Whether what came is a TLS alert (RFC 8446 section 6): a server that speaks TLS was sent a request without it.
-    pub(super) fn is_tls_alert(&self) -> bool {
-        self.0.lock().bytes.starts_with(b"\x15\x03")
-    }
-
-    /// Whether what came is no HTTP/1 at all.
-    pub(super) fn is_foreign(&self) -> bool {
-        self.0.lock().foreign
+    /// How what came begins, if it is no HTTP/1 at all.
+    pub(super) fn foreign(&self) -> Option<String> {
+        let recording = self.0.lock();
+        let began = &recording.bytes[..recording.bytes.len().min(MALFORMED_LINE_BYTES_MAX)];
+        recording.foreign.then(|| String::from_utf8_lossy(began).into_owned())
     }
 
     /// Whether a response has begun whose head has not come to its end.
@@ -109,13 +90,29 @@ impl HeadRecorder {
     }
 
     /// Something is written: a request begins where all before it is sent.
-    fn write(&self) {
+    pub(super) fn write(&self) {
         let mut recording = self.0.lock();
         if !recording.unsent {
             recording.bytes.clear();
             let bytes = std::mem::take(&mut recording.bytes);
             *recording = Recording { bytes, unsent: true, ..Recording::default() };
         }
+    }
+
+    /// The system has taken all that was written.
+    pub(super) fn sent(&self) {
+        self.0.lock().unsent = false;
+    }
+
+    /// Takes in what was read.
+    pub(super) fn record(&self, read: &[u8]) -> Passed {
+        self.0.lock().record(read)
+    }
+
+    /// What is held back of a head that has not come to its end.
+    pub(super) fn held_back(&self) -> Option<Vec<u8>> {
+        let recording = self.0.lock();
+        (!recording.complete).then(|| recording.bytes.clone())
     }
 }
 
@@ -176,91 +173,6 @@ impl Recording {
         let ends = self.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         self.bytes.drain(..ends);
         ends > 0
-    }
-}
-
-/// Bytes read at a time: most responses are shorter.
-const READ_BYTES: usize = 8 * 1024;
-
-impl<S> RecordedStream<S> {
-    pub(super) fn new(stream: S) -> (Self, HeadRecorder) {
-        let recorder = HeadRecorder::default();
-        (Self { stream, recorder: recorder.clone(), passed: Vec::new(), ended: false }, recorder)
-    }
-}
-
-impl<S: Read + Unpin> Read for RecordedStream<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        while this.passed.is_empty() {
-            let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
-            let room = buf.remaining().min(READ_BYTES);
-            let mut read = ReadBuf::uninit(&mut bytes[..room]);
-            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, read.unfilled()))?;
-            let mut recording = this.recorder.0.lock();
-            if read.filled().is_empty() {
-                // What was held back is all that comes.
-                if !recording.complete && !std::mem::replace(&mut this.ended, true) {
-                    this.passed.clone_from(&recording.bytes);
-                }
-                if this.passed.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                break;
-            }
-            match recording.record(read.filled()) {
-                Passed::AsRead => {
-                    buf.put_slice(read.filled());
-                    return Poll::Ready(Ok(()));
-                }
-                Passed::Nothing => {}
-                Passed::Instead(passed) => this.passed = passed,
-                Passed::TooMuch => {
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the response never ends")));
-                }
-            }
-        }
-        let count = buf.remaining().min(this.passed.len());
-        buf.put_slice(&this.passed[..count]);
-        this.passed.drain(..count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: Write + Unpin> Write for RecordedStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.recorder.write();
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    /// hyper flushes when it has written all that it has, and not before.
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        self.recorder.0.lock().unsent = false;
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.recorder.write();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-}
-
-impl<S: Connection> Connection for RecordedStream<S> {
-    fn connected(&self) -> Connected {
-        self.stream.connected()
     }
 }
 

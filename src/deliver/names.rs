@@ -13,18 +13,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
+use futures_util::future::select_ok;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Query, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::sockets::is_shortage;
-use crate::config::{NAME_FILES_CHECK, NAME_SERVERS_MAX, NAMES_CACHED_MAX, NEGATIVE_TTL_MAX, NameSource};
+use crate::config::{
+    NAME_FAMILIES_WAIT, NAME_FILES_CHECK, NAME_SERVERS_MAX, NAMES_CACHED_MAX, NEGATIVE_TTL_MAX, NameSource,
+};
 
 /// The system's names, as its files say now.
 pub(super) struct SystemNames {
@@ -82,7 +86,8 @@ impl SystemNames {
         let listed: Vec<IpAddr> = [RecordType::A, RecordType::AAAA]
             .into_iter()
             .filter_map(|kind| hosts.lookup_static_host(&Query::query(name.clone(), kind)))
-            .flat_map(|lookup| lookup.answers().iter().filter_map(|record| record.data.ip_addr()).collect::<Vec<_>>())
+            .filter_map(|lookup| addresses(lookup.answers()))
+            .flatten()
             .collect();
         if !listed.is_empty() {
             return Some(listed);
@@ -90,11 +95,15 @@ impl SystemNames {
         name.is_localhost().then(|| vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()])
     }
 
-    /// Asks the name servers.
+    /// Asks the name servers for addresses of both families. After [`NAME_FAMILIES_WAIT`] those of one are enough.
     pub(super) async fn ask(&self, host: &str) -> Result<Vec<IpAddr>, NoAddress> {
         let (dns, _) = self.present();
         let name = Name::from_ascii(host).map_err(|_| NoAddress::Unknown)?;
-        let found: Vec<IpAddr> = dns.lookup_ip(name).await.map_err(|error| why(&error))?.iter().collect();
+        let both = dns.lookup_ip(name.clone());
+        let found: Vec<IpAddr> = tokio::select! {
+            found = both => found.map_err(|error| why(&error))?.iter().collect(),
+            found = of_one_family(&dns, &name) => found,
+        };
         if found.is_empty() { Err(NoAddress::Unknown) } else { Ok(found) }
     }
 
@@ -119,6 +128,23 @@ impl SystemNames {
         }
         (present.dns.clone(), Arc::clone(&present.hosts))
     }
+}
+
+/// The addresses of the family that is known first, beginning after [`NAME_FAMILIES_WAIT`]: an answer that came meanwhile
+/// is known, and a question that was lost is asked again. Without end where neither is.
+async fn of_one_family(dns: &TokioResolver, name: &Name) -> Vec<IpAddr> {
+    sleep(NAME_FAMILIES_WAIT).await;
+    let of = |kind| async move { addresses(dns.lookup(name.clone(), kind).await?.answers()).ok_or(NetError::Timeout) };
+    match select_ok([of(RecordType::A).boxed(), of(RecordType::AAAA).boxed()]).await {
+        Ok((found, _)) => found,
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// Those that the records hold, if any.
+fn addresses(records: &[Record]) -> Option<Vec<IpAddr>> {
+    let found: Vec<IpAddr> = records.iter().filter_map(|record| record.data.ip_addr()).collect();
+    Some(found).filter(|found| !found.is_empty())
 }
 
 impl fmt::Debug for SystemNames {

@@ -4,6 +4,8 @@
 //! missing slash for one. A webhook's URL is stored as it was typed, so what is typed must mean the same to
 //! everybody who reads it. Only saves are judged so: a URL that is stored already is attempted as it is.
 
+use icu_properties::CodePointMapData;
+use icu_properties::props::GeneralCategory;
 use url::{Host, Url};
 
 use super::guard::{Guard, InvalidUrl, parse_endpoint};
@@ -19,6 +21,11 @@ const LABEL_MAX: usize = 63;
 /// The first rule that it breaks.
 pub fn typed_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     if let Some(found) = first_unseen(text) {
+        // A line that was copied with what stands before the URL.
+        let (before, behind) = text.split_at(found.at);
+        if !before.contains("://") && behind.trim_start().to_ascii_lowercase().starts_with("http") {
+            return Err(InvalidUrl::Before);
+        }
         return Err(InvalidUrl::Unseen { part: part_of(text, found.at), found });
     }
     // Dots as one character, or three within brackets.
@@ -29,14 +36,16 @@ pub fn typed_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     if let Some(found) = first(text, |c| c == '\\') {
         return Err(InvalidUrl::Backslash(found));
     }
-    // Of JSON, HTML, Markdown, typeset text and texts that were decoded wrongly.
-    if let Some(found) = first(text, |c| matches!(c, '"' | '<' | '>' | '`' | '“' | '”' | '„' | '«' | '»' | '\u{fffd}'))
-    {
+    if let Some(found) = first(text, is_leftover) {
         return Err(InvalidUrl::Leftover(found));
     }
-    let url = parse_endpoint(text, guard)?;
-    // The parser took one of these schemes, in any case.
     let behind_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
+    let url = parse_endpoint(text, guard).map_err(|error| match error {
+        // An IPv6 address without its brackets that begins with colons.
+        InvalidUrl::NoHost if behind_scheme.starts_with("//::") => InvalidUrl::Port,
+        error => error,
+    })?;
+    // The parser took one of these schemes, in any case.
     if behind_scheme.strip_prefix("//").is_none_or(|rest| rest.starts_with('/')) {
         return Err(InvalidUrl::Slashes);
     }
@@ -52,10 +61,28 @@ pub fn typed_endpoint(text: &str, guard: &Guard) -> Result<Url, InvalidUrl> {
     if url.port() == Some(0) {
         return Err(InvalidUrl::PortZero);
     }
+    // Dashes and slashes of typeset text, which look like those of a host name and make it another one.
+    let is_typeset = |c: char| {
+        !c.is_ascii() && matches!(category(c), GeneralCategory::DashPunctuation | GeneralCategory::MathSymbol)
+    };
+    if let Some(found) = first(text, is_typeset).filter(|found| part_of(text, found.at) == "host") {
+        return Err(InvalidUrl::Typeset(found));
+    }
     if let Some(Host::Domain(host)) = url.host() {
         check_host(host)?;
     }
     Ok(url)
+}
+
+/// Of JSON, HTML, Markdown, templates, typeset text and texts that were decoded wrongly.
+fn is_leftover(c: char) -> bool {
+    let is_quote = || matches!(category(c), GeneralCategory::InitialPunctuation | GeneralCategory::FinalPunctuation);
+    matches!(c, '"' | '<' | '>' | '`' | '{' | '}' | '„' | '‚' | '´' | '′' | '″' | '＂' | '＇' | '\u{fffd}')
+        || is_quote()
+}
+
+fn category(c: char) -> GeneralCategory {
+    CodePointMapData::<GeneralCategory>::new().get(c)
 }
 
 /// What no name server can know. A name without a dot may be one of the operator's own network, a dot at
@@ -136,6 +163,22 @@ mod tests {
             ("https://crm.example/hook\"", "U+0022 (\") as character 25"),
             ("<https://crm.example/hook>", "U+003C (<) as character 1"),
             ("https://crm.example/<your-id>", "U+003C (<) as character 21"),
+            ("https://crm.example/{your-id}", "U+007B ({) as character 21"),
+            ("https://crm.example/hook?id=${ID}", "U+007B ({) as character 30"),
+            ("https://crm.example/hook’", "U+2019 (’) as character 25"),
+            ("‘https://crm.example/hook", "U+2018 (‘) as character 1"),
+            ("‚https://crm.example/hook", "no URL has"),
+            ("https://crm.example/hook›", "no URL has"),
+            ("https://crm.example/hook´", "no URL has"),
+            ("https://crm.example/hook＇", "no URL has"),
+            ("https://crm–api.example/", "U+2013 (–) as character 12"),
+            ("https://crm\u{2010}api.example/", "U+2010"),
+            ("https://crm\u{2212}api.example/", "U+2212"),
+            ("https://crm.example\u{2044}hook", "U+2044"),
+            ("https://crm.example\u{2215}hook", "U+2215"),
+            ("POST https://crm.example/hook", "begin with https://"),
+            ("URL: https://crm.example/hook", "begin with https://"),
+            ("https://::1/hook", "in brackets"),
             ("https://crm.example/hook`", "no URL has"),
             ("https://crm.example/hook?a=”", "no URL has"),
             ("https://crm.example/\u{fffd}", "no URL has"),
@@ -184,6 +227,10 @@ mod tests {
             "https://a--b.example/",
             "https://xn--bcher-kva.example/",
             "https://bücher.example/ä",
+            "https://crm.example/a–b?c=−1",
+            "https://col·legi.example/",
+            "https://カー・ド.example/",
+            "https://crm.example/it's",
             "https://crm.example/%E2%80%8B%20%0A?next=https://https://a&b=..",
             "https://crm.example/..",
             "https://8.8.8.8/",

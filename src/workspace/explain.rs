@@ -16,10 +16,11 @@ pub fn explain(error: &AttemptError, url: &str, response: Option<&Response>) -> 
         (ErrorKind::Redirect, Some(response)) => {
             format!("Your URL {}.", redirect(url, response.status, header(response, "location")))
         }
-        (ErrorKind::HttpStatus, Some(response)) => status(response),
+        (ErrorKind::HttpStatus, Some(response)) => status(url, response),
         _ => {
             let happened = full_sentence(&error.detail, url);
-            match advice(error.kind) {
+            // Behind a semicolon the detail says itself what helps.
+            match advice(error.kind).filter(|_| !error.detail.contains("; ")) {
                 Some(advice) => format!("{happened} {advice}"),
                 None => happened,
             }
@@ -27,9 +28,10 @@ pub fn explain(error: &AttemptError, url: &str, response: Option<&Response>) -> 
     }
 }
 
-fn status(response: &Response) -> String {
+fn status(url: &str, response: &Response) -> String {
     let code = response.status;
     let helps = match code {
+        400 if wants_tls(url, &response.body) => "It expects TLS at this port; write https:// instead of http://.",
         401 | 403 => {
             "It asks for a permission that we do not have: put what it asks for into the custom headers, or let it accept \
              our requests by their signature."
@@ -51,8 +53,21 @@ fn status(response: &Response) -> String {
     format!("Your URL answered {code}. {helps}")
 }
 
+/// Whether a server says that it was asked without TLS: nginx, Apache, Go and others answer so, each in its words.
+fn wants_tls(url: &str, body: &str) -> bool {
+    let body = body.to_ascii_lowercase();
+    let names_http = ["plain http", "an http request", "http request was sent"].iter().any(|text| body.contains(text));
+    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"))
+        && names_http
+        && ["https", "ssl", "tls"].iter().any(|text| body.contains(text))
+}
+
+/// Characters of a Retry-After that are quoted at most: a date has 29.
+const RETRY_AFTER_QUOTED_MAX: usize = 40;
+
 fn too_many(response: &Response) -> String {
-    let after = match header(response, "retry-after") {
+    let after = header(response, "retry-after").filter(|after| (1..=RETRY_AFTER_QUOTED_MAX).contains(&after.len()));
+    let after = match after {
         Some(after) => format!("It asks for a pause (Retry-After: {after})"),
         None => "It asks for a pause".to_owned(),
     };
@@ -133,6 +148,11 @@ mod tests {
                 "crm.example did not answer within 5s. Let it answer first and work afterwards.",
             ),
             (
+                ErrorKind::Timeout,
+                "crm.example did not answer within 5s: it has not read the whole message; let it read first",
+                "crm.example did not answer within 5s: it has not read the whole message; let it read first.",
+            ),
+            (
                 ErrorKind::Protocol,
                 "what crm.example answered is no HTTP/1.1",
                 "What crm.example answered is no HTTP/1.1. \
@@ -151,6 +171,22 @@ mod tests {
             (ErrorKind::HttpStatus, "crm.example answered 500", "crm.example answered 500."),
         ] {
             assert_eq!(of(kind, detail, None), expected);
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_asked_without_tls_is_told_by_its_words() {
+        for (url, body, is_told) in [
+            ("http://crm.example:443/", "<center>The plain HTTP request was sent to HTTPS port</center>", true),
+            ("HTTP://crm.example:443/", "You're speaking plain HTTP to an SSL-enabled server port.", true),
+            ("http://crm.example:443/", "Client sent an HTTP request to an HTTPS server.\n", true),
+            ("http://crm.example/", "no JSON: see https://crm.example/docs", false),
+            ("https://crm.example/", "Client sent an HTTP request to an HTTPS server.\n", false),
+        ] {
+            let response = Response { body: body.to_owned(), ..answered(400, &[]) };
+            let error = AttemptError { kind: ErrorKind::HttpStatus, detail: "crm.example answered 400".to_owned() };
+            let text = explain(&error, url, Some(&response));
+            assert_eq!(text.contains("https:// instead of http://"), is_told, "{body}: {text}");
         }
     }
 
@@ -202,5 +238,8 @@ mod tests {
         }
         let text = of(ErrorKind::HttpStatus, "…", Some(&answered(429, &[("Retry-After", "120")])));
         assert!(text.contains("(Retry-After: 120)"), "{text}");
+        let long = "1".repeat(9_000);
+        let text = of(ErrorKind::HttpStatus, "…", Some(&answered(429, &[("Retry-After", &long)])));
+        assert!(text.contains("asks for a pause;"), "{text}");
     }
 }

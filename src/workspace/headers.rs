@@ -84,6 +84,9 @@ pub enum InvalidValue {
     /// RFC 9110 section 5.5: new values keep to visible ASCII; a line break would begin another header.
     #[error("holds {0}: send visible ASCII and blanks only")]
     NotVisible(PastedCharacter),
+    /// A whole line was pasted.
+    #[error("begins with the header's name and a colon: send only what stands behind them")]
+    Line,
 }
 
 impl HeaderName {
@@ -121,15 +124,18 @@ impl fmt::Display for HeaderName {
     }
 }
 
-/// Checks the value of a custom header. Blanks around it are no part of it (RFC 9110 section 5.5), nor is what a
+/// Checks the value of the custom header `name`. Blanks around it are no part of it (RFC 9110 section 5.5), nor is what a
 /// paste brought along.
 ///
 /// # Errors
 /// See [`InvalidValue`].
-pub fn value(text: &str) -> Result<Confidential, InvalidValue> {
+pub fn value(name: &str, text: &str) -> Result<Confidential, InvalidValue> {
     let value = trimmed(text);
     if value.is_empty() {
         return Err(InvalidValue::Empty);
+    }
+    if value.split_once(':').is_some_and(|(begun, _)| begun.trim().eq_ignore_ascii_case(name.trim())) {
+        return Err(InvalidValue::Line);
     }
     match first(value, |c| !c.is_ascii_graphic() && !matches!(c, ' ' | '\t')) {
         Some(found) => Err(InvalidValue::NotVisible(found)),
@@ -241,15 +247,19 @@ mod tests {
 
     #[test]
     fn a_value_is_visible_ascii_without_the_blanks_around_it() {
-        assert_eq!(value(" \tBearer a b\t").unwrap().expose(), "Bearer a b");
+        assert_eq!(value("authorization", " \tBearer a b\t").unwrap().expose(), "Bearer a b");
+        for line in ["Authorization: Bearer a b", "authorization : Basic YTpi"] {
+            assert_eq!(value("Authorization", line), Err(InvalidValue::Line), "{line}");
+        }
+        assert!(value("x-callback", "https://crm.example/").is_ok());
         for text in ["", " ", "\t"] {
-            assert_eq!(value(text), Err(InvalidValue::Empty));
+            assert_eq!(value("authorization", text), Err(InvalidValue::Empty));
         }
         for text in ["a\r\nx: y", "a\nb", "a\u{0}b", "a\u{7f}b", "é", "a\rb", "a\u{200b}b"] {
-            assert!(matches!(value(text), Err(InvalidValue::NotVisible(_))), "{text:?}");
+            assert!(matches!(value("authorization", text), Err(InvalidValue::NotVisible(_))), "{text:?}");
         }
         for text in ["a\n", "\u{feff}a", "a\u{200b}\u{a0}"] {
-            assert_eq!(value(text).unwrap().expose(), "a", "{text:?}");
+            assert_eq!(value("authorization", text).unwrap().expose(), "a", "{text:?}");
         }
     }
 

@@ -51,22 +51,34 @@ const SECRET_CHARACTERS_MIN: usize = 4;
 /// Whether the path of `to` holds what no sentence about `from` shows, however it is escaped: rules that rewrite
 /// addresses put a query behind `%3F`, or a token of it between slashes.
 fn puts_into_path(from: &Url, to: &Url) -> bool {
-    let unescaped = |text: &str| {
-        // A redirect of a redirect escapes again.
-        let once = |text: String| percent_decode_str(&text).decode_utf8_lossy().into_owned();
-        (0..3).fold(text.to_owned(), |text, _| once(text)).to_lowercase()
-    };
-    let query = from.query().unwrap_or_default();
+    let (known, path) = (unescaped(from.path()), unescaped(to.path()));
+    !to.cannot_be_a_base() && hidden(from).any(|piece| path.contains(&piece) && !known.contains(&piece))
+}
+
+/// Whether a text tells the path of a configured URL, or what stands behind it: a server may repeat what it was asked for.
+#[must_use]
+pub fn repeats(url: &str, text: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return true };
+    let (path, text) = (unescaped(url.path()), unescaped(text));
+    path.len() > 1 && text.contains(&path) || hidden(&url).any(|piece| text.contains(&piece))
+}
+
+/// What no sentence shows of a configured URL beside its path.
+fn hidden(url: &Url) -> impl Iterator<Item = String> {
+    let query = url.query().unwrap_or_default();
     let pieces = query.split(['&', ';']).flat_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         [pair, if value.is_empty() { name } else { value }]
     });
-    let others = [from.username(), from.password().unwrap_or_default(), from.fragment().unwrap_or_default()];
-    let (known, path) = (unescaped(from.path()), unescaped(to.path()));
-    let is_put = |piece: String| {
-        piece.chars().count() >= SECRET_CHARACTERS_MIN && path.contains(&piece) && !known.contains(&piece)
-    };
-    !to.cannot_be_a_base() && pieces.chain(others).map(unescaped).any(is_put)
+    let others = [url.username(), url.password().unwrap_or_default(), url.fragment().unwrap_or_default()];
+    let hidden = pieces.chain(others).map(unescaped);
+    hidden.filter(|piece| piece.chars().count() >= SECRET_CHARACTERS_MIN)
+}
+
+fn unescaped(text: &str) -> String {
+    // A redirect of a redirect escapes again.
+    let once = |text: String| percent_decode_str(&text).decode_utf8_lossy().into_owned();
+    (0..3).fold(text.to_owned(), |text, _| once(text)).to_lowercase()
 }
 
 /// 301 and 308 name the address that counts from now on; any other redirect is for one request (RFC 9110
@@ -88,7 +100,17 @@ fn advice(status: u16, from: &Url, to: &Url) -> String {
         return "that is the address that you saved, so let it answer the POST itself, with a status from 200 to 209"
             .to_owned();
     }
-    let secret = if query(to).is_some() { ", with its query, which is not shown here" } else { "" };
+    let without_query = is_same_resource(&bare(from), to);
+    if query(from).is_some() && without_query {
+        return "that is the address that you saved without its query, so let it answer the POST itself, with a status from \
+                200 to 209"
+            .to_owned();
+    }
+    let secret = match (query(from), query(to)) {
+        (_, Some(_)) => ", with its query, which is not shown here",
+        (Some(_), None) => ", and put the query of yours behind it, which that address has lost",
+        (None, None) => "",
+    };
     match (from.scheme(), to.scheme()) {
         ("https", "http") => {
             "that address is not encrypted, so let the endpoint answer at the one that you saved".to_owned()
@@ -106,6 +128,12 @@ fn advice(status: u16, from: &Url, to: &Url) -> String {
 /// A fragment is not sent, and user info is not stored.
 fn is_same_resource(a: &Url, b: &Url) -> bool {
     (a.origin(), a.path(), query(a)) == (b.origin(), b.path(), query(b))
+}
+
+fn bare(url: &Url) -> Url {
+    let mut bare = url.clone();
+    bare.set_query(None);
+    bare
 }
 
 /// An empty query tells nothing.
@@ -191,7 +219,10 @@ mod tests {
             (302, "/login", "https://crm.example/login", "do not save it"),
             (303, "done", "https://crm.example/done", "do not save it"),
             (307, "https://crm.example/b", "https://crm.example/b", "let it answer the POST itself"),
-            (301, "/token/", "https://crm.example/token/", "save that address instead"),
+            (301, "/token/", "https://crm.example/token/", "save that address instead, and put the query of yours"),
+            (301, "/hook/", "https://crm.example/hook/", "save that address instead, and put the query of yours"),
+            (308, "/hook", "https://crm.example/hook", "that you saved without its query"),
+            (301, "?", "https://crm.example/hook", "that you saved without its query"),
             (301, "/frags", "https://crm.example/, with a path that is not shown here, since", "that you saved"),
         ] {
             let text = redirect(HOOK, status, Some(location));
@@ -211,11 +242,15 @@ mod tests {
             assert!(text.contains("that is the address that you saved"), "{text}");
         }
         assert!(redirect("https://crm.example/hook?", 301, Some("/hook")).contains("that you saved"));
-        assert!(redirect(HOOK, 301, Some("/b?")).ends_with("save that address instead"));
+        assert!(redirect("https://crm.example/hook", 301, Some("/b?")).ends_with("save that address instead"));
         assert!(redirect(HOOK, 301, None).contains("does not say where to"));
         for unreadable in ["https://[/", "/caf\u{fffd}", "https://crm.example:70000/"] {
             assert!(redirect(HOOK, 301, Some(unreadable)).contains("cannot be read"));
         }
+        for text in ["500 unknown command POST /Hook?a", "token=S3CRET", "%2Fhook", "s3%63ret"] {
+            assert!(repeats(HOOK, text), "{text}");
+        }
+        assert!(!repeats(HOOK, "220 mail.example ESMTP") && !repeats("https://crm.example/", "RTSP/1.0 400"));
         let script = "https://script.google.com/macros/s/AKfyc/exec";
         let text = redirect(script, 302, Some("https://script.googleusercontent.com/macros/echo?user_content_key=k"));
         assert!(text.contains("HtmlService") && !text.contains("user_content_key"), "{text}");

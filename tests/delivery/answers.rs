@@ -127,7 +127,11 @@ async fn an_error_status_stays_the_reason_when_the_rest_of_the_answer_fails() {
 #[tokio::test]
 async fn what_is_no_http_is_a_protocol_error() {
     let done = once(vec![Step::Reply(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())]).await;
-    assert_failed(&done, ErrorKind::Protocol, "what 127.0.0.1 answered is no HTTP/1.1");
+    assert_failed(
+        &done,
+        ErrorKind::Protocol,
+        "what 127.0.0.1 answered is no HTTP/1.1: it began with `SSH-2.0-OpenSSH_9.2`",
+    );
 }
 
 #[tokio::test]
@@ -172,7 +176,9 @@ async fn a_trickle_does_not_extend_the_deadline() {
     // It goes on for longer than the deadline takes to pass.
     let (pause, head) = (Duration::from_millis(20), [b"HTTP/1.1 200 OK\r\n", &b"a: b\r\n".repeat(60)[..]].concat());
     let done = once_past(Step::Trickle(Vec::new(), head, pause)).await;
-    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 20s");
+    let sentence = "127.0.0.1 did not answer within 20s: the head of its answer began and did not end; an empty line must \
+        end it";
+    assert_failed(&done, ErrorKind::Timeout, sentence);
     assert!((DEADLINE..DEADLINE * 2).contains(&done.duration), "{:?}", done.duration);
     let done =
         once(vec![Step::Trickle(answer("200 OK", "", &"x".repeat(1_000))[..50].to_vec(), vec![b'x'; 900], pause)])
@@ -216,4 +222,22 @@ async fn what_an_endpoint_repeats_of_the_webhooks_own_headers_is_masked() {
     assert!(response.headers.contains(&("x-you-sent".into(), "***".into())), "{:?}", response.headers);
     let request = String::from_utf8(endpoint.seen().requests[0].clone()).unwrap();
     assert!(request.contains("Bearer h34derS3cret"), "{request}");
+}
+
+/// The sentence about an attempt goes into mails and lists.
+#[tokio::test]
+async fn no_sentence_tells_what_an_endpoint_repeats_of_the_webhooks_own_headers() {
+    for said in [
+        answer("302 Found", "location: /login/h34derS3cret\r\n", ""),
+        answer("301 Moved", "location: https://h34derS3cret.example/?a=1\r\n", ""),
+        answer("307 Moved", "location: /login?next=h34derS3cret\r\n", ""),
+        b"220 h34derS3cret ESMTP\r\n".to_vec(),
+    ] {
+        let endpoint = Endpoint::start(vec![Step::Reply(said)]);
+        let headers = CustomHeaders::from([("authorization".parse().unwrap(), "Bearer h34derS3cret".into())]);
+        let post = post_to(target(&endpoint.url(), vec![SECRET.into()], headers), "msg_7_1-0");
+        let PostResult::Done(done) = courier().attempt(&post).await else { panic!("it was not attempted") };
+        let told = format!("{:?} {:?}", done.error, done.response);
+        assert!(done.error.is_some() && !told.to_lowercase().contains("h34ders3cret"), "{told}");
+    }
 }

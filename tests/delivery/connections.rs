@@ -1,6 +1,7 @@
 //! Kept connections: used again, replaced when found closed, and never a reason to send twice.
 
 use outbound::config::{POOL_EXPIRE_EVERY, POOL_IDLE};
+use socket2::{Domain, Socket, Type};
 use support::process::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -50,6 +51,26 @@ async fn an_idle_connection_is_given_up_before_node_closes_it() {
     drop(post);
 }
 
+/// As behind a firewall that drops what comes: nothing says that there is no connection.
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_is_told_from_an_answer_that_does_not_come() {
+    let clock = StoppedClock::stop();
+    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    // Those that nobody accepts fill its queue, so that the system drops what comes.
+    let fill = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200));
+    let waiting: Vec<_> = (0..16).map(fill).take_while(Result::is_ok).collect();
+    assert!(waiting.len() < 16, "the queue is full");
+    let done = clock.after(async {}, attempt(&courier(), &format!("http://{address}/"))).await;
+    let sentence = format!(
+        "127.0.0.1 did not answer within 20s: there is no connection to {address}; check that it is up, that the port is \
+         right, and that no firewall is in between"
+    );
+    assert_failed(&done, ErrorKind::Timeout, &sentence);
+}
+
 #[tokio::test]
 async fn an_endpoint_that_reads_nothing_does_not_keep_its_connection() {
     let clock = StoppedClock::stop();
@@ -66,7 +87,9 @@ async fn an_endpoint_that_reads_nothing_does_not_keep_its_connection() {
     let PostResult::Done(done) = clock.after(connected, courier.attempt(&post)).await else {
         panic!("it was attempted")
     };
-    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 20s");
+    let sentence = "127.0.0.1 did not answer within 20s: it has not read the whole message; let it read first and work \
+        afterwards";
+    assert_failed(&done, ErrorKind::Timeout, sentence);
     // The thread looks after an endpoint's connections for as long as somebody has its address.
     drop(post);
     // Nothing tells of a task's end, so it is looked for.

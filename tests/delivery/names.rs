@@ -201,3 +201,16 @@ async fn an_endpoint_of_both_families_is_judged_by_the_one_that_is_there() {
     let done = attempt(&courier, &format!("http://dual.example:{port}/")).await;
     assert_failed(&done, ErrorKind::Connect, &format!("no connection to dual.example:{port}: connection refused"));
 }
+
+/// Name servers that drop questions for IPv6 addresses, as some routers and old load balancers are.
+#[tokio::test]
+async fn a_name_server_that_never_answers_for_one_family_holds_nothing_up() {
+    let dns = DnsServer::start();
+    let (endpoint, courier) = (closing(), courier_of(source(&dns)));
+    dns.answer("crm.example", Answer::OneFamily("127.0.0.1".parse().unwrap()));
+    for _ in 0..2 {
+        let done = attempt(&courier, &to("crm.example", &endpoint)).await;
+        // Until a question is given up takes two fifths of four fifths of the deadline.
+        assert!(delivered(&done) && done.duration < DEADLINE / 4, "{:?}", done.duration);
+    }
+}

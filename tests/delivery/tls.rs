@@ -72,6 +72,11 @@ async fn a_plain_receiver_behind_an_https_url_is_a_tls_error() {
     // One that waits for a request that it understands is just silent.
     let (clock, courier, url) = (StoppedClock::stop(), courier(), format!("https://{}/", endpoint.address));
     let done = clock.after(endpoint.until(|seen| seen.connections == 1), attempt(&courier, &url)).await;
-    assert_failed(&done, ErrorKind::Timeout, "127.0.0.1 did not answer within 20s");
+    let sentence = format!(
+        "127.0.0.1 did not answer within 20s: {} took the connection and did not finish the TLS handshake; check that it \
+         speaks TLS",
+        endpoint.address
+    );
+    assert_failed(&done, ErrorKind::Timeout, &sentence);
     assert_eq!(endpoint.seen().requests.len(), 0);
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its support fails")]
 
 mod answers;
+mod early;
 mod mail;
 mod mail_answers;
 mod mail_refusals;
@@ -30,9 +31,12 @@ fn courier(timeout: Duration) -> Courier {
 }
 
 async fn attempt(courier: &Courier, url: &str) -> AttemptOutcome {
+    attempt_with(courier, url, Bytes::from(r#"{"message":{"direction":"sent"}}"#)).await
+}
+
+async fn attempt_with(courier: &Courier, url: &str, body: Bytes) -> AttemptOutcome {
     let secrets = vec!["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()];
     let to = Target::new("acme".parse().unwrap(), url.into(), secrets, CustomHeaders::new());
-    let body = Bytes::from(r#"{"message":{"direction":"sent"}}"#);
     match courier.attempt(&Post { to: Arc::new(to), webhook_id: "msg_7_1-0".into(), body }).await {
         PostResult::Done(outcome) => outcome,
         PostResult::Unable(reason) => panic!("unable: {reason}"),

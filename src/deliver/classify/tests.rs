@@ -79,13 +79,33 @@ fn statuses() {
 #[test]
 fn deadlines() {
     let sentence = "crm.example did not answer within 5s";
-    let error = late(&https(), LIMIT);
+    let error = late(&https(), Awaited::Answer, LIMIT);
     assert_eq!((error.kind, error.detail.as_str()), (ErrorKind::Timeout, sentence));
     // The system may give up first.
-    for phase in [AttemptPhase::Connecting, AttemptPhase::Waiting] {
+    let unconnected = "crm.example did not answer within 5s: there is no connection to crm.example:443; check that it is \
+        up, that the port is right, and that no firewall is in between";
+    for (phase, sentence) in [(AttemptPhase::Connecting, unconnected), (AttemptPhase::Waiting, sentence)] {
         let fault = failure(&https(), phase, &wrapped(io::Error::from(io::ErrorKind::TimedOut)), LIMIT);
         assert_unreached(&fault, ErrorKind::Timeout, sentence);
     }
+}
+
+#[test]
+fn what_is_no_http_is_quoted_where_it_tells_something() {
+    let hook = EndpointName::of(&Url::parse("https://crm.example/hook?token=s3cret").unwrap());
+    for (began, said) in [
+        ("220 mail.example ESMTP\r\n", ": it began with `220 mail.example ESMTP`"),
+        ("\r\nSSH-2.0-OpenSSH_9.2\r\n", ": it began with `SSH-2.0-OpenSSH_9.2`"),
+        ("HTTP/2 200 OK", ": it began with `HTTP/2 200 OK`"),
+        ("\u{0}\u{0}\u{12}", ""),
+        ("caf\u{fffd}", ""),
+        ("POST /hook?token=s3cret HTTP/1.1\r\n", ""),
+        ("-ERR unknown command 'HOOK?TOKEN=S3CRET'", ""),
+        ("500 unknown: post / http/1.1", ""),
+    ] {
+        assert_eq!(no_http(&hook, began).detail, format!("what crm.example answered is no HTTP/1.1{said}"));
+    }
+    assert!(no_http(&hook, "\u{15}\u{3}\u{1}\u{0}\u{2}").detail.contains("speaks TLS"));
 }
 
 /// What rustls makes of an error of webpki for which it has no name.

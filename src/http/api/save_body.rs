@@ -265,7 +265,7 @@ fn headers(raw: &RawValue, breaches: &mut Breaches) -> Change<BTreeMap<HeaderNam
     for (typed, value) in &members.by_name {
         let member = format!("headers.{typed}");
         let name = typed.parse::<HeaderName>().map_err(|error| breaches.add(&member, format!("the name {error}")));
-        let change = header_change(value).map_err(|detail| breaches.add(&member, detail));
+        let change = header_change(typed, value).map_err(|detail| breaches.add(&member, detail));
         let (Ok(name), Ok(change)) = (name, change) else { continue };
         if all.insert(name, change).is_some() || members.repeated.contains(typed) {
             breaches.add(&member, "stands more than once, names do not differ by case; send it once");
@@ -281,12 +281,12 @@ fn headers(raw: &RawValue, breaches: &mut Breaches) -> Change<BTreeMap<HeaderNam
     Change::Set(all)
 }
 
-fn header_change(value: &Value) -> Result<HeaderChange, String> {
+fn header_change(name: &str, value: &Value) -> Result<HeaderChange, String> {
     match value {
         // As it is read: what stands around a value is no part of it.
         Value::String(text) if trimmed(text) == MASK => Ok(HeaderChange::Keep),
         Value::String(text) => {
-            headers::value(text).map(HeaderChange::Set).map_err(|error| format!("the value {error}"))
+            headers::value(name, text).map(HeaderChange::Set).map_err(|error| format!("the value {error}"))
         }
         _ => Err("the value must be a string".to_owned()),
     }

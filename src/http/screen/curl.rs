@@ -1,5 +1,7 @@
 //! An attempt's request as a line for a terminal.
 
+use url::Url;
+
 use crate::sign::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER, sign};
 use crate::workspace::event::Attempt;
 use crate::workspace::headers::MASK;
@@ -12,7 +14,7 @@ pub(super) fn curl(attempt: &Attempt, webhook: &Webhook, now: Time) -> Option<St
     let body = attempt.request.message.as_ref()?.body();
     let at = now.unix_seconds();
     let secrets: Vec<Secret> = webhook.secrets(now).filter_map(|secret| secret.expose().parse().ok()).collect();
-    let mut line = format!("curl -X POST {}", quoted(&attempt.request.url));
+    let mut line = format!("curl --globoff -X POST {}", quoted(&sent_to(&attempt.request.url)));
     let mut header = |name: &str, value: &str| {
         line.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
     };
@@ -27,6 +29,13 @@ pub(super) fn curl(attempt: &Attempt, webhook: &Webhook, now: Time) -> Option<St
     Some(line)
 }
 
+/// The address as requests name it: without what a URL parser mends, and without a fragment.
+fn sent_to(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
+    parsed.set_fragment(None);
+    parsed.into()
+}
+
 /// As one word of a POSIX shell. A text that begins with `@` names a file to curl's `--data-binary`; a body begins with a
 /// brace.
 fn quoted(text: &str) -> String {
@@ -36,6 +45,16 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_told_as_it_is_sent() {
+        for (url, sent) in [
+            ("https://crm.example/a?x={y}&z=[1-3]", "https://crm.example/a?x={y}&z=[1-3]"),
+            ("https://bücher.example/ä?b='c'#d", "https://xn--bcher-kva.example/%C3%A4?b=%27c%27"),
+        ] {
+            assert_eq!(sent_to(url), sent);
+        }
+    }
 
     #[test]
     fn a_text_is_one_word_of_a_shell() {

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 pub enum Answer {
     /// It has these addresses, for so many seconds.
     Addresses(Vec<IpAddr>, u32),
+    /// This address, not to be kept; who asks for the other family's hears nothing.
+    OneFamily(IpAddr),
     /// There is no such name.
     NoSuchName,
     /// The name server cannot say (SERVFAIL).
@@ -32,7 +34,7 @@ impl Answer {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Addresses(..) | Self::Silence => 0,
+            Self::Addresses(..) | Self::OneFamily(_) | Self::Silence => 0,
             Self::Failure => 2,
             Self::NoSuchName => 3,
             Self::Refusal => 5,
@@ -122,10 +124,12 @@ impl Shared {
         let (name, end) = question(query)?;
         let kind = u16::from_be_bytes([*query.get(end)?, *query.get(end + 1)?]);
         self.asked.lock().unwrap().push(name.clone());
-        let answer = self.answers.lock().unwrap().get(&name).cloned().unwrap_or(Answer::NoSuchName);
-        if answer == Answer::Silence {
-            return None;
-        }
+        let answer = match self.answers.lock().unwrap().get(&name).cloned().unwrap_or(Answer::NoSuchName) {
+            Answer::Silence => return None,
+            Answer::OneFamily(address) if kind != if address.is_ipv4() { 1 } else { 28 } => return None,
+            Answer::OneFamily(address) => Answer::Addresses(vec![address], 0),
+            answer => answer,
+        };
         let mut records = Vec::new();
         let mut count = 0_u8;
         if let Answer::Addresses(addresses, ttl) = &answer {
