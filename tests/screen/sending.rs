@@ -100,7 +100,7 @@ async fn an_attempt_is_sent_again_and_copied_as_curl() {
     let words = Command::new("/bin/bash").args(["-c", &shell]).output().unwrap();
     let words = String::from_utf8(words.stdout).unwrap();
     let words: Vec<&str> = words.trim_end_matches('\0').split('\0').collect();
-    assert_eq!(words[..3], ["-X", "POST", &stage.hook()]);
+    assert_eq!(words[..4], ["-X", "POST", &stage.hook(), "--globoff"]);
     let header = |name: &str| words.iter().find_map(|word| word.strip_prefix(&format!("{name}: "))).unwrap();
     assert_eq!((header("x-key"), header("webhook-id")), ("***", arrivals[0].webhook_id.as_str()));
     let body = words[words.iter().position(|word| *word == "--data-binary").unwrap() + 1];

@@ -14,7 +14,8 @@ pub(super) fn curl(attempt: &Attempt, webhook: &Webhook, now: Time) -> Option<St
     let body = attempt.request.message.as_ref()?.body();
     let at = now.unix_seconds();
     let secrets: Vec<Secret> = webhook.secrets(now).filter_map(|secret| secret.expose().parse().ok()).collect();
-    let mut line = format!("curl --globoff -X POST {}", quoted(&sent_to(&attempt.request.url)));
+    // Else curl makes several of one that holds brackets.
+    let mut line = format!("curl -X POST {} --globoff", quoted(&sent_to(&attempt.request.url)));
     let mut header = |name: &str, value: &str| {
         line.push_str(&format!(" \\\n  -H {}", quoted(&format!("{name}: {value}"))));
     };
