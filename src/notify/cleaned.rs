@@ -25,8 +25,10 @@ use super::text::one_line;
 const READ_MAX: usize = 2_048;
 /// Bytes of a line that are kept: lettre takes 1,000, RFC 5321 section 4.5.3.1.5 allows 512.
 const LINE_KEPT: usize = 900;
-/// Bytes of a line that are read; what is longer has no end.
-const LINE_MAX: usize = 64 * 1024;
+/// Bytes of one answer that are read; what is longer has no end. RFC 5321 names no bound.
+const ANSWER_MAX: usize = 64 * 1024;
+/// Lines of one answer that are kept beside its last one, which says the same: lettre reads all of them again at each line.
+const LINES_KEPT: usize = 100;
 /// Characters shown of what is no answer.
 const SHOWN_MAX: usize = 100;
 /// What a server may offer that we use. lettre knows it in capitals only, though any letters will do (RFC 5321 section 2.4), and
@@ -62,7 +64,7 @@ pub(super) enum Unfit {
     NotSmtp(String),
     #[error("it wants TLS at once; write smtps:// in --smtp-url")]
     Tls,
-    #[error("it sent a line of more than {LINE_MAX} bytes")]
+    #[error("it sent an answer of more than {ANSWER_MAX} bytes")]
     Endless,
 }
 
@@ -79,9 +81,11 @@ pub(super) struct CleanedStream {
 struct Cleaner {
     /// What was read and not looked at yet.
     unread: Vec<u8>,
-    /// The beginning of a line whose end has not come yet, as far as it is kept, and how many bytes it has.
+    /// The beginning of a line whose end has not come yet, as far as it is kept.
     begun: Vec<u8>,
+    /// Of the answer that is being read: its bytes, and its lines that were kept.
     bytes: usize,
+    lines: usize,
     /// One line that is clean, from `given` on.
     clean: String,
     given: usize,
@@ -138,7 +142,7 @@ impl CleanedStream {
     /// Drops what came behind the answer to the last command, as far as it is there.
     fn drop_unasked(&mut self, cx: &mut Context<'_>) {
         self.cleaner.begun.clear();
-        self.cleaner.bytes = 0;
+        (self.cleaner.bytes, self.cleaner.lines) = (0, 0);
         let mut wire = self.wire.lock();
         loop {
             self.cleaner.unread.clear();
@@ -164,19 +168,24 @@ impl Cleaner {
             if self.begun.first() == Some(&TLS_ALERT) {
                 return Err(Unfit::Tls);
             }
-            if self.bytes > LINE_MAX {
+            if self.bytes > ANSWER_MAX {
                 return Err(Unfit::Endless);
             }
             if end.is_none() {
                 return Ok(false);
             }
-            self.bytes = 0;
             let line = std::mem::take(&mut self.begun);
             let line = String::from_utf8_lossy(&line);
             // An empty line is passed over.
             let line = line.trim_end_matches(['\r', '\n']);
             self.clean = if line.is_empty() { String::new() } else { cleaned(line)? };
             self.given = 0;
+            match goes_on(&self.clean) {
+                true if self.lines == LINES_KEPT => self.clean.clear(),
+                true => self.lines += 1,
+                false if self.clean.is_empty() => {}
+                false => (self.bytes, self.lines) = (0, 0),
+            }
         }
         Ok(true)
     }
@@ -193,8 +202,13 @@ impl Cleaner {
         let given = left.len().min(into.remaining());
         into.put_slice(&left[..given]);
         self.given += given;
-        self.answered = self.clean.as_bytes().get(3) != Some(&b'-');
+        self.answered = !goes_on(&self.clean);
     }
+}
+
+/// Whether the answer has another line behind this one.
+fn goes_on(line: &str) -> bool {
+    line.as_bytes().get(3) == Some(&b'-')
 }
 
 /// A line of an answer without its end, as lettre reads it.
@@ -334,11 +348,22 @@ mod tests {
                 ended => break ended,
             }
         };
-        assert!(matches!(ended, Err(Unfit::Endless)) && read <= LINE_MAX + READ_MAX, "{ended:?} after {read}");
+        assert!(matches!(ended, Err(Unfit::Endless)) && read <= ANSWER_MAX + READ_MAX, "{ended:?} after {read}");
         let long = [&b"550 "[..], &[b'x'; 5_000], b"\r\n220 b\r\n"].concat();
         assert_eq!(lines(&[&long]).unwrap(), format!("550 {}\r\n220 b\r\n", "x".repeat(LINE_KEPT - 4)));
         let long = [&b"550 "[..], &[0xff; 5_000], b"\r\n"].concat();
         assert!(lines(&[&long]).unwrap().len() <= LINE_KEPT + 2);
+    }
+
+    #[test]
+    fn of_a_long_answer_the_first_lines_and_the_last_one_are_kept() {
+        let long = format!("{}250 end\r\n", "250-x\r\n".repeat(5_000));
+        let kept = format!("{}250 end\r\n", "250-x\r\n".repeat(LINES_KEPT));
+        assert_eq!(lines(&[long.as_bytes(), long.as_bytes()]).unwrap(), kept.repeat(2), "each by itself");
+        for endless in ["250-x\r\n", "\r\n", "250-x\n\n\n"] {
+            let refused = lines(&[endless.repeat(ANSWER_MAX / endless.len() + 1).as_bytes()]);
+            assert!(matches!(refused, Err(Unfit::Endless)), "{endless:?}: {refused:?}");
+        }
     }
 
     #[test]

@@ -207,9 +207,27 @@ async fn a_line_without_an_end_is_not_read_to_it() {
         sent
     });
     let result = send(&options(format!("smtp://{address}"), RootCertStore::empty())).await;
-    assert_later(&result, "a line of more than 65536 bytes");
+    assert_later(&result, "an answer of more than 65536 bytes");
     // What the system's buffers take, but not what could be sent within the time of a mail.
     assert!(sending.await.unwrap() < 64 * 1024, "KiB");
+}
+
+/// An answer of very many lines would be read anew at each of them, and nothing else on its thread meanwhile.
+#[tokio::test]
+async fn an_answer_of_very_many_lines_costs_little() {
+    let lines = |code: &str, count: usize| Box::leak(format!("{}{code} x", format!("{code}-x\r\n").repeat(count)).into());
+    for at in ["EHLO", "MAIL", "."] {
+        let answer: &'static str = lines("250", 5_000);
+        assert_eq!(result_of(Fault::Reply(at, answer)).await, MailResult::Sent, "{at}");
+    }
+    let refused = result_of(Fault::Reply("RCPT", lines("550", 5_000))).await;
+    assert!(matches!(&refused, MailResult::Refused(_)), "{refused:?}");
+    for (at, code) in [("CONNECT", "220"), ("EHLO", "250"), ("RCPT", "250")] {
+        let server = SmtpServer::start([Fault::Reply(at, lines(code, 20_000))]).await;
+        let result = send(&plain(&server)).await;
+        assert_later(&result, "an answer of more than 65536 bytes");
+        assert_later(&result, &server.address.to_string());
+    }
 }
 
 /// Some explain themselves in one long line; what its code says counts.
