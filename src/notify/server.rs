@@ -33,8 +33,16 @@ pub(super) enum Security {
 /// The mail server's URL cannot be used. It may hold a password, so it is not repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
+    /// User or password hold a sign that ends them.
+    #[error(
+        "the mail server's URL has an @ behind a /, ? or #; percent-encode /, ?, #, @ and % in user and password, as %2F for /"
+    )]
+    Login,
     /// It is no URL.
-    #[error("the mail server's URL is no URL; write smtps://user:password@host, or smtp://host?tls=required")]
+    #[error(
+        "the mail server's URL is no URL; write smtps://user:password@host, or smtp://host?tls=required, and percent-encode \
+         /, ?, #, @ and % in user and password"
+    )]
     Syntax(#[source] url::ParseError),
     /// It is something else's.
     #[error("the mail server's URL begins with {0}://; write smtps://… (TLS) or smtp://…?tls=required (STARTTLS)")]
@@ -43,8 +51,17 @@ pub enum UrlError {
     #[error("the mail server's URL names no host; write smtps://user:password@host, or smtp://host?tls=required")]
     NoHost,
     /// It has a part that means nothing here.
-    #[error("the mail server's URL may hold user, password, host, port and ?tls=required or ?tls=none; take {0:?} out")]
-    Superfluous(String),
+    #[error(
+        "the mail server's URL may hold user, password, host, port and ?tls=required or ?tls=none; take what else stands \
+         behind them out"
+    )]
+    Superfluous,
+    /// It says twice what protects the connection.
+    #[error(
+        "smtps:// is TLS from the first byte; take what stands behind the ? of the mail server's URL out, or write \
+         smtp://…?tls=required for STARTTLS"
+    )]
+    TlsTwice,
     /// A user without a password or a password without a user.
     #[error("the mail server's URL holds only one of user and password; give both, percent-encoded, or none")]
     HalfLogin,
@@ -66,10 +83,13 @@ impl MailServer {
     /// Reads `smtps://user:password@host:465`, `smtp://host:587?tls=required` or, without protection,
     /// `smtp://localhost:25` and `smtp://host:25?tls=none`. Certificates are verified by `roots`.
     pub(super) fn new(url: &str, roots: &Arc<RootCertStore>) -> Result<Self, UrlError> {
+        if ends_early(url) {
+            return Err(UrlError::Login);
+        }
         let url = Url::parse(url).map_err(UrlError::Syntax)?;
         let bare = url.path().is_empty() || url.path() == "/";
         if !bare || url.fragment().is_some() {
-            return Err(UrlError::Superfluous(url.path().to_owned()));
+            return Err(UrlError::Superfluous);
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or(UrlError::NoHost)?;
         let host = ascii_host(host.trim_matches(['[', ']']));
@@ -85,7 +105,8 @@ impl MailServer {
             ("smtp", Some("tls=none")) => (Security::Plain, 25),
             ("smtp", None) if is_loopback(&host) => (Security::Plain, 25),
             ("smtp", None) => return Err(UrlError::Unprotected(host)),
-            ("smtp" | "smtps", Some(query)) => return Err(UrlError::Superfluous(query.to_owned())),
+            ("smtps", Some("tls=required" | "tls=none")) => return Err(UrlError::TlsTwice),
+            ("smtp" | "smtps", Some(_)) => return Err(UrlError::Superfluous),
             (scheme, _) => return Err(UrlError::Scheme(scheme.to_owned())),
         };
         let login = match (url.username(), url.password()) {
@@ -108,6 +129,12 @@ impl fmt::Debug for MailServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MailServer({self})")
     }
+}
+
+/// Whether an `@` stands behind the sign that ends the part with user, password and host.
+fn ends_early(url: &str) -> bool {
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    authority.split_once(['/', '?', '#']).is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 /// A host beyond ASCII in A-labels; a URL of this scheme holds it percent-encoded.

@@ -362,8 +362,14 @@ fn wrong_options_are_refused_with_what_to_do_and_without_the_password() {
         (options("https://u:hunter2@mail.example".to_owned()), "begins with https://"),
         (options("smtps:".to_owned()), "names no host"),
         (options("smtp://u:hunter2@mail.example".to_owned()), "mail.example is not this machine"),
-        (options("smtp://u:hunter2@mail.example?tls=opportunistic".to_owned()), "tls=opportunistic"),
-        (options("smtps://u:hunter2@mail.example/somewhere".to_owned()), "/somewhere"),
+        (
+            options("smtp://u:hunter2@mail.example?tls=opportunistic".to_owned()),
+            "take what else stands behind them out",
+        ),
+        (options("smtps://u:hunter2@mail.example/somewhere".to_owned()), "take what else stands behind them out"),
+        (options("smtps://u:p/hunter2".to_owned()), "percent-encode"),
+        (options("smtps://u:1/hunter2".to_owned()), "take what else stands behind them out"),
+        (options("smtps://mail.example?tls=required".to_owned()), "smtps:// is TLS from the first byte"),
         (options("smtps://user@mail.example".to_owned()), "only one of user and password"),
         (from("outbound"), "no mail address"),
         (from("größe@acme.example"), "ASCII"),
@@ -371,9 +377,29 @@ fn wrong_options_are_refused_with_what_to_do_and_without_the_password() {
         let error = Mailer::new(&wrong).expect_err(said).to_string();
         assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
     }
-    for right in
-        ["smtps://u:hunter2@mail.example", "smtp://localhost", "smtp://[::1]:2525", "smtp://mail.example?tls=none"]
-    {
+    // A password that was not percent-encoded ends the address early.
+    for sign in ["/", "?", "#", "/x?y#"] {
+        for login in [
+            format!("u:p{sign}hunter2"),
+            format!("u:1{sign}hunter2"),
+            format!("hunter2{sign}:p"),
+            format!("u:p@1{sign}hunter2"),
+        ] {
+            let error =
+                Mailer::new(&options(format!("smtps://{login}@mail.example:465"))).expect_err(&login).to_string();
+            assert!(
+                error.contains("percent-encode /, ?, #, @ and %") && !error.contains("hunter2"),
+                "{login}: {error}"
+            );
+        }
+    }
+    for right in [
+        "smtps://u:hunter2@mail.example",
+        "smtps://AKIAXX:BPx%2Fab+cd=@mail.example:465",
+        "smtp://localhost",
+        "smtp://[::1]:2525",
+        "smtp://mail.example?tls=none",
+    ] {
         let mailer = Mailer::new(&options(right.to_owned())).expect(right);
         assert!(!format!("{mailer:?}").contains("hunter2"), "{mailer:?}");
     }

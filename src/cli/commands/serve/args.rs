@@ -254,7 +254,10 @@ pub enum ConfigError {
     #[error("{flag} needs --source: it says how the entries of those streams are read")]
     NoSource { flag: &'static str },
     /// The mail server's URL has another scheme. It may hold a password and is not repeated.
-    #[error("--smtp-url must be smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ before the host if needed")]
+    #[error(
+        "--smtp-url must be smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ before the host if needed, both \
+         percent-encoded: /, ?, #, @ and % are %2F, %3F, %23, %40 and %25"
+    )]
     SmtpUrl,
     /// The sender is no address.
     #[error("--mail-from {from:?} is no mail address: write name@example.com")]
