@@ -17,6 +17,7 @@ use super::event::{
 };
 use super::headers::{self, CustomHeaders, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName};
 use super::history::SERVICE;
+use super::owner_address;
 use super::policy::{
     Counting, MAIL_LIMIT_SPAN, MAILS_PER_DAY_MAX, OTHER_MAILS_PER_DAY_MAX, Policy, SECRET_OVERLAP_MAX, TEST_INTERVAL,
     WARNING_ERRORS,
@@ -107,7 +108,9 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
 
 /// The mail to an owner whose address a save replaces or clears: one a day, beside all others.
 fn replaced(state: &State, saved: &WebhookSaved, context: &SaveContext<'_>) -> Option<Event> {
-    let before = state.webhook.owner_email.as_ref().filter(|before| saved.owner_email.as_ref() != Some(*before))?;
+    let after = saved.owner_email.as_deref();
+    let is_other = |before: &&String| !after.is_some_and(|after| owner_address::is_same(before, after));
+    let before = state.webhook.owner_email.as_ref().filter(is_other)?;
     let is_told = state.replaced.as_ref().is_some_and(|mail| context.at.since(mail.at) < MAIL_LIMIT_SPAN);
     if is_told || !context.mail_server {
         return None;

@@ -114,6 +114,16 @@ pub fn in_ascii(address: &str) -> String {
         .unwrap_or_else(|| address.to_owned())
 }
 
+/// Whether both name the same mailbox: letter case and encoding of a domain say nothing (RFC 5321 section 2.4).
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
+    let parts = |address: &str| {
+        let (local, domain) = address.rsplit_once('@')?;
+        Some((local.to_owned(), ascii_domain(domain).ok()?))
+    };
+    one == other || parts(one).is_some_and(|one| parts(other) == Some(one))
+}
+
 /// A domain in A-labels. One without a dot may be that of a company's own mail server.
 fn ascii_domain(domain: &str) -> Result<String, InvalidAddress> {
     if domain.starts_with('[') {

@@ -1,6 +1,6 @@
 //! The mails that an operator asks for: a warning, and that a webhook delivers again.
 
-use crate::workspace::command::Save;
+use crate::workspace::command::{Change, Save};
 use crate::workspace::decide::{self, MailTurn, SaveContext};
 use crate::workspace::event::{
     Attempt, Event, MailEnded, MailId, MailKind, MailOwed, MailState, WebhookDisabled, WebhookSaved,
@@ -236,4 +236,35 @@ fn a_mail_of_the_first_kind_is_written_as_when_there_was_no_other() {
     assert_eq!(written(MailKind::Disabled), r#"{"disabled":7}"#);
     assert_eq!(written(MailKind::Warning), r#"{"disabled":7,"kind":"warning"}"#);
     assert_eq!(written(MailKind::Recovered), r#"{"disabled":7,"kind":"recovered"}"#);
+}
+
+/// The person is the same, and so is the mail that tells of a real replacement later that day.
+#[test]
+fn another_spelling_of_the_owners_domain_replaces_nobody() {
+    let save_by = |address: &str| {
+        let save = Save { url: Some(URL.to_owned()), owner_email: Change::Set(address.to_owned()), ..Save::default() };
+        move |state: &State| {
+            let secret = fresh_secret();
+            let context =
+                SaveContext { at: at(100), by: "ops", fresh_secret: &secret, mails_begun: &[], mail_server: true };
+            decide::save(state, &save, &context)
+        }
+    };
+    let owner = |address: &str| {
+        let Event::WebhookSaved(saved) = switched_on() else { unreachable!() };
+        Event::WebhookSaved(WebhookSaved { owner_email: Some(address.to_owned()), ..saved })
+    };
+    for (before, after, replaced) in [
+        ("ann@x.example", "ann@X.Example", false),
+        ("ann@b\u{fc}cher.example", "ann@xn--bcher-kva.example", false),
+        ("ann@XN--bcher-kva.example", "ann@B\u{dc}CHER.example", false),
+        ("ann@x.example", "ann@y.example", true),
+        ("ann@x.example", "anna@x.example", true),
+        ("ann@b\u{fc}cher.example", "ann@bucher.example", true),
+    ] {
+        let events = save_by(after)(&state_of(&[owner(before)])).unwrap();
+        assert!(matches!(&events[0], Event::WebhookSaved(saved) if saved.owner_email.as_deref() == Some(after)));
+        let told = events.iter().any(|event| matches!(event, Event::MailOwed(owed) if owed.kind == MailKind::Replaced));
+        assert_eq!(told, replaced, "{before} -> {after}");
+    }
 }
