@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tracing::info;
@@ -260,14 +260,8 @@ fn mail_roots(file: Option<&Path>) -> Result<RootCertStore, AppError> {
     let mut roots = deliver::platform_roots();
     let Some(file) = file else { return Ok(roots) };
     let unreadable = |detail: String| AppError::Authorities { file: file.to_owned(), detail };
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| unreadable(error.to_string()))?;
-    let before = roots.len();
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+    for certificate in certificates(file).map_err(unreadable)? {
         roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
-    }
-    if roots.len() == before {
-        return Err(unreadable("it holds no certificate".to_owned()));
     }
     Ok(roots)
 }
@@ -289,19 +283,28 @@ pub fn redis_tls(url: &str, files: &RedisFiles) -> Result<RedisTls, AppError> {
         authorities.extend(found);
     }
     let identity = files.identity.as_ref().map(|(certificate, key)| {
-        certificates(certificate).map_err(|detail| unusable("--redis-cert", certificate, detail))?;
+        let found = certificates(certificate).map_err(|detail| unusable("--redis-cert", certificate, detail))?;
         PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("--redis-key", key, error.to_string()))?;
         let read = |flag, file: &Path| std::fs::read(file).map_err(|error| unusable(flag, file, error.to_string()));
-        Ok::<_, AppError>((read("--redis-cert", certificate)?, read("--redis-key", key)?))
+        Ok::<_, AppError>((in_pem(&found), read("--redis-key", key)?))
     });
-    let authorities = (!authorities.is_empty()).then(|| pem(&authorities));
+    let authorities = (!authorities.is_empty()).then(|| in_pem(&authorities));
     Ok(RedisTls { authorities, identity: identity.transpose()? })
 }
 
 /// The certificates of a file, at least one.
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
-    let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let bytes = std::fs::read(file).map_err(|error| error.to_string())?;
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err("it is written in UTF-16; save it as UTF-8".to_owned());
+    }
+    // Editors of Windows put a byte order mark in front.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let found = CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().map_err(|error| match error {
+        pem::Error::MissingSectionEnd { .. } => "a certificate in it is cut off; copy the whole file".to_owned(),
+        pem::Error::IllegalSectionStart { .. } => "a line in it that begins a certificate is malformed".to_owned(),
+        error => error.to_string(),
+    })?;
     let mut usable = RootCertStore::empty();
     for certificate in &found {
         usable.add(certificate.clone()).map_err(|error| error.to_string())?;
@@ -309,7 +312,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     if found.is_empty() { Err("it holds no certificate".to_owned()) } else { Ok(found) }
 }
 
-fn pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
+fn in_pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
     let mut text = String::new();
     for certificate in certificates {
         let base64 = STANDARD.encode(certificate);

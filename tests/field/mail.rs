@@ -175,16 +175,31 @@ fn wrong_flags_are_refused_with_what_to_do() {
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "no certificate").unwrap();
     let data_dir = folder.path().join("data");
-    for (flag, value, code, said) in [
-        ("--smtp-ca", empty.to_str().unwrap(), 2, "it holds no certificate"),
-        ("--smtp-ca", "/nowhere/ca.pem", 2, "/nowhere/ca.pem"),
-        ("--smtp-hello", "not a name", 2, "write a full one"),
+    let (cut, wide) = (folder.path().join("cut.pem"), folder.path().join("wide.pem"));
+    let pem = Authority::generate().pem();
+    std::fs::write(&cut, &pem[..pem.len() / 2]).unwrap();
+    std::fs::write(
+        &wide,
+        pem.encode_utf16().fold(vec![0xff, 0xfe], |all, unit| [all, unit.to_le_bytes().to_vec()].concat()),
+    )
+    .unwrap();
+    // One that an editor of Windows saved is read, so what is said is about the name.
+    let marked = folder.path().join("marked.pem");
+    std::fs::write(&marked, format!("\u{feff}{pem}").replace('\n', "\r\n")).unwrap();
+    for (flags, said) in [
+        (&["--smtp-ca", empty.to_str().unwrap()][..], "it holds no certificate"),
+        (&["--smtp-ca", cut.to_str().unwrap()], "a certificate in it is cut off; copy the whole file"),
+        (&["--smtp-ca", wide.to_str().unwrap()], "it is written in UTF-16; save it as UTF-8"),
+        (&["--smtp-ca", marked.to_str().unwrap(), "--smtp-hello", "not a name"], "write a full one"),
+        (&["--smtp-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem"),
+        (&["--smtp-hello", "not a name"], "write a full one"),
     ] {
         let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--smtp-url", "smtp://localhost"]);
-        let command = command.args(["--mail-from", "outbound@acme.example", flag, value, "--data-dir"]).arg(&data_dir);
+        let command =
+            command.args(["--mail-from", "outbound@acme.example"]).args(flags).arg("--data-dir").arg(&data_dir);
         let ended = command.output().unwrap();
         let error = String::from_utf8(ended.stderr).unwrap();
-        assert!(ended.status.code() == Some(code) && error.contains(said), "{flag}: {:?} {error}", ended.status);
+        assert!(ended.status.code() == Some(2) && error.contains(said), "{flags:?}: {:?} {error}", ended.status);
     }
 }
 
