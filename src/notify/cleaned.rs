@@ -217,6 +217,12 @@ fn cleaned(line: &str) -> Result<String, Unfit> {
         return Err(not_smtp(line));
     }
     let mut line = line[..line.floor_char_boundary(LINE_KEPT)].to_owned();
+    if line.as_bytes()[1] > b'5' {
+        line.replace_range(1..2, "5");
+    }
+    if line.as_bytes().get(3) == Some(&b'\t') {
+        line.replace_range(3..4, " ");
+    }
     match line.len() {
         3 => line.push_str(" ok"),
         _ if line[4..].trim().is_empty() => line.push_str("ok"),
@@ -229,10 +235,11 @@ fn cleaned(line: &str) -> Result<String, Unfit> {
     Ok(line + "\r\n")
 }
 
-/// Whether it begins with a code that an answer may have (RFC 5321 section 4.2).
+/// Whether it begins with a code that an answer may have (RFC 5321 section 4.2), or nearly: some refuse with 571, which lettre does
+/// not know, and the first digit decides; some write a tab behind it.
 fn is_answer(line: &str) -> bool {
     match line.as_bytes() {
-        [b'2'..=b'5', b'0'..=b'5', b'0'..=b'9', rest @ ..] => matches!(rest.first(), None | Some(b' ' | b'-')),
+        [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9', rest @ ..] => matches!(rest.first(), None | Some(b' ' | b'-' | b'\t')),
         _ => false,
     }
 }

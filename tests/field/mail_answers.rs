@@ -124,6 +124,41 @@ async fn a_certificate_for_another_name_is_told_with_what_to_write() {
     let authority = Authority::generate();
     let tls = TlsAcceptor::from(Arc::new(authority.server("mail.acme.example", 2000..4000)));
     for (scheme, query, protection) in
+/// What a server offers is not always what it takes.
+#[tokio::test]
+async fn another_login_is_tried_where_the_first_is_not_known() {
+    for refusal in ["504 5.5.4 Unrecognized authentication type", "504 what"] {
+        let script: &'static [_] = Box::leak(Box::new([("AUTH", refusal), ("AUTH", "235 welcome")]));
+        let server = SmtpServer::start([Fault::Script(script)]).await;
+        let url = format!("smtp://user:pw@{}", server.address);
+        assert_eq!(send(&options(url, RootCertStore::empty())).await, MailResult::Sent, "{refusal}");
+        assert!(server.commands().contains(&"AUTH LOGIN".to_owned()), "{:?}", server.commands());
+    }
+    // A password that is wrong is not tried again: accounts are locked for that.
+    let server = SmtpServer::start([Fault::Reply("AUTH", "535 5.7.8 wrong password")]).await;
+    let url = format!("smtp://user:pw@{}", server.address);
+    assert_later(&send(&options(url, RootCertStore::empty())).await, "see user and password in --smtp-url");
+    assert_eq!(server.commands().iter().filter(|line| line.starts_with("AUTH")).count(), 1);
+    for refusal in ["503 5.5.1 Error: authentication not enabled", "502 5.5.2 not implemented", "504 no such mechanism"]
+    {
+        let server = SmtpServer::start([Fault::Reply("AUTH", refusal)]).await;
+        let url = format!("smtp://user:pw@{}", server.address);
+        let result = send(&options(url, RootCertStore::empty())).await;
+        assert_later(&result, "take user and password out of --smtp-url");
+        assert!(!format!("{result:?}").contains("see user and password"), "{result:?}");
+    }
+}
+
+/// Codes that RFC 5321 does not know, and a tab instead of a blank.
+#[tokio::test]
+async fn an_answer_that_nearly_is_one_counts_by_its_first_digit() {
+    const TABS: Fault = Fault::Bytes(&[("CONNECT", b"220\tmx ready\r\n"), (".", b"250\ttaken\r\n")]);
+    assert_eq!(result_of(TABS).await, MailResult::Sent);
+    let refused = result_of(Fault::Reply("RCPT", "571 Delivery not authorized, message refused")).await;
+    assert!(matches!(&refused, MailResult::Refused(said) if said.contains("Delivery not authorized")), "{refused:?}");
+    assert_later(&result_of(Fault::Reply("RCPT", "471 not now")).await, "not now");
+}
+
         [("smtps", "", Protection::Implicit(tls.clone())), ("smtp", "?tls=required", Protection::StartTls(tls.clone()))]
     {
         let server = SmtpServer::start_with(protection, []).await;
