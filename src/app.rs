@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::actor::{self, Handle};
 use crate::config::{
-    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAIL_TIMEOUT, MAILS_AT_ONCE, RedisFiles, ShardSet,
+    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAILS_AT_ONCE, RedisFiles, ShardSet, TEST_MAIL_WAIT,
     journal_descriptors,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
@@ -33,9 +33,8 @@ use crate::journal::Journal;
 use crate::journal::embedded::Embedded;
 use crate::journal::port::NodeRecord;
 use crate::journal::redis::{Redis, RedisOptions, RedisTls};
-use crate::notify::{self, Mailer, TestMail};
+use crate::notify::{self, MailLimits, Mailer, TestMail};
 use crate::workspace::Time;
-use crate::workspace::decide::MailResult;
 
 mod error;
 mod record;
@@ -225,18 +224,9 @@ impl App {
 
 /// How the facade sends a test mail.
 fn test_mails(mailer: Mailer) -> SendTestMail {
-    Arc::new(move |workspace, to, url| {
+    Arc::new(move |workspace, to, url, permit| {
         let (mailer, mail) = (mailer.clone(), TestMail { workspace, to, url, at: now() });
-        let sent = async move {
-            match mailer.send_test(&mail).await {
-                MailResult::Sent => Ok(()),
-                MailResult::Refused(why) | MailResult::Later(why) => Err(why),
-                MailResult::NotBegun => {
-                    Err("the mail server is busy with other mails; try again in a minute".to_owned())
-                }
-            }
-        };
-        sent.boxed()
+        async move { mailer.send_test(&mail, TEST_MAIL_WAIT, permit).await }.boxed()
     })
 }
 
@@ -249,8 +239,9 @@ fn configured_mailer(config: &Config) -> Result<Option<Mailer>, AppError> {
         public_url: config.public_url.clone(),
         hello: mail.hello.clone(),
         roots: Arc::new(mail_roots(mail.authorities.as_deref())?),
-        timeout: MAIL_TIMEOUT,
+        limits: MailLimits::default(),
         at_once: MAILS_AT_ONCE,
+        spread: rand::random,
     };
     Ok(Some(Mailer::new(&options)?))
 }

@@ -19,6 +19,7 @@ pub mod duration;
 mod facade;
 mod hand_over;
 mod journal;
+mod mail;
 pub mod network;
 mod shard_set;
 mod source;
@@ -33,6 +34,7 @@ pub use duration::Pauses;
 pub use facade::*;
 pub use hand_over::*;
 pub use journal::{COMPRESSION_DEFAULT, Compression, Durability, JournalConfig, RedisFiles};
+pub use mail::*;
 pub use shard_set::{InvalidShardSet, SHARDS_MAX, ShardSet};
 pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFields, SourceForm};
 
@@ -323,17 +325,6 @@ pub const ENDPOINT_DATE_EVERY: Duration = Duration::from_secs(10);
 /// port, no network): as often as it takes. A host is tried once a second while the network is away.
 pub const UNABLE_PAUSES: Pauses = Pauses { first: Duration::from_millis(100), most: Duration::from_secs(1) };
 
-// Mail.
-
-/// One hand-over to the mail server, greeting to answer.
-pub const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
-/// Hand-overs at a time, a node.
-pub const MAILS_AT_ONCE: usize = 4;
-/// How long a mail waits that found other mails being handed over: it has not begun meanwhile.
-pub const MAIL_TURN_WAIT: Duration = Duration::from_millis(500);
-/// Pauses between tries of one mail.
-pub const MAIL_BACKOFF: Pauses = Pauses { first: Duration::from_secs(5), most: Duration::from_secs(30 * 60) };
-
 /// How long Redis is waited for at the start.
 pub const START_WAIT: Duration = Duration::from_secs(10);
 
@@ -421,19 +412,6 @@ impl Default for NameSource {
 
 /// The embedded journal's file in the data directory.
 pub const EMBEDDED_FILE: &str = "outbound.redb";
-
-/// How mails leave.
-#[derive(Debug, Clone)]
-pub struct MailConfig {
-    /// `smtp://`, `smtps://`, with user and password when needed; `?tls=required` for STARTTLS.
-    pub smtp_url: String,
-    /// The sender's address.
-    pub from: String,
-    /// The name that the mail server is greeted with.
-    pub hello: Option<String>,
-    /// A file with certificate authorities (PEM) that count for the mail server beside the system's.
-    pub authorities: Option<PathBuf>,
-}
 
 impl Config {
     /// How long a lease lives: an attempt must fit in with room to spare.

@@ -6,7 +6,7 @@
 //!
 //! Reading order: what goes out (`template`, the words; `text`, what is escaped in them; `compose`, the bytes) and how (`server`, where
 //! to, with which `login`; `relay`, SMTP, over a `cleaned` stream, by `tls` or not, with a `hello` that the server takes; what a `refusal` is about,
-//! and the `outcome`).
+//! its `progress` and `outcome`, and the `pace` of all).
 
 mod template;
 mod text;
@@ -17,21 +17,28 @@ mod login;
 mod server;
 mod hello;
 mod refusal;
+mod progress;
 mod outcome;
 mod relay;
+mod pace;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
+use parking_lot::Mutex;
 use rustls::RootCertStore;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use self::compose::{CapturedMail, TestMail};
 use self::compose::{ComposeError, Composed, compose, compose_test};
 pub use self::hello::InvalidHello;
-use self::relay::Relay;
+use self::outcome::Ended;
+use self::pace::Pace;
+pub use self::progress::MailLimits;
+use self::relay::{Parcel, Relay};
 use self::server::MailServer;
 pub use self::server::UrlError;
 use crate::config;
@@ -56,10 +63,12 @@ pub struct MailerOptions {
     pub hello: Option<String>,
     /// Whose certificates of mail servers hold.
     pub roots: Arc<RootCertStore>,
-    /// One hand-over, from the connecting to the answer ([`config::MAIL_TIMEOUT`]).
-    pub timeout: Duration,
+    /// How long the mail server may take for one mail.
+    pub limits: MailLimits,
     /// Hand-overs at a time ([`config::MAILS_AT_ONCE`]).
     pub at_once: usize,
+    /// Draws from 0 to 1, so that several nodes do not come back to the server together.
+    pub spread: fn() -> f64,
 }
 
 /// A mailer cannot be made of the configuration.
@@ -88,8 +97,10 @@ struct SharedMailer {
     outlet: Outlet,
     from: Mailbox,
     public_url: Option<String>,
-    timeout: Duration,
+    limits: MailLimits,
     turns: Semaphore,
+    pace: Mutex<Pace>,
+    spread: fn() -> f64,
 }
 
 /// Where mails go.
@@ -118,8 +129,10 @@ impl Mailer {
             outlet: Outlet::Relay(Box::new(relay)),
             from,
             public_url: options.public_url.clone(),
-            timeout: options.timeout,
+            limits: options.limits,
             turns: Semaphore::new(options.at_once.max(1)),
+            pace: Mutex::default(),
+            spread: options.spread,
         })))
     }
 
@@ -133,43 +146,77 @@ impl Mailer {
             outlet: Outlet::Capture(shown),
             from,
             public_url,
-            timeout: config::MAIL_TIMEOUT,
+            limits: MailLimits::default(),
             turns: Semaphore::new(config::MAILS_AT_ONCE),
+            pace: Mutex::default(),
+            spread: || 0.0,
         }))
     }
 
-    /// Hands one mail over and says what the mail server made of it: at most [`MailerOptions::timeout`]
-    /// later; where as many are being handed over as may be, it is not begun. `mail` is what the outbox stores: a
-    /// repeated call with it carries the same Message-ID.
+    /// Hands one mail over and says what the mail server made of it: at most [`MailLimits::whole`] later; where as many are being
+    /// handed over as may be, or as the server takes, it is not begun. `mail` is what the outbox stores: a repeated call with it
+    /// carries the same Message-ID.
     pub async fn send(&self, mail: &OwedMail) -> MailResult {
-        self.send_composed(compose(mail, &self.0.from, self.0.public_url.as_deref())).await
+        let composed = compose(mail, &self.0.from, self.0.public_url.as_deref());
+        self.send_composed(composed, self.0.limits, ready(true)).await
     }
 
-    /// Hands a test mail over, in the same way.
-    pub async fn send_test(&self, mail: &TestMail) -> MailResult {
-        self.send_composed(compose_test(mail, &self.0.from, self.0.public_url.as_deref())).await
+    /// Hands a test mail over, in the same way, within `whole`. It is begun once the server is ready for it and `permit` says
+    /// yes.
+    pub async fn send_test(&self, mail: &TestMail, whole: Duration, permit: impl Future<Output = bool>) -> MailResult {
+        let composed = compose_test(mail, &self.0.from, self.0.public_url.as_deref());
+        self.send_composed(composed, MailLimits { whole, ..self.0.limits }, permit).await
     }
 
-    async fn send_composed(&self, composed: Result<Composed, ComposeError>) -> MailResult {
+    async fn send_composed(
+        &self,
+        composed: Result<Composed, ComposeError>,
+        limits: MailLimits,
+        permit: impl Future<Output = bool>,
+    ) -> MailResult {
         let mailer = &*self.0;
         let composed = match composed {
             Ok(composed) => composed,
             Err(error) => return MailResult::Refused(format!("{error}.")),
         };
         let Ok(_turn) = mailer.turns.try_acquire() else { return MailResult::NotBegun };
-        mailer.hand_over(composed).await
+        let begun = Instant::now();
+        if !mailer.pace.lock().begin(begun) {
+            return MailResult::NotBegun;
+        }
+        match mailer.hand_over(composed, limits, permit).await {
+            Ended::Mail(result) => {
+                if matches!(result, MailResult::Sent | MailResult::Refused(_) | MailResult::Later(_)) {
+                    mailer.pace.lock().served(begun);
+                }
+                result
+            }
+            Ended::Server(why) => {
+                mailer.pace.lock().refused(begun, Instant::now(), (mailer.spread)());
+                MailResult::Later(why)
+            }
+        }
     }
 }
 
 impl SharedMailer {
-    async fn hand_over(&self, Composed { to, mail }: Composed) -> MailResult {
+    async fn hand_over(
+        &self,
+        Composed { to, mail }: Composed,
+        limits: MailLimits,
+        permit: impl Future<Output = bool>,
+    ) -> Ended {
         match &self.outlet {
-            Outlet::Relay(relay) => relay.hand_over(&self.from.email, &to, &mail.raw, self.timeout).await,
-            Outlet::Capture(shown) => match timeout(self.timeout, shown.send(mail)).await {
+            Outlet::Relay(relay) => {
+                let parcel = Parcel { from: &self.from.email, to: &to, raw: &mail.raw };
+                relay.hand_over(&parcel, limits, permit).await
+            }
+            Outlet::Capture(_) if !permit.await => Ended::Mail(MailResult::NotBegun),
+            Outlet::Capture(shown) => Ended::Mail(match timeout(limits.whole, shown.send(mail)).await {
                 Ok(Ok(())) => MailResult::Sent,
                 Ok(Err(_)) => MailResult::Later("Nobody looks at the captured mails any more.".to_owned()),
-                Err(_) => MailResult::Later(format!("Nobody took the captured mail within {:?}.", self.timeout)),
-            },
+                Err(_) => MailResult::Later(format!("Nobody took the captured mail within {:?}.", limits.whole)),
+            }),
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::journal::port::{Journal, NodeRole, SubmitError};
 use crate::message::WorkspaceId;
 use crate::seal::Keyring;
 use crate::workspace::command::{Action, Answer, Command, NoAttempt, Refusal};
+use crate::workspace::decide::MailResult;
 use crate::workspace::history;
 use crate::workspace::state::Summary;
 use crate::workspace::time::Clock;
@@ -63,9 +64,11 @@ pub struct Facade {
     pub test_mail: Option<SendTestMail>,
 }
 
-/// Sends a test mail of a workspace to an address; the webhook's URL stands in it. The error is what the mail server said.
-pub type SendTestMail =
-    Arc<dyn Fn(WorkspaceId, String, Option<String>) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+/// Sends a test mail of a workspace to an address; the webhook's URL stands in it. Once the mail server is ready for it, the future
+/// that it is given says whether it may be sent.
+pub type SendTestMail = Arc<
+    dyn for<'a> Fn(WorkspaceId, String, Option<String>, BoxFuture<'a, bool>) -> BoxFuture<'a, MailResult> + Send + Sync,
+>;
 
 /// Says whether this node does its work.
 pub type ReadReadiness = Arc<dyn Fn() -> Readiness + Send + Sync>;

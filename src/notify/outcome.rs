@@ -3,7 +3,6 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::Error as SmtpError;
@@ -11,14 +10,21 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::Response;
 use tracing::warn;
 
+use super::progress::Silence;
 use super::refusal::{NegativeAnswer, OurFault, Stage};
 use super::server::{MailServer, Security};
 use super::text::one_line;
 use super::tls;
 use crate::workspace::decide::MailResult;
 
+/// The code for a command that the server did not expect here: nothing of it is the owner's.
+const BAD_SEQUENCE: u16 = 503;
 /// Characters retained of what a mail server said.
 const SAID_MAX: usize = 300;
+
+/// What helps where a server takes no login of a kind that we know.
+const NO_LOGIN_HELPS: &str = "; have it allow one of them, or, where it takes mails from here without, take user and password out \
+                              of --smtp-url";
 
 /// Why there is no connection to hand a mail over on.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +40,10 @@ pub(super) enum ConnectError {
     #[error("it offers no STARTTLS; without TLS no mail is handed over")]
     NoStartTls,
     #[error("it offers no login that we know (PLAIN, LOGIN)")]
-    NoLogin,
+    NoLogin {
+        /// It may do so over TLS, which it offers.
+        starttls: bool,
+    },
 }
 
 /// Why the server has not taken the mail.
@@ -49,6 +58,15 @@ pub(super) enum NotTaken {
     Ascii,
 }
 
+/// What a hand-over came to.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// That of the mail.
+    Mail(MailResult),
+    /// The server takes none of ours, or not so many: the mail is sent later, as others are.
+    Server(String),
+}
+
 /// A hand-over that did not succeed.
 #[derive(Debug)]
 pub(super) struct Outcome<'a> {
@@ -60,23 +78,29 @@ pub(super) struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// No answer came within `limit`.
-    pub(super) fn silent(&self, limit: Duration) -> MailResult {
+    /// No answer came in time.
+    pub(super) fn silent(&self, silence: Silence) -> Ended {
         let Self { server, stage, .. } = self;
         let far = match stage {
             Stage::Greeting if !matches!(server.security, Security::Implicit(_)) => {
                 ", not even with a greeting; where TLS begins at once, mostly at port 465, write smtps:// in --smtp-url"
             }
-            Stage::Connecting | Stage::Greeting | Stage::Introduction | Stage::Sender | Stage::Recipient => {
-                "; nothing was handed over"
-            }
             Stage::Mail => "; whether it took the mail is unknown",
+            _ => "; nothing was handed over",
         };
-        MailResult::Later(format!("The mail server {server} did not answer within {limit:?}{far}."))
+        let why = match silence {
+            Silence::Answer(limit) => format!("The mail server {server} did not answer within {limit:?}{far}."),
+            Silence::Whole(limit) => format!("The mail server {server} was not done within {limit:?}{far}."),
+        };
+        match stage {
+            Stage::Mail => Ended::Mail(MailResult::Unknown(why)),
+            Stage::Recipient | Stage::Data => Ended::Mail(MailResult::Later(why)),
+            Stage::Connecting | Stage::Greeting | Stage::Introduction | Stage::Sender => Ended::Server(why),
+        }
     }
 
     /// There is no connection. That is the operator's to mend and says nothing about the mail, so even a 5xx is "later".
-    pub(super) fn unusable(&self, error: &ConnectError) -> MailResult {
+    pub(super) fn unusable(&self, error: &ConnectError) -> Ended {
         let Self { server, .. } = self;
         let helps = match error {
             ConnectError::Io(error) => {
@@ -88,71 +112,80 @@ impl Outcome<'_> {
             ConnectError::Login(error) if self.our_fault(error) == Some(OurFault::NoTls) => {
                 format!("; {}", self.mend(OurFault::NoTls))
             }
+            // It knows no AUTH, or none now, or none of this kind.
+            ConnectError::Login(error) if matches!(error.status().map(u16::from), Some(500 | 502..=504)) => {
+                NO_LOGIN_HELPS.to_owned()
+            }
             ConnectError::Login(error) if error.is_permanent() => "; see user and password in --smtp-url".to_owned(),
-            ConnectError::NoLogin if matches!(server.security, Security::Plain) => {
+            ConnectError::NoLogin { starttls: true } if matches!(server.security, Security::Plain) => {
                 format!("; mostly it wants TLS first: {}", self.mend(OurFault::NoTls))
             }
-            ConnectError::Login(_) | ConnectError::StartTls(_) | ConnectError::NoLogin | ConnectError::NoStartTls => {
-                String::new()
-            }
+            ConnectError::NoLogin { .. } => NO_LOGIN_HELPS.to_owned(),
+            ConnectError::Login(_) | ConnectError::StartTls(_) | ConnectError::NoStartTls => String::new(),
         };
         let said = self.shown(error);
         if !helps.is_empty() {
             warn!(%server, error = said, "The mail server cannot be used{helps}.");
         }
-        MailResult::Later(format!("The mail server {server} cannot be used: {said}{helps}"))
+        Ended::Server(format!("The mail server {server} cannot be used: {said}{helps}"))
     }
 
     /// The server was greeted with `hello` and did not take the sender, the owner's address or the mail.
     ///
     /// 5xx is for good (RFC 5321 section 4.2.1), but not where it is about us, which the operator can mend. Everything
     /// else, an answer that never came included, may end otherwise next time.
-    pub(super) fn not_taken(&self, why: &NotTaken, hello: &ClientId) -> MailResult {
+    pub(super) fn not_taken(&self, why: &NotTaken, hello: &ClientId) -> Ended {
         let (Self { server, .. }, what) = (self, what(self.stage));
         let said = self.shown(why);
         let error = match why {
             NotTaken::Smtp(error) if error.status().is_some() => error,
             NotTaken::Smtp(_) => {
-                return MailResult::Later(format!(
-                    "The mail server {server} did not say whether it takes {what}: {said}"
-                ));
+                return self.unknown(format!("The mail server {server} did not say whether it takes {what}: {said}"));
             }
             NotTaken::OutOfTurn(_) => {
-                return MailResult::Later(format!(
+                return self.unknown(format!(
                     "The mail server {server} gave an answer out of turn where it was told {what}, so whether it takes it \
                      is unknown: {said}"
                 ));
             }
             NotTaken::Ascii => {
-                return MailResult::Refused(format!(
+                return Ended::Mail(MailResult::Refused(format!(
                     "The mail server {server} takes only addresses of ASCII letters; save the webhook with another \
                      owner_email."
-                ));
+                )));
             }
         };
-        match self.our_fault(error) {
+        let later = match self.our_fault(error) {
             Some(OurFault::Hello) => {
                 warn!(
                     %server, greeted_with = %hello, answer = said,
                     "The mail server refuses the name that it is greeted with; {}.", self.mend(OurFault::Hello)
                 );
-                MailResult::Later(format!(
+                format!(
                     "The mail server {server} refuses {hello}, the name that it is greeted with; the operator can choose \
                      another one (--smtp-hello): {said}"
-                ))
+                )
             }
             Some(fault) => {
                 let (refused, mend) = (self.refused(fault), self.mend(fault));
                 warn!(%server, answer = said, "The mail server refuses {refused}: {mend}.");
-                MailResult::Later(format!(
-                    "The mail server {server} refuses {refused}, which the operator can mend ({mend}): {said}"
-                ))
+                format!("The mail server {server} refuses {refused}, which the operator can mend ({mend}): {said}")
             }
-            None if error.is_permanent() => {
-                MailResult::Refused(format!("The mail server {server} refused {what}: {said}"))
+            None if error.is_permanent() && error.status().map(u16::from) != Some(BAD_SEQUENCE) => {
+                let why = format!("The mail server {server} refused {what}: {said}");
+                return Ended::Mail(MailResult::Refused(why));
             }
-            None => MailResult::Later(format!("The mail server {server} did not take {what} yet: {said}")),
+            None => format!("The mail server {server} did not take {what} yet: {said}"),
+        };
+        match self.with_answer(error, |answer| answer.is_crowded()) {
+            Some(true) => Ended::Server(later),
+            _ => Ended::Mail(MailResult::Later(later)),
         }
+    }
+
+    /// There was no answer, or none to what it was told.
+    fn unknown(&self, why: String) -> Ended {
+        Ended::Mail(if self.stage == Stage::Mail { MailResult::Unknown(why) } else { MailResult::Later(why) })
     }
 
     /// What the server said, fit for a sentence that owners read.
@@ -162,16 +195,20 @@ impl Outcome<'_> {
         one_line(&login.map_or_else(|| said.clone(), |login| login.without(&said)), SAID_MAX)
     }
 
-    /// What of ours a refusal is about. One that passes, such as greylisting, may name anything: only our name counts there.
+    /// What of ours a refusal is about.
     fn our_fault(&self, error: &SmtpError) -> Option<OurFault> {
-        let answer = NegativeAnswer {
+        self.with_answer(error, |answer| answer.our_fault()).flatten()
+    }
+
+    /// What is read from the server's answer, if the error is one.
+    fn with_answer<T>(&self, error: &SmtpError, read: impl FnOnce(&NegativeAnswer<'_>) -> T) -> Option<T> {
+        Some(read(&NegativeAnswer {
             stage: self.stage,
             code: error.status()?.into(),
             text: &error.source().map(ToString::to_string).unwrap_or_default(),
             addresses: &self.addresses,
             secure: !matches!(self.server.security, Security::Plain),
-        };
-        answer.our_fault().filter(|fault| error.is_permanent() || *fault == OurFault::Hello)
+        }))
     }
 
     /// What the server refuses of ours, in a sentence.
@@ -210,7 +247,7 @@ fn what(stage: Stage) -> &'static str {
         Stage::Connecting | Stage::Greeting | Stage::Introduction => "our name",
         Stage::Sender => "the sender",
         Stage::Recipient => "the recipient",
-        Stage::Mail => "the mail",
+        Stage::Data | Stage::Mail => "the mail",
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Stage {
     Sender,
     /// What it says to the owner's address.
     Recipient,
+    /// Whether it lets the mail be told.
+    Data,
     /// What it says to the mail.
     Mail,
 }
@@ -56,6 +58,7 @@ pub(super) struct NegativeAnswer<'a> {
 type Sign = (Option<OurFault>, &'static [&'static str], &'static [&'static str]);
 
 const SIGNS: &[Sign] = &[
+    (None, &[], &[" valid recipient", " valid rcpt ", " nested mail ", " sender already "]),
     (None, &["5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10", "5.2.0", "5.2.1", "5.2.2", "5.2.3", "5.2.4"], &[]),
     (Some(OurFault::NoTls), &["538", "5.7.10", "5.7.11"], &[" starttls ", " tls ", " encryption "]),
     (
@@ -95,6 +98,7 @@ const SIGNS: &[Sign] = &[
             " rate limit",
             " sending limit",
             " sending quota ",
+            " sending paused ",
         ],
     ),
     (
@@ -106,19 +110,65 @@ const SIGNS: &[Sign] = &[
     (Some(OurFault::Sender), &[], &[" sender ", " senders "]),
 ];
 
+/// What is put off so is greylisting, which names anything and passes by itself.
+const GREYLISTING: &[&str] = &[" greylist", " graylist", " grey list", " gray list"];
+/// With one of these words a passing answer is sure of what it is about: some servers say all refusals so.
+const SURE: &[&str] =
+    &[" rejected ", " denied ", " refused ", " blocked ", " required ", " must ", " not permitted ", " not allowed "];
+/// What is said so is about how much the server takes now, whomever the mail is to.
+const CROWDED: &[&str] = &[
+    " throttl",
+    " too many connections ",
+    " too many concurrent ",
+    " too many messages ",
+    " too many mails ",
+    " too much mail ",
+    " concurrent connections ",
+    " connection limit",
+    " connection rate ",
+    " message rate ",
+    " sending rate ",
+    " rate limit",
+    " rate exceeded ",
+    " limit exceeded ",
+    " server busy ",
+    " server is busy ",
+    " system resources ",
+];
+
 impl NegativeAnswer<'_> {
-    /// What of ours it is about; `None`: the owner's address, the mail, or nothing that the words tell.
+    /// What of ours it is about; `None`: the owner's address, the mail, or nothing that the words tell. A passing answer means us
+    /// only where it is sure of it; our name is always meant.
     pub(super) fn our_fault(&self) -> Option<OurFault> {
         let words = words(self.text, self.addresses);
+        let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+        let passes = self.passes();
+        if passes && has(GREYLISTING) {
+            return None;
+        }
+        let is_sure = !passes || has(SURE);
         let codes = [Some(self.code.to_string()), enhanced_code(self.text)];
         let fits = |(fault, signs, phrases): &&Sign| {
             !(self.secure && *fault == Some(OurFault::NoTls))
                 && (codes.iter().flatten().any(|code| signs.contains(&code.as_str()))
-                    || phrases.iter().any(|phrase| words.contains(phrase)))
+                    || ((is_sure || *fault == Some(OurFault::Hello)) && has(phrases)))
         };
         let told = SIGNS.iter().find(fits).and_then(|(fault, ..)| *fault);
         // The owner's address has not been told yet.
-        told.or((self.stage == Stage::Sender).then_some(OurFault::Sender))
+        told.or((self.stage == Stage::Sender && !passes).then_some(OurFault::Sender))
+    }
+
+    /// Whether the server takes no mail now, or not so many, whomever it is to: it goes (421, RFC 5321 section 3.8), it puts us
+    /// off before it knows the owner, or it says so.
+    pub(super) fn is_crowded(&self) -> bool {
+        let words = words(self.text, self.addresses);
+        let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+        let knows_owner = matches!(self.stage, Stage::Recipient | Stage::Data | Stage::Mail);
+        self.passes() && !has(GREYLISTING) && (self.code == 421 || !knows_owner || has(CROWDED))
+    }
+
+    fn passes(&self) -> bool {
+        self.code / 100 == 4
     }
 }
 
@@ -200,6 +250,30 @@ mod tests {
         ] {
             assert_eq!(fault_at(Stage::Recipient, code, text), None, "{text}");
             assert_eq!(fault_at(Stage::Sender, code, text), Some(OurFault::Sender), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_takes_no_more_is_told_from_one_that_does_not_take_this_mail() {
+        for (stage, code, text, crowded) in [
+            (Stage::Greeting, 421, "4.7.0 mx Error: too many connections from 203.0.113.7", true),
+            (Stage::Introduction, 454, "4.7.0 Temporary authentication failure", true),
+            (Stage::Sender, 452, "4.3.1 Insufficient system storage", true),
+            (Stage::Sender, 451, "4.3.0 Mail server temporarily rejected message", true),
+            (Stage::Recipient, 421, "4.7.0 Try again later, closing connection", true),
+            (Stage::Recipient, 450, "4.7.1 Error: too much mail from 203.0.113.7", true),
+            (Stage::Mail, 454, "Throttling failure: Maximum sending rate exceeded.", true),
+            (Stage::Mail, 432, "4.3.2 Concurrent connections limit exceeded", true),
+            (Stage::Data, 451, "4.7.500 Server busy. Please try again later", true),
+            (Stage::Recipient, 450, "4.2.1 The user you are trying to contact is receiving mail too quickly", false),
+            (Stage::Recipient, 452, "4.2.2 mailbox full", false),
+            (Stage::Recipient, 450, "4.7.1 Greylisted, try again", false),
+            (Stage::Sender, 451, "4.7.1 Greylisting in action", false),
+            (Stage::Mail, 554, "5.7.0 sending rate", false),
+        ] {
+            let address = "a@b.example".parse().unwrap();
+            let answer = NegativeAnswer { stage, code, text, addresses: &[&address], secure: false };
+            assert_eq!(answer.is_crowded(), crowded, "{stage:?}: {code} {text}");
         }
     }
 

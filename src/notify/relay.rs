@@ -23,11 +23,15 @@ use tokio::time::timeout;
 
 use super::cleaned::{CleanedStream, Verb, Wire};
 use super::hello;
-use super::outcome::{ConnectError, NotTaken, Outcome};
+use super::login::Login;
+use super::outcome::{ConnectError, Ended, NotTaken, Outcome};
+use super::progress::{MailLimits, Progress};
 use super::refusal::Stage;
 use super::server::{MailServer, Security};
 use crate::workspace::decide::MailResult;
 
+/// What a server says to a mechanism that it does not know.
+const UNKNOWN_PARAMETER: u16 = 504;
 /// How long the goodbye may take once the outcome is known.
 const QUIT_WAIT: Duration = Duration::from_secs(1);
 
@@ -40,10 +44,11 @@ pub(super) struct Relay {
 }
 
 /// The mail of one hand-over.
-struct Parcel<'a> {
-    from: &'a Address,
-    to: &'a Address,
-    raw: &'a [u8],
+#[derive(Debug)]
+pub(super) struct Parcel<'a> {
+    pub(super) from: &'a Address,
+    pub(super) to: &'a Address,
+    pub(super) raw: &'a [u8],
 }
 
 impl Relay {
@@ -52,71 +57,76 @@ impl Relay {
         Self { server, hello }
     }
 
-    /// Hands one mail over within `limit`. Dropping the future closes the connection.
-    pub(super) async fn hand_over(&self, from: &Address, to: &Address, raw: &[u8], limit: Duration) -> MailResult {
-        let stage = Mutex::new(Stage::Connecting);
-        match timeout(limit, self.hand_over_unbounded(&Parcel { from, to, raw }, limit, &stage)).await {
-            Ok(result) => result,
-            Err(_) => self.outcome(&stage, from, to).silent(limit),
+    /// Hands one mail over within `limits`. Once the server is ready for it, `permit` says whether that may be. Dropping the
+    /// future closes the connection.
+    pub(super) async fn hand_over(
+        &self,
+        parcel: &Parcel<'_>,
+        limits: MailLimits,
+        permit: impl Future<Output = bool>,
+    ) -> Ended {
+        let progress = Progress::begin(limits);
+        match progress.bound(self.hand_over_unbounded(parcel, &progress, permit)).await {
+            Ok(ended) => ended,
+            Err(silence) => self.outcome(&progress, parcel).silent(silence),
         }
     }
 
-    fn outcome<'a>(&'a self, stage: &Mutex<Stage>, from: &'a Address, to: &'a Address) -> Outcome<'a> {
-        Outcome { server: &self.server, stage: *stage.lock(), addresses: [from, to] }
+    fn outcome<'a>(&'a self, progress: &Progress, parcel: &Parcel<'a>) -> Outcome<'a> {
+        Outcome { server: &self.server, stage: progress.stage(), addresses: [parcel.from, parcel.to] }
     }
 
-    async fn hand_over_unbounded(&self, parcel: &Parcel<'_>, limit: Duration, stage: &Mutex<Stage>) -> MailResult {
-        let outcome = || self.outcome(stage, parcel.from, parcel.to);
-        // A quarter, so that an address that does not answer leaves time for the host's next one.
-        let (mut connection, hello) = match self.connect(limit / 4, stage).await {
+    async fn hand_over_unbounded(
+        &self,
+        parcel: &Parcel<'_>,
+        progress: &Progress,
+        permit: impl Future<Output = bool>,
+    ) -> Ended {
+        let outcome = || self.outcome(progress, parcel);
+        let (mut connection, hello) = match self.connect(progress).await {
             Ok(connected) => connected,
             Err(error) => return outcome().unusable(&error),
         };
-        let result = match transact(&mut connection, parcel, stage).await {
-            Ok(()) => MailResult::Sent,
-            Err(why) => outcome().not_taken(&why, &hello),
+        let ended = match permit.await {
+            true => match transact(&mut connection, parcel, progress).await {
+                Ok(()) => Ended::Mail(MailResult::Sent),
+                Err(why) => outcome().not_taken(&why, &hello),
+            },
+            false => Ended::Mail(MailResult::NotBegun),
         };
         // The outcome is known: whatever becomes of the goodbye changes nothing.
         drop(timeout(QUIT_WAIT, connection.abort()).await);
-        result
+        ended
     }
 
     /// Connects, greets, protects and logs in; also says what it greeted with.
-    async fn connect(
-        &self,
-        limit: Duration,
-        stage: &Mutex<Stage>,
-    ) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
-        let (mut connection, hello) = match self.introduce(limit, stage, Verb::Ehlo).await {
+    async fn connect(&self, progress: &Progress) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
+        let (mut connection, hello) = match self.introduce(progress, Verb::Ehlo).await {
             // It knows no extensions (RFC 5321 section 3.2), and lettre has closed the connection.
             Err(ConnectError::Smtp(error)) if is_unknown_command(&error) => {
-                self.introduce(limit, stage, Verb::Helo).await?
+                self.introduce(progress, Verb::Helo).await?
             }
             introduced => introduced?,
         };
         if let Some(login) = &self.server.login {
-            if connection.server_info().get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
-                return Err(ConnectError::NoLogin);
-            }
-            connection.auth(DEFAULT_MECHANISMS, &login.credentials).await.map_err(ConnectError::Login)?;
+            log_in(&mut connection, login, progress).await?;
         }
         Ok((connection, hello))
     }
 
     async fn introduce(
         &self,
-        limit: Duration,
-        stage: &Mutex<Stage>,
+        progress: &Progress,
         verb: Verb,
     ) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
-        *stage.lock() = Stage::Connecting;
-        let stream = self.dial(limit).await?;
+        progress.reached(Stage::Connecting);
+        let stream = self.dial(progress.limits.connect).await?;
         let hello = match &self.hello {
             Some(hello) => hello.clone(),
             None => hello::of_connection(stream.local_addr()?),
         };
-        *stage.lock() = Stage::Greeting;
-        let greet = async |wire, said| greet(wire, said, &hello, verb, stage).await;
+        progress.reached(Stage::Greeting);
+        let greet = async |wire, said| greet(wire, said, &hello, verb, progress).await;
         let connection = match &self.server.security {
             Security::Plain => greet(Wire::Plain(stream), b"").await?.0,
             Security::Implicit(tls) => greet(tls.begin(stream).await?, b"").await?.0,
@@ -125,7 +135,9 @@ impl Relay {
                 if !connection.can_starttls() {
                     return Err(ConnectError::NoStartTls);
                 }
+                progress.reached(Stage::Introduction);
                 connection.command(Starttls).await.map_err(ConnectError::StartTls)?;
+                progress.reached(Stage::Introduction);
                 // With it goes what came unprotected behind its answer (RFC 3207 section 4.2).
                 drop(connection);
                 let Some(Wire::Plain(stream)) = Arc::into_inner(wire).map(Mutex::into_inner) else {
@@ -156,7 +168,7 @@ impl Relay {
 async fn transact(
     connection: &mut AsyncSmtpConnection,
     parcel: &Parcel<'_>,
-    stage: &Mutex<Stage>,
+    progress: &Progress,
 ) -> Result<(), NotTaken> {
     let mut parameters = Vec::new();
     if !parcel.to.to_string().is_ascii() {
@@ -165,15 +177,16 @@ async fn transact(
         }
         parameters.push(MailParameter::SmtpUtfEight);
     }
-    *stage.lock() = Stage::Sender;
+    progress.reached(Stage::Sender);
     taken(connection.command(Mail::new(Some(parcel.from.clone()), parameters)).await?)?;
-    *stage.lock() = Stage::Recipient;
+    progress.reached(Stage::Recipient);
     taken(connection.command(Rcpt::new(parcel.to.clone(), Vec::new())).await?)?;
-    *stage.lock() = Stage::Mail;
+    progress.reached(Stage::Data);
     let go_on = connection.command(Data).await?;
     if go_on.code().severity != Severity::PositiveIntermediate {
         return Err(NotTaken::OutOfTurn(go_on));
     }
+    progress.reached(Stage::Mail);
     taken(connection.message(parcel.raw).await?)
 }
 
@@ -184,19 +197,40 @@ async fn greet(
     said: &[u8],
     hello: &ClientId,
     verb: Verb,
-    stage: &Mutex<Stage>,
+    progress: &Progress,
 ) -> Result<(AsyncSmtpConnection, Arc<Mutex<Wire>>), ConnectError> {
     let peer = wire.peer()?;
     let wire = Arc::new(Mutex::new(wire));
     let mut stream = CleanedStream::new(Arc::clone(&wire), peer, said, verb);
     stream.heard().await?;
-    *stage.lock() = Stage::Introduction;
+    progress.reached(Stage::Introduction);
     Ok((AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello).await?, wire))
+}
+
+/// Logs in, in the first of the ways that the server offers and knows (RFC 4954 section 4).
+async fn log_in(connection: &mut AsyncSmtpConnection, login: &Login, progress: &Progress) -> Result<(), ConnectError> {
+    let mut why = ConnectError::NoLogin { starttls: connection.can_starttls() };
+    for mechanism in DEFAULT_MECHANISMS {
+        if !connection.server_info().supports_auth_mechanism(*mechanism) {
+            continue;
+        }
+        progress.reached(Stage::Introduction);
+        match connection.auth(&[*mechanism], &login.credentials).await {
+            Ok(_) => return Ok(()),
+            Err(error) if code(&error) == Some(UNKNOWN_PARAMETER) => why = ConnectError::Login(error),
+            Err(error) => return Err(ConnectError::Login(error)),
+        }
+    }
+    Err(why)
 }
 
 /// Whether EHLO is not known (RFC 5321 section 4.2.4).
 fn is_unknown_command(error: &SmtpError) -> bool {
-    matches!(error.status().map(u16::from), Some(500 | 502))
+    matches!(code(error), Some(500 | 502))
+}
+
+fn code(error: &SmtpError) -> Option<u16> {
+    error.status().map(u16::from)
 }
 
 /// A command was done, which is said by 2yz.

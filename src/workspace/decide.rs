@@ -106,7 +106,8 @@ pub fn save(state: &State, save: &Save, context: &SaveContext<'_>) -> Result<Vec
     Ok(events)
 }
 
-/// The mail to an owner whose address a save replaces or clears: one a day, beside all others.
+/// The mail to an owner whose address a save replaces or clears: one a day, beside all others. Another spelling of the
+/// address replaces nobody.
 fn replaced(state: &State, saved: &WebhookSaved, context: &SaveContext<'_>) -> Option<Event> {
     let after = saved.owner_email.as_deref();
     let is_other = |before: &&String| !after.is_some_and(|after| owner_address::is_same(before, after));
@@ -354,6 +355,8 @@ pub enum MailResult {
     Refused(String),
     /// Away, or "later": still owed until 24 h have passed.
     Later(String),
+    /// It was told as a whole, and nobody knows whether it was taken: still owed as well.
+    Unknown(String),
     /// Other mails were being handed over: it was not begun.
     NotBegun,
 }
@@ -423,8 +426,10 @@ pub fn mail(state: &State, id: MailId, result: MailResult, now: Time) -> Option<
         MailResult::NotBegun => return None,
         MailResult::Sent => Event::OwnerNotified(ended(None)),
         MailResult::Refused(why) => Event::MailGivenUp(ended(Some(why))),
-        MailResult::Later(why) if saved_since => Event::MailDropped(ended(Some(why))),
-        MailResult::Later(why) if now.since(mail.at) >= MAIL_LIMIT_SPAN => Event::MailGivenUp(ended(Some(why))),
-        MailResult::Later(why) => Event::MailDeferred(ended(Some(why))),
+        MailResult::Later(why) | MailResult::Unknown(why) if saved_since => Event::MailDropped(ended(Some(why))),
+        MailResult::Later(why) | MailResult::Unknown(why) if now.since(mail.at) >= MAIL_LIMIT_SPAN => {
+            Event::MailGivenUp(ended(Some(why)))
+        }
+        MailResult::Later(why) | MailResult::Unknown(why) => Event::MailDeferred(ended(Some(why))),
     })
 }

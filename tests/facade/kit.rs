@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use outbound::deliver::Guard;
-use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, TokenKey, router};
+use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, SendTestMail, TokenKey, router};
 use outbound::journal::port::{
     AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
     NodesReading, Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner,
@@ -319,7 +319,17 @@ pub(crate) fn facade(journal: Arc<FakeJournal>, readiness: Readiness) -> Router 
 }
 
 pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, origin: PublicOrigin) -> Router {
-    router(Facade {
+    router(parts(journal, readiness, origin))
+}
+
+/// A facade that sends test mails so.
+pub(crate) fn facade_with_mail(journal: Arc<FakeJournal>, test_mail: SendTestMail) -> Router {
+    let parts = parts(journal, working(), PublicOrigin::Loopback);
+    router(Facade { test_mail: Some(test_mail), ..parts })
+}
+
+fn parts(journal: Arc<FakeJournal>, readiness: Readiness, origin: PublicOrigin) -> Facade {
+    Facade {
         journal,
         access: Access { admin: AdminToken::new(TOKEN).unwrap(), key: TokenKey::new(&TOKEN_KEY).unwrap(), origin },
         policy: Policy::default(),
@@ -333,7 +343,7 @@ pub(crate) fn facade_at(journal: Arc<FakeJournal>, readiness: Readiness, origin:
         waiting: Arc::new(|_| None),
         glance: Arc::new(NodeGlance::default),
         test_mail: None,
-    })
+    }
 }
 
 pub(crate) fn working() -> Readiness {

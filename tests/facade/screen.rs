@@ -6,13 +6,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use outbound::http::Readiness;
+use outbound::http::{Readiness, SendTestMail};
 use outbound::journal::port::Reading;
 use outbound::message::{EntryId, RawMessage};
-use outbound::workspace::State;
+use outbound::workspace::command::Action;
+use outbound::workspace::decide::MailResult;
 use outbound::workspace::event::{Attempt, AttemptError, ErrorKind, Request as Sent, Response, Trigger};
+use outbound::workspace::{State, Time};
 
-use crate::kit::{FakeJournal, NOW, Reply, TOKEN, call, facade, working};
+use crate::kit::{FakeJournal, NOW, Reply, TOKEN, applying, call, facade, facade_with_mail, working};
 
 const SCREEN: &str = "/workspaces/acme/outbound";
 /// What would be a script if it were not escaped, and what would end an attribute.
@@ -193,4 +195,55 @@ async fn a_clock_that_is_off_is_said_on_the_whole_page_and_with_what_is_new() {
         let page = get(&right, &path, &sign_in(&right).await).await;
         assert!(!page.text.contains("clock of this machine"), "{}", page.text);
     }
+}
+
+/// A day has three, and what the mail server was not ready for is none of them.
+#[tokio::test]
+async fn a_test_mail_that_never_began_takes_none_of_the_days() {
+    for (result, begins, told) in [
+        (MailResult::Sent, true, "The mail server took a test mail to owner@acme.example."),
+        (
+            MailResult::NotBegun,
+            false,
+            "was not sent. The mail server is busy with other mails, or takes none now. Try again",
+        ),
+        (
+            MailResult::Later("The mail server x cannot be used.".to_owned()),
+            false,
+            "was not sent. The mail server x cannot",
+        ),
+        (MailResult::Refused("Nobody there.".to_owned()), true, "was not sent. Nobody there."),
+        (MailResult::Unknown("It was not done.".to_owned()), true, "may have been sent: look there. It was not done."),
+    ] {
+        let (page, taken) = test_mail_page(Vec::new(), result, begins).await;
+        assert!(page.contains(told), "{told}: {page}");
+        assert_eq!(taken, usize::from(begins), "{told}");
+    }
+    let (page, taken) = test_mail_page(vec![NOW; 3], MailResult::Sent, true).await;
+    assert!(page.contains("3 test mails a day are allowed") && taken == 0, "{page}");
+}
+
+/// The screen after a test mail that came to this, and how many were taken for it.
+async fn test_mail_page(earlier: Vec<Time>, result: MailResult, begins: bool) -> (String, usize) {
+    let mut state = State { test_mails: earlier, ..State::default() };
+    state.webhook.owner_email = Some("owner@acme.example".to_owned());
+    let applied = applying();
+    let read = move || Ok(Reading { state: state.clone(), attempts: Vec::new() });
+    let submit = move || (applied.submit)();
+    let journal = Arc::new(FakeJournal { read: Box::new(read), submit: Box::new(submit), ..FakeJournal::default() });
+    let send: SendTestMail = Arc::new(move |_, _, _, permit| {
+        let result = result.clone();
+        Box::pin(async move {
+            if begins {
+                assert!(permit.await);
+            }
+            result
+        })
+    });
+    let router = facade_with_mail(journal.clone(), send);
+    let cookie = sign_in(&router).await;
+    let token = get(&router, SCREEN, &cookie).await.csrf();
+    let page = post(&router, "/mail", &cookie, &format!("csrf={token}")).await.text;
+    let submitted = journal.submitted.lock().unwrap();
+    (page, submitted.iter().filter(|(_, command, _)| command.action == Action::TakeTestMail).count())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outbound::journal::port::OwedMail;
-use outbound::notify::{Mailer, MailerOptions};
+use outbound::notify::{MailLimits, Mailer, MailerOptions};
 use outbound::workspace::decide::MailResult;
 use outbound::workspace::event::MailId;
 use serde_json::json;
@@ -23,8 +23,9 @@ pub(crate) fn options(smtp_url: String, roots: RootCertStore) -> MailerOptions {
         public_url: Some("https://outbound.acme.example/x".to_owned()),
         hello: None,
         roots: Arc::new(roots),
-        timeout: Duration::from_secs(20),
+        limits: MailLimits { answer: Duration::from_secs(20), ..MailLimits::default() },
         at_once: 4,
+        spread: || 0.0,
     }
 }
 
@@ -136,7 +137,7 @@ async fn what_a_server_says_need_not_be_utf_8() {
         match send(&plain(&server)).await {
             MailResult::Refused(said) => assert!(!sent && said.contains("inconnu \u{fffd} cette"), "{said}"),
             MailResult::Later(said) => assert!(sent && said.contains("occup\u{fffd}"), "{said}"),
-            MailResult::Sent | MailResult::NotBegun => panic!("it was refused"),
+            MailResult::Sent | MailResult::Unknown(_) | MailResult::NotBegun => panic!("it was refused"),
         }
     }
 }
@@ -174,7 +175,6 @@ fn wrong_flags_are_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty.pem");
     std::fs::write(&empty, "no certificate").unwrap();
-    let data_dir = folder.path().join("data");
     let (cut, wide) = (folder.path().join("cut.pem"), folder.path().join("wide.pem"));
     let pem = Authority::generate().pem();
     std::fs::write(&cut, &pem[..pem.len() / 2]).unwrap();
@@ -186,6 +186,7 @@ fn wrong_flags_are_refused_with_what_to_do() {
     // One that an editor of Windows saved is read, so what is said is about the name.
     let marked = folder.path().join("marked.pem");
     std::fs::write(&marked, format!("\u{feff}{pem}").replace('\n', "\r\n")).unwrap();
+    let data_dir = folder.path().join("data");
     for (flags, said) in [
         (&["--smtp-ca", empty.to_str().unwrap()][..], "it holds no certificate"),
         (&["--smtp-ca", cut.to_str().unwrap()], "a certificate in it is cut off; copy the whole file"),

@@ -129,12 +129,66 @@ async fn a_refusal_of_this_machine_is_later() {
         ("RCPT", "554 refused, your address is on our blocklist"),
         (".", "550-5.7.26 This mail is blocked, its sender is unauthenticated.\r\n550 5.7.26 Use either SPF or DKIM."),
         (".", "550 5.4.5 Daily user sending limit exceeded."),
+        (".", "554 Message rejected: Sending paused for this account. For more information, please check your inbox"),
     ];
     assert_flag(
         "of this machine and of the sender's domain, or name another server, or a login, with --smtp-url",
         &answers,
     )
     .await;
+}
+
+/// Postfix says with 450 and 454 what others say with 5xx; it passes only once the operator has mended it.
+#[tokio::test]
+async fn a_passing_refusal_that_is_sure_of_its_reason_names_the_flag() {
+    for (flag, at, answer) in [
+        ("give user and password in --smtp-url", "RCPT", "454 4.7.1 <owner@acme.example>: Relay access denied"),
+        ("give user and password in --smtp-url", "RCPT", "450 4.7.1 Relaying denied"),
+        ("give user and password in --smtp-url", "MAIL", "454 4.7.0 Authentication required"),
+        ("give user and password in --smtp-url", "RCPT", "451 4.7.0 Must authenticate before sending"),
+        ("?tls=required behind the address in --smtp-url", "MAIL", "451 4.7.0 Must issue a STARTTLS command first"),
+        ("?tls=required behind the address in --smtp-url", "EHLO", "454 4.7.0 TLS is required here"),
+        ("--mail-from", "RCPT", "450 4.1.8 <outbound@acme.example>: Sender address rejected: Domain not found"),
+        ("--mail-from", "MAIL", "450 4.1.8 no such domain"),
+        ("--mail-from", "RCPT", "450 4.7.1 <outbound@acme.example>: Sender address rejected: not owned by user crm"),
+        ("of this machine", "RCPT", "450 4.7.25 Client host rejected: cannot find your hostname, [203.0.113.7]"),
+        ("of this machine", "RCPT", "450 4.7.1 Client host rejected: cannot find your hostname, [203.0.113.7]"),
+        ("of this machine", "CONNECT", "421 4.7.1 Client host [203.0.113.7] blocked using zen.spamhaus.org"),
+        ("--smtp-hello", "RCPT", "450 4.7.1 <crm.example>: Helo command rejected: Host not found"),
+    ] {
+        let result = result_of(at, answer).await;
+        assert!(matches!(&result, MailResult::Later(said) if said.contains(flag)), "{at}: {answer}: {result:?}");
+    }
+    // Greylisting and troubles that pass by themselves name whatever they like.
+    for (at, answer) in [
+        ("RCPT", "450 4.7.1 Greylisted, try again in 300 seconds"),
+        ("RCPT", "451 4.7.1 Greylisting in action: sender address rejected, come back later"),
+        ("RCPT", "450 4.2.0 <owner@acme.example>: Recipient address rejected: Greylisted"),
+        ("RCPT", "450 4.7.1 <outbound@acme.example>: Sender address rejected: grey-listed"),
+        ("RCPT", "450 4.7.1 Graylisted: this sender is not authenticated, authentication required"),
+        ("MAIL", "451 4.3.0 Temporary lookup failure"),
+        ("MAIL", "451 4.7.1 Sender could not be verified now"),
+        ("RCPT", "451 4.7.1 Temporarily deferred, client IP is new"),
+        (".", "451 4.7.0 scanning your mail with its SPF and DKIM takes longer"),
+    ] {
+        let result = format!("{:?}", result_of(at, answer).await);
+        assert!(result.starts_with("Later") && !result.contains("operator can mend"), "{at}: {answer}: {result}");
+        assert!(!result.contains("--"), "{at}: {answer}: {result}");
+    }
+}
+
+/// An order of commands that the server does not like is no missing login.
+#[tokio::test]
+async fn a_bad_sequence_is_a_missing_login_only_where_it_says_so() {
+    for (at, answer) in [
+        ("DATA", "503 5.5.1 Error: no valid recipients"),
+        ("DATA", "503 valid RCPT command must precede DATA"),
+        ("RCPT", "503 5.5.1 Error: nested MAIL command"),
+        ("MAIL", "503 5.5.1 Sender already given"),
+    ] {
+        let result = format!("{:?}", result_of(at, answer).await);
+        assert!(!result.contains("give user and password"), "{at}: {answer}: {result}");
+    }
 }
 
 /// What is the owner's, or the mail's, gives the mail up as before.

@@ -22,6 +22,8 @@ pub(super) struct Mails {
     waiting: BTreeSet<(Instant, MailKey)>,
     /// Those that are begun, and how far each is.
     begun: HashMap<MailKey, MailStage>,
+    /// None begins before, since one had to wait for its turn.
+    held_until: Option<Instant>,
 }
 
 type MailKey = (WorkspaceId, MailId);
@@ -54,7 +56,7 @@ impl Mails {
 
     /// The next mail whose workspace is to be asked; it counts as begun from now on.
     pub(super) fn next_due(&mut self, now: Instant) -> Option<(WorkspaceId, MailId)> {
-        if self.begun.len() >= MAILS_AT_ONCE {
+        if self.begun.len() >= MAILS_AT_ONCE || self.held_until.is_some_and(|held| now < held) {
             return None;
         }
         self.waiting.first().filter(|(due, _)| *due <= now)?;
@@ -118,13 +120,13 @@ impl Mails {
         }
     }
 
-    /// Other mails had the turn: it is no try.
+    /// Other mails had the turn: it is no try. It stays before those that are due after it, and for none of them is there a
+    /// turn now.
     pub(super) fn wait(&mut self, workspace: &WorkspaceId, id: MailId, now: Instant) {
         let key = (workspace.clone(), id);
         self.begun.remove(&key);
-        if let Some(owed) = self.owed.get_mut(&key) {
-            self.waiting.remove(&(owed.due, key.clone()));
-            owed.due = now + MAIL_TURN_WAIT;
+        self.held_until = Some(now + MAIL_TURN_WAIT);
+        if let Some(owed) = self.owed.get(&key) {
             self.waiting.insert((owed.due, key));
         }
     }
@@ -172,7 +174,7 @@ impl Mails {
         if self.begun.len() >= MAILS_AT_ONCE {
             return None;
         }
-        self.waiting.first().map(|(due, _)| *due)
+        self.waiting.first().map(|(due, _)| self.held_until.map_or(*due, |held| held.max(*due)))
     }
 
     /// After a reload of the shard the outbox is read again; what the mail server has got stays begun.
@@ -180,5 +182,44 @@ impl Mails {
         self.begun.retain(|_, stage| *stage != MailStage::Asked);
         self.owed.retain(|key, _| self.begun.contains_key(key));
         self.waiting.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Time;
+
+    fn owed(workspace: &str) -> OwedMail {
+        let at = Time::from_unix_ms(0);
+        OwedMail {
+            workspace: workspace.parse().unwrap(),
+            id: MailId::disabled(1),
+            at,
+            to: "owner@acme.example".to_owned(),
+            url: "https://crm.example/".to_owned(),
+            errors: 11,
+            failing_since: at,
+            recent: Vec::new(),
+            errors_left: None,
+            skipped: None,
+            by: None,
+        }
+    }
+
+    #[test]
+    fn a_mail_that_had_to_wait_is_the_next_and_holds_those_behind_it() {
+        let (start, mut mails) = (Instant::now(), Mails::default());
+        mails.owe(owed("first"), start);
+        mails.owe(owed("second"), start + MAIL_TURN_WAIT / 4);
+        let now = start + MAIL_TURN_WAIT / 2;
+        let (first, id) = mails.next_due(now).unwrap();
+        assert!(first.as_str() == "first" && mails.send(&first, id).is_some());
+        mails.wait(&first, id, now);
+        let held = now + MAIL_TURN_WAIT;
+        assert_eq!((mails.next_due(held - MAIL_TURN_WAIT / 8), mails.wake_at()), (None, Some(held)));
+        assert_eq!(mails.next_due(held), Some((first.clone(), id)));
+        assert!(mails.send(&first, id).is_some(), "it was no try");
+        assert_eq!(mails.next_due(held).unwrap().0.as_str(), "second");
     }
 }

@@ -9,7 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use tokio::time::timeout;
+use futures_util::FutureExt as _;
 
 use super::after_sign_in::AfterSignIn;
 use super::curl::curl;
@@ -23,7 +23,6 @@ use super::session::Session;
 use super::sign_in;
 use super::submitted::Submitted;
 use super::typed::{Typed, URL};
-use crate::config::TEST_MAIL_WAIT;
 use crate::http::api::attempts::{self, AttemptInPath};
 use crate::http::api::save_body;
 use crate::http::body::FormFields;
@@ -34,6 +33,7 @@ use crate::http::state::{Applied, FacadeState};
 use crate::journal::port::Reading;
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::{Action, NoAttempt, Refusal};
+use crate::workspace::decide::{self, MailResult};
 use crate::workspace::event::Attempt;
 use crate::workspace::history::{self, ConfigurationChange};
 use crate::workspace::view::WebhookView;
@@ -255,25 +255,30 @@ impl FacadeState {
         }
     }
 
-    /// Sends a test mail, if there may be one, and says what came of it.
+    /// Sends a test mail, if there may be one, and says what came of it. One that the mail server is not ready for takes none
+    /// of the day's.
     async fn mailed(&self, session: &Session) -> Result<Notice, Problem> {
         let workspace = &session.scope.workspace;
-        let webhook = self.reader.workspace(workspace).await?.into_state().webhook;
-        let (Some(send), Some(to)) = (&self.facade.test_mail, webhook.owner_email) else {
+        let by = session.scope.caller.subject();
+        let state = self.reader.workspace(workspace).await?.into_state();
+        let (Some(send), Some(to)) = (&self.facade.test_mail, &state.webhook.owner_email) else {
             return Ok(Notice::new(Tone::Warning, "There is nobody to send a mail to: save an owner email first."));
         };
-        if let Err(problem) = self.submit(workspace, session.scope.caller.subject(), Action::TakeTestMail).await {
-            return Ok(Notice::new(Tone::Warning, problem.page_text()));
+        let refused = |problem: Problem| Ok(Notice::new(Tone::Warning, problem.page_text()));
+        if let Err(refusal) = decide::take_test_mail(&state, by, (self.facade.clock)()) {
+            return refused(refusal.into());
         }
-        let sent = send(workspace.clone(), to.clone(), webhook.url.as_deref().map(str::to_owned));
-        let late = || Err("The mail server did not answer in time.".to_owned());
-        Ok(match timeout(TEST_MAIL_WAIT, sent).await.unwrap_or_else(|_| late()) {
-            Ok(()) => Notice::new(
-                Tone::Good,
-                format!("The mail server took a test mail to {to}. Look there whether it arrives."),
-            ),
-            Err(why) => Notice::new(Tone::Bad, format!("The test mail to {to} was not sent. {why}")),
-        })
+        let mut taken = Ok(());
+        let permit = async {
+            taken = self.submit(workspace, by, Action::TakeTestMail).await.map(drop);
+            taken.is_ok()
+        };
+        let url = state.webhook.url.as_deref().map(str::to_owned);
+        let result = send(workspace.clone(), to.clone(), url, permit.boxed()).await;
+        if let Err(problem) = taken {
+            return refused(problem);
+        }
+        Ok(test_mail_notice(to, result))
     }
 
     /// The screen with what went wrong and, of a form, what was typed.
@@ -380,5 +385,22 @@ impl FacadeState {
     /// Sends the browser to the screen.
     fn see(&self, workspace: &WorkspaceId, rest: &str) -> Response {
         self.to(&format!("{}{rest}", self.screen_path(workspace)), None)
+    }
+}
+
+/// What is said of a test mail that was tried.
+fn test_mail_notice(to: &str, result: MailResult) -> Notice {
+    let not_sent = |why: &str| Notice::new(Tone::Bad, format!("The test mail to {to} was not sent. {why}"));
+    match result {
+        MailResult::Sent => {
+            Notice::new(Tone::Good, format!("The mail server took a test mail to {to}. Look there whether it arrives."))
+        }
+        MailResult::Unknown(why) => {
+            Notice::new(Tone::Warning, format!("The test mail to {to} may have been sent: look there. {why}"))
+        }
+        MailResult::Refused(why) | MailResult::Later(why) => not_sent(&why),
+        MailResult::NotBegun => {
+            not_sent("The mail server is busy with other mails, or takes none now. Try again in a minute.")
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufStream};
@@ -24,12 +25,16 @@ pub enum Fault {
     Reply(&'static str, &'static str),
     /// These bytes instead of the good reply, at every point that is named.
     Bytes(&'static [(&'static str, &'static [u8])]),
+    /// These replies instead of the good ones, each once.
+    Script(&'static [(&'static str, &'static str)]),
     /// No reply, ever; the connection stays open.
     Stall(&'static str),
     /// The connection is closed without a reply.
     Drop(&'static str),
     /// The reply waits until the test adds a permit.
     Wait(&'static str, Arc<Semaphore>),
+    /// So does every reply but that to QUIT.
+    Slow(Arc<Semaphore>),
 }
 
 /// How the server protects a connection.
@@ -65,6 +70,8 @@ struct Shared {
     script: Mutex<VecDeque<Fault>>,
     received: Mutex<Vec<Received>>,
     commands: Mutex<Vec<String>>,
+    /// Which reply of [`Fault::Slow`] was the last to wait.
+    slow_at: Mutex<Option<String>>,
     /// Sessions that are open, and sessions that there were in all.
     sessions: watch::Sender<(usize, usize)>,
 }
@@ -82,6 +89,7 @@ impl SmtpServer {
             script: Mutex::new(script.into_iter().collect()),
             received: Mutex::default(),
             commands: Mutex::default(),
+            slow_at: Mutex::default(),
             sessions: watch::Sender::new((0, 0)),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -96,6 +104,11 @@ impl SmtpServer {
     /// The command lines that came, in order, over all sessions.
     pub fn commands(&self) -> Vec<String> {
         self.shared.commands.lock().expect("not poisoned").clone()
+    }
+
+    /// Which reply waits, or was the last that did, where all do.
+    pub fn slow_at(&self) -> Option<String> {
+        self.shared.slow_at.lock().expect("not poisoned").clone()
     }
 
     /// Waits until `wanted` holds for the numbers of open sessions and of sessions in all.
@@ -126,7 +139,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve(stream: TcpStream, fault: &Fault, shared: &Shared) -> io::Result<()> {
-    let mut session = Session { fault, shared, secure: false };
+    let mut session = Session { fault, given: AtomicUsize::new(0), shared, secure: false };
     match &shared.protection {
         Protection::Implicit(tls) => {
             session.secure = true;
@@ -155,6 +168,8 @@ enum End {
 
 struct Session<'a> {
     fault: &'a Fault,
+    /// How many of a script's replies were given.
+    given: AtomicUsize,
     shared: &'a Shared,
     secure: bool,
 }
@@ -230,6 +245,13 @@ impl Session<'_> {
         }
         let text = match self.fault {
             Fault::Reply(point, text) if *point == at => text,
+            Fault::Script(replies) => match replies.get(self.given.load(Ordering::Relaxed)) {
+                Some((point, text)) if *point == at => {
+                    self.given.fetch_add(1, Ordering::Relaxed);
+                    text
+                }
+                _ => good,
+            },
             Fault::Drop(point) if *point == at => return Ok(false),
             Fault::Stall(point) if *point == at => {
                 let mut rest = String::new();
@@ -237,6 +259,11 @@ impl Session<'_> {
                 return Ok(false);
             }
             Fault::Wait(point, gate) if *point == at => {
+                gate.acquire().await.expect("an open gate").forget();
+                good
+            }
+            Fault::Slow(gate) if at != "QUIT" => {
+                *self.shared.slow_at.lock().expect("not poisoned") = Some(at.to_owned());
                 gate.acquire().await.expect("an open gate").forget();
                 good
             }

@@ -1,0 +1,94 @@
+//! How far a hand-over has come, and how long the mail server may take for what comes next.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::refusal::Stage;
+use crate::config;
+
+/// How long a mail server may take.
+#[derive(Debug, Clone, Copy)]
+pub struct MailLimits {
+    /// To connect to one of its addresses.
+    pub connect: Duration,
+    /// For the answer to a command.
+    pub answer: Duration,
+    /// For the answer to the whole mail.
+    pub taken: Duration,
+    /// For all of it.
+    pub whole: Duration,
+}
+
+/// A hand-over under way.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) limits: MailLimits,
+    until: Instant,
+    now: Mutex<Waiting>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    stage: Stage,
+    until: Instant,
+}
+
+/// What was waited for did not come within this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    Answer(Duration),
+    Whole(Duration),
+}
+
+impl Default for MailLimits {
+    fn default() -> Self {
+        Self {
+            connect: config::MAIL_CONNECT_TIMEOUT,
+            answer: config::MAIL_ANSWER_TIMEOUT,
+            taken: config::MAIL_TAKEN_TIMEOUT,
+            whole: config::MAIL_TIMEOUT,
+        }
+    }
+}
+
+impl Progress {
+    pub(super) fn begin(limits: MailLimits) -> Self {
+        let now = Instant::now();
+        let waiting = Waiting { stage: Stage::Connecting, until: now + limits.answer };
+        Self { limits, until: now + limits.whole, now: Mutex::new(waiting) }
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.now.lock().stage
+    }
+
+    /// From now on this is waited for, anew where it was before.
+    pub(super) fn reached(&self, stage: Stage) {
+        *self.now.lock() = Waiting { stage, until: Instant::now() + self.limit(stage) };
+    }
+
+    fn limit(&self, stage: Stage) -> Duration {
+        if stage == Stage::Mail { self.limits.taken } else { self.limits.answer }
+    }
+
+    /// Waits for `hand_over` as long as every answer comes in time.
+    pub(super) async fn bound<T>(&self, hand_over: impl Future<Output = T>) -> Result<T, Silence> {
+        let mut hand_over = std::pin::pin!(hand_over);
+        loop {
+            let until = self.now.lock().until.min(self.until);
+            if let Ok(ended) = timeout_at(until, &mut hand_over).await {
+                return Ok(ended);
+            }
+            let Waiting { stage, until } = *self.now.lock();
+            let now = Instant::now();
+            if now >= self.until {
+                return Err(Silence::Whole(self.limits.whole));
+            }
+            if now >= until {
+                return Err(Silence::Answer(self.limit(stage)));
+            }
+        }
+    }
+}
