@@ -6,7 +6,7 @@
 //!
 //! Reading order: what goes out (`template`, the words; `text`, what is escaped in them; `compose`, the bytes) and how (`server`, where
 //! to, with which `login`; `relay`, SMTP, over a `cleaned` stream, by `tls` or not, with a `hello` that the server takes; what a `refusal` is about,
-//! its `progress` and `outcome`, and the `pace` of all).
+//! its `progress` and `outcome`, and the `gap` between two).
 
 mod template;
 mod text;
@@ -20,7 +20,7 @@ mod refusal;
 mod progress;
 mod outcome;
 mod relay;
-mod pace;
+mod gap;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -34,9 +34,9 @@ use tokio::time::{Instant, timeout};
 
 pub use self::compose::{CapturedMail, TestMail};
 use self::compose::{ComposeError, Composed, compose, compose_test};
+use self::gap::MailGap;
 pub use self::hello::InvalidHello;
 use self::outcome::Ended;
-use self::pace::Pace;
 pub use self::progress::MailLimits;
 use self::relay::{Parcel, Relay};
 use self::server::MailServer;
@@ -99,7 +99,7 @@ struct SharedMailer {
     public_url: Option<String>,
     limits: MailLimits,
     turns: Semaphore,
-    pace: Mutex<Pace>,
+    gap: Mutex<MailGap>,
     spread: fn() -> f64,
 }
 
@@ -131,7 +131,7 @@ impl Mailer {
             public_url: options.public_url.clone(),
             limits: options.limits,
             turns: Semaphore::new(options.at_once.max(1)),
-            pace: Mutex::default(),
+            gap: Mutex::default(),
             spread: options.spread,
         })))
     }
@@ -148,7 +148,7 @@ impl Mailer {
             public_url,
             limits: MailLimits::default(),
             turns: Semaphore::new(config::MAILS_AT_ONCE),
-            pace: Mutex::default(),
+            gap: Mutex::default(),
             spread: || 0.0,
         }))
     }
@@ -181,18 +181,18 @@ impl Mailer {
         };
         let Ok(_turn) = mailer.turns.try_acquire() else { return MailResult::NotBegun };
         let begun = Instant::now();
-        if !mailer.pace.lock().begin(begun) {
+        if !mailer.gap.lock().begin(begun) {
             return MailResult::NotBegun;
         }
         match mailer.hand_over(composed, limits, permit).await {
             Ended::Mail(result) => {
                 if matches!(result, MailResult::Sent | MailResult::Refused(_) | MailResult::Later(_)) {
-                    mailer.pace.lock().served(begun);
+                    mailer.gap.lock().served(begun);
                 }
                 result
             }
             Ended::Server(why) => {
-                mailer.pace.lock().refused(begun, Instant::now(), (mailer.spread)());
+                mailer.gap.lock().refused(begun, Instant::now(), (mailer.spread)());
                 MailResult::Later(why)
             }
         }

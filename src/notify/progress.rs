@@ -23,14 +23,14 @@ pub struct MailLimits {
 
 /// A hand-over under way.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct MailProgress {
     pub(super) limits: MailLimits,
     until: Instant,
-    now: Mutex<Waiting>,
+    now: Mutex<AwaitedAnswer>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
+struct AwaitedAnswer {
     stage: Stage,
     until: Instant,
 }
@@ -53,10 +53,10 @@ impl Default for MailLimits {
     }
 }
 
-impl Progress {
+impl MailProgress {
     pub(super) fn begin(limits: MailLimits) -> Self {
         let now = Instant::now();
-        let waiting = Waiting { stage: Stage::Connecting, until: now + limits.answer };
+        let waiting = AwaitedAnswer { stage: Stage::Connecting, until: now + limits.answer };
         Self { limits, until: now + limits.whole, now: Mutex::new(waiting) }
     }
 
@@ -66,7 +66,7 @@ impl Progress {
 
     /// From now on this is waited for, anew where it was before.
     pub(super) fn reached(&self, stage: Stage) {
-        *self.now.lock() = Waiting { stage, until: Instant::now() + self.limit(stage) };
+        *self.now.lock() = AwaitedAnswer { stage, until: Instant::now() + self.limit(stage) };
     }
 
     fn limit(&self, stage: Stage) -> Duration {
@@ -81,7 +81,7 @@ impl Progress {
             if let Ok(ended) = timeout_at(until, &mut hand_over).await {
                 return Ok(ended);
             }
-            let Waiting { stage, until } = *self.now.lock();
+            let AwaitedAnswer { stage, until } = *self.now.lock();
             let now = Instant::now();
             if now >= self.until {
                 return Err(Silence::Whole(self.limits.whole));

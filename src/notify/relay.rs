@@ -25,7 +25,7 @@ use super::cleaned::{CleanedStream, Verb, Wire};
 use super::hello;
 use super::login::Login;
 use super::outcome::{ConnectError, Ended, NotTaken, Outcome};
-use super::progress::{MailLimits, Progress};
+use super::progress::{MailLimits, MailProgress};
 use super::refusal::Stage;
 use super::server::{MailServer, Security};
 use crate::workspace::decide::MailResult;
@@ -65,21 +65,21 @@ impl Relay {
         limits: MailLimits,
         permit: impl Future<Output = bool>,
     ) -> Ended {
-        let progress = Progress::begin(limits);
+        let progress = MailProgress::begin(limits);
         match progress.bound(self.hand_over_unbounded(parcel, &progress, permit)).await {
             Ok(ended) => ended,
             Err(silence) => self.outcome(&progress, parcel).silent(silence),
         }
     }
 
-    fn outcome<'a>(&'a self, progress: &Progress, parcel: &Parcel<'a>) -> Outcome<'a> {
+    fn outcome<'a>(&'a self, progress: &MailProgress, parcel: &Parcel<'a>) -> Outcome<'a> {
         Outcome { server: &self.server, stage: progress.stage(), addresses: [parcel.from, parcel.to] }
     }
 
     async fn hand_over_unbounded(
         &self,
         parcel: &Parcel<'_>,
-        progress: &Progress,
+        progress: &MailProgress,
         permit: impl Future<Output = bool>,
     ) -> Ended {
         let outcome = || self.outcome(progress, parcel);
@@ -100,7 +100,7 @@ impl Relay {
     }
 
     /// Connects, greets, protects and logs in; also says what it greeted with.
-    async fn connect(&self, progress: &Progress) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
+    async fn connect(&self, progress: &MailProgress) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
         let (mut connection, hello) = match self.introduce(progress, Verb::Ehlo).await {
             // It knows no extensions (RFC 5321 section 3.2), and lettre has closed the connection.
             Err(ConnectError::Smtp(error)) if is_unknown_command(&error) => {
@@ -116,7 +116,7 @@ impl Relay {
 
     async fn introduce(
         &self,
-        progress: &Progress,
+        progress: &MailProgress,
         verb: Verb,
     ) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
         progress.reached(Stage::Connecting);
@@ -168,7 +168,7 @@ impl Relay {
 async fn transact(
     connection: &mut AsyncSmtpConnection,
     parcel: &Parcel<'_>,
-    progress: &Progress,
+    progress: &MailProgress,
 ) -> Result<(), NotTaken> {
     let mut parameters = Vec::new();
     if !parcel.to.to_string().is_ascii() {
@@ -197,7 +197,7 @@ async fn greet(
     said: &[u8],
     hello: &ClientId,
     verb: Verb,
-    progress: &Progress,
+    progress: &MailProgress,
 ) -> Result<(AsyncSmtpConnection, Arc<Mutex<Wire>>), ConnectError> {
     let peer = wire.peer()?;
     let wire = Arc::new(Mutex::new(wire));
@@ -208,7 +208,11 @@ async fn greet(
 }
 
 /// Logs in, in the first of the ways that the server offers and knows (RFC 4954 section 4).
-async fn log_in(connection: &mut AsyncSmtpConnection, login: &Login, progress: &Progress) -> Result<(), ConnectError> {
+async fn log_in(
+    connection: &mut AsyncSmtpConnection,
+    login: &Login,
+    progress: &MailProgress,
+) -> Result<(), ConnectError> {
     let mut why = ConnectError::NoLogin { starttls: connection.can_starttls() };
     for mechanism in DEFAULT_MECHANISMS {
         if !connection.server_info().supports_auth_mechanism(*mechanism) {

@@ -1,6 +1,6 @@
 //! How fast mails are begun at a mail server that says that it takes no more.
 //!
-//! There is one mail server, so its refusals are about all mails: what is left out here is a gap between the beginnings of two of
+//! There is one mail server, so its refusals are about all mails: where there was one, a gap is kept between the beginnings of two of
 //! them. It grows with each such refusal and shrinks with each mail that is taken, so mails leave about as fast as the server
 //! takes them, whether it limits connections or mails a second.
 
@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use crate::config::{MAIL_GAP_FORGOTTEN, MAIL_GAPS};
 
-/// The pace of one node's mails. Without a refusal all begin at once.
+/// The gap between one node's mails. Without a refusal there is none.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Option<Slowed>);
+pub(super) struct MailGap(Option<Slowed>);
 
 #[derive(Debug)]
 struct Slowed {
@@ -23,7 +23,7 @@ struct Slowed {
     refused: Instant,
 }
 
-impl Pace {
+impl MailGap {
     /// Whether a mail may begin now; then the next one waits for the gap.
     pub(super) fn begin(&mut self, now: Instant) -> bool {
         let Some(slowed) = &mut self.0 else { return true };
@@ -65,7 +65,7 @@ mod tests {
     const STEP: Duration = Duration::from_millis(10);
 
     /// A mail that is with the server.
-    struct UnderWay {
+    struct SimulatedMail {
         mail: usize,
         begun: Instant,
         ends: Instant,
@@ -76,19 +76,19 @@ mod tests {
     /// and when it took the last one. Says how long it took, and how often it refused.
     fn drained(mails: usize, lasts: Duration, takes: impl Fn(usize, Duration) -> bool) -> (Duration, usize) {
         let start = Instant::now();
-        let (mut now, mut pace, mut asked) = (start, Pace::default(), start);
+        let (mut now, mut between, mut asked) = (start, MailGap::default(), start);
         let mut owed: Vec<(usize, Instant, u32)> = (0..mails).map(|mail| (mail, start, 0)).collect();
-        let (mut under_way, mut last, mut refusals) = (Vec::<UnderWay>::new(), None::<Instant>, 0);
+        let (mut under_way, mut last, mut refusals) = (Vec::<SimulatedMail>::new(), None::<Instant>, 0);
         while !owed.is_empty() {
-            let ended: Vec<UnderWay> = under_way.extract_if(.., |mail| mail.ends <= now).collect();
-            for UnderWay { mail, begun, taken, .. } in ended {
+            let ended: Vec<SimulatedMail> = under_way.extract_if(.., |mail| mail.ends <= now).collect();
+            for SimulatedMail { mail, begun, taken, .. } in ended {
                 let position = owed.iter().position(|(owed, ..)| *owed == mail).unwrap();
                 if taken {
-                    pace.served(begun);
+                    between.served(begun);
                     owed.swap_remove(position);
                 } else {
                     refusals += 1;
-                    pace.refused(begun, now, 0.5);
+                    between.refused(begun, now, 0.5);
                     let (_, due, tries) = &mut owed[position];
                     *due = now + MAIL_BACKOFF.after(*tries);
                     *tries += 1;
@@ -101,7 +101,7 @@ mod tests {
                 if under_way.len() == MAILS_AT_ONCE || now < asked {
                     break;
                 }
-                if !pace.begin(now) {
+                if !between.begin(now) {
                     asked = now + MAIL_TURN_WAIT;
                     break;
                 }
@@ -110,7 +110,7 @@ mod tests {
                 if taken {
                     last = Some(now);
                 }
-                under_way.push(UnderWay { mail, begun: now, ends: now + if taken { lasts } else { STEP }, taken });
+                under_way.push(SimulatedMail { mail, begun: now, ends: now + if taken { lasts } else { STEP }, taken });
             }
             now += STEP;
             assert!(now - start < Duration::from_secs(24 * 60 * 60), "{} are left", owed.len());
@@ -137,18 +137,18 @@ mod tests {
 
     #[test]
     fn a_refusal_is_forgotten_and_those_that_came_together_are_one() {
-        let (start, mut pace) = (Instant::now(), Pace::default());
-        assert!(pace.begin(start) && pace.begin(start));
+        let (start, mut between) = (Instant::now(), MailGap::default());
+        assert!(between.begin(start) && between.begin(start));
         let refused = start + STEP;
-        pace.refused(start, refused, 0.0);
-        pace.refused(start, refused + STEP, 1.0);
-        assert!(!pace.begin(refused + MAIL_GAPS.first - STEP));
+        between.refused(start, refused, 0.0);
+        between.refused(start, refused + STEP, 1.0);
+        assert!(!between.begin(refused + MAIL_GAPS.first - STEP));
         let next = refused + MAIL_GAPS.first;
-        assert!(pace.begin(next) && !pace.begin(next));
-        pace.refused(next, next + STEP, 1.0);
+        assert!(between.begin(next) && !between.begin(next));
+        between.refused(next, next + STEP, 1.0);
         let apart = next + STEP + MAIL_GAPS.first * 3;
-        assert!(!pace.begin(apart - STEP) && pace.begin(apart));
+        assert!(!between.begin(apart - STEP) && between.begin(apart));
         let later = next + STEP + MAIL_GAP_FORGOTTEN;
-        assert!(pace.begin(later) && pace.begin(later));
+        assert!(between.begin(later) && between.begin(later));
     }
 }
