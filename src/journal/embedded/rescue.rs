@@ -3,6 +3,7 @@
 //! A table is read from its first entry on to what cannot be read, and from its last entry back to that. So of one damaged
 //! page only what stands on it is lost. Nothing is written to the damaged file, which stays beside the new one.
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -22,6 +23,7 @@ use super::tables::{
 use super::transaction::StorageResult;
 use crate::journal::replay;
 use crate::message::WorkspaceId;
+use crate::workspace::configuration::WebhookStatus;
 use damaged_file::DamagedFile;
 
 mod damaged_file;
@@ -144,14 +146,14 @@ struct Rescue<'a> {
 impl Rescue<'_> {
     fn copy_all(&mut self, shards: u16) -> StorageResult<()> {
         self.copy_meta()?;
-        self.copy(WORKSPACES, "the workspaces", |_| true)?;
-        self.copy(HISTORIES, "the histories of workspaces", |_| true)?;
+        self.copy_named(WORKSPACES, "the workspaces")?;
+        self.copy_named(HISTORIES, "the histories of workspaces")?;
         self.note_lost_records()?;
         let wanted = self.events_that_are_named()?;
         self.copy(EVENTS, "the events", |number| wanted.contains(&number))?;
         self.forget_lost_events()?;
-        self.copy(SKIPPED, "the newest skipped messages", |_| true)?;
-        self.copy(OUTBOX, "the mails that are owed", |_| true)?;
+        self.copy_named(SKIPPED, "the newest skipped messages")?;
+        self.copy(OUTBOX, "the mails that are owed", |(_, name, _)| is_workspace(name))?;
         self.copy(TOPS, "the greatest ids", |_| true)?;
         for shard in 0..shards {
             let names = Names::of(shard);
@@ -167,6 +169,21 @@ impl Rescue<'_> {
     fn copy_meta(&mut self) -> StorageResult<()> {
         let noted = |name: &str| name.starts_with(SEALING_KEY) || name.starts_with(ENDED_SESSION);
         self.copy(META, "which keys seal something, and which sessions of the operator ended", noted)
+    }
+
+    /// Takes over what of a table stands under the name of a workspace. On a damaged page a name is whatever stands there, a
+    /// part of a message or a secret too, and names are printed: what is no name is only counted.
+    fn copy_named(&mut self, table: TableDefinition<'_, &'static str, &'static [u8]>, what: &str) -> StorageResult<()> {
+        let unnamed = Cell::new(0_u64);
+        self.copy(table, what, |name| {
+            let known = is_workspace(name);
+            unnamed.set(unnamed.get() + u64::from(!known));
+            known
+        })?;
+        if unnamed.get() > 0 {
+            self.rescued.lost.push(format!("{} of {what}, under names that no workspace can have", unnamed.get()));
+        }
+        Ok(())
     }
 
     /// Takes over what of a table can be read and is wanted.
@@ -256,13 +273,15 @@ impl Rescue<'_> {
         Ok(())
     }
 
-    /// The workspaces that the list names, as far as it can be read.
+    /// The workspaces that the list names, as far as it can be read. What no status stands beside is no part of the list.
     fn listed(&self) -> BTreeSet<String> {
         let mut listed = BTreeSet::new();
         // The list is made anew, so no more is lost with it than a name here.
         drop(contained(|| -> StorageResult<()> {
             for item in self.source.open_table(LISTED)?.iter()? {
-                listed.insert(item?.0.value().to_owned());
+                let (name, status) = item?;
+                let is_status = WebhookStatus::ALL.iter().any(|known| known.as_str() == status.value());
+                listed.extend(Some(name.value()).filter(|name| is_status && is_workspace(name)).map(str::to_owned));
             }
             Ok(())
         }));
@@ -281,6 +300,11 @@ impl Rescue<'_> {
         }
         Ok(named)
     }
+}
+
+/// Whether a workspace can have the name.
+fn is_workspace(name: &str) -> bool {
+    name.parse::<WorkspaceId>().is_ok()
 }
 
 /// Copies from one end to the other, to what cannot be read, or (backwards) to what was copied before.

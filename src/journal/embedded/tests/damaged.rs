@@ -150,6 +150,37 @@ async fn what_can_be_read_of_a_damaged_file_is_in_the_new_one_and_the_rest_is_na
     assert!(rescued_whole > 0 && unreadable < 10, "{rescued_whole} whole, {unreadable} unreadable");
 }
 
+/// Another page in the place of one is what a disk that mixes up blocks leaves.
+#[tokio::test]
+async fn a_rescue_tells_no_secret_whatever_page_stands_in_the_place_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("outbound.redb");
+    let journal: Arc<dyn Journal> = Arc::new(Embedded::open(&path, Some(SHARDS), super::wall).unwrap());
+    written(&journal).await;
+    drop(journal);
+    let bytes = fs::read(&path).unwrap();
+    let pages = used_pages(&bytes);
+    let has_secret = |at: &&usize| bytes[**at..**at + PAGE].windows(6).any(|part| part == b"whsec_");
+    let (mut rescued_some, mut unnamed) = (0, 0);
+    for source in pages.iter().filter(has_secret).take(3) {
+        for target in pages.iter().filter(|target| *target != source) {
+            let mut mixed = bytes.clone();
+            mixed.copy_within(*source..*source + PAGE, *target);
+            fs::write(&path, mixed).unwrap();
+            let Ok(rescued) = rescue(&path) else { continue };
+            rescued_some += 1;
+            let told = format!("{rescued:?}");
+            assert!(!told.contains("whsec_"), "{source} over {target}: {told}");
+            for (workspace, _) in &rescued.unavailable {
+                assert!(workspace.as_str().starts_with("workspace-"), "{source} over {target}: {told}");
+            }
+            unnamed += usize::from(told.contains("under names that no workspace can have"));
+            rescued.damaged.iter().for_each(|damaged| fs::remove_file(damaged).unwrap());
+        }
+    }
+    assert!(rescued_some > 10 && unnamed > 0, "{rescued_some} were rescued, {unnamed} of them with names that are none");
+}
+
 async fn readings(journal: &Arc<dyn Journal>, workspaces: &[WorkspaceId]) -> Vec<Result<Reading, ReadError>> {
     let mut readings = Vec::new();
     for workspace in workspaces {
