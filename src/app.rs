@@ -333,6 +333,7 @@ async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
                 durability: config.durability,
                 compression: config.compression,
                 format: newest_format(config),
+                sources: (config.sources.clone(), config.source_form.clone()),
                 ..RedisOptions::new(url, now)
             };
             let redis = Redis::connect(&options).await?;

@@ -8,7 +8,9 @@ use tracing::{info, warn};
 
 use crate::journal::Journal;
 use crate::journal::port::{LoadError, ReadError, StoreError};
+use crate::message::WorkspaceId;
 use crate::seal::{Keyring, keys_of};
+use crate::workspace::state::Webhook;
 
 /// Why the keys of this node do not fit the journal.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +27,18 @@ pub enum SealingError {
         /// How many workspaces need it.
         workspaces: u64,
     },
+    /// Another key has its id.
+    #[error(
+        "the id `{id}` belongs to another key in this journal, which {workspaces} workspace(s) are encrypted with: an id names one \
+         key for ever. Give this node that key; a new key gets an id of its own and stands in front of it, as in \
+         OUTBOUND_SECRET_KEY=\"NEW:… {id}:…\". Where the old one is lost, use the new id and start with --without-keys {id}"
+    )]
+    OtherKey {
+        /// The id that both have.
+        id: String,
+        /// How many workspaces need the other one.
+        workspaces: u64,
+    },
     /// What the journal needs cannot be read or noted.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -35,6 +49,8 @@ pub enum SealingError {
 pub struct Needed {
     /// By the key's id; a workspace that needs two counts for both.
     pub by_key: BTreeMap<String, u64>,
+    /// Those of them that a key of that id was given for which does not open them.
+    pub misfits: BTreeMap<String, u64>,
     /// Workspaces with something confidential in plain text.
     pub plain: u64,
     /// Workspaces that cannot be read.
@@ -52,16 +68,18 @@ pub async fn check(
     without: &[String],
     node: &str,
 ) -> Result<Arc<Keyring>, SealingError> {
-    let mut noted = journal.sealing_keys().await?;
+    refuse_other_keys(journal, keyring, Some(node)).await?;
+    let mut noted: Vec<String> = journal.sealing_keys().await?.into_iter().map(|key| key.id).collect();
     if noted.iter().any(|id| !keyring.has(id)) {
         // Whether something is still sealed with it is known only from everything that is stored.
-        let needed = needed(journal).await?.by_key;
+        let needed = needed(journal, keyring).await?.by_key;
         // Asked last: another node that runs may seal the first workspace with it at any moment.
-        let in_use = in_use_elsewhere(journal, node).await?;
+        let in_use = prints_in_use_elsewhere(journal, node).await?;
+        let in_use: Vec<&str> = in_use.iter().filter_map(|print| print.split(':').next()).collect();
         for id in noted.iter().filter(|id| !keyring.has(id)) {
             match needed.get(id) {
-                None if in_use.contains(id) => {}
-                None => journal.note_sealing_key(id, false).await?,
+                None if in_use.contains(&id.as_str()) => {}
+                None => journal.note_sealing_key(id, None).await?,
                 Some(_) if without.contains(id) => {
                     warn!(
                         key = id,
@@ -71,10 +89,12 @@ pub async fn check(
                 Some(&workspaces) => return Err(SealingError::Missing { id: id.clone(), workspaces }),
             }
         }
-        noted.retain(|id| keyring.has(id) || needed.contains_key(id) || in_use.contains(id));
+        noted.retain(|id| keyring.has(id) || needed.contains_key(id) || in_use.contains(&id.as_str()));
     }
     match keyring.sealing() {
-        Some(id) if !noted.iter().any(|noted| noted == id) => journal.note_sealing_key(id, true).await?,
+        Some(id) if !noted.iter().any(|noted| noted == id) => {
+            journal.note_sealing_key(id, keyring.print_of(id)).await?;
+        }
         Some(_) => {}
         None if noted.is_empty() => warn!(
             "Signing secrets and custom headers are stored in plain text: set OUTBOUND_SECRET_KEY or \
@@ -91,18 +111,52 @@ pub async fn check(
     Ok(Arc::clone(keyring))
 }
 
-/// The keys that other nodes seal with, by id.
-async fn in_use_elsewhere(journal: &dyn Journal, node: &str) -> Result<Vec<String>, StoreError> {
-    let others = journal.nodes().await?.nodes.into_iter().map(|seen| seen.record).filter(|record| record.id != node);
-    let sealing = others.filter_map(|record| Some(record.secret_keys.first()?.split(':').next()?.to_owned()));
-    Ok(sealing.collect())
+/// Refuses a key whose id another one has in this journal: what was sealed with that one would not open, and what is sealed
+/// from now on would be told apart by nobody. Others than `node` may run; without it, none does.
+///
+/// # Errors
+/// [`SealingError::OtherKey`], or the store is away.
+pub async fn refuse_other_keys(
+    journal: &dyn Journal,
+    keyring: &Keyring,
+    node: Option<&str>,
+) -> Result<(), SealingError> {
+    let mut unsure = journal.sealing_keys().await?;
+    unsure.retain(|key| keyring.has(&key.id) && key.print != keyring.print_of(&key.id));
+    if unsure.is_empty() {
+        return Ok(());
+    }
+    let Needed { by_key, misfits, .. } = needed(journal, keyring).await?;
+    let in_use = match node {
+        Some(node) => prints_in_use_elsewhere(journal, node).await?,
+        None => Vec::new(),
+    };
+    for key in unsure {
+        let id = &key.id;
+        let (needed, misfits) = (by_key.get(id).copied(), misfits.get(id).copied().unwrap_or_default());
+        // Of a key without a print one that opens something is the one; single values may be damaged.
+        let is_other = if key.print.is_some() { misfits > 0 } else { misfits > 0 && needed == Some(misfits) };
+        let of_id = |print: &&String| print.split(':').next() == Some(id);
+        let is_other_elsewhere = in_use.iter().filter(of_id).any(|print| !keyring.prints().contains(print));
+        if is_other || is_other_elsewhere {
+            return Err(SealingError::OtherKey { id: key.id, workspaces: misfits });
+        }
+        journal.note_sealing_key(id, keyring.print_of(id)).await?;
+    }
+    Ok(())
 }
 
-/// What the workspaces of the journal need, all of them.
+/// The prints of the keys that other nodes seal with.
+async fn prints_in_use_elsewhere(journal: &dyn Journal, node: &str) -> Result<Vec<String>, StoreError> {
+    let others = journal.nodes().await?.nodes.into_iter().map(|seen| seen.record).filter(|record| record.id != node);
+    Ok(others.filter_map(|record| record.secret_keys.into_iter().next()).collect())
+}
+
+/// What the workspaces of the journal need, all of them, and whether the keys given are what they need.
 ///
 /// # Errors
 /// The store is away.
-pub async fn needed(journal: &dyn Journal) -> Result<Needed, StoreError> {
+pub async fn needed(journal: &dyn Journal, keyring: &Keyring) -> Result<Needed, StoreError> {
     let mut needed = Needed::default();
     let mut place = None;
     loop {
@@ -113,7 +167,7 @@ pub async fn needed(journal: &dyn Journal) -> Result<Needed, StoreError> {
                 Err(ReadError::Load(error)) => Err(error),
                 Err(ReadError::Store(error)) => return Err(error),
             };
-            needed.count(state.map(|state| state.webhook));
+            needed.count(workspace, state.map(|state| state.webhook), keyring);
         }
         place = page.next;
         if place.is_none() {
@@ -123,11 +177,15 @@ pub async fn needed(journal: &dyn Journal) -> Result<Needed, StoreError> {
 }
 
 impl Needed {
-    fn count(&mut self, webhook: Result<crate::workspace::state::Webhook, LoadError>) {
-        let Some(keys) = webhook.ok().and_then(|mut webhook| keys_of(&mut webhook).ok()) else {
+    fn count(&mut self, workspace: &WorkspaceId, webhook: Result<Webhook, LoadError>, keyring: &Keyring) {
+        let keys = webhook.ok().and_then(|mut webhook| Some((keys_of(&mut webhook).ok()?, webhook)));
+        let Some((keys, mut webhook)) = keys else {
             self.unreadable += 1;
             return;
         };
+        for id in keyring.misfits(workspace, &mut webhook) {
+            *self.misfits.entry(id).or_default() += 1;
+        }
         for key in keys {
             match key {
                 Some(id) => *self.by_key.entry(id).or_default() += 1,

@@ -118,7 +118,7 @@ impl CommandError for AppError {
         match self {
             Self::Redis(error) => error.exit_code(),
             Self::AdminToken(_)
-            | Self::Sealing(SealingError::Missing { .. })
+            | Self::Sealing(SealingError::Missing { .. } | SealingError::OtherKey { .. })
             | Self::TokenKey(_)
             | Self::Mail(_)
             | Self::Authorities { .. }

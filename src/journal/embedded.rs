@@ -23,8 +23,8 @@ use tokio::time::{Instant, timeout_at};
 use super::aside::aside;
 use super::port::{
     AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
-    NodesReading, Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner,
-    StoreError, StoreTrouble, SubmitError, ToldGlance, Version, WalkPage,
+    NodesReading, NotedKey, Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode,
+    ShardOwner, StoreError, StoreTrouble, SubmitError, ToldGlance, Version, WalkPage,
 };
 use super::{codec, rejected, replay};
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -313,13 +313,13 @@ impl Journal for Embedded {
         self.store.walk(place).map_err(|error| store::failed("reading which workspaces there are", error))
     }
 
-    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+    async fn sealing_keys(&self) -> Result<Vec<NotedKey>, StoreError> {
         self.store.sealing_keys().map_err(|error| store::failed("reading which keys seal", error))
     }
 
-    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
+    async fn note_sealing_key(&self, id: &str, print: Option<u64>) -> Result<(), StoreError> {
         let (reply, noted) = oneshot::channel();
-        self.store.call(Job::NoteSealingKey { id: id.to_owned(), seals, reply });
+        self.store.call(Job::NoteSealingKey { id: id.to_owned(), print, reply });
         noted.await.map_err(|_| self.store.gone("noting which key seals"))?
     }
 

@@ -269,17 +269,17 @@ pub trait Journal: Send + Sync + 'static {
     /// The store is away.
     async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError>;
 
-    /// The ids of the keys that were noted as sealing something here.
+    /// The keys that were noted as sealing something here.
     ///
     /// # Errors
     /// The store is away.
-    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError>;
+    async fn sealing_keys(&self) -> Result<Vec<NotedKey>, StoreError>;
 
-    /// Notes, or with `seals` false notes no more, that the key `id` seals something here.
+    /// Notes that the key `id` with this print seals something here, or without a print notes it no more.
     ///
     /// # Errors
     /// The store is away or full.
-    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError>;
+    async fn note_sealing_key(&self, id: &str, print: Option<u64>) -> Result<(), StoreError>;
 
     /// Remembers until `until` that a session of the operator ended before its time. Of such sessions
     /// [`OPERATOR_SESSIONS_ENDED_MAX`] are remembered; a further one is refused. A full store takes it.
@@ -344,6 +344,15 @@ pub struct WalkPage {
     pub workspaces: Vec<WorkspaceId>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<String>,
+}
+
+/// A key that is noted as sealing something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NotedKey {
+    /// Its id.
+    pub id: String,
+    /// Its print, by which another key of the same id is known; none where a version without prints noted it.
+    pub print: Option<u64>,
 }
 
 /// Who acquires.

@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `…:meta` | `format` ([`super::codec::FORMAT`], or less while an older program shares it), `shards`, `sealing-key/<id>` (1) for each key that seals something |
+//! | `…:meta` | `format` ([`super::codec::FORMAT`], or less while an older program shares it), `shards`, `sealing-key/<id>` (its print) for each key that seals something |
 //! | `…:nodes` | by node `<began> <seen> <process> <record>`: Unix ms by Redis' clock, and [`super::port::NodeRecord`] as JSON |
 //! | `…:glances` | by process `<told> <glance>`: Unix ms by Redis' clock, and [`crate::workspace::view::NodeGlance`] as JSON |
 //! | `…:source:{<source>}` | `node`, `nonce`, `lease`, `expiry` of its reader; `position`: up to there all is handed over |
@@ -145,6 +145,7 @@ impl Redis {
                 held: Mutex::default(),
                 watched: Mutex::default(),
                 sealing: Mutex::default(),
+                sources: options.sources.clone(),
                 clock: options.clock,
                 connector,
                 keys,

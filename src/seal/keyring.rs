@@ -21,8 +21,6 @@ pub const KEY_ID_MAX: usize = 32;
 pub const KEY_BYTES: usize = 32;
 
 const VERSION: u8 = 1;
-/// Bytes of a key's print: enough to tell keys apart.
-const KEY_PRINT_BYTES: usize = 8;
 const NONCE_BYTES: usize = 24;
 
 /// Draws a nonce. Passed in, so that golden files can choose it.
@@ -154,7 +152,26 @@ impl Keyring {
     /// be found from it.
     #[must_use]
     pub fn prints(&self) -> Vec<String> {
-        self.keys.iter().map(SealingKey::print).collect()
+        self.keys.iter().map(|key| format!("{}:{:016x}", key.id, key.print())).collect()
+    }
+
+    /// The print of the key `id` alone; none without that key.
+    #[must_use]
+    pub fn print_of(&self, id: &str) -> Option<u64> {
+        self.keys.iter().find(|key| *key.id == *id).map(SealingKey::print)
+    }
+
+    /// The ids of its keys that do not open what was sealed under their id in `holder`.
+    pub fn misfits(&self, workspace: &WorkspaceId, holder: &mut impl Sealable) -> BTreeSet<String> {
+        let mut ids = BTreeSet::new();
+        let Ok(()) = holder.visit::<Infallible>(&mut |field, value| {
+            let opened = value.sealed().map(|sealed| self.open_one(workspace, field, sealed));
+            if let Some(Err(UnsealError::Mismatch { id, .. })) = opened {
+                ids.insert(id);
+            }
+            Ok(())
+        });
+        ids
     }
 
     /// Seals every open confidential value of the workspace in `holder`. Does nothing without a key.
@@ -227,13 +244,12 @@ impl SealingKey {
         Ok(Self { id: id.into(), cipher: XChaCha20Poly1305::new(&key.into()) })
     }
 
-    /// The tag of nothing, under a nonce that is drawn for no value.
-    #[expect(clippy::expect_used, reason = "an empty text is below what the cipher takes")]
-    fn print(&self) -> String {
+    /// The tag of nothing, under a nonce that is drawn for no value; as much of it as tells keys apart.
+    #[expect(clippy::expect_used, reason = "an empty text is below what the cipher takes, and a tag has 16 bytes")]
+    fn print(&self) -> u64 {
         let payload = Payload { msg: b"", aad: b"the print of a secret key" };
         let tag = self.cipher.encrypt(&XNonce::from([0; NONCE_BYTES]), payload).expect("an empty text");
-        let print: String = tag.iter().take(KEY_PRINT_BYTES).map(|byte| format!("{byte:02x}")).collect();
-        format!("{}:{print}", self.id)
+        u64::from_be_bytes(*tag.first_chunk().expect("a tag"))
     }
 
     #[expect(

@@ -12,8 +12,8 @@ use outbound::deliver::Guard;
 use outbound::http::{Access, AdminToken, Facade, PublicOrigin, Readiness, SendTestMail, TokenKey, router};
 use outbound::journal::port::{
     AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
-    NodesReading, Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode, ShardOwner,
-    StoreError, StoreTrouble, SubmitError, Version, WalkPage,
+    NodesReading, NotedKey, Owed, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued, SeenNode,
+    ShardOwner, StoreError, StoreTrouble, SubmitError, Version, WalkPage,
 };
 use outbound::message::{EntryId, RawMessage, WorkspaceId};
 use outbound::workspace::command::{Answer, Command, Refusal};
@@ -188,11 +188,11 @@ impl Journal for FakeJournal {
         Ok(WalkPage::default())
     }
 
-    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+    async fn sealing_keys(&self) -> Result<Vec<NotedKey>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn note_sealing_key(&self, _id: &str, _seals: bool) -> Result<(), StoreError> {
+    async fn note_sealing_key(&self, _id: &str, _print: Option<u64>) -> Result<(), StoreError> {
         Ok(())
     }
 

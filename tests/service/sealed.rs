@@ -91,6 +91,53 @@ async fn a_forgotten_key_is_told(kind: Kind) {
 }
 
 #[tokio::test]
+async fn a_start_with_another_key_of_the_same_id_is_refused_on_the_embedded_journal() {
+    another_key_of_an_id_is_refused(Kind::Embedded).await;
+}
+
+#[tokio::test]
+async fn a_start_with_another_key_of_the_same_id_is_refused_on_redis() {
+    another_key_of_an_id_is_refused(Kind::Redis).await;
+}
+
+/// Else a journal is sealed with two keys of one id, which nobody can tell apart.
+async fn another_key_of_an_id_is_refused(kind: Kind) {
+    let other = K2.replacen("k2", "k1", 1);
+    let mut bench = start(kind, Some(K1)).await;
+    bench.save("acme", json!({"headers": {"x-api-key": VALUE}})).await;
+    let known = secret(&bench).await;
+    assert_eq!(bench.service.terminate().await.code(), Some(0));
+    let sentence = "the id `k1` belongs to another key in this journal, which 1 workspace(s) are encrypted with";
+    let refused_with = |bench: &mut Bench, keys: &str| {
+        bench.service.secret_key = Some(keys.to_owned());
+        let ended = bench.service.refused();
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(sentence) && ended.stderr.contains("--without-keys k1"), "{ended:?}");
+    };
+    refused_with(&mut bench, &other);
+    refused_with(&mut bench, &format!("{K2},{other}"));
+    // Where a version noted the key that noted no prints, what is sealed tells.
+    if kind == Kind::Redis {
+        let () = bench.redis().call(&["HSET", "outbound:meta", "sealing-key/k1", "1"]);
+        refused_with(&mut bench, &other);
+    }
+    let told = printed(&reseal(&bench, &other, &["--dry-run"]));
+    assert!(told.starts_with("1 need the key k1, which is another key than the one given under that id\n"), "{told}");
+    let refused = reseal(&bench, &other, &[]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(sentence), "{refused:?}");
+
+    bench.service.secret_key = Some(K1.to_owned());
+    bench.service.launch().await;
+    assert_eq!(secret(&bench).await, known, "nothing was changed meanwhile");
+    // An id whose key seals nothing any more may belong to a new one.
+    restart(&mut bench, Some(&format!("{K2},{K1}"))).await;
+    bench.save("acme", json!({"headers": {"x-api-key": VALUE}})).await;
+    restart(&mut bench, Some(&format!("{K2},{other}"))).await;
+    assert_eq!(secret(&bench).await, known);
+}
+
+#[tokio::test]
 async fn without_its_key_a_workspace_is_unavailable_and_nothing_is_lost() {
     let mut bench = start(Kind::Embedded, Some(K1)).await;
     bench.save("acme", json!({"headers": {"x-api-key": VALUE}})).await;

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use super::bench::Bench;
 use crate::journal::port::{
     AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
-    NodesReading, Owed, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    NodesReading, NotedKey, Owed, Poll, Polled, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
     ShardConnection, ShardConnectionError, ShardIntake, ShardRequest, ShardResponse, StoreError, SubmitError, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -172,12 +172,12 @@ impl Journal for Panicking {
         self.inner.walk(place).await
     }
 
-    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+    async fn sealing_keys(&self) -> Result<Vec<NotedKey>, StoreError> {
         self.inner.sealing_keys().await
     }
 
-    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
-        self.inner.note_sealing_key(id, seals).await
+    async fn note_sealing_key(&self, id: &str, print: Option<u64>) -> Result<(), StoreError> {
+        self.inner.note_sealing_key(id, print).await
     }
 
     async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::app::sealing::{Needed, needed};
+use crate::app::sealing::{Needed, SealingError, needed, refuse_other_keys};
 use crate::cli::credentials::{SECRET_KEY, keyring};
 use crate::cli::failure::{CommandError, CommandFailure, EXIT_FAILED, EXIT_USAGE};
 use crate::cli::output::progress_bar;
@@ -18,7 +18,8 @@ use crate::cli::transport::{JournalArgs, journal_flag, open_offline};
 use crate::config::private::FileSharing;
 use crate::journal::codec;
 use crate::journal::port::{
-    AcquireError, Acquired, Batch, Holder, Journal, LoadError, ReadError, ShardConnectionError, Step, StoreError,
+    AcquireError, Acquired, Batch, Holder, Journal, LoadError, NotedKey, ReadError, ShardConnectionError, Step,
+    StoreError,
 };
 use crate::message::WorkspaceId;
 use crate::seal::{Keyring, UnsealError, keys_of};
@@ -78,6 +79,9 @@ pub enum ResealError {
     /// The store is away.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A key has the id of another one.
+    #[error(transparent)]
+    Keys(#[from] SealingError),
     /// Some are as they were.
     #[error("{left} of {all} workspaces could not be encrypted anew; each line above says why")]
     Left { left: u64, all: u64 },
@@ -85,7 +89,8 @@ pub enum ResealError {
 
 impl CommandError for ResealError {
     fn exit_code(&self) -> u8 {
-        if matches!(self, Self::NoKey) { EXIT_USAGE } else { EXIT_FAILED }
+        let is_usage = matches!(self, Self::NoKey | Self::Keys(SealingError::OtherKey { .. }));
+        if is_usage { EXIT_USAGE } else { EXIT_FAILED }
     }
 }
 
@@ -106,7 +111,7 @@ pub fn run(args: &ResealArgs, out: &mut dyn Write) -> Result<(), CommandFailure>
     block_on(async {
         let journal = open_offline(&args.journal, &args.data_dir).await?;
         if args.dry_run {
-            let needed = needed(&*journal).await.map_err(ResealError::Store)?;
+            let needed = needed(&*journal, &keyring).await.map_err(ResealError::Store)?;
             return tell(&needed, &keyring, out).map_err(CommandFailure::output);
         }
         let mut work = Resealing::new(journal, keyring);
@@ -120,7 +125,11 @@ pub fn run(args: &ResealArgs, out: &mut dyn Write) -> Result<(), CommandFailure>
 /// What a dry run prints.
 fn tell(needed: &Needed, keyring: &Keyring, out: &mut dyn Write) -> std::io::Result<()> {
     for (id, count) in &needed.by_key {
-        let missing = if keyring.has(id) { "" } else { ", which is not among the keys given" };
+        let missing = match needed.misfits.get(id) {
+            Some(_) => ", which is another key than the one given under that id",
+            None if keyring.has(id) => "",
+            None => ", which is not among the keys given",
+        };
         writeln!(out, "{count} need the key {id}{missing}")?;
     }
     writeln!(out, "{} are in plain text", needed.plain)?;
@@ -149,9 +158,10 @@ impl Resealing {
     }
 
     async fn run(&mut self) -> Result<(), ResealError> {
+        refuse_other_keys(&*self.journal, &self.keyring, None).await?;
         // Noted first: whatever is sealed is known to be, wherever this ends.
         if let Some(id) = self.keyring.sealing() {
-            self.journal.note_sealing_key(id, true).await?;
+            self.journal.note_sealing_key(id, self.keyring.print_of(id)).await?;
         }
         let bar = progress_bar(None, SPINNER);
         let mut place = None;
@@ -191,6 +201,10 @@ impl Resealing {
         };
         let today = self.keyring.sealing();
         if keys.iter().all(|key| key.as_deref() == today) {
+            // Nothing is to be done with it, and what is damaged is told all the same.
+            if let Err(error) = self.keyring.open(workspace, &mut state.webhook) {
+                self.leave(workspace, &unopened(&error));
+            }
             return Ok(());
         }
         let stopped = |resealed| move |source| ResealError::Stopped { resealed, source };
@@ -249,8 +263,8 @@ impl Resealing {
             return Err(ResealError::Left { left: self.left, all: self.seen }.into());
         }
         let noted = self.journal.sealing_keys().await.map_err(ResealError::Store)?;
-        for id in noted.iter().filter(|id| *id != key) {
-            self.journal.note_sealing_key(id, false).await.map_err(ResealError::Store)?;
+        for NotedKey { id, .. } in noted.iter().filter(|noted| noted.id != key) {
+            self.journal.note_sealing_key(id, None).await.map_err(ResealError::Store)?;
             writeln!(out, "the key {id} is needed no more").map_err(CommandFailure::output)?;
         }
         Ok(())

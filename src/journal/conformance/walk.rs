@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::story::Story;
 use super::{SHARDS, Subject, batch, hold, soon};
-use crate::journal::port::OPERATOR_SESSIONS_ENDED_MAX;
+use crate::journal::port::{NotedKey, OPERATOR_SESSIONS_ENDED_MAX};
 use crate::message::WorkspaceId;
 use crate::workspace::time::Time;
 
@@ -42,13 +42,14 @@ pub(crate) async fn keys_are_noted_until_they_are_noted_no_more(subject: &mut im
     let journal = subject.journal();
     let noted = async || soon(journal.sealing_keys()).await.unwrap().into_iter().collect::<BTreeSet<_>>();
     assert_eq!(noted().await, BTreeSet::new());
-    for id in ["k1", "2027.key_-x", "k1"] {
-        soon(journal.note_sealing_key(id, true)).await.unwrap();
+    for (id, print) in [("k1", u64::MAX), ("2027.key_-x", 0), ("k1", 7)] {
+        soon(journal.note_sealing_key(id, Some(print))).await.unwrap();
     }
-    assert_eq!(noted().await, BTreeSet::from(["2027.key_-x".to_owned(), "k1".to_owned()]));
-    soon(journal.note_sealing_key("k1", false)).await.unwrap();
-    soon(journal.note_sealing_key("k9", false)).await.unwrap();
-    assert_eq!(noted().await, BTreeSet::from(["2027.key_-x".to_owned()]));
+    let key = |id: &str, print| NotedKey { id: id.to_owned(), print: Some(print) };
+    assert_eq!(noted().await, BTreeSet::from([key("2027.key_-x", 0), key("k1", 7)]));
+    soon(journal.note_sealing_key("k1", None)).await.unwrap();
+    soon(journal.note_sealing_key("k9", None)).await.unwrap();
+    assert_eq!(noted().await, BTreeSet::from([key("2027.key_-x", 0)]));
 }
 
 pub(crate) async fn ended_sessions_of_the_operator_are_remembered_for_their_time(subject: &mut impl Subject) {

@@ -56,7 +56,7 @@ pub(super) enum Job {
     },
     NoteSealingKey {
         id: String,
-        seals: bool,
+        print: Option<u64>,
         reply: Reply<(), StoreError>,
     },
     EndSession {
@@ -187,8 +187,8 @@ impl Engine {
                 Ok(answered(reply, moved.ok_or(RequeueError::Gone { shard, id })))
             }
             Job::Discard { shard, ids, reply } => Ok(answered(reply, Ok(tables.discard(shard, &ids)?))),
-            Job::NoteSealingKey { id, seals, reply } => {
-                tables.note_sealing_key(&id, seals)?;
+            Job::NoteSealingKey { id, print, reply } => {
+                tables.note_sealing_key(&id, print)?;
                 Ok(answered(reply, Ok(())))
             }
             Job::EndSession { id, until_ms, reply } => {

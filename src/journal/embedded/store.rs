@@ -15,7 +15,8 @@ use super::tables::{self, EVENTS, HISTORIES, LISTED, META, Names, Record, WORKSP
 use super::transaction::StorageResult;
 use super::writer::Writer;
 use crate::journal::port::{
-    ListQuery, ListedWorkspace, LoadError, Owed, RawEntry, ReadError, StoreError, StoreTrouble, StoredEvent, WalkPage,
+    ListQuery, ListedWorkspace, LoadError, NotedKey, Owed, RawEntry, ReadError, StoreError, StoreTrouble, StoredEvent,
+    WalkPage,
 };
 use crate::journal::replay::{self, Stored};
 use crate::message::{EntryId, WorkspaceId};
@@ -201,16 +202,17 @@ impl EmbeddedStore {
     }
 
     /// The keys that are noted as sealing something.
-    pub(super) fn sealing_keys(&self) -> StorageResult<Vec<String>> {
+    pub(super) fn sealing_keys(&self) -> StorageResult<Vec<NotedKey>> {
         self.reading(|txn| {
             let meta = txn.open_table(META)?;
-            let mut ids = Vec::new();
+            let mut keys = Vec::new();
             for item in meta.range(tables::SEALING_KEY..)? {
-                let (name, _) = item?;
+                let (name, print) = item?;
                 let Some(id) = name.value().strip_prefix(tables::SEALING_KEY) else { break };
-                ids.push(id.to_owned());
+                let print = Some(print.value()).filter(|print| *print != tables::NO_PRINT);
+                keys.push(NotedKey { id: id.to_owned(), print });
             }
-            Ok(ids)
+            Ok(keys)
         })
     }
 

@@ -71,7 +71,10 @@ pub(super) fn ended_session(id: &str) -> String {
     format!("{ENDED_SESSION}{id}")
 }
 
-/// The name in [`META`] by which a key is noted that seals something.
+/// What stands beside the name of a key whose print was not noted: earlier versions noted none.
+pub(super) const NO_PRINT: u64 = 1;
+
+/// The name in [`META`] by which a key is noted that seals something; its print stands beside it.
 pub(super) fn sealing_key(id: &str) -> String {
     format!("{SEALING_KEY}{id}")
 }

@@ -17,8 +17,19 @@ use super::lease::{Losses, WatchedLease};
 use super::read_guard::ReadGuard;
 use super::shared::SharedConnections;
 use super::source::{SourceReader, UnconfirmedEntries};
-use crate::config::Compression;
+use crate::config::{Compression, SourceForm};
+use crate::journal::port::NotedKey;
 use crate::workspace::time::Clock;
+
+/// What stands in the field of a key whose print was not noted: earlier versions noted none.
+const NO_PRINT: &str = "1";
+/// Characters of a print as it stands there.
+pub(super) const PRINT_CHARACTERS: usize = 16;
+
+/// A print as it stands in the field of its key.
+pub(super) fn print_value(print: Option<u64>) -> String {
+    print.map_or_else(|| NO_PRINT.to_owned(), |print| format!("{print:016x}"))
+}
 
 /// What the fields of the meta key begin with that name keys.
 pub(super) const SEALING_KEY: &str = "sealing-key/";
@@ -58,7 +69,9 @@ pub(super) struct RedisInner {
     /// Other holders' leases by shard.
     pub(super) watched: Mutex<HashMap<u16, WatchedLease>>,
     /// The keys that are noted as sealing something, as this process read or noted them last.
-    pub(super) sealing: Mutex<BTreeSet<String>>,
+    pub(super) sealing: Mutex<BTreeSet<NotedKey>>,
+    /// The streams of other people that are read, and their form.
+    pub(super) sources: (Vec<String>, SourceForm),
     pub(super) clock: Clock,
 }
 
@@ -87,9 +100,10 @@ impl RedisInner {
         self.kept.lock().insert(source, kept);
     }
 
-    /// The fields of the meta key in which keys are noted that seal something.
-    pub(super) fn sealing_fields(&self) -> Vec<String> {
-        self.sealing.lock().iter().map(|id| format!("{SEALING_KEY}{id}")).collect()
+    /// The fields of the meta key in which keys are noted that seal something, each with its value.
+    pub(super) fn sealing_fields(&self) -> Vec<(String, String)> {
+        let field = |key: &NotedKey| (format!("{SEALING_KEY}{}", key.id), print_value(key.print));
+        self.sealing.lock().iter().map(field).collect()
     }
 
     pub(super) fn has_held(&self, shard: u16) -> bool {

@@ -63,7 +63,10 @@ impl RedisInner {
     async fn fix_meta(&self, format: u32, raise: &str) -> Result<Vec<Value>, RedisError> {
         let key = self.keys.meta();
         let mut cmd = self.connector.script(Script::Meta, std::slice::from_ref(&key));
-        cmd.arg(format).arg(self.shards).arg(raise).arg(self.sealing_fields());
+        cmd.arg(format).arg(self.shards).arg(raise);
+        for (field, print) in self.sealing_fields() {
+            cmd.arg(field).arg(print);
+        }
         self.shared.call_repeatable(&key, &cmd).await.and_then(reply::list)
     }
 }

@@ -1,7 +1,7 @@
 //! What a Redis journal is opened with.
 
 use super::tls::RedisTls;
-use crate::config::{COMPRESSION_DEFAULT, Compression, Durability, TRANSACTION_ATTEMPTS_MIN};
+use crate::config::{COMPRESSION_DEFAULT, Compression, Durability, SourceForm, TRANSACTION_ATTEMPTS_MIN};
 use crate::journal::format::FORMAT;
 use crate::workspace::time::Clock;
 
@@ -27,6 +27,8 @@ pub struct RedisOptions {
     /// A commit of at least so many attempts, and of nothing that needs a script, is a transaction:
     /// [`crate::config::TRANSACTION_ATTEMPTS_MIN`] where commits are to be cheap.
     pub transaction_attempts_min: usize,
+    /// The streams of other people that are read, and their form: a rejected entry of theirs is judged by it again.
+    pub sources: (Vec<String>, SourceForm),
     /// The wall clock, for the time of rejected entries and for how long a command is waited for.
     pub clock: Clock,
 }
@@ -45,6 +47,7 @@ impl RedisOptions {
             compression: COMPRESSION_DEFAULT,
             format: FORMAT,
             transaction_attempts_min: TRANSACTION_ATTEMPTS_MIN,
+            sources: (Vec::new(), SourceForm::default()),
             clock,
         }
     }

@@ -15,7 +15,7 @@ use super::{Redis, acquire, error, group, reply, source, walk};
 use crate::config::{CLUSTER_QUESTIONS_MAX, STORE_SILENT_MAX, STORE_SYNCED_LATER, SourceForm};
 use crate::journal::port::{
     AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
-    NodesReading, Owed, PendingOfOther, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
+    NodesReading, NotedKey, Owed, PendingOfOther, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
     ShardConnection, StoreError, SubmitError, Version, WalkPage,
 };
 use crate::message::{EntryId, RawMessage, WorkspaceId};
@@ -188,13 +188,13 @@ impl Journal for Redis {
         page.map_err(|error| error::store_error("reading which workspaces there are", error))
     }
 
-    async fn sealing_keys(&self) -> Result<Vec<String>, StoreError> {
+    async fn sealing_keys(&self) -> Result<Vec<NotedKey>, StoreError> {
         let ids = walk::sealing_keys(&self.inner).await;
         ids.map_err(|error| error::store_error("reading which keys seal", error))
     }
 
-    async fn note_sealing_key(&self, id: &str, seals: bool) -> Result<(), StoreError> {
-        let noted = walk::note_sealing_key(&self.inner, id, seals).await;
+    async fn note_sealing_key(&self, id: &str, print: Option<u64>) -> Result<(), StoreError> {
+        let noted = walk::note_sealing_key(&self.inner, id, print).await;
         noted.map_err(|error| error::store_error("noting which key seals", error))
     }
 

@@ -5,11 +5,11 @@ use redis::{Cmd, RedisError};
 
 use super::connection::open;
 use super::error::unexpected;
-use super::inner::{RedisInner, SEALING_KEY};
+use super::inner::{PRINT_CHARACTERS, RedisInner, SEALING_KEY, print_value};
 use super::reply;
 use super::script::Script;
 use crate::config::STORE_TIMEOUT;
-use crate::journal::port::{OPERATOR_SESSIONS_ENDED_MAX, WalkPage};
+use crate::journal::port::{NotedKey, OPERATOR_SESSIONS_ENDED_MAX, WalkPage};
 use crate::message::WorkspaceId;
 use crate::workspace::time::Time;
 
@@ -47,25 +47,30 @@ fn parsed(place: &str) -> Option<(usize, u64)> {
 }
 
 /// The keys that are noted as sealing something.
-pub(super) async fn sealing_keys(inner: &RedisInner) -> Result<Vec<String>, RedisError> {
-    let fields = meta(inner, "HKEYS", &[]).await.and_then(reply::list)?;
-    let names = fields.into_iter().map(reply::text).collect::<Result<Vec<_>, _>>()?;
-    let ids: Vec<String> = names.iter().filter_map(|name| name.strip_prefix(SEALING_KEY)).map(str::to_owned).collect();
-    *inner.sealing.lock() = ids.iter().cloned().collect();
-    Ok(ids)
+pub(super) async fn sealing_keys(inner: &RedisInner) -> Result<Vec<NotedKey>, RedisError> {
+    let fields = meta(inner, "HGETALL", &[]).await.and_then(reply::list)?;
+    let texts = fields.into_iter().map(reply::text).collect::<Result<Vec<_>, _>>()?;
+    let noted = texts.chunks_exact(2).filter_map(|field| {
+        let id = field[0].strip_prefix(SEALING_KEY)?.to_owned();
+        let print = Some(&field[1]).filter(|print| print.len() == PRINT_CHARACTERS);
+        Some(NotedKey { id, print: print.and_then(|print| u64::from_str_radix(print, 16).ok()) })
+    });
+    let keys: Vec<NotedKey> = noted.collect();
+    *inner.sealing.lock() = keys.iter().cloned().collect();
+    Ok(keys)
 }
 
-/// Notes a key as sealing something, or notes it no more.
-pub(super) async fn note_sealing_key(inner: &RedisInner, id: &str, seals: bool) -> Result<(), RedisError> {
+/// Notes a key as sealing something, or without a print notes it no more.
+pub(super) async fn note_sealing_key(inner: &RedisInner, id: &str, print: Option<u64>) -> Result<(), RedisError> {
     let field = format!("{SEALING_KEY}{id}");
-    let noted = if seals { meta(inner, "HSET", &[&field, "1"]).await } else { meta(inner, "HDEL", &[&field]).await };
+    let noted = match print {
+        Some(_) => meta(inner, "HSET", &[&field, &print_value(print)]).await,
+        None => meta(inner, "HDEL", &[&field]).await,
+    };
     reply::number(noted?).map_err(|_| unexpected("no number of fields"))?;
     let mut sealing = inner.sealing.lock();
-    if seals {
-        sealing.insert(id.to_owned())
-    } else {
-        sealing.remove(id)
-    };
+    sealing.retain(|key| key.id != id);
+    sealing.extend(print.map(|_| NotedKey { id: id.to_owned(), print }));
     Ok(())
 }
 

@@ -26,7 +26,7 @@ async fn a_store_that_was_emptied_says_again_how_many_shards_it_has_and_what_sea
     let workspaces = neighbours("w", 2);
     chaos.save(&workspaces).await;
     let before = meta(&chaos.redis);
-    assert_eq!((before["shards"].as_str(), before["sealing-key/k1"].as_str()), ("2", "1"), "{before:?}");
+    assert_eq!((before["shards"].as_str(), before["sealing-key/k1"].len()), ("2", 16), "{before:?}");
 
     for words in [["FLUSHALL"].as_slice(), &["DEL", "outbound:meta"], &["HDEL", "outbound:meta", "shards"]] {
         let () = chaos.redis.call(words);

@@ -7,14 +7,13 @@ use crate::journal::embedded::tables::{self, ENDED_SESSION, META};
 use crate::journal::port::OPERATOR_SESSIONS_ENDED_MAX;
 
 impl Transaction<'_> {
-    /// Notes a key as sealing something, or notes it no more.
-    pub(in crate::journal::embedded) fn note_sealing_key(&mut self, id: &str, seals: bool) -> StorageResult<()> {
+    /// Notes a key as sealing something, or without a print notes it no more.
+    pub(in crate::journal::embedded) fn note_sealing_key(&mut self, id: &str, print: Option<u64>) -> StorageResult<()> {
         let mut meta = self.txn.open_table(META)?;
         let name = tables::sealing_key(id);
-        if seals {
-            meta.insert(name.as_str(), 1)?;
-        } else {
-            meta.remove(name.as_str())?;
+        match print {
+            Some(print) => drop(meta.insert(name.as_str(), print)?),
+            None => drop(meta.remove(name.as_str())?),
         }
         self.changed = true;
         Ok(())
