@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
+use tracing::info;
 
 use super::aside::aside;
 use super::port::{
@@ -75,7 +76,11 @@ impl Embedded {
     /// # Errors
     /// See [`JournalFileError`]: the file is in use, has another number of shards, or cannot be read.
     pub fn open(path: &Path, shards: Option<u16>, clock: Clock) -> Result<Self, JournalFileError> {
+        let is_new = !path.exists();
         let (db, shards) = file::open(path, shards)?;
+        if is_new {
+            info!(path = %path.display(), "There was no journal here: a new one was made.");
+        }
         let file = HeldFile::new(path).map_err(redb::Error::Io)?;
         Ok(Self {
             store: EmbeddedStore::on_thread((db, Some(file)), shards, clock)?,

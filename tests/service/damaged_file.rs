@@ -42,7 +42,7 @@ async fn a_file_that_was_cut_off_is_refused_as_it_is_and_can_be_repaired() {
             repaired = Some(fs::read(&file).unwrap());
         } else {
             let told = failed(&output);
-            assert!(told.contains("the file is damaged or no journal"), "{sixteenths}: {told}");
+            assert!(told.contains("nothing can be read of"), "{sixteenths}: {told}");
             assert_eq!(fs::read(&file).unwrap(), rest, "it is left as it is");
         }
     }
@@ -106,10 +106,59 @@ async fn a_file_that_is_cut_off_under_a_running_service_lets_it_end_before_it_ac
     none_is_acknowledged(&bench).await;
     assert_eq!(bench.service.ended().await.code(), Some(1), "{}", bench.service.log());
     assert!(bench.service.log().contains("outbound.redb was cut off while the service ran"), "{}", bench.service.log());
+    assert_eq!(fs::read(&file).unwrap(), &bytes[..bytes.len() / 8], "it is left as it is");
     // As an operator's copy would be.
     fs::write(&file, bytes).unwrap();
     bench.service.launch().await;
     bench.save("new", json!({})).await;
+}
+
+/// A copy that is put back by `cp` goes into the file that is open.
+#[tokio::test]
+async fn a_copy_that_is_put_back_under_a_running_service_ends_it_and_is_not_written_to() {
+    let mut bench = written().await;
+    let file = file(&bench);
+    let copy = fs::read(&file).unwrap();
+    // Of the same length, a longer and a shorter one than what is there now.
+    let longer = [copy.clone(), vec![0; copy.len()]].concat();
+    let shorter = copy[..copy.len() - PAGE].to_vec();
+    for (n, put_back) in [longer, shorter, copy.clone()].into_iter().enumerate() {
+        bench.service.launch().await;
+        bench.save(&format!("late-{n}"), json!({})).await;
+        bench.service.pause();
+        fs::write(&file, &put_back).unwrap();
+        bench.service.resume();
+        none_is_acknowledged(&bench).await;
+        assert_eq!(bench.service.ended().await.code(), Some(1), "{}", bench.service.log());
+        let told = "outbound.redb was written to by another program while the service ran";
+        assert!(bench.service.log().contains(told), "{}", bench.service.log());
+        assert!(fs::read(&file).unwrap() == put_back, "it is left as it was put there");
+        fs::write(&file, &copy).unwrap();
+    }
+    bench.service.launch().await;
+    assert_eq!(bench.api().log("acme").await.len(), 1 + LAST_MARKED);
+}
+
+/// No advice leads back to the repair that could not do anything.
+#[tokio::test]
+async fn a_file_of_which_nothing_can_be_read_is_left_to_a_copy() {
+    let mut bench = written().await;
+    let file = file(&bench);
+    let whole = fs::read(&file).unwrap();
+    let headless = [vec![0; PAGE], whole[PAGE..].to_vec()].concat();
+    for bytes in [headless, vec![0; 64 * 1024], b"no journal, but a letter".repeat(400), Vec::new()] {
+        fs::write(&file, &bytes).unwrap();
+        let told = failed(&repair(&bench, &["--file", file.to_str().unwrap()]));
+        assert!(told.contains("nothing can be read of") && told.contains("Put a copy of the journal"), "{told}");
+        assert!(!told.contains("outbound repair"), "{told}");
+        assert!(fs::read(&file).unwrap() == bytes, "it is left as it is");
+        assert_eq!(bench.service.refused().code, Some(1));
+    }
+    let told = bench.service.refused();
+    assert!(told.stderr.contains("it has 0 bytes") && !told.stderr.contains("outbound repair"), "{told:?}");
+    let files = fs::read_dir(bench.service.data_dir()).unwrap().map(|file| file.unwrap().file_name());
+    let beside: Vec<_> = files.filter(|name| name.to_string_lossy().starts_with("outbound.redb.")).collect();
+    assert!(beside.is_empty(), "{beside:?}");
 }
 
 /// The system lets anybody take a file away that is open, or put another one in its place.

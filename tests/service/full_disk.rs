@@ -49,7 +49,7 @@ async fn a_service_is_not_started_on_a_full_disk_and_sends_nothing_there() {
     for _ in 0..2 {
         let ended = bench.service.refused();
         assert_eq!(ended.code, Some(1), "{ended:?}");
-        assert!(ended.stderr.contains("has not the 8 MiB left that a start needs"), "{ended:?}");
+        assert!(ended.stderr.contains("has not the 8 MiB left that are needed"), "{ended:?}");
     }
     assert_eq!(bench.receiver.arrivals().len(), 1);
     let files = std::fs::read_dir(bench.service.data_dir()).unwrap();

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::{Database, StorageError};
 
@@ -25,11 +26,38 @@ fn text(panic: &(dyn Any + Send)) -> &str {
 
 /// An open file. To close it is to write to it, which a damaged one may not survive; whoever closes it has been told
 /// by then.
-pub(super) struct OpenFile(Option<Database>);
+pub(super) struct OpenFile {
+    db: Option<Database>,
+    /// Whether nothing may be written to it any more, as others have.
+    is_abandoned: AtomicBool,
+    /// Whether a test wrote to it by another way than the writer.
+    #[cfg(test)]
+    written_aside: AtomicBool,
+}
 
 impl OpenFile {
     pub(super) fn new(db: Database) -> Self {
-        Self(Some(db))
+        Self {
+            db: Some(db),
+            is_abandoned: AtomicBool::new(false),
+            #[cfg(test)]
+            written_aside: AtomicBool::new(false),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn note_written_aside(&self) {
+        self.written_aside.store(true, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(super) fn was_written_aside(&self) -> bool {
+        self.written_aside.swap(false, Ordering::Relaxed)
+    }
+
+    /// Leaves it as it is now: it is not closed, and stays locked until this process ends.
+    pub(super) fn abandon(&self) {
+        self.is_abandoned.store(true, Ordering::Relaxed);
     }
 }
 
@@ -38,13 +66,16 @@ impl Deref for OpenFile {
 
     #[expect(clippy::expect_used, reason = "it is taken out only when it is dropped")]
     fn deref(&self) -> &Database {
-        self.0.as_ref().expect("it is open until it is dropped")
+        self.db.as_ref().expect("it is open until it is dropped")
     }
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
-        let db = self.0.take();
+        let db = self.db.take();
+        if *self.is_abandoned.get_mut() {
+            return std::mem::forget(db);
+        }
         let closed: Result<(), StorageError> = contained(|| {
             drop(db);
             Ok(())

@@ -134,7 +134,11 @@ impl Engine {
     /// # Errors
     /// The file failed: none of the calls is answered, and the engine must not be used again.
     pub(super) fn run(&mut self, jobs: Vec<Job>) -> StorageResult<()> {
-        self.file.as_ref().map_or(Ok(()), HeldFile::check)?;
+        #[cfg(test)]
+        if self.db.was_written_aside() {
+            self.file.as_mut().map_or(Ok(()), HeldFile::check_written)?;
+        }
+        self.file.as_ref().map_or(Ok(()), HeldFile::check).inspect_err(|_| self.db.abandon())?;
         let db = Arc::clone(&self.db);
         let mut txn = db.begin_write()?;
         // Opening a file after a crash takes a moment instead of reading all of it.
@@ -155,7 +159,7 @@ impl Engine {
         } else {
             txn.abort()?;
         }
-        self.file.as_mut().map_or(Ok(()), HeldFile::check_written)?;
+        self.file.as_mut().map_or(Ok(()), HeldFile::check_written).inspect_err(|_| self.db.abandon())?;
         self.next_event = finished.next_event;
         self.signals.rejected_deleted.fetch_add(finished.rejected_deleted, Ordering::Relaxed);
         answers.into_iter().for_each(|answer| answer());

@@ -1,6 +1,7 @@
 //! Opening the file: whose it is, which format, how many shards.
 
-use std::io::Write as _;
+use std::fs::{self, TryLockError};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -54,6 +55,27 @@ pub enum JournalFileError {
         "the file of the journal holds something else than a journal: choose another file with --journal embedded:PATH"
     )]
     NotAJournal,
+    /// It holds nothing, which no journal ever does: a new one gets its name when it is whole.
+    #[error(
+        "the journal {path} cannot be opened: it has 0 bytes, so what was in it is lost, as by a copy that failed or a full disk. \
+         Put a copy of it in its place; where there never was anything in it, delete it, and the start makes a new one"
+    )]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nothing of it can be rescued.
+    #[error(
+        "nothing can be read of {path}: its first page is damaged, or it is no journal; it is left as it is. Put a copy of the \
+         journal in its place, taken while the service did not run; without one, move it away, and the start makes a new journal"
+    )]
+    NothingToRescue {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: redb::Error,
+    },
     /// It cannot be opened or read.
     #[error("the journal {path} cannot be opened: {}", mend(source))]
     File {
@@ -63,10 +85,10 @@ pub enum JournalFileError {
         #[source]
         source: DatabaseError,
     },
-    /// What was sent could not be noted as sent.
+    /// What was sent could not be noted as sent, what was rescued not be kept.
     #[error(
-        "the disk of the journal {path} has not the {} MiB left that a start needs: what is sent must be noted, else it is sent \
-         again at every start. Free some space, or raise the quota",
+        "the disk of the journal {path} has not the {} MiB left that are needed: a service must note what it sends, else it sends it \
+         again at every start, and a repair writes a new file. Free some space, or raise the quota",
         RESERVE_BYTES / 1024 / 1024
     )]
     NoRoom {
@@ -143,15 +165,72 @@ impl<E: Into<redb::Error>> From<E> for JournalFileError {
     }
 }
 
-/// Opens or makes the file. Answers with the number of shards.
+/// Opens the file, or makes it where there is none. Answers with the number of shards.
 pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFileError> {
-    make_private(path);
     check_room(path)?;
-    let db = contained(|| builder().create(path)).map_err(|source| match source {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == 0 => Err(JournalFileError::Empty { path: path.into() }),
+        // A link may name a file that is still to be made.
+        Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => make(&path.parent().unwrap_or(Path::new("")).join(target), shards),
+            Err(_) => make(path, shards),
+        },
+        _ => prepared(contained(|| builder().open(path)).map_err(|source| unopened(path, source))?, shards),
+    }
+}
+
+fn unopened(path: &Path, source: DatabaseError) -> JournalFileError {
+    match source {
         DatabaseError::DatabaseAlreadyOpen => JournalFileError::InUse { path: path.into() },
         source => JournalFileError::File { path: path.into(), source },
+    }
+}
+
+/// Makes a new file, under another name until it is whole: so a start that is killed, or whose disk is full, leaves nothing
+/// that looks like a journal that lost everything.
+fn make(path: &Path, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFileError> {
+    let begun = beside(path, "begun");
+    let io = |error: std::io::Error| unopened(path, DatabaseError::Storage(error.into()));
+    match locked(&begun) {
+        // What a killed start left.
+        Ok(_held) => fs::remove_file(&begun).map_err(io)?,
+        Err(JournalFileError::NoFile { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let made = || -> Result<_, JournalFileError> {
+        make_private(&begun).map_err(io)?;
+        let db = contained(|| builder().create(&begun)).map_err(|source| unopened(path, source))?;
+        let made = prepared(db, shards)?;
+        fs::rename(&begun, path).map_err(io)?;
+        Ok(made)
+    };
+    let made = made().inspect_err(|_| drop(fs::remove_file(&begun)))?;
+    // The name must outlive a machine that dies as what is stored under it does.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    Ok(made)
+}
+
+/// `outbound.redb` → `outbound.redb.new`.
+pub(super) fn beside(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+/// The file, which nobody else has open while this is.
+pub(super) fn locked(path: &Path) -> Result<fs::File, JournalFileError> {
+    let io = |error: std::io::Error| unopened(path, DatabaseError::Storage(error.into()));
+    let file = fs::File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => JournalFileError::NoFile { path: path.to_owned() },
+        _ => io(error),
     })?;
-    prepared(db, shards)
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalFileError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
 }
 
 /// Refuses a start on a disk that is full: it would send messages and end before it can note that, again and again with a
@@ -160,11 +239,11 @@ fn check_room(path: &Path) -> Result<(), JournalFileError> {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     // One name, so that what a killed start left is written over.
     let reserve = path.with_extension("reserve");
-    let Ok(mut file) = std::fs::File::create(&reserve) else { return Ok(()) };
+    let Ok(mut file) = fs::File::create(&reserve) else { return Ok(()) };
     let block = [0; RESERVE_BLOCK];
     // Written and not only asked for: quotas and limits count as the disk does.
     let written = (0..RESERVE_BYTES / RESERVE_BLOCK).try_for_each(|_| file.write_all(&block));
-    std::fs::remove_file(&reserve).ok();
+    fs::remove_file(&reserve).ok();
     match written {
         Err(source) if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) => {
             Err(JournalFileError::NoRoom { path: path.into(), source })
@@ -177,11 +256,10 @@ fn check_room(path: &Path) -> Result<(), JournalFileError> {
 pub(super) const RESERVE_BYTES: usize = 8 * 1024 * 1024;
 const RESERVE_BLOCK: usize = 64 * 1024;
 
-/// Makes the file readable by its owner only: it holds messages and signing secrets. What goes wrong
-/// here goes wrong again, and is told, when the file is opened.
-fn make_private(path: &Path) {
+/// Makes the file readable by its owner only: it holds messages and signing secrets.
+fn make_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).ok();
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
 }
 
 /// The same on any storage.

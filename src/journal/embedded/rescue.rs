@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use redb::{
 };
 
 use super::contained::contained;
-use super::file::{self, JournalFileError};
+use super::file::{self, JournalFileError, beside, is_damage, locked};
 use super::tables::{
     self, ENDED_SESSION, EVENTS, HISTORIES, LISTED, META, Names, OUTBOX, Places, Record, SEALING_KEY, SKIPPED, TOPS,
     WORKSPACES,
@@ -48,6 +48,24 @@ pub struct Rescued {
 /// # Errors
 /// See [`JournalFileError`]: it is in use, nothing of it can be read, or the new file cannot be written.
 pub fn rescue(path: &Path) -> Result<Rescued, JournalFileError> {
+    let new = beside(path, "new");
+    rescue_into(path, &new).map_err(|error| {
+        let source = match error {
+            JournalFileError::Storage(source) => source,
+            JournalFileError::File { source, .. } => source.into(),
+            error => return error,
+        };
+        match source {
+            // To repair it is no advice here.
+            source if is_damage(&source) || matches!(source, redb::Error::RepairAborted) => {
+                JournalFileError::NothingToRescue { path: path.to_owned(), source }
+            }
+            source => JournalFileError::Storage(source),
+        }
+    })
+}
+
+fn rescue_into(path: &Path, new: &Path) -> Result<Rescued, JournalFileError> {
     let unreadable = |source| JournalFileError::File { path: path.to_owned(), source };
     let io = |error: std::io::Error| unreadable(redb::DatabaseError::Storage(error.into()));
     let old = locked(path)?;
@@ -61,65 +79,49 @@ pub fn rescue(path: &Path) -> Result<Rescued, JournalFileError> {
     });
     let source = source.map_err(unreadable)??;
 
-    let new = beside(path, "new");
-    match fs::remove_file(&new) {
+    let shards = shards(&source)?;
+    if shards == 0 {
+        return Err(redb::Error::Corrupted("it has none of the tables of a journal".to_owned()).into());
+    }
+    match fs::remove_file(new) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    let shards = shards(&source)?;
-    let (db, _) = file::open(&new, Some(shards))?;
-    let txn = db.begin_write()?;
-    let mut rescue = Rescue { source: &source, target: &txn, rescued: Rescued::default() };
-    rescue.copy_all(shards)?;
-    let mut rescued = rescue.rescued;
-    txn.commit()?;
-    file::list_all(&db)?;
-    judge(&db.begin_read()?, shards, &mut rescued)?;
-    drop((db, source));
+    // A half of it is of no use to anybody.
+    let mut rescued = copy_into(new, &source, shards).inspect_err(|_| drop(fs::remove_file(new)))?;
+    drop(source);
     if rescued.lost.is_empty() && file::is_whole(path) {
         // A workspace that contradicts itself is repaired where it is.
-        fs::remove_file(&new).map_err(io)?;
+        fs::remove_file(new).map_err(io)?;
         return Ok(rescued);
     }
     // Whoever opened it meanwhile would go on writing into the damaged one.
     let _held = locked(path)?;
     let owner = fs::metadata(path).map_err(io)?;
-    let made = fs::metadata(&new).map_err(io)?;
+    let made = fs::metadata(new).map_err(io)?;
     if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
-        chown(&new, Some(owner.uid()), Some(owner.gid())).map_err(io)?;
+        chown(new, Some(owner.uid()), Some(owner.gid())).map_err(io)?;
     }
     let damaged = (1..).map(|n| beside(path, &format!("damaged-{n}"))).find(|path| !path.exists());
     let damaged = damaged.unwrap_or_else(|| beside(path, "damaged"));
     // So that there is a file under the name at every moment.
     fs::hard_link(path, &damaged).map_err(io)?;
-    fs::rename(&new, path).map_err(io)?;
+    fs::rename(new, path).map_err(io)?;
     rescued.damaged = Some(damaged);
     Ok(rescued)
 }
 
-/// The file, which nobody else has open while this is.
-fn locked(path: &Path) -> Result<File, JournalFileError> {
-    let io = |error: std::io::Error| JournalFileError::File {
-        path: path.to_owned(),
-        source: redb::DatabaseError::Storage(error.into()),
-    };
-    let file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => JournalFileError::NoFile { path: path.to_owned() },
-        _ => io(error),
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(JournalFileError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(io(error)),
-    }
-}
-
-/// `outbound.redb` → `outbound.redb.new`.
-fn beside(path: &Path, extension: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
+/// Makes the new file of what can be read.
+fn copy_into(new: &Path, source: &ReadTransaction, shards: u16) -> Result<Rescued, JournalFileError> {
+    let (db, _) = file::open(new, Some(shards))?;
+    let txn = db.begin_write()?;
+    let mut rescue = Rescue { source, target: &txn, rescued: Rescued::default() };
+    rescue.copy_all(shards)?;
+    let mut rescued = rescue.rescued;
+    txn.commit()?;
+    file::list_all(&db)?;
+    judge(&db.begin_read()?, shards, &mut rescued)?;
+    Ok(rescued)
 }
 
 /// How many shards there are: as the file says, or by its tables.

@@ -72,12 +72,9 @@ impl Subject for InFile {
     }
 
     async fn damage(&self, workspace: &WorkspaceId, damage: Damage) {
-        let path = self.dir.path().join("outbound.redb");
-        let length = std::fs::metadata(&path).unwrap().len();
         damaged(self.now(), workspace, damage);
-        // It was not written by the writer, which would take a file that became shorter for one that was cut off.
-        let file = std::fs::File::options().write(true).open(&path).unwrap();
-        file.set_len(file.metadata().unwrap().len().max(length)).unwrap();
+        // It was not written by the writer, which would take the file for one that somebody else wrote to.
+        self.now().store.db().note_written_aside();
     }
 }
 

@@ -119,7 +119,7 @@ async fn what_can_be_read_of_a_damaged_file_is_in_the_new_one_and_the_rest_is_na
             Ok(rescued) => rescued,
             // Without its head a file tells nothing.
             Err(error) => {
-                assert!(error.to_string().contains("damaged or no journal"), "{what}: {error}");
+                assert!(error.to_string().contains("nothing can be read of"), "{what}: {error}");
                 assert_eq!(fs::read(&path).unwrap(), damaged, "{what}: it is left as it is");
                 unreadable += 1;
                 continue;
@@ -178,7 +178,10 @@ async fn a_rescue_tells_no_secret_whatever_page_stands_in_the_place_of_another()
             rescued.damaged.iter().for_each(|damaged| fs::remove_file(damaged).unwrap());
         }
     }
-    assert!(rescued_some > 10 && unnamed > 0, "{rescued_some} were rescued, {unnamed} of them with names that are none");
+    assert!(
+        rescued_some > 10 && unnamed > 0,
+        "{rescued_some} were rescued, {unnamed} of them with names that are none"
+    );
 }
 
 async fn readings(journal: &Arc<dyn Journal>, workspaces: &[WorkspaceId]) -> Vec<Result<Reading, ReadError>> {

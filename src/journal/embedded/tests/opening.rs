@@ -48,6 +48,34 @@ fn no_shards_or_too_many_are_refused() {
     }
 }
 
+/// What a full disk or a copy that failed leaves: a new journal in its place would have none of what was in it.
+#[test]
+fn a_file_without_a_byte_is_never_taken_for_a_new_one() {
+    let (dir, path) = place();
+    std::fs::write(&path, b"").unwrap();
+    let told = error(&path, None).to_string();
+    assert!(told.contains("it has 0 bytes") && !told.contains("outbound repair"), "{told}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"");
+    // A start that was killed leaves what has another name, of whatever length.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(dir.path().join("outbound.redb.begun"), b"begun").unwrap();
+    drop(Embedded::open(&path, Some(3), wall).unwrap());
+    assert_eq!(Embedded::open(&path, None, wall).unwrap().shards(), 3);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    // Where a link leads to, a file is made as ever.
+    let link = dir.path().join("link.redb");
+    std::os::unix::fs::symlink("elsewhere.redb", &link).unwrap();
+    drop(Embedded::open(&link, Some(5), wall).unwrap());
+    assert_eq!(Embedded::open(&dir.path().join("elsewhere.redb"), None, wall).unwrap().shards(), 5);
+}
+
+#[test]
+fn a_file_that_cannot_be_made_leaves_nothing_behind() {
+    let (dir, path) = place();
+    assert!(matches!(error(&path, Some(0)), JournalFileError::ShardsOutOfRange { .. }));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_file_in_use_is_refused_by_name() {
     let (_dir, path) = place();
