@@ -21,21 +21,28 @@ pub const FIELDS_MAX: usize = 16;
 pub const BYTES_MAX: usize = 512 * 1024;
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 1024;
-/// `_id`, `_reason`, `_at`, `_bytes`.
-const OWN_FIELDS: usize = 4;
-/// What our own fields take at most: names, an id, a reason, a time, a number.
-const OWN_BYTES: usize = REASON_BYTES_MAX + 256;
+/// `_id`, `_reason`, `_at`, `_workspace`, `_bytes`.
+const OWN_FIELDS: usize = 5;
+/// What our own fields take at most: names, an id, a reason, a time, a workspace's id, a number.
+const OWN_BYTES: usize = REASON_BYTES_MAX + 512;
 
 /// The fields to keep of `entry`: its own, cut to the bounds, then `_id`, `_reason` and `_at`, and
 /// when anything was cut `_bytes`, how many bytes it had.
 #[must_use]
 pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, Bytes)> {
-    rejected_fields_of(entry, entry.bytes(), reason, at)
+    rejected_fields_of(entry, entry.bytes(), reason, at, None)
 }
 
-/// The same for an entry that had `bytes`, of which the journal did not read all.
+/// The same for an entry that had `bytes`, of which the journal did not read all. Where its workspace is known and what is kept
+/// does not name it, `_workspace` does.
 #[must_use]
-pub fn rejected_fields_of(entry: &RawEntry, bytes: usize, reason: &str, at: Time) -> Vec<(Bytes, Bytes)> {
+pub fn rejected_fields_of(
+    entry: &RawEntry,
+    bytes: usize,
+    reason: &str,
+    at: Time,
+    workspace: Option<&WorkspaceId>,
+) -> Vec<(Bytes, Bytes)> {
     let mut left = BYTES_MAX - OWN_BYTES;
     let mut fields = Vec::with_capacity(FIELDS_MAX);
     for (name, value) in entry.fields.iter().take(FIELDS_MAX - OWN_FIELDS) {
@@ -50,10 +57,14 @@ pub fn rejected_fields_of(entry: &RawEntry, bytes: usize, reason: &str, at: Time
         fields.push((Bytes::copy_from_slice(name), Bytes::copy_from_slice(&value[..kept])));
     }
     let kept = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let is_named = fields.iter().any(|(name, _)| name == "workspace");
     let mut own = |name: &'static str, value: String| fields.push((Bytes::from_static(name.as_bytes()), value.into()));
     own("_id", entry.id.to_string());
     own("_reason", reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned());
     own("_at", at.to_string());
+    if let Some(workspace) = workspace.filter(|_| !is_named || kept < bytes) {
+        own("_workspace", workspace.to_string());
+    }
     if kept < bytes {
         own("_bytes", bytes.to_string());
     }
@@ -71,8 +82,8 @@ pub fn too_large(bytes: usize) -> Option<String> {
 
 /// Why it cannot be told what an entry holds; nothing where it can. One of two messages would be lost.
 #[must_use]
-pub fn ambiguous(entry: &RawEntry) -> Option<String> {
-    let name = entry.twice(&["workspace", "message"])?;
+pub fn ambiguous(entry: &RawEntry, names: [&str; 2]) -> Option<String> {
+    let name = entry.twice(&names)?;
     Some(format!("the field `{name}` stands twice in the entry: append an entry for each message"))
 }
 
@@ -97,6 +108,8 @@ pub struct RetainedEntry<'a> {
     pub reason: Cow<'a, str>,
     /// When.
     pub at: Cow<'a, str>,
+    /// Its workspace, where it is known.
+    pub workspace: Option<WorkspaceId>,
     /// Bytes of all its names and values before anything was cut.
     pub bytes: u64,
     /// Whether something was cut.
@@ -115,8 +128,13 @@ impl<'a> RetainedEntry<'a> {
         let text = |name| noted(name).map_or(Cow::Borrowed(""), String::from_utf8_lossy);
         let size = text("_bytes").parse().ok();
         let kept = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        // What was cut may be the beginning of another workspace's name.
+        let theirs = || fields.iter().find(|(name, _)| size.is_none() && name == "workspace").map(|(_, value)| value);
+        let named = noted("_workspace").or_else(|| theirs().map(AsRef::as_ref));
+        let workspace = named.and_then(|name| std::str::from_utf8(name).ok()?.parse().ok());
         Self {
             fields,
+            workspace,
             entry: text("_id"),
             reason: text("_reason"),
             at: text("_at"),
@@ -124,13 +142,22 @@ impl<'a> RetainedEntry<'a> {
             cut: size.is_some(),
         }
     }
+}
 
-    /// The original field of that name, as text.
-    #[must_use]
-    pub fn text(&self, wanted: &str) -> Option<&'a str> {
-        let (_, value) = self.fields.iter().find(|(name, _)| name == wanted)?;
-        std::str::from_utf8(value).ok()
-    }
+/// The workspace that an entry names in the field of that name.
+///
+/// # Errors
+/// Why it names none, one sentence.
+pub fn workspace_in(entry: &RawEntry, name: &str) -> Result<WorkspaceId, String> {
+    let workspace = entry.field(name).ok_or_else(|| missing(name))?;
+    let text = std::str::from_utf8(workspace).map_err(|_| format!("the field `{name}` is not UTF-8"))?;
+    text.parse().map_err(|error| format!("the field `{name}` is not valid: {error}"))
+}
+
+/// Why an entry without this field is none.
+#[must_use]
+pub fn missing(name: &str) -> String {
+    format!("the entry has no field `{name}`: publish it again with it")
 }
 
 /// The workspace of a rejected entry that is valid after all, and the fields to append to its shard's
@@ -140,30 +167,32 @@ impl<'a> RetainedEntry<'a> {
 /// # Errors
 /// Why it is still not valid, one sentence. The shard that it stood in is no reason.
 pub fn requeued(entry: &RawEntry, stream: &str) -> Result<(WorkspaceId, Vec<(Bytes, Bytes)>), String> {
+    let original = whole(entry)?;
+    if let Some(reason) = ambiguous(&original, ["workspace", "message"]) {
+        return Err(reason);
+    }
+    let workspace = workspace_in(&original, "workspace")?;
+    let message = original.field("message").ok_or_else(|| missing("message"))?;
+    Message::parse(message.clone()).map_err(|error| error.to_string())?;
+    let has_origin = original.field("origin").is_some();
+    let (id, mut fields) = (RetainedEntry::of(entry).entry, original.fields);
+    if !has_origin && !id.is_empty() {
+        fields.push((Bytes::from_static(b"origin"), format!("{stream}/{id}").into()));
+    }
+    Ok((workspace, fields))
+}
+
+/// A rejected entry as it came.
+///
+/// # Errors
+/// It was cut.
+pub fn whole(entry: &RawEntry) -> Result<RawEntry, String> {
     let kept = RetainedEntry::of(entry);
     if kept.cut {
         // A workspace's name that was cut may be another workspace's name.
         return Err(format!("it had {} bytes and was cut when it was set aside: publish it again, whole", kept.bytes));
     }
-    let original = RawEntry { id: entry.id, fields: kept.fields.to_vec() };
-    if let Some(reason) = ambiguous(&original) {
-        return Err(reason);
-    }
-    let field = |wanted| original.field(wanted);
-    let missing = |name| format!("the entry has no field `{name}`: publish it again with it");
-    let workspace = field("workspace").ok_or_else(|| missing("workspace"))?;
-    let message = field("message").ok_or_else(|| missing("message"))?;
-    let workspace = std::str::from_utf8(workspace)
-        .map_err(|_| "the field `workspace` is not UTF-8".to_owned())?
-        .parse::<WorkspaceId>()
-        .map_err(|error| format!("the field `workspace` is not valid: {error}"))?;
-    Message::parse(message.clone()).map_err(|error| error.to_string())?;
-    let has_origin = field("origin").is_some();
-    let mut fields = original.fields;
-    if !has_origin && !kept.entry.is_empty() {
-        fields.push((Bytes::from_static(b"origin"), format!("{stream}/{}", kept.entry).into()));
-    }
-    Ok((workspace, fields))
+    Ok(RawEntry { id: entry.id, fields: kept.fields.to_vec() })
 }
 
 #[cfg(test)]
@@ -206,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn a_workspace_that_the_producer_calls_otherwise_is_noted() {
+        let read = entry(vec![("ws".into(), "acme".into()), ("_workspace".into(), "theirs".into())]);
+        let kept = rejected_fields_of(&read, read.bytes(), "no message", Time::default(), "acme".parse().ok().as_ref());
+        assert_eq!(names(&kept), ["ws", "_workspace", "_id", "_reason", "_at", "_workspace"]);
+        let kept = entry(kept);
+        let retained = RetainedEntry::of(&kept);
+        assert_eq!((retained.workspace, retained.fields), ("acme".parse().ok(), &read.fields[..]));
+    }
+
+    #[test]
     fn a_value_over_the_limit_keeps_its_first_64_kib_and_its_length_is_told() {
         let whole =
             rejected_fields(&entry(vec![("m".into(), vec![b'x'; VALUE_BYTES_MAX].into())]), "", Time::default());
@@ -239,7 +278,7 @@ mod tests {
         let kept = RetainedEntry::of(&entry);
         assert_eq!(names(kept.fields), ["_id", "workspace", "_bytes"]);
         assert_eq!((&*kept.entry, &*kept.reason, &*kept.at), ("5-1", "not valid", "1970-01-01T00:00:00.000Z"));
-        assert_eq!((kept.bytes, kept.cut, kept.text("workspace")), (29, false, Some("acme")));
+        assert_eq!((kept.bytes, kept.cut, kept.workspace), (29, false, "acme".parse().ok()));
         let strange = RawEntry { id: EntryId::ZERO, fields: vec![("x".into(), "y".into())] };
         assert_eq!(
             (RetainedEntry::of(&strange).fields, &*RetainedEntry::of(&strange).entry),

@@ -58,7 +58,7 @@ pub(super) fn read_workspace(text: &str, identity: &ShardIdentity) -> Result<Wor
 /// # Errors
 /// The text for `_reason`.
 pub(super) fn read_item(entry: &RawEntry, identity: &ShardIdentity) -> Result<Item, String> {
-    if let Some(reason) = ambiguous(entry) {
+    if let Some(reason) = ambiguous(entry, ["workspace", "message"]) {
         return Err(reason);
     }
     // A copy: what is held for long would keep all in memory that was read with it.

@@ -120,16 +120,13 @@ pub(in crate::http) struct RejectedLine {
 
 impl RejectedLine {
     pub(in crate::http) fn new(shard: u16, id: EntryId, retained: &RetainedEntry<'_>) -> Self {
-        // What was cut may be the beginning of another workspace's name.
-        let workspace = retained.text("workspace").filter(|_| !retained.cut);
-        let workspace = workspace.and_then(|text| text.parse::<WorkspaceId>().ok());
         Self {
             shard,
             id,
             entry: retained.entry.to_string(),
             at: retained.at.to_string(),
             reason: retained.reason.to_string(),
-            workspace: workspace.map(|workspace| workspace.to_string()),
+            workspace: retained.workspace.as_ref().map(ToString::to_string),
             bytes: retained.bytes,
         }
     }

@@ -8,7 +8,7 @@
 //! A group that is gone (its stream was made anew, or somebody deleted it) is made again where the last hand-over
 //! ended.
 
-mod form;
+pub(super) mod form;
 pub(super) mod pending;
 pub(super) mod reader;
 
@@ -20,22 +20,19 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::form::as_ours;
 use self::reader::GroupReader;
 use super::error::{timed_out, unexpected};
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
 use super::source::{
-    ConfirmRound, Handed, HandedToShard, SourceEntry, UnconfirmedEntries, hand_to_shards, judged, take_unconfirmed,
-    tell_lost,
+    ConfirmRound, Handed, HandedToShard, SourceEntry, UnconfirmedEntries, hand_to_shards, take_unconfirmed, tell_lost,
 };
 use super::take;
 use crate::config::{
     HAND_OVER_BATCH_MAX, HAND_OVER_KEPT_LOOK, READ_BYTES_MAX, STORE_TIMEOUT, STORE_TOLD_EVERY, SourceForm,
 };
 use crate::journal::port::{HandedOver, Holder};
-use crate::journal::rejected::too_large;
 use crate::message::EntryId;
 
 /// Hands up to `max` entries over, waiting up to `block` for the first.
@@ -311,10 +308,8 @@ fn by_shard(
 ) -> BTreeMap<u16, Vec<Handed>> {
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
     for (entry, cut) in entries {
-        let (ours, wrong) = as_ours(form, entry);
-        let bytes = cut.unwrap_or(ours.bytes());
-        // What was cut has no message that could be unwrapped.
-        let (shard, handed) = judged(inner, source, ours, bytes, too_large(bytes).or(wrong));
+        let bytes = cut.unwrap_or(entry.bytes());
+        let (shard, handed) = form::judged(form, entry, bytes).handed(inner, source);
         shards.entry(shard).or_default().push(handed);
     }
     shards

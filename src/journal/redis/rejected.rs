@@ -5,13 +5,15 @@ use futures_util::future::try_join_all;
 use redis::{Cmd, RedisError, Value};
 
 use super::error::{ErrorClass, classify, store_error};
+use super::group::form;
 use super::inner::RedisInner;
 use super::reply;
 use super::script::Script;
+use super::source::{Judged, ORIGIN};
 use crate::config::REQUEUE_CLAIM;
 use crate::journal::port::{RawEntry, RequeueError, Requeued, StoreError};
 use crate::journal::rejected;
-use crate::message::EntryId;
+use crate::message::{EntryId, WorkspaceId};
 
 impl RedisInner {
     pub(super) async fn rejected_entries(
@@ -52,8 +54,8 @@ impl RedisInner {
         let found = self.rejected_entries(shard, id, 1).await?.pop().filter(|found| found.id == id);
         let found = found.ok_or(RequeueError::Gone { shard, id })?;
         let stream = self.keys.shard(shard).messages();
-        let (workspace, fields) =
-            rejected::requeued(&found, &stream).map_err(|reason| RequeueError::Invalid { reason })?;
+        let requeued = self.of_source(&found).unwrap_or_else(|| rejected::requeued(&found, &stream));
+        let (workspace, fields) = requeued.map_err(|reason| RequeueError::Invalid { reason })?;
         let to = workspace.shard(self.shards);
         let moved = if to == shard || !self.connector.is_cluster() {
             self.move_at_once(shard, id, to, &fields).await?
@@ -62,6 +64,24 @@ impl RedisInner {
         };
         let entry = moved.ok_or(RequeueError::Gone { shard, id })?;
         Ok(Requeued { workspace, shard: to, entry })
+    }
+
+    /// The same of an entry that the hand-over of someone else's stream set aside, as it came: then its origin stands first. It
+    /// is judged by the form that is configured now, since that may have been what was wrong.
+    fn of_source(&self, found: &RawEntry) -> Option<Result<(WorkspaceId, Vec<(Bytes, Bytes)>), String>> {
+        let (sources, form) = &self.sources;
+        let origin = found.fields.first().filter(|(name, _)| name == ORIGIN)?;
+        let (source, _) = std::str::from_utf8(&origin.1).ok()?.rsplit_once('/')?;
+        if !sources.iter().any(|known| known == source) {
+            return None;
+        }
+        Some(rejected::whole(found).and_then(|mut entry| {
+            let origin = entry.fields.remove(0);
+            let Judged { workspace, ours, .. } = form::judged(form, &entry, entry.bytes());
+            let (mut fields, workspace) = (ours?, workspace.ok_or_else(|| rejected::missing(&form.workspace))?);
+            fields.push(origin);
+            Ok((workspace, fields))
+        }))
     }
 
     pub(super) async fn discard_entries(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {

@@ -25,7 +25,7 @@ use redis::RedisError;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub(super) use self::handed::{Handed, judged};
+pub(super) use self::handed::{Handed, Judged, ORIGIN, too_many_fields};
 use self::reader::SourceRead;
 pub(super) use self::reader::{SourceEntry, SourceReader};
 pub(super) use self::shards::{HandedToShard, hand_to_shards};
@@ -35,7 +35,6 @@ use super::inner::RedisInner;
 use super::read_guard::ReadGuard;
 use crate::config::{HAND_OVER_KEPT_LOOK, HAND_OVER_MAX};
 use crate::journal::port::HandedOver;
-use crate::journal::rejected::too_large;
 use crate::message::EntryId;
 
 /// Hands up to `max` entries over, waiting up to `block` for the first.
@@ -231,7 +230,7 @@ fn by_shard(inner: &RedisInner, source: &str, entries: Vec<SourceEntry>) -> BTre
     let mut shards: BTreeMap<u16, Vec<Handed>> = BTreeMap::new();
     for (entry, cut) in entries {
         let bytes = cut.unwrap_or(entry.bytes());
-        let (shard, handed) = judged(inner, source, entry, bytes, too_large(bytes));
+        let (shard, handed) = Judged::of_common_input(entry, bytes).handed(inner, source);
         shards.entry(shard).or_default().push(handed);
     }
     shards

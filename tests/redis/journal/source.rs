@@ -295,9 +295,9 @@ async fn an_entry_without_a_valid_workspace_is_set_aside_once_in_shard_0() {
     assert_eq!(entries.len(), 2);
     let first = &entries[0].1;
     assert_eq!(first[..6], ["origin", "outbound:messages/1-0", "message", "{}", "_id", "1-0"]);
-    assert_eq!(first[6..8], ["_reason", "the field `workspace` is missing"]);
+    assert_eq!(first[6..8], ["_reason", "the entry has no field `workspace`: publish it again with it"]);
     assert_eq!(first[8], "_at");
-    assert!(entries[1].1[9].starts_with("a workspace id has"), "{:?}", entries[1]);
+    assert!(entries[1].1[9].starts_with("the field `workspace` is not valid: a workspace id has"), "{:?}", entries[1]);
 }
 
 /// It names where an entry came from, and so decides the `webhook-id`. Unknown fields are no fault.

@@ -157,6 +157,52 @@ async fn what_is_no_message_is_set_aside_with_the_reason_and_acknowledged() {
     assert_eq!(nodes.receiver.ids("w0"), ["good"]);
 }
 
+/// A wrong flag lets a whole backlog be set aside and acknowledged: it must not be lost by that.
+#[tokio::test]
+async fn what_a_wrong_form_set_aside_is_delivered_by_the_right_one() {
+    let form = |fields: &'static str, pointer: &'static str| {
+        ["--source", ORDERS, "--source-fields", fields, "--source-message", pointer]
+    };
+    let mut nodes = Nodes::start_with(&[&form("workspace=ws,message=body", "/date")]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let wrapped = |id: &str| format!(r#"{{"data":{},"date":{{"of":1}}}}"#, message("+1", id));
+    add(&nodes, &["ws", "w0", "body", &wrapped("m-0")]);
+    add(&nodes, &["payload", &wrapped("m-1"), "ws", "w0"]);
+    let listed = async |nodes: &Nodes| nodes.nodes[0].api().get("/v1/rejected").await.ok()["rejected"].clone();
+    until("both are set aside", async || listed(&nodes).await.as_array().unwrap().len() == 2).await;
+    let said = listed(&nodes).await;
+    for (entry, reason) in
+        said.as_array().unwrap().iter().zip(["`direction` must be", "the entry has no field `body`: "])
+    {
+        assert!(entry["reason"].as_str().unwrap().starts_with(reason), "{said:#}");
+        assert_eq!(entry["workspace"], "w0", "{said:#}");
+    }
+    let place = |entry: &serde_json::Value| {
+        format!("/v1/rejected/{}/{}/requeue", entry["shard"], entry["id"].as_str().unwrap())
+    };
+    let requeue = async |nodes: &Nodes, n: usize| {
+        let path = place(&said[n]);
+        nodes.nodes[0].api().call(reqwest::Method::POST, &path, None).await.unwrap()
+    };
+    assert_eq!(requeue(&nodes, 0).await.problem(), (422, "still-invalid"));
+    // Each is delivered by the flags that it needs.
+    for (n, fields) in [(0, "workspace=ws,message=body"), (1, "workspace=ws,message=payload")] {
+        let node = &mut nodes.nodes[0];
+        assert_eq!(node.terminate().await.code(), Some(0));
+        node.set("--source-fields", fields);
+        node.set("--source-message", "/data");
+        node.launch().await;
+        nodes.until_shared(&[0]).await;
+        assert_eq!(requeue(&nodes, n).await.status, 202);
+        nodes.receiver.until("it is sent", |arrivals| arrivals.len() == n + 1).await;
+    }
+    assert_eq!(nodes.receiver.ids("w0"), ["m-0", "m-1"]);
+    let ids: BTreeSet<String> =
+        nodes.receiver.arrivals().iter().map(|one| one.header("webhook-id").unwrap()[..5].to_owned()).collect();
+    assert_eq!(ids, BTreeSet::from(["msg_s".to_owned()]), "their ids are those of the source");
+}
+
 /// Two hand-overs of one stream would each pass over what the other one has: half of a burst.
 #[tokio::test]
 async fn a_stream_that_is_named_twice_is_read_once() {

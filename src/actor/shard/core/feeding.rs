@@ -14,7 +14,7 @@ use crate::actor::shard::entry::{read_command, read_item, read_workspace, worksp
 use crate::actor::shard::intake::Behind;
 use crate::journal::port::{Bookmark, Polled, RawEntry, Rejected, Step};
 use crate::journal::rejected::{rejected_fields_of, too_large};
-use crate::message::EntryId;
+use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::command::Action;
 
 /// What became of an entry that was read forward.
@@ -135,7 +135,7 @@ impl ShardCore {
     pub(super) fn set_aside(&mut self, slot: Option<Slot>, entry: &RawEntry, bytes: usize, reason: &str, now: Instant) {
         warn!(shard = self.identity.shard, entry = %entry.id, reason, "An entry was rejected.");
         self.rejections.count(reason);
-        let fields = rejected_fields_of(entry, bytes, reason, (self.clock)());
+        let fields = rejected_fields_of(entry, bytes, reason, (self.clock)(), None);
         let rejected = vec![Rejected { id: entry.id, fields }];
         self.push_step(slot, Step { settled: vec![entry.id], rejected, ..Step::default() }.into(), None, now);
     }

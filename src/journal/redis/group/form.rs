@@ -5,32 +5,42 @@ use serde_json::value::RawValue;
 
 use crate::config::{JsonPointer, SourceForm};
 use crate::journal::port::RawEntry;
-use crate::message::{HALF_OF_A_CHARACTER, bare, foreign, is_blank, member};
+use crate::journal::redis::source::{Judged, ORIGIN, too_many_fields};
+use crate::journal::rejected::{ambiguous, missing, too_large, workspace_in};
+use crate::message::{HALF_OF_A_CHARACTER, Message, bare, foreign, is_blank, member};
 
-/// The entry with its fields named as ours and its message unwrapped, and why that is not possible. Further fields
-/// are passed on, unless they have our names.
-pub(super) fn as_ours(form: &SourceForm, entry: &RawEntry) -> (RawEntry, Option<String>) {
-    let mut wrong = None;
+/// What an entry of so many bytes is. It is judged as a whole here, while it has its own fields: what is set aside keeps them,
+/// so that another form can be tried on it, and reasons name them.
+pub(in crate::journal::redis) fn judged(form: &SourceForm, entry: &RawEntry, bytes: usize) -> Judged {
+    let workspace = workspace_in(entry, &form.workspace);
+    let wrong = too_large(bytes)
+        .or_else(|| ambiguous(entry, [&form.workspace, &form.message]))
+        .or_else(|| too_many_fields(entry))
+        .or(workspace.as_ref().err().cloned());
+    let ours = wrong.map_or_else(|| as_ours(form, entry), Err);
+    Judged { original: entry.clone(), bytes, workspace: workspace.ok(), ours }
+}
+
+/// The fields by our names, with the message unwrapped. Further fields are passed on, unless they have our names.
+fn as_ours(form: &SourceForm, entry: &RawEntry) -> Result<Vec<(Bytes, Bytes)>, String> {
+    let wrapped = entry.field(&form.message).ok_or_else(|| missing(&form.message))?;
+    let message = match &form.pointer {
+        None => wrapped.clone(),
+        Some(pointer) => unwrapped(wrapped, pointer)
+            .ok_or_else(|| format!("the field `{}` {}", form.message, why_not_unwrapped(wrapped, pointer)))?,
+    };
+    Message::parse(message.clone()).map_err(|error| error.to_string())?;
     let mut fields = Vec::with_capacity(entry.fields.len() + 1);
     for (name, value) in &entry.fields {
         if *name == form.workspace.as_bytes() {
             fields.push((Bytes::from_static(b"workspace"), value.clone()));
         } else if *name == form.message.as_bytes() {
-            let message = form.pointer.as_ref().map(|pointer| (pointer, unwrapped(value, pointer)));
-            let message = match message {
-                None => value.clone(),
-                Some((_, Some(message))) => message,
-                Some((pointer, None)) => {
-                    wrong = Some(format!("the field `{}` {}", form.message, why_not_unwrapped(value, pointer)));
-                    value.clone()
-                }
-            };
-            fields.push((Bytes::from_static(b"message"), message));
-        } else if ![&b"workspace"[..], b"message", b"origin"].contains(&name.as_ref()) {
+            fields.push((Bytes::from_static(b"message"), message.clone()));
+        } else if ![&b"workspace"[..], b"message", ORIGIN].contains(&name.as_ref()) {
             fields.push((name.clone(), value.clone()));
         }
     }
-    (RawEntry { id: entry.id, fields }, wrong)
+    Ok(fields)
 }
 
 /// Why nothing can be taken out of it, as the end of a sentence.
@@ -127,7 +137,7 @@ mod tests {
             (br#"{"date":{}}"#, "the field `payload` has nothing at /data"),
         ] {
             let fields = vec![("ws".into(), "acme".into()), ("payload".into(), Bytes::copy_from_slice(payload))];
-            let wrong = as_ours(&form, &RawEntry { id: EntryId::ZERO, fields }).1.unwrap();
+            let wrong = as_ours(&form, &RawEntry { id: EntryId::ZERO, fields }).unwrap_err();
             assert!(wrong.contains(said), "{wrong}");
         }
     }
@@ -136,17 +146,36 @@ mod tests {
     fn fields_get_our_names_and_others_are_passed_on() {
         let form = SourceForm { workspace: "ws".into(), message: "payload".into(), pointer: None };
         let field = |name: &str, value: &str| (Bytes::from(name.to_owned()), Bytes::from(value.to_owned()));
+        let message = r#"{"direction":"sent","timestamp":"t","message_id":"m","contact":{}}"#;
         let fields = vec![
             field("ws", "acme"),
             field("workspace", "other"),
-            field("payload", "{}"),
+            field("payload", message),
             field("x", "1"),
             field("origin", "o/1-0"),
         ];
-        let (ours, wrong) = as_ours(&form, &RawEntry { id: EntryId::ZERO, fields });
-        assert_eq!(
-            (ours.fields, wrong),
-            (vec![field("workspace", "acme"), field("message", "{}"), field("x", "1")], None)
+        let ours = as_ours(&form, &RawEntry { id: EntryId::ZERO, fields });
+        assert_eq!(ours, Ok(vec![field("workspace", "acme"), field("message", message), field("x", "1")]));
+    }
+
+    #[test]
+    fn reasons_name_the_fields_as_they_are_called_there() {
+        let form = SourceForm { workspace: "ws".into(), message: "payload".into(), pointer: None };
+        let why = |fields: &[(&str, &str)]| {
+            let fields = fields.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
+            let entry = RawEntry { id: EntryId::ZERO, fields: fields.collect() };
+            let judged = judged(&form, &entry, entry.bytes());
+            assert_eq!(judged.original, entry, "it is kept as it came");
+            judged.ours.unwrap_err()
+        };
+        assert!(why(&[("ws", "acme"), ("message", "{}")]).starts_with("the entry has no field `payload`"));
+        assert!(why(&[("workspace", "acme"), ("payload", "{}")]).starts_with("the entry has no field `ws`"));
+        assert!(
+            why(&[("ws", "a b"), ("payload", "{}")]).starts_with("the field `ws` is not valid: a workspace id has")
         );
+        assert!(
+            why(&[("ws", "a"), ("payload", "{}"), ("payload", "{}")]).starts_with("the field `payload` stands twice")
+        );
+        assert!(why(&[("ws", "a"), ("payload", "{}")]).contains("`direction`"));
     }
 }

@@ -6,8 +6,8 @@ use redis::Cmd;
 use crate::config::HAND_OVER_FIELDS_MAX;
 use crate::journal::port::RawEntry;
 use crate::journal::redis::inner::RedisInner;
-use crate::journal::rejected::rejected_fields_of;
-use crate::message::{EntryId, InvalidWorkspaceId, WorkspaceId};
+use crate::journal::rejected::{rejected_fields_of, too_large, workspace_in};
+use crate::message::{EntryId, WorkspaceId};
 
 /// As its shard gets it.
 pub(in crate::journal::redis) struct Handed {
@@ -32,45 +32,67 @@ impl Handed {
     }
 }
 
-/// To which shard an entry of so many bytes goes, and how; `wrong` says what is wrong with it already.
-pub(in crate::journal::redis) fn judged(
-    inner: &RedisInner,
-    source: &str,
-    mut entry: RawEntry,
-    bytes: usize,
-    wrong: Option<String>,
-) -> (u16, Handed) {
-    let id = entry.id;
-    let origin = (Bytes::from_static(ORIGIN), Bytes::from(format!("{source}/{id}")));
-    let destination = destination(&entry);
-    let shard = destination.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
-    let wrong = wrong.or(destination.err());
-    let fields = match &wrong {
-        None => {
-            // A producer's own would be taken for ours, and decide the `webhook-id`.
-            entry.fields.retain(|(name, _)| name != ORIGIN);
-            entry.fields.push(origin);
-            entry.fields
+/// What an entry of a source is, before it is handed over.
+pub(in crate::journal::redis) struct Judged {
+    /// As it came; its fields count where it is set aside.
+    pub(in crate::journal::redis) original: RawEntry,
+    /// Its names and values, also those that were not read.
+    pub(in crate::journal::redis) bytes: usize,
+    /// The workspace that it names.
+    pub(in crate::journal::redis) workspace: Option<WorkspaceId>,
+    /// Its fields by our names, or why it is set aside.
+    pub(in crate::journal::redis) ours: Result<Vec<(Bytes, Bytes)>, String>,
+}
+
+impl Judged {
+    /// An entry of the common input. What else may be wrong with it its shard finds.
+    pub(super) fn of_common_input(entry: RawEntry, bytes: usize) -> Self {
+        let workspace = workspace_in(&entry, "workspace");
+        match too_large(bytes).or_else(|| too_many_fields(&entry)).or(workspace.as_ref().err().cloned()) {
+            None => {
+                let original = RawEntry { id: entry.id, fields: Vec::new() };
+                Self { original, bytes, workspace: workspace.ok(), ours: Ok(entry.fields) }
+            }
+            Some(wrong) => Self { original: entry, bytes, workspace: workspace.ok(), ours: Err(wrong) },
         }
-        Some(reason) => {
-            let bytes = bytes + origin.0.len() + origin.1.len();
-            // First, so that it is kept however many fields there are, and counts before a producer's own.
-            entry.fields.insert(0, origin);
-            rejected_fields_of(&entry, bytes, reason, (inner.clock)())
-        }
-    };
-    (shard, Handed { id, wrong, fields })
+    }
+
+    /// To which shard it goes, and how.
+    pub(in crate::journal::redis) fn handed(self, inner: &RedisInner, source: &str) -> (u16, Handed) {
+        let Self { original: mut entry, bytes, workspace, ours } = self;
+        let id = entry.id;
+        let origin = (Bytes::from_static(ORIGIN), Bytes::from(format!("{source}/{id}")));
+        let shard = workspace.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
+        let (fields, wrong) = match ours {
+            Ok(mut fields) => {
+                // A producer's own would be taken for ours, and decide the `webhook-id`.
+                fields.retain(|(name, _)| name != ORIGIN);
+                fields.push(origin);
+                (fields, None)
+            }
+            Err(reason) => {
+                let bytes = bytes + origin.0.len() + origin.1.len();
+                // First, so that it is kept however many fields there are, and counts before a producer's own.
+                entry.fields.insert(0, origin);
+                let at = (inner.clock)();
+                (rejected_fields_of(&entry, bytes, &reason, at, workspace.as_ref()), Some(reason))
+            }
+        };
+        (shard, Handed { id, wrong, fields })
+    }
 }
 
 /// The field that names where an entry came from.
-const ORIGIN: &[u8] = b"origin";
+pub(in crate::journal::redis) const ORIGIN: &[u8] = b"origin";
 
-/// The workspace that an entry names, or why it cannot be handed over.
-fn destination(entry: &RawEntry) -> Result<WorkspaceId, String> {
-    if entry.fields.len() > HAND_OVER_FIELDS_MAX {
-        return Err(format!("the entry has {} fields; at most {HAND_OVER_FIELDS_MAX} are taken", entry.fields.len()));
-    }
-    let workspace = entry.field("workspace").ok_or("the field `workspace` is missing")?;
-    let text = std::str::from_utf8(workspace).map_err(|_| InvalidWorkspaceId.to_string())?;
-    text.parse().map_err(|error: InvalidWorkspaceId| error.to_string())
+/// Why an entry with so many fields is not taken; nothing where it is.
+pub(in crate::journal::redis) fn too_many_fields(entry: &RawEntry) -> Option<String> {
+    let count = entry.fields.len();
+    let wrong = || {
+        format!(
+            "the entry has {count} fields; at most {HAND_OVER_FIELDS_MAX} are taken: put what is not needed elsewhere, and publish \
+             it again"
+        )
+    };
+    (count > HAND_OVER_FIELDS_MAX).then(wrong)
 }
