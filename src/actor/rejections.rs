@@ -8,8 +8,9 @@ use parking_lot::Mutex;
 use tracing::warn;
 
 use crate::config::{REJECTED_KINDS_MAX, REJECTED_WATCH_EVERY};
-use crate::journal::port::{Journal, REJECTED_BYTES_RETAINED, REJECTED_RETAINED};
+use crate::journal::port::{Journal, REJECTED_BYTES_RETAINED, REJECTED_RETAINED, RawEntry};
 use crate::journal::rejected::reason_kind;
+use crate::message::{EntryId, WorkspaceId};
 
 /// What all shards of this node have set aside since it started, and how full the stores for it are.
 #[derive(Debug, Default)]
@@ -49,6 +50,22 @@ impl fmt::Display for Fill {
             Self::Half => "half",
             Self::NineTenths => "nine tenths",
         })
+    }
+}
+
+/// What a shard has set aside of one reading, and has not told yet.
+#[derive(Debug, Default)]
+pub(in crate::actor) struct RejectedNow {
+    pub(in crate::actor) count: u64,
+    /// The first one, whose it was if that can be told, and why.
+    pub(in crate::actor) first: Option<(EntryId, Option<WorkspaceId>, String)>,
+}
+
+impl RejectedNow {
+    pub(in crate::actor) fn note(&mut self, entry: &RawEntry, reason: &str) {
+        self.count += 1;
+        let workspace = || std::str::from_utf8(entry.field("workspace")?).ok()?.parse().ok();
+        self.first.get_or_insert_with(|| (entry.id, workspace(), reason.to_owned()));
     }
 }
 

@@ -33,7 +33,7 @@ use crate::actor::book::account::Phase;
 use crate::actor::book::entries::HeldEntries;
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Effect, Item, Seed, Slot, Start, ToWorkspace};
-use crate::actor::rejections::Rejections;
+use crate::actor::rejections::{RejectedNow, Rejections};
 use crate::actor::shard::committer::Committer;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::idle::IdleWorkspaces;
@@ -128,6 +128,7 @@ pub(in crate::actor) struct ShardCore {
     committer: Committer,
     mails: Mails,
     rejections: Arc<Rejections>,
+    rejected_now: RejectedNow,
     last_hour: Arc<Mutex<LastHour>>,
     /// Undecided ones are bounded by the command permits, decided ones by one test a workspace.
     commands: HashMap<EntryId, HeldCommand>,
@@ -179,6 +180,7 @@ impl ShardCore {
             committer: Committer::default(),
             mails: Mails::default(),
             rejections: Arc::default(),
+            rejected_now: RejectedNow::default(),
             last_hour: Arc::default(),
             commands: HashMap::default(),
             commands_settled: Vec::new(),

@@ -130,6 +130,7 @@ impl ShardCore {
         let Some(item) = account.entries_mut().set_aside(entry) else { return false };
         let raw = raw_of(&account.id, &item);
         self.set_aside(Some(slot), &raw, raw.bytes(), "the service failed twice over this message", now);
+        self.tell_rejected();
         true
     }
 

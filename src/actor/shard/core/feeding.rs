@@ -10,6 +10,7 @@ use super::{HeldCommand, ShardCore};
 use crate::actor::book::account::Account;
 use crate::actor::maps::HashMap;
 use crate::actor::protocol::{Item, Slot, ToWorkspace};
+use crate::actor::rejections::RejectedNow;
 use crate::actor::shard::entry::{read_command, read_item, read_workspace, workspace_of};
 use crate::actor::shard::intake::Behind;
 use crate::journal::port::{Bookmark, Polled, RawEntry, Rejected, Step};
@@ -75,6 +76,7 @@ impl ShardCore {
                 }
             }
         }
+        self.tell_rejected();
         self.intake.passed_over(passed, read);
         if self.intake.reads_ahead() {
             self.book.read_begins(self.intake.cursor());
@@ -133,11 +135,19 @@ impl ShardCore {
 
     /// Sets an entry of so many bytes aside that is no valid message, or that its workspace cannot decide on.
     pub(super) fn set_aside(&mut self, slot: Option<Slot>, entry: &RawEntry, bytes: usize, reason: &str, now: Instant) {
-        warn!(shard = self.identity.shard, entry = %entry.id, reason, "An entry was rejected.");
+        self.rejected_now.note(entry, reason);
         self.rejections.count(reason);
         let fields = rejected_fields_of(entry, bytes, reason, (self.clock)(), None);
         let rejected = vec![Rejected { id: entry.id, fields }];
         self.push_step(slot, Step { settled: vec![entry.id], rejected, ..Step::default() }.into(), None, now);
+    }
+
+    /// One line for all that were set aside together: a producer that has a mistake in it has it in all of them.
+    pub(super) fn tell_rejected(&mut self) {
+        let RejectedNow { count, first } = std::mem::take(&mut self.rejected_now);
+        let Some((entry, workspace, reason)) = first else { return };
+        let workspace = workspace.as_ref().map(WorkspaceId::as_str);
+        warn!(shard = self.identity.shard, count, first = %entry, workspace, reason, "Entries were rejected.");
     }
 
     fn take_command(&mut self, entry: &RawEntry, now: Instant) {
@@ -181,6 +191,7 @@ impl ShardCore {
         for entry in entries {
             self.take_caught_up(&entry, &mut due, now);
         }
+        self.tell_rejected();
         self.book.catch_up_ended();
         self.pass(reached, &due);
     }
