@@ -212,6 +212,13 @@ pub(in crate::cli) fn mend_file(source: &io::Error) -> &'static str {
     }
 }
 
+impl CredentialError {
+    /// Whether its file could not be read at all, so that nothing is known of what it holds.
+    pub(in crate::cli) fn hides_the_text(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() != io::ErrorKind::InvalidData)
+    }
+}
+
 impl CommandError for CredentialError {
     fn exit_code(&self) -> u8 {
         EXIT_USAGE

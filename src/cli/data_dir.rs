@@ -67,6 +67,12 @@ pub enum DataDirError {
     /// The kept token is broken.
     #[error("the kept admin token cannot be used: delete its file to get a new one")]
     AdminToken(#[source] CredentialError),
+    /// What is kept cannot be read; it may be whole.
+    #[error(
+        "a file that the data directory keeps cannot be read: give it to the user that the service runs as (chown), or move away \
+         what stands in its place; as long as nobody has looked into it, leave it where it is"
+    )]
+    Unreadable(#[source] CredentialError),
     /// The kept key is broken.
     #[error("the kept token key cannot be used: delete its file to get a new one, which ends every workspace token")]
     TokenKey(#[source] CredentialError),
@@ -82,6 +88,7 @@ impl CommandError for DataDirError {
 fn kept(broken: fn(CredentialError) -> DataDirError) -> impl FnOnce(CredentialError) -> DataDirError {
     move |error| match error {
         CredentialError::Exposed { source, .. } => DataDirError::Exposed(source),
+        error if error.hides_the_text() => DataDirError::Unreadable(error),
         error => broken(error),
     }
 }
@@ -211,6 +218,7 @@ fn write_whole(path: &Path, text: &str) -> Result<(), DataDirError> {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
     use std::os::unix::fs::PermissionsExt;
 
     use rand::SeedableRng;
@@ -236,6 +244,27 @@ mod tests {
         assert_eq!(again.node(), Uuid::from_u128(1).to_string());
         assert_eq!(again.admin_token(&mut StdRng::seed_from_u64(2)).unwrap(), (token, file));
         assert_eq!(again.token_key(&mut StdRng::seed_from_u64(2)).unwrap(), (key, key_file));
+    }
+
+    /// What is in the file opens every workspace, or signs every token: to delete it is no advice where nobody has read it.
+    #[test]
+    fn a_kept_file_that_cannot_be_read_is_not_said_to_be_broken() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path(), Uuid::from_u128(1), FileSharing::Refused).unwrap();
+        for name in ["admin-token", "token-key"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let mut rng = StdRng::seed_from_u64(2);
+        let told = [data.admin_token(&mut rng).unwrap_err(), data.token_key(&mut rng).unwrap_err()];
+        for error in told {
+            assert!(matches!(error, DataDirError::Unreadable(_)), "{error:?}");
+            let (sentence, cause) = (error.to_string(), error.source().unwrap().to_string());
+            assert!(sentence.contains("chown") && !sentence.contains("delete"), "{sentence}");
+            assert!(cause.contains("it is a directory"), "{cause}");
+        }
+        fs::remove_dir(dir.path().join("token-key")).unwrap();
+        write_whole(&dir.path().join("token-key"), "too short").unwrap();
+        assert!(data.token_key(&mut rng).unwrap_err().to_string().contains("delete its file"));
     }
 
     #[test]
