@@ -81,6 +81,23 @@ pub enum RequestError {
 
 impl CommandError for RequestError {}
 
+impl RequestError {
+    /// Whether the request may have been carried out all the same.
+    pub(in crate::cli) fn is_outcome_unknown(&self) -> bool {
+        match self {
+            // A proxy that gave up waiting.
+            Self::Refused { status, .. } => matches!(status, 502 | 504),
+            Self::Store(PublishError::Full) | Self::Unreachable { .. } => false,
+            Self::Store(PublishError::Store(_))
+            | Self::NotHttp { .. }
+            | Self::NoAnswer { .. }
+            | Self::BrokenOff(_)
+            | Self::Unreadable(_)
+            | Self::Strange(_) => true,
+        }
+    }
+}
+
 /// What lies behind an error of the HTTP library, which itself only says that a request failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

@@ -46,9 +46,17 @@ where
             };
         };
         if batch.messages > 0 {
-            let unpublished = UnpublishedLines::new(Vec::new(), batch.first);
+            // One that is no message ended the batch and is not in it.
+            let behind = if matches!(end, Some(InputEnd::BadLine(_))) { line } else { line + 1 };
             let sent = send(batch.text.into()).await;
-            sent.map_err(|source| PublishFailed::Stopped { published, unpublished, source })?;
+            sent.map_err(|source| {
+                let unpublished = if source.is_outcome_unknown() {
+                    UnpublishedLines::new(Vec::new(), behind).unsure_of(batch.first..behind)
+                } else {
+                    UnpublishedLines::new(Vec::new(), batch.first)
+                };
+                PublishFailed::Stopped { published, unpublished, source }
+            })?;
             published += batch.messages;
         }
         passed(batch.length);

@@ -45,7 +45,7 @@ pub enum PublishFailed {
         source: Invalid,
     },
     /// The service or the store took no more.
-    #[error("{} published and it stopped; publish again {unpublished}", are(*published))]
+    #[error("{} published and it stopped; {unpublished}", are(*published))]
     Stopped {
         published: u64,
         unpublished: UnpublishedLines,
@@ -73,9 +73,11 @@ impl PublishFailed {
     }
 }
 
-/// The lines that were not published: single ones, and everything from one on.
+/// The lines that were not published: single ones, and everything from one on; and those that may have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnpublishedLines {
+    /// In order, from the first to the last of each run; as many as are in flight at most.
+    unsure: Vec<(u64, u64)>,
     /// In order. As many as are in flight at most, so all of them are told.
     lines: Vec<u64>,
     from: u64,
@@ -88,12 +90,33 @@ impl UnpublishedLines {
         while lines.pop_if(|last| *last + 1 == from).is_some() {
             from -= 1;
         }
-        Self { lines, from }
+        Self { unsure: Vec::new(), lines, from }
+    }
+
+    /// Of these `lines`, in any order, nobody knows: who publishes them again may publish them twice.
+    pub(super) fn unsure_of(mut self, lines: impl IntoIterator<Item = u64>) -> Self {
+        let mut lines: Vec<u64> = lines.into_iter().collect();
+        lines.sort_unstable();
+        for line in lines {
+            match self.unsure.last_mut() {
+                Some((_, last)) if *last + 1 == line => *last = line,
+                _ => self.unsure.push((line, line)),
+            }
+        }
+        self
     }
 }
 
 impl fmt::Display for UnpublishedLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (first, last)) in self.unsure.iter().enumerate() {
+            f.write_str(if n == 0 { "whether " } else { ", " })?;
+            if first == last { write!(f, "line {first}")? } else { write!(f, "lines {first} to {last}")? }
+        }
+        if !self.unsure.is_empty() {
+            f.write_str(" were published is not known: look before you publish them again; of the rest ")?;
+        }
+        f.write_str("publish again ")?;
         for line in &self.lines {
             write!(f, "line {line}, ")?;
         }
@@ -107,8 +130,19 @@ mod tests {
 
     #[test]
     fn what_is_not_published_is_told_by_line() {
-        assert_eq!(UnpublishedLines::new(vec![15, 12], 17).to_string(), "line 12, line 15, everything from line 17 on");
-        assert_eq!(UnpublishedLines::new(vec![11, 9, 10, 7], 12).to_string(), "line 7, everything from line 9 on");
-        assert_eq!(UnpublishedLines::new(vec![1], 2).to_string(), "everything from line 1 on");
+        let told = |lines, from| UnpublishedLines::new(lines, from).to_string();
+        assert_eq!(told(vec![15, 12], 17), "publish again line 12, line 15, everything from line 17 on");
+        assert_eq!(told(vec![11, 9, 10, 7], 12), "publish again line 7, everything from line 9 on");
+        assert_eq!(told(vec![1], 2), "publish again everything from line 1 on");
+    }
+
+    #[test]
+    fn what_may_be_published_is_never_told_to_be_published_again() {
+        let told = UnpublishedLines::new(vec![9], 12).unsure_of([11, 3, 4, 5]).to_string();
+        assert_eq!(
+            told,
+            "whether lines 3 to 5, line 11 were published is not known: look before you publish them again; of the rest \
+             publish again line 9, everything from line 12 on"
+        );
     }
 }

@@ -71,6 +71,8 @@ struct Pipeline {
     line: u64,
     published: u64,
     unpublished: Vec<u64>,
+    /// Those of which nobody knows.
+    unsure: Vec<u64>,
     end: Option<PipelineEnd>,
 }
 
@@ -131,7 +133,8 @@ impl Pipeline {
         match result {
             Ok(()) => self.published += 1,
             Err(error) => {
-                self.unpublished.push(pending.line);
+                let lines = if error.is_outcome_unknown() { &mut self.unsure } else { &mut self.unpublished };
+                lines.push(pending.line);
                 // What waits does not go: behind a refused message it would break the order, and a
                 // store that refuses one message will hardly take the others.
                 for waiting in self.behind.values_mut().flat_map(std::mem::take) {
@@ -158,7 +161,7 @@ impl Pipeline {
             Some(PipelineEnd::BadLine(source)) => Err(PublishFailed::BadLine { line, published, source }),
             Some(PipelineEnd::Refused(source)) => Err(PublishFailed::Stopped {
                 published,
-                unpublished: UnpublishedLines::new(self.unpublished, line + 1),
+                unpublished: UnpublishedLines::new(self.unpublished, line + 1).unsure_of(self.unsure),
                 source,
             }),
         }
