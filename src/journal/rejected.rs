@@ -160,13 +160,16 @@ pub fn missing(name: &str) -> String {
     format!("the entry has no field `{name}`: publish it again with it")
 }
 
+/// To whom a rejected entry goes back, and the fields that it is appended with.
+pub type RequeuedFields = (WorkspaceId, Vec<(Bytes, Bytes)>);
+
 /// The workspace of a rejected entry that is valid after all, and the fields to append to its shard's
 /// stream: the original ones, and an `origin` that names where it stood in `stream`, unless it came
 /// from a source and has one. So however often it is appended, it has one `webhook-id`.
 ///
 /// # Errors
 /// Why it is still not valid, one sentence. The shard that it stood in is no reason.
-pub fn requeued(entry: &RawEntry, stream: &str) -> Result<(WorkspaceId, Vec<(Bytes, Bytes)>), String> {
+pub fn requeued(entry: &RawEntry, stream: &str) -> Result<RequeuedFields, String> {
     let original = whole(entry)?;
     if let Some(reason) = ambiguous(&original, ["workspace", "message"]) {
         return Err(reason);

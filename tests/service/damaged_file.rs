@@ -142,7 +142,7 @@ async fn a_copy_that_is_put_back_under_a_running_service_ends_it_and_is_not_writ
 /// No advice leads back to the repair that could not do anything.
 #[tokio::test]
 async fn a_file_of_which_nothing_can_be_read_is_left_to_a_copy() {
-    let mut bench = written().await;
+    let bench = written().await;
     let file = file(&bench);
     let whole = fs::read(&file).unwrap();
     let headless = [vec![0; PAGE], whole[PAGE..].to_vec()].concat();

@@ -17,7 +17,7 @@ pub(super) struct HeldFile {
     path: PathBuf,
     file: File,
     /// As this process had written it last.
-    head: [u8; HEAD_BYTES],
+    head: Box<[u8; HEAD_BYTES]>,
     /// Its device and its number there.
     identity: (u64, u64),
     /// How long it was when this process had written to it last; nobody else may make it shorter.
@@ -91,9 +91,9 @@ impl HeldFile {
     }
 }
 
-fn head(file: &File) -> Result<[u8; HEAD_BYTES], Error> {
-    let mut head = [0; HEAD_BYTES];
-    file.read_exact_at(&mut head, 0)?;
+fn head(file: &File) -> Result<Box<[u8; HEAD_BYTES]>, Error> {
+    let mut head = Box::new([0; HEAD_BYTES]);
+    file.read_exact_at(&mut *head, 0)?;
     Ok(head)
 }
 

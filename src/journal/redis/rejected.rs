@@ -12,8 +12,8 @@ use super::script::Script;
 use super::source::{Judged, ORIGIN};
 use crate::config::REQUEUE_CLAIM;
 use crate::journal::port::{RawEntry, RequeueError, Requeued, StoreError};
-use crate::journal::rejected;
-use crate::message::{EntryId, WorkspaceId};
+use crate::journal::rejected::{self, RequeuedFields};
+use crate::message::EntryId;
 
 impl RedisInner {
     pub(super) async fn rejected_entries(
@@ -68,7 +68,7 @@ impl RedisInner {
 
     /// The same of an entry that the hand-over of someone else's stream set aside, as it came: then its origin stands first. It
     /// is judged by the form that is configured now, since that may have been what was wrong.
-    fn of_source(&self, found: &RawEntry) -> Option<Result<(WorkspaceId, Vec<(Bytes, Bytes)>), String>> {
+    fn of_source(&self, found: &RawEntry) -> Option<Result<RequeuedFields, String>> {
         let (sources, form) = &self.sources;
         let origin = found.fields.first().filter(|(name, _)| name == ORIGIN)?;
         let (source, _) = std::str::from_utf8(&origin.1).ok()?.rsplit_once('/')?;

@@ -32,14 +32,7 @@ impl ShardCore {
     pub(in crate::actor) fn polled(&mut self, polled: Polled, now: Instant) {
         self.failed_reads = FailedReads::default();
         if polled.is_elsewhere {
-            self.book.read_ended();
-            self.intake.read_anew();
-            self.mark(Bookmark::default());
-            info!(
-                shard = self.identity.shard,
-                "Another server answers; the shard's streams are read from their start."
-            );
-            return;
+            return self.read_elsewhere();
         }
         let catch_up_is_due = self.book.catch_up_from(now).is_some();
         let behind = self.behind(catch_up_is_due);
@@ -93,6 +86,13 @@ impl ShardCore {
         for entry in polled.commands.iter().filter(|entry| !settled.contains(&entry.id)) {
             self.take_command(entry, now);
         }
+    }
+
+    fn read_elsewhere(&mut self) {
+        self.book.read_ended();
+        self.intake.read_anew();
+        self.mark(Bookmark::default());
+        info!(shard = self.identity.shard, "Another server answers; the shard's streams are read from their start.");
     }
 
     /// # Errors

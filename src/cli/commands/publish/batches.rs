@@ -55,7 +55,7 @@ where
                 } else {
                     UnpublishedLines::new(Vec::new(), batch.first)
                 };
-                PublishFailed::Stopped { published, unpublished, source }
+                PublishFailed::Stopped { published, unpublished: Box::new(unpublished), source }
             })?;
             published += batch.messages;
         }

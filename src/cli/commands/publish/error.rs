@@ -48,7 +48,7 @@ pub enum PublishFailed {
     #[error("{} published and it stopped; {unpublished}", are(*published))]
     Stopped {
         published: u64,
-        unpublished: UnpublishedLines,
+        unpublished: Box<UnpublishedLines>,
         #[source]
         source: RequestError,
     },

@@ -161,7 +161,7 @@ impl Pipeline {
             Some(PipelineEnd::BadLine(source)) => Err(PublishFailed::BadLine { line, published, source }),
             Some(PipelineEnd::Refused(source)) => Err(PublishFailed::Stopped {
                 published,
-                unpublished: UnpublishedLines::new(self.unpublished, line + 1).unsure_of(self.unsure),
+                unpublished: Box::new(UnpublishedLines::new(self.unpublished, line + 1).unsure_of(self.unsure)),
                 source,
             }),
         }
