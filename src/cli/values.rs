@@ -48,6 +48,12 @@ pub enum InvalidJournal {
          needed, in which characters such as # / @ are percent-encoded (%23 %2F %40)"
     )]
     Url(#[source] ParseError),
+    /// More than one host.
+    #[error(
+        "--journal redis:// has several hosts: write `redis+cluster://HOST:PORT,HOST:PORT` for a cluster, or \
+         `redis+sentinel://HOST:PORT,HOST:PORT/NAME` for sentinels"
+    )]
+    SeveralHosts,
     /// No host.
     #[error("the Redis URL of --journal has no host: write `redis://HOST:PORT`")]
     NoHost,
@@ -82,6 +88,8 @@ impl CommandError for InvalidJournal {
 /// # Errors
 /// See [`InvalidJournal`].
 pub fn parse_journal(text: &str, prefix: &str, allow_volatile: bool) -> Result<JournalConfig, InvalidJournal> {
+    // A blank that was copied along is no part of a URL; of a path it may be one.
+    let text = if text.trim_start().starts_with("redis") { text.trim() } else { text };
     if text == "embedded" {
         return Ok(JournalConfig::Embedded(None));
     }
@@ -108,6 +116,10 @@ pub fn parse_journal(text: &str, prefix: &str, allow_volatile: bool) -> Result<J
             return Err(InvalidJournal::NoSocket);
         }
     } else if text.starts_with("redis://") || text.starts_with("rediss://") {
+        let hosts = text.rsplit_once('@').map_or(text, |(_, hosts)| hosts);
+        if hosts.contains(',') {
+            return Err(InvalidJournal::SeveralHosts);
+        }
         let url = Url::parse(text).map_err(InvalidJournal::Url)?;
         url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidJournal::NoHost)?;
     } else {
@@ -291,7 +303,7 @@ mod tests {
 
     #[test]
     fn every_documented_form_is_read() {
-        let read = |text| parse_journal(text, "outbound", false).unwrap();
+        let read = |text: &str| parse_journal(text, "outbound", false).unwrap();
         assert_eq!(read("embedded"), JournalConfig::Embedded(None));
         assert_eq!(read("embedded:/var/lib/x.redb"), JournalConfig::Embedded(Some("/var/lib/x.redb".into())));
         for url in [
@@ -304,6 +316,7 @@ mod tests {
             "rediss+sentinel://user:p/w@a,b/main/3",
         ] {
             assert_eq!(read(url), redis(url));
+            assert_eq!(read(&format!(" {url}\n")), redis(url), "copied with what stood around it");
         }
     }
 
@@ -319,6 +332,7 @@ mod tests {
             "redis://",
             "redis://:hunter2@",
             "rediss://:hunter2@h:port",
+            "redis://:hunter2@a:1,b:2",
             "redis+cluster://",
             "redis+cluster://a,,b",
             "rediss+cluster://a,,b",

@@ -71,6 +71,7 @@ mod take;
 mod tls;
 mod workspaces;
 mod transaction;
+mod url;
 mod walk;
 
 #[cfg(test)]

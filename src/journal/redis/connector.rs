@@ -12,6 +12,7 @@ use super::read_connection::ReadConnection;
 use super::script::{Hashes, Script, TEXTS};
 use super::seeds::Seeds;
 use super::tls::RedisTls;
+use super::url::normalized;
 use super::{cluster, reply, sentinel};
 use crate::config;
 
@@ -51,7 +52,7 @@ impl Connector {
     /// # Errors
     /// The URL is none of these, or what `tls` holds cannot be used with it.
     pub(super) fn parse(url: &str, tls: &RedisTls) -> Result<Self, RedisError> {
-        let info = |url: &str| info(url, tls);
+        let (url, info) = (&normalized(url)?, |url: &str| info(url, tls));
         let all = |urls: &[String]| urls.iter().map(|url| info(url)).collect::<Result<_, _>>().map(Seeds::new);
         let route = match (cluster::parse(url), sentinel::parse(url)) {
             (Some(seeds), _) => Route::Cluster(all(&seeds)?),
