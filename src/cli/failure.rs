@@ -168,6 +168,7 @@ impl CommandError for RedisStartError {
             | Self::Evicts(_)
             | Self::Volatile
             | Self::NoLog
+            | Self::NeverSynced
             | Self::NoSync(_)
             | Self::NoWait(_)
             | Self::NoSuchPrimary(..)

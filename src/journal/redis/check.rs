@@ -267,8 +267,10 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
         Durability::Local if value("aof_enabled") != "1" => Err(RedisStartError::NoLog),
         Durability::Local => {
             let fsync = configured(connection, "appendfsync").await;
-            if fsync.as_deref() == Some("always") {
-                return Ok(Waited::Synced);
+            match fsync.as_deref() {
+                Some("always") => return Ok(Waited::Synced),
+                Some("no") => return Err(RedisStartError::NeverSynced),
+                _ => {}
             }
             let version = value("redis_version");
             if !knows_waitaof(version) {

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::check::configured;
 use super::connection::{Backoff, Calls as _, Connection, ServerId};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
@@ -40,9 +41,12 @@ pub(super) enum Waited {
 }
 
 impl Waited {
-    /// Why the level is not reached in time.
-    fn missing(self) -> &'static str {
+    /// Why the level is not reached in time, as far as the server tells.
+    async fn missing(self, connection: Option<&mut Connection>) -> &'static str {
         match self {
+            Self::Log if never_syncs(connection).await => {
+                "with appendfsync no Redis never says that something is on disk: set appendfsync everysec or always"
+            }
             Self::NotAtAll => "",
             Self::Synced => {
                 "Redis does not sync each write to disk any more: set appendonly yes and appendfsync always"
@@ -50,6 +54,13 @@ impl Waited {
             Self::Log => "Redis has not synced it to disk",
             Self::Replica => "no replica has it",
         }
+    }
+}
+
+async fn never_syncs(connection: Option<&mut Connection>) -> bool {
+    match connection {
+        Some(connection) => configured(connection, "appendfsync").await.as_deref() == Some("no"),
+        None => false,
     }
 }
 
@@ -149,7 +160,7 @@ async fn run(
                     (at.connection, at.is_written, at.is_doubtful) = (None, false, true);
                     None
                 }
-                Ok(false) => Some(waited.missing().to_owned()),
+                Ok(false) => Some(waited.missing(at.connection.as_mut()).await.to_owned()),
                 Err(error) => {
                     (at.connection, at.is_written) = (None, false);
                     backoff.pause().await;

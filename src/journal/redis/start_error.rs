@@ -175,6 +175,12 @@ pub enum RedisStartError {
     /// Nothing is written to disk at once.
     #[error("--durability local needs Redis' append-only file: set appendonly yes")]
     NoLog,
+    /// Nothing is ever said to be on disk.
+    #[error(
+        "--durability local needs a Redis that syncs its append-only file, and with appendfsync no it never says that something \
+         is on disk: set appendfsync everysec (Redis 7.2 or newer, Valkey) or appendfsync always"
+    )]
+    NeverSynced,
     /// Nobody tells when something is on disk.
     #[error(
         "--durability local needs Redis 7.2 or newer, Valkey, or appendfsync always: this is Redis {0}, which does not tell \

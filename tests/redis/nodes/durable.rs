@@ -153,18 +153,47 @@ async fn a_level_that_redis_does_not_keep_any_more_is_waited_for_and_told() {
     assert_eq!(attempted, ["0-before", "0-meanwhile", "1-before", "1-meanwhile"], "each once");
 }
 
+/// Redis answers WAITAOF then, and never that anything is on disk.
+#[tokio::test]
+async fn a_log_that_is_not_synced_any_more_is_told_with_what_to_set() {
+    let redis = RedisServer::start_with(&["--appendfsync", "everysec"]);
+    if !knows_waitaof(&redis) {
+        // Nothing but `appendfsync always` is taken there.
+        return Service::new(&redis.own_url(), &["--durability", "local"])
+            .refused()
+            .code
+            .map_or((), |code| assert_eq!(code, 1));
+    }
+    let receiver = Receiver::start();
+    let service = Service::start(&redis.own_url(), &[SHARDS, &["--durability", "local"]].concat()).await;
+    let api = service.api();
+    let () = redis.call(&["CONFIG", "SET", "appendfsync", "no"]);
+    let (saved, saver) = (json!({"url": receiver.url("acme")}), api.clone());
+    let saving = tokio::spawn(async move { saver.save("acme", &saved).await.status });
+    until("readyz says it", async || {
+        let reply = api.get("/readyz").await;
+        reply.status == 503 && reply.body["reasons"].to_string().contains("set appendfsync everysec or always")
+    })
+    .await;
+    let () = redis.call(&["CONFIG", "SET", "appendfsync", "everysec"]);
+    saving.await.unwrap();
+    until("readyz is content again", async || api.get("/readyz").await.status == 200).await;
+}
+
 #[tokio::test]
 async fn a_redis_that_cannot_keep_the_level_is_refused() {
     let redis = RedisServer::start_with(&["--appendfsync", "everysec"]);
     let volatile = RedisServer::start_with(&["--appendonly", "no", "--save", "60 1"]);
+    let unsynced = RedisServer::start_with(&["--appendfsync", "no"]);
     let knows = knows_waitaof(&redis);
     for (journal, level, sentence) in [
         (redis.url(), "replicated", "--durability replicated needs a replica: none is connected"),
         (volatile.url(), "local", "--durability local needs Redis' append-only file: set appendonly yes"),
+        (unsynced.url(), "local", "set appendfsync everysec (Redis 7.2 or newer, Valkey) or appendfsync always"),
         (redis.url(), "local", "--durability local needs Redis 7.2 or newer, Valkey, or appendfsync always"),
         ("embedded".to_owned(), "replicated", "--durability replicated is for a Redis journal"),
     ] {
-        if knows && sentence.contains("7.2") {
+        if knows && sentence.starts_with("--durability local needs Redis 7.2") {
             // The user of redis/users.acl is for Redis 7.0 too, which does not know the command.
             let ended = Service::new(&journal, &["--durability", level]).refused();
             assert!(ended.stderr.contains("+waitaof"), "{}", ended.stderr);
