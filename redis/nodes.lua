@@ -1,5 +1,5 @@
-#!lua flags=allow-oom
--- Tells of a node that it is there, and reads who else is. allow-oom: a full Redis must not part the nodes.
+-- Tells of a node that it is there, and reads who else is. Loaded twice: with allow-oom, for a full Redis must not part the
+-- nodes; and with no-writes for who reads only, whom a Redis that takes no writes answers too.
 --
 -- KEYS: 1 nodes
 -- ARGV: 1 node or '' to read only, 2 what names its process, 3 its record (JSON) or '' to take it away,
@@ -47,7 +47,7 @@ for i = 1, #all, 2 do
     answer[#answer + 1] = began
     answer[#answer + 1] = seen
     answer[#answer + 1] = record
-  else
+  elseif ARGV[1] ~= '' then
     redis.call('HDEL', KEYS[1], all[i])
   end
 end

@@ -14,7 +14,7 @@ use crate::actor::store_watch::StoreCondition;
 use crate::actor::waiting_board::{WaitingBoard, WaitingWorkspaces};
 use crate::config::{LONGEST_WAITING_SHOWN, MOVING_UNHELD_MAX, ShardSet};
 use crate::deliver::OUTAGE;
-use crate::journal::port::{NodeRecord, NodeRole};
+use crate::journal::port::{NodeRecord, NodeRole, StoreTrouble};
 use crate::message::WorkspaceId;
 use crate::workspace::outcomes::LastHour;
 use crate::workspace::time::Time;
@@ -190,7 +190,7 @@ impl Board {
     pub(super) fn report(&self) -> ShardReport {
         let mut notices = self.rejections.notices();
         notices.extend(self.sources.notices());
-        notices.extend(self.store.notice());
+        notices.extend(self.store.notices());
         let statuses = self.statuses.lock();
         let standing = &statuses.standing;
         let mut reasons = Vec::new();
@@ -201,14 +201,22 @@ impl Board {
         }
         reasons.extend(statuses.unread());
         // Without it a node that knows what it runs works on; the others take it for gone.
-        if statuses.was_decided { &mut notices } else { &mut reasons }.extend(statuses.unlisted());
+        let why = self.store.why();
+        let is_told = |sentence: &String| matches!(&why, Some((StoreTrouble::Refused, why)) if sentence.contains(why));
+        if statuses.was_decided {
+            notices.extend(statuses.unlisted());
+            // The same words for everything that is not done say it once.
+            notices.retain(|notice| !is_told(notice));
+        } else {
+            reasons.extend(statuses.unlisted());
+        }
         if let Some(missing) = statuses.missing() {
             if statuses.is_moving() { &mut notices } else { &mut reasons }.push(missing);
         }
         if standing.shared_id {
             reasons.push("another process has this node's id: two processes share a data directory".to_owned());
         }
-        statuses.add_conditions(self.store.why(), &mut reasons, &mut notices);
+        statuses.add_conditions(why, &mut reasons, &mut notices);
         let held = statuses.held();
         let told = standing.record.clone().unwrap_or_default();
         // What it told the others may be a moment old.
@@ -292,12 +300,23 @@ impl Statuses {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    fn add_conditions(&self, why: Option<String>, reasons: &mut Vec<String>, notices: &mut Vec<String>) {
+    fn add_conditions(
+        &self,
+        why: Option<(StoreTrouble, String)>,
+        reasons: &mut Vec<String>,
+        notices: &mut Vec<String>,
+    ) {
         let silent: ShardSet =
             self.counts().filter(|(_, counts)| counts.store_is_silent).map(|(shard, _)| shard).collect();
         if !silent.is_empty() {
-            let why = why.map_or_else(String::new, |why| format!(": {why}"));
-            reasons.push(format!("{}: the store does not answer; nothing is attempted{why}", named(&silent)));
+            let what = match &why {
+                Some((StoreTrouble::Refused, _)) => "the store refuses what is written",
+                _ => "the store does not answer",
+            };
+            let why = why.map_or_else(String::new, |(_, why)| format!(": {why}"));
+            reasons.push(format!("{}: {what}; nothing is attempted{why}", named(&silent)));
+        } else if let Some((StoreTrouble::Refused, why)) = why {
+            notices.push(format!("the store refuses what is written: {why}"));
         }
         for (shard, counts) in self.counts() {
             if let Some(why) = &counts.unable_why {

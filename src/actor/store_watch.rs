@@ -18,10 +18,12 @@ use crate::workspace::time::Clock;
 #[derive(Debug, Default)]
 pub(in crate::actor) struct StoreCondition {
     trouble: Mutex<Option<Trouble>>,
-    /// What it said when it was asked last, or why it said nothing.
-    why: Mutex<Option<String>>,
+    /// What it said when it was asked last, or why it said nothing, and which of these.
+    why: Mutex<Option<(StoreTrouble, String)>>,
     /// What of this node's work it does not do although it answers, and why.
     refusal: Mutex<Option<String>>,
+    /// What it refused callers lately, one sentence each.
+    refused: Mutex<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +43,17 @@ enum ConditionChange {
 
 impl StoreCondition {
     /// What an operator should know although the node works.
-    pub(in crate::actor) fn notice(&self) -> Option<String> {
+    pub(in crate::actor) fn notices(&self) -> Vec<String> {
         let full = self.trouble.lock().is_some_and(|trouble| trouble.kind == StoreTrouble::Full);
-        full.then(|| {
+        let full = full.then(|| {
             "the store is full: new messages are refused, what is stored is still delivered; free memory or raise its limit"
                 .to_owned()
-        })
+        });
+        full.into_iter().chain(self.refused.lock().iter().cloned()).collect()
     }
 
     /// Why the store cannot be used, in its own words where it has any.
-    pub(in crate::actor) fn why(&self) -> Option<String> {
+    pub(in crate::actor) fn why(&self) -> Option<(StoreTrouble, String)> {
         self.why.lock().clone()
     }
 
@@ -91,8 +94,11 @@ pub(in crate::actor) async fn watch_store(
 ) {
     loop {
         let seen = journal.ping().await.err();
-        *condition.why.lock() = seen.as_ref().map(|error| cause(error));
-        let refusal = condition.refusal.lock().clone().filter(|_| seen.is_none());
+        *condition.why.lock() = seen.as_ref().map(|error| (error.trouble, cause(error)));
+        let refused = journal.refusals();
+        condition.refused.lock().clone_from(&refused);
+        let refusal = condition.refusal.lock().clone().into_iter().chain(refused).collect::<Vec<_>>().join("; ");
+        let refusal = Some(refusal).filter(|refusal| seen.is_none() && !refusal.is_empty());
         let trouble = seen.as_ref().map(|error| error.trouble).or(refusal.as_ref().map(|_| StoreTrouble::Refused));
         if let Some(change) = condition.note(trouble, Instant::now()) {
             tell(change, seen.as_ref().map(|error| error as &(dyn Error + 'static)), refusal.as_deref());
@@ -159,7 +165,7 @@ mod tests {
                 _ => None,
             };
             told.extend(condition.note(seen, start + Duration::from_secs(second)));
-            assert_eq!(condition.notice().is_some(), (140..150).contains(&second));
+            assert_eq!(!condition.notices().is_empty(), (140..150).contains(&second));
         }
         let seconds = Duration::from_secs;
         assert_eq!(

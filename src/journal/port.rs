@@ -300,6 +300,11 @@ pub trait Journal: Send + Sync + 'static {
     /// The store is away, or full: then what is stored is settled as ever.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// What the store refused lately although it answers, one sentence each. Nobody else is told of it than who asked.
+    fn refusals(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What the store's own clock shows. `None`: it has no other clock than this machine.
     ///
     /// # Errors

@@ -57,6 +57,7 @@ mod port;
 mod read;
 mod read_connection;
 mod read_guard;
+mod refusals;
 mod rejected;
 mod reply;
 mod resp;
@@ -80,6 +81,7 @@ mod tests;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -148,6 +150,7 @@ impl Redis {
                 sealing: Mutex::default(),
                 sources: options.sources.clone(),
                 clock: options.clock,
+                connection_tried: Mutex::new(Instant::now()),
                 connector,
                 keys,
                 shards,

@@ -15,6 +15,10 @@ impl From<SubmitError> for Problem {
             SubmitError::OutcomeUnknown => {
                 Self::new(ProblemKind::OutcomeUnknown, "stored; read the webhook to see whether it was applied")
             }
+            SubmitError::Unanswered(cause) => {
+                log_store(cause, "the answer to a command cannot be read");
+                Self::new(ProblemKind::OutcomeUnknown, error.to_string())
+            }
             SubmitError::MaybeStored => Self::new(ProblemKind::OutcomeUnknown, error.to_string()),
             SubmitError::TooMany => Self::new(ProblemKind::TooManyCommands, error.to_string()),
             SubmitError::Full => Self::new(ProblemKind::StoreFull, error.to_string()),

@@ -90,6 +90,9 @@ pub enum SubmitError {
     /// Stored; nobody answered in time.
     #[error("the command is stored but was not answered in time; read the webhook to see whether it was applied")]
     OutcomeUnknown,
+    /// Stored; the store does not give its answer.
+    #[error("the command is stored, but its answer cannot be read; read the webhook to see whether it was applied")]
+    Unanswered(#[source] StoreError),
     /// The store did not say in time whether it has it.
     #[error(
         "the store did not answer in time and may have the command; read the webhook to see whether it was applied"

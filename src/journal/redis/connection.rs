@@ -142,8 +142,14 @@ pub(super) struct Backoff {
 impl Backoff {
     /// Waits for the next pause.
     pub(super) async fn pause(&mut self) {
-        tokio::time::sleep(config::STORE_BACKOFF.after(self.failures)).await;
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// How long the next pause is.
+    pub(super) fn next(&mut self) -> Duration {
+        let pause = config::STORE_BACKOFF.after(self.failures);
         self.failures = self.failures.saturating_add(1);
+        pause
     }
 
     /// The next pause is the shortest again.

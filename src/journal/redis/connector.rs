@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Calls as _, Connection, ServerId, open};
 use super::read_connection::ReadConnection;
+use super::refusals::Refusals;
 use super::script::{Hashes, Script, TEXTS};
 use super::seeds::Seeds;
 use super::tls::RedisTls;
@@ -23,6 +24,8 @@ pub(super) struct Connector {
     /// For connections that the library does not open; where TLS is asked for.
     tls: Option<Arc<ClientConfig>>,
     hashes: OnceLock<Hashes>,
+    /// What Redis refused lately, new connections among it.
+    pub(super) refusals: Refusals,
 }
 
 #[derive(Debug)]
@@ -63,7 +66,7 @@ impl Connector {
         };
         let is_tls = route.nodes().iter().any(|node| matches!(node.addr(), ConnectionAddr::TcpTls { .. }));
         let tls = is_tls.then(|| tls.config()).transpose()?;
-        Ok(Self { route, tls, hashes: OnceLock::new() })
+        Ok(Self { route, tls, hashes: OnceLock::new(), refusals: Refusals::default() })
     }
 
     /// Whether keys of different shards may lie on different nodes.
@@ -86,11 +89,14 @@ impl Connector {
     /// # Errors
     /// No node answers in time, or it refuses the handshake.
     pub(super) async fn connect(&self, key: &str) -> Result<Connection, RedisError> {
-        match &self.route {
+        let connected = match &self.route {
             Route::Single(info) => open(info).await,
             Route::Cluster(seeds) => cluster::connect(seeds, key).await,
             Route::Sentinel { sentinels, name, primary } => sentinel::connect(sentinels, name, primary).await,
-        }
+        };
+        // All keys lie on one server unless there is a cluster.
+        self.refusals.note_connection(if self.is_cluster() { key } else { "" }, &connected);
+        connected
     }
 
     /// Connects to the node that holds `key`, where the scripts are known, for reads. It is found and judged as any is.

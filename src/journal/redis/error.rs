@@ -41,12 +41,27 @@ pub(super) fn is_away(error: &RedisError) -> bool {
     matches!(classify(error), ErrorClass::NotRun | ErrorClass::Unknown)
 }
 
+/// What an error says of Redis. One that answers and runs nothing refuses, whatever it calls that, unless it says that another
+/// one is to be asked, or that it is not there yet.
+pub(super) fn trouble(error: &RedisError) -> StoreTrouble {
+    match classify(error) {
+        ErrorClass::Unknown => StoreTrouble::Away,
+        ErrorClass::NotRun if error.code().is_some_and(|code| LATER.contains(&code)) => StoreTrouble::Away,
+        ErrorClass::Full => StoreTrouble::Full,
+        ErrorClass::NotRun | ErrorClass::Refused => StoreTrouble::Refused,
+    }
+}
+
+/// How those errors begin that mean another server, or a moment later.
+const LATER: [&str; 7] = ["ASK", "CLUSTERDOWN", "LOADING", "MOVED", "NOSCRIPT", "TRYAGAIN", "UNBLOCKED"];
+
 /// An error for the caller, which says what was being done.
 pub(super) fn store_error(what: &str, error: RedisError) -> StoreError {
-    let (trouble, advice) = match classify(&error) {
-        ErrorClass::NotRun | ErrorClass::Unknown => (StoreTrouble::Away, "Redis is away; it is tried again"),
-        ErrorClass::Full => (StoreTrouble::Full, "Redis is full; free memory or raise maxmemory"),
-        ErrorClass::Refused => (StoreTrouble::Refused, "Redis refused; see the cause"),
+    let trouble = trouble(&error);
+    let advice = match trouble {
+        StoreTrouble::Away => "Redis is away",
+        StoreTrouble::Full => "Redis is full; free memory or raise maxmemory",
+        StoreTrouble::Refused => "Redis refused; see the cause",
     };
     StoreError { trouble, what: format!("{what}: {advice}"), source: Some(Box::new(error)) }
 }
@@ -103,6 +118,28 @@ mod tests {
         ] {
             assert_eq!(server(text), ErrorClass::NotRun, "{text}");
         }
+        let said = |text: &str| {
+            let Ok(Value::ServerError(error)) = redis::parse_redis_value(format!("-{text}\r\n").as_bytes()) else {
+                panic!("{text} is an error of the server");
+            };
+            trouble(&error.into())
+        };
+        for code in [
+            "READONLY",
+            "MISCONF",
+            "NOREPLICAS",
+            "BUSY",
+            "MASTERDOWN",
+            "ERR max number of clients",
+            "NOPERM",
+            "WRONGTYPE",
+        ] {
+            assert_eq!(said(&format!("{code} it says so")), StoreTrouble::Refused, "{code}");
+        }
+        for code in LATER {
+            assert_eq!(said(&format!("{code} 1 127.0.0.1:6381")), StoreTrouble::Away, "{code}");
+        }
+        assert_eq!((trouble(&timed_out()), said("OOM command not allowed")), (StoreTrouble::Away, StoreTrouble::Full));
         assert_eq!(server("OOM command not allowed when used memory > 'maxmemory'."), ErrorClass::Full);
         assert_eq!(server("WRONGTYPE Operation against a key"), ErrorClass::Refused);
         assert_eq!(server("ERR The ID specified in XADD is equal or smaller"), ErrorClass::Refused);

@@ -53,13 +53,14 @@ impl RedisInner {
         })?;
         let Some((id, position)) = stored else { return Err(SubmitError::TooMany) };
         let answer = async {
-            let answer = self.listener(shard).wait(&self.shared, id, position).await.answer().await?;
+            let Some(answer) = self.listener(shard).wait(id, position).await?.answer().await? else { return Ok(None) };
             // What became of the command was committed before its answer could be read.
-            self.durable_wait(shard).passed(server).await.then_some(answer)
+            Ok(self.durable_wait(shard).passed(server).await.then_some(answer))
         };
         match timeout_at(until, answer).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) | Err(_) => Err(SubmitError::OutcomeUnknown),
+            Ok(Ok(Some(answer))) => Ok(answer),
+            Ok(Err(error)) => Err(SubmitError::Unanswered(store_error("reading the answer to a command", error))),
+            Ok(Ok(None)) | Err(_) => Err(SubmitError::OutcomeUnknown),
         }
     }
 

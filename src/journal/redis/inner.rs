@@ -73,13 +73,15 @@ pub(super) struct RedisInner {
     /// The streams of other people that are read, and their form.
     pub(super) sources: (Vec<String>, SourceForm),
     pub(super) clock: Clock,
+    /// When a new connection was made last to see whether Redis takes one.
+    pub(super) connection_tried: Mutex<Instant>,
 }
 
 impl RedisInner {
     /// The listener for a shard's answers. One a shard, so their number is bounded.
     pub(super) fn listener(&self, shard: u16) -> Listener {
         let mut listeners = self.listeners.lock();
-        let new = || Listener::new(Arc::clone(&self.connector), self.keys.shard(shard));
+        let new = || Listener::new(Arc::clone(&self.connector), Arc::clone(&self.shared), self.keys.shard(shard));
         listeners.entry(shard).or_insert_with(new).clone()
     }
 

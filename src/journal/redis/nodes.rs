@@ -57,7 +57,8 @@ impl RedisInner {
 
     async fn call_nodes(&self, id: &str, process: &str, record: &[u8]) -> Result<NodesReading, RedisError> {
         let key = self.keys.nodes();
-        let mut cmd = self.connector.script(Script::Nodes, std::slice::from_ref(&key));
+        let script = if id.is_empty() { Script::NodesRead } else { Script::Nodes };
+        let mut cmd = self.connector.script(script, std::slice::from_ref(&key));
         cmd.arg(id).arg(process).arg(record);
         cmd.arg(NODE_WRITTEN_EVERY.as_millis().to_string()).arg(NODE_SHOWN_FOR.as_millis().to_string());
         self.shared.call_repeatable(&key, &cmd).await.and_then(reading)

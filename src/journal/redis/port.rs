@@ -4,15 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::TryFutureExt as _;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::durable::{DurableConnection, DurableWait, Waited};
 use super::intake::RedisIntake;
 use super::lease::ShardLease;
+use super::refusals::OfStore;
 use super::script::Script;
 use super::shard_connection::RedisShardConnection;
 use super::{Redis, acquire, error, group, reply, source, walk};
-use crate::config::{CLUSTER_QUESTIONS_MAX, STORE_SILENT_MAX, STORE_SYNCED_LATER, SourceForm};
+use crate::config::{
+    CLUSTER_QUESTIONS_MAX, CONNECTION_TRIED_AGAIN, CONNECTION_TRIED_EVERY, STORE_SILENT_MAX, STORE_SYNCED_LATER,
+    SourceForm,
+};
 use crate::journal::port::{
     AcquireError, Acquired, GlancesReading, HandedOver, Holder, Journal, ListQuery, ListedWorkspace, NodeRecord,
     NodesReading, NotedKey, Owed, PendingOfOther, PublishError, RawEntry, ReadError, Reading, RequeueError, Requeued,
@@ -74,11 +80,16 @@ impl Journal for Redis {
     }
 
     async fn submit(&self, workspace: &WorkspaceId, command: &Command, wait: Duration) -> Result<Answer, SubmitError> {
-        self.inner.submit_command(workspace, command, wait).await
+        self.noted(
+            "to take or to answer commands",
+            Some(self.shard_of(workspace)),
+            self.inner.submit_command(workspace, command, wait),
+        )
+        .await
     }
 
     async fn publish(&self, workspace: &WorkspaceId, message: &RawMessage) -> Result<EntryId, PublishError> {
-        self.inner.publish_message(workspace, message).await
+        self.noted("messages", Some(self.shard_of(workspace)), self.inner.publish_message(workspace, message)).await
     }
 
     async fn publish_all(
@@ -86,31 +97,32 @@ impl Journal for Redis {
         workspace: &WorkspaceId,
         messages: &[RawMessage],
     ) -> Result<Vec<EntryId>, PublishError> {
-        self.inner.publish_messages(workspace, messages).await
+        self.noted("messages", Some(self.shard_of(workspace)), self.inner.publish_messages(workspace, messages)).await
     }
 
     async fn read(&self, workspace: &WorkspaceId) -> Result<Reading, ReadError> {
-        self.inner.read_workspace(workspace).await
+        self.noted("to be read", Some(self.shard_of(workspace)), self.inner.read_workspace(workspace)).await
     }
 
     async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
-        self.inner.read_snapshot(workspace).await
+        self.noted("to be read", Some(self.shard_of(workspace)), self.inner.read_snapshot(workspace)).await
     }
 
     async fn version(&self, workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
-        self.inner.read_version(workspace).await.map(Some)
+        let version = self.inner.read_version(workspace);
+        self.noted("to be read", Some(self.shard_of(workspace)), version).await.map(Some)
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
-        self.inner.read_history(workspace).await
+        self.noted("to tell the history", Some(self.shard_of(workspace)), self.inner.read_history(workspace)).await
     }
 
     async fn workspaces(&self, query: &ListQuery) -> Result<Vec<ListedWorkspace>, StoreError> {
-        self.inner.list_workspaces(query).await
+        self.noted("to list workspaces", None, self.inner.list_workspaces(query)).await
     }
 
     async fn workspace_counts(&self) -> Result<[u64; 4], StoreError> {
-        self.inner.count_workspaces().await
+        self.noted("to count workspaces", None, self.inner.count_workspaces()).await
     }
 
     async fn hand_over(&self, max: usize, block: Duration) -> Result<HandedOver, StoreError> {
@@ -140,23 +152,23 @@ impl Journal for Redis {
     }
 
     async fn rejected(&self, shard: u16, from: EntryId, count: usize) -> Result<Vec<RawEntry>, StoreError> {
-        self.inner.rejected_entries(shard, from, count).await
+        self.noted("to list rejected entries", Some(shard), self.inner.rejected_entries(shard, from, count)).await
     }
 
     async fn rejected_counts(&self) -> Result<Vec<u64>, StoreError> {
-        self.inner.count_rejected().await
+        self.noted("to count rejected entries", None, self.inner.count_rejected()).await
     }
 
     async fn rejected_bytes(&self) -> Result<Vec<u64>, StoreError> {
-        self.inner.measure_rejected().await
+        self.noted("to measure rejected entries", None, self.inner.measure_rejected()).await
     }
 
     async fn requeue(&self, shard: u16, id: EntryId) -> Result<Requeued, RequeueError> {
-        self.inner.requeue_entry(shard, id).await
+        self.noted("to requeue rejected entries", Some(shard), self.inner.requeue_entry(shard, id)).await
     }
 
     async fn discard(&self, shard: u16, ids: &[EntryId]) -> Result<u64, StoreError> {
-        self.inner.discard_entries(shard, ids).await
+        self.noted("to discard rejected entries", Some(shard), self.inner.discard_entries(shard, ids)).await
     }
 
     async fn register(&self, node: &NodeRecord) -> Result<NodesReading, StoreError> {
@@ -168,63 +180,106 @@ impl Journal for Redis {
     }
 
     async fn nodes(&self) -> Result<NodesReading, StoreError> {
-        self.inner.read_nodes().await
+        self.noted("to tell which nodes there are", None, self.inner.read_nodes()).await
     }
 
     async fn tell_glance(&self, glance: &NodeGlance) -> Result<(), StoreError> {
-        self.inner.tell_glance(glance).await
+        self.noted("what this node tells the others", None, self.inner.tell_glance(glance)).await
     }
 
     async fn glances(&self) -> Result<GlancesReading, StoreError> {
-        self.inner.read_glances().await
+        self.noted("to tell what other nodes told", None, self.inner.read_glances()).await
     }
 
     async fn owed(&self) -> Result<Vec<Owed>, StoreError> {
-        self.inner.read_owed().await
+        self.noted("to count what is owed", None, self.inner.read_owed()).await
     }
 
     async fn walk(&self, place: Option<&str>) -> Result<WalkPage, StoreError> {
-        let page = walk::page(&self.inner, place).await;
-        page.map_err(|error| error::store_error("reading which workspaces there are", error))
+        let page = walk::page(&self.inner, place);
+        let page = page.map_err(|error| error::store_error("reading which workspaces there are", error));
+        self.noted("to tell which workspaces there are", None, page).await
     }
 
     async fn sealing_keys(&self) -> Result<Vec<NotedKey>, StoreError> {
-        let ids = walk::sealing_keys(&self.inner).await;
-        ids.map_err(|error| error::store_error("reading which keys seal", error))
+        let ids = walk::sealing_keys(&self.inner);
+        let ids = ids.map_err(|error| error::store_error("reading which keys seal", error));
+        self.noted("to tell which keys seal", None, ids).await
     }
 
     async fn note_sealing_key(&self, id: &str, print: Option<u64>) -> Result<(), StoreError> {
-        let noted = walk::note_sealing_key(&self.inner, id, print).await;
-        noted.map_err(|error| error::store_error("noting which key seals", error))
+        let noted = walk::note_sealing_key(&self.inner, id, print);
+        let noted = noted.map_err(|error| error::store_error("noting which key seals", error));
+        self.noted("to note which key seals", None, noted).await
     }
 
     async fn end_operator_session(&self, id: &str, until: Time) -> Result<(), StoreError> {
-        let stored = walk::end_session(&self.inner, id, (self.inner.clock)(), until).await;
-        let stored = stored.map_err(|error| error::store_error("remembering that a session ended", error))?;
+        let stored = walk::end_session(&self.inner, id, (self.inner.clock)(), until);
+        let stored = stored.map_err(|error| error::store_error("remembering that a session ended", error));
+        let stored = self.noted("to remember that a session ended", None, stored).await?;
         if stored { Ok(()) } else { Err(StoreError::too_many_sessions_ended()) }
     }
 
     async fn has_operator_session_ended(&self, id: &str) -> Result<bool, StoreError> {
-        let ended = walk::has_session_ended(&self.inner, id).await;
-        ended.map_err(|error| error::store_error("reading which sessions ended", error))
+        let ended = walk::has_session_ended(&self.inner, id);
+        let ended = ended.map_err(|error| error::store_error("reading which sessions ended", error));
+        self.noted("to tell which sessions ended", None, ended).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
         // The nodes of a cluster are many fewer than its shards; one Redis needs one question.
         let questions = if self.inner.connector.is_cluster() { CLUSTER_QUESTIONS_MAX } else { 1 };
         let step = usize::from(self.inner.shards.div_ceil(questions)).max(1);
+        let tries_connection = self.tries_connection(Instant::now());
         for shard in (0..self.inner.shards).step_by(step) {
             let owner = self.inner.keys.shard(shard).owner();
             let cmd = self.inner.connector.script(Script::Input, std::slice::from_ref(&owner));
             let answer = self.inner.shared.call_repeatable(&owner, &cmd).await;
             answer.map_err(|error| error::store_error("asking Redis whether it takes messages", error))?;
+            if tries_connection {
+                // What comes of it is noted.
+                drop(self.inner.connector.connect(&owner).await);
+            }
         }
         self.inner.late.trouble().map_or(Ok(()), Err)
+    }
+
+    fn refusals(&self) -> Vec<String> {
+        self.inner.connector.refusals.sentences(Instant::now())
     }
 
     async fn time(&self) -> Result<Option<Time>, StoreError> {
         let answer = self.inner.shared.call_repeatable(&self.inner.keys.shard(0).owner(), &redis::cmd("TIME")).await;
         let time = answer.and_then(reply::time);
         time.map(Some).map_err(|error| error::store_error("asking Redis for its time", error))
+    }
+}
+
+impl Redis {
+    fn shard_of(&self, workspace: &WorkspaceId) -> u16 {
+        workspace.shard(self.inner.shards)
+    }
+
+    /// Notes whether what was asked for is refused: `what` ends the sentence "the store refuses".
+    async fn noted<T, E: OfStore>(
+        &self,
+        what: &'static str,
+        shard: Option<u16>,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.inner.connector.refusals.note(what, shard, asked.await)
+    }
+
+    /// Whether it is time to see whether Redis takes a new connection. What every connection of ours needs may be changed at any
+    /// time, and those that are there do not notice.
+    fn tries_connection(&self, now: Instant) -> bool {
+        let is_refused = self.inner.connector.refusals.of_connections();
+        let every = if is_refused { CONNECTION_TRIED_AGAIN } else { CONNECTION_TRIED_EVERY };
+        let mut tried = self.inner.connection_tried.lock();
+        let is_due = now >= *tried + every;
+        if is_due {
+            *tried = now;
+        }
+        is_due
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Script {
     Input,
     Meta,
     Nodes,
+    /// Who reads only.
+    NodesRead,
     Owed,
     Owner,
     Owners,
@@ -45,7 +47,7 @@ pub(super) enum Script {
 }
 
 /// Every text, in the order of [`Script`].
-pub(super) const TEXTS: [&str; 26] = [
+pub(super) const TEXTS: [&str; 27] = [
     include_str!("../../../redis/acquire.lua"),
     concat!(
         "#!lua\n",
@@ -69,7 +71,8 @@ pub(super) const TEXTS: [&str; 26] = [
     ),
     include_str!("../../../redis/input.lua"),
     include_str!("../../../redis/meta.lua"),
-    include_str!("../../../redis/nodes.lua"),
+    concat!("#!lua flags=allow-oom\n", include_str!("../../../redis/nodes.lua")),
+    concat!("#!lua flags=no-writes,allow-oom\n", include_str!("../../../redis/nodes.lua")),
     include_str!("../../../redis/owed.lua"),
     include_str!("../../../redis/owner.lua"),
     include_str!("../../../redis/owners.lua"),

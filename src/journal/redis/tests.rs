@@ -193,14 +193,14 @@ async fn an_answer_that_was_read_before_anybody_waited_for_it_is_still_found() {
         subject.server.call::<String>(&["XADD", "outbound:{0}:answers", "*", "command", command, "answer", answer])
     };
     // Two wait, so that the task goes on after the first of them was answered.
-    let mut early = inner.listener(0).wait(&inner.shared, EntryId { ms: 1, n: 0 }, EntryId::ZERO).await;
-    let _never = inner.listener(0).wait(&inner.shared, EntryId { ms: 9, n: 0 }, EntryId::ZERO).await;
+    let mut early = inner.listener(0).wait(EntryId { ms: 1, n: 0 }, EntryId::ZERO).await.unwrap();
+    let _never = inner.listener(0).wait(EntryId { ms: 9, n: 0 }, EntryId::ZERO).await.unwrap();
     add("2-0");
     add("1-0");
     let wait = support::process::PATIENCE;
-    assert!(tokio::time::timeout(wait, early.answer()).await.unwrap().is_some());
-    let mut late = inner.listener(0).wait(&inner.shared, EntryId { ms: 2, n: 0 }, EntryId::ZERO).await;
-    assert!(tokio::time::timeout(wait, late.answer()).await.unwrap().is_some());
+    assert!(tokio::time::timeout(wait, early.answer()).await.unwrap().unwrap().is_some());
+    let mut late = inner.listener(0).wait(EntryId { ms: 2, n: 0 }, EntryId::ZERO).await.unwrap();
+    assert!(tokio::time::timeout(wait, late.answer()).await.unwrap().unwrap().is_some());
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Redis answers and refuses a part of what the service needs: its user lost a command while the service ran, or a key is
 //! of another type. That is told, nothing is taken for damage by it, and all goes on when it is put right.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::json;
@@ -50,6 +50,7 @@ async fn a_workspace_that_may_not_be_read_is_not_damaged_and_a_repair_takes_noth
         assert_eq!(read.body["detail"], "the store refuses to be read; the operator's log says why");
         allow(&chaos, command);
         assert_eq!(repair.await.unwrap().ok()["lost"], json!([]), "{command}");
+        chaos.api().read(&workspace, "webhook").await.ok();
         until_ready(&chaos).await;
         assert_eq!(chaos.logged("corrupt"), 0, "{command}: {}", chaos.service.log());
         assert_eq!(chaos.api().read(&workspace, "history").await.ok(), history, "{command}");
@@ -134,6 +135,66 @@ async fn a_stream_of_another_type_is_told_with_its_shard_and_what_callers_are_to
     let () = chaos.redis.call(&["DEL", &stream]);
     let published = chaos.publish(&parcels(&workspaces, "a", 5, 1));
     chaos.check_each_came_once(&workspaces, &published).await;
+    let all: usize = chaos.api().get("/v1/nodes").await.ok()["shards"].as_array().unwrap().len();
+    assert_eq!(all, usize::from(SHARDS));
+    chaos.api().publish(&workspaces[0], &message).await.unwrap().ok();
+    until_ready(&chaos).await;
+}
+
+/// Nobody else meets it than who asks: what Redis refuses him is told to the operator, too.
+#[tokio::test]
+async fn what_only_callers_are_refused_is_told_in_readyz_and_the_log() {
+    let chaos = Chaos::start().await;
+    let workspaces = neighbours("w", 1);
+    chaos.save(&workspaces).await;
+    let (save, read) =
+        (json!({"url": chaos.receiver.url(&workspaces[0])}), format!("/v1/workspaces/{}", workspaces[0]));
+    let (webhook, history) = (format!("{read}/webhook"), format!("{read}/history"));
+    let told = async |words: &str| {
+        chaos.until_readyz(200, words, |body| body["reasons"].to_string().contains(words)).await;
+    };
+    for (command, path, refused) in [
+        ("xrevrange", history.as_str(), "to tell the history in shard 0: "),
+        ("get", webhook.as_str(), "to be read in shard 0: "),
+        ("exists", webhook.as_str(), "to be read in shard 0: "),
+        ("zrange", "/v1/workspaces", "to list workspaces: "),
+        ("xrange", "/v1/nodes", "to count what is owed: "),
+    ] {
+        deny(&chaos, command);
+        let reply = chaos.api().get(path).await;
+        assert_eq!(reply.problem(), (503, "store-refuses"), "{command}: {}", reply.body);
+        told(&format!("the store refuses {refused}")).await;
+        allow(&chaos, command);
+        chaos.api().get(path).await.ok();
+        until_ready(&chaos).await;
+    }
+    chaos.until_logged("The store does not do all that this node needs", 0).await;
+    // The key that every save of the shard reads first.
+    let () = chaos.redis.call(&["DEL", "outbound:{0}:answers"]);
+    let () = chaos.redis.call(&["SET", "outbound:{0}:answers", "in the way"]);
+    let refused = chaos.api().save(&workspaces[0], &save).await;
+    assert_eq!(refused.problem(), (503, "store-refuses"), "{}", refused.body);
+    told("the store refuses to take or to answer commands in shard 0: ").await;
+    let () = chaos.redis.call(&["DEL", "outbound:{0}:answers"]);
+    chaos.save(&workspaces).await;
+    until_ready(&chaos).await;
+}
+
+/// A command is stored, and what became of it may not be read in any way: the caller is told so long before the wait is over.
+#[tokio::test]
+async fn whoever_waits_for_an_answer_that_may_not_be_read_is_told_early() {
+    let chaos = Chaos::start().await;
+    let workspaces = neighbours("w", 1);
+    chaos.save(&workspaces).await;
+    ["xread", "xrange"].iter().for_each(|command| deny(&chaos, command));
+    let (saved, began) = (json!({"url": chaos.receiver.url(&workspaces[0])}), Instant::now());
+    let reply = chaos.api().save(&workspaces[0], &saved).await;
+    assert_eq!(reply.problem(), (503, "outcome-unknown"), "{}", reply.body);
+    assert!(reply.body["detail"].as_str().unwrap().contains("its answer cannot be read"), "{}", reply.body);
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    until_told(&chaos, "the store refuses to take or to answer commands in shard 0: ").await;
+    ["xread", "xrange"].iter().for_each(|command| allow(&chaos, command));
+    chaos.save(&workspaces).await;
     until_ready(&chaos).await;
 }
 

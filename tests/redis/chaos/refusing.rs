@@ -49,6 +49,45 @@ async fn a_role_that_changes_under_a_read_that_waits_is_told_and_waited_out() {
     chaos.check_each_came_once(&workspaces, &published).await;
 }
 
+/// Redis answers, and takes nothing that is written: callers are told that nothing was stored, and who only reads is answered.
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_refuses_and_is_not_away() {
+    let chaos = Chaos::start().await;
+    let workspaces = workspaces("w", 1);
+    chaos.save(&workspaces).await;
+    let webhook = serde_json::json!({"url": chaos.receiver.url(&workspaces[0])});
+    let mut operator = operator(&chaos);
+    for (on, off, words) in [
+        (
+            ["CONFIG", "SET", "min-replicas-to-write", "1"],
+            ["CONFIG", "SET", "min-replicas-to-write", "0"],
+            "Not enough good replicas to write",
+        ),
+        (
+            ["REPLICAOF", "127.0.0.1", "1", ""],
+            ["REPLICAOF", "NO", "ONE", ""],
+            "can't write against a read only replica",
+        ),
+    ] {
+        let words_of = |all: [&'static str; 4]| all.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
+        call(&mut operator, &words_of(on));
+        chaos.until_readyz(503, words, |body| body["reasons"].to_string().contains(words)).await;
+        let reasons = chaos.api().get("/readyz").await.body["reasons"].to_string();
+        assert!(reasons.contains("the store refuses what is written") && !reasons.contains("not answer"), "{reasons}");
+        let saved = chaos.api().save(&workspaces[0], &webhook).await;
+        assert_eq!(saved.problem(), (503, "store-refuses"), "{words}: {}", saved.body);
+        assert!(saved.body["detail"].as_str().unwrap().contains("nothing was stored"), "{}", saved.body);
+        let published = chaos.api().publish(&workspaces[0], &support::service::message("+1", "m")).await.unwrap();
+        assert_eq!(published.problem(), (503, "store-refuses"), "{words}: {}", published.body);
+        for path in ["/v1/nodes", "/v1/workspaces", &format!("/v1/workspaces/{}/webhook", workspaces[0])] {
+            chaos.api().get(path).await.ok();
+        }
+        call(&mut operator, &words_of(off));
+        chaos.until_readyz(200, "it is ready again", |_| true).await;
+        chaos.save(&workspaces).await;
+    }
+}
+
 /// Other programs take all connections that Redis has, and ours are closed for good measure.
 #[tokio::test]
 async fn a_redis_without_a_place_for_us_is_told_and_waited_out() {
@@ -65,5 +104,47 @@ async fn a_redis_without_a_place_for_us_is_told_and_waited_out() {
         published.acknowledged.extend(chaos.publish(&parcels(&workspaces, round, MESSAGES, 4)).acknowledged);
         chaos.until_readyz(200, "it is ready again", |_| true).await;
     }
+    chaos.check_each_came_once(&workspaces, &published).await;
+}
+
+/// A password that is rotated, and other programs that take the last places: the connections that there are work on, and so does
+/// whoever needs a new one for a while; the operator is told before they are gone.
+#[tokio::test]
+async fn while_no_new_connection_is_taken_saves_are_answered_and_it_is_told() {
+    let chaos = Chaos::start().await;
+    let workspaces = workspaces("w", 2);
+    chaos.save(&workspaces).await;
+    chaos.until_settled().await;
+    let mut operator = operator(&chaos);
+    let password = |operator: &mut Connection, new: &str| {
+        call(operator, &["ACL", "SETUSER", "outbound", "resetpass", &format!(">{new}")]);
+    };
+    for (words, round) in [("Password authentication failed", "a"), ("max number of clients reached", "b")] {
+        // What reads answers has closed its connection, for nobody waits.
+        tokio::time::sleep(outbound::config::ANSWER_BLOCK + Duration::from_millis(500)).await;
+        let there: Vec<String> = redis::cmd("CLIENT")
+            .arg("LIST")
+            .query::<String>(&mut operator)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        match round {
+            "a" => password(&mut operator, "another"),
+            _ => call(&mut operator, &["CONFIG", "SET", "maxclients", &there.len().to_string()]),
+        }
+        let began = std::time::Instant::now();
+        chaos.save(&workspaces).await;
+        assert!(began.elapsed() < Duration::from_secs(10), "{words}: it took {:?}", began.elapsed());
+        let told = |body: &serde_json::Value| body["reasons"].to_string().contains(words);
+        chaos.until_readyz(200, words, told).await;
+        chaos.until_logged(words, 0).await;
+        match round {
+            "a" => password(&mut operator, "change-me-outbound"),
+            _ => call(&mut operator, &["CONFIG", "SET", "maxclients", "1000"]),
+        }
+        chaos.until_readyz(200, "it is ready again", |body| body["reasons"] == serde_json::json!([])).await;
+    }
+    let published = chaos.publish(&parcels(&workspaces, "a", MESSAGES, 4));
     chaos.check_each_came_once(&workspaces, &published).await;
 }
