@@ -8,6 +8,7 @@ mod sharing;
 pub(crate) mod durable;
 mod fixed;
 mod foreign;
+mod foreign_anew;
 mod mistakes;
 mod overview;
 mod survives;

@@ -6,9 +6,10 @@
 //! what the shards got is durable.
 //!
 //! A group that is gone (its stream was made anew, or somebody deleted it) is made again where the last hand-over
-//! ended.
+//! ended; of a stream that is another one ([`identity`]) at its start, and no shard has had anything of it.
 
 pub(super) mod form;
+mod identity;
 pub(super) mod pending;
 pub(super) mod reader;
 
@@ -16,10 +17,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use self::identity::{LastHanded, StreamFacts};
 use self::reader::GroupReader;
 use super::error::{timed_out, unexpected};
 use super::inner::RedisInner;
@@ -112,22 +115,23 @@ async fn hand_over_next(
         kept.source_answered(Instant::now());
         return Ok(HandedOver::default());
     }
-    let read = read(reader, inner, source, form, max).await?;
+    let read = read((&mut *reader, &mut *kept), inner, source, form, max).await?;
     kept.source_answered(Instant::now());
     let Some(entries) = read else {
         // Nothing is new, or there is no stream yet.
         reader.wait(source, if kept.is_empty() { block } else { block.min(HAND_OVER_KEPT_LOOK) }).await?;
         return Ok(HandedOver::default());
     };
-    let Some(last) = entries.last().map(|(entry, _)| entry.id) else {
+    let Some(newest) = entries.last().map(LastHanded::of) else {
         reader.pending = None;
         return Ok(HandedOver::default());
     };
+    let last = newest.id;
     match reader.pending {
         Some(_) => reader.pending = Some(last),
         None => reader.last = last,
     }
-    let (done, entries) = without_deleted(entries);
+    let (done, entries) = without_deleted(inner, source, entries);
     let mut round =
         GroupRound { handed: HandedOver { count: done.len(), ..HandedOver::default() }, done, ..GroupRound::default() };
     let mut shards = by_shard(inner, source, form, &entries);
@@ -146,7 +150,9 @@ async fn hand_over_next(
     let GroupRound { handed, done, failed, is_new } = round;
     if failed.is_none() {
         // A stream that was made anew may have lower ids than the one before it.
-        reader.handed = if is_new { last } else { reader.handed.max(last) };
+        if is_new || last >= reader.handed {
+            (reader.handed, reader.newest) = (last, Some(newest));
+        }
     }
     let position = position(reader, kept).filter(|_| failed.is_none());
     acknowledge(reader, inner, source, position, &done).await?;
@@ -191,11 +197,19 @@ impl GroupRound {
     }
 }
 
-/// The ids of those that were deleted while they were pending, and the others. A deleted one has no fields, so there is nothing
-/// to hand over; of one that was cut nothing may be left either, and it is rejected.
-fn without_deleted(entries: Vec<SourceEntry>) -> (Vec<EntryId>, Vec<SourceEntry>) {
+/// The ids of those that were deleted or trimmed while they were pending, which is told, and the others. A deleted one has no
+/// fields, so there is nothing to hand over; of one that was cut nothing may be left either, and it is rejected.
+fn without_deleted(inner: &RedisInner, source: &str, entries: Vec<SourceEntry>) -> (Vec<EntryId>, Vec<SourceEntry>) {
     let (deleted, entries): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|(entry, cut)| cut.is_none() && entry.fields.is_empty());
+    if !deleted.is_empty() {
+        let count = deleted.len();
+        inner.losses.add(count as u64, 0);
+        warn!(
+            source,
+            count, "Entries of a source were deleted or trimmed before they were handed over; they are not delivered."
+        );
+    }
     (deleted.into_iter().map(|(entry, _)| entry.id).collect(), entries)
 }
 
@@ -207,7 +221,7 @@ fn position(reader: &GroupReader, kept: &UnconfirmedEntries) -> Option<EntryId> 
 
 /// What is pending, or else what is new; `None` when nothing is.
 async fn read(
-    reader: &mut GroupReader,
+    (reader, kept): (&mut GroupReader, &mut UnconfirmedEntries),
     inner: &RedisInner,
     source: &str,
     form: &SourceForm,
@@ -220,7 +234,7 @@ async fn read(
     take::bound(&mut cmd, max, READ_BYTES_MAX, &[&form.workspace, &form.message]);
     let answer = match reader.connection.call(&cmd, STORE_TIMEOUT).await {
         Err(error) if error.code() == Some("NOGROUP") => {
-            return make_group(reader, inner, source).await.map(|made| made.then(Vec::new));
+            return make_group((reader, kept), inner, source).await.map(|made| made.then(Vec::new));
         }
         answer => answer?,
     };
@@ -244,35 +258,65 @@ async fn read(
 }
 
 /// Makes the group where the last hand-over ended. Answers whether there is one now.
-async fn make_group(reader: &mut GroupReader, inner: &RedisInner, source: &str) -> Result<bool, RedisError> {
+async fn make_group(
+    (reader, kept): (&mut GroupReader, &mut UnconfirmedEntries),
+    inner: &RedisInner,
+    source: &str,
+) -> Result<bool, RedisError> {
     let exists = reader.connection.call(redis::cmd("EXISTS").arg(source), STORE_TIMEOUT).await?;
     if reply::number(exists)? == 0 {
         reader.last = EntryId::ZERO;
         return Ok(false);
     }
-    let mut stored = redis::cmd("HGET");
-    stored.arg(inner.keys.source_lease(source)).arg("position");
-    let stored = reply::bytes(reader.connection.call(&stored, STORE_TIMEOUT).await?)?;
-    let stored = stored.and_then(|text| std::str::from_utf8(&text).ok()?.parse::<EntryId>().ok());
-    let newest = reader.last_generated(source).await?;
-    // A stream with lower ids is another one: all of it is new.
-    let position = stored.filter(|position| *position <= newest).unwrap_or(EntryId::ZERO);
+    let mut stored = redis::cmd("HMGET");
+    stored.arg(inner.keys.source_lease(source)).arg("position").arg("newest");
+    let [stored, newest] = reply::tuple(reader.connection.call(&stored, STORE_TIMEOUT).await?)?;
+    let text = |value| Ok::<_, RedisError>(reply::bytes(value)?.and_then(|text| String::from_utf8(text.into()).ok()));
+    let stored: Option<EntryId> = text(stored)?.and_then(|text| text.parse().ok());
+    let newest: Option<LastHanded> = text(newest)?.and_then(|text| text.parse().ok());
+    let is_another = match (stored, newest) {
+        (None, _) => false,
+        (Some(_), Some(newest)) => newest.is_of_another(reader, &inner.connector, source).await?,
+        // Noted by an older program: lower ids are all that tells.
+        (Some(position), None) => position > StreamFacts::ask(reader, source).await?.last_generated,
+    };
+    if is_another {
+        forget_source(reader, inner, source).await?;
+        (0..inner.shards).for_each(|shard| kept.forget(shard));
+    }
+    let position = stored.filter(|_| !is_another).unwrap_or(EntryId::ZERO);
     let mut create = redis::cmd("XGROUP");
     create.arg("CREATE").arg(source).arg("outbound").arg(position.to_string());
     match reader.connection.call(&create, STORE_TIMEOUT).await {
         Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
         _ => {}
     }
-    // Of what another stream had under greater ids nothing tells how far this one is handed over.
     (reader.pending, reader.last, reader.handed) = (Some(EntryId::ZERO), position, position);
     let now = Instant::now();
     if stored.is_none() {
         info!(source, "The source is read from its start: it had no consumer group `outbound`.");
+    } else if is_another {
+        warn!(source, "A source is another stream than before; it is read from its start.");
     } else if reader.told.is_none_or(|told| now >= told + STORE_TOLD_EVERY) {
         reader.told = Some(now);
         warn!(source, %position, "The consumer group of a source was gone; it goes on where the hand-over ended.");
     }
     Ok(true)
+}
+
+/// What the shards had of another stream of that name says nothing of this one. Before the group is made: until then all of this
+/// is done again.
+async fn forget_source(reader: &mut GroupReader, inner: &RedisInner, source: &str) -> Result<(), RedisError> {
+    let forget = async |shard| {
+        let keys = inner.keys.shard(shard);
+        inner.shared.call_repeatable(&keys.owner(), redis::cmd("HDEL").arg(keys.sources()).arg(source)).await
+    };
+    try_join_all((0..inner.shards).map(forget)).await?;
+    let mut forget = redis::cmd("HDEL");
+    forget.arg(inner.keys.source_lease(source)).arg("position").arg("newest");
+    reader.connection.call(&forget, STORE_TIMEOUT).await?;
+    reader.newest = None;
+    Ok(())
 }
 
 async fn acknowledge(
@@ -289,6 +333,7 @@ async fn acknowledge(
         let (ids, behind) = rest.split_at(rest.len().min(HAND_OVER_BATCH_MAX));
         let mut cmd: Cmd = inner.connector.script(Script::SourceAck, &keys);
         cmd.arg(position.filter(|_| behind.is_empty()).map(|id| id.to_string()).unwrap_or_default());
+        cmd.arg(reader.newest.map(|newest| newest.to_string()).unwrap_or_default());
         ids.iter().for_each(|id| {
             cmd.arg(id.to_string());
         });

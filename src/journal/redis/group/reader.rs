@@ -5,8 +5,8 @@ use std::time::Duration;
 use redis::RedisError;
 use tokio::time::Instant;
 
+use super::identity::LastHanded;
 use crate::config::STORE_TIMEOUT;
-use crate::journal::redis::error::unexpected;
 use crate::journal::redis::intake::xread;
 use crate::journal::redis::read_connection::ReadConnection;
 use crate::journal::redis::reply;
@@ -22,6 +22,8 @@ pub(in crate::journal::redis) struct GroupReader {
     pub(super) last: EntryId,
     /// The greatest entry that was handed over, of this reader.
     pub(super) handed: EntryId,
+    /// What that entry is, where this reader has handed it over.
+    pub(super) newest: Option<LastHanded>,
     /// How many readers there were of this source, this one among them, when it read first.
     pub(super) readers: Option<u64>,
     /// When it was told that the group was gone.
@@ -33,20 +35,8 @@ pub(in crate::journal::redis) struct GroupReader {
 impl GroupReader {
     pub(super) fn new(connection: ReadConnection) -> Self {
         let (last, handed) = (EntryId::ZERO, EntryId::ZERO);
-        Self { connection, pending: Some(EntryId::ZERO), last, handed, readers: None, told: None, is_broken: false }
-    }
-
-    /// The greatest id that the stream has given.
-    pub(super) async fn last_generated(&mut self, source: &str) -> Result<EntryId, RedisError> {
-        let mut info = redis::cmd("XINFO");
-        info.arg("STREAM").arg(source);
-        let mut facts = reply::list(self.connection.call(&info, STORE_TIMEOUT).await?)?.into_iter();
-        while let (Some(name), Some(value)) = (facts.next(), facts.next()) {
-            if reply::text(name)? == "last-generated-id" {
-                return reply::id(value);
-            }
-        }
-        Err(unexpected("a stream that does not tell its last id"))
+        let (pending, is_broken) = (Some(EntryId::ZERO), false);
+        Self { connection, pending, last, handed, newest: None, readers: None, told: None, is_broken }
     }
 
     /// Waits for an entry that the group was not given. Outside the group, for a group cannot be waited for under a

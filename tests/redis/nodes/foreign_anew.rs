@@ -1,0 +1,163 @@
+//! A stream of somebody else that is deleted and made anew, whatever its ids: its entries come, each once.
+
+use std::collections::BTreeSet;
+
+use crate::chaos::bench::repeated;
+use crate::nodes::bench::{Nodes, stream, workspaces};
+use support::process::until;
+use support::service::message;
+
+const ORDERS: &str = "orders";
+
+/// What is done to the stream at once, as a producer does that replays a backlog: nobody looks in between.
+struct Script(redis::Pipeline);
+
+impl Script {
+    fn new() -> Self {
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        Self(pipe)
+    }
+
+    fn run(mut self, words: &[&str]) -> Self {
+        self.0.cmd(words[0]).arg(&words[1..]).ignore();
+        self
+    }
+
+    fn add(mut self, id: &str, workspace: &str, name: &str) -> Self {
+        let text = message("+1", name);
+        self.0.cmd("XADD").arg(ORDERS).arg(id).arg("workspace").arg(workspace).arg("message").arg(text).ignore();
+        self
+    }
+
+    fn done(self, nodes: &Nodes) {
+        let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
+        self.0.query::<()>(&mut connection).unwrap();
+    }
+}
+
+async fn started() -> Nodes {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(3)).await;
+    nodes
+}
+
+async fn until_drained(nodes: &Nodes, count: usize) {
+    nodes.receiver.until(&format!("{count} came"), |arrivals| arrivals.len() >= count).await;
+    until("all are acknowledged", async || {
+        let (count, _, _, _): (u64, redis::Value, redis::Value, redis::Value) =
+            nodes.redis.call(&["XPENDING", ORDERS, "outbound"]);
+        count == 0
+    })
+    .await;
+    nodes.until_settled().await;
+}
+
+fn check(nodes: &Nodes, came: usize, logged: usize) {
+    let arrivals = nodes.receiver.arrivals();
+    assert_eq!((arrivals.len(), repeated(&arrivals)), (came, BTreeSet::new()));
+    assert_eq!(nodes.nodes[0].log().matches("A source is another stream than before").count(), logged);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_made_anew_and_has_grown_past_what_was_handed_over_is_delivered_whole() {
+    let nodes = started().await;
+    let mut script = Script::new();
+    for n in 0..10 {
+        script = script.add("*", &format!("w{}", n % 3), &format!("live-{n:02}"));
+    }
+    script.done(&nodes);
+    until_drained(&nodes, 10).await;
+    let mut script = Script::new().run(&["DEL", ORDERS]);
+    for n in 0..10 {
+        script =
+            script.add(&format!("{}-0", 1_700_000_000_000_u64 + n), &format!("w{}", n % 3), &format!("old-{n:02}"));
+    }
+    for n in 0..5 {
+        script = script.add("*", &format!("w{}", n % 3), &format!("then-{n:02}"));
+    }
+    script.done(&nodes);
+    until_drained(&nodes, 25).await;
+    check(&nodes, 25, 1);
+}
+
+/// Ids that count: each of the old stream is there again.
+#[tokio::test]
+async fn a_stream_that_counts_from_one_again_is_delivered_whole() {
+    let nodes = started().await;
+    let count = |mut script: Script, name: &str, until: u64| {
+        for n in 1..=until {
+            script = script.add(&format!("{n}-0"), &format!("w{}", n % 3), &format!("{name}-{n:02}"));
+        }
+        script
+    };
+    count(Script::new(), "a", 50).done(&nodes);
+    until_drained(&nodes, 50).await;
+    for (n, (name, more)) in [("b", 60), ("c", 40), ("d", 40)].into_iter().enumerate() {
+        let before = nodes.receiver.arrivals().len();
+        count(Script::new().run(&["DEL", ORDERS]), name, more).done(&nodes);
+        until_drained(&nodes, before + usize::try_from(more).unwrap()).await;
+        check(&nodes, before + usize::try_from(more).unwrap(), n + 1);
+    }
+}
+
+/// Its owner trims and deletes, and somebody destroys the group: it is the same stream all the same.
+#[tokio::test]
+async fn a_stream_that_its_owner_trims_is_no_other_one() {
+    let nodes = started().await;
+    let mut sent = 0;
+    let mut publish = |nodes: &Nodes, count: usize| {
+        let mut script = Script::new();
+        for _ in 0..count {
+            script = script.add("*", &format!("w{}", sent % 3), &format!("m-{sent:03}"));
+            sent += 1;
+        }
+        script.done(nodes);
+        sent
+    };
+    let sent = publish(&nodes, 30);
+    until_drained(&nodes, sent).await;
+    for change in ["none", "the last", "trimmed", "all"] {
+        match change {
+            "the last" => {
+                let ids: Vec<(String, Vec<String>)> = nodes.redis.call(&["XREVRANGE", ORDERS, "+", "-", "COUNT", "2"]);
+                ids.iter().for_each(|(id, _)| nodes.redis.call(&["XDEL", ORDERS, id]));
+            }
+            "trimmed" => nodes.redis.call(&["XTRIM", ORDERS, "MAXLEN", "10"]),
+            "all" => nodes.redis.call(&["XTRIM", ORDERS, "MAXLEN", "0"]),
+            _ => {}
+        }
+        let () = nodes.redis.call(&["XGROUP", "DESTROY", ORDERS, "outbound"]);
+        let sent = publish(&nodes, 3);
+        until_drained(&nodes, sent).await;
+        check(&nodes, sent, 0);
+    }
+}
+
+/// One shard refuses, so all of the source waits; its owner trims what is pending.
+#[tokio::test]
+async fn entries_that_are_trimmed_while_they_wait_are_told() {
+    let nodes = started().await;
+    Script::new().add("*", "w1", "first").done(&nodes);
+    until_drained(&nodes, 1).await;
+    let () = nodes.redis.call(&["SET", &stream("w0"), "in the way"]);
+    let mut script = Script::new();
+    for n in 0..20 {
+        script = script.add("*", "w0", &format!("m-{n:02}"));
+    }
+    script.done(&nodes);
+    until("they are pending", async || {
+        let (count, _, _, _): (u64, redis::Value, redis::Value, redis::Value) =
+            nodes.redis.call(&["XPENDING", ORDERS, "outbound"]);
+        count == 20
+    })
+    .await;
+    let () = nodes.redis.call(&["XTRIM", ORDERS, "MAXLEN", "5"]);
+    let () = nodes.redis.call(&["DEL", &stream("w0")]);
+    until_drained(&nodes, 6).await;
+    assert_eq!(nodes.receiver.ids("w0"), (15..20).map(|n| format!("m-{n:02}")).collect::<Vec<_>>());
+    let log = nodes.nodes[0].log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("were deleted or trimmed before")).collect();
+    assert!(told.len() == 1 && told[0].contains("15"), "{told:?}");
+}
