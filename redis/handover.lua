@@ -21,6 +21,9 @@ local function below(a, b)
 end
 
 local reached = redis.call('HGET', KEYS[1], ARGV[1]) or '0-0'
+if not string.match(reached, '^%d+%-%d+$') then
+  return redis.error_reply('ERR the field ' .. ARGV[1] .. ' of ' .. KEYS[1] .. ' is no entry id: take it out with HDEL')
+end
 if ARGV[6] ~= '' and below(reached, ARGV[6]) then
   return 'LOST'
 end

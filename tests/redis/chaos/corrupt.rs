@@ -117,3 +117,35 @@ async fn lose_snapshot(chaos: &mut Chaos, workspace: &str) -> (String, String) {
     chaos.service.launch().await;
     (key, lost)
 }
+
+/// One shard's lease is damaged: a node that starts holds the others, and says which key it is.
+#[tokio::test]
+async fn a_damaged_lease_keeps_a_node_from_its_shard_alone_and_is_named() {
+    let mut chaos = Chaos::start().await;
+    let owner = "outbound:{0}:owner";
+    for outbox in [false, true] {
+        let damage: &[&[&str]] = match outbox {
+            true => &[&["SET", "outbound:{0}:outbox", "in the way"]],
+            false => &[&["DEL", owner], &["SET", owner, "in the way"]],
+        };
+        assert_eq!(chaos.service.terminate().await.code(), Some(0));
+        for words in damage {
+            let () = chaos.redis.call(words);
+        }
+        chaos.service.spawn();
+        let key = if outbox { "outbound:{0}:outbox" } else { owner };
+        let words = format!("{key} is damaged, so its shard is held by nobody: delete it with DEL {key}");
+        chaos.until_readyz(503, &words, |body| body["reasons"].to_string().contains(&words)).await;
+        let held = |body: &serde_json::Value| body["shards"]["held"] == json!([1]);
+        chaos.until_readyz(503, "the other one is held", held).await;
+        let () = chaos.redis.call(&["DEL", key]);
+        chaos.until_readyz(200, "it is held again", |_| true).await;
+    }
+    assert_eq!(chaos.service.terminate().await.code(), Some(0));
+    // What another program writes there.
+    let () = chaos.redis.call(&["HSET", owner, "expiry", "tomorrow"]);
+    chaos.service.spawn();
+    chaos.until_readyz(503, "it is named", |body| body["reasons"].to_string().contains("DEL outbound:{0}:owner")).await;
+    let () = chaos.redis.call(&["DEL", owner]);
+    chaos.until_readyz(200, "it is held again", |_| true).await;
+}
