@@ -27,11 +27,12 @@ if ARGV[1] ~= '' then
       redis.call('HDEL', KEYS[1], ARGV[1])
     end
   else
+    local age = seen and now - tonumber(seen)
     if process ~= ARGV[2] then
-      replaced = process or ''
+      -- One that lives writes its own again and again: an older one is that of a process that has ended, or a copy of Redis.
+      replaced = process and age < 5 * tonumber(ARGV[4]) and process or ''
       began = now_text
     end
-    local age = seen and now - tonumber(seen)
     if process ~= ARGV[2] or record ~= ARGV[3] or age < 0 or age >= tonumber(ARGV[4]) then
       redis.call('HSET', KEYS[1], ARGV[1], table.concat({began, now_text, ARGV[2], ARGV[3]}, ' '))
     end
