@@ -35,7 +35,7 @@ end
 
 need('XADD', 'XDEL', 'SET', 'HSET')
 if ARGV[9] == 'all' then
-  need('XTRIM', 'XSETID', 'EXISTS', 'DEL', 'ZADD', 'ZREM', 'HDEL', 'HKEYS')
+  need('XTRIM', 'XSETID', 'EXISTS', 'DEL', 'ZADD', 'ZREM', 'HDEL', 'HKEYS', 'XLEN', 'XRANGE', 'MEMORY USAGE')
 end
 local vanished, dropped, rejected_bytes = 0, 0, nil
 
@@ -147,14 +147,14 @@ while i <= #ARGV do
   i = operations[ARGV[i]](i + 1)
 end
 
--- Never XTRIM what is also XDELed: a Redis bug made such streams unloadable.
-local over = math.min(redis.call('XLEN', KEYS[6]) - tonumber(ARGV[8]), 1000)
-if over > 0 then
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[6], '-', '+', 'COUNT', over)) do
-    dropped = dropped + redis.call('XDEL', KEYS[6], entry[1])
-  end
-end
 if rejected_bytes then
+  -- Never XTRIM what is also XDELed: a Redis bug made such streams unloadable.
+  local over = math.min(redis.call('XLEN', KEYS[6]) - tonumber(ARGV[8]), 1000)
+  if over > 0 then
+    for _, entry in ipairs(redis.call('XRANGE', KEYS[6], '-', '+', 'COUNT', over)) do
+      dropped = dropped + redis.call('XDEL', KEYS[6], entry[1])
+    end
+  end
   dropped = dropped + bound(KEYS[6], rejected_bytes)
 end
 

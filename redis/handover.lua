@@ -38,7 +38,7 @@ if reached ~= '0-0' and not below(reached, ARGV[7]) then
   end
 end
 -- What was appended and not noted would be appended again.
-need('XADD', 'HSET')
+need('XADD', 'HSET', 'XLEN', 'XRANGE', 'XDEL', 'MEMORY USAGE')
 local appended, rejected, dropped = 0, 0, 0
 -- Ids ascend: behind one that is above, all are.
 local above = false
@@ -60,13 +60,13 @@ while i <= #ARGV do
 end
 redis.call('HSET', KEYS[1], ARGV[1], reached)
 
-local over = math.min(redis.call('XLEN', KEYS[3]) - tonumber(ARGV[2]), 1000)
-if over > 0 then
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', over)) do
-    dropped = dropped + redis.call('XDEL', KEYS[3], entry[1])
-  end
-end
 if rejected > 0 then
+  local over = math.min(redis.call('XLEN', KEYS[3]) - tonumber(ARGV[2]), 1000)
+  if over > 0 then
+    for _, entry in ipairs(redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', over)) do
+      dropped = dropped + redis.call('XDEL', KEYS[3], entry[1])
+    end
+  end
   dropped = dropped + bound(KEYS[3], tonumber(ARGV[5]))
 end
 return {appended, rejected, dropped}

@@ -75,7 +75,7 @@ pub(super) fn command(connector: &Connector, lease: &ShardLease, expected: u64, 
 
 /// The operations that run none but XADD, XDEL, SET and HSET: most commits have no others, and to ask whether a command may be run
 /// takes as long as to run it.
-const RUNS_FEW: [&str; 6] = ["attempt", "event", "set", "settle", "answer", "reject"];
+const RUNS_FEW: [&str; 5] = ["attempt", "event", "set", "settle", "answer"];
 
 /// The field and the value of an attempt in its stream.
 pub(super) fn stored_attempt(json: &Bytes, lease: &ShardLease) -> (&'static str, Bytes) {

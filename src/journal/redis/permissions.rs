@@ -179,6 +179,27 @@ mod tests {
         }
     }
 
+    /// One that is missing behind the first write would tear what is stored together.
+    #[test]
+    fn what_a_script_runs_behind_its_first_look_at_rights_is_among_what_it_looks_at() {
+        let bound = include_str!("../../../redis/bound.lua");
+        let mut found = 0;
+        for text in TEXTS.iter().filter(|text| text.contains("need('")) {
+            let behind = &text[text.find("need('").unwrap()..];
+            let words = behind.split("need(").skip(1).filter_map(|rest| rest.split(')').next());
+            let asked: Vec<String> = words.flat_map(|words| words.split('\'').skip(1).step_by(2)).map(name).collect();
+            let mut called = called_by(behind);
+            if behind.contains("bound(") {
+                called.extend(called_by(bound));
+            }
+            found += called.len();
+            for name in called {
+                assert!(asked.contains(&name), "{name} is not asked for: {asked:?}");
+            }
+        }
+        assert!(found > 20, "{found}");
+    }
+
     #[test]
     fn the_users_that_operators_are_told_to_have_may_do_it() {
         let users = include_str!("../../../redis/users.acl");
