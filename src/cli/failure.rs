@@ -142,6 +142,10 @@ impl CommandError for RedisStartError {
             Self::Url(_)
             | Self::Prefix(_)
             | Self::NoTls(..)
+            | Self::ClientCertificate(..)
+            | Self::TlsFiles(_)
+            | Self::IsSentinel(..)
+            | Self::NoSentinel(..)
             | Self::NotRedis(..)
             | Self::Login(_)
             | Self::SentinelLogin(_)
@@ -167,6 +171,7 @@ impl CommandError for RedisStartError {
             | Self::Version(_)
             | Self::Evicts(_)
             | Self::Volatile
+            | Self::DamagedMeta(_)
             | Self::NoLog
             | Self::NeverSynced
             | Self::NoSync(_)

@@ -116,7 +116,7 @@ impl Redis {
         if !is_prefix(&options.prefix) {
             return Err(RedisStartError::Prefix(options.prefix.clone()));
         }
-        let connector = Arc::new(Connector::parse(&options.url, &options.tls).map_err(RedisStartError::Url)?);
+        let connector = Arc::new(Connector::parse(&options.url, &options.tls).map_err(RedisStartError::of_url)?);
         let keys = Keys::new(&options.prefix);
         let CheckedRedis { shards, waited, format } = check::check(&connector, &keys, options, START_WAIT).await?;
         if options.format < FORMAT {

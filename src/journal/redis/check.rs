@@ -10,7 +10,7 @@ use tracing::warn;
 use super::connection::{Backoff, Connection, open};
 use super::connector::Connector;
 use super::durable::Waited;
-use super::error::{ErrorClass, classify, is_away, timed_out, unexpected};
+use super::error::{ErrorClass, classify, is_away, timed_out};
 use super::format::stored_format;
 use super::keys::Keys;
 use super::options::RedisOptions;
@@ -27,11 +27,14 @@ use crate::journal::format::{FORMAT, FormatTooNew};
 /// # Errors
 /// [`RedisStartError`]: not reachable, or what is stored is of another format.
 pub async fn stored_shards(url: &str, prefix: &str, tls: &RedisTls) -> Result<Option<u16>, RedisStartError> {
-    let connector = Connector::parse(url, tls).map_err(RedisStartError::Url)?;
+    let connector = Connector::parse(url, tls).map_err(RedisStartError::of_url)?;
     let keys = Keys::new(prefix);
     let mut connection = first_connection(&connector, &keys.meta(), START_WAIT).await?;
     let known = read_meta(&mut connection, &keys).await?;
-    if known.contains(&redis::Value::Nil) { Ok(None) } else { meta_of(known, FORMAT).map(|(shards, _)| Some(shards)) }
+    if known.contains(&redis::Value::Nil) {
+        return Ok(None);
+    }
+    meta_of(&keys, known, FORMAT).map(|(shards, _)| Some(shards))
 }
 
 /// What was found of a Redis that is as it must be.
@@ -163,6 +166,9 @@ async fn judge(
     if told(&["invalid peer certificate"]) {
         return Some(Box::new(|error| RedisStartError::Certificate(place, error)));
     }
+    if told(&["CertificateRequired"]) {
+        return Some(Box::new(|error| RedisStartError::ClientCertificate(place, error)));
+    }
     if let (true, Some(name)) = (told(&[sentinel::NO_SUCH_PRIMARY]), connector.primary_name()) {
         let name = name.to_owned();
         return Some(Box::new(|error| RedisStartError::NoSuchPrimary(name, error)));
@@ -176,6 +182,15 @@ async fn judge(
     }
     if classify(error) != ErrorClass::Refused {
         return None;
+    }
+    if told(&["unknown command"]) {
+        match (connector.primary_name(), connector.mode().await.as_deref()) {
+            (None, Some("sentinel")) => return Some(Box::new(|error| RedisStartError::IsSentinel(place, error))),
+            (Some(_), Some("standalone" | "cluster")) => {
+                return Some(Box::new(|error| RedisStartError::NoSentinel(place, error)));
+            }
+            _ => {}
+        }
     }
     if let Some(version) = too_old(connector, key).await {
         // It does not know the form of our scripts, and refuses them.
@@ -330,7 +345,7 @@ fn of_meta(keys: &Keys, source: RedisError) -> RedisStartError {
 }
 
 /// `newest` is the newest format that may be read.
-fn meta_of([text, shards]: [redis::Value; 2], newest: u32) -> Result<(u16, u32), RedisStartError> {
+fn meta_of(keys: &Keys, [text, shards]: [redis::Value; 2], newest: u32) -> Result<(u16, u32), RedisStartError> {
     let text = reply::text(text).map_err(RedisStartError::Refused)?;
     let format = stored_format(&text);
     if !(1..=FORMAT).contains(&format) {
@@ -341,7 +356,7 @@ fn meta_of([text, shards]: [redis::Value; 2], newest: u32) -> Result<(u16, u32),
     }
     let shards = reply::number(shards).ok().and_then(|shards| u16::try_from(shards).ok());
     let stored = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
-    let stored = stored.ok_or_else(|| RedisStartError::Refused(unexpected("no number of shards in the meta key")))?;
+    let stored = stored.ok_or_else(|| RedisStartError::DamagedMeta(keys.meta()))?;
     Ok((stored, format))
 }
 
@@ -363,7 +378,7 @@ async fn fix_meta(
             .and_then(reply::tuple)
             .map_err(|error| of_meta(keys, error))?;
     }
-    let (stored, format) = meta_of(known, options.format)?;
+    let (stored, format) = meta_of(keys, known, options.format)?;
     match asked {
         Some(asked) if asked != stored => Err(RedisStartError::Shards { stored, asked }),
         _ => Ok((stored, format)),

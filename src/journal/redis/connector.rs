@@ -79,6 +79,13 @@ impl Connector {
         self.route.nodes().iter().map(|node| node.addr().to_string()).collect::<Vec<_>>().join(", ")
     }
 
+    /// What the first one that the URL names says that it is: `standalone`, `cluster` or `sentinel`.
+    pub(super) async fn mode(&self) -> Option<String> {
+        let mut connection = open(self.route.nodes().first()?).await.ok()?;
+        let info = connection.call(redis::cmd("INFO").arg("server"), config::STORE_TIMEOUT).await.and_then(reply::text);
+        Some(reply::info_value(&info.ok()?, "redis_mode").to_owned())
+    }
+
     /// Whether TLS is asked for.
     pub(super) fn is_tls(&self) -> bool {
         self.tls.is_some()

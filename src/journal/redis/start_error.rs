@@ -5,6 +5,7 @@ use std::time::Duration;
 use redis::{ConnectionInfo, RedisError};
 
 use super::keys::PREFIX_MAX;
+use super::tls::TLS_UNUSABLE;
 use crate::config::SHARDS_MAX;
 use crate::journal::format::{FORMAT, FormatTooNew};
 
@@ -71,6 +72,25 @@ pub enum RedisStartError {
         "the certificate of Redis at {0} is not trusted: the system must trust who issued it, for the host in the URL, or name the authority with --redis-ca"
     )]
     Certificate(String, #[source] RedisError),
+    /// Redis asks for a certificate of ours.
+    #[error(
+        "Redis at {0} asks for a certificate: name one that it trusts, and its key, with --redis-cert and --redis-key"
+    )]
+    ClientCertificate(String, #[source] RedisError),
+    /// The files for TLS do not belong together.
+    #[error(
+        "what --redis-ca, --redis-cert and --redis-key name cannot be used: name a certificate and the key that it was made for; the \
+         cause says what is wrong"
+    )]
+    TlsFiles(#[source] RedisError),
+    /// A sentinel, where a Redis is meant.
+    #[error(
+        "what answers at {0} is a sentinel: write redis+sentinel://HOST:PORT/NAME, with the name of its `sentinel monitor` line"
+    )]
+    IsSentinel(String, #[source] RedisError),
+    /// A Redis, where a sentinel is meant.
+    #[error("what answers at {0} is a Redis and no sentinel: write redis://HOST:PORT, or the port of the sentinel")]
+    NoSentinel(String, #[source] RedisError),
     /// Something else answers.
     #[error("what answers at {0} is no Redis: check host and port in the URL of --journal")]
     NotRedis(String),
@@ -229,12 +249,23 @@ pub enum RedisStartError {
         #[source]
         source: Box<RedisStartError>,
     },
+    /// What is stored of the number of shards is none.
+    #[error(
+        "the field shards of {0} is no number of shards: set it to the one that was fixed at the first start, HSET {0} shards \
+         NUMBER (a key outbound:{{K}}:owner stands for each shard K from 0 on that was ever held)"
+    )]
+    DamagedMeta(String),
     /// Not a number of shards.
     #[error("{0} is no number of shards: use 1 to {SHARDS_MAX}")]
     ShardsRange(u16),
 }
 
 impl RedisStartError {
+    /// The error of what was read of the URL and the files beside it.
+    pub(super) fn of_url(error: RedisError) -> Self {
+        if error.to_string().contains(TLS_UNUSABLE) { Self::TlsFiles(error) } else { Self::Url(error) }
+    }
+
     /// The error of a command that the start needs.
     pub(super) fn of_refusal(error: RedisError) -> Self {
         if error.code() == Some("NOPERM") { Self::NotAllowed(error) } else { Self::Refused(error) }

@@ -57,6 +57,9 @@ impl RedisTls {
     }
 }
 
+/// How the error is called in what the library takes.
+pub(super) const TLS_UNUSABLE: &str = "what TLS to Redis needs cannot be used";
+
 /// Why what [`RedisTls`] holds cannot be used.
 #[derive(Debug, Error)]
 pub(super) enum TlsError {
@@ -68,6 +71,6 @@ pub(super) enum TlsError {
 
 impl From<TlsError> for RedisError {
     fn from(error: TlsError) -> Self {
-        Self::from((ErrorKind::InvalidClientConfig, "what TLS to Redis needs cannot be used", error.to_string()))
+        Self::from((ErrorKind::InvalidClientConfig, TLS_UNUSABLE, error.to_string()))
     }
 }

@@ -62,6 +62,11 @@ async fn a_name_that_the_sentinels_do_not_know_is_refused() {
     let url = format!("redis+sentinel://127.0.0.1:{},127.0.0.1:1/mian", sentinel.port.number());
     let ended = support::service::Service::new(&url, &[]).refused();
     assert!(ended.stderr.contains("the sentinels know no primary called mian: write the name of"), "{}", ended.stderr);
+    for scheme in ["redis", "redis+cluster"] {
+        let refused = Redis::connect(&options(&format!("{scheme}://127.0.0.1:{}", sentinel.port.number()))).await;
+        let sentence = refused.map(|_| ()).unwrap_err().to_string();
+        assert!(sentence.contains("is a sentinel: write redis+sentinel://HOST:PORT/NAME"), "{scheme}: {sentence}");
+    }
     assert_eq!(ended.code, Some(1), "{ended:?}");
 }
 

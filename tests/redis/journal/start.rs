@@ -169,3 +169,14 @@ async fn a_redis_that_has_no_place_for_us_yet_is_waited_for() {
     });
     journal.unwrap().ping().await.unwrap();
 }
+
+/// Servers of another kind than the URL says, and what is stored of the shards.
+#[tokio::test]
+async fn what_a_url_should_say_is_said_where_another_kind_of_server_answers() {
+    let server = RedisServer::start();
+    let sentinel = format!("redis+sentinel://127.0.0.1:{}/main", server.port());
+    assert!(refused(&options(&sentinel)).await.contains("is a Redis and no sentinel: write redis://HOST:PORT"));
+    let () = server.call(&["HSET", "outbound:meta", "format", "1", "shards", "abc"]);
+    let sentence = refused(&options(&server.url())).await;
+    assert!(sentence.contains("the field shards of outbound:meta is no number of shards"), "{sentence}");
+}

@@ -22,7 +22,7 @@ impl Secured {
         let authority = Authority::generate();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("ca.pem", &authority.pem());
-        for (file, name) in [("server", "127.0.0.1"), ("client", "outbound")] {
+        for (file, name) in [("server", "127.0.0.1"), ("client", "outbound"), ("another", "another")] {
             let (certificate, key) = authority.issued(name);
             write(&format!("{file}.pem"), &certificate);
             write(&format!("{file}.key"), &key);
@@ -77,6 +77,9 @@ fn an_authority_and_a_certificate_of_ones_own_are_named_by_files() {
     assert!(String::from_utf8_lossy(&asked.stdout).starts_with("outbound:{"), "{asked:?}");
     secured.refused("rediss", &own[1..], "name the authority with --redis-ca");
     secured.refused("rediss", &[own[0], own[1]], "--redis-key");
+    secured.refused("rediss", &own[..1], "name one that it trusts, and its key, with --redis-cert and --redis-key");
+    let mixed = [own[0], own[1], ("--redis-key", "another.key")];
+    secured.refused("rediss", &mixed, "name a certificate and the key that it was made for");
     secured.refused("rediss", &[("--redis-ca", "none.pem")], "name a readable file in PEM form");
     secured.refused("rediss", &[("--redis-ca", "client.key")], "it holds no certificate");
     secured.refused("rediss", &[own[0], own[1], ("--redis-key", "ca.pem")], "name a readable file in PEM form");
