@@ -99,6 +99,8 @@ struct SharedMailer {
     public_url: Option<String>,
     limits: MailLimits,
     turns: Semaphore,
+    /// Of the turns one at most is a test mail's: whoever is impatient holds up no owner's mail.
+    tests: Semaphore,
     gap: Mutex<MailGap>,
     spread: fn() -> f64,
 }
@@ -131,6 +133,7 @@ impl Mailer {
             public_url: options.public_url.clone(),
             limits: options.limits,
             turns: Semaphore::new(options.at_once.max(1)),
+            tests: Semaphore::new(1),
             gap: Mutex::default(),
             spread: options.spread,
         })))
@@ -148,6 +151,7 @@ impl Mailer {
             public_url,
             limits: MailLimits::default(),
             turns: Semaphore::new(config::MAILS_AT_ONCE),
+            tests: Semaphore::new(1),
             gap: Mutex::default(),
             spread: || 0.0,
         }))
@@ -164,6 +168,7 @@ impl Mailer {
     /// Hands a test mail over, in the same way, within `whole`. It is begun once the server is ready for it and `permit` says
     /// yes.
     pub async fn send_test(&self, mail: &TestMail, whole: Duration, permit: impl Future<Output = bool>) -> MailResult {
+        let Ok(_test) = self.0.tests.try_acquire() else { return MailResult::NotBegun };
         let composed = compose_test(mail, &self.0.from, self.0.public_url.as_deref());
         self.send_composed(composed, MailLimits { whole, ..self.0.limits }, permit).await
     }

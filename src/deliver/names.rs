@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use hickory_resolver::{Hosts, TokioResolver};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
+use super::family;
 use super::sockets::is_shortage;
 use crate::config::{
     NAME_FAMILIES_WAIT, NAME_FILES_CHECK, NAME_SERVERS_MAX, NAMES_CACHED_MAX, NEGATIVE_TTL_MAX, NameSource,
@@ -130,11 +131,24 @@ impl SystemNames {
     }
 }
 
-/// The addresses of the family that is known first, beginning after [`NAME_FAMILIES_WAIT`]: an answer that came meanwhile
-/// is known, and a question that was lost is asked again. Without end where neither is.
+/// The addresses of the family that is known first, if this host has it, beginning after [`NAME_FAMILIES_WAIT`]: an answer that
+/// came meanwhile is known, and a question that was lost is asked again. Without end where neither is, and of a name that means
+/// another one first: a search domain may know one family of a name that is not meant.
 async fn of_one_family(dns: &TokioResolver, name: &Name) -> Vec<IpAddr> {
+    if !name.is_fqdn() && usize::from(name.num_labels()) <= dns.options().ndots {
+        return std::future::pending().await;
+    }
+    let mut name = name.clone();
+    name.set_fqdn(true);
     sleep(NAME_FAMILIES_WAIT).await;
-    let of = |kind| async move { addresses(dns.lookup(name.clone(), kind).await?.answers()).ok_or(NetError::Timeout) };
+    let of = |kind| {
+        let asked = dns.lookup(name.clone(), kind);
+        async move {
+            let found = addresses(asked.await?.answers()).unwrap_or_default();
+            let usable = family::usable(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect());
+            usable.map(|usable| usable.iter().map(SocketAddr::ip).collect::<Vec<_>>()).map_err(|_| NetError::Timeout)
+        }
+    };
     match select_ok([of(RecordType::A).boxed(), of(RecordType::AAAA).boxed()]).await {
         Ok((found, _)) => found,
         Err(_) => std::future::pending().await,

@@ -66,16 +66,12 @@ impl<S> RecordedStream<S> {
 
     /// Nothing more comes.
     fn end(&mut self) -> io::Result<()> {
-        let held_back = self.recorder.held_back();
-        if let Some(rest) = held_back.filter(|_| !std::mem::replace(&mut self.ended, true)) {
-            self.passed = rest;
-            if self.passed.is_empty()
-                && let Requests::Broken(error) = &mut self.requests
-            {
-                return error.take().map_or(Ok(()), Err);
-            }
+        let Some(held_back) = self.recorder.held_back().filter(|_| !self.ended) else { return Ok(()) };
+        (self.ended, self.passed) = (true, held_back);
+        match &mut self.requests {
+            Requests::Broken(error) if self.passed.is_empty() => error.take().map_or(Ok(()), Err),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

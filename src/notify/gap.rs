@@ -1,4 +1,4 @@
-//! How fast mails are begun at a mail server that says that it takes no more.
+//! How fast mails are begun at a mail server that says that it takes no more, or that cannot be used.
 //!
 //! There is one mail server, so its refusals are about all mails: where there was one, a gap is kept between the beginnings of two of
 //! them. It grows with each such refusal and shrinks with each mail that is taken, so mails leave about as fast as the server

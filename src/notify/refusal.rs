@@ -164,7 +164,10 @@ impl NegativeAnswer<'_> {
         let words = words(self.text, self.addresses);
         let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
         let knows_owner = matches!(self.stage, Stage::Recipient | Stage::Data | Stage::Mail);
-        self.passes() && !has(GREYLISTING) && (self.code == 421 || !knows_owner || has(CROWDED))
+        // RFC 3463: the owner's address and mailbox.
+        let is_owners = enhanced_code(self.text)
+            .is_some_and(|code| code.split('.').nth(1).is_some_and(|subject| matches!(subject, "1" | "2")));
+        self.passes() && !has(GREYLISTING) && (self.code == 421 || !knows_owner || (has(CROWDED) && !is_owners))
     }
 
     fn passes(&self) -> bool {

@@ -19,8 +19,9 @@ pub fn explain(error: &AttemptError, url: &str, response: Option<&Response>) -> 
         (ErrorKind::HttpStatus, Some(response)) => status(url, response),
         _ => {
             let happened = full_sentence(&error.detail, url);
-            // Behind a semicolon the detail says itself what helps.
-            match advice(error.kind).filter(|_| !error.detail.contains("; ")) {
+            // Behind a semicolon the detail says itself what helps, before what it quotes.
+            let told = error.detail.split('`').next().is_some_and(|detail| detail.contains("; "));
+            match advice(error.kind).filter(|_| !told) {
                 Some(advice) => format!("{happened} {advice}"),
                 None => happened,
             }

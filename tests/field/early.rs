@@ -2,8 +2,11 @@
 //! curl take such an answer.
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use support::process::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -32,12 +35,18 @@ where
 /// A shell's one-liner, or a device: the answer is there as soon as the connection is.
 #[tokio::test]
 async fn an_answer_that_comes_before_the_message_counts_for_it() {
-    let url = serve(|mut stream| async move {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await?;
-        let mut request = [0; 4_096];
-        // It is asked all the same.
-        assert!(stream.read(&mut request).await? > 0);
-        stream.shutdown().await
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&asked);
+    let url = serve(move |mut stream| {
+        let counts = Arc::clone(&counts);
+        async move {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").await?;
+            // It is asked all the same.
+            if stream.read(&mut [0; 4_096]).await? > 0 {
+                counts.fetch_add(1, Ordering::Relaxed);
+            }
+            stream.shutdown().await
+        }
     });
     let courier = courier(TIMEOUT);
     for _ in 0..40 {
@@ -45,6 +54,7 @@ async fn an_answer_that_comes_before_the_message_counts_for_it() {
         assert_eq!(outcome.error, None);
         assert_eq!(outcome.response.unwrap().body, "ok");
     }
+    until("each was asked", async || asked.load(Ordering::Relaxed) == 40).await;
 }
 
 /// A limit of 1 KiB, or a check of a header: the rest of the message is not read, so the system ends the connection with a
