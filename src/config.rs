@@ -20,6 +20,7 @@ mod facade;
 mod hand_over;
 mod journal;
 mod mail;
+mod refusals;
 pub mod network;
 mod shard_set;
 mod source;
@@ -35,6 +36,7 @@ pub use facade::*;
 pub use hand_over::*;
 pub use journal::{COMPRESSION_DEFAULT, Compression, Durability, JournalConfig, RedisFiles};
 pub use mail::*;
+pub use refusals::*;
 pub use shard_set::{InvalidShardSet, SHARDS_MAX, ShardSet};
 pub use source::{InvalidJsonPointer, InvalidSourceFields, JsonPointer, SourceFields, SourceForm};
 
@@ -186,12 +188,6 @@ pub const CLUSTER_QUESTIONS_MAX: u16 = 16;
 pub const READS_FAILING_TOLD: Duration = Duration::from_secs(5);
 /// How often a trouble of the store that lasts is told again.
 pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(60);
-/// For how long it is told that Redis refused something, after it did so last and did not do it since.
-pub const REFUSAL_TOLD_FOR: Duration = Duration::from_secs(60);
-/// How often it is tried whether Redis takes a new connection: what uses those that it has does not notice.
-pub const CONNECTION_TRIED_EVERY: Duration = Duration::from_secs(60);
-/// The same while it takes none.
-pub const CONNECTION_TRIED_AGAIN: Duration = Duration::from_secs(5);
 /// How long one WAIT or WAITAOF waits at most; it is made again for as long as it takes. Longer than the second between two
 /// fsyncs of a Redis with `appendfsync everysec`.
 pub const DURABLE_WAIT: Duration = Duration::from_secs(2);
@@ -214,11 +210,6 @@ pub const TRANSACTION_ATTEMPTS_MIN: usize = 16;
 pub const REQUEUE_CLAIM: Duration = Duration::from_secs(30);
 /// Answers kept of a shard: more than can be waited for at a time.
 pub const ANSWERS_RETAINED: usize = 1_000;
-/// How often answers are looked for where no blocking read of their own can be made.
-pub const ANSWERS_LOOK_EVERY: Duration = Duration::from_millis(50);
-/// For how long Redis may refuse to be read before those who wait for an answer are told so: a right that is replaced by another
-/// one, or a script that is too slow, is over by then.
-pub const ANSWERS_REFUSED_MAX: Duration = Duration::from_secs(1);
 /// How long a listener for answers blocks; without waiters it ends after that.
 pub const ANSWER_BLOCK: Duration = Duration::from_secs(2);
 

@@ -281,7 +281,7 @@ async fn durability(connection: &mut Connection, asked: Durability, info: &str) 
         Durability::Memory => Ok(Waited::NotAtAll),
         Durability::Local if value("aof_enabled") != "1" => Err(RedisStartError::NoLog),
         Durability::Local => {
-            let fsync = configured(connection, "appendfsync").await;
+            let fsync = connection.configured("appendfsync").await;
             match fsync.as_deref() {
                 Some("always") => return Ok(Waited::Synced),
                 Some("no") => return Err(RedisStartError::NeverSynced),
@@ -318,15 +318,7 @@ pub(super) fn knows_waitaof(version: &str) -> bool {
 
 /// Whether snapshots are taken. Where CONFIG is forbidden nobody can tell, which counts as no.
 async fn has_save_points(connection: &mut Connection) -> bool {
-    configured(connection, "save").await.is_some_and(|save| !save.is_empty())
-}
-
-/// What Redis is configured to; nothing where CONFIG is forbidden.
-pub(super) async fn configured(connection: &mut Connection, name: &str) -> Option<String> {
-    let mut cmd = redis::cmd("CONFIG");
-    cmd.arg("GET").arg(name);
-    let answer = connection.call(&cmd, STORE_TIMEOUT).await.and_then(reply::list);
-    reply::text(answer.ok()?.into_iter().nth(1)?).ok()
+    connection.configured("save").await.is_some_and(|save| !save.is_empty())
 }
 
 /// Format and number of shards, as stored.

@@ -81,6 +81,12 @@ impl Connection {
         checked(answer.unwrap_or_else(|_| Err(timed_out())))
     }
 
+    /// What Redis is configured to; nothing where CONFIG is forbidden.
+    pub(super) async fn configured(&mut self, name: &str) -> Option<String> {
+        let answer = self.call(redis::cmd("CONFIG").arg("GET").arg(name), config::STORE_TIMEOUT).await;
+        reply::text(answer.and_then(reply::list).ok()?.into_iter().nth(1)?).ok()
+    }
+
     /// Sends a command, and waits for its answer without a limit.
     pub(super) async fn send(mut self, cmd: &Cmd) -> Result<Value, RedisError> {
         checked(self.library.send_packed_command(cmd).await)

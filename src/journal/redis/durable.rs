@@ -16,7 +16,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::check::configured;
 use super::connection::{Backoff, Calls as _, Connection, ServerId};
 use super::connector::Connector;
 use super::error::{ErrorClass, classify, unexpected};
@@ -59,7 +58,7 @@ impl Waited {
 
 async fn never_syncs(connection: Option<&mut Connection>) -> bool {
     match connection {
-        Some(connection) => configured(connection, "appendfsync").await.as_deref() == Some("no"),
+        Some(connection) => connection.configured("appendfsync").await.as_deref() == Some("no"),
         None => false,
     }
 }

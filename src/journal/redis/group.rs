@@ -276,9 +276,9 @@ async fn make_group(
     let newest: Option<LastHanded> = text(newest)?.and_then(|text| text.parse().ok());
     let is_another = match (stored, newest) {
         (None, _) => false,
-        (Some(_), Some(newest)) => newest.is_of_another(reader, &inner.connector, source).await?,
+        (Some(_), Some(newest)) => newest.is_of_another(&mut reader.connection, &inner.connector, source).await?,
         // Noted by an older program: lower ids are all that tells.
-        (Some(position), None) => position > StreamFacts::ask(reader, source).await?.last_generated,
+        (Some(position), None) => position > StreamFacts::ask(&mut reader.connection, source).await?.last_generated,
     };
     if is_another {
         forget_source(reader, inner, source).await?;

@@ -13,7 +13,7 @@ use crate::journal::port::{PublishError, ReadError, RequeueError, StoreError, St
 
 /// See the module. Bounded by what the port asks for, and by the shards.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<BTreeMap<RefusedCall, Refusal>>);
+pub(super) struct Refusals(Mutex<BTreeMap<RefusedCall, LastRefusal>>);
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct RefusedCall {
@@ -24,7 +24,7 @@ struct RefusedCall {
 }
 
 #[derive(Debug)]
-struct Refusal {
+struct LastRefusal {
     why: String,
     last: Instant,
 }
@@ -93,7 +93,7 @@ impl Refusals {
     }
 
     fn refused(&self, call: RefusedCall, why: String) {
-        self.0.lock().insert(call, Refusal { why, last: Instant::now() });
+        self.0.lock().insert(call, LastRefusal { why, last: Instant::now() });
     }
 
     fn done(&self, call: RefusedCall) {

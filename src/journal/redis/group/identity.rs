@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use redis::{RedisError, Value};
 
-use super::reader::GroupReader;
 use crate::config::STORE_TIMEOUT;
 use crate::journal::redis::connector::Connector;
+use crate::journal::redis::read_connection::ReadConnection;
 use crate::journal::redis::reply;
 use crate::journal::redis::source::SourceEntry;
 use crate::journal::redis::take::{self, ReadFrom};
@@ -39,13 +39,13 @@ impl LastHanded {
     /// The source cannot be read.
     pub(super) async fn is_of_another(
         self,
-        reader: &mut GroupReader,
+        connection: &mut ReadConnection,
         connector: &Connector,
         source: &str,
     ) -> Result<bool, RedisError> {
         let mut first = async |from, to: &str| -> Result<Option<SourceEntry>, RedisError> {
             let read = take::command(connector, source, from, to, 1, 1);
-            Ok(reply::taken(reader.connection.call(&read, STORE_TIMEOUT).await?)?.pop())
+            Ok(reply::taken(connection.call(&read, STORE_TIMEOUT).await?)?.pop())
         };
         let id = self.id.to_string();
         let here = first(ReadFrom::At(self.id), &id).await?;
@@ -54,7 +54,7 @@ impl LastHanded {
         }
         let has_below = first(ReadFrom::At(EntryId::ZERO), &format!("({id}")).await?.is_some();
         // Behind the reads: what is deleted in between has become a greatest deleted id.
-        let facts = StreamFacts::ask(reader, source).await?;
+        let facts = StreamFacts::ask(connection, source).await?;
         Ok(self.id > facts.last_generated || (has_below && self.id > facts.max_deleted))
     }
 }
@@ -87,10 +87,10 @@ pub(super) struct StreamFacts {
 }
 
 impl StreamFacts {
-    pub(super) async fn ask(reader: &mut GroupReader, source: &str) -> Result<Self, RedisError> {
+    pub(super) async fn ask(connection: &mut ReadConnection, source: &str) -> Result<Self, RedisError> {
         let mut info = redis::cmd("XINFO");
         info.arg("STREAM").arg(source);
-        let told = reply::list(reader.connection.call(&info, STORE_TIMEOUT).await?)?;
+        let told = reply::list(connection.call(&info, STORE_TIMEOUT).await?)?;
         let id = |name: &str| {
             let at = told.iter().position(|fact| matches!(fact, Value::BulkString(text) if text == name.as_bytes()));
             reply::id(at.and_then(|at| told.get(at + 1)).cloned().unwrap_or(Value::Nil))

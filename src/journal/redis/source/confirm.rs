@@ -6,7 +6,7 @@ use std::sync::Arc;
 use redis::{RedisError, Value};
 
 use crate::config::{HAND_OVER_CONFIRM_WAIT, HAND_OVER_KEPT, STORE_TIMEOUT};
-use crate::journal::redis::check::{configured, knows_waitaof};
+use crate::journal::redis::check::knows_waitaof;
 use crate::journal::redis::connection::Connection;
 use crate::journal::redis::connector::Connector;
 use crate::journal::redis::durable::small_write;
@@ -73,7 +73,7 @@ impl ConfirmConnection {
         // With `appendfsync no` nothing is ever said to be on disk.
         let log = reply::info_value(&info, "aof_enabled") == "1"
             && knows_waitaof(reply::info_value(&info, "redis_version"))
-            && configured(&mut connection, "appendfsync").await.as_deref() != Some("no");
+            && connection.configured("appendfsync").await.as_deref() != Some("no");
         let replica = reply::info_value(&info, "connected_slaves") != "0";
         Ok(Self { connection, log, replica })
     }
