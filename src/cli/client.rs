@@ -233,7 +233,8 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        Err(RequestError::Refused { status: status.as_u16(), detail: detail(response).await })
+        let (detail, is_unknown) = refusal(response).await;
+        Err(RequestError::Refused { status: status.as_u16(), detail, is_unknown })
     }
 }
 
@@ -246,12 +247,17 @@ fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
     Some(url)
 }
 
+/// Problems whose request may have been carried out.
+const UNKNOWN_OUTCOMES: [&str; 2] = [":store-away", ":outcome-unknown"];
+
 /// The sentence of a problem document (RFC 9457) with what is wrong with each member, or what to make
-/// of an answer that has none.
-async fn detail(mut response: Response) -> String {
+/// of an answer that has none; and whether it says that the outcome is not known.
+async fn refusal(mut response: Response) -> (String, bool) {
     let (status, location) = (response.status(), response.headers().get(LOCATION).cloned());
     #[derive(Deserialize)]
     struct ProblemDetails {
+        #[serde(default, rename = "type")]
+        kind: String,
         detail: String,
         #[serde(default)]
         errors: Vec<InvalidMember>,
@@ -269,10 +275,13 @@ async fn detail(mut response: Response) -> String {
         }
     }
     match serde_json::from_slice(&Bytes::from(body)) {
-        Ok(ProblemDetails { detail, errors }) => {
-            errors.iter().fold(detail, |told, InvalidMember { member, detail }| format!("{told}; {member} {detail}"))
+        Ok(ProblemDetails { kind, detail, errors }) => {
+            let told = errors
+                .iter()
+                .fold(detail, |told, InvalidMember { member, detail }| format!("{told}; {member} {detail}"));
+            (told, UNKNOWN_OUTCOMES.iter().any(|unknown| kind.ends_with(unknown)))
         }
-        Err(_) => not_ours(status, location.as_ref()),
+        Err(_) => (not_ours(status, location.as_ref()), false),
     }
 }
 

@@ -161,17 +161,24 @@ impl Keyring {
         self.keys.iter().find(|key| *key.id == *id).map(SealingKey::print)
     }
 
-    /// The ids of its keys that do not open what was sealed under their id in `holder`.
+    /// The ids of its keys that open nothing of what was sealed under their id in `holder`: one that opens anything is the key,
+    /// and what it does not open is damaged.
     pub fn misfits(&self, workspace: &WorkspaceId, holder: &mut impl Sealable) -> BTreeSet<String> {
-        let mut ids = BTreeSet::new();
+        let (mut misfits, mut fits) = (BTreeSet::new(), BTreeSet::new());
         let Ok(()) = holder.visit::<Infallible>(&mut |field, value| {
-            let opened = value.sealed().map(|sealed| self.open_one(workspace, field, sealed));
-            if let Some(Err(UnsealError::Mismatch { id, .. })) = opened {
-                ids.insert(id);
+            let Some(sealed) = value.sealed() else { return Ok(()) };
+            match self.open_one(workspace, field, sealed) {
+                Err(UnsealError::Mismatch { id, .. }) => {
+                    misfits.insert(id);
+                }
+                Err(_) => {}
+                Ok((id, _)) => {
+                    fits.insert(id);
+                }
             }
             Ok(())
         });
-        ids
+        &misfits - &fits
     }
 
     /// Seals every open confidential value of the workspace in `holder`. Does nothing without a key.

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::cli::failure::{CommandError, EXIT_FAILED, EXIT_USAGE};
-use crate::journal::port::PublishError;
+use crate::journal::port::{PublishError, StoreTrouble};
 
 /// How long an answer may take: longer than the service waits for a command.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,7 +39,12 @@ pub enum RequestError {
     Store(PublishError),
     /// The service refused.
     #[error("the service answered {status}: {detail}")]
-    Refused { status: u16, detail: String },
+    Refused {
+        status: u16,
+        detail: String,
+        /// It says itself that it does not know whether the request was carried out.
+        is_unknown: bool,
+    },
     /// Nobody is there, or somebody else.
     #[error("the service at {server} cannot be reached: {mend}")]
     Unreachable {
@@ -86,10 +91,10 @@ impl RequestError {
     pub(in crate::cli) fn is_outcome_unknown(&self) -> bool {
         match self {
             // A proxy that gave up waiting.
-            Self::Refused { status, .. } => matches!(status, 502 | 504),
+            Self::Refused { status, is_unknown, .. } => *is_unknown || matches!(status, 502 | 504),
+            Self::Store(PublishError::Store(error)) => error.trouble == StoreTrouble::Away,
             Self::Store(PublishError::Full) | Self::Unreachable { .. } => false,
-            Self::Store(PublishError::Store(_))
-            | Self::NotHttp { .. }
+            Self::NotHttp { .. }
             | Self::NoAnswer { .. }
             | Self::BrokenOff(_)
             | Self::Unreadable(_)

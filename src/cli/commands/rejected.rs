@@ -284,7 +284,7 @@ async fn requeue(client: &Client, wanted: &[RejectedName], out: &mut dyn Write) 
             Ok(RequeuedEntry { workspace, shard, id }) => {
                 writeln!(out, "{entry}: requeued as {shard}/{id} of {workspace}")
             }
-            Err(RequestError::Refused { status: 404 | 422, detail }) => {
+            Err(RequestError::Refused { status: 404 | 422, detail, .. }) => {
                 left += 1;
                 writeln!(out, "{entry}: {}", printable(&detail))
             }
@@ -307,7 +307,7 @@ async fn discard(client: &Client, wanted: &[RejectedName], out: &mut dyn Write) 
         let RejectedName { shard, id } = entry;
         match client.delete(&["rejected", &shard.to_string(), &id.to_string()]).await {
             Ok(()) => {}
-            Err(RequestError::Refused { status: 404, detail }) => {
+            Err(RequestError::Refused { status: 404, detail, .. }) => {
                 left += 1;
                 writeln!(out, "{entry}: {}", printable(&detail)).map_err(CommandFailure::output)?;
             }

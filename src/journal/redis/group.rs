@@ -207,7 +207,8 @@ fn without_deleted(inner: &RedisInner, source: &str, entries: Vec<SourceEntry>) 
         inner.losses.add(count as u64, 0);
         warn!(
             source,
-            count, "Entries of a source were deleted or trimmed before they were handed over; they are not delivered."
+            count,
+            "Entries of a source were deleted or trimmed while they were pending; those that no shard had yet are not delivered."
         );
     }
     (deleted.into_iter().map(|(entry, _)| entry.id).collect(), entries)

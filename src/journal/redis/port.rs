@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryFutureExt as _;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -105,12 +106,12 @@ impl Journal for Redis {
     }
 
     async fn snapshot(&self, workspace: &WorkspaceId) -> Result<State, ReadError> {
-        self.noted("to be read", Some(self.shard_of(workspace)), self.inner.read_snapshot(workspace)).await
+        self.noted("to read a snapshot", Some(self.shard_of(workspace)), self.inner.read_snapshot(workspace)).await
     }
 
     async fn version(&self, workspace: &WorkspaceId) -> Result<Option<Version>, ReadError> {
         let version = self.inner.read_version(workspace);
-        self.noted("to be read", Some(self.shard_of(workspace)), version).await.map(Some)
+        self.noted("to tell a version", Some(self.shard_of(workspace)), version).await.map(Some)
     }
 
     async fn history(&self, workspace: &WorkspaceId) -> Result<Vec<(u64, Event)>, ReadError> {
@@ -230,16 +231,16 @@ impl Journal for Redis {
         // The nodes of a cluster are many fewer than its shards; one Redis needs one question.
         let questions = if self.inner.connector.is_cluster() { CLUSTER_QUESTIONS_MAX } else { 1 };
         let step = usize::from(self.inner.shards.div_ceil(questions)).max(1);
-        let tries_connection = self.tries_connection(Instant::now());
-        for shard in (0..self.inner.shards).step_by(step) {
-            let owner = self.inner.keys.shard(shard).owner();
-            let cmd = self.inner.connector.script(Script::Input, std::slice::from_ref(&owner));
-            let answer = self.inner.shared.call_repeatable(&owner, &cmd).await;
+        let owners: Vec<String> =
+            (0..self.inner.shards).step_by(step).map(|shard| self.inner.keys.shard(shard).owner()).collect();
+        for owner in &owners {
+            let cmd = self.inner.connector.script(Script::Input, std::slice::from_ref(owner));
+            let answer = self.inner.shared.call_repeatable(owner, &cmd).await;
             answer.map_err(|error| error::store_error("asking Redis whether it takes messages", error))?;
-            if tries_connection {
-                // What comes of it is noted.
-                drop(self.inner.connector.connect(&owner).await);
-            }
+        }
+        if self.tries_connection(Instant::now()) {
+            // What comes of them is noted. All at a time: one that gets no answer takes seconds.
+            drop(join_all(owners.iter().map(|owner| self.inner.connector.connect(owner))).await);
         }
         self.inner.late.trouble().map_or(Ok(()), Err)
     }

@@ -15,14 +15,15 @@ pub(super) fn normalized(url: &str) -> Result<String, RedisError> {
         let what = "take out what stands behind the # (in a password write %23)";
         return Err(refused(what.to_owned()));
     }
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let is_socket = scheme.ends_with("unix");
-    let database = database(query, is_socket)?;
-    if is_socket {
+    if scheme.ends_with("unix") {
+        let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
         // Its database has no other place.
-        return Ok(url.to_owned());
+        return database(query, true).map(|_| url.to_owned());
     }
+    // A question mark before the at sign is one of the password.
     let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let database = database(query, false)?;
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let hosts = hosts.split(',').map(str::trim).collect::<Vec<_>>();
     if hosts.len() > 1 && !scheme.contains('+') {
@@ -46,10 +47,12 @@ fn database(query: &str, is_socket: bool) -> Result<Option<u32>, RedisError> {
         match &*name {
             "db" if database.is_some() => return Err(refused("?db= stands twice".to_owned())),
             "db" => {
-                let number = value.parse().map_err(|_| refused(format!("?db={value} is no number of a database")))?;
+                let number = value.parse().map_err(|_| refused("?db= is not the number of a database".to_owned()))?;
                 database = Some(number);
             }
             "user" | "pass" if is_socket => {}
+            // It may be a part of a password.
+            _ if is_socket => return Err(refused("behind the ? only db, user and pass are known".to_owned())),
             _ => return Err(refused(format!("`{name}` behind the ? is not known; take it out. Known is db"))),
         }
     }
@@ -113,7 +116,8 @@ mod tests {
             ("redis://a/1?db=2", "it names two databases, /1 and ?db=2"),
             ("redis+sentinel://a/main/1?db=2", "it names two databases, /1 and ?db=2"),
             ("redis://a?db=1&db=1", "?db= stands twice"),
-            ("redis://a?db=x", "?db=x is no number"),
+            ("redis://a?db=x", "?db= is not the number of a database"),
+            ("redis+unix:///run/redis.sock?pass=x&secret", "only db, user and pass are known"),
             ("redis://a?timeout=3", "`timeout` behind the ? is not known"),
             ("redis://a/0?protocol=resp3", "`protocol` behind the ? is not known"),
             ("redis+unix:///run/redis.sock?timeout=3", "`timeout` behind the ? is not known"),

@@ -158,6 +158,6 @@ async fn entries_that_are_trimmed_while_they_wait_are_told() {
     until_drained(&nodes, 6).await;
     assert_eq!(nodes.receiver.ids("w0"), (15..20).map(|n| format!("m-{n:02}")).collect::<Vec<_>>());
     let log = nodes.nodes[0].log();
-    let told: Vec<&str> = log.lines().filter(|line| line.contains("were deleted or trimmed before")).collect();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("were deleted or trimmed while")).collect();
     assert!(told.len() == 1 && told[0].contains("15"), "{told:?}");
 }
