@@ -18,6 +18,7 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Seed, Slot, StoreAnswer, ToShard};
@@ -135,6 +136,13 @@ impl ShardActor {
             StoreAnswer::Response(Err(error)) => {
                 self.held = None;
                 self.epoch += 1;
+                if matches!(&error, ShardConnectionError::Fenced { by, .. } if *by == self.tools.holder.node) {
+                    warn!(
+                        shard = self.tools.shard,
+                        "The shard was taken under this node's own id: either the store was restored from a copy, or two \
+                         processes share a data directory; stop one of them."
+                    );
+                }
                 self.show(ShardStatus::Waiting(error.to_string()));
                 self.shared.core().line_failed(&error, now);
             }

@@ -43,8 +43,10 @@ impl Apart {
         Self { nodes, journal, home, source, form, workspace, shard }
     }
 
+    /// Adds a message of that id.
     fn add(&self, text: &str) {
-        let fields = ["XADD", self.source, "*", "workspace", &self.workspace, "message", text];
+        let message = support::service::message("+972550000000", text);
+        let fields = ["XADD", self.source, "*", "workspace", &self.workspace, "message", &message];
         self.nodes[self.home].call::<String>(&fields);
     }
 
@@ -56,11 +58,12 @@ impl Apart {
         };
     }
 
-    /// What the shard got, in order.
+    /// The ids of what the shard got, in order.
     fn handed(&self) -> Vec<String> {
         let key = format!("outbound:{{{}}}:messages", self.shard);
         let entries: Vec<(String, Vec<String>)> = self.nodes[1 - self.home].call(&["XRANGE", &key, "-", "+"]);
-        entries.into_iter().map(|(_, fields)| fields[3].clone()).collect()
+        let id = |message: &str| serde_json::from_str::<serde_json::Value>(message).unwrap()["message_id"].clone();
+        entries.into_iter().map(|(_, fields)| id(&fields[3]).as_str().unwrap().to_owned()).collect()
     }
 
     /// What the source still has for us.
