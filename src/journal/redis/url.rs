@@ -120,7 +120,7 @@ mod tests {
             ("redis+unix:///run/redis.sock?pass=x&secret", "only db, user and pass are known"),
             ("redis://a?timeout=3", "`timeout` behind the ? is not known"),
             ("redis://a/0?protocol=resp3", "`protocol` behind the ? is not known"),
-            ("redis+unix:///run/redis.sock?timeout=3", "`timeout` behind the ? is not known"),
+            ("redis+unix:///run/redis.sock?timeout=3", "only db, user and pass are known"),
             ("redis://a#3", "behind the #"),
             ("rediss://a/#insecure", "behind the #"),
             ("redis+cluster://a?db=3", "a cluster has no database but 0"),
