@@ -83,7 +83,10 @@ impl Connector {
     pub(super) async fn mode(&self) -> Option<String> {
         let mut connection = open(self.route.nodes().first()?).await.ok()?;
         let info = connection.call(redis::cmd("INFO").arg("server"), config::STORE_TIMEOUT).await.and_then(reply::text);
-        Some(reply::info_value(&info.ok()?, "redis_mode").to_owned())
+        let info = info.ok()?;
+        // Valkey has a name of its own for it.
+        let named = ["redis_mode", "server_mode"].map(|name| reply::info_value(&info, name));
+        named.into_iter().find(|mode| !mode.is_empty()).map(str::to_owned)
     }
 
     /// Whether TLS is asked for.
