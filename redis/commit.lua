@@ -148,14 +148,7 @@ while i <= #ARGV do
 end
 
 if rejected_bytes then
-  -- Never XTRIM what is also XDELed: a Redis bug made such streams unloadable.
-  local over = math.min(redis.call('XLEN', KEYS[6]) - tonumber(ARGV[8]), 1000)
-  if over > 0 then
-    for _, entry in ipairs(redis.call('XRANGE', KEYS[6], '-', '+', 'COUNT', over)) do
-      dropped = dropped + redis.call('XDEL', KEYS[6], entry[1])
-    end
-  end
-  dropped = dropped + bound(KEYS[6], rejected_bytes)
+  dropped = dropped + bound(KEYS[6], tonumber(ARGV[8]), rejected_bytes)
 end
 
 redis.call('HSET', KEYS[1], 'head', ARGV[3], 'expiry', expiry)

@@ -61,12 +61,6 @@ end
 redis.call('HSET', KEYS[1], ARGV[1], reached)
 
 if rejected > 0 then
-  local over = math.min(redis.call('XLEN', KEYS[3]) - tonumber(ARGV[2]), 1000)
-  if over > 0 then
-    for _, entry in ipairs(redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', over)) do
-      dropped = dropped + redis.call('XDEL', KEYS[3], entry[1])
-    end
-  end
-  dropped = dropped + bound(KEYS[3], tonumber(ARGV[5]))
+  dropped = dropped + bound(KEYS[3], tonumber(ARGV[2]), tonumber(ARGV[5]))
 end
 return {appended, rejected, dropped}

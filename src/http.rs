@@ -28,6 +28,8 @@ mod connections;
 mod server;
 pub mod receiver;
 
+pub use self::problem::is_outcome_unknown;
+
 pub use api::attempts::write_log;
 pub use api::tokens::{InvalidTtl, Ttl};
 pub use auth::access::{Access, AdminToken, TokenTooShort};

@@ -17,6 +17,7 @@ pub use error::{ClientBuildError, InnermostCause, RequestError};
 
 use super::credentials::TokenText;
 use super::values::is_plain_http;
+use crate::http::is_outcome_unknown;
 use crate::message::{RawMessage, WorkspaceId};
 
 /// How long a connection may take.
@@ -247,9 +248,6 @@ fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
     Some(url)
 }
 
-/// Problems whose request may have been carried out.
-const UNKNOWN_OUTCOMES: [&str; 2] = [":store-away", ":outcome-unknown"];
-
 /// The sentence of a problem document (RFC 9457) with what is wrong with each member, or what to make
 /// of an answer that has none; and whether it says that the outcome is not known.
 async fn refusal(mut response: Response) -> (String, bool) {
@@ -279,7 +277,7 @@ async fn refusal(mut response: Response) -> (String, bool) {
             let told = errors
                 .iter()
                 .fold(detail, |told, InvalidMember { member, detail }| format!("{told}; {member} {detail}"));
-            (told, UNKNOWN_OUTCOMES.iter().any(|unknown| kind.ends_with(unknown)))
+            (told, is_outcome_unknown(&kind))
         }
         Err(_) => (not_ours(status, location.as_ref()), false),
     }

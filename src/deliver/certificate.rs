@@ -6,13 +6,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, OtherError, RootCertStore, SignatureScheme};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::workspace::time::in_sentence;
 
 /// Names of a certificate that a sentence lists at most, and characters of each.
 const NAMES_SHOWN_MAX: usize = 3;
@@ -130,7 +131,7 @@ fn described(host: &str, refused: &RefusedCertificate) -> String {
         CertificateError::ExpiredContext { time, not_after } if *in_time => format!(
             "a certificate that {host} sends along with its own expired on {}; let it send the chain that its \
              authority gives out today",
-            moment(*not_after, *time)
+            in_sentence(not_after.as_secs(), time.as_secs())
         ),
         CertificateError::UnknownIssuer | CertificateError::BadSignature if *self_signed => {
             let anew = if *names_something {
@@ -169,11 +170,17 @@ fn plain(host: &str, error: &CertificateError) -> String {
     match error {
         CertificateError::Expired => format!("the certificate of {host} has expired; renew it"),
         CertificateError::ExpiredContext { time, not_after } => {
-            format!("the certificate of {host} expired on {}; renew it", moment(*not_after, *time))
+            format!(
+                "the certificate of {host} expired on {}; renew it",
+                in_sentence(not_after.as_secs(), time.as_secs())
+            )
         }
         CertificateError::NotValidYet => format!("the certificate of {host} is not valid yet; check its dates"),
         CertificateError::NotValidYetContext { time, not_before } => {
-            format!("the certificate of {host} is not valid before {}; check its dates", moment(*not_before, *time))
+            format!(
+                "the certificate of {host} is not valid before {}; check its dates",
+                in_sentence(not_before.as_secs(), time.as_secs())
+            )
         }
         CertificateError::UnknownIssuer => format!(
             "the certificate of {host} comes from an authority that we do not know; \
@@ -279,14 +286,4 @@ fn bare(name: &str) -> &str {
 /// A name that somebody else wrote, made fit for a sentence.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(NAME_SHOWN_MAX).collect()
-}
-
-/// The day in UTC as it is written in a sentence, and on the day itself the time.
-fn moment(at: UnixTime, now: UnixTime) -> String {
-    let of = |at: UnixTime, form: &str| {
-        let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        at.map_or_else(|| "an impossible day".to_owned(), |at| at.strftime(form).to_string())
-    };
-    let day = of(at, "%-d %B %Y");
-    if day == of(now, "%-d %B %Y") { format!("{day}, {}", of(at, "%H:%M UTC")) } else { day }
 }

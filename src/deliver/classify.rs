@@ -33,29 +33,19 @@ pub(super) struct EndpointName {
     tls: bool,
 }
 
-/// How far the attempt had come.
+/// How far the attempt had come, by what it waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptPhase {
-    /// Resolving, connecting, TLS: nothing of the request was written.
-    Connecting,
-    /// The request was on its way, nothing had come back.
-    Waiting,
-    /// A part of the head of the answer had come.
-    Answering,
-}
-
-/// What the attempt waited for when its deadline passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Awaited {
     /// An address of the host, and a connection to it.
-    Connection,
+    Connecting,
     /// The connection is there, and TLS is not.
-    Handshake,
-    /// That the rest of the request is read.
-    Taking,
-    Answer,
-    /// The rest of a head that has begun.
-    EndOfHead,
+    Handshaking,
+    /// The rest of the request is to be read.
+    Sending,
+    /// Nothing of an answer has come.
+    Waiting,
+    /// A part of the head of the answer has come.
+    Answering,
 }
 
 /// Whose fault it was.
@@ -103,19 +93,23 @@ pub(super) fn is_refused(status: u16) -> bool {
 }
 
 /// The deadline, `limit` after the start, passed before a head had come.
-pub(super) fn late(endpoint: &EndpointName, awaited: Awaited, limit: Duration) -> AttemptError {
+pub(super) fn late(endpoint: &EndpointName, phase: AttemptPhase, limit: Duration) -> AttemptError {
     let EndpointName { authority, host, .. } = endpoint;
-    let how_far = match awaited {
-        Awaited::Connection => format!(
+    let how_far = match phase {
+        AttemptPhase::Connecting => format!(
             ": there is no connection to {authority}; check that it is up, that the port is right, and that no firewall is \
              in between"
         ),
-        Awaited::Handshake => {
+        AttemptPhase::Handshaking => {
             format!(": {authority} took the connection and did not finish the TLS handshake; check that it speaks TLS")
         }
-        Awaited::Taking => ": it has not read the whole message; let it read first and work afterwards".to_owned(),
-        Awaited::Answer => String::new(),
-        Awaited::EndOfHead => ": the head of its answer began and did not end; an empty line must end it".to_owned(),
+        AttemptPhase::Sending => {
+            ": it has not read the whole message; let it read first and work afterwards".to_owned()
+        }
+        AttemptPhase::Waiting => String::new(),
+        AttemptPhase::Answering => {
+            ": the head of its answer began and did not end; an empty line must end it".to_owned()
+        }
     };
     let detail = format!("{host} did not answer within {limit:?}{how_far}");
     AttemptError { kind: ErrorKind::Timeout, detail }
@@ -131,12 +125,7 @@ pub(super) fn failure(
     let kind = io_kind(error);
     // The system gave up before our deadline passed.
     if kind == io::ErrorKind::TimedOut {
-        let awaited = match phase {
-            AttemptPhase::Connecting => Awaited::Connection,
-            AttemptPhase::Waiting => Awaited::Answer,
-            AttemptPhase::Answering => Awaited::EndOfHead,
-        };
-        return Fault::Unreached(late(endpoint, awaited, limit));
+        return Fault::Unreached(late(endpoint, phase, limit));
     }
     let causes: Vec<_> = causes(error).collect();
     if phase == AttemptPhase::Connecting
@@ -301,9 +290,13 @@ fn broken(endpoint: &EndpointName, phase: AttemptPhase, kind: io::ErrorKind) -> 
     // TCP answers with "refused"; what breaks off later than that is the handshake.
     let is_handshake = *tls && matches!(kind, UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe);
     match phase {
-        AttemptPhase::Connecting if is_handshake => (ErrorKind::Tls, broke_off_handshake(endpoint)),
-        AttemptPhase::Connecting => (ErrorKind::Connect, format!("no connection to {authority}: {kind}")),
-        AttemptPhase::Waiting | AttemptPhase::Answering => {
+        AttemptPhase::Connecting | AttemptPhase::Handshaking if is_handshake => {
+            (ErrorKind::Tls, broke_off_handshake(endpoint))
+        }
+        AttemptPhase::Connecting | AttemptPhase::Handshaking => {
+            (ErrorKind::Connect, format!("no connection to {authority}: {kind}"))
+        }
+        AttemptPhase::Sending | AttemptPhase::Waiting | AttemptPhase::Answering => {
             (ErrorKind::Protocol, format!("{host} broke the connection {}: {kind}", broken_off(phase)))
         }
     }
@@ -312,7 +305,7 @@ fn broken(endpoint: &EndpointName, phase: AttemptPhase, kind: io::ErrorKind) -> 
 /// How far the answer had come.
 fn broken_off(phase: AttemptPhase) -> &'static str {
     match phase {
-        AttemptPhase::Connecting | AttemptPhase::Waiting => "without an answer",
         AttemptPhase::Answering => "in the middle of the head of its answer",
+        _ => "without an answer",
     }
 }

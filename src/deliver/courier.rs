@@ -338,7 +338,7 @@ impl Courier {
             Some(ExchangeError::Cut(error)) => classify::failure(name, AttemptPhase::Answering, error, self.timeout),
             // It took the connection and did not get as far as taking the request: it was reached.
             None => {
-                let late = classify::late(name, progress.awaited(), self.timeout);
+                let late = classify::late(name, progress.phase(), self.timeout);
                 if progress.stage() == AttemptProgress::REACHED {
                     Fault::Endpoint(late)
                 } else {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::classify::Awaited;
+use super::classify::AttemptPhase;
 use super::head::HeadRecorder;
 use crate::config::{DELIVERED_BODY_MAX, STANDSTILL_MIN, WOKEN_LATE_MIN};
 
@@ -77,14 +77,14 @@ impl AttemptProgress {
         self.stage.load(Ordering::Relaxed)
     }
 
-    /// What it waits for.
-    pub(super) fn awaited(&self) -> Awaited {
+    /// The same, more closely.
+    pub(super) fn phase(&self) -> AttemptPhase {
         match (self.stage(), &*self.head.lock()) {
-            (Self::SENT, Some(head)) if head.has_begun() => Awaited::EndOfHead,
-            (Self::SENT, Some(head)) if !head.is_sent() => Awaited::Taking,
-            (Self::SENT, _) => Awaited::Answer,
-            (Self::REACHED, _) => Awaited::Handshake,
-            _ => Awaited::Connection,
+            (Self::SENT, Some(head)) if head.has_begun() => AttemptPhase::Answering,
+            (Self::SENT, Some(head)) if !head.is_sent() => AttemptPhase::Sending,
+            (Self::SENT, _) => AttemptPhase::Waiting,
+            (Self::REACHED, _) => AttemptPhase::Handshaking,
+            _ => AttemptPhase::Connecting,
         }
     }
 }

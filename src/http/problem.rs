@@ -296,6 +296,17 @@ impl Problem {
     }
 }
 
+/// Whether what was asked for may have been done all the same, by the `type` of a problem that it was answered with.
+#[must_use]
+pub fn is_outcome_unknown(kind: &str) -> bool {
+    let unknown = [ProblemKind::StoreAway, ProblemKind::OutcomeUnknown];
+    unknown.into_iter().any(|unknown| kind == urn(unknown.row().1))
+}
+
+pub(super) fn urn(name: &str) -> String {
+    format!("urn:outbound:problem:{name}")
+}
+
 /// The document's members, in the order of RFC 9457 section 3.1.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
@@ -321,7 +332,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, name, title, _) = self.kind.row();
         let document = Document {
-            r#type: format!("urn:outbound:problem:{name}"),
+            r#type: urn(name),
             title,
             status: status.as_u16(),
             detail: &self.detail,

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::cleaned::Wire;
+use crate::workspace::time::in_sentence;
 
 /// How TLS is begun, and the name that the server must prove.
 #[derive(Clone)]
@@ -96,12 +96,12 @@ impl Cause {
             CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => Self::NoName,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::Name,
             CertificateError::Expired => Self::Dates("has expired".to_owned()),
-            CertificateError::ExpiredContext { not_after, .. } => {
-                Self::Dates(format!("expired on {}", day(*not_after)))
+            CertificateError::ExpiredContext { time, not_after } => {
+                Self::Dates(format!("expired on {}", in_sentence(not_after.as_secs(), time.as_secs())))
             }
             CertificateError::NotValidYet => Self::Dates("is not valid yet".to_owned()),
-            CertificateError::NotValidYetContext { not_before, .. } => {
-                Self::Dates(format!("is not valid before {}", day(*not_before)))
+            CertificateError::NotValidYetContext { time, not_before } => {
+                Self::Dates(format!("is not valid before {}", in_sentence(not_before.as_secs(), time.as_secs())))
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => Self::Purpose,
             CertificateError::Other(OtherError(flaw)) => match flaw.downcast_ref() {
@@ -162,15 +162,11 @@ pub(super) fn what_helps(error: &io::Error, at_once: bool) -> &'static str {
     }
 }
 
-/// The day in UTC, as it is written in a sentence.
-fn day(at: UnixTime) -> String {
-    let at = i64::try_from(at.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    at.map_or_else(|| "an impossible day".to_owned(), |at| at.strftime("%-d %B %Y").to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use rustls::pki_types::UnixTime;
 
     use super::*;
 

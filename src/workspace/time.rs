@@ -56,6 +56,17 @@ impl Time {
     }
 }
 
+/// The day of `at` in UTC as sentences write it, and on the day of `now` the time, too; both in seconds since the Unix epoch.
+#[must_use]
+pub fn in_sentence(at: u64, now: u64) -> String {
+    let of = |at: u64, form: &str| {
+        let at = i64::try_from(at).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        at.map_or_else(|| "an impossible day".to_owned(), |at| at.strftime(form).to_string())
+    };
+    let day = of(at, "%-d %B %Y");
+    if day == of(now, "%-d %B %Y") { format!("{day}, {}", of(at, "%H:%M UTC")) } else { day }
+}
+
 const RFC_3339: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
 impl fmt::Display for Time {
@@ -95,6 +106,21 @@ impl<'de> Deserialize<'de> for Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sentence_tells_the_day_and_on_the_day_itself_the_time() {
+        const DAY: u64 = 24 * 60 * 60;
+        let (at, midnight) = (1_769_860_800 + 12 * 3_600 + 5 * 60, 1_769_860_800);
+        for (now, told) in [
+            (midnight, "31 January 2026, 12:05 UTC"),
+            (midnight + DAY - 1, "31 January 2026, 12:05 UTC"),
+            (midnight + DAY, "31 January 2026"),
+            (midnight - 1, "31 January 2026"),
+        ] {
+            assert_eq!(in_sentence(at, now), told, "{now}");
+        }
+        assert_eq!(in_sentence(u64::MAX, 0), "an impossible day");
+    }
 
     #[test]
     fn a_time_is_told_in_milliseconds_and_in_whole_seconds_rounded_down() {

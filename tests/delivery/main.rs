@@ -7,6 +7,7 @@ mod addresses;
 mod answers;
 mod connections;
 mod mail;
+mod mail_pace;
 mod names;
 mod outage;
 mod signatures;

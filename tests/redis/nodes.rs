@@ -9,6 +9,7 @@ pub(crate) mod durable;
 mod fixed;
 mod foreign;
 mod foreign_anew;
+mod foreign_form;
 mod mistakes;
 mod overview;
 mod survives;

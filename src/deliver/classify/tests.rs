@@ -79,7 +79,7 @@ fn statuses() {
 #[test]
 fn deadlines() {
     let sentence = "crm.example did not answer within 5s";
-    let error = late(&https(), Awaited::Answer, LIMIT);
+    let error = late(&https(), AttemptPhase::Waiting, LIMIT);
     assert_eq!((error.kind, error.detail.as_str()), (ErrorKind::Timeout, sentence));
     // The system may give up first.
     let unconnected = "crm.example did not answer within 5s: there is no connection to crm.example:443; check that it is \

@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, HeaderBuilder, Ref, RefOr, Response, Schema};
 
 use super::schemas::text;
-use crate::http::problem::ProblemKind;
+use crate::http::problem::{ProblemKind, urn};
 
 /// Every call that needs a token.
 pub(in crate::http) const TOKEN: &[ProblemKind] = &[
@@ -131,7 +131,7 @@ pub(super) fn examples() -> BTreeMap<String, RefOr<Example>> {
     let example = |&(kind, detail): &(ProblemKind, &str)| {
         let (status, name, title, _) = kind.row();
         let mut value = json!({
-            "type": format!("urn:outbound:problem:{name}"),
+            "type": urn(name),
             "title": title,
             "status": status.as_u16(),
             "detail": detail,
@@ -192,7 +192,7 @@ fn response(status: u16, kinds: &[ProblemKind]) -> Response {
     let rows: Vec<_> = kinds.iter().map(|kind| kind.row()).collect();
     let titles: Vec<String> = rows.iter().map(|(_, name, title, _)| format!("{title} (`{name}`)")).collect();
     let of_these = ObjectBuilder::new()
-        .property("type", text_of(rows.iter().map(|(_, name, ..)| format!("urn:outbound:problem:{name}"))))
+        .property("type", text_of(rows.iter().map(|(_, name, ..)| urn(name))))
         .property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status])));
     let schema = AllOfBuilder::new().item(Ref::from_schema_name("Problem")).item(of_these).build();
     let reference = |name: &str| RefOr::<Example>::Ref(Ref::new(format!("#/components/examples/{name}")));

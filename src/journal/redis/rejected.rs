@@ -78,6 +78,7 @@ impl RedisInner {
         Some(rejected::whole(found).and_then(|mut entry| {
             let origin = entry.fields.remove(0);
             let Judged { workspace, ours, .. } = form::judged(form, &entry, entry.bytes());
+            let ours = ours.map_err(|(wrong, _)| wrong);
             let (mut fields, workspace) = (ours?, workspace.ok_or_else(|| rejected::missing(&form.workspace))?);
             fields.push(origin);
             Ok((workspace, fields))

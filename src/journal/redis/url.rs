@@ -26,12 +26,6 @@ pub(super) fn normalized(url: &str) -> Result<String, RedisError> {
     let database = database(query, false)?;
     let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
     let hosts = hosts.split(',').map(str::trim).collect::<Vec<_>>();
-    if hosts.len() > 1 && !scheme.contains('+') {
-        return Err(refused(format!(
-            "several hosts are a cluster, {scheme}+cluster://{0}, or sentinels, {scheme}+sentinel://{0}/NAME",
-            hosts.join(",")
-        )));
-    }
     let path = match database {
         None => path.trim().to_owned(),
         Some(database) => with_database(scheme, path.trim(), database)?,
@@ -124,8 +118,6 @@ mod tests {
             ("redis://a#3", "behind the #"),
             ("rediss://a/#insecure", "behind the #"),
             ("redis+cluster://a?db=3", "a cluster has no database but 0"),
-            ("redis://me:secret@a:1,b:2", "redis+cluster://a:1,b:2"),
-            ("rediss://a,b/2", "rediss+sentinel://a,b/NAME"),
         ] {
             let error = normalized(url).unwrap_err().to_string();
             assert!(error.contains(part) && !error.contains("secret"), "{url}: {error}");

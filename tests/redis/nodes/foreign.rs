@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::chaos::bench::repeated;
-use crate::nodes::bench::{Nodes, stream, workspaces};
+use crate::nodes::bench::{Nodes, workspaces};
 use crate::tally::Tally;
 use support::process::until;
 use support::service::{Service, message};
 
-const ORDERS: &str = "orders";
+pub(super) const ORDERS: &str = "orders";
 
-fn add(nodes: &Nodes, fields: &[&str]) -> String {
+pub(super) fn add(nodes: &Nodes, fields: &[&str]) -> String {
     let words: Vec<&str> = ["XADD", ORDERS, "*"].into_iter().chain(fields.iter().copied()).collect();
     nodes.redis.call(&words)
 }
@@ -24,7 +24,7 @@ fn pending(nodes: &Nodes) -> u64 {
 
 type Value3 = redis::Value;
 
-async fn until_drained(nodes: &Nodes, count: usize) {
+pub(super) async fn until_drained(nodes: &Nodes, count: usize) {
     nodes.receiver.until(&format!("{count} came"), |arrivals| arrivals.len() >= count).await;
     until("all are acknowledged", async || pending(nodes) == 0).await;
     nodes.until_settled().await;
@@ -119,90 +119,6 @@ async fn a_group_that_is_gone_is_made_again_where_the_hand_over_ended_and_said_o
     assert_eq!(nodes.nodes[0].log().matches("The consumer group of a source was gone").count(), 1);
 }
 
-#[tokio::test]
-async fn what_is_no_message_is_set_aside_with_the_reason_and_acknowledged() {
-    let flags: &[&str] = &["--source", ORDERS, "--source-message", "/data"];
-    let nodes = Nodes::start_with(&[flags]).await;
-    nodes.until_shared(&[0]).await;
-    nodes.save(&workspaces(1)).await;
-    let wrapped = format!(r#"{{"data":{}}}"#, message("+1", "good"));
-    for fields in [
-        &["workspace", "w0", "message", "{}"][..],
-        &["workspace", "w0", "message", "not JSON"],
-        &["workspace", "w0", "message", r#"{"data":1}"#],
-        &["message", &wrapped],
-        &["workspace", "w0"],
-        &["workspace", "w0", "message", &wrapped],
-    ] {
-        add(&nodes, fields);
-    }
-    until_drained(&nodes, 1).await;
-    let api = nodes.nodes[0].api();
-    let mut reasons = Vec::new();
-    until("five are set aside", async || {
-        let listed = api.get("/v1/rejected").await.ok();
-        listed["rejected"].as_array().unwrap().len() == 5
-    })
-    .await;
-    let listed = api.get("/v1/rejected").await.ok();
-    reasons.extend(listed["rejected"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap().to_owned()));
-    for said in ["the field `message` has nothing at /data", "the field `message` is not JSON: "] {
-        assert_eq!(reasons.iter().filter(|reason| reason.starts_with(said)).count(), 1, "{said}: {reasons:?}");
-    }
-    // Whoever sets an entry aside, the hand-over or a shard, it is counted.
-    let (_, said) = nodes.ready(0).await;
-    let counted = said["rejected_reasons"].as_object().unwrap();
-    assert_eq!(counted.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 5, "{counted:?}");
-    assert_eq!(counted["the field `message` has nothing at /data"], 1, "{counted:?}");
-    assert_eq!(nodes.receiver.ids("w0"), ["good"]);
-}
-
-/// A wrong flag lets a whole backlog be set aside and acknowledged: it must not be lost by that.
-#[tokio::test]
-async fn what_a_wrong_form_set_aside_is_delivered_by_the_right_one() {
-    let form = |fields: &'static str, pointer: &'static str| {
-        ["--source", ORDERS, "--source-fields", fields, "--source-message", pointer]
-    };
-    let mut nodes = Nodes::start_with(&[&form("workspace=ws,message=body", "/date")]).await;
-    nodes.until_shared(&[0]).await;
-    nodes.save(&workspaces(1)).await;
-    let wrapped = |id: &str| format!(r#"{{"data":{},"date":{{"of":1}}}}"#, message("+1", id));
-    add(&nodes, &["ws", "w0", "body", &wrapped("m-0")]);
-    add(&nodes, &["payload", &wrapped("m-1"), "ws", "w0"]);
-    let listed = async |nodes: &Nodes| nodes.nodes[0].api().get("/v1/rejected").await.ok()["rejected"].clone();
-    until("both are set aside", async || listed(&nodes).await.as_array().unwrap().len() == 2).await;
-    let said = listed(&nodes).await;
-    for (entry, reason) in
-        said.as_array().unwrap().iter().zip(["`direction` must be", "the entry has no field `body`: "])
-    {
-        assert!(entry["reason"].as_str().unwrap().starts_with(reason), "{said:#}");
-        assert_eq!(entry["workspace"], "w0", "{said:#}");
-    }
-    let place = |entry: &serde_json::Value| {
-        format!("/v1/rejected/{}/{}/requeue", entry["shard"], entry["id"].as_str().unwrap())
-    };
-    let requeue = async |nodes: &Nodes, n: usize| {
-        let path = place(&said[n]);
-        nodes.nodes[0].api().call(reqwest::Method::POST, &path, None).await.unwrap()
-    };
-    assert_eq!(requeue(&nodes, 0).await.problem(), (422, "still-invalid"));
-    // Each is delivered by the flags that it needs.
-    for (n, fields) in [(0, "workspace=ws,message=body"), (1, "workspace=ws,message=payload")] {
-        let node = &mut nodes.nodes[0];
-        assert_eq!(node.terminate().await.code(), Some(0));
-        node.set("--source-fields", fields);
-        node.set("--source-message", "/data");
-        node.launch().await;
-        nodes.until_shared(&[0]).await;
-        assert_eq!(requeue(&nodes, n).await.status, 202);
-        nodes.receiver.until("it is sent", |arrivals| arrivals.len() == n + 1).await;
-    }
-    assert_eq!(nodes.receiver.ids("w0"), ["m-0", "m-1"]);
-    let ids: BTreeSet<String> =
-        nodes.receiver.arrivals().iter().map(|one| one.header("webhook-id").unwrap()[..5].to_owned()).collect();
-    assert_eq!(ids, BTreeSet::from(["msg_s".to_owned()]), "their ids are those of the source");
-}
-
 /// Two hand-overs of one stream would each pass over what the other one has: half of a burst.
 #[tokio::test]
 async fn a_stream_that_is_named_twice_is_read_once() {
@@ -293,33 +209,6 @@ async fn what_other_consumers_of_the_group_were_given_is_delivered_in_order_or_n
     assert_eq!(nodes.nodes[0].log().matches("source orders: entries that other").count(), 1, "once");
 }
 
-/// In an envelope as text, in a list, behind a byte order mark.
-#[tokio::test]
-async fn a_message_is_found_wherever_the_pointer_leads_and_as_text_too() {
-    let nodes = Nodes::start_with(&[&["--source", ORDERS, "--source-message", "/items/0/body"]]).await;
-    nodes.until_shared(&[0]).await;
-    nodes.save(&workspaces(1)).await;
-    let with = |body: &str| format!(r#"{{"items":[{{"body":{body}}}]}}"#);
-    let text = serde_json::to_string(&message("+1", "as-text")).unwrap();
-    for envelope in [
-        with(&text),
-        format!("\u{feff}{}", with(&message("+1", "marked"))),
-        format!(" {} \n", with(&format!(" {} ", message("+1", "spaced")))),
-        // None of these is one.
-        with("null"),
-        with(r#""no message""#),
-        with(&format!("[{text}]")),
-        r#"{"items":{"0":1}}"#.to_owned(),
-    ] {
-        add(&nodes, &["workspace", "w0", "message", &envelope]);
-    }
-    until_drained(&nodes, 3).await;
-    let api = nodes.nodes[0].api();
-    until("four are set aside", async || api.get("/v1/rejected").await.ok()["rejected"].as_array().unwrap().len() == 4)
-        .await;
-    assert_eq!(nodes.receiver.ids("w0"), ["as-text", "marked", "spaced"]);
-}
-
 /// Somebody else puts large things there: more than Redis or this service could hold at a time.
 #[tokio::test]
 async fn entries_of_any_size_in_a_foreign_stream_are_set_aside_in_little_memory() {
@@ -349,38 +238,6 @@ async fn entries_of_any_size_in_a_foreign_stream_are_set_aside_in_little_memory(
     let rejected = rejected["rejected"].as_array().unwrap();
     let told = |one: &&serde_json::Value| one["reason"].as_str().unwrap().contains("at most 524288 are taken");
     assert_eq!((rejected.len(), rejected.iter().filter(told).count()), (LARGE, LARGE));
-}
-
-/// Its ids begin below those of the one before, and get beyond them.
-#[tokio::test]
-async fn a_foreign_stream_that_is_made_anew_with_lower_ids_is_another_one_and_its_group_goes_on_there() {
-    let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
-    nodes.until_shared(&[0]).await;
-    // On two shards: the second one was given nothing of the stream before, so it notices nothing.
-    let all = workspaces(16);
-    nodes.save(&all).await;
-    let (before, after) = (&all[0], all.iter().find(|one| stream(one) != stream(&all[0])).unwrap());
-    let put = |entry: &str, workspace: &str, id: &str| {
-        nodes.redis.call::<String>(&["XADD", ORDERS, entry, "workspace", workspace, "message", &message("+1", id)])
-    };
-    put("100-0", before, "a-100");
-    until_drained(&nodes, 1).await;
-    let () = nodes.redis.call(&["DEL", ORDERS]);
-    put("5-0", after, "b-5");
-    until_drained(&nodes, 2).await;
-    let position = || nodes.redis.call::<String>(&["HGET", &format!("outbound:source:{{{ORDERS}}}"), "position"]);
-    until("it stands there", async || position() == "5-0").await;
-    // What comes while there is no group, on both sides of where the stream before was read to.
-    let mut both = redis::pipe();
-    both.cmd("XGROUP").arg("DESTROY").arg(ORDERS).arg("outbound");
-    for (entry, id) in [("50-0", "b-50"), ("150-0", "b-150")] {
-        both.cmd("XADD").arg(ORDERS).arg(entry).arg("workspace").arg(after).arg("message").arg(message("+1", id));
-    }
-    let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
-    both.atomic().query::<()>(&mut connection).unwrap();
-    until_drained(&nodes, 4).await;
-    assert_eq!(nodes.receiver.ids(before), ["a-100"]);
-    assert_eq!(nodes.receiver.ids(after), ["b-5", "b-50", "b-150"]);
 }
 
 #[tokio::test]

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::chaos::bench::repeated;
 use crate::nodes::bench::{Nodes, stream, workspaces};
+use crate::nodes::foreign::{ORDERS, until_drained};
 use support::process::until;
 use support::service::message;
-
-const ORDERS: &str = "orders";
 
 /// What is done to the stream at once, as a producer does that replays a backlog: nobody looks in between.
 struct Script(redis::Pipeline);
@@ -41,17 +40,6 @@ async fn started() -> Nodes {
     nodes.until_shared(&[0]).await;
     nodes.save(&workspaces(3)).await;
     nodes
-}
-
-async fn until_drained(nodes: &Nodes, count: usize) {
-    nodes.receiver.until(&format!("{count} came"), |arrivals| arrivals.len() >= count).await;
-    until("all are acknowledged", async || {
-        let (count, _, _, _): (u64, redis::Value, redis::Value, redis::Value) =
-            nodes.redis.call(&["XPENDING", ORDERS, "outbound"]);
-        count == 0
-    })
-    .await;
-    nodes.until_settled().await;
 }
 
 fn check(nodes: &Nodes, came: usize, logged: usize) {
@@ -160,4 +148,36 @@ async fn entries_that_are_trimmed_while_they_wait_are_told() {
     let log = nodes.nodes[0].log();
     let told: Vec<&str> = log.lines().filter(|line| line.contains("were deleted or trimmed while")).collect();
     assert!(told.len() == 1 && told[0].contains("15"), "{told:?}");
+}
+
+/// Its ids begin below those of the one before, and get beyond them.
+#[tokio::test]
+async fn a_foreign_stream_that_is_made_anew_with_lower_ids_is_another_one_and_its_group_goes_on_there() {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS]]).await;
+    nodes.until_shared(&[0]).await;
+    // On two shards: the second one was given nothing of the stream before, so it notices nothing.
+    let all = workspaces(16);
+    nodes.save(&all).await;
+    let (before, after) = (&all[0], all.iter().find(|one| stream(one) != stream(&all[0])).unwrap());
+    let put = |entry: &str, workspace: &str, id: &str| {
+        nodes.redis.call::<String>(&["XADD", ORDERS, entry, "workspace", workspace, "message", &message("+1", id)])
+    };
+    put("100-0", before, "a-100");
+    until_drained(&nodes, 1).await;
+    let () = nodes.redis.call(&["DEL", ORDERS]);
+    put("5-0", after, "b-5");
+    until_drained(&nodes, 2).await;
+    let position = || nodes.redis.call::<String>(&["HGET", &format!("outbound:source:{{{ORDERS}}}"), "position"]);
+    until("it stands there", async || position() == "5-0").await;
+    // What comes while there is no group, on both sides of where the stream before was read to.
+    let mut both = redis::pipe();
+    both.cmd("XGROUP").arg("DESTROY").arg(ORDERS).arg("outbound");
+    for (entry, id) in [("50-0", "b-50"), ("150-0", "b-150")] {
+        both.cmd("XADD").arg(ORDERS).arg(entry).arg("workspace").arg(after).arg("message").arg(message("+1", id));
+    }
+    let mut connection = redis::Client::open(nodes.redis.own_url()).unwrap().get_connection().unwrap();
+    both.atomic().query::<()>(&mut connection).unwrap();
+    until_drained(&nodes, 4).await;
+    assert_eq!(nodes.receiver.ids(before), ["a-100"]);
+    assert_eq!(nodes.receiver.ids(after), ["b-5", "b-50", "b-150"]);
 }

@@ -12,13 +12,13 @@ use crate::message::{HALF_OF_A_CHARACTER, Message, bare, foreign, is_blank, memb
 /// What an entry of so many bytes is. It is judged as a whole here, while it has its own fields: what is set aside keeps them,
 /// so that another form can be tried on it, and reasons name them.
 pub(in crate::journal::redis) fn judged(form: &SourceForm, entry: &RawEntry, bytes: usize) -> Judged {
-    let workspace = workspace_in(entry, &form.workspace);
+    let (id, workspace) = (entry.id, workspace_in(entry, &form.workspace));
     let wrong = too_large(bytes)
         .or_else(|| ambiguous(entry, [&form.workspace, &form.message]))
         .or_else(|| too_many_fields(entry))
         .or(workspace.as_ref().err().cloned());
-    let ours = wrong.map_or_else(|| as_ours(form, entry), Err);
-    Judged { original: entry.clone(), bytes, workspace: workspace.ok(), ours }
+    let ours = wrong.map_or_else(|| as_ours(form, entry), Err).map_err(|wrong| (wrong, entry.clone()));
+    Judged { id, bytes, workspace: workspace.ok(), ours }
 }
 
 /// The fields by our names, with the message unwrapped. Further fields are passed on, unless they have our names.
@@ -165,8 +165,9 @@ mod tests {
             let fields = fields.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
             let entry = RawEntry { id: EntryId::ZERO, fields: fields.collect() };
             let judged = judged(&form, &entry, entry.bytes());
-            assert_eq!(judged.original, entry, "it is kept as it came");
-            judged.ours.unwrap_err()
+            let (wrong, kept) = judged.ours.unwrap_err();
+            assert_eq!(kept, entry, "it is kept as it came");
+            wrong
         };
         assert!(why(&[("ws", "acme"), ("message", "{}")]).starts_with("the entry has no field `payload`"));
         assert!(why(&[("workspace", "acme"), ("payload", "{}")]).starts_with("the entry has no field `ws`"));

@@ -34,33 +34,29 @@ impl Handed {
 
 /// What an entry of a source is, before it is handed over.
 pub(in crate::journal::redis) struct Judged {
-    /// As it came; its fields count where it is set aside.
-    pub(in crate::journal::redis) original: RawEntry,
+    pub(in crate::journal::redis) id: EntryId,
     /// Its names and values, also those that were not read.
     pub(in crate::journal::redis) bytes: usize,
     /// The workspace that it names.
     pub(in crate::journal::redis) workspace: Option<WorkspaceId>,
-    /// Its fields by our names, or why it is set aside.
-    pub(in crate::journal::redis) ours: Result<Vec<(Bytes, Bytes)>, String>,
+    /// Its fields by our names, or why it is set aside with its own.
+    pub(in crate::journal::redis) ours: Result<Vec<(Bytes, Bytes)>, (String, RawEntry)>,
 }
 
 impl Judged {
     /// An entry of the common input. What else may be wrong with it its shard finds.
     pub(super) fn of_common_input(entry: RawEntry, bytes: usize) -> Self {
-        let workspace = workspace_in(&entry, "workspace");
-        match too_large(bytes).or_else(|| too_many_fields(&entry)).or(workspace.as_ref().err().cloned()) {
-            None => {
-                let original = RawEntry { id: entry.id, fields: Vec::new() };
-                Self { original, bytes, workspace: workspace.ok(), ours: Ok(entry.fields) }
-            }
-            Some(wrong) => Self { original: entry, bytes, workspace: workspace.ok(), ours: Err(wrong) },
-        }
+        let (id, workspace) = (entry.id, workspace_in(&entry, "workspace"));
+        let ours = match too_large(bytes).or_else(|| too_many_fields(&entry)).or(workspace.as_ref().err().cloned()) {
+            None => Ok(entry.fields),
+            Some(wrong) => Err((wrong, entry)),
+        };
+        Self { id, bytes, workspace: workspace.ok(), ours }
     }
 
     /// To which shard it goes, and how.
     pub(in crate::journal::redis) fn handed(self, inner: &RedisInner, source: &str) -> (u16, Handed) {
-        let Self { original: mut entry, bytes, workspace, ours } = self;
-        let id = entry.id;
+        let Self { id, bytes, workspace, ours } = self;
         let origin = (Bytes::from_static(ORIGIN), Bytes::from(format!("{source}/{id}")));
         let shard = workspace.as_ref().map_or(0, |workspace| workspace.shard(inner.shards));
         let (fields, wrong) = match ours {
@@ -70,7 +66,7 @@ impl Judged {
                 fields.push(origin);
                 (fields, None)
             }
-            Err(reason) => {
+            Err((reason, mut entry)) => {
                 let bytes = bytes + origin.0.len() + origin.1.len();
                 // First, so that it is kept however many fields there are, and counts before a producer's own.
                 entry.fields.insert(0, origin);
