@@ -74,6 +74,8 @@ pub(super) enum ProblemKind {
     TooManyTestMails,
     /// A sample is only for workspaces without a message. Nothing is sent.
     HasMessages,
+    /// A token more than are remembered.
+    TooManyTokens,
     /// What an attempt sent was not kept. Nothing is sent.
     BodyOmitted,
     /// Too many commands wait on the workspace's shard. Nothing is stored.
@@ -162,6 +164,7 @@ impl ProblemKind {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-test-mails", "Too many test mails", None)
             }
             Self::HasMessages => (StatusCode::CONFLICT, "has-messages", "The workspace has messages", None),
+            Self::TooManyTokens => (StatusCode::CONFLICT, "too-many-tokens", "Too many tokens", None),
             Self::BodyOmitted => (StatusCode::CONFLICT, "body-omitted", "The body was not kept", None),
             Self::TooManyCommands => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-commands", "Too many commands wait", Some(2))
@@ -369,6 +372,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooManyHeaders => return Self::invalid_member("headers".to_owned(), &refusal),
             Refusal::NoSecret => ProblemKind::NoSecret,
+            Refusal::TooManyTokens => ProblemKind::TooManyTokens,
             Refusal::NoSuchToken => ProblemKind::NotFound,
             Refusal::NoSecretKey => ProblemKind::NoSecretKey,
             Refusal::WorkspaceUnavailable => ProblemKind::WorkspaceUnavailable,

@@ -33,8 +33,8 @@ pub fn rejected_fields(entry: &RawEntry, reason: &str, at: Time) -> Vec<(Bytes, 
     rejected_fields_of(entry, entry.bytes(), reason, at, None)
 }
 
-/// The same for an entry that had `bytes`, of which the journal did not read all. Where its workspace is known and what is kept
-/// does not name it, `_workspace` does.
+/// The same for an entry that had `bytes`, of which the journal did not read all. Where its workspace is known, given or by what was
+/// read whole, and what is kept does not name it, `_workspace` does.
 #[must_use]
 pub fn rejected_fields_of(
     entry: &RawEntry,
@@ -58,6 +58,8 @@ pub fn rejected_fields_of(
     }
     let kept = fields.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
     let is_named = fields.iter().any(|(name, _)| name == "workspace");
+    let read = || workspace_in(entry, "workspace").ok().filter(|_| ambiguous(entry, ["workspace"; 2]).is_none());
+    let workspace = workspace.cloned().or_else(|| if entry.bytes() == bytes { read() } else { None });
     let mut own = |name: &'static str, value: String| fields.push((Bytes::from_static(name.as_bytes()), value.into()));
     own("_id", entry.id.to_string());
     own("_reason", reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned());
@@ -256,6 +258,21 @@ mod tests {
             rejected_fields(&entry(vec![("m".into(), vec![b'x'; VALUE_BYTES_MAX + 1].into())]), "", Time::default());
         assert_eq!(kept[0].1.len(), VALUE_BYTES_RETAINED);
         assert_eq!(*kept.last().unwrap(), ("_bytes".into(), (VALUE_BYTES_MAX + 2).to_string().into()));
+    }
+
+    #[test]
+    fn whose_it_is_is_known_of_what_is_cut_here_and_not_of_what_came_cut() {
+        let large = |name: &str| ("message".into(), vec![b'x'; name.len() + VALUE_BYTES_MAX].into());
+        let of = |names: &[&str], more| {
+            let named = names.iter().map(|name| ("workspace".into(), Bytes::from((*name).to_owned())));
+            let read = entry(named.chain([large("acme")]).collect());
+            let kept = rejected_fields_of(&read, read.bytes() + more, "too large", Time::default(), None);
+            RetainedEntry::of(&entry(kept)).workspace
+        };
+        assert_eq!(of(&["acme"], 0), "acme".parse().ok());
+        assert_eq!(of(&["acme"], 1), None, "it may be the beginning of another one");
+        assert_eq!(of(&["acme", "other"], 0), None);
+        assert_eq!(of(&["no name"], 0), None);
     }
 
     #[test]

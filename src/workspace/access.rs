@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::time::Time;
 
-/// Tokens that are remembered, live or not. A further one takes the place of the oldest that opens nothing any more, else of
-/// the oldest: that one lives on, but can only be ended with all others.
+/// Tokens that are remembered, live or not. A further one takes the place of the oldest whose time is over; where there is none it
+/// is not made. One that opens the workspace must be known to be ended, and one that was ended must be known not to open it.
 pub const TOKENS_REMEMBERED: usize = 256;
 /// Sessions that ended before their time and are remembered one by one; beyond it all that began no later than
 /// the one that is dropped are over.
@@ -70,11 +70,20 @@ impl AccessRecord {
         self.views.iter().any(|view| view.by == by && view.at <= now && now.since(view.at) < within)
     }
 
+    /// Whether a further token can be remembered at `now`.
+    #[must_use]
+    pub fn has_room_for_token(&self, now: Time) -> bool {
+        self.tokens.len() < TOKENS_REMEMBERED || self.replaceable(now).is_some()
+    }
+
+    /// The oldest token whose time is over at `now`.
+    fn replaceable(&self, now: Time) -> Option<usize> {
+        self.tokens.iter().position(|old| old.expires_at <= now)
+    }
+
     pub(super) fn token_made(&mut self, token: &TokenRecord) {
         if self.tokens.len() >= TOKENS_REMEMBERED {
-            let over = |old: &TokenRecord| old.expires_at <= token.at;
-            let place = self.tokens.iter().position(over).unwrap_or(0);
-            self.tokens.remove(place);
+            self.tokens.remove(self.replaceable(token.at).unwrap_or(0));
         }
         self.tokens.push(token.clone());
     }
@@ -101,9 +110,14 @@ impl AccessRecord {
         self.views.push(view.clone());
     }
 
-    /// Every token has ended, so none of them has to be remembered.
-    pub(super) fn all_ended(&mut self) {
-        self.tokens.clear();
+    /// Every token has ended: what is remembered of them is who made and ended it, until a new one takes its place.
+    pub(super) fn all_ended(&mut self, at: Time, by: &str) {
+        for token in &mut self.tokens {
+            if at < token.expires_at {
+                token.ended.get_or_insert_with(|| Deed { at, by: by.to_owned() });
+                token.expires_at = at;
+            }
+        }
         self.ended_sessions.clear();
         self.sessions_after = None;
     }
@@ -192,9 +206,9 @@ pub struct TokenRecord {
     pub at: Time,
     /// Who made it.
     pub by: String,
-    /// When it ends by itself.
+    /// When its time is over: by itself, or with all others of the workspace.
     pub expires_at: Time,
-    /// When it was ended before that, and by whom.
+    /// When it was ended before its time, and by whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Deed>,
 }
@@ -240,10 +254,18 @@ mod tests {
         for n in 0..256 {
             access.token_made(&token(n, if n == 7 { 100 } else { 100_000 }));
         }
+        assert!(!access.has_room_for_token(at(99)) && access.has_room_for_token(at(100)));
         access.token_made(&token(256, 100_000));
         assert!(access.tokens.iter().all(|token| token.id != "t7") && access.tokens.len() == 256);
-        access.token_made(&token(257, 100_000));
-        assert!(access.tokens.iter().all(|token| token.id != "t0") && access.tokens.len() == 256);
+        assert!(!access.has_room_for_token(at(256)));
+        // One that was ended would open the workspace again if that were forgotten.
+        access.token_ended(&TokenEnded { at: at(300), by: "ops".to_owned(), id: "t0".to_owned() });
+        assert!(!access.has_room_for_token(at(301)));
+        access.all_ended(at(302), "admin");
+        assert!(access.has_room_for_token(at(302)) && access.live_tokens(at(302)).next().is_none());
+        let ended_by = |id: &str| access.tokens.iter().find(|token| token.id == id)?.ended.clone();
+        assert_eq!(ended_by("t0"), Some(Deed { at: at(300), by: "ops".to_owned() }));
+        assert_eq!(ended_by("t1"), Some(Deed { at: at(302), by: "admin".to_owned() }));
     }
 
     #[test]

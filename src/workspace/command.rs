@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::access::EndedBefore;
+use super::access::{EndedBefore, TOKENS_REMEMBERED};
 use super::headers::{HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChange, HeaderName, MASK};
 use super::policy::TEST_MAILS_PER_DAY_MAX;
 use super::state::Summary;
@@ -271,6 +271,12 @@ pub enum Refusal {
     /// 404.
     #[error("the secret is made by the first save; PUT the webhook first")]
     NoSecret,
+    /// 409.
+    #[error(
+        "no token was made: {TOKENS_REMEMBERED} tokens of this workspace open it, or were ended before their time; wait until the \
+         time of one is over, or end all of them"
+    )]
+    TooManyTokens,
     /// 404.
     #[error("there is no such token that is known and opens anything; list the tokens, or end all of them")]
     NoSuchToken,

@@ -21,9 +21,9 @@ impl State {
             Event::AttemptDelivered(attempt) | Event::AttemptFailed(attempt) => self.attempted(attempt),
             Event::WebhookSaved(saved) => self.saved(saved),
             Event::SecretRotated(rotated) => self.webhook.rotated(rotated),
-            Event::TokensRevoked(_) => {
+            Event::TokensRevoked(revoked) => {
                 self.token_generation = self.token_generation.saturating_add(1);
-                self.access.all_ended();
+                self.access.all_ended(revoked.at, &revoked.by);
             }
             Event::SecretViewed(view) => self.access.viewed(view),
             Event::TestMailTaken(taken) => {

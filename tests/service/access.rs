@@ -114,6 +114,36 @@ async fn one_token_is_ended_alone(kind: Kind) {
     assert_eq!(history["history"].as_array().unwrap().len(), 2, "they are no changes, and wash none out");
 }
 
+/// One more would be an ended one less that is known to be ended.
+#[tokio::test]
+async fn a_token_that_was_ended_stays_so_however_many_are_made_after_it() {
+    let bench = Bench::start(Kind::Embedded, &[]).await;
+    let admin = bench.api();
+    let jane = with_token(&admin, &made(&admin, r#"{"subject":"jane"}"#).await);
+    let id = admin.get(TOKENS).await.ok()["tokens"][0]["id"].as_str().unwrap().to_owned();
+    assert!(admin.call(Method::DELETE, &format!("{TOKENS}/{id}"), None).await.unwrap().status.is_success());
+    let mint = async |body: &str| admin.call(Method::POST, TOKENS, Some(body)).await.unwrap();
+    for n in 1..256 {
+        mint(&format!(r#"{{"subject":"machine-{n}"}}"#)).await.ok();
+    }
+    let refused = mint("{}").await;
+    assert_eq!(refused.problem(), (409, "too-many-tokens"), "{}", refused.body);
+    assert_eq!(jane.read("acme", "webhook").await.problem(), (401, "unauthorized"));
+    assert_eq!(admin.get(TOKENS).await.ok()["tokens"].as_array().unwrap().len(), 255);
+
+    // Who made and ended what is told when all of them have ended, too, which makes room for others.
+    assert_eq!(admin.call(Method::DELETE, TOKENS, None).await.unwrap().status, StatusCode::NO_CONTENT);
+    let history = admin.read("acme", "history").await.ok();
+    let told =
+        |action: &str| history["access"].as_array().unwrap().iter().filter(|one| one["action"] == action).count();
+    assert_eq!((told("token_made"), told("token_ended")), (256, 256));
+    let again = with_token(&admin, &made(&admin, "{}").await);
+    assert_eq!(again.webhook("acme").await["workspace"], "acme");
+    assert_eq!(jane.read("acme", "webhook").await.problem(), (401, "unauthorized"));
+    let listed = admin.get(TOKENS).await.ok();
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 1, "{listed}");
+}
+
 #[tokio::test]
 async fn who_signs_out_has_no_session_anywhere_any_more() {
     let mut bench = Bench::start(Kind::Redis, &[]).await;

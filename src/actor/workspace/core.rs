@@ -248,7 +248,7 @@ impl WorkspaceCore {
             Action::RevokeTokens => Ok(decide::revoke_tokens(&command.by, self.at)),
             Action::TakeTestMail => decide::take_test_mail(&self.state, &command.by, self.at),
             Action::NoteView => Ok(decide::note_view(&command.by, self.at)),
-            Action::MakeToken(grant) => Ok(decide::make_token(grant, &command.by, self.at)),
+            Action::MakeToken(grant) => decide::make_token(&self.state, grant, &command.by, self.at),
             Action::EndToken { id } => decide::end_token(&self.state, id, &command.by, self.at),
             Action::EndSession(session) => Ok(decide::end_session(&self.state, session)),
             Action::Test { .. } | Action::Sample => return self.begin_test(id, command, entries),

@@ -120,7 +120,7 @@ pub(in crate::http) async fn mint(
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tokens)]
 pub(in crate::http) struct TokenList {
-    /// Newest first; of more than 256 the newest.
+    /// Newest first, at most 256.
     tokens: Vec<ListedToken>,
 }
 
@@ -260,7 +260,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 WORKSPACE,
                 BODY,
                 COMMAND,
-                &[ProblemKind::InvalidJson, ProblemKind::InvalidTokenRequest],
+                &[ProblemKind::InvalidJson, ProblemKind::InvalidTokenRequest, ProblemKind::TooManyTokens],
             ]),
         ApiCall::get("/v1/workspaces/{workspace}/tokens", list)
             .named("listTokens", "The tokens that open the workspace")

@@ -105,6 +105,10 @@ const KINDS: &[(ProblemKind, &str)] = &[
         "a sample is for a workspace without a message, and this one has one; send a test without `sample`",
     ),
     (
+        ProblemKind::TooManyTokens,
+        "no token was made: 256 tokens of this workspace open it, or were ended before their time; wait until the time of one is over, or end all of them",
+    ),
+    (
         ProblemKind::BodyOmitted,
         "the store was full when this attempt was logged: its body was not kept and cannot be sent",
     ),

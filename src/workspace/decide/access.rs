@@ -14,10 +14,16 @@ pub fn revoke_tokens(by: &str, now: Time) -> Vec<Event> {
 }
 
 /// A token was made; it opens the workspace for as long as it says, if it is given to anybody.
-#[must_use]
-pub fn make_token(grant: &TokenGrant, by: &str, now: Time) -> Vec<Event> {
+///
+/// # Errors
+/// [`Refusal::TooManyTokens`]: as many as are remembered are not over yet.
+pub fn make_token(state: &State, grant: &TokenGrant, by: &str, now: Time) -> Result<Vec<Event>, Refusal> {
+    if !state.access.has_room_for_token(now) {
+        return Err(Refusal::TooManyTokens);
+    }
     let TokenGrant { id, subject, until } = grant.clone();
-    vec![Event::TokenMade(TokenRecord { id, subject, at: now, by: by.to_owned(), expires_at: until, ended: None })]
+    let made = TokenRecord { id, subject, at: now, by: by.to_owned(), expires_at: until, ended: None };
+    Ok(vec![Event::TokenMade(made)])
 }
 
 /// Ends one token.

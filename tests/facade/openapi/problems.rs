@@ -110,6 +110,9 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::TestUnderWay })).await;
     seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::TestTooSoon })).await;
     seen.command("POST", TEST, || Ok(Answer::Refused { refusal: Refusal::HasMessages })).await;
+    let full = || Ok(Answer::Refused { refusal: Refusal::TooManyTokens });
+    let journal = FakeJournal { submit: Box::new(full), ..FakeJournal::default() };
+    seen.of(journal, request("POST", "/v1/workspaces/acme/tokens", "{}")).await;
     let mut invalid = request("PUT", WEBHOOK, SAVE);
     invalid.headers_mut().insert(header::IF_MATCH, "7".parse().unwrap());
     seen.refused(invalid).await;
