@@ -311,6 +311,14 @@ fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.starts_with("note: no service has started on this Redis yet"), "{error}");
     assert_eq!(redis.keys(), Vec::<String>::new());
+
+    // A key for another number is none that any shard reads.
+    let publish = ["publish", "--workspace", "123456789", "--journal", &redis.url(), "/dev/null"];
+    assert!(outbound(&publish).output().unwrap().status.success());
+    let output = outbound(&["shard", "123456789", "--shards", "64", "--journal", &redis.url()]).output().unwrap();
+    assert_eq!(printed(&output), "outbound:{38}:messages\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, "note: this Redis has 16 shards, and the key is for 64: leave --shards out\n");
 }
 
 #[test]

@@ -17,10 +17,10 @@ use crate::message::WorkspaceId;
 
 /// The flags of `outbound repair`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = AFTER_HELP)]
+#[command(after_help = AFTER_HELP, group(clap::ArgGroup::new("what").args(["workspace", "file"]).required(true)))]
 pub struct RepairArgs {
     /// The workspace that cannot be loaded
-    #[arg(value_name = "WORKSPACE", required_unless_present = "file", conflicts_with = "file")]
+    #[arg(value_name = "WORKSPACE")]
     pub workspace: Option<WorkspaceId>,
     /// A damaged file of the embedded journal; the service must not run
     #[arg(long, env = "OUTBOUND_FILE", value_name = "FILE")]
@@ -74,7 +74,9 @@ fn tell(file: &Path, rescued: &Rescued, out: &mut dyn Write) -> std::io::Result<
         None => writeln!(out, "the file {} is whole", file.display())?,
         Some(damaged) => {
             writeln!(out, "{} is new; the damaged file is {} now", file.display(), damaged.display())?;
-            writeln!(out, "it holds {workspaces} workspaces and {waiting} messages that wait; what is lost:")?;
+            let counted = |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+            let (workspaces, waiting) = (counted(*workspaces, "workspace"), counted(*waiting, "message"));
+            writeln!(out, "it holds {workspaces}, and {waiting} not attempted yet; what is lost:")?;
             lost.iter().try_for_each(|line| writeln!(out, "  {}", printable(line)))?;
             if lost.is_empty() {
                 writeln!(out, "  nothing")?;

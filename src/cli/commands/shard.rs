@@ -17,7 +17,7 @@ pub struct ShardArgs {
     /// The workspace's id
     #[arg(value_name = "WORKSPACE")]
     pub workspace: WorkspaceId,
-    /// The number of shards; else the one stored in --journal, else 16
+    /// The number of shards; else the one stored in --journal, else 16. Where both are given and differ, a note says so
     #[arg(long, env = "OUTBOUND_SHARDS", value_name = "N", value_parser = whole_number::<u16>(1, u64::from(SHARDS_MAX)))]
     pub shards: Option<u16>,
     /// Where that number is
@@ -36,22 +36,28 @@ Examples:
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
 pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let named = args.journal.named(FileSharing::Allowed)?;
-    let shards = match (args.shards, &named) {
-        (Some(shards), _) => shards,
-        (None, None) => SHARDS_DEFAULT,
-        (None, Some(text)) => {
-            let config = args.journal.redis_files.with(parse_redis(text, &args.journal.prefix)?)?;
-            block_on(stored_shards(&config))?.unwrap_or_else(|| {
-                // The key is right all the same unless the first start chooses another number.
-                let told = "no service has started on this Redis yet";
-                writeln!(stderr(), "note: {told}: the key is for {SHARDS_DEFAULT} shards, the default").ok();
-                SHARDS_DEFAULT
-            })
+    let stored = match args.journal.named(FileSharing::Allowed)? {
+        None => None,
+        Some(text) => {
+            let config = args.journal.redis_files.with(parse_redis(&text, &args.journal.prefix)?)?;
+            Some(block_on(stored_shards(&config))?)
         }
     };
+    let shards = args.shards.or(stored.flatten()).unwrap_or(SHARDS_DEFAULT);
+    match stored {
+        // The key is right all the same unless the first start chooses another number.
+        Some(None) => note(&format!("no service has started on this Redis yet: the key is for {shards} shards")),
+        Some(Some(stored)) if stored != shards => {
+            note(&format!("this Redis has {stored} shards, and the key is for {shards}: leave --shards out"));
+        }
+        _ => {}
+    }
     let (prefix, shard) = (&args.journal.prefix, args.workspace.shard(shards));
     writeln!(out, "{prefix}:{{{shard}}}:messages").map_err(CommandFailure::output)
+}
+
+fn note(told: &str) {
+    writeln!(stderr(), "note: {told}").ok();
 }
 
 #[cfg(test)]

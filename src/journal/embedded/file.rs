@@ -66,7 +66,7 @@ pub enum JournalFileError {
     },
     /// Nothing of it can be rescued.
     #[error(
-        "nothing can be read of {path}: its first page is damaged, or it is no journal; it is left as it is. Put a copy of the \
+        "nothing can be read of {path}: what tells where everything in it lies is damaged, or it is no journal; it is left as it is. Put a copy of the \
          journal in its place, taken while the service did not run; without one, move it away, and the start makes a new journal"
     )]
     NothingToRescue {
@@ -168,14 +168,22 @@ impl<E: Into<redb::Error>> From<E> for JournalFileError {
 /// Opens the file, or makes it where there is none. Answers with the number of shards.
 pub(super) fn open(path: &Path, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFileError> {
     check_room(path)?;
+    not_empty(path)?;
     match fs::metadata(path) {
-        Ok(found) if found.is_file() && found.len() == 0 => Err(JournalFileError::Empty { path: path.into() }),
         // A link may name a file that is still to be made.
         Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(path) {
             Ok(target) => make(&path.parent().unwrap_or(Path::new("")).join(target), shards),
             Err(_) => make(path, shards),
         },
         _ => prepared(contained(|| builder().open(path)).map_err(|source| unopened(path, source))?, shards),
+    }
+}
+
+/// Refuses a file of 0 bytes.
+pub(super) fn not_empty(path: &Path) -> Result<(), JournalFileError> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() == 0 => Err(JournalFileError::Empty { path: path.into() }),
+        _ => Ok(()),
     }
 }
 

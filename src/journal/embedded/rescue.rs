@@ -68,6 +68,7 @@ pub fn rescue(path: &Path) -> Result<Rescued, JournalFileError> {
 fn rescue_into(path: &Path, new: &Path) -> Result<Rescued, JournalFileError> {
     let unreadable = |source| JournalFileError::File { path: path.to_owned(), source };
     let io = |error: std::io::Error| unreadable(redb::DatabaseError::Storage(error.into()));
+    file::not_empty(path)?;
     let old = locked(path)?;
     let mut builder = Builder::new();
     // As one that only reads beside a writer: that one needs no more than the trees themselves.
