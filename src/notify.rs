@@ -4,13 +4,14 @@
 //! that owes it is durable, so the caller holds an [`OwedMail`] as the outbox stores it; the same owed
 //! mail is always the same bytes with the same Message-ID, so a repetition can be recognised.
 //!
-//! Reading order: what goes out (`template`, the words; `text`, what is escaped in them; `compose`, the bytes) and how (`server`, where
+//! Reading order: what goes out (`template`, the words; `text`, what is escaped in them; `compose`, the bytes, by which `sender`) and how (`server`, where
 //! to, with which `login`; `relay`, SMTP, over a `cleaned` stream, by `tls` or not, with a `hello` that the server takes; what a `refusal` is about,
 //! its `progress` and `outcome`, and the `gap` between two).
 
 mod template;
 mod text;
 mod compose;
+mod sender;
 mod cleaned;
 mod tls;
 mod login;
@@ -22,7 +23,7 @@ mod outcome;
 mod relay;
 mod gap;
 
-use std::future::ready;
+use std::future::{pending, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub use self::hello::InvalidHello;
 use self::outcome::Ended;
 pub use self::progress::MailLimits;
 use self::relay::{Parcel, Relay};
+pub use self::sender::InvalidSender;
 use self::server::MailServer;
 pub use self::server::UrlError;
 use crate::config;
@@ -80,11 +82,14 @@ pub enum MailerError {
     /// The name to greet with is none.
     #[error("the name to greet the mail server with (--smtp-hello): {0}")]
     Hello(#[from] InvalidHello),
-    /// The sender is no address, or not one that every mail server takes.
-    #[error(
-        "the sender {0:?} is no mail address of ASCII letters; write outbound@example.com or Outbound <outbound@example.com>"
-    )]
-    From(String),
+    /// The sender is none.
+    #[error("the sender {typed:?} (--mail-from) {why}")]
+    From {
+        /// As it was written.
+        typed: String,
+        /// What is wrong with it.
+        why: InvalidSender,
+    },
 }
 
 /// Hands mails to the mail server. Cheap to clone; bounds how many at a time over all clones. Keeps no
@@ -122,11 +127,7 @@ impl Mailer {
     pub fn new(options: &MailerOptions) -> Result<Self, MailerError> {
         let hello = hello::chosen(options.hello.as_deref(), options.public_url.as_deref())?;
         let relay = Relay::new(MailServer::new(&options.smtp_url, &options.roots)?, hello);
-        let no_sender = || MailerError::From(options.from.clone());
-        let from: Mailbox = options.from.parse().map_err(|_| no_sender())?;
-        if !from.email.to_string().is_ascii() {
-            return Err(no_sender());
-        }
+        let from = sender::read(&options.from).map_err(|why| MailerError::From { typed: options.from.clone(), why })?;
         Ok(Self(Arc::new(SharedMailer {
             outlet: Outlet::Relay(Box::new(relay)),
             from,
@@ -161,8 +162,14 @@ impl Mailer {
     /// handed over as may be, or as the server takes, it is not begun. `mail` is what the outbox stores: a repeated call with it
     /// carries the same Message-ID.
     pub async fn send(&self, mail: &OwedMail) -> MailResult {
+        self.send_unless_recalled(mail, pending()).await
+    }
+
+    /// The same; when `recalled` ends before the final dot is sent, the mail counts as not begun. What becomes of it
+    /// afterwards only the mail server can say, so its answer is waited for.
+    pub async fn send_unless_recalled(&self, mail: &OwedMail, recalled: impl Future<Output = ()>) -> MailResult {
         let composed = compose(mail, &self.0.from, self.0.public_url.as_deref());
-        self.send_composed(composed, self.0.limits, ready(true)).await
+        self.send_composed(composed, self.0.limits, ready(true), recalled).await
     }
 
     /// Hands a test mail over, in the same way, within `whole`. It is begun once the server is ready for it and `permit` says
@@ -170,7 +177,7 @@ impl Mailer {
     pub async fn send_test(&self, mail: &TestMail, whole: Duration, permit: impl Future<Output = bool>) -> MailResult {
         let Ok(_test) = self.0.tests.try_acquire() else { return MailResult::NotBegun };
         let composed = compose_test(mail, &self.0.from, self.0.public_url.as_deref());
-        self.send_composed(composed, MailLimits { whole, ..self.0.limits }, permit).await
+        self.send_composed(composed, MailLimits { whole, ..self.0.limits }, permit, pending()).await
     }
 
     async fn send_composed(
@@ -178,6 +185,7 @@ impl Mailer {
         composed: Result<Composed, ComposeError>,
         limits: MailLimits,
         permit: impl Future<Output = bool>,
+        recalled: impl Future<Output = ()>,
     ) -> MailResult {
         let mailer = &*self.0;
         let composed = match composed {
@@ -189,7 +197,7 @@ impl Mailer {
         if !mailer.gap.lock().begin(begun) {
             return MailResult::NotBegun;
         }
-        match mailer.hand_over(composed, limits, permit).await {
+        match mailer.hand_over(composed, limits, permit, recalled).await {
             Ended::Mail(result) => {
                 if matches!(result, MailResult::Sent | MailResult::Refused(_) | MailResult::Later(_)) {
                     mailer.gap.lock().served(begun);
@@ -210,11 +218,12 @@ impl SharedMailer {
         Composed { to, mail }: Composed,
         limits: MailLimits,
         permit: impl Future<Output = bool>,
+        recalled: impl Future<Output = ()>,
     ) -> Ended {
         match &self.outlet {
             Outlet::Relay(relay) => {
                 let parcel = Parcel { from: &self.from.email, to: &to, raw: &mail.raw };
-                relay.hand_over(&parcel, limits, permit).await
+                relay.hand_over(&parcel, limits, permit, recalled).await
             }
             Outlet::Capture(_) if !permit.await => Ended::Mail(MailResult::NotBegun),
             Outlet::Capture(shown) => Ended::Mail(match timeout(limits.whole, shown.send(mail)).await {

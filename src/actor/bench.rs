@@ -121,7 +121,10 @@ impl ShardDriver {
             ShardAction::Forget(slot) => drop(self.workspaces.remove(&slot)),
             ShardAction::Post(start, in_flight) => self.posts.push((start, in_flight)),
             // A shard that is held, owes no mail and is not drained does none of these.
-            ShardAction::Acquire { .. } | ShardAction::SendMail(_) | ShardAction::Release => {}
+            ShardAction::Acquire { .. }
+            | ShardAction::SendMail(_)
+            | ShardAction::RecallMails
+            | ShardAction::Release => {}
         }
     }
 

@@ -7,6 +7,7 @@ pub(super) mod intake;
 pub(super) mod committer;
 mod idle;
 mod mails;
+mod hand_overs;
 
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ use crate::actor::maps::HashSet;
 use crate::actor::protocol::{Seed, Slot, StoreAnswer, ToShard};
 use crate::actor::read_scheduler::ReadScheduler;
 use crate::actor::shard::core::{ShardAction, ShardCore, ShardCounts};
+use crate::actor::shard::hand_overs::HandOvers;
 use crate::actor::shared_shard::SharedShard;
 use crate::actor::store_watch::cause;
 use crate::actor::waiting_board::WaitingTeller;
@@ -38,7 +40,6 @@ use crate::journal::port::{
 use crate::message::{EntryId, WorkspaceId};
 use crate::notify::Mailer;
 use crate::seal::{Keyring, Seal};
-use crate::workspace::decide::MailResult;
 
 /// What a shard actor works with.
 pub(super) struct Tools {
@@ -67,6 +68,7 @@ pub(super) struct ShardActor {
     shared: Rc<SharedShard>,
     tools: Tools,
     held: Option<HeldShard>,
+    hand_overs: HandOvers,
     acquiring: Option<Acquiring>,
     /// What an acquisition that was cancelled got all the same.
     leftover: Option<Box<dyn ShardConnection>>,
@@ -103,6 +105,7 @@ impl ShardActor {
             shared: SharedShard::new(core, context, Rc::clone(courier), shard),
             tools,
             held: None,
+            hand_overs: HandOvers::default(),
             acquiring: None,
             leftover: None,
             epoch: 0,
@@ -120,7 +123,7 @@ impl ShardActor {
             ToShard::Broken => {}
             ToShard::MailSent(workspace, mail, result) => self.shared.core().mail_sent(&workspace, mail, result, now),
             ToShard::Tick => self.shared.core().tick(now),
-            ToShard::Drain => self.shared.core().drain(),
+            ToShard::Drain => self.shared.core().drain(now),
             ToShard::GiveUp => self.shared.core().give_up(),
             ToShard::Released if self.leftover.is_some() => self.release(ctx),
             ToShard::Released => self.end(ctx),
@@ -258,6 +261,7 @@ impl ShardActor {
             ShardAction::Forget(slot) => self.shared.forget(slot),
             ShardAction::Post(start, in_flight) => self.shared.post(start, in_flight),
             ShardAction::SendMail(mail) => self.send_mail(mail, ctx),
+            ShardAction::RecallMails => self.hand_overs.recall(),
             ShardAction::Release => self.release(ctx),
         }
     }
@@ -300,16 +304,8 @@ impl ShardActor {
     }
 
     fn send_mail(&self, mail: OwedMail, ctx: &ActixContext<Self>) {
-        let (mailer, shard) = (self.tools.mailer.clone(), ctx.address());
-        actix_rt::spawn(async move {
-            let result = match &mailer {
-                Some(mailer) => AssertUnwindSafe(mailer.send(&mail)).catch_unwind().await.unwrap_or_else(|_| {
-                    MailResult::Later("handing the mail over failed inside the service".to_owned())
-                }),
-                None => MailResult::Later("no mail server is configured: set --smtp-url".to_owned()),
-            };
-            shard.do_send(ToShard::MailSent(mail.workspace, mail.id, result));
-        });
+        let shard = ctx.address();
+        self.hand_overs.begin(self.tools.mailer.clone(), mail, move |ended| shard.do_send(ended));
     }
 
     fn release(&mut self, ctx: &ActixContext<Self>) {
@@ -317,6 +313,7 @@ impl ShardActor {
         let connection = self.held.take().map(|held| held.connection).or(self.leftover.take());
         let acquiring = self.acquiring.take();
         self.epoch += 1;
+        self.hand_overs.abandon();
         actix_rt::spawn(async move {
             if let Some(Acquiring { mut task, cancel }) = acquiring {
                 drop(cancel);

@@ -121,12 +121,13 @@ impl CleanedStream {
         Self { wire, peer, verb, cleaner }
     }
 
-    /// Waits for the first line, which stays to be read.
+    /// Waits for the first line, which stays to be read; says whether it is a welcome.
     ///
     /// # Errors
     /// Nothing comes that a mail server could have said.
-    pub(super) async fn heard(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_line(cx)).await
+    pub(super) async fn heard(&mut self) -> io::Result<bool> {
+        poll_fn(|cx| self.poll_line(cx)).await?;
+        Ok(self.cleaner.clean.starts_with('2'))
     }
 
     fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

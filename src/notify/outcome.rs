@@ -95,7 +95,9 @@ impl Outcome<'_> {
         match (stage, silence) {
             (Stage::Mail, _) => Ended::Mail(MailResult::Unknown(why)),
             // A limit of ours, which a test mail has a short one of: the server may be no slower than it may be.
-            (_, Silence::Whole(_)) | (Stage::Recipient | Stage::Data, _) => Ended::Mail(MailResult::Later(why)),
+            (_, Silence::Whole(_)) | (Stage::Recipient | Stage::Data | Stage::Content, _) => {
+                Ended::Mail(MailResult::Later(why))
+            }
             (Stage::Connecting | Stage::Greeting | Stage::Introduction | Stage::Sender, _) => Ended::Server(why),
         }
     }
@@ -196,6 +198,11 @@ impl Outcome<'_> {
         one_line(&login.map_or_else(|| said.clone(), |login| login.without(&said)), SAID_MAX)
     }
 
+    /// Whether EHLO is refused in a way that HELO may not be.
+    pub(super) fn refuses_ehlo(&self, error: &SmtpError) -> bool {
+        self.with_answer(error, |answer| answer.refuses_ehlo()).unwrap_or_default()
+    }
+
     /// What of ours a refusal is about.
     fn our_fault(&self, error: &SmtpError) -> Option<OurFault> {
         self.with_answer(error, |answer| answer.our_fault()).flatten()
@@ -248,7 +255,7 @@ fn what(stage: Stage) -> &'static str {
         Stage::Connecting | Stage::Greeting | Stage::Introduction => "our name",
         Stage::Sender => "the sender",
         Stage::Recipient => "the recipient",
-        Stage::Data | Stage::Mail => "the mail",
+        Stage::Data | Stage::Content | Stage::Mail => "the mail",
     }
 }
 

@@ -1,5 +1,6 @@
 //! How far a hand-over has come, and how long the mail server may take for what comes next.
 
+use std::future::pending;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -71,6 +72,14 @@ impl MailProgress {
 
     fn limit(&self, stage: Stage) -> Duration {
         if stage == Stage::Mail { self.limits.taken } else { self.limits.answer }
+    }
+
+    /// Waits until the mail is recalled; for ever once its final dot has been sent.
+    pub(super) async fn recall(&self, recalled: impl Future<Output = ()>) {
+        recalled.await;
+        if self.stage() == Stage::Mail {
+            pending().await
+        }
     }
 
     /// Waits for `hand_over` as long as every answer comes in time.

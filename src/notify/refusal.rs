@@ -21,6 +21,8 @@ pub(super) enum Stage {
     Recipient,
     /// Whether it lets the mail be told.
     Data,
+    /// That it reads the mail, whose final dot has not been sent: it cannot have taken it.
+    Content,
     /// What it says to the mail.
     Mail,
 }
@@ -115,6 +117,19 @@ const GREYLISTING: &[&str] = &[" greylist", " graylist", " grey list", " gray li
 /// With one of these words a passing answer is sure of what it is about: some servers say all refusals so.
 const SURE: &[&str] =
     &[" rejected ", " denied ", " refused ", " blocked ", " required ", " must ", " not permitted ", " not allowed "];
+/// What is said so of a command is about that command and not about its argument.
+const UNKNOWN_COMMAND: &[&str] = &[
+    " not supported ",
+    " unsupported ",
+    " not implemented ",
+    " unimplemented ",
+    " unknown command ",
+    " command unknown ",
+    " unrecognized ",
+    " unrecognised ",
+    " not recognized ",
+    " not recognised ",
+];
 /// What is said so is about how much the server takes now, whomever the mail is to.
 const CROWDED: &[&str] = &[
     " throttl",
@@ -163,11 +178,25 @@ impl NegativeAnswer<'_> {
     pub(super) fn is_crowded(&self) -> bool {
         let words = words(self.text, self.addresses);
         let has = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-        let knows_owner = matches!(self.stage, Stage::Recipient | Stage::Data | Stage::Mail);
+        let knows_owner = matches!(self.stage, Stage::Recipient | Stage::Data | Stage::Content | Stage::Mail);
         // RFC 3463: the owner's address and mailbox.
         let is_owners = enhanced_code(self.text)
             .is_some_and(|code| code.split('.').nth(1).is_some_and(|subject| matches!(subject, "1" | "2")));
         self.passes() && !has(GREYLISTING) && (self.code == 421 || !knows_owner || (has(CROWDED) && !is_owners))
+    }
+
+    /// Whether EHLO is refused and HELO may be taken: not known (RFC 5321 section 4.2.4), or refused as servers without extensions
+    /// do (RFC 1869 section 4). Those codes are also given for our name, and for what else is refused of us; then HELO ends
+    /// in the same way, and what is said of it counts.
+    pub(super) fn refuses_ehlo(&self) -> bool {
+        let words = words(self.text, self.addresses);
+        match self.code {
+            500 | 502 => true,
+            501 | 504 | 550 | 554 => {
+                self.our_fault().is_none() || UNKNOWN_COMMAND.iter().any(|phrase| words.contains(phrase))
+            }
+            _ => false,
+        }
     }
 
     fn passes(&self) -> bool {
@@ -277,6 +306,29 @@ mod tests {
             let address = "a@b.example".parse().unwrap();
             let answer = NegativeAnswer { stage, code, text, addresses: &[&address], secure: false };
             assert_eq!(answer.is_crowded(), crowded, "{stage:?}: {code} {text}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_knows_no_ehlo_is_told_from_one_that_refuses_our_name() {
+        for (code, text, refuses) in [
+            (500, "5.5.1 Command unrecognized: \"EHLO crm.example\"", true),
+            (502, "5.5.1 Error: command not implemented", true),
+            (501, "Syntax error", true),
+            (501, "EHLO is not supported here", true),
+            (504, "Command parameter not implemented", true),
+            (550, "5.5.1 unknown command EHLO", true),
+            (554, "no", true),
+            (501, "5.5.4 Invalid EHLO domain name", false),
+            (504, "5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname", false),
+            (550, "Access denied - Invalid HELO name (See RFC2821 4.1.1.1)", false),
+            (554, "5.7.1 Client host [203.0.113.7] blocked using zen.spamhaus.org", false),
+            (530, "5.7.0 Must issue a STARTTLS command first", false),
+            (421, "busy", false),
+            (450, "4.7.1 later", false),
+        ] {
+            let answer = NegativeAnswer { stage: Stage::Introduction, code, text, addresses: &[], secure: false };
+            assert_eq!(answer.refuses_ehlo(), refuses, "{code} {text}");
         }
     }
 

@@ -7,6 +7,7 @@
 //! stands on a stream that is cleaned.
 
 use std::io;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,19 +58,32 @@ impl Relay {
         Self { server, hello }
     }
 
-    /// Hands one mail over within `limits`. Once the server is ready for it, `permit` says whether that may be. Dropping the
-    /// future closes the connection.
+    /// Hands one mail over within `limits`. Once the server is ready for it, `permit` says whether that may be. When `recalled`
+    /// ends before the final dot is sent it is not handed over: without the dot no server takes a mail (RFC 5321 section
+    /// 4.1.1.4). Dropping the future closes the connection.
     pub(super) async fn hand_over(
         &self,
         parcel: &Parcel<'_>,
         limits: MailLimits,
         permit: impl Future<Output = bool>,
+        recalled: impl Future<Output = ()>,
     ) -> Ended {
         let progress = MailProgress::begin(limits);
-        match progress.bound(self.hand_over_unbounded(parcel, &progress, permit)).await {
+        let in_time = tokio::select! {
+            // A recall that has come is seen before the dot is sent.
+            biased;
+            () = progress.recall(recalled) => return Ended::Mail(MailResult::NotBegun),
+            in_time = progress.bound(self.hand_over_unbounded(parcel, &progress, permit)) => in_time,
+        };
+        let (ended, connection) = match in_time {
             Ok(ended) => ended,
-            Err(silence) => self.outcome(&progress, parcel).silent(silence),
+            Err(silence) => (self.outcome(&progress, parcel).silent(silence), None),
+        };
+        // The outcome is known: whatever becomes of the goodbye changes nothing.
+        if let Some(mut connection) = connection {
+            drop(timeout(QUIT_WAIT, connection.abort()).await);
         }
+        ended
     }
 
     fn outcome<'a>(&'a self, progress: &MailProgress, parcel: &Parcel<'a>) -> Outcome<'a> {
@@ -81,11 +95,11 @@ impl Relay {
         parcel: &Parcel<'_>,
         progress: &MailProgress,
         permit: impl Future<Output = bool>,
-    ) -> Ended {
+    ) -> (Ended, Option<AsyncSmtpConnection>) {
         let outcome = || self.outcome(progress, parcel);
-        let (mut connection, hello) = match self.connect(progress).await {
+        let (mut connection, hello) = match self.connect(progress, parcel).await {
             Ok(connected) => connected,
-            Err(error) => return outcome().unusable(&error),
+            Err(error) => return (outcome().unusable(&error), None),
         };
         let ended = match permit.await {
             true => match transact(&mut connection, parcel, progress).await {
@@ -94,18 +108,22 @@ impl Relay {
             },
             false => Ended::Mail(MailResult::NotBegun),
         };
-        // The outcome is known: whatever becomes of the goodbye changes nothing.
-        drop(timeout(QUIT_WAIT, connection.abort()).await);
-        ended
+        (ended, Some(connection))
     }
 
     /// Connects, greets, protects and logs in; also says what it greeted with.
-    async fn connect(&self, progress: &MailProgress) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
+    async fn connect(
+        &self,
+        progress: &MailProgress,
+        parcel: &Parcel<'_>,
+    ) -> Result<(AsyncSmtpConnection, ClientId), ConnectError> {
+        let refuses_ehlo = |error| {
+            let outcome = self.outcome(progress, parcel);
+            outcome.stage == Stage::Introduction && outcome.refuses_ehlo(error)
+        };
         let (mut connection, hello) = match self.introduce(progress, Verb::Ehlo).await {
             // It knows no extensions (RFC 5321 section 3.2), and lettre has closed the connection.
-            Err(ConnectError::Smtp(error)) if is_unknown_command(&error) => {
-                self.introduce(progress, Verb::Helo).await?
-            }
+            Err(ConnectError::Smtp(error)) if refuses_ehlo(&error) => self.introduce(progress, Verb::Helo).await?,
             introduced => introduced?,
         };
         if let Some(login) = &self.server.login {
@@ -186,8 +204,13 @@ async fn transact(
     if go_on.code().severity != Severity::PositiveIntermediate {
         return Err(NotTaken::OutOfTurn(go_on));
     }
-    progress.reached(Stage::Mail);
-    taken(connection.message(parcel.raw).await?)
+    progress.reached(Stage::Content);
+    // lettre asks for the next part when it has sent the one before, and sends the dot behind the last.
+    let dot_follows = iter::from_fn(|| {
+        progress.reached(Stage::Mail);
+        None
+    });
+    taken(connection.message_iter(iter::once(parcel.raw).chain(dot_follows)).await?)
 }
 
 /// Reads the greeting, `said` before what comes over the wire, and greets back with `verb`. The wire can be had back once
@@ -202,8 +225,9 @@ async fn greet(
     let peer = wire.peer()?;
     let wire = Arc::new(Mutex::new(wire));
     let mut stream = CleanedStream::new(Arc::clone(&wire), peer, said, verb);
-    stream.heard().await?;
-    progress.reached(Stage::Introduction);
+    if stream.heard().await? {
+        progress.reached(Stage::Introduction);
+    }
     Ok((AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello).await?, wire))
 }
 
@@ -226,11 +250,6 @@ async fn log_in(
         }
     }
     Err(why)
-}
-
-/// Whether EHLO is not known (RFC 5321 section 4.2.4).
-fn is_unknown_command(error: &SmtpError) -> bool {
-    matches!(code(error), Some(500 | 502))
 }
 
 fn code(error: &SmtpError) -> Option<u16> {

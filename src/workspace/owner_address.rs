@@ -6,7 +6,7 @@
 
 use url::Host;
 
-use super::pasted::{PastedCharacter, first, first_unseen, trimmed};
+use super::pasted::{PastedCharacter, first, first_unseen, trimmed, without_end_sign};
 
 /// Bytes of an address at most (RFC 3696, erratum 1690), its domain in A-labels.
 pub const ADDRESS_BYTES_MAX: usize = 254;
@@ -24,20 +24,27 @@ pub enum InvalidAddress {
     /// There is no address.
     #[error("is empty: write one such as owner@example.com, or leave it out")]
     Empty,
-    /// It is written with a name or in brackets.
+    /// Brackets stand in it, and what is meant by them is not plain.
     #[error("stands in brackets or beside a name: write the address alone, such as owner@example.com")]
     Brackets,
-    /// A link to an address.
-    #[error("is written as a link: take the mailto: away")]
-    Link,
+    /// A link that holds more than an address, or one that is encoded.
+    #[error("is written as a link and holds {0}: write the address alone, such as owner@example.com")]
+    Link(PastedCharacter),
     /// Several addresses, or a sign that separates them.
     #[error(
-        "must be one address: write the one that is to be told; a list of your mail server can reach several people"
+        "must be one address and holds {0}, which stands between several: write the one that is to be told; a list of \
+         your mail server can reach several people"
     )]
-    Several,
+    Several(PastedCharacter),
+    /// A blank: of what stands on its sides either may be meant, or both.
+    #[error("holds {0}, which no address has: write one address alone, without a name beside it")]
+    Blank(PastedCharacter),
     /// A character that nobody sees, or that is none of an address.
     #[error("holds {0}, which no address has: delete it")]
     Character(PastedCharacter),
+    /// A sign that keyboards for other scripts have in place of `@`.
+    #[error("holds {0} in place of its @: write the @ of ASCII, as in owner@example.com")]
+    At(PastedCharacter),
     /// Not one `@` with something on both sides.
     #[error("must have a name, an @ and a domain, such as owner@example.com")]
     Parts,
@@ -58,26 +65,29 @@ pub enum InvalidAddress {
     TooLong,
 }
 
-/// Checks the address that was typed; returns it without what nobody sees around it.
+/// Checks the address that was typed; returns it without what stands around it: what nobody sees, and what mail programs and
+/// lists put there.
 ///
 /// # Errors
 /// The first rule that it breaks.
 pub fn checked(typed: &str) -> Result<&str, InvalidAddress> {
-    let text = trimmed(typed);
+    let text = out_of_link(out_of_brackets(without_end_sign(trimmed(typed)))?)?;
     if text.is_empty() {
         return Err(InvalidAddress::Empty);
-    }
-    if text.get(..MAILTO.len()).is_some_and(|start| start.eq_ignore_ascii_case(MAILTO)) {
-        return Err(InvalidAddress::Link);
     }
     if text.contains(['<', '>']) {
         return Err(InvalidAddress::Brackets);
     }
-    if text.contains([',', ';']) {
-        return Err(InvalidAddress::Several);
+    if let Some(found) = first(text, |c| matches!(c, ',' | ';' | '\u{ff0c}' | '\u{ff1b}' | '\u{3001}' | '\u{60c}')) {
+        return Err(InvalidAddress::Several(found));
     }
-    if let Some(found) = first_unseen(text) {
-        return Err(InvalidAddress::Character(found));
+    match first_unseen(text) {
+        Some(found) if found.character.is_whitespace() => return Err(InvalidAddress::Blank(found)),
+        Some(found) => return Err(InvalidAddress::Character(found)),
+        None => {}
+    }
+    if let Some(found) = first(text, |c| matches!(c, '\u{ff20}' | '\u{fe6b}')) {
+        return Err(InvalidAddress::At(found));
     }
     let (local, domain) = text.split_once('@').ok_or(InvalidAddress::Parts)?;
     if local.is_empty() || domain.is_empty() || domain.contains('@') {
@@ -101,6 +111,28 @@ pub fn checked(typed: &str) -> Result<&str, InvalidAddress> {
         return Err(InvalidAddress::TooLong);
     }
     Ok(text)
+}
+
+/// What stands between the brackets, where a name in front of them can be no other address.
+fn out_of_brackets(text: &str) -> Result<&str, InvalidAddress> {
+    match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((name, _)) if name.contains(['@', '<', '>']) => Err(InvalidAddress::Brackets),
+        Some((_, address)) => Ok(without_end_sign(trimmed(address))),
+        None => Ok(text),
+    }
+}
+
+/// What a link leads to, if it is one to an address and to nothing else.
+fn out_of_link(text: &str) -> Result<&str, InvalidAddress> {
+    match text.split_at_checked(MAILTO.len()) {
+        Some((scheme, address)) if scheme.eq_ignore_ascii_case(MAILTO) => {
+            match first(text, |c| matches!(c, '?' | '%' | '&')) {
+                Some(found) => Err(InvalidAddress::Link(found)),
+                None => Ok(trimmed(address)),
+            }
+        }
+        _ => Ok(text),
+    }
 }
 
 /// The address with its domain in A-labels, as it is sent; one that is none stays as it is.
@@ -175,16 +207,29 @@ mod tests {
             ("owner@", "an @"),
             ("owner@@example.com", "an @"),
             ("a@b@example.com", "an @"),
-            ("Jane <jane@example.com>", "alone"),
-            ("<jane@example.com>", "alone"),
-            ("a@example.com, b@example.com", "one address"),
-            ("a@example.com;b@example.com", "one address"),
-            ("a@example.com b@example.com", "U+0020 (space) as character 14"),
+            ("", "is empty"),
+            ("<>", "is empty"),
+            (".", "is empty"),
+            ("jane@example.com <jane@example.com>", "alone"),
+            ("<jane@example.com", "alone"),
+            ("jane@example.com>", "alone"),
+            ("<jane@example.com> Jane", "alone"),
+            ("Jane <jane@example.com>, Bob <bob@example.com>", "alone"),
+            ("a@example.com, b@example.com", "U+002C (,) as character 14, which stands between several"),
+            ("a@example.com;b@example.com", "U+003B (;) as character 14, which stands between several"),
+            ("a@example.com,,", "must be one address"),
+            ("a@example.com\u{ff0c}b@example.com", "U+FF0C (\u{ff0c}) as character 14, which stands between several"),
+            ("a\u{ff20}example.com", "U+FF20 (\u{ff20}) as character 2 in place of its @"),
+            ("a@example.com b@example.com", "U+0020 (space) as character 14, which no address has: write one address"),
+            ("Jane a@example.com", "without a name beside it"),
+            ("a\u{a0}@example.com", "U+00A0 (no-break space) as character 2, which no address has: write one address"),
             ("a\u{200b}@example.com", "U+200B (zero width space) as character 2"),
             ("a@exa\u{ad}mple.com", "U+00AD (soft hyphen) as character 6"),
             ("a@example.com\r\nRCPT TO:<b@c>", "alone"),
             ("a@example.com\r\nDATA", "U+000D (carriage return)"),
-            ("mailto:a@example.com", "take the mailto: away"),
+            ("mailto:a@example.com?subject=x", "as a link and holds U+003F (?) as character 21"),
+            ("mailto:a%2Bb@example.com", "as a link and holds U+0025 (%)"),
+            ("mailto:", "is empty"),
             ("\"a b\"@example.com", "U+0020"),
             ("\"a\"@example.com", "U+0022"),
             ("a(b)@example.com", "U+0028"),
@@ -198,7 +243,7 @@ mod tests {
             ("owner@bad-.example", "hyphen"),
             ("owner@example..com", "two in a row"),
             ("owner@.example.com", "begins or ends with a dot"),
-            ("owner@example.com.", "begins or ends with a dot"),
+            ("owner@example.com..", "begins or ends with a dot"),
             (&long(1, 64, 1), "63 characters"),
             ("owner@[192.0.2.1]", "in brackets"),
             ("owner@[IPv6:2001:db8::1]", "in brackets"),
@@ -227,6 +272,24 @@ mod tests {
         }
         let longest = format!("{}@{}.example", "a".repeat(64), [60; 2].map(|length| "b".repeat(length)).join("."));
         assert!(checked(&longest).is_ok());
+    }
+
+    #[test]
+    fn an_address_is_found_in_what_mail_programs_put_around_it() {
+        for text in [
+            "<a@b.example>",
+            "Ann <a@b.example>",
+            "\"Smith, Ann\" <a@b.example>",
+            "Smith, Ann < a@b.example >,",
+            "mailto:a@b.example",
+            "MAILTO: a@b.example",
+            "<mailto:a@b.example>;",
+            "a@b.example.",
+            "a@b.example,\u{200b}",
+            "<a@b.example.>",
+        ] {
+            assert_eq!(checked(text), Ok("a@b.example"), "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub fn trimmed(text: &str) -> &str {
     text.trim_matches(is_unseen)
 }
 
+/// The text without the sign that ends a sentence, or an entry of a list, behind it.
+#[must_use]
+pub fn without_end_sign(text: &str) -> &str {
+    text.strip_suffix(['.', ',', ';']).map_or(text, trimmed)
+}
+
 /// The first character of `text` that nobody sees: a blank, a control character or an invisible one.
 #[must_use]
 pub fn first_unseen(text: &str) -> Option<PastedCharacter> {

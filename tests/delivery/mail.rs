@@ -308,7 +308,7 @@ fn wrong_options_are_refused_with_what_to_do_and_without_the_password() {
         (options("smtps://u:1/hunter2".to_owned()), "take what else stands behind them out"),
         (options("smtps://mail.example?tls=required".to_owned()), "smtps:// is TLS from the first byte"),
         (options("smtps://user@mail.example".to_owned()), "only one of user and password"),
-        (from("outbound"), "no mail address"),
+        (from("outbound"), "an @ and a domain"),
         (from("größe@acme.example"), "ASCII"),
     ] {
         let error = Mailer::new(&wrong).expect_err(said).to_string();

@@ -51,6 +51,34 @@ async fn a_server_that_never_answers_is_left_after_the_timeout() {
     }
 }
 
+/// Whoever recalls a mail hands it to another, who sends it: only before the final dot is that safe.
+#[tokio::test]
+async fn a_mail_is_recalled_at_once_until_its_final_dot_is_sent() {
+    for point in ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA"] {
+        let server = SmtpServer::start([Fault::Stall(point)]).await;
+        let (mailer, mail) = (mailer(&server), owed());
+        let silent = until("it is silent", async || match point {
+            "CONNECT" => server.until(|_| true).await == (1, 1),
+            _ => server.commands().iter().any(|line| line.starts_with(point)),
+        });
+        assert_eq!(mailer.send_unless_recalled(&mail, silent).await, MailResult::NotBegun, "{point}");
+        server.until(|(open, all)| (*open, *all) == (0, 1)).await;
+        assert_eq!(server.received(), []);
+        assert_eq!(mailer.send(&mail).await, MailResult::Sent, "no gap follows");
+    }
+    let gate = Arc::new(Semaphore::new(0));
+    let server = SmtpServer::start([Fault::Wait(".", Arc::clone(&gate))]).await;
+    let recalled = async {
+        until("it has the mail", async || server.received().len() == 1).await;
+        gate.add_permits(1);
+    };
+    assert_eq!(mailer(&server).send_unless_recalled(&owed(), recalled).await, MailResult::Sent);
+    let server = SmtpServer::start([Fault::Wait(".", gate)]).await;
+    let (mailer, mail) = (mailer(&server), owed());
+    let sending = tokio::spawn(async move { mailer.send_unless_recalled(&mail, ready(())).await });
+    assert_eq!(sending.await.expect("no panic"), MailResult::NotBegun);
+}
+
 /// Each answer takes less than it may; all together take longer than any of them may.
 #[tokio::test]
 async fn a_slow_server_gets_its_mail_once_and_a_test_mail_is_not_waited_for_so_long() {

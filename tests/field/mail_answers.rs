@@ -57,7 +57,15 @@ async fn an_answer_out_of_turn_is_no_yes() {
 /// Machines of before ESMTP know HELO only.
 #[tokio::test]
 async fn a_server_that_knows_no_ehlo_is_greeted_with_helo() {
-    for answer in ["500 5.5.1 Command unrecognized", "502 Command not implemented"] {
+    for answer in [
+        "500 5.5.1 Command unrecognized",
+        "502 Command not implemented",
+        // RFC 1869 section 4: what servers without extensions may say.
+        "501 Syntax error",
+        "504 Command parameter not implemented",
+        "550 5.5.1 EHLO is not supported",
+        "554 no",
+    ] {
         let server = SmtpServer::start([Fault::Reply("EHLO", answer)]).await;
         assert_eq!(send(&plain(&server)).await, MailResult::Sent, "{answer}");
         let commands = server.commands();
@@ -66,6 +74,22 @@ async fn a_server_that_knows_no_ehlo_is_greeted_with_helo() {
     }
     let server = SmtpServer::start([Fault::Reply("EHLO", "502 what"), Fault::Reply("HELO", "502 what, too")]).await;
     assert_later(&send(&plain(&server)).await, "what, too");
+    // One that refuses us, and not the command, is not asked twice.
+    for (at, answer) in [
+        ("EHLO", "501 5.5.4 Invalid EHLO domain name"),
+        ("EHLO", "504 5.5.2 <crm>: Helo command rejected: need fully-qualified hostname"),
+        ("EHLO", "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)"),
+        ("EHLO", "554 5.7.1 Client host [203.0.113.7] blocked using zen.spamhaus.org"),
+        ("EHLO", "421 busy"),
+        ("CONNECT", "554 no SMTP service here"),
+        ("CONNECT", "554-no\r\n554 SMTP service here"),
+    ] {
+        let server = SmtpServer::start([Fault::Reply(at, answer)]).await;
+        let result = send(&plain(&server)).await;
+        let flag = if answer.to_lowercase().contains("helo") || answer.contains("EHLO") { "--smtp-hello" } else { "" };
+        assert_later(&result, flag);
+        assert_eq!(server.until(|(open, _)| *open == 0).await, (0, 1), "{answer}");
+    }
     // It can neither protect nor log in.
     let server = SmtpServer::start([Fault::Reply("EHLO", "502 what")]).await;
     let url = format!("smtp://user:pw@{}", server.address);

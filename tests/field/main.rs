@@ -6,6 +6,7 @@
 mod answers;
 mod early;
 mod mail;
+mod mail_addresses;
 mod mail_answers;
 mod mail_refusals;
 mod names;

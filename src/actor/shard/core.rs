@@ -4,7 +4,7 @@
 //! Reading order: [`feeding`] (from a read to a workspace, parking and catch-ups), [`bookmark`] (what of that outlives the
 //! process), [`decisions`] (what workspaces
 //! decide, how their attempts end), [`crashes`] (loads, panics, blame), [`damage`] (forgetting and repairing a workspace
-//! whose journal contradicts itself), [`lifecycle`] (acquire, commit answers, reload, drain).
+//! whose journal contradicts itself), [`lifecycle`] (acquire, commit answers, reload, drain), [`shown`] (what operators see).
 
 #[cfg(test)]
 mod audit;
@@ -15,6 +15,7 @@ mod decisions;
 mod crashes;
 mod failed_reads;
 mod lifecycle;
+mod shown;
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -30,24 +31,19 @@ use self::failed_reads::FailedReads;
 use crate::actor::admission::{Admission, InFlight};
 use crate::actor::book::Book;
 use crate::actor::book::account::Phase;
-use crate::actor::book::entries::HeldEntries;
 use crate::actor::maps::{HashMap, HashSet};
-use crate::actor::protocol::{Effect, Item, Seed, Slot, Start, ToWorkspace};
+use crate::actor::protocol::{Effect, Seed, Slot, Start, ToWorkspace};
 use crate::actor::rejections::{RejectedNow, Rejections};
 use crate::actor::shard::committer::Committer;
 use crate::actor::shard::entry::ShardIdentity;
 use crate::actor::shard::idle::IdleWorkspaces;
 use crate::actor::shard::intake::{Behind, Intake, Limits, Situation};
 use crate::actor::shard::mails::Mails;
-use crate::actor::waiting_board::WaitingWorkspaces;
-use crate::config::WAITING_MIN;
 use crate::journal::port::{OwedMail, Poll, ShardRequest};
 use crate::message::{EntryId, WorkspaceId};
 use crate::workspace::Command;
-use crate::workspace::event::entry_named_by;
 use crate::workspace::outcomes::LastHour;
-use crate::workspace::time::{Clock, Time};
-use crate::workspace::view::WaitingView;
+use crate::workspace::time::Clock;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -68,6 +64,8 @@ pub(in crate::actor) enum ShardAction {
     Post(Arc<Start>, InFlight),
     /// Hand a mail over.
     SendMail(OwedMail),
+    /// Hand none over whose final dot has not been sent.
+    RecallMails,
     /// The drain is over: release the lease and stop.
     Release,
 }
@@ -228,42 +226,6 @@ impl ShardCore {
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }
 
-    pub(in crate::actor) fn counts(&self, now: Instant) -> ShardCounts {
-        let store_is_silent = self.mode == ShardMode::Running && !self.admission.is_open(now);
-        let unable_why = (!self.unable.is_empty()).then(|| Arc::clone(&self.unable_why));
-        ShardCounts {
-            unavailable: self.unavailable.len(),
-            unable: self.unable.len(),
-            unable_why,
-            store_is_silent,
-            unread_why: self.failed_reads.why(),
-        }
-    }
-
-    /// Whether it holds a message, or left one in the stream.
-    pub(in crate::actor) fn any_held(&self) -> bool {
-        !self.book.is_empty() || self.book.any_parked()
-    }
-
-    /// What waits for its turn. Of a parked workspace more lies in the stream.
-    pub(in crate::actor) fn waiting(&self) -> WaitingWorkspaces {
-        let at = |ms: u64| Time::from_unix_ms(i64::try_from(ms).unwrap_or(i64::MAX));
-        let full = self.book.len() >= self.limits.permits;
-        let (now, mut waiting) = ((self.clock)(), WaitingWorkspaces::default());
-        for (_, account) in self.book.iter() {
-            let came = |item: &Item| at(entry_named_by(&item.webhook_id).unwrap_or(item.entry).ms);
-            let held = account.entries().into_iter().flat_map(HeldEntries::all_waiting).map(came);
-            // One more lies at least where it resumes.
-            let parked = account.resume_from.map(|from| at(from.ms));
-            let late = held.chain(parked).filter(|came| now.since(*came) >= WAITING_MIN);
-            if let Some(oldest_at) = late.clone().min() {
-                let at_least = parked.is_some() || full;
-                waiting.insert(account.id.clone(), WaitingView { count: late.count() as u64, at_least, oldest_at });
-            }
-        }
-        waiting
-    }
-
     pub(in crate::actor) fn is_running(&self) -> bool {
         self.mode == ShardMode::Running
     }
@@ -299,7 +261,7 @@ impl ShardCore {
         }
         self.admission.set_unanswered(self.committer.unanswered_since());
         if self.mode == ShardMode::Draining {
-            return self.end_drain_when_idle();
+            return self.end_drain_when_idle(now);
         }
         self.plan_reads(now);
         self.plan_bookmark();

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use crate::actor::maps::HashMap;
-use crate::config::{MAIL_BACKOFF, MAIL_TURN_WAIT, MAILS_AT_ONCE};
+use crate::config::{MAIL_BACKOFF, MAIL_DRAIN_MAX, MAIL_TURN_WAIT, MAILS_AT_ONCE};
 use crate::journal::port::OwedMail;
 use crate::message::WorkspaceId;
 use crate::workspace::decide::MailResult;
@@ -24,6 +24,8 @@ pub(super) struct Mails {
     begun: HashMap<MailKey, MailStage>,
     /// None begins before, since one had to wait for its turn.
     held_until: Option<Instant>,
+    /// While the shard drains: until then the mail server's answers are waited for.
+    awaited_until: Option<Instant>,
 }
 
 type MailKey = (WorkspaceId, MailId);
@@ -160,6 +162,7 @@ impl Mails {
     }
 
     /// Whether any mail is with the mail server, or its answer is not decided on.
+    #[cfg(test)]
     pub(super) fn any_sending(&self) -> bool {
         self.begun.values().any(|stage| *stage != MailStage::Asked)
     }
@@ -167,6 +170,27 @@ impl Mails {
     /// Whether a mail of this workspace is begun.
     pub(super) fn has_begun(&self, workspace: &WorkspaceId) -> bool {
         self.begun.keys().any(|key| key.0 == *workspace)
+    }
+
+    /// The shard drains from now on: mails that were begun are recalled, and answers to whole mails waited for.
+    pub(super) fn drain(&mut self, now: Instant) {
+        self.awaited_until = Some(now + MAIL_DRAIN_MAX);
+    }
+
+    /// Whether a drain waits: for the mail server's answer to a whole mail, or until what it answered is recorded. One that was
+    /// not begun is owed as before.
+    pub(super) fn any_holds_drain(&self, now: Instant) -> bool {
+        let awaited = self.awaited_until.is_some_and(|until| now < until);
+        self.begun.values().any(|stage| match stage {
+            MailStage::Asked | MailStage::Answered(MailResult::NotBegun) => false,
+            MailStage::Sending => awaited,
+            MailStage::Answered(_) => true,
+        })
+    }
+
+    /// The mails that the mail server has not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.begun.values().filter(|stage| **stage == MailStage::Sending).count()
     }
 
     /// When the next mail is due; `None` while none can begin.

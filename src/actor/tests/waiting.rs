@@ -143,9 +143,9 @@ pub(super) fn acquire(shard: &mut ShardCore, outbox: Vec<OwedMail>) -> Vec<Shard
     actions(shard)
 }
 
-const MAIL: MailId = MailId::disabled(2);
+pub(super) const MAIL: MailId = MailId::disabled(2);
 
-fn owed() -> OwedMail {
+pub(super) fn owed() -> OwedMail {
     OwedMail {
         workspace: id("acme"),
         id: MAIL,
@@ -185,7 +185,7 @@ async fn a_workspace_that_is_asked_about_a_mail_is_loaded_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_draining_shard_does_not_turn_in_circles() {
     let mut shard = shard_with_a_mail_to_come();
-    shard.drain();
+    shard.drain(Instant::now());
     tokio::time::advance(Duration::from_secs(6)).await;
     shard.tick(Instant::now());
     actions(&mut shard);

@@ -111,6 +111,10 @@ impl ShardCore {
     fn mail_goes_on(&mut self, slot: Slot, mail: MailId, next: MailNext, now: Instant) {
         let Some(account) = self.book.get(slot) else { return };
         match next {
+            // It was asked for before the drain began.
+            MailNext::Send if self.mode == ShardMode::Draining => {
+                self.tell(slot, ToWorkspace::MailResult(mail, MailResult::NotBegun), now);
+            }
             MailNext::Send => self.actions.extend(self.mails.send(&account.id, mail).map(ShardAction::SendMail)),
             MailNext::Later => self.mails.later(&account.id, mail, now),
             MailNext::Wait => self.mails.wait(&account.id, mail, now),

@@ -65,6 +65,7 @@ impl ShardCore {
     pub(in crate::actor) fn not_acquired(&mut self, error: &AcquireError, elsewhere: bool) {
         if elsewhere {
             self.book.clear();
+            self.actions.push_back(ShardAction::RecallMails);
         }
         if self.mode == ShardMode::Draining {
             return self.give_up();
@@ -109,6 +110,7 @@ impl ShardCore {
             self.book.clear();
             // Another node makes them, and what stands in their slots next is not what they were begun for.
             self.actions.retain(|action| !matches!(action, ShardAction::Post(..)));
+            self.actions.push_back(ShardAction::RecallMails);
         }
         if draining {
             return self.give_up();
@@ -213,20 +215,23 @@ impl ShardCore {
         }
     }
 
-    /// Takes nothing new up; ends with [`ShardAction::Release`] when what is under way has ended.
-    pub(in crate::actor) fn drain(&mut self) {
+    /// Takes nothing new up; ends with [`ShardAction::Release`] when what is under way has ended. A mail that the mail server
+    /// cannot have taken yet is recalled, so that whoever holds the shard next sends it.
+    pub(in crate::actor) fn drain(&mut self, now: Instant) {
         match self.mode {
             ShardMode::Acquiring => self.give_up(),
             ShardMode::Running => {
                 self.mode = ShardMode::Draining;
                 self.admission.set_lease(None);
+                self.mails.drain(now);
+                self.actions.push_back(ShardAction::RecallMails);
             }
             ShardMode::Draining | ShardMode::Released => {}
         }
     }
 
-    pub(super) fn end_drain_when_idle(&mut self) {
-        let attempting = self.book.any_attempted() || self.mails.any_sending();
+    pub(super) fn end_drain_when_idle(&mut self, now: Instant) {
+        let attempting = self.book.any_attempted() || self.mails.any_holds_drain(now);
         if !attempting && self.committer.is_idle() {
             self.give_up();
         }
@@ -236,6 +241,14 @@ impl ShardCore {
     pub(in crate::actor) fn give_up(&mut self) {
         if self.mode != ShardMode::Released {
             self.mode = ShardMode::Released;
+            let unanswered = self.mails.unanswered();
+            if unanswered > 0 {
+                warn!(
+                    shard = self.identity.shard,
+                    mails = unanswered,
+                    "The mail server has not said whether it took these mails; whoever runs the shard next sends them again."
+                );
+            }
             self.actions.clear();
             self.actions.push_back(ShardAction::Release);
         }

@@ -70,7 +70,7 @@ pub struct ServeArgs {
     /// A file that holds what --smtp-url would say, with a password that others must not see
     #[arg(long, env = "OUTBOUND_SMTP_URL_FILE", value_name = "FILE", conflicts_with = "smtp_url")]
     pub smtp_url_file: Option<PathBuf>,
-    /// The sender of mails
+    /// The sender of mails: outbound@example.com or "Outbound <outbound@example.com>"
     #[arg(long, env = "OUTBOUND_MAIL_FROM", value_name = "EMAIL")]
     pub mail_from: Option<String>,
     /// The name that the mail server is greeted with [default: the host of --public-url, this machine's full name, or

@@ -169,7 +169,7 @@ fn mail_by(args: &ServeArgs, smtp_url: Option<&str>) -> Result<Option<MailConfig
     }
     // Only its shape; the mailer reads it fully.
     let shaped = from.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    if !shaped || from.chars().any(char::is_control) {
+    if !shaped {
         return Err(ConfigError::Sender { from: from.to_owned() });
     }
     let (hello, authorities) = (args.smtp_hello.clone(), args.smtp_ca.clone());

@@ -123,6 +123,7 @@ impl World {
             }
             ShardAction::Post(start, in_flight) => self.post(start, in_flight),
             ShardAction::SendMail(mail) => self.mails.push(mail),
+            ShardAction::RecallMails => self.recall_mails(),
             ShardAction::Release => panic!("nobody drains"),
         }
     }
@@ -285,6 +286,14 @@ impl World {
         drop(in_flight);
         self.shard.ended(FinishedAttempt { start, began, end }, Instant::now());
         self.act_for_workspaces(false);
+    }
+
+    /// The mail server has got the final dot of some: those go on.
+    fn recall_mails(&mut self) {
+        let rng = &mut self.rng;
+        for mail in self.mails.extract_if(.., |_| rng.random_range(0..2) == 0) {
+            self.mailbox.push_back(ShardMail::MailSent(mail.workspace, mail.id, MailResult::NotBegun));
+        }
     }
 
     pub(super) fn end_mail(&mut self) {
