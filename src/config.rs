@@ -257,6 +257,8 @@ pub const RAW_BODY_BYTES_MAX: usize = 8 * RESPONSE_READ_MAX;
 pub const RAW_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a longer one: hyper refuses it before it has read so much, with an error that says so.
 pub const OVERLONG_HEAD_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of interim responses (1xx) in front of the one that counts: the hints of many pages.
+pub const INTERIM_BYTES_MAX: usize = 512 * 1024;
 /// Malformed lines of a head that are logged.
 pub const MALFORMED_LINES_MAX: usize = 4;
 /// Bytes logged of each.

@@ -13,6 +13,7 @@ use url::Url;
 use super::certificate::certificate;
 use super::family::LacksFamily;
 use super::guard::Forbidden;
+use super::head::{EndlessInterim, Foreign};
 use super::resolve::{Saturated, Unresolved};
 use super::sockets::{NoSocket, is_shortage};
 use crate::config::RESPONSE_HEADERS_MAX;
@@ -193,6 +194,8 @@ fn named(endpoint: &EndpointName, phase: AttemptPhase, cause: &(dyn Error + 'sta
         Some((ErrorKind::Connect, format!("no connection to {}: {lacks}", endpoint.authority)))
     } else if let Some(error) = cause.downcast_ref::<TlsError>() {
         Some((ErrorKind::Tls, tls(endpoint, error)))
+    } else if let Some(endless) = cause.downcast_ref::<EndlessInterim>() {
+        Some((ErrorKind::Protocol, format!("{host} {endless}")))
     } else {
         let detail = http(host, phase, cause.downcast_ref::<hyper::Error>()?)?;
         Some((ErrorKind::Protocol, detail))
@@ -205,7 +208,8 @@ const NOTHING_IN_COMMON: &str = "offers nothing that we accept; it must support 
      Ed25519 key";
 
 /// What answered is no HTTP/1: what came began so.
-pub(super) fn no_http(endpoint: &EndpointName, began: &str) -> AttemptError {
+pub(super) fn no_http(endpoint: &EndpointName, foreign: &Foreign) -> AttemptError {
+    let Foreign { began, after_interim } = foreign;
     let is_tls = began.starts_with(TLS_ALERT);
     let line = began.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let is_text = !line.is_empty() && line.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -213,14 +217,14 @@ pub(super) fn no_http(endpoint: &EndpointName, began: &str) -> AttemptError {
     let is_echo = line.to_ascii_uppercase().contains("POST ") || repeats(&endpoint.url, line);
     let detail = if is_tls {
         format!("{} speaks TLS; write https:// instead of http://", endpoint.authority)
-    } else if is_text && !is_echo {
-        format!(
-            "{}: it began with `{}`",
-            is_no_http(&endpoint.host),
-            line.chars().take(BEGAN_QUOTED_MAX).collect::<String>()
-        )
     } else {
-        is_no_http(&endpoint.host)
+        let behind = if *after_interim { " behind an interim answer (1xx), which has no body," } else { "" };
+        let began = if is_text && !is_echo {
+            format!(": it began with `{}`", line.chars().take(BEGAN_QUOTED_MAX).collect::<String>())
+        } else {
+            String::new()
+        };
+        format!("what {} answered{behind} is no HTTP/1.1{began}", endpoint.host)
     };
     AttemptError { kind: ErrorKind::Protocol, detail }
 }

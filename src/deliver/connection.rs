@@ -25,7 +25,7 @@ use tower_service::Service;
 
 use super::certificate::DescribingVerifier;
 use super::family;
-use super::head::{HeadRecorder, RawHead};
+use super::head::{Foreign, HeadRecorder, RawHead};
 use super::race::{self, PreferredAddress};
 use super::recorded_stream::RecordedStream;
 use super::resolve::Resolver;
@@ -81,16 +81,16 @@ pub(super) enum ExchangeError {
 /// No response that hyper takes.
 pub(super) enum Unanswered {
     Failed(ExchangeError),
-    /// What came is no HTTP/1: how it begins.
-    Foreign(String),
+    /// What came is no HTTP/1.
+    Foreign(Foreign),
     /// It refused this head, whose status can be read all the same.
     Refused(RawHead),
 }
 
 impl Unanswered {
     pub(super) fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
-        if let Some(began) = connection.head.foreign() {
-            return Self::Foreign(began);
+        if let Some(foreign) = connection.head.foreign() {
+            return Self::Foreign(foreign);
         }
         // One that breaks off within its head decides nothing, however odd it begins.
         let is_whole = error.is_parse() && !connection.head.has_begun();

@@ -272,11 +272,11 @@ impl Courier {
                 let (error, response) = answered(ResponseReader::of_raw(head));
                 return done(error, response).into();
             }
-            Some(Err(Unanswered::Foreign(mut began))) => {
-                echoes.mask(&mut began, true);
+            Some(Err(Unanswered::Foreign(mut foreign))) => {
+                echoes.mask(&mut foreign.began, true);
                 self.outage.reached();
                 endpoint.pool.broke(Instant::now());
-                return done(Some(classify::no_http(name, &began)), None).into();
+                return done(Some(classify::no_http(name, &foreign)), None).into();
             }
             Some(Err(Unanswered::Failed(error))) => Some(error),
             None => None,

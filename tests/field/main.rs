@@ -5,6 +5,7 @@
 
 mod answers;
 mod early;
+mod heads;
 mod mail;
 mod mail_answers;
 mod mail_refusals;

@@ -103,9 +103,15 @@ fn what_is_no_http_is_quoted_where_it_tells_something() {
         ("-ERR unknown command 'HOOK?TOKEN=S3CRET'", ""),
         ("500 unknown: post / http/1.1", ""),
     ] {
-        assert_eq!(no_http(&hook, began).detail, format!("what crm.example answered is no HTTP/1.1{said}"));
+        let foreign = |after_interim| Foreign { began: began.to_owned(), after_interim };
+        let detail = no_http(&hook, &foreign(false)).detail;
+        assert_eq!(detail, format!("what crm.example answered is no HTTP/1.1{said}"));
+        let behind = "behind an interim answer (1xx), which has no body,";
+        let detail = no_http(&hook, &foreign(true)).detail;
+        assert_eq!(detail, format!("what crm.example answered {behind} is no HTTP/1.1{said}"));
     }
-    assert!(no_http(&hook, "\u{15}\u{3}\u{1}\u{0}\u{2}").detail.contains("speaks TLS"));
+    let alert = Foreign { began: "\u{15}\u{3}\u{1}\u{0}\u{2}".to_owned(), after_interim: false };
+    assert!(no_http(&hook, &alert).detail.contains("speaks TLS"));
 }
 
 /// What rustls makes of an error of webpki for which it has no name.
