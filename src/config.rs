@@ -257,6 +257,8 @@ pub const RAW_BODY_BYTES_MAX: usize = 8 * RESPONSE_READ_MAX;
 pub const RAW_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Bytes of a longer one: hyper refuses it before it has read so much, with an error that says so.
 pub const OVERLONG_HEAD_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of interim responses (1xx) in front of the one that counts: the hints of many pages.
+pub const INTERIM_BYTES_MAX: usize = 512 * 1024;
 /// Malformed lines of a head that are logged.
 pub const MALFORMED_LINES_MAX: usize = 4;
 /// Bytes logged of each.
@@ -285,6 +287,14 @@ pub const POOL_IDLE_PER_HOST_MAX: usize = 2_048;
 pub const NO_REUSE_FOR: Duration = Duration::from_secs(10 * 60);
 /// Endpoints that are remembered for [`NO_REUSE_FOR`]; the connections of further ones are reused.
 pub const NO_REUSE_MAX: usize = 1_024;
+/// How long a connection to one address of an endpoint is waited for until the next address is tried beside it: the delay
+/// that RFC 8305 (section 5) recommends.
+pub const CONNECT_ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// Addresses of a name that one attempt tries: as many as begin within a deadline of four seconds though all are silent.
+pub const CONNECT_ADDRESSES_MAX: usize = 16;
+/// How long the address is tried first that took a connection when others did not: then these get their turn again, for they
+/// may be mended, and the load was meant for all.
+pub const PREFERRED_ADDRESS_FOR: Duration = Duration::from_secs(10 * 60);
 /// How long an attempt waits for what this machine has too little of (a connection's place, a lookup's turn): short, so
 /// that nearly all of its deadline is left to the endpoint. Who waits longer is tried again with all of it.
 pub const OWN_WAIT_MAX: Duration = Duration::from_millis(100);

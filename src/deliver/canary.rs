@@ -12,14 +12,15 @@ use tokio::time::{Instant, timeout_at};
 use url::{Position, Url};
 
 use super::classify;
-use super::connection::{EndpointConnector, ExchangeError, platform_roots};
+use super::connection::{Dial, EndpointConnector, ExchangeError, platform_roots};
 use super::courier::{CourierError, CourierOptions};
 use super::guard::Guard;
 use super::outage::Outage;
+use super::race::PreferredAddress;
 use super::sockets::Sockets;
 use super::target::AGENT;
-use crate::config::OUTAGE_PROBE_EVERY;
 use crate::config::network::EgressRules;
+use crate::config::{CONNECT_ADDRESSES_MAX, OUTAGE_PROBE_EVERY};
 
 /// Asks it while failures are in doubt and during an outage: one that is reached ends both.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Canary {
     uri: Uri,
     connector: EndpointConnector,
     sockets: Sockets,
+    preferred: PreferredAddress,
     outage: Arc<Outage>,
     timeout: Duration,
 }
@@ -44,7 +46,16 @@ impl Canary {
         let uri = url.as_str().parse().map_err(|error: InvalidUri| CourierError(error.into()))?;
         let outage = Arc::clone(&options.egress.outage);
         outage.probe_none();
-        Ok(Self { url, uri, connector, sockets: Sockets::new(1), outage, timeout: options.timeout })
+        let sockets = Sockets::new(CONNECT_ADDRESSES_MAX);
+        Ok(Self {
+            url,
+            uri,
+            connector,
+            sockets,
+            preferred: PreferredAddress::default(),
+            outage,
+            timeout: options.timeout,
+        })
     }
 
     /// Asks it whenever there is reason to, for as long as the service runs.
@@ -53,15 +64,16 @@ impl Canary {
             if self.outage.is_in_doubt() {
                 let deadline = Instant::now() + self.timeout;
                 // It was reached or not: what it answers is of no interest.
-                drop(timeout_at(deadline, self.ask()).await);
+                drop(timeout_at(deadline, self.ask(deadline)).await);
             }
             tokio::time::sleep(OUTAGE_PROBE_EVERY).await;
         }
     }
 
-    async fn ask(&self) -> Result<(), ExchangeError> {
-        let socket = self.sockets.take(|| ()).await.map_err(|none| ExchangeError::Connect(none.into()))?;
-        let connected = self.connector.connect(&self.uri, socket, || self.outage.reached()).await;
+    async fn ask(&self, deadline: Instant) -> Result<(), ExchangeError> {
+        let place = self.sockets.take(|| ()).await.map_err(|none| ExchangeError::Connect(none.into()))?;
+        let dial = Dial { place, places: &self.sockets, preferred: &self.preferred, deadline };
+        let connected = self.connector.connect(&self.uri, dial, || self.outage.reached()).await;
         if let Err(ExchangeError::Connect(error)) = &connected
             && classify::is_refusal(&**error)
         {

@@ -12,6 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, Error as TlsError, OtherError, RootCertStore, SignatureScheme};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
 
 use crate::workspace::time::in_sentence;
 
@@ -42,10 +43,7 @@ impl ServerCertVerifier for DescribingVerifier {
     ) -> Result<ServerCertVerified, TlsError> {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
-            TlsError::InvalidCertificate(error) => {
-                let refused = RefusedCertificate::new(error, end_entity, intermediates, now);
-                TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
-            }
+            TlsError::InvalidCertificate(error) => refused(error, end_entity, intermediates, now),
             other => other,
         })
     }
@@ -56,7 +54,7 @@ impl ServerCertVerifier for DescribingVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        self.0.verify_tls12_signature(message, cert, dss).map_err(|error| of_signature(error, cert))
     }
 
     fn verify_tls13_signature(
@@ -65,7 +63,7 @@ impl ServerCertVerifier for DescribingVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        self.0.verify_tls13_signature(message, cert, dss).map_err(|error| of_signature(error, cert))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -87,13 +85,19 @@ struct RefusedCertificate {
     in_time: bool,
     /// Who signed it, as it says.
     issuer: Option<String>,
+    /// The bits of its RSA key, if those are too few.
+    weak_rsa: Option<usize>,
 }
+
+/// Bits that the modulus of an RSA key needs.
+const RSA_BITS_MIN: usize = 2048;
 
 impl RefusedCertificate {
     fn new(error: CertificateError, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Self {
         let alone = others.is_empty();
         let Ok((_, leaf)) = X509Certificate::from_der(leaf) else {
-            return Self { error, self_signed: false, names_something: true, alone, in_time: false, issuer: None };
+            let (names_something, issuer, weak_rsa) = (true, None, None);
+            return Self { error, self_signed: false, names_something, alone, in_time: false, issuer, weak_rsa };
         };
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let validity = leaf.validity();
@@ -109,8 +113,35 @@ impl RefusedCertificate {
             alone,
             in_time: (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now),
             issuer: issuer.map(shown),
+            weak_rsa: weak_rsa(&leaf),
         }
     }
+}
+
+/// See [`RefusedCertificate::weak_rsa`].
+fn weak_rsa(certificate: &X509Certificate<'_>) -> Option<usize> {
+    match certificate.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()).filter(|bits| *bits < RSA_BITS_MIN),
+        _ => None,
+    }
+}
+
+/// What a signature that does not hold says of the certificate whose key should have made it.
+fn of_signature(error: TlsError, leaf: &CertificateDer<'_>) -> TlsError {
+    match error {
+        TlsError::InvalidCertificate(error) => refused(error, leaf, &[], UnixTime::now()),
+        other => other,
+    }
+}
+
+fn refused(
+    error: CertificateError,
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> TlsError {
+    let refused = RefusedCertificate::new(error, leaf, others, now);
+    TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
 }
 
 /// What is wrong with the certificate of `host`, as one sentence.
@@ -125,19 +156,27 @@ pub(super) fn certificate(host: &str, error: &CertificateError) -> String {
 }
 
 fn described(host: &str, refused: &RefusedCertificate) -> String {
-    let RefusedCertificate { error, self_signed, names_something, alone, in_time, issuer } = refused;
+    let RefusedCertificate { error, self_signed, names_something, alone, in_time, issuer, weak_rsa } = refused;
     let by = issuer.as_ref().map_or(String::new(), |issuer| format!(" ({issuer})"));
     match error {
+        CertificateError::BadSignature if weak_rsa.is_some() => format!(
+            "the certificate of {host} has an RSA key of {} bits, which is too weak; have it issued anew with one of \
+             {RSA_BITS_MIN} bits or more",
+            weak_rsa.unwrap_or_default()
+        ),
         CertificateError::ExpiredContext { time, not_after } if *in_time => format!(
             "a certificate that {host} sends along with its own expired on {}; let it send the chain that its \
              authority gives out today",
             in_sentence(not_after.as_secs(), time.as_secs())
         ),
         CertificateError::UnknownIssuer | CertificateError::BadSignature if *self_signed => {
-            let anew = if *names_something {
-                String::new()
-            } else {
-                format!(", once it is made anew with {host} as a subject alternative name")
+            let anew = match (*names_something, *weak_rsa) {
+                (true, None) => String::new(),
+                (true, Some(_)) => format!(", once it is made anew with an RSA key of {RSA_BITS_MIN} bits"),
+                (false, None) => format!(", once it is made anew with {host} as a subject alternative name"),
+                (false, Some(_)) => format!(
+                    ", once it is made anew with {host} as a subject alternative name and an RSA key of {RSA_BITS_MIN} bits"
+                ),
             };
             format!(
                 "the certificate of {host} is self-signed, so nobody vouches for it; use one of a public authority, or \
@@ -286,4 +325,38 @@ fn bare(name: &str) -> &str {
 /// A name that somebody else wrote, made fit for a sentence.
 fn shown(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(NAME_SHOWN_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    /// `openssl req -x509 -newkey rsa:1024 -subj /CN=crm.example -addext subjectAltName=DNS:crm.example`
+    const WEAK: &str = "\
+        MIICHDCCAYWgAwIBAgIUPDiGR9NOujYlt9q1TgZLLbP+3zUwDQYJKoZIhvcNAQELBQAwFjEUMBIGA1UEAwwLY3JtLmV4YW1wbGUwIBcNMjYxMT\
+        I5MTc1NjMyWhgPMjMwMDA5MTQxNzU2MzJaMBYxFDASBgNVBAMMC2NybS5leGFtcGxlMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDGFeEh\
+        5BWDVglKYBeSTr9JrmrSUDr48OtP5DeI8lUtbWb5SaIkv4HOa4p9Q6j+PcssKlaKf36CG1MB2+av45PCE6XSfW0DHyhE/ru+qeDoPrZHJjpxsk\
+        kmpmRnIE6eTxpvj1J0zxFk8gl7MDWkMpcFuXt50eWhPcxQLXSns/MLywIDAQABo2UwYzAdBgNVHQ4EFgQU4m/s1tSdo7IScHU4jZFtAF2Saj8w\
+        HwYDVR0jBBgwFoAU4m/s1tSdo7IScHU4jZFtAF2Saj8wFgYDVR0RBA8wDYILY3JtLmV4YW1wbGUwCQYDVR0TBAIwADANBgkqhkiG9w0BAQsFAA\
+        OBgQAtEsoIQBlgmHL0vXcgkPKNofwz0AzzWvSNBnsgaGRFuMo94f2JgvnIjqlKYGXR/j8fzfZDLxkcUQZSaGXzcA5o1NRM3QZVSAR/Sn0uLCu0\
+        9YC9pzu7cGRR9VS0d1u9eZgPazaR5na4355KU9WumkK/tHw0wFslZxV6hI0HhxPVFg==";
+
+    #[test]
+    fn a_weak_key_is_said_to_be_the_reason() {
+        let leaf = CertificateDer::from(STANDARD.decode(WEAK).unwrap());
+        let said = |error| match refused(error, &leaf, &[], UnixTime::now()) {
+            TlsError::InvalidCertificate(error) => certificate("crm.example", &error),
+            other => panic!("{other}"),
+        };
+        assert_eq!(
+            said(CertificateError::BadSignature),
+            "the certificate of crm.example has an RSA key of 1024 bits, which is too weak; have it issued anew with one of \
+             2048 bits or more"
+        );
+        assert!(said(CertificateError::UnknownIssuer).ends_with("made anew with an RSA key of 2048 bits"));
+        assert!(said(CertificateError::Expired).ends_with("has expired; renew it"));
+    }
 }

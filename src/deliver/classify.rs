@@ -7,12 +7,13 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use rustls::{AlertDescription, Error as TlsError};
+use rustls::{AlertDescription, Error as TlsError, PeerIncompatible};
 use url::Url;
 
 use super::certificate::certificate;
 use super::family::LacksFamily;
 use super::guard::Forbidden;
+use super::head::{EndlessInterim, Foreign};
 use super::resolve::{Saturated, Unresolved};
 use super::sockets::{NoSocket, is_shortage};
 use crate::config::RESPONSE_HEADERS_MAX;
@@ -193,6 +194,8 @@ fn named(endpoint: &EndpointName, phase: AttemptPhase, cause: &(dyn Error + 'sta
         Some((ErrorKind::Connect, format!("no connection to {}: {lacks}", endpoint.authority)))
     } else if let Some(error) = cause.downcast_ref::<TlsError>() {
         Some((ErrorKind::Tls, tls(endpoint, error)))
+    } else if let Some(endless) = cause.downcast_ref::<EndlessInterim>() {
+        Some((ErrorKind::Protocol, format!("{host} {endless}")))
     } else {
         let detail = http(host, phase, cause.downcast_ref::<hyper::Error>()?)?;
         Some((ErrorKind::Protocol, detail))
@@ -201,11 +204,18 @@ fn named(endpoint: &EndpointName, phase: AttemptPhase, cause: &(dyn Error + 'sta
 
 const CLIENT_CERTIFICATE: &str =
     "asks for a client certificate, and we have none; let it accept our requests by their signature";
+const NO_COMMON_VERSION: &str =
+    "speaks neither TLS 1.2 nor 1.3, and older versions are broken; switch TLS 1.2 on, or update it";
+const NO_COMMON_SUITE: &str = "offers no cipher suite that we accept; switch TLS 1.3 on, or of TLS 1.2 a suite with ECDHE and GCM or ChaCha20, such \
+     as ECDHE-RSA-AES128-GCM-SHA256";
+const NO_COMMON_KEY: &str = "has no key or curve that we accept; it needs an RSA key of 2048 bits, a P-256, P-384 or Ed25519 key, and the curve \
+     X25519, P-256 or P-384";
 const NOTHING_IN_COMMON: &str = "offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite and an RSA, P-256, P-384 or \
      Ed25519 key";
 
 /// What answered is no HTTP/1: what came began so.
-pub(super) fn no_http(endpoint: &EndpointName, began: &str) -> AttemptError {
+pub(super) fn no_http(endpoint: &EndpointName, foreign: &Foreign) -> AttemptError {
+    let Foreign { began, after_interim } = foreign;
     let is_tls = began.starts_with(TLS_ALERT);
     let line = began.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let is_text = !line.is_empty() && line.bytes().all(|byte| matches!(byte, b' '..=b'~'));
@@ -213,14 +223,14 @@ pub(super) fn no_http(endpoint: &EndpointName, began: &str) -> AttemptError {
     let is_echo = line.to_ascii_uppercase().contains("POST ") || repeats(&endpoint.url, line);
     let detail = if is_tls {
         format!("{} speaks TLS; write https:// instead of http://", endpoint.authority)
-    } else if is_text && !is_echo {
-        format!(
-            "{}: it began with `{}`",
-            is_no_http(&endpoint.host),
-            line.chars().take(BEGAN_QUOTED_MAX).collect::<String>()
-        )
     } else {
-        is_no_http(&endpoint.host)
+        let behind = if *after_interim { " behind an interim answer (1xx), which has no body," } else { "" };
+        let began = if is_text && !is_echo {
+            format!(": it began with `{}`", line.chars().take(BEGAN_QUOTED_MAX).collect::<String>())
+        } else {
+            String::new()
+        };
+        format!("what {} answered{behind} is no HTTP/1.1{began}", endpoint.host)
     };
     AttemptError { kind: ErrorKind::Protocol, detail }
 }
@@ -245,9 +255,11 @@ fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
         TlsError::AlertReceived(AlertDescription::UnrecognisedName) => {
             format!("{host} has no certificate for that name; check the URL's host, and what it is set up for")
         }
-        TlsError::AlertReceived(AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity) => {
-            format!("{host} {NOTHING_IN_COMMON}")
+        TlsError::AlertReceived(AlertDescription::ProtocolVersion)
+        | TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => {
+            format!("{host} {NO_COMMON_VERSION}")
         }
+        TlsError::AlertReceived(AlertDescription::InsufficientSecurity) => format!("{host} {NO_COMMON_SUITE}"),
         TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => {
             format!("{host} takes none of what we speak, perhaps only HTTP/2; let it take HTTP/1.1, too")
         }
@@ -255,7 +267,8 @@ fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
             broke_off_handshake(endpoint)
         }
         TlsError::AlertReceived(alert @ AlertDescription::HandshakeFailure) => format!(
-            "{host} refused the TLS session ({alert:?}): either it {CLIENT_CERTIFICATE}, or it {NOTHING_IN_COMMON}"
+            "{host} refused the TLS session ({alert:?}): either it {NO_COMMON_SUITE}; or it \
+             {NO_COMMON_KEY}; or it {CLIENT_CERTIFICATE}"
         ),
         TlsError::AlertReceived(alert) => {
             format!("{host} refused the TLS session ({alert:?}); its own log should say why")

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::future::{Ready, ready};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -13,7 +13,6 @@ use hyper::Uri;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::TrustAnchor;
@@ -21,25 +20,36 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use super::certificate::DescribingVerifier;
 use super::family;
-use super::head::{HeadRecorder, RawHead};
+use super::head::{Foreign, HeadRecorder, RawHead};
+use super::race::{self, PreferredAddress};
 use super::recorded_stream::RecordedStream;
 use super::resolve::Resolver;
-use super::sockets::Socket;
-use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX, ENDPOINT_KEEPALIVE};
+use super::sockets::{Socket, Sockets};
+use crate::config::{CLOSE_MAX, CONNECTION_AGE_MAX};
 
 /// Makes connections.
 #[derive(Debug)]
 pub(super) struct EndpointConnector {
     resolver: Resolver,
     tls: Arc<ClientConfig>,
-    /// For one connect.
-    limit: Duration,
     http: Builder,
+}
+
+/// What one connection is made with.
+pub(super) struct Dial<'a> {
+    /// Its place.
+    pub(super) place: Socket,
+    /// Where further ones are taken from while several addresses are tried.
+    pub(super) places: &'a Sockets,
+    /// The address that is tried first.
+    pub(super) preferred: &'a PreferredAddress,
+    /// Until when.
+    pub(super) deadline: Instant,
 }
 
 /// Hands out a connection that is open already, for what TLS needs to be added to it.
@@ -71,16 +81,16 @@ pub(super) enum ExchangeError {
 /// No response that hyper takes.
 pub(super) enum Unanswered {
     Failed(ExchangeError),
-    /// What came is no HTTP/1: how it begins.
-    Foreign(String),
+    /// What came is no HTTP/1.
+    Foreign(Foreign),
     /// It refused this head, whose status can be read all the same.
     Refused(RawHead),
 }
 
 impl Unanswered {
     pub(super) fn new(error: hyper::Error, connection: &EndpointConnection) -> Self {
-        if let Some(began) = connection.head.foreign() {
-            return Self::Foreign(began);
+        if let Some(foreign) = connection.head.foreign() {
+            return Self::Foreign(foreign);
         }
         // One that breaks off within its head decides nothing, however odd it begins.
         let is_whole = error.is_parse() && !connection.head.has_begun();
@@ -138,9 +148,8 @@ fn read_roots() -> RootCertStore {
 }
 
 impl EndpointConnector {
-    /// Connects to the addresses that `resolver` lets through and verifies certificates by `roots`; `limit` is
-    /// for one connect.
-    pub(super) fn new(resolver: Resolver, roots: RootCertStore, limit: Duration) -> Result<Self, rustls::Error> {
+    /// Connects to the addresses that `resolver` lets through and verifies certificates by `roots`.
+    pub(super) fn new(resolver: Resolver, roots: RootCertStore) -> Result<Self, rustls::Error> {
         let mut http = Builder::new();
         // As browsers and curl read heads; what is dropped is named (`head`).
         http.allow_obsolete_multiline_headers_in_responses(true)
@@ -148,59 +157,52 @@ impl EndpointConnector {
             .ignore_invalid_headers_in_responses(true)
             // Servers exist that know names only in this case.
             .title_case_headers(true);
-        Ok(Self { resolver, tls: Arc::new(tls_config(roots)?), limit, http })
+        Ok(Self { resolver, tls: Arc::new(tls_config(roots)?), http })
     }
 
-    /// What connects to that port: the guard judges an address together with it.
-    fn tcp(&self, port: u16) -> HttpConnector<Resolver> {
-        let mut tcp = HttpConnector::new_with_resolver(self.resolver.for_port(port));
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(ENDPOINT_KEEPALIVE));
-        tcp.set_keepalive_interval(Some(ENDPOINT_KEEPALIVE));
-        tcp.set_connect_timeout(Some(self.limit));
-        tcp
-    }
-
-    /// Connects in the place `socket`; calls `reached` as soon as the host has answered.
+    /// Connects; calls `reached` as soon as the host has answered.
     pub(super) async fn connect(
         &self,
         to: &Uri,
-        socket: Socket,
+        dial: Dial<'_>,
         reached: impl FnOnce(),
     ) -> Result<EndpointConnection, ExchangeError> {
-        if let Some(address) = literal(to) {
-            family::usable(vec![address]).map_err(|no_way| ExchangeError::Connect(no_way.into_error()))?;
+        let addresses = self.addresses(to).await.map_err(ExchangeError::Connect)?;
+        let addresses = race::in_turn(addresses, dial.preferred.get(Instant::now()));
+        let first = addresses.first().map(SocketAddr::ip);
+        let places = (dial.place, || dial.places.try_take());
+        let raced = race::race(addresses, places, dial.deadline, race::open).await;
+        let (tcp, place) = raced.map_err(|error| ExchangeError::Connect(error.into()))?;
+        if let Ok(address) = tcp.peer_addr() {
+            dial.preferred.note(address.ip(), first, Instant::now());
         }
-        // These connectors are always ready: they have no limit of their own.
-        let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("http") { 80 } else { 443 });
-        let tcp = self.tcp(port).call(to.clone()).await.map_err(|error| ExchangeError::Connect(error.into()))?;
-        bound_unsent(tcp.inner());
         reached();
-        let mut tls = HttpsConnector::from((Opened(Some(tcp)), Arc::clone(&self.tls)));
+        let mut tls = HttpsConnector::from((Opened(Some(TokioIo::new(tcp))), Arc::clone(&self.tls)));
         let io = tls.call(to.clone()).await.map_err(ExchangeError::Connect)?;
         let (stream, head) = RecordedStream::new(io);
         let (http, connection) = self.http.handshake(stream).await.map_err(ExchangeError::Http)?;
         // The request on the connection is told how it ends; without a request nobody needs to know.
-        let task = tokio::spawn(connection.map(|_ended| drop(socket)));
+        let task = tokio::spawn(connection.map(|_ended| drop(place)));
         Ok(EndpointConnection { http, head, opened: Instant::now(), task: Some(task) })
     }
-}
 
-/// Lets the system take no more than [`UNSENT_BYTES_MAX`](crate::config::UNSENT_BYTES_MAX) bytes of a request that it cannot send yet, so that what it has taken
-/// is as good as sent. Where it has no such option it may take all of it.
-#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "the option is Linux'"))]
-fn bound_unsent(tcp: &TcpStream) {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(crate::config::UNSENT_BYTES_MAX) {
-        tracing::debug!(%error, "the unsent part of a request cannot be bounded");
+    /// The addresses that a connection may use.
+    async fn addresses(&self, to: &Uri) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        let host = to.host().unwrap_or_default();
+        let port = to.port_u16().unwrap_or(if to.scheme_str() == Some("http") { 80 } else { 443 });
+        match literal(host) {
+            Some(address) => {
+                family::usable(vec![SocketAddr::new(address, port)]).map_err(family::Unroutable::into_error)
+            }
+            None => self.resolver.resolve(host, port).await,
+        }
     }
 }
 
 /// The address that a URL names itself: no resolver is asked about it.
-fn literal(to: &Uri) -> Option<SocketAddr> {
-    let host = to.host()?.trim_start_matches('[').trim_end_matches(']');
-    Some(SocketAddr::new(host.parse().ok()?, to.port_u16().unwrap_or_default()))
+fn literal(host: &str) -> Option<IpAddr> {
+    let address: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    Some(address.to_canonical())
 }
 
 impl Service<Uri> for Opened {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::classify::{self, AttemptPhase, EndpointName, Fault};
 use super::clock_check::ClockCheck;
-use super::connection::{EndpointConnection, EndpointConnector, ExchangeError, Unanswered, platform_roots};
+use super::connection::{Dial, EndpointConnection, EndpointConnector, ExchangeError, Unanswered, platform_roots};
 use super::deadline::{self, AttemptProgress, STOOD_STILL};
 use super::guard::Guard;
 use super::names::SystemNames;
@@ -72,7 +72,7 @@ impl CourierOptions {
         let names = SystemNames::new(self.egress.names.clone(), patience);
         let names = names.map_err(|error| CourierError(error.into()))?;
         let resolver = Resolver::new(guard, names, patience, lookups);
-        EndpointConnector::new(resolver, roots, self.timeout).map_err(|error| CourierError(error.into()))
+        EndpointConnector::new(resolver, roots).map_err(|error| CourierError(error.into()))
     }
 }
 
@@ -258,7 +258,7 @@ impl Courier {
         };
         let request = endpoint.post(headers, post.body.clone());
         let deadline = started + self.timeout;
-        let progress = AttemptProgress::default();
+        let progress = AttemptProgress::new(deadline);
         let failed = match deadline::until(deadline, self.timeout, self.send(endpoint, request, &progress)).await {
             // Whatever happens to the body changes nothing any more.
             Some(Ok((connection, response))) => {
@@ -272,11 +272,11 @@ impl Courier {
                 let (error, response) = answered(ResponseReader::of_raw(head));
                 return done(error, response).into();
             }
-            Some(Err(Unanswered::Foreign(mut began))) => {
-                echoes.mask(&mut began, true);
+            Some(Err(Unanswered::Foreign(mut foreign))) => {
+                echoes.mask(&mut foreign.began, true);
                 self.outage.reached();
                 endpoint.pool.broke(Instant::now());
-                return done(Some(classify::no_http(name, &began)), None).into();
+                return done(Some(classify::no_http(name, &foreign)), None).into();
             }
             Some(Err(Unanswered::Failed(error))) => Some(error),
             None => None,
@@ -379,13 +379,14 @@ impl Courier {
     }
 
     async fn connect(&self, to: &Endpoint, progress: &AttemptProgress) -> Result<EndpointConnection, ExchangeError> {
-        let socket = self.sockets.take(|| self.pool.close_idlest()).await;
-        let socket = socket.map_err(|none| ExchangeError::Connect(none.into()))?;
+        let place = self.sockets.take(|| self.pool.close_idlest()).await;
+        let place = place.map_err(|none| ExchangeError::Connect(none.into()))?;
+        let dial = Dial { place, places: &self.sockets, preferred: &to.pool.preferred, deadline: progress.deadline };
         let reached = || {
             progress.reach();
             self.outage.reached();
         };
-        self.connector.connect(&to.uri, socket, reached).await
+        self.connector.connect(&to.uri, dial, reached).await
     }
 }
 

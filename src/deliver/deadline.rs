@@ -46,8 +46,10 @@ pub(super) fn stood_still(started: Instant, timeout: Duration) -> bool {
 }
 
 /// How far an attempt has come that its deadline ends.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AttemptProgress {
+    /// Its deadline.
+    pub(super) deadline: Instant,
     stage: AtomicU8,
     /// What comes over the connection that it is sent over.
     head: Mutex<Option<HeadRecorder>>,
@@ -56,6 +58,10 @@ pub(super) struct AttemptProgress {
 impl AttemptProgress {
     pub(super) const REACHED: u8 = 1;
     pub(super) const SENT: u8 = 2;
+
+    pub(super) fn new(deadline: Instant) -> Self {
+        Self { deadline, stage: AtomicU8::default(), head: Mutex::default() }
+    }
 
     /// Nothing was sent after all.
     pub(super) fn restart(&self) {

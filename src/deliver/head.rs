@@ -14,8 +14,8 @@ use memchr::{memchr, memmem};
 use parking_lot::Mutex;
 
 use crate::config::{
-    MALFORMED_LINE_BYTES_MAX, MALFORMED_LINES_MAX, OVERLONG_HEAD_BYTES_MAX, RAW_BODY_BYTES_MAX, RAW_HEAD_BYTES_MAX,
-    RESPONSE_HEADERS_MAX,
+    INTERIM_BYTES_MAX, MALFORMED_LINE_BYTES_MAX, MALFORMED_LINES_MAX, OVERLONG_HEAD_BYTES_MAX, RAW_BODY_BYTES_MAX,
+    RAW_HEAD_BYTES_MAX, RESPONSE_HEADERS_MAX,
 };
 use crate::workspace::event::Header;
 
@@ -33,6 +33,8 @@ struct Recording {
     /// Bytes read behind the head, or behind as much of an `overlong` one as is recorded.
     behind: usize,
     overlong: bool,
+    /// Bytes of interim responses that came before the head.
+    interim: usize,
     /// A part of the last request is still here: the system has not taken it.
     unsent: bool,
 }
@@ -45,7 +47,23 @@ pub(super) enum Passed {
     Instead(Vec<u8>),
     /// More came than any body needs that is looked at.
     TooMuch,
+    /// More came of interim responses than of any that is followed by another.
+    EndlessInterim,
 }
+
+/// What came in place of a head of HTTP/1.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Foreign {
+    /// How it begins.
+    pub(super) began: String,
+    /// An interim response came before.
+    pub(super) after_interim: bool,
+}
+
+/// Interim responses without end, and none that counts.
+#[derive(Debug, thiserror::Error)]
+#[error("sent interim answers (1xx) of more than {} KiB and none that counts", INTERIM_BYTES_MAX / 1024)]
+pub(super) struct EndlessInterim;
 
 /// A head, read as far as it can be understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,10 +89,12 @@ impl HeadRecorder {
     }
 
     /// How what came begins, if it is no HTTP/1 at all.
-    pub(super) fn foreign(&self) -> Option<String> {
+    pub(super) fn foreign(&self) -> Option<Foreign> {
         let recording = self.0.lock();
         let began = &recording.bytes[..recording.bytes.len().min(MALFORMED_LINE_BYTES_MAX)];
-        recording.foreign.then(|| String::from_utf8_lossy(began).into_owned())
+        let foreign =
+            || Foreign { began: String::from_utf8_lossy(began).into_owned(), after_interim: recording.interim > 0 };
+        recording.foreign.then(foreign)
     }
 
     /// Whether a response has begun whose head has not come to its end.
@@ -124,48 +144,70 @@ impl Recording {
             let most = RAW_BODY_BYTES_MAX + usize::from(self.overlong) * OVERLONG_HEAD_BYTES_MAX;
             return if self.behind > most { Passed::TooMuch } else { Passed::AsRead };
         }
-        let is_first = self.bytes.is_empty();
-        // The end may stand across two reads.
-        let mut from = self.bytes.len().saturating_sub(3);
-        let (kept, over) = read.split_at(read.len().min(RAW_HEAD_BYTES_MAX - self.bytes.len()));
-        self.bytes.extend_from_slice(kept);
-        if is_first && is_plain(&self.bytes) && !is_interim(&self.bytes) {
-            // Nearly all heads come whole.
-            if let Some(end) = end_of_head(&self.bytes) {
-                self.bytes.truncate(end);
-                self.complete = true;
-                return Passed::AsRead;
+        // Nearly all heads come whole.
+        if self.bytes.is_empty()
+            && is_plain(read)
+            && !is_interim(read)
+            && let Some(end) = end_of_head(read).filter(|end| *end <= RAW_HEAD_BYTES_MAX)
+            && !has_double_ends(&read[..end])
+        {
+            self.bytes.extend_from_slice(&read[..end]);
+            self.complete = true;
+            return Passed::AsRead;
+        }
+        let (mut passed, mut rest) = (Vec::new(), read);
+        while !self.complete && !rest.is_empty() {
+            let (kept, over) = rest.split_at(rest.len().min(RAW_HEAD_BYTES_MAX - self.bytes.len()));
+            // The end may stand across two reads.
+            let from = self.bytes.len().saturating_sub(END_BYTES_MAX - 1);
+            self.bytes.extend_from_slice(kept);
+            rest = over;
+            self.find_ends(from, &mut passed);
+            if self.interim > INTERIM_BYTES_MAX {
+                return Passed::EndlessInterim;
             }
         }
+        passed.extend_from_slice(rest);
+        if passed.is_empty() { Passed::Nothing } else { Passed::Instead(passed) }
+    }
+
+    /// Looks for the end of the head, from there on, and decides what is held back no more.
+    fn find_ends(&mut self, mut from: usize, passed: &mut Vec<u8>) {
         if self.skip_line_ends() {
             from = 0;
         }
-        let mut passed = Vec::new();
-        while let Some(end) = end_of_head(&self.bytes[from..]).map(|end| from + end) {
+        while may_be_head(&self.bytes)
+            && let Some(end) = end_of_head(&self.bytes[from..]).map(|end| from + end)
+        {
             // An interim response (RFC 9110 section 15.2) is followed by the one that counts; nobody needs it.
-            self.complete = !is_interim(&self.bytes);
-            if self.complete {
-                pass(&self.bytes[..end], &mut passed);
+            if !is_interim(&self.bytes) {
+                self.complete = true;
+                pass(&self.bytes[..end], passed);
                 passed.extend_from_slice(&self.bytes[end..]);
                 self.bytes.truncate(end);
-                break;
+                return;
             }
+            self.interim += end;
             self.bytes.drain(..end);
             self.skip_line_ends();
             from = 0;
         }
-        if !self.complete {
-            self.foreign = !may_be_head(&self.bytes);
-            self.overlong = !self.foreign && self.bytes.len() == RAW_HEAD_BYTES_MAX;
-            if self.foreign || self.overlong {
-                self.complete = true;
-                passed.extend_from_slice(&self.bytes);
-            }
+        self.foreign = !may_be_head(&self.bytes);
+        if self.bytes.len() == RAW_HEAD_BYTES_MAX && is_interim(&self.bytes) {
+            self.shorten_interim();
+        } else if self.foreign || self.bytes.len() == RAW_HEAD_BYTES_MAX {
+            (self.complete, self.overlong) = (true, !self.foreign);
+            passed.extend_from_slice(&self.bytes);
         }
-        if self.complete {
-            passed.extend_from_slice(over);
-        }
-        if passed.is_empty() { Passed::Nothing } else { Passed::Instead(passed) }
+    }
+
+    /// Of an interim response its first line counts, and what may begin its end.
+    fn shorten_interim(&mut self) {
+        let end = self.bytes.len() - (END_BYTES_MAX - 1);
+        let first_line = memchr(b'\n', &self.bytes).map_or(end, |at| at + 1);
+        // One whose first line takes all the room never gets to its end.
+        self.interim += if first_line < end { end - first_line } else { INTERIM_BYTES_MAX + 1 };
+        self.bytes.drain(first_line.min(end)..end);
     }
 
     /// Line ends before a status line are skipped (RFC 9112 section 2.2). Says whether there were any.
@@ -202,7 +244,8 @@ impl RawHead {
                 head.headers.push((lossy(&name), lossy(value)));
             }
         }
-        head.end_is_told = is_plain(bytes) && framing.tells_the_end(status, bytes.starts_with(b"HTTP/1.0"));
+        head.end_is_told =
+            is_plain(bytes) && !has_double_ends(bytes) && framing.tells_the_end(status, bytes.starts_with(b"HTTP/1.0"));
         head.is_endless = framing.endless;
         Some(head)
     }
@@ -314,17 +357,30 @@ fn may_be_head(bytes: &[u8]) -> bool {
     bytes[..name].eq_ignore_ascii_case(&NAME[..name]) && (!bytes.contains(&b'\n') || status(bytes).is_some())
 }
 
-/// Adds a head as hyper takes it: with a status line of its own where that is oddly written.
+/// Adds a head as hyper takes it: with a status line of its own where that is oddly written, with single line ends.
 fn pass(head: &[u8], passed: &mut Vec<u8>) {
-    let behind_line = memchr(b'\n', head).map_or(head.len(), |end| end + 1);
-    match status(head).filter(|_| !is_plain(head)) {
-        Some(status) => {
-            let minor = if head.get(b"HTTP/1.".len()) == Some(&b'0') { 0 } else { 1 };
-            passed.extend_from_slice(format!("HTTP/1.{minor} {status} \r\n").as_bytes());
-            passed.extend_from_slice(&head[behind_line..]);
-        }
-        None => passed.extend_from_slice(head),
+    let mut behind_line = 0;
+    if let Some(status) = status(head).filter(|_| !is_plain(head)) {
+        let minor = if head.get(b"HTTP/1.".len()) == Some(&b'0') { 0 } else { 1 };
+        passed.extend_from_slice(format!("HTTP/1.{minor} {status} \r\n").as_bytes());
+        behind_line = memchr(b'\n', head).map_or(head.len(), |end| end + 1);
     }
+    let rest = &head[behind_line..];
+    if !has_double_ends(rest) {
+        return passed.extend_from_slice(rest);
+    }
+    for line in rest.split_inclusive(|byte| *byte == b'\n') {
+        passed.extend_from_slice(line.strip_suffix(DOUBLE_END).unwrap_or(line));
+        passed.extend_from_slice(if line.ends_with(DOUBLE_END) { b"\r\n" } else { b"" });
+    }
+}
+
+/// The line end of programs that write CRLF on a system that makes a CRLF of each LF: curl reads it, too.
+const DOUBLE_END: &[u8] = b"\r\r\n";
+
+/// Whether a line of a head ends so: then its body may have more bytes than was counted, for the same reason.
+fn has_double_ends(head: &[u8]) -> bool {
+    memmem::find(head, DOUBLE_END).is_some()
 }
 
 fn number(digits: &[u8]) -> Option<u64> {
@@ -332,9 +388,12 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok().filter(|_| all)?.parse().ok()
 }
 
-/// Lines without their ends, which are LF or CRLF.
+/// Lines without their ends, which are LF, CRLF or [`DOUBLE_END`].
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+    bytes.split(|byte| *byte == b'\n').map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
 }
 
 /// Name and value of a header line; the name may have spaces behind it. As hyper: a name of token characters
@@ -350,13 +409,12 @@ fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Where the head ends that `bytes` hold the end of: behind its first empty line.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    let crlf = memmem::find(bytes, b"\n\r\n").map(|at| at + 3);
-    let lf = memmem::find(bytes, b"\n\n").map(|at| at + 2);
-    match (crlf, lf) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
+    let ends: [&[u8]; 3] = [b"\n\r\n", b"\n\n", b"\n\r\r\n"];
+    ends.into_iter().filter_map(|end| memmem::find(bytes, end).map(|at| at + end.len())).min()
 }
+
+/// Bytes of the longest of them.
+const END_BYTES_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests;

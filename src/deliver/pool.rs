@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::connection::EndpointConnection;
+use super::race::PreferredAddress;
 use super::sockets::Sockets;
 use crate::config::{
     KEEP_ALIVE_MARGIN, NO_REUSE_FOR, NO_REUSE_MAX, POOL_EXPIRE_EVERY, POOL_IDLE, POOL_IDLE_PER_HOST_MAX,
@@ -39,6 +40,8 @@ pub(super) struct OriginPool {
     idle: Mutex<Vec<(EndpointConnection, Instant)>>,
     no_reuse: Arc<NoReuse>,
     sockets: Sockets,
+    /// Of its addresses.
+    pub(super) preferred: PreferredAddress,
 }
 
 /// The origins that broke a connection before they answered, and until when that counts.
@@ -77,6 +80,7 @@ impl Pool {
             idle: Mutex::default(),
             no_reuse: Arc::clone(&self.no_reuse),
             sockets: self.sockets.clone(),
+            preferred: PreferredAddress::default(),
         };
         Arc::clone(origins.entry(Arc::clone(&name)).or_insert_with(|| Arc::new(new())))
     }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 
-use super::head::{HeadRecorder, Passed};
+use super::head::{EndlessInterim, HeadRecorder, Passed};
 
 /// See the module.
 #[derive(Debug)]
@@ -101,6 +101,9 @@ impl<S: Read + Unpin> Read for RecordedStream<S> {
                 Passed::Instead(passed) => this.passed = passed,
                 Passed::TooMuch => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the response never ends")));
+                }
+                Passed::EndlessInterim => {
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, EndlessInterim)));
                 }
             }
         }

@@ -11,19 +11,16 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{Shared, WeakShared};
-use hyper_util::client::legacy::connect::dns::Name;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
-use tower_service::Service;
 
 use super::family;
 use super::guard::{Barrier, Forbidden, Guard};
@@ -49,14 +46,11 @@ pub(super) struct Saturated;
 pub(super) struct CannotAsk(Arc<io::Error>);
 
 /// Resolves as the system does; a name that is asked for several times at once is asked once.
-/// Clones share what is under way.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Resolver {
     guard: Guard,
-    /// Of the endpoint: an exception may be for one port alone.
-    port: u16,
     lookups: Arc<Lookups>,
-    under_way: Arc<Mutex<HashMap<String, WeakShared<Lookup>>>>,
+    under_way: Mutex<HashMap<String, WeakShared<Lookup>>>,
 }
 
 /// What all lookups of a resolver share.
@@ -72,7 +66,7 @@ struct Lookups {
     silent: Mutex<HashSet<String>>,
 }
 
-type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[SocketAddr]>, LookupError>> + Send>>;
+type Lookup = Pin<Box<dyn Future<Output = Result<Arc<[IpAddr]>, LookupError>> + Send>>;
 
 #[derive(Debug, Clone)]
 enum LookupError {
@@ -112,12 +106,34 @@ impl Resolver {
             places_for_silent: Semaphore::new(places / 2),
             silent: Mutex::default(),
         };
-        Self { guard, port: 0, lookups: Arc::new(lookups), under_way: Arc::default() }
+        Self { guard, lookups: Arc::new(lookups), under_way: Mutex::default() }
     }
 
-    /// The same for connections to that port.
-    pub(super) fn for_port(&self, port: u16) -> Self {
-        Self { port, ..self.clone() }
+    /// The addresses of `host` that a connection to that port may use: the guard judges an address together with it.
+    ///
+    /// # Errors
+    /// There is none, and why.
+    pub(super) async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        let found = match self.lookup(host).await {
+            Ok(found) => found,
+            Err(LookupError::Unresolved(error)) => return Err(error.into()),
+            Err(LookupError::Saturated(error)) => return Err(error.into()),
+            Err(LookupError::CannotAsk(error)) => return Err(error.into()),
+        };
+        let mut barred = Barrier::NotPublic;
+        let mut permitted = Vec::new();
+        for found in found.iter() {
+            // As the guard reads it: one that is mapped into IPv6 is reached over IPv4, also where there is no IPv6.
+            let address = SocketAddr::new(found.to_canonical(), port);
+            match self.guard.check(address) {
+                Ok(()) => permitted.push(address),
+                Err(why) => barred = why,
+            }
+        }
+        if permitted.is_empty() {
+            return Err(Forbidden { host: host.to_owned(), why: barred }.into());
+        }
+        family::usable(permitted).map_err(family::Unroutable::into_error)
     }
 
     fn lookup(&self, host: &str) -> Shared<Lookup> {
@@ -135,43 +151,7 @@ impl Resolver {
     }
 }
 
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = Box<dyn Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let host = name.as_str().to_owned();
-        let lookup = self.lookup(&host);
-        let (guard, port) = (self.guard.clone(), self.port);
-        Box::pin(async move {
-            let found = match lookup.await {
-                Ok(found) => found,
-                Err(LookupError::Unresolved(error)) => return Err(error.into()),
-                Err(LookupError::Saturated(error)) => return Err(error.into()),
-                Err(LookupError::CannotAsk(error)) => return Err(error.into()),
-            };
-            let mut barred = Barrier::NotPublic;
-            let mut permitted = Vec::new();
-            for found in found.iter() {
-                match guard.check(SocketAddr::new(found.ip(), port)) {
-                    Ok(()) => permitted.push(*found),
-                    Err(why) => barred = why,
-                }
-            }
-            if permitted.is_empty() {
-                return Err(Forbidden { host, why: barred }.into());
-            }
-            Ok(family::usable(permitted).map_err(family::Unroutable::into_error)?.into_iter())
-        })
-    }
-}
-
-async fn look_up(host: String, lookups: Arc<Lookups>) -> Result<Arc<[SocketAddr]>, LookupError> {
+async fn look_up(host: String, lookups: Arc<Lookups>) -> Result<Arc<[IpAddr]>, LookupError> {
     let found = match lookups.names.known(&host) {
         Some(known) => known,
         None => {
@@ -182,7 +162,7 @@ async fn look_up(host: String, lookups: Arc<Lookups>) -> Result<Arc<[SocketAddr]
             found.map_err(LookupError::from)?
         }
     };
-    Ok(found.into_iter().map(|address| SocketAddr::new(address, 0)).collect())
+    Ok(found.into())
 }
 
 impl Lookups {
@@ -229,6 +209,7 @@ fn blame(why: NoAddress) -> NoAddress {
 mod tests {
     use super::*;
     use crate::config::NameSource;
+    use crate::config::network::EgressRules;
 
     /// Without a name server: nothing that these tests ask for leaves this host.
     fn resolver(places: usize) -> Resolver {
@@ -243,7 +224,21 @@ mod tests {
         let first = resolver.lookup("localhost");
         assert!(resolver.lookup("localhost").ptr_eq(&first));
         assert!(!resolver.lookup("sub.localhost").ptr_eq(&first));
-        assert!(first.await.unwrap().iter().all(|address| address.ip().is_loopback()));
+        assert!(first.await.unwrap().iter().all(IpAddr::is_loopback));
+    }
+
+    /// Where there is no IPv6, too.
+    #[tokio::test]
+    async fn an_ipv4_address_that_is_mapped_into_ipv6_is_used_as_one_of_ipv4() {
+        let hosts = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(hosts.path(), "::ffff:127.0.0.1 mapped.example\n").unwrap();
+        let source = NameSource { resolv_conf: "/nowhere".into(), hosts: hosts.path().into(), port: 1 };
+        let allow = vec!["127.0.0.1/32".parse().unwrap()];
+        let guard = Guard::new(EgressRules { allow, ..EgressRules::default() });
+        let patience = Duration::from_secs(4);
+        let resolver = Resolver::new(guard, SystemNames::new(source, patience).unwrap(), patience, 2);
+        let found = resolver.resolve("mapped.example", 80).await.unwrap();
+        assert_eq!(found, ["127.0.0.1:80".parse().unwrap()]);
     }
 
     #[tokio::test]

@@ -54,6 +54,12 @@ impl Sockets {
         }
     }
 
+    /// A place, if one is free and no attempt waits for it.
+    pub(super) fn try_take(&self) -> Option<Socket> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok().filter(|_| !self.are_wanted())?;
+        Some(Socket { _place: place })
+    }
+
     /// Whether an attempt waits for a place: then no connection is kept.
     pub(super) fn are_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) > 0

@@ -1,10 +1,12 @@
 //! Kept connections: used again, replaced when found closed, and never a reason to send twice.
 
+use std::net::Ipv4Addr;
+
 use outbound::config::{POOL_EXPIRE_EVERY, POOL_IDLE};
-use socket2::{Domain, Socket, Type};
 use support::process::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::race::SilentPort;
 use crate::*;
 
 #[tokio::test]
@@ -55,14 +57,8 @@ async fn an_idle_connection_is_given_up_before_node_closes_it() {
 #[tokio::test]
 async fn a_connection_that_does_not_come_about_is_told_from_an_answer_that_does_not_come() {
     let clock = StoppedClock::stop();
-    let full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    full.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    full.listen(0).unwrap();
-    let address = full.local_addr().unwrap().as_socket().unwrap();
-    // Those that nobody accepts fill its queue, so that the system drops what comes.
-    let fill = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200));
-    let waiting: Vec<_> = (0..16).map(fill).take_while(Result::is_ok).collect();
-    assert!(waiting.len() < 16, "the queue is full");
+    let silent = SilentPort::hold((Ipv4Addr::LOCALHOST, 0).into());
+    let address = silent.address;
     let done = clock.after(async {}, attempt(&courier(), &format!("http://{address}/"))).await;
     let sentence = format!(
         "127.0.0.1 did not answer within 20s: there is no connection to {address}; check that it is up, that the port is \

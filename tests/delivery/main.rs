@@ -10,6 +10,7 @@ mod mail;
 mod mail_pace;
 mod names;
 mod outage;
+mod race;
 mod signatures;
 mod standstill;
 mod tls;

@@ -5,6 +5,7 @@
 
 mod answers;
 mod early;
+mod heads;
 mod mail;
 mod mail_addresses;
 mod mail_answers;

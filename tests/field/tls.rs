@@ -268,3 +268,22 @@ async fn the_wrong_protocol_and_a_demand_for_our_certificate_are_told() {
     let error = attempt(&trusting(&tree), &tls.url()).await.error.unwrap();
     assert!(error.kind == ErrorKind::Protocol && error.detail.contains("write https://"), "{error:?}");
 }
+
+/// Appliances that nobody updates. What they say is written out, for no library of today says it.
+#[tokio::test]
+async fn an_endpoint_of_old_versions_only_is_told_so_and_what_it_lacks() {
+    let alert = |code| vec![0x15, 3, 1, 0, 2, 2, code];
+    // A ServerHello of TLS 1.0: its version, 32 random bytes, no session, AES128-SHA, no compression.
+    let hello = [&[2, 0, 0, 38, 3, 1][..], &[7; 32], &[0, 0, 0x2f, 0]].concat();
+    let chooses_1_0 = [&[0x16, 3, 1, 0, 42][..], &hello].concat();
+    for (what, greeting, said) in [
+        ("protocol_version", alert(70), "speaks neither TLS 1.2 nor 1.3"),
+        ("a ServerHello of TLS 1.0", chooses_1_0, "speaks neither TLS 1.2 nor 1.3"),
+        ("insufficient_security", alert(71), "offers no cipher suite that we accept"),
+        ("handshake_failure", alert(40), "either it offers no cipher suite that we accept"),
+    ] {
+        let endpoint = Endpoint::start_greeting(greeting);
+        let error = attempt(&trusting(&Tree::new()), &format!("https://{}/", endpoint.address)).await.error.unwrap();
+        assert!(error.kind == ErrorKind::Tls && error.detail.contains(said), "{what}: {error:?}");
+    }
+}

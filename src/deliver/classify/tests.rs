@@ -40,6 +40,9 @@ fn assert_unreached(fault: &Fault, kind: ErrorKind, sentence: &str) {
     assert_eq!(*fault, Fault::Unreached(AttemptError { kind, detail }));
 }
 
+const OLD_VERSION: &str =
+    "crm.example speaks neither TLS 1.2 nor 1.3, and older versions are broken; switch TLS 1.2 on, or update it";
+
 #[test]
 fn statuses() {
     for (code, location, expected) in [
@@ -103,9 +106,15 @@ fn what_is_no_http_is_quoted_where_it_tells_something() {
         ("-ERR unknown command 'HOOK?TOKEN=S3CRET'", ""),
         ("500 unknown: post / http/1.1", ""),
     ] {
-        assert_eq!(no_http(&hook, began).detail, format!("what crm.example answered is no HTTP/1.1{said}"));
+        let foreign = |after_interim| Foreign { began: began.to_owned(), after_interim };
+        let detail = no_http(&hook, &foreign(false)).detail;
+        assert_eq!(detail, format!("what crm.example answered is no HTTP/1.1{said}"));
+        let behind = "behind an interim answer (1xx), which has no body,";
+        let detail = no_http(&hook, &foreign(true)).detail;
+        assert_eq!(detail, format!("what crm.example answered {behind} is no HTTP/1.1{said}"));
     }
-    assert!(no_http(&hook, "\u{15}\u{3}\u{1}\u{0}\u{2}").detail.contains("speaks TLS"));
+    let alert = Foreign { began: "\u{15}\u{3}\u{1}\u{0}\u{2}".to_owned(), after_interim: false };
+    assert!(no_http(&hook, &alert).detail.contains("speaks TLS"));
 }
 
 /// What rustls makes of an error of webpki for which it has no name.
@@ -157,12 +166,6 @@ fn certificates_and_handshakes() {
             "crm.example:443 does not speak TLS; check the port",
         ),
         (
-            TlsError::AlertReceived(AlertDescription::HandshakeFailure),
-            "crm.example refused the TLS session (HandshakeFailure): either it asks for a client certificate, and we have \
-             none; let it accept our requests by their signature, or it offers nothing that we accept; it must support TLS \
-             1.2 or 1.3 with a current cipher suite and an RSA, P-256, P-384 or Ed25519 key",
-        ),
-        (
             TlsError::PeerIncompatible(PeerIncompatible::Tls12NotOffered),
             "crm.example offers nothing that we accept; it must support TLS 1.2 or 1.3 with a current cipher suite and an \
              RSA, P-256, P-384 or Ed25519 key",
@@ -179,6 +182,16 @@ fn certificates_and_handshakes() {
 #[test]
 fn alerts_and_certificates_that_are_made_wrongly() {
     for (error, sentence) in [
+        (
+            TlsError::AlertReceived(AlertDescription::HandshakeFailure),
+            "crm.example refused the TLS session (HandshakeFailure): either it offers no cipher suite that we accept; switch \
+             TLS 1.3 on, or of TLS 1.2 a suite with ECDHE and GCM or ChaCha20, such as ECDHE-RSA-AES128-GCM-SHA256; or it has \
+             no key or curve that we accept; it needs an RSA key of 2048 bits, a P-256, P-384 or Ed25519 key, and the curve \
+             X25519, P-256 or P-384; or it asks for a client certificate, and we have none; let it accept our requests by \
+             their signature",
+        ),
+        (TlsError::AlertReceived(AlertDescription::ProtocolVersion), OLD_VERSION),
+        (TlsError::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13), OLD_VERSION),
         (
             TlsError::AlertReceived(AlertDescription::NoApplicationProtocol),
             "crm.example takes none of what we speak, perhaps only HTTP/2; let it take HTTP/1.1, too",

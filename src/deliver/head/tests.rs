@@ -136,18 +136,19 @@ proptest! {
             Just("http/1.1 203 OK"), Just("HTTP/1.2 203"), Just("HTTP/1.1  203  OK"), Just("HTTP/1.1\t203\tOK"),
             Just("Http/1.0 203 O\u{7}K"), Just("\n\nHTTP/1.1 203 OK"), Just("HTTP/1.1 203 OK"),
         ],
+        line_end in prop_oneof![Just("\r\n"), Just("\n"), Just("\r\r\n")],
         interim in prop_oneof![
             Just(""), Just("http/1.1 100 Continue\r\n\r\n"), Just("HTTP/1.1 103 Hints\na: b\n\n"),
             Just("HTTP/1.1  102 P\r\n\r\n\r\n"),
         ],
         pieces in 1_usize..80,
     ) {
-        let answer = format!("{interim}{line}\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nok");
+        let answer = format!("{interim}{}ok", format!("{line}\nx-a: 1\ncontent-length: 2\n\n").replace('\n', line_end));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (status, headers, body, raw) = runtime.block_on(read(answer.as_bytes(), pieces));
         prop_assert_eq!((status, body.as_slice(), headers.len()), (203, &b"ok"[..], 2));
         let raw = raw.unwrap();
-        let is_plain = line.trim_start().starts_with("HTTP/1.1 203");
+        let is_plain = line.trim_start().starts_with("HTTP/1.1 203") && line_end != "\r\r\n";
         prop_assert_eq!((raw.status, raw.end_is_told, raw.headers.len()), (203, is_plain, 2));
     }
 }

@@ -16,6 +16,8 @@ pub enum Answer {
     Addresses(Vec<IpAddr>, u32),
     /// This address, not to be kept; who asks for the other family's hears nothing.
     OneFamily(IpAddr),
+    /// It is another name for that one (CNAME).
+    Alias(String),
     /// There is no such name.
     NoSuchName,
     /// The name server cannot say (SERVFAIL).
@@ -34,7 +36,7 @@ impl Answer {
 
     fn code(&self) -> u8 {
         match self {
-            Self::Addresses(..) | Self::OneFamily(_) | Self::Silence => 0,
+            Self::Addresses(..) | Self::OneFamily(_) | Self::Alias(_) | Self::Silence => 0,
             Self::Failure => 2,
             Self::NoSuchName => 3,
             Self::Refusal => 5,
@@ -132,6 +134,16 @@ impl Shared {
         };
         let mut records = Vec::new();
         let mut count = 0_u8;
+        if let Answer::Alias(of) = &answer {
+            count = 1;
+            records.extend([0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 0]);
+            records.extend(u16::try_from(of.len() + 2).unwrap().to_be_bytes());
+            for label in of.split('.') {
+                records.push(u8::try_from(label.len()).unwrap());
+                records.extend(label.as_bytes());
+            }
+            records.push(0);
+        }
         if let Answer::Addresses(addresses, ttl) = &answer {
             for address in addresses {
                 let (record_kind, bytes) = match address {
