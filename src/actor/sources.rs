@@ -14,10 +14,10 @@ use tracing::{debug, info, warn};
 use crate::actor::rejections::Rejections;
 use crate::actor::store_watch::cause;
 use crate::config::{
-    HAND_OVER_BATCH_MAX, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_RETRY, HAND_OVER_TOLD_AFTER, SOURCE_LEASE,
-    SOURCE_LOOK_EVERY, SOURCE_RENEW_EVERY, SourceForm,
+    HAND_OVER_BATCH_MAX, HAND_OVER_BLOCK, HAND_OVER_MAX, HAND_OVER_REJECTED_TOLD, HAND_OVER_RETRY,
+    HAND_OVER_TOLD_AFTER, SOURCE_LEASE, SOURCE_LOOK_EVERY, SOURCE_RENEW_EVERY, SourceForm,
 };
-use crate::journal::port::{Holder, Journal, PendingOfOther, StoreError, StoreTrouble};
+use crate::journal::port::{HandedOver, Holder, Journal, PendingOfOther, StoreError, StoreTrouble};
 
 /// A stream whose entries are handed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,15 +39,17 @@ impl Source {
     /// As a sentence begins with it.
     fn named(&self) -> String {
         match self {
-            Self::Common => "the common input".to_owned(),
+            Self::Common => COMMON_INPUT.to_owned(),
             Self::Foreign(name, _) => format!("source {name}"),
         }
     }
 
     fn shown(&self) -> &str {
-        self.name().unwrap_or("the common input")
+        self.name().unwrap_or(COMMON_INPUT)
     }
 }
+
+const COMMON_INPUT: &str = "the common input";
 
 /// What an operator should know of the sources that this node reads.
 #[derive(Debug, Default)]
@@ -60,10 +62,13 @@ struct SourceNotice {
     trouble: Option<String>,
     /// What other consumers of its group hold.
     pending: Vec<PendingOfOther>,
+    /// Entries of the last hand-overs, as long as all of them were set aside; and why the last one was.
+    rejected: (usize, String),
 }
 
 impl SourceNotices {
-    /// One sentence for each source that stands still, and for each of which something is not delivered.
+    /// One sentence for each source that stands still, for each of which something is not delivered, and for each of which all is
+    /// set aside.
     pub(super) fn notices(&self) -> Vec<String> {
         let sources = self.0.lock();
         let troubles = sources.iter().filter_map(|(source, notice)| {
@@ -71,7 +76,11 @@ impl SourceNotices {
             Some(format!("{source} cannot be handed over, and waits: {why}"))
         });
         let held = sources.iter().filter(|(_, notice)| !notice.pending.is_empty());
-        troubles.chain(held.map(|(source, notice)| held_by_others(source, &notice.pending))).collect()
+        let rejecting = sources.iter().filter(|(_, notice)| notice.rejected.0 >= HAND_OVER_REJECTED_TOLD);
+        troubles
+            .chain(held.map(|(source, notice)| held_by_others(source, &notice.pending)))
+            .chain(rejecting.map(|(source, notice)| all_rejected(source, &notice.rejected)))
+            .collect()
     }
 
     fn note_trouble(&self, source: &Source, trouble: Option<String>) {
@@ -79,6 +88,24 @@ impl SourceNotices {
         if trouble.is_some() || !sources.is_empty() {
             sources.entry(source.named()).or_default().trouble = trouble;
         }
+    }
+
+    /// Takes what became of some entries. Answers what there is to tell: that by now so many were set aside in a row.
+    fn note_handed(&self, source: &Source, handed: &HandedOver) -> Option<String> {
+        let mut sources = self.0.lock();
+        let named = source.named();
+        let Some(reason) = handed.rejected.last().filter(|_| handed.rejected.len() == handed.count) else {
+            if handed.count > 0
+                && let Some(notice) = sources.get_mut(&named)
+            {
+                notice.rejected.0 = 0;
+            }
+            return None;
+        };
+        let rejected = &mut sources.entry(named.clone()).or_default().rejected;
+        let before = std::mem::replace(rejected, (rejected.0 + handed.count, reason.clone())).0;
+        let is_news = before < HAND_OVER_REJECTED_TOLD && rejected.0 >= HAND_OVER_REJECTED_TOLD;
+        is_news.then(|| all_rejected(&named, rejected))
     }
 
     /// Takes what is pending for others. Answers what there is to tell: that someone has some who had none.
@@ -101,6 +128,17 @@ fn held_by_others(source: &str, pending: &[PendingOfOther]) -> String {
         "{source}: entries that other consumers of its group `outbound` were given ({count}, pending for {}{more}) are \
          not delivered, since later ones were: append them again if they must be, and acknowledge them (XACK)",
         named.join(", ")
+    )
+}
+
+fn all_rejected(source: &str, (count, reason): &(usize, String)) -> String {
+    let what = match source {
+        COMMON_INPUT => "mend its producers",
+        _ => "say where it has workspace and message (`--source-fields`, `--source-message`), or mend its producers",
+    };
+    format!(
+        "{source}: its last {count} entries were all set aside, the last one for this: {reason}. Nothing of it is delivered: \
+         {what}; what was set aside is delivered then by `outbound rejected requeue --all`"
     )
 }
 
@@ -192,6 +230,9 @@ impl SourceReading {
             }
         };
         handed.rejected.iter().for_each(|reason| report.rejections.count(reason));
+        if let Some(news) = report.notices.note_handed(source, &handed) {
+            warn!("{news}");
+        }
         Ok(())
     }
 

@@ -14,6 +14,9 @@ pub const SOURCE_LOOK_EVERY: Duration = Duration::from_millis(250);
 pub const HAND_OVER_RETRY: Duration = Duration::from_secs(1);
 /// A source that could not be handed over for so long is named: longer than a fail-over that goes well.
 pub const HAND_OVER_TOLD_AFTER: Duration = Duration::from_secs(10);
+/// A source of which so many entries were set aside, and none between them was not, is named: flags or producers that are wrong, not
+/// one that is.
+pub const HAND_OVER_REJECTED_TOLD: usize = 20;
 /// Entries of the common input that are handed over at a time while there is a backlog: so many that what is paid once for all
 /// weighs little. With `appendfsync always` that is a sync for each shard (measured: scenario `common`).
 pub const HAND_OVER_MAX: usize = 2_048;

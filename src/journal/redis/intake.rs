@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::Instant;
 
@@ -16,7 +15,7 @@ use super::keys::ShardKeys;
 use super::read_connection::ReadConnection;
 use super::read_guard::ReadGuard;
 use super::reply;
-use super::resp;
+use super::resp::RawAnswer;
 use super::take::{self, ReadFrom};
 use crate::config::{self, READ_BYTES_MAX};
 use crate::journal::port::{Poll, Polled, RawEntry, ShardIntake, StoreError};
@@ -95,37 +94,49 @@ impl RedisIntake {
         let ahead = self.take_ahead(connection, request).await?;
         let rest = if ahead.is_some() { Poll { messages: None, ..*request } } else { *request };
         let mut polled = self.read_asked(connection, &rest).await?;
+        let last = match &ahead {
+            Some(answer) => answer.last_entry(),
+            None => polled.messages.last().map(|last| (polled.messages.len(), last.id)),
+        };
+        // Before entries are made of the answer: Redis reads meanwhile.
+        self.read_ahead(connection, request, last).await?;
         if let Some(answer) = ahead {
             self.sort(&answer, &mut polled)?;
         }
-        self.read_ahead(connection, request, &polled).await?;
         Ok(polled)
     }
 
     /// The answer to what was read ahead, if that is what is wanted now; else it is dropped.
-    async fn take_ahead(&self, connection: &mut ReadConnection, request: &Poll) -> Result<Option<Bytes>, RedisError> {
+    async fn take_ahead(
+        &self,
+        connection: &mut ReadConnection,
+        request: &Poll,
+    ) -> Result<Option<RawAnswer>, RedisError> {
         let Some(ahead) = connection.ahead.take() else { return Ok(None) };
         let answer = connection.answer(2 * READ_BYTES_MAX, self.guard.timeout()).await?;
         // A probe tells the length as of the moment of its own read.
         Ok((request.messages == Some(ahead) && !request.probe).then_some(answer))
     }
 
-    /// Asks for what the next poll is likely to want, so that Redis reads it while this one's messages are taken up. Not
-    /// where there may be nothing more, or something large.
+    /// Asks for what the next poll is likely to want, so that Redis reads it while this one's messages are taken up. `found` are
+    /// how many of these there are, and the last one. Not where there may be nothing more, or something large.
     async fn read_ahead(
         &mut self,
         connection: &mut ReadConnection,
         request: &Poll,
-        polled: &Polled,
+        found: Option<(usize, EntryId)>,
     ) -> Result<(), RedisError> {
-        let full = request.messages.filter(|(_, count)| request.ahead && polled.messages.len() == *count);
-        let (Some((_, count)), Some(last)) = (full, polled.messages.last()) else { return Ok(()) };
+        let wanted = request.messages.filter(|_| request.ahead);
+        let (Some((_, count)), Some((found, last))) = (wanted, found) else { return Ok(()) };
+        if found < count {
+            return Ok(());
+        }
         let stream = self.keys.messages();
         if self.guard.are_small(connection, &stream).await? {
             let mut read = redis::pipe();
-            read.add_command(xread(count, None, &[(stream, last.id)]));
+            read.add_command(xread(count, None, &[(stream, last)]));
             connection.send(&read, self.guard.timeout()).await?;
-            connection.ahead = Some((last.id, count));
+            connection.ahead = Some((last, count));
         }
         Ok(())
     }
@@ -162,7 +173,7 @@ impl RedisIntake {
             return Ok(Polled::default());
         }
         let mut answers = connection.ask(&reads, self.guard.timeout()).await?.into_iter();
-        let mut value = || answers.next().map_or(Ok(Value::Nil), |answer| resp::value(&answer));
+        let mut value = || answers.next().map_or(Ok(Value::Nil), |answer| answer.value());
         let mut length = |is_told| if is_told { Some(reply::number(value()?)).transpose() } else { Ok(None) };
         let (length, commands_length) = (length(request.probe)?, length(tells)?);
         let mut polled = Polled { length, commands_length, ..Polled::default() };
@@ -202,9 +213,9 @@ impl RedisIntake {
         wanted.map(|(stream, (after, _))| (stream, after))
     }
 
-    fn sort(&self, answer: &Bytes, polled: &mut Polled) -> Result<(), RedisError> {
+    fn sort(&self, answer: &RawAnswer, polled: &mut Polled) -> Result<(), RedisError> {
         let messages = self.keys.messages();
-        for (stream, entries) in resp::streams(answer)? {
+        for (stream, entries) in answer.streams()? {
             let to: &mut Vec<RawEntry> =
                 if stream == messages.as_bytes() { &mut polled.messages } else { &mut polled.commands };
             *to = entries;

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures_util::future::select_ok;
 use redis::io::tcp::{TcpSettings, socket2::SockRef};
 use redis::{Cmd, ConnectionAddr, ConnectionInfo, Pipeline, RedisError, Value};
@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::connection::{Calls, ServerId};
 use super::error::{timed_out, unexpected};
-use super::resp::{self, AnswerEnd};
+use super::resp::{AnswerScan, RawAnswer};
 use crate::config;
 use crate::message::EntryId;
 
@@ -32,13 +32,16 @@ pub(super) struct ReadConnection {
     pub(super) ahead: Option<(EntryId, usize)>,
     /// What came and is not read yet.
     came: BytesMut,
-    /// Room for an answer like the last one.
+    /// Room for an answer like the last one, and for the places of its values.
     room: usize,
+    parts: usize,
 }
 
 /// Room for an answer at least, and at most: a larger one gets more as it comes.
 const ROOM_MIN: usize = 16 * 1024;
-const ROOM_MAX: usize = 256 * 1024;
+const ROOM_MAX: usize = 512 * 1024;
+/// Room for so many places of values at most.
+const PARTS_MAX: usize = 4_096;
 
 trait ReadStream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> ReadStream for T {}
@@ -58,6 +61,7 @@ impl ReadConnection {
             ahead: None,
             came: BytesMut::new(),
             room: ROOM_MIN,
+            parts: 0,
         };
         let settings = info.redis_settings();
         let mut hello = redis::pipe();
@@ -87,7 +91,7 @@ impl ReadConnection {
     ///
     /// # Errors
     /// The connection failed, or not all came in time. An error of the server is an answer.
-    pub(super) async fn ask(&mut self, commands: &Pipeline, timeout: Duration) -> Result<Vec<Bytes>, RedisError> {
+    pub(super) async fn ask(&mut self, commands: &Pipeline, timeout: Duration) -> Result<Vec<RawAnswer>, RedisError> {
         debug_assert!(self.ahead.is_none(), "what was read ahead is answered first");
         let asked = async {
             self.write(commands).await?;
@@ -122,7 +126,7 @@ impl ReadConnection {
     ///
     /// # Errors
     /// See [`ReadConnection::ask`]; or it has more bytes.
-    pub(super) async fn answer(&mut self, bytes_max: usize, timeout: Duration) -> Result<Bytes, RedisError> {
+    pub(super) async fn answer(&mut self, bytes_max: usize, timeout: Duration) -> Result<RawAnswer, RedisError> {
         in_time(self.read(bytes_max), timeout).await
     }
 
@@ -131,23 +135,27 @@ impl ReadConnection {
         Ok(self.stream.flush().await?)
     }
 
-    async fn read(&mut self, bytes_max: usize) -> Result<Bytes, RedisError> {
-        let mut end = AnswerEnd::new();
+    async fn read(&mut self, bytes_max: usize) -> Result<RawAnswer, RedisError> {
+        let mut scan = AnswerScan::new(self.parts);
         loop {
-            let length = end.within(&self.came)?;
+            let length = scan.within(&self.came)?;
             if length.unwrap_or(self.came.len()) > bytes_max {
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, "Redis sent more than is read ahead").into());
             }
             if let Some(length) = length {
-                self.room = length.clamp(ROOM_MIN, ROOM_MAX);
+                // Somewhat more, for the next one is hardly ever of the same size, and what does not fit is copied.
+                self.room = (length + length / 8).clamp(ROOM_MIN, ROOM_MAX);
+                self.parts = scan.parts().min(PARTS_MAX);
                 let answer = self.came.split_to(length).freeze();
                 if self.came.is_empty() {
                     // What the answer took is given back with it.
                     self.came = BytesMut::new();
                 }
-                return Ok(answer);
+                return Ok(scan.whole(answer));
             }
-            self.came.reserve(self.room);
+            if self.came.capacity() - self.came.len() < ROOM_MIN {
+                self.came.reserve(self.room);
+            }
             if self.stream.read_buf(&mut self.came).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
@@ -161,7 +169,7 @@ async fn in_time<T>(work: impl Future<Output = Result<T, RedisError>>, timeout: 
 
 impl Calls for ReadConnection {
     async fn call_all(&mut self, pipeline: &Pipeline, timeout: Duration) -> Result<Vec<Value>, RedisError> {
-        self.ask(pipeline, timeout).await?.iter().map(|answer| resp::value(answer)).collect()
+        self.ask(pipeline, timeout).await?.iter().map(RawAnswer::value).collect()
     }
 }
 

@@ -1,23 +1,92 @@
 //! Answers as they come from the network (RESP2), read where they lie: a backlog is read so fast that a value of its own for
-//! each part of each entry is most of the work. What is read is a slice of the answer and keeps all of it in memory.
+//! each part of each entry is most of the work. Where an answer's values stand is found while it comes. What is read is a slice of
+//! the answer and keeps all of it in memory.
+
+use std::slice;
 
 use bytes::Bytes;
 use redis::{ErrorKind, RedisError, Value};
 
 use super::error::{checked, unexpected};
 use crate::journal::port::RawEntry;
+use crate::message::EntryId;
 
-/// Where an answer ends. It goes on where it stopped, however the answer is cut on its way.
+/// An answer that is whole.
+#[derive(Debug, Default)]
+pub(super) struct RawAnswer {
+    bytes: Bytes,
+    parts: Vec<Part>,
+}
+
+impl RawAnswer {
+    /// The answer as the library reads it; an error of the server as an error.
+    pub(super) fn value(&self) -> Result<Value, RedisError> {
+        checked(redis::parse_redis_value(&self.bytes))
+    }
+
+    /// The entries of several streams by name, as XREAD answers them.
+    pub(super) fn streams(&self) -> Result<Vec<(Bytes, Vec<RawEntry>)>, RedisError> {
+        if !matches!(self.parts.first(), Some(Part::List(_) | Part::Nothing)) {
+            return Err(self.value().err().unwrap_or_else(|| unexpected("not a list")));
+        }
+        let mut parts = Parts { bytes: &self.bytes, parts: self.parts.iter() };
+        let count = parts.list()?.unwrap_or_default();
+        let mut streams = Vec::new();
+        for _ in 0..count {
+            parts.list_of(2)?;
+            let name = parts.text()?;
+            let entries = parts.list()?.unwrap_or_default();
+            streams.push((name, (0..entries).map(|_| parts.entry()).collect::<Result<_, _>>()?));
+        }
+        Ok(streams)
+    }
+
+    /// How many entries the answer holds, all of one stream, and the id of the last one; without making entries of them.
+    pub(super) fn last_entry(&self) -> Option<(usize, EntryId)> {
+        let [Part::List(1), Part::List(2), Part::Text(..), Part::List(count), entries @ ..] = &*self.parts else {
+            return None;
+        };
+        // An entry is its id and a list; a field is two texts.
+        let id = entries.windows(3).rev().find_map(|parts| match parts {
+            [Part::List(2), Part::Text(start, end), Part::List(_)] => self.bytes.get(*start..*end),
+            _ => None,
+        })?;
+        Some((*count, entry_id(id).ok()?))
+    }
+}
+
+/// The id that Redis gave to an entry.
+fn entry_id(text: &[u8]) -> Result<EntryId, RedisError> {
+    let id = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    id.ok_or_else(|| unexpected("not an entry id"))
+}
+
+/// What stands in an answer, one after the other.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// So many values follow that belong together.
+    List(usize),
+    /// Bytes, from here to there.
+    Text(usize, usize),
+    /// No list, or no bytes.
+    Nothing,
+    /// A number, a word or an error.
+    Line,
+}
+
+/// Looks through an answer while it comes. It goes on where it stopped, however the answer is cut on its way.
 #[derive(Debug)]
-pub(super) struct AnswerEnd {
+pub(super) struct AnswerScan {
     at: usize,
     /// Values that are still to come.
     missing: usize,
+    parts: Vec<Part>,
 }
 
-impl AnswerEnd {
-    pub(super) fn new() -> Self {
-        Self { at: 0, missing: 1 }
+impl AnswerScan {
+    /// Of an answer that most likely has about so many parts.
+    pub(super) fn new(parts: usize) -> Self {
+        Self { at: 0, missing: 1, parts: Vec::with_capacity(parts) }
     }
 
     /// How many of the `bytes` are the answer, once they hold all of it. `bytes` begin where they began before.
@@ -26,83 +95,93 @@ impl AnswerEnd {
     /// They are no RESP2.
     pub(super) fn within(&mut self, bytes: &[u8]) -> Result<Option<usize>, RedisError> {
         while self.missing > 0 {
-            let Some((kind, line, next)) = header(bytes, self.at) else { return Ok(None) };
-            let (mut next, mut inside) = (next, 0);
-            match kind {
-                b'+' | b'-' | b':' => {}
-                b'$' => {
-                    if let Some(length) = length(line)? {
-                        next = next.saturating_add(length).saturating_add(CRLF.len());
-                        if bytes.len() < next {
-                            return Ok(None);
-                        }
-                    }
-                }
-                b'*' => inside = length(line)?.unwrap_or_default(),
-                _ => return Err(no_resp()),
-            }
+            let Some((part, next)) = part(bytes, self.at)? else { return Ok(None) };
+            let inside = if let Part::List(count) = part { count } else { 0 };
+            self.parts.push(part);
             self.at = next;
             self.missing = (self.missing - 1).saturating_add(inside);
         }
         Ok(Some(self.at))
     }
+
+    /// How many parts were found.
+    pub(super) fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// The answer, of which `bytes` are what [`Self::within`] told.
+    pub(super) fn whole(self, bytes: Bytes) -> RawAnswer {
+        RawAnswer { bytes, parts: self.parts }
+    }
 }
 
 const CRLF: &[u8] = b"\r\n";
 
-/// The kind of the value at `at`, the rest of its first line, and where the next line begins.
-fn header(bytes: &[u8], at: usize) -> Option<(u8, &[u8], usize)> {
-    let rest = bytes.get(at..)?;
-    let end = memchr::memchr(b'\n', rest)?;
-    let (kind, line) = rest[..end].split_first()?;
-    Some((*kind, line.strip_suffix(b"\r").unwrap_or(line), at + end + 1))
+/// What begins at `at`, and where the next part begins; nothing while it is not all there.
+fn part(bytes: &[u8], at: usize) -> Result<Option<(Part, usize)>, RedisError> {
+    let Some((kind, rest)) = bytes.get(at..).and_then(<[u8]>::split_first) else { return Ok(None) };
+    match kind {
+        b'$' | b'*' => {
+            let Some((number, digits)) = number(rest)? else { return Ok(None) };
+            let next = at + 1 + digits;
+            Ok(match number {
+                None => Some((Part::Nothing, next)),
+                Some(count) if *kind == b'*' => Some((Part::List(count), next)),
+                Some(length) => {
+                    let end = next.saturating_add(length);
+                    let behind = end.saturating_add(CRLF.len());
+                    (behind <= bytes.len()).then_some((Part::Text(next, end), behind))
+                }
+            })
+        }
+        b'+' | b'-' | b':' => Ok(memchr::memchr(b'\n', rest).map(|end| (Part::Line, at + 1 + end + 1))),
+        _ => Err(no_resp()),
+    }
 }
 
-/// The length that a line tells; `None` for that of nothing.
-fn length(line: &[u8]) -> Result<Option<usize>, RedisError> {
-    if line == b"-1" {
-        return Ok(None);
+/// The number that a line holds, `None` for that of nothing, and the length of the line; nothing while it is not all there.
+fn number(line: &[u8]) -> Result<Option<(Option<usize>, usize)>, RedisError> {
+    const NOTHING: &[u8] = b"-1\r\n";
+    let mut number: usize = 0;
+    for (n, byte) in line.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                let more = number.checked_mul(10).and_then(|tens| tens.checked_add(usize::from(byte - b'0')));
+                number = more.ok_or_else(no_resp)?;
+            }
+            b'\r' if n > 0 => {
+                return match line.get(n + 1) {
+                    Some(b'\n') => Ok(Some((Some(number), n + CRLF.len()))),
+                    Some(_) => Err(no_resp()),
+                    None => Ok(None),
+                };
+            }
+            b'-' if line.starts_with(NOTHING) => return Ok(Some((None, NOTHING.len()))),
+            b'-' if NOTHING.starts_with(line) => return Ok(None),
+            _ => return Err(no_resp()),
+        }
     }
-    let length = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok());
-    length.map(Some).ok_or_else(no_resp)
+    Ok(None)
 }
 
 fn no_resp() -> RedisError {
     RedisError::from((ErrorKind::Parse, "what Redis sent is no RESP2"))
 }
 
-/// The answer as the library reads it; an error of the server as an error.
-pub(super) fn value(answer: &[u8]) -> Result<Value, RedisError> {
-    checked(redis::parse_redis_value(answer))
-}
-
-/// The entries of several streams by name, as XREAD answers them.
-pub(super) fn streams(answer: &Bytes) -> Result<Vec<(Bytes, Vec<RawEntry>)>, RedisError> {
-    if answer.first() != Some(&b'*') {
-        return Err(value(answer).err().unwrap_or_else(|| unexpected("not a list")));
-    }
-    let mut answer = Parts { answer, at: 0 };
-    let count = answer.list()?.unwrap_or_default();
-    let mut streams = Vec::new();
-    for _ in 0..count {
-        answer.list_of(2)?;
-        let name = answer.text()?;
-        let entries = answer.list()?.unwrap_or_default();
-        streams.push((name, (0..entries).map(|_| answer.entry()).collect::<Result<_, _>>()?));
-    }
-    Ok(streams)
-}
-
-/// The values of an answer that is whole, one after the other.
+/// The values of an answer, one after the other.
 struct Parts<'a> {
-    answer: &'a Bytes,
-    at: usize,
+    bytes: &'a Bytes,
+    parts: slice::Iter<'a, Part>,
 }
 
 impl Parts<'_> {
     /// How many values follow that belong together; `None` for nothing.
     fn list(&mut self) -> Result<Option<usize>, RedisError> {
-        self.counted(b'*', "not a list")
+        match self.parts.next() {
+            Some(Part::List(count)) => Ok(Some(*count)),
+            Some(Part::Nothing) => Ok(None),
+            _ => Err(unexpected("not a list")),
+        }
     }
 
     fn list_of(&mut self, count: usize) -> Result<(), RedisError> {
@@ -110,31 +189,16 @@ impl Parts<'_> {
     }
 
     fn text(&mut self) -> Result<Bytes, RedisError> {
-        let length = self.counted(b'$', "not a string")?.ok_or_else(|| unexpected("nothing where a string is due"))?;
-        let end = self.at + length;
-        if self.answer.len() < end {
-            return Err(no_resp());
-        }
-        let text = self.answer.slice(self.at..end);
-        self.at = end + CRLF.len();
-        Ok(text)
-    }
-
-    fn counted(&mut self, wanted: u8, otherwise: &'static str) -> Result<Option<usize>, RedisError> {
-        match header(self.answer, self.at) {
-            Some((kind, line, next)) if kind == wanted => {
-                self.at = next;
-                length(line)
-            }
-            _ => Err(unexpected(otherwise)),
+        match self.parts.next() {
+            Some(Part::Text(start, end)) => Ok(self.bytes.slice(*start..*end)),
+            Some(Part::Nothing) => Err(unexpected("nothing where a string is due")),
+            _ => Err(unexpected("not a string")),
         }
     }
 
     fn entry(&mut self) -> Result<RawEntry, RedisError> {
         self.list_of(2)?;
-        let id = self.text()?;
-        let id = std::str::from_utf8(&id).ok().and_then(|text| text.parse().ok());
-        let id = id.ok_or_else(|| unexpected("not an entry id"))?;
+        let id = entry_id(&self.text()?)?;
         let flat = self.list()?.unwrap_or_default();
         if !flat.is_multiple_of(2) {
             return Err(unexpected("a field without a value"));
@@ -187,41 +251,84 @@ mod tests {
             let wire = [&answer[..], &behind].concat();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(answer.len())).collect();
             cuts.sort_unstable();
-            let mut end = AnswerEnd::new();
+            let mut scan = AnswerScan::new(0);
             for cut in cuts {
-                prop_assert_eq!(end.within(&wire[..cut]).unwrap(), None, "{} of {}", cut, answer.len());
+                prop_assert_eq!(scan.within(&wire[..cut]).unwrap(), None, "{} of {}", cut, answer.len());
             }
-            prop_assert_eq!(end.within(&wire).unwrap(), Some(answer.len()));
-            let read = super::streams(&Bytes::from(answer.clone())).unwrap();
+            prop_assert_eq!(scan.within(&wire).unwrap(), Some(answer.len()));
+            let whole = scan.whole(Bytes::from(answer.clone()));
+            let read = whole.streams().unwrap();
+            if let [(_, entries)] = &read[..] {
+                prop_assert_eq!(whole.last_entry(), entries.last().map(|last| (entries.len(), last.id)));
+            } else {
+                prop_assert_eq!(whole.last_entry(), None);
+            }
             let theirs = reply::streams(redis::parse_redis_value(&answer).unwrap()).unwrap();
             let theirs: Vec<_> = theirs.into_iter().map(|(name, entries)| (Bytes::from(name), entries)).collect();
             prop_assert_eq!(read, theirs);
         }
 
         #[test]
-        fn what_is_no_answer_is_an_error_and_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let mut end = AnswerEnd::new();
-            let whole = end.within(&bytes);
-            let bytes = Bytes::from(bytes);
-            let read = super::streams(&bytes);
-            prop_assert!(whole.is_ok() || read.is_err());
+        fn what_is_no_answer_is_an_error_and_never_a_panic(
+            bytes in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                prop::collection::vec(prop::sample::select(&b"*$-+:0129\r\n"[..]), 0..60),
+            ],
+        ) {
+            let mut scan = AnswerScan::new(0);
+            let whole = scan.within(&bytes);
+            let theirs = redis::parse_redis_value(&bytes);
+            if let Ok(Some(length)) = whole {
+                let answer = scan.whole(Bytes::from(bytes).slice(..length));
+                prop_assert!(theirs.is_ok() || answer.streams().is_err());
+            }
         }
+    }
+
+    fn whole(bytes: &'static [u8]) -> RawAnswer {
+        let mut scan = AnswerScan::new(0);
+        assert_eq!(scan.within(bytes).unwrap(), Some(bytes.len()), "{bytes:?}");
+        scan.whole(Bytes::from_static(bytes))
     }
 
     #[test]
     fn nothing_an_error_and_what_is_no_list_are_told_apart() {
-        assert_eq!(streams(&Bytes::from_static(b"*-1\r\n")).unwrap(), []);
-        let code = |answer: &'static [u8]| streams(&Bytes::from_static(answer)).unwrap_err().code().map(str::to_owned);
+        assert_eq!(whole(b"*-1\r\n").streams().unwrap(), []);
+        let code = |answer: &'static [u8]| whole(answer).streams().unwrap_err().code().map(str::to_owned);
         assert_eq!(code(b"-WRONGTYPE Operation against a key\r\n").as_deref(), Some("WRONGTYPE"));
         assert_eq!(code(b"-NOPERM this user\r\n").as_deref(), Some("NOPERM"));
-        for odd in [&b":1\r\n"[..], b"+OK\r\n", b"*1\r\n$1\r\na\r\n", b"*1\r\n*2\r\n$1\r\na\r\n", b"*1\r\n*3\r\n"] {
-            assert!(streams(&Bytes::from_static(odd)).is_err(), "{odd:?}");
+        for odd in [
+            &b":1\r\n"[..],
+            b"+OK\r\n",
+            b"$1\r\na\r\n",
+            b"*1\r\n$1\r\na\r\n",
+            b"*1\r\n*2\r\n$1\r\na\r\n:1\r\n",
+            b"*1\r\n*3\r\n:1\r\n:1\r\n:1\r\n",
+            b"*1\r\n*2\r\n$-1\r\n*0\r\n",
+        ] {
+            assert!(whole(odd).streams().is_err(), "{odd:?}");
         }
-        for (sent, ends) in
-            [(&b"+OK\r\n:1\r\n"[..], Some(5)), (b"$-1\r\n", Some(5)), (b"$3\r\nab", None), (b"*2\r\n:1\r\n", None)]
-        {
-            assert_eq!(AnswerEnd::new().within(sent).unwrap(), ends, "{sent:?}");
+        assert!(RawAnswer::default().streams().is_err() && RawAnswer::default().value().is_err());
+    }
+
+    #[test]
+    fn an_answer_ends_where_its_last_value_does() {
+        for (sent, ends) in [
+            (&b"+OK\r\n:1\r\n"[..], Some(5)),
+            (b"$-1\r\n", Some(5)),
+            (b"$3\r\nab", None),
+            (b"$3\r\nabc\r", None),
+            (b"$0\r\n\r\n", Some(6)),
+            (b"*0\r\n", Some(4)),
+            (b"*2\r\n:1\r\n", None),
+            (b"*2\r", None),
+            (b"$-", None),
+            (b"$18446744073709551615\r\n", None),
+        ] {
+            assert_eq!(AnswerScan::new(0).within(sent).unwrap(), ends, "{sent:?}");
         }
-        assert!(AnswerEnd::new().within(b"%1\r\n").is_err());
+        for odd in [&b"%1\r\n"[..], b"$\r\n", b"$1\n", b"$1\rx", b"*-2\r\n", b"$1x\r\n", b"$18446744073709551616\r\n"] {
+            assert!(AnswerScan::new(0).within(odd).is_err(), "{odd:?}");
+        }
     }
 }

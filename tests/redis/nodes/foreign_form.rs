@@ -91,6 +91,42 @@ async fn what_a_wrong_form_set_aside_is_delivered_by_the_right_one() {
     assert_eq!(ids, BTreeSet::from(["msg_s".to_owned()]), "their ids are those of the source");
 }
 
+/// One wrong flag, and nothing of a source is delivered: an operator must not have to guess that from a number that grows.
+#[tokio::test]
+async fn a_source_of_which_everything_is_set_aside_is_named_until_something_is_delivered() {
+    let nodes = Nodes::start_with(&[&["--source", ORDERS, "--source-fields", "message=payload"]]).await;
+    nodes.until_shared(&[0]).await;
+    nodes.save(&workspaces(1)).await;
+    let told = async |n: usize| {
+        let (status, said) = nodes.ready(0).await;
+        assert_eq!(status, 200, "{said}");
+        let reasons: Vec<String> = serde_json::from_value(said["reasons"].clone()).unwrap();
+        let named: Vec<&String> = reasons.iter().filter(|reason| reason.contains("were all set aside")).collect();
+        assert!(named.len() <= 1, "{reasons:?}");
+        named.first().is_some_and(|reason| {
+            reason.starts_with(&format!("source {ORDERS}: its last {n} entries were all set aside"))
+                && reason.contains("the entry has no field `payload`")
+                && reason.contains("--source-fields")
+        })
+    };
+    let bad = |n: usize| {
+        add(&nodes, &["workspace", "w0", "message", &message("+1", &format!("m-{n}"))]);
+    };
+    (0..19).for_each(bad);
+    until("nineteen are set aside", async || {
+        let (_, said) = nodes.ready(0).await;
+        said["rejected_reasons"].to_string().contains(":19")
+    })
+    .await;
+    assert!(!told(19).await, "some may be wrong");
+    bad(19);
+    until("it is named", async || told(20).await).await;
+    assert_eq!(nodes.nodes[0].log().matches("were all set aside").count(), 1, "{}", nodes.nodes[0].log());
+    add(&nodes, &["workspace", "w0", "payload", &message("+1", "good")]);
+    nodes.receiver.until("it is sent", |arrivals| arrivals.len() == 1).await;
+    until("it is not named any more", async || nodes.ready(0).await.1["reasons"] == serde_json::json!([])).await;
+}
+
 /// In an envelope as text, in a list, behind a byte order mark.
 #[tokio::test]
 async fn a_message_is_found_wherever_the_pointer_leads_and_as_text_too() {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use redis::{Pipeline, RedisError};
 use tokio::time::Instant;
 
@@ -13,8 +12,9 @@ use crate::journal::redis::connector::Connector;
 use crate::journal::redis::intake::xread;
 use crate::journal::redis::read_connection::ReadConnection;
 use crate::journal::redis::read_guard::ReadGuard;
+use crate::journal::redis::reply;
+use crate::journal::redis::resp::RawAnswer;
 use crate::journal::redis::take::{self, ReadFrom};
-use crate::journal::redis::{reply, resp};
 use crate::message::EntryId;
 
 /// See the module.
@@ -128,7 +128,7 @@ impl SourceReader {
         if deletes {
             self.deleted(answers.next())?;
         }
-        resp::value(&answers.next().unwrap_or_default()).map(drop)
+        answers.next().unwrap_or_default().value().map(drop)
     }
 
     async fn run(&mut self, source: &str, read: SourceRead, timeout: Duration) -> Result<Vec<SourceEntry>, RedisError> {
@@ -155,8 +155,8 @@ impl SourceReader {
     }
 
     /// Takes the answer to it.
-    pub(super) fn deleted(&mut self, answer: Option<Bytes>) -> Result<(), RedisError> {
-        resp::value(&answer.unwrap_or_default())?;
+    pub(super) fn deleted(&mut self, answer: Option<RawAnswer>) -> Result<(), RedisError> {
+        answer.unwrap_or_default().value()?;
         self.gone.clear();
         Ok(())
     }
@@ -200,12 +200,12 @@ impl SourceRead {
     }
 
     /// What its answer holds.
-    pub(super) fn entries(&self, answer: Option<Bytes>) -> Result<Vec<SourceEntry>, RedisError> {
+    pub(super) fn entries(&self, answer: Option<RawAnswer>) -> Result<Vec<SourceEntry>, RedisError> {
         let answer = answer.unwrap_or_default();
         if self.taken {
-            return reply::taken(resp::value(&answer)?);
+            return reply::taken(answer.value()?);
         }
-        let entries = resp::streams(&answer)?.pop().map(|(_, entries)| entries).unwrap_or_default();
+        let entries = answer.streams()?.pop().map(|(_, entries)| entries).unwrap_or_default();
         Ok(entries.into_iter().map(|entry| (entry, None)).collect())
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use redis::{Cmd, Pipeline, RedisError, Value};
 use tracing::warn;
@@ -16,8 +15,9 @@ use crate::journal::port::{COMMIT_BYTES_MAX, REJECTED_BYTES_RETAINED, REJECTED_R
 use crate::journal::redis::error::{is_away, unexpected};
 use crate::journal::redis::inner::RedisInner;
 use crate::journal::redis::read_connection::ReadConnection;
+use crate::journal::redis::reply;
+use crate::journal::redis::resp::RawAnswer;
 use crate::journal::redis::script::Script;
-use crate::journal::redis::{reply, resp};
 use crate::message::EntryId;
 
 /// What one shard got: the entries that can be deleted, and what stopped it.
@@ -49,7 +49,7 @@ pub(in crate::journal::redis) async fn hand_to_shards(
     shards: &BTreeMap<u16, Vec<Handed>>,
     kept: &UnconfirmedEntries,
     ([before, behind], timeout): ([&Pipeline; 2], Duration),
-) -> (Vec<HandedToShard>, Result<Vec<Bytes>, RedisError>) {
+) -> (Vec<HandedToShard>, Result<Vec<RawAnswer>, RedisError>) {
     let mut hand_overs: Vec<_> =
         shards.iter().map(|(shard, entries)| ShardHandOver::new(*shard, entries, kept.last_of(*shard))).collect();
     let (none, mut beside, mut told) = (Pipeline::new(), [before, behind], None);
@@ -82,7 +82,7 @@ async fn send(
     open: &[&mut ShardHandOver<'_>],
     calls: Vec<Cmd>,
     ([before, behind], timeout): ([&Pipeline; 2], Duration),
-) -> (Vec<Result<Value, RedisError>>, Result<Vec<Bytes>, RedisError>) {
+) -> (Vec<Result<Value, RedisError>>, Result<Vec<RawAnswer>, RedisError>) {
     if inner.connector.is_cluster() {
         let to = |shard: &ShardHandOver<'_>| inner.keys.shard(shard.shard).owner();
         let calls = open.iter().zip(&calls).map(|(shard, cmd)| {
@@ -96,8 +96,8 @@ async fn send(
     let commands = together(before.cmd_iter().cloned().chain(calls).chain(behind.cmd_iter().cloned()));
     match own.ask(&commands, timeout).await {
         Ok(mut told) => {
-            let scripts: Vec<Bytes> = told.drain(scripts).collect();
-            (scripts.iter().map(|answer| resp::value(answer)).collect(), Ok(told))
+            let scripts: Vec<RawAnswer> = told.drain(scripts).collect();
+            (scripts.iter().map(RawAnswer::value).collect(), Ok(told))
         }
         Err(error) => (Vec::new(), Err(error)),
     }
@@ -236,7 +236,7 @@ async fn has_had(own: &mut ReadConnection, source: &str, id: &str) -> Result<boo
     let mut ask = redis::pipe();
     ask.cmd("XRANGE").arg(source).arg(id).arg(id).cmd("XINFO").arg("STREAM").arg(source);
     let answers = own.ask(&ask, STORE_TIMEOUT).await?;
-    let mut answers = answers.iter().map(|answer| resp::value(answer));
+    let mut answers = answers.iter().map(RawAnswer::value);
     if !reply::list(answers.next().unwrap_or(Ok(Value::Nil))?)?.is_empty() {
         return Ok(true);
     }
