@@ -60,9 +60,12 @@ pub const COMMAND_PERMITS: usize = 64;
 /// Entries of one read at most: few enough that they are still in the processor's caches when their turn
 /// comes, enough that Redis spends little on the read itself.
 pub const READ_COUNT_MAX: usize = 32;
-/// Entries of one read at most while nearly all of them are passed over: few enough that large ones, which are not seen from
-/// the start of a long stream, fit into memory, and that Redis is not held up; enough that little time goes by between two reads.
+/// Entries of one read at most while nearly all of them are passed over: few enough that Redis is not held
+/// up; enough that little time goes by between two reads.
 pub const READ_PASSED_MAX: usize = 512;
+/// From so many entries a read on the one behind it begins ahead. An answer that was read ahead has a bound, one that was not has
+/// none but the number of its entries: at 512 KiB each 64 MiB.
+pub const READ_AHEAD_MIN: usize = 128;
 /// Bytes of entries after which a read of Redis ends, whatever producers append: few enough to come in time from far away.
 pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of a whole stream that are read as they come: together with what Redis' own structures take.

@@ -83,6 +83,13 @@ impl SourceNotices {
             .collect()
     }
 
+    /// Another node reads the source, and tells what there is to tell of its entries.
+    fn forget(&self, source: &Source) {
+        if let Some(notice) = self.0.lock().get_mut(&source.named()) {
+            *notice = SourceNotice { trouble: notice.trouble.take(), ..SourceNotice::default() };
+        }
+    }
+
     fn note_trouble(&self, source: &Source, trouble: Option<String>) {
         let mut sources = self.0.lock();
         if trouble.is_some() || !sources.is_empty() {
@@ -220,6 +227,8 @@ impl SourceReading {
             self.take_over_pending(journal, source, &report.notices).await?;
         }
         if self.leased.is_none() {
+            self.has_looked = false;
+            report.notices.forget(source);
             sleep(SOURCE_LOOK_EVERY).await;
             return Ok(());
         }
@@ -243,13 +252,7 @@ impl SourceReading {
         source: &Source,
         notices: &SourceNotices,
     ) -> Result<(), StoreError> {
-        let Source::Foreign(name, _) = source else { return Ok(()) };
-        if self.leased.is_none() {
-            self.has_looked = false;
-            // Told by the node that reads it.
-            notices.note_pending(source, Vec::new());
-            return Ok(());
-        }
+        let (Source::Foreign(name, _), Some(_)) = (source, self.leased) else { return Ok(()) };
         match journal.take_over_pending(name).await {
             Ok(pending) => {
                 self.has_looked = true;

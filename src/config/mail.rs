@@ -28,7 +28,7 @@ pub const MAIL_TAKEN_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// One hand-over, connecting to answer, so that no server keeps others' places for long.
 pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// How long a drain waits for the answer to a whole mail; the shard delivers nothing meanwhile.
-pub const MAIL_DRAIN_MAX: Duration = Duration::from_secs(10);
+pub const MAIL_DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Hand-overs at a time, a node.
 pub const MAILS_AT_ONCE: usize = 4;
 /// How long a shard begins no mail after one that had to wait for others. That one has not begun meanwhile.

@@ -43,7 +43,9 @@ impl ServerCertVerifier for DescribingVerifier {
     ) -> Result<ServerCertVerified, TlsError> {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
-            TlsError::InvalidCertificate(error) => refused(error, end_entity, intermediates, now),
+            TlsError::InvalidCertificate(error) => {
+                refused(RefusedCertificate::new(error, end_entity, intermediates, now))
+            }
             other => other,
         })
     }
@@ -121,26 +123,20 @@ impl RefusedCertificate {
 /// See [`RefusedCertificate::weak_rsa`].
 fn weak_rsa(certificate: &X509Certificate<'_>) -> Option<usize> {
     match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => Some(key.key_size()).filter(|bits| *bits < RSA_BITS_MIN),
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()).filter(|bits| (1..RSA_BITS_MIN).contains(bits)),
         _ => None,
     }
 }
 
 /// What a signature that does not hold says of the certificate whose key should have made it.
 fn of_signature(error: TlsError, leaf: &CertificateDer<'_>) -> TlsError {
-    match error {
-        TlsError::InvalidCertificate(error) => refused(error, leaf, &[], UnixTime::now()),
-        other => other,
-    }
+    let TlsError::InvalidCertificate(error) = error else { return error };
+    let described = RefusedCertificate::new(error.clone(), leaf, &[], UnixTime::now());
+    // Of anything but a weak key the certificate is no reason: it was accepted.
+    if described.weak_rsa.is_some() { refused(described) } else { TlsError::InvalidCertificate(error) }
 }
 
-fn refused(
-    error: CertificateError,
-    leaf: &CertificateDer<'_>,
-    others: &[CertificateDer<'_>],
-    now: UnixTime,
-) -> TlsError {
-    let refused = RefusedCertificate::new(error, leaf, others, now);
+fn refused(refused: RefusedCertificate) -> TlsError {
     TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(refused))))
 }
 
@@ -347,7 +343,7 @@ mod tests {
     #[test]
     fn a_weak_key_is_said_to_be_the_reason() {
         let leaf = CertificateDer::from(STANDARD.decode(WEAK).unwrap());
-        let said = |error| match refused(error, &leaf, &[], UnixTime::now()) {
+        let said = |error| match refused(RefusedCertificate::new(error, &leaf, &[], UnixTime::now())) {
             TlsError::InvalidCertificate(error) => certificate("crm.example", &error),
             other => panic!("{other}"),
         };

@@ -173,12 +173,14 @@ impl EndpointConnector {
         let places = (dial.place, || dial.places.try_take());
         let raced = race::race(addresses, places, dial.deadline, race::open).await;
         let (tcp, place) = raced.map_err(|error| ExchangeError::Connect(error.into()))?;
-        if let Ok(address) = tcp.peer_addr() {
-            dial.preferred.note(address.ip(), first, Instant::now());
-        }
+        let won = tcp.peer_addr();
         reached();
         let mut tls = HttpsConnector::from((Opened(Some(TokioIo::new(tcp))), Arc::clone(&self.tls)));
         let io = tls.call(to.clone()).await.map_err(ExchangeError::Connect)?;
+        // Not before: a machine that is near and has another certificate would win for as long as it is preferred.
+        if let Ok(address) = won {
+            dial.preferred.note(address.ip(), first, Instant::now());
+        }
         let (stream, head) = RecordedStream::new(io);
         let (http, connection) = self.http.handshake(stream).await.map_err(ExchangeError::Http)?;
         // The request on the connection is told how it ends; without a request nobody needs to know.

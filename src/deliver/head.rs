@@ -35,6 +35,8 @@ struct Recording {
     overlong: bool,
     /// Bytes of interim responses that came before the head.
     interim: usize,
+    /// Where one of these ends is not told in one way, so the head may be what belongs to it.
+    odd_interim: bool,
     /// A part of the last request is still here: the system has not taken it.
     unsent: bool,
 }
@@ -84,8 +86,14 @@ impl HeadRecorder {
     /// The head that was read since the last request was written, its headers too when `with_headers`; it is
     /// given out once. `None` when what came does not begin with a status line of HTTP/1.
     pub(super) fn take(&self, with_headers: bool) -> Option<RawHead> {
-        let bytes = std::mem::take(&mut self.0.lock().bytes);
-        RawHead::parse(&bytes, with_headers)
+        let (bytes, is_judged) = {
+            let mut recording = self.0.lock();
+            (std::mem::take(&mut recording.bytes), !recording.overlong && !recording.odd_interim)
+        };
+        let mut head = RawHead::parse(&bytes, with_headers)?;
+        // What was not looked at may tell another end.
+        head.end_is_told &= is_judged;
+        Some(head)
     }
 
     /// How what came begins, if it is no HTTP/1 at all.
@@ -188,6 +196,8 @@ impl Recording {
                 return;
             }
             self.interim += end;
+            let head = RawHead::parse(&self.bytes[..end], false);
+            self.odd_interim |= head.is_none_or(|head| !head.end_is_told);
             self.bytes.drain(..end);
             self.skip_line_ends();
             from = 0;
@@ -203,10 +213,11 @@ impl Recording {
 
     /// Of an interim response its first line counts, and what may begin its end.
     fn shorten_interim(&mut self) {
+        self.odd_interim = true;
         let end = self.bytes.len() - (END_BYTES_MAX - 1);
         let first_line = memchr(b'\n', &self.bytes).map_or(end, |at| at + 1);
-        // One whose first line takes all the room never gets to its end.
-        self.interim += if first_line < end { end - first_line } else { INTERIM_BYTES_MAX + 1 };
+        // One whose first line takes the room would be looked through again for each few bytes that come.
+        self.interim += if first_line < end / 2 { end - first_line } else { INTERIM_BYTES_MAX + 1 };
         self.bytes.drain(first_line.min(end)..end);
     }
 
@@ -310,7 +321,7 @@ impl Framing {
     }
 
     fn tells_the_end(&self, status: u16, is_1_0: bool) -> bool {
-        let bodiless = matches!(status, 204 | 304);
+        let bodiless = matches!(status, 100..=199 | 204 | 304);
         let contradicts = self.lengths + self.encodings > 1;
         let needless = bodiless && (self.encodings > 0 || self.promises);
         !(self.odd || contradicts || needless || (is_1_0 && self.encodings > 0))

@@ -13,7 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::sockets::is_shortage;
+use super::sockets::{NoSocket, is_shortage};
 use crate::config::{CONNECT_ADDRESSES_MAX, CONNECT_ATTEMPT_DELAY, ENDPOINT_KEEPALIVE, PREFERRED_ADDRESS_FOR};
 
 /// The address that took a connection when those before it did not, and until when it is tried first.
@@ -71,7 +71,11 @@ pub(super) async fn race<T, P, F: Future<Output = io::Result<T>>>(
             if under_way.len() == places.len() {
                 match further() {
                     Some(place) => places.push(place),
-                    None => drop(under_way.remove(0)),
+                    // It may have taken the connection yet: that nobody knows is our shortage.
+                    None => {
+                        drop(under_way.remove(0));
+                        failed = Some(io::Error::other(NoSocket));
+                    }
                 }
             }
             under_way.push(Box::pin(connect(address)));
@@ -90,7 +94,8 @@ pub(super) async fn race<T, P, F: Future<Output = io::Result<T>>>(
                 });
             }
             Err(_) if Instant::now() >= deadline => {
-                return Err(failed.unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
+                // One that says nothing of an address that was silent to the end says less than its silence.
+                return Err(failed.filter(|error| says(error) > 0).unwrap_or_else(|| io::ErrorKind::TimedOut.into()));
             }
             Err(_) => {}
         }
@@ -101,7 +106,7 @@ pub(super) async fn race<T, P, F: Future<Output = io::Result<T>>>(
 /// and a host that refuses was reached.
 fn says(error: &io::Error) -> u8 {
     match error.kind() {
-        _ if is_shortage(error) => 2,
+        _ if is_shortage(error) || error.get_ref().is_some_and(|inner| inner.is::<NoSocket>()) => 2,
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => 1,
         _ => 0,
     }

@@ -16,6 +16,8 @@ use crate::config::OWN_WAIT_MAX;
 #[derive(Debug, Clone)]
 pub(super) struct Sockets {
     places: Arc<Semaphore>,
+    /// How many there are.
+    all: usize,
     /// Attempts that wait for a place.
     wanted: Arc<AtomicUsize>,
 }
@@ -37,7 +39,7 @@ struct Wanting<'a>(&'a AtomicUsize);
 impl Sockets {
     pub(super) fn new(places: usize) -> Self {
         let places = places.clamp(1, Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(places)), wanted: Arc::default() }
+        Self { places: Arc::new(Semaphore::new(places)), all: places, wanted: Arc::default() }
     }
 
     /// Takes a place. When none is free, `make_room` closes a connection that nobody uses, and it is waited for a
@@ -54,10 +56,13 @@ impl Sockets {
         }
     }
 
-    /// A place, if one is free and no attempt waits for it.
+    /// A further place for an attempt that has one, while more than half of all are free: however many addresses the names of some
+    /// endpoints have, the other half is for attempts.
     pub(super) fn try_take(&self) -> Option<Socket> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok().filter(|_| !self.are_wanted())?;
-        Some(Socket { _place: place })
+        if self.places.available_permits() <= self.all / 2 {
+            return None;
+        }
+        Some(Socket { _place: Arc::clone(&self.places).try_acquire_owned().ok()? })
     }
 
     /// Whether an attempt waits for a place: then no connection is kept.
@@ -106,5 +111,15 @@ mod tests {
         assert!(!sockets.are_wanted());
         drop(taken);
         assert!(sockets.take(|| panic!("there was room")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn half_of_all_places_are_not_given_to_attempts_that_have_one() {
+        let sockets = Sockets::new(5);
+        let further: Vec<_> = std::iter::from_fn(|| sockets.try_take()).collect();
+        assert_eq!(further.len(), 3);
+        let first = sockets.take(|| panic!("there was room")).await;
+        drop(further);
+        assert!(first.is_ok() && sockets.try_take().is_some());
     }
 }

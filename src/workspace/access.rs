@@ -3,6 +3,8 @@
 //! It stands in the snapshot alone, apart from the change history, and each list has a bound of its own, so that
 //! nothing of it washes out a change or anything else of it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,6 +13,8 @@ use super::time::Time;
 /// Tokens that are remembered, live or not. A further one takes the place of the oldest whose time is over; where there is none it
 /// is not made. One that opens the workspace must be known to be ended, and one that was ended must be known not to open it.
 pub const TOKENS_REMEMBERED: usize = 256;
+/// How much the clocks of two nodes may differ: so long a token that was ended is remembered beyond its time.
+const CLOCKS_DIFFER_MAX: Duration = Duration::from_secs(60 * 60);
 /// Sessions that ended before their time and are remembered one by one; beyond it all that began no later than
 /// the one that is dropped are over.
 pub const SESSIONS_REMEMBERED: usize = 64;
@@ -66,7 +70,7 @@ impl AccessRecord {
 
     /// Whether `by` looked at the secret at `now` or less than `within` milliseconds before.
     #[must_use]
-    pub fn viewed_lately(&self, by: &str, now: Time, within: std::time::Duration) -> bool {
+    pub fn viewed_lately(&self, by: &str, now: Time, within: Duration) -> bool {
         self.views.iter().any(|view| view.by == by && view.at <= now && now.since(view.at) < within)
     }
 
@@ -76,9 +80,14 @@ impl AccessRecord {
         self.tokens.len() < TOKENS_REMEMBERED || self.replaceable(now).is_some()
     }
 
-    /// The oldest token whose time is over at `now`.
+    /// The oldest token that nobody needs to remember at `now`: its time is over, and where it was ended before, so it is by the clock
+    /// of every node. With all others it ended by its generation, whatever a clock says.
     fn replaceable(&self, now: Time) -> Option<usize> {
-        self.tokens.iter().position(|old| old.expires_at <= now)
+        let is_over = |old: &TokenRecord| match &old.ended {
+            Some(ended) if ended.at < old.expires_at => old.expires_at.plus(CLOCKS_DIFFER_MAX) <= now,
+            _ => old.expires_at <= now,
+        };
+        self.tokens.iter().position(is_over)
     }
 
     pub(super) fn token_made(&mut self, token: &TokenRecord) {
@@ -258,9 +267,13 @@ mod tests {
         access.token_made(&token(256, 100_000));
         assert!(access.tokens.iter().all(|token| token.id != "t7") && access.tokens.len() == 256);
         assert!(!access.has_room_for_token(at(256)));
-        // One that was ended would open the workspace again if that were forgotten.
+        // One that was ended would open the workspace again if that were forgotten, where a clock is late.
         access.token_ended(&TokenEnded { at: at(300), by: "ops".to_owned(), id: "t0".to_owned() });
         assert!(!access.has_room_for_token(at(301)));
+        let mut other = access.clone();
+        other.tokens.truncate(1);
+        other.tokens = vec![other.tokens[0].clone(); TOKENS_REMEMBERED];
+        assert!(!other.has_room_for_token(at(100_001)) && other.has_room_for_token(at(100_000 + 3_600)));
         access.all_ended(at(302), "admin");
         assert!(access.has_room_for_token(at(302)) && access.live_tokens(at(302)).next().is_none());
         let ended_by = |id: &str| access.tokens.iter().find(|token| token.id == id)?.ended.clone();

@@ -377,6 +377,10 @@ pub fn mail_turn(state: &State, id: MailId, now: Time) -> MailTurn {
     match known {
         // The event that ended it says so.
         Some(mail) if mail.state != MailState::Owed => MailTurn::Over(None),
+        // It was begun when the save came, and ended without a word of the mail server.
+        Some(_) if saved_since(state, id) => {
+            MailTurn::Over(Some(dropped(id, now, "the webhook was saved before the mail was sent")))
+        }
         Some(_) => match pointless(state, id.kind) {
             Some(why) => MailTurn::Over(Some(dropped(id, now, why))),
             None => MailTurn::Send,
@@ -399,6 +403,11 @@ fn pointless(state: &State, kind: MailKind) -> Option<&'static str> {
     }
 }
 
+/// Whether a save came after what owes the mail, that ends it. The two never share a seq.
+fn saved_since(state: &State, id: MailId) -> bool {
+    id.kind != MailKind::Replaced && state.webhook.config > id.owed_by
+}
+
 fn dropped(mail: MailId, at: Time, why: &str) -> Event {
     Event::MailDropped(MailEnded { at, mail, detail: Some(why.to_owned()) })
 }
@@ -419,8 +428,7 @@ pub fn mail(state: &State, id: MailId, result: MailResult, now: Time) -> Option<
         std::cmp::Ordering::Equal => mail.state == MailState::Owed,
         std::cmp::Ordering::Greater => true,
     })?;
-    // A save never shares a seq with what owes a mail that a save ends.
-    let saved_since = id.kind != MailKind::Replaced && state.webhook.config.cmp(&id.owed_by).is_gt();
+    let saved_since = saved_since(state, id);
     let ended = |detail| MailEnded { at: now, mail: id, detail };
     Some(match result {
         MailResult::NotBegun => return None,

@@ -116,8 +116,12 @@ pub fn checked(typed: &str) -> Result<&str, InvalidAddress> {
 /// What stands between the brackets, where a name in front of them can be no other address.
 fn out_of_brackets(text: &str) -> Result<&str, InvalidAddress> {
     match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
-        Some((name, _)) if name.contains(['@', '<', '>']) => Err(InvalidAddress::Brackets),
-        Some((_, address)) => Ok(without_end_sign(trimmed(address))),
+        Some((name, address)) => {
+            let address = without_end_sign(trimmed(address));
+            // Mail programs write a contact without a name so.
+            let is_again = is_same(trimmed(name).trim_matches(['"', '\'']), address);
+            if !is_again && name.contains(['@', '<', '>', ';']) { Err(InvalidAddress::Brackets) } else { Ok(address) }
+        }
         None => Ok(text),
     }
 }
@@ -128,7 +132,7 @@ fn out_of_link(text: &str) -> Result<&str, InvalidAddress> {
         Some((scheme, address)) if scheme.eq_ignore_ascii_case(MAILTO) => {
             match first(text, |c| matches!(c, '?' | '%' | '&')) {
                 Some(found) => Err(InvalidAddress::Link(found)),
-                None => Ok(trimmed(address)),
+                None => Ok(trimmed(address.trim_start_matches('/'))),
             }
         }
         _ => Ok(text),
@@ -210,7 +214,8 @@ mod tests {
             ("", "is empty"),
             ("<>", "is empty"),
             (".", "is empty"),
-            ("jane@example.com <jane@example.com>", "alone"),
+            ("jane@example.com <other@example.com>", "alone"),
+            ("Bob Smith; Jane <jane@example.com>", "alone"),
             ("<jane@example.com", "alone"),
             ("jane@example.com>", "alone"),
             ("<jane@example.com> Jane", "alone"),
@@ -284,6 +289,9 @@ mod tests {
             "mailto:a@b.example",
             "MAILTO: a@b.example",
             "<mailto:a@b.example>;",
+            "mailto://a@b.example",
+            "a@b.example <a@b.example>",
+            "'a@B.example' <a@b.example>",
             "a@b.example.",
             "a@b.example,\u{200b}",
             "<a@b.example.>",

@@ -305,7 +305,7 @@ fn a_demo_that_is_stopped_early_says_so_and_does_not_end_with_0() {
 
 #[test]
 fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
-    let redis = RedisServer::start();
+    let mut redis = RedisServer::start();
     let output = outbound(&["shard", "123456789", "--journal", &redis.url()]).output().unwrap();
     assert_eq!(printed(&output), "outbound:{6}:messages\n");
     let error = String::from_utf8(output.stderr).unwrap();
@@ -318,7 +318,10 @@ fn shard_fixes_nothing_on_a_redis_that_was_never_used() {
     let output = outbound(&["shard", "123456789", "--shards", "64", "--journal", &redis.url()]).output().unwrap();
     assert_eq!(printed(&output), "outbound:{38}:messages\n");
     let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(error, "note: this Redis has 16 shards, and the key is for 64: leave --shards out\n");
+    assert_eq!(error, "note: this Redis has 16 shards, and the key is for 64: leave --shards (OUTBOUND_SHARDS) out\n");
+    redis.kill();
+    let output = outbound(&["shard", "123456789", "--shards", "64", "--journal", &redis.url()]).output().unwrap();
+    assert_eq!((printed(&output).as_str(), output.stderr.len()), ("outbound:{38}:messages\n", 0), "it is a sum");
 }
 
 #[test]

@@ -220,8 +220,12 @@ impl ShardCore {
     pub(in crate::actor) fn wake_at(&self, now: Instant) -> Instant {
         let starved = (!self.starved.is_empty()).then(|| now + STARVED_EVERY);
         let crashed = self.crashed.iter().filter_map(|slot| self.book.get(*slot)?.not_before).min();
-        // A drain begins no mail and no read, so none of them is waited for.
-        let new = if self.is_running() { [self.mails.wake_at(), self.intake.wake_at()] } else { [None, None] };
+        // A drain begins no mail and no read, so none of them is waited for; but for an answer about one it waits no longer.
+        let new = if self.is_running() {
+            [self.mails.wake_at(), self.intake.wake_at()]
+        } else {
+            [self.mails.awaited_until(now), None]
+        };
         let due = [self.committer.wake_at(), new[0], new[1], starved, crashed, self.idle.wake_at(now)];
         due.into_iter().flatten().fold(now + Duration::from_secs(1), Instant::min)
     }

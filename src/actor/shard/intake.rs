@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::actor::book::Book;
 use crate::config::{
     ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, COMMAND_POLL, ENTRY_BYTES_ASSUMED, FREE_PERMITS_SHARE, GIVE_BACK_AFTER,
-    HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_BLOCK, READ_BYTES_MAX, READ_COUNT_MAX, READ_PASSED_MAX,
-    SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
+    HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_AHEAD_MIN, READ_BLOCK, READ_BYTES_MAX, READ_COUNT_MAX,
+    READ_PASSED_MAX, SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
 };
 use crate::journal::port::{Poll, Polled, RawEntry};
 use crate::message::EntryId;
@@ -142,12 +142,14 @@ impl Intake {
     }
 
     /// Of `read` entries of a forward read so many were left in the stream. While reads are full and nearly all of them is
-    /// left, more are asked for at a time: by the share of the last read, about [`READ_COUNT_MAX`] of the next are taken up.
+    /// left, more are asked for at a time, and so many at most that about [`READ_COUNT_MAX`] of the next are taken up by the
+    /// share of the last.
     pub(super) fn passed_over(&mut self, passed: usize, read: usize) {
         self.passed_over += passed;
-        let full = read >= self.count_max;
-        let few = (read - passed) * READ_PASSED_MAX <= read * READ_COUNT_MAX;
-        self.count_max = if full && few { (self.count_max * 2).min(READ_PASSED_MAX) } else { READ_COUNT_MAX };
+        let taken_up = read - passed;
+        let by_share = (read * READ_COUNT_MAX).checked_div(taken_up).unwrap_or(READ_PASSED_MAX);
+        let next = (self.count_max * 2).min(by_share).clamp(READ_COUNT_MAX, READ_PASSED_MAX);
+        self.count_max = if self.found_all && read > 0 { next } else { READ_COUNT_MAX };
     }
 
     /// How many entries were passed over, if that is enough for a bookmark.
@@ -195,10 +197,11 @@ impl Intake {
         let catch_up_first = situation.catch_up_wanted && self.catching_up.is_none() && !self.forward_is_next;
         let count = if catch_up_first { 0 } else { self.free(book, self.count_max) };
         // A backlog is passed over, and most likely goes on.
-        let ahead = count == READ_PASSED_MAX && self.found_all && !situation.catch_up_wanted;
+        let goes_on = count >= READ_AHEAD_MIN && self.found_all && !situation.catch_up_wanted;
+        let ahead = if goes_on { self.free(book, (count * 2).min(READ_PASSED_MAX)) } else { 0 };
         // Then reads follow each other so fast that commands are not looked for with each.
         let just_looked = self.commands_at.is_some_and(|at| situation.now < at + COMMAND_POLL);
-        let commands = if ahead && just_looked { 0 } else { COMMAND_PERMITS.saturating_sub(situation.commands) };
+        let commands = if goes_on && just_looked { 0 } else { COMMAND_PERMITS.saturating_sub(situation.commands) };
         let may_wait = count > 0 && !situation.catch_up_wanted && !self.found_all;
         let probe = count > 0 && self.found_nothing && !self.probed && situation.behind != Behind::Held;
         let pause = count == 0 || (self.found_nothing && situation.catch_up_wanted);
@@ -213,7 +216,7 @@ impl Intake {
             self.commands_at = Some(situation.now);
         }
         self.polling = Some(count);
-        (self.probed, self.ahead) = (probe, ahead);
+        (self.probed, self.ahead) = (probe, goes_on);
         self.forward_is_next = false;
         Some(Poll {
             messages: (count > 0).then_some((self.cursor, count)),

@@ -47,6 +47,13 @@ enum MailStage {
     Answered(MailResult),
 }
 
+impl MailStage {
+    /// No mail server has anything of it.
+    fn is_not_begun(&self) -> bool {
+        matches!(self, Self::Asked | Self::Answered(MailResult::NotBegun))
+    }
+}
+
 impl Mails {
     pub(super) fn owe(&mut self, mail: OwedMail, now: Instant) {
         let key = (mail.workspace.clone(), mail.id);
@@ -147,7 +154,7 @@ impl Mails {
         let asked: Vec<MailKey> = self
             .begun
             .iter()
-            .filter(|(key, stage)| key.0 == *workspace && **stage == MailStage::Asked)
+            .filter(|(key, stage)| key.0 == *workspace && stage.is_not_begun())
             .map(|(key, _)| key.clone())
             .collect();
         for (workspace, id) in asked {
@@ -177,14 +184,19 @@ impl Mails {
         self.awaited_until = Some(now + MAIL_DRAIN_MAX);
     }
 
+    /// Until when a drain waits for the mail server's answers; `None` once it does not any more.
+    pub(super) fn awaited_until(&self, now: Instant) -> Option<Instant> {
+        self.awaited_until.filter(|until| now < *until)
+    }
+
     /// Whether a drain waits: for the mail server's answer to a whole mail, or until what it answered is recorded. One that was
     /// not begun is owed as before.
     pub(super) fn any_holds_drain(&self, now: Instant) -> bool {
-        let awaited = self.awaited_until.is_some_and(|until| now < until);
+        let awaited = self.awaited_until(now).is_some();
         self.begun.values().any(|stage| match stage {
-            MailStage::Asked | MailStage::Answered(MailResult::NotBegun) => false,
+            stage if stage.is_not_begun() => false,
             MailStage::Sending => awaited,
-            MailStage::Answered(_) => true,
+            MailStage::Asked | MailStage::Answered(_) => true,
         })
     }
 

@@ -36,24 +36,31 @@ Examples:
 /// # Errors
 /// The journal is not understood or not reachable, or nobody takes the output.
 pub fn run(args: &ShardArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let stored = match args.journal.named(FileSharing::Allowed)? {
-        None => None,
-        Some(text) => {
-            let config = args.journal.redis_files.with(parse_redis(&text, &args.journal.prefix)?)?;
-            Some(block_on(stored_shards(&config))?)
-        }
+    let stored = match (stored(&args.journal), args.shards) {
+        // What was asked for needs no Redis.
+        (Err(_), Some(_)) => None,
+        (stored, _) => stored?,
     };
     let shards = args.shards.or(stored.flatten()).unwrap_or(SHARDS_DEFAULT);
     match stored {
         // The key is right all the same unless the first start chooses another number.
         Some(None) => note(&format!("no service has started on this Redis yet: the key is for {shards} shards")),
         Some(Some(stored)) if stored != shards => {
-            note(&format!("this Redis has {stored} shards, and the key is for {shards}: leave --shards out"));
+            note(&format!(
+                "this Redis has {stored} shards, and the key is for {shards}: leave --shards (OUTBOUND_SHARDS) out"
+            ));
         }
         _ => {}
     }
     let (prefix, shard) = (&args.journal.prefix, args.workspace.shard(shards));
     writeln!(out, "{prefix}:{{{shard}}}:messages").map_err(CommandFailure::output)
+}
+
+/// What the Redis that was named says, if one was.
+fn stored(journal: &JournalArgs) -> Result<Option<Option<u16>>, CommandFailure> {
+    let Some(text) = journal.named(FileSharing::Allowed)? else { return Ok(None) };
+    let config = journal.redis_files.with(parse_redis(&text, &journal.prefix)?)?;
+    Ok(Some(block_on(stored_shards(&config))?))
 }
 
 fn note(told: &str) {

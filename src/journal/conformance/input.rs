@@ -129,7 +129,7 @@ pub(crate) async fn a_read_ahead_changes_nothing_of_what_is_found(subject: &mut 
     }
     let mut held = hold(&journal, workspace).await;
     store(&*journal, workspace, &save(), &mut held).await;
-    let poll = |after, count| Poll { messages: Some((after, count)), ahead: true, ..Poll::default() };
+    let poll = |after, count| Poll { messages: Some((after, count)), ahead: count, ..Poll::default() };
     let commands = Some((EntryId::ZERO, 10));
     let found = async |held: &mut Acquired, poll: &Poll| {
         let polled = soon(held.intake.poll(poll)).await.unwrap();
@@ -139,7 +139,7 @@ pub(crate) async fn a_read_ahead_changes_nothing_of_what_is_found(subject: &mut 
     let next = poll(ids[1], 2);
     for (case, wanted) in [
         (next, of(&ids[2..4], 0)),
-        (Poll { ahead: false, ..next }, of(&ids[2..4], 0)),
+        (Poll { ahead: 0, ..next }, of(&ids[2..4], 0)),
         (Poll { commands, ..next }, of(&ids[2..4], 1)),
         (Poll { probe: true, commands, ..next }, (ids[2..4].to_vec(), 1, Some(8))),
         (Poll { messages: None, commands, ..next }, of(&[], 1)),

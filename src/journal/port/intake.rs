@@ -30,9 +30,9 @@ pub struct Poll {
     pub block: Duration,
     /// Do not wait, and tell the length of the message stream as of the same moment.
     pub probe: bool,
-    /// The next poll is likely to ask for as many messages after the last one of this one, so whoever can reads them ahead.
-    /// What is settled until then may still be among them.
-    pub ahead: bool,
+    /// The next poll is likely to ask for so many messages after the last one of this one, so whoever can reads them ahead; 0: that
+    /// is not known. What is settled until then may still be among them.
+    pub ahead: usize,
 }
 
 /// What was read.

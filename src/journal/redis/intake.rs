@@ -126,17 +126,18 @@ impl RedisIntake {
         request: &Poll,
         found: Option<(usize, EntryId)>,
     ) -> Result<(), RedisError> {
-        let wanted = request.messages.filter(|_| request.ahead);
-        let (Some((_, count)), Some((found, last))) = (wanted, found) else { return Ok(()) };
-        if found < count {
+        let (Some((_, asked)), Some((found, last)), ahead @ 1..) = (request.messages, found, request.ahead) else {
+            return Ok(());
+        };
+        if found < asked {
             return Ok(());
         }
         let stream = self.keys.messages();
         if self.guard.are_small(connection, &stream).await? {
             let mut read = redis::pipe();
-            read.add_command(xread(count, None, &[(stream, last)]));
+            read.add_command(xread(ahead, None, &[(stream, last)]));
             connection.send(&read, self.guard.timeout()).await?;
-            connection.ahead = Some((last, count));
+            connection.ahead = Some((last, ahead));
         }
         Ok(())
     }

@@ -130,7 +130,11 @@ fn part(bytes: &[u8], at: usize) -> Result<Option<(Part, usize)>, RedisError> {
                 Some(length) => {
                     let end = next.saturating_add(length);
                     let behind = end.saturating_add(CRLF.len());
-                    (behind <= bytes.len()).then_some((Part::Text(next, end), behind))
+                    match bytes.get(end..behind) {
+                        Some(CRLF) => Some((Part::Text(next, end), behind)),
+                        Some(_) => return Err(no_resp()),
+                        None => None,
+                    }
                 }
             })
         }
@@ -327,7 +331,16 @@ mod tests {
         ] {
             assert_eq!(AnswerScan::new(0).within(sent).unwrap(), ends, "{sent:?}");
         }
-        for odd in [&b"%1\r\n"[..], b"$\r\n", b"$1\n", b"$1\rx", b"*-2\r\n", b"$1x\r\n", b"$18446744073709551616\r\n"] {
+        for odd in [
+            &b"%1\r\n"[..],
+            b"$\r\n",
+            b"$1\n",
+            b"$1\rx",
+            b"*-2\r\n",
+            b"$1x\r\n",
+            b"$1\r\nabc",
+            b"$18446744073709551616\r\n",
+        ] {
             assert!(AnswerScan::new(0).within(odd).is_err(), "{odd:?}");
         }
     }

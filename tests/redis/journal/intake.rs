@@ -150,7 +150,7 @@ fn fill(server: &RedisServer, entries: usize) {
 }
 
 fn ahead(after: u64, count: usize) -> Poll {
-    Poll { messages: Some((entry(after), count)), ahead: true, ..Poll::default() }
+    Poll { messages: Some((entry(after), count)), ahead: count, ..Poll::default() }
 }
 
 fn ids(polled: &Polled) -> Vec<u64> {
@@ -177,11 +177,11 @@ async fn a_read_ahead_is_under_way_before_it_is_wanted_and_one_at_a_time() {
     server.call::<u64>(&["XDEL", MESSAGES, "6-0"]);
     assert_eq!(ids(&intake.poll(&ahead(4, 4)).await.unwrap()), [5, 6, 7, 8], "it had been read before");
     until("the next is read", async || reads(&server) == 3).await;
-    let last = Poll { ahead: false, ..ahead(8, 4) };
+    let last = Poll { ahead: 0, ..ahead(8, 4) };
     assert_eq!(ids(&intake.poll(&last).await.unwrap()), [9, 10, 11, 12]);
     // Neither where it is not asked for, nor where there is nothing more.
     assert_eq!(ids(&intake.poll(&ahead(12, 4)).await.unwrap()), [13, 14]);
-    assert_eq!(ids(&intake.poll(&Poll { ahead: false, ..ahead(0, 1) }).await.unwrap()), [1]);
+    assert_eq!(ids(&intake.poll(&Poll { ahead: 0, ..ahead(0, 1) }).await.unwrap()), [1]);
     assert_eq!(reads(&server), 5);
 }
 

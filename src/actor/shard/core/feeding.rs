@@ -243,7 +243,7 @@ mod tests {
     use crate::actor::shard::core::ShardAction;
     use crate::actor::shard::entry::ShardIdentity;
     use crate::actor::shard::intake::Limits;
-    use crate::config::{COMMAND_POLL, GIVE_BACK_AFTER, READ_COUNT_MAX, READ_PASSED_MAX};
+    use crate::config::{COMMAND_POLL, GIVE_BACK_AFTER, READ_AHEAD_MIN, READ_COUNT_MAX, READ_PASSED_MAX};
     use crate::journal::port::{Loaded, Poll};
     use crate::message::WorkspaceId;
     use crate::workspace::{State, Time};
@@ -324,19 +324,20 @@ mod tests {
         };
         let counts = std::iter::successors(Some(READ_COUNT_MAX), |count| Some(count * 2));
         for count in counts.take_while(|count| *count < READ_PASSED_MAX) {
-            assert_eq!(asked(&mut core, 0), (count, false));
+            let ahead = if count < READ_AHEAD_MIN { 0 } else { count * 2 };
+            assert_eq!(asked(&mut core, 0), (count, ahead));
         }
         let small: Vec<_> = (0..3).map(|_| asked(&mut core, 0)).collect();
-        assert_eq!(small, [(READ_PASSED_MAX, true); 3]);
+        assert_eq!(small, [(READ_PASSED_MAX, READ_PASSED_MAX); 3]);
         let large: Vec<_> = (0..2).map(|_| asked(&mut core, 100_000)).collect();
-        assert_eq!(large, [(READ_PASSED_MAX, true), (41, false)], "4 MiB at a time");
+        assert_eq!(large, [(READ_PASSED_MAX, READ_PASSED_MAX), (41, 0)], "4 MiB at a time");
     }
 
     #[test]
     fn beside_reads_ahead_commands_are_looked_for_now_and_then() {
         let mut now = Instant::now();
         let mut core = core_with(Limits { allowance: 1, ..Limits::default() }, now);
-        while !read_on(&mut core, 0, now).ahead {}
+        while read_on(&mut core, 0, now).ahead == 0 {}
         let looks = |core: &mut ShardCore, now| read_on(core, 0, now).commands.is_some();
         assert_eq!([looks(&mut core, now), looks(&mut core, now)], [false, false]);
         now += COMMAND_POLL;
@@ -347,7 +348,7 @@ mod tests {
     fn what_was_settled_since_it_was_read_ahead_is_not_taken_up_again() {
         let now = Instant::now();
         let mut core = core_with(Limits { allowance: 1, ..Limits::default() }, now);
-        while !read_on(&mut core, 0, now).ahead {}
+        while read_on(&mut core, 0, now).ahead == 0 {}
         // It was held above the cursor, as after a reload, and is in the answer that is on its way.
         let ahead = EntryId { ms: core.intake.cursor().ms + 5, n: 0 };
         core.book.settled(None, ahead);

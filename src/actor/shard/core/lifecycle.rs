@@ -110,8 +110,9 @@ impl ShardCore {
             self.book.clear();
             // Another node makes them, and what stands in their slots next is not what they were begun for.
             self.actions.retain(|action| !matches!(action, ShardAction::Post(..)));
-            self.actions.push_back(ShardAction::RecallMails);
         }
+        // Another node may hold the shard before this one knows, and sends what is still owed.
+        self.actions.push_back(ShardAction::RecallMails);
         if draining {
             return self.give_up();
         }
