@@ -1,6 +1,6 @@
 use crate::workspace::access::Deed;
 use crate::workspace::command::Refusal;
-use crate::workspace::decide::{self, MailResult};
+use crate::workspace::decide::{self, MailResult, MailTurn};
 use crate::workspace::event::{Event, MailId, MailState};
 use crate::workspace::policy::MAIL_LIMIT_SPAN;
 use crate::workspace::scenario::*;
@@ -89,6 +89,16 @@ fn a_mail_on_its_way_when_a_save_came_is_not_tried_again() {
     let expected = Event::MailDropped(mail_ended(200, DISABLED, Some("try again")));
     let state = given(saved_meanwhile()).when(result(200, DISABLED, later())).then([expected]);
     assert_eq!(state.mail.unwrap().state, MailState::Dropped);
+}
+
+/// Recalled, or lost with the node, before the mail server had all of it.
+#[test]
+fn a_mail_that_was_not_begun_after_all_when_a_save_came_is_dropped() {
+    let turn = |past: Vec<Event>| decide::mail_turn(&state_of(&past), MailId::disabled(DISABLED), at(200));
+    let why = "the webhook was saved before the mail was sent";
+    let dropped = Event::MailDropped(mail_ended(200, DISABLED, Some(why)));
+    assert_eq!(turn(saved_meanwhile()), MailTurn::Over(Some(dropped)));
+    assert_eq!(turn(streak(MailState::Owed)), MailTurn::Send);
 }
 
 #[test]
