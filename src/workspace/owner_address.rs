@@ -210,8 +210,6 @@ mod tests {
             ("@example.com", "an @"),
             ("owner@", "an @"),
             ("owner@@example.com", "an @"),
-            ("a@b@example.com", "an @"),
-            ("", "is empty"),
             ("<>", "is empty"),
             (".", "is empty"),
             ("jane@example.com <other@example.com>", "alone"),
