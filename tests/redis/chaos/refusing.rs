@@ -122,7 +122,8 @@ async fn a_redis_without_a_place_for_us_is_told_and_waited_out() {
 #[tokio::test]
 async fn while_no_new_connection_is_taken_saves_are_answered_and_it_is_told() {
     let chaos = Chaos::start().await;
-    let workspaces = workspaces("w", 4);
+    // Of both shards: each has opened its connection again once something of it has arrived.
+    let workspaces = workspaces("w", 6);
     let mut operator = operator(&chaos);
     let password = |operator: &mut Connection, new: &str| {
         call(operator, &["ACL", "SETUSER", "outbound", "resetpass", &format!(">{new}")]);
