@@ -230,7 +230,7 @@ pub(super) fn no_http(endpoint: &EndpointName, foreign: &Foreign) -> AttemptErro
         } else {
             String::new()
         };
-        format!("what {} answered{behind} is no HTTP/1.1{began}", endpoint.host)
+        is_no_http(&endpoint.host, behind) + &began
     };
     AttemptError { kind: ErrorKind::Protocol, detail }
 }
@@ -240,8 +240,8 @@ const TLS_ALERT: &str = "\u{15}\u{3}";
 /// Characters that a sentence quotes of what is no HTTP.
 const BEGAN_QUOTED_MAX: usize = 80;
 
-fn is_no_http(host: &str) -> String {
-    format!("what {host} answered is no HTTP/1.1")
+fn is_no_http(host: &str, behind: &str) -> String {
+    format!("what {host} answered{behind} is no HTTP/1.1")
 }
 
 fn tls(endpoint: &EndpointName, error: &TlsError) -> String {
@@ -288,7 +288,7 @@ fn http(host: &str, phase: AttemptPhase, error: &hyper::Error) -> Option<String>
     if error.is_parse_too_large() {
         Some(format!("{host} sent more than {RESPONSE_HEADERS_MAX} headers, or far too long ones"))
     } else if error.is_parse() {
-        Some(is_no_http(host))
+        Some(is_no_http(host, ""))
     } else if error.is_incomplete_message() {
         Some(format!("{host} closed the connection {}", broken_off(phase)))
     } else {

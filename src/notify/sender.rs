@@ -3,7 +3,7 @@
 use lettre::Address;
 use lettre::message::Mailbox;
 
-use crate::workspace::owner_address::{self, InvalidAddress, in_ascii, is_same};
+use crate::workspace::owner_address::{self, InvalidAddress, in_ascii, in_brackets, is_same};
 use crate::workspace::pasted::{PastedCharacter, first, first_unseen, trimmed, without_end_sign};
 
 /// Why a text is no sender. Each begins behind the text.
@@ -35,7 +35,7 @@ pub enum InvalidSender {
 /// in brackets is no list.
 pub(super) fn read(typed: &str) -> Result<Mailbox, InvalidSender> {
     let text = out_of_quotes(without_end_sign(trimmed(typed)));
-    let (name, address) = match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+    let (name, address) = match in_brackets(text) {
         Some((name, address)) => (trimmed(name), address),
         None => ("", text),
     };

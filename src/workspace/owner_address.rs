@@ -113,9 +113,14 @@ pub fn checked(typed: &str) -> Result<&str, InvalidAddress> {
     Ok(text)
 }
 
+/// The name in front of an address in brackets, and the address, as RFC 5322 section 3.4 writes them.
+pub(crate) fn in_brackets(text: &str) -> Option<(&str, &str)> {
+    text.strip_suffix('>').and_then(|text| text.rsplit_once('<'))
+}
+
 /// What stands between the brackets, where a name in front of them can be no other address.
 fn out_of_brackets(text: &str) -> Result<&str, InvalidAddress> {
-    match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+    match in_brackets(text) {
         Some((name, address)) => {
             let address = without_end_sign(trimmed(address));
             // Mail programs write a contact without a name so.

@@ -198,7 +198,7 @@ async fn no_more_mails_are_handed_over_at_a_time_than_allowed() {
                 loop {
                     match mailer.send(&mail).await {
                         // Nobody waits for a turn inside the mailer: whoever gets none asks again.
-                        MailResult::NotBegun => tokio::time::sleep(Duration::from_millis(1)).await,
+                        MailResult::NotBegun => support::process::moment(Duration::from_millis(1)).await,
                         sent => break sent,
                     }
                 }

@@ -72,26 +72,8 @@ mod tests {
     use support::smtp::{Fault, SmtpServer};
 
     use super::*;
+    use crate::actor::shard::mails::tests::owed;
     use crate::notify::{MailLimits, MailerOptions};
-    use crate::workspace::Time;
-    use crate::workspace::event::MailId;
-
-    fn owed() -> OwedMail {
-        let at = Time::from_unix_ms(0);
-        OwedMail {
-            workspace: "acme".parse().unwrap(),
-            id: MailId::disabled(1),
-            at,
-            to: "owner@acme.example".to_owned(),
-            url: "https://crm.example/".to_owned(),
-            errors: 11,
-            failing_since: at,
-            recent: Vec::new(),
-            errors_left: None,
-            skipped: None,
-            by: None,
-        }
-    }
 
     /// A shard that comes back to this node begins the mail again: an old hand-over beside it would send it twice.
     #[test]
@@ -113,7 +95,7 @@ mod tests {
             for _ in 0..2 {
                 let tell = tell.clone();
                 let tell = move |_| tell.send(()).unwrap();
-                hand_overs.begin(Some(mailer.clone()), owed(), tell);
+                hand_overs.begin(Some(mailer.clone()), owed("acme"), tell);
             }
             smtp.until(|(open, _)| *open == 2).await;
             support::process::until("one has its dot", async || smtp.received().len() == 1).await;

@@ -222,11 +222,11 @@ impl Mails {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::workspace::Time;
 
-    fn owed(workspace: &str) -> OwedMail {
+    pub(in crate::actor::shard) fn owed(workspace: &str) -> OwedMail {
         let at = Time::from_unix_ms(0);
         OwedMail {
             workspace: workspace.parse().unwrap(),

@@ -67,9 +67,6 @@ impl ShardCore {
             self.book.clear();
             self.actions.push_back(ShardAction::RecallMails);
         }
-        if self.mode == ShardMode::Draining {
-            return self.give_up();
-        }
         let pause = match error {
             AcquireError::Held { remaining, .. } => {
                 (*remaining).clamp(Duration::from_millis(100), Duration::from_secs(1))
