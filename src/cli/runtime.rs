@@ -57,23 +57,30 @@ fn shown(limit: Option<u64>) -> String {
 ///
 /// Signals are caught from this call on, not only from when its future is first awaited: whoever calls
 /// it before it says that it is up ends in order from then on.
-pub(super) fn stop_signal() -> impl Future<Output = ()> + Send {
-    async fn wait(caught: io::Result<Signal>) {
+pub(super) fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
+    stop_signals(1)
+}
+
+/// The same `count` times.
+pub(super) fn stop_signals(count: usize) -> impl Future<Output = ()> + Send + 'static {
+    async fn next(caught: &mut io::Result<Signal>) {
         match caught {
-            Ok(mut signal) => {
+            Ok(signal) => {
                 signal.recv().await;
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, "signals cannot be waited for");
+                tracing::warn!(error = &*error as &dyn Error, "signals cannot be waited for");
                 std::future::pending::<()>().await;
             }
         }
     }
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     async move {
-        tokio::select! {
-            () = wait(interrupt) => {}
-            () = wait(terminate) => {}
+        for _ in 0..count {
+            tokio::select! {
+                () = next(&mut interrupt) => {}
+                () = next(&mut terminate) => {}
+            }
         }
     }
 }

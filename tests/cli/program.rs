@@ -10,7 +10,7 @@ use outbound::cli::data_dir::{DataDir, admin_token_file};
 use outbound::config::COMPRESSION_DEFAULT;
 use outbound::config::private::FileSharing;
 use outbound::sign::{self, Secret};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 
 use crate::mistakes::fails;
@@ -219,6 +219,41 @@ fn publish_reads_a_pipe_and_tells_what_a_full_store_did_not_take() {
     assert!(error.contains(&told), "{error}");
     assert!(error.contains("caused by: the service answered 503: the store is full"), "{error}");
     assert!(got[..published] == lines[..published], "what counts as published is what came, in order");
+}
+
+/// Whoever ends `tail -f | outbound publish` wants to know where to go on.
+#[tokio::test]
+async fn publish_that_is_interrupted_waits_for_its_answers_and_says_how_far_it_came() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(admin_token_file(dir.path()), TOKEN).unwrap();
+    let begin = async |service: &Service| {
+        let mut publish = service.publish(dir.path());
+        let mut child = publish.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        writeln!(input, "{}", line("a", 1)).unwrap();
+        service.0.until(|seen| seen.requests.len() == 1).await;
+        (child, input)
+    };
+    let service = Service::start(ROOM_ENOUGH);
+    let (child, input) = begin(&service).await;
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = "error: interrupted after line 1; 1 message is published, all that came before: publish again everything \
+                from line 2 on\n";
+    assert_eq!((output.status.code(), &*String::from_utf8(output.stderr).unwrap()), (Some(1), told));
+    drop(input);
+
+    let silent = Service(Endpoint::start(vec![Step::ReplyAndStall(Vec::new())]));
+    let (mut child, input) = begin(&silent).await;
+    while child.try_wait().unwrap().is_none() {
+        // Two that come at once may be taken for one.
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.starts_with("error: interrupted twice, so nobody waited for the answers"), "{error}");
+    assert_eq!(output.status.code(), Some(1));
+    drop(input);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use self::error::PublishFailed;
 use crate::cli::client::RequestError;
 use crate::cli::failure::CommandFailure;
 use crate::cli::output::progress_bar;
-use crate::cli::runtime::block_on;
+use crate::cli::runtime::{block_on, stop_signal, stop_signals};
 use crate::cli::transport::{Transport, TransportArgs, connect, journal_flag};
 use crate::journal::Journal;
 use crate::message::{RawMessage, WorkspaceId};
@@ -101,19 +101,23 @@ fn publish(args: &PublishArgs) -> Result<u64, CommandFailure> {
         progress_bar(length, length.map_or(SPINNER, |_| BAR))
     };
     let published = block_on(async {
-        let mut lines = lines::read(input);
+        let (stop, twice) = (stop_signal(), stop_signals(2));
         let mut passed = |bytes: u64| bar.inc(bytes);
-        let sent = match transport {
-            Transport::Service(server) => {
-                batches::send_batches(&mut lines, |lines| server.publish_lines(lines), &mut passed).await
-            }
-            Transport::Redis(config) => {
-                let journal = connect(config).await?;
-                let send = |message| append(journal.clone(), args.workspace.clone(), message);
-                pipeline::send_all(&mut lines, send, &mut passed).await
-            }
+        let sending = async {
+            let journal = match transport {
+                Transport::Service(server) => {
+                    let send = |lines| server.publish_lines(lines);
+                    return Ok(batches::send_batches(&mut lines::read(input, stop), send, &mut passed).await?);
+                }
+                Transport::Redis(config) => connect(config).await?,
+            };
+            let send = |message| append(journal.clone(), args.workspace.clone(), message);
+            Ok(pipeline::send_all(&mut lines::read(input, stop), send, &mut passed).await?)
         };
-        Ok(sent?)
+        tokio::select! {
+            sent = sending => sent,
+            () = twice => Err(PublishFailed::Abandoned.into()),
+        }
     });
     bar.finish_and_clear();
     published

@@ -63,7 +63,7 @@ where
         match end {
             None => {}
             Some(InputEnd::Whole) => return Ok(published),
-            Some(InputEnd::Unreadable(source)) => return Err(PublishFailed::Read { line, published, source }),
+            Some(InputEnd::Unreadable(source)) => return Err(PublishFailed::unread(line, published, source)),
             Some(InputEnd::BadLine(source)) => return Err(PublishFailed::BadLine { line, published, source }),
         }
     }

@@ -28,6 +28,19 @@ pub enum PublishFailed {
         #[source]
         source: io::Error,
     },
+    /// Whoever asked for it wants no more.
+    #[error(
+        "interrupted after line {line}; {} published, all that came before: publish again everything from line {} on",
+        are(*published),
+        line + 1
+    )]
+    Interrupted { line: u64, published: u64 },
+    /// Nor to wait for what is under way.
+    #[error(
+        "interrupted twice, so nobody waited for the answers of what was under way: which lines were published is not \
+         known; look before you publish them again"
+    )]
+    Abandoned,
     /// A line is no message.
     #[error(
         "line {line} is no valid message, so it and everything after it is not published; before it {} published: {}",
@@ -62,13 +75,22 @@ fn are(messages: u64) -> String {
 impl CommandError for PublishFailed {}
 
 impl PublishFailed {
-    /// How many messages are published all the same.
+    /// No more lines come after `line`.
+    pub(super) fn unread(line: u64, published: u64, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::Interrupted => Self::Interrupted { line, published },
+            _ => Self::Read { line, published, source },
+        }
+    }
+
+    /// How many messages are known to be published all the same.
     pub(super) fn published(&self) -> u64 {
         match self {
-            Self::Open { .. } => 0,
-            Self::Read { published, .. } | Self::BadLine { published, .. } | Self::Stopped { published, .. } => {
-                *published
-            }
+            Self::Open { .. } | Self::Abandoned => 0,
+            Self::Read { published, .. }
+            | Self::Interrupted { published, .. }
+            | Self::BadLine { published, .. }
+            | Self::Stopped { published, .. } => *published,
         }
     }
 }

@@ -54,9 +54,21 @@ pub(super) fn open(path: &Path) -> io::Result<(Box<dyn BufRead + Send>, Option<u
 }
 
 /// Starts reading. The thread ends with the input, with an error, or when the receiver is dropped
-/// (at the latest with the process: a pipe may stay silent for ever).
-pub(super) fn read(mut input: Box<dyn BufRead + Send>) -> mpsc::Receiver<io::Result<InputLine>> {
+/// (at the latest with the process: a pipe may stay silent for ever). Once `stop` is over, the lines that were read
+/// ahead are followed by an error of the kind [`io::ErrorKind::Interrupted`], which no reading ends with.
+pub(super) fn read(
+    mut input: Box<dyn BufRead + Send>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> mpsc::Receiver<io::Result<InputLine>> {
     let (lines, receiver) = mpsc::channel(READ_AHEAD_MAX);
+    // It must not keep the input from ending.
+    let behind = lines.downgrade();
+    tokio::spawn(async move {
+        stop.await;
+        if let Some(lines) = behind.upgrade() {
+            lines.send(Err(io::ErrorKind::Interrupted.into())).await.ok();
+        }
+    });
     std::thread::spawn(move || {
         while let Some(line) = next(&mut *input).transpose() {
             let failed = line.is_err();

@@ -157,7 +157,7 @@ impl Pipeline {
         let (line, published) = (self.line, self.published);
         match self.end {
             None | Some(PipelineEnd::Input) => Ok(published),
-            Some(PipelineEnd::Unreadable(source)) => Err(PublishFailed::Read { line, published, source }),
+            Some(PipelineEnd::Unreadable(source)) => Err(PublishFailed::unread(line, published, source)),
             Some(PipelineEnd::BadLine(source)) => Err(PublishFailed::BadLine { line, published, source }),
             Some(PipelineEnd::Refused(source)) => Err(PublishFailed::Stopped {
                 published,
