@@ -5,30 +5,30 @@
 //! facts, so [`State::evolve`] cannot fail and has no wildcard arm.
 //!
 //! Reading order: what an owner configures ([`configuration`], [`headers`], and what of it is [`confidential`]) and an
-//! operator ([`policy`]), moments ([`time`]), what happened ([`event`]), what it adds
+//! operator ([`policy`]), who may come in ([`access`]), moments ([`time`]), what happened ([`event`]), what it adds
 //! up to ([`state`]), what may be asked for ([`command`]), what follows from it ([`decide`], [`evolve`]),
 //! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside
 //! sees of it ([`view`], [`history`], [`explain`], [`redirect`]), counted for operators ([`outcomes`]).
 
-pub mod command;
-pub mod access;
-pub mod confidential;
 pub mod configuration;
-pub mod decide;
-pub mod event;
-mod evolve;
-pub mod explain;
 pub mod headers;
-pub mod owner_address;
-pub mod history;
-pub mod chat_queues;
-pub mod pasted;
+pub mod confidential;
 pub mod policy;
-pub mod outcomes;
-pub mod redirect;
-pub mod state;
+pub mod access;
 pub mod time;
+pub mod event;
+pub mod state;
+pub mod command;
+pub mod decide;
+mod evolve;
+pub mod chat_queues;
+pub mod owner_address;
+pub mod pasted;
 pub mod view;
+pub mod history;
+pub mod explain;
+pub mod redirect;
+pub mod outcomes;
 
 #[cfg(test)]
 mod properties;

@@ -21,8 +21,8 @@ use crate::message::{EntryId, RawMessage};
 
 pub use unsequenced::{Forgotten, LogDropped, MessagesDiscarded, MessagesSkipped, TestDropped};
 
-/// One fact. The first nine have a seq and an entry in the journal; the rest are recorded by
-/// the snapshot alone, which every commit that holds one writes ([`Event::is_sequenced`]).
+/// One fact. Those that have a seq ([`Event::is_sequenced`]) are entries in the journal; the rest are recorded by
+/// the snapshot alone, which every commit that holds one writes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// One POST answered 200–209.

@@ -20,7 +20,6 @@ use super::time::Time;
 
 /// Changes that are shown.
 pub const CHANGES_SHOWN: usize = 100;
-/// Who switches off after too many errors.
 /// Who does what nobody asked for.
 pub const SERVICE: &str = "outbound";
 
