@@ -3,6 +3,7 @@
 //! Every flag has an environment variable `OUTBOUND_<FLAG>`; a variable that is set to nothing
 //! counts as not set, and so does a switch's that says no. Exit codes: 0 done, 1 failed, 2 usage or configuration.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::Write;
 
@@ -20,6 +21,8 @@ mod output;
 mod runtime;
 pub mod transport;
 pub mod values;
+
+use credentials::{ADMIN_TOKEN, SECRET_KEY, TOKEN_KEY};
 
 use commands::{
     attempts, completions, demo, discard, nodes, publish, receive, rejected, repair, reseal, serve, shard, token,
@@ -73,6 +76,12 @@ pub enum CliCommand {
 }
 
 impl CliCommand {
+    /// Whether it runs until it is told to end, so that its log is what tells of it.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Serve(_))
+    }
+
     /// What is logged when nothing else is said. Whoever watches the demo watches the messages.
     #[must_use]
     pub fn log_default(&self) -> &'static str {
@@ -127,6 +136,25 @@ impl Cli {
         })?;
         Self::from_arg_matches(&matches)
     }
+}
+
+/// The variables among `set` that look like ours and that no subcommand knows: mistyped, most often, so that what was meant
+/// to hold does not. Not those that Kubernetes sets for a service of that name.
+fn unknown_variables(set: impl IntoIterator<Item = OsString>) -> Vec<String> {
+    fn note_known(command: &clap::Command, known: &mut HashSet<OsString>) {
+        known.extend(command.get_arguments().filter_map(clap::Arg::get_env).map(ToOwned::to_owned));
+        command.get_subcommands().for_each(|command| note_known(command, known));
+    }
+    let mut known = HashSet::from([ADMIN_TOKEN, TOKEN_KEY, SECRET_KEY].map(|credential| credential.variable.into()));
+    note_known(&Cli::command(), &mut known);
+    let unknown = set.into_iter().filter(|name| !known.contains(name)).filter_map(|name| name.into_string().ok());
+    let is_ours = |name: &String| {
+        let rest = name.strip_prefix("OUTBOUND_");
+        rest.is_some_and(|rest| !["SERVICE_", "PORT"].iter().any(|theirs| rest.starts_with(theirs)))
+    };
+    let mut unknown: Vec<String> = unknown.filter(is_ours).collect();
+    unknown.sort_unstable();
+    unknown
 }
 
 /// Which of the arguments and variables is not UTF-8: the library does not say.
@@ -191,7 +219,17 @@ fn without_unset_variables(command: clap::Command) -> clap::Command {
 pub fn run(command: CliCommand, out: &mut dyn Write) -> Result<(), CommandFailure> {
     match command {
         CliCommand::Demo(args) => demo::run(&args, out),
-        CliCommand::Serve(args) => serve::run(&args, out),
+        CliCommand::Serve(args) => {
+            let unknown = unknown_variables(std::env::vars_os().map(|(name, _)| name));
+            if !unknown.is_empty() {
+                let variables = unknown.join(", ");
+                tracing::warn!(
+                    variables,
+                    "These variables are none of this program's: are they spelled as `outbound serve --help` says?"
+                );
+            }
+            serve::run(&args, out)
+        }
         CliCommand::Publish(args) => publish::run(&args, out),
         CliCommand::Receive(args) => receive::run(&args, out),
         CliCommand::Attempts(args) => attempts::run(&args, out),
@@ -247,6 +285,13 @@ mod tests {
             let secret = ["journal", "smtp_url", "secret", "server", "canary"].contains(&arg.get_id().as_str());
             assert_eq!(arg.is_hide_env_values_set(), secret, "{name}");
         });
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_told_and_what_others_set_is_not() {
+        let set = ["OUTBOUND_TIMOUT", "OUTBOUND_TIMEOUT", "OUTBOUND_REVOKE", "OUTBOUND_SECRET_KEY", "PATH"];
+        let theirs = ["OUTBOUND_SERVICE_HOST", "OUTBOUND_PORT", "OUTBOUND_PORT_8080_TCP_ADDR"];
+        assert_eq!(unknown_variables(set.into_iter().chain(theirs).map(OsString::from)), ["OUTBOUND_TIMOUT"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use outbound::cli::failure::{CommandFailure, EXIT_USAGE};
 use outbound::cli::{self, Cli};
-use outbound::telemetry;
+use outbound::telemetry::{self, Format};
 
 /// A message passes through some dozens of short-lived allocations on the thread of its shard.
 #[global_allocator]
@@ -16,12 +16,20 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let ended = telemetry::start(&cli.log, cli.command.log_default())
-        .map_err(CommandFailure::from)
-        // Colours reach a terminal that wants them, and nothing else.
-        .and_then(|()| cli::run(cli.command, &mut anstream::stdout()));
-    match ended {
+    if let Err(error) = telemetry::start(&cli.log, cli.command.log_default()) {
+        return fail(&error.into());
+    }
+    let is_collected = cli.command.is_service() && cli.log.format == Format::Json;
+    // Colours reach a terminal that wants them, and nothing else.
+    match cli::run(cli.command, &mut anstream::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if is_collected => {
+            // A line that is no JSON would be the one that is lost.
+            let sentences = failure.sentences();
+            let (sentence, causes) = sentences.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
+            tracing::error!(causes = causes.join("; "), "{sentence}");
+            failure.exit_code().into()
+        }
         Err(failure) => fail(&failure),
     }
 }

@@ -1,7 +1,9 @@
 //! What a subcommand runs on: an async runtime, until it ends by itself or a signal ends it.
 
 use std::error::Error;
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
@@ -53,7 +55,8 @@ fn shown(limit: Option<u64>) -> String {
     limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string())
 }
 
-/// Ctrl-C, or a supervisor's wish to end. Where the system gives no signals it never comes.
+/// Ctrl-C, a supervisor's wish to end, or the end of the terminal, unless that is not to be noticed (`nohup`). Where the
+/// system gives no signals it never comes.
 ///
 /// Signals are caught from this call on, not only from when its future is first awaited: whoever calls
 /// it before it says that it is up ends in order from then on.
@@ -63,24 +66,39 @@ pub(super) fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
 
 /// The same `count` times.
 pub(super) fn stop_signals(count: usize) -> impl Future<Output = ()> + Send + 'static {
-    async fn next(caught: &mut io::Result<Signal>) {
-        match caught {
-            Ok(signal) => {
-                signal.recv().await;
-            }
-            Err(error) => {
-                tracing::warn!(error = &*error as &dyn Error, "signals cannot be waited for");
-                std::future::pending::<()>().await;
-            }
-        }
+    let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+    if !is_hangup_ignored() {
+        kinds.push(SignalKind::hangup());
     }
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let mut caught: Vec<Signal> = kinds
+        .into_iter()
+        .filter_map(|kind| {
+            let report = |error: &io::Error| {
+                tracing::warn!(
+                    error = error as &dyn Error,
+                    "A signal cannot be waited for; it ends the program at once."
+                );
+            };
+            signal(kind).inspect_err(report).ok()
+        })
+        .collect();
     async move {
         for _ in 0..count {
-            tokio::select! {
-                () = next(&mut interrupt) => {}
-                () = next(&mut terminate) => {}
-            }
+            poll_fn(|context| match caught.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            })
+            .await;
         }
     }
+}
+
+/// Whether the end of the terminal was to be ignored when the program began. To catch it would end what was started so that
+/// it outlives its terminal.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    // Signal 1 is the lowest bit (proc_pid_status(5)).
+    ignored & 1 == 1
 }

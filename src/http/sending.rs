@@ -86,7 +86,7 @@ fn crowded(by: &str) -> Problem {
 pub(super) struct Download(Share);
 
 impl Download {
-    /// A JSON array of `items`, written one by one as the caller takes them. `weigh` tells how many bytes an
+    /// A JSON array of `items`, one a line, for editors and `grep`, written as the caller takes them. `weigh` tells how many bytes an
     /// item holds in memory: so many count until its part is sent.
     pub(super) fn array<T: Send + 'static>(
         self,
@@ -98,15 +98,15 @@ impl Download {
         let Self(mut share) = self;
         share.shrink_to(items.iter().map(|item| weigh(item).div_ceil(UNIT)).sum());
         let mut rate = SendingRate::new(connection);
-        let (mut items, mut before) = (items.into_iter(), Some("["));
+        let (mut items, mut before) = (items.into_iter(), Some("[\n"));
         let parts = std::iter::from_fn(move || {
             let opening = before.take()?;
             let Some(item) = items.next() else {
                 // The empty array, or the end of one.
-                let end = if opening == "[" { "[]" } else { "]" };
+                let end = if opening == "[\n" { "[]\n" } else { "\n]\n" };
                 return Some(Ok(Bytes::from_static(end.as_bytes())));
             };
-            before = Some(",");
+            before = Some(",\n");
             let held = share.split(weigh(&item).div_ceil(UNIT));
             let written = write(&item).map(|json| [opening.as_bytes(), &json].concat());
             Some(written.map(|text| rate.part(text.into(), held)))

@@ -1,7 +1,7 @@
 //! The program as an operator meets it: arguments and environment in; output and exit code out.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use clap::CommandFactory;
@@ -461,6 +461,44 @@ fn containers_and_supervisors_are_told_to_wait_longer_than_the_service_takes_to_
     };
     assert!(number("compose.yaml", "stop_grace_period: ") > timeout + beyond_timeout);
     assert!(number("src/docs/operations.md", "let the supervisor wait `--timeout` plus ") > beyond_timeout);
+}
+
+/// A terminal that is closed sends SIGHUP; `nohup` has it ignored.
+#[test]
+fn the_end_of_its_terminal_ends_a_service_in_order_unless_it_was_to_outlive_it() {
+    for (how, ends) in [("--default-signal=HUP", true), ("--ignore-signal=HUP", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let program = outbound(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "data"]);
+        let log = folder.path().join("log");
+        let mut command = Command::new("env");
+        command.args(["--ignore-environment", how]).arg(program.get_program()).args(program.get_args());
+        command.current_dir(folder.path()).stdin(Stdio::null()).stderr(std::fs::File::create(&log).unwrap());
+        let (mut process, _) = Process::serve(&mut command);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:\t")).unwrap();
+        assert_eq!(u64::from_str_radix(caught, 16).unwrap() & 1 == 1, ends, "{status}");
+        process.signal(Signal::HUP);
+        if !ends {
+            process.signal(Signal::TERM);
+        }
+        assert_eq!(process.child.wait().unwrap().code(), Some(0));
+        assert!(std::fs::read_to_string(&log).unwrap().contains("Draining"));
+    }
+}
+
+#[test]
+fn what_ends_a_service_whose_log_is_collected_is_a_line_of_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    let serve = ["serve", "--listen", &listen, "--data-dir", "data", "--log-format", "json"];
+    let output = outbound(&serve).current_dir(folder.path()).output().unwrap();
+    let lines = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.last().unwrap();
+    assert_eq!((output.status.code(), &last["level"]), (Some(1), &serde_json::json!("ERROR")));
+    assert!(last["message"].as_str().unwrap().contains(&listen), "{last}");
+    assert!(last["causes"].as_str().unwrap().contains("in use"), "{last}");
 }
 
 /// The program that its log was piped to has ended.

@@ -148,6 +148,24 @@ async fn entries_are_discarded_by_name_by_reason_and_all_of_them() {
 }
 
 #[tokio::test]
+async fn a_reason_that_is_written_out_means_no_other_of_its_kind() {
+    let kind = "the message is not JSON";
+    let reasons = ["expected value at line 1 column 1", "key must be a string at line 1 column 2"];
+    let rejected: Vec<(u16, RawEntry)> =
+        (1..).zip(reasons).map(|(ms, why)| (2, entry(id(ms, 0), id(ms, 0), &format!("{kind}: {why}"), &[]))).collect();
+    let discarded = async |reason: &str| {
+        let discard = |_, ids: &[EntryId]| Ok(ids.len() as u64);
+        let rejected = rejected.clone();
+        let journal = Arc::new(FakeJournal { rejected, discard: Box::new(discard), ..FakeJournal::default() });
+        let path = format!("/v1/rejected?reason={}", reason.replace(' ', "%20"));
+        call(&facade(journal, working()), request("DELETE", &path, "")).await.json()["discarded"].clone()
+    };
+    assert_eq!(discarded(kind).await, 2);
+    assert_eq!(discarded(&format!("{kind}: {}", reasons[1])).await, 1);
+    assert_eq!(discarded(&format!("{kind}: expected ident at line 7 column 1")).await, 0, "no entry has it");
+}
+
+#[tokio::test]
 async fn a_call_discards_about_a_thousand_entries_and_says_that_there_are_more() {
     let rejected = (1..=1_500).map(|ms| (2, entry(id(ms, 0), id(ms, 0), "bad", &[]))).collect();
     let discard = |_, ids: &[EntryId]| Ok(ids.len() as u64);

@@ -192,7 +192,7 @@ async fn a_body_stands_in_the_log_byte_for_byte() {
 #[tokio::test]
 async fn the_log_of_a_workspace_never_seen_is_empty() {
     let reply = call(&facade(Arc::default(), working()), request("GET", LOG, "")).await;
-    assert_eq!(reply.text, "[]");
+    assert_eq!(reply.text, "[]\n");
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ async fn a_log_is_sent_entry_by_entry_and_is_the_same_array() {
     let reply = call(&router, request("GET", "/v1/workspaces/acme/attempts/log", "")).await;
     assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "application/json"));
     assert_eq!(reply.json().as_array().unwrap().len(), 100);
-    assert!(reply.text.starts_with("[{\"id\":\"100\"") && reply.text.ends_with("}]"));
+    assert!(reply.text.starts_with("[\n{\"id\":\"100\"") && reply.text.ends_with("}\n]\n"));
     assert!(!reply.headers.contains_key("content-length"));
     let empty = facade(std::sync::Arc::new(FakeJournal::default()), working());
     assert_eq!(call(&empty, request("GET", "/v1/workspaces/acme/attempts/log", "")).await.text, "[]");

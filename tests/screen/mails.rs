@@ -45,3 +45,27 @@ async fn a_test_mail_shows_whether_mails_arrive_and_few_a_day_are_sent() {
     assert_eq!(smtp.received().len(), 2);
     stage.strike().await;
 }
+
+/// Browsers press the first button of a form, and before "Save" stands "Send a test mail".
+#[tokio::test]
+async fn enter_in_a_field_saves_what_was_typed() {
+    let smtp = SmtpServer::start([]).await;
+    let mail = ["--smtp-url", &format!("smtp://{}", smtp.address), "--mail-from", "outbound@example.com"];
+    let stage = Stage::with(Kind::default(), &mail).await;
+    stage.configure(json!({"owner_email": "owner@acme.example"})).await;
+    let browser = &stage.browser;
+    for (field, typed, member) in
+        [("#url", "https://typed.example/", "url"), ("#owner_email", "bob@acme.example", "owner_email")]
+    {
+        browser.reload().await;
+        browser.fill(field, typed).await;
+        browser.leaving(browser.keys(ENTER)).await;
+        browser.until_says("#notice", "Saved. The webhook is on.").await;
+        assert_eq!(stage.api().webhook(WORKSPACE).await[member], json!(typed));
+    }
+    assert_eq!(smtp.received().len(), 0);
+    stage.strike().await;
+}
+
+/// The key, as WebDriver names it.
+const ENTER: &str = "\u{e007}";

@@ -64,6 +64,39 @@ async fn a_webhook_that_is_unticked_is_switched_off_and_keeps_its_url() {
 }
 
 #[tokio::test]
+async fn what_is_saved_while_the_service_is_away_stays_in_the_form() {
+    let mut stage = Stage::set().await;
+    stage.configure(json!({})).await;
+    stage.browser.reload().await;
+    stage.browser.until_says("#live", "live").await;
+    stage.browser.fill("#url", "https://typed.example/").await;
+    stage.service.kill();
+    let browser = &stage.browser;
+    browser.until_says("#live", "not connected").await;
+    browser.press("Save").await;
+    browser.until_says("#notice", "Nothing was sent: the service cannot be reached now.").await;
+    assert_eq!(browser.property("#url", "value").await.as_deref(), Some("https://typed.example/"));
+    stage.strike().await;
+}
+
+#[tokio::test]
+async fn a_save_is_not_told_any_more_once_errors_have_switched_the_webhook_off() {
+    let stage = Stage::set().await;
+    let browser = &stage.browser;
+    browser.until_says("#live", "live").await;
+    browser.fill("#url", "http://127.0.0.1:1/").await;
+    browser.follow("Save").await;
+    browser.until_says("#notice", "Saved. The webhook is on.").await;
+    browser.until_says("#live", "live").await;
+    for n in 1..=11 {
+        stage.publish(&format!("m-{n}")).await;
+    }
+    browser.until_says("#status", "Switched off after 11 errors").await;
+    browser.until_count("#notice", 0).await;
+    stage.strike().await;
+}
+
+#[tokio::test]
 async fn save_and_test_sends_the_newest_message_and_says_how_it_went() {
     let stage = Stage::set().await;
     let browser = &stage.browser;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::client::{Client, RequestError};
 use crate::cli::failure::CommandFailure;
-use crate::cli::output::printable;
+use crate::cli::output::{beginning, printable};
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
 
@@ -30,7 +30,8 @@ pub struct WorkspacesArgs {
 }
 
 const AFTER_HELP: &str = "\
-One line each, in order of their ids: id, status, the URL's host, errors in a row, messages skipped, the last attempt.
+One line each, in order of their ids: id, status, the URL's host, errors in a row, messages skipped, the last \
+attempt and why it failed.
 The admin token comes from OUTBOUND_ADMIN_TOKEN, --admin-token-file or the data directory.
 
 Examples:
@@ -58,6 +59,12 @@ struct ListedSkipped {
 struct ListedAttempt {
     at: String,
     outcome: String,
+    error: Option<ListedError>,
+}
+
+#[derive(Deserialize)]
+struct ListedError {
+    detail: String,
 }
 
 /// Does it, one page in memory at a time.
@@ -85,6 +92,9 @@ async fn list(client: &Client, args: &WorkspacesArgs, out: &mut dyn Write) -> Re
     writeln!(out, "{count} {noun}").map_err(CommandFailure::output)
 }
 
+/// Characters that are printed of why an attempt failed, so that a line stays one line of most terminals.
+const WHY_MAX: usize = 160;
+
 fn shown(line: &RawValue) -> Result<String, CommandFailure> {
     let line: ListedLine = serde_json::from_str(line.get()).map_err(RequestError::Strange)?;
     let id = printable(&line.workspace);
@@ -93,7 +103,10 @@ fn shown(line: &RawValue) -> Result<String, CommandFailure> {
     let skipped = line.skipped.map_or(0, |skipped| skipped.count);
     let last = line.last_attempt.map_or_else(
         || "no attempt".to_owned(),
-        |attempt| format!("{} at {}", printable(&attempt.outcome), printable(&attempt.at)),
+        |attempt| {
+            let why = attempt.error.map(|error| format!(": {}", beginning(&error.detail, WHY_MAX))).unwrap_or_default();
+            format!("{} at {}{why}", printable(&attempt.outcome), printable(&attempt.at))
+        },
     );
     let host = printable(line.host.as_deref().unwrap_or("-"));
     Ok(format!("{id}  {}  {host}  errors {errors}  skipped {skipped}  {last}", printable(&status)))

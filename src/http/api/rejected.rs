@@ -316,7 +316,8 @@ pub(in crate::http) fn discarding<T>(
 }
 
 impl FacadeState {
-    /// Deletes, from `oldest` on, the entries of a reason (as it is written, or its kind as readyz counts them), or all.
+    /// Deletes, from `oldest` on, the entries of a reason (as it is written, or its kind as readyz counts them), or all. A
+    /// reason that is written out means no other of its kind: nobody gets back what is deleted here.
     pub(in crate::http) async fn discard_rejected(
         &self,
         only: Option<u16>,
@@ -324,9 +325,7 @@ impl FacadeState {
         oldest: RejectedId,
     ) -> Result<DiscardedEntries, StoreError> {
         let journal = &self.facade.journal;
-        let kind = reason.map(reason_kind);
-        let is_meant =
-            |told: &str| reason.is_none_or(|reason| told == reason) || kind.as_ref() == Some(&reason_kind(told));
+        let is_meant = |told: &str| reason.is_none_or(|reason| told == reason || reason_kind(told) == reason);
         let mut discarded = 0;
         for (shard, count) in (0_u16..).zip(journal.rejected_counts().await?) {
             let Some(mut from) = oldest.first_in(shard) else { continue };

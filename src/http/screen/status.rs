@@ -25,7 +25,9 @@ pub(super) fn panel(model: &Model<'_>) -> Markup {
             }
             @if let Some(waiting) = &webhook.waiting { (waits(waiting, model)) }
             @if webhook.skipped.count > 0 { (skipped(webhook)) }
-            @if let Some(mail) = &webhook.mail { (mail_line(mail, webhook)) }
+            @if let Some(mail) = webhook.mail.as_ref().filter(|mail| is_of_interest(mail, webhook.status)) {
+                (mail_line(mail, webhook))
+            }
             @if let Some(clock) = &model.clock { p #clock .mail .(Tone::Warning.class()) { (Tone::Warning.icon()) span { (clock) "." } } }
         }
     }
@@ -48,7 +50,9 @@ pub(super) fn summary(webhook: &WebhookView, counting: Counting) -> (Tone, Strin
         }
         WebhookStatus::Enabled if failed_test(webhook) => (Tone::Warning, "On; the last test failed.".to_owned()),
         WebhookStatus::Enabled if webhook.last_attempt.is_none() => {
-            (Tone::Good, "Delivering. No message has come yet.".to_owned())
+            let any_came = webhook.skipped.count > 0 || webhook.waiting.is_some();
+            let nothing = if any_came { "Nothing was sent yet." } else { "No message has come yet." };
+            (Tone::Good, format!("Delivering. {nothing}"))
         }
         WebhookStatus::Enabled => (Tone::Good, "Delivering.".to_owned()),
         WebhookStatus::Disabled => (Tone::Off, "Switched off. New messages are counted, not sent.".to_owned()),
@@ -98,7 +102,8 @@ fn skipped(webhook: &WebhookView) -> Markup {
     let skipped = &webhook.skipped;
     let when = match webhook.status {
         WebhookStatus::NotConfigured => "without a webhook URL",
-        WebhookStatus::Enabled => "while the webhook was last off",
+        // An operator may discard what waits, too.
+        WebhookStatus::Enabled => "while the webhook was last off, or discarded by an operator since",
         WebhookStatus::Disabled | WebhookStatus::DisabledByErrors => "since the webhook is off",
     };
     html! {
@@ -113,8 +118,18 @@ fn skipped(webhook: &WebhookView) -> Markup {
     }
 }
 
+/// Whether the mail of a switch-off tells its owner anything: whoever saved since knows of it, and need only know what was not
+/// delivered.
+fn is_of_interest(mail: &MailView, status: WebhookStatus) -> bool {
+    let is_over =
+        matches!(mail.state, MailState::Sent | MailState::Limited | MailState::NoAddress | MailState::NoMailServer);
+    status == WebhookStatus::DisabledByErrors || !is_over
+}
+
 fn mail_line(mail: &MailView, webhook: &WebhookView) -> Markup {
-    let (tone, text) = mail_summary(mail, webhook.owner_email.as_deref());
+    // A save ends the switch-off, and may name another owner than the one that the mail was for.
+    let owner = webhook.owner_email.as_deref().filter(|_| webhook.status == WebhookStatus::DisabledByErrors);
+    let (tone, text) = mail_summary(mail, owner);
     html! {
         p #mail .mail .(tone.class()) {
             (tone.icon())

@@ -101,6 +101,8 @@ impl Typed {
                 error.detail = "has no colon: write Name: value".to_owned();
             }
         }
+        // Of one line both the name and the value may be refused.
+        errors.dedup_by(|one, other| one.member == other.member && one.detail == other.detail);
         Self { errors, ..self }
     }
 

@@ -14,6 +14,8 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
             form method="post" action={ (base) "/save" } novalidate autocomplete="off" data-typed[model.is_typed] {
                 (model.csrf_field())
                 input type="hidden" name=(SEEN) value=[typed.seen];
+                // What Enter in a field presses is the first button of a form (HTML, implicit submission).
+                button .unseen tabindex="-1" aria-hidden="true" {}
                 (enabled(typed, model.webhook.status))
                 div .field {
                     label for=(EVENT) { "Event" }

@@ -31,6 +31,12 @@ function busy(event) {
     event.preventDefault();
     return;
   }
+  if (isLost && !isReachable && form.closest("main") && form.method === "post") {
+    event.preventDefault();
+    sendOnceReachable(form, button);
+    return;
+  }
+  isReachable = false;
   // The form of the webhook is not the one that is sent: what was typed there is sent along, so that it is kept.
   if (webhook && form !== webhook && form.method === "post" && form.closest("main") && touched()) {
     for (const [name, value] of new FormData(webhook)) {
@@ -47,6 +53,20 @@ function busy(event) {
       for (const one of form.querySelectorAll("button")) one.setAttribute("aria-disabled", "true");
     });
   }
+}
+
+// While the live stream is lost, a form would leave for the browser's own error page, and take with it what was typed.
+let isLost = false;
+let isReachable = false;
+async function sendOnceReachable(form, button) {
+  try {
+    const answer = await fetch(location.pathname, { method: "HEAD" });
+    isReachable = answer.status < 500;
+  } catch {
+    isReachable = false;
+  }
+  if (isReachable) form.requestSubmit(button);
+  else notify("Nothing was sent: the service cannot be reached now. What you typed is kept; try again in a moment.");
 }
 
 // What the browser gives back from its memory may be sent again.
@@ -125,7 +145,12 @@ function follow(latest) {
 function show(latest) {
   localise(latest);
   follow(latest);
+  const status = document.getElementById("status");
+  const was = status.className;
   replace("status", latest);
+  // What a form came to then is not how it stands now.
+  const told = document.querySelector("#notice.good");
+  if (told && status.className !== was) told.remove();
   replace("enabled-hint", latest);
   replace("test-button", latest);
   replace("test-hint", latest);
@@ -240,17 +265,23 @@ function ended() {
   const live = document.getElementById("live");
   live.classList.remove("on");
   live.textContent = "signed out";
+  const link = Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Sign in", target: "_blank" });
+  notify("Your session has ended. What you typed is kept. ", link, " in another tab and go on here, or save: you are asked to sign in first.");
+}
+
+// Tells something in the place of what was told before.
+function notify(...words) {
   const before = document.getElementById("notice");
   const notice = document.createElement("div");
   notice.id = "notice";
   notice.className = "panel notice bad";
   notice.setAttribute("role", "alert");
   const text = document.createElement("p");
-  const link = Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Sign in", target: "_blank" });
-  text.append("Your session has ended. What you typed is kept. ", link, " in another tab and go on here, or save: you are asked to sign in first.");
+  text.append(...words);
   notice.append(text);
   if (before) before.replaceWith(notice);
   else main.prepend(notice);
+  return notice;
 }
 
 let events;
@@ -260,6 +291,7 @@ function listen() {
   const live = document.getElementById("live");
   events = new EventSource(main.dataset.live);
   const say = (on) => {
+    isLost = !on;
     live.hidden = false;
     live.classList.toggle("on", on);
     live.textContent = on ? "live" : "not connected; trying again";
@@ -401,18 +433,9 @@ function overviewIs(on, text) {
 }
 function overviewEnded() {
   overviewIs(false, "signed out");
-  const notice = document.createElement("div");
-  notice.id = "notice";
+  const link = Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Sign in" });
+  const notice = notify("Your session has ended, and nothing here is brought up to date any more. ", link, " again.");
   notice.dataset.over = "yes";
-  notice.className = "panel notice bad";
-  notice.setAttribute("role", "alert");
-  const text = document.createElement("p");
-  text.append("Your session has ended, and nothing here is brought up to date any more. ");
-  text.append(Object.assign(document.createElement("a"), { href: location.pathname, textContent: "Sign in" }), " again.");
-  notice.append(text);
-  const before = document.getElementById("notice");
-  if (before) before.replaceWith(notice);
-  else main.prepend(notice);
 }
 if (main.dataset.overview) {
   // What a form came to stands on the page now; a reload must not say it again.
