@@ -66,7 +66,7 @@ async fn a_log_is_sent_entry_by_entry_and_is_the_same_array() {
     assert!(reply.text.starts_with("[\n{\"id\":\"100\"") && reply.text.ends_with("}\n]\n"));
     assert!(!reply.headers.contains_key("content-length"));
     let empty = facade(std::sync::Arc::new(FakeJournal::default()), working());
-    assert_eq!(call(&empty, request("GET", "/v1/workspaces/acme/attempts/log", "")).await.text, "[]");
+    assert_eq!(call(&empty, request("GET", "/v1/workspaces/acme/attempts/log", "")).await.text, "[]\n");
 }
 
 #[tokio::test]
