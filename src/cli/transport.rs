@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
 use super::client::{Client, ClientBuildError};
@@ -26,7 +27,7 @@ pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
 #[derive(Debug, Clone, clap::Args)]
 pub struct JournalArgs {
     /// The Redis that holds the journal
-    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub journal: Option<String>,
     /// A file that holds what --journal would say, with a password that others must not see
     #[arg(long, env = "OUTBOUND_JOURNAL_FILE", value_name = "FILE", conflicts_with = "journal")]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::value::RawValue;
 
 use crate::cli::client::{Client, RequestError};
@@ -57,7 +58,7 @@ pub enum RejectedAction {
         #[arg(value_name = "SHARD/ID", required_unless_present_any = ["all", "reason"])]
         entries: Vec<RejectedName>,
         /// Those of this reason, as the list tells it
-        #[arg(long, env = "OUTBOUND_REASON", value_name = "TEXT", conflicts_with_all = ["entries", "all"])]
+        #[arg(long, env = "OUTBOUND_REASON", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["entries", "all"])]
         reason: Option<String>,
         /// Every entry
         #[arg(long, env = "OUTBOUND_ALL", value_parser = crate::cli::values::parse_yes, conflicts_with = "entries", requires = "yes")]
