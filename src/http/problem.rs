@@ -231,6 +231,11 @@ impl Problem {
         Self { changes, ..Self::new(ProblemKind::ChangedMeanwhile, detail) }
     }
 
+    /// The same, with what came before it.
+    pub(super) fn behind(self, told: &str) -> Self {
+        Self { detail: format!("{told}: {}", self.detail), ..self }
+    }
+
     /// Whether nothing was saved because somebody else had saved meanwhile.
     pub(super) fn is_changed_meanwhile(&self) -> bool {
         self.kind == ProblemKind::ChangedMeanwhile
