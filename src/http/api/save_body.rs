@@ -20,7 +20,7 @@ use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChan
 use crate::workspace::owner_address;
 use crate::workspace::pasted::trimmed;
 
-/// JsonObject that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
+/// Members that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
 const ERRORS_MAX: usize = 20;
 /// Characters of an unknown member's name that are shown at most.
 const NAME_SHOWN_MAX: usize = 64;
