@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::actor::{self, Handle, supervised};
 use crate::config::{
-    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAILS_AT_ONCE, RedisFiles, ShardSet, TEST_MAIL_WAIT,
+    Config, DescriptorShares, JournalConfig, MAILS_AT_ONCE, RedisFiles, ShardSet, TEST_MAIL_WAIT, embedded_file,
     journal_descriptors,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
@@ -326,7 +326,7 @@ fn in_pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
 async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
     Ok(match &config.journal {
         JournalConfig::Embedded(path) => {
-            let path = path.clone().unwrap_or_else(|| config.data_dir.join(EMBEDDED_FILE));
+            let path = embedded_file(path.clone(), &config.data_dir);
             (Arc::new(Embedded::open(&path, config.shards, now)?), "outbound".to_owned())
         }
         JournalConfig::Redis { url, prefix, allow_volatile, files } => {

@@ -14,7 +14,7 @@ use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use super::values::{InvalidJournal, RedisFileArgs, Unrepeated, parse_http_url, parse_journal, parse_prefix};
 use crate::app::{AppError, now, redis_tls};
 use crate::config::private::FileSharing;
-use crate::config::{EMBEDDED_FILE, JournalConfig};
+use crate::config::{JournalConfig, embedded_file};
 use crate::journal::Journal;
 use crate::journal::embedded::Embedded;
 use crate::journal::redis::{self, Redis, RedisOptions};
@@ -185,7 +185,7 @@ pub async fn open_offline(args: &JournalArgs, data_dir: &Path) -> Result<Arc<dyn
     let parsed = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, true)?;
     match args.redis_files.with(parsed)? {
         JournalConfig::Embedded(path) => {
-            let path = path.unwrap_or_else(|| data_dir.join(EMBEDDED_FILE));
+            let path = embedded_file(path, data_dir);
             if !path.is_file() {
                 return Err(InvalidJournal::NothingThere { path }.into());
             }
