@@ -29,6 +29,7 @@ pub mod redirect;
 pub mod state;
 pub mod time;
 pub mod view;
+pub mod wording;
 
 #[cfg(test)]
 mod properties;

@@ -328,7 +328,10 @@ async fn a_requeueing_that_ends_early_tells_what_it_moved_before() {
     let reply = send(&router, "/operator/rejected/requeue", &cookie, &form).await;
     assert_eq!(reply.status, 503, "{}", reply.text);
     let told = words(&reply);
-    assert!(told.contains("2 entries were requeued, 1 entry was still not valid; of the next: the store is full"), "{told}");
+    assert!(
+        told.contains("2 entries were requeued, 1 entry was still not valid; of the next: the store is full"),
+        "{told}"
+    );
 }
 
 /// A workspace that errors switched off, and what became of the mail.

@@ -218,7 +218,7 @@ impl TokenOptions {
         }
         match (ttl, subject) {
             (Ok(Ttl(ttl)), Ok(subject)) => Ok(Self { ttl, subject }),
-            _ => Err(Problem::invalid_token_request(errors)),
+            _ => Err(Problem::invalid(ProblemKind::InvalidTokenRequest, "no token was made", errors)),
         }
     }
 }
