@@ -17,7 +17,7 @@
 //! `shared_shard`), one workspace (`workspace`, its `core`, and what stays of it without work: `hibernated`), one shard
 //! (`shard`, its `core`, and the parts of that below `shard/`), what limits attempts (`admission`) and reads
 //! (`read_scheduler`), what is counted of the rejected (`rejections`), known of the store (`store_watch`) and of what
-//! waits (`waiting_board`), which shards run here (`options`, `board`, `shard_host`, `nodes`), what hands sources over to
+//! waits (`waiting_board`), what begins again after a panic (`supervised`), which shards run here (`options`, `board`, `shard_host`, `nodes`), what hands sources over to
 //! them (`sources`), and the way in (`handle`).
 //!
 //! A message passes these files: it is read (`shard`), checked (`shard/core/feeding`, `shard/entry`) and entered in the
@@ -29,6 +29,7 @@
 mod protocol;
 mod rejections;
 mod store_watch;
+mod supervised;
 mod waiting_board;
 mod book;
 mod shared_shard;
@@ -52,3 +53,4 @@ mod tests;
 pub use board::ShardReport;
 pub use handle::{Died, Handle, StartShardsError, start};
 pub use options::ShardOptions;
+pub(crate) use supervised::supervised;

@@ -20,9 +20,9 @@ use tokio::net::TcpListener;
 use tracing::info;
 use uuid::Uuid;
 
-use crate::actor::{self, Handle};
+use crate::actor::{self, Handle, supervised};
 use crate::config::{
-    Config, DescriptorShares, EMBEDDED_FILE, JournalConfig, MAILS_AT_ONCE, RedisFiles, ShardSet, TEST_MAIL_WAIT,
+    Config, DescriptorShares, JournalConfig, MAILS_AT_ONCE, RedisFiles, ShardSet, TEST_MAIL_WAIT, embedded_file,
     journal_descriptors,
 };
 use crate::deliver::{self, Canary, CourierOptions, Egress, Guard};
@@ -166,10 +166,13 @@ impl App {
     /// [`AppError::Died`]: a shard failed inside the service. [`AppError::Journal`]: the journal failed for good.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), AppError> {
         let Self { config, access, test_mail, journal, mut shards, record, listener, canary, strangers_max, .. } = self;
-        let canary = canary.map(|canary| tokio::spawn(canary.watch()));
-        let walk = config
-            .log_max_age
-            .map(|max_age| tokio::spawn(log_walk::walk(Arc::clone(&journal), max_age, config.answer_wait(), now)));
+        let watch = |of: Arc<Canary>| tokio::spawn(supervised("The canary's watch", move || Arc::clone(&of).watch()));
+        let canary = canary.map(Arc::new).map(watch);
+        let walk = config.log_max_age.map(|max_age| {
+            let (journal, wait) = (Arc::clone(&journal), config.answer_wait());
+            let walk = move || log_walk::walk(Arc::clone(&journal), max_age, wait, now);
+            tokio::spawn(supervised("The walk over old logs", walk))
+        });
         let (report, waiting, watched) = (shards.reporter(), shards.waiting(), Arc::clone(&journal));
         let readiness: ReadReadiness = Arc::new(move || {
             let report = report();
@@ -184,7 +187,9 @@ impl App {
             }
         });
         let glance = telling::glance_of(&record, shards.glance(), Arc::clone(&readiness));
-        let telling = tokio::spawn(telling::tell(Arc::clone(&journal), Arc::clone(&glance)));
+        let told = (Arc::clone(&journal), Arc::clone(&glance));
+        let tell = move || telling::tell(Arc::clone(&told.0), Arc::clone(&told.1));
+        let telling = tokio::spawn(supervised("The telling of what this node knows", tell));
         let facade = Facade {
             journal: Arc::clone(&journal),
             access,
@@ -321,7 +326,7 @@ fn in_pem(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
 async fn open(config: &Config) -> Result<(Arc<dyn Journal>, String), AppError> {
     Ok(match &config.journal {
         JournalConfig::Embedded(path) => {
-            let path = path.clone().unwrap_or_else(|| config.data_dir.join(EMBEDDED_FILE));
+            let path = embedded_file(path.clone(), &config.data_dir);
             (Arc::new(Embedded::open(&path, config.shards, now)?), "outbound".to_owned())
         }
         JournalConfig::Redis { url, prefix, allow_volatile, files } => {

@@ -1,7 +1,7 @@
 //! The command line ([contract, section 5](crate::docs::contract#5-command-line)): one file per subcommand.
 //!
-//! Every flag has an environment variable `OUTBOUND_<FLAG>`; a variable that is set to nothing
-//! counts as not set, and so does a switch's that says no. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//! Every flag has an environment variable `OUTBOUND_<FLAG>`; a variable that is set to nothing counts as not set, and so does
+//! a switch's that says no; a value of nothing is refused. Exit codes: 0 done, 1 failed, 2 usage or configuration.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -275,6 +275,28 @@ mod tests {
                 command.get_name()
             );
         });
+    }
+
+    /// A script's variable that is not set stands as a value of nothing: that means neither all nor a default.
+    #[test]
+    fn no_value_may_be_empty() {
+        fn check(command: &clap::Command, path: &[&str]) {
+            // --log is read later, and refused as any other text that is no filter; an orchestrator that assigns no shard says
+            // nothing.
+            let may_be = |arg: &clap::Arg| ["filter", "static_shards"].contains(&arg.get_id().as_str());
+            let takes_value = |arg: &&clap::Arg| arg.get_action().takes_values() && !may_be(arg);
+            for arg in command.get_arguments().filter(takes_value) {
+                let flag = arg.get_long().map(|flag| format!("--{flag}"));
+                let arguments = path.iter().map(ToString::to_string).chain(flag).chain([String::new()]);
+                let refused = Cli::command().try_get_matches_from(arguments).unwrap_err();
+                let is_refused = matches!(refused.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation);
+                assert!(is_refused, "{path:?} {}: {refused}", arg.get_id());
+            }
+            for command in command.get_subcommands() {
+                check(command, &[path, &[command.get_name()]].concat());
+            }
+        }
+        check(&Cli::command(), &["outbound"]);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use descriptors::{
 pub use duration::Pauses;
 pub use facade::*;
 pub use hand_over::*;
-pub use journal::{COMPRESSION_DEFAULT, Compression, Durability, JournalConfig, RedisFiles};
+pub use journal::{COMPRESSION_DEFAULT, Compression, Durability, JournalConfig, RedisFiles, embedded_file};
 pub use mail::*;
 pub use refusals::*;
 pub use shard_set::{InvalidShardSet, SHARDS_MAX, ShardSet};
@@ -424,9 +424,6 @@ impl Default for NameSource {
         Self { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: 53 }
     }
 }
-
-/// The embedded journal's file in the data directory.
-pub const EMBEDDED_FILE: &str = "outbound.redb";
 
 impl Config {
     /// How long a lease lives: an attempt must fit in with room to spare.

@@ -8,7 +8,8 @@
 //! operator ([`policy`]), who may come in ([`access`]), moments ([`time`]), what happened ([`event`]), what it adds
 //! up to ([`state`]), what may be asked for ([`command`]), what follows from it ([`decide`], [`evolve`]),
 //! which message goes next ([`chat_queues`]), what people write and paste ([`owner_address`], [`pasted`]), and what the outside
-//! sees of it ([`view`], [`history`], [`explain`], [`redirect`]), counted for operators ([`outcomes`]).
+//! sees of it ([`view`], [`history`], [`explain`], [`redirect`]), counted for operators ([`outcomes`]); how sentences of it
+//! begin and end ([`wording`]).
 
 pub mod configuration;
 pub mod headers;
@@ -29,6 +30,7 @@ pub mod history;
 pub mod explain;
 pub mod redirect;
 pub mod outcomes;
+pub mod wording;
 
 #[cfg(test)]
 mod properties;

@@ -1,12 +1,10 @@
 //! The way in: starts the actix system on a thread of its own, and drains it.
 
 use std::error::Error;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use actix::Actor as _;
 use actix_rt::{Arbiter, System};
-use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::error;
@@ -20,7 +18,7 @@ use crate::actor::rejections::watch;
 use crate::actor::shard_host::ShardHost;
 use crate::actor::sources::{Source, hand_over, release};
 use crate::actor::store_watch::watch_store;
-use crate::config::PANIC_PAUSE;
+use crate::actor::supervised::supervised;
 use crate::deliver::{self, ClockCheck, Courier, Outage};
 use crate::journal::format::{FORMAT, FormatTooNew};
 use crate::workspace::time::Clock;
@@ -208,14 +206,6 @@ async fn run(options: ShardOptions, board: Arc<Board>, cap: Arc<NodeCap>, drain:
         drop(arbiter.join());
     }
     end
-}
-
-/// Runs a task that has no end, and begins it again when it panicked: never silence.
-async fn supervised<F: Future<Output = ()>>(what: &'static str, task: impl Fn() -> F) {
-    while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
-        error!("{what} failed inside the service and begins again.");
-        tokio::time::sleep(PANIC_PAUSE).await;
-    }
 }
 
 #[cfg(test)]

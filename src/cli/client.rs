@@ -17,13 +17,19 @@ pub use error::{ClientBuildError, InnermostCause, RequestError};
 
 use super::credentials::TokenText;
 use super::values::is_plain_http;
+use crate::config::UNPACKED_BYTES_MAX;
 use crate::http::is_outcome_unknown;
+use crate::journal::port::ATTEMPTS_RETAINED;
 use crate::message::{RawMessage, WorkspaceId};
 
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes read of a refusal.
 const REFUSAL_MAX: usize = 16 * 1024;
+/// Bytes read of any other answer: the longest is a log, in which no attempt takes more than unpacked in a journal.
+const ANSWER_MAX: usize = ATTEMPTS_RETAINED * UNPACKED_BYTES_MAX;
+/// What bodies are, where nothing else is said.
+const JSON: &str = "application/json";
 
 /// What this service says of a message that is durable. Any other server may answer 200 to whatever it is sent.
 #[derive(Deserialize)]
@@ -95,8 +101,7 @@ impl Client {
     /// See [`RequestError`].
     pub async fn publish_lines(&self, lines: Bytes) -> Result<(), RequestError> {
         let sent = self.send(Method::POST, self.url(&["messages"]), Some(("application/x-ndjson", lines))).await?;
-        let read = sent.json().await.map_err(|error| RequestError::unread(&error));
-        let LineReceipts { ids: _ } = read?;
+        let LineReceipts { ids: _ } = read(sent, ANSWER_MAX).await?;
         Ok(())
     }
 
@@ -117,8 +122,7 @@ impl Client {
         path: &[&str],
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<T, RequestError> {
-        let url = self.url_with(path, parameters);
-        self.call(Method::GET, url, None).await?.json().await.map_err(|error| RequestError::unread(&error))
+        self.call(Method::GET, self.url_with(path, parameters), None).await
     }
 
     /// Hands every line of a list of the service to `take`, one page in memory at a time. Parameters without a value are
@@ -156,7 +160,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, RequestError> {
-        self.call(Method::POST, self.url(path), None).await?.json().await.map_err(|error| RequestError::unread(&error))
+        self.call(Method::POST, self.url(path), None).await
     }
 
     /// Writes `path` below the service or workspace.
@@ -164,7 +168,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn put(&self, path: &[&str], body: Bytes) -> Result<(), RequestError> {
-        self.call(Method::PUT, self.url(path), Some(body)).await.map(drop)
+        self.send(Method::PUT, self.url(path), Some((JSON, body))).await.map(drop)
     }
 
     /// Sends `body` to `path` below the service or workspace, and reads what came of it.
@@ -172,8 +176,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn post_with<T: DeserializeOwned>(&self, path: &[&str], body: Bytes) -> Result<T, RequestError> {
-        let response = self.call(Method::POST, self.url(path), Some(body)).await?;
-        response.json().await.map_err(|error| RequestError::unread(&error))
+        self.call(Method::POST, self.url(path), Some(body)).await
     }
 
     /// Deletes `path` below the service or workspace.
@@ -181,7 +184,7 @@ impl Client {
     /// # Errors
     /// See [`RequestError`].
     pub async fn delete(&self, path: &[&str]) -> Result<(), RequestError> {
-        self.call(Method::DELETE, self.url(path), None).await.map(drop)
+        self.send(Method::DELETE, self.url(path), None).await.map(drop)
     }
 
     /// The same with parameters behind the `?`, and reads what came of it.
@@ -193,8 +196,7 @@ impl Client {
         path: &[&str],
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<T, RequestError> {
-        let url = self.url_with(path, parameters);
-        self.call(Method::DELETE, url, None).await?.json().await.map_err(|error| RequestError::unread(&error))
+        self.call(Method::DELETE, self.url_with(path, parameters), None).await
     }
 
     fn url_with<'a>(&self, path: &[&str], parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Url {
@@ -213,8 +215,14 @@ impl Client {
         url
     }
 
-    async fn call(&self, method: Method, url: Url, body: Option<Bytes>) -> Result<Response, RequestError> {
-        self.send(method, url, body.map(|body| ("application/json", body))).await
+    /// Sends a request with a body of JSON, if any, and reads what came of it.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Bytes>,
+    ) -> Result<T, RequestError> {
+        read(self.send(method, url, body.map(|body| (JSON, body))).await?, ANSWER_MAX).await
     }
 
     /// Sends a request with a body of a media type.
@@ -248,6 +256,18 @@ fn api_url(base: &Url, path: &[&str]) -> Option<Url> {
     Some(url)
 }
 
+/// Reads an answer of at most `max` bytes.
+async fn read<T: DeserializeOwned>(mut response: Response, max: usize) -> Result<T, RequestError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| RequestError::broken_off(&error))? {
+        if body.len() + chunk.len() > max {
+            return Err(RequestError::TooLong { max });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    serde_json::from_slice(&body).map_err(|error| RequestError::unreadable(&error))
+}
+
 /// The sentence of a problem document (RFC 9457) with what is wrong with each member, or what to make
 /// of an answer that has none; and whether it says that the outcome is not known.
 async fn refusal(mut response: Response) -> (String, bool) {
@@ -272,7 +292,7 @@ async fn refusal(mut response: Response) -> (String, bool) {
             break;
         }
     }
-    match serde_json::from_slice(&Bytes::from(body)) {
+    match serde_json::from_slice(&body) {
         Ok(ProblemDetails { kind, detail, errors }) => {
             let told = errors
                 .iter()
@@ -298,6 +318,14 @@ fn not_ours(status: StatusCode, location: Option<&HeaderValue>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_bound() {
+        let answered = |body: &'static str| Response::from(axum::http::Response::new(body));
+        assert_eq!(read::<u64>(answered("12345"), 5).await.unwrap(), 12_345);
+        let refused = read::<u64>(answered("123456"), 5).await.unwrap_err();
+        assert!(matches!(refused, RequestError::TooLong { max: 5 }), "{refused}");
+    }
 
     #[test]
     fn the_path_is_put_behind_a_base_with_and_without_a_slash() {

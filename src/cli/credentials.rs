@@ -101,7 +101,10 @@ impl Credential {
             source,
         })?;
         let mut text = String::new();
-        file.take(self.file_max).read_to_string(&mut text).map_err(unreadable)?;
+        let bytes = file.take(self.file_max + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if bytes as u64 > self.file_max {
+            return Err(CredentialError::FileTooLong { what: self.what, path: path.to_owned(), max: self.file_max });
+        }
         Ok((text, CredentialOrigin::File(path.to_owned())))
     }
 
@@ -147,6 +150,9 @@ pub enum CredentialError {
         #[source]
         source: io::Error,
     },
+    /// The file holds more than any such text has.
+    #[error("the {what} file {} has more than {max} bytes: is it another file?", path.display())]
+    FileTooLong { what: &'static str, path: PathBuf, max: u64 },
     /// A client has no admin token to show.
     #[error(
         "no admin token: set {} or --admin-token-file, or point --data-dir to the service's data directory ({} {})",

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
 use super::client::{Client, ClientBuildError};
@@ -13,7 +14,7 @@ use super::failure::{CommandError, CommandFailure, EXIT_USAGE};
 use super::values::{InvalidJournal, RedisFileArgs, Unrepeated, parse_http_url, parse_journal, parse_prefix};
 use crate::app::{AppError, now, redis_tls};
 use crate::config::private::FileSharing;
-use crate::config::{EMBEDDED_FILE, JournalConfig};
+use crate::config::{JournalConfig, embedded_file};
 use crate::journal::Journal;
 use crate::journal::embedded::Embedded;
 use crate::journal::redis::{self, Redis, RedisOptions};
@@ -26,7 +27,7 @@ pub const SERVER_DEFAULT: &str = "http://127.0.0.1:8080";
 #[derive(Debug, Clone, clap::Args)]
 pub struct JournalArgs {
     /// The Redis that holds the journal
-    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true)]
+    #[arg(long, env = "OUTBOUND_JOURNAL", value_name = "JOURNAL", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub journal: Option<String>,
     /// A file that holds what --journal would say, with a password that others must not see
     #[arg(long, env = "OUTBOUND_JOURNAL_FILE", value_name = "FILE", conflicts_with = "journal")]
@@ -184,7 +185,7 @@ pub async fn open_offline(args: &JournalArgs, data_dir: &Path) -> Result<Arc<dyn
     let parsed = parse_journal(named.as_deref().unwrap_or("embedded"), &args.prefix, true)?;
     match args.redis_files.with(parsed)? {
         JournalConfig::Embedded(path) => {
-            let path = path.unwrap_or_else(|| data_dir.join(EMBEDDED_FILE));
+            let path = embedded_file(path, data_dir);
             if !path.is_file() {
                 return Err(InvalidJournal::NothingThere { path }.into());
             }

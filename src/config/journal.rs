@@ -1,7 +1,7 @@
 //! Where everything is remembered, and how safely.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// How the log of attempts is stored in Redis. Both forms are always read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub enum JournalConfig {
         /// What TLS needs, for `rediss`.
         files: RedisFiles,
     },
+}
+
+/// The embedded journal's file; `None` is the one in the data directory.
+#[must_use]
+pub fn embedded_file(path: Option<PathBuf>, data_dir: &Path) -> PathBuf {
+    path.unwrap_or_else(|| data_dir.join("outbound.redb"))
 }
 
 impl JournalConfig {

@@ -59,7 +59,7 @@ impl Canary {
     }
 
     /// Asks it whenever there is reason to, for as long as the service runs.
-    pub async fn watch(self) {
+    pub async fn watch(self: Arc<Self>) {
         loop {
             if self.outage.is_in_doubt() {
                 let deadline = Instant::now() + self.timeout;

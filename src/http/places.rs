@@ -1,4 +1,4 @@
-//! RequestPlaces of requests that are being answered. Callers with a valid token have places of their own, so that
+//! Places for requests that are being answered. Callers with a valid token have places of their own, so that
 //! whoever has none can take none of theirs.
 
 use std::sync::Arc;

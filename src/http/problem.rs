@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::config::{CHANGES_TOLD_MAX, WRONG_TOKENS_WINDOW};
 use crate::workspace::command::Refusal;
 use crate::workspace::history::{self, ConfigurationChange};
+use crate::workspace::wording;
 
 mod causes;
 
@@ -210,10 +211,15 @@ impl Problem {
         Self { kind, detail: detail.into(), errors: Vec::new(), changes: Vec::new() }
     }
 
+    /// A body is refused for these reasons; `undone` says what was not done for that.
+    pub(super) fn invalid(kind: ProblemKind, undone: &str, errors: Vec<MemberError>) -> Self {
+        let detail = format!("{undone}: correct each member that stands in `errors` and send it again");
+        Self { errors, ..Self::new(kind, detail) }
+    }
+
     /// The webhook's new configuration is refused for these reasons.
     pub(super) fn invalid_webhook(errors: Vec<MemberError>) -> Self {
-        let detail = "nothing was saved: correct each member that stands in `errors` and send it again";
-        Self { errors, ..Self::new(ProblemKind::InvalidWebhook, detail) }
+        Self::invalid(ProblemKind::InvalidWebhook, "nothing was saved", errors)
     }
 
     /// Somebody saved above the seq `since`; `changes` is the history, newest first.
@@ -229,6 +235,11 @@ impl Problem {
         let is_later = |change: &ConfigurationChange| change.id.parse::<u64>().is_ok_and(|seq| seq > since);
         let changes = changes.into_iter().take(CHANGES_TOLD_MAX).filter(is_later).collect();
         Self { changes, ..Self::new(ProblemKind::ChangedMeanwhile, detail) }
+    }
+
+    /// The same, with what came before it.
+    pub(super) fn behind(self, told: &str) -> Self {
+        Self { detail: format!("{told}: {}", self.detail), ..self }
     }
 
     /// Whether nothing was saved because somebody else had saved meanwhile.
@@ -252,10 +263,7 @@ impl Problem {
 
     /// The detail as a page shows it: with a capital and a full stop.
     pub(super) fn page_text(&self) -> String {
-        let mut letters = self.detail.chars();
-        let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-        let end = if self.detail.ends_with('.') { "" } else { "." };
-        format!("{first}{}{end}", letters.as_str())
+        wording::sentence(&self.detail)
     }
 
     /// The title of the class, for a page.
@@ -266,18 +274,6 @@ impl Problem {
     /// `Retry-After`, where trying again helps.
     pub(super) fn retry_after(&self) -> Option<HeaderValue> {
         self.kind.row().3.map(HeaderValue::from)
-    }
-
-    /// No token is made for these reasons.
-    pub(super) fn invalid_token_request(errors: Vec<MemberError>) -> Self {
-        let detail = "no token was made: correct each member that stands in `errors` and send it again";
-        Self { errors, ..Self::new(ProblemKind::InvalidTokenRequest, detail) }
-    }
-
-    /// Nothing is rotated for this reason.
-    pub(super) fn invalid_rotation(member: MemberError) -> Self {
-        let detail = "nothing was rotated: correct each member that stands in `errors` and send it again";
-        Self { errors: vec![member], ..Self::new(ProblemKind::InvalidRotation, detail) }
     }
 
     fn invalid_member(member: String, refusal: &Refusal) -> Self {

@@ -47,7 +47,8 @@ pub fn salvage(remains: Remains) -> Salvage {
     events.sort_by_key(|(stored, _)| stored.seq);
     let mut gone = 0;
     for (stored, event) in events.into_iter().filter(|(stored, _)| stored.seq > base) {
-        gone += stored.seq - 1 - state.seq;
+        // Two may say that they stand in the same place.
+        gone += (stored.seq - 1).saturating_sub(state.seq);
         state.seq = stored.seq - 1;
         state.evolve(event);
     }
@@ -157,6 +158,19 @@ mod tests {
         assert_eq!(salvage.lost, ["1 stored events cannot be read"]);
         assert_eq!(salvage.state, State { seq: 9, ..state });
         assert_eq!((salvage.attempts.len(), salvage.history.len()), (5, 1));
+    }
+
+    #[test]
+    fn two_events_in_one_place_leave_no_hole() {
+        let (state, mut remains) = told();
+        let saved = Story::of(&neighbours(1)[0]).save().history.remove(0);
+        let (_, event) = codec::decode_event(&saved.json).unwrap();
+        // Where the last attempt stands.
+        let seq = remains.attempts[5].seq;
+        remains.history.insert(1, StoredEvent { seq, json: codec::encode_event(seq, &event).unwrap() });
+        remains.snapshot = Some(codec::encode_snapshot(&State::default()));
+        let salvage = salvage(remains);
+        assert_eq!((salvage.state.seq, salvage.lost), (state.seq, Vec::<String>::new()));
     }
 
     #[test]

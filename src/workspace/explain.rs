@@ -7,6 +7,7 @@ use url::Url;
 
 use super::event::{AttemptError, ErrorKind, Response};
 use super::redirect::redirect;
+use super::wording::{sentence, with_full_stop};
 
 /// Explains `error`, which the attempt at `url` ended with. `response` is what came back, if
 /// anything did. Never names a resolved address; what the endpoint answered is quoted.
@@ -92,17 +93,7 @@ fn advice(kind: ErrorKind) -> Option<&'static str> {
 /// The detail with a capital, unless it begins with the host's name, and a full stop.
 fn full_sentence(detail: &str, url: &str) -> String {
     let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let mut letters = detail.chars();
-    let mut text = match letters.next() {
-        Some(first) if host.is_empty() || !detail.starts_with(&host) => {
-            first.to_uppercase().chain(letters).collect::<String>()
-        }
-        Some(_) | None => detail.to_owned(),
-    };
-    if !text.ends_with(['.', '!', '?']) {
-        text.push('.');
-    }
-    text
+    if host.is_empty() || !detail.starts_with(&host) { sentence(detail) } else { with_full_stop(detail) }
 }
 
 fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {

@@ -66,6 +66,15 @@ fn a_token_is_printed_alone_and_opens_the_workspace_until_all_are_revoked() {
     assert_eq!(printed(&service.run(&["--list", "--json"])).lines().count(), 1);
     assert_eq!(service.run(&["--revoke", id]).status.code(), Some(1), "it has ended");
 
+    // As `--revoke "$ID"` has it where there is no such variable.
+    for nothing in [&["--revoke", ""][..], &["--revoke="], &["--revoke", " "], &["--revoke=no"]] {
+        let refused = service.run(nothing);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{nothing:?}: {told}");
+        assert!(told.contains("it names no token"), "{told}");
+    }
+    assert!(service.asked_with(token).is_ok(), "it ends none");
+
     assert_eq!(printed(&service.run(&["--revoke"])), "every token of acme was revoked\n");
     for token in [token, made["token"].as_str().unwrap()] {
         let refused = service.asked_with(token).unwrap_err();

@@ -30,7 +30,7 @@ impl Node {
         let endpoint = Endpoint::start(script);
         if let Some(host) = canary {
             let url = format!("http://{host}:{}/up?a=1", endpoint.address.port()).parse().unwrap();
-            tokio::spawn(Canary::new(url, &options).unwrap().watch());
+            tokio::spawn(Arc::new(Canary::new(url, &options).unwrap()).watch());
         }
         Self { dns, endpoint, outage, courier: Courier::new(&options).unwrap() }
     }

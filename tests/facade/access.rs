@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -227,6 +228,28 @@ async fn a_made_token_opens_the_workspace_it_was_made_for() {
         assert_eq!(call_with(&at(3), token, ITS_OWN[0]).await.status, 200);
         assert_eq!(call_with(&at(4), token, ITS_OWN[0]).await.status, 401, "revoked");
     }
+}
+
+/// Somebody else ends all tokens while one is being made: what is handed out opens the workspace all the same.
+#[tokio::test]
+async fn a_token_made_behind_the_end_of_all_opens_the_workspace() {
+    let generation = Arc::new(AtomicU64::new(3));
+    let (ended, read) = (Arc::clone(&generation), Arc::clone(&generation));
+    let done = journal(3);
+    let journal = FakeJournal {
+        submit: Box::new(move || {
+            ended.store(4, Ordering::SeqCst);
+            (done.submit)()
+        }),
+        read: Box::new(move || {
+            let state = State { token_generation: read.load(Ordering::SeqCst), ..State::default() };
+            Ok(Reading { state, attempts: Vec::new() })
+        }),
+        ..FakeJournal::default()
+    };
+    let made = call(&facade(Arc::new(journal), working()), request("POST", TOKENS, "")).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    assert_eq!(call_with(&at(4), made.json()["token"].as_str().unwrap(), ITS_OWN[0]).await.status, 200);
 }
 
 #[tokio::test]

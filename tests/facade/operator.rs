@@ -311,6 +311,29 @@ async fn what_could_not_be_done_is_told() {
     }
 }
 
+#[tokio::test]
+async fn a_requeueing_that_ends_early_tells_what_it_moved_before() {
+    let full_store = FakeJournal {
+        rejected: (1..=5).map(|ms| set_aside(1, ms, "the message is not JSON")).collect(),
+        requeue: Box::new(|_, id| match id.ms {
+            1 | 3 => Ok(Requeued { workspace: "acme".parse().unwrap(), shard: 1, entry: EntryId { ms: 99, n: 0 } }),
+            2 => Err(RequeueError::Invalid { reason: "still".to_owned() }),
+            _ => Err(RequeueError::Full),
+        }),
+        ..FakeJournal::default()
+    };
+    let router = facade(Arc::new(full_store), working());
+    let cookie = session(&router).await;
+    let form = format!("csrf={}&reason=the+message+is+not+JSON", page(&router, "/", &cookie).await.csrf());
+    let reply = send(&router, "/operator/rejected/requeue", &cookie, &form).await;
+    assert_eq!(reply.status, 503, "{}", reply.text);
+    let told = words(&reply);
+    assert!(
+        told.contains("2 entries were requeued, 1 entry was still not valid; of the next: the store is full"),
+        "{told}"
+    );
+}
+
 /// A workspace that errors switched off, and what became of the mail.
 fn switched_off(id: &str, mail: Option<(MailState, i64)>) -> ListedWorkspace {
     let mut state = State::default();

@@ -76,6 +76,9 @@ pub enum RequestError {
     /// The answer broke off.
     #[error("the answer broke off; whether the request was carried out is unknown: look before you ask again")]
     BrokenOff(#[source] InnermostCause),
+    /// The answer is longer than any of this service.
+    #[error("the answer has more than {max} bytes: is --server right?")]
+    TooLong { max: usize },
     /// The answer is not what was asked for.
     #[error("the answer cannot be read: is --server right?")]
     Unreadable(#[source] InnermostCause),
@@ -97,6 +100,7 @@ impl RequestError {
             Self::NotHttp { .. }
             | Self::NoAnswer { .. }
             | Self::BrokenOff(_)
+            | Self::TooLong { .. }
             | Self::Unreadable(_)
             | Self::Strange(_) => true,
         }
@@ -148,15 +152,14 @@ impl RequestError {
         Self::NoAnswer { how_long, hint, source }
     }
 
-    /// What an error means that came with the body of an answer.
-    pub(super) fn unread(error: &reqwest::Error) -> Self {
-        let source = InnermostCause::of(error);
-        // Of what came whole only its form can be wrong.
-        if error.is_decode() && causes(error).any(|cause| cause.is::<serde_json::Error>()) {
-            Self::Unreadable(source)
-        } else {
-            Self::BrokenOff(source)
-        }
+    /// What an error of the library means that came with the body of an answer.
+    pub(super) fn broken_off(error: &reqwest::Error) -> Self {
+        Self::BrokenOff(InnermostCause::of(error))
+    }
+
+    /// The body came whole and has another form.
+    pub(super) fn unreadable(error: &serde_json::Error) -> Self {
+        Self::Unreadable(InnermostCause(error.to_string()))
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -30,7 +31,7 @@ pub struct ReceiveArgs {
     #[arg(long, env = "OUTBOUND_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9000", value_parser = parse_listen)]
     pub listen: SocketAddr,
     /// The webhook's signing secret, whsec_…; without it signatures are not checked
-    #[arg(long, env = "OUTBOUND_SECRET", value_name = "SECRET", hide_env_values = true)]
+    #[arg(long, env = "OUTBOUND_SECRET", value_name = "SECRET", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub secret: Option<String>,
     /// The status that every POST is answered with
     #[arg(long, env = "OUTBOUND_STATUS", value_name = "STATUS", default_value_t = 200, value_parser = whole_number::<u16>(200, 599))]

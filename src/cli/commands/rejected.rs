@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::value::RawValue;
 
 use crate::cli::client::{Client, RequestError};
@@ -57,7 +58,7 @@ pub enum RejectedAction {
         #[arg(value_name = "SHARD/ID", required_unless_present_any = ["all", "reason"])]
         entries: Vec<RejectedName>,
         /// Those of this reason, as the list tells it
-        #[arg(long, env = "OUTBOUND_REASON", value_name = "TEXT", conflicts_with_all = ["entries", "all"])]
+        #[arg(long, env = "OUTBOUND_REASON", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["entries", "all"])]
         reason: Option<String>,
         /// Every entry
         #[arg(long, env = "OUTBOUND_ALL", value_parser = crate::cli::values::parse_yes, conflicts_with = "entries", requires = "yes")]
@@ -276,50 +277,47 @@ async fn requeue(client: &Client, wanted: &[RejectedName], out: &mut dyn Write) 
         shard: u16,
         id: EntryId,
     }
-    let mut left = 0;
-    for (done, entry) in wanted.iter().enumerate() {
-        let RejectedName { shard, id } = entry;
+    let requeue = async |RejectedName { shard, id }: RejectedName| {
         let path = ["rejected", &shard.to_string(), &id.to_string(), "requeue"];
-        let told = match client.post(&path).await {
-            Ok(RequeuedEntry { workspace, shard, id }) => {
-                writeln!(out, "{entry}: requeued as {shard}/{id} of {workspace}")
-            }
-            Err(RequestError::Refused { status: 404 | 422, detail, .. }) => {
-                left += 1;
-                writeln!(out, "{entry}: {}", printable(&detail))
-            }
-            Err(source) => {
-                return Err(RejectedError::Stopped { done: done - left, verb: "requeued", at: *entry, source }.into());
-            }
-        };
-        told.map_err(CommandFailure::output)?;
-    }
-    if left > 0 {
-        return Err(RejectedError::Left { left, all: wanted.len(), verb: "requeued" }.into());
-    }
-    let noun = if wanted.len() == 1 { "entry" } else { "entries" };
-    writeln!(out, "requeued {} {noun}", wanted.len()).map_err(CommandFailure::output)
+        let RequeuedEntry { workspace, shard, id } = client.post(&path).await?;
+        Ok(Some(format!("requeued as {shard}/{id} of {workspace}")))
+    };
+    each(wanted, "requeued", requeue, out).await
 }
 
 async fn discard(client: &Client, wanted: &[RejectedName], out: &mut dyn Write) -> Result<(), CommandFailure> {
+    let discard = async |RejectedName { shard, id }: RejectedName| {
+        client.delete(&["rejected", &shard.to_string(), &id.to_string()]).await?;
+        Ok(None)
+    };
+    each(wanted, "discarded", discard, out).await
+}
+
+/// Does it to each, and prints what it says of it. What is refused alone stays, and the next one has its turn.
+async fn each(
+    wanted: &[RejectedName],
+    verb: &'static str,
+    does: impl AsyncFn(RejectedName) -> Result<Option<String>, RequestError>,
+    out: &mut dyn Write,
+) -> Result<(), CommandFailure> {
     let mut left = 0;
     for (done, entry) in wanted.iter().enumerate() {
-        let RejectedName { shard, id } = entry;
-        match client.delete(&["rejected", &shard.to_string(), &id.to_string()]).await {
-            Ok(()) => {}
-            Err(RequestError::Refused { status: 404, detail, .. }) => {
+        let told = match does(*entry).await {
+            Ok(told) => told,
+            Err(RequestError::Refused { status: 404 | 422, detail, .. }) => {
                 left += 1;
-                writeln!(out, "{entry}: {}", printable(&detail)).map_err(CommandFailure::output)?;
+                Some(printable(&detail))
             }
-            Err(source) => {
-                return Err(RejectedError::Stopped { done: done - left, verb: "discarded", at: *entry, source }.into());
-            }
+            Err(source) => return Err(RejectedError::Stopped { done: done - left, verb, at: *entry, source }.into()),
+        };
+        if let Some(told) = told {
+            writeln!(out, "{entry}: {told}").map_err(CommandFailure::output)?;
         }
     }
     if left > 0 {
-        return Err(RejectedError::Left { left, all: wanted.len(), verb: "discarded" }.into());
+        return Err(RejectedError::Left { left, all: wanted.len(), verb }.into());
     }
-    told_discarded(wanted.len() as u64, out)
+    writeln!(out, "{verb} {}", entries(wanted.len() as u64)).map_err(CommandFailure::output)
 }
 
 /// Discards what there is of a reason, or all, until the service has no more of it.
@@ -342,7 +340,7 @@ async fn discard_many(
         let part: DiscardedPart = client.delete_with(&["rejected"], parameters).await?;
         total += part.discarded;
         if !part.more {
-            told_discarded(total, out)?;
+            writeln!(out, "discarded {}", entries(total)).map_err(CommandFailure::output)?;
             // What one shard has not, another one may have.
             let unknown = reason.filter(|_| total == 0 && shard.is_none());
             return match unknown {
@@ -356,9 +354,9 @@ async fn discard_many(
     }
 }
 
-fn told_discarded(count: u64, out: &mut dyn Write) -> Result<(), CommandFailure> {
-    let noun = if count == 1 { "entry" } else { "entries" };
-    writeln!(out, "discarded {count} {noun}").map_err(CommandFailure::output)
+/// `1 entry`, `3 entries`.
+fn entries(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "entry" } else { "entries" })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::cli::credentials::{
 use crate::cli::data_dir::{DataDir, DataDirError};
 use crate::cli::failure::CommandFailure;
 use crate::cli::runtime::{block_on_threads, stop_signal};
-use crate::config::{Config, EMBEDDED_FILE, JournalConfig};
+use crate::config::{self, Config, JournalConfig};
 
 pub use args::{CompressionArg, ConfigError, DurabilityArg, ErrorCounting, ServeArgs};
 
@@ -96,7 +96,7 @@ pub fn prepare(args: &ServeArgs) -> Result<Prepared, CommandFailure> {
 /// The file of an embedded journal: it holds messages and signing secrets.
 fn embedded_file(config: &Config) -> Option<PathBuf> {
     match &config.journal {
-        JournalConfig::Embedded(path) => Some(path.clone().unwrap_or_else(|| config.data_dir.join(EMBEDDED_FILE))),
+        JournalConfig::Embedded(path) => Some(config::embedded_file(path.clone(), &config.data_dir)),
         JournalConfig::Redis { .. } => None,
     }
 }

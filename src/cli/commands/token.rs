@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
+use clap::builder::NonEmptyStringValueParser;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use crate::cli::failure::CommandFailure;
 use crate::cli::output::printable;
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
+use crate::cli::values::parse_yes;
 use crate::http::Ttl;
 use crate::message::WorkspaceId;
 
@@ -25,14 +27,14 @@ pub struct TokenArgs {
     #[arg(long, env = "OUTBOUND_TTL", value_name = "DURATION")]
     pub ttl: Option<Ttl>,
     /// Who gets it: the change history names them
-    #[arg(long, env = "OUTBOUND_SUBJECT", value_name = "NAME")]
+    #[arg(long, env = "OUTBOUND_SUBJECT", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub subject: Option<String>,
     /// Make none; list those that open the workspace
     #[arg(long, env = "OUTBOUND_LIST", value_parser = crate::cli::values::parse_yes, conflicts_with_all = ["ttl", "subject", "revoke"])]
     pub list: bool,
     /// Make none; end the one with this ID, or without an ID every token and session of the workspace
-    #[arg(long, env = "OUTBOUND_REVOKE", value_name = "ID", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["ttl", "subject", "json"])]
-    pub revoke: Option<String>,
+    #[arg(long, env = "OUTBOUND_REVOKE", value_name = "ID", num_args = 0..=1, default_missing_value = "yes", value_parser = parse_revocation, conflicts_with_all = ["ttl", "subject", "json"])]
+    pub revoke: Option<Revocation>,
     /// Print a JSON object with the token, its end and its subject
     #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]
     pub json: bool,
@@ -55,6 +57,28 @@ Examples:
   outbound token --workspace acme --revoke 0b8f6a1e2c3d4f5a8b9c0d1e2f3a4b5c
   outbound token --workspace acme --revoke";
 
+/// Which tokens are to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revocation {
+    /// All of the workspace.
+    All,
+    /// The one with this id.
+    One(String),
+}
+
+/// Reads `--revoke`. Without a value it says yes, as its variable may; a value of nothing, as a script's variable that is not
+/// set has it, means neither one token nor all.
+///
+/// # Errors
+/// A sentence that says what may be written.
+pub fn parse_revocation(text: &str) -> Result<Revocation, String> {
+    match parse_yes(text) {
+        Ok(true) => Ok(Revocation::All),
+        Ok(false) => Err("it names no token: give an ID that --list shows, or leave it out to end all".to_owned()),
+        Err(_) => Ok(Revocation::One(text.trim().to_owned())),
+    }
+}
+
 /// What the service answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct MintedToken {
@@ -70,14 +94,13 @@ pub(super) struct MintedToken {
 /// There is no usable admin token, or the service does not answer or refuses.
 pub fn run(args: &TokenArgs, out: &mut dyn Write) -> Result<(), CommandFailure> {
     let client = args.server.workspace(&args.workspace)?;
-    match args.revoke.as_deref() {
+    match &args.revoke {
         None => {}
-        // A variable that is set to a yes or no, as flags are.
-        Some("" | "true" | "1" | "yes") => {
+        Some(Revocation::All) => {
             block_on(async { Ok(client.delete(&["tokens"]).await?) })?;
             return writeln!(out, "every token of {} was revoked", args.workspace).map_err(CommandFailure::output);
         }
-        Some(id) => {
+        Some(Revocation::One(id)) => {
             block_on(async { Ok(client.delete(&["tokens", id]).await?) })?;
             return writeln!(out, "the token {id} was revoked").map_err(CommandFailure::output);
         }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use clap::builder::NonEmptyStringValueParser;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -10,16 +11,17 @@ use crate::cli::failure::CommandFailure;
 use crate::cli::output::{beginning, printable};
 use crate::cli::runtime::block_on;
 use crate::cli::transport::ServerArgs;
+use crate::workspace::configuration::WebhookStatus;
 
 /// The flags of `outbound workspaces`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct WorkspacesArgs {
     /// Only those with this status
-    #[arg(long, env = "OUTBOUND_STATUS", value_name = "STATUS", value_parser = ["not_configured", "enabled", "disabled", "disabled_by_errors"])]
+    #[arg(long, env = "OUTBOUND_STATUS", value_name = "STATUS", value_parser = WebhookStatus::ALL.map(WebhookStatus::as_str))]
     pub status: Option<String>,
     /// Only those whose ids begin so
-    #[arg(long, env = "OUTBOUND_ID_PREFIX", value_name = "PREFIX", visible_alias = "prefix")]
+    #[arg(long, env = "OUTBOUND_ID_PREFIX", value_name = "PREFIX", visible_alias = "prefix", value_parser = NonEmptyStringValueParser::new())]
     pub id_prefix: Option<String>,
     /// Print one JSON object a line
     #[arg(long, env = "OUTBOUND_JSON", value_parser = crate::cli::values::parse_yes)]

@@ -101,6 +101,19 @@ fn keys_come_from_the_environment_or_a_file_but_not_from_both() {
 }
 
 #[test]
+fn a_file_that_is_too_long_is_refused_and_not_cut() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let max = usize::try_from(SECRET_KEY.file_max).unwrap();
+    let filled = |length: usize| {
+        std::fs::write(file.path(), format!("{:<length$}", format!("k1:{SEALING_KEY}"))).unwrap();
+        keys(None, Some(file.path()))
+    };
+    assert_eq!(filled(max).unwrap().sealing(), Some("k1"));
+    let error = filled(max + 1).unwrap_err().to_string();
+    assert!(error.contains(&format!("has more than {max} bytes")), "{error}");
+}
+
+#[test]
 fn a_refusal_says_where_the_keys_are_and_shows_none() {
     let error = keys(Some(&format!("k1:{}", &SEALING_KEY[4..])), None).unwrap_err().to_string();
     assert!(error.contains("OUTBOUND_SECRET_KEY") && error.contains("`k1`"), "{error}");

@@ -15,6 +15,7 @@ use serde::ser::{Error as _, SerializeMap};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
+use utoipa::openapi::ContentBuilder;
 
 use super::webhook::Tested;
 use crate::http::auth::caller::Scope;
@@ -29,7 +30,6 @@ use crate::message::{RawMessage, WorkspaceId};
 use crate::workspace::command::{Action, Refusal, SentMessage};
 use crate::workspace::event::{self, Attempt, Header, STORE_FULL};
 use crate::workspace::state::Summary;
-use utoipa::openapi::ContentBuilder;
 
 /// The short form.
 #[derive(Serialize, ToSchema)]
@@ -234,7 +234,7 @@ impl<'a> LogEntry<'a> {
     }
 }
 
-/// JoinedHeaders as an object, in the order of their first appearance; the values of a repeated name are
+/// Headers as an object, in the order of their first appearance; the values of a repeated name are
 /// joined with `, ` (RFC 9110 section 5.3).
 struct JoinedHeaders<'a>(&'a [Header]);
 

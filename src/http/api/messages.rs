@@ -18,7 +18,7 @@ use crate::http::auth::caller::AdminScope;
 use crate::http::body::{self, BodyBound, JsonBody, declares_lines};
 use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::new_message::MessageBody;
-use crate::http::openapi::problems::{ADMIN_ONLY, BODY, TOKEN, WORKSPACE};
+use crate::http::openapi::problems::{ADMIN_ONLY, BODY, STORE, TOKEN, WORKSPACE};
 use crate::http::openapi::schemas::{Schemas, text};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::reader::in_time;
@@ -145,12 +145,8 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 ADMIN_ONLY,
                 WORKSPACE,
                 BODY,
-                &[
-                    ProblemKind::InvalidMessage,
-                    ProblemKind::StoreFull,
-                    ProblemKind::StoreAway,
-                    ProblemKind::StoreRefuses,
-                ],
+                STORE,
+                &[ProblemKind::InvalidMessage, ProblemKind::StoreFull],
             ]),
     ]
 }

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use crate::config::{NODE_GONE_AFTER, ShardSet};
 use crate::http::auth::caller::Admin;
 use crate::http::openapi::call::{ApiCall, sample};
-use crate::http::openapi::problems::{ADMIN_ONLY, TOKEN};
-use crate::http::problem::{Problem, ProblemKind};
+use crate::http::openapi::problems::{ADMIN_ONLY, STORE, TOKEN};
+use crate::http::problem::Problem;
 use crate::http::state::FacadeState;
 use crate::journal::port::{NodeRole, NodesReading, Owed, SeenNode};
 use crate::workspace::time::Time;
@@ -116,6 +116,6 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .named("listNodes", "Who runs what")
             .says("The nodes that share the store, who holds which shard, and what each shard owes.")
             .answers::<NodeList>(200, "The nodes and the shards", &[sample!("nodes", "Two nodes, one of them gone")])
-            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::StoreAway, ProblemKind::StoreRefuses]]),
+            .refuses(&[TOKEN, ADMIN_ONLY, STORE]),
     ]
 }

@@ -24,7 +24,7 @@ use utoipa::openapi::Schema;
 use crate::config::STORE_ANSWER_MAX;
 use crate::http::auth::caller::Admin;
 use crate::http::openapi::call::{ApiCall, sample};
-use crate::http::openapi::problems::{ADMIN_ONLY, TOKEN};
+use crate::http::openapi::problems::{ADMIN_ONLY, STORE, TOKEN};
 use crate::http::openapi::schemas::{pattern, shard, text};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::reader::in_time;
@@ -362,19 +362,15 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 "The entries; `next` is null at the end",
                 &[sample!("rejected", "Two entries")],
             )
-            .refuses(&[
-                TOKEN,
-                ADMIN_ONLY,
-                &[ProblemKind::InvalidQuery, ProblemKind::StoreAway, ProblemKind::StoreRefuses],
-            ]),
+            .refuses(&[TOKEN, ADMIN_ONLY, STORE, &[ProblemKind::InvalidQuery]]),
         ApiCall::get("/v1/rejected/{shard}/{id}", show)
             .named("showRejected", "One entry with its fields")
             .answers::<RejectedDetail>(200, "The entry", &[entry])
-            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::NotFound, ProblemKind::StoreAway, ProblemKind::StoreRefuses]]),
+            .refuses(&[TOKEN, ADMIN_ONLY, STORE, &[ProblemKind::NotFound]]),
         ApiCall::delete("/v1/rejected/{shard}/{id}", discard)
             .named("discardRejected", "Delete it for good")
             .answers_nothing(204, "It is deleted")
-            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::NotFound, ProblemKind::StoreAway, ProblemKind::StoreRefuses]]),
+            .refuses(&[TOKEN, ADMIN_ONLY, STORE, &[ProblemKind::NotFound]]),
         ApiCall::delete("/v1/rejected", discard_many)
             .named("discardManyRejected", "Delete those of a reason, or all, for good")
             .says("At most 1,000 a call; `more` tells that there may be others. Send `all` or `reason`.")
@@ -382,11 +378,7 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .query("reason", "Those of this reason, as the list or `rejected_reasons` tells it", text())
             .query("shard", "Only those of this shard", shard())
             .answers::<DiscardedEntries>(200, "What was deleted", &[sample!("discarded", "Two entries")])
-            .refuses(&[
-                TOKEN,
-                ADMIN_ONLY,
-                &[ProblemKind::InvalidQuery, ProblemKind::StoreAway, ProblemKind::StoreRefuses],
-            ]),
+            .refuses(&[TOKEN, ADMIN_ONLY, STORE, &[ProblemKind::InvalidQuery]]),
         ApiCall::post("/v1/rejected/{shard}/{id}/requeue", requeue)
             .named("requeueRejected", "Check it again and send it on")
             .says(
@@ -397,13 +389,8 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
             .refuses(&[
                 TOKEN,
                 ADMIN_ONLY,
-                &[
-                    ProblemKind::NotFound,
-                    ProblemKind::StillInvalid,
-                    ProblemKind::StoreFull,
-                    ProblemKind::StoreAway,
-                    ProblemKind::StoreRefuses,
-                ],
+                STORE,
+                &[ProblemKind::NotFound, ProblemKind::StillInvalid, ProblemKind::StoreFull],
             ]),
     ]
 }

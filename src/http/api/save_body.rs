@@ -20,7 +20,7 @@ use crate::workspace::headers::{self, HEADERS_BYTES_MAX, HEADERS_MAX, HeaderChan
 use crate::workspace::owner_address;
 use crate::workspace::pasted::trimmed;
 
-/// JsonObject that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
+/// Members that are reported at most: a body of nothing but unknown ones gets no answer of its own size.
 const ERRORS_MAX: usize = 20;
 /// Characters of an unknown member's name that are shown at most.
 const NAME_SHOWN_MAX: usize = 64;
@@ -45,8 +45,9 @@ pub(in crate::http) struct SaveBody {
     /// The only event there is.
     #[schema(nullable = false)]
     event: Option<crate::workspace::configuration::SubscribedEvent>,
-    /// Who gets the mail when errors switch the webhook off. Left out it stays, null clears it.
-    #[schema(max_length = 254, pattern = r#"^[^\s<>()\[\]\\,;:"@]+@[^\s<>()\[\]\\,;:"@]+$"#)]
+    /// Who gets the mail when errors switch the webhook off: one address of at most 254 bytes, which may be written as
+    /// mail programs do (`Ann <ann@example.com>`) or as a `mailto:` link. Left out it stays, null clears it.
+    #[schema(pattern = r"[^\s@]@[^\s@]", example = "owner@example.com")]
     owner_email: Option<String>,
     /// Headers that go with every POST: at most 20, at most 4 KiB of names and values. Left out they stay, null clears
     /// them, and `***` as a value keeps the value that is stored. A save that changes the URL's scheme, host or port must

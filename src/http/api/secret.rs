@@ -99,7 +99,8 @@ fn overlap(body: &[u8]) -> Result<Option<u64>, Problem> {
     let parsed = duration::parse_in(asked.as_str().unwrap_or_default(), &LIFETIME_UNITS, SECRET_OVERLAP_MAX);
     parsed.map(|overlap| Some(overlap.as_secs())).map_err(|_| {
         let detail = "must be a whole number and a unit, such as 0s, 1h or 7d, at most 7 days".to_owned();
-        Problem::invalid_rotation(MemberError { member: "overlap".to_owned(), detail })
+        let error = MemberError { member: "overlap".to_owned(), detail };
+        Problem::invalid(ProblemKind::InvalidRotation, "nothing was rotated", vec![error])
     })
 }
 

@@ -10,11 +10,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::ContentBuilder;
 
 use crate::http::openapi::call::{ApiCall, sample};
 use crate::http::openapi::schemas::{self};
 use crate::http::state::{FacadeState, Readiness};
-use utoipa::openapi::ContentBuilder;
 
 /// What `/readyz` answers.
 #[derive(Serialize, ToSchema)]

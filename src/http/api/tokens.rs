@@ -22,6 +22,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa::openapi::Required;
 
 use crate::config::duration::{self, LIFETIME_UNITS};
 use crate::config::{TOKEN_TTL_DEFAULT, TOKEN_TTL_MAX};
@@ -35,7 +36,6 @@ use crate::http::state::FacadeState;
 use crate::workspace::Time;
 use crate::workspace::command::{Action, Refusal, TokenGrant};
 use crate::workspace::pasted::{first, first_unseen, trimmed};
-use utoipa::openapi::Required;
 
 /// The longest subject in characters: a mail address or a name fits.
 const SUBJECT_MAX: usize = 100;
@@ -99,8 +99,9 @@ pub(in crate::http) async fn mint(
     let id = (state.facade.fresh_id)().simple().to_string();
     // Noted first: what opens the workspace is always known.
     let grant = TokenGrant { id: id.clone(), subject: subject.clone(), until: expires_at };
-    let generation = state.reader.snapshot(&workspace).await?.token_generation;
     state.submit(&workspace, scope.caller.subject(), Action::MakeToken(grant)).await?;
+    // Read behind that: of all tokens that were ended before, this one is none.
+    let generation = state.reader.snapshot(&workspace).await?.token_generation;
     let claims = Claims {
         aud: Audience::Api,
         ws: workspace,
@@ -217,7 +218,7 @@ impl TokenOptions {
         }
         match (ttl, subject) {
             (Ok(Ttl(ttl)), Ok(subject)) => Ok(Self { ttl, subject }),
-            _ => Err(Problem::invalid_token_request(errors)),
+            _ => Err(Problem::invalid(ProblemKind::InvalidTokenRequest, "no token was made", errors)),
         }
     }
 }

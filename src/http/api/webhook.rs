@@ -8,6 +8,8 @@ use axum::http::header::ETAG;
 use axum::http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::Required;
+use utoipa::openapi::schema::ObjectBuilder;
 
 use super::save_body::{self, SaveBody, TestBody, TestRequest};
 use crate::config::IF_MATCH_TAGS_MAX;
@@ -22,8 +24,6 @@ use crate::http::state::{Applied, FacadeState};
 use crate::workspace::command::{Action, NoAttempt};
 use crate::workspace::state::Summary;
 use crate::workspace::view::WebhookView;
-use utoipa::openapi::Required;
-use utoipa::openapi::schema::ObjectBuilder;
 
 pub(in crate::http) async fn show(
     State(state): State<Arc<FacadeState>>,

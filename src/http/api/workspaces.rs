@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::auth::caller::Admin;
 use crate::http::openapi::call::{ApiCall, sample};
-use crate::http::openapi::problems::{ADMIN_ONLY, TOKEN};
+use crate::http::openapi::problems::{ADMIN_ONLY, STORE, TOKEN};
 use crate::http::openapi::schemas::pattern;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::state::FacadeState;
@@ -156,6 +156,6 @@ pub(in crate::http) fn calls() -> Vec<ApiCall> {
                 "The workspaces; `next` is null at the end",
                 &[sample!("workspaces", "One that errors switched off")],
             )
-            .refuses(&[TOKEN, ADMIN_ONLY, &[ProblemKind::InvalidQuery, ProblemKind::StoreAway, ProblemKind::StoreRefuses]]),
+            .refuses(&[TOKEN, ADMIN_ONLY, STORE, &[ProblemKind::InvalidQuery]]),
     ]
 }

@@ -1,4 +1,4 @@
-//! InvalidToken tokens, by address: counted, told and logged within bounds.
+//! Wrong tokens, by address: counted, told and logged within bounds.
 //!
 //! A token of 256 random bits needs no slowing against guessing, and a right one always opens, so that
 //! nobody who shares an address with a guesser is locked out. What is bounded is what guesses cost:

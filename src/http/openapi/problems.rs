@@ -22,6 +22,8 @@ pub(in crate::http) const TOKEN: &[ProblemKind] = &[
 pub(in crate::http) const ADMIN_ONLY: &[ProblemKind] = &[ProblemKind::AdminOnly];
 /// Every call that names a workspace.
 pub(in crate::http) const WORKSPACE: &[ProblemKind] = &[ProblemKind::InvalidWorkspace, ProblemKind::NotFound];
+/// Every call that asks the store for what belongs to no workspace.
+pub(in crate::http) const STORE: &[ProblemKind] = &[ProblemKind::StoreAway, ProblemKind::StoreRefuses];
 /// Reads of a workspace.
 pub(in crate::http) const READ: &[ProblemKind] =
     &[ProblemKind::WorkspaceUnavailable, ProblemKind::StoreAway, ProblemKind::StoreRefuses];

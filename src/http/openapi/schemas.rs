@@ -45,6 +45,10 @@ pub(in crate::http) fn path_parameter(path: &str, name: &str, schemas: &mut Sche
             let form = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r"^\d{1,20}$"));
             ("The attempt's id, as the list names it", form.into())
         }
+        "id" if path.contains("/tokens/") => {
+            let form = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9a-f]{32}$"));
+            ("The token's id, as the list names it", form.into())
+        }
         "id" => ("The entry's id, as the list names it", schemas.add::<EntryId>()),
         _ => ("", String::schema()),
     };

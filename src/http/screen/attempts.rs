@@ -18,6 +18,8 @@ const LINE_SHOWN_MAX: usize = 120;
 
 pub(super) fn section(model: &Model<'_>) -> Markup {
     let open = model.notice.as_ref().and_then(|notice| notice.attempt);
+    // Collected, since a search reads every message.
+    let listed: Vec<_> = model.attempts.iter().filter(|(_, attempt)| model.filter.shows(attempt)).collect();
     html! {
         section #attempts .panel aria-labelledby="attempts-title" {
             div .title {
@@ -29,11 +31,11 @@ pub(super) fn section(model: &Model<'_>) -> Markup {
             (choice(model))
             p #news .news hidden { button .quiet type="button" { "Show new ones" } }
             ol #attempt-list {
-                @for (seq, attempt) in model.attempts.iter().filter(|(_, attempt)| model.filter.shows(attempt)) {
+                @for (seq, attempt) in &listed {
                     (row(model, *seq, attempt, open == Some(*seq)))
                 }
             }
-            p #none .empty hidden[model.filter.is_all() || model.attempts.iter().any(|(_, attempt)| model.filter.shows(attempt))] {
+            p #none .empty hidden[model.filter.is_all() || !listed.is_empty()] {
                 "None of the last attempts is one of these."
             }
         }

@@ -9,7 +9,7 @@ const INDENT_MAX: usize = 20;
 pub(super) fn layout(json: &str, max: usize) -> (String, bool) {
     let mut out = String::with_capacity(json.len().min(max) * 2);
     let mut depth = 0_usize;
-    let mut letters = json.chars().filter_outside_strings().peekable();
+    let mut letters = marked(json).peekable();
     while let Some((c, in_string)) = letters.next() {
         if out.len() > max {
             return (out, true);
@@ -46,25 +46,21 @@ fn new_line(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth.min(INDENT_MAX)));
 }
 
-/// Characters of JSON with whether each is part of a string, and without blanks outside of strings.
-trait OutsideStrings: Iterator<Item = char> + Sized {
-    fn filter_outside_strings(self) -> impl Iterator<Item = (char, bool)> {
-        let (mut in_string, mut escaped) = (false, false);
-        self.filter_map(move |c| {
-            let was = in_string;
-            match c {
-                _ if escaped => escaped = false,
-                '\\' if in_string => escaped = true,
-                '"' => in_string = !in_string,
-                ' ' | '\t' | '\n' | '\r' if !in_string => return None,
-                _ => {}
-            }
-            Some((c, was || in_string))
-        })
-    }
+/// The characters of a JSON text with whether each is part of a string, and without blanks outside of strings.
+fn marked(json: &str) -> impl Iterator<Item = (char, bool)> {
+    let (mut in_string, mut escaped) = (false, false);
+    json.chars().filter_map(move |c| {
+        let was = in_string;
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            ' ' | '\t' | '\n' | '\r' if !in_string => return None,
+            _ => {}
+        }
+        Some((c, was || in_string))
+    })
 }
-
-impl<I: Iterator<Item = char>> OutsideStrings for I {}
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use crate::workspace::configuration::WebhookStatus;
 use crate::workspace::event::{Attempt, Trigger};
 use crate::workspace::explain::explain;
 use crate::workspace::history::Meanwhile;
+use crate::workspace::wording::with_capital;
 
 /// What came of what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,9 +99,4 @@ fn asked_for(reading: &Reading, id: &str, saved: &str) -> Option<Notice> {
         }
     };
     Some(Notice { attempt: Some(seq), ..Notice::new(tone, with_capital(&text)) })
-}
-
-fn with_capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }

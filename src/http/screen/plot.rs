@@ -13,7 +13,7 @@ const HEIGHT: usize = 150;
 /// Where the bars stand, and how high they may be.
 const FLOOR: u32 = 120;
 const BAR_MAX: u32 = 112;
-/// Slots that there are at least, so that the first attempts are no walls.
+/// Slots that there are at least, so that a few attempts are not drawn as wide as the picture.
 const SLOTS_MIN: usize = 40;
 /// Decades of the scale that there are at least: 1 ms to 10 s.
 const DECADES_MIN: u32 = 4;

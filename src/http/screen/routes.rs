@@ -79,20 +79,14 @@ pub(super) async fn back(uri: Uri) -> Redirect {
 /// The screen.
 async fn show(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(query): RawQuery) -> Response {
     let asked = ScreenQuery::of(query.as_deref());
-    match state.screen(&session, &asked, None, None).await {
-        Ok(page) => page.into_response(),
-        Err(problem) => state.trouble(&problem),
-    }
+    state.shown(state.screen(&session, &asked, None, None).await)
 }
 
 /// What is new on it, for the script.
 async fn latest(State(state): State<Arc<FacadeState>>, session: Session, RawQuery(query): RawQuery) -> Response {
     let asked = ScreenQuery::of(query.as_deref());
     let after = asked.value(AFTER).and_then(|seq| seq.parse().ok()).unwrap_or(0);
-    match state.latest(&session, &asked, after).await {
-        Ok(page) => page.into_response(),
-        Err(problem) => state.trouble(&problem),
-    }
+    state.shown(state.latest(&session, &asked, after).await)
 }
 
 /// The live stream, for the script.
@@ -116,8 +110,7 @@ async fn log(
     let filter = AttemptFilter::of(&ScreenQuery::of(query.as_deref()));
     let connection = connection.map(|Extension(connection)| connection);
     let shown = |attempt: &Attempt| filter.shows(attempt);
-    let log = of.download_log(&session.scope.workspace, filter.word(), shown, connection).await;
-    log.unwrap_or_else(|problem| of.trouble(&problem))
+    of.shown(of.download_log(&session.scope.workspace, filter.word(), shown, connection).await)
 }
 
 /// Save.
@@ -161,11 +154,8 @@ async fn test_mail(State(state): State<Arc<FacadeState>>, submitted: Submitted) 
         Ok(notice) => notice,
         Err(problem) => return state.trouble(&problem),
     };
-    let typed = fields.has(URL).then(|| Typed::sent(|name| fields.get(name).to_owned()));
-    match state.screen(&session, &ScreenQuery::default(), typed, Some(notice)).await {
-        Ok(page) => page.into_response(),
-        Err(problem) => state.trouble(&problem),
-    }
+    let typed = fields.has(URL).then(|| typed(&fields));
+    state.shown(state.screen(&session, &ScreenQuery::default(), typed, Some(notice)).await)
 }
 
 /// The request of an attempt for a terminal, signed now.
@@ -181,10 +171,7 @@ async fn copy_as_curl(
         let (_, attempt) = named.ok_or(Refusal::NoSuchAttempt)?;
         curl(attempt, &reading.state.webhook, (state.facade.clock)()).ok_or_else(attempts::body_omitted)
     };
-    match text.await {
-        Ok(text) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response(),
-        Err(problem) => state.trouble(&problem),
-    }
+    state.shown(text.await.map(|text| ([(CONTENT_TYPE, "text/plain; charset=utf-8")], text)))
 }
 
 /// A new signing secret.
@@ -203,7 +190,7 @@ impl FacadeState {
     /// Saves the form, and tests it.
     pub(super) async fn saved(&self, submitted: Submitted, then: AfterSignIn) -> Response {
         let Submitted { session, fields } = submitted;
-        let typed = Typed::sent(|name| fields.get(name).to_owned());
+        let typed = typed(&fields);
         let save = match save_body::parse(typed.body().as_bytes(), &self.facade.guard) {
             Ok(save) => save,
             Err(problem) => return self.refused(&session, Some(typed), problem).await,
@@ -214,13 +201,7 @@ impl FacadeState {
         let seen = Some(typed.seen.into_iter().collect());
         match self.submit_if(&session.scope.workspace, session.scope.caller.subject(), seen, action).await {
             Ok(applied) => {
-                let came_of_it = match (tests, applied.attempt, applied.reason) {
-                    (true, Some(attempt), _) => format!("?{TESTED}={}", attempt.id),
-                    (true, None, Some(NoAttempt::NoMessage)) => format!("?{TESTED}=no_message"),
-                    (true, None, Some(NoAttempt::Forgotten)) => format!("?{TESTED}=forgotten"),
-                    (true, None, Some(NoAttempt::NoUrl | NoAttempt::Expired) | None) => format!("?{TESTED}=no_url"),
-                    (false, ..) => format!("?{SAVED}"),
-                };
+                let came_of_it = if tests { format!("?{TESTED}={}", outcome(&applied)) } else { format!("?{SAVED}") };
                 self.see(&session.scope.workspace, &came_of_it)
             }
             Err(problem) => self.refused(&session, Some(typed), problem).await,
@@ -236,17 +217,12 @@ impl FacadeState {
 
     /// What came of what was sent. What was typed meanwhile, if the form brings it, stays.
     async fn came_of_it(&self, session: &Session, fields: &FormFields, applied: Result<Applied, Problem>) -> Response {
-        let typed = fields.has(URL).then(|| Typed::sent(|name| fields.get(name).to_owned()));
+        let typed = fields.has(URL).then(|| typed(fields));
         let applied = match applied {
             Ok(applied) => applied,
             Err(problem) => return self.refused(session, typed, problem).await,
         };
-        let came_of_it = match (applied.attempt, applied.reason) {
-            (Some(attempt), _) => format!("{SENT}={}", attempt.id),
-            (None, Some(NoAttempt::NoMessage)) => format!("{SENT}=no_message"),
-            (None, Some(NoAttempt::Forgotten)) => format!("{SENT}=forgotten"),
-            (None, Some(NoAttempt::NoUrl | NoAttempt::Expired) | None) => format!("{SENT}=no_url"),
-        };
+        let came_of_it = format!("{SENT}={}", outcome(&applied));
         let asked = ScreenQuery::of(Some(&came_of_it));
         match self.screen(session, &asked, typed, None).await {
             Ok(page) if fields.has(URL) => page.into_response(),
@@ -291,10 +267,13 @@ impl FacadeState {
         };
         let notice = Notice { is_late, ..Notice::new(Tone::Bad, text) };
         let typed = typed.map(|typed| typed.with_errors(errors));
-        match self.screen(session, &ScreenQuery::default(), typed, Some(notice)).await {
-            Ok(page) => (status, page).into_response(),
-            Err(problem) => self.trouble(&problem),
-        }
+        let page = self.screen(session, &ScreenQuery::default(), typed, Some(notice)).await;
+        self.shown(page.map(|page| (status, page)))
+    }
+
+    /// What was asked for, or the page that says what is wrong.
+    fn shown(&self, asked_for: Result<impl IntoResponse, Problem>) -> Response {
+        asked_for.map_or_else(|problem| self.trouble(&problem), IntoResponse::into_response)
     }
 
     async fn screen(
@@ -385,6 +364,21 @@ impl FacadeState {
     /// Sends the browser to the screen.
     fn see(&self, workspace: &WorkspaceId, rest: &str) -> Response {
         self.to(&format!("{}{rest}", self.screen_path(workspace)), None)
+    }
+}
+
+/// What the form brings of the webhook.
+fn typed(fields: &FormFields) -> Typed {
+    Typed::sent(|name| fields.get(name).to_owned())
+}
+
+/// What came of a test, as the address of the page tells it: the id of the attempt, or why there is none.
+fn outcome(applied: &Applied) -> &str {
+    match (&applied.attempt, applied.reason) {
+        (Some(attempt), _) => &attempt.id,
+        (None, Some(NoAttempt::NoMessage)) => "no_message",
+        (None, Some(NoAttempt::Forgotten)) => "forgotten",
+        (None, Some(NoAttempt::NoUrl | NoAttempt::Expired) | None) => "no_url",
     }
 }
 

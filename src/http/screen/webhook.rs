@@ -1,10 +1,11 @@
-//! The webhook's form: the seed's controls in the seed's words, and the owner's address.
+//! The webhook's form: switch, event, URL, owner's address, custom headers.
 
 use maud::{Markup, html};
 
 use super::model::Model;
 use super::typed::{EMAIL, ENABLED, EVENT, HEADERS, SEEN, Typed, URL};
 use crate::workspace::configuration::WebhookStatus;
+use crate::workspace::wording::{sentence, with_full_stop};
 
 pub(super) fn section(model: &Model<'_>) -> Markup {
     let Model { base, typed, .. } = model;
@@ -171,17 +172,14 @@ fn wrong(typed: &Typed, field: &str) -> Markup {
             div id={ (field) "-error" } {
                 @for error in typed.errors(field) {
                     @let part = error.member.strip_prefix("headers.");
-                    p .error { @if let Some(name) = part { (name) ": " } (as_text(&error.detail, part.is_none())) }
+                    p .error {
+                        @match part {
+                            Some(name) => { (name) ": " (with_full_stop(&error.detail)) }
+                            None => (sentence(&error.detail)),
+                        }
+                    }
                 }
             }
         }
     }
-}
-
-/// With a capital where it begins, and a full stop.
-fn as_text(detail: &str, begins: bool) -> String {
-    let mut letters = detail.chars();
-    let first = letters.next().into_iter();
-    let first: String = if begins { first.flat_map(char::to_uppercase).collect() } else { first.collect() };
-    format!("{first}{}.", letters.as_str())
 }

@@ -214,17 +214,27 @@ fn make(path: &Path, shards: Option<u16>) -> Result<(OpenFile, u16), JournalFile
     };
     let made = made().inspect_err(|_| drop(fs::remove_file(&begun)))?;
     // The name must outlive a machine that dies as what is stored under it does.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+    fs::File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(io)?;
     Ok(made)
 }
 
-/// `outbound.redb` → `outbound.redb.new`.
-pub(super) fn beside(path: &Path, extension: &str) -> PathBuf {
+/// Where the file is.
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// `outbound.redb` → `outbound.redb.begun`.
+fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(extension);
     name.into()
+}
+
+/// `outbound.redb` → `outbound.redb.new-1`, or with the first number under which there is nothing.
+pub(super) fn free_beside(path: &Path, extension: &str) -> PathBuf {
+    let mut names = (1_u64..).map(|n| beside(path, &format!("{extension}-{n}")));
+    names.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| beside(path, extension))
 }
 
 /// The file, which nobody else has open while this is.
@@ -245,13 +255,11 @@ pub(super) fn locked(path: &Path) -> Result<fs::File, JournalFileError> {
 /// supervisor. What else is wrong there is told when the file is opened.
 fn check_room(path: &Path) -> Result<(), JournalFileError> {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    // One name, so that what a killed start left is written over.
-    let reserve = path.with_extension("reserve");
-    let Ok(mut file) = fs::File::create(&reserve) else { return Ok(()) };
+    // Without a name: it is in nobody's way, and a start that is killed leaves nothing of it.
+    let Ok(mut file) = tempfile::tempfile_in(folder(path)) else { return Ok(()) };
     let block = [0; RESERVE_BLOCK];
     // Written and not only asked for: quotas and limits count as the disk does.
     let written = (0..RESERVE_BYTES / RESERVE_BLOCK).try_for_each(|_| file.write_all(&block));
-    fs::remove_file(&reserve).ok();
     match written {
         Err(source) if matches!(source.kind(), StorageFull | QuotaExceeded | FileTooLarge) => {
             Err(JournalFileError::NoRoom { path: path.into(), source })

@@ -1,4 +1,4 @@
-//! A held shard's forward reads: from the last durable transaction, woken by the engine's bell.
+//! A held shard's forward reads: from the last durable transaction, woken by the engine's notification of new entries.
 
 use std::ops::Bound;
 use std::sync::{Arc, Weak};
@@ -55,7 +55,7 @@ impl ShardIntake for EmbeddedIntake {
     async fn poll(&mut self, request: &Poll) -> Result<Polled, StoreError> {
         let deadline = Instant::now() + request.block;
         loop {
-            // Marked as heard before the read, so that what is appended after the read rings again.
+            // Marked as heard before the read, so that what is appended after the read is notified again.
             self.appended.mark_unchanged();
             let polled = self.read(request)?;
             if request.probe || !polled.messages.is_empty() || !polled.commands.is_empty() {

@@ -15,7 +15,7 @@ use redb::{
 };
 
 use super::contained::contained;
-use super::file::{self, JournalFileError, beside, is_damage, locked};
+use super::file::{self, JournalFileError, free_beside, is_damage, locked};
 use super::tables::{
     self, ENDED_SESSION, EVENTS, HISTORIES, LISTED, META, Names, OUTBOX, Places, Record, SEALING_KEY, SKIPPED, TOPS,
     WORKSPACES,
@@ -48,7 +48,7 @@ pub struct Rescued {
 /// # Errors
 /// See [`JournalFileError`]: it is in use, nothing of it can be read, or the new file cannot be written.
 pub fn rescue(path: &Path) -> Result<Rescued, JournalFileError> {
-    let new = beside(path, "new");
+    let new = free_beside(path, "new");
     rescue_into(path, &new).map_err(|error| {
         let source = match error {
             JournalFileError::Storage(source) => source,
@@ -84,10 +84,6 @@ fn rescue_into(path: &Path, new: &Path) -> Result<Rescued, JournalFileError> {
     if shards == 0 {
         return Err(redb::Error::Corrupted("it has none of the tables of a journal".to_owned()).into());
     }
-    match fs::remove_file(new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
-        _ => {}
-    }
     // A half of it is of no use to anybody.
     let mut rescued = copy_into(new, &source, shards).inspect_err(|_| drop(fs::remove_file(new)))?;
     drop(source);
@@ -103,8 +99,7 @@ fn rescue_into(path: &Path, new: &Path) -> Result<Rescued, JournalFileError> {
     if (made.uid(), made.gid()) != (owner.uid(), owner.gid()) {
         chown(new, Some(owner.uid()), Some(owner.gid())).map_err(io)?;
     }
-    let damaged = (1..).map(|n| beside(path, &format!("damaged-{n}"))).find(|path| !path.exists());
-    let damaged = damaged.unwrap_or_else(|| beside(path, "damaged"));
+    let damaged = free_beside(path, "damaged");
     // So that there is a file under the name at every moment.
     fs::hard_link(path, &damaged).map_err(io)?;
     fs::rename(new, path).map_err(io)?;

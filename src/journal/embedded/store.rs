@@ -1,4 +1,4 @@
-//! What the port's faces share: the file, the way to the engine, and the bell for new entries.
+//! What the port's faces share: the file, the way to the engine, and the notification of new entries.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl EmbeddedStore {
         self.appending.acquire().await.ok()
     }
 
-    /// Rings when something was appended to the shard.
+    /// Notifies when something was appended to the shard.
     pub(super) fn appended(&self, shard: u16) -> watch::Receiver<()> {
         self.signals.subscribe(shard)
     }

@@ -265,7 +265,7 @@ pub(super) fn decode_entry(key: Id, value: &[u8]) -> Result<RawEntry, StorageErr
     if parts.is_empty() { Ok(RawEntry { id: entry(key), fields }) } else { Err(damaged("an entry")) }
 }
 
-/// Entries after `after`, up to `to`, at most `count`.
+/// Entries whose ids are in `range`, at most `count`.
 pub(super) fn entries_in(
     table: &impl ReadableTable<Id, &'static [u8]>,
     range: impl std::ops::RangeBounds<Id>,

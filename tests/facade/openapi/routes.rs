@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::kit::{call, description, facade, request, working};
+use outbound::workspace::command::Answer;
+use outbound::workspace::view::WebhookView;
+use outbound::workspace::{Policy, State};
+
+use crate::kit::{FakeJournal, call, description, facade, request, working};
 
 /// A call has its route and its description in one place; here it is seen that they are of one path and
 /// one method.
@@ -77,6 +81,46 @@ async fn every_call_but_the_open_ones_needs_a_token() {
         }
     }
     assert_eq!(open.into_iter().collect::<Vec<_>>(), ["/healthz", "/openapi.json", "/readyz"]);
+}
+
+#[tokio::test]
+async fn every_parameter_of_a_path_is_described_as_what_it_names() {
+    let made = call(&facade(Arc::new(done()), working()), request("POST", "/v1/workspaces/acme/tokens", "")).await;
+    let token = made.json()["id"].as_str().unwrap().to_owned();
+    assert!(token.len() == 32 && token.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{token}");
+    let description = description().await;
+    let mut described = BTreeSet::new();
+    for (path, item) in description.paths() {
+        for operation in item.as_object().unwrap().values() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            for parameter in parameters.filter(|parameter| parameter["in"] == "path") {
+                let schema = &parameter["schema"];
+                let pointer = schema["$ref"].as_str().map(|reference| reference.trim_start_matches('#'));
+                let schema = pointer.map_or(schema, |pointer| description.0.pointer(pointer).unwrap());
+                let form = schema["pattern"].as_str().or(schema["type"].as_str()).unwrap();
+                let (before, _) = path.split_once(&format!("/{{{}}}", parameter["name"].as_str().unwrap())).unwrap();
+                let resource = before.rsplit('/').next().unwrap();
+                let says = parameter["description"].as_str().unwrap();
+                described.insert((resource.to_owned(), says.to_owned(), form.to_owned()));
+            }
+        }
+    }
+    let wanted = [
+        ("attempts", "The attempt's id, as the list names it", r"^\d{1,20}$"),
+        ("rejected", "The shard, as the list of rejected entries names it", "integer"),
+        ("tokens", "The token's id, as the list names it", "^[0-9a-f]{32}$"),
+        ("workspaces", "The workspace's id", r"^(?!\.{1,2}$)[A-Za-z0-9_.:-]{1,128}$"),
+        ("{shard}", "The entry's id, as the list names it", r"^\d{1,20}-\d{1,20}$"),
+    ];
+    let wanted = wanted.map(|(resource, says, form)| (resource.to_owned(), says.to_owned(), form.to_owned()));
+    assert_eq!(described, BTreeSet::from(wanted));
+}
+
+/// A journal that does every command.
+fn done() -> FakeJournal {
+    let webhook = WebhookView::new(&"acme".parse().unwrap(), &State::default(), &Policy::default());
+    let answer = Answer::Done { webhook: webhook.into(), attempt: None, reason: None };
+    FakeJournal { submit: Box::new(move || Ok(answer.clone())), ..FakeJournal::default() }
 }
 
 fn concrete(path: &str) -> String {

@@ -123,9 +123,9 @@ impl Environment {
         self.stop.send_replace(true);
         // The receiver waits while nobody takes its reports; they are of no interest any more.
         drop(self.reports);
-        let ended = self.service.await.unwrap_or(Ok(()));
-        self.endpoint.await.ok();
-        ended.map_err(CommandFailure::from)
+        let ended = self.service.await;
+        self.endpoint.await.map_err(DemoError::Panicked)?;
+        Ok(ended.map_err(DemoError::Panicked)??)
     }
 }
 

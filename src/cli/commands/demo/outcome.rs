@@ -47,6 +47,9 @@ pub enum DemoError {
     /// The service answered with a signing secret that is none.
     #[error("the service's signing secret is not understood: please report this")]
     Secret(#[source] InvalidSecret),
+    /// A part of the demo panicked.
+    #[error("a part of the demo failed inside the program: please report this")]
+    Panicked(#[source] tokio::task::JoinError),
     /// Ctrl-C, or a supervisor's wish to end.
     #[error("stopped before every message had an outcome; the table tells how far it came")]
     Stopped,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::environment::Environment;
-use super::outcome::DemoRow;
+use super::outcome::{DemoError, DemoRow};
 use super::traffic::{FAILING, Traffic, WorkspaceMessage, workspaces};
 use crate::cli::client::Client;
 use crate::cli::commands::attempts::summaries;
@@ -115,7 +115,7 @@ impl Progress {
             tokio::select! {
                 Some(received) = environment.reports.recv() => self.note(&received),
                 Some(mail) = environment.mails.recv() => self.mails.push(mail),
-                Some(joined) = publishers.work.join_next() => joined.unwrap_or(Ok(()))?,
+                Some(joined) = publishers.work.join_next() => joined.map_err(DemoError::Panicked)??,
                 () = &mut stop => {
                     self.stopped = true;
                     return self.rows(environment, publishers).await;

@@ -108,6 +108,8 @@ impl Pipeline {
         let message = match line.message() {
             Ok(message) => message?,
             Err(invalid) => {
+                // Told where something that came before it is refused after all.
+                self.unpublished.push(self.line);
                 self.end = Some(PipelineEnd::BadLine(invalid));
                 return None;
             }
@@ -272,6 +274,28 @@ mod tests {
             "1 message is published and it stopped; publish again line 1, everything from line 3 on"
         );
         assert_eq!(*sent.borrow(), ["a1", "b1"]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_what_came_before_a_bad_line_tells_that_line_too() {
+        let bad = Ok(InputLine { text: "{}".into(), length: 3 });
+        let mut receiver = input(vec![line("a", 1), bad, line("b", 1), line("b", 2)]);
+        let refused = || std::future::ready(Err(RequestError::Store(PublishError::Full)));
+        let sent = Cell::new(0);
+        let send = |_| {
+            sent.set(sent.get() + 1);
+            async {
+                // The bad line is read before the answer comes.
+                tokio::task::yield_now().await;
+                refused().await
+            }
+        };
+        let error = send_all(&mut receiver, send, &mut |_| ()).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "0 messages are published and it stopped; publish again everything from line 1 on"
+        );
+        assert_eq!((sent.get(), receiver.len()), (1, 2));
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use url::Url;
 
 use crate::cli::failure::{CommandError, EXIT_USAGE};
@@ -65,17 +66,17 @@ pub struct ServeArgs {
     #[arg(long, env = "OUTBOUND_CANARY", value_name = "URL", hide_env_values = true, value_parser = Unrepeated(parse_canary))]
     pub canary: Option<Url>,
     /// The mail server: smtp://HOST:PORT or smtps://HOST:PORT, with user:password@ if needed; `?tls=required` for STARTTLS
-    #[arg(long, env = "OUTBOUND_SMTP_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "OUTBOUND_SMTP_URL", value_name = "URL", hide_env_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub smtp_url: Option<String>,
     /// A file that holds what --smtp-url would say, with a password that others must not see
     #[arg(long, env = "OUTBOUND_SMTP_URL_FILE", value_name = "FILE", conflicts_with = "smtp_url")]
     pub smtp_url_file: Option<PathBuf>,
     /// The sender of mails: outbound@example.com or "Outbound <outbound@example.com>"
-    #[arg(long, env = "OUTBOUND_MAIL_FROM", value_name = "EMAIL")]
+    #[arg(long, env = "OUTBOUND_MAIL_FROM", value_name = "EMAIL", value_parser = NonEmptyStringValueParser::new())]
     pub mail_from: Option<String>,
     /// The name that the mail server is greeted with [default: the host of --public-url, this machine's full name, or
     /// its address]
-    #[arg(long, env = "OUTBOUND_SMTP_HELLO", value_name = "NAME")]
+    #[arg(long, env = "OUTBOUND_SMTP_HELLO", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub smtp_hello: Option<String>,
     /// A file with certificate authorities (PEM) that count for the mail server beside the system's
     #[arg(long, env = "OUTBOUND_SMTP_CA", value_name = "FILE")]
@@ -137,7 +138,7 @@ pub struct ServeArgs {
     pub allow_shared_files: bool,
     /// Start although these keys are missing, by their IDs; workspaces that need one stay unavailable. Repeat it or
     /// separate by commas
-    #[arg(long, env = "OUTBOUND_WITHOUT_KEYS", value_name = "ID", value_delimiter = ',')]
+    #[arg(long, env = "OUTBOUND_WITHOUT_KEYS", value_name = "ID", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub without_keys: Vec<String>,
 }
 

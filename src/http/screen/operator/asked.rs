@@ -80,7 +80,8 @@ pub(super) fn entries(n: u64) -> String {
     if n == 1 { "1 entry".to_owned() } else { format!("{} entries", grouped(n)) }
 }
 
-fn were(n: u64) -> String {
+/// `1 entry was`, `3 entries were`.
+pub(super) fn were(n: u64) -> String {
     format!("{} {}", entries(n), if n == 1 { "was" } else { "were" })
 }
 

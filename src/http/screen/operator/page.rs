@@ -7,6 +7,7 @@ use super::{aside, list, minutes, statuses, work};
 use crate::http::auth::caller::ADMIN;
 use crate::http::screen::frame::document;
 use crate::http::screen::parts::{Tone, count};
+use crate::workspace::wording::{sentence, with_full_stop};
 
 /// The whole page.
 pub(super) fn page(overview: &Overview<'_>) -> String {
@@ -54,7 +55,7 @@ fn title(overview: &Overview<'_>) -> String {
 
 /// Our own trouble in plain words: this node's, then the others'.
 fn troubles(overview: &Overview<'_>) -> Vec<String> {
-    let own = overview.readiness.reasons.iter().map(|reason| as_sentence(reason));
+    let own = overview.readiness.reasons.iter().map(|reason| sentence(reason));
     // An address has no capital.
     let others = overview.all.troubles.iter().map(|trouble| with_full_stop(trouble));
     let mut troubles: Vec<String> = own.chain(others).collect();
@@ -88,15 +89,4 @@ fn trouble(overview: &Overview<'_>) -> Markup {
             }
         }
     }
-}
-
-/// With a capital and a full stop.
-fn as_sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    with_full_stop(&format!("{first}{}", letters.as_str()))
-}
-
-fn with_full_stop(text: &str) -> String {
-    format!("{text}{}", if text.ends_with('.') { "" } else { "." })
 }

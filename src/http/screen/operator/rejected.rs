@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::TryFutureExt as _;
 use tokio::time::{Instant, timeout_at};
 
+use super::asked::were;
 use super::summaries::{OldestRejected, RejectedKind, RejectedSummary};
 use crate::config::{
     REJECTED_LOOKED_AT, REJECTED_LOOKED_AT_BYTES, REJECTED_SUMMED_AT_ONCE, REQUEUED_AT_ONCE, STORE_ANSWER_MAX,
@@ -78,17 +79,25 @@ impl FacadeState {
     }
 
     /// Checks the entries of a reason, from `oldest` on, again and moves those that are valid now to their streams, for as long as a caller
-    /// waits.
+    /// waits. A problem tells what was moved before it.
     pub(super) async fn requeue_kind(&self, kind: &str, oldest: RejectedId) -> Result<Requeueing, Problem> {
-        let done = self.move_kind(kind, oldest).await?;
-        tracing::info!(kind, moved = done.moved, invalid = done.invalid, "rejected entries were requeued");
-        Ok(done)
+        let mut done = Requeueing::default();
+        let ended = self.move_kind(kind, oldest, &mut done).await;
+        let Requeueing { moved, invalid, .. } = done;
+        tracing::info!(kind, moved, invalid, whole = ended.is_ok(), "rejected entries were requeued");
+        match ended {
+            Ok(()) => Ok(done),
+            Err(problem) if moved + invalid == 0 => Err(problem),
+            Err(problem) => {
+                let still = if invalid == 0 { String::new() } else { format!(", {} still not valid", were(invalid)) };
+                Err(problem.behind(&format!("{} requeued{still}; of the next", were(moved))))
+            }
+        }
     }
 
-    async fn move_kind(&self, kind: &str, oldest: RejectedId) -> Result<Requeueing, Problem> {
+    async fn move_kind(&self, kind: &str, oldest: RejectedId, done: &mut Requeueing) -> Result<(), Problem> {
         let until = Instant::now() + STORE_ANSWER_MAX;
         let journal = &self.facade.journal;
-        let mut done = Requeueing::default();
         let counts = journal.rejected_counts().err_into::<RequeueError>();
         for (shard, count) in (0_u16..).zip(in_time(until, counts, Problem::requeue_unknown).await?) {
             let Some(mut from) = oldest.first_in(shard) else { continue };
@@ -110,10 +119,11 @@ impl FacadeState {
                     }
                 }
                 if done.moved >= REQUEUED_AT_ONCE as u64 || Instant::now() + STORE_ANSWER_MAX / 5 >= until {
-                    return Ok(Requeueing { more: true, ..done });
+                    done.more = true;
+                    return Ok(());
                 }
             }
         }
-        Ok(done)
+        Ok(())
     }
 }

@@ -110,8 +110,10 @@ async fn what_can_be_read_of_a_damaged_file_is_in_the_new_one_and_the_rest_is_na
     let before = readings(&journal, &workspaces).await;
     drop(journal);
     let bytes = fs::read(&path).unwrap();
+    let foreign = dir.path().join("outbound.redb.new");
+    fs::write(&foreign, "of somebody else").unwrap();
     assert_eq!(rescue(&path).unwrap().damaged, None, "it is whole");
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     let (mut rescued_whole, mut unreadable) = (0, 0);
     for (what, damaged) in damaged(&bytes) {
         fs::write(&path, &damaged).unwrap();
@@ -149,6 +151,7 @@ async fn what_can_be_read_of_a_damaged_file_is_in_the_new_one_and_the_rest_is_na
         assert!(Path::new(&path).exists());
     }
     assert!(rescued_whole > 0 && unreadable < 10, "{rescued_whole} whole, {unreadable} unreadable");
+    assert_eq!(fs::read(foreign).unwrap(), b"of somebody else");
 }
 
 /// Another page in the place of one is what a disk that mixes up blocks leaves.

@@ -77,6 +77,22 @@ fn a_file_that_cannot_be_made_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_start_touches_no_file_beside_the_journal_and_leaves_none_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let beside = ["a.reserve", "a.redb.reserve", "a.new", "a.redb.new"].map(|name| dir.path().join(name));
+    for file in &beside {
+        std::fs::write(file, "of somebody else").unwrap();
+    }
+    for name in ["a.redb", "j.reserve", "a.redb", "j.reserve"] {
+        // The second start finds what the first one made.
+        let path = dir.path().join(name);
+        assert_eq!(Embedded::open(&path, (!path.exists()).then_some(3), wall).unwrap().shards(), 3, "{name}");
+    }
+    assert!(beside.iter().all(|file| std::fs::read(file).unwrap() == b"of somebody else"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), beside.len() + 2);
+}
+
+#[test]
 fn a_file_in_use_is_refused_by_name() {
     let (_dir, path) = place();
     let _open = Embedded::open(&path, None, wall).unwrap();
