@@ -14,7 +14,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use crate::actor::book::account::{Account, Phase};
-use crate::actor::book::entries::{HeldAttempt, HeldEntries, HeldEntry, Part};
+use crate::actor::book::entries::{HeldAttempt, HeldEntries, HeldEntry, ShardPart};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Item, Slot};
 use crate::message::{EntryId, WorkspaceId};
@@ -182,7 +182,7 @@ impl Book {
 
     /// A workspace gives all that waits back to the stream but its window, or so much less as `part` is: it is parked at the
     /// first, and what it keeps is its allowance. Returns what was given back.
-    pub(super) fn give_back(&mut self, slot: Slot, part: Part) -> Vec<EntryId> {
+    pub(super) fn give_back(&mut self, slot: Slot, part: ShardPart) -> Vec<EntryId> {
         let Some(account) = self.get_mut(slot) else { return Vec::new() };
         let given = account.entries_mut().give_back(part);
         if !given.is_empty() {
@@ -192,7 +192,7 @@ impl Book {
     }
 
     /// A workspace that holds its share may hold no more until some of that is settled.
-    pub(super) fn limit(&mut self, slot: Slot, share: Part) {
+    pub(super) fn limit(&mut self, slot: Slot, share: ShardPart) {
         if self.get(slot).is_some_and(|account| account.waiting_part().reaches(share))
             && let Some(account) = self.get_mut(slot)
         {
@@ -347,7 +347,7 @@ impl Book {
     }
 
     /// The active workspace whose un-attempted entries, two at least, take the most by `weigh`, and what they take.
-    pub(super) fn with_most_waiting(&self, weigh: impl Fn(Part) -> usize) -> Option<(Slot, Part)> {
+    pub(super) fn with_most_waiting(&self, weigh: impl Fn(ShardPart) -> usize) -> Option<(Slot, ShardPart)> {
         let active = self.iter().filter(|(_, account)| account.phase == Phase::Active && account.waiting() > 1);
         let waiting = active.map(|(slot, account)| (slot, account.waiting_part()));
         waiting.max_by_key(|(_, waiting)| weigh(*waiting))

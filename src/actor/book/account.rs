@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use crate::actor::book::entries::{HeldEntries, Part};
+use crate::actor::book::entries::{HeldEntries, ShardPart};
 use crate::actor::workspace::hibernated::Hibernated;
 use crate::config::BACKOFF;
 use crate::message::{EntryId, WorkspaceId};
@@ -101,8 +101,8 @@ impl Account {
     }
 
     /// What these take of the shard.
-    pub(in crate::actor) fn waiting_part(&self) -> Part {
-        self.entries().map_or(Part { entries: 0, bytes: 0 }, |entries| Part {
+    pub(in crate::actor) fn waiting_part(&self) -> ShardPart {
+        self.entries().map_or(ShardPart { entries: 0, bytes: 0 }, |entries| ShardPart {
             entries: entries.waiting(),
             bytes: entries.waiting_bytes(),
         })

@@ -48,12 +48,12 @@ pub(in crate::actor) struct HeldEntries {
 
 /// A part of what a shard may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::actor) struct Part {
+pub(in crate::actor) struct ShardPart {
     pub(in crate::actor) entries: usize,
     pub(in crate::actor) bytes: usize,
 }
 
-impl Part {
+impl ShardPart {
     /// Whether it is as much as `share`, of entries or of bytes.
     pub(in crate::actor) fn reaches(self, share: Self) -> bool {
         self.entries >= share.entries || self.bytes > share.bytes
@@ -254,7 +254,7 @@ impl HeldEntries {
     }
 
     /// Takes all that waits out, oldest first, but the oldest: at most its window and what fits into `part`, at least one.
-    pub(in crate::actor) fn give_back(&mut self, part: Part) -> Vec<HeldEntry> {
+    pub(in crate::actor) fn give_back(&mut self, part: ShardPart) -> Vec<HeldEntry> {
         let mut bytes = 0;
         let fits = self.queues.all_waiting().take_while(|held| {
             bytes += held.bytes;

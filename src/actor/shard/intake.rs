@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::actor::book::Book;
-use crate::actor::book::entries::Part;
+use crate::actor::book::entries::ShardPart;
 use crate::config::{
     ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, COMMAND_POLL, ENTRY_BYTES_ASSUMED, FREE_PERMITS_SHARE, GIVE_BACK_AFTER,
     HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_AHEAD_MIN, READ_BLOCK, READ_BYTES_MAX, READ_COUNT_MAX,
@@ -184,16 +184,16 @@ impl Intake {
     }
 
     /// What un-attempted entries of a workspace may take while permits are scarce; else its allowance bounds them.
-    pub(super) fn share(&self, book: &Book, now: Instant) -> Option<Part> {
+    pub(super) fn share(&self, book: &Book, now: Instant) -> Option<ShardPart> {
         self.scarce_until.filter(|until| now < *until)?;
-        let part = self.part(book, Part { entries: 0, bytes: 0 });
-        Some(Part { entries: part.entries.max(self.limits.share_min), ..part })
+        let part = self.part(book, ShardPart { entries: 0, bytes: 0 });
+        Some(ShardPart { entries: part.entries.max(self.limits.share_min), ..part })
     }
 
     /// One part in [`FREE_PERMITS_SHARE`] of what would be free without `own`.
-    pub(super) fn part(&self, book: &Book, own: Part) -> Part {
+    pub(super) fn part(&self, book: &Book, own: ShardPart) -> ShardPart {
         let of = |limit: usize, held: usize, own: usize| (limit + own).saturating_sub(held) / FREE_PERMITS_SHARE;
-        Part {
+        ShardPart {
             entries: of(self.limits.permits, book.len(), own.entries),
             bytes: of(self.limits.bytes, book.bytes(), own.bytes),
         }
@@ -206,7 +206,7 @@ impl Intake {
     }
 
     /// How much of the shard that is, by what there is less of.
-    pub(super) fn weigh(&self, part: Part) -> usize {
+    pub(super) fn weigh(&self, part: ShardPart) -> usize {
         part.bytes.max(part.entries * (self.limits.bytes / self.limits.permits.max(1)))
     }
 
