@@ -55,6 +55,8 @@ pub const FREE_PERMITS_SHARE: usize = 4;
 pub const SHARE_MIN: usize = 32;
 /// How long they count as scarce after a workspace had to give some back.
 pub const SCARCE_FOR: Duration = Duration::from_secs(1);
+/// Workspaces give back until one part in so many of the entries, and of the bytes, that a shard may hold is free.
+pub const ROOM_TO_READ_ON: usize = 16;
 /// Commands that a shard holds in memory at most: of their own, so that a save never waits for a backlog.
 pub const COMMAND_PERMITS: usize = 64;
 /// Entries of one read at most: few enough that they are still in the processor's caches when their turn

@@ -1,5 +1,6 @@
-//! What limits attempts beyond a workspace's window: the node's cap, shared by all shards, and the
-//! shard's admission, which is closed while the lease or the store is in doubt.
+//! What limits attempts beyond a workspace's window: the node's cap, shared by all shards; the room of the shard, of which
+//! attempts must leave some for what comes next; and the shard's admission, which is closed while the lease or the store
+//! is in doubt.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::STORE_SILENT_MAX;
+use crate::config::{HELD_BYTES_MAX, PERMITS, STORE_SILENT_MAX};
 
 /// Attempts in flight on this node, over all shards and threads.
 #[derive(Debug)]
@@ -36,30 +37,80 @@ impl NodeCap {
     /// Takes a place for a workspace that has `own` attempts in flight. Above three quarters of the cap
     /// a workspace gets at most cap ÷ busy workspaces, so that none starves
     /// ([design, window](crate::docs::design#window)).
-    fn try_take(self: &Arc<Self>, own: usize) -> Option<InFlight> {
+    fn try_take(&self, own: usize) -> bool {
         let total = self.in_flight.load(Ordering::Relaxed);
         let share = (self.cap / self.busy.load(Ordering::Relaxed).max(1)).max(1);
         if total * 4 >= self.cap * 3 && own >= share {
-            return None;
+            return false;
         }
-        self.in_flight
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < self.cap).then_some(n + 1))
-            .ok()
-            .map(|_| InFlight(Arc::clone(self)))
-    }
-
-    pub(super) fn busy(self: &Arc<Self>) -> Busy {
-        Busy { cap: Arc::clone(self), on: Cell::new(false) }
+        let take = |n| (n < self.cap).then_some(n + 1);
+        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 }
 
-/// A place under the node's cap, free again when dropped.
+/// The entries and the bytes that a shard may hold, and what of them its attempts in flight have. Those cannot be given back
+/// to the stream, so they must leave room for what comes next ([design, window](crate::docs::design#window)).
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<NodeCap>);
+struct ShardRoom {
+    entries: Room,
+    bytes: Room,
+    /// Workspaces that have entries waiting or in flight.
+    busy: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Room {
+    limit: AtomicUsize,
+    in_flight: AtomicUsize,
+}
+
+impl Room {
+    fn new(limit: usize) -> Self {
+        Self { limit: limit.into(), in_flight: AtomicUsize::new(0) }
+    }
+
+    /// Whether an attempt that takes `more` may begin for a workspace whose attempts take `own`, beside `busy` workspaces:
+    /// all together get three quarters, and each its part of these once half of them is taken.
+    fn has(&self, more: usize, own: impl FnOnce() -> usize, busy: usize) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let most = limit - limit / 4;
+        let taken = self.in_flight.load(Ordering::Relaxed);
+        let fits = taken + more <= most;
+        fits && (taken * 2 < most || own() + more <= most / busy.max(1))
+    }
+}
+
+/// What a workspace's attempts in flight take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OwnInFlight<F> {
+    /// How many there are.
+    pub(super) entries: usize,
+    /// Their bytes; asked for when it matters.
+    pub(super) bytes: F,
+}
+
+impl ShardRoom {
+    /// Whether an attempt of `bytes` may begin beside its workspace's `own`. The first one always may: a workspace that
+    /// only waits for others would be delayed by them.
+    fn has(&self, bytes: usize, own: OwnInFlight<impl FnOnce() -> usize>) -> bool {
+        let busy = self.busy.load(Ordering::Relaxed);
+        own.entries == 0 || (self.entries.has(1, || own.entries, busy) && self.bytes.has(bytes, own.bytes, busy))
+    }
+}
+
+/// A place under the node's cap and in the shard's room, free again when dropped.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    cap: Arc<NodeCap>,
+    room: Arc<ShardRoom>,
+    bytes: usize,
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.cap.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.room.entries.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.room.bytes.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -67,16 +118,18 @@ impl Drop for InFlight {
 #[derive(Debug)]
 pub(super) struct Busy {
     cap: Arc<NodeCap>,
+    room: Arc<ShardRoom>,
     on: Cell<bool>,
 }
 
 impl Busy {
     pub(super) fn set(&self, on: bool) {
+        let counts = [&self.cap.busy, &self.room.busy];
         match (self.on.replace(on), on) {
-            (false, true) => drop(self.cap.busy.fetch_add(1, Ordering::Relaxed)),
-            (true, false) => drop(self.cap.busy.fetch_sub(1, Ordering::Relaxed)),
-            _ => {}
-        }
+            (false, true) => counts.map(|busy| busy.fetch_add(1, Ordering::Relaxed)),
+            (true, false) => counts.map(|busy| busy.fetch_sub(1, Ordering::Relaxed)),
+            (false, false) | (true, true) => return,
+        };
     }
 }
 
@@ -90,6 +143,7 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub(super) struct Admission {
     cap: Arc<NodeCap>,
+    room: Arc<ShardRoom>,
     /// An attempt's deadline.
     timeout: Duration,
     lease_until: Cell<Option<Instant>>,
@@ -102,7 +156,15 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new(cap: Arc<NodeCap>, timeout: Duration) -> Rc<Self> {
         let (lease_until, unanswered_since, silent_max) = (Cell::default(), Cell::default(), STORE_SILENT_MAX.into());
-        Rc::new(Self { cap, timeout, lease_until, unanswered_since, silent_max })
+        let (entries, bytes) = (Room::new(PERMITS), Room::new(HELD_BYTES_MAX));
+        let room = Arc::new(ShardRoom { entries, bytes, busy: AtomicUsize::new(0) });
+        Rc::new(Self { cap, room, timeout, lease_until, unanswered_since, silent_max })
+    }
+
+    /// The shard may hold so much.
+    pub(super) fn set_room(&self, entries: usize, bytes: usize) {
+        self.room.entries.limit.store(entries, Ordering::Relaxed);
+        self.room.bytes.limit.store(bytes, Ordering::Relaxed);
     }
 
     /// A commit may be unanswered for so long.
@@ -131,13 +193,29 @@ impl Admission {
         leased && answered
     }
 
-    /// Takes a place for one more attempt of a workspace with `own` in flight.
-    pub(super) fn try_start(&self, own: usize, now: Instant) -> Option<InFlight> {
-        if self.is_open(now) { self.cap.try_take(own) } else { None }
+    /// Takes a place for one more attempt, of an entry of `bytes`, of a workspace with `own` in flight.
+    pub(super) fn try_start(
+        &self,
+        bytes: usize,
+        own: OwnInFlight<impl FnOnce() -> usize>,
+        now: Instant,
+    ) -> Option<InFlight> {
+        let entries = own.entries;
+        if !self.is_open(now) || !self.room.has(bytes, own) || !self.cap.try_take(entries) {
+            return None;
+        }
+        self.room.entries.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.room.bytes.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        Some(InFlight { cap: Arc::clone(&self.cap), room: Arc::clone(&self.room), bytes })
+    }
+
+    /// The same for a test, whose caller waits and which takes nothing of the shard's room.
+    pub(super) fn try_start_test(&self, now: Instant) -> Option<InFlight> {
+        self.try_start(0, OwnInFlight { entries: 0, bytes: || 0 }, now)
     }
 
     pub(super) fn busy(&self) -> Busy {
-        self.cap.busy()
+        Busy { cap: Arc::clone(&self.cap), room: Arc::clone(&self.room), on: Cell::new(false) }
     }
 }
 
@@ -145,6 +223,51 @@ impl Admission {
 mod tests {
     use super::*;
     use crate::config::STORE_SYNCED_LATER;
+
+    /// Starts attempts of `bytes` for `workspaces`, each as many as it may, until none gets another one.
+    fn started(
+        admission: &Admission,
+        workspaces: usize,
+        bytes: usize,
+        window: usize,
+        now: Instant,
+    ) -> Vec<Vec<InFlight>> {
+        let mut places: Vec<Vec<InFlight>> = (0..workspaces).map(|_| Vec::new()).collect();
+        loop {
+            let before: usize = places.iter().map(Vec::len).sum();
+            for own in places.iter_mut().filter(|own| own.len() < window) {
+                let held = OwnInFlight { entries: own.len(), bytes: || own.len() * bytes };
+                let place = admission.try_start(bytes, held, now);
+                own.extend(place);
+            }
+            if places.iter().map(Vec::len).sum::<usize>() == before {
+                return places;
+            }
+        }
+    }
+
+    #[test]
+    fn attempts_in_flight_leave_a_quarter_of_the_shard_and_each_workspace_its_part() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let most = |workspaces: usize, bytes: usize| {
+            let admission = Admission::new(NodeCap::new(usize::MAX / 8), second);
+            admission.set_lease(Some(now + 10 * second));
+            admission.set_room(64, 6_400);
+            let busy: Vec<Busy> = (0..workspaces).map(|_| admission.busy()).collect();
+            busy.iter().for_each(|busy| busy.set(true));
+            let places = started(&admission, workspaces, bytes, 32, now);
+            let counts: Vec<usize> = places.iter().map(Vec::len).collect();
+            drop(places);
+            let left =
+                [&admission.room.entries, &admission.room.bytes].map(|room| room.in_flight.load(Ordering::Relaxed));
+            assert_eq!(left, [0, 0], "all is free again");
+            counts
+        };
+        assert_eq!(most(1, 1), [32], "its window");
+        assert_eq!(most(3, 1), [16, 16, 16], "of 48 entries");
+        assert_eq!(most(2, 400), [6, 6], "of 4,800 bytes");
+        assert_eq!(most(20, 400), [1; 20], "each has one, whatever it takes");
+    }
 
     #[test]
     fn a_commit_may_be_unanswered_for_as_long_as_its_level_of_durability_takes() {

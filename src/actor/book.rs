@@ -14,7 +14,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use crate::actor::book::account::{Account, Phase};
-use crate::actor::book::entries::{HeldAttempt, HeldEntries, HeldEntry};
+use crate::actor::book::entries::{HeldAttempt, HeldEntries, HeldEntry, ShardPart};
 use crate::actor::maps::{HashMap, HashSet};
 use crate::actor::protocol::{Item, Slot};
 use crate::message::{EntryId, WorkspaceId};
@@ -180,12 +180,11 @@ impl Book {
         }
     }
 
-    /// A workspace gives all that waits but its window back to the stream: it is parked at the first, and what it keeps
-    /// is its allowance. Returns what was given back.
-    pub(super) fn give_back(&mut self, slot: Slot) -> Vec<EntryId> {
+    /// A workspace gives all that waits back to the stream but its window, or so much less as `part` is: it is parked at the
+    /// first, and what it keeps is its allowance. Returns what was given back.
+    pub(super) fn give_back(&mut self, slot: Slot, part: ShardPart) -> Vec<EntryId> {
         let Some(account) = self.get_mut(slot) else { return Vec::new() };
-        let entries = account.entries_mut();
-        let given = entries.give_back(entries.window);
+        let given = account.entries_mut().give_back(part);
         if !given.is_empty() {
             account.allowance = account.waiting().max(1);
         }
@@ -193,8 +192,8 @@ impl Book {
     }
 
     /// A workspace that holds its share may hold no more until some of that is settled.
-    pub(super) fn limit(&mut self, slot: Slot, share: usize) {
-        if self.get(slot).is_some_and(|account| account.waiting() >= share)
+    pub(super) fn limit(&mut self, slot: Slot, share: ShardPart) {
+        if self.get(slot).is_some_and(|account| account.waiting_part().reaches(share))
             && let Some(account) = self.get_mut(slot)
         {
             account.allowance = account.allowance.min(account.waiting().max(1));
@@ -203,7 +202,7 @@ impl Book {
 
     /// A workspace without an actor gives all that waits back to the stream: it is parked at the first.
     pub(super) fn give_all_back(&mut self, slot: Slot) -> Vec<EntryId> {
-        let given = self.get_mut(slot).map(|account| account.entries_mut().give_back(0));
+        let given = self.get_mut(slot).map(|account| account.entries_mut().give_all_back());
         self.park_at_first(slot, given.unwrap_or_default())
     }
 
@@ -347,11 +346,11 @@ impl Book {
         self.parked.iter().filter(|(at, slot)| *at >= from && is_due(*slot)).map(|(_, slot)| *slot).collect()
     }
 
-    /// The active workspace with the most un-attempted entries.
-    pub(super) fn with_most_waiting(&self) -> Option<Slot> {
-        let active = self.iter().filter(|(_, account)| account.phase == Phase::Active);
-        let (slot, account) = active.max_by_key(|(_, account)| account.waiting())?;
-        (account.waiting() > 1).then_some(slot)
+    /// The active workspace whose un-attempted entries, two at least, take the most by `weigh`, and what they take.
+    pub(super) fn with_most_waiting(&self, weigh: impl Fn(ShardPart) -> usize) -> Option<(Slot, ShardPart)> {
+        let active = self.iter().filter(|(_, account)| account.phase == Phase::Active && account.waiting() > 1);
+        let waiting = active.map(|(slot, account)| (slot, account.waiting_part()));
+        waiting.max_by_key(|(_, waiting)| weigh(*waiting))
     }
 }
 

@@ -18,6 +18,7 @@ mod input;
 mod lost_edits;
 mod mail;
 mod many_messages;
+mod neighbours;
 mod network;
 mod old_logs;
 mod oversized;

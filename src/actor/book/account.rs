@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use crate::actor::book::entries::HeldEntries;
+use crate::actor::book::entries::{HeldEntries, ShardPart};
 use crate::actor::workspace::hibernated::Hibernated;
 use crate::config::BACKOFF;
 use crate::message::{EntryId, WorkspaceId};
@@ -98,6 +98,14 @@ impl Account {
     /// Un-attempted entries.
     pub(in crate::actor) fn waiting(&self) -> usize {
         self.entries().map_or(0, HeldEntries::waiting)
+    }
+
+    /// What these take of the shard.
+    pub(in crate::actor) fn waiting_part(&self) -> ShardPart {
+        self.entries().map_or(ShardPart { entries: 0, bytes: 0 }, |entries| ShardPart {
+            entries: entries.waiting(),
+            bytes: entries.waiting_bytes(),
+        })
     }
 
     /// Whether it has entries at any stage.

@@ -46,6 +46,20 @@ pub(in crate::actor) struct HeldEntries {
     pub(in crate::actor) deciding: Suspect,
 }
 
+/// A part of what a shard may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::actor) struct ShardPart {
+    pub(in crate::actor) entries: usize,
+    pub(in crate::actor) bytes: usize,
+}
+
+impl ShardPart {
+    /// Whether it is as much as `share`, of entries or of bytes.
+    pub(in crate::actor) fn reaches(self, share: Self) -> bool {
+        self.entries >= share.entries || self.bytes > share.bytes
+    }
+}
+
 /// A message entry and its attempt.
 #[derive(Debug)]
 pub(in crate::actor) struct HeldEntry {
@@ -99,6 +113,16 @@ impl HeldEntries {
     /// Attempts under way.
     pub(in crate::actor) fn in_flight(&self) -> usize {
         self.queues.in_flight()
+    }
+
+    /// What they take of the shard's bytes.
+    pub(in crate::actor) fn in_flight_bytes(&self) -> usize {
+        self.queues.all_in_flight().map(|held| held.bytes).sum()
+    }
+
+    /// What the entry takes of the shard's bytes.
+    pub(in crate::actor) fn bytes_of(&self, entry: EntryId) -> usize {
+        self.queues.get(entry).map_or(0, |held| held.bytes)
     }
 
     /// Nothing waits and nothing is under way.
@@ -229,9 +253,20 @@ impl HeldEntries {
         self.queues.remove(entry)
     }
 
-    /// Takes all that waits but the `keep` oldest out, oldest first.
-    pub(in crate::actor) fn give_back(&mut self, keep: usize) -> Vec<HeldEntry> {
+    /// Takes all that waits out, oldest first, but the oldest: at most its window and what fits into `part`, at least one.
+    pub(in crate::actor) fn give_back(&mut self, part: ShardPart) -> Vec<HeldEntry> {
+        let mut bytes = 0;
+        let fits = self.queues.all_waiting().take_while(|held| {
+            bytes += held.bytes;
+            bytes <= part.bytes
+        });
+        let keep = fits.take(self.window.min(part.entries)).count().max(1);
         self.queues.give_back(keep)
+    }
+
+    /// Takes all that waits out, oldest first.
+    pub(in crate::actor) fn give_all_back(&mut self) -> Vec<HeldEntry> {
+        self.queues.give_back(0)
     }
 
     /// The actor is gone, and with it what it had decided by no step: that is decided on again.
@@ -272,6 +307,11 @@ impl HeldEntries {
     /// Un-attempted entries.
     pub(in crate::actor) fn waiting(&self) -> usize {
         self.queues.waiting()
+    }
+
+    /// What they take of the shard's bytes.
+    pub(in crate::actor) fn waiting_bytes(&self) -> usize {
+        self.queues.all_waiting().map(|held| held.bytes).sum()
     }
 
     /// The messages that wait, by id.

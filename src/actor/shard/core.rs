@@ -192,6 +192,7 @@ impl ShardCore {
             actions: VecDeque::new(),
             spare: Vec::new(),
         };
+        core.admission.set_room(limits.permits, limits.bytes);
         core.actions.push_back(ShardAction::Acquire { after: Duration::ZERO, attempted: Vec::new() });
         core
     }
@@ -272,14 +273,8 @@ impl ShardCore {
     }
 
     fn plan_reads(&mut self, now: Instant) {
-        if self.intake.must_give_back(&self.book, now)
-            && let Some(slot) = self.book.with_most_waiting()
-        {
-            let given = self.book.give_back(slot);
-            for entry in &given {
-                self.unable.remove(entry);
-            }
-            self.intake.freed(given.len());
+        if self.intake.must_give_back(&self.book, now) {
+            self.give_back();
         }
         // Above the cursor there is nothing to catch up on yet.
         let cursor = self.intake.cursor();
@@ -303,6 +298,22 @@ impl ShardCore {
                 self.book.read_begins(start);
             }
             self.actions.push_back(ShardAction::Poll(poll));
+        }
+    }
+
+    /// Has the workspaces with the most un-attempted entries give some back until there is room to read on.
+    fn give_back(&mut self) {
+        while !self.intake.has_room(&self.book)
+            && let Some((slot, waiting)) = self.book.with_most_waiting(|waiting| self.intake.weigh(waiting))
+        {
+            let given = self.book.give_back(slot, self.intake.part(&self.book, waiting));
+            if given.is_empty() {
+                break;
+            }
+            for entry in &given {
+                self.unable.remove(entry);
+            }
+            self.intake.freed(given.len());
         }
     }
 

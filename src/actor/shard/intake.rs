@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::actor::book::Book;
+use crate::actor::book::entries::ShardPart;
 use crate::config::{
     ALLOWANCE, BOOKMARK_EVERY, COMMAND_PERMITS, COMMAND_POLL, ENTRY_BYTES_ASSUMED, FREE_PERMITS_SHARE, GIVE_BACK_AFTER,
     HELD_BYTES_MAX, PERMITS, PERMITS_FREED_MIN, READ_AHEAD_MIN, READ_BLOCK, READ_BYTES_MAX, READ_COUNT_MAX,
-    READ_PASSED_MAX, SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
+    READ_PASSED_MAX, ROOM_TO_READ_ON, SCARCE_FOR, SEARCH_SHARE, SHARE_MIN,
 };
 use crate::journal::port::{Poll, Polled, RawEntry};
 use crate::message::EntryId;
@@ -182,11 +183,31 @@ impl Intake {
         entries.min(by_bytes).max(at_least).min(max).min((READ_BYTES_MAX / size).max(READ_COUNT_MAX))
     }
 
-    /// How many un-attempted entries a workspace may hold while permits are scarce; else its allowance bounds it.
-    pub(super) fn share(&self, book: &Book, now: Instant) -> usize {
-        let is_scarce = self.scarce_until.is_some_and(|until| now < until);
-        let part = self.limits.permits.saturating_sub(book.len()) / FREE_PERMITS_SHARE;
-        if is_scarce { part.max(self.limits.share_min) } else { usize::MAX }
+    /// What un-attempted entries of a workspace may take while permits are scarce; else its allowance bounds them.
+    pub(super) fn share(&self, book: &Book, now: Instant) -> Option<ShardPart> {
+        self.scarce_until.filter(|until| now < *until)?;
+        let part = self.part(book, ShardPart { entries: 0, bytes: 0 });
+        Some(ShardPart { entries: part.entries.max(self.limits.share_min), ..part })
+    }
+
+    /// One part in [`FREE_PERMITS_SHARE`] of what would be free without `own`.
+    pub(super) fn part(&self, book: &Book, own: ShardPart) -> ShardPart {
+        let of = |limit: usize, held: usize, own: usize| (limit + own).saturating_sub(held) / FREE_PERMITS_SHARE;
+        ShardPart {
+            entries: of(self.limits.permits, book.len(), own.entries),
+            bytes: of(self.limits.bytes, book.bytes(), own.bytes),
+        }
+    }
+
+    /// Whether one part in [`ROOM_TO_READ_ON`] is free.
+    pub(super) fn has_room(&self, book: &Book) -> bool {
+        let of = |limit: usize, held: usize| held + limit.div_ceil(ROOM_TO_READ_ON) <= limit;
+        of(self.limits.permits, book.len()) && of(self.limits.bytes, book.bytes())
+    }
+
+    /// How much of the shard that is, by what there is less of.
+    pub(super) fn weigh(&self, part: ShardPart) -> usize {
+        part.bytes.max(part.entries * (self.limits.bytes / self.limits.permits.max(1)))
     }
 
     /// The next forward read, if one may be made now.

@@ -333,7 +333,7 @@ async fn what_is_parked_above_the_cursor_hides_nothing_below() {
     shard.loaded(&id("acme"), Ok(loaded()), now);
     actions(&mut shard);
     let to = Arc::new(Target::new(id("acme"), "http://127.0.0.1:1/".into(), Vec::new(), CustomHeaders::new()));
-    let place = admission.try_start(0, now).unwrap();
+    let place = admission.try_start_test(now).unwrap();
     shard.decided(&id("acme"), now, |entries| {
         let item = Arc::clone(entries.item(EntryId { ms: 100, n: 0 }).unwrap());
         let webhook_id = Arc::clone(&item.webhook_id);

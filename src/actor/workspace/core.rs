@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::error;
 
-use crate::actor::admission::{Admission, Busy};
+use crate::actor::admission::{Admission, Busy, OwnInFlight};
 use crate::actor::book::entries::HeldEntries;
 use crate::actor::maps::HashSet;
 use crate::actor::protocol::{
@@ -162,8 +162,9 @@ impl WorkspaceCore {
                 break;
             }
             let may_start = self.context.admission.takes_up() && entries.may_start(self.now);
-            let own = entries.in_flight();
-            let place = if may_start { self.context.admission.try_start(own, self.now) } else { None };
+            let own = OwnInFlight { entries: entries.in_flight(), bytes: || entries.in_flight_bytes() };
+            let bytes = entries.bytes_of(entry);
+            let place = if may_start { self.context.admission.try_start(bytes, own, self.now) } else { None };
             let Some((in_flight, item)) = place.zip(entries.item(entry).map(Arc::clone)) else {
                 entries.effect(Effect::Starve);
                 break;

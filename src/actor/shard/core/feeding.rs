@@ -110,8 +110,8 @@ impl ShardCore {
         if self.book.knows(known, entry.id) {
             return Ok(Taken::Held);
         }
-        if let Some(slot) = known {
-            self.book.limit(slot, self.intake.share(&self.book, now));
+        if let Some((slot, share)) = known.zip(self.intake.share(&self.book, now)) {
+            self.book.limit(slot, share);
         }
         // After a reload it may be parked above the cursor: at an entry that was being attempted.
         let waits = |account: &Account| account.is_parked() || !account.has_allowance();
@@ -206,9 +206,11 @@ impl ShardCore {
             return;
         }
         let share = self.intake.share(&self.book, now);
-        if account.waiting() >= share || !account.has_allowance() {
+        if share.is_some_and(|share| account.waiting_part().reaches(share)) || !account.has_allowance() {
             *open = false;
-            self.book.limit(slot, share);
+            if let Some(share) = share {
+                self.book.limit(slot, share);
+            }
             return self.book.resume_at(slot, Some(entry.id));
         }
         match read_item(entry, &self.identity) {

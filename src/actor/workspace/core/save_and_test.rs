@@ -172,7 +172,7 @@ impl WorkspaceCore {
             let reason = if self.state.webhook.url.is_none() { NoAttempt::NoUrl } else { NoAttempt::Expired };
             return self.drop_test(id, reason, now, entries);
         };
-        let Some(in_flight) = self.context.admission.try_start(0, self.now) else {
+        let Some(in_flight) = self.context.admission.try_start_test(self.now) else {
             entries.effect(Effect::Starve);
             return;
         };
