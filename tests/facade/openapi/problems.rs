@@ -89,6 +89,9 @@ async fn every_example_of_a_problem_is_what_the_router_answers() {
     too_many_failures(&mut seen).await;
     seen.refused(request("DELETE", WEBHOOK, "")).await;
     seen.refused(request("GET", &format!("{WEBHOOK}?{}", "x".repeat(32 * 1024)), "")).await;
+    let mut hostless = request("GET", WEBHOOK, "");
+    hostless.headers_mut().insert(header::HOST, "a b".parse().unwrap());
+    seen.refused(hostless).await;
     seen.refused(request("GET", "/v1/workspaces/caf%C3%A9/webhook", "")).await;
     seen.refused(request("PUT", WEBHOOK, "{")).await;
     seen.refused(without(header::CONTENT_TYPE, request("PUT", WEBHOOK, SAVE))).await;
